@@ -1,0 +1,134 @@
+import js from '@eslint/js'
+import { defineConfig, globalIgnores } from 'eslint/config'
+import tseslint from 'typescript-eslint'
+
+/** Forbids imports that would run against the one way calls may go: routes -> domain -> Store | Ellipsis client. */
+const layer = (files, ...groups) => ({
+  files,
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: groups.map(([group, message, extra = {}]) => ({ group, message, ...extra })),
+      },
+    ],
+  },
+})
+
+const fastify = ['fastify', '@fastify/*']
+const sql = ['better-sqlite3', 'drizzle-orm', 'drizzle-orm/*']
+const engine = ['**/db/sqlite.ts', '**/db/sqlite/**', '**/db/schema.sqlite.ts', '**/db/open.ts']
+
+export default defineConfig(
+  globalIgnores(['dist/', '.tap/', 'node_modules/', 'data/']),
+  js.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      // Store methods are async by contract, whatever one engine needs; Fastify plugins likewise.
+      '@typescript-eslint/require-await': 'off',
+    },
+  },
+  {
+    files: ['server/**/*.ts', 'db/**/*.ts'],
+    ignores: ['server/config.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'process',
+          property: 'env',
+          message: 'Only server/config.ts reads the environment.',
+        },
+      ],
+    },
+  },
+  layer(
+    ['server/domain/**/*.ts'],
+    [fastify, 'The domain knows no HTTP framework.'],
+    [sql, 'The domain talks to the Store contract.'],
+    [engine, 'The domain talks to the Store contract.'],
+    [
+      ['**/routes/**', '**/plugins/**', '**/cli/**', '**/services.ts', '**/config.ts'],
+      'Calls go one way: routes -> domain.',
+    ],
+    [
+      ['**/ellipsis/**'],
+      'The domain may name the client, not construct it.',
+      { allowTypeImports: true },
+    ],
+  ),
+  {
+    files: ['server/domain/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "CallExpression[callee.object.name='Date'][callee.property.name='now']",
+          message: 'Time is an argument of the domain.',
+        },
+        {
+          selector: "NewExpression[callee.name='Date'][arguments.length=0]",
+          message: 'Time is an argument of the domain.',
+        },
+        {
+          selector: "CallExpression[callee.object.name='Math'][callee.property.name='random']",
+          message: 'Randomness is an argument of the domain.',
+        },
+        {
+          selector: "CallExpression[callee.name='fetch']",
+          message: 'Only the Ellipsis client calls out.',
+        },
+      ],
+    },
+  },
+  layer(
+    ['server/routes/**/*.ts', 'server/plugins/**/*.ts'],
+    [sql, 'Routes call the domain.'],
+    [engine, 'Routes call the domain.'],
+    [['**/db/store.ts'], 'Routes call the domain.', { allowTypeImports: true }],
+    [['**/ellipsis/**', '**/cli/**', '**/stand-in/**'], 'Routes call the domain.'],
+  ),
+  layer(
+    ['server/ellipsis/**/*.ts'],
+    [
+      [...fastify, ...sql, '**/domain/**', '**/routes/**', '**/db/**'],
+      'The Ellipsis client stands alone.',
+      { allowTypeImports: true },
+    ],
+  ),
+  layer(
+    ['server/stand-in/**/*.ts'],
+    [
+      ['**/domain/**', '**/routes/**', '**/db/**', '**/ellipsis/**', '**/services.ts'],
+      'The stand-in shares nothing with the broker.',
+    ],
+  ),
+  layer(
+    ['db/**/*.ts'],
+    [
+      [...fastify, '**/server/**'],
+      'The store knows nothing of the server.',
+      { allowTypeImports: true },
+    ],
+  ),
+  {
+    files: ['test/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
+    },
+  },
+)
