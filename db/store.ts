@@ -1,0 +1,448 @@
+/**
+ * The Store contract: what the domain asks of a database, and nothing of how one does it.
+ *
+ * Rules that every engine keeps (test/db/contract.ts holds them):
+ * - One method is one transaction: after a crash all of it happened, or none.
+ * - A promise that resolved means that the change survives the loss of power.
+ * - Methods that compare first (`expected…`, `owner`, `jti`) change nothing and answer `false` where
+ *   the comparison fails; they never throw for a lost race.
+ * - Times are milliseconds since the epoch unless a name ends in `Seconds`. Ids are opaque strings.
+ * - Sealed values come from the vault and go back to it; the store never sees a token.
+ * - `events` given to a method are written in its transaction, and only if the change took place.
+ */
+
+/** Milliseconds since the epoch. */
+export type Millis = number
+
+/** A ciphertext of the vault, bound to `table/row/column`. */
+export type Sealed = Uint8Array
+
+/** SHA-256 of a secret, base64url. */
+export type Hash = string
+
+/** A live secret of a confidential app; two may overlap while one replaces the other. */
+export interface AppSecret {
+  hash: Hash
+  createdAt: Millis
+  /** When it stops being accepted; `null`: never. */
+  expiresAt: Millis | null
+}
+
+/** A registered program that may ask for tokens; its id is its OAuth `client_id`. */
+export interface App {
+  id: string
+  name: string
+  /** Has a back end and a secret (RFC 6749 2.1). */
+  confidential: boolean
+  /** At most two; empty for public apps. */
+  secrets: AppSecret[]
+  redirectUris: string[]
+  /** Origins allowed to call token, exchange and revoke from a browser. */
+  origins: string[]
+  /** One of the host's own: skips the asking page where its redirect URI can't be claimed by others. */
+  trusted: boolean
+  /** Life of a broker token, seconds. */
+  tokenLifetimeSeconds: number
+  /** `fragment`: the founding page's way for pages without a back end. */
+  deliver: 'code' | 'fragment'
+  /** `ellipsis`: plain RFC 6749, `access_token` being Ellipsis Drive's. */
+  tokens: 'broker' | 'ellipsis'
+  createdAt: Millis
+}
+
+export type ConnectionStatus = 'active' | 'needs_reconnect' | 'revoked'
+
+/** One connected Ellipsis Drive account, with its one refresh token. */
+export interface Connection {
+  id: string
+  /** Upstream's id of the account; `null` where upstream doesn't tell. Unique among the unrevoked. */
+  accountId: string | null
+  /** A label, not an identity: names can be recycled. */
+  username: string
+  status: ConnectionStatus
+  /** Raised by every write that replaces or deletes tokens. */
+  generation: number
+  /** `null` once erased. */
+  refreshToken: Sealed | null
+  previousRefreshToken: Sealed | null
+  accessToken: Sealed | null
+  accessTokenExpiresAt: Millis | null
+  /** When the call that brought the access token began. */
+  accessTokenFetchedAt: Millis | null
+  leaseOwner: string | null
+  leaseUntil: Millis | null
+  /** Failed refreshes since the last good one. */
+  failures: number
+  /** What the last failure was, for people; never a secret. */
+  lastError: string | null
+  /** No refresh before this, unless the connection is renewed. */
+  retryAt: Millis | null
+  connectedAt: Millis
+  refreshedAt: Millis | null
+  revokedAt: Millis | null
+  /** When the erasure of a revoked connection's tokens was complete; `null`: pending, or not revoked. */
+  erasedAt: Millis | null
+}
+
+/** One authorization of one app by one account, on one device. */
+export interface Grant {
+  id: string
+  appId: string
+  connectionId: string
+  scope: string
+  /** The broker token that counts, by its `jti`. */
+  jti: string
+  /** When that token was signed: its `iat`, seconds since the epoch. */
+  issuedAtSeconds: number
+  /** When it ends: its `exp`, seconds since the epoch. The grant ends with it unless renewed. */
+  expiresAtSeconds: number
+  /** When that token was first used; `null`: not yet. */
+  jtiUsedAt: Millis | null
+  /** The token before it, good until five minutes after the newer one was first used. */
+  previousJti: string | null
+  /** A label for people, such as "Firefox on Android". */
+  device: string
+  createdAt: Millis
+  lastUsedAt: Millis | null
+  revokedAt: Millis | null
+}
+
+/** A broker signing key (Ed25519). */
+export interface SigningKey {
+  kid: string
+  /** Public JWK, JSON. */
+  publicJwk: string
+  /** Private key, PKCS #8 PEM, sealed. */
+  privateKey: Sealed
+  /** `active` signs; `retired` still verifies; `revoked` does neither. */
+  status: 'active' | 'retired' | 'revoked'
+  createdAt: Millis
+  /** When it left `active`. */
+  endedAt: Millis | null
+}
+
+/** An authorization under way, between the asking page and the callback. */
+export interface Flow {
+  stateHash: Hash
+  /** Hash of the cookie that binds the flow to one browser. */
+  browserHash: Hash
+  /** The broker's own PKCE verifier towards Ellipsis Drive, sealed under the row `stateHash`. */
+  verifier: Sealed
+  appId: string
+  redirectUri: string
+  /** The app's own state, given back unchanged. */
+  appState: string | null
+  /** The app's S256 challenge; `null`: nothing is issued (a plain connect link). */
+  challenge: string | null
+  scope: string
+  /** Connection that a reconnect link means to renew. */
+  reconnect: string | null
+  device: string
+  createdAt: Millis
+  expiresAt: Millis
+}
+
+/** A one-time authorization code of the broker's own. */
+export interface Code {
+  codeHash: Hash
+  appId: string
+  redirectUri: string
+  challenge: string
+  connectionId: string
+  scope: string
+  device: string
+  createdAt: Millis
+  expiresAt: Millis
+  usedAt: Millis | null
+  /** The grant that it began. */
+  grantId: string | null
+}
+
+export interface Admin {
+  id: string
+  email: string
+  /** PHC string of argon2id. */
+  passwordHash: string
+  role: 'admin' | 'viewer'
+  createdAt: Millis
+}
+
+/** What is recorded of who did what to what. Append-only. */
+export interface Event {
+  id: number
+  at: Millis
+  /** `user`, `app`, `cli`, `system`, or `admin:<e-mail>`. */
+  actor: string
+  /** Such as `connection.revoked`. */
+  action: string
+  connectionId: string | null
+  appId: string | null
+  grantId: string | null
+  /** Network address that it came from. */
+  address: string | null
+  /** Further words for people; never a secret. */
+  details: string | null
+}
+
+/** An event to be written; what is left out is `null`. */
+export type NewEvent = Pick<Event, 'at' | 'actor' | 'action'> & Partial<Omit<Event, 'id'>>
+
+/** What a swap reads, every time. */
+export interface SwapState {
+  keyStatus: SigningKey['status'] | null
+  grant: Pick<
+    Grant,
+    | 'id'
+    | 'appId'
+    | 'connectionId'
+    | 'scope'
+    | 'jti'
+    | 'jtiUsedAt'
+    | 'previousJti'
+    | 'issuedAtSeconds'
+    | 'expiresAtSeconds'
+    | 'revokedAt'
+  >
+  /** `null`: the app was removed. */
+  app: Pick<App, 'id' | 'confidential' | 'tokens' | 'tokenLifetimeSeconds'> | null
+  connection: Pick<Connection, 'id' | 'status' | 'generation' | 'accessTokenExpiresAt'> | null
+}
+
+/** Tokens that a writer stores; sealed under the connection's row. */
+export interface NewTokens {
+  refreshToken: Sealed
+  accessToken: Sealed
+  accessTokenExpiresAt: Millis
+  accessTokenFetchedAt: Millis
+}
+
+/** Swaps are counted, not logged: how often an app had an outcome within an hour. */
+export interface UsageCount {
+  appId: string
+  /** Start of the hour. */
+  hour: Millis
+  /** `ok`, or an error code. */
+  outcome: string
+  count: number
+}
+
+/** Rows that a sweep removed. */
+export interface Swept {
+  flows: number
+  codes: number
+  grants: number
+  connections: number
+  events: number
+}
+
+/** Page of a listing by id, ascending. */
+export interface Page {
+  /** Exclusive; `null`: from the beginning. */
+  after: string | null
+  limit: number
+}
+
+export interface Store {
+  // --- meta: schema-independent facts that guard the data ---
+
+  /** All of it; keys are few. */
+  getMeta(): Promise<Record<string, string>>
+  setMeta(entries: Record<string, string>): Promise<void>
+
+  // --- apps ---
+
+  addApp(app: App, events: NewEvent[]): Promise<void>
+  getApp(id: string): Promise<App | undefined>
+  listApps(): Promise<App[]>
+  /** Replaces every field of the app with that id; `false`: there is none. */
+  updateApp(app: App, events: NewEvent[]): Promise<boolean>
+  /** Removes the app, its flows and codes, and revokes its grants; `false`: there is none. */
+  removeApp(id: string, now: Millis, events: NewEvent[]): Promise<boolean>
+  /** Does any app register this origin? */
+  hasOrigin(origin: string): Promise<boolean>
+
+  // --- authorizations under way ---
+
+  addFlow(flow: Flow): Promise<void>
+  /** Takes the flow, once, if it is this browser's and hasn't ended; otherwise changes nothing. */
+  takeFlow(
+    flow: Pick<Flow, 'stateHash' | 'browserHash'> & { now: Millis },
+  ): Promise<Flow | undefined>
+  getCode(codeHash: Hash): Promise<Code | undefined>
+  /** Uses the code and begins its grant; `false`: it was used before, or has ended. */
+  redeemCode(code: {
+    codeHash: Hash
+    now: Millis
+    grant: Grant
+    events: NewEvent[]
+  }): Promise<boolean>
+
+  // --- connections ---
+
+  getConnection(id: string): Promise<Connection | undefined>
+  /** The unrevoked connection of that account. */
+  findConnection(accountId: string): Promise<Connection | undefined>
+  listConnections(
+    filter: Page & { status?: ConnectionStatus; appId?: string },
+  ): Promise<Connection[]>
+  /**
+   * Stores the tokens of a completed authorization, and the code that the app will redeem.
+   * `expectedGeneration` `null` makes a new connection; a number renews the one with that id: status
+   * `active`, failures forgotten, generation raised, the previous refresh token dropped, lease freed.
+   * `false`: another writer came first (generation moved, revoked, or the account got a connection).
+   */
+  saveConnection(connection: {
+    id: string
+    expectedGeneration: number | null
+    accountId: string | null
+    username: string
+    tokens: NewTokens
+    now: Millis
+    code: Omit<Code, 'usedAt' | 'grantId'> | null
+    events: NewEvent[]
+  }): Promise<boolean>
+
+  // --- refresh ---
+
+  /**
+   * Takes the right to refresh. `false`: the generation moved, the connection is revoked, or another
+   * lease holds. A lease that ends more than `longest` milliseconds ahead counts as ended, so that a
+   * clock jump can't lock a row.
+   */
+  takeLease(lease: {
+    id: string
+    expectedGeneration: number
+    owner: string
+    now: Millis
+    until: Millis
+    longest: number
+  }): Promise<boolean>
+  /** Lengthens one's own lease; `false`: it is no longer held. */
+  extendLease(lease: { id: string; owner: string; until: Millis }): Promise<boolean>
+  /** Frees one's own lease; another's is left alone. */
+  freeLease(lease: { id: string; owner: string }): Promise<void>
+  /**
+   * Stores refreshed tokens where the generation is still the one read and the connection isn't
+   * revoked: status `active`, failures forgotten, generation raised, own lease freed.
+   */
+  saveTokens(refreshed: {
+    id: string
+    expectedGeneration: number
+    owner: string
+    tokens: NewTokens
+    previousRefreshToken: Sealed | null
+    now: Millis
+    events: NewEvent[]
+  }): Promise<boolean>
+  /**
+   * Records a failed refresh and frees one's own lease, where the generation is still the one read
+   * and the connection isn't revoked. Never raises the generation, so a late good answer still lands.
+   * `dropPrevious`: the previous refresh token was tried and refused; overwrite it.
+   */
+  saveFailure(failure: {
+    id: string
+    expectedGeneration: number
+    owner: string
+    status: 'active' | 'needs_reconnect'
+    lastError: string
+    retryAt: Millis | null
+    dropPrevious: boolean
+    events: NewEvent[]
+  }): Promise<boolean>
+
+  // --- swap ---
+
+  /** Everything a swap decides on, as of now. `undefined`: no such grant. */
+  getSwapState(key: { grantId: string; kid: string }): Promise<SwapState | undefined>
+  /** Marks the grant's current token as used, if it is still this one and wasn't used before. */
+  useJti(use: { grantId: string; jti: string; now: Millis }): Promise<void>
+  /** Makes `jti` the grant's token and `expectedJti` its previous one; `false`: it isn't current. */
+  renewGrant(renewal: {
+    grantId: string
+    expectedJti: string
+    jti: string
+    issuedAtSeconds: number
+    expiresAtSeconds: number
+  }): Promise<boolean>
+  /** Adds to the counts of use, and to the grants' last use. */
+  recordUse(use: {
+    grants: { id: string; lastUsedAt: Millis }[]
+    counts: UsageCount[]
+  }): Promise<void>
+  listUsage(filter: { since: Millis; appId?: string }): Promise<UsageCount[]>
+
+  // --- revoke ---
+
+  getGrant(id: string): Promise<Grant | undefined>
+  listGrants(filter: { connectionId: string } | ({ appId: string } & Page)): Promise<Grant[]>
+  /** `false`: there is none, or it was revoked before. */
+  revokeGrant(grant: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
+  /** Revokes the grants of one app on one connection, and its unredeemed codes. Answers how many grants. */
+  revokeAppGrants(grants: {
+    connectionId: string
+    appId: string
+    now: Millis
+    events: NewEvent[]
+  }): Promise<number>
+  /**
+   * Ends the connection: status `revoked`, generation raised, sealed fields overwritten in place and
+   * then dropped, codes removed, grants revoked, lease freed. `false`: there is none, or it was
+   * revoked before. The bytes are gone for good once `purge` has answered `true`.
+   */
+  revokeConnection(connection: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
+  /**
+   * Drops what the engine still keeps of overwritten bytes (write-ahead log), without blocking, and
+   * marks the revoked connections as erased. `false`: something holds it; try again.
+   */
+  purge(now: Millis): Promise<boolean>
+  /** Are there revoked connections whose erasure is pending? */
+  isErasurePending(): Promise<boolean>
+
+  // --- signing keys, admins, events ---
+
+  listSigningKeys(): Promise<SigningKey[]>
+  /** Adds a key; if it is `active`, what was active becomes `retired`. */
+  addSigningKey(key: SigningKey, events: NewEvent[]): Promise<void>
+  /** `false`: there is none, or it was revoked before. The sealed private key is overwritten. */
+  revokeSigningKey(key: { kid: string; now: Millis; events: NewEvent[] }): Promise<boolean>
+
+  /** `false`: that e-mail address is taken. */
+  addAdmin(admin: Admin, events: NewEvent[]): Promise<boolean>
+  listAdmins(): Promise<Admin[]>
+  /** `false`: there is none. */
+  setAdminPassword(
+    admin: Pick<Admin, 'email' | 'passwordHash'>,
+    events: NewEvent[],
+  ): Promise<boolean>
+  /** `false`: there is none. */
+  removeAdmin(email: string, events: NewEvent[]): Promise<boolean>
+
+  addEvents(events: NewEvent[]): Promise<void>
+  /** Newest first. `before`: exclusive id. */
+  listEvents(filter: {
+    connectionId?: string
+    appId?: string
+    before?: number
+    limit: number
+  }): Promise<Event[]>
+
+  // --- upkeep ---
+
+  /**
+   * Removes what has ended, in bounded batches: flows and codes past their end (used codes are kept
+   * `usedFor` milliseconds, so that a second use is noticed), grants that were revoked or expired and
+   * revoked connections before `endedBefore`, events and usage before `eventsBefore`.
+   */
+  sweep(bounds: {
+    now: Millis
+    usedFor: number
+    endedBefore: Millis
+    eventsBefore: Millis
+  }): Promise<Swept>
+  /** Connections by status, for metrics. */
+  countConnections(): Promise<Record<ConnectionStatus, number>>
+  /** Can it be written to? Throws what stands in the way. */
+  checkWritable(): Promise<void>
+  /** Closes it; nothing may be called after. */
+  close(): Promise<void>
+}
