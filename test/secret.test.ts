@@ -5,7 +5,7 @@ import { Secret } from '../server/secret.ts'
 t.test('a secret prints as [redacted], however it is printed', async (t) => {
   const secret = new Secret('hunter2')
   const printed = [
-    `${secret}`,
+    secret.toString(),
     String(secret),
     JSON.stringify({ secret }),
     inspect({ deep: { secret } }, { depth: null, showHidden: true }),
