@@ -1,0 +1,178 @@
+import type { App, Store } from '../../db/store.ts'
+import { BrokerError } from '../errors.ts'
+import { Secret } from '../secret.ts'
+import type { Clock, Random } from './clock.ts'
+import { equalHashes, newId, newSecret, sha256 } from './hash.ts'
+import { originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
+
+/** What a host says of an app. */
+export interface AppSettings {
+  name: string
+  redirectUris: string[]
+  /** Left out: the origins of its redirect URIs, for a public app; none for a confidential one. */
+  origins?: string[]
+  confidential: boolean
+  trusted: boolean
+  /** Life of a broker token, seconds. */
+  tokenLifetimeSeconds: number
+  deliver: App['deliver']
+  tokens: App['tokens']
+}
+
+/** How a client says who it is (RFC 6749 2.3). */
+export interface Credentials {
+  clientId: string
+  /** `null`: none given, as public apps do. */
+  clientSecret: Secret | null
+}
+
+export interface Apps {
+  /** @throws BrokerError `invalid_request` with all that is wrong. */
+  add(settings: AppSettings, actor: string): Promise<{ app: App; clientSecret: Secret | null }>
+  list(): Promise<App[]>
+  /** @throws BrokerError `invalid_request` if there is none. */
+  get(id: string): Promise<App>
+  /** @throws BrokerError `invalid_request` with all that is wrong. */
+  set(id: string, changes: Partial<AppSettings>, actor: string): Promise<App>
+  /** Removes the app and revokes its grants. `false`: there is none. */
+  remove(id: string, actor: string): Promise<boolean>
+  /** A new secret; the old one is accepted `overlapSeconds` longer. */
+  rotateSecret(id: string, overlapSeconds: number, actor: string): Promise<Secret>
+  /** The app that these credentials prove. @throws BrokerError `invalid_client` */
+  authenticate(credentials: Credentials): Promise<App>
+}
+
+const DAY = 86_400
+
+export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
+  confidential: false,
+  trusted: false,
+  tokenLifetimeSeconds: 30 * DAY,
+  deliver: 'code',
+  tokens: 'broker',
+}
+
+export function createApps(needs: { store: Store; clock: Clock; random: Random }): Apps {
+  const { store, clock, random } = needs
+
+  const get = async (id: string): Promise<App> => {
+    const app = await store.getApp(id)
+    if (!app) throw new BrokerError('invalid_request', { description: `There is no app ${id}.` })
+    return app
+  }
+
+  const newAppSecret = (): { secret: Secret; stored: App['secrets'][number] } => {
+    const secret = newSecret(random)
+    const stored = { hash: sha256(secret), createdAt: clock.now(), expiresAt: null }
+    return { secret: new Secret(secret), stored }
+  }
+
+  return {
+    async add(settings, actor) {
+      check(settings)
+      const made = settings.confidential ? newAppSecret() : null
+      const app: App = {
+        ...settings,
+        id: newId(random, 'app'),
+        name: settings.name.trim(),
+        origins: settings.origins ?? defaultOrigins(settings),
+        secrets: made ? [made.stored] : [],
+        createdAt: clock.now(),
+      }
+      await store.addApp(app, [
+        { at: clock.now(), actor, action: 'app.added', appId: app.id, details: app.name },
+      ])
+      return { app, clientSecret: made?.secret ?? null }
+    },
+
+    list: () => store.listApps(),
+    get,
+
+    async set(id, changes, actor) {
+      const before = await get(id)
+      const app = { ...before, ...changes }
+      if (changes.confidential !== undefined && changes.confidential !== before.confidential) {
+        const description = 'A public app can’t become confidential, nor the reverse: add a new one.'
+        throw new BrokerError('invalid_request', { description })
+      }
+      check(app)
+      const details = Object.keys(changes).join(', ')
+      const event = { at: clock.now(), actor, action: 'app.changed', appId: id, details }
+      await store.updateApp(app, [event])
+      return app
+    },
+
+    remove(id, actor) {
+      const now = clock.now()
+      return store.removeApp(id, now, [{ at: now, actor, action: 'app.removed', appId: id }])
+    },
+
+    async rotateSecret(id, overlapSeconds, actor) {
+      const app = await get(id)
+      if (!app.confidential) {
+        const description = `App ${id} is public and has no secret.`
+        throw new BrokerError('invalid_request', { description })
+      }
+      const made = newAppSecret()
+      const end = clock.now() + overlapSeconds * 1000
+      const newest = app.secrets.at(-1)
+      const old = newest && { ...newest, expiresAt: Math.min(newest.expiresAt ?? end, end) }
+      const secrets = old && overlapSeconds > 0 ? [old, made.stored] : [made.stored]
+      const event = { at: clock.now(), actor, action: 'app.secret_rotated', appId: id }
+      await store.updateApp({ ...app, secrets }, [event])
+      return made.secret
+    },
+
+    async authenticate({ clientId, clientSecret }) {
+      const app = await store.getApp(clientId)
+      if (!app || !proves(app, clientSecret, clock.now())) throw new BrokerError('invalid_client')
+      return app
+    },
+  }
+}
+
+/** A public app proves itself by having no secret; a confidential one by either of its live ones. */
+function proves(app: App, secret: Secret | null, now: number): boolean {
+  if (!app.confidential) return secret === null
+  if (secret === null) return false
+  const given = sha256(secret.reveal())
+  return app.secrets
+    .filter(({ expiresAt }) => expiresAt === null || expiresAt > now)
+    .some(({ hash }) => equalHashes(hash, given))
+}
+
+function defaultOrigins(settings: AppSettings): string[] {
+  if (settings.confidential) return []
+  const origins = settings.redirectUris.map(originOf).filter((origin) => origin !== null)
+  return [...new Set(origins)]
+}
+
+/** Throws what is wrong with an app's settings, all of it at once. */
+function check(settings: AppSettings): void {
+  const problems = [...problemsOf(settings)]
+  if (problems.length > 0) {
+    throw new BrokerError('invalid_request', { description: problems.join('\n') })
+  }
+}
+
+function* problemsOf(app: AppSettings): Generator<string> {
+  const name = app.name.trim()
+  if (name === '' || name.length > 200) yield 'Give the app a name of 1 to 200 characters.'
+  if (app.redirectUris.length === 0) yield 'Give at least one redirect URI.'
+  if (app.redirectUris.length > 20) yield 'Give at most 20 redirect URIs.'
+  for (const uri of app.redirectUris) {
+    const problem = redirectUriProblem(uri)
+    if (problem !== null) yield `Redirect URI ${uri} ${problem}.`
+  }
+  for (const origin of app.origins ?? []) {
+    const problem = originProblem(origin)
+    if (problem !== null) yield `Origin ${origin} ${problem}.`
+  }
+  const life = app.tokenLifetimeSeconds
+  if (!Number.isInteger(life) || life < 60 || life > 400 * DAY) {
+    yield 'Let broker tokens live between a minute and 400 days.'
+  }
+  if (app.deliver === 'fragment' && (app.confidential || app.tokens === 'ellipsis')) {
+    yield 'Fragment delivery is for public apps, and has no broker tokens.'
+  }
+}

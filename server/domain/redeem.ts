@@ -1,0 +1,112 @@
+import type { App, Code, Grant, Store } from '../../db/store.ts'
+import { BrokerError } from '../errors.ts'
+import type { Secret } from '../secret.ts'
+import type { BrokerTokens } from './broker-token.ts'
+import type { Clock, Random } from './clock.ts'
+import { equalHashes, newId, sha256 } from './hash.ts'
+
+/** A request to redeem a code (RFC 6749 4.1.3, RFC 7636 4.5). */
+export interface Redemption {
+  app: App
+  code: Secret
+  verifier: Secret
+  /** `undefined`: left out, as an app with one redirect URI may. */
+  redirectUri: string | undefined
+  address: string
+}
+
+/** A grant's current token, as an app gets it. */
+export interface IssuedToken {
+  grant: Grant
+  token: string
+  /** Seconds. */
+  expiresIn: number
+}
+
+/** Turns a one-time code into a grant and its first broker token. */
+export interface Redeem {
+  /**
+   * @param prepare runs before the code is used up: if it throws, the app may redeem the code again
+   * @throws BrokerError `invalid_grant`
+   */
+  redeem(redemption: Redemption, prepare?: (code: Code) => Promise<void>): Promise<IssuedToken>
+}
+
+export function createRedeem(needs: {
+  store: Store
+  tokens: BrokerTokens
+  clock: Clock
+  random: Random
+}): Redeem {
+  const { store, tokens, clock, random } = needs
+
+  const newGrant = (code: Code, app: App): Grant => {
+    const issuedAtSeconds = Math.floor(clock.now() / 1000)
+    return {
+      id: newId(random, 'grant'),
+      appId: app.id,
+      connectionId: code.connectionId,
+      scope: code.scope,
+      jti: random(16).toString('base64url'),
+      issuedAtSeconds,
+      expiresAtSeconds: issuedAtSeconds + app.tokenLifetimeSeconds,
+      jtiUsedAt: null,
+      previousJti: null,
+      device: code.device,
+      createdAt: clock.now(),
+      lastUsedAt: null,
+      revokedAt: null,
+    }
+  }
+
+  /** A code that comes twice has been stolen from one of the two: what it began ends (RFC 6749 4.1.2). */
+  const refuseUsed = async ({ grantId, appId }: Code, address: string): Promise<never> => {
+    const now = clock.now()
+    if (grantId !== null) {
+      const event = { at: now, actor: 'system', action: 'grant.revoked', appId, grantId, address }
+      const details = 'its code was used a second time'
+      await store.revokeGrant({ id: grantId, now, events: [{ ...event, details }] })
+    }
+    throw refuse('This code was used before; the grant that it began is revoked.')
+  }
+
+  const check = async (redemption: Redemption): Promise<Code> => {
+    const { app, verifier, redirectUri } = redemption
+    const code = await store.getCode(sha256(redemption.code.reveal()))
+    if (!code || code.appId !== app.id) throw refuse('This code is not known.')
+    const proven = equalHashes(code.challenge, sha256(verifier.reveal()))
+    if (code.usedAt !== null) {
+      // Whoever can't prove the verifier holds nothing but a copy, and may not end others' grants.
+      if (!proven && !app.confidential) throw refuse('The code_verifier is not the right one.')
+      return refuseUsed(code, redemption.address)
+    }
+    if (code.expiresAt <= clock.now()) throw refuse('This code has ended; it lives a minute.')
+    if (redirectUri === undefined ? app.redirectUris.length > 1 : redirectUri !== code.redirectUri) {
+      throw refuse('Send the redirect_uri that the authorization was asked for with.')
+    }
+    if (!proven) throw refuse('The code_verifier is not the right one.')
+    return code
+  }
+
+  return {
+    async redeem(redemption, prepare) {
+      const { app, address } = redemption
+      const code = await check(redemption)
+      await prepare?.(code)
+      const grant = newGrant(code, app)
+      const token = await tokens.sign(grant)
+      const now = clock.now()
+      const { id: grantId, connectionId, device: details } = grant
+      const event = { at: now, actor: 'app', action: 'grant.begun', details, address }
+      const events = [{ ...event, appId: app.id, grantId, connectionId }]
+      if (!(await store.redeemCode({ codeHash: code.codeHash, now, grant, events }))) {
+        const again = await store.getCode(code.codeHash)
+        if (again?.usedAt) return refuseUsed(again, address)
+        throw refuse('This code has ended.')
+      }
+      return { grant, token, expiresIn: app.tokenLifetimeSeconds }
+    },
+  }
+}
+
+const refuse = (description: string): BrokerError => new BrokerError('invalid_grant', { description })

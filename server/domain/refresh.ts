@@ -1,0 +1,122 @@
+import { LRUCache } from 'lru-cache'
+import { BrokerError } from '../errors.ts'
+import type { Clock } from './clock.ts'
+import type { AccessToken, Need, RefreshAttempt } from './refresh-attempt.ts'
+
+/** Hands out access tokens, and refreshes a connection once, however many ask. */
+export interface Refresher {
+  /** The access token of that generation, if it is in memory; it may have ended. */
+  peek(connectionId: string, generation: number): AccessToken | undefined
+  /**
+   * An access token that meets the need, from the store or from Ellipsis Drive. Waits ten seconds at
+   * most; the refresh itself goes on without its waiters, for an answer that is dropped is a lost token.
+   * @throws BrokerError `connection_revoked`, `needs_reconnect`, `temporarily_unavailable`,
+   *   `slow_down` (forced too often), `server_error` (the broker's own client was refused)
+   */
+  get(connectionId: string, need: Need): Promise<AccessToken>
+  /** Resolves when no refresh is under way. */
+  settled(): Promise<void>
+}
+
+/** A refresh under way. */
+interface Run {
+  promise: Promise<AccessToken>
+  /** Widened by those who join before the call upstream begins. */
+  need: Need
+  /** Has the call upstream begun? Then its token may be too old for a forced request. */
+  called: boolean
+}
+
+const WAIT = 10_000
+/** A connection is forced at most once in this time, milliseconds. */
+const FORCE_EVERY = 10_000
+/** Room for opened access tokens, characters. */
+const REMEMBERED = 64 * 1024 * 1024
+
+export function createRefresher(needs: { attempt: RefreshAttempt; clock: Clock }): Refresher {
+  const { attempt, clock } = needs
+  const opened = new LRUCache<string, AccessToken>({
+    maxSize: REMEMBERED,
+    sizeCalculation: (token) => token.value.reveal().length + 500,
+  })
+  const runs = new Map<string, Run>()
+  const forcedAt = new LRUCache<string, number>({ max: 100_000 })
+
+  const start = (id: string, need: Need): Run => {
+    const run: Run = { need: { ...need }, called: false, promise: Promise.reject() }
+    run.promise.catch(() => undefined)
+    run.promise = attempt(id, run).then((token) => {
+      opened.set(id, token)
+      return token
+    })
+    runs.set(id, run)
+    const done = () => {
+      if (runs.get(id) === run) runs.delete(id)
+    }
+    run.promise.then(done, done)
+    return run
+  }
+
+  const checkForce = (id: string): void => {
+    const ago = clock.now() - (forcedAt.get(id) ?? -Infinity)
+    if (ago < 0 || ago >= FORCE_EVERY) return
+    const retryAfter = Math.ceil((FORCE_EVERY - ago) / 1000)
+    const description = 'A fresh token was forced a moment ago; wait as long as Retry-After says.'
+    throw new BrokerError('slow_down', { description, retryAfter })
+  }
+
+  /** The run that will meet the need: one under way, or a new one. */
+  const find = async (id: string, need: Need): Promise<Run> => {
+    const run = runs.get(id)
+    if (run && (need.since === null || !run.called)) {
+      widen(run.need, need)
+      return run
+    }
+    if (need.since !== null) checkForce(id)
+    if (run) {
+      await leaveAfter(WAIT, run.promise, clock).catch(() => undefined)
+      return find(id, need)
+    }
+    if (need.since !== null) forcedAt.set(id, clock.now())
+    return start(id, need)
+  }
+
+  return {
+    peek(connectionId, generation) {
+      const token = opened.get(connectionId)
+      return token?.generation === generation ? token : undefined
+    },
+
+    async get(connectionId, need) {
+      const run = await find(connectionId, need)
+      return leaveAfter(WAIT, run.promise, clock)
+    },
+
+    async settled() {
+      while (runs.size > 0) {
+        await Promise.allSettled([...runs.values()].map((run) => run.promise))
+      }
+    },
+  }
+}
+
+function widen(run: Need, need: Need): void {
+  run.minTtlSeconds = Math.max(run.minTtlSeconds, need.minTtlSeconds)
+  run.since = run.since === null ? need.since : Math.max(run.since, need.since ?? 0)
+  run.evenIfPaused ||= need.evenIfPaused
+}
+
+/** The promise, or a 503 after `wait` milliseconds; the promise is not disturbed. */
+async function leaveAfter<T>(wait: number, promise: Promise<T>, clock: Clock): Promise<T> {
+  const answered = new AbortController()
+  const late = clock.sleep(wait, answered.signal).then(() => {
+    const cause = new Error(`no fresh access token within ${wait} ms`)
+    throw new BrokerError('temporarily_unavailable', { cause, retryAfter: 2 })
+  })
+  late.catch(() => undefined)
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    answered.abort()
+  }
+}

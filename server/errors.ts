@@ -1,0 +1,166 @@
+/**
+ * Every way in which a request can fail: its code, status and public words, in one place.
+ * Causes are for the log; they are never sent.
+ */
+
+/** OAuth's codes as apps see them (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8693 2.2.2), and two of our own. */
+export type OAuthCode =
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'invalid_grant'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'unsupported_response_type'
+  | 'invalid_scope'
+  | 'access_denied'
+  | 'invalid_token'
+  | 'reconnect_required'
+  | 'slow_down'
+  | 'server_error'
+  | 'temporarily_unavailable'
+
+/** What a swap finds wrong; each dialect has its own code for it. */
+export type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect'
+
+export type ErrorCode = OAuthCode | SwapRefusal
+
+/** Which of the swap's three forms a request speaks. */
+export type Dialect = 'exchange' | 'token_exchange' | 'refresh_token'
+
+interface Answer {
+  status: number
+  /** What the reader can do about it. */
+  description: string
+}
+
+/** Status and public words of each code. */
+export const answers: Record<OAuthCode, Answer> = {
+  invalid_request: {
+    status: 400,
+    description: 'The request is malformed; compare it with the documentation.',
+  },
+  invalid_client: {
+    status: 401,
+    description: 'Authenticate as the registered app: client_id, and client_secret if it has one.',
+  },
+  invalid_grant: {
+    status: 400,
+    description: 'This grant is not valid any more; let the user connect again.',
+  },
+  unauthorized_client: {
+    status: 400,
+    description: 'This app is not registered for this way of asking; ask the host of this broker.',
+  },
+  unsupported_grant_type: {
+    status: 400,
+    description: 'Use a grant_type listed at /.well-known/oauth-authorization-server.',
+  },
+  unsupported_response_type: { status: 400, description: 'Use response_type=code.' },
+  invalid_scope: { status: 400, description: 'The only scope is "projects".' },
+  access_denied: { status: 403, description: 'The user refused access.' },
+  invalid_token: {
+    status: 401,
+    description: 'The broker token is not valid (any more); let the user connect again.',
+  },
+  reconnect_required: {
+    status: 403,
+    description: 'Ellipsis Drive ended this connection; send the user to reconnect_url.',
+  },
+  slow_down: { status: 429, description: 'Too many attempts; wait as long as Retry-After says.' },
+  server_error: {
+    status: 500,
+    description: 'The broker has a problem of its own; tell its host the time of this answer.',
+  },
+  temporarily_unavailable: {
+    status: 503,
+    description: 'Ellipsis Drive or the broker is busy; try again after Retry-After.',
+  },
+}
+
+const refusals: Record<SwapRefusal, Record<Dialect, OAuthCode>> = {
+  token_refused: {
+    exchange: 'invalid_token',
+    token_exchange: 'invalid_request',
+    refresh_token: 'invalid_grant',
+  },
+  connection_revoked: {
+    exchange: 'invalid_token',
+    token_exchange: 'invalid_request',
+    refresh_token: 'invalid_grant',
+  },
+  needs_reconnect: {
+    exchange: 'reconnect_required',
+    token_exchange: 'reconnect_required',
+    refresh_token: 'invalid_grant',
+  },
+}
+
+const refusalWords: Record<SwapRefusal, string> = {
+  token_refused: answers.invalid_token.description,
+  connection_revoked: 'This connection was revoked; send the user to reconnect_url.',
+  needs_reconnect: answers.reconnect_required.description,
+}
+
+/** Where an authorization's error goes back to (RFC 6749 4.1.2.1). */
+export interface ReturnAddress {
+  redirectUri: string
+  /** The app's own state, given back unchanged. */
+  state: string | null
+  /** In the fragment, where the app takes its answers there. */
+  fragment: boolean
+}
+
+export interface ErrorDetails {
+  /** Public words that say more than the code's own. Never a secret, never a cause. */
+  description?: string
+  /** Where the user can connect again. */
+  reconnectUrl?: string
+  /** Seconds to wait. */
+  retryAfter?: number
+  /** Tell the app, by a redirect. Without it the browser gets a page, and an app JSON. */
+  returnTo?: ReturnAddress
+  /** For the log. */
+  cause?: unknown
+}
+
+/** The one error that the domain and the routes throw on purpose. */
+export class BrokerError extends Error {
+  readonly code: ErrorCode
+  readonly details: ErrorDetails
+
+  constructor(code: ErrorCode, details: ErrorDetails = {}) {
+    super(details.description ?? code, { cause: details.cause })
+    this.name = 'BrokerError'
+    this.code = code
+    this.details = details
+  }
+}
+
+/** An error as it goes out: JSON body (RFC 6749 5.2) and status. */
+export interface PublicError {
+  status: number
+  body: {
+    error: OAuthCode
+    error_description: string
+    reconnect_url?: string
+    retry_after?: number
+  }
+}
+
+const isRefusal = (code: ErrorCode): code is SwapRefusal => code in refusals
+
+/** What the reader of `dialect` is told. */
+export function publicError(error: BrokerError, dialect: Dialect = 'exchange'): PublicError {
+  const code = isRefusal(error.code) ? refusals[error.code][dialect] : error.code
+  const words = isRefusal(error.code) ? refusalWords[error.code] : answers[code].description
+  const { description = words, reconnectUrl, retryAfter } = error.details
+  return {
+    status: answers[code].status,
+    body: {
+      error: code,
+      error_description: description,
+      ...(reconnectUrl !== undefined && { reconnect_url: reconnectUrl }),
+      ...(retryAfter !== undefined && { retry_after: retryAfter }),
+    },
+  }
+}
