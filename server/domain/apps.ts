@@ -92,7 +92,8 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
       const before = await get(id)
       const app = { ...before, ...changes }
       if (changes.confidential !== undefined && changes.confidential !== before.confidential) {
-        const description = 'A public app can’t become confidential, nor the reverse: add a new one.'
+        const description =
+          'A public app can’t become confidential, nor the reverse: add a new one.'
         throw new BrokerError('invalid_request', { description })
       }
       check(app)

@@ -1,4 +1,10 @@
-import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel'
+import {
+  BrokenCircuitError,
+  CircuitState,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhen,
+} from 'cockatiel'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from './clock.ts'
 import { isEllipsisError } from './failure.ts'

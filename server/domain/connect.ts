@@ -71,8 +71,7 @@ export function createConnect(needs: {
   const take = async ({ state, browserSecret }: Callback): Promise<Flow> => {
     const stateHash = sha256(state)
     const browserHash = browserSecret && sha256(browserSecret.reveal())
-    const flow =
-      browserHash && (await store.takeFlow({ stateHash, browserHash, now: clock.now() }))
+    const flow = browserHash && (await store.takeFlow({ stateHash, browserHash, now: clock.now() }))
     if (flow) return flow
     const description =
       'This attempt to connect has ended, was finished before, or began in another browser. Go back to the app and connect again.'

@@ -116,5 +116,9 @@ export function judge(
     }
   }
   const words = lost || error.maybeApplied ? `${error.message}; ${ANSWER_LOST}` : error.message
-  return { status: status === 'active' ? 'active' : 'needs_reconnect', lastError: words, retryAt: now + transientPause(error, failures, random) }
+  return {
+    status: status === 'active' ? 'active' : 'needs_reconnect',
+    lastError: words,
+    retryAt: now + transientPause(error, failures, random),
+  }
 }

@@ -81,7 +81,9 @@ export function createRedeem(needs: {
       return refuseUsed(code, redemption.address)
     }
     if (code.expiresAt <= clock.now()) throw refuse('This code has ended; it lives a minute.')
-    if (redirectUri === undefined ? app.redirectUris.length > 1 : redirectUri !== code.redirectUri) {
+    if (
+      redirectUri === undefined ? app.redirectUris.length > 1 : redirectUri !== code.redirectUri
+    ) {
       throw refuse('Send the redirect_uri that the authorization was asked for with.')
     }
     if (!proven) throw refuse('The code_verifier is not the right one.')
@@ -109,4 +111,5 @@ export function createRedeem(needs: {
   }
 }
 
-const refuse = (description: string): BrokerError => new BrokerError('invalid_grant', { description })
+const refuse = (description: string): BrokerError =>
+  new BrokerError('invalid_grant', { description })

@@ -77,16 +77,11 @@ export function createRefreshAttempt(needs: {
 
   /** The stored access token, if it meets the need, or was fetched while this run waited for it. */
   const findStored = (connection: Connection, need: Need, startedAt: Millis) => {
-    const { id, accessToken, accessTokenExpiresAt, accessTokenFetchedAt, generation } = connection
-    if (!accessToken || accessTokenExpiresAt === null || accessTokenFetchedAt === null) return null
-    const left = accessTokenExpiresAt - clock.now()
-    const enough = left >= need.minTtlSeconds * 1000
-    const justFetched = accessTokenFetchedAt >= startedAt && left > 0
-    if (need.since !== null && accessTokenFetchedAt < need.since) return null
-    if (!enough && !justFetched) return null
-    const value = vault.open(`connections/${id}/access_token`, accessToken)
-    const times = { expiresAt: accessTokenExpiresAt, fetchedAt: accessTokenFetchedAt }
-    return { value, ...times, generation }
+    const token = openStored(connection, vault)
+    if (!token || (need.since !== null && token.fetchedAt < need.since)) return null
+    const left = token.expiresAt - clock.now()
+    const justFetched = token.fetchedAt >= startedAt && left > 0
+    return justFetched || left >= need.minTtlSeconds * 1000 ? token : null
   }
 
   /** Leaves upstream alone where it would only refuse again. */
@@ -236,6 +231,14 @@ export function createRefreshAttempt(needs: {
     }
     throw unavailable('another process holds the lease', 2000)
   }
+}
+
+/** The stored access token, opened, whatever its age. */
+export function openStored(connection: Connection, vault: Vault): AccessToken | null {
+  const { id, accessToken, accessTokenExpiresAt, accessTokenFetchedAt, generation } = connection
+  if (!accessToken || accessTokenExpiresAt === null || accessTokenFetchedAt === null) return null
+  const value = vault.open(`connections/${id}/access_token`, accessToken)
+  return { value, expiresAt: accessTokenExpiresAt, fetchedAt: accessTokenFetchedAt, generation }
 }
 
 /** Another writer came first: read again what it wrote. Never leaves this file. */

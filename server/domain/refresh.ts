@@ -1,15 +1,19 @@
 import { LRUCache } from 'lru-cache'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from './clock.ts'
+import type { Store } from '../../db/store.ts'
+import { openStored } from './refresh-attempt.ts'
 import type { AccessToken, Need, RefreshAttempt } from './refresh-attempt.ts'
+import type { Vault } from './vault.ts'
 
 /** Hands out access tokens, and refreshes a connection once, however many ask. */
 export interface Refresher {
   /** The access token of that generation, if it is in memory; it may have ended. */
   peek(connectionId: string, generation: number): AccessToken | undefined
   /**
-   * An access token that meets the need, from the store or from Ellipsis Drive. Waits ten seconds at
-   * most; the refresh itself goes on without its waiters, for an answer that is dropped is a lost token.
+   * An access token that meets the need, from the store or from Ellipsis Drive; while that is away, the
+   * stored one as long as it lives, unless a fresh one is forced. Waits ten seconds at most; the refresh
+   * itself goes on without its waiters, for an answer that is dropped is a lost token.
    * @throws BrokerError `connection_revoked`, `needs_reconnect`, `temporarily_unavailable`,
    *   `slow_down` (forced too often), `server_error` (the broker's own client was refused)
    */
@@ -28,14 +32,19 @@ interface Run {
 }
 
 const WAIT = 10_000
-/** A connection is forced at most once in this time, milliseconds. */
-const FORCE_EVERY = 10_000
+/** A connection whose token still lives is refreshed at most once in this time, milliseconds. */
+const AGAIN_EVERY = 10_000
 /** Room for opened access tokens, characters. */
 const REMEMBERED = 64 * 1024 * 1024
 
-export function createRefresher(needs: { attempt: RefreshAttempt; clock: Clock }): Refresher {
-  const { attempt, clock } = needs
-  const opened = new LRUCache<string, AccessToken>({
+export function createRefresher(needs: {
+  attempt: RefreshAttempt
+  store: Store
+  vault: Vault
+  clock: Clock
+}): Refresher {
+  const { attempt, store, vault, clock } = needs
+  const opened = new LRUCache<string, AccessToken & { metTtlSeconds: number }>({
     maxSize: REMEMBERED,
     sizeCalculation: (token) => token.value.reveal().length + 500,
   })
@@ -43,24 +52,26 @@ export function createRefresher(needs: { attempt: RefreshAttempt; clock: Clock }
   const forcedAt = new LRUCache<string, number>({ max: 100_000 })
 
   const start = (id: string, need: Need): Run => {
-    const run: Run = { need: { ...need }, called: false, promise: Promise.reject() }
-    run.promise.catch(() => undefined)
-    run.promise = attempt(id, run).then((token) => {
-      opened.set(id, token)
+    const startedAt = clock.now()
+    const work = { need: { ...need }, called: false }
+    const promise = attempt(id, work).then((token) => {
+      const metTtlSeconds = token.fetchedAt >= startedAt ? work.need.minTtlSeconds : 0
+      opened.set(id, { ...token, metTtlSeconds })
       return token
     })
+    const run: Run = Object.assign(work, { promise })
     runs.set(id, run)
     const done = () => {
       if (runs.get(id) === run) runs.delete(id)
     }
-    run.promise.then(done, done)
+    promise.then(done, done)
     return run
   }
 
   const checkForce = (id: string): void => {
     const ago = clock.now() - (forcedAt.get(id) ?? -Infinity)
-    if (ago < 0 || ago >= FORCE_EVERY) return
-    const retryAfter = Math.ceil((FORCE_EVERY - ago) / 1000)
+    if (ago < 0 || ago >= AGAIN_EVERY) return
+    const retryAfter = Math.ceil((AGAIN_EVERY - ago) / 1000)
     const description = 'A fresh token was forced a moment ago; wait as long as Retry-After says.'
     throw new BrokerError('slow_down', { description, retryAfter })
   }
@@ -81,6 +92,21 @@ export function createRefresher(needs: { attempt: RefreshAttempt; clock: Clock }
     return start(id, need)
   }
 
+  /** A token that was refreshed for as long a need a moment ago: asking again would change nothing. */
+  const findRecent = (id: string, need: Need): AccessToken | undefined => {
+    const token = opened.get(id)
+    if (!token || need.since !== null || token.metTtlSeconds < need.minTtlSeconds) return undefined
+    const now = clock.now()
+    const ago = now - token.fetchedAt
+    return ago >= 0 && ago < AGAIN_EVERY && token.expiresAt > now ? token : undefined
+  }
+
+  const findLiving = async (id: string): Promise<AccessToken | undefined> => {
+    const connection = await store.getConnection(id)
+    const token = connection?.status === 'active' ? openStored(connection, vault) : null
+    return token && token.expiresAt > clock.now() ? token : undefined
+  }
+
   return {
     peek(connectionId, generation) {
       const token = opened.get(connectionId)
@@ -88,8 +114,17 @@ export function createRefresher(needs: { attempt: RefreshAttempt; clock: Clock }
     },
 
     async get(connectionId, need) {
-      const run = await find(connectionId, need)
-      return leaveAfter(WAIT, run.promise, clock)
+      const recent = findRecent(connectionId, need)
+      if (recent) return recent
+      try {
+        const run = await find(connectionId, need)
+        return await leaveAfter(WAIT, run.promise, clock)
+      } catch (error) {
+        const away = error instanceof BrokerError && error.code === 'temporarily_unavailable'
+        const living = away && need.since === null ? await findLiving(connectionId) : undefined
+        if (living) return living
+        throw error
+      }
     },
 
     async settled() {

@@ -1,0 +1,71 @@
+import type { Grant, Store, SwapState } from '../../db/store.ts'
+import { BrokerError } from '../errors.ts'
+import type { BrokerTokens, Claims } from './broker-token.ts'
+import type { Clock, Random } from './clock.ts'
+
+/** A newer broker token of the same grant. */
+export interface RenewedToken {
+  token: string
+  /** Seconds. */
+  expiresIn: number
+}
+
+type LiveGrant = SwapState['grant']
+type LiveApp = NonNullable<SwapState['app']>
+
+/**
+ * Renewal: a JWT with a new `jti`. Until the new one is first used the old one works on and is answered
+ * with that same new one, so that a lost answer costs nothing.
+ */
+export interface Renewals {
+  /** A newer token if the one presented is past half its life; otherwise `null`. */
+  ifDue(grant: LiveGrant, app: LiveApp, presented: Claims): Promise<RenewedToken | null>
+  /** A newer token in any case. @throws BrokerError `token_refused` if it was superseded by one in use */
+  renew(grant: LiveGrant, app: LiveApp, presented: Claims): Promise<RenewedToken>
+}
+
+export function createRenewals(needs: {
+  store: Store
+  tokens: BrokerTokens
+  clock: Clock
+  random: Random
+}): Renewals {
+  const { store, tokens, clock, random } = needs
+
+  const present = async (grant: LiveGrant): Promise<RenewedToken> => ({
+    token: await tokens.sign(grant),
+    expiresIn: grant.expiresAtSeconds - Math.floor(clock.now() / 1000),
+  })
+
+  /** The grant's pending token, or a new one; `null`: the grant has moved on. */
+  const find = async (grant: LiveGrant, app: LiveApp, jti: string) => {
+    if (jti !== grant.jti) return grant.jtiUsedAt === null ? present(grant) : null
+    const next = newToken(app.tokenLifetimeSeconds)
+    const renewed = await store.renewGrant({ grantId: grant.id, expectedJti: jti, ...next })
+    if (renewed) return present({ ...grant, ...next })
+    // Another request renewed it between our read and our write: its token is the pending one.
+    const now = await store.getGrant(grant.id)
+    return now?.previousJti === jti && now.jtiUsedAt === null ? present(now) : null
+  }
+
+  const newToken = (
+    lifeSeconds: number,
+  ): Pick<Grant, 'jti' | 'issuedAtSeconds' | 'expiresAtSeconds'> => {
+    const issuedAtSeconds = Math.floor(clock.now() / 1000)
+    const jti = random(16).toString('base64url')
+    return { jti, issuedAtSeconds, expiresAtSeconds: issuedAtSeconds + lifeSeconds }
+  }
+
+  return {
+    async ifDue(grant, app, { iat, exp, jti }) {
+      const halfLife = (iat + exp) / 2
+      return clock.now() / 1000 < halfLife ? null : find(grant, app, jti)
+    },
+
+    async renew(grant, app, { jti }) {
+      const renewed = await find(grant, app, jti)
+      if (!renewed) throw new BrokerError('token_refused')
+      return renewed
+    },
+  }
+}

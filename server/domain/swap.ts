@@ -1,0 +1,206 @@
+import type { App, Store, SwapState } from '../../db/store.ts'
+import { BrokerError } from '../errors.ts'
+import type { BrokerTokens, Claims } from './broker-token.ts'
+import type { Clock } from './clock.ts'
+import type { AccessToken, Need } from './refresh-attempt.ts'
+import type { Refresher } from './refresh.ts'
+import type { Renewals, RenewedToken } from './renew.ts'
+import type { Usage } from './usage.ts'
+
+/** A broker token, and who presents it. */
+export interface Presented {
+  brokerToken: string
+  /** The app that authenticated; `null`: none was named, which is enough for a public app's token. */
+  client: App | null
+}
+
+export interface SwapRequest extends Presented {
+  /** Validity that the answer must have left, seconds; raised to the broker's own floor. */
+  minTtlSeconds?: number | undefined
+  /** Wants a token fetched after this request came. */
+  force?: boolean | undefined
+}
+
+/** Ellipsis Drive's access token, and a newer broker token where that is due. */
+export interface SwapAnswer {
+  accessToken: AccessToken
+  scope: string
+  renewed: RenewedToken | null
+  /** The app that swapped. */
+  appId: string
+}
+
+/** Broker token in, access token out. */
+export interface Swap {
+  /** @throws BrokerError */
+  swap(request: SwapRequest): Promise<SwapAnswer>
+  /** Broker token in, newer broker token out. @throws BrokerError */
+  renew(request: Presented): Promise<{ renewed: RenewedToken; scope: string }>
+  /** Gives up the grant of this token, expired or not (RFC 7009). `false`: the token means nothing here. */
+  revoke(request: Presented, address: string): Promise<boolean>
+}
+
+/** A superseded token works on for this long after the newer one was first used, milliseconds. */
+const OVERLAP = 5 * 60_000
+
+/** A swap's state of which every part is there and in order. */
+interface Live {
+  grant: SwapState['grant']
+  app: NonNullable<SwapState['app']>
+  connection: NonNullable<SwapState['connection']>
+}
+
+export function createSwap(needs: {
+  store: Store
+  tokens: BrokerTokens
+  refresher: Refresher
+  renewals: Renewals
+  usage: Usage
+  clock: Clock
+  publicUrl: string
+  minTtlSeconds: number
+}): Swap {
+  const { store, tokens, refresher, renewals, usage, clock, publicUrl } = needs
+  const floor = needs.minTtlSeconds
+
+  /** Where the user of this connection can connect again, for this app. */
+  const reconnectUrl = async (appId: string, connectionId: string): Promise<string> => {
+    const app = await store.getApp(appId)
+    const url = new URL(`${publicUrl}/connect/${encodeURIComponent(appId)}`)
+    url.searchParams.set('connection', connectionId)
+    const [first, second] = app?.redirectUris ?? []
+    if (first !== undefined && second !== undefined) url.searchParams.set('redirect_uri', first)
+    return url.href
+  }
+
+  /** The same error, with the way out of it where the connection is what ended. */
+  const withWayOut = async (error: unknown, claims: Claims): Promise<unknown> => {
+    if (!(error instanceof BrokerError)) return error
+    if (error.code !== 'connection_revoked' && error.code !== 'needs_reconnect') return error
+    const url = await reconnectUrl(claims.clientId, claims.sub)
+    return new BrokerError(error.code, { ...error.details, reconnectUrl: url })
+  }
+
+  /** Reads what the token stands on, now, and refuses it if any of that has ended. */
+  const read = async (claims: Claims): Promise<Live> => {
+    const { grantId, kid } = claims
+    const state = await store.getSwapState({ grantId, kid })
+    if (!state || state.keyStatus === null || state.keyStatus === 'revoked') throw refused()
+    const { grant, app, connection } = state
+    if (grant.appId !== claims.clientId || grant.connectionId !== claims.sub) throw refused()
+    if (!app) throw refused()
+    if (!connection || connection.status === 'revoked') throw new BrokerError('connection_revoked')
+    if (grant.revokedAt !== null) throw refused()
+    return { grant, app, connection }
+  }
+
+  /** Refuses a `jti` that the grant doesn't hold; one used too late ends the grant (RFC 9700 4.14.2). */
+  const checkJti = async ({ grant, app }: Live, claims: Claims): Promise<void> => {
+    const now = clock.now()
+    if (claims.jti === grant.jti) {
+      if (grant.jtiUsedAt === null) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
+      return
+    }
+    if (claims.jti !== grant.previousJti) throw refused()
+    if (grant.jtiUsedAt === null || now - grant.jtiUsedAt < OVERLAP) return
+    const event = { at: now, actor: 'system', action: 'grant.revoked', grantId: grant.id }
+    const details = 'a superseded broker token was used, so one of two holders has a copy'
+    const where = { connectionId: grant.connectionId, appId: app.id, details }
+    await store.revokeGrant({ id: grant.id, now, events: [{ ...event, ...where }] })
+    throw refused()
+  }
+
+  const open = async ({ brokerToken, client }: Presented): Promise<[Claims, Live]> => {
+    const claims = await tokens.verify(brokerToken)
+    try {
+      const live = await read(claims)
+      checkClient(live.app, client)
+      await checkJti(live, claims)
+      return [claims, live]
+    } catch (error) {
+      throw await withWayOut(error, claims)
+    }
+  }
+
+  /** The access token in memory, where it is enough; a dead connection's is not handed out. */
+  const findCached = (live: Live, need: Need): AccessToken | undefined => {
+    const { id, generation, status } = live.connection
+    if (need.since !== null || status !== 'active') return undefined
+    const token = refresher.peek(id, generation)
+    return token && token.expiresAt - clock.now() >= need.minTtlSeconds * 1000 ? token : undefined
+  }
+
+  const swapOnce = async (request: SwapRequest): Promise<SwapAnswer> => {
+    const since = request.force === true ? clock.now() : null
+    const [claims, live] = await open(request)
+    const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, floor)
+    const need = { minTtlSeconds, since, evenIfPaused: false }
+    let accessToken = findCached(live, need)
+    if (!accessToken) {
+      try {
+        accessToken = await refresher.get(live.connection.id, need)
+        // Much can end while one waits: a revocation holds from the moment of its commit.
+        await read(claims)
+      } catch (error) {
+        throw await withWayOut(error, claims)
+      }
+    }
+    usage.touch(live.grant.id)
+    const renewed = await renewals.ifDue(live.grant, live.app, claims)
+    return { accessToken, scope: live.grant.scope, renewed, appId: live.app.id }
+  }
+
+  return {
+    async swap(request) {
+      try {
+        const answer = await swapOnce(request)
+        usage.count(answer.appId, 'ok')
+        return answer
+      } catch (error) {
+        if (error instanceof BrokerError && request.client) {
+          usage.count(request.client.id, error.code)
+        }
+        throw error
+      }
+    },
+
+    async renew(request) {
+      const [claims, { grant, app }] = await open(request)
+      return { renewed: await renewals.renew(grant, app, claims), scope: grant.scope }
+    },
+
+    async revoke({ brokerToken, client }, address) {
+      const claims = await tokens.verify(brokerToken, { expired: 'accepted' }).catch(ignoreRefusal)
+      const state =
+        claims && (await store.getSwapState({ grantId: claims.grantId, kid: claims.kid }))
+      if (!state || state.keyStatus === null || state.keyStatus === 'revoked') return false
+      if (state.app) checkClient(state.app, client, 'revoke')
+      const { id, appId, connectionId } = state.grant
+      const now = clock.now()
+      const event = { at: now, actor: 'app', action: 'grant.revoked', appId, connectionId }
+      const events = [{ ...event, grantId: id, address, details: 'the app gave it up' }]
+      return store.revokeGrant({ id, now, events })
+    },
+  }
+}
+
+const refused = (): BrokerError => new BrokerError('token_refused')
+
+function ignoreRefusal(error: unknown): undefined {
+  if (!(error instanceof BrokerError)) throw error
+}
+
+/** The JWT's app must be the one that authenticated; a confidential one must have. */
+function checkClient(
+  app: Live['app'],
+  client: App | null,
+  purpose: 'swap' | 'revoke' = 'swap',
+): void {
+  const named = client ? client.id === app.id : !app.confidential
+  if (named) return
+  const description =
+    client === null && purpose === 'swap'
+      ? 'This app has a secret: swap at /oauth/token, and authenticate there.'
+      : 'This broker token belongs to another app, or the app did not authenticate.'
+  throw new BrokerError('invalid_client', { description })
+}

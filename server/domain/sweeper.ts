@@ -1,0 +1,78 @@
+import type { Store } from '../../db/store.ts'
+import type { Clock } from './clock.ts'
+import type { Log } from './log.ts'
+import type { Usage } from './usage.ts'
+
+const SECOND = 1000
+const DAY = 24 * 60 * 60 * SECOND
+
+/** How often each kind of upkeep is done, milliseconds. */
+const FLUSH_EVERY = 5 * SECOND
+const PURGE_EVERY = 5 * SECOND
+const SWEEP_EVERY = 10 * 60 * SECOND
+
+/** Used codes are kept this long, so that a second use is noticed. */
+const USED_CODES = DAY
+/** What has ended stays visible this long. */
+const ENDED = 30 * DAY
+
+/** Upkeep that no request waits for: counts are written, pending erasures completed, the ended removed. */
+export interface Sweeper {
+  start(): void
+  /** Ends it and resolves when nothing of it is under way. */
+  stop(): Promise<void>
+  /** Removes what has ended, now. */
+  sweep(): Promise<void>
+}
+
+export function createSweeper(needs: {
+  store: Store
+  usage: Usage
+  clock: Clock
+  log: Log
+  eventDays: number
+}): Sweeper {
+  const { store, usage, clock, log, eventDays } = needs
+  const stopping = new AbortController()
+  let loops: Promise<void>[] = []
+
+  const sweep = async (): Promise<void> => {
+    const now = clock.now()
+    const bounds = { endedBefore: now - ENDED, eventsBefore: now - eventDays * DAY }
+    const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds })
+    if (Object.values(swept).some((rows) => rows > 0)) log.info({ swept }, 'swept what had ended')
+  }
+
+  const erase = async (): Promise<void> => {
+    if (!(await store.isErasurePending())) return
+    if (await store.purge(clock.now())) log.info({}, 'erasure of revoked tokens is complete')
+    else log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
+  }
+
+  const every = async (period: number, work: () => Promise<void>): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      await work().catch((error: unknown) => {
+        log.error({ err: error }, 'upkeep failed; it is tried again')
+      })
+      await clock.sleep(period, stopping.signal)
+    }
+  }
+
+  return {
+    sweep,
+
+    start() {
+      loops = [
+        every(FLUSH_EVERY, () => usage.flush()),
+        every(PURGE_EVERY, erase),
+        every(SWEEP_EVERY, sweep),
+      ]
+    },
+
+    async stop() {
+      stopping.abort()
+      await Promise.all(loops)
+      await usage.flush()
+    },
+  }
+}
