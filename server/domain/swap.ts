@@ -19,6 +19,8 @@ export interface SwapRequest extends Presented {
   minTtlSeconds?: number | undefined
   /** Wants a token fetched after this request came. */
   force?: boolean | undefined
+  /** Presented as a refresh token, which only apps served with `tokens: 'ellipsis'` hold. */
+  asRefreshToken?: boolean | undefined
 }
 
 /** Ellipsis Drive's access token, and a newer broker token where that is due. */
@@ -133,6 +135,9 @@ export function createSwap(needs: {
   const swapOnce = async (request: SwapRequest): Promise<SwapAnswer> => {
     const since = request.force === true ? clock.now() : null
     const [claims, live] = await open(request)
+    if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
+      throw new BrokerError('unauthorized_client')
+    }
     const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, floor)
     const need = { minTtlSeconds, since, evenIfPaused: false }
     let accessToken = findCached(live, need)
@@ -157,9 +162,7 @@ export function createSwap(needs: {
         usage.count(answer.appId, 'ok')
         return answer
       } catch (error) {
-        if (error instanceof BrokerError && request.client) {
-          usage.count(request.client.id, error.code)
-        }
+        if (error instanceof BrokerError) usage.count(request.client?.id ?? '', error.code)
         throw error
       }
     },

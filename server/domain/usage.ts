@@ -16,13 +16,20 @@ const HOUR = 3_600_000
 /** Grants a write, so that none blocks for long. */
 const BATCH = 500
 
-export function createUsage(needs: { store: Store; clock: Clock; log: Log }): Usage {
-  const { store, clock, log } = needs
+export function createUsage(needs: {
+  store: Store
+  clock: Clock
+  log: Log
+  /** The same counts, for metrics. */
+  swaps: { inc(labels: { outcome: string }): void }
+}): Usage {
+  const { store, clock, log, swaps } = needs
   let counts = new Map<string, UsageCount>()
   let grants = new Map<string, Millis>()
 
   return {
     count(appId, outcome) {
+      swaps.inc({ outcome })
       const hour = Math.floor(clock.now() / HOUR) * HOUR
       const key = `${hour} ${outcome} ${appId}`
       const known = counts.get(key)

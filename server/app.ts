@@ -1,0 +1,87 @@
+import cookie from '@fastify/cookie'
+import cors from '@fastify/cors'
+import formbody from '@fastify/formbody'
+import fastify from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import { handleErrors } from './plugins/errors.ts'
+import { pageHeaders } from './plugins/headers.ts'
+import { logRequests } from './plugins/request-log.ts'
+import { views } from './plugins/views.ts'
+import { authorizeRoutes } from './routes/authorize.ts'
+import { callbackRoute } from './routes/callback.ts'
+import { exchangeRoute } from './routes/exchange.ts'
+import { healthRoutes } from './routes/health.ts'
+import { metadataRoutes } from './routes/metadata.ts'
+import { notFoundRoutes } from './routes/not-found.ts'
+import { revokeRoute } from './routes/revoke.ts'
+import { tokenRoute } from './routes/token.ts'
+import type { Services } from './services.ts'
+
+/** Bytes of a request's body; the largest is a form with a broker token. */
+const BODY_LIMIT = 32 * 1024
+
+/** The broker's HTTP side, ready to listen or to be injected into. */
+export async function buildApp(services: Services): Promise<FastifyInstance> {
+  const { config, log } = services
+  const prefix = config.basePath
+  const app = fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
+    bodyLimit: BODY_LIMIT,
+    // What is sent is taken as it is: "60" is no number.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+    routerOptions: { maxParamLength: 200 },
+  }) as unknown as FastifyInstance
+  const routes: RouteOptions[] = []
+  app.addHook('onRoute', (route) => void routes.push(route))
+
+  await app.register(views, { basePath: prefix })
+  handleErrors(app, services)
+  await app.register(metadataRoutes, { services })
+  await app.register(healthRoutes, { services, prefix })
+  if (prefix !== '') await app.register(healthRoutes, { services })
+
+  // Apps: only what a swap needs.
+  await app.register(
+    async (apps) => {
+      await allowOrigins(apps, services)
+      apps.removeContentTypeParser('text/plain')
+      await apps.register(exchangeRoute, { services })
+      await apps.register(async (forms) => {
+        forms.removeAllContentTypeParsers()
+        await forms.register(formbody)
+        await forms.register(tokenRoute, { services })
+        await forms.register(revokeRoute, { services })
+      })
+    },
+    { prefix },
+  )
+
+  // People: pages, with cookies, forms, headers and a line in the log.
+  await app.register(
+    async (pages) => {
+      logRequests(pages)
+      await pageHeaders(pages, config)
+      pages.removeAllContentTypeParsers()
+      await pages.register(cookie)
+      await pages.register(formbody)
+      await pages.register(authorizeRoutes, { services })
+      await pages.register(callbackRoute, { services })
+      await pages.register(notFoundRoutes, { routes: [...routes] })
+    },
+    { prefix },
+  )
+  return app
+}
+
+/** CORS for the origins that apps registered; their tokens travel in headers, never in cookies. */
+async function allowOrigins(app: FastifyInstance, { store }: Services): Promise<void> {
+  await app.register(cors, {
+    origin: async (origin?: string) => origin !== undefined && (await store.hasOrigin(origin)),
+    methods: ['POST'],
+    allowedHeaders: ['authorization', 'content-type'],
+    exposedHeaders: ['retry-after', 'www-authenticate'],
+    maxAge: 600,
+  })
+}

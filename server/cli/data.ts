@@ -1,0 +1,25 @@
+import { loadConfig, readEnvironment } from '../config.ts'
+import { createLog } from '../log.ts'
+import { startServices } from '../services.ts'
+import type { Services } from '../services.ts'
+
+/**
+ * Does a command's work on the data directory, beside whatever server runs on it, and closes it.
+ * @param upstream the work calls Ellipsis Drive, so client id and secret must be set
+ */
+export async function withServices<T>(
+  work: (services: Services) => Promise<T>,
+  { upstream = false } = {},
+): Promise<T> {
+  const config = loadConfig(readEnvironment(), { serve: upstream })
+  const log = createLog({ logLevel: 'error' }, process.stderr)
+  const services = await startServices(config, log)
+  try {
+    return await work(services)
+  } finally {
+    await services.stop()
+  }
+}
+
+/** Whom the events name for what is done here. */
+export const ACTOR = 'cli'

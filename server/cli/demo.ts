@@ -1,0 +1,100 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { loadConfig } from '../config.ts'
+import { buildSampleApp } from '../demo/sample-app.ts'
+import { appDefaults } from '../domain/apps.ts'
+import { createLog } from '../log.ts'
+import { standInDefaults, startStandIn } from '../stand-in/app.ts'
+import { ACTOR } from './data.ts'
+import { parsePort, print } from './output.ts'
+import { startBroker, stopped } from './serve.ts'
+
+/** `demo`: stand-in, broker and sample app together, on temporary data. */
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description(
+      'see it work: a local Ellipsis Drive, the broker and a sample app, on temporary data',
+    )
+    .option('--port <port>', 'broker here, stand-in and sample app at the next two', '4000')
+    .action(async ({ port }: { port: string }) => {
+      const demo = await startDemo(parsePort(port, 65_533))
+      print(demo.words)
+      await stopped({ info: () => undefined, error: console.error }, () => demo.stop())
+    })
+}
+
+/** Starts the three; `stop` ends them and removes their data. */
+export async function startDemo(port: number): Promise<{ words: string; stop(): Promise<void> }> {
+  const cleanup = new AsyncDisposableStack()
+  try {
+    const directory = await mkdtemp(join(tmpdir(), 'ellipsis-broker-demo-'))
+    cleanup.defer(() => rm(directory, { recursive: true, force: true }))
+    const url = (offset: number) => `http://127.0.0.1:${port + offset}`
+    const client = { ...standInDefaults.client, redirectUris: [`${url(0)}/callback`] }
+    const standIn = await startStandIn({ port: port + 1, clients: [client] })
+    cleanup.defer(() => standIn.close())
+
+    const config = loadConfig(
+      {
+        ELLIPSIS_CLIENT_ID: client.id,
+        ELLIPSIS_CLIENT_SECRET: client.secret,
+        ELLIPSIS_API_URL: standIn.apiUrl,
+        BROKER_PUBLIC_URL: url(0),
+        BROKER_PORT: String(port),
+        BROKER_DATA_DIR: directory,
+        BROKER_LOG_LEVEL: 'error',
+        BROKER_NAME: 'the demo on your own machine',
+      },
+      { serve: true },
+    )
+    const broker = await startBroker(config, createLog(config))
+    cleanup.defer(() => broker.stop())
+
+    const redirectUris = [`${url(2)}/`]
+    const settings = { ...appDefaults, name: 'Sample map', redirectUris }
+    const { app } = await broker.services.apps.add(settings, ACTOR)
+    const second = { ...appDefaults, name: 'Second app', redirectUris: [`${url(2)}/?second`] }
+    const other = await broker.services.apps.add(second, ACTOR)
+    const sample = buildSampleApp({ brokerUrl: url(0), clientId: app.id, apiUrl: standIn.apiUrl })
+    await sample.listen({ host: '127.0.0.1', port: port + 2 })
+    cleanup.defer(() => sample.close())
+
+    const stop = cleanup.move()
+    return {
+      words: describe({ url, directory, secondId: other.app.id }),
+      stop: () => stop.disposeAsync(),
+    }
+  } catch (error) {
+    await cleanup.disposeAsync()
+    throw error
+  }
+}
+
+function describe(demo: {
+  url(offset: number): string
+  directory: string
+  secondId: string
+}): string {
+  const { url, directory } = demo
+  return `Ellipsis Broker's demo is ready. Nothing leaves this machine.
+
+  Sample app   ${url(2)}/   start here
+  Broker       ${url(0)}/
+  Stand-in     ${url(1)}/   a local Ellipsis Drive
+
+Try this:
+  1. Open the sample app and click "Connect Ellipsis Drive".
+  2. The broker asks whether the app may; go on to Ellipsis Drive.
+  3. Sign in there as Amelie Laurent, and allow. The app lists her drive: open a folder.
+  4. Cut it off from another terminal, and click "Refresh" in the app:
+
+     export BROKER_DATA_DIR=${directory}
+     npm run --silent broker -- connection list
+     npm run --silent broker -- connection revoke ID
+
+A second app has to ask on its own: ${url(0)}/connect/${demo.secondId}
+
+Stop it with Ctrl-C; its data is removed then.`
+}

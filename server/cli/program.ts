@@ -1,0 +1,84 @@
+import { Command, CommanderError } from 'commander'
+import { build } from '../assets.ts'
+import { ConfigError } from '../config.ts'
+import { BrokerError } from '../errors.ts'
+import { StartError } from '../start-error.ts'
+import { adminCommand } from './admin.ts'
+import { appCommand } from './app.ts'
+import { connectionCommand } from './connection.ts'
+import { demoCommand } from './demo.ts'
+import { keyCommand } from './key.ts'
+import { UsageError } from './output.ts'
+import { serveCommand } from './serve.ts'
+import { standInCommand } from './stand-in.ts'
+
+const EXAMPLES = `
+Examples:
+  ellipsis-broker demo                                   see it work, on temporary data
+  ellipsis-broker serve                                  the broker
+  ellipsis-broker app add "My map" --redirect-uri https://map.example.com/
+  ellipsis-broker connection list                        who is connected
+  ellipsis-broker connection revoke con_…                cut one off, and delete its tokens
+
+Settings come from the environment and from .env; docs/configure.md lists them.`
+
+/** Every command there is; one file each. */
+export function program(): Command {
+  const all = new Command('ellipsis-broker')
+    .description('A self-hosted OAuth token broker for Ellipsis Drive')
+    .version(describeBuild(), '-V, --version')
+    .addHelpText('after', EXAMPLES)
+    .showSuggestionAfterError()
+    .showHelpAfterError('(run it with --help to see what there is)')
+  const commands = [
+    serveCommand(),
+    demoCommand(),
+    standInCommand(),
+    appCommand(),
+    connectionCommand(),
+    adminCommand(),
+    keyCommand(),
+  ]
+  for (const command of commands) all.addCommand(command)
+  for (const command of walk(all)) command.exitOverride()
+  return all
+}
+
+/** Runs a command line. Answers the exit code: 0 done, 1 failed, 2 wrong usage or configuration. */
+export async function run(argv: string[]): Promise<number> {
+  try {
+    await program().parseAsync(argv, { from: 'user' })
+    return 0
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    process.stderr.write(`${words(error)}\n`)
+    return isUsage(error) ? 2 : 1
+  }
+}
+
+function* walk(command: Command): Generator<Command> {
+  yield command
+  for (const child of command.commands) yield* walk(child)
+}
+
+const isUsage = (error: unknown): boolean =>
+  error instanceof ConfigError ||
+  error instanceof UsageError ||
+  error instanceof StartError ||
+  (error instanceof BrokerError && error.code === 'invalid_request')
+
+const isExpected = (error: unknown): error is Error =>
+  isUsage(error) || error instanceof BrokerError
+
+/** An expected error has its words; of any other the stack helps more. */
+function words(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (!isExpected(error)) return error.stack ?? error.message
+  const cause = error.cause instanceof Error ? `\n(${error.cause.message})` : ''
+  return error.message + cause
+}
+
+function describeBuild(): string {
+  const { version, commit } = build
+  return `${version}${commit === null ? '' : ` (${commit})`}, Node.js ${process.version}`
+}

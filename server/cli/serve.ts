@@ -1,0 +1,78 @@
+import closeWithGrace from 'close-with-grace'
+import { Command } from 'commander'
+import { buildApp } from '../app.ts'
+import { loadConfig, readEnvironment } from '../config.ts'
+import type { Config } from '../config.ts'
+import { createLog } from '../log.ts'
+import type { Logger } from '../log.ts'
+import { startServices } from '../services.ts'
+
+/** A stop takes no longer than this, milliseconds: an upstream call's 20 s, and some for the store. */
+const STOP_WITHIN = 25_000
+
+/** `serve`: the broker. Runs until it is told to stop. */
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('the broker')
+    .option('--accept-client-change', 'the data may belong to another Ellipsis client or API')
+    .action(async ({ acceptClientChange }: { acceptClientChange?: boolean }) => {
+      const config = loadConfig(readEnvironment(), { serve: true })
+      const log = createLog(config)
+      for (const warning of config.warnings) log.warn(warning)
+      const broker = await startBroker(config, log, acceptClientChange)
+      log.info(
+        { listening: broker.address, callback: config.callbackUrl },
+        `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
+      )
+      await stopped(log, () => broker.stop())
+    })
+}
+
+/** A broker that listens. */
+export interface RunningBroker {
+  services: Awaited<ReturnType<typeof startServices>>
+  address: string
+  stop(): Promise<void>
+}
+
+/** Starts all of it; `stop` ends what listens first, and closes the store last. */
+export async function startBroker(
+  config: Config,
+  log: Logger,
+  acceptClientChange = false,
+): Promise<RunningBroker> {
+  const services = await startServices(config, log, { acceptClientChange })
+  const app = await buildApp(services)
+  try {
+    const address = await app.listen({ host: config.host, port: config.port })
+    services.sweeper.start()
+    return {
+      services,
+      address,
+      async stop() {
+        await app.close()
+        await services.stop()
+      },
+    }
+  } catch (error) {
+    await app.close()
+    await services.stop()
+    throw error
+  }
+}
+
+/** Resolves after a signal has ended what `stop` ends. */
+export function stopped(
+  log: Pick<Logger, 'info' | 'error'>,
+  stop: () => Promise<void>,
+): Promise<void> {
+  return new Promise((resolve) => {
+    closeWithGrace({ delay: STOP_WITHIN, logger: false }, async ({ err, signal }) => {
+      if (err) log.error({ err }, 'stopping after an error that nothing handled')
+      else log.info({ signal }, 'stopping')
+      await stop()
+      log.info({}, 'stopped')
+      resolve()
+    })
+  })
+}

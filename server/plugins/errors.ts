@@ -1,0 +1,92 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { withAnswer } from '../domain/redirect-uri.ts'
+import { BrokerError, publicError } from '../errors.ts'
+import type { Dialect, PublicError } from '../errors.ts'
+import type { Services } from '../services.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Which form of the swap this request speaks; errors are told in it. */
+    dialect: Dialect
+  }
+  interface FastifyContextConfig {
+    /** A person reads the answer in a browser. */
+    page?: boolean
+  }
+}
+
+/** The one handler: every error becomes a redirect to the app, a page, or OAuth's JSON. */
+export function handleErrors(app: FastifyInstance, services: Services): void {
+  app.decorateRequest('dialect', 'exchange')
+
+  app.setErrorHandler((thrown, request, reply) => {
+    const error = thrown as FastifyError | BrokerError
+    const answer = toPublic(error, request)
+    logError(error, answer, request)
+    if (error instanceof BrokerError && error.details.returnTo) {
+      const { redirectUri, state, fragment } = error.details.returnTo
+      const { error: code, error_description } = answer.body
+      const parameters = { error: code, error_description, state, iss: services.config.publicUrl }
+      return reply.redirect(withAnswer(redirectUri, parameters, fragment), 303)
+    }
+    return request.routeOptions.config.page
+      ? sendPage(answer, request, reply, services)
+      : send(answer, request, reply)
+  })
+}
+
+/** OAuth's JSON, with the headers that belong to it (RFC 6749 5.2, 6750 3). */
+export function send(answer: PublicError, request: FastifyRequest, reply: FastifyReply) {
+  const { status, body } = answer
+  if (status === 401) {
+    const bearer = request.routeOptions.url?.endsWith('/exchange')
+    const challenge = bearer ? `Bearer error="${body.error}"` : 'Basic realm="ellipsis-broker"'
+    void reply.header('www-authenticate', challenge)
+  }
+  if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
+  return reply.code(status).header('cache-control', 'no-store').send(body)
+}
+
+function sendPage(
+  { status, body }: PublicError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { config }: Services,
+) {
+  const { error: code, error_description: message } = body
+  if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
+  void reply.code(status)
+  return reply.page('error', { message, code, requestId: request.id, operator: config.operator })
+}
+
+/** Fastify's own errors, in OAuth's words: what was sent is never repeated. */
+const FRAMEWORK: Record<string, string> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'Send the content type that this endpoint takes.',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is too large.',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'The body is empty.',
+  FST_CSRF_MISSING_SECRET: 'This form has ended. Go back to the app and connect again.',
+  FST_CSRF_INVALID_TOKEN: 'This form has ended. Go back to the app and connect again.',
+}
+
+function toPublic(error: FastifyError | BrokerError, request: FastifyRequest): PublicError {
+  if (error instanceof BrokerError) return publicError(error, request.dialect)
+  const status = error.statusCode ?? 500
+  if (status >= 500) return publicError(new BrokerError('server_error'))
+  const invalid = error.validation?.[0]
+  const field = invalid?.instancePath.slice(1).replaceAll('/', '.')
+  const description = invalid
+    ? `${field || 'The request'} ${invalid.message ?? 'is not valid'}.`
+    : FRAMEWORK[error.code]
+  const broken = new BrokerError(
+    'invalid_request',
+    description === undefined ? {} : { description },
+  )
+  return { ...publicError(broken), status }
+}
+
+/** The broker's own troubles are logged with their cause; what others do wrong, by its code alone. */
+function logError(error: Error, { status, body }: PublicError, request: FastifyRequest): void {
+  if (status >= 500 && status !== 503) request.log.error({ err: error }, 'a request failed')
+  else if (status === 503) request.log.warn({ err: error }, 'a request could not be served now')
+  else request.log.debug({ status, code: body.error }, 'a request was refused')
+}

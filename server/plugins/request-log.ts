@@ -1,0 +1,14 @@
+import type { FastifyInstance } from 'fastify'
+
+/** One line for each answer of this scope: method, path without its query, status, time. */
+export function logRequests(app: FastifyInstance): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const path = request.routeOptions.url ?? '(none)'
+    const { method, ip: address } = request
+    const took = Math.round(reply.elapsedTime)
+    request.log.info(
+      { method, path, status: reply.statusCode, address, milliseconds: took },
+      'answered',
+    )
+  })
+}

@@ -1,0 +1,31 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { BrokerError } from '../errors.ts'
+import { takeFlowCookie } from '../plugins/flow-cookies.ts'
+import { Secret } from '../secret.ts'
+import type { Services } from '../services.ts'
+
+/** Where Ellipsis Drive returns. */
+export const callbackRoute: FastifyPluginAsync<{ services: Services }> = async (
+  app,
+  { services: { config, connect } },
+) => {
+  const secure = config.publicUrl.startsWith('https:')
+
+  app.get('/callback', { config: { page: true } }, async (request, reply) => {
+    const { state, code, error } = request.query as Record<string, unknown>
+    if (typeof state !== 'string' || state === '') {
+      const description =
+        'Ellipsis Drive sent you here without saying what for. Go back to the app.'
+      throw new BrokerError('invalid_request', { description })
+    }
+    const finished = await connect.finish({
+      state,
+      browserSecret: takeFlowCookie(request, reply, state, secure),
+      code: typeof code === 'string' && code !== '' ? new Secret(code) : undefined,
+      error: typeof error === 'string' ? error : undefined,
+      address: request.ip,
+    })
+    if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
+    return reply.page('connected', { ...finished, operator: config.operator })
+  })
+}

@@ -1,0 +1,53 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import { sha256 } from '../domain/hash.ts'
+import type { Services } from '../services.ts'
+
+/** For those who watch the broker: alive, able to serve, and its figures. */
+export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
+  app,
+  { services },
+) => {
+  const { config, store, keys, breaker, metrics } = services
+
+  app.get('/healthz', async (_request, reply) => {
+    void reply.header('cache-control', 'no-store')
+    return { status: 'ok' }
+  })
+
+  app.get('/readyz', async (request, reply) => {
+    void reply.header('cache-control', 'no-store')
+    const checks = { store: await works(store.checkWritable()), keys: await works(keys.current()) }
+    const ready = checks.store && checks.keys
+    if (!ready) request.log.error({ checks }, 'not ready')
+    // An outage upstream is told, but no reason to take the broker out: cached tokens still serve.
+    const upstream = breaker.state() === 'closed' ? 'ok' : 'failing'
+    void reply.code(ready ? 200 : 503)
+    return { status: ready ? 'ready' : 'not ready', ...checks, upstream }
+  })
+
+  app.get('/metrics', async (request, reply) => {
+    if (!mayRead(request, config.metricsToken?.reveal())) return reply.callNotFound()
+    await metrics.update()
+    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
+  })
+}
+
+const works = (check: Promise<unknown>): Promise<boolean> =>
+  check.then(
+    () => true,
+    () => false,
+  )
+
+/** A peer on this machine that no proxy stands in front of, or one with the token. */
+function mayRead(request: FastifyRequest, token: string | undefined): boolean {
+  const given = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1]
+  if (token !== undefined && given !== undefined) {
+    return timingSafeEqual(Buffer.from(sha256(given)), Buffer.from(sha256(token)))
+  }
+  const forwarded = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'].some(
+    (name) => request.headers[name] !== undefined,
+  )
+  const peer = request.socket.remoteAddress ?? ''
+  return !forwarded && /^(::ffff:)?127\.|^::1$/.test(peer)
+}

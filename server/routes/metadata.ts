@@ -1,0 +1,46 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { SCOPE } from '../domain/authorize.ts'
+import type { Services } from '../services.ts'
+import { TOKEN_EXCHANGE } from './token.ts'
+
+const CLIENT_AUTHENTICATION = ['none', 'client_secret_basic', 'client_secret_post']
+
+/** What a client library needs to know of this server (RFC 8414 2). */
+export function metadata(publicUrl: string) {
+  return {
+    issuer: publicUrl,
+    authorization_endpoint: `${publicUrl}/oauth/authorize`,
+    token_endpoint: `${publicUrl}/oauth/token`,
+    revocation_endpoint: `${publicUrl}/oauth/revoke`,
+    jwks_uri: `${publicUrl}/.well-known/jwks.json`,
+    scopes_supported: [SCOPE],
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    grant_types_supported: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE],
+    token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
+    revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
+    code_challenge_methods_supported: ['S256'],
+    authorization_response_iss_parameter_supported: true,
+  }
+}
+
+/** The well-known documents: for everyone, from anywhere. */
+export const metadataRoutes: FastifyPluginAsync<{ services: Services }> = async (
+  app,
+  { services: { config, keys } },
+) => {
+  const { basePath, publicUrl } = config
+  const document = metadata(publicUrl)
+  const wellKnown = '/.well-known/oauth-authorization-server'
+
+  app.addHook('onRequest', async (_request, reply) => {
+    void reply.headers({
+      'access-control-allow-origin': '*',
+      'cache-control': 'public, max-age=300',
+    })
+  })
+  // With a base path: under it, and with the path inserted (RFC 8414 3.1).
+  const paths = basePath === '' ? [wellKnown] : [basePath + wellKnown, wellKnown + basePath]
+  for (const path of paths) app.get(path, async () => document)
+  app.get(`${basePath}/.well-known/jwks.json`, async () => keys.jwks())
+}

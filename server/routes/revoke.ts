@@ -1,0 +1,25 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import type { Services } from '../services.ts'
+import { authenticate } from './client.ts'
+
+const text = Type.Optional(Type.String({ maxLength: 8192 }))
+
+const Body = Type.Object({
+  token: Type.String({ minLength: 1, maxLength: 8192 }),
+  token_type_hint: text,
+  client_id: text,
+  client_secret: text,
+})
+
+/** Gives up a grant (RFC 7009 2). A token that means nothing here is no error: it is gone either way. */
+export const revokeRoute: FastifyPluginAsyncTypebox<{ services: Services }> = async (
+  app,
+  { services },
+) => {
+  app.post('/oauth/revoke', { schema: { body: Body } }, async (request, reply) => {
+    const client = await authenticate(request, request.body, services)
+    await services.swap.revoke({ brokerToken: request.body.token, client }, request.ip)
+    return reply.header('cache-control', 'no-store').send()
+  })
+}

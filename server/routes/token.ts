@@ -1,0 +1,158 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import type { Static } from 'typebox'
+import type { App } from '../../db/store.ts'
+import { BrokerError } from '../errors.ts'
+import { Secret } from '../secret.ts'
+import type { Services } from '../services.ts'
+import { authenticate, mustAuthenticate } from './client.ts'
+import { accessTokenAnswer, renewedFields } from './swap-answer.ts'
+
+const text = Type.Optional(Type.String({ maxLength: 8192 }))
+
+/** Every parameter of every grant; each grant says which it needs. Unknown ones are ignored (RFC 6749 3.2). */
+const Body = Type.Object({
+  grant_type: Type.String({ maxLength: 100 }),
+  client_id: text,
+  client_secret: text,
+  code: text,
+  code_verifier: text,
+  redirect_uri: text,
+  refresh_token: text,
+  scope: text,
+  subject_token: text,
+  subject_token_type: text,
+  requested_token_type: text,
+  min_ttl: Type.Optional(Type.String({ pattern: '^[0-9]{1,9}$' })),
+  force: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])),
+})
+type Body = Static<typeof Body>
+
+/** Whoever asks, and what for. */
+interface Asked {
+  body: Body
+  client: App | null
+  address: string
+}
+
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
+const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
+
+/** The token endpoint (RFC 6749 3.2, RFC 8693 2). */
+export const tokenRoute: FastifyPluginAsyncTypebox<{ services: Services }> = async (
+  app,
+  { services },
+) => {
+  app.post('/oauth/token', { schema: { body: Body } }, async (request, reply) => {
+    void reply.header('cache-control', 'no-store')
+    const { body, ip: address } = request
+    switch (body.grant_type) {
+      case 'authorization_code': {
+        const client = mustAuthenticate(await authenticate(request, body, services))
+        return redeem({ body, client, address }, client, services)
+      }
+      case 'refresh_token': {
+        request.dialect = 'refresh_token'
+        const client = await authenticate(request, body, services)
+        return refresh({ body, client, address }, services)
+      }
+      case TOKEN_EXCHANGE: {
+        request.dialect = 'token_exchange'
+        const client = await authenticate(request, body, services)
+        return exchange({ body, client, address }, services)
+      }
+      default:
+        throw new BrokerError('unsupported_grant_type')
+    }
+  })
+}
+
+/** authorization_code: a grant begins. */
+async function redeem({ body, address }: Asked, app: App, services: Services) {
+  const code = required(body, 'code')
+  const verifier = required(body, 'code_verifier')
+  const redemption = { app, code, verifier, redirectUri: body.redirect_uri, address }
+  if (app.tokens === 'ellipsis') return redeemAsEllipsis(redemption, services)
+  const { grant, token, expiresIn } = await services.redeem.redeem(redemption)
+  return { access_token: token, token_type: 'Bearer', expires_in: expiresIn, scope: grant.scope }
+}
+
+/** The access token comes first: while Ellipsis Drive is away, the code stays good. */
+async function redeemAsEllipsis(
+  redemption: Parameters<Services['redeem']['redeem']>[0],
+  services: Services,
+) {
+  const { refresher, config, clock } = services
+  const need = { minTtlSeconds: config.minTtlSeconds, since: null, evenIfPaused: false }
+  let accessToken: Awaited<ReturnType<typeof refresher.get>> | undefined
+  const { grant, token } = await services.redeem.redeem(redemption, async ({ connectionId }) => {
+    accessToken = await refresher.get(connectionId, need)
+  })
+  if (!accessToken) throw new Error('redeemed without an access token')
+  const { token_type, access_token, expires_in } = accessTokenAnswer(
+    accessToken,
+    grant.scope,
+    clock,
+  )
+  return { access_token, token_type, expires_in, scope: grant.scope, refresh_token: token }
+}
+
+/** refresh_token: the swap of RFC 6749's own form, for apps served with `--tokens ellipsis`. */
+async function refresh({ body, client }: Asked, { swap, clock }: Services) {
+  checkScope(body)
+  const brokerToken = required(body, 'refresh_token').reveal()
+  const answer = await swap.swap({
+    brokerToken,
+    client,
+    ...swapOptions(body),
+    asRefreshToken: true,
+  })
+  const fields = accessTokenAnswer(answer.accessToken, answer.scope, clock)
+  const { access_token, token_type, expires_in, scope } = fields
+  const refresh_token = answer.renewed?.token ?? brokerToken
+  return { access_token, token_type, expires_in, scope, refresh_token }
+}
+
+/** Token exchange: broker token in; Ellipsis Drive's access token, or a newer broker token, out. */
+async function exchange({ body, client }: Asked, { swap, clock }: Services) {
+  checkScope(body)
+  const brokerToken = required(body, 'subject_token').reveal()
+  const type = required(body, 'subject_token_type').reveal()
+  if (type !== JWT_TYPE && type !== ACCESS_TOKEN_TYPE) {
+    throw invalid(`Use subject_token_type=${JWT_TYPE}.`)
+  }
+  const wanted = body.requested_token_type ?? ACCESS_TOKEN_TYPE
+  if (wanted === JWT_TYPE) {
+    const { renewed, scope } = await swap.renew({ brokerToken, client })
+    const issued = { access_token: renewed.token, issued_token_type: JWT_TYPE }
+    return { ...issued, token_type: 'Bearer', expires_in: renewed.expiresIn, scope }
+  }
+  if (wanted !== ACCESS_TOKEN_TYPE) {
+    throw invalid(`Use requested_token_type=${ACCESS_TOKEN_TYPE}, or ${JWT_TYPE} to renew.`)
+  }
+  const answer = await swap.swap({ brokerToken, client, ...swapOptions(body) })
+  const fields = accessTokenAnswer(answer.accessToken, answer.scope, clock)
+  return { ...fields, issued_token_type: ACCESS_TOKEN_TYPE, ...renewedFields(answer.renewed) }
+}
+
+const swapOptions = ({ min_ttl, force }: Body) => ({
+  minTtlSeconds: min_ttl === undefined ? undefined : Number(min_ttl),
+  force: force === 'true',
+})
+
+function checkScope({ scope }: Body): void {
+  if (scope !== undefined && scope !== 'projects') throw new BrokerError('invalid_scope')
+}
+
+function required(
+  body: Body,
+  name: 'code' | 'code_verifier' | 'refresh_token' | 'subject_token' | 'subject_token_type',
+): Secret {
+  const value = body[name]
+  if (value === undefined || value === '') throw invalid(`Send ${name}.`)
+  return new Secret(value)
+}
+
+const invalid = (description: string): BrokerError =>
+  new BrokerError('invalid_request', { description })

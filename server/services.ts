@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
+import { openStore, withStartLock } from '../db/open.ts'
+import type { Store } from '../db/store.ts'
+import { build, readMigrations, sqliteBinding } from './assets.ts'
+import type { Config } from './config.ts'
+import { createAdmins } from './domain/admins.ts'
+import { createApps } from './domain/apps.ts'
+import { createBreaker } from './domain/breaker.ts'
+import { createBrokerTokens } from './domain/broker-token.ts'
+import type { Clock, Random } from './domain/clock.ts'
+import { createConnect } from './domain/connect.ts'
+import { createConnections } from './domain/connections.ts'
+import { createRedeem } from './domain/redeem.ts'
+import { createRefreshAttempt } from './domain/refresh-attempt.ts'
+import { createRefresher } from './domain/refresh.ts'
+import { createRenewals } from './domain/renew.ts'
+import { createSigningKeys } from './domain/signing-keys.ts'
+import { createSwap } from './domain/swap.ts'
+import { createSweeper } from './domain/sweeper.ts'
+import { createUsage } from './domain/usage.ts'
+import { createVault } from './domain/vault.ts'
+import { createEllipsisClient } from './ellipsis/client.ts'
+import type { Logger } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { claimData } from './ownership.ts'
+import { loadSecretKeys } from './secret-key.ts'
+
+/** Everything the broker is made of, ready to be used. */
+export type Services = Awaited<ReturnType<typeof startServices>>
+
+/** What the world gives to the broker; tests give their own. */
+export interface World {
+  clock: Clock
+  random: Random
+  fetch: typeof fetch
+}
+
+export const world: World = {
+  clock: {
+    now: Date.now,
+    sleep: (milliseconds, signal) =>
+      setTimeout(milliseconds, undefined, { ref: false, ...(signal && { signal }) }).catch(
+        () => undefined,
+      ),
+  },
+  random: randomBytes,
+  fetch: globalThis.fetch,
+}
+
+/** How long a stop waits for refreshes under way, milliseconds: as long as a call upstream can take. */
+const SETTLE_WITHIN = 22_000
+
+/**
+ * Builds everything, in order: store, keys, domain. What a first start makes is made under one lock
+ * between processes.
+ * @param options.acceptClientChange data of another Ellipsis client or API is meant to be used
+ * @throws StartError with what to do
+ */
+export async function startServices(
+  config: Config,
+  log: Logger,
+  options: { acceptClientChange?: boolean; world?: World } = {},
+) {
+  const { clock, random, fetch } = options.world ?? world
+  const { dataDir } = config
+  const binding = sqliteBinding(dataDir)
+
+  const opened = await withStartLock(dataDir, binding, async () => {
+    const store = await openStore({
+      directory: dataDir,
+      migrations: readMigrations(),
+      nativeBinding: binding,
+    })
+    try {
+      const loadKeys = await loadSecretKeys(config, store, random)
+      const vault = createVault(loadKeys, random)
+      const formerUrls = await claimData(config, store, vault, options.acceptClientChange ?? false)
+      const keys = createSigningKeys({ store, vault, clock, random })
+      await keys.ensure()
+      return { store, vault, keys, formerUrls }
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  })
+  return compose(config, log, { clock, random, fetch }, opened)
+}
+
+type Opened = {
+  store: Store
+  vault: ReturnType<typeof createVault>
+  keys: ReturnType<typeof createSigningKeys>
+  formerUrls: string[]
+}
+
+/** The domain over an open store. */
+function compose(config: Config, log: Logger, { clock, random, fetch }: World, opened: Opened) {
+  const { store, vault, keys, formerUrls } = opened
+  const { publicUrl, minTtlSeconds, eventDays } = config
+  const metrics = createMetrics(store, build)
+  const ellipsis = createEllipsisClient({
+    ...config.ellipsis,
+    redirectUri: config.callbackUrl,
+    fetch,
+    now: () => clock.now(),
+    onCall: ({ endpoint, outcome, durationMs }) =>
+      metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000),
+  })
+  const breaker = createBreaker(clock)
+  const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls })
+  const usage = createUsage({ store, clock, log, swaps: metrics.swaps })
+  const parts = { store, vault, ellipsis, breaker, clock, random, log }
+  const attempt = createRefreshAttempt(parts)
+  const refresher = createRefresher({ attempt, store, vault, clock })
+  const renewals = createRenewals({ store, tokens, clock, random })
+  const swapNeeds = { store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds }
+  const sweeper = createSweeper({ store, usage, clock, log, eventDays })
+
+  return {
+    config,
+    log,
+    clock,
+    store,
+    keys,
+    breaker,
+    metrics,
+    refresher,
+    sweeper,
+    apps: createApps({ store, clock, random }),
+    admins: createAdmins({ store, clock, random }),
+    connect: createConnect({ ...parts, publicUrl }),
+    connections: createConnections({ store, refresher, clock }),
+    redeem: createRedeem({ store, tokens, clock, random }),
+    swap: createSwap(swapNeeds),
+
+    /** Waits for what is under way, within a bound, and closes the store last. */
+    async stop(): Promise<void> {
+      const settled = refresher.settled()
+      const enough = new AbortController()
+      await Promise.race([settled, clock.sleep(SETTLE_WITHIN, enough.signal)])
+      enough.abort()
+      await sweeper.stop()
+      await store.close()
+    },
+  }
+}
