@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { join, posix, sep } from 'node:path'
+import * as sea from 'node:sea'
+import type { MigrationMeta } from 'drizzle-orm/migrator'
+import { extract } from './extract.ts'
+
+/**
+ * The only reader of views, styles, scripts and migrations: from disk, or from the single binary.
+ * Paths are relative to the project's root and use `/`, such as `views/ask.eta`.
+ */
+
+/** Folders whose files are assets. scripts/build.ts puts them into the binary. */
+export const assetFolders = ['views', 'server/demo/public', 'db/migrations']
+
+/** better-sqlite3's native addon: its name as an asset of the binary, and as a file beside the bundle. */
+export const sqliteAddon = 'better_sqlite3.node'
+
+/** What scripts/build.ts writes into the bundle in place of the name; undeclared when run from source. */
+declare const BUILD_STAMP: { version: string; commit: string | null }
+
+const bundled = typeof BUILD_STAMP !== 'undefined'
+const binary = sea.isSea()
+/** server/ and the bundle's dist/ lie equally deep. */
+const root = join(import.meta.dirname, '..')
+
+/** Which build this is. `commit`: the git commit, `null` when run from source. */
+export const build: { version: string; commit: string | null; binary: boolean } = {
+  ...(bundled ? BUILD_STAMP : { version: sourceVersion(), commit: null }),
+  binary,
+}
+
+/**
+ * An asset's text.
+ * @throws if there is no such asset
+ */
+export const readAsset = (path: string): string => readAssetBytes(path).toString('utf8')
+
+/**
+ * An asset's bytes.
+ * @throws if there is no such asset
+ */
+export function readAssetBytes(path: string): Buffer {
+  if (!isAsset(path)) throw new Error(`${path} is not in ${assetFolders.join(', ')}`)
+  return binary ? Buffer.from(sea.getAsset(path)) : readFileSync(join(root, path))
+}
+
+/** Paths of all assets in a folder and its subfolders, sorted. */
+export function listAssets(folder: string): string[] {
+  const paths = binary ? sea.getAssetKeys() : assetFolders.flatMap(filesIn)
+  return paths.filter((path) => path.startsWith(`${folder}/`)).sort()
+}
+
+/** Drizzle's migrations of SQLite in their order, as its own `readMigrationFiles` reads them. */
+export function readMigrations(): MigrationMeta[] {
+  const folder = 'db/migrations/sqlite'
+  const { entries } = JSON.parse(readAsset(`${folder}/meta/_journal.json`)) as Journal
+  return entries.map(({ tag, when, breakpoints }) => {
+    const text = readAsset(`${folder}/${tag}.sql`)
+    return {
+      sql: text.split('--> statement-breakpoint'),
+      bps: breakpoints,
+      folderMillis: when,
+      hash: createHash('sha256').update(text).digest('hex'),
+    }
+  })
+}
+
+interface Journal {
+  entries: { tag: string; when: number; breakpoints: boolean }[]
+}
+
+/**
+ * What better-sqlite3 takes as `nativeBinding`. From source it finds its addon itself (`undefined`); the
+ * binary writes its own to `native/` in the data directory.
+ * @throws StartError if what was written there is changed by somebody else
+ */
+export function sqliteBinding(dataDir: string): string | undefined {
+  if (binary) {
+    return extract(
+      Buffer.from(sea.getAsset(sqliteAddon)),
+      join(dataDir, 'native'),
+      'better_sqlite3',
+    )
+  }
+  return bundled ? join(import.meta.dirname, sqliteAddon) : undefined
+}
+
+/** Refuses on disk what the binary wouldn't hold either, and every way out of the folders. */
+const isAsset = (path: string): boolean =>
+  posix.normalize(path) === path && assetFolders.some((folder) => path.startsWith(`${folder}/`))
+
+function filesIn(folder: string): string[] {
+  if (!existsSync(join(root, folder))) return []
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+    .map((path) => path.replaceAll(sep, '/'))
+}
+
+function sourceVersion(): string {
+  const text = readFileSync(join(root, 'package.json'), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

@@ -1,0 +1,54 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { StartError } from './start-error.ts'
+
+/**
+ * Writes a native addon out of the binary, since the operating system only loads code from files. The
+ * name carries the hash, so versions don't meet; the folder is the user's alone (0700), so that nobody
+ * else changes the file between its check and its loading. Safe against simultaneous starts.
+ * @returns the file's path
+ * @throws StartError if the file can't be made to hold these bytes
+ */
+export function extract(bytes: Buffer, folder: string, name: string): string {
+  const hash = sha256(bytes)
+  const file = join(folder, `${name}-${hash.slice(0, 16)}.node`)
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    chmodSync(folder, 0o700)
+    if (!holds(file, hash)) replace(file, bytes)
+  } catch (cause) {
+    // Windows lets nobody replace a file that another start has loaded meanwhile.
+    if (!holds(file, hash)) throw failure(file, cause)
+  }
+  if (!holds(file, hash)) throw failure(file, 'it was changed by another program')
+  return file
+}
+
+const failure = (file: string, cause: unknown): StartError =>
+  new StartError(
+    `The broker can't write ${file}, which it needs to run: ${String(cause)}\n` +
+      'Give the user it runs as a data directory (BROKER_DATA_DIR) of its own.',
+    { cause },
+  )
+
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+
+function holds(file: string, hash: string): boolean {
+  try {
+    return sha256(readFileSync(file)) === hash
+  } catch {
+    return false
+  }
+}
+
+/** Whole or not at all: another process sees the old file or the new one. */
+function replace(file: string, bytes: Buffer): void {
+  const draft = `${file}.${randomUUID()}`
+  try {
+    writeFileSync(draft, bytes, { mode: 0o600, flag: 'wx' })
+    renameSync(draft, file)
+  } finally {
+    rmSync(draft, { force: true })
+  }
+}

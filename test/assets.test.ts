@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { readMigrationFiles } from 'drizzle-orm/migrator'
+import t, { type Test } from 'tap'
+import * as source from '../server/assets.ts'
+
+const root = join(import.meta.dirname, '..')
+const migrations = 'db/migrations/sqlite'
+const files: Record<string, string | Buffer> = {
+  'views/ask.eta': '<p>é</p>',
+  'views/admin/home.eta': '<p>',
+  'viewsless/no.eta': '',
+  'server/demo/public/app.js': 'hello()',
+  [`${migrations}/0000_a.sql`]:
+    'create table a (b);\n--> statement-breakpoint\ncreate index c on a (b);',
+  [`${migrations}/0001_b.sql`]: 'drop table a',
+  [`${migrations}/meta/_journal.json`]: JSON.stringify({
+    entries: [
+      { idx: 0, when: 1000, tag: '0000_a', breakpoints: true },
+      { idx: 1, when: 2000, tag: '0001_b', breakpoints: false },
+    ],
+  }),
+  'better_sqlite3.node': Buffer.from([0xff, 0, 1]),
+}
+
+/** The module as it is in a binary with those files. */
+const inBinary = (t: Pick<Test, 'mockImport'>) =>
+  t.mockImport<typeof source>('../server/assets.ts', {
+    'node:sea': {
+      isSea: () => true,
+      getAssetKeys: () => Object.keys(files),
+      getAsset: (key: string) => {
+        const file = files[key]
+        if (file === undefined) throw new Error(`no asset ${key}`)
+        return new Uint8Array(Buffer.from(file)).buffer
+      },
+    },
+  })
+
+t.test('in the binary: text, bytes and lists', async (t) => {
+  const assets = await inBinary(t)
+  t.equal(assets.readAsset('views/ask.eta'), '<p>é</p>')
+  t.strictSame(assets.readAssetBytes('views/ask.eta'), Buffer.from('<p>é</p>'))
+  t.strictSame(assets.listAssets('views'), ['views/admin/home.eta', 'views/ask.eta'])
+  t.strictSame(assets.listAssets('nowhere'), [])
+  t.throws(() => assets.readAsset('views/missing.eta'), { message: /no asset/ })
+  t.equal(assets.build.binary, true)
+})
+
+t.test('in the binary: the addon is written to a folder of the data directory', async (t) => {
+  const assets = await inBinary(t)
+  const data = t.testdir()
+  const file = assets.sqliteBinding(data) ?? ''
+  t.match(file, /native.better_sqlite3-[0-9a-f]{16}\.node$/)
+  t.ok(file.startsWith(data))
+  t.ok(readFileSync(file).equals(Buffer.from([0xff, 0, 1])))
+})
+
+t.test('migrations are what Drizzle reads', async (t) => {
+  const assets = await inBinary(t)
+  const folder = t.testdir({
+    '0000_a.sql': String(files[`${migrations}/0000_a.sql`]),
+    '0001_b.sql': String(files[`${migrations}/0001_b.sql`]),
+    meta: { '_journal.json': String(files[`${migrations}/meta/_journal.json`]) },
+  })
+  const read = assets.readMigrations()
+  t.strictSame(read, readMigrationFiles({ migrationsFolder: folder }))
+  t.equal(read[0]?.sql.length, 2)
+  t.equal(read[1]?.hash, createHash('sha256').update('drop table a').digest('hex'))
+})
+
+t.test('from the bundle: stamped, the addon beside it', async (t) => {
+  const stamp = { version: '9.9.9', commit: 'abc' }
+  Object.assign(globalThis, { BUILD_STAMP: stamp })
+  t.teardown(() => Reflect.deleteProperty(globalThis, 'BUILD_STAMP'))
+  const assets = await t.mockImport<typeof source>('../server/assets.ts', {})
+  t.strictSame(assets.build, { ...stamp, binary: false })
+  t.equal(assets.sqliteBinding('data'), join(root, 'server', 'better_sqlite3.node'))
+})
+
+t.test('from source', async (t) => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  t.strictSame(source.build, { version, commit: null, binary: false })
+  t.equal(source.sqliteBinding('data'), undefined, 'better-sqlite3 finds its own')
+  for (const path of ['package.json', 'views/../package.json', '/etc/hostname', 'views']) {
+    t.throws(() => source.readAsset(path), { message: /is not in/ }, path)
+  }
+  t.throws(() => source.readAsset('views/missing.eta'), { code: 'ENOENT' })
+})
+
+t.test('from source: what a folder holds', async (t) => {
+  const paths = source.assetFolders.flatMap(source.listAssets)
+  t.ok(paths.includes(`${migrations}/meta/_journal.json`))
+  for (const path of paths) {
+    t.ok(source.readAssetBytes(path).equals(readFileSync(join(root, path))), path)
+  }
+  t.strictSame(
+    source.readMigrations(),
+    readMigrationFiles({ migrationsFolder: join(root, migrations) }),
+  )
+})

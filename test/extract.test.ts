@@ -1,0 +1,67 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { chmodSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import * as extracting from '../server/extract.ts'
+import { StartError } from '../server/start-error.ts'
+
+const { extract } = extracting
+
+const bytes = Buffer.alloc(1_000_000, 'native code')
+const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
+
+t.test('the file has the bytes, a name with their hash, and a folder of its own', async (t) => {
+  const folder = join(t.testdir(), 'data', 'native')
+  const file = extract(bytes, folder, 'addon')
+  t.equal(file, join(folder, `addon-${hash}.node`))
+  t.ok(readFileSync(file).equals(bytes))
+  t.equal(statSync(folder).mode & 0o777, 0o700)
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.strictSame(readdirSync(folder), [`addon-${hash}.node`], 'no draft stays')
+})
+
+t.test('a good file is used as it is', async (t) => {
+  const folder = t.testdir()
+  const first = statSync(extract(bytes, folder, 'addon'))
+  t.equal(statSync(extract(bytes, folder, 'addon')).ino, first.ino)
+})
+
+t.test('a changed file is replaced, an open folder closed', async (t) => {
+  const folder = t.testdir({ [`addon-${hash}.node`]: 'something else' })
+  chmodSync(folder, 0o777)
+  t.ok(readFileSync(extract(bytes, folder, 'addon')).equals(bytes))
+  t.equal(statSync(folder).mode & 0o777, 0o700)
+})
+
+t.test('a place that cannot be written to is told', async (t) => {
+  const folder = join(t.testdir({ data: 'a file' }), 'data')
+  t.throws(() => extract(bytes, folder, 'addon'), StartError)
+  t.throws(() => extract(bytes, folder, 'addon'), { message: /EEXIST|ENOTDIR/ })
+})
+
+t.test('a file that somebody changes at once is not used', async (t) => {
+  const folder = t.testdir()
+  const { extract } = await t.mockImport<typeof extracting>('../server/extract.ts', {
+    'node:fs': t.createMock(await import('node:fs'), {
+      renameSync: (_draft: string, file: string) => writeFileSync(file, 'something else'),
+    }),
+  })
+  t.throws(() => extract(bytes, folder, 'addon'), { message: /changed by another program/ })
+})
+
+t.test('simultaneous starts all get a whole file', async (t) => {
+  const folder = join(t.testdir(), 'native')
+  const script = `
+    const { extract } = await import(${JSON.stringify(import.meta.resolve('../server/extract.ts'))})
+    const { readFileSync } = await import('node:fs')
+    for (let i = 0; i < 20; i++) {
+      const bytes = Buffer.alloc(1_000_000, 'version ' + i)
+      if (!readFileSync(extract(bytes, process.argv[1], 'addon')).equals(bytes)) process.exit(1)
+    }`
+  const start = () =>
+    promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, folder])
+  await Promise.all([start(), start(), start()])
+  t.equal(readdirSync(folder).length, 20)
+})
