@@ -11,9 +11,9 @@ export type { Logger } from 'pino'
  */
 export function createLog(
   config: Pick<Config, 'logLevel'>,
-  output: NodeJS.WriteStream & DestinationStream = process.stdout,
+  output: DestinationStream & { isTTY?: boolean } = process.stdout,
 ): Logger {
-  const options = { level: config.logLevel, base: undefined, serializers: { err: describeError } }
+  const options = { level: config.logLevel, base: null, serializers: { err: describeError } }
   if (!output.isTTY) return pino(options, output)
   const stream = pretty({ destination: output, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' })
   return pino(options, stream)

@@ -67,8 +67,7 @@ const isUsage = (error: unknown): boolean =>
   error instanceof StartError ||
   (error instanceof BrokerError && error.code === 'invalid_request')
 
-const isExpected = (error: unknown): error is Error =>
-  isUsage(error) || error instanceof BrokerError
+const isExpected = (error: unknown): boolean => isUsage(error) || error instanceof BrokerError
 
 /** An expected error has its words; of any other the stack helps more. */
 function words(error: unknown): string {

@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
+import type { App } from '../db/store.ts'
+import { buildApp } from '../server/app.ts'
+import { loadConfig } from '../server/config.ts'
+import { appDefaults } from '../server/domain/apps.ts'
+import type { AppSettings } from '../server/domain/apps.ts'
+import { sha256 } from '../server/domain/hash.ts'
+import { createLog } from '../server/log.ts'
+import { startServices, world } from '../server/services.ts'
+import type { Services, World } from '../server/services.ts'
+import { standInDefaults, startStandIn } from '../server/stand-in/app.ts'
+import type { Switches } from '../server/stand-in/switches.ts'
+import { Visitor } from './visitor.ts'
+
+/** A clock that a test can move; sleeping takes real time. */
+export function testClock() {
+  let offset = 0
+  return {
+    now: () => Date.now() + offset,
+    sleep: world.clock.sleep,
+    /** Milliseconds. */
+    advance(by: number) {
+      offset += by
+    },
+  }
+}
+
+export interface TestBroker {
+  url: string
+  services: Services
+  standIn: Awaited<ReturnType<typeof startStandIn>>
+  clock: ReturnType<typeof testClock>
+  /** Lines that the program logged, at every level. */
+  logged: string[]
+  env: Record<string, string>
+  dataDir: string
+}
+
+export interface TestOptions {
+  switches?: Partial<Switches>
+  env?: Record<string, string>
+  basePath?: string
+  world?: Partial<World>
+  dataDir?: string
+}
+
+/** A broker that listens, on a store of its own, before a stand-in of its own; all end with the test. */
+export async function buildBroker(t: Test, options: TestOptions = {}): Promise<TestBroker> {
+  const clock = testClock()
+  const port = await freePort()
+  const origin = `http://127.0.0.1:${port}`
+  const url = origin + (options.basePath ?? '')
+  const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
+  const standIn = await startStandIn({
+    port: 0,
+    clients: [client],
+    now: () => clock.now(),
+    ...(options.switches && { switches: options.switches }),
+  })
+  t.teardown(() => standIn.close())
+  const dataDir = options.dataDir ?? t.testdir()
+  const env = {
+    ELLIPSIS_CLIENT_ID: client.id,
+    ELLIPSIS_CLIENT_SECRET: client.secret,
+    ELLIPSIS_API_URL: standIn.apiUrl,
+    BROKER_PUBLIC_URL: url,
+    BROKER_PORT: String(port),
+    BROKER_DATA_DIR: dataDir,
+    BROKER_LOG_LEVEL: 'trace',
+    ...options.env,
+  }
+  const config = loadConfig(env, { serve: true })
+  const logged: string[] = []
+  const log = createLog(config, { write: (line: string) => logged.push(line) > 0 })
+  const services = await startServices(config, log, {
+    world: { ...world, clock, ...options.world },
+  })
+  const app = await buildApp(services)
+  await app.listen({ host: '127.0.0.1', port })
+  t.teardown(async () => {
+    await app.close()
+    await services.stop()
+  })
+  return { url, services, standIn, clock, logged, env, dataDir }
+}
+
+/** A port that nothing listened on a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Where the test's apps have their users return to. Nothing listens there. */
+export const RETURN = 'https://app.example.com/return'
+
+export async function addApp(
+  broker: TestBroker,
+  settings: Partial<AppSettings> = {},
+): Promise<App> {
+  return (await addAppWithSecret(broker, settings)).app
+}
+
+export function addAppWithSecret({ services }: TestBroker, settings: Partial<AppSettings> = {}) {
+  const all = { ...appDefaults, name: 'Test map', redirectUris: [RETURN], ...settings }
+  return services.apps.add(all, 'test')
+}
+
+/** An authorization request's parameters, and the verifier that belongs to them. */
+export function authorizationRequest(app: App, more: Record<string, string> = {}) {
+  const verifier = randomBytes(32).toString('base64url')
+  const parameters = {
+    response_type: 'code',
+    client_id: app.id,
+    redirect_uri: app.redirectUris[0] ?? '',
+    state: randomBytes(8).toString('hex'),
+    code_challenge: sha256(verifier),
+    code_challenge_method: 'S256',
+    ...more,
+  }
+  return { verifier, parameters }
+}
+
+/** Takes a person through the asking page and the stand-in, to the address that the app gets. */
+export async function authorize(
+  broker: TestBroker,
+  app: App,
+  options: {
+    visitor?: Visitor
+    user?: string
+    parameters?: Record<string, string>
+    path?: string
+  } = {},
+) {
+  const { visitor = new Visitor(), user = 'amelie', path = '/oauth/authorize' } = options
+  const { verifier, parameters } = authorizationRequest(app, options.parameters)
+  const stopAt = parameters.redirect_uri
+  const query = new URLSearchParams(parameters).toString()
+  const asked = await visitor.open(`${broker.url}${path}?${query}`, stopAt)
+  const answered = await visitor.press(asked, 'Continue to Ellipsis Drive', {}, stopAt)
+  const returned = await allow(visitor, answered, user, stopAt)
+  return { returned: new URL(returned.url), page: returned, verifier, parameters }
+}
+
+/** Signs in at the stand-in, where it asks, and allows. */
+export async function allow(
+  visitor: Visitor,
+  page: Page,
+  user: string,
+  stopAt?: string,
+): Promise<Page> {
+  let at = page
+  if (at.body.includes('name="user"')) at = await visitor.press(at, 'Sign in', { user }, stopAt)
+  if (at.body.includes('>Allow<')) at = await visitor.press(at, 'Allow', {}, stopAt)
+  return at
+}
+
+type Page = Awaited<ReturnType<Visitor['open']>>
+
+/** Posts a form, as a client library does. */
+export async function postForm(
+  url: string,
+  form: Record<string, string>,
+  headers: Record<string, string> = {},
+) {
+  const response = await fetch(url, { method: 'POST', body: new URLSearchParams(form), headers })
+  const text = await response.text()
+  const body = (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>
+  return { status: response.status, headers: response.headers, body }
+}
+
+/** Connects a user and redeems the code: the app's broker token. */
+export async function connect(
+  broker: TestBroker,
+  app: App,
+  options: Parameters<typeof authorize>[2] = {},
+) {
+  const { returned, verifier, parameters } = await authorize(broker, app, options)
+  const { body } = await postForm(`${broker.url}/oauth/token`, {
+    grant_type: 'authorization_code',
+    client_id: app.id,
+    code: returned.searchParams.get('code') ?? '',
+    redirect_uri: parameters.redirect_uri,
+    code_verifier: verifier,
+  })
+  const brokerToken = body.access_token as string
+  const payload = Buffer.from(brokerToken.split('.')[1] ?? '', 'base64url').toString()
+  const claims = JSON.parse(payload) as Record<string, string>
+  return { brokerToken, claims, connectionId: claims.sub ?? '', grantId: claims.grant_id ?? '' }
+}
+
+/** Swaps at `/exchange`. */
+export async function exchange(broker: TestBroker, brokerToken: string, body?: object) {
+  const response = await fetch(`${broker.url}/exchange`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${brokerToken}`,
+      ...(body && { 'content-type': 'application/json' }),
+    },
+    ...(body && { body: JSON.stringify(body) }),
+  })
+  const answer = (await response.json()) as Record<string, unknown>
+  return { status: response.status, headers: response.headers, body: answer }
+}
