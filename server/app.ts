@@ -36,7 +36,6 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => void routes.push(route))
 
-  await app.register(views, { basePath: prefix })
   handleErrors(app, services)
   await app.register(metadataRoutes, { services })
   await app.register(healthRoutes, { services, prefix })
@@ -63,6 +62,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     async (pages) => {
       logRequests(pages)
       await pageHeaders(pages, config)
+      await views(pages, { basePath: prefix })
       pages.removeAllContentTypeParsers()
       await pages.register(cookie)
       await pages.register(formbody)

@@ -1,0 +1,32 @@
+/** What each page is given: plain values, never rows. Names come from elsewhere and may hold anything. */
+
+/** Who runs this broker; each part may be missing. */
+export interface Operator {
+  name: string | null
+  /** An e-mail address, or the URL of a page. */
+  contact: string | null
+  privacyUrl: string | null
+}
+
+export interface Models {
+  /** Asks whether an app may use the visitor's Ellipsis Drive. */
+  ask: {
+    appName: string
+    /** Where the visitor returns to, as people read it. */
+    returnsTo: string
+    /** The app gets its token in the address: the less safe way. */
+    fragment: boolean
+    /** Where the form is posted. */
+    action: string
+    fields: { name: string; value: string }[]
+    operator: Operator
+  }
+  /** The end of a plain connect link. */
+  connected: { appName: string; username: string; backTo: string; operator: Operator }
+  /** The visitor said no on a plain connect link. */
+  refused: { appName: string; backTo: string }
+  /** Something went wrong, and the visitor may do something about it. */
+  error: { message: string; code: string; requestId: string; operator: Operator }
+  /** Anything else, in a sentence. */
+  notice: { title: string; message: string }
+}
