@@ -1,0 +1,95 @@
+export type ItemType = 'folder' | 'raster' | 'vector' | 'file' | 'pointCloud' | 'bookmark'
+
+/** An item of a made-up drive, before it has an id. */
+export interface Item {
+  name: string
+  type: ItemType
+  description?: string
+  hashtags?: string[]
+  /** Bytes. */
+  size?: number
+  children?: Item[]
+  trashed?: true
+  favorite?: true
+  /** Anyone may see it. */
+  public?: true
+  /** Usernames of those who may see it. */
+  sharedWith?: string[]
+}
+
+const megabytes = (count: number): number => count * 1024 ** 2
+
+const folder = (name: string, children: Item[], more: Partial<Item> = {}): Item => ({
+  name,
+  type: 'folder',
+  children,
+  ...more,
+})
+const layer = (
+  type: 'raster' | 'vector' | 'pointCloud',
+  name: string,
+  size: number,
+  more: Partial<Item> = {},
+): Item => ({ name, type, size: megabytes(size), ...more })
+const file = (name: string, size: number): Item => ({ name, type: 'file', size: megabytes(size) })
+
+/** More than one page holds, so that whoever lists it has to turn the page. */
+const weeklyMosaics = Array.from({ length: 64 }, (_, week) =>
+  layer('raster', `Mosaic week ${String(week + 1).padStart(2, '0')}`, 180 + (week % 7)),
+)
+
+const amelie: Item[] = [
+  folder('Camargue wetlands', [
+    folder('Field campaign 2025', [
+      layer('vector', 'Sampling points', 2, { description: 'Salinity and depth, 412 points' }),
+      layer('vector', 'Reed beds', 14),
+      file('Field notes.pdf', 3),
+      folder('Drone flights', [
+        layer('raster', 'Orthophoto 12 May', 2_300),
+        layer('raster', 'Orthophoto 3 September', 2_410),
+        layer('pointCloud', 'Dunes 3 September', 5_120),
+      ]),
+    ]),
+    folder('Weekly mosaics', weeklyMosaics),
+    layer('raster', 'Flood extent 2024', 640, {
+      hashtags: ['flood', 'sentinel-1'],
+      favorite: true,
+    }),
+    layer('vector', 'Protected areas', 21, { public: true, description: 'Open data, 2024' }),
+  ]),
+  folder('Marseille trees', [layer('vector', 'Street trees', 9), file('Species list.csv', 1)], {
+    sharedWith: ['bo'],
+  }),
+  layer('raster', 'Elevation Provence', 1_870, { hashtags: ['dem'] }),
+  layer('vector', 'Hiking trails', 6, { favorite: true }),
+  file('Project plan.docx', 1),
+  { name: 'Harbour view', type: 'bookmark' },
+  layer('raster', 'Test upload', 12, { trashed: true }),
+]
+
+const bo: Item[] = [
+  folder('Forest inventory', [
+    layer('vector', 'Stands 2023', 33),
+    layer('vector', 'Stands 2024', 35, { favorite: true }),
+    layer('raster', 'Canopy height', 980, { description: 'From airborne laser scanning, 1 m' }),
+    folder('Plots', [layer('vector', 'Plot centres', 1), file('Protocol.pdf', 2)]),
+  ]),
+  folder('Lake Vättern', [layer('raster', 'Bathymetry', 310), layer('vector', 'Shoreline', 4)], {
+    sharedWith: ['amelie'],
+  }),
+  layer('vector', 'Snowmobile routes', 8),
+  file('Readme.txt', 1),
+  layer('vector', 'Old plots', 1, { trashed: true }),
+]
+
+/** What a user made in passing finds in the drive. */
+const anyone: Item[] = [
+  folder('My first project', [layer('vector', 'Boundaries', 3), file('Notes.txt', 1)]),
+  layer('raster', 'Satellite image', 420),
+]
+
+/** The drive of the user with that name. */
+export function itemsOf(username: string): Item[] {
+  if (username === 'amelie') return amelie
+  return username === 'bo' ? bo : anyone
+}

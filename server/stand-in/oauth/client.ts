@@ -1,0 +1,42 @@
+import type { FastifyRequest } from 'fastify'
+import type { Client } from '../stand-in.ts'
+import { OAuthError } from './errors.ts'
+import type { Parameters } from './parameters.ts'
+
+interface Credentials {
+  id: string
+  secret: string
+}
+
+/**
+ * The client that asks, by HTTP Basic or by `client_id` and `client_secret` in the body; never both
+ * (RFC 6749 2.3).
+ * @throws OAuthError invalid_client, invalid_request
+ */
+export function authenticate(
+  { headers }: FastifyRequest,
+  parameters: Parameters,
+  clients: Client[],
+): Client {
+  const basic = readBasic(headers.authorization)
+  const { client_id: id, client_secret: secret } = parameters
+  if (basic && secret !== undefined) {
+    throw new OAuthError('invalid_request', 'The client must authenticate in one way.')
+  }
+  const sent = basic ?? { id, secret }
+  const client = clients.find((one) => one.id === sent.id && one.secret === sent.secret)
+  if (!client) throw new OAuthError('invalid_client', 'Client not known, or wrong secret.')
+  return client
+}
+
+/** Both halves are form-encoded before they are joined (RFC 6749 2.3.1). */
+function readBasic(authorization: string | undefined): Credentials | undefined {
+  const encoded = /^basic +(\S+)$/i.exec(authorization ?? '')?.[1]
+  if (encoded === undefined) return undefined
+  const [id = '', secret = ''] = Buffer.from(encoded, 'base64').toString().split(/:(.*)/s)
+  return { id: formDecode(id), secret: formDecode(secret) }
+}
+
+function formDecode(text: string): string {
+  return new URLSearchParams(`v=${text.replaceAll('&', '%26')}`).get('v') ?? ''
+}

@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto'
+import type { Issued } from './issued.ts'
+import type { Switches } from './switches.ts'
+import type { User } from './users.ts'
+
+/** `grace`: how long an old token may outlive its replacement, milliseconds. */
+const GRACE = 60_000
+/** How many spent tokens of a family are still recognised as its own. */
+const SPENT_KEPT = 1000
+
+/** A refresh token and all that replaced it: one authorization of one client by one user. */
+interface Family {
+  user: User
+  clientId: string
+  current: string
+  /** What `current` replaced, while it may still be used. */
+  previous: { token: string; until: number } | null
+  /** Used up, oldest first. */
+  spent: string[]
+}
+
+/** Refresh tokens, and what becomes of them when they are used (switch `rotation`). */
+export class RefreshTokens {
+  readonly #families = new Map<string, Family>()
+  readonly #switches: Switches
+  readonly #now: () => number
+  readonly #issued: Issued
+
+  constructor(parts: { switches: Switches; now: () => number; issued: Issued }) {
+    this.#switches = parts.switches
+    this.#now = parts.now
+    this.#issued = parts.issued
+  }
+
+  /** Begins a family; answers its first token. */
+  begin(user: User, clientId: string): string {
+    const family = { user, clientId, current: '', previous: null, spent: [] }
+    return this.#renew(family)
+  }
+
+  /** Would a refresh with this token work now? */
+  honours(token: string): boolean {
+    const family = this.#families.get(token)
+    return family !== undefined && (family.current === token || this.#inGrace(family, token))
+  }
+
+  /**
+   * Uses a token. Answers whose it is and the token to use from now on, or `undefined` if it is
+   * unknown, spent or another client's. With rotation `always`, a spent one ends its whole family.
+   */
+  use(token: string, clientId: string): { user: User; refreshToken: string } | undefined {
+    const family = this.#families.get(token)
+    if (family?.clientId !== clientId) return undefined
+    const refreshToken = this.#next(family, token)
+    return refreshToken === undefined ? undefined : { user: family.user, refreshToken }
+  }
+
+  /** Ends the family that the token belongs to, if there is one. */
+  revoke(token: string): void {
+    const family = this.#families.get(token)
+    if (!family) return
+    const { current, previous, spent } = family
+    for (const one of [...spent, previous?.token, current]) this.#families.delete(one ?? '')
+  }
+
+  #next(family: Family, token: string): string | undefined {
+    const { rotation, omitRefreshToken } = this.#switches
+    // Asked again with the old token, a service with a grace gives the replacement again.
+    if (this.#inGrace(family, token)) return family.current
+    if (token !== family.current) {
+      if (rotation === 'always') this.revoke(token)
+      return undefined
+    }
+    // A new token that the answer leaves out could never be used.
+    return rotation === 'never' || omitRefreshToken ? token : this.#renew(family)
+  }
+
+  #inGrace({ previous }: Family, token: string): boolean {
+    if (this.#switches.rotation !== 'grace' || previous?.token !== token) return false
+    return this.#now() < previous.until
+  }
+
+  /** Puts a new token in the place of the current one. */
+  #renew(family: Family): string {
+    if (family.previous) this.#spend(family, family.previous.token)
+    const { current } = family
+    family.previous = current === '' ? null : { token: current, until: this.#now() + GRACE }
+    family.current = this.#issued.add(randomBytes(48).toString('base64url'))
+    this.#families.set(family.current, family)
+    return family.current
+  }
+
+  #spend(family: Family, token: string): void {
+    family.spent.push(token)
+    if (family.spent.length > SPENT_KEPT) this.#families.delete(family.spent.shift() ?? '')
+  }
+}
