@@ -21,13 +21,13 @@ export function extract(bytes: Buffer, folder: string, name: string): string {
     // Windows lets nobody replace a file that another start has loaded meanwhile.
     if (!holds(file, hash)) throw failure(file, cause)
   }
-  if (!holds(file, hash)) throw failure(file, 'it was changed by another program')
+  if (!holds(file, hash)) throw failure(file, new Error('Another program changed it.'))
   return file
 }
 
 const failure = (file: string, cause: unknown): StartError =>
   new StartError(
-    `The broker can't write ${file}, which it needs to run: ${String(cause)}\n` +
+    `The broker can't write ${file}, which it needs to run.\n` +
       'Give the user it runs as a data directory (BROKER_DATA_DIR) of its own.',
     { cause },
   )

@@ -122,6 +122,7 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     log,
     clock,
     store,
+    vault,
     keys,
     breaker,
     metrics,

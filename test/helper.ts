@@ -12,7 +12,7 @@ import { createLog } from '../server/log.ts'
 import { startServices, world } from '../server/services.ts'
 import type { Services, World } from '../server/services.ts'
 import { standInDefaults, startStandIn } from '../server/stand-in/app.ts'
-import type { Switches } from '../server/stand-in/switches.ts'
+import type { StandIn, Switches } from '../server/stand-in/app.ts'
 import { Visitor } from './visitor.ts'
 
 /** A clock that a test can move; sleeping takes real time. */
@@ -31,7 +31,7 @@ export function testClock() {
 export interface TestBroker {
   url: string
   services: Services
-  standIn: Awaited<ReturnType<typeof startStandIn>>
+  standIn: StandIn
   clock: ReturnType<typeof testClock>
   /** Lines that the program logged, at every level. */
   logged: string[]
@@ -84,7 +84,7 @@ export async function buildBroker(t: Test, options: TestOptions = {}): Promise<T
     await app.close()
     await services.stop()
   })
-  return { url, services, standIn, clock, logged, env, dataDir }
+  return { url, services, standIn: standIn.standIn, clock, logged, env, dataDir }
 }
 
 /** A port that nothing listened on a moment ago. */
@@ -155,7 +155,8 @@ export async function allow(
   stopAt?: string,
 ): Promise<Page> {
   let at = page
-  if (at.body.includes('name="user"')) at = await visitor.press(at, 'Sign in', { user }, stopAt)
+  const login = new RegExp(`name="user" value="${user}"[^>]*>([^<]*)<`).exec(at.body)?.[1]
+  if (login !== undefined) at = await visitor.press(at, login.trim(), {}, stopAt)
   if (at.body.includes('>Allow<')) at = await visitor.press(at, 'Allow', {}, stopAt)
   return at
 }

@@ -1,0 +1,241 @@
+/**
+ * The tables on SQLite. Properties carry the names of the contract's fields (db/store.ts), columns the
+ * same in snake_case. After a change: `npm run db:generate`, and commit the migration that it writes.
+ */
+import { sql } from 'drizzle-orm'
+import {
+  blob,
+  index,
+  integer,
+  primaryKey,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/sqlite-core'
+import type { AppSecret } from './store.ts'
+
+/** Milliseconds since the epoch. */
+const millis = () => integer()
+const flag = () => integer({ mode: 'boolean' })
+const json = <T>() => text({ mode: 'json' }).$type<T>()
+
+/**
+ * Every sealed value of every table. A row is never deleted and never changes its size (it is zeroed,
+ * and later reused), so SQLite never moves it to another page: there is one copy of its bytes to
+ * overwrite. Anywhere else, a page that is split or merged leaves copies of its rows behind, which
+ * `secure_delete` doesn't see. `free` is 0 or 1, which take no room of their own in a record.
+ */
+export const sealed = sqliteTable(
+  'sealed',
+  {
+    id: integer().primaryKey(),
+    size: integer().notNull(),
+    free: flag().notNull(),
+    bytes: blob().$type<Uint8Array>().notNull(),
+  },
+  (table) => [
+    index('sealed_free')
+      .on(table.size)
+      .where(sql`${table.free} = 1`),
+  ],
+)
+
+/** Where a sealed value is. */
+const sealedId = () => integer().references(() => sealed.id)
+
+export const meta = sqliteTable('meta', {
+  key: text().primaryKey(),
+  value: text().notNull(),
+})
+
+export const apps = sqliteTable('apps', {
+  id: text().primaryKey(),
+  name: text().notNull(),
+  confidential: flag().notNull(),
+  secrets: json<AppSecret[]>().notNull(),
+  redirectUris: json<string[]>().notNull(),
+  origins: json<string[]>().notNull(),
+  trusted: flag().notNull(),
+  tokenLifetimeSeconds: integer().notNull(),
+  deliver: text({ enum: ['code', 'fragment'] }).notNull(),
+  tokens: text({ enum: ['broker', 'ellipsis'] }).notNull(),
+  createdAt: millis().notNull(),
+})
+
+export const connections = sqliteTable(
+  'connections',
+  {
+    id: text().primaryKey(),
+    accountId: text(),
+    username: text().notNull(),
+    status: text({ enum: ['active', 'needs_reconnect', 'revoked'] }).notNull(),
+    generation: integer().notNull(),
+    refreshToken: sealedId(),
+    previousRefreshToken: sealedId(),
+    accessToken: sealedId(),
+    accessTokenExpiresAt: millis(),
+    accessTokenFetchedAt: millis(),
+    leaseOwner: text(),
+    leaseUntil: millis(),
+    failures: integer().notNull(),
+    lastError: text(),
+    retryAt: millis(),
+    connectedAt: millis().notNull(),
+    refreshedAt: millis(),
+    revokedAt: millis(),
+    erasedAt: millis(),
+  },
+  (table) => [
+    uniqueIndex('connections_account')
+      .on(table.accountId)
+      .where(sql`${table.status} <> 'revoked'`),
+    index('connections_status').on(table.status, table.id),
+    index('connections_revoked')
+      .on(table.revokedAt)
+      .where(sql`${table.revokedAt} is not null`),
+    index('connections_erasing')
+      .on(table.id)
+      .where(sql`${table.revokedAt} is not null and ${table.erasedAt} is null`),
+  ],
+)
+
+const connectionId = () =>
+  text()
+    .notNull()
+    .references(() => connections.id, { onDelete: 'cascade' })
+
+export const grants = sqliteTable(
+  'grants',
+  {
+    id: text().primaryKey(),
+    appId: text().notNull(),
+    connectionId: connectionId(),
+    scope: text().notNull(),
+    jti: text().notNull(),
+    issuedAtSeconds: integer().notNull(),
+    expiresAtSeconds: integer().notNull(),
+    jtiUsedAt: millis(),
+    previousJti: text(),
+    device: text().notNull(),
+    createdAt: millis().notNull(),
+    lastUsedAt: millis(),
+    revokedAt: millis(),
+  },
+  (table) => [
+    index('grants_connection').on(table.connectionId, table.appId),
+    index('grants_app').on(table.appId, table.id),
+    index('grants_expiry').on(table.expiresAtSeconds),
+    index('grants_revoked')
+      .on(table.revokedAt)
+      .where(sql`${table.revokedAt} is not null`),
+  ],
+)
+
+export const flows = sqliteTable(
+  'flows',
+  {
+    stateHash: text().primaryKey(),
+    browserHash: text().notNull(),
+    verifier: sealedId().notNull(),
+    appId: text().notNull(),
+    redirectUri: text().notNull(),
+    appState: text(),
+    challenge: text(),
+    scope: text().notNull(),
+    reconnect: text(),
+    device: text().notNull(),
+    createdAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+  },
+  (table) => [index('flows_expiry').on(table.expiresAt)],
+)
+
+export const codes = sqliteTable(
+  'codes',
+  {
+    codeHash: text().primaryKey(),
+    appId: text().notNull(),
+    redirectUri: text().notNull(),
+    challenge: text().notNull(),
+    connectionId: connectionId(),
+    scope: text().notNull(),
+    device: text().notNull(),
+    createdAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+    usedAt: millis(),
+    grantId: text(),
+  },
+  (table) => [
+    index('codes_connection').on(table.connectionId, table.appId),
+    index('codes_expiry').on(table.usedAt, table.expiresAt),
+  ],
+)
+
+export const signingKeys = sqliteTable('signing_keys', {
+  kid: text().primaryKey(),
+  publicJwk: text().notNull(),
+  privateKey: sealedId().notNull(),
+  status: text({ enum: ['active', 'retired', 'revoked'] }).notNull(),
+  createdAt: millis().notNull(),
+  endedAt: millis(),
+  /** When the erasure of a revoked key was complete. */
+  erasedAt: millis(),
+})
+
+export const admins = sqliteTable('admins', {
+  id: text().primaryKey(),
+  email: text().notNull().unique(),
+  passwordHash: text().notNull(),
+  role: text({ enum: ['admin', 'viewer'] }).notNull(),
+  createdAt: millis().notNull(),
+})
+
+export const sessions = sqliteTable(
+  'sessions',
+  {
+    idHash: text().primaryKey(),
+    adminId: text()
+      .notNull()
+      .references(() => admins.id, { onDelete: 'cascade' }),
+    createdAt: millis().notNull(),
+    lastSeenAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+    address: text(),
+    userAgent: text(),
+  },
+  (table) => [
+    index('sessions_admin').on(table.adminId),
+    index('sessions_expiry').on(table.expiresAt),
+  ],
+)
+
+export const events = sqliteTable(
+  'events',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    at: millis().notNull(),
+    actor: text().notNull(),
+    action: text().notNull(),
+    connectionId: text(),
+    appId: text(),
+    grantId: text(),
+    address: text(),
+    details: text(),
+  },
+  (table) => [
+    index('events_connection').on(table.connectionId),
+    index('events_app').on(table.appId),
+    index('events_at').on(table.at),
+  ],
+)
+
+export const usage = sqliteTable(
+  'usage',
+  {
+    appId: text().notNull(),
+    hour: millis().notNull(),
+    outcome: text().notNull(),
+    count: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.hour, table.appId, table.outcome] })],
+)

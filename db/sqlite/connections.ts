@@ -1,0 +1,93 @@
+import { and, asc, eq, exists, getTableColumns, gt, isNull, ne, sql } from 'drizzle-orm'
+import { codes, connections, grants } from '../schema.sqlite.ts'
+import type { Store } from '../store.ts'
+import type { Engine } from './engine.ts'
+import { insertEvents } from './events.ts'
+import { bytesOf, type SealedValues } from './sealed.ts'
+import { createTokenWriter, noLease, unrevoked } from './tokens.ts'
+
+type Methods = 'getConnection' | 'findConnection' | 'listConnections' | 'saveConnection'
+type NewConnection = Parameters<Store['saveConnection']>[0]
+
+/** A connection with its sealed values in place of their ids. */
+const columns = {
+  ...getTableColumns(connections),
+  refreshToken: bytesOf(connections.refreshToken),
+  previousRefreshToken: bytesOf(connections.previousRefreshToken),
+  accessToken: bytesOf(connections.accessToken),
+}
+
+export function connectionMethods(
+  engine: Engine,
+  sealedValues: SealedValues,
+): Pick<Store, Methods> {
+  const { db, read, write } = engine
+  const tokenWriter = createTokenWriter(engine, sealedValues)
+  const select = () => db.select(columns).from(connections).$dynamic()
+  const get = select()
+    .where(eq(connections.id, sql.placeholder('id')))
+    .prepare()
+  const find = select()
+    .where(and(eq(connections.accountId, sql.placeholder('accountId')), unrevoked))
+    .prepare()
+
+  /** Does another connection hold that account? */
+  const isTaken = ({ id, accountId }: NewConnection): boolean => {
+    if (accountId === null) return false
+    const other = and(eq(connections.accountId, accountId), unrevoked, ne(connections.id, id))
+    return db.select({ id: connections.id }).from(connections).where(other).get() !== undefined
+  }
+
+  const create = ({ id, accountId, username, tokens, now }: NewConnection): boolean => {
+    if (get.get({ id })) return false
+    const stored = tokenWriter.put(null, tokens, null)
+    const begin = { status: 'active', generation: 1, failures: 0, connectedAt: now } as const
+    db.insert(connections)
+      .values({ id, accountId, username, ...begin, ...stored })
+      .run()
+    return true
+  }
+
+  const renew = (connection: NewConnection, expectedGeneration: number): boolean => {
+    const { id, username, tokens, now } = connection
+    const row = tokenWriter.find(id, expectedGeneration)
+    if (!row) return false
+    const renewed = tokenWriter.renewed(row, tokenWriter.put(row, tokens, null), now)
+    // Upstream may not tell whose account it is: what it told before still holds.
+    const accountId = connection.accountId ?? row.accountId
+    db.update(connections)
+      .set({ ...renewed, ...noLease, accountId, username })
+      .where(eq(connections.id, id))
+      .run()
+    return true
+  }
+
+  return {
+    getConnection: (id) => read(() => get.get({ id })),
+    findConnection: (accountId) => read(() => find.get({ accountId })),
+
+    listConnections: ({ after, limit, status, appId }) =>
+      read(() => {
+        const grant = db.select({ id: grants.id }).from(grants)
+        const live = and(eq(grants.connectionId, connections.id), isNull(grants.revokedAt))
+        const where = and(
+          after === null ? undefined : gt(connections.id, after),
+          status && eq(connections.status, status),
+          appId === undefined ? undefined : exists(grant.where(and(live, eq(grants.appId, appId)))),
+        )
+        return select().where(where).orderBy(asc(connections.id)).limit(limit).all()
+      }),
+
+    saveConnection: (connection) =>
+      write(() => {
+        const { expectedGeneration, code, events } = connection
+        if (isTaken(connection)) return false
+        const saved =
+          expectedGeneration === null ? create(connection) : renew(connection, expectedGeneration)
+        if (!saved) return false
+        if (code) db.insert(codes).values(code).run()
+        insertEvents(engine, events)
+        return true
+      }),
+  }
+}

@@ -1,0 +1,72 @@
+import { setImmediate, setTimeout } from 'node:timers/promises'
+import type Database from 'better-sqlite3'
+import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
+
+/** How long a database that others hold is asked again, milliseconds. */
+const PATIENCE = 10_000
+/** Longest pause between two tries, milliseconds. */
+const LONGEST_PAUSE = 50
+
+/** What the groups of store methods are made of: one connection, and two ways to run work on it. */
+export interface Engine {
+  client: Database.Database
+  db: BetterSQLite3Database
+  /** Runs one statement. Several that must agree go into one `write`, or into one statement. */
+  read<T>(work: () => T): Promise<T>
+  /** Runs `work` as one IMMEDIATE transaction, committed when the promise resolves. */
+  write<T>(work: () => T): Promise<T>
+}
+
+/**
+ * An engine over an open connection. Work is synchronous, as better-sqlite3 is. While another process
+ * holds the database, only the busy timeout blocks the event loop: the wait between tries doesn't.
+ */
+export function createEngine(client: Database.Database): Engine {
+  const transaction = client.transaction((work: () => unknown) => work())
+  let last: Promise<unknown> = Promise.resolve()
+  let unfinished = 0
+
+  const settle = () => {
+    unfinished--
+  }
+
+  return {
+    client,
+    db: drizzle(client, { casing: 'snake_case' }),
+    read: (work) => retryBusy(work),
+
+    /** One at a time: a hundred writers that each wait out the busy timeout would block for seconds. */
+    write<T>(work: () => T): Promise<T> {
+      const run = () => retryBusy(() => transaction.immediate(work) as T)
+      // Between two that queue, the event loop gets its turn.
+      const result = unfinished++ === 0 ? run() : last.then(() => setImmediate()).then(run)
+      last = result.then(settle, settle)
+      return result
+    },
+  }
+}
+
+/**
+ * Runs `work`, again and again while another process or connection holds the database.
+ * @param patience for how long, milliseconds
+ * @throws SqliteError `SQLITE_BUSY…` when it was held for all that time
+ */
+export async function retryBusy<T>(work: () => T, patience = PATIENCE): Promise<T> {
+  const end = performance.now() + patience
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return work()
+    } catch (error) {
+      if (!isBusy(error) || performance.now() >= end) throw error
+    }
+    // Jittered, so that processes that collided don't collide again.
+    await setTimeout(Math.random() * Math.min(2 ** attempt, LONGEST_PAUSE))
+  }
+}
+
+/** Drizzle wraps some of the errors. */
+function isBusy(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { code } = error as { code?: unknown }
+  return (typeof code === 'string' && code.startsWith('SQLITE_BUSY')) || isBusy(error.cause)
+}

@@ -1,0 +1,33 @@
+import { and, desc, eq, lt } from 'drizzle-orm'
+import { events } from '../schema.sqlite.ts'
+import type { NewEvent, Store } from '../store.ts'
+import type { Engine } from './engine.ts'
+
+/** Writes events within the transaction under way. */
+export function insertEvents({ db }: Pick<Engine, 'db'>, list: NewEvent[]): void {
+  if (list.length > 0) db.insert(events).values(list).run()
+}
+
+export function eventMethods(engine: Engine): Pick<Store, 'addEvents' | 'listEvents'> {
+  const { db, read, write } = engine
+  return {
+    addEvents: (list) => write(() => insertEvents(engine, list)),
+
+    listEvents: ({ connectionId, appId, before, limit }) =>
+      read(() =>
+        db
+          .select()
+          .from(events)
+          .where(
+            and(
+              connectionId === undefined ? undefined : eq(events.connectionId, connectionId),
+              appId === undefined ? undefined : eq(events.appId, appId),
+              before === undefined ? undefined : lt(events.id, before),
+            ),
+          )
+          .orderBy(desc(events.id))
+          .limit(limit)
+          .all(),
+      ),
+  }
+}

@@ -1,0 +1,45 @@
+import { and, eq, inArray, isNotNull, isNull } from 'drizzle-orm'
+import { connections, signingKeys } from '../schema.sqlite.ts'
+import type { Store } from '../store.ts'
+import type { Engine } from './engine.ts'
+
+/** The end of an erasure: the overwritten bytes leave the write-ahead log too. */
+export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePending'> {
+  const { client, db, read, write } = engine
+  const findConnections = db
+    .select({ id: connections.id })
+    .from(connections)
+    .where(and(isNotNull(connections.revokedAt), isNull(connections.erasedAt)))
+    .prepare()
+  const findKeys = db
+    .select({ id: signingKeys.kid })
+    .from(signingKeys)
+    .where(and(eq(signingKeys.status, 'revoked'), isNull(signingKeys.erasedAt)))
+    .prepare()
+
+  const findPending = () => ({
+    connections: findConnections.all().map(({ id }) => id),
+    keys: findKeys.all().map(({ id }) => id),
+  })
+
+  /** Copies the log into the database and cuts it to nothing; `false`: somebody reads or writes it. */
+  const truncateLog = (): boolean =>
+    client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
+
+  return {
+    async purge(now) {
+      // Who is revoked between this and the truncation, by another process, waits for the next one.
+      const pending = await read(findPending)
+      if (!(await read(truncateLog))) return false
+      await write(() => {
+        const erased = { erasedAt: now }
+        db.update(connections).set(erased).where(inArray(connections.id, pending.connections)).run()
+        db.update(signingKeys).set(erased).where(inArray(signingKeys.kid, pending.keys)).run()
+      })
+      return true
+    },
+
+    isErasurePending: () =>
+      read(() => findConnections.get() !== undefined || findKeys.get() !== undefined),
+  }
+}

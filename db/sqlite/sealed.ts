@@ -1,0 +1,67 @@
+import { and, eq, inArray, sql, type SQL } from 'drizzle-orm'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import { sealed } from '../schema.sqlite.ts'
+import type { Sealed } from '../store.ts'
+import type { Engine } from './engine.ts'
+
+/** Keeps sealed values where they can be overwritten for good: see the table `sealed`. */
+export interface SealedValues {
+  /** Stores a value; answers its id. */
+  add(value: Sealed): number
+  /** Puts `value` in the place of another, whose bytes are overwritten; answers its id. */
+  replace(id: number | null, value: Sealed): number
+  /** Overwrites values and gives their rows free for others. */
+  erase(ids: (number | null)[]): void
+  /** Overwrites a value whose row stays its own. */
+  blank(id: number): void
+}
+
+/** The bytes of the value that a column refers to, in a `select`. */
+export const bytesOf = <T = Sealed | null>(id: SQLiteColumn): SQL<T> =>
+  sql<T>`(select ${sealed.bytes} from ${sealed} where ${sealed.id} = ${id})`
+
+/** As long as the value that it overwrites, so that SQLite writes it in the very same place. */
+const zeros = sql`zeroblob(${sealed.size})`
+
+export function createSealedValues({ db }: Pick<Engine, 'db'>): SealedValues {
+  /** The literal 1 lets SQLite use the index of free rows. */
+  const findFree = db
+    .select({ id: sealed.id })
+    .from(sealed)
+    .where(and(eq(sealed.size, sql.placeholder('size')), sql`${sealed.free} = 1`))
+    .limit(1)
+    .prepare()
+
+  const add = (bytes: Sealed): number => {
+    const size = bytes.length
+    const free = findFree.get({ size })
+    if (!free) {
+      const values = { size, free: false, bytes }
+      return db.insert(sealed).values(values).returning({ id: sealed.id }).get().id
+    }
+    db.update(sealed).set({ free: false, bytes }).where(eq(sealed.id, free.id)).run()
+    return free.id
+  }
+
+  const erase = (ids: (number | null)[]): void => {
+    const used = ids.filter((id) => id !== null)
+    db.update(sealed).set({ free: true, bytes: zeros }).where(inArray(sealed.id, used)).run()
+  }
+
+  return {
+    add,
+    erase,
+
+    replace(id, bytes) {
+      if (id === null) return add(bytes)
+      const inPlace = and(eq(sealed.id, id), eq(sealed.size, bytes.length))
+      if (db.update(sealed).set({ bytes }).where(inPlace).run().changes === 1) return id
+      erase([id])
+      return add(bytes)
+    },
+
+    blank(id) {
+      db.update(sealed).set({ bytes: zeros }).where(eq(sealed.id, id)).run()
+    },
+  }
+}

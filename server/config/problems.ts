@@ -1,0 +1,26 @@
+/** One thing wrong with a setting. */
+export interface Problem {
+  name: string
+  /** What is wrong: the rest of a sentence that begins with the name. Never a secret. */
+  wrong: string
+  /** What to set, and where it is found. */
+  mend: string
+}
+
+/** Settings are missing or wrong. The message lists every problem with its mend, for people. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[]) {
+    super(describe(problems))
+    this.problems = problems
+  }
+}
+
+function describe(problems: readonly Problem[]): string {
+  const many = problems.length > 1 ? `${problems.length} settings need` : 'A setting needs'
+  const list = problems.map(({ name, wrong, mend }) => `${name} ${wrong}\n  ${mend}`)
+  const end = 'Set them in the environment, or in the file .env (.env.example explains each).'
+  return [`${many} to be put right.`, ...list, end].join('\n\n')
+}
