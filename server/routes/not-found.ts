@@ -9,7 +9,8 @@ export type Routes = Pick<RouteOptions, 'url' | 'method'>[]
 
 /** What has no route: 405 for a known path, 404 otherwise; a page for people, JSON for programs. */
 export const notFoundRoutes: FastifyPluginAsync<{ routes: Routes }> = async (app, { routes }) => {
-  const patterns = routes.map(({ url, method }) => ({
+  const named = routes.filter(({ url, method }) => url !== '*' && method !== 'OPTIONS')
+  const patterns = named.map(({ url, method }) => ({
     pattern: new URLPattern({ pathname: url }),
     methods: [method].flat(),
   }))
