@@ -1,36 +1,44 @@
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
-import { createSqliteStore } from './sqlite.ts'
 import { retryBusy } from './sqlite/engine.ts'
+import { createSqliteStore } from './sqlite.ts'
 import type { Store } from './store.ts'
 
-/** Longest that a statement may block the event loop for another process, milliseconds. */
-const BUSY_TIMEOUT = 20
-/** How long a start waits for another one, milliseconds. */
+/** What a blocked statement may hold up the event loop for, milliseconds; then it is tried again. */
+const BUSY_TIMEOUT = 10
+/** How long a start waits for another one, which may be migrating much data. Milliseconds. */
 const START_PATIENCE = 60_000
 
-/** The database was written by a newer version of the program. */
+/** The database was written by a newer version of this program. */
 export class StoreTooNewError extends Error {
   override name = 'StoreTooNewError'
 }
 
+/** Where a store is, and how it comes up to date. */
+export interface StoreOptions {
+  /** The data directory; made if it is missing. The database in it is `broker.db`. */
+  directory: string
+  /** Every migration that this program knows, in order. */
+  migrations: MigrationMeta[]
+  /** The file of better-sqlite3's native code; `undefined`: its own place in node_modules. */
+  nativeBinding: string | undefined
+}
+
 /**
- * Runs `work` while no other process does so on this directory: what a first start makes, it makes once.
- * The lock is a transaction on `start.lock`, so the system frees it when a process dies.
- * @param nativeBinding better-sqlite3's addon, where it is not found by itself
- * @throws Error if another process holds the lock for a minute
+ * Runs `work` while no other process does so on this data directory. Whatever a first start makes
+ * (tables, journal mode, keys) is to be made within. The operating system frees the lock when the
+ * process dies, however it dies.
+ * @throws SqliteError `SQLITE_BUSY` when others held it for a minute
  */
 export async function withStartLock<T>(
   directory: string,
   nativeBinding: string | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  makePrivate(directory)
-  const lock = openFile(join(directory, 'start.lock'), nativeBinding)
+  const lock = openFile(directory, 'start.lock', nativeBinding, 0)
   try {
     await retryBusy(() => lock.exec('begin immediate'), START_PATIENCE)
     return await work()
@@ -40,19 +48,16 @@ export async function withStartLock<T>(
 }
 
 /**
- * Opens the database of a directory, and brings its schema up to date. Call it under the start lock.
- * @throws StoreTooNewError
+ * Opens the store, and brings its tables up to date. Two first starts at once would trip over each
+ * other: call it within `withStartLock`, together with whatever else a first start makes.
+ * @throws StoreTooNewError before anything is changed
  */
-export async function openStore(options: {
-  directory: string
-  migrations: MigrationMeta[]
-  nativeBinding: string | undefined
-}): Promise<Store> {
+export async function openStore(options: StoreOptions): Promise<Store> {
   const { directory, migrations, nativeBinding } = options
-  makePrivate(directory)
-  const client = openFile(join(directory, 'broker.db'), nativeBinding)
+  const client = openFile(directory, 'broker.db', nativeBinding, BUSY_TIMEOUT)
   try {
-    await retryBusy(() => client.pragma('journal_mode = WAL'))
+    await retryBusy(() => refuseNewer(client, migrations))
+    await retryBusy(() => configure(client))
     await retryBusy(() => migrate(client, migrations))
     return createSqliteStore(client)
   } catch (error) {
@@ -61,44 +66,48 @@ export async function openStore(options: {
   }
 }
 
-/** Files are the broker's alone, also those that SQLite makes by itself later. */
-function makePrivate(directory: string): void {
-  process.umask(0o077)
+/** Opens a file that its owner alone can read. SQLite gives its log the same mode. */
+function openFile(
+  directory: string,
+  name: string,
+  nativeBinding: string | undefined,
+  timeout: number,
+): Database.Database {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
+  const path = join(directory, name)
+  closeSync(openSync(path, 'a', 0o600))
+  return new Database(path, { timeout, ...(nativeBinding === undefined ? {} : { nativeBinding }) })
 }
 
-function openFile(file: string, nativeBinding: string | undefined): Database.Database {
-  const client = new Database(file, {
-    timeout: BUSY_TIMEOUT,
-    ...(nativeBinding !== undefined && { nativeBinding }),
-  })
-  // SQLite keeps none of these in the file: each connection sets them itself.
+/** A write-ahead log is a property of the file; the rest, SQLite forgets with each connection. */
+function configure(client: Database.Database): void {
+  client.pragma('journal_mode = WAL')
   client.pragma('synchronous = FULL')
-  if (process.platform === 'darwin') client.pragma('fullfsync = ON')
+  // On macOS alone: a plain fsync there leaves the data in the disk's cache.
+  client.pragma('fullfsync = ON')
+  client.pragma('checkpoint_fullfsync = ON')
   client.pragma('secure_delete = ON')
   client.pragma('foreign_keys = ON')
-  return client
+  // What SQLite puts aside while it works doesn't go to a temporary file.
+  client.pragma('temp_store = MEMORY')
 }
 
-/** Drizzle's migrator, from memory. */
+function refuseNewer(client: Database.Database, migrations: MigrationMeta[]): void {
+  const table = client.prepare("select 1 from sqlite_schema where name = '__drizzle_migrations'")
+  if (!table.get()) return
+  const applied = client.prepare('select created_at from __drizzle_migrations').pluck().all()
+  const known = new Set(migrations.map(({ folderMillis }) => folderMillis))
+  if (applied.every((at) => known.has(Number(at)))) return
+  throw new StoreTooNewError(
+    `${client.name} was written by a newer version of this program. Start that version, or restore a backup.`,
+  )
+}
+
+/** Drizzle's own `migrate()` reads a folder, which a single binary doesn't have. */
 function migrate(client: Database.Database, migrations: MigrationMeta[]): void {
-  const db = drizzle(client)
-  const table = '__drizzle_migrations'
-  const newest = Math.max(...migrations.map(({ folderMillis }) => folderMillis))
-  const exists = client.prepare(`select 1 from sqlite_master where name = ?`).get(table)
-  const applied = exists
-    ? db.get<{ last: number | null }>(
-        sql`select max(created_at) as last from ${sql.identifier(table)}`,
-      )
-    : undefined
-  if (Number(applied?.last ?? 0) > newest) {
-    throw new StoreTooNewError(
-      'The database was written by a newer version of Ellipsis Broker. Use that version, or a newer one.',
-    )
-  }
-  const { dialect, session } = db as unknown as {
-    dialect: { migrate(migrations: MigrationMeta[], session: unknown, options: object): void }
+  const { dialect, session } = drizzle(client) as unknown as {
+    dialect: { migrate(migrations: MigrationMeta[], session: unknown): void }
     session: unknown
   }
-  dialect.migrate(migrations, session, { migrationsTable: table })
+  dialect.migrate(migrations, session)
 }

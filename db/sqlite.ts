@@ -1,5 +1,4 @@
 import type Database from 'better-sqlite3'
-import type { Store } from './store.ts'
 import { adminMethods } from './sqlite/admins.ts'
 import { appMethods } from './sqlite/apps.ts'
 import { connectionMethods } from './sqlite/connections.ts'
@@ -7,26 +6,34 @@ import { createEngine } from './sqlite/engine.ts'
 import { eventMethods } from './sqlite/events.ts'
 import { flowMethods } from './sqlite/flows.ts'
 import { keyMethods } from './sqlite/keys.ts'
+import { metaMethods } from './sqlite/meta.ts'
+import { purgeMethods } from './sqlite/purge.ts'
 import { refreshMethods } from './sqlite/refresh.ts'
 import { revokeMethods } from './sqlite/revoke.ts'
 import { createSealedValues } from './sqlite/sealed.ts'
 import { swapMethods } from './sqlite/swap.ts'
 import { upkeepMethods } from './sqlite/upkeep.ts'
+import type { Store } from './store.ts'
 
-/** The Store contract on an open SQLite database; db/open.ts opens one. */
+/**
+ * The Store contract on SQLite, a group of methods a file.
+ * @param client an open connection as db/open.ts makes it; `close()` closes it
+ */
 export function createSqliteStore(client: Database.Database): Store {
   const engine = createEngine(client)
-  const sealed = createSealedValues(engine)
+  const sealedValues = createSealedValues(engine)
   return {
-    ...appMethods(engine, sealed),
-    ...flowMethods(engine, sealed),
-    ...connectionMethods(engine, sealed),
-    ...refreshMethods(engine, sealed),
+    ...metaMethods(engine),
+    ...appMethods(engine, sealedValues),
+    ...flowMethods(engine, sealedValues),
+    ...connectionMethods(engine, sealedValues),
+    ...refreshMethods(engine, sealedValues),
     ...swapMethods(engine),
-    ...revokeMethods(engine, sealed),
-    ...keyMethods(engine, sealed),
+    ...revokeMethods(engine, sealedValues),
+    ...keyMethods(engine, sealedValues),
     ...adminMethods(engine),
     ...eventMethods(engine),
-    ...upkeepMethods(engine, sealed),
+    ...purgeMethods(engine),
+    ...upkeepMethods(engine, sealedValues),
   }
 }

@@ -1,6 +1,8 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
+import { sql, type SQL } from 'drizzle-orm'
 import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 
 /** How long a database that others hold is asked again, milliseconds. */
 const PATIENCE = 10_000
@@ -12,9 +14,9 @@ export interface Engine {
   client: Database.Database
   db: BetterSQLite3Database
   /** Runs one statement. Several that must agree go into one `write`, or into one statement. */
-  read<T>(work: () => T): Promise<T>
+  read: <T>(work: () => T) => Promise<T>
   /** Runs `work` as one IMMEDIATE transaction, committed when the promise resolves. */
-  write<T>(work: () => T): Promise<T>
+  write: <T>(work: () => T) => Promise<T>
 }
 
 /**
@@ -70,3 +72,7 @@ function isBusy(error: unknown): boolean {
   const { code } = error as { code?: unknown }
   return (typeof code === 'string' && code.startsWith('SQLITE_BUSY')) || isBusy(error.cause)
 }
+
+/** Is the column one of these? Any number of them: as one parameter, where `inArray` takes 32,766. */
+export const isOneOf = (column: SQLiteColumn, values: (string | number)[]): SQL =>
+  sql`${column} in (select value from json_each(${JSON.stringify(values)}))`

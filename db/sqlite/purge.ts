@@ -1,7 +1,7 @@
-import { and, eq, inArray, isNotNull, isNull } from 'drizzle-orm'
+import { and, eq, isNotNull, isNull } from 'drizzle-orm'
 import { connections, signingKeys } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
-import type { Engine } from './engine.ts'
+import { isOneOf, type Engine } from './engine.ts'
 
 /** The end of an erasure: the overwritten bytes leave the write-ahead log too. */
 export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePending'> {
@@ -33,8 +33,8 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
       if (!(await read(truncateLog))) return false
       await write(() => {
         const erased = { erasedAt: now }
-        db.update(connections).set(erased).where(inArray(connections.id, pending.connections)).run()
-        db.update(signingKeys).set(erased).where(inArray(signingKeys.kid, pending.keys)).run()
+        db.update(connections).set(erased).where(isOneOf(connections.id, pending.connections)).run()
+        db.update(signingKeys).set(erased).where(isOneOf(signingKeys.kid, pending.keys)).run()
       })
       return true
     },

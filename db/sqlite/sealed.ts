@@ -1,8 +1,8 @@
-import { and, eq, inArray, sql, type SQL } from 'drizzle-orm'
+import { and, eq, sql, type SQL } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import { sealed } from '../schema.sqlite.ts'
 import type { Sealed } from '../store.ts'
-import type { Engine } from './engine.ts'
+import { isOneOf, type Engine } from './engine.ts'
 
 /** Keeps sealed values where they can be overwritten for good: see the table `sealed`. */
 export interface SealedValues {
@@ -45,7 +45,7 @@ export function createSealedValues({ db }: Pick<Engine, 'db'>): SealedValues {
 
   const erase = (ids: (number | null)[]): void => {
     const used = ids.filter((id) => id !== null)
-    db.update(sealed).set({ free: true, bytes: zeros }).where(inArray(sealed.id, used)).run()
+    db.update(sealed).set({ free: true, bytes: zeros }).where(isOneOf(sealed.id, used)).run()
   }
 
   return {

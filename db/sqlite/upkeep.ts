@@ -1,169 +1,99 @@
-import { and, count, eq, inArray, isNotNull, isNull, lt, or, sql } from 'drizzle-orm'
-import {
-  codes,
-  connections,
-  events,
-  flows,
-  grants,
-  meta,
-  signingKeys,
-  usage,
-} from '../schema.sqlite.ts'
-import type { ConnectionStatus, Store, Swept } from '../store.ts'
+import { setImmediate } from 'node:timers/promises'
+import { and, count, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
+import { codes, connections, events, flows, grants, sessions, usage } from '../schema.sqlite.ts'
+import type { ConnectionStatus, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import type { SealedValues } from './sealed.ts'
 
-type Methods =
-  | 'getMeta'
-  | 'setMeta'
-  | 'purge'
-  | 'isErasurePending'
-  | 'sweep'
-  | 'countConnections'
-  | 'checkWritable'
-  | 'close'
+type Methods = 'sweep' | 'countConnections' | 'checkWritable' | 'close'
+type Bounds = Parameters<Store['sweep']>[0]
 
-/** Rows a transaction of the sweep, so that none holds others up for long. */
+/** Rows a transaction: whoever waits for it waits for a few milliseconds. */
 const BATCH = 500
 
-/** What no user waits for: erasure, the sweep, health. */
+/** What no user waits for: the sweep, counts, health. */
 export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
   const { client, db, read, write } = engine
-  const unerasedConnections = and(isNotNull(connections.revokedAt), isNull(connections.erasedAt))
-  const unerasedKeys = and(eq(signingKeys.status, 'revoked'), isNull(signingKeys.erasedAt))
 
-  /** Runs a batch until one is not full. Answers how many rows went. */
-  const inBatches = async (batch: () => number): Promise<number> => {
-    let total = 0
-    for (;;) {
-      const removed = await write(batch)
+  /** Runs batches, each a transaction of its own, until one isn't full. Answers how many rows went. */
+  const inBatches = async (removeBatch: () => number): Promise<number> => {
+    for (let total = 0; ; await setImmediate()) {
+      const removed = await write(removeBatch)
       total += removed
       if (removed < BATCH) return total
     }
   }
 
-  const sweepFlows = (now: number): number => {
-    const ended = db
-      .select({ stateHash: flows.stateHash, verifier: flows.verifier })
-      .from(flows)
-      .where(lt(flows.expiresAt, now))
-      .limit(BATCH)
-      .all()
-    const hashes = ended.map(({ stateHash }) => stateHash)
-    db.delete(flows).where(inArray(flows.stateHash, hashes)).run()
-    sealedValues.erase(ended.map(({ verifier }) => verifier))
-    return ended.length
+  const removeFlows = ({ now }: Bounds): number => {
+    const ended = db.delete(flows).where(lte(flows.expiresAt, now)).limit(BATCH)
+    const verifiers = ended.returning({ id: flows.verifier }).all()
+    sealedValues.erase(verifiers.map(({ id }) => id))
+    return verifiers.length
   }
 
-  const sweepCodes = (now: number, usedFor: number): number => {
-    const unused = and(isNull(codes.usedAt), lt(codes.expiresAt, now))
-    const used = lt(codes.usedAt, now - usedFor)
-    const key = { codeHash: codes.codeHash }
-    const ended = db.select(key).from(codes).where(or(unused, used)).limit(BATCH)
-    return db.delete(codes).where(inArray(codes.codeHash, ended)).run().changes
+  const removeCodes = ({ now, usedFor }: Bounds): number => {
+    const ended = and(isNull(codes.usedAt), lte(codes.expiresAt, now))
+    const where = or(ended, lte(codes.usedAt, now - usedFor))
+    return db.delete(codes).where(where).limit(BATCH).run().changes
   }
 
-  const sweepGrants = (before: number): number => {
-    const expired = lt(grants.expiresAtSeconds, Math.floor(before / 1000))
-    const where = or(expired, lt(grants.revokedAt, before))
-    const ended = db.select({ id: grants.id }).from(grants).where(where).limit(BATCH)
-    return db.delete(grants).where(inArray(grants.id, ended)).run().changes
+  const removeGrants = ({ endedBefore }: Bounds): number => {
+    const expired = lt(grants.expiresAtSeconds, Math.floor(endedBefore / 1000))
+    const where = or(expired, lt(grants.revokedAt, endedBefore))
+    return db.delete(grants).where(where).limit(BATCH).run().changes
   }
 
-  const sweepConnections = (before: number): number => {
-    const where = and(lt(connections.revokedAt, before), isNotNull(connections.erasedAt))
-    const ended = db.select({ id: connections.id }).from(connections).where(where).limit(BATCH)
-    return db.delete(connections).where(inArray(connections.id, ended)).run().changes
+  /** Only those whose erasure is complete: a row that is gone can't be reported as pending. */
+  const removeConnections = ({ endedBefore }: Bounds): number => {
+    const where = and(lt(connections.revokedAt, endedBefore), isNotNull(connections.erasedAt))
+    return db.delete(connections).where(where).limit(BATCH).run().changes
   }
 
-  const sweepEvents = (before: number): number => {
-    const old = db.select({ id: events.id }).from(events).where(lt(events.at, before)).limit(BATCH)
-    return db.delete(events).where(inArray(events.id, old)).run().changes
-  }
+  const removeSessions = ({ now }: Bounds): number =>
+    db.delete(sessions).where(lte(sessions.expiresAt, now)).limit(BATCH).run().changes
+
+  const removeEvents = ({ eventsBefore }: Bounds): number =>
+    db.delete(events).where(lt(events.at, eventsBefore)).limit(BATCH).run().changes
+
+  const removeUsage = ({ eventsBefore }: Bounds): number =>
+    db.delete(usage).where(lt(usage.hour, eventsBefore)).limit(BATCH).run().changes
 
   return {
-    getMeta: () =>
-      read(() => {
-        const rows = db.select().from(meta).all()
-        return Object.fromEntries(rows.map(({ key, value }) => [key, value]))
-      }),
-
-    setMeta: (entries) =>
-      write(() => {
-        for (const [key, value] of Object.entries(entries)) {
-          const target = { target: meta.key, set: { value } }
-          db.insert(meta).values({ key, value }).onConflictDoUpdate(target).run()
-        }
-      }),
-
-    async purge(now) {
-      // Only what was revoked before the log was emptied is erased after it.
-      const ids = await read(() =>
-        db.select({ id: connections.id }).from(connections).where(unerasedConnections).all(),
-      )
-      const kids = await read(() =>
-        db.select({ kid: signingKeys.kid }).from(signingKeys).where(unerasedKeys).all(),
-      )
-      const [log] = client.pragma('wal_checkpoint(TRUNCATE)') as [{ busy: number }]
-      if (log.busy !== 0) return false
-      if (ids.length + kids.length === 0) return true
-      await write(() => {
-        for (const { id } of ids) {
-          db.update(connections).set({ erasedAt: now }).where(eq(connections.id, id)).run()
-        }
-        for (const { kid } of kids) {
-          db.update(signingKeys).set({ erasedAt: now }).where(eq(signingKeys.kid, kid)).run()
-        }
-      })
-      return true
-    },
-
-    isErasurePending: () =>
-      read(() => {
-        const found = { found: sql`1` }
-        const one = db.select(found).from(connections).where(unerasedConnections).limit(1).get()
-        return (
-          (one ?? db.select(found).from(signingKeys).where(unerasedKeys).limit(1).get()) !==
-          undefined
-        )
-      }),
-
-    async sweep({ now, usedFor, endedBefore, eventsBefore }): Promise<Swept> {
-      const swept = {
-        flows: await inBatches(() => sweepFlows(now)),
-        codes: await inBatches(() => sweepCodes(now, usedFor)),
-        grants: await inBatches(() => sweepGrants(endedBefore)),
-        connections: await inBatches(() => sweepConnections(endedBefore)),
-        events: await inBatches(() => sweepEvents(eventsBefore)),
+    async sweep(bounds) {
+      await inBatches(() => removeSessions(bounds))
+      await inBatches(() => removeUsage(bounds))
+      return {
+        flows: await inBatches(() => removeFlows(bounds)),
+        codes: await inBatches(() => removeCodes(bounds)),
+        grants: await inBatches(() => removeGrants(bounds)),
+        connections: await inBatches(() => removeConnections(bounds)),
+        events: await inBatches(() => removeEvents(bounds)),
       }
-      await write(() => db.delete(usage).where(lt(usage.hour, eventsBefore)).run())
-      return swept
     },
 
     countConnections: () =>
       read(() => {
+        const { status } = connections
+        const rows = db.select({ status, rows: count() }).from(connections).groupBy(status).all()
         const counts: Record<ConnectionStatus, number> = {
           active: 0,
           needs_reconnect: 0,
           revoked: 0,
         }
-        const rows = db
-          .select({ status: connections.status, rows: count() })
-          .from(connections)
-          .groupBy(connections.status)
-          .all()
-        for (const row of rows) counts[row.status] = row.rows
+        for (const { status, rows: number } of rows) counts[status] = number
         return counts
       }),
 
+    /** A number in the file's head that nothing else uses: only a commit shows that the disk has room. */
     checkWritable: () =>
       write(() => {
-        const value = String(Date.now())
-        const target = { target: meta.key, set: { value } }
-        db.insert(meta).values({ key: 'checked_at', value }).onConflictDoUpdate(target).run()
+        const version = Number(client.pragma('user_version', { simple: true }))
+        client.pragma(`user_version = ${1 - version}`)
       }),
 
+    /** What is under way is committed first. */
     async close() {
+      await write(() => undefined)
       client.close()
     },
   }
