@@ -64,7 +64,8 @@ export const table = {
     ...plain,
     about: "The broker's URL as browsers and apps see it, with its base path if it has one.",
     default: 'http://127.0.0.1:3000',
-    where: 'Such as https://broker.example.com or https://example.com/broker.',
+    where:
+      'Such as https://broker.example.com or https://example.com/broker; the default follows BROKER_PORT.',
   },
   BROKER_HOST: {
     ...plain,
