@@ -1,7 +1,7 @@
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
 import formbody from '@fastify/formbody'
-import fastify from 'fastify'
+import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { handleErrors } from './plugins/errors.ts'
 import { pageHeaders } from './plugins/headers.ts'
@@ -26,7 +26,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   const prefix = config.basePath
   const app = fastify({
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     bodyLimit: BODY_LIMIT,
     // What is sent is taken as it is: "60" is no number.

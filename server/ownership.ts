@@ -3,27 +3,30 @@ import type { Config } from './config.ts'
 import type { Vault } from './domain/vault.ts'
 import { StartError } from './start-error.ts'
 
+/** Whether the data is to belong to the configuration's client: if it does already, or `anew`. */
+export type Claim = 'same' | 'anew' | undefined
+
 /**
  * Guards data against settings that would kill every connection in it, and remembers to whom it belongs.
- * Commands without a client id leave that untouched. Answers the public URLs it had before.
+ * Answers the public URLs that it was served at before.
  * @throws StartError if the keys, the Ellipsis client or the API are others than those of the data
  */
 export async function claimData(
   config: Config,
   store: Store,
   vault: Vault,
-  acceptClientChange: boolean,
+  claim: Claim,
 ): Promise<string[]> {
   const meta = await store.getMeta()
   checkKeys(meta, vault, config)
   const owner = { client_id: config.ellipsis.clientId, api_url: config.ellipsis.apiUrl }
-  if (owner.client_id !== '' && !acceptClientChange) checkOwner(meta, owner)
+  if (claim === 'same') checkOwner(meta, owner)
   const urls = JSON.parse(meta.public_urls ?? '[]') as string[]
-  const known = new Set([config.publicUrl, ...urls])
-  const fingerprints = new Set([...list(meta.secret_fingerprints), vault.keyId()])
+  const known = [...new Set([config.publicUrl, ...urls])]
+  const fingerprints = [...new Set([...list(meta.secret_fingerprints), vault.keyId()])]
   const entries: Record<string, string> = {
-    secret_fingerprints: [...fingerprints].join(','),
-    ...(owner.client_id !== '' && { ...owner, public_urls: JSON.stringify([...known]) }),
+    secret_fingerprints: fingerprints.join(','),
+    ...(claim && { ...owner, public_urls: JSON.stringify(known) }),
   }
   const changed = Object.entries(entries).some(([key, value]) => meta[key] !== value)
   if (changed) await store.setMeta(entries)

@@ -24,6 +24,7 @@ import { createEllipsisClient } from './ellipsis/client.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { claimData } from './ownership.ts'
+import type { Claim } from './ownership.ts'
 import { loadSecretKeys } from './secret-key.ts'
 
 /** Everything the broker is made of, ready to be used. */
@@ -54,13 +55,14 @@ const SETTLE_WITHIN = 22_000
 /**
  * Builds everything, in order: store, keys, domain. What a first start makes is made under one lock
  * between processes.
- * @param options.acceptClientChange data of another Ellipsis client or API is meant to be used
+ * @param options.claim the data is to belong to this configuration's Ellipsis client; `anew`: even if it
+ *   belonged to another. Left out, for commands on the data alone: whose it is doesn't matter
  * @throws StartError with what to do
  */
 export async function startServices(
   config: Config,
   log: Logger,
-  options: { acceptClientChange?: boolean; world?: World } = {},
+  options: { claim?: Claim; world?: World } = {},
 ) {
   const { clock, random, fetch } = options.world ?? world
   const { dataDir } = config
@@ -75,7 +77,7 @@ export async function startServices(
     try {
       const loadKeys = await loadSecretKeys(config, store, random)
       const vault = createVault(loadKeys, random)
-      const formerUrls = await claimData(config, store, vault, options.acceptClientChange ?? false)
+      const formerUrls = await claimData(config, store, vault, options.claim)
       const keys = createSigningKeys({ store, vault, clock, random })
       await keys.ensure()
       return { store, vault, keys, formerUrls }

@@ -5,6 +5,7 @@ import { loadConfig, readEnvironment } from '../config.ts'
 import type { Config } from '../config.ts'
 import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
+import type { Claim } from '../ownership.ts'
 import { startServices } from '../services.ts'
 
 /** A stop takes no longer than this, milliseconds: an upstream call's 20 s, and some for the store. */
@@ -19,7 +20,7 @@ export function serveCommand(): Command {
       const config = loadConfig(readEnvironment(), { serve: true })
       const log = createLog(config)
       for (const warning of config.warnings) log.warn(warning)
-      const broker = await startBroker(config, log, acceptClientChange)
+      const broker = await startBroker(config, log, acceptClientChange ? 'anew' : 'same')
       log.info(
         { listening: broker.address, callback: config.callbackUrl },
         `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
@@ -39,9 +40,9 @@ export interface RunningBroker {
 export async function startBroker(
   config: Config,
   log: Logger,
-  acceptClientChange = false,
+  claim: Claim = 'same',
 ): Promise<RunningBroker> {
-  const services = await startServices(config, log, { acceptClientChange })
+  const services = await startServices(config, log, { claim })
   const app = await buildApp(services)
   try {
     const address = await app.listen({ host: config.host, port: config.port })

@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { freePort } from './helper.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+
+/** The command line in a process of its own, with an environment of its own. */
+export function runCli(args: string[], env: Record<string, string>, cwd?: string): ChildProcess {
+  const PATH = process.env.PATH ?? ''
+  return spawn(process.execPath, [join(ROOT, 'server/main.ts'), ...args], {
+    env: { PATH, ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+    ...(cwd !== undefined && { cwd }),
+  })
+}
+
+/** Runs a command to its end. */
+export async function cli(args: string[], env: Record<string, string>, input = '') {
+  const child = runCli(args, env)
+  child.stdin?.end(input)
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, stdout: stdout(), stderr: stderr() }
+}
+
+function collect(stream: NodeJS.ReadableStream | null): () => string {
+  let text = ''
+  stream?.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  return () => text
+}
+
+/** A broker in a process of its own. */
+export interface BrokerProcess {
+  /** Where it listens; its public URL is the one of the environment. */
+  url: string
+  child: ChildProcess
+  /** What it has logged. */
+  output: () => string
+  /** Ends it as an operator does; answers the exit code. */
+  stop(): Promise<number | null>
+}
+
+/** Starts `serve` and waits until it is ready. It ends with the test. */
+export async function serve(t: Test, env: Record<string, string>): Promise<BrokerProcess> {
+  const port = await freePort()
+  const child = runCli(['serve'], { ...env, BROKER_PORT: String(port) })
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
+  const output = () => stdout() + stderr()
+  const closed = once(child, 'close')
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await closed
+    return child.exitCode
+  }
+  t.teardown(stop)
+  const url = `http://127.0.0.1:${port}`
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`serve ended:\n${output()}`)
+    const answer = await fetch(`${url}/readyz`).catch(() => null)
+    if (answer?.ok) return { url, child, output, stop }
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}
