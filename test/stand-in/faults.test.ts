@@ -1,0 +1,181 @@
+import t from 'tap'
+import type { Endpoint, Fault } from '../../server/stand-in/app.ts'
+import type { Running } from './helper.ts'
+import { accessToken, authorize, authorizeUrl, get, redeem, refresh, start } from './helper.ts'
+
+/** Distributes over the union, so that each kind keeps its own properties. */
+type Effect = Fault extends infer One ? (One extends Fault ? Omit<One, 'endpoint'> : never) : never
+
+/** Adds the fault, refreshes, and says what came of it and of the token. */
+async function struck(running: Running, effect: Effect) {
+  const { standIn } = running
+  const token = standIn.grant('amelie')
+  standIn.addFault({ ...effect, endpoint: 'refresh' })
+  const begin = performance.now()
+  const answer = await refresh(running, token).catch((error: Error) => error)
+  const took = performance.now() - begin
+  return { answer, took, rotated: !standIn.honours(token), waiting: standIn.faults.list().length }
+}
+
+t.test('each kind, before the work and after', async (t) => {
+  const running = await start(t, { switches: { rotation: 'always' } })
+  const seen = async (effect: Effect) => {
+    const result = await struck(running, effect)
+    t.equal(result.waiting, 0, `${effect.kind} strikes once unless told`)
+    return result
+  }
+  const answers: [Effect, object][] = [
+    [{ kind: 'status', status: 503 }, { answer: { status: 503, body: { message: String } } }],
+    [
+      { kind: 'status', status: 502, worked: true },
+      { answer: { status: 502 }, rotated: true },
+    ],
+    [{ kind: 'garbage' }, { answer: { status: 200, text: /[^}]$/ }, rotated: false }],
+    [
+      { kind: 'garbage', worked: true },
+      { answer: { text: /[^}]$/ }, rotated: true },
+    ],
+    [{ kind: 'html' }, { answer: { status: 200, text: /^<!doctype/ }, rotated: false }],
+    [{ kind: 'invalid_client' }, { answer: { status: 401, body: { error: 'invalid_client' } } }],
+    [{ kind: 'invalid_grant' }, { answer: { status: 400, body: { error: 'invalid_grant' } } }],
+    [{ kind: 'cut-before' }, { answer: Error, rotated: false }],
+    [{ kind: 'cut-after' }, { answer: Error, rotated: true }],
+    [
+      { kind: 'delay', milliseconds: 60 },
+      { answer: { status: 200 }, rotated: true },
+    ],
+    [
+      { kind: 'late', milliseconds: 60 },
+      { answer: { status: 200 }, rotated: true },
+    ],
+  ]
+  for (const [effect, expected] of answers) {
+    t.match(await seen(effect), expected, JSON.stringify(effect))
+  }
+  for (const kind of ['delay', 'late'] as const) {
+    t.ok((await seen({ kind, milliseconds: 60 })).took >= 55, kind)
+  }
+  const healthy = await struck(running, { kind: 'invalid_grant' })
+  t.notOk(healthy.rotated, 'the token that was refused is healthy')
+})
+
+t.test('delay waits before the work, late after it', async (t) => {
+  const running = await start(t, { switches: { rotation: 'always' } })
+  const { standIn } = running
+  for (const kind of ['delay', 'late'] as const) {
+    const token = standIn.grant('amelie')
+    standIn.addFault({ endpoint: 'refresh', kind, milliseconds: 100 })
+    const answer = refresh(running, token)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    t.equal(standIn.honours(token), kind === 'delay')
+    t.equal((await answer).status, 200)
+  }
+})
+
+t.test('hang: no answer, until someone hangs up', async (t) => {
+  const running = await start(t, { switches: { rotation: 'always' } })
+  const { standIn } = running
+  for (const worked of [false, true]) {
+    const token = standIn.grant('amelie')
+    standIn.addFault({ endpoint: 'refresh', kind: 'hang', worked })
+    const body = new URLSearchParams({
+      grant_type: 'refresh_token',
+      refresh_token: token,
+      client_id: standIn.clients[0]?.id ?? '',
+      client_secret: standIn.clients[0]?.secret ?? '',
+    })
+    const signal = AbortSignal.timeout(100)
+    const call = fetch(`${running.apiUrl}/oauth/token`, { method: 'POST', body, signal })
+    await t.rejects(call, { name: 'TimeoutError' })
+    t.equal(!standIn.honours(token), worked)
+  }
+})
+
+t.test('it closes although calls hang', async (t) => {
+  const running = await start(t)
+  for (const worked of [false, true]) {
+    running.standIn.addFault({ endpoint: 'account', kind: 'hang', worked })
+  }
+  const outcome = () => get(`${running.apiUrl}/account`).catch((error: Error) => error.name)
+  const outcomes = Promise.all([outcome(), outcome()])
+  while (running.standIn.calls.account < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+  await running.close()
+  t.strictSame(await outcomes, ['TypeError', 'TypeError'])
+})
+
+t.test('429 with and without Retry-After', async (t) => {
+  const running = await start(t)
+  const { standIn } = running
+  for (const retryAfter of [undefined, 7, 'Wed, 21 Oct 2026 07:28:00 GMT']) {
+    const more = retryAfter === undefined ? {} : { retryAfter }
+    standIn.addFault({ endpoint: 'account', kind: 'status', status: 429, ...more })
+    const { status, headers, body } = await get(`${running.apiUrl}/account`)
+    t.equal(status, 429)
+    t.equal(headers.get('retry-after'), retryAfter === undefined ? null : String(retryAfter))
+    t.match(body, { message: /too many/ })
+  }
+})
+
+t.test('the next N calls, in the order in which faults were added', async (t) => {
+  const running = await start(t)
+  const { standIn } = running
+  const token = await accessToken(running)
+  const statuses = async (count: number) => {
+    const seen = []
+    for (let index = 0; index < count; index++) {
+      seen.push((await get(`${running.apiUrl}/account?token=${token}`)).status)
+    }
+    return seen
+  }
+  standIn.addFault({ endpoint: 'account', kind: 'status', status: 500, times: 2 })
+  standIn.addFault({ endpoint: 'account', kind: 'status', status: 503 })
+  t.strictSame(await statuses(4), [500, 500, 503, 200])
+  t.equal(standIn.calls.account, 4, 'calls that a fault struck are counted')
+  standIn.addFault({ endpoint: 'account', kind: 'status', status: 500 })
+  standIn.clearFaults()
+  t.strictSame(await statuses(1), [200])
+})
+
+t.test('a share of the calls, by the numbers it is given', async (t) => {
+  const numbers = [0.1, 0.9, 0.29, 0.3, 0.0, 0.0]
+  const running = await start(t, { random: () => numbers.shift() ?? 1 })
+  const token = await accessToken(running)
+  const fault = { endpoint: 'account', kind: 'status', status: 500, share: 0.3, times: 3 } as const
+  running.standIn.addFault(fault)
+  const seen = []
+  for (let index = 0; index < 6; index++) {
+    seen.push((await get(`${running.apiUrl}/account?token=${token}`)).status)
+  }
+  t.strictSame(seen, [500, 200, 500, 200, 500, 200], 'three times at most')
+  running.standIn.addFault({ endpoint: 'account', kind: 'status', status: 500, share: 1 })
+  numbers.push(0.9, 0.9)
+  const again = () => get(`${running.apiUrl}/account`)
+  t.strictSame([(await again()).status, (await again()).status], [500, 500])
+  t.equal(running.standIn.faults.list().length, 1, 'a share alone lasts')
+})
+
+t.test('every endpoint is counted and can fail, each by its own name', async (t) => {
+  const running = await start(t)
+  const { standIn, apiUrl } = running
+  const token = await accessToken(running)
+  const code = await authorize(running)
+  const { body } = await get(`${apiUrl}/account/root/myDrive?token=${token}&type=["folder"]`)
+  const { id } = body.result[0]
+  const calls: Record<Endpoint, () => Promise<{ status: number }>> = {
+    authorize: () => get(authorizeUrl(running)),
+    token: () => redeem(running, code),
+    refresh: () => refresh(running, standIn.grant('bo')),
+    account: () => get(`${apiUrl}/account?token=${token}`),
+    root: () => get(`${apiUrl}/account/root/trash?token=${token}`),
+    path: () => get(`${apiUrl}/path/${id}?token=${token}`),
+    folder: () => get(`${apiUrl}/path/${id}/folder/list?token=${token}`),
+  }
+  standIn.resetCalls()
+  for (const [name, call] of Object.entries(calls) as [Endpoint, (typeof calls)['path']][]) {
+    standIn.addFault({ endpoint: name, kind: 'status', status: 500 })
+    t.equal((await call()).status, 500, name)
+    t.equal((await call()).status, 200, name)
+  }
+  const twice = Object.fromEntries(Object.keys(calls).map((name) => [name, 2]))
+  t.strictSame(standIn.calls, twice)
+})
