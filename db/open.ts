@@ -53,13 +53,18 @@ export async function withStartLock<T>(
  * @throws StoreTooNewError before anything is changed
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
+  return createSqliteStore(await openDatabase(options))
+}
+
+/** The connection under a store, for what SQLite does by itself. Conditions as for `openStore`. */
+export async function openDatabase(options: StoreOptions): Promise<Database.Database> {
   const { directory, migrations, nativeBinding } = options
   const client = openFile(directory, 'broker.db', nativeBinding, BUSY_TIMEOUT)
   try {
     await retryBusy(() => refuseNewer(client, migrations))
     await retryBusy(() => configure(client))
     await retryBusy(() => migrate(client, migrations))
-    return createSqliteStore(client)
+    return client
   } catch (error) {
     client.close()
     throw error

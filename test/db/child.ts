@@ -1,0 +1,64 @@
+/** A process beside the test: `child.ts MODE DIRECTORY`. It tells by messages, and ends by itself. */
+import { setTimeout } from 'node:timers/promises'
+import { withStartLock } from '../../db/open.ts'
+import { NOW, newTokens } from './rows.ts'
+import { openAt } from './temporary.ts'
+
+const [mode = '', directory = ''] = process.argv.slice(2)
+const tell = (message: unknown) => process.send?.(message)
+
+const modes: Record<string, () => Promise<void>> = {
+  /** As the broker starts: a key is made where there is none. Tells who made it. */
+  async 'first-start'() {
+    const store = await withStartLock(directory, undefined, async () => {
+      const store = await openAt(directory)
+      const { key } = await store.getMeta()
+      if (key === undefined) await store.setMeta({ key: `made by ${process.pid}` })
+      return store
+    })
+    tell((await store.getMeta()).key)
+    await store.close()
+  },
+
+  /** Holds the start lock until it is killed. */
+  async 'hold-lock'() {
+    await withStartLock(directory, undefined, async () => {
+      tell('held')
+      await setTimeout(60_000)
+    })
+  },
+
+  /** Refreshes the connection `con` a hundred times, against others. Tells each generation it stored. */
+  async refresh() {
+    const store = await openAt(directory)
+    const stored: number[] = []
+    while (stored.length < 100) {
+      const { generation } = (await store.getConnection('con')) ?? { generation: 0 }
+      const owner = `${process.pid} ${generation}`
+      const own = { id: 'con', expectedGeneration: generation, owner }
+      const times = { now: NOW, until: NOW + 30_000, longest: 30_000 }
+      if (!(await store.takeLease({ ...own, ...times }))) continue
+      const tokens = newTokens(owner)
+      const saving = { ...own, tokens, previousRefreshToken: null, now: NOW, events: [] }
+      if (!(await store.saveTokens(saving))) throw new Error('a lease was held by two')
+      stored.push(generation)
+    }
+    await store.close()
+    tell(stored)
+  },
+
+  /** Stores refreshed tokens for ever, and tells each generation once its promise resolved. */
+  async 'refresh-until-killed'() {
+    const store = await openAt(directory)
+    for (let generation = 1; ; generation++) {
+      const tokens = newTokens(`${generation + 1}`)
+      const own = { id: 'con', expectedGeneration: generation, owner: 'me' }
+      const events = [{ at: NOW, actor: 'system', action: `${generation + 1}` }]
+      await store.saveTokens({ ...own, tokens, previousRefreshToken: null, now: NOW, events })
+      tell(generation + 1)
+    }
+  },
+}
+
+await modes[mode]?.()
+process.disconnect?.()

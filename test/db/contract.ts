@@ -1,0 +1,33 @@
+import t from 'tap'
+import type { Test } from 'tap'
+import type { Store } from '../../db/store.ts'
+import { testApps } from './contract/apps.ts'
+import { testConnections } from './contract/connections.ts'
+import { testFlows } from './contract/flows.ts'
+import { testPeople } from './contract/people.ts'
+import { testRefresh } from './contract/refresh.ts'
+import { testRevoke } from './contract/revoke.ts'
+import { testSwap } from './contract/swap.ts'
+import { testUpkeep } from './contract/upkeep.ts'
+
+/** Opens an empty store of the engine under test, and closes it when the test ends. */
+export type OpenStore = (t: Test) => Promise<Store>
+
+/** Holds an engine to every rule of the Store contract (db/store.ts). */
+export function testContract(engine: string, open: OpenStore): void {
+  const groups = {
+    apps: testApps,
+    'authorizations under way': testFlows,
+    connections: testConnections,
+    refresh: testRefresh,
+    swap: testSwap,
+    revoke: testRevoke,
+    'keys, admins, events': testPeople,
+    upkeep: testUpkeep,
+  }
+  for (const [name, testGroup] of Object.entries(groups)) {
+    t.test(`${engine}: ${name}`, async (t) => {
+      testGroup(t, open)
+    })
+  }
+}

@@ -1,0 +1,73 @@
+import type { Test } from 'tap'
+import type { OpenStore } from '../contract.ts'
+import { actions, begin, connect, event, newApp, newCode, newFlow, newGrant, NOW } from '../rows.ts'
+
+export function testApps(t: Test, open: OpenStore): void {
+  t.test('an app is given back as it was added, and its event with it', async (t) => {
+    const store = await open(t)
+    const secrets = [{ hash: 'h', createdAt: NOW, expiresAt: null }]
+    const app = newApp('app', { secrets, confidential: true, origins: ['https://app.example'] })
+    await store.addApp(app, event('app.added'))
+    t.strictSame(await store.getApp('app'), app)
+    t.equal(await store.getApp('another'), undefined)
+    t.strictSame(await actions(store), ['app.added'])
+    await t.rejects(store.addApp(app, event('again')), 'an id is added once')
+    t.strictSame(await actions(store), ['app.added'], 'what failed left no event')
+  })
+
+  t.test('apps are listed by id, and each field can be replaced', async (t) => {
+    const store = await open(t)
+    await store.addApp(newApp('b'), [])
+    await store.addApp(newApp('a'), [])
+    const changed = newApp('b', {
+      name: 'New',
+      confidential: true,
+      secrets: [{ hash: 'h', createdAt: NOW, expiresAt: NOW + 1 }],
+      redirectUris: ['http://127.0.0.1/cb'],
+      origins: ['https://b.example'],
+      trusted: true,
+      tokenLifetimeSeconds: 60,
+      deliver: 'fragment',
+      tokens: 'ellipsis',
+      createdAt: NOW + 1,
+    })
+    t.equal(await store.updateApp(changed, event('app.changed')), true)
+    t.strictSame(await store.listApps(), [newApp('a'), changed])
+    t.equal(await store.updateApp(newApp('c'), event('no such app')), false)
+    t.strictSame(await actions(store), ['app.changed'])
+  })
+
+  t.test('origins are those of any app, exactly', async (t) => {
+    const store = await open(t)
+    await store.addApp(newApp('a'), [])
+    await store.addApp(newApp('b', { origins: ['https://x.example', 'https://y.example'] }), [])
+    t.equal(await store.hasOrigin('https://y.example'), true)
+    t.equal(await store.hasOrigin('https://y.example.evil'), false)
+    t.equal(await store.hasOrigin('y.example'), false)
+  })
+
+  t.test('an app goes with its flows and codes, and its grants are revoked', async (t) => {
+    const store = await open(t)
+    for (const id of ['app', 'other']) await store.addApp(newApp(id), [])
+    await connect(store)
+    await begin(store, newGrant('mine'))
+    await begin(store, newGrant('ours', { appId: 'other' }))
+    await begin(store, newGrant('ended'))
+    await store.revokeGrant({ id: 'ended', now: NOW + 1, events: [] })
+    await store.addFlow(newFlow('s1'))
+    await store.addFlow(newFlow('s2', { appId: 'other' }))
+    await connect(store, 'con2', { code: newCode('unused', { connectionId: 'con2' }) })
+
+    t.equal(await store.removeApp('app', NOW + 5, event('app.removed')), true)
+    t.equal(await store.getApp('app'), undefined)
+    t.equal((await store.getGrant('mine'))?.revokedAt, NOW + 5)
+    t.equal((await store.getGrant('ended'))?.revokedAt, NOW + 1, 'was revoked before')
+    t.equal((await store.getGrant('ours'))?.revokedAt, null)
+    const flow = { browserHash: 'browser', now: NOW }
+    t.equal(await store.takeFlow({ stateHash: 's1', ...flow }), undefined)
+    t.ok(await store.takeFlow({ stateHash: 's2', ...flow }))
+    t.equal(await store.getCode('unused'), undefined)
+    t.equal(await store.removeApp('app', NOW, event('again')), false)
+    t.strictSame(await actions(store), ['app.removed'])
+  })
+}

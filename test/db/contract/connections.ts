@@ -1,0 +1,145 @@
+import type { Test } from 'tap'
+import type { OpenStore } from '../contract.ts'
+import { actions, begin, connect, event, newCode, newGrant, newTokens, NOW, seal } from '../rows.ts'
+
+export function testConnections(t: Test, open: OpenStore): void {
+  t.test('a new connection is stored with its code and its event', async (t) => {
+    const store = await open(t)
+    t.equal(await connect(store, 'con', { code: newCode('code'), events: event('new') }), true)
+    t.strictSame(await store.getConnection('con'), {
+      id: 'con',
+      accountId: 'account of con',
+      username: 'user of con',
+      status: 'active',
+      generation: 1,
+      ...newTokens('con'),
+      previousRefreshToken: null,
+      leaseOwner: null,
+      leaseUntil: null,
+      failures: 0,
+      lastError: null,
+      retryAt: null,
+      connectedAt: NOW,
+      refreshedAt: null,
+      revokedAt: null,
+      erasedAt: null,
+    })
+    t.equal((await store.findConnection('account of con'))?.id, 'con')
+    t.ok(await store.getCode('code'))
+    t.strictSame(await actions(store), ['new'])
+    t.equal(await store.getConnection('another'), undefined)
+    t.equal(await store.findConnection('another'), undefined)
+  })
+
+  t.test('an account has one connection that isn’t revoked', async (t) => {
+    const store = await open(t)
+    const accountId = 'account'
+    const race = ['a', 'b'].map((id) =>
+      connect(store, id, { accountId, code: newCode(id, { connectionId: id }), events: event(id) }),
+    )
+    t.strictSame(await Promise.all(race), [true, false])
+    t.equal(await store.getCode('b'), undefined)
+    t.strictSame(await actions(store), ['a'])
+    await store.revokeConnection({ id: 'a', now: NOW, events: [] })
+    t.equal(await store.findConnection(accountId), undefined, 'a revoked one isn’t found')
+    t.equal(await connect(store, 'c', { accountId }), true)
+    t.equal((await store.findConnection(accountId))?.id, 'c')
+  })
+
+  t.test('connections without an account stand beside each other, each id once', async (t) => {
+    const store = await open(t)
+    t.equal(await connect(store, 'a', { accountId: null }), true)
+    t.equal(await connect(store, 'b', { accountId: null }), true)
+    t.equal(await connect(store, 'b', { accountId: null, events: event('again') }), false)
+    t.strictSame(await actions(store), [])
+  })
+
+  t.test('a new authorization makes a connection well again', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    const lease = { id: 'con', expectedGeneration: 1, owner: 'me' }
+    const times = { now: NOW, until: NOW + 30_000, longest: 30_000 }
+    const tokens = newTokens('refreshed')
+    const previousRefreshToken = seal('previous')
+    await store.saveTokens({ ...lease, tokens, previousRefreshToken, now: NOW, events: [] })
+    const moved = { ...lease, expectedGeneration: 2 }
+    const failure = { status: 'needs_reconnect', lastError: 'refused', retryAt: NOW } as const
+    await store.saveFailure({ ...moved, ...failure, dropPrevious: false, events: [] })
+    await store.takeLease({ ...moved, ...times })
+
+    const renewal = { expectedGeneration: 2, username: 'renamed', tokens: newTokens('new', 1189) }
+    t.equal(await connect(store, 'con', { ...renewal, now: NOW + 9, code: newCode('code') }), true)
+    t.match(await store.getConnection('con'), {
+      status: 'active',
+      username: 'renamed',
+      generation: 3,
+      ...newTokens('new', 1189),
+      previousRefreshToken: null,
+      leaseOwner: null,
+      leaseUntil: null,
+      failures: 0,
+      lastError: null,
+      retryAt: null,
+      connectedAt: NOW,
+      refreshedAt: NOW + 9,
+    })
+    t.ok(await store.getCode('code'))
+  })
+
+  t.test(
+    'a renewal loses where the connection moved, was revoked, or the account got another',
+    async (t) => {
+      const store = await open(t)
+      await connect(store, 'known')
+      await connect(store, 'con', { accountId: null })
+      const lost = { expectedGeneration: 1, accountId: 'account of known', events: event('lost') }
+      t.equal(await connect(store, 'con', lost), false)
+      t.equal(
+        await connect(store, 'con', { ...lost, accountId: null, expectedGeneration: 0 }),
+        false,
+      )
+      t.equal(await connect(store, 'none', { ...lost, accountId: null }), false)
+      t.strictSame((await store.getConnection('con'))?.refreshToken, seal('refresh con'))
+
+      t.equal(await connect(store, 'con', { expectedGeneration: 1, accountId: 'its own' }), true)
+      t.equal(await connect(store, 'con', { expectedGeneration: 2, accountId: null }), true)
+      t.equal(
+        (await store.findConnection('its own'))?.generation,
+        3,
+        'an account is never forgotten',
+      )
+
+      await store.revokeConnection({ id: 'con', now: NOW, events: [] })
+      t.equal(
+        await connect(store, 'con', { ...lost, accountId: null, expectedGeneration: 4 }),
+        false,
+      )
+      t.strictSame(await actions(store), [])
+    },
+  )
+
+  t.test('connections are listed by id, a page at a time, by status and by app', async (t) => {
+    const store = await open(t)
+    for (const id of ['c', 'a', 'd', 'b']) await connect(store, id)
+    await begin(store, newGrant('g1', { connectionId: 'a' }))
+    await begin(store, newGrant('g2', { connectionId: 'd' }))
+    await begin(store, newGrant('g3', { connectionId: 'd' }))
+    await begin(store, newGrant('g4', { connectionId: 'b', appId: 'other' }))
+    await begin(store, newGrant('g5', { connectionId: 'c' }))
+    await store.revokeGrant({ id: 'g5', now: NOW, events: [] })
+    await store.revokeConnection({ id: 'b', now: NOW, events: [] })
+
+    const list = async (filter: Partial<Parameters<typeof store.listConnections>[0]>) => {
+      const found = await store.listConnections({ after: null, limit: 10, ...filter })
+      return found.map(({ id }) => id).join('')
+    }
+    t.equal(await list({}), 'abcd')
+    t.equal(await list({ limit: 2 }), 'ab')
+    t.equal(await list({ after: 'b', limit: 1 }), 'c')
+    t.equal(await list({ status: 'active' }), 'acd')
+    t.equal(await list({ status: 'active', after: 'a' }), 'cd')
+    t.equal(await list({ status: 'revoked' }), 'b')
+    t.equal(await list({ appId: 'app' }), 'ad', 'those with a grant that isn’t revoked, once')
+    t.equal(await list({ appId: 'app', after: 'a', status: 'active' }), 'd')
+  })
+}

@@ -1,0 +1,73 @@
+import type { Test } from 'tap'
+import type { OpenStore } from '../contract.ts'
+import { actions, connect, event, newCode, newFlow, newGrant, NOW } from '../rows.ts'
+
+export function testFlows(t: Test, open: OpenStore): void {
+  t.test('a flow is taken once, and comes as it was stored', async (t) => {
+    const store = await open(t)
+    const flow = newFlow('state', { appState: null, challenge: null, reconnect: 'con' })
+    await store.addFlow(flow)
+    const taking = { stateHash: 'state', browserHash: 'browser', now: NOW }
+    const [first, second] = await Promise.all([store.takeFlow(taking), store.takeFlow(taking)])
+    t.strictSame(first, flow)
+    t.equal(second, undefined)
+  })
+
+  t.test(
+    'another browser, or one that comes too late, takes nothing and changes nothing',
+    async (t) => {
+      const store = await open(t)
+      const flow = newFlow('state')
+      await store.addFlow(flow)
+      const taking = { stateHash: 'state', browserHash: 'browser', now: NOW }
+      t.equal(await store.takeFlow({ ...taking, browserHash: 'another' }), undefined)
+      t.equal(await store.takeFlow({ ...taking, now: flow.expiresAt }), undefined)
+      t.strictSame(await store.takeFlow({ ...taking, now: flow.expiresAt - 1 }), flow)
+    },
+  )
+
+  t.test('a code begins one grant', async (t) => {
+    const store = await open(t)
+    const code = newCode('code')
+    await connect(store, 'con', { code })
+    t.strictSame(await store.getCode('code'), { ...code, usedAt: null, grantId: null })
+    t.equal(await store.getCode('another'), undefined)
+
+    const redeem = (id: string) => {
+      const grant = newGrant(id)
+      return store.redeemCode({ codeHash: 'code', now: NOW + 1, grant, events: event(id) })
+    }
+    t.strictSame(await Promise.all([redeem('first'), redeem('second')]), [true, false])
+    t.strictSame(await store.getGrant('first'), newGrant('first'))
+    t.equal(await store.getGrant('second'), undefined)
+    t.strictSame(await store.getCode('code'), { ...code, usedAt: NOW + 1, grantId: 'first' })
+    t.strictSame(await actions(store), ['first'])
+  })
+
+  t.test('a code that has ended, or that there never was, begins none', async (t) => {
+    const store = await open(t)
+    const code = newCode('code')
+    await connect(store, 'con', { code })
+    const grant = newGrant('grant')
+    const late = { codeHash: 'code', now: code.expiresAt, grant, events: event('late') }
+    t.equal(await store.redeemCode(late), false)
+    t.equal(await store.redeemCode({ ...late, codeHash: 'another', now: NOW }), false)
+    t.equal(await store.getGrant('grant'), undefined)
+    t.strictSame(await actions(store), [])
+  })
+
+  t.test('a grant that can’t be stored leaves its code unused', async (t) => {
+    const store = await open(t)
+    for (const id of ['a', 'b']) {
+      await connect(store, id, { code: newCode(id, { connectionId: id }) })
+    }
+    const redeem = (codeHash: string) => {
+      const grant = newGrant('the same', { connectionId: codeHash })
+      return store.redeemCode({ codeHash, now: NOW, grant, events: event(codeHash) })
+    }
+    t.equal(await redeem('a'), true)
+    await t.rejects(redeem('b'))
+    t.equal((await store.getCode('b'))?.usedAt, null)
+    t.strictSame(await actions(store), ['a'])
+  })
+}

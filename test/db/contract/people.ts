@@ -1,0 +1,97 @@
+import type { Test } from 'tap'
+import type { Admin, SigningKey } from '../../../db/store.ts'
+import type { OpenStore } from '../contract.ts'
+import { actions, event, NOW, seal } from '../rows.ts'
+
+const newKey = (kid: string, fields: Partial<SigningKey> = {}): SigningKey => ({
+  kid,
+  publicJwk: `{"kid":"${kid}"}`,
+  privateKey: seal(`key ${kid}`),
+  status: 'active',
+  createdAt: NOW,
+  endedAt: null,
+  ...fields,
+})
+
+const newAdmin = (email: string): Admin => ({
+  id: `id of ${email}`,
+  email,
+  passwordHash: '$argon2id$',
+  role: 'admin',
+  createdAt: NOW,
+})
+
+export function testPeople(t: Test, open: OpenStore): void {
+  t.test('one signing key is active; the one before it retires', async (t) => {
+    const store = await open(t)
+    t.strictSame(await store.listSigningKeys(), [])
+    await store.addSigningKey(newKey('k1'), event('k1'))
+    await store.addSigningKey(newKey('k2', { createdAt: NOW + 1 }), event('k2'))
+    const old = newKey('old', { createdAt: NOW + 2, status: 'retired', endedAt: NOW })
+    await store.addSigningKey(old, [])
+    t.strictSame(await store.listSigningKeys(), [
+      newKey('k1', { status: 'retired', endedAt: NOW + 1 }),
+      newKey('k2', { createdAt: NOW + 1 }),
+      old,
+    ])
+    t.strictSame(await actions(store), ['k1', 'k2'])
+  })
+
+  t.test('a revoked signing key keeps nothing of its private key', async (t) => {
+    const store = await open(t)
+    await store.addSigningKey(newKey('k1'), [])
+    await store.addSigningKey(newKey('k2', { createdAt: NOW + 1 }), [])
+    const revoke = (kid: string, action: string) =>
+      store.revokeSigningKey({ kid, now: NOW + 9, events: event(action) })
+    t.equal(await revoke('k1', 'k1'), true)
+    t.equal(await revoke('k1', 'again'), false)
+    t.equal(await revoke('another', 'none'), false)
+    const [k1, k2] = await store.listSigningKeys()
+    t.match(k1, { status: 'revoked', endedAt: NOW + 1, privateKey: Buffer.alloc(357) })
+    t.equal(k2?.status, 'active')
+    t.equal(await store.isErasurePending(), true)
+    t.equal(await store.purge(NOW), true)
+    t.equal(await store.isErasurePending(), false)
+    await revoke('k2', 'k2')
+    t.equal((await store.listSigningKeys())[1]?.endedAt, NOW + 9)
+    t.strictSame(await actions(store), ['k1', 'k2'])
+  })
+
+  t.test('an admin has an e-mail address to himself', async (t) => {
+    const store = await open(t)
+    const [ada, bob] = [newAdmin('ada@x.example'), newAdmin('bob@x.example')]
+    t.equal(await store.addAdmin(bob, event('bob')), true)
+    t.equal(await store.addAdmin(ada, event('ada')), true)
+    const twin = { ...ada, id: 'another' }
+    t.equal(await store.addAdmin(twin, event('twin')), false)
+    t.strictSame(await store.listAdmins(), [ada, bob])
+
+    const { email } = bob
+    t.equal(await store.setAdminPassword({ email, passwordHash: 'new' }, event('password')), true)
+    const nobody = { email: 'nobody', passwordHash: 'new' }
+    t.equal(await store.setAdminPassword(nobody, event('none')), false)
+    t.equal(await store.removeAdmin(ada.email, event('removed')), true)
+    t.equal(await store.removeAdmin(ada.email, event('again')), false)
+    t.strictSame(await store.listAdmins(), [{ ...bob, passwordHash: 'new' }])
+    t.strictSame(await actions(store), ['bob', 'ada', 'password', 'removed'])
+  })
+
+  t.test('events are listed newest first, a page at a time', async (t) => {
+    const store = await open(t)
+    await store.addEvents([])
+    const full = { connectionId: 'c1', appId: 'a1', grantId: 'g', address: '::1', details: 'words' }
+    await store.addEvents([...event('first', full), ...event('second', { connectionId: 'c2' })])
+    await store.addEvents(event('third', { appId: 'a1' }))
+    const all = await store.listEvents({ limit: 10 })
+    t.strictSame(
+      all.map(({ action }) => action),
+      ['third', 'second', 'first'],
+    )
+    const [, second, first] = all
+    t.strictSame(first, { id: first?.id, ...event('first', full)[0] })
+    t.match(second, { appId: null, grantId: null, address: null, details: null })
+    t.strictSame(await store.listEvents({ limit: 1, before: second?.id ?? 0 }), [first])
+    t.strictSame(await store.listEvents({ limit: 9, connectionId: 'c2' }), [second])
+    t.strictSame(await store.listEvents({ limit: 9, appId: 'a1', connectionId: 'c1' }), [first])
+  })
+}

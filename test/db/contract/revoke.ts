@@ -1,0 +1,106 @@
+import type { Test } from 'tap'
+import type { OpenStore } from '../contract.ts'
+import { actions, begin, connect, event, newCode, newGrant, NOW } from '../rows.ts'
+
+export function testRevoke(t: Test, open: OpenStore): void {
+  t.test('grants are listed by connection, and by app a page at a time', async (t) => {
+    const store = await open(t)
+    for (const id of ['con', 'con2']) await connect(store, id)
+    await begin(store, newGrant('b'))
+    await begin(store, newGrant('a', { appId: 'other' }))
+    await begin(store, newGrant('c', { connectionId: 'con2' }))
+    const ids = async (filter: Parameters<typeof store.listGrants>[0]) =>
+      (await store.listGrants(filter)).map(({ id }) => id).join('')
+    t.equal(await ids({ connectionId: 'con' }), 'ab')
+    t.equal(await ids({ appId: 'app', after: null, limit: 9 }), 'bc')
+    t.equal(await ids({ appId: 'app', after: null, limit: 1 }), 'b')
+    t.equal(await ids({ appId: 'app', after: 'b', limit: 9 }), 'c')
+    t.equal(await store.getGrant('another'), undefined)
+  })
+
+  t.test('a grant is revoked once', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    await begin(store, newGrant('grant'))
+    const revoke = (id: string, now: number) =>
+      store.revokeGrant({ id, now, events: event(`${id} ${now - NOW}`) })
+    t.equal(await revoke('grant', NOW + 1), true)
+    t.equal(await revoke('grant', NOW + 2), false)
+    t.equal(await revoke('another', NOW + 3), false)
+    t.equal((await store.getGrant('grant'))?.revokedAt, NOW + 1)
+    t.strictSame(await actions(store), ['grant 1'])
+  })
+
+  t.test('an app is cut off one connection, its codes under way too', async (t) => {
+    const store = await open(t)
+    for (const id of ['con', 'con2']) await connect(store, id)
+    await begin(store, newGrant('a'))
+    await begin(store, newGrant('b'))
+    await begin(store, newGrant('other', { appId: 'other' }))
+    await begin(store, newGrant('elsewhere', { connectionId: 'con2' }))
+    const { generation } = (await store.getConnection('con')) ?? { generation: 0 }
+    await connect(store, 'con', { expectedGeneration: generation, code: newCode('unused') })
+
+    const own = { connectionId: 'con', appId: 'app', now: NOW + 1 }
+    t.equal(await store.revokeAppGrants({ ...own, events: event('revoked') }), 2)
+    t.equal((await store.getGrant('b'))?.revokedAt, NOW + 1)
+    t.equal((await store.getGrant('other'))?.revokedAt, null)
+    t.equal((await store.getGrant('elsewhere'))?.revokedAt, null)
+    t.equal(await store.getCode('unused'), undefined)
+    t.ok(await store.getCode('code of a'), 'a used code stays, so that a second use is noticed')
+    t.equal(await store.revokeAppGrants({ ...own, events: event('again') }), 0)
+    t.strictSame(await actions(store), ['revoked'])
+  })
+
+  t.test(
+    'a revoked connection keeps no tokens, codes or grants, and is never revived',
+    async (t) => {
+      const store = await open(t)
+      await connect(store, 'con', { code: newCode('code') })
+      await begin(store, newGrant('grant'))
+      const owner = 'me'
+      const times = { now: NOW, until: NOW + 30_000, longest: 30_000 }
+      await store.takeLease({ id: 'con', expectedGeneration: 2, owner, ...times })
+      const revoke = (now: number, action: string) =>
+        store.revokeConnection({ id: 'con', now, events: event(action) })
+      t.equal(await revoke(NOW + 1, 'revoked'), true)
+      t.equal(await revoke(NOW + 2, 'again'), false)
+      t.equal(
+        await store.revokeConnection({ id: 'another', now: NOW, events: event('none') }),
+        false,
+      )
+      t.match(await store.getConnection('con'), {
+        status: 'revoked',
+        generation: 3,
+        accountId: 'account of con',
+        refreshToken: null,
+        previousRefreshToken: null,
+        accessToken: null,
+        accessTokenExpiresAt: null,
+        accessTokenFetchedAt: null,
+        leaseOwner: null,
+        leaseUntil: null,
+        revokedAt: NOW + 1,
+        erasedAt: null,
+      })
+      t.equal((await store.getGrant('grant'))?.revokedAt, NOW + 1)
+      t.equal(await store.getCode('code'), undefined)
+      t.equal(await store.extendLease({ id: 'con', owner, until: NOW }), false)
+      t.strictSame(await actions(store), ['revoked'])
+    },
+  )
+
+  t.test('an erasure is pending until it is complete', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    t.equal(await store.isErasurePending(), false)
+    t.equal(await store.purge(NOW), true, 'with nothing to do')
+    await store.revokeConnection({ id: 'con', now: NOW, events: [] })
+    t.equal(await store.isErasurePending(), true)
+    t.equal(await store.purge(NOW + 3), true)
+    t.equal(await store.isErasurePending(), false)
+    t.equal((await store.getConnection('con'))?.erasedAt, NOW + 3)
+    await store.purge(NOW + 4)
+    t.equal((await store.getConnection('con'))?.erasedAt, NOW + 3, 'once')
+  })
+}

@@ -1,0 +1,100 @@
+import type { Test } from 'tap'
+import type { OpenStore } from '../contract.ts'
+import { begin, connect, newApp, newGrant, newTokens, NOW, seal } from '../rows.ts'
+
+const key = { kid: 'k1', publicJwk: '{}', createdAt: NOW, endedAt: null }
+
+export function testSwap(t: Test, open: OpenStore): void {
+  t.test('a swap reads key, grant, app and connection as they are now', async (t) => {
+    const store = await open(t)
+    await store.addApp(newApp('app', { confidential: true, tokenLifetimeSeconds: 60 }), [])
+    await store.addSigningKey({ ...key, privateKey: seal('key'), status: 'active' }, [])
+    await connect(store)
+    await begin(store, newGrant('grant'))
+    const { accessTokenExpiresAt } = newTokens('con')
+    const { id, appId, connectionId, scope, jti, previousJti, ...rest } = newGrant('grant')
+    const { jtiUsedAt, issuedAtSeconds, expiresAtSeconds, revokedAt } = rest
+    const token = { jti, jtiUsedAt, previousJti, issuedAtSeconds, expiresAtSeconds }
+    const grant = { id, appId, connectionId, scope, ...token, revokedAt }
+    const read = () => store.getSwapState({ grantId: 'grant', kid: 'k1' })
+    const state = {
+      keyStatus: 'active',
+      grant,
+      app: { id: 'app', confidential: true, tokens: 'broker', tokenLifetimeSeconds: 60 },
+      connection: { id: 'con', status: 'active', generation: 2, accessTokenExpiresAt },
+    }
+    t.strictSame(await read(), state)
+    t.equal(await store.getSwapState({ grantId: 'another', kid: 'k1' }), undefined)
+    const otherKey = await store.getSwapState({ grantId: 'grant', kid: 'k2' })
+    t.strictSame(otherKey, { ...state, keyStatus: null })
+
+    await store.revokeSigningKey({ kid: 'k1', now: NOW, events: [] })
+    await store.revokeConnection({ id: 'con', now: NOW, events: [] })
+    await store.removeApp('app', NOW, [])
+    t.strictSame(await read(), {
+      keyStatus: 'revoked',
+      grant: { ...grant, revokedAt: NOW },
+      app: null,
+      connection: { id: 'con', status: 'revoked', generation: 3, accessTokenExpiresAt: null },
+    })
+  })
+
+  t.test('a token’s first use is marked, once, and only of the current one', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    await begin(store, newGrant('grant', { jti: 'j' }))
+    await store.useJti({ grantId: 'grant', jti: 'another', now: NOW })
+    t.equal((await store.getGrant('grant'))?.jtiUsedAt, null)
+    await store.useJti({ grantId: 'grant', jti: 'j', now: NOW + 1 })
+    await store.useJti({ grantId: 'grant', jti: 'j', now: NOW + 2 })
+    t.equal((await store.getGrant('grant'))?.jtiUsedAt, NOW + 1)
+  })
+
+  t.test('a grant is renewed from the current token alone', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    await begin(store, newGrant('grant', { jti: 'j1' }))
+    await store.useJti({ grantId: 'grant', jti: 'j1', now: NOW })
+    const renew = (expectedJti: string, jti: string) => {
+      const times = { issuedAtSeconds: 5, expiresAtSeconds: 9 }
+      return store.renewGrant({ grantId: 'grant', expectedJti, jti, ...times })
+    }
+    t.strictSame(await Promise.all([renew('j1', 'j2'), renew('j1', 'j3')]), [true, false])
+    t.match(await store.getGrant('grant'), {
+      jti: 'j2',
+      previousJti: 'j1',
+      jtiUsedAt: null,
+      issuedAtSeconds: 5,
+      expiresAtSeconds: 9,
+    })
+    await store.revokeGrant({ id: 'grant', now: NOW, events: [] })
+    t.equal(await renew('j2', 'j4'), false, 'a revoked grant isn’t renewed')
+  })
+
+  t.test('use is counted by app, hour and outcome', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    await begin(store, newGrant('grant'))
+    const row = (fields: object) => ({ appId: 'a', hour: NOW, outcome: 'ok', count: 1, ...fields })
+    const used = (lastUsedAt: number) => [{ id: 'grant', lastUsedAt }]
+    const later = NOW + 3_600_000
+    await store.recordUse({
+      grants: used(NOW + 9),
+      counts: [row({ count: 3 }), row({ appId: 'b' })],
+    })
+    await store.recordUse({
+      grants: used(NOW + 5),
+      counts: [row({ count: 4 }), row({ hour: later })],
+    })
+    await store.recordUse({ grants: [], counts: [row({ outcome: 'invalid_token' })] })
+    t.equal((await store.getGrant('grant'))?.lastUsedAt, NOW + 9, 'the latest')
+    t.strictSame(await store.listUsage({ since: NOW }), [
+      row({ outcome: 'invalid_token' }),
+      row({ count: 7 }),
+      row({ appId: 'b' }),
+      row({ hour: later }),
+    ])
+    t.strictSame(await store.listUsage({ since: NOW, appId: 'b' }), [row({ appId: 'b' })])
+    t.strictSame(await store.listUsage({ since: NOW + 1 }), [row({ hour: later })])
+  })
+}

@@ -1,0 +1,104 @@
+import type { Test } from 'tap'
+import type { Store } from '../../../db/store.ts'
+import type { OpenStore } from '../contract.ts'
+import { actions, begin, connect, event, newCode, newFlow, newGrant, NOW } from '../rows.ts'
+
+const DAY = 86_400_000
+const nothing = { flows: 0, codes: 0, grants: 0, connections: 0, events: 0 }
+const bounds = { now: NOW, usedFor: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
+
+const hasCode = async (store: Store, codeHash: string) =>
+  (await store.getCode(codeHash)) !== undefined
+
+export function testUpkeep(t: Test, open: OpenStore): void {
+  t.test('meta keeps what was set last', async (t) => {
+    const store = await open(t)
+    t.strictSame(await store.getMeta(), {})
+    await store.setMeta({ a: '1', b: '2' })
+    await store.setMeta({ b: '3' })
+    await store.setMeta({})
+    t.strictSame(await store.getMeta(), { a: '1', b: '3' })
+  })
+
+  t.test('flows and codes are swept past their end, used codes a while later', async (t) => {
+    const store = await open(t)
+    await store.addFlow(newFlow('ended', { expiresAt: NOW }))
+    await store.addFlow(newFlow('live', { expiresAt: NOW + 1 }))
+    for (const [id, expiresAt] of Object.entries({ gone: NOW, used: NOW, live: NOW + 1 })) {
+      await connect(store, id, { code: newCode(id, { connectionId: id, expiresAt }) })
+    }
+    const grant = newGrant('grant', { connectionId: 'used' })
+    await store.redeemCode({ codeHash: 'used', now: NOW - 5, grant, events: [] })
+
+    t.strictSame(await store.sweep(bounds), { ...nothing, flows: 1, codes: 1 })
+    t.equal(await hasCode(store, 'gone'), false)
+    t.equal(await hasCode(store, 'used'), true)
+    t.equal(await hasCode(store, 'live'), true)
+    const taking = { stateHash: 'live', browserHash: 'browser', now: NOW }
+    t.ok(await store.takeFlow(taking))
+    t.strictSame(await store.sweep({ ...bounds, usedFor: 5 }), { ...nothing, codes: 1 })
+    t.equal(await hasCode(store, 'used'), false)
+  })
+
+  t.test('grants and connections stay visible for a while after their end', async (t) => {
+    const store = await open(t)
+    for (const id of ['con', 'dead', 'fresh']) await connect(store, id)
+    const { endedBefore } = bounds
+    const end = endedBefore / 1000
+    await begin(store, newGrant('expired', { expiresAtSeconds: end - 1 }))
+    await begin(store, newGrant('expired later', { expiresAtSeconds: end }))
+    await begin(store, newGrant('revoked', { connectionId: 'dead' }))
+    await begin(store, newGrant('live'))
+    await store.revokeConnection({ id: 'dead', now: endedBefore - 1, events: [] })
+    await store.revokeConnection({ id: 'fresh', now: endedBefore, events: [] })
+
+    const swept = await store.sweep(bounds)
+    t.strictSame(swept, { ...nothing, grants: 2 }, 'none whose erasure is pending')
+    t.ok(await store.getConnection('dead'))
+    await store.purge(NOW)
+    t.strictSame(await store.sweep(bounds), { ...nothing, connections: 1 })
+    t.equal(await store.getConnection('dead'), undefined)
+    t.ok(await store.getConnection('fresh'))
+    const left = await store.listGrants({ connectionId: 'con' })
+    t.strictSame(
+      left.map(({ id }) => id),
+      ['expired later', 'live'],
+    )
+  })
+
+  t.test('old events and counts go, in more than one batch', async (t) => {
+    const store = await open(t)
+    const old = Array.from({ length: 1200 }, () => event('old', { at: bounds.eventsBefore - 1 })[0])
+    await store.addEvents(old.filter((event) => event !== undefined))
+    await store.addEvents(event('young', { at: bounds.eventsBefore }))
+    const count = { appId: 'a', outcome: 'ok', count: 1 }
+    const hours = [bounds.eventsBefore - 1, bounds.eventsBefore]
+    await store.recordUse({ grants: [], counts: hours.map((hour) => ({ ...count, hour })) })
+    t.strictSame(await store.sweep(bounds), { ...nothing, events: 1200 })
+    t.strictSame(await actions(store), ['young'])
+    t.strictSame(await store.listUsage({ since: 0 }), [{ ...count, hour: bounds.eventsBefore }])
+  })
+
+  t.test('connections are counted by status', async (t) => {
+    const store = await open(t)
+    t.strictSame(await store.countConnections(), { active: 0, needs_reconnect: 0, revoked: 0 })
+    for (const id of ['a', 'b', 'c']) await connect(store, id)
+    await store.revokeConnection({ id: 'c', now: NOW, events: [] })
+    t.strictSame(await store.countConnections(), { active: 2, needs_reconnect: 0, revoked: 1 })
+  })
+
+  t.test(
+    'a store that can be written to says so, and is closed after what was under way',
+    async (t) => {
+      const store = await open(t)
+      await store.checkWritable()
+      await store.checkWritable()
+      t.strictSame(await store.getMeta(), {}, 'and leaves no trace of it')
+      const writing = Promise.all([store.setMeta({ a: '1' }), store.setMeta({ b: '2' })])
+      await store.close()
+      await writing
+      await t.rejects(store.getMeta())
+      await t.rejects(store.checkWritable())
+    },
+  )
+}

@@ -1,0 +1,42 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import t from 'tap'
+import { connect, newTokens } from './rows.ts'
+import { actions } from './rows.ts'
+import { openAt, openTemporary } from './temporary.ts'
+
+const run = (mode: string, directory: string) =>
+  fork(join(import.meta.dirname, 'child.ts'), [mode, directory])
+
+t.test('two processes that refresh one connection never hold its lease together', async (t) => {
+  const { store, directory } = await openTemporary(t)
+  await connect(store)
+  const tell = async () => ((await once(run('refresh', directory), 'message')) as [number[]])[0]
+  const stored = (await Promise.all([tell(), tell()])).flat()
+  t.equal(stored.length, 200)
+  t.equal(new Set(stored).size, 200, 'each generation was replaced once')
+  t.match(await store.getConnection('con'), { generation: 201, leaseOwner: null })
+})
+
+t.test('a process killed at any point leaves all of a write or nothing of it', async (t) => {
+  const directory = t.testdir()
+  const before = await openAt(directory)
+  await connect(before)
+  await before.close()
+  const child = run('refresh-until-killed', directory)
+  const exited = once(child, 'exit')
+  let told = 0
+  child.on('message', (generation) => {
+    told = generation as number
+    if (told === 40) child.kill('SIGKILL')
+  })
+  await exited
+  const store = await openAt(directory)
+  t.teardown(() => store.close())
+  const connection = await store.getConnection('con')
+  const generation = connection?.generation ?? 0
+  t.ok(generation >= told, 'what was told is there')
+  t.match(connection, newTokens(`${generation}`))
+  t.equal((await actions(store)).at(-1), `${generation}`)
+})
