@@ -21,8 +21,8 @@ declare const BUILD_STAMP: { version: string; commit: string | null }
 
 const bundled = typeof BUILD_STAMP !== 'undefined'
 const binary = sea.isSea()
-/** server/ and the bundle's dist/ lie equally deep. */
-const root = join(import.meta.dirname, '..')
+/** The bundle's assets lie beside it. */
+const root = bundled ? import.meta.dirname : join(import.meta.dirname, '..')
 
 /** Which build this is. `commit`: the git commit, `null` when run from source. */
 export const build: { version: string; commit: string | null; binary: boolean } = {
@@ -83,7 +83,7 @@ export function sqliteBinding(dataDir: string): string | undefined {
       'better_sqlite3',
     )
   }
-  return bundled ? join(import.meta.dirname, sqliteAddon) : undefined
+  return bundled ? join(root, sqliteAddon) : undefined
 }
 
 /** Refuses on disk what the binary wouldn't hold either, and every way out of the folders. */

@@ -1,0 +1,105 @@
+/**
+ * Builds the single binary: `npm run build [-- DIRECTORY]`, `dist` unless told. Makes there
+ * - `ellipsis-broker`, all that users need;
+ * - `bundle/ellipsis-broker.mjs` with its assets beside it, the same program for a Node at hand;
+ * - `LICENSES.txt`, the licenses of everything that is inside.
+ */
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import { build } from 'esbuild'
+import { assetFolders, listAssets, sqliteAddon } from '../server/assets.ts'
+import { licenses } from './licenses.ts'
+
+// CommonJS packages in the bundle go on calling `require`, which a module doesn't have.
+const BANNER = `import { createRequire as makeRequire } from 'node:module'
+const require = makeRequire(import.meta.url)`
+
+const root = join(import.meta.dirname, '..')
+const require = createRequire(import.meta.url)
+
+const out = resolve(process.argv[2] ?? join(root, 'dist'))
+const bundle = join(out, 'bundle', 'ellipsis-broker.mjs')
+const binary = join(out, process.platform === 'win32' ? 'ellipsis-broker.exe' : 'ellipsis-broker')
+
+const assets = copyAssets(dirname(bundle))
+writeFileSync(join(out, 'LICENSES.txt'), licenses(root, await makeBundle()))
+makeBinary()
+process.stdout.write(`${binary}\n`)
+
+/** Copies all assets to a folder. Answers their paths there by their names. */
+function copyAssets(folder: string): Record<string, string> {
+  const sources: Record<string, string> = { [sqliteAddon]: findAddon() }
+  for (const path of assetFolders.flatMap(listAssets)) sources[path] = join(root, path)
+  rmSync(folder, { recursive: true, force: true })
+  return Object.fromEntries(
+    Object.entries(sources).map(([name, source]) => {
+      const target = join(folder, name)
+      mkdirSync(dirname(target), { recursive: true })
+      copyFileSync(source, target)
+      return [name, target]
+    }),
+  )
+}
+
+/** Writes the bundle. Answers the files that went into it, relative to the project's root. */
+async function makeBundle(): Promise<string[]> {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ['server/main.ts'],
+    outfile: bundle,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    banner: { js: BANNER },
+    define: { BUILD_STAMP: JSON.stringify({ version: version(), commit: commit() }) },
+    metafile: true,
+    logLevel: 'warning',
+  })
+  return Object.keys(metafile.inputs)
+}
+
+/** Puts bundle and assets into a copy of the Node that runs this. */
+function makeBinary(): void {
+  const settings = {
+    main: bundle,
+    mainFormat: 'module',
+    output: binary,
+    disableExperimentalSEAWarning: true,
+    assets,
+  }
+  const file = join(out, 'sea.json')
+  writeFileSync(file, JSON.stringify(settings, null, 2))
+  rmSync(binary, { force: true })
+  execFileSync(process.execPath, ['--build-sea', file], { stdio: ['ignore', 'ignore', 'inherit'] })
+  rmSync(file)
+  // macOS runs nothing on ARM whose signature doesn't hold; a release is signed with a real identity.
+  if (process.platform === 'darwin') execFileSync('codesign', ['--force', '--sign', '-', binary])
+}
+
+/** better-sqlite3's addon for this platform, as it finds it itself. */
+function findAddon(): string {
+  const folder = dirname(require.resolve('better-sqlite3/package.json'))
+  const finder = require(join(folder, 'lib/binding.js')) as { getPrebuildPath(): string | null }
+  const path = finder.getPrebuildPath()
+  if (path === null) throw new Error('better-sqlite3 has no addon for this platform.')
+  return path
+}
+
+function version(): string {
+  const text = readFileSync(join(root, 'package.json'), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+/** The commit that this is built from, `-dirty` if changed since; `null`: not in a git checkout. */
+function commit(): string | null {
+  const args = ['describe', '--always', '--exclude=*', '--abbrev=40', '--dirty']
+  try {
+    const stdio: ['ignore', 'pipe', 'ignore'] = ['ignore', 'pipe', 'ignore']
+    return execFileSync('git', args, { cwd: root, stdio, encoding: 'utf8' }).trim()
+  } catch {
+    return null
+  }
+}
