@@ -1,0 +1,132 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import t from 'tap'
+import type { Sealed, Store } from '../../db/store.ts'
+import { connect, newFlow, NOW } from './rows.ts'
+import { openTemporary } from './temporary.ts'
+
+const SIZES = [357, 1189, 4389, 17_445]
+const marked = /<\d{6}>/g
+
+/** Values that can be told apart wherever their bytes are found, and random choices that repeat. */
+function createPlan() {
+  let seed = 20_260_701
+  let marks = 0
+  const pick = (below: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31
+    return Math.floor((seed / 2 ** 31) * below)
+  }
+  const seal = (size = 357): Sealed => {
+    const mark = `<${String(marks++).padStart(6, '0')}>`
+    return Buffer.alloc(size, mark)
+  }
+  const tokens = () => ({
+    refreshToken: seal(),
+    accessToken: seal(SIZES[pick(8)]),
+    accessTokenExpiresAt: NOW,
+    accessTokenFetchedAt: NOW,
+  })
+  return { pick, seal, tokens, marks: () => marks }
+}
+
+/** The marks whose bytes are in any file of the directory, whole or in part of a page. */
+const findMarks = (directory: string): Set<string> =>
+  new Set(
+    readdirSync(directory).flatMap(
+      (file) => readFileSync(join(directory, file), 'latin1').match(marked) ?? [],
+    ),
+  )
+
+/** The marks of the values that the store still gives. */
+async function liveMarks(store: Store): Promise<Set<string>> {
+  const connections = await store.listConnections({ after: null, limit: 10_000 })
+  const keys = await store.listSigningKeys()
+  const values = [
+    ...connections.flatMap((row) => [row.refreshToken, row.previousRefreshToken, row.accessToken]),
+    ...keys.map(({ privateKey }) => privateKey),
+  ]
+  const texts = values.map((value) => Buffer.from(value ?? []).toString('latin1', 0, 8))
+  return new Set(texts.filter((text) => text.startsWith('<')))
+}
+
+/** A store that has seen connecting, refreshing, failing, revoking and sweeping, in some disorder. */
+async function keepBusy(store: Store, steps: number) {
+  const plan = createPlan()
+  const ids: string[] = []
+  const revoke = async (id: string) => {
+    await store.revokeConnection({ id, now: NOW, events: [] })
+    ids.splice(ids.indexOf(id), 1)
+  }
+  const refresh = async (id: string) => {
+    const { generation } = (await store.getConnection(id)) ?? { generation: 0 }
+    const own = { id, expectedGeneration: generation, owner: 'me' }
+    const previousRefreshToken = plan.pick(3) === 0 ? null : plan.seal()
+    const tokens = plan.tokens()
+    await store.saveTokens({ ...own, tokens, previousRefreshToken, now: NOW, events: [] })
+  }
+  const authorize = async (state: string) => {
+    await store.addFlow(newFlow(state, { verifier: plan.seal(), expiresAt: NOW + plan.pick(2) }))
+    await store.takeFlow({ stateHash: state, browserHash: 'browser', now: NOW })
+    await connect(store, state, { tokens: plan.tokens() })
+    ids.push(state)
+  }
+  for (let step = 0; step < steps; step++) {
+    const id = ids[plan.pick(ids.length)]
+    const kind = plan.pick(10)
+    if (id === undefined || kind < 3) await authorize(`${plan.pick(1e9)} ${step}`)
+    else if (kind < 8) await refresh(id)
+    else await revoke(id)
+    if (step % 200 === 100) await maintain(store)
+  }
+  return plan
+}
+
+async function maintain(store: Store): Promise<void> {
+  await store.purge(NOW)
+  const bounds = { usedFor: 0, endedBefore: NOW + 1, eventsBefore: NOW + 1 }
+  await store.sweep({ now: NOW, ...bounds })
+}
+
+t.test('of what was replaced or deleted in a busy store, no file keeps a byte', async (t) => {
+  const { store, directory } = await openTemporary(t)
+  const plan = await keepBusy(store, 1000)
+  const bounds = { usedFor: 0, endedBefore: 0, eventsBefore: 0 }
+  await store.sweep({ now: NOW + 1, ...bounds })
+  const key = { kid: 'k1', publicJwk: '{}', createdAt: NOW, endedAt: null }
+  await store.addSigningKey({ ...key, privateKey: plan.seal(), status: 'active' }, [])
+  await store.addSigningKey({ ...key, kid: 'k2', privateKey: plan.seal(), status: 'active' }, [])
+  await store.revokeSigningKey({ kid: 'k1', now: NOW, events: [] })
+
+  const live = await liveMarks(store)
+  t.ok(findMarks(directory).size > live.size, 'until the log is emptied, the dead are in it')
+  t.equal(await store.purge(NOW), true)
+  t.ok(live.size > 200 && plan.marks() > 1000, `${live.size} live of ${plan.marks()}`)
+  t.strictSame(findMarks(directory), live)
+})
+
+t.test('the erasure is pending while somebody holds the log', async (t) => {
+  const { store, directory } = await openTemporary(t)
+  const { seal } = createPlan()
+  const tokens = { refreshToken: seal(), accessToken: seal() }
+  const times = { accessTokenExpiresAt: NOW, accessTokenFetchedAt: NOW }
+  await connect(store, 'con', { tokens: { ...tokens, ...times } })
+  const reader = new Database(join(directory, 'broker.db'))
+  t.teardown(() => reader.close())
+  reader.exec('begin')
+  reader.prepare('select count(*) from connections').get()
+
+  await store.revokeConnection({ id: 'con', now: NOW, events: [] })
+  const before = performance.now()
+  t.equal(await store.purge(NOW + 1), false)
+  t.ok(performance.now() - before < 500, 'it doesn’t wait')
+  t.equal(await store.isErasurePending(), true)
+  t.equal((await store.getConnection('con'))?.erasedAt, null)
+  t.equal(findMarks(directory).size, 2)
+
+  reader.exec('commit')
+  t.equal(await store.purge(NOW + 2), true)
+  t.equal(await store.isErasurePending(), false)
+  t.equal((await store.getConnection('con'))?.erasedAt, NOW + 2)
+  t.equal(findMarks(directory).size, 0)
+})
