@@ -18,7 +18,7 @@ export type Root = (typeof ROOTS)[number]
 /** Levels as clients of Ellipsis Drive know them: none, view, and all that an owner may do. */
 const ACCESS = { none: 0, view: 100, owner: 900 } as const
 
-/** The drives of all users; each is planted when first asked for. */
+/** The drives of all users. */
 export class Drive {
   readonly #byId = new Map<string, Node>()
   readonly #byOwner = new Map<string, Node[]>()
@@ -27,11 +27,13 @@ export class Drive {
     for (const user of users) this.plant(user)
   }
 
-  /** Gives a user the drive that belongs to the username. */
-  plant(owner: User): void {
-    if (!this.#byOwner.has(owner.id)) {
-      this.#byOwner.set(owner.id, this.#grow(itemsOf(owner.username), owner, null))
-    }
+  /** Gives a user the drive that belongs to the username, once; answers what lies at its top. */
+  plant(owner: User): Node[] {
+    const planted = this.#byOwner.get(owner.id)
+    if (planted) return planted
+    const grown = this.#grow(itemsOf(owner.username), owner, null)
+    this.#byOwner.set(owner.id, grown)
+    return grown
   }
 
   find(id: string): Node | undefined {
@@ -40,7 +42,7 @@ export class Drive {
 
   /** What lies directly in one of the four roots of this user. */
   root(user: User, root: Root): Node[] {
-    const own = this.#byOwner.get(user.id) ?? []
+    const own = this.plant(user)
     const all = [...this.#byId.values()]
     switch (root) {
       case 'myDrive':
@@ -82,15 +84,14 @@ export function accessLevel(node: Node, viewer: User | null): number {
   return seen ? ACCESS.view : ACCESS.none
 }
 
-/** Where the viewer finds it: the root, and the way from there, the item itself included. */
+const isTrashed = (node: Node): boolean => chain(node).some(({ item }) => item.trashed)
+
+/** Where the viewer finds it: the root, and the visible way from there, the item itself included. */
 function driveLocation(node: Node, viewer: User | null) {
-  const way = chain(node).reverse()
-  const path = (nodes: Node[]) => nodes.map(({ id, item }) => ({ id, name: item.name }))
-  if (node.owner === viewer) {
-    return { root: way[0]?.item.trashed ? 'trash' : 'myDrive', path: path(way) }
-  }
-  const top = (viewer && sharedAt(node, viewer)) ?? publicAt(node) ?? node
-  return { root: 'sharedWithMe', path: path(way.slice(way.indexOf(top))) }
+  const visible = chain(node).filter((one) => accessLevel(one, viewer) > ACCESS.none)
+  const path = visible.reverse().map(({ id, item }) => ({ id, name: item.name }))
+  if (node.owner !== viewer) return { root: 'sharedWithMe', path }
+  return { root: isTrashed(node) ? 'trash' : 'myDrive', path }
 }
 
 /** The object named after the type, as far as clients look into it. */
@@ -118,7 +119,7 @@ export function describe(node: Node, viewer: User | null) {
     driveLocation: driveLocation(node, viewer),
     yourAccess: { accessLevel: accessLevel(node, viewer) },
     publicAccess: { accessLevel: publicAt(node) ? ACCESS.view : ACCESS.none },
-    trashed: chain(node).some((one) => one.item.trashed),
+    trashed: isTrashed(node),
     metadata: { description: item.description ?? '' },
     hashtags: item.hashtags ?? [],
     storageSize: item.size ?? 0,

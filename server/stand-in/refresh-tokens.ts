@@ -60,7 +60,8 @@ export class RefreshTokens {
     const family = this.#families.get(token)
     if (!family) return
     const { current, previous, spent } = family
-    for (const one of [...spent, previous?.token, current]) this.#families.delete(one ?? '')
+    const tokens = previous ? [...spent, previous.token, current] : [current]
+    for (const one of tokens) this.#families.delete(one)
   }
 
   #next(family: Family, token: string): string | undefined {
@@ -92,6 +93,7 @@ export class RefreshTokens {
 
   #spend(family: Family, token: string): void {
     family.spent.push(token)
-    if (family.spent.length > SPENT_KEPT) this.#families.delete(family.spent.shift() ?? '')
+    const tooMany = Math.max(0, family.spent.length - SPENT_KEPT)
+    for (const one of family.spent.splice(0, tooMany)) this.#families.delete(one)
   }
 }

@@ -19,7 +19,8 @@ export class Sessions {
   logIn(user: User, reply: FastifyReply): void {
     const id = randomBytes(16).toString('base64url')
     this.#users.set(id, user)
-    if (this.#users.size > KEPT) this.#users.delete(this.#users.keys().next().value ?? '')
+    const oldest = [...this.#users.keys()].slice(0, -KEPT)
+    for (const forgotten of oldest) this.#users.delete(forgotten)
     void reply.header('set-cookie', `${COOKIE}=${id}; Path=/; HttpOnly; SameSite=Lax`)
   }
 

@@ -77,8 +77,13 @@ export class StandIn {
     return user
   }
 
-  /** A refresh token as an authorization would give it, without the browser; adds the user if need be. */
-  grant(username: string, clientId = this.clients[0]?.id ?? ''): string {
+  /**
+   * A refresh token as an authorization would give it, without the browser; adds the user if need be.
+   * @param clientId without it, the first client's
+   * @throws Error without a client
+   */
+  grant(username: string, clientId = this.clients[0]?.id): string {
+    if (clientId === undefined) throw new Error('There is no client to grant anything to.')
     return this.refreshTokens.begin(this.addUser(username), clientId)
   }
 

@@ -124,6 +124,12 @@ t.test('it remembers the last 100,000 values that it handed out', async (t) => {
   t.ok(issued.length >= 75_000 && issued.length <= 100_000)
 })
 
+t.test('without a client there is nobody to grant to', async (t) => {
+  const { standIn } = buildStandIn({ clients: [] })
+  t.throws(() => standIn.grant('amelie'), { message: /no client/ })
+  t.ok(standIn.honours(standIn.grant('amelie', 'some-client')))
+})
+
 t.test('a thousand refreshes a second, or near', async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
   const begin = performance.now()

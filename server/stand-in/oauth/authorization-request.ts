@@ -28,8 +28,8 @@ export interface ReturnTo {
 export class AuthorizationError extends OAuthError {
   readonly returnTo: ReturnTo
 
-  constructor(error: OAuthError, returnTo: ReturnTo) {
-    super(error.code, error.message)
+  constructor(code: OAuthError['code'], description: string, returnTo: ReturnTo) {
+    super(code, description)
     this.returnTo = returnTo
   }
 }
@@ -46,11 +46,8 @@ export function readAuthorizationRequest(query: unknown, clients: Client[]): Aut
   const { redirect_uri: sentRedirectUri } = parameters
   const redirectUri = readRedirectUri(sentRedirectUri, client)
   const returnTo = { redirectUri, state: readState(parameters) }
-  try {
-    return { client, sentRedirectUri, returnTo, challenge: readDetails(parameters) }
-  } catch (error) {
-    throw error instanceof OAuthError ? new AuthorizationError(error, returnTo) : error
-  }
+  checkKind(parameters, returnTo)
+  return { client, sentRedirectUri, returnTo, challenge: readChallenge(parameters, returnTo) }
 }
 
 function readRedirectUri(sent: string | undefined, { redirectUris }: Client): string {
@@ -69,25 +66,26 @@ function readState({ state }: Parameters): string | undefined {
   return state
 }
 
-function readDetails(parameters: Parameters): Challenge | undefined {
-  if (parameters.response_type !== 'code') {
-    throw new OAuthError('unsupported_response_type', 'response_type must be code.')
+function checkKind({ response_type: type, scope = SCOPE }: Parameters, returnTo: ReturnTo): void {
+  if (type !== 'code') {
+    const description = 'response_type must be code.'
+    throw new AuthorizationError('unsupported_response_type', description, returnTo)
   }
-  if ((parameters.scope ?? SCOPE) !== SCOPE) {
-    throw new OAuthError('invalid_scope', `The only scope is ${SCOPE}.`)
+  if (scope !== SCOPE) {
+    throw new AuthorizationError('invalid_scope', `The only scope is ${SCOPE}.`, returnTo)
   }
-  return readChallenge(parameters)
 }
 
-function readChallenge(parameters: Parameters): Challenge | undefined {
+function readChallenge(parameters: Parameters, returnTo: ReturnTo): Challenge | undefined {
   const { code_challenge: value, code_challenge_method: method = 'plain' } = parameters
   if (value === undefined) return undefined
   if (method !== 'S256' && method !== 'plain') {
-    throw new OAuthError('invalid_request', 'code_challenge_method must be S256 or plain.')
+    const description = 'code_challenge_method must be S256 or plain.'
+    throw new AuthorizationError('invalid_request', description, returnTo)
   }
   if (value.length > CHALLENGE_LENGTH) {
     const description = `code_challenge is longer than ${CHALLENGE_LENGTH} characters.`
-    throw new OAuthError('invalid_request', description)
+    throw new AuthorizationError('invalid_request', description, returnTo)
   }
   return { value, method }
 }

@@ -59,8 +59,8 @@ export const authorizeRoute: FastifyPluginAsync<{ standIn: StandIn }> = async (a
         user.allowed.add(asked.client.id)
         return allow(asked, user, reply)
       case 'refuse': {
-        const error = new OAuthError('access_denied', 'The user has refused access.')
-        throw new AuthorizationError(error, asked.returnTo)
+        const description = 'The user has refused access.'
+        throw new AuthorizationError('access_denied', description, asked.returnTo)
       }
       case 'log-out':
         sessions.logOut(request, reply)

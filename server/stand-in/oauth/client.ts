@@ -1,3 +1,4 @@
+import { unescape } from 'node:querystring'
 import type { FastifyRequest } from 'fastify'
 import type { Client } from '../stand-in.ts'
 import { OAuthError } from './errors.ts'
@@ -33,10 +34,9 @@ export function authenticate(
 function readBasic(authorization: string | undefined): Credentials | undefined {
   const encoded = /^basic +(\S+)$/i.exec(authorization ?? '')?.[1]
   if (encoded === undefined) return undefined
-  const [id = '', secret = ''] = Buffer.from(encoded, 'base64').toString().split(/:(.*)/s)
-  return { id: formDecode(id), secret: formDecode(secret) }
+  const pair = Buffer.from(encoded, 'base64').toString()
+  const colon = pair.indexOf(':')
+  return { id: formDecode(pair.slice(0, colon)), secret: formDecode(pair.slice(colon + 1)) }
 }
 
-function formDecode(text: string): string {
-  return new URLSearchParams(`v=${text.replaceAll('&', '%26')}`).get('v') ?? ''
-}
+const formDecode = (text: string): string => unescape(text.replaceAll('+', ' '))
