@@ -1,0 +1,50 @@
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { chromium } from 'playwright-core'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Test } from 'tap'
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+  '--disable-gpu',
+  '--disable-quic',
+]
+
+/** Why browser tests are skipped here, for tap's `skip`; `false`: there is a Chromium. */
+export const noBrowser: string | false =
+  findChromium() === undefined && 'there is no Chromium: apt-get install chromium'
+
+function findChromium(): string | undefined {
+  const { CHROMIUM_PATH, PATH = '' } = process.env
+  const places = PATH.split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name)))
+  return [...(CHROMIUM_PATH === undefined ? [] : [CHROMIUM_PATH]), ...places].find(existsSync)
+}
+
+/** A Chromium that ends with the test. */
+export async function launch(t: Test): Promise<Browser> {
+  const executablePath = findChromium()
+  const browser = await chromium.launch({
+    args: ARGUMENTS,
+    ...(executablePath !== undefined && { executablePath }),
+  })
+  t.teardown(() => browser.close())
+  return browser
+}
+
+/** A person's browser with cookies of its own. What its pages complain about on the console fails the test. */
+export async function visit(t: Test, browser: Browser): Promise<BrowserContext> {
+  const context = await browser.newContext()
+  context.on('page', (page: Page) => {
+    page.on('pageerror', (error) => t.fail(`a page’s script failed: ${error.message}`))
+    page.on('console', (message) => {
+      if (message.text().includes('Content Security Policy')) t.fail(message.text())
+    })
+  })
+  t.teardown(() => context.close())
+  return context
+}
