@@ -30,6 +30,15 @@ const CONTROLS: [string, string][] = [
   ['POST /control/grants', '{"usernames": [], "client_id"}: refresh tokens without a browser'],
 ]
 
+const FAULTS: [string, string][] = [
+  ['status', 'an answer with status, and retryAfter if given'],
+  ['delay, late', 'milliseconds more, before the work or after it'],
+  ['cut-before, cut-after', 'the connection is destroyed, before the work or after it'],
+  ['hang', 'no answer'],
+  ['garbage, html', 'status 200, and half of a JSON text, or a page'],
+  ['invalid_client, invalid_grant', 'the OAuth error, whatever the client or the token is worth'],
+]
+
 const EXAMPLE = (origin: string) => `curl ${origin}/control -H 'content-type: application/json' \\
   -d '{"rotation": "always", "tokenLifetime": 60}'
 curl ${origin}/control/faults -H 'content-type: application/json' \\
@@ -43,7 +52,7 @@ export const homeRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, 
     const wantsPage = request.headers.accept?.includes('text/html')
     if (!wantsPage) return summary(standIn)
     const origin = `${request.protocol}://${request.host}`
-    return sendPage(reply, 'Stand-in', page(standIn, origin, sessions.user(request)))
+    return sendPage(reply, 'What this is', page(standIn, origin, sessions.user(request)))
   })
 
   app.post('/log-out', async (request, reply) => {
@@ -88,7 +97,12 @@ function page({ users, clients, switches }: StandIn, origin: string, user: User 
     <dl>${Object.entries(switches).map(describeSwitch)}</dl>
     <h2>Control, which only a stand-in has</h2>
     ${definitions(CONTROLS)}
-    <p>Endpoints, as counted and as named in faults: ${ENDPOINTS.join(', ')}.</p>
+    <h2>Faults, by kind</h2>
+    ${definitions(FAULTS)}
+    <p>
+      With worked: true, status, hang, garbage and html strike after the work is done. Endpoints, as
+      counted and as named in faults: ${ENDPOINTS.join(', ')}.
+    </p>
     <pre>${EXAMPLE(origin)}</pre>
   `
 }
