@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
@@ -21,12 +21,11 @@ declare const BUILD_STAMP: { version: string; commit: string | null }
 
 const bundled = typeof BUILD_STAMP !== 'undefined'
 const binary = sea.isSea()
-/** The bundle's assets lie beside it. */
-const root = bundled ? import.meta.dirname : join(import.meta.dirname, '..')
+const root = findRoot()
 
 /** Which build this is. `commit`: the git commit, `null` when run from source. */
 export const build: { version: string; commit: string | null; binary: boolean } = {
-  ...(bundled ? BUILD_STAMP : { version: sourceVersion(), commit: null }),
+  ...readStamp(),
   binary,
 }
 
@@ -91,14 +90,19 @@ const isAsset = (path: string): boolean =>
   posix.normalize(path) === path && assetFolders.some((folder) => path.startsWith(`${folder}/`))
 
 function filesIn(folder: string): string[] {
-  if (!existsSync(join(root, folder))) return []
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.endsWith('.ts'))
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
     .map((path) => path.replaceAll(sep, '/'))
 }
 
-function sourceVersion(): string {
-  const text = readFileSync(join(root, 'package.json'), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
+/** The bundle's assets lie beside it. */
+function findRoot(): string {
+  return bundled ? import.meta.dirname : join(import.meta.dirname, '..')
+}
+
+function readStamp(): { version: string; commit: string | null } {
+  if (bundled) return BUILD_STAMP
+  const manifest = readFileSync(join(root, 'package.json'), 'utf8')
+  return { version: (JSON.parse(manifest) as { version: string }).version, commit: null }
 }

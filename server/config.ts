@@ -104,7 +104,7 @@ export function readEnvironment(
   try {
     return { ...parseEnv(readText(file)), ...environment }
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return { ...environment }
     const problem = { name: file, wrong: `can't be read (${code}).`, mend: 'Make it readable.' }
     throw new ConfigError([problem])

@@ -228,7 +228,7 @@ t.test('secrets are read from files', async (t) => {
     throw new TypeError('no code')
   }
   const { list } = refusal({ ELLIPSIS_CLIENT_SECRET_FILE: 'x' }, { serve: true, readFile })
-  t.match(list, [/can't be read\.$/, 'ELLIPSIS_CLIENT_ID is not set.'])
+  t.match(list, [/can't be read \(unknown error\)\.$/, 'ELLIPSIS_CLIENT_ID is not set.'])
 })
 
 t.test('odd settings are warned of', async (t) => {
@@ -245,6 +245,12 @@ t.test('odd settings are warned of', async (t) => {
     'ELLIPSIS_FAVOURITE_COLOUR is not a setting of this version.',
     'ELLIPSIS_API_URL is not https: tokens and the client secret can be read on their way.',
   ])
+})
+
+t.test('people reach the operator by e-mail or on a page', async (t) => {
+  for (const contact of ['maps@example.com', 'https://example.com/contact?map']) {
+    t.equal(loadConfig({ BROKER_CONTACT: contact }).operator.contact, contact)
+  }
 })
 
 t.test('it is frozen, and prints without its secrets', async (t) => {

@@ -106,11 +106,10 @@ function webUrl(value: string): URL {
 }
 
 function isNetwork(part: string): boolean {
-  const [address = '', prefix, ...rest] = part.split('/')
-  const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
-  if (bits === 0 || rest.length > 0) return false
-  if (prefix === undefined) return true
-  return /^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= bits
+  const address = part.replace(/\/[1-9]\d{0,2}$/, '')
+  const bits = Number(part.slice(address.length + 1))
+  const family = isIP(address)
+  return (family === 4 && bits <= 32) || (family === 6 && bits <= 128)
 }
 
 function isKey(part: string): boolean {

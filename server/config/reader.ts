@@ -37,8 +37,8 @@ export function createReader(env: NodeJS.ProcessEnv, readFile: ReadFile) {
       if (value !== '') return value
       report(name, `is to be read from ${path}, which is empty.`)
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
-      report(name, `is to be read from ${path}, which can't be read${code}.`)
+      const { code = 'unknown error' } = error as NodeJS.ErrnoException
+      report(name, `is to be read from ${path}, which can't be read (${code}).`)
     }
     return null
   }

@@ -22,12 +22,13 @@ function suggestion(name: string): string {
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)
   for (const [i, letter] of [...from].entries()) {
-    const next = [i + 1]
-    for (const [j, other] of [...to].entries()) {
-      const replaced = (row[j] ?? 0) + (letter === other ? 0 : 1)
-      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
-    }
-    row = next
+    let [left, diagonal] = [i + 1, i]
+    const next = row.slice(1).map((above, j) => {
+      left = Math.min(left + 1, above + 1, diagonal + (letter === to[j] ? 0 : 1))
+      diagonal = above
+      return left
+    })
+    row = [i + 1, ...next]
   }
-  return row.at(-1) ?? 0
+  return Math.max(...row.slice(-1))
 }
