@@ -49,8 +49,8 @@ export function createReader(env: NodeJS.ProcessEnv, readFile: ReadFile) {
     try {
       return found === null ? null : parse(found)
     } catch (error) {
-      if (!(error instanceof Wrong)) throw error
-      report(name, error.message)
+      if (error instanceof Wrong) report(name, error.message)
+      else throw error
       return null
     }
   }
