@@ -3,6 +3,7 @@ import cors from '@fastify/cors'
 import formbody from '@fastify/formbody'
 import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { Random } from './domain/clock.ts'
 import { handleErrors } from './plugins/errors.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { logRequests } from './plugins/request-log.ts'
@@ -20,6 +21,13 @@ import type { Services } from './services.ts'
 /** Bytes of a request's body; the largest is a form with a broker token. */
 const BODY_LIMIT = 32 * 1024
 
+/** Request ids that no other process, and no later start, gives: the log of a whole host can be searched. */
+function requestIds(random: Random): () => string {
+  const prefix = random(6).toString('base64url')
+  let count = 0
+  return () => `${prefix}-${(++count).toString(36)}`
+}
+
 /** The broker's HTTP side, ready to listen or to be injected into. */
 export async function buildApp(services: Services): Promise<FastifyInstance> {
   const { config, log } = services
@@ -29,6 +37,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     bodyLimit: BODY_LIMIT,
+    genReqId: requestIds(services.random),
     // What is sent is taken as it is: "60" is no number.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     routerOptions: { maxParamLength: 200 },

@@ -123,6 +123,7 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     config,
     log,
     clock,
+    random,
     store,
     vault,
     keys,

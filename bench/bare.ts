@@ -1,0 +1,36 @@
+/**
+ * What the broker is measured against, in a process of its own: `node bench/bare.ts naked|dressed PORT`.
+ * `naked`: a Fastify route that answers the JSON of a swap. `dressed`: with the same headers, CORS and metrics.
+ */
+import cors from '@fastify/cors'
+import fastify from 'fastify'
+import { Counter, Registry } from 'prom-client'
+
+const [kind, port] = process.argv.slice(2)
+
+const app = fastify()
+const answer = {
+  access_token: 'x'.repeat(300),
+  token_type: 'Bearer',
+  expires_in: 3540,
+  expires_at: 1_790_000_000,
+  scope: 'projects',
+}
+if (kind === 'dressed') {
+  const swaps = new Counter({
+    name: 'swaps_total',
+    help: 'Swaps',
+    labelNames: ['outcome'],
+    registers: [new Registry()],
+  })
+  await app.register(cors, { origin: ['https://app.example.com'], methods: ['POST'] })
+  app.post('/exchange', async (_request, reply) => {
+    swaps.inc({ outcome: 'ok' })
+    void reply.header('cache-control', 'no-store')
+    return answer
+  })
+} else {
+  app.post('/exchange', async () => answer)
+}
+await app.listen({ host: '127.0.0.1', port: Number(port) })
+process.send?.('ready')

@@ -1,0 +1,111 @@
+/**
+ * `npm run bench`: what the README's figures come from. Every figure is a ratio of two measurements of
+ * one run, taken in turns, as machines are shared and noisy.
+ */
+import { availableParallelism, cpus } from 'node:os'
+import { freePort } from '../test/helper.ts'
+import { load, median, request } from './load.ts'
+import { answering, run, startBench } from './setup.ts'
+import { measureStart } from './start.ts'
+
+const ROUNDS = 5
+
+await using cleanup = new AsyncDisposableStack()
+const print = (line: string) => void process.stdout.write(`${line}\n`)
+print(`Node.js ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? ''}\n`)
+
+const broker = await startBench(cleanup)
+const exchange = request(`${broker.url}/exchange`, 'POST', {
+  authorization: `Bearer ${broker.brokerToken}`,
+})
+const form = new URLSearchParams({
+  grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+  subject_token: broker.brokerToken,
+  subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+  client_id: broker.app.id,
+}).toString()
+const token = request(
+  `${broker.url}/oauth/token`,
+  'POST',
+  { 'content-type': 'application/x-www-form-urlencoded' },
+  form,
+)
+
+const bare: Record<string, string> = {}
+for (const kind of ['naked', 'dressed']) {
+  const port = await freePort()
+  run(cleanup, ['bench/bare.ts', kind, String(port)])
+  bare[kind] = `http://127.0.0.1:${port}/exchange`
+  await answering(bare[kind])
+}
+
+/** Rates in turns, so that all see the same machine. */
+async function compare(contestants: Record<string, { url: string; bytes: Buffer }>) {
+  const rates: Record<string, number[]> = {}
+  for (const { url, bytes } of Object.values(contestants)) await load(url, bytes, { seconds: 1 })
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, { url, bytes }] of Object.entries(contestants)) {
+      rates[name] ??= []
+      rates[name].push(await load(url, bytes))
+    }
+  }
+  return rates
+}
+
+const rates = await compare({
+  naked: { url: bare.naked ?? '', bytes: request(bare.naked ?? '', 'POST', {}) },
+  dressed: { url: bare.dressed ?? '', bytes: request(bare.dressed ?? '', 'POST', {}) },
+  exchange: { url: broker.url, bytes: exchange },
+  token: { url: broker.url, bytes: token },
+})
+const ratio = (one: string, other: string): string => {
+  const pairs = (rates[one] ?? []).map((rate, round) => rate / (rates[other]?.[round] ?? NaN))
+  return median(pairs).toFixed(2)
+}
+for (const [name, values] of Object.entries(rates)) {
+  print(`${name.padEnd(10)} ${Math.round(median(values))} answers a second`)
+}
+print(`
+/exchange, cached, of a naked Fastify route           ${ratio('exchange', 'naked')}   aim 0.45
+/exchange, cached, of one with headers, CORS, metrics ${ratio('exchange', 'dressed')}   aim 0.60
+/oauth/token, cached, of a naked Fastify route        ${ratio('token', 'naked')}   aim 0.35
+`)
+
+// A refreshing swap against an upstream that takes 50 ms, beside the same call made directly.
+Object.assign(broker.standIn.standIn.switches, { tokenDelay: 50, tokenLifetime: 0.001 })
+const { id, secret } = broker.standIn.standIn.clients[0] ?? { id: '', secret: '' }
+const refreshToken = broker.standIn.standIn.grant('amelie')
+const direct = () =>
+  fetch(`${broker.standIn.apiUrl}/oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams({
+      grant_type: 'refresh_token',
+      refresh_token: refreshToken,
+      client_id: id,
+      client_secret: secret,
+    }),
+  })
+const swap = () =>
+  fetch(`${broker.url}/exchange`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${broker.brokerToken}` },
+  })
+const timed = async (call: () => Promise<Response>): Promise<number> => {
+  const startedAt = performance.now()
+  const answer = await call()
+  await answer.text()
+  if (answer.status !== 200) throw new Error(`status ${answer.status}`)
+  return performance.now() - startedAt
+}
+await timed(swap)
+await new Promise((resolve) => setTimeout(resolve, 100))
+const [swaps, calls]: [number[], number[]] = [[], []]
+for (let round = 0; round < 60; round++) {
+  calls.push(await timed(direct))
+  swaps.push(await timed(swap))
+}
+print(`refreshing swap ${median(swaps).toFixed(1)} ms, the call upstream alone ${median(calls).toFixed(1)} ms:
+on top at the median ${(median(swaps) - median(calls)).toFixed(1)} ms   aim 5 ms
+`)
+
+await measureStart(print)
