@@ -3,6 +3,7 @@ import { apps, codes, flows, grants } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
+import { deleteFlows } from './flows.ts'
 import type { SealedValues } from './sealed.ts'
 
 type Methods = 'addApp' | 'getApp' | 'listApps' | 'updateApp' | 'removeApp' | 'hasOrigin'
@@ -22,16 +23,6 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
     )
     .limit(1)
     .prepare()
-
-  const removeFlows = (appId: string): void => {
-    const removed = db.delete(flows).where(eq(flows.appId, appId))
-    sealedValues.erase(
-      removed
-        .returning({ id: flows.verifier })
-        .all()
-        .map(({ id }) => id),
-    )
-  }
 
   return {
     addApp: (app, events) =>
@@ -53,7 +44,7 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
     removeApp: (id, now, events) =>
       write(() => {
         if (db.delete(apps).where(eq(apps.id, id)).run().changes === 0) return false
-        removeFlows(id)
+        deleteFlows(engine, sealedValues, eq(flows.appId, id))
         db.delete(codes).where(eq(codes.appId, id)).run()
         const live = and(eq(grants.appId, id), isNull(grants.revokedAt))
         db.update(grants).set({ revokedAt: now }).where(live).run()

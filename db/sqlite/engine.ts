@@ -53,17 +53,16 @@ export function createEngine(client: Database.Database): Engine {
  * @param patience for how long, milliseconds
  * @throws SqliteError `SQLITE_BUSY…` when it was held for all that time
  */
-export async function retryBusy<T>(work: () => T, patience = PATIENCE): Promise<T> {
-  const end = performance.now() + patience
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return work()
-    } catch (error) {
-      if (!isBusy(error) || performance.now() >= end) throw error
-    }
-    // Jittered, so that processes that collided don't collide again.
-    await setTimeout(Math.random() * Math.min(2 ** attempt, LONGEST_PAUSE))
+export async function retryBusy<T>(work: () => T, patience = PATIENCE, attempt = 0): Promise<T> {
+  const began = performance.now()
+  try {
+    return work()
+  } catch (error) {
+    if (!isBusy(error) || patience <= 0) throw error
   }
+  // Jittered, so that processes that collided don't collide again.
+  await setTimeout(Math.random() * Math.min(2 ** attempt, LONGEST_PAUSE))
+  return retryBusy(work, patience - (performance.now() - began), attempt + 1)
 }
 
 /** Drizzle wraps some of the errors. */

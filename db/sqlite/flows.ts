@@ -1,4 +1,4 @@
-import { and, eq, getTableColumns, gt, isNull, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns, gt, isNull, sql, type SQL } from 'drizzle-orm'
 import { codes, flows, grants } from '../schema.sqlite.ts'
 import type { Sealed, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
@@ -35,8 +35,7 @@ export function flowMethods(engine: Engine, sealedValues: SealedValues): Pick<St
         const columns = { ...getTableColumns(flows), verifier: bytesOf<Sealed>(flows.verifier) }
         const flow = db.select(columns).from(flows).where(own).get()
         if (!flow) return undefined
-        const taken = db.delete(flows).where(own).returning({ verifier: flows.verifier }).get()
-        sealedValues.erase([taken?.verifier ?? null])
+        deleteFlows(engine, sealedValues, own)
         return flow
       }),
 
@@ -56,4 +55,16 @@ export function flowMethods(engine: Engine, sealedValues: SealedValues): Pick<St
         return true
       }),
   }
+}
+
+/** Deletes flows, within the transaction under way; overwrites their verifiers. Answers how many went. */
+export function deleteFlows(
+  { db }: Pick<Engine, 'db'>,
+  sealedValues: SealedValues,
+  where: SQL | undefined,
+  limit = -1,
+): number {
+  const deleted = db.delete(flows).where(where).limit(limit).returning({ id: flows.verifier }).all()
+  sealedValues.erase(deleted.map(({ id }) => id))
+  return deleted.length
 }

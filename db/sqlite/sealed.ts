@@ -10,7 +10,7 @@ export interface SealedValues {
   add(value: Sealed): number
   /** Puts `value` in the place of another, whose bytes are overwritten; answers its id. */
   replace(id: number | null, value: Sealed): number
-  /** Overwrites values and gives their rows free for others. */
+  /** Overwrites values, and gives their rows free for others. */
   erase(ids: (number | null)[]): void
   /** Overwrites a value whose row stays its own. */
   blank(id: number): void
@@ -23,13 +23,24 @@ export const bytesOf = <T = Sealed | null>(id: SQLiteColumn): SQL<T> =>
 /** As long as the value that it overwrites, so that SQLite writes it in the very same place. */
 const zeros = sql`zeroblob(${sealed.size})`
 
+const id = sql.placeholder('id')
+const size = sql.placeholder('size')
+const bytes = sql`${sql.placeholder('bytes')}`
+
 export function createSealedValues({ db }: Pick<Engine, 'db'>): SealedValues {
   /** The literal 1 lets SQLite use the index of free rows. */
+  const isFree = sql`${sealed.free} = 1`
   const findFree = db
     .select({ id: sealed.id })
     .from(sealed)
-    .where(and(eq(sealed.size, sql.placeholder('size')), sql`${sealed.free} = 1`))
+    .where(and(eq(sealed.size, size), isFree))
     .limit(1)
+    .prepare()
+  const fill = db.update(sealed).set({ free: false, bytes }).where(eq(sealed.id, id)).prepare()
+  const overwrite = db
+    .update(sealed)
+    .set({ bytes })
+    .where(and(eq(sealed.id, id), eq(sealed.size, size)))
     .prepare()
 
   const add = (bytes: Sealed): number => {
@@ -39,12 +50,13 @@ export function createSealedValues({ db }: Pick<Engine, 'db'>): SealedValues {
       const values = { size, free: false, bytes }
       return db.insert(sealed).values(values).returning({ id: sealed.id }).get().id
     }
-    db.update(sealed).set({ free: false, bytes }).where(eq(sealed.id, free.id)).run()
+    fill.run({ id: free.id, bytes })
     return free.id
   }
 
   const erase = (ids: (number | null)[]): void => {
     const used = ids.filter((id) => id !== null)
+    if (used.length === 0) return
     db.update(sealed).set({ free: true, bytes: zeros }).where(isOneOf(sealed.id, used)).run()
   }
 
@@ -54,8 +66,7 @@ export function createSealedValues({ db }: Pick<Engine, 'db'>): SealedValues {
 
     replace(id, bytes) {
       if (id === null) return add(bytes)
-      const inPlace = and(eq(sealed.id, id), eq(sealed.size, bytes.length))
-      if (db.update(sealed).set({ bytes }).where(inPlace).run().changes === 1) return id
+      if (overwrite.run({ id, bytes, size: bytes.length }).changes === 1) return id
       erase([id])
       return add(bytes)
     },

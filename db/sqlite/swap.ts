@@ -9,6 +9,24 @@ type Methods = 'getSwapState' | 'useJti' | 'renewGrant' | 'recordUse' | 'listUsa
 /** What swaps read and write. */
 export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Methods> {
   const getSwapState = prepareSwapState(client)
+  const touchGrant = db
+    .update(grants)
+    .set({ lastUsedAt: sql`max(coalesce(${grants.lastUsedAt}, 0), ${sql.placeholder('at')})` })
+    .where(eq(grants.id, sql.placeholder('id')))
+    .prepare()
+  const addToCount = db
+    .insert(usage)
+    .values({
+      appId: sql.placeholder('appId'),
+      hour: sql.placeholder('hour'),
+      outcome: sql.placeholder('outcome'),
+      count: sql.placeholder('count'),
+    })
+    .onConflictDoUpdate({
+      target: [usage.hour, usage.appId, usage.outcome],
+      set: { count: sql`${usage.count} + excluded.count` },
+    })
+    .prepare()
 
   return {
     getSwapState: (key) => read(() => getSwapState(key)),
@@ -29,15 +47,8 @@ export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Me
 
     recordUse: (use) =>
       write(() => {
-        for (const { id, lastUsedAt } of use.grants) {
-          const latest = sql`max(coalesce(${grants.lastUsedAt}, 0), ${lastUsedAt})`
-          db.update(grants).set({ lastUsedAt: latest }).where(eq(grants.id, id)).run()
-        }
-        const target = [usage.hour, usage.appId, usage.outcome]
-        const set = { count: sql`${usage.count} + excluded.count` }
-        for (const row of use.counts) {
-          db.insert(usage).values(row).onConflictDoUpdate({ target, set }).run()
-        }
+        for (const { id, lastUsedAt: at } of use.grants) touchGrant.run({ id, at })
+        for (const row of use.counts) addToCount.run({ ...row })
       }),
 
     listUsage: ({ since, appId }) =>

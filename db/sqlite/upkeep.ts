@@ -3,6 +3,7 @@ import { and, count, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
 import { codes, connections, events, flows, grants, sessions, usage } from '../schema.sqlite.ts'
 import type { ConnectionStatus, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
+import { deleteFlows } from './flows.ts'
 import type { SealedValues } from './sealed.ts'
 
 type Methods = 'sweep' | 'countConnections' | 'checkWritable' | 'close'
@@ -17,19 +18,18 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
 
   /** Runs batches, each a transaction of its own, until one isn't full. Answers how many rows went. */
   const inBatches = async (removeBatch: () => number): Promise<number> => {
-    for (let total = 0; ; await setImmediate()) {
-      const removed = await write(removeBatch)
+    let total = 0
+    let removed: number
+    do {
+      removed = await write(removeBatch)
       total += removed
-      if (removed < BATCH) return total
-    }
+      await setImmediate()
+    } while (removed === BATCH)
+    return total
   }
 
-  const removeFlows = ({ now }: Bounds): number => {
-    const ended = db.delete(flows).where(lte(flows.expiresAt, now)).limit(BATCH)
-    const verifiers = ended.returning({ id: flows.verifier }).all()
-    sealedValues.erase(verifiers.map(({ id }) => id))
-    return verifiers.length
-  }
+  const removeFlows = ({ now }: Bounds): number =>
+    deleteFlows(engine, sealedValues, lte(flows.expiresAt, now), BATCH)
 
   const removeCodes = ({ now, usedFor }: Bounds): number => {
     const ended = and(isNull(codes.usedAt), lte(codes.expiresAt, now))
