@@ -80,8 +80,17 @@ function openFile(
 ): Database.Database {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const path = join(directory, name)
-  closeSync(openSync(path, 'a', 0o600))
+  createFile(path)
   return new Database(path, { timeout, ...(nativeBinding === undefined ? {} : { nativeBinding }) })
+}
+
+/** Never opens one that is there: closing it again would free the locks that SQLite has on it here. */
+function createFile(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }
 
 /** A write-ahead log is a property of the file; the rest, SQLite forgets with each connection. */

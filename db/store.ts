@@ -112,7 +112,7 @@ export interface SigningKey {
   kid: string
   /** Public JWK, JSON. */
   publicJwk: string
-  /** Private key, PKCS #8 PEM, sealed. */
+  /** Private key, PKCS #8 PEM, sealed; nothing but zeros once the key is revoked. */
   privateKey: Sealed
   /** `active` signs; `retired` still verifies; `revoked` does neither. */
   status: 'active' | 'retired' | 'revoked'
@@ -282,13 +282,15 @@ export interface Store {
   getConnection(id: string): Promise<Connection | undefined>
   /** The unrevoked connection of that account. */
   findConnection(accountId: string): Promise<Connection | undefined>
+  /** `appId`: only those on which that app has a grant that isn't revoked. */
   listConnections(
     filter: Page & { status?: ConnectionStatus; appId?: string },
   ): Promise<Connection[]>
   /**
    * Stores the tokens of a completed authorization, and the code that the app will redeem.
-   * `expectedGeneration` `null` makes a new connection; a number renews the one with that id: status
-   * `active`, failures forgotten, generation raised, the previous refresh token dropped, lease freed.
+   * `expectedGeneration` `null` makes a new connection, of generation 1; a number renews the one with
+   * that id: status `active`, failures forgotten, generation raised, the previous refresh token dropped,
+   * lease freed. An account id that it had stays where upstream now tells none.
    * `false`: another writer came first (generation moved, revoked, or the account got a connection).
    */
   saveConnection(connection: {
@@ -356,7 +358,10 @@ export interface Store {
   getSwapState(key: { grantId: string; kid: string }): Promise<SwapState | undefined>
   /** Marks the grant's current token as used, if it is still this one and wasn't used before. */
   useJti(use: { grantId: string; jti: string; now: Millis }): Promise<void>
-  /** Makes `jti` the grant's token and `expectedJti` its previous one; `false`: it isn't current. */
+  /**
+   * Makes `jti` the grant's token, unused as yet, and `expectedJti` its previous one. `false`: that one
+   * isn't current, or the grant was revoked.
+   */
   renewGrant(renewal: {
     grantId: string
     expectedJti: string
@@ -392,10 +397,10 @@ export interface Store {
   revokeConnection(connection: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
   /**
    * Drops what the engine still keeps of overwritten bytes (write-ahead log), without blocking, and
-   * marks the revoked connections as erased. `false`: something holds it; try again.
+   * marks the revoked connections and signing keys as erased. `false`: something holds it; try again.
    */
   purge(now: Millis): Promise<boolean>
-  /** Are there revoked connections whose erasure is pending? */
+  /** Are there revoked connections or signing keys whose erasure is pending? */
   isErasurePending(): Promise<boolean>
 
   // --- signing keys, admins, events ---
@@ -430,8 +435,9 @@ export interface Store {
 
   /**
    * Removes what has ended, in bounded batches: flows and codes past their end (used codes are kept
-   * `usedFor` milliseconds, so that a second use is noticed), grants that were revoked or expired and
-   * revoked connections before `endedBefore`, events and usage before `eventsBefore`.
+   * `usedFor` milliseconds, so that a second use is noticed), sessions past their end, grants that were
+   * revoked or expired and connections that were revoked before `endedBefore` (none whose erasure is
+   * pending), events and usage before `eventsBefore`.
    */
   sweep(bounds: {
     now: Millis
@@ -441,8 +447,8 @@ export interface Store {
   }): Promise<Swept>
   /** Connections by status, for metrics. */
   countConnections(): Promise<Record<ConnectionStatus, number>>
-  /** Can it be written to? Throws what stands in the way. */
+  /** Can it be written to? Commits something that changes nothing; throws what stands in the way. */
   checkWritable(): Promise<void>
-  /** Closes it; nothing may be called after. */
+  /** Commits the writes under way and closes it; nothing may be called after. */
   close(): Promise<void>
 }

@@ -1,5 +1,7 @@
 /** A process beside the test: `child.ts MODE DIRECTORY`. It tells by messages, and ends by itself. */
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import Database from 'better-sqlite3'
 import { withStartLock } from '../../db/open.ts'
 import { NOW, newTokens } from './rows.ts'
 import { openAt } from './temporary.ts'
@@ -26,6 +28,18 @@ const modes: Record<string, () => Promise<void>> = {
       tell('held')
       await setTimeout(60_000)
     })
+  },
+
+  /** Tells whether the start lock is free, without waiting for it. */
+  async 'try-lock'() {
+    const lock = new Database(join(directory, 'start.lock'), { timeout: 0 })
+    try {
+      lock.exec('begin immediate')
+      tell('free')
+    } catch (error) {
+      tell((error as { code: string }).code)
+    }
+    lock.close()
   },
 
   /** Refreshes the connection `con` a hundred times, against others. Tells each generation it stored. */

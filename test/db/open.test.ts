@@ -42,6 +42,17 @@ t.test('the start lock admits one at a time, and goes with a process that dies',
   t.equal(await withStartLock(directory, undefined, async () => 3), 3, 'freed after a failure')
 })
 
+t.test('a second opening in one process doesn’t free the lock of the first', async (t) => {
+  const directory = t.testdir()
+  const order: unknown[] = []
+  const first = withStartLock(directory, undefined, async () => {
+    order.push(await start(directory, 'try-lock'))
+  })
+  const second = withStartLock(directory, undefined, async () => order.push('second'))
+  await Promise.all([first, second])
+  t.strictSame(order, ['SQLITE_BUSY', 'second'])
+})
+
 t.test('files are their owner’s alone, whatever the umask', async (t) => {
   const directory = join(t.testdir({}), 'made', 'here')
   const before = process.umask(0)
@@ -96,6 +107,17 @@ t.test(
     await t.rejects(openAt(directory), StoreTooNewError)
   },
 )
+
+t.test('a directory that can’t be one says so', async (t) => {
+  const directory = t.testdir({ 'start.lock': {}, file: '' })
+  await t.rejects(
+    withStartLock(directory, undefined, async () => 1),
+    { code: 'SQLITE_CANTOPEN' },
+  )
+  const within = withStartLock(join(directory, 'file'), undefined, async () => 1)
+  await t.rejects(within, { code: 'EEXIST' })
+  await t.rejects(withStartLock('/proc', undefined, async () => 1))
+})
 
 t.test('a native binding is taken from where it is said to be', async (t) => {
   const options = { directory: t.testdir(), migrations, nativeBinding: '/no/such/file.node' }

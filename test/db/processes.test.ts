@@ -2,8 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import { connect, newTokens } from './rows.ts'
-import { actions } from './rows.ts'
+import { actions, connect, newTokens } from './rows.ts'
 import { openAt, openTemporary } from './temporary.ts'
 
 const run = (mode: string, directory: string) =>

@@ -1,0 +1,25 @@
+import t from 'tap'
+import { createSqliteStore } from '../../../db/sqlite.ts'
+import { openDatabase } from '../../../db/open.ts'
+import { NOW } from '../rows.ts'
+import { migrations } from '../temporary.ts'
+
+t.test('sessions go at their end, and with their admin', async (t) => {
+  const directory = t.testdir()
+  const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
+  const store = createSqliteStore(client)
+  t.teardown(() => store.close())
+  for (const id of ['ada', 'bob']) {
+    const admin = { id, email: id, passwordHash: '', role: 'admin', createdAt: NOW } as const
+    await store.addAdmin(admin, [])
+  }
+  const add = client.prepare('insert into sessions values (?, ?, 0, 0, ?, null, null)')
+  add.run('ended', 'ada', NOW)
+  add.run('live', 'ada', NOW + 1)
+  add.run('of bob', 'bob', NOW + 1)
+  await store.sweep({ now: NOW, usedFor: 0, endedBefore: 0, eventsBefore: 0 })
+  const left = client.prepare('select id_hash from sessions order by id_hash').pluck()
+  t.strictSame(left.all(), ['live', 'of bob'])
+  await store.removeAdmin('bob', [])
+  t.strictSame(left.all(), ['live'])
+})
