@@ -3,7 +3,7 @@
  * one run, taken in turns, as machines are shared and noisy.
  */
 import { availableParallelism, cpus } from 'node:os'
-import { freePort } from '../test/helper.ts'
+import { connect, freePort } from '../test/helper.ts'
 import { load, median, request } from './load.ts'
 import { answering, run, startBench } from './setup.ts'
 import { measureStart } from './start.ts'
@@ -15,9 +15,10 @@ const print = (line: string) => void process.stdout.write(`${line}\n`)
 print(`Node.js ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? ''}\n`)
 
 const broker = await startBench(cleanup)
-const exchange = request(`${broker.url}/exchange`, 'POST', {
-  authorization: `Bearer ${broker.brokerToken}`,
-})
+// Everyone gets the very same request, and answers the very same JSON.
+const headers = { authorization: `Bearer ${broker.brokerToken}` }
+const exchange = request(`${broker.url}/exchange`, 'POST', headers)
+const answer = await (await fetch(`${broker.url}/exchange`, { method: 'POST', headers })).text()
 const form = new URLSearchParams({
   grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
   subject_token: broker.brokerToken,
@@ -34,7 +35,7 @@ const token = request(
 const bare: Record<string, string> = {}
 for (const kind of ['naked', 'dressed']) {
   const port = await freePort()
-  run(cleanup, ['bench/bare.ts', kind, String(port)])
+  run(cleanup, ['bench/bare.ts', kind, String(port)], { ANSWER: answer })
   bare[kind] = `http://127.0.0.1:${port}/exchange`
   await answering(bare[kind])
 }
@@ -53,8 +54,8 @@ async function compare(contestants: Record<string, { url: string; bytes: Buffer 
 }
 
 const rates = await compare({
-  naked: { url: bare.naked ?? '', bytes: request(bare.naked ?? '', 'POST', {}) },
-  dressed: { url: bare.dressed ?? '', bytes: request(bare.dressed ?? '', 'POST', {}) },
+  naked: { url: bare.naked ?? '', bytes: request(bare.naked ?? '', 'POST', headers) },
+  dressed: { url: bare.dressed ?? '', bytes: request(bare.dressed ?? '', 'POST', headers) },
   exchange: { url: broker.url, bytes: exchange },
   token: { url: broker.url, bytes: token },
 })
@@ -73,6 +74,7 @@ print(`
 
 // A refreshing swap against an upstream that takes 50 ms, beside the same call made directly.
 Object.assign(broker.standIn.standIn.switches, { tokenDelay: 50, tokenLifetime: 0.001 })
+const short = await connect({ url: broker.url } as Parameters<typeof connect>[0], broker.app)
 const { id, secret } = broker.standIn.standIn.clients[0] ?? { id: '', secret: '' }
 const refreshToken = broker.standIn.standIn.grant('amelie')
 const direct = () =>
@@ -88,7 +90,7 @@ const direct = () =>
 const swap = () =>
   fetch(`${broker.url}/exchange`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${broker.brokerToken}` },
+    headers: { authorization: `Bearer ${short.brokerToken}` },
   })
 const timed = async (call: () => Promise<Response>): Promise<number> => {
   const startedAt = performance.now()
@@ -97,10 +99,9 @@ const timed = async (call: () => Promise<Response>): Promise<number> => {
   if (answer.status !== 200) throw new Error(`status ${answer.status}`)
   return performance.now() - startedAt
 }
-await timed(swap)
-await new Promise((resolve) => setTimeout(resolve, 100))
+for (let round = 0; round < 40; round++) await Promise.all([timed(direct), timed(swap)])
 const [swaps, calls]: [number[], number[]] = [[], []]
-for (let round = 0; round < 60; round++) {
+for (let round = 0; round < 100; round++) {
   calls.push(await timed(direct))
   swaps.push(await timed(swap))
 }

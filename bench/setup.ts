@@ -74,6 +74,7 @@ async function addApp(env: Record<string, string>): Promise<Parameters<typeof co
   })
   let text = ''
   for await (const chunk of child.stdout) text += String(chunk)
-  const { client_id, redirect_uris } = JSON.parse(text) as Record<string, never>
-  return { id: client_id, redirectUris: redirect_uris } as Parameters<typeof connect>[1]
+  const { client_id, redirect_uris } = JSON.parse(text) as Record<string, unknown>
+  const app: unknown = { id: client_id, redirectUris: redirect_uris }
+  return app as Parameters<typeof connect>[1]
 }

@@ -1,4 +1,4 @@
-import type { App, Store, SwapState } from '../../db/store.ts'
+import type { Store, SwapState } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from './clock.ts'
@@ -7,11 +7,17 @@ import type { Refresher } from './refresh.ts'
 import type { Renewals, RenewedToken } from './renew.ts'
 import type { Usage } from './usage.ts'
 
+/** The app that a request names; one that gave no secret is taken at its word only if it is public. */
+export interface NamedClient {
+  id: string
+  authenticated: boolean
+}
+
 /** A broker token, and who presents it. */
 export interface Presented {
   brokerToken: string
-  /** The app that authenticated; `null`: none was named, which is enough for a public app's token. */
-  client: App | null
+  /** `null`: none was named, which is enough for a public app's token. */
+  client: NamedClient | null
 }
 
 export interface SwapRequest extends Presented {
@@ -193,14 +199,14 @@ function ignoreRefusal(error: unknown): undefined {
   if (!(error instanceof BrokerError)) throw error
 }
 
-/** The JWT's app must be the one that authenticated; a confidential one must have. */
+/** The JWT's app must be the one that is named; a confidential one must have authenticated. */
 function checkClient(
   app: Live['app'],
-  client: App | null,
+  client: NamedClient | null,
   purpose: 'swap' | 'revoke' = 'swap',
 ): void {
-  const named = client ? client.id === app.id : !app.confidential
-  if (named) return
+  const same = client === null || client.id === app.id
+  if (same && (!app.confidential || client?.authenticated === true)) return
   const description =
     client === null && purpose === 'swap'
       ? 'This app has a secret: swap at /oauth/token, and authenticate there.'

@@ -85,8 +85,9 @@ function toPublic(error: FastifyError | BrokerError, request: FastifyRequest): P
 }
 
 /** The broker's own troubles are logged with their cause; what others do wrong, by its code alone. */
-function logError(error: Error, { status, body }: PublicError, request: FastifyRequest): void {
-  if (status >= 500 && status !== 503) request.log.error({ err: error }, 'a request failed')
-  else if (status === 503) request.log.warn({ err: error }, 'a request could not be served now')
-  else request.log.debug({ status, code: body.error }, 'a request was refused')
+function logError(error: Error, { status, body }: PublicError, { id, log }: FastifyRequest): void {
+  const request = id
+  if (status >= 500 && status !== 503) log.error({ request, err: error }, 'a request failed')
+  else if (status === 503) log.warn({ request, err: error }, 'a request could not be served now')
+  else log.debug({ request, status, code: body.error }, 'a request was refused')
 }

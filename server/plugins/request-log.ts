@@ -4,10 +4,10 @@ import type { FastifyInstance } from 'fastify'
 export function logRequests(app: FastifyInstance): void {
   app.addHook('onResponse', async (request, reply) => {
     const path = request.routeOptions.url ?? '(none)'
-    const { method, ip: address } = request
+    const { id, method, ip: address } = request
     const took = Math.round(reply.elapsedTime)
     request.log.info(
-      { method, path, status: reply.statusCode, address, milliseconds: took },
+      { request: id, method, path, status: reply.statusCode, address, milliseconds: took },
       'answered',
     )
   })

@@ -1,38 +1,63 @@
 import type { FastifyRequest } from 'fastify'
 import type { App } from '../../db/store.ts'
+import type { Credentials } from '../domain/apps.ts'
+import type { NamedClient } from '../domain/swap.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Services } from '../services.ts'
 
+/** What a form says of the client (RFC 6749 2.3.1). */
+interface ClientFields {
+  client_id?: string | undefined
+  client_secret?: string | undefined
+}
+
 /**
- * The app that a form request authenticates as: by Basic, by the form, or, if public, by its id alone
- * (RFC 6749 2.3.1). `null`: it names none. @throws BrokerError `invalid_client`, `invalid_request`
+ * The client that a form request names: by Basic, by the form, or, if public, by its id alone.
+ * A secret is checked; whether one is needed, the app itself says. `null`: none is named.
+ * @throws BrokerError `invalid_client`, `invalid_request`
  */
-export async function authenticate(
+export async function nameClient(
   request: FastifyRequest,
-  body: { client_id?: string | undefined; client_secret?: string | undefined },
+  body: ClientFields,
   { apps }: Services,
-): Promise<App | null> {
-  const basic = parseBasic(request.headers.authorization)
-  if (basic && body.client_secret !== undefined) {
+): Promise<NamedClient | null> {
+  const credentials = readCredentials(request.headers.authorization, body)
+  if (!credentials) return null
+  if (credentials.clientSecret === null) return { id: credentials.clientId, authenticated: false }
+  const { id } = await apps.authenticate(credentials)
+  return { id, authenticated: true }
+}
+
+/** The app itself, where a request must prove which one it is. @throws BrokerError `invalid_client` */
+export async function authenticateApp(
+  request: FastifyRequest,
+  body: ClientFields,
+  { apps }: Services,
+): Promise<App> {
+  const credentials = readCredentials(request.headers.authorization, body)
+  if (!credentials) throw new BrokerError('invalid_client')
+  return apps.authenticate(credentials)
+}
+
+function readCredentials(header: string | undefined, body: ClientFields): Credentials | null {
+  const { client_id: clientId, client_secret: secret } = body
+  const basic = parseBasic(header)
+  if (basic && secret !== undefined) {
     throw new BrokerError('invalid_request', { description: 'Authenticate in one way only.' })
   }
-  if (basic && body.client_id !== undefined && body.client_id !== basic.clientId) {
+  if (basic && clientId !== undefined && clientId !== basic.clientId) {
     throw new BrokerError('invalid_client')
   }
-  if (basic) return apps.authenticate(basic)
-  const { client_id: clientId, client_secret: secret } = body
+  if (basic) return basic
   if (clientId === undefined && secret === undefined) return null
-  const clientSecret = secret === undefined ? null : new Secret(secret)
-  return apps.authenticate({ clientId: clientId ?? '', clientSecret })
+  return {
+    clientId: clientId ?? '',
+    clientSecret: secret === undefined ? null : new Secret(secret),
+  }
 }
 
-export function mustAuthenticate(client: App | null): App {
-  if (client) return client
-  throw new BrokerError('invalid_client')
-}
-
-function parseBasic(header: string | undefined) {
+function parseBasic(header: string | undefined): Credentials | undefined {
   if (header === undefined) return undefined
   const encoded = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(header)?.[1]
   if (encoded === undefined) throw new BrokerError('invalid_client')

@@ -25,7 +25,9 @@ export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: Services }> = 
   { services: { swap, clock } },
 ) => {
   const schema = { body: Body, response: { 200: Answer } }
-  app.post('/exchange', { schema, preValidation: emptyBody }, async (request, reply) => {
+  // Of so small an answer, JSON.stringify makes quicker work than a serializer made from the schema.
+  const options = { schema, preValidation: emptyBody, serializerCompiler: () => JSON.stringify }
+  app.post('/exchange', options, async (request, reply) => {
     const { min_ttl: minTtlSeconds, force } = request.body
     const brokerToken = bearer(request.headers.authorization)
     const answer = await swap.swap({ brokerToken, client: null, minTtlSeconds, force })

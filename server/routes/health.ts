@@ -19,7 +19,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
     void reply.header('cache-control', 'no-store')
     const checks = { store: await works(store.checkWritable()), keys: await works(keys.current()) }
     const ready = checks.store && checks.keys
-    if (!ready) request.log.error({ checks }, 'not ready')
+    if (!ready) request.log.error({ request: request.id, checks }, 'not ready')
     // An outage upstream is told, but no reason to take the broker out: cached tokens still serve.
     const upstream = breaker.state() === 'closed' ? 'ok' : 'failing'
     void reply.code(ready ? 200 : 503)

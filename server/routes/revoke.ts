@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { Services } from '../services.ts'
-import { authenticate } from './client.ts'
+import { nameClient } from './client.ts'
 
 const text = Type.Optional(Type.String({ maxLength: 8192 }))
 
@@ -18,7 +18,7 @@ export const revokeRoute: FastifyPluginAsyncTypebox<{ services: Services }> = as
   { services },
 ) => {
   app.post('/oauth/revoke', { schema: { body: Body } }, async (request, reply) => {
-    const client = await authenticate(request, request.body, services)
+    const client = await nameClient(request, request.body, services)
     await services.swap.revoke({ brokerToken: request.body.token, client }, request.ip)
     return reply.header('cache-control', 'no-store').send()
   })

@@ -2,10 +2,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import type { App } from '../../db/store.ts'
+import type { NamedClient } from '../domain/swap.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Services } from '../services.ts'
-import { authenticate, mustAuthenticate } from './client.ts'
+import { authenticateApp, nameClient } from './client.ts'
 import { accessTokenAnswer, renewedFields } from './swap-answer.ts'
 
 const text = Type.Optional(Type.String({ maxLength: 8192 }))
@@ -28,13 +29,6 @@ const Body = Type.Object({
 })
 type Body = Static<typeof Body>
 
-/** Whoever asks, and what for. */
-interface Asked {
-  body: Body
-  client: App | null
-  address: string
-}
-
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
@@ -49,18 +43,18 @@ export const tokenRoute: FastifyPluginAsyncTypebox<{ services: Services }> = asy
     const { body, ip: address } = request
     switch (body.grant_type) {
       case 'authorization_code': {
-        const client = mustAuthenticate(await authenticate(request, body, services))
-        return redeem({ body, client, address }, client, services)
+        const client = await authenticateApp(request, body, services)
+        return redeem(body, client, address, services)
       }
       case 'refresh_token': {
         request.dialect = 'refresh_token'
-        const client = await authenticate(request, body, services)
-        return refresh({ body, client, address }, services)
+        const client = await nameClient(request, body, services)
+        return refresh(body, client, services)
       }
       case TOKEN_EXCHANGE: {
         request.dialect = 'token_exchange'
-        const client = await authenticate(request, body, services)
-        return exchange({ body, client, address }, services)
+        const client = await nameClient(request, body, services)
+        return exchange(body, client, services)
       }
       default:
         throw new BrokerError('unsupported_grant_type')
@@ -69,7 +63,7 @@ export const tokenRoute: FastifyPluginAsyncTypebox<{ services: Services }> = asy
 }
 
 /** authorization_code: a grant begins. */
-async function redeem({ body, address }: Asked, app: App, services: Services) {
+async function redeem(body: Body, app: App, address: string, services: Services) {
   const code = required(body, 'code')
   const verifier = required(body, 'code_verifier')
   const redemption = { app, code, verifier, redirectUri: body.redirect_uri, address }
@@ -99,7 +93,7 @@ async function redeemAsEllipsis(
 }
 
 /** refresh_token: the swap of RFC 6749's own form, for apps served with `--tokens ellipsis`. */
-async function refresh({ body, client }: Asked, { swap, clock }: Services) {
+async function refresh(body: Body, client: NamedClient | null, { swap, clock }: Services) {
   checkScope(body)
   const brokerToken = required(body, 'refresh_token').reveal()
   const answer = await swap.swap({
@@ -115,7 +109,7 @@ async function refresh({ body, client }: Asked, { swap, clock }: Services) {
 }
 
 /** Token exchange: broker token in; Ellipsis Drive's access token, or a newer broker token, out. */
-async function exchange({ body, client }: Asked, { swap, clock }: Services) {
+async function exchange(body: Body, client: NamedClient | null, { swap, clock }: Services) {
   checkScope(body)
   const brokerToken = required(body, 'subject_token').reveal()
   const type = required(body, 'subject_token_type').reveal()
