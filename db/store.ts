@@ -3,7 +3,8 @@
  *
  * Rules that every engine keeps (test/db/contract.ts holds them):
  * - One method is one transaction: after a crash all of it happened, or none.
- * - A promise that resolved means that the change survives the loss of power.
+ * - A promise that resolved means that the change survives the loss of power; leases alone needn't,
+ *   as no holder outlives it.
  * - Methods that compare first (`expected…`, `owner`, `jti`) change nothing and answer `false` where
  *   the comparison fails; they never throw for a lost race.
  * - Times are milliseconds since the epoch unless a name ends in `Seconds`. Ids are opaque strings.

@@ -17,6 +17,8 @@ export interface Engine {
   read: <T>(work: () => T) => Promise<T>
   /** Runs `work` as one IMMEDIATE transaction, committed when the promise resolves. */
   write: <T>(work: () => T) => Promise<T>
+  /** The same for what a loss of power may undo, such as a lease: it waits for no disk. */
+  writeFleeting: <T>(work: () => T) => Promise<T>
 }
 
 /**
@@ -32,19 +34,31 @@ export function createEngine(client: Database.Database): Engine {
     unfinished--
   }
 
+  /** One at a time: a hundred writers that each wait out the busy timeout would block for seconds. */
+  const inTurn = <T>(write: () => T): Promise<T> => {
+    const run = () => retryBusy(write)
+    // Between two that queue, the event loop gets its turn.
+    const result = unfinished++ === 0 ? run() : last.then(() => setImmediate()).then(run)
+    last = result.then(settle, settle)
+    return result
+  }
+
+  const withoutSync = <T>(write: () => T): T => {
+    client.pragma('synchronous = NORMAL')
+    try {
+      return write()
+    } finally {
+      client.pragma('synchronous = FULL')
+    }
+  }
+
   return {
     client,
     db: drizzle(client, { casing: 'snake_case' }),
     read: (work) => retryBusy(work),
-
-    /** One at a time: a hundred writers that each wait out the busy timeout would block for seconds. */
-    write<T>(work: () => T): Promise<T> {
-      const run = () => retryBusy(() => transaction.immediate(work) as T)
-      // Between two that queue, the event loop gets its turn.
-      const result = unfinished++ === 0 ? run() : last.then(() => setImmediate()).then(run)
-      last = result.then(settle, settle)
-      return result
-    },
+    write: <T>(work: () => T) => inTurn(() => transaction.immediate(work) as T),
+    writeFleeting: <T>(work: () => T) =>
+      inTurn(() => withoutSync(() => transaction.immediate(work) as T)),
   }
 }
 

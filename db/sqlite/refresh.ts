@@ -10,7 +10,7 @@ type Methods = 'takeLease' | 'extendLease' | 'freeLease' | 'saveTokens' | 'saveF
 
 /** The lease on a connection's refresh, and what a refresh brought. */
 export function refreshMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
-  const { db, write } = engine
+  const { db, write, writeFleeting } = engine
   const tokenWriter = createTokenWriter(engine, sealedValues)
 
   const held = (id: string, owner: string) =>
@@ -22,7 +22,7 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Pick
 
   return {
     takeLease: ({ id, expectedGeneration, owner, now, until, longest }) =>
-      write(() => {
+      writeFleeting(() => {
         const free = or(
           isNull(connections.leaseOwner),
           eq(connections.leaseOwner, owner),
@@ -39,13 +39,13 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Pick
       }),
 
     extendLease: ({ id, owner, until }) =>
-      write(() => {
+      writeFleeting(() => {
         const lease = { leaseUntil: until }
         return db.update(connections).set(lease).where(held(id, owner)).run().changes === 1
       }),
 
     freeLease: ({ id, owner }) =>
-      write(() => {
+      writeFleeting(() => {
         db.update(connections).set(noLease).where(held(id, owner)).run()
       }),
 

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { Clock } from '../domain/clock.ts'
 import { sha256 } from '../domain/hash.ts'
 import type { Services } from '../services.ts'
 
@@ -15,9 +16,12 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
     return { status: 'ok' }
   })
 
+  // The check writes, and whoever asks is a stranger: once a second will do.
+  const isWritable = remembered(1000, services.clock, () => works(store.checkWritable()))
+
   app.get('/readyz', async (request, reply) => {
     void reply.header('cache-control', 'no-store')
-    const checks = { store: await works(store.checkWritable()), keys: await works(keys.current()) }
+    const checks = { store: await isWritable(), keys: await works(keys.current()) }
     const ready = checks.store && checks.keys
     if (!ready) request.log.error({ request: request.id, checks }, 'not ready')
     // An outage upstream is told, but no reason to take the broker out: cached tokens still serve.
@@ -38,6 +42,21 @@ const works = (check: Promise<unknown>): Promise<boolean> =>
     () => true,
     () => false,
   )
+
+/** The answer of `ask`, asked anew when it is older than `milliseconds`. */
+function remembered<T>(
+  milliseconds: number,
+  clock: Clock,
+  ask: () => Promise<T>,
+): () => Promise<T> {
+  let [askedAt, answer]: [number, Promise<T> | null] = [0, null]
+  return () => {
+    if (answer === null || Math.abs(clock.now() - askedAt) >= milliseconds) {
+      ;[askedAt, answer] = [clock.now(), ask()]
+    }
+    return answer
+  }
+}
 
 /** A peer on this machine that no proxy stands in front of, or one with the token. */
 function mayRead(request: FastifyRequest, token: string | undefined): boolean {

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import type { Services } from '../services.ts'
 import { nameClient } from './client.ts'
 
-const text = Type.Optional(Type.String({ maxLength: 8192 }))
+const text = Type.Optional(Type.String())
 
 const Body = Type.Object({
   token: Type.String({ minLength: 1, maxLength: 8192 }),

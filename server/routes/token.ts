@@ -9,11 +9,11 @@ import type { Services } from '../services.ts'
 import { authenticateApp, nameClient } from './client.ts'
 import { accessTokenAnswer, renewedFields } from './swap-answer.ts'
 
-const text = Type.Optional(Type.String({ maxLength: 8192 }))
+const text = Type.Optional(Type.String())
 
 /** Every parameter of every grant; each grant says which it needs. Unknown ones are ignored (RFC 6749 3.2). */
 const Body = Type.Object({
-  grant_type: Type.String({ maxLength: 100 }),
+  grant_type: Type.String(),
   client_id: text,
   client_secret: text,
   code: text,
