@@ -1,14 +1,19 @@
 import type { Secret } from '../secret.ts'
-import { EllipsisError } from './errors.ts'
-import { failureOf } from './failure.ts'
-import { parse, readTokens } from './tokens.ts'
+import { readAccount } from './account.ts'
+import type { Account } from './account.ts'
+import type { EllipsisError } from './errors.ts'
+import { bearerRequest, tokenRequest } from './request.ts'
+import type { Client } from './request.ts'
+import { losesRefreshToken, readTokens } from './tokens.ts'
 import type { Tokens } from './tokens.ts'
 import { call } from './transport.ts'
 import type { Answer } from './transport.ts'
 
+export type { Account } from './account.ts'
+export { EllipsisError } from './errors.ts'
 export type { Tokens } from './tokens.ts'
 
-export interface EllipsisClientOptions {
+export interface EllipsisClientOptions extends Client {
   /** Such as `https://api.ellipsis-drive.com/v3`. */
   apiUrl: string
   clientId: string
@@ -25,22 +30,24 @@ export interface EllipsisClientOptions {
   /** Bound of one call with its body. */
   timeoutMs?: number
   /** Told of every call when it has ended. */
-  onCall?: (call: { endpoint: Endpoint; outcome: string; durationMs: number }) => void
+  onCall?: (call: { endpoint: Endpoint; outcome: Outcome; durationMs: number }) => void
 }
 
 export type Endpoint = 'token' | 'refresh' | 'account'
 
-/** Whose account it is. */
-export interface Account {
-  /** `null`: not told. Only this identifies an account. */
-  id: string | null
-  /** A label; may be empty. */
-  username: string
-}
+/**
+ * How a call ended, for counting: well; well, but with a refresh token that can't be used; refused;
+ * misconfigured; without an answer; with a 2xx that can't be used; or else with that status.
+ */
+export type Outcome =
+  'ok' | 'refresh_token_lost' | 'refused' | 'misconfigured' | 'failed' | 'unusable' | `${number}`
 
 /** Ellipsis Drive, as far as the broker needs it: the only outbound HTTP. Nothing is retried in here. */
 export interface EllipsisClient {
-  /** Where the browser goes to authorize (docs: oauth/authorize). S256, scope `projects`. */
+  /**
+   * Where the browser goes to authorize (docs: oauth/authorize). S256, scope `projects`.
+   * @throws RangeError if upstream couldn't store the state or the challenge
+   */
   authorizationUrl(flow: { state: string; challenge: string }): string
   /** A code works once, within a minute. @throws EllipsisError */
   exchangeCode(flow: { code: Secret; verifier: Secret }): Promise<Tokens>
@@ -50,54 +57,60 @@ export interface EllipsisClient {
   account(accessToken: Secret): Promise<Account | null>
 }
 
+/** Bounds of a call, milliseconds. The account's is shorter: a browser waits, and it may be asked again. */
 const TIMEOUT = 20_000
+const ACCOUNT_TIMEOUT = 10_000
+
+/** Upstream's columns for state and challenge hold so many characters. */
+const COLUMN = 50
 
 export function createEllipsisClient(options: EllipsisClientOptions): EllipsisClient {
-  const { apiUrl, clientId, clientSecret, redirectUri, now, timeoutMs = TIMEOUT } = options
+  const { apiUrl, now, timeoutMs = TIMEOUT } = options
 
-  const send = async (endpoint: Endpoint, path: string, init: RequestInit): Promise<Answer> => {
+  /** Makes the call, reads its answer, and tells how it ended. */
+  const send = async <T>(
+    request: { endpoint: Endpoint; path: string; init: RequestInit; timeoutMs: number },
+    read: (answer: Answer) => { value: T; outcome: Outcome },
+  ): Promise<T> => {
+    const { endpoint, path, init, timeoutMs } = request
     const startedAt = performance.now()
-    const tell = (outcome: string) =>
-      options.onCall?.({ endpoint, outcome, durationMs: performance.now() - startedAt })
+    const tell = (outcome: Outcome): void => {
+      try {
+        options.onCall?.({ endpoint, outcome, durationMs: performance.now() - startedAt })
+      } catch {
+        // Whoever only counts must not cost the tokens.
+      }
+    }
     try {
-      const answer = await call(options.fetch, apiUrl + path, init, timeoutMs)
-      tell(String(answer.status))
-      return answer
+      const { value, outcome } = read(await call(options.fetch, apiUrl + path, init, timeoutMs))
+      tell(outcome)
+      return value
     } catch (error) {
-      tell('failed')
+      tell(outcomeOf(error as EllipsisError))
       throw error
     }
   }
 
-  /** A token request: Basic for a form, in the body for JSON, as first-party clients send it. */
-  const requestTokens = async (
-    endpoint: Endpoint,
-    fields: Record<string, string>,
-  ): Promise<Tokens> => {
+  const requestTokens = (endpoint: Endpoint, fields: Record<string, string>): Promise<Tokens> => {
     const fetchedAt = now()
-    const json = options.tokenRequest === 'json'
-    const credentials = { client_id: clientId, client_secret: clientSecret.reveal() }
-    const body = json
-      ? JSON.stringify({ ...fields, ...credentials })
-      : new URLSearchParams(fields).toString()
-    const headers = {
-      accept: 'application/json',
-      'content-type': json ? 'application/json' : 'application/x-www-form-urlencoded',
-      ...(!json && { authorization: basic(clientId, clientSecret) }),
-    }
-    const answer = await send(endpoint, '/oauth/token', { method: 'POST', headers, body })
-    // 200 is what is documented; in a 201 too, tokens would be the only ones there are.
-    if (answer.status !== 200 && answer.status !== 201) throw failureOf(answer, now())
-    return readTokens(answer, fetchedAt, options.accessTokenLifetimeSeconds)
+    const assumedSeconds = options.accessTokenLifetimeSeconds
+    const init = tokenRequest(options, fields)
+    return send({ endpoint, path: '/oauth/token', init, timeoutMs }, (answer) => ({
+      value: readTokens(answer, { fetchedAt, now: now(), assumedSeconds }),
+      outcome: losesRefreshToken(answer) ? 'refresh_token_lost' : 'ok',
+    }))
   }
 
   return {
     authorizationUrl({ state, challenge }) {
+      if (state.length > COLUMN || challenge.length > COLUMN) {
+        throw new RangeError(`Ellipsis Drive stores state and challenge in ${COLUMN} characters`)
+      }
       const url = new URL(`${apiUrl}/oauth/authorize`)
       url.search = new URLSearchParams({
         response_type: 'code',
-        client_id: clientId,
-        redirect_uri: redirectUri,
+        client_id: options.clientId,
+        redirect_uri: options.redirectUri,
         scope: 'projects',
         state,
         code_challenge: challenge,
@@ -106,51 +119,35 @@ export function createEllipsisClient(options: EllipsisClientOptions): EllipsisCl
       return url.href
     },
 
-    exchangeCode({ code, verifier }) {
-      const value = code.reveal()
+    async exchangeCode({ code, verifier }) {
       return requestTokens('token', {
         grant_type: 'authorization_code',
-        // The documentation names it the second way, RFC 6749 the first; unknown ones are ignored.
-        code: value,
-        authorization_code: value,
-        redirect_uri: redirectUri,
+        // The documentation names it the second way, RFC 6749 the first; unknown ones are ignored (3.2).
+        code: code.reveal(),
+        authorization_code: code.reveal(),
+        redirect_uri: options.redirectUri,
         code_verifier: verifier.reveal(),
       })
     },
 
-    refresh(refreshToken) {
+    async refresh(refreshToken) {
       const fields = { grant_type: 'refresh_token', refresh_token: refreshToken.reveal() }
       return requestTokens('refresh', fields)
     },
 
     async account(accessToken) {
-      const headers = {
-        accept: 'application/json',
-        authorization: `Bearer ${accessToken.reveal()}`,
-      }
-      const answer = await send('account', '/account', { headers })
-      if ([401, 403, 404].includes(answer.status)) return null
-      if (answer.status !== 200) throw failureOf(answer, now())
-      return readAccount(answer)
+      const init = bearerRequest(accessToken)
+      const bound = Math.min(timeoutMs, ACCOUNT_TIMEOUT)
+      return send({ endpoint: 'account', path: '/account', init, timeoutMs: bound }, (answer) => {
+        const value = readAccount(answer, now())
+        return { value, outcome: value === null ? 'refused' : 'ok' }
+      })
     },
   }
 }
 
-/** RFC 6749 2.3.1: both parts are form-encoded first. */
-function basic(id: string, secret: Secret): string {
-  const encode = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
-  const pair = `${encode(id)}:${encode(secret.reveal())}`
-  return `Basic ${Buffer.from(pair).toString('base64')}`
+function outcomeOf({ kind, status }: EllipsisError): Outcome {
+  if (kind !== 'transient') return kind
+  if (status === null) return 'failed'
+  return status < 300 ? 'unusable' : `${status}`
 }
-
-/** `username` is certain, `id` likely, a string or a number. */
-function readAccount(answer: Answer): Account {
-  const { id, username } = parse(answer)
-  const known = typeof id === 'number' ? String(id) : id
-  return {
-    id: typeof known === 'string' && known !== '' && known.length <= 200 ? known : null,
-    username: typeof username === 'string' ? username.slice(0, 200) : '',
-  }
-}
-
-export { EllipsisError }

@@ -1,5 +1,7 @@
 import { Secret } from '../secret.ts'
 import { EllipsisError } from './errors.ts'
+import { failureOf } from './failure.ts'
+import { lifetimeOf } from './lifetime.ts'
 import type { Answer } from './transport.ts'
 
 /** What the token endpoint gave. Times in milliseconds since the epoch. */
@@ -10,74 +12,72 @@ export interface Tokens {
   expiresAt: number
   /** When the call began. */
   fetchedAt: number
+  /** As told, which may be not at all. */
   scope: string | null
 }
 
-/** Longest token that is taken, characters; access tokens may be long. */
+/** Longest token that is taken, bytes; access tokens may be long. */
 const LONGEST = 16 * 1024
-/** Sane lives of an access token, seconds. */
-const LONGEST_LIFE = 10 * 366 * 86_400
 
 /**
- * Reads a good answer of the token endpoint. Only `access_token` may be relied on: `refresh_token` can be
- * absent, and the life is `expires_in`, else what the token says of itself if it is a JWT, else assumed.
- * @throws EllipsisError `transient`, `maybeApplied`: what upstream meant is lost
+ * Reads an answer of the token endpoint. Ellipsis Drive's is not documented, so that only `access_token`
+ * is relied on:
+ * - Any 2xx with one is good. 200 is what the API's clients take for success, but upstream has rotated by
+ *   then, and tokens that aren't kept are lost.
+ * - `refresh_token` can be absent: the one that was sent stays. So it is where it can't be used (no string,
+ *   too long, with control characters); the access token works, and so may the older refresh token.
+ * - A refresh token without an access token goes along with the error, for it may be the only one left.
+ * - `expires_in` can be absent or odd (lifetime.ts); `token_type` and the rest don't matter.
+ * @param call `fetchedAt`, `now`: milliseconds, when the call began and ended; `assumedSeconds`: life of an
+ *   access token where nothing tells
+ * @throws EllipsisError
  */
-export function readTokens(answer: Answer, fetchedAt: number, assumedSeconds: number): Tokens {
-  const body = parse(answer)
-  const accessToken = token(body.access_token)
-  if (accessToken === null) throw unreadable(answer, 'no access_token')
-  const seconds = lifeOf(body.expires_in) ?? hintOf(accessToken, fetchedAt) ?? assumedSeconds
-  const refreshToken = token(body.refresh_token)
+export function readTokens(
+  answer: Answer,
+  call: { fetchedAt: number; now: number; assumedSeconds: number },
+): Tokens {
+  const json = isGood(answer) ? (answer.json ?? {}) : {}
+  const refreshToken = isKeepable(json.refresh_token) ? new Secret(json.refresh_token) : null
+  const value = json.access_token
+  if (!isSendable(value)) throw withoutTokens(answer, refreshToken, call.now)
+  const { fetchedAt, assumedSeconds } = call
+  const life = lifetimeOf({ value, expiresIn: json.expires_in }, fetchedAt, assumedSeconds)
   return {
-    accessToken: new Secret(accessToken),
-    refreshToken: refreshToken === null ? null : new Secret(refreshToken),
-    expiresAt: fetchedAt + seconds * 1000,
+    accessToken: new Secret(value),
+    refreshToken,
+    expiresAt: fetchedAt + life * 1000,
     fetchedAt,
-    scope: typeof body.scope === 'string' ? body.scope.slice(0, 200) : null,
+    scope: isScope(json.scope) ? json.scope : null,
   }
 }
 
-const unreadable = (answer: Answer, what: string): EllipsisError =>
-  new EllipsisError(`Ellipsis Drive’s answer can’t be read (${what}, status ${answer.status})`, {
-    kind: 'transient',
-    status: answer.status,
-    maybeApplied: true,
-  })
-
-/** A JSON object, or nothing that can be used. */
-export function parse(answer: Answer): Record<string, unknown> {
-  try {
-    const parsed: unknown = JSON.parse(answer.body)
-    if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>
-  } catch {
-    // Its words may repeat what was read.
-  }
-  throw unreadable(answer, 'no JSON object')
+/** Did a good answer bring a refresh token that can't be used? If upstream rotated, it is lost. */
+export function losesRefreshToken({ json }: Answer): boolean {
+  const value = json?.refresh_token
+  return value !== undefined && value !== null && value !== '' && !isKeepable(value)
 }
 
-/** RFC 6749 A.12: visible ASCII and space. */
-function token(value: unknown): string | null {
-  return typeof value === 'string' && value.length <= LONGEST && /^[\x20-\x7e]+$/.test(value)
-    ? value
-    : null
+const isGood = ({ status }: Answer): boolean => status >= 200 && status < 300
+
+function withoutTokens(answer: Answer, refreshToken: Secret | null, now: number): EllipsisError {
+  const failure = failureOf(answer, now)
+  const { status } = answer
+  if (!isGood(answer) || (failure.code !== null && refreshToken === null)) return failure
+  const words = `Ellipsis Drive’s answer holds no access token that can be used (status ${status})`
+  const facts = { kind: 'transient', status, maybeApplied: true, refreshToken } as const
+  return new EllipsisError(words, facts)
 }
 
-/** `expires_in`: a number, or one in a string, as some servers send it. */
-function lifeOf(value: unknown): number | null {
-  const seconds = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value
-  return typeof seconds === 'number' && seconds > 0 && seconds <= LONGEST_LIFE ? seconds : null
-}
+/** It goes into a header: visible ASCII and space (RFC 6749 A.12). */
+const isSendable = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= LONGEST && /^[\x20-\x7e]+$/.test(value)
 
-/** What a JWT's `exp` says; a hint, as the token is opaque and the clocks may differ. */
-function hintOf(accessToken: string, now: number): number | null {
-  const payload = accessToken.split('.')[1]
-  if (payload === undefined) return null
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())
-    if (typeof claims !== 'object' || claims === null || !('exp' in claims)) return null
-    return typeof claims.exp === 'number' ? lifeOf(Math.floor(claims.exp - now / 1000)) : null
-  } catch {
-    return null
-  }
-}
+/** It goes into a form or JSON, which take any text; control characters show that something is wrong. */
+const isKeepable = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  /^\P{Cc}+$/u.test(value) &&
+  value.isWellFormed() &&
+  Buffer.byteLength(value) <= LONGEST
+
+const isScope = (value: unknown): value is string =>
+  typeof value === 'string' && /^[\x20-\x7e]{1,200}$/.test(value)
