@@ -21,7 +21,7 @@ export function createLog(
 
 /** Runs of characters that a token, code, state or JWT may be. Words and paths have shorter ones. */
 const TOKEN_LIKE =
-  /[A-Za-z0-9_-]{32,}(?:\.[A-Za-z0-9_-]+)*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi
+  /eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|[A-Za-z0-9_-]{32,}(?:\.[A-Za-z0-9_-]+)*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi
 
 const redact = (text: string): string => text.replace(TOKEN_LIKE, '[redacted]')
 

@@ -41,9 +41,7 @@ export const world: World = {
   clock: {
     now: Date.now,
     sleep: (milliseconds, signal) =>
-      setTimeout(milliseconds, undefined, { ref: false, ...(signal && { signal }) }).catch(
-        () => undefined,
-      ),
+      setTimeout(milliseconds, undefined, signal && { signal }).catch(() => undefined),
   },
   random: randomBytes,
   fetch: globalThis.fetch,

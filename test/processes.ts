@@ -9,9 +9,12 @@ const ROOT = join(import.meta.dirname, '..')
 
 /** The command line in a process of its own, with an environment of its own. */
 export function runCli(args: string[], env: Record<string, string>, cwd?: string): ChildProcess {
-  const PATH = process.env.PATH ?? ''
+  const passed = Object.entries(process.env).filter(
+    // tap follows child processes by these, to see what they cover.
+    ([name]) => name === 'PATH' || name === 'NODE_OPTIONS' || name.startsWith('_TAPJS'),
+  )
   return spawn(process.execPath, [join(ROOT, 'server/main.ts'), ...args], {
-    env: { PATH, ...env },
+    env: { ...Object.fromEntries(passed), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
   })

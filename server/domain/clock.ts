@@ -2,7 +2,7 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Resolves after `milliseconds`, or at once when the signal ends it. Doesn't keep a process alive. */
+  /** Resolves after `milliseconds`, or at once when the signal ends it. */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
 }
 

@@ -76,6 +76,8 @@ export async function withRetries<T>(
 
 /** What a failed refresh means for its connection. */
 export interface Verdict {
+  /** Is it a refusal of the grant? */
+  refused: boolean
   status: 'active' | 'needs_reconnect'
   /** For people; never a secret. */
   lastError: string
@@ -110,6 +112,7 @@ export function judge(
     const reason = lost ? ANSWER_LOST : 'it was revoked there, or has ended'
     const words = `Ellipsis Drive refused the refresh token: ${reason}`
     return {
+      refused,
       status: 'needs_reconnect',
       lastError: words,
       retryAt: now + refusedPause(refusals, random),
@@ -117,6 +120,7 @@ export function judge(
   }
   const words = lost || error.maybeApplied ? `${error.message}; ${ANSWER_LOST}` : error.message
   return {
+    refused,
     status: status === 'active' ? 'active' : 'needs_reconnect',
     lastError: words,
     retryAt: now + transientPause(error, failures, random),

@@ -1,7 +1,7 @@
 import type { Connection, Millis, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
-import type { Secret } from '../secret.ts'
+import { Secret } from '../secret.ts'
 import type { Breaker } from './breaker.ts'
 import type { Clock, Random } from './clock.ts'
 import { backoff, isEllipsisError, judge, upstreamError, withRetries } from './failure.ts'
@@ -123,10 +123,26 @@ export function createRefreshAttempt(needs: {
       }
       const answer = await call(lease, token).catch((error: unknown) => error)
       if (!(answer instanceof Error)) return keep(lease, token, answer as Tokens)
+      if (isEllipsisError(answer) && answer.refreshToken) {
+        await keep(lease, token, onlyRefreshToken(lease, answer.refreshToken))
+        throw upstreamError(answer)
+      }
       const refused = isEllipsisError(answer) && answer.kind === 'refused'
       if (!refused || index === tries.length - 1) return fail(lease, answer, previous)
     }
     throw new Error('a connection without a refresh token')
+  }
+
+  /** An answer of which nothing but the next refresh token is good; the access token stays what it was. */
+  const onlyRefreshToken = ({ connection }: Lease, refreshToken: Secret): Tokens => {
+    const old = openStored(connection, vault)
+    return {
+      accessToken: old?.value ?? new Secret(''),
+      expiresAt: old?.expiresAt ?? 0,
+      fetchedAt: old?.fetchedAt ?? 0,
+      refreshToken,
+      scope: null,
+    }
   }
 
   /** Stores what upstream gave, however long that takes: it exists nowhere else. */
@@ -180,7 +196,8 @@ export function createRefreshAttempt(needs: {
     const at = clock.now()
     const cutOff = connection.leaseOwner !== null
     const othersWork = at - succeededAt < LATELY
-    const verdict = judge(error, connection, { cutOff, othersWork, now: at, random })
+    const context = { cutOff, othersWork, now: at, random }
+    const { refused, ...verdict } = judge(error, connection, context)
     const dead = verdict.status === 'needs_reconnect'
     const fallen = dead && connection.status === 'active'
     const event = { at, actor: 'system', action: 'connection.needs_reconnect', connectionId: id }
@@ -194,9 +211,7 @@ export function createRefreshAttempt(needs: {
       events: fallen ? [{ ...event, details: verdict.lastError }] : [],
     })
     if (!saved) throw new LostLease()
-    throw dead && error.kind === 'refused'
-      ? new BrokerError('needs_reconnect', { cause: error })
-      : upstreamError(error)
+    throw refused ? new BrokerError('needs_reconnect', { cause: error }) : upstreamError(error)
   }
 
   /** One loud incident: no connection is to blame for it, and none is marked. */

@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadConfig } from '../server/config.ts'
+import { createLog, describeError } from '../server/log.ts'
+import { startServices } from '../server/services.ts'
+
+const silent = createLog({ logLevel: 'silent' })
+const settings = (dataDir: string, more: Record<string, string> = {}) =>
+  loadConfig(
+    {
+      ELLIPSIS_CLIENT_ID: 'one',
+      ELLIPSIS_CLIENT_SECRET: 'secret',
+      BROKER_DATA_DIR: dataDir,
+      ...more,
+    },
+    { serve: true },
+  )
+
+async function startAndStop(...args: Parameters<typeof startServices>): Promise<void> {
+  await (await startServices(...args)).stop()
+}
+
+t.test('a first start makes a key that only its owner can read', async (t) => {
+  const dataDir = join(t.testdir(), 'data')
+  await startAndStop(settings(dataDir), silent, { claim: 'same' })
+  const file = join(dataDir, 'secret.key')
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.equal(Buffer.from(readFileSync(file, 'utf8').trim(), 'base64url').length, 32)
+  t.equal(statSync(dataDir).mode & 0o777, 0o700)
+})
+
+t.test('a missing key stops the start, and no new one is made beside old data', async (t) => {
+  const dataDir = t.testdir()
+  await startAndStop(settings(dataDir), silent, { claim: 'same' })
+  const file = join(dataDir, 'secret.key')
+  rmSync(file)
+  await t.rejects(startServices(settings(dataDir), silent), /secret\.key back there/)
+  t.notOk(existsSync(file))
+  writeFileSync(file, 'nonsense')
+  await t.rejects(startServices(settings(dataDir), silent), /holds no key/)
+  writeFileSync(file, 'A'.repeat(43))
+  await t.rejects(startServices(settings(dataDir), silent), /another key than .*secret\.key/)
+  const other = settings(dataDir, { BROKER_SECRETS: randomBytes(32).toString('base64url') })
+  await t.rejects(startServices(other, silent), /another key than BROKER_SECRETS/)
+})
+
+t.test('data of another Ellipsis client is refused, unless it is meant', async (t) => {
+  const dataDir = t.testdir()
+  await startAndStop(settings(dataDir), silent, { claim: 'same' })
+  const other = settings(dataDir, { ELLIPSIS_CLIENT_ID: 'two' })
+  await t.rejects(startServices(other, silent, { claim: 'same' }), /ELLIPSIS_CLIENT_ID=one/)
+  const api = settings(dataDir, { ELLIPSIS_API_URL: 'https://api.example.com/v3' })
+  await t.rejects(startServices(api, silent, { claim: 'same' }), /ELLIPSIS_API_URL/)
+  await startAndStop(other, silent)
+  await startAndStop(other, silent, { claim: 'anew' })
+  await startAndStop(other, silent, { claim: 'same' })
+})
+
+t.test('broker tokens of a former public URL stay good', async (t) => {
+  const dataDir = t.testdir()
+  const at = (url: string) => settings(dataDir, { BROKER_PUBLIC_URL: url })
+  await startAndStop(at('https://old.example.com'), silent, { claim: 'same' })
+  const services = await startServices(at('https://new.example.com'), silent, { claim: 'same' })
+  t.teardown(() => services.stop())
+  const { public_urls: urls } = await services.store.getMeta()
+  t.same(JSON.parse(urls ?? ''), ['https://new.example.com', 'https://old.example.com'])
+})
+
+t.test('the log: JSON lines, or readable ones on a terminal', async (t) => {
+  const lines: string[] = []
+  const output = { write: (line: string) => void lines.push(line) }
+  createLog({ logLevel: 'info' }, output).info({ connection: 'con_1' }, 'hello')
+  t.match(JSON.parse(lines[0] ?? ''), { connection: 'con_1', msg: 'hello' })
+  const token = 'eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJjb25fMSIsImp0aSI6IjEyMyJ9.c2lnbmF0dXJl'
+  const error = new Error(`it was ${token}`, { cause: new Error('the cause') })
+  t.match(describeError(error), { message: 'it was [redacted]', cause: { message: 'the cause' } })
+  t.equal(describeError(`text ${token}`), 'text [redacted]')
+  t.match(describeError(Object.assign(new Error('x'), { code: 'E1' })), { code: 'E1' })
+})
