@@ -41,5 +41,5 @@ function idOf(id: unknown): string | null {
 function labelOf(username: unknown): string {
   if (typeof username !== 'string') return ''
   const visible = username.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').trim()
-  return visible.slice(0, LONGEST).toWellFormed()
+  return [...visible].slice(0, LONGEST).join('')
 }

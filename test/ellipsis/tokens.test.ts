@@ -1,0 +1,105 @@
+import t from 'tap'
+import { losesRefreshToken, readTokens } from '../../server/ellipsis/tokens.ts'
+import { failureOf } from './upstream.ts'
+
+const call = { fetchedAt: 1_000_000, now: 1_000_300, assumedSeconds: 60 }
+
+const answer = (json: Record<string, unknown> | null, status = 200) => ({
+  status,
+  json,
+  headers: new Headers(),
+  safe: false,
+})
+
+const read = (json: Record<string, unknown>, status?: number) =>
+  readTokens(answer(json, status), call)
+
+const failing = (json: Record<string, unknown> | null, status?: number) =>
+  failureOf(new Promise((resolve) => resolve(readTokens(answer(json, status), call))))
+
+const LONGEST = 16 * 1024
+
+t.test('an answer as RFC 6749 has it', async (t) => {
+  const tokens = read({
+    access_token: 'a',
+    refresh_token: 'r',
+    expires_in: 600,
+    token_type: 'Bearer',
+    scope: 'projects',
+  })
+  t.equal(tokens.accessToken.reveal(), 'a')
+  t.equal(tokens.refreshToken?.reveal(), 'r')
+  t.match(tokens, { expiresAt: 1_600_000, fetchedAt: 1_000_000, scope: 'projects' })
+})
+
+t.test('tokens are taken from any 2xx, for upstream has rotated by then', async (t) => {
+  for (const status of [200, 201, 202, 203, 206, 299]) {
+    t.equal(read({ access_token: 'a', refresh_token: 'r' }, status).refreshToken?.reveal(), 'r')
+  }
+  for (const status of [302, 400, 500]) {
+    const error = await failing({ access_token: 'a', refresh_token: 'r' }, status)
+    t.match(error, { kind: 'transient', status, refreshToken: null })
+  }
+})
+
+t.test('nothing but access_token is relied on', async (t) => {
+  const odd = { access_token: 'a', token_type: 7, expires_in: {}, scope: ['projects'], error: 'x' }
+  t.match(read(odd), { refreshToken: null, expiresAt: 1_060_000, scope: null })
+  t.equal(read({ access_token: 'a', error: 'invalid_grant' }).accessToken.reveal(), 'a')
+  t.equal(read({ access_token: 'a', scope: 'x\ny' }).scope, null)
+  t.equal(read({ access_token: 'a', scope: 'x'.repeat(201) }).scope, null)
+})
+
+t.test('an access token is visible ASCII, of 16 KiB at most', async (t) => {
+  t.equal(read({ access_token: 'a'.repeat(LONGEST) }).accessToken.reveal().length, LONGEST)
+  const unusable = ['', 'a'.repeat(LONGEST + 1), 'a\nb', 'a\u0000', 'ä', 7, null, {}, undefined]
+  for (const access_token of unusable) {
+    t.match(await failing({ access_token }), { kind: 'transient', status: 200, maybeApplied: true })
+  }
+  t.match(await failing(null, 204), { kind: 'transient', status: 204, maybeApplied: true })
+})
+
+t.test('a refresh token is any text that can be stored', async (t) => {
+  const longest = 'ä'.repeat(LONGEST / 2)
+  for (const refresh_token of ['r', 'ä 字 🗺', longest]) {
+    const json = { access_token: 'a', refresh_token }
+    t.equal(read(json).refreshToken?.reveal(), refresh_token)
+    t.notOk(losesRefreshToken(answer(json)))
+  }
+})
+
+t.test('without a refresh token, the one that was sent stays', async (t) => {
+  for (const json of [{}, { refresh_token: null }, { refresh_token: '' }]) {
+    const complete = { access_token: 'a', ...json }
+    t.equal(read(complete).refreshToken, null)
+    t.notOk(losesRefreshToken(answer(complete)), 'none was lost')
+  }
+})
+
+t.test('an unusable refresh token doesn’t cost the access token, and is told', async (t) => {
+  const unusable = [7, {}, ['r'], true, 'a\nb', 'a\u007f', '\ud800', 'ä'.repeat(LONGEST / 2 + 1)]
+  for (const refresh_token of unusable) {
+    const json = { access_token: 'a', refresh_token }
+    t.equal(read(json).refreshToken, null)
+    t.ok(losesRefreshToken(answer(json)))
+  }
+})
+
+t.test('a refresh token alone goes along with the error', async (t) => {
+  for (const access_token of [undefined, '', 'a\nb', 7]) {
+    const error = await failing({ access_token, refresh_token: 'next' })
+    t.match(error, { kind: 'transient', maybeApplied: true })
+    t.equal(error.refreshToken?.reveal(), 'next')
+  }
+  const contradictory = await failing({ error: 'invalid_grant', refresh_token: 'next' })
+  t.match(contradictory, { kind: 'transient', maybeApplied: true })
+  t.equal(contradictory.refreshToken?.reveal(), 'next')
+})
+
+t.test('an OAuth error with a good status is still one', async (t) => {
+  t.match(await failing({ error: 'invalid_grant' }), { kind: 'refused', maybeApplied: false })
+  t.match(await failing({ error: 'invalid_client' }), { kind: 'misconfigured' })
+  const unknown = await failing({ error: 'some_fault' })
+  t.match(unknown, { kind: 'transient', code: 'some_fault', maybeApplied: true })
+  t.match(await failing({ message: 'no' }), { kind: 'transient', maybeApplied: true })
+})
