@@ -11,6 +11,7 @@ import { views } from './plugins/views.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
 import { callbackRoute } from './routes/callback.ts'
 import { exchangeRoute } from './routes/exchange.ts'
+import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metadataRoutes } from './routes/metadata.ts'
 import { notFoundRoutes } from './routes/not-found.ts'
@@ -77,6 +78,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
       pages.removeAllContentTypeParsers()
       await pages.register(cookie)
       await pages.register(formbody)
+      await pages.register(homeRoute)
       await pages.register(authorizeRoutes, { services })
       await pages.register(callbackRoute, { services })
       await pages.register(notFoundRoutes, { routes: [...routes] })

@@ -226,7 +226,7 @@ t.test(
     }
     for (let round = 0; round < 8; round++) t.equal(await ask(), 503)
     t.equal((await exchange(broker, well.brokerToken)).status, 200)
-      t.equal(await ask(), 403)
+    t.equal(await ask(), 403)
   },
 )
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { build } from '../assets.ts'
 import { loadConfig } from '../config.ts'
 import { buildSampleApp } from '../demo/sample-app.ts'
 import { appDefaults } from '../domain/apps.ts'
@@ -78,6 +79,7 @@ function describe(demo: {
   secondId: string
 }): string {
   const { url, directory } = demo
+  const command = build.binary ? process.execPath : 'npm run --silent broker --'
   return `Ellipsis Broker's demo is ready. Nothing leaves this machine.
 
   Sample app   ${url(2)}/   start here
@@ -91,8 +93,8 @@ Try this:
   4. Cut it off from another terminal, and click "Refresh" in the app:
 
      export BROKER_DATA_DIR=${directory}
-     npm run --silent broker -- connection list
-     npm run --silent broker -- connection revoke ID
+     ${command} connection list
+     ${command} connection revoke ID
 
 A second app has to ask on its own: ${url(0)}/connect/${demo.secondId}
 

@@ -1,0 +1,12 @@
+import type { FastifyPluginAsync } from 'fastify'
+
+/** What somebody sees who opens the broker's own address. */
+export const homeRoute: FastifyPluginAsync = async (app) => {
+  app.get('/', { config: { page: true } }, async (_request, reply) =>
+    reply.page('notice', {
+      title: 'Ellipsis Broker',
+      message:
+        'Apps come here to connect with Ellipsis Drive for you. If an app sent you, go back to it and connect there.',
+    }),
+  )
+}
