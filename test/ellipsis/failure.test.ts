@@ -74,7 +74,7 @@ t.test('an unknown code is told, if it is one', async (t) => {
     'a',
     'a_\u001b[2J',
     'Some_Code',
-    'ab_'.repeat(30),
+    `a${'_bc'.repeat(30)}`,
     'x_1',
     'a b',
     7,

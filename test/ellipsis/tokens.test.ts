@@ -96,6 +96,14 @@ t.test('a refresh token alone goes along with the error', async (t) => {
   t.equal(contradictory.refreshToken?.reveal(), 'next')
 })
 
+t.test('a date to wait for counts from the end of the call', async (t) => {
+  const headers = new Headers({ 'retry-after': new Date(5_000_000).toUTCString() })
+  const busy = { ...answer(null, 503), headers }
+  const times = { ...call, now: 4_990_000 }
+  const error = await failureOf(new Promise((resolve) => resolve(readTokens(busy, times))))
+  t.equal(error.retryAfterMs, 10_000)
+})
+
 t.test('an OAuth error with a good status is still one', async (t) => {
   t.match(await failing({ error: 'invalid_grant' }), { kind: 'refused', maybeApplied: false })
   t.match(await failing({ error: 'invalid_client' }), { kind: 'misconfigured' })
