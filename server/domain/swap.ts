@@ -95,8 +95,7 @@ export function createSwap(needs: {
     const state = await store.getSwapState({ grantId, kid })
     if (!state || state.keyStatus === null || state.keyStatus === 'revoked') throw refused()
     const { grant, app, connection } = state
-    if (grant.appId !== claims.clientId || grant.connectionId !== claims.sub) throw refused()
-    if (!app) throw refused()
+    if (!isOf(grant, claims) || !app) throw refused()
     if (!connection || connection.status === 'revoked') throw new BrokerError('connection_revoked')
     if (grant.revokedAt !== null) throw refused()
     return { grant, app, connection }
@@ -183,6 +182,7 @@ export function createSwap(needs: {
       const state =
         claims && (await store.getSwapState({ grantId: claims.grantId, kid: claims.kid }))
       if (!state || state.keyStatus === null || state.keyStatus === 'revoked') return false
+      if (!isOf(state.grant, claims)) return false
       if (state.app) checkClient(state.app, client, 'revoke')
       const { id, appId, connectionId } = state.grant
       const now = clock.now()
@@ -194,6 +194,10 @@ export function createSwap(needs: {
 }
 
 const refused = (): BrokerError => new BrokerError('token_refused')
+
+/** A token is of the grant that it names, only if that is its app's and its connection's. */
+const isOf = (grant: SwapState['grant'], { clientId, sub }: Claims): boolean =>
+  grant.appId === clientId && grant.connectionId === sub
 
 function ignoreRefusal(error: unknown): undefined {
   if (!(error instanceof BrokerError)) throw error
