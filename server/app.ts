@@ -5,6 +5,7 @@ import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import type { Random } from './domain/clock.ts'
 import { handleErrors } from './plugins/errors.ts'
+import { limitFailures } from './plugins/failure-limits.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { logRequests } from './plugins/request-log.ts'
 import { views } from './plugins/views.ts'
@@ -48,6 +49,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => void routes.push(route))
 
+  await limitFailures(app, config.failureLimit)
   handleErrors(app, services)
   await app.register(metadataRoutes, { services })
   await app.register(healthRoutes, { services, prefix })
@@ -61,6 +63,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
       await apps.register(exchangeRoute, { services })
       await apps.register(async (forms) => {
         forms.removeAllContentTypeParsers()
+        forms.addHook('onRequest', app.failures.check)
         await forms.register(formbody)
         await forms.register(tokenRoute, { services })
         await forms.register(revokeRoute, { services })

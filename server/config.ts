@@ -44,6 +44,8 @@ export interface Config {
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   minTtlSeconds: number
   eventDays: number
+  /** Failed requests that an address may make in a minute. */
+  failureLimit: number
   /** Who runs this, for the people who connect. */
   operator: { name: string | null; contact: string | null; privacyUrl: string | null }
   /** What is odd, but stops nothing. */
@@ -80,6 +82,7 @@ export function loadConfig(
     ),
     minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, DAY_SECONDS)),
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
+    failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
     operator: {
       name: reader.optional('BROKER_NAME', parse.text),
       contact: reader.optional('BROKER_CONTACT', parse.contact),

@@ -70,6 +70,7 @@ export async function buildBroker(t: Test, options: TestOptions = {}): Promise<T
     BROKER_PORT: String(port),
     BROKER_DATA_DIR: dataDir,
     BROKER_LOG_LEVEL: 'trace',
+    BROKER_FAILURE_LIMIT: '1000000',
     ...options.env,
   }
   const config = loadConfig(env, { serve: true })

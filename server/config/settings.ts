@@ -126,6 +126,13 @@ export const table = {
     default: '400',
     where: 'A whole number of days.',
   },
+  BROKER_FAILURE_LIMIT: {
+    ...plain,
+    about:
+      'Failed requests that one address may make in a minute where codes, tokens and secrets could be guessed; successes never count.',
+    default: '300',
+    where: 'A whole number.',
+  },
   BROKER_NAME: {
     ...plain,
     about: 'Who runs this broker, as shown to the people who connect.',

@@ -19,9 +19,13 @@ declare module 'fastify' {
 export function handleErrors(app: FastifyInstance, services: Services): void {
   app.decorateRequest('dialect', 'exchange')
 
-  app.setErrorHandler((thrown, request, reply) => {
-    const error = thrown as FastifyError | BrokerError
-    const answer = toPublic(error, request)
+  app.setErrorHandler(async (thrown, request, reply) => {
+    let error = thrown as FastifyError | BrokerError
+    let answer = toPublic(error, request)
+    if (isFailure(error, answer)) {
+      error = (await app.failures.count(request)) ?? error
+      answer = toPublic(error, request)
+    }
     logError(error, answer, request)
     if (error instanceof BrokerError && error.details.returnTo) {
       const { redirectUri, state, fragment } = error.details.returnTo
@@ -58,6 +62,12 @@ function sendPage(
   void reply.code(status)
   return reply.page('error', { message, code, requestId: request.id, operator: config.operator })
 }
+
+/** May it have been a guess? The token of a connection that has ended is none. */
+const isFailure = (error: FastifyError | BrokerError, { status }: PublicError): boolean =>
+  (status === 400 || status === 401) &&
+  error.code !== 'needs_reconnect' &&
+  error.code !== 'connection_revoked'
 
 /** Fastify's own errors, in OAuth's words: what was sent is never repeated. */
 const FRAMEWORK: Record<string, string> = {

@@ -28,6 +28,7 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async
   { services },
 ) => {
   const config = { page: true }
+  app.addHook('onRequest', app.failures.check)
   await protectForms(app, services)
 
   app.get('/oauth/authorize', { config }, async (request, reply) => {

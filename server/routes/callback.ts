@@ -11,6 +11,7 @@ export const callbackRoute: FastifyPluginAsync<{ services: Services }> = async (
 ) => {
   const secure = config.publicUrl.startsWith('https:')
 
+  app.addHook('onRequest', app.failures.check)
   app.get('/callback', { config: { page: true } }, async (request, reply) => {
     const { state, code, error } = request.query as Record<string, unknown>
     if (typeof state !== 'string' || state === '') {

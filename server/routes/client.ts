@@ -26,6 +26,7 @@ export async function nameClient(
   if (!credentials) return null
   if (credentials.clientSecret === null) return { id: credentials.clientId, authenticated: false }
   const { id } = await apps.authenticate(credentials)
+  request.appProven = true
   return { id, authenticated: true }
 }
 
@@ -37,7 +38,9 @@ export async function authenticateApp(
 ): Promise<App> {
   const credentials = readCredentials(request.headers.authorization, body)
   if (!credentials) throw new BrokerError('invalid_client')
-  return apps.authenticate(credentials)
+  const app = await apps.authenticate(credentials)
+  request.appProven = app.confidential
+  return app
 }
 
 function readCredentials(header: string | undefined, body: ClientFields): Credentials | null {

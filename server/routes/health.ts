@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { Clock } from '../domain/clock.ts'
 import { sha256 } from '../domain/hash.ts'
+import { isLocalPeer } from '../plugins/peer.ts'
 import type { Services } from '../services.ts'
 
 /** For those who watch the broker: alive, able to serve, and its figures. */
@@ -64,9 +65,5 @@ function mayRead(request: FastifyRequest, token: string | undefined): boolean {
   if (token !== undefined && given !== undefined) {
     return timingSafeEqual(Buffer.from(sha256(given)), Buffer.from(sha256(token)))
   }
-  const forwarded = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'].some(
-    (name) => request.headers[name] !== undefined,
-  )
-  const peer = request.socket.remoteAddress ?? ''
-  return !forwarded && /^(::ffff:)?127\.|^::1$/.test(peer)
+  return isLocalPeer(request)
 }

@@ -19,7 +19,10 @@ export const revokeRoute: FastifyPluginAsyncTypebox<{ services: Services }> = as
 ) => {
   app.post('/oauth/revoke', { schema: { body: Body } }, async (request, reply) => {
     const client = await nameClient(request, request.body, services)
-    await services.swap.revoke({ brokerToken: request.body.token, client }, request.ip)
+    const presented = { brokerToken: request.body.token, client }
+    const revoked = await services.swap.revoke(presented, request.ip)
+    const limited = revoked ? null : await app.failures.count(request)
+    if (limited) throw limited
     return reply.header('cache-control', 'no-store').send()
   })
 }

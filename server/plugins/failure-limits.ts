@@ -1,0 +1,73 @@
+import rateLimit from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { BrokerError } from '../errors.ts'
+import { isUnknownProxy } from './peer.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    failures: FailureLimits
+  }
+  interface FastifyRequest {
+    /** The app proved with its secret that it is itself: what then fails is no guess. */
+    appProven: boolean
+  }
+}
+
+/**
+ * Limits on guessing: failures are counted, successes never, by address (IPv6: by /64) and by app. An
+ * address with too many is refused for the rest of the minute. An app with too many is told so when it
+ * fails again, but goes on being served: its id is public, and anyone can fail in its name.
+ */
+export interface FailureLimits {
+  /** For `onRequest` of what takes guesses. @throws BrokerError `slow_down` */
+  check(request: FastifyRequest): Promise<void>
+  /** Counts one; answers the error to send in its stead, once there are too many. */
+  count(request: FastifyRequest): Promise<BrokerError | null>
+}
+
+const MINUTE = 60_000
+/** An app has users at many addresses. */
+const APP_SHARE = 10
+/** Addresses and apps that are remembered. */
+const REMEMBERED = 10_000
+
+/** @param perMinute failures that an address may have in a minute */
+export async function limitFailures(app: FastifyInstance, perMinute: number): Promise<void> {
+  await app.register(rateLimit, { global: false })
+  const window = { timeWindow: MINUTE, cache: REMEMBERED }
+  const addresses = app.createRateLimit({ ...window, max: perMinute, ipv6Subnet: 64 })
+  const apps = app.createRateLimit({
+    ...window,
+    max: perMinute * APP_SHARE,
+    keyGenerator: clientOf,
+  })
+
+  app.decorateRequest('appProven', false)
+  app.decorate('failures', {
+    async check(request) {
+      if (isUnknownProxy(request)) return
+      const limit = await addresses(request, { increment: false })
+      if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
+    },
+    async count(request) {
+      if (request.appProven) return null
+      const limits = [
+        ...(isUnknownProxy(request) ? [] : [await addresses(request)]),
+        ...(clientOf(request) === '' ? [] : [await apps(request)]),
+      ]
+      const exceeded = limits.find((limit) => !limit.isAllowed && limit.isExceeded)
+      return exceeded && !exceeded.isAllowed ? slowDown(exceeded.ttlInSeconds) : null
+    },
+  })
+}
+
+const slowDown = (retryAfter: number): BrokerError => new BrokerError('slow_down', { retryAfter })
+
+/** The app that a request claims to be from; empty: it names none. */
+function clientOf({ headers, body, query, params }: FastifyRequest): string {
+  const basic = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(headers.authorization ?? '')?.[1]
+  if (basic !== undefined) return Buffer.from(basic, 'base64').toString().split(':', 1).join()
+  const { clientId } = params as { clientId?: unknown }
+  const { client_id: id = clientId } = (body ?? query) as { client_id?: unknown }
+  return typeof id === 'string' ? id : ''
+}
