@@ -1,0 +1,113 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import {
+  backoff,
+  isRetryable,
+  judge,
+  upstreamError,
+  withRetries,
+} from '../../server/domain/failure.ts'
+import { EllipsisError } from '../../server/ellipsis/errors.ts'
+
+type Facts = ConstructorParameters<typeof EllipsisError>[1]
+const failed = (facts: Partial<Facts> = {}) =>
+  new EllipsisError('it failed', { kind: 'transient', status: 503, maybeApplied: false, ...facts })
+
+t.test('what apps are told of a failed call', async (t) => {
+  t.equal(upstreamError(new Error('a bug')).code, 'server_error')
+  t.equal(upstreamError(failed({ kind: 'misconfigured' })).code, 'server_error')
+  t.equal(upstreamError(failed()).details.retryAfter, 2)
+  t.match(upstreamError(failed({ retryAfterMs: 6100 })), {
+    code: 'temporarily_unavailable',
+    details: { retryAfter: 7 },
+  })
+})
+
+t.test('what can be asked again at once', async (t) => {
+  const cases: [unknown, boolean][] = [
+    [failed(), true],
+    [failed({ status: null }), true],
+    [failed({ status: null, maybeApplied: true }), false],
+    [failed({ status: 429 }), false],
+    [failed({ status: 429, retryAfterMs: 1000 }), true],
+    [failed({ status: 404 }), false],
+    [failed({ kind: 'refused', status: 400 }), false],
+    [new Error('a bug'), false],
+  ]
+  for (const [error, retryable] of cases) t.equal(isRetryable(error), retryable)
+})
+
+t.test('three tries, with pauses that grow, or as upstream asks', async (t) => {
+  const sleeps: number[] = []
+  const clock = {
+    now: () => 0,
+    sleep: async (milliseconds: number) => void sleeps.push(milliseconds),
+  }
+  const needs = { clock, random: () => Buffer.alloc(4) }
+  const failing = (...errors: unknown[]) => {
+    let calls = 0
+    const call = async () => {
+      const error = errors[calls++]
+      if (error !== undefined) throw error as Error
+      return calls
+    }
+    return withRetries(call, needs)
+  }
+  t.equal(await failing(failed(), failed()), 3)
+  t.same(sleeps.splice(0), [125, 250])
+  await t.rejects(failing(failed(), failed(), failed()), 'a fourth is not tried')
+  sleeps.length = 0
+  t.equal(await failing(failed({ retryAfterMs: 1500 })), 2)
+  t.same(sleeps.splice(0), [1500])
+  await t.rejects(failing(failed({ retryAfterMs: 2500 })), 'too long for those who wait')
+  await t.rejects(failing(new Error('a bug')))
+  t.same(sleeps, [])
+})
+
+t.test('a backoff doubles up to its longest', async (t) => {
+  const most = () => Buffer.alloc(4, 255)
+  t.equal(
+    backoff(0, 100, 1000, () => Buffer.alloc(4)),
+    50,
+  )
+  t.ok(backoff(0, 100, 1000, most) > 99)
+  t.ok(backoff(20, 100, 1000, most) <= 1000)
+})
+
+t.test('what a failed refresh means for its connection', async (t) => {
+  const random = randomBytes
+  const context = { cutOff: false, othersWork: true, now: 1000, random }
+  const fresh = { status: 'active', failures: 0, lastError: null } as const
+  const refused = failed({ kind: 'refused', status: 400 })
+
+  const first = judge(refused, fresh, context)
+  t.match(first, { refused: true, status: 'needs_reconnect', lastError: /revoked there/ })
+  t.ok(first.retryAt - 1000 >= 30_000 && first.retryAt - 1000 <= 33_000)
+  const old = { status: 'needs_reconnect', failures: 99, lastError: first.lastError } as const
+  const rare = judge(refused, old, context).retryAt - 1000
+  t.ok(rare >= 86_400_000 && rare <= 1.1 * 86_400_000, 'a day, in the end')
+
+  const lost = judge(refused, fresh, { ...context, cutOff: true })
+  t.match(lost.lastError, 'the answer to an earlier refresh was lost')
+  t.match(judge(refused, { ...fresh, lastError: lost.lastError }, context).lastError, 'was lost')
+
+  const passing = judge(failed(), fresh, context)
+  t.match(passing, { refused: false, status: 'active', lastError: 'it failed' })
+  t.ok(passing.retryAt > 1000 && passing.retryAt <= 3000)
+  t.match(judge(failed(), old, context).status, 'needs_reconnect', 'it stays what it was')
+  const asked = judge(failed({ retryAfterMs: 3_600_000 }), fresh, context)
+  t.equal(asked.retryAt, 1000 + 600_000, 'ten minutes at most')
+  t.match(judge(failed({ maybeApplied: true }), fresh, context).lastError, 'was lost')
+})
+
+t.test('unclear answers are taken for a refusal only after many, while others work', async (t) => {
+  const context = { cutOff: false, othersWork: true, now: 0, random: randomBytes }
+  const failing = (failures: number) => ({ status: 'active', failures, lastError: null }) as const
+  const unclear = failed({ status: 418 })
+  t.equal(judge(unclear, failing(7), context).refused, false)
+  t.equal(judge(unclear, failing(8), context).refused, true)
+  t.equal(judge(unclear, failing(8), { ...context, othersWork: false }).refused, false)
+  for (const status of [429, 503, null, 302]) {
+    t.equal(judge(failed({ status }), failing(99), context).refused, false, String(status))
+  }
+})

@@ -1,0 +1,119 @@
+import t from 'tap'
+import type { Store } from '../../db/store.ts'
+import { createConnections } from '../../server/domain/connections.ts'
+import { createSweeper } from '../../server/domain/sweeper.ts'
+import { createUsage } from '../../server/domain/usage.ts'
+import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+
+const logger = () => {
+  const lines: string[] = []
+  const log = (_details: object, message: string) => void lines.push(message)
+  return { lines, log: { info: log, warn: log, error: log } }
+}
+
+/** A store of which only these methods matter. */
+const partly = (methods: Partial<Store>) => methods as Store
+
+/** A clock whose sleeps take no time. */
+const quick = () => {
+  let now = 1_800_000_000_000
+  return {
+    now: () => now,
+    sleep: async (milliseconds: number) => {
+      now += milliseconds
+      await new Promise((resolve) => setImmediate(resolve))
+    },
+  }
+}
+
+t.test('an erasure is tried for ten seconds, and then reported as pending', async (t) => {
+  const broker = await buildBroker(t)
+  const { connectionId } = await connect(broker, await addApp(broker))
+  const { refresher } = broker.services
+  const held = (times: number) => {
+    let left = times
+    const { store } = broker.services
+    return createConnections({
+      store: Object.assign(Object.create(store) as Store, {
+        ...store,
+        purge: async (now: number) => (left-- > 0 ? false : store.purge(now)),
+      }),
+      refresher,
+      clock: quick(),
+    })
+  }
+  t.match(await held(3).revoke(connectionId, 'test'), { grants: 1, erased: true })
+  t.match(await held(Infinity).revoke(connectionId, 'test'), { grants: 0, erased: false })
+  t.equal(await broker.services.connections.revokeGrant('grant_unknown', 'test'), false)
+})
+
+t.test('usage is counted by app, hour and outcome, and written in batches', async (t) => {
+  const writes: Parameters<Store['recordUse']>[0][] = []
+  const { lines, log } = logger()
+  let broken = false
+  const store = partly({
+    recordUse: async (use) => {
+      if (broken) throw new Error('the disk is full')
+      writes.push(use)
+    },
+  })
+  const usage = createUsage({ store, clock: quick(), log, swaps: { inc: () => undefined } })
+  await usage.flush()
+  t.same(writes, [], 'nothing to write')
+  usage.count('app_1', 'ok')
+  usage.count('app_1', 'ok')
+  usage.count('app_1', 'invalid_token')
+  for (let count = 0; count < 1001; count++) usage.touch(`grant_${count}`)
+  await usage.flush()
+  t.same(
+    writes.map(({ grants, counts }) => [grants.length, counts.length]),
+    [
+      [500, 2],
+      [500, 0],
+      [1, 0],
+    ],
+  )
+  broken = true
+  usage.count('app_1', 'ok')
+  await usage.flush()
+  t.match(lines, [/could not be written/])
+})
+
+t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
+  const { lines, log } = logger()
+  let [sweeps, pending] = [0, 3]
+  const store = partly({
+    sweep: async () => {
+      if (sweeps++ === 0) throw new Error('the disk is full')
+      const [flows, codes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0]
+      return { flows, codes, grants, connections, events }
+    },
+    isErasurePending: async () => pending > 0,
+    purge: async () => --pending === 0,
+  })
+  const usage = { count: () => undefined, touch: () => undefined, flush: async () => undefined }
+  const sweeper = createSweeper({ store, usage, clock: quick(), log, eventDays: 400 })
+  sweeper.start()
+  while (sweeps < 4 || pending > 0) await new Promise((resolve) => setImmediate(resolve))
+  await sweeper.stop()
+  for (const words of ['upkeep failed', 'swept', 'is pending', 'is complete']) {
+    t.ok(
+      lines.some((line) => line.includes(words)),
+      words,
+    )
+  }
+  const after = sweeps
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(sweeps, after)
+})
+
+t.test('what was counted shows in the store after a flush', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { brokerToken, grantId } = await connect(broker, app)
+  await exchange(broker, brokerToken)
+  await broker.services.sweeper.stop()
+  const usage = await broker.services.store.listUsage({ since: 0, appId: app.id })
+  t.match(usage, [{ outcome: 'ok', count: 1 }])
+  t.type((await broker.services.store.getGrant(grantId))?.lastUsedAt, 'number')
+})
