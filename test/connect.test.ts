@@ -209,6 +209,14 @@ t.test('a consent posted from another site, or without its token, changes nothin
   }
   const good = await post({ _csrf: token }, { origin: broker.url })
   t.match(good.url, '/oauth/authorize?response_type=code')
+  const cookie = [...visitor.cookies(broker.url)].map((pair) => pair.join('=')).join('; ')
+  const answer = await fetch(`${broker.url}/oauth/authorize`, {
+    method: 'POST',
+    redirect: 'manual',
+    body: new URLSearchParams({ ...parameters, decision: 'allow', _csrf: token }),
+    headers: { cookie, origin: broker.url },
+  })
+  t.equal(answer.status, 303, 'a form is never posted on (RFC 9700 4.12)')
 })
 
 t.test('a code works once, and what it began dies with its second use', async (t) => {

@@ -18,6 +18,18 @@ t.test('documents that come from the code say what it says: npm run docs', async
   for (const [path, text] of Object.entries(await documents())) t.equal(read(path), text, path)
 })
 
+t.test('every test that docs/standards.md names exists', async (t) => {
+  let found = 0
+  for (const [, file = '', name = ''] of read('docs/standards.md').matchAll(
+    /`([\w./-]+\.test\.ts)`: "([^"]+)"/g,
+  )) {
+    const text = read(`test/${file}`)
+    t.ok(text.includes(`'${name}'`) || text.includes(`${name}\``), `${file}: ${name}`)
+    found++
+  }
+  t.ok(found > 20, `${found} tests are named`)
+})
+
 t.test('every npm script that a document names exists', async (t) => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   for (const page of pages) {
