@@ -16,7 +16,9 @@ declare module 'fastify' {
 /**
  * Limits on guessing: failures are counted, successes never, by address (IPv6: by /64) and by app. An
  * address with too many is refused for the rest of the minute. An app with too many is told so when it
- * fails again, but goes on being served: its id is public, and anyone can fail in its name.
+ * fails again, but goes on being served: its id is public, and anyone can fail in its name. Likewise what
+ * fails at `/exchange` limits nothing but more of that: an app that swaps an ended token over and over is
+ * no reason to keep the people around it from connecting anew.
  */
 export interface FailureLimits {
   /** For `onRequest` of what takes guesses. @throws BrokerError `slow_down` */
@@ -36,6 +38,7 @@ export async function limitFailures(app: FastifyInstance, perMinute: number): Pr
   await app.register(rateLimit, { global: false })
   const window = { timeWindow: MINUTE, cache: REMEMBERED }
   const addresses = app.createRateLimit({ ...window, max: perMinute, ipv6Subnet: 64 })
+  const swaps = app.createRateLimit({ ...window, max: perMinute, ipv6Subnet: 64 })
   const apps = app.createRateLimit({
     ...window,
     max: perMinute * APP_SHARE,
@@ -52,7 +55,7 @@ export async function limitFailures(app: FastifyInstance, perMinute: number): Pr
     async count(request) {
       if (request.appProven) return null
       const limits = [
-        ...(isUnknownProxy(request) ? [] : [await addresses(request)]),
+        ...(isUnknownProxy(request) ? [] : [await (isSwap(request) ? swaps : addresses)(request)]),
         ...(clientOf(request) === '' ? [] : [await apps(request)]),
       ]
       const exceeded = limits.find((limit) => !limit.isAllowed && limit.isExceeded)
@@ -60,6 +63,9 @@ export async function limitFailures(app: FastifyInstance, perMinute: number): Pr
     },
   })
 }
+
+const isSwap = ({ routeOptions }: FastifyRequest): boolean =>
+  routeOptions.url?.endsWith('/exchange') === true
 
 const slowDown = (retryAfter: number): BrokerError => new BrokerError('slow_down', { retryAfter })
 

@@ -49,8 +49,19 @@ t.test('an address that fails too often is refused for a while', async (t) => {
     t.match(await page.text(), 'Too many attempts')
   }
   t.equal((await exchange(broker, brokerToken)).status, 200, 'good swaps go on')
-  t.match(await exchange(broker, 'x'), { status: 429, body: { error: 'slow_down' } })
   t.equal((await fetch(`${broker.url}/healthz`)).status, 200)
+})
+
+t.test('failures at /exchange limit nothing but themselves', async (t) => {
+  const broker = await build(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  for (let count = 0; count < LIMIT; count++) t.equal((await exchange(broker, 'x')).status, 401)
+  const limited = await exchange(broker, 'x')
+  t.match(limited, { status: 429, body: { error: 'slow_down' } })
+  t.match(limited.headers.get('retry-after'), /^[1-9]\d?$/)
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'good swaps go on')
+  t.equal((await swap(broker, brokerToken)).status, 200)
+  t.equal((await swap(broker, 'x')).status, 400)
 })
 
 t.test('pages and revocation count too', async (t) => {
