@@ -1,0 +1,29 @@
+import t from 'tap'
+import { addApp, addAppWithSecret, buildBroker } from '../helper.ts'
+
+t.test('what can’t be changed, or rotated', async (t) => {
+  const broker = await buildBroker(t)
+  const { apps } = broker.services
+  const app = await addApp(broker)
+  await t.rejects(apps.set(app.id, { confidential: true }, 'test'), { code: 'invalid_request' })
+  t.match(await apps.set(app.id, { confidential: false, name: 'Same' }, 'test'), { name: 'Same' })
+  await t.rejects(apps.rotateSecret(app.id, 60, 'test'), /public and has no secret/)
+  await t.rejects(apps.set('app_unknown', {}, 'test'), /no app/)
+})
+
+t.test('a third secret takes the place of the oldest', async (t) => {
+  const broker = await buildBroker(t)
+  const { apps } = broker.services
+  const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
+  const works = (secret: typeof clientSecret) =>
+    apps.authenticate({ clientId: app.id, clientSecret: secret }).then(
+      () => true,
+      () => false,
+    )
+  const second = await apps.rotateSecret(app.id, 3600, 'test')
+  t.same([await works(clientSecret), await works(second)], [true, true])
+  const third = await apps.rotateSecret(app.id, 60, 'test')
+  t.same([await works(clientSecret), await works(second), await works(third)], [false, true, true])
+  broker.clock.advance(61_000)
+  t.same([await works(second), await works(third)], [false, true])
+})
