@@ -206,7 +206,7 @@ export interface SwapState {
   >
   /** `null`: the app was removed. */
   app: Pick<App, 'id' | 'confidential' | 'tokens' | 'tokenLifetimeSeconds'> | null
-  connection: Pick<Connection, 'id' | 'status' | 'generation' | 'accessTokenExpiresAt'> | null
+  connection: Pick<Connection, 'id' | 'status' | 'generation'>
 }
 
 /** Tokens that a writer stores; sealed under the connection's row. */

@@ -2,72 +2,69 @@ import type Database from 'better-sqlite3'
 import type { App, Connection, Grant, SigningKey, SwapState } from '../store.ts'
 
 /**
- * One statement, so that what it reads agrees; by hand, as every swap runs it. Of 20,000 connections
- * this took 4.8 µs, four reads by key in a transaction 5.4 µs, and a join 21 µs.
+ * One statement, so that what it reads agrees; by hand, as every swap runs it. A table is visited once:
+ * what is read of it comes as one text. Of 20,000 connections, a subselect for each column took 1.2 times
+ * as long, four reads by key twice, and a join more than three times.
  */
 const QUERY = `
   select
-    id, app_id as appId, connection_id as connectionId, scope, jti, jti_used_at as jtiUsedAt,
-    previous_jti as previousJti, issued_at_seconds as issuedAtSeconds,
-    expires_at_seconds as expiresAtSeconds, revoked_at as revokedAt,
-    (select status from signing_keys where kid = ?) as keyStatus,
-    (select confidential from apps where id = grants.app_id) as confidential,
-    (select tokens from apps where id = grants.app_id) as tokens,
-    (select token_lifetime_seconds from apps where id = grants.app_id) as tokenLifetimeSeconds,
-    (select status from connections where id = grants.connection_id) as status,
-    (select generation from connections where id = grants.connection_id) as generation,
-    (select access_token_expires_at from connections where id = grants.connection_id)
-      as accessTokenExpiresAt
+    app_id, connection_id, scope, jti, jti_used_at, previous_jti, issued_at_seconds,
+    expires_at_seconds, revoked_at,
+    (select status from signing_keys where kid = ?),
+    (select confidential || ' ' || token_lifetime_seconds || ' ' || tokens
+      from apps where id = grants.app_id),
+    (select generation || ' ' || status from connections where id = grants.connection_id)
   from grants where id = ?`
 
-interface Row extends Omit<Grant, 'device' | 'createdAt' | 'lastUsedAt'> {
-  keyStatus: SigningKey['status'] | null
-  /** `null` where the app was removed. */
-  confidential: 0 | 1 | null
-  tokens: App['tokens']
-  tokenLifetimeSeconds: number
-  status: Connection['status']
-  generation: number
-  accessTokenExpiresAt: number | null
-}
+type Row = [
+  appId: string,
+  connectionId: string,
+  scope: string,
+  jti: string,
+  jtiUsedAt: Grant['jtiUsedAt'],
+  previousJti: Grant['previousJti'],
+  issuedAtSeconds: number,
+  expiresAtSeconds: number,
+  revokedAt: Grant['revokedAt'],
+  keyStatus: SigningKey['status'] | null,
+  app: string | null,
+  connection: string,
+]
 
 /** Prepares the read of everything that a swap decides on. */
 export function prepareSwapState(
   client: Database.Database,
 ): (key: { grantId: string; kid: string }) => SwapState | undefined {
-  const statement = client.prepare<[kid: string, grantId: string], Row>(QUERY)
+  const statement = client.prepare<[kid: string, grantId: string], Row>(QUERY).raw()
   return ({ grantId, kid }) => {
     const row = statement.get(kid, grantId)
-    return row && toSwapState(row)
+    return row && toSwapState(grantId, row)
   }
 }
 
-const toSwapState = (row: Row): SwapState => ({
-  keyStatus: row.keyStatus,
-  grant: {
-    id: row.id,
-    appId: row.appId,
-    connectionId: row.connectionId,
-    scope: row.scope,
-    jti: row.jti,
-    jtiUsedAt: row.jtiUsedAt,
-    previousJti: row.previousJti,
-    issuedAtSeconds: row.issuedAtSeconds,
-    expiresAtSeconds: row.expiresAtSeconds,
-    revokedAt: row.revokedAt,
-  },
-  app: row.confidential === null ? null : toApp(row, row.confidential),
-  connection: {
-    id: row.connectionId,
-    status: row.status,
-    generation: row.generation,
-    accessTokenExpiresAt: row.accessTokenExpiresAt,
-  },
-})
+function toSwapState(id: string, row: Row): SwapState {
+  const [appId, connectionId, scope, jti, jtiUsedAt, previousJti, issuedAtSeconds] = row
+  const [, , , , , , , expiresAtSeconds, revokedAt, keyStatus, app, connection] = row
+  const token = { jti, jtiUsedAt, previousJti, issuedAtSeconds, expiresAtSeconds }
+  return {
+    keyStatus,
+    grant: { id, appId, connectionId, scope, ...token, revokedAt },
+    app: app === null ? null : toApp(appId, app),
+    connection: toConnection(connectionId, connection),
+  }
+}
 
-const toApp = ({ appId: id, tokens, tokenLifetimeSeconds }: Row, confidential: 0 | 1) => ({
-  id,
-  confidential: confidential === 1,
-  tokens,
-  tokenLifetimeSeconds,
-})
+function toApp(id: string, text: string): SwapState['app'] {
+  const [confidential, lifetime, tokens] = text.split(' ')
+  return {
+    id,
+    confidential: confidential === '1',
+    tokenLifetimeSeconds: Number(lifetime),
+    tokens: tokens as App['tokens'],
+  }
+}
+
+function toConnection(id: string, text: string): SwapState['connection'] {
+  const [generation, status] = text.split(' ')
+  return { id, generation: Number(generation), status: status as Connection['status'] }
+}

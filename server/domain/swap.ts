@@ -55,7 +55,7 @@ const OVERLAP = 5 * 60_000
 interface Live {
   grant: SwapState['grant']
   app: NonNullable<SwapState['app']>
-  connection: NonNullable<SwapState['connection']>
+  connection: SwapState['connection']
 }
 
 export function createSwap(needs: {
@@ -96,7 +96,7 @@ export function createSwap(needs: {
     if (!state || state.keyStatus === null || state.keyStatus === 'revoked') throw refused()
     const { grant, app, connection } = state
     if (!isOf(grant, claims) || !app) throw refused()
-    if (!connection || connection.status === 'revoked') throw new BrokerError('connection_revoked')
+    if (connection.status === 'revoked') throw new BrokerError('connection_revoked')
     if (grant.revokedAt !== null) throw refused()
     return { grant, app, connection }
   }

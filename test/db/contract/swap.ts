@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import type { OpenStore } from '../contract.ts'
-import { begin, connect, newApp, newGrant, newTokens, NOW, seal } from '../rows.ts'
+import { begin, connect, newApp, newGrant, NOW, seal } from '../rows.ts'
 
 const key = { kid: 'k1', publicJwk: '{}', createdAt: NOW, endedAt: null }
 
@@ -11,7 +11,6 @@ export function testSwap(t: Test, open: OpenStore): void {
     await store.addSigningKey({ ...key, privateKey: seal('key'), status: 'active' }, [])
     await connect(store)
     await begin(store, newGrant('grant'))
-    const { accessTokenExpiresAt } = newTokens('con')
     const { id, appId, connectionId, scope, jti, previousJti, ...rest } = newGrant('grant')
     const { jtiUsedAt, issuedAtSeconds, expiresAtSeconds, revokedAt } = rest
     const token = { jti, jtiUsedAt, previousJti, issuedAtSeconds, expiresAtSeconds }
@@ -21,7 +20,7 @@ export function testSwap(t: Test, open: OpenStore): void {
       keyStatus: 'active',
       grant,
       app: { id: 'app', confidential: true, tokens: 'broker', tokenLifetimeSeconds: 60 },
-      connection: { id: 'con', status: 'active', generation: 2, accessTokenExpiresAt },
+      connection: { id: 'con', status: 'active', generation: 2 },
     }
     t.strictSame(await read(), state)
     t.equal(await store.getSwapState({ grantId: 'another', kid: 'k1' }), undefined)
@@ -35,7 +34,7 @@ export function testSwap(t: Test, open: OpenStore): void {
       keyStatus: 'revoked',
       grant: { ...grant, revokedAt: NOW },
       app: null,
-      connection: { id: 'con', status: 'revoked', generation: 3, accessTokenExpiresAt: null },
+      connection: { id: 'con', status: 'revoked', generation: 3 },
     })
   })
 
