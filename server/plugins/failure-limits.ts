@@ -45,15 +45,19 @@ export async function limitFailures(app: FastifyInstance, perMinute: number): Pr
     keyGenerator: clientOf,
   })
 
+  /** Where nobody failed within the minute, there is nothing to look up. */
+  let failedAt = -Infinity
+
   app.decorateRequest('appProven', false)
   app.decorate('failures', {
     async check(request) {
-      if (isUnknownProxy(request)) return
+      if (performance.now() - failedAt > MINUTE || isUnknownProxy(request)) return
       const limit = await addresses(request, { increment: false })
       if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
     },
     async count(request) {
       if (request.appProven) return null
+      failedAt = performance.now()
       const limits = [
         ...(isUnknownProxy(request) ? [] : [await (isSwap(request) ? swaps : addresses)(request)]),
         ...(clientOf(request) === '' ? [] : [await apps(request)]),
