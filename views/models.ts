@@ -29,4 +29,31 @@ export interface Models {
   error: { message: string; code: string; requestId: string; operator: Operator }
   /** Anything else, in a sentence. */
   notice: { title: string; message: string }
+  /** The API, for people who write apps. */
+  reference: {
+    version: string
+    publicUrl: string
+    openapiUrl: string
+    groups: { name: string; about: string; operations: ReferenceOperation[] }[]
+  }
+}
+
+/** One endpoint of the reference. */
+export interface ReferenceOperation {
+  id: string
+  method: string
+  path: string
+  summary: string
+  about: string
+  parameters: ReferenceField[]
+  /** `null`: it takes no body. */
+  body: { type: string; fields: ReferenceField[] } | null
+  answers: { status: string; about: string; type: string; fields: ReferenceField[] }[]
+}
+
+export interface ReferenceField {
+  name: string
+  type: string
+  required: boolean
+  about: string
 }

@@ -8,6 +8,7 @@ import { cookieName, setFlowCookie } from '../plugins/flow-cookies.ts'
 import { contentSecurityPolicy, cspSource } from '../plugins/headers.ts'
 import { checkSameOrigin } from '../plugins/same-origin.ts'
 import type { Services } from '../services.ts'
+import { page, redirect } from './schemas.ts'
 
 /** What the asking page carries from the request to its answer; checked anew when it comes back. */
 const CARRIED = [
@@ -22,6 +23,60 @@ const CARRIED = [
   'connection',
 ]
 
+/** Checked by the domain, which knows to whom each fault is told; here it is documentation. */
+const unchecked = () => () => true
+
+const query = (required: string[]) => {
+  const names = ['response_type', 'client_id', 'redirect_uri', 'state', 'scope']
+  const about: Record<string, string> = {
+    response_type: '`code`.',
+    client_id: 'The app’s id.',
+    redirect_uri: 'A registered one. May be left out if there is only one.',
+    state: 'Given back unchanged; 1,024 characters at most.',
+    scope: '`projects`, or left out.',
+    code_challenge: 'S256, of the verifier.',
+    code_challenge_method: '`S256`.',
+  }
+  const all = [...names, 'code_challenge', 'code_challenge_method']
+  const properties = Object.fromEntries(
+    all.map((name) => [name, { type: 'string', description: about[name] }]),
+  )
+  return { type: 'object', properties, required }
+}
+
+const response = {
+  200: page('Asks the visitor whether the app may.'),
+  303: redirect('Back to the app with an error, or, for a trusted app, on to Ellipsis Drive.'),
+  400: page('The app or its redirect URI is wrong: a page, and nobody is sent anywhere.'),
+  429: page('This address has failed too often; Retry-After says how long to wait.'),
+}
+
+const authorizeSchema = {
+  operationId: 'authorize',
+  tags: ['connect'],
+  summary: 'Connect a user',
+  description:
+    'The authorization endpoint: RFC 6749 4.1.1, RFC 7636, RFC 9207. A browser goes here, and returns to the app with `code`, `state` and `iss`, or with `error`.',
+  security: [],
+  querystring: query(['response_type', 'client_id', 'code_challenge', 'code_challenge_method']),
+  response,
+}
+
+const connectSchema = {
+  operationId: 'connect',
+  tags: ['connect'],
+  summary: 'Connect a user by a plain link',
+  description:
+    'For a button or an e-mail. Without a challenge it issues nothing: it connects, and ends on a page that leads back to the app.',
+  security: [],
+  params: {
+    type: 'object',
+    properties: { clientId: { type: 'string', description: 'The app’s id.' } },
+  },
+  querystring: query([]),
+  response,
+}
+
 /** The authorization endpoint (RFC 6749 3.1), its asking page, and the plain connect link. */
 export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async (
   app,
@@ -31,12 +86,15 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async
   app.addHook('onRequest', app.failures.check)
   await protectForms(app, services)
 
-  app.get('/oauth/authorize', { config }, async (request, reply) => {
+  const validatorCompiler = unchecked
+  const authorize = { schema: authorizeSchema, validatorCompiler, config }
+  app.get('/oauth/authorize', authorize, async (request, reply) => {
     const parameters = request.query as Parameters
     return ask(parameters, false, request, reply, services)
   })
 
-  app.get('/connect/:clientId', { config }, async (request, reply) => {
+  const connect = { schema: connectSchema, validatorCompiler, config }
+  app.get('/connect/:clientId', connect, async (request, reply) => {
     const { clientId } = request.params as { clientId: string }
     const parameters = { ...(request.query as Parameters), client_id: clientId }
     return ask(parameters, true, request, reply, services)

@@ -1,9 +1,58 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
 import type { Clock } from '../domain/clock.ts'
 import { sha256 } from '../domain/hash.ts'
 import { isLocalPeer } from '../plugins/peer.ts'
 import type { Services } from '../services.ts'
+import { sendNotFound } from './not-found.ts'
+import { failure } from './schemas.ts'
+
+const operation = { tags: ['operation'], security: [] }
+
+const alive = {
+  ...operation,
+  operationId: 'healthz',
+  summary: 'Is it alive?',
+  response: { 200: Type.Object({ status: Type.Literal('ok') }, { description: 'It answers.' }) },
+}
+
+const readiness = (status: 'ready' | 'not ready', description: string) =>
+  Type.Object(
+    {
+      status: Type.Literal(status),
+      store: Type.Boolean({ description: 'The database can be written to.' }),
+      keys: Type.Boolean({ description: 'There is a key to sign with.' }),
+      upstream: Type.Union([Type.Literal('ok'), Type.Literal('failing')], {
+        description: 'How calls of Ellipsis Drive go. An outage there takes no broker out.',
+      }),
+    },
+    { description },
+  )
+
+const ready = {
+  ...operation,
+  operationId: 'readyz',
+  summary: 'Is it able to serve?',
+  response: {
+    200: readiness('ready', 'It is.'),
+    503: readiness('not ready', 'It is not; its log says why.'),
+  },
+}
+
+const figures = {
+  ...operation,
+  operationId: 'metrics',
+  summary: 'Figures for Prometheus',
+  security: [{ metricsToken: [] }, {}],
+  response: {
+    200: {
+      description: 'In its text format.',
+      content: { 'text/plain': { schema: Type.String() } },
+    },
+    404: failure(404, ['invalid_request'], 'To all who may not read them.'),
+  },
+}
 
 /** For those who watch the broker: alive, able to serve, and its figures. */
 export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
@@ -12,7 +61,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
 ) => {
   const { config, store, keys, breaker, metrics } = services
 
-  app.get('/healthz', async (_request, reply) => {
+  app.get('/healthz', { schema: alive }, async (_request, reply) => {
     void reply.header('cache-control', 'no-store')
     return { status: 'ok' }
   })
@@ -20,7 +69,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
   // The check writes, and whoever asks is a stranger: once a second will do.
   const isWritable = remembered(1000, services.clock, () => works(store.checkWritable()))
 
-  app.get('/readyz', async (request, reply) => {
+  app.get('/readyz', { schema: ready }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
     const checks = { store: await isWritable(), keys: await works(keys.current()) }
     const ready = checks.store && checks.keys
@@ -31,8 +80,8 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
     return { status: ready ? 'ready' : 'not ready', ...checks, upstream }
   })
 
-  app.get('/metrics', async (request, reply) => {
-    if (!mayRead(request, config.metricsToken?.reveal())) return reply.callNotFound()
+  app.get('/metrics', { schema: figures }, async (request, reply) => {
+    if (!mayRead(request, config.metricsToken?.reveal())) return sendNotFound(request, reply)
     await metrics.update()
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
   })

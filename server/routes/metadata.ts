@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { Type } from 'typebox'
 import { SCOPE } from '../domain/authorize.ts'
 import type { Services } from '../services.ts'
 import { TOKEN_EXCHANGE } from './token.ts'
@@ -24,6 +25,48 @@ export function metadata(publicUrl: string) {
   }
 }
 
+const schema = {
+  operationId: 'metadata',
+  tags: ['discovery'],
+  summary: 'What a client library needs to know',
+  description: 'RFC 8414.',
+  security: [],
+  response: {
+    200: Type.Object(
+      {
+        issuer: Type.String({ format: 'uri' }),
+        authorization_endpoint: Type.String({ format: 'uri' }),
+        token_endpoint: Type.String({ format: 'uri' }),
+        grant_types_supported: Type.Array(Type.String()),
+      },
+      { description: 'Authorization server metadata.' },
+    ),
+  },
+}
+
+const keysSchema = {
+  operationId: 'jwks',
+  tags: ['discovery'],
+  summary: 'The public keys of broker tokens',
+  description: 'RFC 7517. A resource of your own can check a broker token with them.',
+  security: [],
+  response: {
+    200: Type.Object(
+      {
+        keys: Type.Array(
+          Type.Object({
+            kty: Type.Literal('OKP'),
+            crv: Type.Literal('Ed25519'),
+            x: Type.String(),
+            kid: Type.String(),
+          }),
+        ),
+      },
+      { description: 'A key set.' },
+    ),
+  },
+}
+
 /** The well-known documents: for everyone, from anywhere. */
 export const metadataRoutes: FastifyPluginAsync<{ services: Services }> = async (
   app,
@@ -41,6 +84,6 @@ export const metadataRoutes: FastifyPluginAsync<{ services: Services }> = async 
   })
   // With a base path: under it, and with the path inserted (RFC 8414 3.1).
   const paths = basePath === '' ? [wellKnown] : [basePath + wellKnown, wellKnown + basePath]
-  for (const path of paths) app.get(path, async () => document)
-  app.get(`${basePath}/.well-known/jwks.json`, async () => keys.jwks())
+  for (const path of paths) app.get(path, { schema }, async () => document)
+  app.get(`${basePath}/.well-known/jwks.json`, { schema: keysSchema }, async () => keys.jwks())
 }

@@ -7,27 +7,87 @@ import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Services } from '../services.ts'
 import { authenticateApp, nameClient } from './client.ts'
+import {
+  FORM,
+  accessTokenFields,
+  expiresAt,
+  failures,
+  renewedTokenFields,
+  unreadable,
+} from './schemas.ts'
 import { accessTokenAnswer, renewedFields } from './swap-answer.ts'
 
-const text = Type.Optional(Type.String())
+const text = (description: string) => Type.Optional(Type.String({ description }))
 
 /** Every parameter of every grant; each grant says which it needs. Unknown ones are ignored (RFC 6749 3.2). */
 const Body = Type.Object({
-  grant_type: Type.String(),
-  client_id: text,
-  client_secret: text,
-  code: text,
-  code_verifier: text,
-  redirect_uri: text,
-  refresh_token: text,
-  scope: text,
-  subject_token: text,
-  subject_token_type: text,
-  requested_token_type: text,
-  min_ttl: Type.Optional(Type.String({ pattern: '^[0-9]{1,9}$' })),
-  force: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])),
+  grant_type: Type.String({ description: 'Which of the ways below.' }),
+  client_id: text('The app’s id.'),
+  client_secret: text('Of a confidential app, unless it authenticates by Basic.'),
+  code: text('authorization_code: as it came back to the app.'),
+  code_verifier: text('authorization_code: what the challenge was made from.'),
+  redirect_uri: text('authorization_code: as it was sent to /oauth/authorize.'),
+  refresh_token: text('refresh_token: the broker token.'),
+  scope: text('Always `projects`, or left out.'),
+  subject_token: text('Token exchange: the broker token.'),
+  subject_token_type: text('Token exchange: `urn:ietf:params:oauth:token-type:jwt`.'),
+  requested_token_type: text(
+    'Token exchange: `urn:ietf:params:oauth:token-type:jwt` for a renewed broker token.',
+  ),
+  min_ttl: Type.Optional(
+    Type.String({
+      pattern: '^[0-9]{1,9}$',
+      description: 'Swaps: seconds that the access token must be valid for.',
+    }),
+  ),
+  force: Type.Optional(
+    Type.Union([Type.Literal('true'), Type.Literal('false')], {
+      description: 'Swaps: fetch a new access token, as Ellipsis Drive refused the last.',
+    }),
+  ),
 })
 type Body = Static<typeof Body>
+
+const Answer = Type.Object(
+  {
+    ...accessTokenFields,
+    access_token: Type.String({
+      description: 'Ellipsis Drive’s access token; of a code or a renewal, the broker token.',
+    }),
+    expires_at: Type.Optional(expiresAt),
+    refresh_token: text('For apps served as plain OAuth: the broker token to use from now on.'),
+    issued_token_type: text('Token exchange: what access_token is.'),
+    ...renewedTokenFields,
+  },
+  { description: 'A token.' },
+)
+
+const schema = {
+  operationId: 'token',
+  tags: ['tokens'],
+  summary: 'Redeem a code, swap, or renew',
+  description:
+    'RFC 6749 3.2 and RFC 8693: `authorization_code`, `refresh_token`, or `urn:ietf:params:oauth:grant-type:token-exchange`.',
+  security: [{ client: [] }, {}],
+  consumes: [FORM],
+  body: Body,
+  response: {
+    200: Answer,
+    ...failures(
+      'invalid_request',
+      'invalid_grant',
+      'unauthorized_client',
+      'unsupported_grant_type',
+      'invalid_scope',
+      'invalid_client',
+      'reconnect_required',
+      'slow_down',
+      'server_error',
+      'temporarily_unavailable',
+    ),
+    ...unreadable,
+  },
+}
 
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
@@ -38,7 +98,7 @@ export const tokenRoute: FastifyPluginAsyncTypebox<{ services: Services }> = asy
   app,
   { services },
 ) => {
-  app.post('/oauth/token', { schema: { body: Body } }, async (request, reply) => {
+  app.post('/oauth/token', { schema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
     const { body, ip: address } = request
     switch (body.grant_type) {
