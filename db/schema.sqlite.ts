@@ -229,13 +229,27 @@ export const events = sqliteTable(
   ],
 )
 
+/** `appId` is empty for all apps together. */
 export const usage = sqliteTable(
   'usage',
   {
     appId: text().notNull(),
     hour: millis().notNull(),
+    kind: text({ enum: ['swap', 'refresh'] }).notNull(),
     outcome: text().notNull(),
     count: integer().notNull(),
   },
-  (table) => [primaryKey({ columns: [table.hour, table.appId, table.outcome] })],
+  (table) => [
+    primaryKey({ columns: [table.appId, table.hour, table.kind, table.outcome] }),
+    index('usage_hour').on(table.hour),
+  ],
 )
+
+/** One row: how Ellipsis Drive has answered, as all processes saw it. */
+export const upstreamState = sqliteTable('upstream_state', {
+  id: integer().primaryKey(),
+  answeredAt: millis(),
+  failedAt: millis(),
+  failingSince: millis(),
+  lastError: text(),
+})

@@ -13,6 +13,7 @@ import { revokeMethods } from './sqlite/revoke.ts'
 import { createSealedValues } from './sqlite/sealed.ts'
 import { swapMethods } from './sqlite/swap.ts'
 import { upkeepMethods } from './sqlite/upkeep.ts'
+import { usageMethods } from './sqlite/usage.ts'
 import type { Store } from './store.ts'
 
 /**
@@ -29,6 +30,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...connectionMethods(engine, sealedValues),
     ...refreshMethods(engine, sealedValues),
     ...swapMethods(engine),
+    ...usageMethods(engine),
     ...revokeMethods(engine, sealedValues),
     ...keyMethods(engine, sealedValues),
     ...adminMethods(engine),

@@ -12,6 +12,10 @@
  * - `events` given to a method are written in its transaction, and only if the change took place.
  */
 
+import type { UsageStore } from './store/usage.ts'
+
+export type * from './store/usage.ts'
+
 /** Milliseconds since the epoch. */
 export type Millis = number
 
@@ -217,16 +221,6 @@ export interface NewTokens {
   accessTokenFetchedAt: Millis
 }
 
-/** Swaps are counted, not logged: how often an app had an outcome within an hour. */
-export interface UsageCount {
-  appId: string
-  /** Start of the hour. */
-  hour: Millis
-  /** `ok`, or an error code. */
-  outcome: string
-  count: number
-}
-
 /** Rows that a sweep removed. */
 export interface Swept {
   flows: number
@@ -243,7 +237,7 @@ export interface Page {
   limit: number
 }
 
-export interface Store {
+export interface Store extends UsageStore {
   // --- meta: schema-independent facts that guard the data ---
 
   /** All of it; keys are few. */
@@ -370,12 +364,6 @@ export interface Store {
     issuedAtSeconds: number
     expiresAtSeconds: number
   }): Promise<boolean>
-  /** Adds to the counts of use, and to the grants' last use. */
-  recordUse(use: {
-    grants: { id: string; lastUsedAt: Millis }[]
-    counts: UsageCount[]
-  }): Promise<void>
-  listUsage(filter: { since: Millis; appId?: string }): Promise<UsageCount[]>
 
   // --- revoke ---
 

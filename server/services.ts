@@ -18,6 +18,7 @@ import { createRenewals } from './domain/renew.ts'
 import { createSigningKeys } from './domain/signing-keys.ts'
 import { createSwap } from './domain/swap.ts'
 import { createSweeper } from './domain/sweeper.ts'
+import { createUpstream } from './domain/upstream.ts'
 import { createUsage } from './domain/usage.ts'
 import { createVault } from './domain/vault.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
@@ -99,23 +100,26 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
   const { store, vault, keys, formerUrls } = opened
   const { publicUrl, minTtlSeconds, eventDays } = config
   const metrics = createMetrics(store, build)
+  const upstream = createUpstream({ store, clock })
   const ellipsis = createEllipsisClient({
     ...config.ellipsis,
     redirectUri: config.callbackUrl,
     fetch,
     now: () => clock.now(),
-    onCall: ({ endpoint, outcome, durationMs }) =>
-      metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000),
+    onCall: ({ endpoint, outcome, durationMs }) => {
+      metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000)
+      upstream.saw(outcome)
+    },
   })
   const breaker = createBreaker(clock)
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls })
   const usage = createUsage({ store, clock, log, swaps: metrics.swaps })
-  const parts = { store, vault, ellipsis, breaker, clock, random, log }
+  const parts = { store, vault, ellipsis, breaker, clock, random, log, usage }
   const attempt = createRefreshAttempt(parts)
   const refresher = createRefresher({ attempt, store, vault, clock })
   const renewals = createRenewals({ store, tokens, clock, random })
   const swapNeeds = { store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds }
-  const sweeper = createSweeper({ store, usage, clock, log, eventDays })
+  const sweeper = createSweeper({ store, usage, upstream, clock, log, eventDays })
 
   return {
     config,
@@ -127,6 +131,8 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     keys,
     breaker,
     metrics,
+    usage,
+    upstream,
     refresher,
     sweeper,
     apps: createApps({ store, clock, random }),

@@ -1,10 +1,11 @@
-import { and, eq, gte, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, sql } from 'drizzle-orm'
 import { grants, usage } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { prepareSwapState } from './swap-state.ts'
+import { ALL_APPS } from './usage.ts'
 
-type Methods = 'getSwapState' | 'useJti' | 'renewGrant' | 'recordUse' | 'listUsage'
+type Methods = 'getSwapState' | 'useJti' | 'renewGrant' | 'recordUse'
 
 /** What swaps read and write. */
 export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Methods> {
@@ -19,11 +20,12 @@ export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Me
     .values({
       appId: sql.placeholder('appId'),
       hour: sql.placeholder('hour'),
+      kind: sql.placeholder('kind'),
       outcome: sql.placeholder('outcome'),
       count: sql.placeholder('count'),
     })
     .onConflictDoUpdate({
-      target: [usage.hour, usage.appId, usage.outcome],
+      target: [usage.appId, usage.hour, usage.kind, usage.outcome],
       set: { count: sql`${usage.count} + excluded.count` },
     })
     .prepare()
@@ -48,17 +50,10 @@ export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Me
     recordUse: (use) =>
       write(() => {
         for (const { id, lastUsedAt: at } of use.grants) touchGrant.run({ id, at })
-        for (const row of use.counts) addToCount.run({ ...row })
-      }),
-
-    listUsage: ({ since, appId }) =>
-      read(() => {
-        const ofApp = appId === undefined ? undefined : eq(usage.appId, appId)
-        const rows = db.select().from(usage)
-        return rows
-          .where(and(gte(usage.hour, since), ofApp))
-          .orderBy(usage.hour, usage.appId, usage.outcome)
-          .all()
+        for (const row of use.counts) {
+          addToCount.run({ ...row, appId: ALL_APPS })
+          if (row.appId !== null) addToCount.run({ ...row })
+        }
       }),
   }
 }

@@ -62,7 +62,12 @@ export function createConnections(needs: {
 
     async refresh(id) {
       await get(id)
-      return refresher.get(id, { minTtlSeconds: 0, since: clock.now(), evenIfPaused: true })
+      return refresher.get(id, {
+        minTtlSeconds: 0,
+        since: clock.now(),
+        evenIfPaused: true,
+        appId: null,
+      })
     },
 
     async revoke(id, actor) {

@@ -6,6 +6,7 @@ import type { Breaker } from './breaker.ts'
 import type { Clock, Random } from './clock.ts'
 import { backoff, isEllipsisError, judge, upstreamError, withRetries } from './failure.ts'
 import type { Log } from './log.ts'
+import type { Usage } from './usage.ts'
 import type { Vault } from './vault.ts'
 
 /** An access token of Ellipsis Drive's, opened. */
@@ -25,6 +26,8 @@ export interface Need {
   since: Millis | null
   /** An admin asks: try also a connection that is left alone for a while after failures. */
   evenIfPaused: boolean
+  /** The app that asks, for counting; `null`: an admin. */
+  appId: string | null
 }
 
 /**
@@ -64,8 +67,9 @@ export function createRefreshAttempt(needs: {
   clock: Clock
   random: Random
   log: Log
+  usage: Pick<Usage, 'count'>
 }): RefreshAttempt {
-  const { store, vault, ellipsis, breaker, clock, random, log } = needs
+  const { store, vault, ellipsis, breaker, clock, random, log, usage } = needs
   let incidentUntil = 0
   let succeededAt = -Infinity
 
@@ -236,10 +240,15 @@ export function createRefreshAttempt(needs: {
       if (await takeLease(connection, lease.owner)) {
         run.called = true
         try {
-          return await refreshHeld(lease)
+          const token = await refreshHeld(lease)
+          usage.count('refresh', run.need.appId, 'ok')
+          return token
         } catch (error) {
           await store.freeLease({ id, owner: lease.owner }).catch(() => undefined)
-          if (!(error instanceof LostLease)) throw error
+          if (error instanceof LostLease) continue
+          const outcome = error instanceof BrokerError ? error.code : 'server_error'
+          usage.count('refresh', run.need.appId, outcome)
+          throw error
         }
       }
       await clock.sleep(backoff(poll, 50, 250, random))

@@ -117,8 +117,13 @@ export function createSwap(needs: {
     throw refused()
   }
 
-  const open = async ({ brokerToken, client }: Presented): Promise<[Claims, Live]> => {
+  /** @param known told of the app as soon as the token has proved it */
+  const open = async (
+    { brokerToken, client }: Presented,
+    known?: (appId: string) => void,
+  ): Promise<[Claims, Live]> => {
     const claims = await tokens.verify(brokerToken)
+    known?.(claims.clientId)
     try {
       const live = await read(claims)
       checkClient(live.app, client)
@@ -137,14 +142,17 @@ export function createSwap(needs: {
     return token && token.expiresAt - clock.now() >= need.minTtlSeconds * 1000 ? token : undefined
   }
 
-  const swapOnce = async (request: SwapRequest): Promise<SwapAnswer> => {
+  const swapOnce = async (
+    request: SwapRequest,
+    known: (appId: string) => void,
+  ): Promise<SwapAnswer> => {
     const since = request.force === true ? clock.now() : null
-    const [claims, live] = await open(request)
+    const [claims, live] = await open(request, known)
     if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
       throw new BrokerError('unauthorized_client')
     }
     const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, floor)
-    const need = { minTtlSeconds, since, evenIfPaused: false }
+    const need = { minTtlSeconds, since, evenIfPaused: false, appId: live.app.id }
     let accessToken = findCached(live, need)
     if (!accessToken) {
       try {
@@ -162,12 +170,13 @@ export function createSwap(needs: {
 
   return {
     async swap(request) {
+      let appId: string | null = null
       try {
-        const answer = await swapOnce(request)
-        usage.count(answer.appId, 'ok')
+        const answer = await swapOnce(request, (known) => (appId = known))
+        usage.count('swap', appId, 'ok')
         return answer
       } catch (error) {
-        if (error instanceof BrokerError) usage.count(request.client?.id ?? '', error.code)
+        if (error instanceof BrokerError) usage.count('swap', appId, error.code)
         throw error
       }
     },

@@ -1,6 +1,7 @@
 import type { Store } from '../../db/store.ts'
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
+import type { Upstream } from './upstream.ts'
 import type { Usage } from './usage.ts'
 
 const SECOND = 1000
@@ -28,11 +29,12 @@ export interface Sweeper {
 export function createSweeper(needs: {
   store: Store
   usage: Usage
+  upstream: Pick<Upstream, 'flush'>
   clock: Clock
   log: Log
   eventDays: number
 }): Sweeper {
-  const { store, usage, clock, log, eventDays } = needs
+  const { store, usage, upstream, clock, log, eventDays } = needs
   const stopping = new AbortController()
   let loops: Promise<void>[] = []
 
@@ -64,6 +66,7 @@ export function createSweeper(needs: {
     start() {
       loops = [
         every(FLUSH_EVERY, () => usage.flush()),
+        every(FLUSH_EVERY, () => upstream.flush()),
         every(PURGE_EVERY, erase),
         every(SWEEP_EVERY, sweep),
       ]
@@ -73,6 +76,7 @@ export function createSweeper(needs: {
       stopping.abort()
       await Promise.all(loops)
       await usage.flush()
+      await upstream.flush()
     },
   }
 }

@@ -1,11 +1,11 @@
-import type { Millis, Store, UsageCount } from '../../db/store.ts'
+import type { Millis, Store, UsageCount, UsageKind } from '../../db/store.ts'
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
 
-/** Counts swaps instead of logging them; written in one go every few seconds. */
+/** Counts swaps and refreshes instead of logging them; written in one go every few seconds. */
 export interface Usage {
-  /** One swap of that app with that outcome: `ok`, or an error code. */
-  count(appId: string, outcome: string): void
+  /** One of that app's ended with that outcome: `ok`, or an error code. `null`: no app is known. */
+  count(kind: UsageKind, appId: string | null, outcome: string): void
   /** That grant was used now. */
   touch(grantId: string): void
   /** Writes what was counted. */
@@ -28,13 +28,13 @@ export function createUsage(needs: {
   let grants = new Map<string, Millis>()
 
   return {
-    count(appId, outcome) {
-      swaps.inc({ outcome })
+    count(kind, appId, outcome) {
+      if (kind === 'swap') swaps.inc({ outcome })
       const hour = Math.floor(clock.now() / HOUR) * HOUR
-      const key = `${hour} ${outcome} ${appId}`
+      const key = `${hour} ${kind} ${outcome} ${appId}`
       const known = counts.get(key)
       if (known) known.count++
-      else counts.set(key, { appId, hour, outcome, count: 1 })
+      else counts.set(key, { appId, hour, kind, outcome, count: 1 })
     },
 
     touch(grantId) {

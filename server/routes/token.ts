@@ -138,7 +138,8 @@ async function redeemAsEllipsis(
   services: Services,
 ) {
   const { refresher, config, clock } = services
-  const need = { minTtlSeconds: config.minTtlSeconds, since: null, evenIfPaused: false }
+  const { minTtlSeconds } = config
+  const need = { minTtlSeconds, since: null, evenIfPaused: false, appId: redemption.app.id }
   let accessToken: Awaited<ReturnType<typeof refresher.get>> | undefined
   const { grant, token } = await services.redeem.redeem(redemption, async ({ connectionId }) => {
     accessToken = await refresher.get(connectionId, need)

@@ -60,9 +60,9 @@ t.test('usage is counted by app, hour and outcome, and written in batches', asyn
   const usage = createUsage({ store, clock: quick(), log, swaps: { inc: () => undefined } })
   await usage.flush()
   t.same(writes, [], 'nothing to write')
-  usage.count('app_1', 'ok')
-  usage.count('app_1', 'ok')
-  usage.count('app_1', 'invalid_token')
+  usage.count('swap', 'app_1', 'ok')
+  usage.count('swap', 'app_1', 'ok')
+  usage.count('swap', 'app_1', 'invalid_token')
   for (let count = 0; count < 1001; count++) usage.touch(`grant_${count}`)
   await usage.flush()
   t.same(
@@ -74,7 +74,7 @@ t.test('usage is counted by app, hour and outcome, and written in batches', asyn
     ],
   )
   broken = true
-  usage.count('app_1', 'ok')
+  usage.count('swap', 'app_1', 'ok')
   await usage.flush()
   t.match(lines, [/could not be written/])
 })
@@ -92,7 +92,8 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
     purge: async () => --pending === 0,
   })
   const usage = { count: () => undefined, touch: () => undefined, flush: async () => undefined }
-  const sweeper = createSweeper({ store, usage, clock: quick(), log, eventDays: 400 })
+  const upstream = { flush: async () => undefined }
+  const sweeper = createSweeper({ store, usage, upstream, clock: quick(), log, eventDays: 400 })
   sweeper.start()
   while (sweeps < 4 || pending > 0) await new Promise((resolve) => setImmediate(resolve))
   await sweeper.stop()
@@ -113,7 +114,29 @@ t.test('what was counted shows in the store after a flush', async (t) => {
   const { brokerToken, grantId } = await connect(broker, app)
   await exchange(broker, brokerToken)
   await broker.services.sweeper.stop()
-  const usage = await broker.services.store.listUsage({ since: 0, appId: app.id })
-  t.match(usage, [{ outcome: 'ok', count: 1 }])
+  const usage = { appId: app.id, since: 0, stretch: 1e15 }
+  t.match(await broker.services.store.sumUsage(usage), [{ kind: 'swap', outcome: 'ok', count: 1 }])
   t.type((await broker.services.store.getGrant(grantId))?.lastUsedAt, 'number')
+})
+
+t.test('a swap that fails counts for its app, a refresh for the app that asked', async (t) => {
+  const broker = await buildBroker(t, { switches: { tokenLifetime: 30 } })
+  const app = await addApp(broker)
+  const { brokerToken, connectionId } = await connect(broker, app)
+  const { store, connections, usage } = broker.services
+  await exchange(broker, brokerToken)
+  await connections.refresh(connectionId)
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 9 })
+  broker.clock.advance(60_000)
+  t.equal((await exchange(broker, brokerToken)).status, 403)
+  await exchange(broker, 'rubbish')
+  await usage.flush()
+  const sums = async (appId: string | null) =>
+    (await store.sumUsage({ appId, since: 0, stretch: 1e15 })).map(
+      ({ kind, outcome, count }) => `${kind} ${outcome} ${count}`,
+    )
+  const own = ['refresh needs_reconnect 1', 'refresh ok 1', 'swap needs_reconnect 1', 'swap ok 1']
+  t.strictSame(await sums(app.id), own)
+  t.match(await sums(null), ['refresh needs_reconnect 1', 'refresh ok 2'], 'the admin’s too')
+  t.match(await sums(null), /swap token_refused 1/)
 })

@@ -4,6 +4,8 @@ import { begin, connect, newApp, newGrant, NOW, seal } from '../rows.ts'
 
 const key = { kid: 'k1', publicJwk: '{}', createdAt: NOW, endedAt: null }
 
+const HOUR = 3_600_000
+
 export function testSwap(t: Test, open: OpenStore): void {
   t.test('a swap reads key, grant, app and connection as they are now', async (t) => {
     const store = await open(t)
@@ -74,9 +76,17 @@ export function testSwap(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     await begin(store, newGrant('grant'))
-    const row = (fields: object) => ({ appId: 'a', hour: NOW, outcome: 'ok', count: 1, ...fields })
+    const kind = 'swap' as const
+    const row = (fields: object) => ({
+      appId: 'a',
+      hour: NOW,
+      kind,
+      outcome: 'ok',
+      count: 1,
+      ...fields,
+    })
     const used = (lastUsedAt: number) => [{ id: 'grant', lastUsedAt }]
-    const later = NOW + 3_600_000
+    const later = NOW + HOUR
     await store.recordUse({
       grants: used(NOW + 9),
       counts: [row({ count: 3 }), row({ appId: 'b' })],
@@ -87,13 +97,48 @@ export function testSwap(t: Test, open: OpenStore): void {
     })
     await store.recordUse({ grants: [], counts: [row({ outcome: 'invalid_token' })] })
     t.equal((await store.getGrant('grant'))?.lastUsedAt, NOW + 9, 'the latest')
-    t.strictSame(await store.listUsage({ since: NOW }), [
-      row({ outcome: 'invalid_token' }),
-      row({ count: 7 }),
-      row({ appId: 'b' }),
-      row({ hour: later }),
+    await store.recordUse({ grants: [], counts: [row({ appId: null, kind: 'refresh' })] })
+    const sums = async (appId: string | null, since: number, stretch = HOUR) =>
+      (await store.sumUsage({ appId, since, stretch })).map(
+        ({ start, kind, outcome, count }) => `${(start - NOW) / HOUR} ${kind} ${outcome} ${count}`,
+      )
+    t.strictSame(await sums('a', NOW), ['0 swap invalid_token 1', '0 swap ok 7', '1 swap ok 1'])
+    t.strictSame(await sums('b', NOW), ['0 swap ok 1'])
+    t.strictSame(await sums('a', NOW + HOUR), ['1 swap ok 1'])
+    t.strictSame(await sums('a', NOW, 2 * HOUR), ['0 swap invalid_token 1', '0 swap ok 8'])
+    t.strictSame(
+      await sums(null, NOW),
+      ['0 refresh ok 1', '0 swap invalid_token 1', '0 swap ok 8', '1 swap ok 1'],
+      'all together, with what is no app’s own',
+    )
+    t.strictSame(await store.sumUsageByApp(NOW + HOUR), [
+      { appId: 'a', kind: 'swap', outcome: 'ok', count: 1 },
     ])
-    t.strictSame(await store.listUsage({ since: NOW, appId: 'b' }), [row({ appId: 'b' })])
-    t.strictSame(await store.listUsage({ since: NOW + 1 }), [row({ hour: later })])
+  })
+
+  t.test('how Ellipsis Drive answers is merged from what processes saw', async (t) => {
+    const store = await open(t)
+    const nothing = { answeredAt: null, failedAt: null, failingSince: null, lastError: null }
+    t.strictSame(await store.getUpstream(), nothing)
+    const well = { ...nothing, answeredAt: NOW }
+    await store.recordUpstream(well)
+    t.strictSame(await store.getUpstream(), well)
+    const failing = { failedAt: NOW + 9, failingSince: NOW + 5, lastError: 'late' }
+    await store.recordUpstream({ ...nothing, ...failing })
+    t.strictSame(await store.getUpstream(), { answeredAt: NOW, ...failing })
+    await store.recordUpstream({
+      ...well,
+      failedAt: NOW + 7,
+      failingSince: NOW + 2,
+      lastError: 'early',
+    })
+    t.strictSame(await store.getUpstream(), {
+      answeredAt: NOW,
+      failedAt: NOW + 9,
+      failingSince: NOW + 2,
+      lastError: 'late',
+    })
+    await store.recordUpstream({ ...nothing, answeredAt: NOW + 10 })
+    t.match(await store.getUpstream(), { answeredAt: NOW + 10, failingSince: null })
   })
 }

@@ -3,7 +3,8 @@ import type { Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { actions, begin, connect, event, newCode, newFlow, newGrant, NOW } from '../rows.ts'
 
-const DAY = 86_400_000
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
 const nothing = { flows: 0, codes: 0, grants: 0, connections: 0, events: 0 }
 const bounds = { now: NOW, usedFor: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
 
@@ -71,12 +72,15 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     const old = Array.from({ length: 1200 }, () => event('old', { at: bounds.eventsBefore - 1 })[0])
     await store.addEvents(old.filter((event) => event !== undefined))
     await store.addEvents(event('young', { at: bounds.eventsBefore }))
-    const count = { appId: 'a', outcome: 'ok', count: 1 }
-    const hours = [bounds.eventsBefore - 1, bounds.eventsBefore]
+    const count = { appId: 'a', kind: 'swap' as const, outcome: 'ok', count: 1 }
+    const hours = [bounds.eventsBefore - HOUR, bounds.eventsBefore]
     await store.recordUse({ grants: [], counts: hours.map((hour) => ({ ...count, hour })) })
     t.strictSame(await store.sweep(bounds), { ...nothing, events: 1200 })
     t.strictSame(await actions(store), ['young'])
-    t.strictSame(await store.listUsage({ since: 0 }), [{ ...count, hour: bounds.eventsBefore }])
+    const { appId, ...rest } = count
+    const sums = await store.sumUsage({ appId, since: bounds.eventsBefore - HOUR, stretch: DAY })
+    t.match(sums, [rest])
+    t.equal(sums.length, 1)
   })
 
   t.test('connections are counted by status', async (t) => {

@@ -1,0 +1,66 @@
+import type { Store, UpstreamState } from '../../db/store.ts'
+import type { Outcome } from '../ellipsis/client.ts'
+import type { Clock } from './clock.ts'
+
+/** Whether Ellipsis Drive answers, told apart from connections that it has ended. */
+export interface Upstream {
+  /** A call of it has ended. Costs nothing that a swap would wait for. */
+  saw(outcome: Outcome): void
+  /** Tells the other processes what was seen; every few seconds. */
+  flush(): Promise<void>
+  /** As all processes saw it. */
+  state(): Promise<UpstreamState>
+}
+
+export function createUpstream(needs: { store: Store; clock: Clock }): Upstream {
+  const { store, clock } = needs
+  let [seen, told]: [UpstreamState, boolean] = [NOTHING, true]
+
+  const flush = async (): Promise<void> => {
+    if (told) return
+    told = true
+    try {
+      await store.recordUpstream(seen)
+    } catch (error) {
+      told = false
+      throw error
+    }
+  }
+
+  return {
+    saw(outcome) {
+      const [at, trouble] = [clock.now(), troubleOf(outcome)]
+      seen =
+        trouble === null
+          ? { ...seen, answeredAt: at, failingSince: null }
+          : { ...seen, failedAt: at, failingSince: seen.failingSince ?? at, lastError: trouble }
+      told = false
+    },
+
+    flush,
+
+    async state() {
+      await flush()
+      return store.getUpstream()
+    },
+  }
+}
+
+const NOTHING: UpstreamState = {
+  answeredAt: null,
+  failedAt: null,
+  failingSince: null,
+  lastError: null,
+}
+
+/** What ails Ellipsis Drive, or the broker's own client there, in words; `null`: it answered as it should. */
+function troubleOf(outcome: Outcome): string | null {
+  if (outcome === 'failed') return 'it gave no answer in time, or could not be reached'
+  if (outcome === 'unusable') return 'it gave an answer that makes no sense'
+  if (outcome === 'misconfigured') {
+    return 'it refuses this broker’s own client: check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET'
+  }
+  const status = Number(outcome)
+  if (status === 429) return 'it asks for fewer calls (status 429)'
+  return status >= 500 ? `it answers with status ${status}` : null
+}
