@@ -34,8 +34,6 @@ export interface SwapAnswer {
   accessToken: AccessToken
   scope: string
   renewed: RenewedToken | null
-  /** The app that swapped. */
-  appId: string
 }
 
 /** Broker token in, access token out. */
@@ -104,12 +102,13 @@ export function createSwap(needs: {
   /** Refuses a `jti` that the grant doesn't hold; one used too late ends the grant (RFC 9700 4.14.2). */
   const checkJti = async ({ grant, app }: Live, claims: Claims): Promise<void> => {
     const now = clock.now()
-    if (claims.jti === grant.jti) {
-      if (grant.jtiUsedAt === null) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
+    const standing = standingOf(grant, claims, now)
+    if (standing === 'unknown') throw refused()
+    if (standing !== 'late') {
+      const first = standing === 'current' && grant.jtiUsedAt === null
+      if (first) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
       return
     }
-    if (claims.jti !== grant.previousJti) throw refused()
-    if (grant.jtiUsedAt === null || now - grant.jtiUsedAt < OVERLAP) return
     const event = { at: now, actor: 'system', action: 'grant.revoked', grantId: grant.id }
     const details = 'a superseded broker token was used, so one of two holders has a copy'
     const where = { connectionId: grant.connectionId, appId: app.id, details }
@@ -165,7 +164,7 @@ export function createSwap(needs: {
     }
     usage.touch(live.grant.id)
     const renewed = await renewals.ifDue(live.grant, live.app, claims)
-    return { accessToken, scope: live.grant.scope, renewed, appId: live.app.id }
+    return { accessToken, scope: live.grant.scope, renewed }
   }
 
   return {
@@ -210,6 +209,20 @@ const isOf = (grant: SwapState['grant'], { clientId, sub }: Claims): boolean =>
 
 function ignoreRefusal(error: unknown): undefined {
   if (!(error instanceof BrokerError)) throw error
+}
+
+/**
+ * What a token is to its grant: the current one, the one before it while that works on, one that was
+ * superseded and came too late, or one that this store never heard of (after a restored backup).
+ */
+function standingOf(
+  grant: SwapState['grant'],
+  { jti, iat }: Claims,
+  now: number,
+): 'current' | 'previous' | 'late' | 'unknown' {
+  if (jti === grant.jti) return 'current'
+  if (jti !== grant.previousJti) return iat < grant.issuedAtSeconds ? 'late' : 'unknown'
+  return grant.jtiUsedAt === null || now - grant.jtiUsedAt < OVERLAP ? 'previous' : 'late'
 }
 
 /** The JWT's app must be the one that is named; a confidential one must have authenticated. */

@@ -73,8 +73,10 @@ const isSwap = ({ routeOptions }: FastifyRequest): boolean =>
 
 const slowDown = (retryAfter: number): BrokerError => new BrokerError('slow_down', { retryAfter })
 
-/** The app that a request claims to be from; empty: it names none. */
-function clientOf({ headers, body, query, params }: FastifyRequest): string {
+/** The app that a request claims to be from; empty: it names none. Cut, as what is remembered isn't checked. */
+const clientOf = (request: FastifyRequest): string => claimedClient(request).slice(0, 64)
+
+function claimedClient({ headers, body, query, params }: FastifyRequest): string {
   const basic = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(headers.authorization ?? '')?.[1]
   if (basic !== undefined) return Buffer.from(basic, 'base64').toString().split(':', 1).join()
   const { clientId } = params as { clientId?: unknown }

@@ -1,0 +1,125 @@
+import t from 'tap'
+import { RETURN, addApp, authorizationRequest, authorize, buildBroker } from '../helper.ts'
+import { Visitor } from '../visitor.ts'
+
+t.test('the asking page says who asks, what for, and who runs this', async (t) => {
+  const env = {
+    BROKER_NAME: 'Maps & Co',
+    BROKER_CONTACT: 'help@example.com',
+    BROKER_PRIVACY_URL: 'https://example.com/privacy',
+  }
+  const broker = await buildBroker(t, { env })
+  const app = await addApp(broker, { name: '<b>Evil\u202e</b>' })
+  const { parameters } = authorizationRequest(app)
+  const page = await new Visitor().open(
+    `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`,
+  )
+  t.equal(page.status, 200)
+  for (const text of [
+    '&lt;b&gt;Evil',
+    'Maps &amp; Co',
+    'mailto:help@example.com',
+    'app.example.com',
+  ]) {
+    t.ok(page.body.includes(text), text)
+  }
+  t.notMatch(page.body, '<b>Evil')
+  t.match(page.body, /<button[^>]*value="allow".*<button[^>]*value="deny"/s)
+  const policy = page.headers.get('content-security-policy') ?? ''
+  t.match(policy, "default-src 'none'")
+  t.match(policy, "frame-ancestors 'none'")
+  t.match(policy, /form-action 'self' http:\/\/127\.0\.0\.1:\d+ https:\/\/app\.example\.com/)
+  t.notMatch(policy, 'unsafe-inline')
+  t.notMatch(policy, 'upgrade-insecure-requests')
+  t.equal(page.headers.get('x-frame-options'), 'DENY')
+  t.equal(page.headers.get('referrer-policy'), 'same-origin')
+  t.equal(page.headers.get('cache-control'), 'no-store')
+})
+
+t.test('a refusal on either page comes back as access_denied', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { parameters } = authorizationRequest(app)
+  const visitor = new Visitor()
+  const address = `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
+
+  const here = await visitor.press(await visitor.open(address), 'Refuse', {}, RETURN)
+  const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')
+  const consent = await visitor.press(login, 'Log in as Amelie Laurent (amelie)')
+  const there = await visitor.press(consent, 'Refuse', {}, RETURN)
+  for (const page of [here, there]) {
+    const answer = new URL(page.url).searchParams
+    t.equal(answer.get('error'), 'access_denied')
+    t.equal(answer.get('state'), parameters.state)
+    t.equal(answer.get('iss'), broker.url)
+  }
+  t.equal((await broker.services.connections.list({ after: null, limit: 10 })).length, 0)
+})
+
+t.test('a second app is asked for, though Ellipsis Drive does not ask again', async (t) => {
+  const broker = await buildBroker(t)
+  const visitor = new Visitor()
+  await authorize(broker, await addApp(broker), { visitor })
+  const second = await addApp(broker, { name: 'Second app' })
+  const { parameters } = authorizationRequest(second)
+  const address = `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
+  const page = await visitor.open(address, RETURN)
+  t.match(page.body, 'Second app')
+  t.match(page.body, 'Continue to Ellipsis Drive')
+})
+
+t.test(
+  'trusted apps skip the asking page, but not on redirects that others can claim',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const open = async (redirectUri: string) => {
+      const app = await addApp(broker, { trusted: true, redirectUris: [redirectUri] })
+      const { parameters } = authorizationRequest(app)
+      const query = new URLSearchParams(parameters).toString()
+      return new Visitor().open(`${broker.url}/oauth/authorize?${query}`)
+    }
+    t.match((await open(RETURN)).body, 'Log in as')
+    for (const claimable of ['http://127.0.0.1/return', 'com.example.app:/return']) {
+      t.match((await open(claimable)).body, 'Continue to Ellipsis Drive')
+    }
+  },
+)
+
+t.test('a consent posted from another site, or without its token, changes nothing', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { parameters } = authorizationRequest(app)
+  const visitor = new Visitor()
+  const page = await visitor.open(
+    `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`,
+  )
+  const token = /name="_csrf" value="([^"]*)"/.exec(page.body)?.[1] ?? ''
+  const post = (form: Record<string, string>, headers: Record<string, string>, who = visitor) =>
+    who.open(`${broker.url}/oauth/authorize`, RETURN, {
+      method: 'POST',
+      body: new URLSearchParams({ ...parameters, decision: 'allow', ...form }),
+      headers,
+    })
+  const cases = [
+    await post({ _csrf: token }, { origin: 'https://evil.example' }),
+    await post({ _csrf: token }, { 'sec-fetch-site': 'cross-site' }),
+    await post({ _csrf: token }, { origin: 'null' }),
+    await post({}, { origin: broker.url }),
+    await post({ _csrf: 'x' }, { origin: broker.url }),
+    await post({ _csrf: token }, { origin: broker.url }, new Visitor()),
+  ]
+  for (const answer of cases) {
+    t.equal(answer.status, 403)
+    t.match(answer.body, 'Go back to the app')
+  }
+  const good = await post({ _csrf: token }, { origin: broker.url })
+  t.match(good.url, '/oauth/authorize?response_type=code')
+  const cookie = [...visitor.cookies(broker.url)].map((pair) => pair.join('=')).join('; ')
+  const answer = await fetch(`${broker.url}/oauth/authorize`, {
+    method: 'POST',
+    redirect: 'manual',
+    body: new URLSearchParams({ ...parameters, decision: 'allow', _csrf: token }),
+    headers: { cookie, origin: broker.url },
+  })
+  t.equal(answer.status, 303, 'a form is never posted on (RFC 9700 4.12)')
+})

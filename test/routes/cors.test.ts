@@ -1,0 +1,27 @@
+import t from 'tap'
+import { begin } from '../swap/begin.ts'
+
+t.test('CORS: registered origins on token, exchange and revoke, none elsewhere', async (t) => {
+  const { broker } = await begin(t)
+  const preflight = (path: string, origin: string) =>
+    fetch(broker.url + path, {
+      method: 'OPTIONS',
+      headers: {
+        origin,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'authorization,content-type',
+      },
+    })
+  const origin = 'https://app.example.com'
+  for (const path of ['/oauth/token', '/exchange', '/oauth/revoke']) {
+    const answer = await preflight(path, origin)
+    t.equal(answer.headers.get('access-control-allow-origin'), origin, path)
+    t.match(answer.headers.get('access-control-allow-headers'), 'authorization')
+    const foreign = await preflight(path, 'https://evil.example')
+    t.equal(foreign.headers.get('access-control-allow-origin'), null)
+    const post = await fetch(broker.url + path, { method: 'POST', headers: { origin } })
+    t.equal(post.headers.get('access-control-allow-origin'), origin, 'errors can be read too')
+  }
+  const page = await fetch(`${broker.url}/oauth/authorize`, { headers: { origin } })
+  t.equal(page.headers.get('access-control-allow-origin'), null)
+})

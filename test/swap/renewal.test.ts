@@ -1,0 +1,44 @@
+import t from 'tap'
+import { exchange } from '../helper.ts'
+import { swapAtToken, begin, JWT } from './begin.ts'
+
+t.test('renewal: on request, and by itself past half the life', async (t) => {
+  const { broker, brokerToken } = await begin(t, {}, { tokenLifetimeSeconds: 86_400 })
+  const renewed = await swapAtToken(broker, brokerToken, { requested_token_type: JWT })
+  t.match(renewed.body, { issued_token_type: JWT, token_type: 'Bearer', expires_in: 86_400 })
+  const second = String(renewed.body.access_token)
+  const lost = await swapAtToken(broker, brokerToken, { requested_token_type: JWT })
+  t.equal(lost.body.access_token, second, 'a lost answer is given again')
+
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'the old one works on')
+  t.equal((await exchange(broker, second)).status, 200)
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'for five minutes after the first use')
+
+  broker.clock.advance(44_000_000)
+  const due = await exchange(broker, second)
+  t.equal(due.status, 200)
+  t.equal(due.body.broker_token_expires_in, 86_400)
+  const third = String(due.body.broker_token)
+  t.equal((await exchange(broker, second)).body.broker_token, third)
+  t.equal((await exchange(broker, third)).status, 200)
+  broker.clock.advance(301_000)
+  t.equal((await exchange(broker, second)).status, 401, 'used too late: somebody has a copy')
+  t.equal((await exchange(broker, third)).status, 401, 'so the grant is revoked')
+  const events = await broker.services.store.listEvents({ limit: 5 })
+  t.match(events[0], { action: 'grant.revoked', details: /superseded/ })
+})
+
+t.test('one superseded more than once has been copied, too, and ends the grant', async (t) => {
+  const { broker, brokerToken } = await begin(t)
+  let latest = brokerToken
+  for (let round = 0; round < 2; round++) {
+    broker.clock.advance(2000)
+    const { body } = await swapAtToken(broker, latest, { requested_token_type: JWT })
+    latest = String(body.access_token)
+    t.equal((await exchange(broker, latest)).status, 200)
+  }
+  t.equal((await exchange(broker, brokerToken)).status, 401, 'the thief renewed twice')
+  t.equal((await exchange(broker, latest)).status, 401)
+  const events = await broker.services.store.listEvents({ limit: 1 })
+  t.match(events[0], { action: 'grant.revoked', details: /superseded/ })
+})

@@ -1,0 +1,49 @@
+import t from 'tap'
+import { connect, exchange, postForm } from '../helper.ts'
+import { begin } from './begin.ts'
+
+t.test('revocation holds from the next request on', async (t) => {
+  const { broker, brokerToken, app, connectionId } = await begin(t)
+  const revoke = (token: string, more = {}) =>
+    postForm(`${broker.url}/oauth/revoke`, { token, ...more })
+  t.equal((await revoke('nonsense')).status, 200)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.equal((await revoke(brokerToken, { client_id: app.id })).status, 200)
+  t.equal((await exchange(broker, brokerToken)).status, 401)
+
+  const again = await connect(broker, app)
+  t.equal(again.connectionId, connectionId, 'the connection stayed')
+  broker.clock.advance(31 * 86_400_000)
+  t.equal((await exchange(broker, again.brokerToken)).status, 401, 'expired')
+  t.equal((await revoke(again.brokerToken)).status, 200, 'an expired one is taken too')
+  const grant = await broker.services.store.getGrant(again.grantId)
+  t.type(grant?.revokedAt, 'number')
+
+  const third = await connect(broker, app)
+  const { grants } = await broker.services.connections.revokeApp(connectionId, app.id, 'test')
+  t.equal(grants, 1)
+  t.equal((await exchange(broker, third.brokerToken)).status, 401)
+
+  const fourth = await connect(broker, app)
+  t.match(await broker.services.connections.revoke(connectionId, 'test'), {
+    grants: 1,
+    erased: true,
+  })
+  t.equal((await exchange(broker, fourth.brokerToken)).status, 401)
+  const fifth = await connect(broker, app)
+  t.not(fifth.connectionId, connectionId, 'a revoked connection is never revived')
+  await broker.services.apps.remove(app.id, 'test')
+  t.equal((await exchange(broker, fifth.brokerToken)).status, 401)
+})
+
+t.test('a revoked signing key ends what it signed', async (t) => {
+  const { broker, brokerToken, app } = await begin(t)
+  const [key] = await broker.services.keys.list()
+  t.equal(await broker.services.keys.revoke(key?.kid ?? '', 'test'), true)
+  t.equal((await exchange(broker, brokerToken)).status, 401)
+  const { brokerToken: next } = await connect(broker, app)
+  t.equal((await exchange(broker, next)).status, 200)
+  const jwks = await fetch(`${broker.url}/.well-known/jwks.json`)
+  t.equal(jwks.headers.get('access-control-allow-origin'), '*')
+  t.equal(((await jwks.json()) as { keys: [] }).keys.length, 1)
+})
