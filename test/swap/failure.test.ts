@@ -1,6 +1,6 @@
 import t from 'tap'
 import { exchange } from '../helper.ts'
-import { begin, swapAtToken } from './begin.ts'
+import { begin } from './begin.ts'
 
 t.test('upstream away: 503 with Retry-After, and the cached token while it lives', async (t) => {
   const { broker, brokerToken, connectionId } = await begin(t)
@@ -52,20 +52,4 @@ t.test('one passing refusal of a healthy token is not believed', async (t) => {
   broker.clock.advance(3_590_000)
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 1 })
   t.equal((await exchange(broker, brokerToken)).status, 200)
-})
-
-t.test('what a stranger calls itself is counted under no app', async (t) => {
-  const { broker, brokerToken, app } = await begin(t)
-  await swapAtToken(broker, 'nonsense', { client_id: 'app_of_nobody' })
-  await swapAtToken(broker, brokerToken, { client_id: 'app_of_nobody' })
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 10 })
-  await exchange(broker, brokerToken, { force: true })
-  await broker.services.sweeper.stop()
-  const counts = await broker.services.store.listUsage({ since: 0 })
-  const rows = counts.map(({ appId, outcome, count }) => [appId, outcome, count])
-  t.same(rows, [
-    ['', 'token_refused', 1],
-    [app.id, 'invalid_client', 1],
-    [app.id, 'needs_reconnect', 1],
-  ])
 })
