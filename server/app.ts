@@ -14,6 +14,7 @@ import { callbackRoute } from './routes/callback.ts'
 import { exchangeRoute } from './routes/exchange.ts'
 import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
+import { introspectRoute } from './routes/introspect.ts'
 import { metadataRoutes } from './routes/metadata.ts'
 import { notFoundRoutes } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
@@ -71,6 +72,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
         await forms.register(formbody)
         await forms.register(tokenRoute, { services })
         await forms.register(revokeRoute, { services })
+        await forms.register(introspectRoute, { services })
       })
     },
     { prefix },

@@ -11,6 +11,7 @@ import { createBrokerTokens } from './domain/broker-token.ts'
 import type { Clock, Random } from './domain/clock.ts'
 import { createConnect } from './domain/connect.ts'
 import { createConnections } from './domain/connections.ts'
+import { createIntrospect } from './domain/introspect.ts'
 import { createRedeem } from './domain/redeem.ts'
 import { createRefreshAttempt } from './domain/refresh-attempt.ts'
 import { createRefresher } from './domain/refresh.ts'
@@ -139,6 +140,7 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     admins: createAdmins({ store, clock, random }),
     connect: createConnect({ ...parts, publicUrl }),
     connections: createConnections({ store, refresher, clock }),
+    introspect: createIntrospect({ store, tokens, clock }),
     redeem: createRedeem({ store, tokens, clock, random }),
     swap: createSwap(swapNeeds),
 

@@ -1,10 +1,12 @@
-import type { Store, SwapState } from '../../db/store.ts'
+import type { Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from './clock.ts'
 import type { AccessToken, Need } from './refresh-attempt.ts'
 import type { Refresher } from './refresh.ts'
 import type { Renewals, RenewedToken } from './renew.ts'
+import { isOf, readLive, refused, standingOf } from './standing.ts'
+import type { Live } from './standing.ts'
 import type { Usage } from './usage.ts'
 
 /** The app that a request names; one that gave no secret is taken at its word only if it is public. */
@@ -46,16 +48,6 @@ export interface Swap {
   revoke(request: Presented, address: string): Promise<boolean>
 }
 
-/** A superseded token works on for this long after the newer one was first used, milliseconds. */
-const OVERLAP = 5 * 60_000
-
-/** A swap's state of which every part is there and in order. */
-interface Live {
-  grant: SwapState['grant']
-  app: NonNullable<SwapState['app']>
-  connection: SwapState['connection']
-}
-
 export function createSwap(needs: {
   store: Store
   tokens: BrokerTokens
@@ -87,18 +79,6 @@ export function createSwap(needs: {
     return new BrokerError(error.code, { ...error.details, reconnectUrl: url })
   }
 
-  /** Reads what the token stands on, now, and refuses it if any of that has ended. */
-  const read = async (claims: Claims): Promise<Live> => {
-    const { grantId, kid } = claims
-    const state = await store.getSwapState({ grantId, kid })
-    if (!state || state.keyStatus === null || state.keyStatus === 'revoked') throw refused()
-    const { grant, app, connection } = state
-    if (!isOf(grant, claims) || !app) throw refused()
-    if (connection.status === 'revoked') throw new BrokerError('connection_revoked')
-    if (grant.revokedAt !== null) throw refused()
-    return { grant, app, connection }
-  }
-
   /** Refuses a `jti` that the grant doesn't hold; one used too late ends the grant (RFC 9700 4.14.2). */
   const checkJti = async ({ grant, app }: Live, claims: Claims): Promise<void> => {
     const now = clock.now()
@@ -124,7 +104,7 @@ export function createSwap(needs: {
     const claims = await tokens.verify(brokerToken)
     known?.(claims.clientId)
     try {
-      const live = await read(claims)
+      const live = await readLive(store, claims)
       checkClient(live.app, client)
       await checkJti(live, claims)
       return [claims, live]
@@ -157,7 +137,7 @@ export function createSwap(needs: {
       try {
         accessToken = await refresher.get(live.connection.id, need)
         // Much can end while one waits: a revocation holds from the moment of its commit.
-        await read(claims)
+        await readLive(store, claims)
       } catch (error) {
         throw await withWayOut(error, claims)
       }
@@ -201,28 +181,8 @@ export function createSwap(needs: {
   }
 }
 
-const refused = (): BrokerError => new BrokerError('token_refused')
-
-/** A token is of the grant that it names, only if that is its app's and its connection's. */
-const isOf = (grant: SwapState['grant'], { clientId, sub }: Claims): boolean =>
-  grant.appId === clientId && grant.connectionId === sub
-
 function ignoreRefusal(error: unknown): undefined {
   if (!(error instanceof BrokerError)) throw error
-}
-
-/**
- * What a token is to its grant: the current one, the one before it while that works on, one that was
- * superseded and came too late, or one that this store never heard of (after a restored backup).
- */
-function standingOf(
-  grant: SwapState['grant'],
-  { jti, iat }: Claims,
-  now: number,
-): 'current' | 'previous' | 'late' | 'unknown' {
-  if (jti === grant.jti) return 'current'
-  if (jti !== grant.previousJti) return iat < grant.issuedAtSeconds ? 'late' : 'unknown'
-  return grant.jtiUsedAt === null || now - grant.jtiUsedAt < OVERLAP ? 'previous' : 'late'
 }
 
 /** The JWT's app must be the one that is named; a confidential one must have authenticated. */

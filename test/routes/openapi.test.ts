@@ -6,6 +6,7 @@ import type { Document } from '../../server/openapi.ts'
 import {
   RETURN,
   addApp,
+  addAppWithSecret,
   allow,
   authorizationRequest,
   authorize,
@@ -42,6 +43,7 @@ t.test(
       '/oauth/authorize',
       '/oauth/token',
       '/oauth/revoke',
+      '/oauth/introspect',
       '/exchange',
       '/metrics',
     ]) {
@@ -158,6 +160,7 @@ t.test('every documented answer is given, and is as documented', async (t) => {
   for (const [id, path] of [
     ['token', '/oauth/token'],
     ['revoke', '/oauth/revoke'],
+    ['introspect', '/oauth/introspect'],
   ] as const) {
     await ask(id, url + path, form({}))
     await ask(id, url + path, post('{}', json))
@@ -168,8 +171,15 @@ t.test('every documented answer is given, and is as documented', async (t) => {
     ask('revoke', `${url}/oauth/revoke`, form(fields))
   await revoke({ token: brokerToken, client_secret: 'wrong' })
 
+  const { app: server, clientSecret } = await addAppWithSecret(broker, { confidential: true })
+  const own = { client_id: server.id, client_secret: clientSecret?.reveal() ?? '' }
+  const introspect = (fields: Record<string, string>) =>
+    ask('introspect', `${url}/oauth/introspect`, form({ ...own, token: brokerToken, ...fields }))
+  await introspect({})
+  await introspect({ client_secret: 'wrong' })
+
   // Trouble at the broker, and upstream.
-  const { getSwapState, checkWritable } = services.store
+  const { getSwapState, checkWritable, getApp } = services.store
   const broken = async () => Promise.reject(new Error('the disk is gone'))
   Object.assign(services.store, { getSwapState: broken, checkWritable: broken })
   clock.advance(1001)
@@ -177,7 +187,9 @@ t.test('every documented answer is given, and is as documented', async (t) => {
   await swap()
   await token(subject)
   await revoke({ token: brokerToken })
-  Object.assign(services.store, { getSwapState, checkWritable })
+  Object.assign(services.store, { getApp: broken })
+  await introspect({})
+  Object.assign(services.store, { getSwapState, checkWritable, getApp })
   clock.advance(3_600_000)
   standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 10 })
   await swap()
@@ -221,6 +233,7 @@ async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
   for (let failure = 0; failure < 3; failure++) {
     await ask('exchange', `${url}/exchange`, { method: 'POST' })
     await ask('revoke', `${url}/oauth/revoke`, form)
+    await ask('introspect', `${url}/oauth/introspect`, form)
   }
   await ask('token', `${url}/oauth/token`, form)
   await ask('authorize', `${url}/oauth/authorize`)
