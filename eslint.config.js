@@ -55,10 +55,10 @@ export default defineConfig(
     },
   },
   {
-    files: ['server/demo/public/**/*.js'],
+    files: ['server/demo/public/**/*.js', 'views/assets/**/*.js'],
     languageOptions: {
       globals: Object.fromEntries(
-        'btoa crypto document fetch history localStorage location sessionStorage TextEncoder URLSearchParams'
+        'btoa crypto document fetch history localStorage location navigator sessionStorage setTimeout TextEncoder URLSearchParams window'
           .split(' ')
           .map((name) => [name, 'readonly']),
       ),

@@ -188,6 +188,13 @@ export const admins = sqliteTable('admins', {
   passwordHash: text().notNull(),
   role: text({ enum: ['admin', 'viewer'] }).notNull(),
   createdAt: millis().notNull(),
+  /** The TOTP secret, sealed; proposed as long as `secondFactorSince` is null. */
+  secondFactor: sealedId(),
+  secondFactorSince: millis(),
+  /** The last time step whose code was used (RFC 6238 5.2). */
+  secondFactorStep: integer(),
+  /** Hashes of the recovery codes that weren't used yet. */
+  recoveryCodes: json<string[]>().notNull().default([]),
 })
 
 export const sessions = sqliteTable(
@@ -202,11 +209,46 @@ export const sessions = sqliteTable(
     expiresAt: millis().notNull(),
     address: text(),
     userAgent: text(),
+    /** False between the password and the second factor. */
+    complete: flag().notNull().default(true),
   },
   (table) => [
     index('sessions_admin').on(table.adminId),
     index('sessions_expiry').on(table.expiresAt),
   ],
+)
+
+/** One-time addresses that make the first admin. */
+export const setupLinks = sqliteTable('setup_links', {
+  secretHash: text().primaryKey(),
+  expiresAt: millis().notNull(),
+})
+
+/** Browsers that an admin signed in with: what others fail at doesn't slow these. */
+export const devices = sqliteTable(
+  'devices',
+  {
+    secretHash: text().primaryKey(),
+    adminId: text()
+      .notNull()
+      .references(() => admins.id, { onDelete: 'cascade' }),
+    expiresAt: millis().notNull(),
+  },
+  (table) => [
+    index('devices_admin').on(table.adminId),
+    index('devices_expiry').on(table.expiresAt),
+  ],
+)
+
+/** Attempts to sign in, counted by whose they are; a row is worth nothing once its window has ended. */
+export const attempts = sqliteTable(
+  'attempts',
+  {
+    key: text().primaryKey(),
+    count: integer().notNull(),
+    until: millis().notNull(),
+  },
+  (table) => [index('attempts_until').on(table.until)],
 )
 
 export const events = sqliteTable(

@@ -11,6 +11,8 @@ import { purgeMethods } from './sqlite/purge.ts'
 import { refreshMethods } from './sqlite/refresh.ts'
 import { revokeMethods } from './sqlite/revoke.ts'
 import { createSealedValues } from './sqlite/sealed.ts'
+import { secondFactorMethods } from './sqlite/second-factors.ts'
+import { sessionMethods } from './sqlite/sessions.ts'
 import { swapMethods } from './sqlite/swap.ts'
 import { upkeepMethods } from './sqlite/upkeep.ts'
 import { usageMethods } from './sqlite/usage.ts'
@@ -33,7 +35,9 @@ export function createSqliteStore(client: Database.Database): Store {
     ...usageMethods(engine),
     ...revokeMethods(engine, sealedValues),
     ...keyMethods(engine, sealedValues),
-    ...adminMethods(engine),
+    ...adminMethods(engine, sealedValues),
+    ...sessionMethods(engine),
+    ...secondFactorMethods(engine, sealedValues),
     ...eventMethods(engine),
     ...purgeMethods(engine),
     ...upkeepMethods(engine, sealedValues),

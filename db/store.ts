@@ -12,8 +12,10 @@
  * - `events` given to a method are written in its transaction, and only if the change took place.
  */
 
+import type { AdminStore } from './store/admins.ts'
 import type { UsageStore } from './store/usage.ts'
 
+export type * from './store/admins.ts'
 export type * from './store/usage.ts'
 
 /** Milliseconds since the epoch. */
@@ -163,15 +165,6 @@ export interface Code {
   grantId: string | null
 }
 
-export interface Admin {
-  id: string
-  email: string
-  /** PHC string of argon2id. */
-  passwordHash: string
-  role: 'admin' | 'viewer'
-  createdAt: Millis
-}
-
 /** What is recorded of who did what to what. Append-only. */
 export interface Event {
   id: number
@@ -237,7 +230,7 @@ export interface Page {
   limit: number
 }
 
-export interface Store extends UsageStore {
+export interface Store extends AdminStore, UsageStore {
   // --- meta: schema-independent facts that guard the data ---
 
   /** All of it; keys are few. */
@@ -392,24 +385,13 @@ export interface Store extends UsageStore {
   /** Are there revoked connections or signing keys whose erasure is pending? */
   isErasurePending(): Promise<boolean>
 
-  // --- signing keys, admins, events ---
+  // --- signing keys, events ---
 
   listSigningKeys(): Promise<SigningKey[]>
   /** Adds a key; if it is `active`, what was active becomes `retired`. */
   addSigningKey(key: SigningKey, events: NewEvent[]): Promise<void>
   /** `false`: there is none, or it was revoked before. The sealed private key is overwritten. */
   revokeSigningKey(key: { kid: string; now: Millis; events: NewEvent[] }): Promise<boolean>
-
-  /** `false`: that e-mail address is taken. */
-  addAdmin(admin: Admin, events: NewEvent[]): Promise<boolean>
-  listAdmins(): Promise<Admin[]>
-  /** `false`: there is none. */
-  setAdminPassword(
-    admin: Pick<Admin, 'email' | 'passwordHash'>,
-    events: NewEvent[],
-  ): Promise<boolean>
-  /** `false`: there is none. */
-  removeAdmin(email: string, events: NewEvent[]): Promise<boolean>
 
   addEvents(events: NewEvent[]): Promise<void>
   /** Newest first. `before`: exclusive id. */

@@ -9,6 +9,7 @@ import { limitFailures } from './plugins/failure-limits.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { logRequests } from './plugins/request-log.ts'
 import { views } from './plugins/views.ts'
+import { adminRoutes } from './routes/admin.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
 import { callbackRoute } from './routes/callback.ts'
 import { exchangeRoute } from './routes/exchange.ts'
@@ -21,6 +22,13 @@ import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { revokeRoute } from './routes/revoke.ts'
 import { tokenRoute } from './routes/token.ts'
 import type { Services } from './services.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Every route there is, in the order in which they were added. */
+    routeTable: readonly RouteOptions[]
+  }
+}
 
 /** Bytes of a request's body; the largest is a form with a broker token. */
 const BODY_LIMIT = 32 * 1024
@@ -52,6 +60,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => JSON.stringify)
   const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => void routes.push(route))
+  app.decorate('routeTable', routes)
 
   await limitFailures(app, config.failureLimit)
   handleErrors(app, services)
@@ -91,6 +100,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
       await pages.register(referenceRoute, { services, routes })
       await pages.register(authorizeRoutes, { services })
       await pages.register(callbackRoute, { services })
+      await pages.register(adminRoutes, { services, prefix: '/admin' })
       await pages.register(notFoundRoutes, { routes: [...routes] })
     },
     { prefix },

@@ -6,6 +6,7 @@ import { build, readMigrations, sqliteBinding } from './assets.ts'
 import type { Config } from './config.ts'
 import { createAdmins } from './domain/admins.ts'
 import { createApps } from './domain/apps.ts'
+import { createAttempts } from './domain/attempts.ts'
 import { createBreaker } from './domain/breaker.ts'
 import { createBrokerTokens } from './domain/broker-token.ts'
 import type { Clock, Random } from './domain/clock.ts'
@@ -16,6 +17,10 @@ import { createRedeem } from './domain/redeem.ts'
 import { createRefreshAttempt } from './domain/refresh-attempt.ts'
 import { createRefresher } from './domain/refresh.ts'
 import { createRenewals } from './domain/renew.ts'
+import { createSecondFactors } from './domain/second-factor.ts'
+import { createSessions } from './domain/sessions.ts'
+import { createSetup } from './domain/setup.ts'
+import { createSignIn } from './domain/sign-in.ts'
 import { createSigningKeys } from './domain/signing-keys.ts'
 import { createSwap } from './domain/swap.ts'
 import { createSweeper } from './domain/sweeper.ts'
@@ -120,6 +125,11 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
   const refresher = createRefresher({ attempt, store, vault, clock })
   const renewals = createRenewals({ store, tokens, clock, random })
   const swapNeeds = { store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds }
+  const admins = createAdmins({ store, clock, random })
+  const sessions = createSessions({ store, clock, random })
+  const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
+  const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
+  const attempts = createAttempts({ store, clock })
   const sweeper = createSweeper({ store, usage, upstream, clock, log, eventDays })
 
   return {
@@ -137,7 +147,11 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     refresher,
     sweeper,
     apps: createApps({ store, clock, random }),
-    admins: createAdmins({ store, clock, random }),
+    admins,
+    sessions,
+    secondFactors,
+    setup: createSetup({ store, admins, clock, random }),
+    signIn: createSignIn({ store, sessions, attempts, secondFactors, clock }),
     connect: createConnect({ ...parts, publicUrl }),
     connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),

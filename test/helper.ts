@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { App } from '../db/store.ts'
 import { buildApp } from '../server/app.ts'
@@ -30,6 +31,7 @@ export function testClock() {
 
 export interface TestBroker {
   url: string
+  app: FastifyInstance
   services: Services
   standIn: StandIn
   clock: ReturnType<typeof testClock>
@@ -85,7 +87,7 @@ export async function buildBroker(t: Test, options: TestOptions = {}): Promise<T
     await app.close()
     await services.stop()
   })
-  return { url, services, standIn: standIn.standIn, clock, logged, env, dataDir }
+  return { url, app, services, standIn: standIn.standIn, clock, logged, env, dataDir }
 }
 
 /** A port that nothing listened on a moment ago. */

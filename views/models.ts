@@ -29,6 +29,16 @@ export interface Models {
   error: { message: string; code: string; requestId: string; operator: Operator }
   /** Anything else, in a sentence. */
   notice: { title: string; message: string }
+  /** Signing in to the dashboard. */
+  'admin/sign-in': {
+    csrf: string
+    action: string
+    next: string
+    email: string
+    problem: string | null
+    /** Nobody could sign in: the first admin is still to be made. */
+    isEmpty: boolean
+  }
   /** The API, for people who write apps. */
   reference: {
     version: string

@@ -1,6 +1,17 @@
 import { setImmediate } from 'node:timers/promises'
 import { and, count, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
-import { codes, connections, events, flows, grants, sessions, usage } from '../schema.sqlite.ts'
+import {
+  attempts,
+  codes,
+  connections,
+  devices,
+  events,
+  flows,
+  grants,
+  sessions,
+  setupLinks,
+  usage,
+} from '../schema.sqlite.ts'
 import type { ConnectionStatus, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { deleteFlows } from './flows.ts'
@@ -52,6 +63,15 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
   const removeSessions = ({ now }: Bounds): number =>
     db.delete(sessions).where(lte(sessions.expiresAt, now)).limit(BATCH).run().changes
 
+  const removeDevices = ({ now }: Bounds): number =>
+    db.delete(devices).where(lte(devices.expiresAt, now)).limit(BATCH).run().changes
+
+  const removeAttempts = ({ now }: Bounds): number =>
+    db.delete(attempts).where(lte(attempts.until, now)).limit(BATCH).run().changes
+
+  const removeSetupLinks = ({ now }: Bounds): number =>
+    db.delete(setupLinks).where(lte(setupLinks.expiresAt, now)).limit(BATCH).run().changes
+
   const removeEvents = ({ eventsBefore }: Bounds): number =>
     db.delete(events).where(lt(events.at, eventsBefore)).limit(BATCH).run().changes
 
@@ -60,7 +80,9 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
 
   return {
     async sweep(bounds) {
-      await inBatches(() => removeSessions(bounds))
+      for (const remove of [removeSessions, removeDevices, removeAttempts, removeSetupLinks]) {
+        await inBatches(() => remove(bounds))
+      }
       await inBatches(() => removeUsage(bounds))
       return {
         flows: await inBatches(() => removeFlows(bounds)),

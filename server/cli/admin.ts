@@ -50,7 +50,7 @@ export function adminCommand(): Command {
     .description('remove an admin')
     .action((email: string) =>
       withServices(async ({ admins }) => {
-        if (!(await admins.remove(email, ACTOR))) throw none(email)
+        if ((await admins.remove(email, ACTOR)) === 'none') throw none(email)
         print(`Removed ${email}.`)
       }),
     )

@@ -10,8 +10,8 @@ declare module 'fastify' {
     dialect: Dialect
   }
   interface FastifyContextConfig {
-    /** A person reads the answer in a browser. */
-    page?: boolean
+    /** A person reads the answer in a browser: one who connects, or an `admin`. */
+    page?: boolean | 'admin'
   }
 }
 
@@ -58,8 +58,10 @@ function sendPage(
   { config }: Services,
 ) {
   const { error: code, error_description: message } = body
+  const isAdmin = request.routeOptions.config.page === 'admin'
   if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
   void reply.code(status)
+  if (isAdmin) return reply.problem(message)
   return reply.page('error', { message, code, requestId: request.id, operator: config.operator })
 }
 
@@ -69,13 +71,15 @@ const isFailure = (error: FastifyError | BrokerError, { status }: PublicError): 
   error.code !== 'needs_reconnect' &&
   error.code !== 'connection_revoked'
 
+const ENDED = 'This form has ended. Go back to where you came from, and try again.'
+
 /** Fastify's own errors, in OAuth's words: what was sent is never repeated. */
 const FRAMEWORK: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'Send the content type that this endpoint takes.',
   FST_ERR_CTP_BODY_TOO_LARGE: 'The body is too large.',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'The body is empty.',
-  FST_CSRF_MISSING_SECRET: 'This form has ended. Go back to the app and connect again.',
-  FST_CSRF_INVALID_TOKEN: 'This form has ended. Go back to the app and connect again.',
+  FST_CSRF_MISSING_SECRET: ENDED,
+  FST_CSRF_INVALID_TOKEN: ENDED,
 }
 
 function toPublic(error: FastifyError | BrokerError, request: FastifyRequest): PublicError {

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sha256 } from '../domain/hash.ts'
 import { Secret } from '../secret.ts'
+import { cookieName, cookieOptions } from './cookies.ts'
 
 /** One cookie a flow, so that two tabs don't fight; it binds the flow to this browser. */
 
@@ -9,15 +10,8 @@ const LIFE_SECONDS = 600
 /** A browser with more flows than this under way has left them; browsers limit what they send. */
 const MOST = 20
 
-/** `__Host-`: only this host could have set it (draft-ietf-httpbis-rfc6265bis 4.1.3.2). */
-export const cookieName = (name: string, secure: boolean): string =>
-  secure ? `__Host-${name}` : name
-
 const flowCookie = (state: string, secure: boolean): string =>
   cookieName(PREFIX + sha256(state).slice(0, 16), secure)
-
-const options = (secure: boolean) =>
-  ({ path: '/', httpOnly: true, sameSite: 'lax', secure }) as const
 
 export function setFlowCookie(
   request: FastifyRequest,
@@ -26,9 +20,10 @@ export function setFlowCookie(
   secure: boolean,
 ): void {
   const known = Object.keys(request.cookies).filter((name) => name.includes(PREFIX))
-  if (known.length > MOST) for (const name of known) void reply.clearCookie(name, options(secure))
+  if (known.length > MOST)
+    for (const name of known) void reply.clearCookie(name, cookieOptions(secure))
   const cookie = flowCookie(flow.state, secure)
-  const life = { ...options(secure), maxAge: LIFE_SECONDS }
+  const life = { ...cookieOptions(secure), maxAge: LIFE_SECONDS }
   void reply.setCookie(cookie, flow.browserSecret.reveal(), life)
 }
 
@@ -42,6 +37,6 @@ export function takeFlowCookie(
   const name = flowCookie(state, secure)
   const value = request.cookies[name]
   if (value === undefined) return undefined
-  void reply.clearCookie(name, options(secure))
+  void reply.clearCookie(name, cookieOptions(secure))
   return new Secret(value)
 }

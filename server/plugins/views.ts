@@ -5,6 +5,7 @@ import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Models } from '../../views/models.ts'
 import { listAssets, readAsset, readAssetBytes } from '../assets.ts'
+import { time } from '../../views/time.ts'
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -13,10 +14,19 @@ declare module 'fastify' {
   }
 }
 
-/** Eta over the program's assets, which in the binary are no files. */
+const VIEWS = 'views'
+const ASSETS = `${VIEWS}/assets`
+
+/**
+ * Eta over the program's assets, which in the binary are no files. A template is named from `views/`,
+ * such as `admin/users`; within another, `./` and `../` begin in that one's folder.
+ */
 class AssetEta extends Eta {
-  override resolvePath = (template: string): string =>
-    `views/${posix.basename(template, '.eta')}.eta`
+  override resolvePath = (path: string, options?: { filepath?: string }): string => {
+    const template = path.replaceAll('\\', '/')
+    const from = /^\.\.?\//.test(template) ? posix.dirname(options?.filepath ?? '') : VIEWS
+    return `${posix.join(from, template.replace(/\.eta$/, ''))}.eta`
+  }
   override readFile = readAsset
 }
 
@@ -26,20 +36,25 @@ const TYPES: Record<string, string> = {
   '.svg': 'image/svg+xml',
 }
 
-/** Adds `reply.page()` to this scope, and the routes of its styles and pictures. */
+/**
+ * Adds `reply.page()` to this scope, and the routes of its styles, scripts and pictures. Templates have
+ * `it.asset(name)`, the address of a file under views/assets; `it.url(path)`, an address of the broker's
+ * own, with its base path; and `it.time(milliseconds)`, markup (to be put in by `<%~`).
+ */
 export async function views(
   app: FastifyInstance,
   { basePath }: { basePath: string },
 ): Promise<void> {
   const assets = new Map(
-    listAssets('views/assets').map((path) => [posix.basename(path), addressed(path)]),
+    listAssets(ASSETS).map((path) => [path.slice(ASSETS.length + 1), addressed(path)]),
   )
   const asset = (name: string): string => `${basePath}/assets/${assets.get(name)?.file}`
+  const url = (path: string): string => basePath + path
 
   await app.register(fastifyView, {
     engine: { eta: new AssetEta() },
     production: true,
-    defaultContext: { asset },
+    defaultContext: { asset, url, time },
   })
   app.decorateReply('page', function (this: FastifyReply, name, model) {
     return this.view(`${name}.eta`, model)
@@ -55,7 +70,8 @@ export async function views(
 /** An asset under a name that changes with its content, so that it can be kept for good. */
 function addressed(path: string) {
   const bytes = readAssetBytes(path)
-  const { name, ext } = posix.parse(path)
+  const { dir, name, ext } = posix.parse(path.slice(ASSETS.length + 1))
   const hash = createHash('sha256').update(bytes).digest('base64url').slice(0, 12)
-  return { file: `${name}.${hash}${ext}`, type: TYPES[ext] ?? 'application/octet-stream', bytes }
+  const file = posix.join(dir, `${name}.${hash}${ext}`)
+  return { file, type: TYPES[ext] ?? 'application/octet-stream', bytes }
 }

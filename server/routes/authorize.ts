@@ -1,10 +1,10 @@
-import csrf from '@fastify/csrf-protection'
-import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { checkAuthorization } from '../domain/authorize.ts'
 import type { AuthorizationRequest, Parameters } from '../domain/authorize.ts'
 import { deviceLabel } from '../domain/device.ts'
 import { BrokerError } from '../errors.ts'
-import { cookieName, setFlowCookie } from '../plugins/flow-cookies.ts'
+import { protectForms } from '../plugins/csrf.ts'
+import { setFlowCookie } from '../plugins/flow-cookies.ts'
 import { contentSecurityPolicy, cspSource } from '../plugins/headers.ts'
 import { checkSameOrigin } from '../plugins/same-origin.ts'
 import type { Services } from '../services.ts'
@@ -84,7 +84,7 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async
 ) => {
   const config = { page: true }
   app.addHook('onRequest', app.failures.check)
-  await protectForms(app, services)
+  await protectForms(app, services.config)
 
   const validatorCompiler = unchecked
   const authorize = { schema: authorizeSchema, validatorCompiler, config }
@@ -107,15 +107,6 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async
     const asked = await checkAuthorization(services.store, parameters, plain === 'yes')
     if (decision === 'allow') return begin(asked, request, reply, services)
     return refuse(asked, reply)
-  })
-}
-
-/** CSRF tokens bound to the browser by a cookie (checked in preHandler: earlier there is no body). */
-async function protectForms(app: FastifyInstance, { config }: Services): Promise<void> {
-  const secure = config.publicUrl.startsWith('https:')
-  await app.register(csrf, {
-    cookieKey: cookieName('csrf', secure),
-    cookieOpts: { path: '/', httpOnly: true, sameSite: 'lax', secure },
   })
 }
 

@@ -13,13 +13,13 @@ t.test('sessions go at their end, and with their admin', async (t) => {
     const admin = { id, email: id, passwordHash: '', role: 'admin', createdAt: NOW } as const
     await store.addAdmin(admin, [])
   }
-  const add = client.prepare('insert into sessions values (?, ?, 0, 0, ?, null, null)')
+  const add = client.prepare('insert into sessions values (?, ?, 0, 0, ?, null, null, 1)')
   add.run('ended', 'ada', NOW)
   add.run('live', 'ada', NOW + 1)
   add.run('of bob', 'bob', NOW + 1)
   await store.sweep({ now: NOW, usedFor: 0, endedBefore: 0, eventsBefore: 0 })
   const left = client.prepare('select id_hash from sessions order by id_hash').pluck()
   t.strictSame(left.all(), ['live', 'of bob'])
-  await store.removeAdmin('bob', [])
+  await store.removeAdmin({ email: 'bob', keepOne: false }, [])
   t.strictSame(left.all(), ['live'])
 })

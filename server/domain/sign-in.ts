@@ -1,0 +1,94 @@
+import type { Admin, Store } from '../../db/store.ts'
+import type { Secret } from '../secret.ts'
+import type { Attempt, Attempts } from './attempts.ts'
+import type { Clock } from './clock.ts'
+import { sha256 } from './hash.ts'
+import { NO_PASSWORD, verifyPassword } from './password.ts'
+import type { SecondFactors } from './second-factor.ts'
+import type { Browser, Sessions, SignedIn } from './sessions.ts'
+
+/** What came of an attempt to sign in. */
+export type SignInOutcome =
+  | { kind: 'signed_in'; session: Secret; device: Secret }
+  /** The password was right; a code is still to come. */
+  | { kind: 'halfway'; session: Secret }
+  | { kind: 'refused' }
+  /** Too many failures; milliseconds since the epoch. */
+  | { kind: 'slowed'; until: number }
+
+/** Signing in with e-mail address and password, and with a second factor where there is one. */
+export interface SignIn {
+  /** An unknown address takes as long, and is told the same. @throws BrokerError `slow_down` */
+  withPassword(email: string, password: Secret, browser: Browser): Promise<SignInOutcome>
+  /** @param halfway the session that the password began; `code`: of the second factor, or for recovery */
+  withCode(halfway: SignedIn, code: string, browser: Browser): Promise<SignInOutcome>
+}
+
+export function createSignIn(needs: {
+  store: Store
+  sessions: Sessions
+  attempts: Attempts
+  secondFactors: SecondFactors
+  clock: Clock
+}): SignIn {
+  const { store, sessions, attempts, secondFactors, clock } = needs
+
+  const isKnown = async (adminId: string | undefined, { device }: Browser): Promise<boolean> => {
+    if (adminId === undefined || !device) return false
+    const secretHash = sha256(device.reveal())
+    return store.isDevice({ secretHash, adminId, now: clock.now() })
+  }
+
+  const tellFailure = async (
+    action: string,
+    admin: Admin | undefined,
+    { address }: Browser,
+    { wasLast }: Attempt,
+  ): Promise<void> => {
+    const details = admin?.email ?? 'no such account'
+    const event = { at: clock.now(), actor: 'system', address, details }
+    const slowed = { ...event, action: 'admin.sign_in_slowed' }
+    await store.addEvents([{ ...event, action }, ...(wasLast ? [slowed] : [])])
+  }
+
+  return {
+    async withPassword(address, password, browser) {
+      const account = address.trim().toLowerCase()
+      const admin = await store.findAdmin(account)
+      const attempt = await attempts.take({
+        kind: 'password',
+        account,
+        browser,
+        isKnown: await isKnown(admin?.id, browser),
+      })
+      if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
+      const isRight = await verifyPassword(password, admin?.passwordHash ?? NO_PASSWORD)
+      if (!admin || !isRight) {
+        await tellFailure('admin.sign_in_failed', admin, browser, attempt)
+        return { kind: 'refused' }
+      }
+      await attempt.giveBack()
+      const halfway = admin.secondFactorSince !== null
+      const begun = await sessions.begin(admin, browser, { halfway })
+      if (!begun) return { kind: 'refused' }
+      return halfway ? { kind: 'halfway', session: begun.session } : { kind: 'signed_in', ...begun }
+    },
+
+    async withCode({ admin, session }, code, browser) {
+      const attempt = await attempts.take({
+        kind: 'code',
+        account: admin.id,
+        browser,
+        isKnown: await isKnown(admin.id, browser),
+      })
+      if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
+      if (!(await secondFactors.use(admin, code, browser.address))) {
+        await tellFailure('admin.second_factor_failed', admin, browser, attempt)
+        return { kind: 'refused' }
+      }
+      await attempt.giveBack()
+      const begun = await sessions.begin(admin, browser, { replaces: session.idHash })
+      return begun ? { kind: 'signed_in', ...begun } : { kind: 'refused' }
+    },
+  }
+}

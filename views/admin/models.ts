@@ -1,0 +1,60 @@
+/** What each page of the dashboard is given, besides the shell: plain values, never rows. */
+
+/** What every page has around it; templates find it as `it.shell`. */
+export interface Shell {
+  nav: NavigationLink[]
+  /** Who is signed in. */
+  email: string
+  /** Has the role `admin`; a viewer sees no forms that change anything. */
+  mayChange: boolean
+  /** What the last change did, told once. */
+  notice: Notice | null
+  /** For the field `_csrf` of every form that posts. */
+  csrf: string
+}
+
+export interface NavigationLink {
+  title: string
+  href: string
+  isCurrent: boolean
+}
+
+export interface Notice {
+  tone: 'done' | 'problem'
+  words: string
+}
+
+/** Asks before something is lost. The form posts to where the question was asked, unless told. */
+export interface Confirmation {
+  title: string
+  /** What it does, and what it doesn't: a paragraph each. */
+  words: string[]
+  /** What the button says: the deed itself, such as "Revoke this key". */
+  button: string
+  /** Where "Cancel" leads, without the base path. */
+  back: `/admin${string}`
+  /** Further hidden fields. */
+  fields?: { name: string; value: string }[]
+}
+
+export interface AdminModels {
+  'admin/confirm': Confirmation
+  'admin/problem': { title: string; message: string }
+  'admin/overview': Record<string, never>
+  'admin/account': {
+    email: string
+    role: string
+    sessions: SessionView[]
+    problem: string | null
+  }
+}
+
+export interface SessionView {
+  /** What the session is called in forms. */
+  id: string
+  device: string
+  address: string
+  createdAt: number
+  lastSeenAt: number
+  isCurrent: boolean
+}

@@ -1,0 +1,53 @@
+// What makes the dashboard quicker; every page works without it.
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
+const short = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' })
+
+/** Times in the reader's zone; the exact one on hover. */
+function localTimes(root) {
+  for (const time of root.querySelectorAll('time[datetime]')) {
+    const date = new Date(time.dateTime)
+    time.textContent = short.format(date)
+    time.title = `${exact.format(date)} (${zone})`
+  }
+}
+
+/** `<button class="copy" data-copy="ID" hidden>Copy</button>` copies the text, or value, of that element. */
+function copyButtons(root) {
+  if (!navigator.clipboard) return
+  for (const button of root.querySelectorAll('button.copy[data-copy]')) {
+    const words = button.textContent
+    button.hidden = false
+    button.addEventListener('click', async () => {
+      const source = document.getElementById(button.dataset.copy)
+      const text = 'value' in source ? source.value : source.textContent
+      const copied = await navigator.clipboard.writeText(text.trim()).then(
+        () => true,
+        () => false,
+      )
+      button.textContent = copied ? 'Copied' : 'Copying was refused'
+      document.getElementById('said').textContent = button.textContent
+      setTimeout(() => (button.textContent = words), 2000)
+    })
+  }
+}
+
+/** A form is sent once, however often its button is pressed. */
+function submitOnce() {
+  document.addEventListener('submit', ({ target }) => {
+    // After the form has been read: a disabled button doesn't send its value.
+    setTimeout(() => {
+      for (const button of target.querySelectorAll('button')) button.disabled = true
+    })
+  })
+  // A page that comes back from the browser's history is to be used again.
+  window.addEventListener('pageshow', ({ persisted }) => {
+    if (!persisted) return
+    for (const button of document.querySelectorAll('button:disabled')) button.disabled = false
+  })
+}
+
+localTimes(document)
+copyButtons(document)
+submitOnce()
