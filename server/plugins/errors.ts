@@ -71,7 +71,7 @@ const isFailure = (error: FastifyError | BrokerError, { status }: PublicError): 
   error.code !== 'needs_reconnect' &&
   error.code !== 'connection_revoked'
 
-const ENDED = 'This form has ended. Go back to where you came from, and try again.'
+const ENDED = 'This form has ended. Go back to the app or page that you came from, and try again.'
 
 /** Fastify's own errors, in OAuth's words: what was sent is never repeated. */
 const FRAMEWORK: Record<string, string> = {
