@@ -3,10 +3,10 @@ import cors from '@fastify/cors'
 import formbody from '@fastify/formbody'
 import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import type { Random } from './domain/clock.ts'
 import { handleErrors } from './plugins/errors.ts'
 import { limitFailures } from './plugins/failure-limits.ts'
 import { pageHeaders } from './plugins/headers.ts'
+import { requestIds } from './plugins/request-id.ts'
 import { logRequests } from './plugins/request-log.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
@@ -33,13 +33,6 @@ declare module 'fastify' {
 /** Bytes of a request's body; the largest is a form with a broker token. */
 const BODY_LIMIT = 32 * 1024
 
-/** Request ids that no other process, and no later start, gives: the log of a whole host can be searched. */
-function requestIds(random: Random): () => string {
-  const prefix = random(6).toString('base64url')
-  let count = 0
-  return () => `${prefix}-${(++count).toString(36)}`
-}
-
 /** The broker's HTTP side, ready to listen or to be injected into. */
 export async function buildApp(services: Services): Promise<FastifyInstance> {
   const { config, log } = services
@@ -49,7 +42,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     bodyLimit: BODY_LIMIT,
-    genReqId: requestIds(services.random),
+    genReqId: requestIds(services.random, config.trustProxy),
     // A logger made anew for each request costs more than a swap's own work: lines name the request.
     childLoggerFactory: (logger) => logger,
     // What is sent is taken as it is: "60" is no number.
@@ -90,7 +83,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   // People: pages, with cookies, forms, headers and a line in the log.
   await app.register(
     async (pages) => {
-      logRequests(pages)
+      logRequests(pages, services.metrics)
       await pageHeaders(pages, config)
       await views(pages, { basePath: prefix })
       pages.removeAllContentTypeParsers()
@@ -121,7 +114,7 @@ async function allowOrigins(app: FastifyInstance, { store }: Services): Promise<
     },
     methods: ['POST'],
     allowedHeaders: ['authorization', 'content-type'],
-    exposedHeaders: ['retry-after', 'www-authenticate'],
+    exposedHeaders: ['retry-after', 'www-authenticate', 'x-request-id'],
     maxAge: 600,
   })
 }

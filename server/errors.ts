@@ -69,7 +69,8 @@ export const answers: Record<OAuthCode, Answer> = {
   slow_down: { status: 429, description: 'Too many attempts; wait as long as Retry-After says.' },
   server_error: {
     status: 500,
-    description: 'The broker has a problem of its own; tell its host the time of this answer.',
+    description:
+      'The broker has a problem of its own; tell its host the X-Request-Id of this answer.',
   },
   temporarily_unavailable: {
     status: 503,

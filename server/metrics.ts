@@ -1,13 +1,16 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../db/store.ts'
+import { addProcessMetrics } from './metrics/process.ts'
+import { createSwapMetrics } from './metrics/swaps.ts'
+import type { SwapMetrics } from './metrics/swaps.ts'
 
 /** What the broker counts, chosen one by one. Times in seconds, as Prometheus has them. */
 export interface Metrics {
   registry: Registry
-  swaps: Counter<'outcome'>
+  swaps: SwapMetrics
   upstreamCalls: Histogram<'endpoint' | 'outcome'>
-  /** Reads what is counted only when somebody asks. */
-  update(): Promise<void>
+  /** Pages for people, by route and status class such as `4xx`. */
+  pages: Histogram<'route' | 'status'>
 }
 
 export function createMetrics(
@@ -16,12 +19,7 @@ export function createMetrics(
 ): Metrics {
   const registry = new Registry()
   const registers = [registry]
-  const swaps = new Counter({
-    name: 'ellipsis_broker_swaps_total',
-    help: 'Swaps by outcome: ok, or an error code.',
-    labelNames: ['outcome'] as const,
-    registers,
-  })
+  const swaps = createSwapMetrics(registry)
   const upstreamCalls = new Histogram({
     name: 'ellipsis_broker_upstream_call_seconds',
     help: 'Calls of Ellipsis Drive by endpoint and outcome.',
@@ -29,28 +27,34 @@ export function createMetrics(
     buckets: [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20],
     registers,
   })
-  const connections = new Gauge({
+  const pages = new Histogram({
+    name: 'ellipsis_broker_page_seconds',
+    help: 'Pages for people, by route and class of status.',
+    labelNames: ['route', 'status'] as const,
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  })
+  new Gauge({
     name: 'ellipsis_broker_connections',
     help: 'Connections by status.',
     labelNames: ['status'] as const,
     registers,
+    // Read only when somebody asks.
+    async collect() {
+      for (const [status, count] of Object.entries(await store.countConnections())) {
+        this.set({ status }, count)
+      }
+    },
   })
   const info = new Gauge({
     name: 'ellipsis_broker_build_info',
     help: 'Always 1; the labels say which build this is.',
-    labelNames: ['version', 'commit'] as const,
+    labelNames: ['version', 'commit', 'node'] as const,
     registers,
   })
-  info.set({ version: build.version, commit: build.commit ?? 'unknown' }, 1)
+  const { version, commit } = build
+  info.set({ version, commit: commit ?? 'unknown', node: process.version }, 1)
+  addProcessMetrics(registry)
 
-  return {
-    registry,
-    swaps,
-    upstreamCalls,
-    async update() {
-      for (const [status, count] of Object.entries(await store.countConnections())) {
-        connections.set({ status }, count)
-      }
-    },
-  }
+  return { registry, swaps, upstreamCalls, pages }
 }

@@ -130,6 +130,7 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
   const attempts = createAttempts({ store, clock })
+  const swap = createSwap(swapNeeds)
   const sweeper = createSweeper({ store, usage, upstream, clock, log, eventDays })
 
   return {
@@ -156,7 +157,7 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     redeem: createRedeem({ store, tokens, clock, random }),
-    swap: createSwap(swapNeeds),
+    swap: { ...swap, swap: metrics.swaps.timed(swap.swap) },
 
     /** Waits for what is under way, within a bound, and closes the store last. */
     async stop(): Promise<void> {

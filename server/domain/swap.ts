@@ -155,7 +155,7 @@ export function createSwap(needs: {
         usage.count('swap', appId, 'ok')
         return answer
       } catch (error) {
-        if (error instanceof BrokerError) usage.count('swap', appId, error.code)
+        usage.count('swap', appId, error instanceof BrokerError ? error.code : 'server_error')
         throw error
       }
     },

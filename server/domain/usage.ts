@@ -21,7 +21,7 @@ export function createUsage(needs: {
   clock: Clock
   log: Log
   /** The same counts, for metrics. */
-  swaps: { inc(labels: { outcome: string }): void }
+  swaps: { count(appId: string | null, outcome: string): void }
 }): Usage {
   const { store, clock, log, swaps } = needs
   let counts = new Map<string, UsageCount>()
@@ -29,7 +29,7 @@ export function createUsage(needs: {
 
   return {
     count(kind, appId, outcome) {
-      if (kind === 'swap') swaps.inc({ outcome })
+      if (kind === 'swap') swaps.count(appId, outcome)
       const hour = Math.floor(clock.now() / HOUR) * HOUR
       const key = `${hour} ${kind} ${outcome} ${appId}`
       const known = counts.get(key)

@@ -48,7 +48,9 @@ export function send(answer: PublicError, request: FastifyRequest, reply: Fastif
     void reply.header('www-authenticate', challenge)
   }
   if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
-  return reply.code(status).header('cache-control', 'no-store').send(body)
+  // The log names the request by it.
+  void reply.headers({ 'cache-control': 'no-store', 'x-request-id': request.id })
+  return reply.code(status).send(body)
 }
 
 function sendPage(

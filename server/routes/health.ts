@@ -82,7 +82,6 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
 
   app.get('/metrics', { schema: figures }, async (request, reply) => {
     if (!mayRead(request, config.metricsToken?.reveal())) return sendNotFound(request, reply)
-    await metrics.update()
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
   })
 }

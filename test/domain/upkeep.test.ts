@@ -57,7 +57,7 @@ t.test('usage is counted by app, hour and outcome, and written in batches', asyn
       writes.push(use)
     },
   })
-  const usage = createUsage({ store, clock: quick(), log, swaps: { inc: () => undefined } })
+  const usage = createUsage({ store, clock: quick(), log, swaps: { count: () => undefined } })
   await usage.flush()
   t.same(writes, [], 'nothing to write')
   usage.count('swap', 'app_1', 'ok')
