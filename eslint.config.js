@@ -33,7 +33,10 @@ export default defineConfig(
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',
-      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', ignoreRestSiblings: true },
+      ],
       // Store methods are async by contract, whatever one engine needs; Fastify plugins likewise.
       '@typescript-eslint/require-await': 'off',
       // Objects here are records of closures: their methods know no `this` and may be taken out.

@@ -84,11 +84,18 @@ export const connections = sqliteTable(
     refreshedAt: millis(),
     revokedAt: millis(),
     erasedAt: millis(),
+    /** The name as it is searched and sorted: see db/fold.ts. */
+    nameKey: text().notNull().default(''),
+    lastUsedAt: millis(),
+    personErasedAt: millis(),
   },
   (table) => [
     uniqueIndex('connections_account')
       .on(table.accountId)
       .where(sql`${table.status} <> 'revoked'`),
+    index('connections_former_account')
+      .on(table.accountId)
+      .where(sql`${table.status} = 'revoked'`),
     index('connections_status').on(table.status, table.id),
     index('connections_revoked')
       .on(table.revokedAt)

@@ -6,6 +6,7 @@ import { createEngine } from './sqlite/engine.ts'
 import { eventMethods } from './sqlite/events.ts'
 import { flowMethods } from './sqlite/flows.ts'
 import { keyMethods } from './sqlite/keys.ts'
+import { listingMethods } from './sqlite/listing.ts'
 import { metaMethods } from './sqlite/meta.ts'
 import { purgeMethods } from './sqlite/purge.ts'
 import { refreshMethods } from './sqlite/refresh.ts'
@@ -30,6 +31,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...appMethods(engine, sealedValues),
     ...flowMethods(engine, sealedValues),
     ...connectionMethods(engine, sealedValues),
+    ...listingMethods(engine),
     ...refreshMethods(engine, sealedValues),
     ...swapMethods(engine),
     ...usageMethods(engine),

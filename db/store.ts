@@ -13,9 +13,11 @@
  */
 
 import type { AdminStore } from './store/admins.ts'
+import type { ListingStore } from './store/listing.ts'
 import type { UsageStore } from './store/usage.ts'
 
 export type * from './store/admins.ts'
+export type * from './store/listing.ts'
 export type * from './store/usage.ts'
 
 /** Milliseconds since the epoch. */
@@ -86,9 +88,13 @@ export interface Connection {
   retryAt: Millis | null
   connectedAt: Millis
   refreshedAt: Millis | null
+  /** To the minute, and some seconds late. */
+  lastUsedAt: Millis | null
   revokedAt: Millis | null
   /** When the erasure of a revoked connection's tokens was complete; `null`: pending, or not revoked. */
   erasedAt: Millis | null
+  /** When the person was erased from it: name, account, devices, addresses. */
+  personErasedAt: Millis | null
 }
 
 /** One authorization of one app by one account, on one device. */
@@ -230,7 +236,7 @@ export interface Page {
   limit: number
 }
 
-export interface Store extends AdminStore, UsageStore {
+export interface Store extends AdminStore, ListingStore, UsageStore {
   // --- meta: schema-independent facts that guard the data ---
 
   /** All of it; keys are few. */
@@ -244,8 +250,12 @@ export interface Store extends AdminStore, UsageStore {
   listApps(): Promise<App[]>
   /** Replaces every field of the app with that id; `false`: there is none. */
   updateApp(app: App, events: NewEvent[]): Promise<boolean>
-  /** Removes the app, its flows and codes, and revokes its grants; `false`: there is none. */
-  removeApp(id: string, now: Millis, events: NewEvent[]): Promise<boolean>
+  /** Removes the app, its flows and codes; with it, its grants mean nothing. `false`: there is none. */
+  removeApp(id: string, events: NewEvent[]): Promise<boolean>
+  /**
+   * Revokes grants of removed apps, on at most `limit` connections. Answers on how many; 0: all is done.
+   */
+  endRemovedGrants(bounds: { now: Millis; limit: number }): Promise<number>
   /** Does any app register this origin? */
   hasOrigin(origin: string): Promise<boolean>
 
@@ -270,10 +280,8 @@ export interface Store extends AdminStore, UsageStore {
   getConnection(id: string): Promise<Connection | undefined>
   /** The unrevoked connection of that account. */
   findConnection(accountId: string): Promise<Connection | undefined>
-  /** `appId`: only those on which that app has a grant that isn't revoked. */
-  listConnections(
-    filter: Page & { status?: ConnectionStatus; appId?: string },
-  ): Promise<Connection[]>
+  /** All of them, whole, for whoever has to go through them. */
+  listConnections(page: Page): Promise<Connection[]>
   /**
    * Stores the tokens of a completed authorization, and the code that the app will redeem.
    * `expectedGeneration` `null` makes a new connection, of generation 1; a number renews the one with
@@ -378,6 +386,12 @@ export interface Store extends AdminStore, UsageStore {
    */
   revokeConnection(connection: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
   /**
+   * Revokes the connection, unless it is revoked already, and removes whose it was: account, username, the
+   * devices of its grants, and the address and details of events that its user and the apps caused.
+   * `false`: there is none, or that was done before.
+   */
+  eraseConnection(connection: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
+  /**
    * Drops what the engine still keeps of overwritten bytes (write-ahead log), without blocking, and
    * marks the revoked connections and signing keys as erased. `false`: something holds it; try again.
    */
@@ -416,8 +430,6 @@ export interface Store extends AdminStore, UsageStore {
     endedBefore: Millis
     eventsBefore: Millis
   }): Promise<Swept>
-  /** Connections by status, for metrics. */
-  countConnections(): Promise<Record<ConnectionStatus, number>>
   /** Can it be written to? Commits something that changes nothing; throws what stands in the way. */
   checkWritable(): Promise<void>
   /** Commits the writes under way and closes it; nothing may be called after. */

@@ -1,15 +1,16 @@
 import { and, asc, eq, isNull, sql } from 'drizzle-orm'
 import { apps, codes, flows, grants } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
-import type { Engine } from './engine.ts'
+import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import { deleteFlows } from './flows.ts'
 import type { SealedValues } from './sealed.ts'
 
-type Methods = 'addApp' | 'getApp' | 'listApps' | 'updateApp' | 'removeApp' | 'hasOrigin'
+type Methods =
+  'addApp' | 'getApp' | 'listApps' | 'updateApp' | 'removeApp' | 'endRemovedGrants' | 'hasOrigin'
 
 export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
-  const { db, read, write } = engine
+  const { client, db, read, write } = engine
   const get = db
     .select()
     .from(apps)
@@ -23,6 +24,20 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
     )
     .limit(1)
     .prepare()
+
+  /** An app that is gone, and on which connections it still has grants. */
+  const findRemoved = client
+    .prepare(
+      `select app_id from listing_apps where not exists (select 1 from apps where id = app_id)
+       and exists (select 1 from listing_totals where app = n and rows > 0) limit 1`,
+    )
+    .pluck()
+  const findConnected = client
+    .prepare(
+      `select connection_id from listing_apps cross join listing on app = listing_apps.n
+       cross join listing_names on listing_names.n = listing.n where app_id = ? limit ?`,
+    )
+    .pluck()
 
   return {
     addApp: (app, events) =>
@@ -41,15 +56,24 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
         return true
       }),
 
-    removeApp: (id, now, events) =>
+    removeApp: (id, events) =>
       write(() => {
         if (db.delete(apps).where(eq(apps.id, id)).run().changes === 0) return false
         deleteFlows(engine, sealedValues, eq(flows.appId, id))
         db.delete(codes).where(eq(codes.appId, id)).run()
-        const live = and(eq(grants.appId, id), isNull(grants.revokedAt))
-        db.update(grants).set({ revokedAt: now }).where(live).run()
         insertEvents(engine, events)
         return true
+      }),
+
+    endRemovedGrants: ({ now, limit }) =>
+      write(() => {
+        const appId = findRemoved.get() as string | undefined
+        if (appId === undefined) return 0
+        const ids = findConnected.all(appId, limit) as string[]
+        const own = and(isOneOf(grants.connectionId, ids), eq(grants.appId, appId))
+        const live = and(own, isNull(grants.revokedAt))
+        db.update(grants).set({ revokedAt: now }).where(live).run()
+        return ids.length
       }),
 
     hasOrigin: (origin) => read(() => findOrigin.get({ origin }) !== undefined),

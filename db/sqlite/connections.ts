@@ -1,5 +1,6 @@
-import { and, asc, eq, exists, getTableColumns, gt, isNull, ne, sql } from 'drizzle-orm'
-import { codes, connections, grants } from '../schema.sqlite.ts'
+import { and, asc, eq, getTableColumns, gt, ne, sql } from 'drizzle-orm'
+import { fold } from '../fold.ts'
+import { codes, connections } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
@@ -9,9 +10,11 @@ import { createTokenWriter, noLease, unrevoked } from './tokens.ts'
 type Methods = 'getConnection' | 'findConnection' | 'listConnections' | 'saveConnection'
 type NewConnection = Parameters<Store['saveConnection']>[0]
 
+const { nameKey, ...own } = getTableColumns(connections)
+
 /** A connection with its sealed values in place of their ids. */
 const columns = {
-  ...getTableColumns(connections),
+  ...own,
   refreshToken: bytesOf(connections.refreshToken),
   previousRefreshToken: bytesOf(connections.previousRefreshToken),
   accessToken: bytesOf(connections.accessToken),
@@ -43,7 +46,7 @@ export function connectionMethods(
     const stored = tokenWriter.put(null, tokens, null)
     const begin = { status: 'active', generation: 1, failures: 0, connectedAt: now } as const
     db.insert(connections)
-      .values({ id, accountId, username, ...begin, ...stored })
+      .values({ id, accountId, username, nameKey: fold(username), ...begin, ...stored })
       .run()
     return true
   }
@@ -56,7 +59,7 @@ export function connectionMethods(
     // Upstream may not tell whose account it is: what it told before still holds.
     const accountId = connection.accountId ?? row.accountId
     db.update(connections)
-      .set({ ...renewed, ...noLease, accountId, username })
+      .set({ ...renewed, ...noLease, accountId, username, nameKey: fold(username) })
       .where(eq(connections.id, id))
       .run()
     return true
@@ -66,15 +69,9 @@ export function connectionMethods(
     getConnection: (id) => read(() => get.get({ id })),
     findConnection: (accountId) => read(() => find.get({ accountId })),
 
-    listConnections: ({ after, limit, status, appId }) =>
+    listConnections: ({ after, limit }) =>
       read(() => {
-        const grant = db.select({ id: grants.id }).from(grants)
-        const live = and(eq(grants.connectionId, connections.id), isNull(grants.revokedAt))
-        const where = and(
-          after === null ? undefined : gt(connections.id, after),
-          status && eq(connections.status, status),
-          appId === undefined ? undefined : exists(grant.where(and(live, eq(grants.appId, appId)))),
-        )
+        const where = after === null ? undefined : gt(connections.id, after)
         return select().where(where).orderBy(asc(connections.id)).limit(limit).all()
       }),
 

@@ -1,12 +1,18 @@
-import { and, asc, eq, gt, isNull } from 'drizzle-orm'
-import { codes, connections, grants } from '../schema.sqlite.ts'
+import { and, asc, eq, gt, inArray, isNull } from 'drizzle-orm'
+import { codes, connections, events, grants } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import type { SealedValues } from './sealed.ts'
 import { noLease, unrevoked } from './tokens.ts'
 
-type Methods = 'getGrant' | 'listGrants' | 'revokeGrant' | 'revokeAppGrants' | 'revokeConnection'
+type Methods =
+  | 'getGrant'
+  | 'listGrants'
+  | 'revokeGrant'
+  | 'revokeAppGrants'
+  | 'revokeConnection'
+  | 'eraseConnection'
 
 /** A revoked connection has none of these; its account and username stay until it is swept. */
 const noTokens = {
@@ -30,6 +36,16 @@ export function revokeMethods(engine: Engine, sealedValues: SealedValues): Pick<
     db.delete(codes).where(eq(codes.connectionId, row.id)).run()
     const live = and(eq(grants.connectionId, row.id), isNull(grants.revokedAt))
     db.update(grants).set({ revokedAt: now }).where(live).run()
+  }
+
+  /** What tells whose connection it was. What an admin did to it, and from where, stays. */
+  const forget = (id: string, now: number): void => {
+    const person = { accountId: null, username: '', nameKey: '', lastError: null }
+    const forgotten = { ...person, personErasedAt: now }
+    db.update(connections).set(forgotten).where(eq(connections.id, id)).run()
+    db.update(grants).set({ device: '' }).where(eq(grants.connectionId, id)).run()
+    const theirs = and(eq(events.connectionId, id), inArray(events.actor, ['user', 'app']))
+    db.update(events).set({ address: null, details: null }).where(theirs).run()
   }
 
   return {
@@ -75,6 +91,17 @@ export function revokeMethods(engine: Engine, sealedValues: SealedValues): Pick<
         const row = db.select().from(connections).where(live).get()
         if (!row) return false
         end(row, now)
+        insertEvents(engine, events)
+        return true
+      }),
+
+    eraseConnection: ({ id, now, events }) =>
+      write(() => {
+        const known = and(eq(connections.id, id), isNull(connections.personErasedAt))
+        const row = db.select().from(connections).where(known).get()
+        if (!row) return false
+        if (row.status !== 'revoked') end(row, now)
+        forget(id, now)
         insertEvents(engine, events)
         return true
       }),

@@ -1,11 +1,14 @@
 import { and, eq, isNull, sql } from 'drizzle-orm'
-import { grants, usage } from '../schema.sqlite.ts'
+import { connections, grants, usage } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { prepareSwapState } from './swap-state.ts'
 import { ALL_APPS } from './usage.ts'
 
 type Methods = 'getSwapState' | 'useJti' | 'renewGrant' | 'recordUse'
+
+/** A connection's last use is sorted by; one that is busy moves in its index once a minute. */
+const MINUTE = 60_000
 
 /** What swaps read and write. */
 export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Methods> {
@@ -14,6 +17,20 @@ export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Me
     .update(grants)
     .set({ lastUsedAt: sql`max(coalesce(${grants.lastUsedAt}, 0), ${sql.placeholder('at')})` })
     .where(eq(grants.id, sql.placeholder('id')))
+    .prepare()
+  const ofGrant = db
+    .select({ id: grants.connectionId })
+    .from(grants)
+    .where(eq(grants.id, sql.placeholder('id')))
+  const touchConnection = db
+    .update(connections)
+    .set({ lastUsedAt: sql`${sql.placeholder('at')}` })
+    .where(
+      and(
+        eq(connections.id, sql`(${ofGrant})`),
+        sql`coalesce(${connections.lastUsedAt}, 0) + ${MINUTE} <= ${sql.placeholder('at')}`,
+      ),
+    )
     .prepare()
   const addToCount = db
     .insert(usage)
@@ -49,7 +66,10 @@ export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Me
 
     recordUse: (use) =>
       write(() => {
-        for (const { id, lastUsedAt: at } of use.grants) touchGrant.run({ id, at })
+        for (const { id, lastUsedAt: at } of use.grants) {
+          touchGrant.run({ id, at })
+          touchConnection.run({ id, at })
+        }
         for (const row of use.counts) {
           addToCount.run({ ...row, appId: ALL_APPS })
           if (row.appId !== null) addToCount.run({ ...row })

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { and, count, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
+import { and, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
 import {
   attempts,
   codes,
@@ -12,12 +12,12 @@ import {
   setupLinks,
   usage,
 } from '../schema.sqlite.ts'
-import type { ConnectionStatus, Store } from '../store.ts'
+import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { deleteFlows } from './flows.ts'
 import type { SealedValues } from './sealed.ts'
 
-type Methods = 'sweep' | 'countConnections' | 'checkWritable' | 'close'
+type Methods = 'sweep' | 'checkWritable' | 'close'
 type Bounds = Parameters<Store['sweep']>[0]
 
 /** Rows a transaction: whoever waits for it waits for a few milliseconds. */
@@ -25,7 +25,7 @@ const BATCH = 500
 
 /** What no user waits for: the sweep, counts, health. */
 export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
-  const { client, db, read, write } = engine
+  const { client, db, write } = engine
 
   /** Runs batches, each a transaction of its own, until one isn't full. Answers how many rows went. */
   const inBatches = async (removeBatch: () => number): Promise<number> => {
@@ -92,19 +92,6 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
         events: await inBatches(() => removeEvents(bounds)),
       }
     },
-
-    countConnections: () =>
-      read(() => {
-        const { status } = connections
-        const rows = db.select({ status, rows: count() }).from(connections).groupBy(status).all()
-        const counts: Record<ConnectionStatus, number> = {
-          active: 0,
-          needs_reconnect: 0,
-          revoked: 0,
-        }
-        for (const { status, rows: number } of rows) counts[status] = number
-        return counts
-      }),
 
     /** A number in the file's head that nothing else uses: only a commit shows that the disk has room. */
     checkWritable: () =>

@@ -35,7 +35,7 @@ export interface UpstreamState {
 
 /** What is counted as it happens, so that nobody has to count rows. */
 export interface UsageStore {
-  /** Adds to the counts of use, by app and in total, and to the grants' last use. */
+  /** Adds to the counts of use, by app and in total, and to the last use of grants and their connections. */
   recordUse(use: {
     grants: { id: string; lastUsedAt: Millis }[]
     counts: UsageCount[]

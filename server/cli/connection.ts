@@ -1,15 +1,16 @@
 import { Command, Option } from 'commander'
-import type { Connection, Event, Grant } from '../../db/store.ts'
+import type { Connection, Event, Grant, ListedConnection } from '../../db/store.ts'
+import { STATUSES } from '../domain/connections.ts'
+import type { Revoked } from '../domain/connections.ts'
 import { ACTOR, withServices } from './data.ts'
 import { print, printJson, printTable, time } from './output.ts'
 
 interface Flags {
   app?: string
   status?: Connection['status']
+  search?: string
   json?: boolean
 }
-
-const PAGE = 500
 
 /** `connection`: the connected accounts. */
 export function connectionCommand(): Command {
@@ -19,7 +20,11 @@ export function connectionCommand(): Command {
     .command('list')
     .description('who is connected')
     .option('--app <client_id>', 'those that this app has a grant of')
-    .addOption(new Option('--status <status>').choices(['active', 'needs_reconnect', 'revoked']))
+    .addOption(new Option('--status <status>').choices(STATUSES))
+    .option(
+      '--search <text>',
+      'letters of the user’s name; or the id of a connection or an account',
+    )
     .option('--json', 'as JSON')
     .action(list)
 
@@ -43,6 +48,11 @@ export function connectionCommand(): Command {
     )
 
   connection
+    .command('erase <id>')
+    .description('revoke it, and forget whose it was: name, account, devices, addresses')
+    .action(erase)
+
+  connection
     .command('revoke <id>')
     .description('cut it off and delete its tokens; with --app, one app only')
     .option('--app <client_id>', 'revoke this app’s grants, and leave the others')
@@ -50,16 +60,10 @@ export function connectionCommand(): Command {
   return connection
 }
 
-async function list({ app, status, json }: Flags): Promise<void> {
+async function list({ app, status, search, json }: Flags): Promise<void> {
   await withServices(async ({ connections }) => {
-    const all: Connection[] = []
-    const filter = { ...(app !== undefined && { appId: app }), ...(status && { status }) }
-    for (let after: string | null = null; ;) {
-      const page = await connections.list({ ...filter, after, limit: PAGE })
-      all.push(...page)
-      after = page.at(-1)?.id ?? null
-      if (page.length < PAGE) break
-    }
+    const filter = { appId: app ?? null, statuses: status ? [status] : STATUSES }
+    const all = await Array.fromAsync(connections.all({ ...filter, search: search ?? null }))
     if (json) return printJson(all.map(describe))
     printTable(all.map(row), 'Nobody is connected.')
   })
@@ -92,25 +96,40 @@ async function revoke(id: string, { app }: Flags): Promise<void> {
         `Revoked ${count(grants, 'grant')} of ${app} on ${id}. The connection stays for other apps.`,
       )
     }
-    const { grants, erased } = await connections.revoke(id, ACTOR)
+    const revoked = await connections.revoke(id, ACTOR)
     print(
-      `Revoked ${id}, and ${count(grants, 'grant')} with it. Nothing new is handed out from now on.`,
+      `Revoked ${id}, and ${count(revoked.grants, 'grant')} with it. Nothing new is handed out from now on.`,
     )
-    print(
-      erased
-        ? 'Its tokens are erased from this data directory.'
-        : 'Its tokens are overwritten; the database’s log still has to be emptied, which a running server tries every few seconds.',
-    )
-    print(
-      'Access tokens already handed out live until they end: Ellipsis Drive has no way to take them back.',
-    )
+    printErasure(revoked)
   })
+}
+
+async function erase(id: string): Promise<void> {
+  await withServices(async ({ connections }) => {
+    const erased = await connections.erase(id, ACTOR)
+    print(
+      `Revoked ${id}, and removed whose it was. That it was, and what was done to it, stays in the events.`,
+    )
+    printErasure(erased)
+  })
+}
+
+function printErasure({ erased, tokensUntil }: Revoked): void {
+  print(
+    erased
+      ? 'Its tokens are erased from this data directory.'
+      : 'Its tokens are overwritten; the database’s log still has to be emptied, which a running server tries every few seconds.',
+  )
+  const end = tokensUntil === null ? 'they end' : `they end, at the latest ${time(tokensUntil)}`
+  print(
+    `Access tokens already handed out live until ${end}: Ellipsis Drive has no way to take them back.`,
+  )
 }
 
 const count = (number: number, noun: string): string =>
   `${number} ${noun}${number === 1 ? '' : 's'}`
 
-const describe = (connection: Connection) => ({
+const describe = (connection: Connection | ListedConnection) => ({
   id: connection.id,
   account_id: connection.accountId,
   username: connection.username,
@@ -118,10 +137,12 @@ const describe = (connection: Connection) => ({
   access_token_expires_at: time(connection.accessTokenExpiresAt),
   connected_at: time(connection.connectedAt),
   refreshed_at: time(connection.refreshedAt),
+  last_used_at: time(connection.lastUsedAt),
   failures: connection.failures,
   last_error: connection.lastError,
   revoked_at: time(connection.revokedAt),
   erased_at: time(connection.erasedAt),
+  person_erased_at: time(connection.personErasedAt),
 })
 
 const describeGrant = (grant: Grant) => ({
@@ -144,7 +165,7 @@ const describeEvent = (event: Event) => ({
   details: event.details,
 })
 
-const row = (connection: Connection): Record<string, string> => ({
+const row = (connection: ListedConnection): Record<string, string> => ({
   id: connection.id,
   user: connection.username || '(not told)',
   status: connection.status,

@@ -1,6 +1,8 @@
 import type { App, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
+import { who } from './by.ts'
+import type { By } from './by.ts'
 import type { Clock, Random } from './clock.ts'
 import { equalHashes, newId, newSecret, sha256 } from './hash.ts'
 import { originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
@@ -28,21 +30,23 @@ export interface Credentials {
 
 export interface Apps {
   /** @throws BrokerError `invalid_request` with all that is wrong. */
-  add(settings: AppSettings, actor: string): Promise<{ app: App; clientSecret: Secret | null }>
+  add(settings: AppSettings, by: By): Promise<{ app: App; clientSecret: Secret | null }>
   list(): Promise<App[]>
   /** @throws BrokerError `invalid_request` if there is none. */
   get(id: string): Promise<App>
   /** @throws BrokerError `invalid_request` with all that is wrong. */
-  set(id: string, changes: Partial<AppSettings>, actor: string): Promise<App>
-  /** Removes the app and revokes its grants. `false`: there is none. */
-  remove(id: string, actor: string): Promise<boolean>
+  set(id: string, changes: Partial<AppSettings>, by: By): Promise<App>
+  /** Removes the app: from then on nothing is handed out to it. `false`: there is none. */
+  remove(id: string, by: By): Promise<boolean>
   /** A new secret; the old one is accepted `overlapSeconds` longer. */
-  rotateSecret(id: string, overlapSeconds: number, actor: string): Promise<Secret>
+  rotateSecret(id: string, overlapSeconds: number, by: By): Promise<Secret>
   /** The app that these credentials prove. @throws BrokerError `invalid_client` */
   authenticate(credentials: Credentials): Promise<App>
 }
 
 const DAY = 86_400
+/** Connections a batch, and batches, on which a removed app's grants end at once. */
+const [BATCH, BATCHES] = [100, 10]
 
 export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
   confidential: false,
@@ -68,7 +72,7 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
   }
 
   return {
-    async add(settings, actor) {
+    async add(settings, by) {
       check(settings)
       const made = settings.confidential ? newAppSecret() : null
       const app: App = {
@@ -80,7 +84,7 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
         createdAt: clock.now(),
       }
       await store.addApp(app, [
-        { at: clock.now(), actor, action: 'app.added', appId: app.id, details: app.name },
+        { ...who(by), at: clock.now(), action: 'app.added', appId: app.id, details: app.name },
       ])
       return { app, clientSecret: made?.secret ?? null }
     },
@@ -88,7 +92,7 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     list: () => store.listApps(),
     get,
 
-    async set(id, changes, actor) {
+    async set(id, changes, by) {
       const before = await get(id)
       const app = { ...before, ...changes }
       if (changes.confidential !== undefined && changes.confidential !== before.confidential) {
@@ -98,17 +102,23 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
       }
       check(app)
       const details = Object.keys(changes).join(', ')
-      const event = { at: clock.now(), actor, action: 'app.changed', appId: id, details }
+      const event = { ...who(by), at: clock.now(), action: 'app.changed', appId: id, details }
       await store.updateApp(app, [event])
       return app
     },
 
-    remove(id, actor) {
-      const now = clock.now()
-      return store.removeApp(id, now, [{ at: now, actor, action: 'app.removed', appId: id }])
+    async remove(id, by) {
+      const app = await store.getApp(id)
+      const event = { ...who(by), at: clock.now(), action: 'app.removed', appId: id }
+      if (!app || !(await store.removeApp(id, [{ ...event, details: app.name }]))) return false
+      // Of an app with many users the rest is left to upkeep: its grants mean nothing without it.
+      for (let batch = 0; batch < BATCHES; batch++) {
+        if ((await store.endRemovedGrants({ now: clock.now(), limit: BATCH })) === 0) break
+      }
+      return true
     },
 
-    async rotateSecret(id, overlapSeconds, actor) {
+    async rotateSecret(id, overlapSeconds, by) {
       const app = await get(id)
       if (!app.confidential) {
         const description = `App ${id} is public and has no secret.`
@@ -119,7 +129,7 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
       const newest = app.secrets.at(-1)
       const old = newest && { ...newest, expiresAt: Math.min(newest.expiresAt ?? end, end) }
       const secrets = old && overlapSeconds > 0 ? [old, made.stored] : [made.stored]
-      const event = { at: clock.now(), actor, action: 'app.secret_rotated', appId: id }
+      const event = { ...who(by), at: clock.now(), action: 'app.secret_rotated', appId: id }
       await store.updateApp({ ...app, secrets }, [event])
       return made.secret
     },

@@ -1,30 +1,77 @@
-import type { Connection, Event, Grant, Page, Store } from '../../db/store.ts'
+import type {
+  Connection,
+  ConnectionPage,
+  ConnectionQuery,
+  Event,
+  Grant,
+  ListedConnection,
+  Millis,
+  Store,
+} from '../../db/store.ts'
+import { fold } from '../../db/fold.ts'
 import { BrokerError } from '../errors.ts'
+import { who } from './by.ts'
+import type { By } from './by.ts'
 import type { Clock } from './clock.ts'
 import type { AccessToken } from './refresh-attempt.ts'
 import type { Refresher } from './refresh.ts'
 
+/** Which connections; what is left out doesn't narrow. */
+export type ConnectionFilter = Partial<Pick<ConnectionQuery, 'search' | 'statuses' | 'appId'>>
+
 /** What admins see of connections, and do to them. */
 export interface Connections {
-  list(filter: Page & { status?: Connection['status']; appId?: string }): Promise<Connection[]>
+  /** A page of those that match, as people look through them. */
+  browse(query: ConnectionQuery): Promise<ConnectionPage>
+  /**
+   * All that match, oldest first, in batches that hold nothing up: for exports and for what is done to
+   * many. A search finds here what `browse` finds by name, however many they are.
+   */
+  all(filter?: ConnectionFilter): AsyncGenerator<ListedConnection, void>
   /** One with its grants and its latest events. @throws BrokerError `invalid_request` if there is none */
   show(id: string): Promise<{ connection: Connection; grants: Grant[]; events: Event[] }>
   /** Refreshes now, also one that is left alone after failures. @throws BrokerError */
   refresh(id: string): Promise<AccessToken>
   /**
-   * Revokes a connection and deletes its tokens; it holds from its return on. Answers how many grants
-   * ended, and whether the bytes are gone already. @throws BrokerError `invalid_request` if there is none
+   * Revokes a connection and deletes its tokens; it holds from its return on.
+   * @throws BrokerError `invalid_request` if there is none
    */
-  revoke(id: string, actor: string): Promise<{ grants: number; erased: boolean }>
+  revoke(id: string, by: By): Promise<Revoked>
   /** Revokes one app's grants on a connection. @throws BrokerError `invalid_request` if there is none */
-  revokeApp(id: string, appId: string, actor: string): Promise<{ grants: number }>
+  revokeApp(id: string, appId: string, by: By): Promise<{ grants: number }>
   /** Revokes one device. `false`: there is none, or it was revoked before. */
-  revokeGrant(id: string, actor: string): Promise<boolean>
+  revokeGrant(id: string, by: By): Promise<boolean>
+  /**
+   * Revokes a connection, and forgets whose it was: name, account, devices and the addresses that its user
+   * came from. That there was a connection, and what was done to it, stays.
+   * @throws BrokerError `invalid_request` if there is none
+   */
+  erase(id: string, by: By): Promise<Revoked>
+}
+
+/** What a revocation did. */
+export interface Revoked {
+  /** Grants that ended. */
+  grants: number
+  /** Are the bytes gone already? Otherwise something reads the database; it is tried every few seconds. */
+  erased: boolean
+  /** When the access tokens that are out end at the latest; `null`: none is. */
+  tokensUntil: Millis | null
 }
 
 /** Something that holds the log is waited for this long, in milliseconds, before erasure is left pending. */
 const ERASE_WITHIN = 2000
 const EVENTS = 50
+/** Connections read at once, where all are gone through. */
+const BATCH = 200
+
+export const STATUSES: Connection['status'][] = ['active', 'needs_reconnect', 'revoked']
+
+/** Until when access tokens that were handed out may work; `null`: none is out. */
+export const tokensUntil = (
+  { accessTokenExpiresAt: end }: Pick<Connection, 'accessTokenExpiresAt'>,
+  now: Millis,
+): Millis | null => (end !== null && end > now ? end : null)
 
 export function createConnections(needs: {
   store: Store
@@ -39,7 +86,7 @@ export function createConnections(needs: {
     throw new BrokerError('invalid_request', { description: `There is no connection ${id}.` })
   }
 
-  const erase = async (): Promise<boolean> => {
+  const purge = async (): Promise<boolean> => {
     for (let waited = 0; waited < ERASE_WITHIN; waited += 50) {
       if (await store.purge(clock.now())) return true
       await clock.sleep(50)
@@ -47,11 +94,37 @@ export function createConnections(needs: {
     return false
   }
 
-  const liveGrants = async (connectionId: string): Promise<Grant[]> =>
-    (await store.listGrants({ connectionId })).filter((grant) => grant.revokedAt === null)
+  const countLive = async (connectionId: string): Promise<number> =>
+    (await store.listGrants({ connectionId })).filter((grant) => grant.revokedAt === null).length
+
+  /** Ends a connection by `end`, which is given the event that tells of it. */
+  const cutOff = async (
+    id: string,
+    end: (now: Millis, details: string | null) => Promise<boolean>,
+  ): Promise<Revoked> => {
+    const connection = await get(id)
+    const ending = await countLive(id)
+    const now = clock.now()
+    const until = tokensUntil(connection, now)
+    const details =
+      until === null ? null : `access tokens already out end by ${new Date(until).toISOString()}`
+    const ended = await end(now, details)
+    return { grants: ended ? ending : 0, erased: await purge(), tokensUntil: until }
+  }
 
   return {
-    list: (filter) => store.listConnections(filter),
+    browse: (query) => store.browseConnections(query),
+
+    async *all({ search = null, statuses = STATUSES, appId = null } = {}) {
+      const query = { statuses, appId, sort: 'connected', descending: false, limit: BATCH } as const
+      const isMeant = matcher(search)
+      for (let cursor: string | null = null; ;) {
+        const page = await store.browseConnections({ ...query, search: null, cursor })
+        yield* page.rows.filter(isMeant)
+        cursor = page.next
+        if (cursor === null) return
+      }
+    },
 
     async show(id) {
       const connection = await get(id)
@@ -70,30 +143,45 @@ export function createConnections(needs: {
       })
     },
 
-    async revoke(id, actor) {
-      await get(id)
-      const ending = (await liveGrants(id)).length
-      const now = clock.now()
-      const event = { at: now, actor, action: 'connection.revoked', connectionId: id }
-      const revoked = await store.revokeConnection({ id, now, events: [event] })
-      return { grants: revoked ? ending : 0, erased: await erase() }
-    },
+    revoke: (id, by) =>
+      cutOff(id, (now, details) => {
+        const event = { ...who(by), at: now, action: 'connection.revoked', connectionId: id }
+        return store.revokeConnection({ id, now, events: [{ ...event, details }] })
+      }),
 
-    async revokeApp(id, appId, actor) {
+    async revokeApp(id, appId, by) {
       await get(id)
       const now = clock.now()
-      const event = { at: now, actor, action: 'app.grants_revoked', connectionId: id, appId }
+      const event = { ...who(by), at: now, action: 'app.grants_revoked', connectionId: id, appId }
       const grants = await store.revokeAppGrants({ connectionId: id, appId, now, events: [event] })
       return { grants }
     },
 
-    async revokeGrant(id, actor) {
+    async revokeGrant(id, by) {
       const grant = await store.getGrant(id)
       if (!grant) return false
       const { connectionId, appId } = grant
       const now = clock.now()
-      const event = { at: now, actor, action: 'grant.revoked', grantId: id, connectionId, appId }
-      return store.revokeGrant({ id, now, events: [event] })
+      const event = { ...who(by), at: now, action: 'grant.revoked', grantId: id }
+      return store.revokeGrant({ id, now, events: [{ ...event, connectionId, appId }] })
     },
+
+    erase: (id, by) =>
+      cutOff(id, (now, details) => {
+        const event = { ...who(by), at: now, action: 'connection.erased', connectionId: id }
+        return store.eraseConnection({ id, now, events: [{ ...event, details }] })
+      }),
+  }
+}
+
+/** Tells whom a search means, by the rules of `ConnectionQuery`. */
+function matcher(search: string | null): (row: ListedConnection) => boolean {
+  if (search === null) return () => true
+  const [text, key] = [search.trim(), fold(search)]
+  const anywhere = Array.from(key).length >= 3
+  return ({ id, accountId, username }) => {
+    const name = fold(username)
+    const named = anywhere ? name.includes(key) : key !== '' && name.startsWith(key)
+    return named || id === text || accountId === text
   }
 }

@@ -60,12 +60,13 @@ export function createRedeem(needs: {
   }
 
   /** A code that comes twice has been stolen from one of the two: what it began ends (RFC 6749 4.1.2). */
-  const refuseUsed = async ({ grantId, appId }: Code, address: string): Promise<never> => {
+  const refuseUsed = async (code: Code, address: string): Promise<never> => {
     const now = clock.now()
+    const { grantId, appId, connectionId } = code
     if (grantId !== null) {
       const event = { at: now, actor: 'system', action: 'grant.revoked', appId, grantId, address }
       const details = 'its code was used a second time'
-      await store.revokeGrant({ id: grantId, now, events: [{ ...event, details }] })
+      await store.revokeGrant({ id: grantId, now, events: [{ ...event, connectionId, details }] })
     }
     throw refuse('This code was used before; the grant that it began is revoked.')
   }

@@ -12,6 +12,10 @@ const FLUSH_EVERY = 5 * SECOND
 const PURGE_EVERY = 5 * SECOND
 const SWEEP_EVERY = 10 * 60 * SECOND
 
+/** Connections whose grants of a removed app end in one go, and the pause for others after it, milliseconds. */
+const REMOVED_AT_ONCE = 100
+const REST = 10
+
 /** Used codes are kept this long, so that a second use is noticed. */
 const USED_CODES = DAY
 /** What has ended stays visible this long. */
@@ -51,6 +55,14 @@ export function createSweeper(needs: {
     else log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
   }
 
+  /** A removed app is refused at once; what is left of it ends bit by bit. */
+  const endRemoved = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      if ((await store.endRemovedGrants({ now: clock.now(), limit: REMOVED_AT_ONCE })) === 0) return
+      await clock.sleep(REST, stopping.signal)
+    }
+  }
+
   const every = async (period: number, work: () => Promise<void>): Promise<void> => {
     while (!stopping.signal.aborted) {
       await work().catch((error: unknown) => {
@@ -68,6 +80,7 @@ export function createSweeper(needs: {
         every(FLUSH_EVERY, () => usage.flush()),
         every(FLUSH_EVERY, () => upstream.flush()),
         every(PURGE_EVERY, erase),
+        every(PURGE_EVERY, endRemoved),
         every(SWEEP_EVERY, sweep),
       ]
     },

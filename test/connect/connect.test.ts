@@ -11,8 +11,8 @@ t.test('a user connects, and the app gets a code, its state and the issuer', asy
   t.equal(returned.searchParams.get('state'), parameters.state)
   t.equal(returned.searchParams.get('iss'), broker.url)
 
-  const [connection] = await broker.services.connections.list({ after: null, limit: 10 })
-  t.match(connection, { username: 'amelie', status: 'active', generation: Number })
+  const [connection] = await Array.fromAsync(broker.services.connections.all())
+  t.match(connection, { username: 'amelie', status: 'active' })
 })
 
 t.test('one account has one connection, however many apps and devices', async (t) => {
@@ -60,7 +60,7 @@ t.test('a plain connect link issues nothing, and ends on a page of the broker’
   t.match(page.body, 'You are connected')
   t.match(page.body, 'amelie')
   t.ok(page.body.includes(`href="${RETURN}"`))
-  t.equal((await broker.services.connections.list({ after: null, limit: 10 })).length, 1)
+  t.equal((await Array.fromAsync(broker.services.connections.all())).length, 1)
 
   const refused = await visitor.press(
     await visitor.open(`${broker.url}/connect/${app.id}`),

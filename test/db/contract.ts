@@ -4,6 +4,7 @@ import type { Store } from '../../db/store.ts'
 import { testApps } from './contract/apps.ts'
 import { testConnections } from './contract/connections.ts'
 import { testFlows } from './contract/flows.ts'
+import { testListing } from './contract/listing.ts'
 import { testPeople } from './contract/people.ts'
 import { testRefresh } from './contract/refresh.ts'
 import { testRevoke } from './contract/revoke.ts'
@@ -19,6 +20,7 @@ export function testContract(engine: string, open: OpenStore): void {
     apps: testApps,
     'authorizations under way': testFlows,
     connections: testConnections,
+    listing: testListing,
     refresh: testRefresh,
     swap: testSwap,
     revoke: testRevoke,

@@ -108,8 +108,12 @@ export async function connect(
 /** Begins a grant, by way of a code as an app does. The connection has to be there. */
 export async function begin(store: Store, grant: Grant): Promise<void> {
   const { id, appId, connectionId } = grant
-  const generation = (await store.getConnection(connectionId))?.generation ?? null
+  const { generation, username } = (await store.getConnection(connectionId)) ?? {}
   const code = newCode(`code of ${id}`, { appId, connectionId })
-  await connect(store, connectionId, { expectedGeneration: generation, code })
+  await connect(store, connectionId, {
+    expectedGeneration: generation ?? null,
+    ...(username !== undefined && { username }),
+    code,
+  })
   await store.redeemCode({ codeHash: code.codeHash, now: NOW, grant, events: [] })
 }

@@ -20,8 +20,9 @@ t.test('the migrations make the tables that the schema says', async (t) => {
       .pluck()
       .all(...names)
 
-  const ours =
-    "select name from sqlite_schema where type = 'table' and name not like '%\\_\\_%' escape '\\'"
+  // `listing…` is derived by triggers, and written by hand.
+  const ours = `select name from sqlite_schema where type = 'table'
+    and name not like '%\\_\\_%' escape '\\' and name not like 'listing%'`
   t.strictSame(
     list(`${ours} and name not like 'sqlite%' order by name`),
     tables.map(({ name }) => name).sort(),

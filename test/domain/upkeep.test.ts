@@ -81,7 +81,7 @@ t.test('usage is counted by app, hour and outcome, and written in batches', asyn
 
 t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
   const { lines, log } = logger()
-  let [sweeps, pending] = [0, 3]
+  let [sweeps, pending, removed] = [0, 3, 3]
   const store = partly({
     sweep: async () => {
       if (sweeps++ === 0) throw new Error('the disk is full')
@@ -90,12 +90,14 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
     },
     isErasurePending: async () => pending > 0,
     purge: async () => --pending === 0,
+    endRemovedGrants: async () => Math.max(0, --removed),
   })
   const usage = { count: () => undefined, touch: () => undefined, flush: async () => undefined }
   const upstream = { flush: async () => undefined }
   const sweeper = createSweeper({ store, usage, upstream, clock: quick(), log, eventDays: 400 })
   sweeper.start()
-  while (sweeps < 4 || pending > 0) await new Promise((resolve) => setImmediate(resolve))
+  while (sweeps < 4 || pending > 0 || removed > 0)
+    await new Promise((resolve) => setImmediate(resolve))
   await sweeper.stop()
   for (const words of ['upkeep failed', 'swept', 'is pending', 'is complete']) {
     t.ok(

@@ -123,7 +123,7 @@ t.test('the signing key was revoked', async (t) => {
 t.test('the connection needs reconnecting, then is revoked', async (t) => {
   const it = await begin(t)
   const { broker } = it
-  const [connection] = await broker.services.connections.list({ after: null, limit: 1 })
+  const [connection] = await Array.fromAsync(broker.services.connections.all())
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 1000 })
   broker.clock.advance(3_590_000)
   const row: Row = {

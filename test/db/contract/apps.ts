@@ -58,16 +58,19 @@ export function testApps(t: Test, open: OpenStore): void {
     await store.addFlow(newFlow('s2', { appId: 'other' }))
     await connect(store, 'con2', { code: newCode('unused', { connectionId: 'con2' }) })
 
-    t.equal(await store.removeApp('app', NOW + 5, event('app.removed')), true)
+    t.equal(await store.removeApp('app', event('app.removed')), true)
     t.equal(await store.getApp('app'), undefined)
+    const bounds = { now: NOW + 5, limit: 1 }
+    t.equal(await store.endRemovedGrants(bounds), 1)
     t.equal((await store.getGrant('mine'))?.revokedAt, NOW + 5)
+    t.equal(await store.endRemovedGrants(bounds), 0, 'nothing is left to do')
     t.equal((await store.getGrant('ended'))?.revokedAt, NOW + 1, 'was revoked before')
     t.equal((await store.getGrant('ours'))?.revokedAt, null)
     const flow = { browserHash: 'browser', now: NOW }
     t.equal(await store.takeFlow({ stateHash: 's1', ...flow }), undefined)
     t.ok(await store.takeFlow({ stateHash: 's2', ...flow }))
     t.equal(await store.getCode('unused'), undefined)
-    t.equal(await store.removeApp('app', NOW, event('again')), false)
+    t.equal(await store.removeApp('app', event('again')), false)
     t.strictSame(await actions(store), ['app.removed'])
   })
 }

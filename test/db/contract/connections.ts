@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import type { OpenStore } from '../contract.ts'
-import { actions, begin, connect, event, newCode, newGrant, newTokens, NOW, seal } from '../rows.ts'
+import { actions, connect, event, newCode, newTokens, NOW, seal } from '../rows.ts'
 
 export function testConnections(t: Test, open: OpenStore): void {
   t.test('a new connection is stored with its code and its event', async (t) => {
@@ -21,8 +21,10 @@ export function testConnections(t: Test, open: OpenStore): void {
       retryAt: null,
       connectedAt: NOW,
       refreshedAt: null,
+      lastUsedAt: null,
       revokedAt: null,
       erasedAt: null,
+      personErasedAt: null,
     })
     t.equal((await store.findConnection('account of con'))?.id, 'con')
     t.ok(await store.getCode('code'))
@@ -118,28 +120,13 @@ export function testConnections(t: Test, open: OpenStore): void {
     },
   )
 
-  t.test('connections are listed by id, a page at a time, by status and by app', async (t) => {
+  t.test('all connections are gone through by id, a page at a time', async (t) => {
     const store = await open(t)
     for (const id of ['c', 'a', 'd', 'b']) await connect(store, id)
-    await begin(store, newGrant('g1', { connectionId: 'a' }))
-    await begin(store, newGrant('g2', { connectionId: 'd' }))
-    await begin(store, newGrant('g3', { connectionId: 'd' }))
-    await begin(store, newGrant('g4', { connectionId: 'b', appId: 'other' }))
-    await begin(store, newGrant('g5', { connectionId: 'c' }))
-    await store.revokeGrant({ id: 'g5', now: NOW, events: [] })
-    await store.revokeConnection({ id: 'b', now: NOW, events: [] })
-
-    const list = async (filter: Partial<Parameters<typeof store.listConnections>[0]>) => {
-      const found = await store.listConnections({ after: null, limit: 10, ...filter })
-      return found.map(({ id }) => id).join('')
-    }
-    t.equal(await list({}), 'abcd')
-    t.equal(await list({ limit: 2 }), 'ab')
-    t.equal(await list({ after: 'b', limit: 1 }), 'c')
-    t.equal(await list({ status: 'active' }), 'acd')
-    t.equal(await list({ status: 'active', after: 'a' }), 'cd')
-    t.equal(await list({ status: 'revoked' }), 'b')
-    t.equal(await list({ appId: 'app' }), 'ad', 'those with a grant that isn’t revoked, once')
-    t.equal(await list({ appId: 'app', after: 'a', status: 'active' }), 'd')
+    const list = async (after: string | null, limit: number) =>
+      (await store.listConnections({ after, limit })).map(({ id }) => id).join('')
+    t.equal(await list(null, 10), 'abcd')
+    t.equal(await list(null, 2), 'ab')
+    t.equal(await list('b', 1), 'c')
   })
 }

@@ -31,7 +31,7 @@ export function testSwap(t: Test, open: OpenStore): void {
 
     await store.revokeSigningKey({ kid: 'k1', now: NOW, events: [] })
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
-    await store.removeApp('app', NOW, [])
+    await store.removeApp('app', [])
     t.strictSame(await read(), {
       keyStatus: 'revoked',
       grant: { ...grant, revokedAt: NOW },

@@ -1,0 +1,178 @@
+import type { ConnectionPage, ConnectionQuery, ConnectionSort } from '../store.ts'
+import type { ConnectionStatus, Store } from '../store.ts'
+import type { Engine } from './engine.ts'
+import { prepareListedRows } from './listing-rows.ts'
+import { prepareSearch } from './listing-search.ts'
+
+type Methods = 'browseConnections' | 'countConnections'
+
+/** As the table `listing` writes them. */
+const STATUSES: ConnectionStatus[] = ['active', 'needs_reconnect', 'revoked']
+const COLUMNS: Record<ConnectionSort, string> = {
+  user: 'name',
+  connected: 'connected_at',
+  used: 'last_used_at',
+  until: 'access_token_expires_at',
+}
+
+/** The rows of `listing` that a query's filters leave: see db/migrations/sqlite/0002_listing.sql. */
+export interface Filtered {
+  /** 0: everybody. */
+  app: number
+  statuses: number[]
+  /** How many there are. */
+  total: number
+}
+
+/** A place in a listing: behind a row, or before it. */
+interface Place {
+  key: string | number
+  n: number
+  back: boolean
+}
+
+/** The listing of connections: everybody's, filtered, sorted, searched. */
+export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
+  const findApp = client.prepare('select n from listing_apps where app_id = ?').pluck()
+  const countRows = client
+    .prepare('select rows from listing_totals where app = ? and status = ?')
+    .pluck()
+  const rowsOf = prepareListedRows(client)
+  const search = prepareSearch(client)
+
+  const appNumber = (appId: string | null): number | undefined =>
+    appId === null ? 0 : (findApp.get(appId) as number | undefined)
+
+  const count = (app: number, status: number): number =>
+    (countRows.get(app, status) as number | undefined) ?? 0
+
+  const filter = (app: number, statuses: number[]): Filtered => {
+    const total = statuses.reduce((sum, status) => sum + count(app, status), 0)
+    return { app, statuses, total }
+  }
+
+  /** Rows behind or before a place: a range of one index for each status, merged. */
+  const range = ({ app, statuses }: Filtered, order: Order, place: Place | null, limit: number) => {
+    const { column, direction, comparison } = order
+    const from = place ? `and (${column}, n) ${comparison} (@key, @n)` : ''
+    const parts = statuses.map(
+      (status) => `select * from (
+        select n, ${column} as key from listing where app = @app and status = ${status} ${from}
+        order by ${column} ${direction}, n ${direction} limit @limit)`,
+    )
+    const all = `${parts.join(' union all ')} order by key ${direction}, n ${direction} limit @limit`
+    return client.prepare(all).all({ app, limit, ...place }) as Row[]
+  }
+
+  /** The same of a few that were searched for, by their numbers. */
+  const among = (
+    found: number[],
+    { app, statuses }: Filtered,
+    order: Order,
+    place: Place | null,
+    limit: number,
+  ) => {
+    const { column, direction, comparison } = order
+    const from = place ? `and (${column}, listing.n) ${comparison} (@key, @n)` : ''
+    const query = `
+      select listing.n, ${column} as key from json_each(@found) cross join listing
+      on listing.n = value and app = @app and status in (${statuses.join()}) ${from}
+      order by ${column} ${direction}, listing.n ${direction} limit @limit`
+    const values = { app, limit, found: JSON.stringify(found), ...place }
+    return client.prepare(query).all(values) as Row[]
+  }
+
+  const browse = client.transaction((query: ConnectionQuery): ConnectionPage => {
+    const app = appNumber(query.appId)
+    const statuses = STATUSES.flatMap((name, n) => (query.statuses.includes(name) ? [n] : []))
+    if (app === undefined || statuses.length === 0) return nothing
+    const filtered = filter(app, statuses)
+    const hits = query.search === null ? null : search(query.search, filtered)
+    const rows = (order: Order, place: Place | null, limit: number): Row[] =>
+      hits === null
+        ? range(filtered, order, place, limit)
+        : among(hits.numbers, filtered, order, place, limit)
+    const page = pageOf(query, rows)
+    return {
+      rows: rowsOf(page.rows.map(({ n }) => n)),
+      previous: page.previous,
+      next: page.next,
+      total: hits?.numbers.length ?? filtered.total,
+      crowded: hits?.crowded ?? false,
+    }
+  })
+
+  return {
+    browseConnections: (query) => read(() => browse(query)),
+
+    countConnections: (appId = null) =>
+      read(() => {
+        const app = appNumber(appId)
+        const counts = STATUSES.map((_status, n) => (app === undefined ? 0 : count(app, n)))
+        const [active = 0, needs_reconnect = 0, revoked = 0] = counts
+        return { active, needs_reconnect, revoked }
+      }),
+  }
+}
+
+interface Row {
+  n: number
+  key: string | number
+}
+
+interface Order {
+  column: string
+  direction: 'asc' | 'desc'
+  comparison: '<' | '>'
+}
+
+const nothing: ConnectionPage = { rows: [], previous: null, next: null, total: 0, crowded: false }
+
+/** One more row than asked for tells whether there is a page behind it. */
+function pageOf(
+  {
+    sort,
+    descending,
+    cursor,
+    limit,
+  }: Pick<ConnectionQuery, 'sort' | 'descending' | 'cursor' | 'limit'>,
+  read: (order: Order, place: Place | null, limit: number) => Row[],
+): { rows: Row[]; previous: string | null; next: string | null } {
+  const column = COLUMNS[sort]
+  const place = parsePlace(cursor)
+  const back = place?.back === true
+  const down = descending !== back
+  const order: Order = down
+    ? { column, direction: 'desc', comparison: '<' }
+    : { column, direction: 'asc', comparison: '>' }
+  const found = read(order, place, limit + 1)
+  // Nothing is before: what was the first page is it no more.
+  if (back && found.length === 0) return pageOf({ sort, descending, cursor: null, limit }, read)
+  const more = found.length > limit
+  const rows = back ? found.slice(0, limit).reverse() : found.slice(0, limit)
+  // Behind the last row: the page before ends with that row itself.
+  const end = place && { ...place, n: place.n + (descending ? -1 : 1) }
+  const [first = end, last] = [rows[0], rows.at(-1)]
+  return {
+    rows,
+    previous: first && (back ? more : place !== null) ? writePlace(first, true) : null,
+    next: last && (back || more) ? writePlace(last, false) : null,
+  }
+}
+
+const writePlace = ({ key, n }: Row, back: boolean): string =>
+  Buffer.from(JSON.stringify([back ? 1 : 0, n, key])).toString('base64url')
+
+/** Cursors come from addresses, where people may write anything. */
+function parsePlace(cursor: string | null): Place | null {
+  try {
+    const values: unknown = JSON.parse(Buffer.from(cursor ?? '', 'base64url').toString())
+    if (!Array.isArray(values)) return null
+    const [back, n, key] = values as unknown[]
+    const fits = typeof key === 'string' || Number.isSafeInteger(key)
+    if (!fits || !Number.isSafeInteger(n)) return null
+    return { back: back === 1, n: n as number, key: key as string | number }
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,278 @@
+import type { Test } from 'tap'
+import type { ConnectionQuery } from '../../../db/store.ts'
+import type { Store } from '../../../db/store.ts'
+import type { OpenStore } from '../contract.ts'
+import { begin, connect, newGrant, newTokens, NOW } from '../rows.ts'
+
+const everybody: ConnectionQuery = {
+  search: null,
+  statuses: ['active', 'needs_reconnect', 'revoked'],
+  appId: null,
+  sort: 'user',
+  descending: false,
+  cursor: null,
+  limit: 10,
+}
+
+const MINUTE = 60_000
+
+/** Whom a query finds, by their ids of one letter. */
+const find = async (store: Store, query: Partial<ConnectionQuery> = {}): Promise<string> => {
+  const { rows } = await store.browseConnections({ ...everybody, ...query })
+  return rows.map(({ id }) => id).join('')
+}
+
+const fail = (store: Store, id: string, expectedGeneration: number) =>
+  store.saveFailure({
+    id,
+    expectedGeneration,
+    owner: 'me',
+    status: 'needs_reconnect',
+    lastError: 'refused',
+    retryAt: null,
+    dropPrevious: false,
+    events: [],
+  })
+
+/** Five people; `d` and `e` never used it, `c` is in need of reconnecting, `e` is revoked. */
+async function openWithPeople(t: Test, open: OpenStore): Promise<Store> {
+  const store = await open(t)
+  const people: Record<string, string> = {
+    a: 'Élodie',
+    b: 'bo',
+    c: 'Joanna',
+    d: 'Anna',
+    e: 'hannah',
+  }
+  for (const [index, [id, username]] of Object.entries(people).entries()) {
+    await connect(store, id, { username, now: NOW + index })
+  }
+  for (const id of ['a', 'b', 'c']) {
+    await begin(store, newGrant(`first of ${id}`, { connectionId: id }))
+  }
+  await begin(store, newGrant('second of b', { connectionId: 'b', appId: 'other' }))
+  for (const [index, [id, username]] of Object.entries(people).entries()) {
+    const { generation } = (await store.getConnection(id)) ?? { generation: null }
+    const tokens = { ...newTokens(id), accessTokenExpiresAt: NOW + ((index * 2) % 5) * MINUTE }
+    await connect(store, id, { expectedGeneration: generation, username, tokens })
+  }
+  const used = [5, 9, 7].map((minutes, index) => ({
+    id: `first of ${'abc'[index]}`,
+    lastUsedAt: NOW + minutes * MINUTE,
+  }))
+  await store.recordUse({ grants: used, counts: [] })
+  await fail(store, 'c', 3)
+  await store.revokeConnection({ id: 'e', now: NOW, events: [] })
+  return store
+}
+
+export function testListing(t: Test, open: OpenStore): void {
+  t.test('connections are sorted by what people ask, either way', async (t) => {
+    const store = await openWithPeople(t, open)
+    for (const [sort, order] of [
+      ['user', 'dbaec'],
+      ['connected', 'abcde'],
+      ['used', 'deacb'],
+      ['until', 'eadbc'],
+    ] as const) {
+      const ascending = await find(store, { sort })
+      t.equal(ascending, order, sort)
+      const descending = await find(store, { sort, descending: true })
+      t.equal(descending, [...order].reverse().join(''), `${sort}, descending`)
+    }
+  })
+
+  t.test('they are filtered by status and by app, with their totals', async (t) => {
+    const store = await openWithPeople(t, open)
+    t.equal(await find(store, { statuses: ['active'] }), 'dba')
+    t.equal(await find(store, { statuses: ['needs_reconnect', 'revoked'] }), 'ec')
+    t.equal(await find(store, { statuses: [] }), '')
+    t.equal(await find(store, { appId: 'app' }), 'bac')
+    t.equal(await find(store, { appId: 'app', statuses: ['needs_reconnect'] }), 'c')
+    t.equal(await find(store, { appId: 'none' }), '')
+    t.strictSame(await store.countConnections(), { active: 3, needs_reconnect: 1, revoked: 1 })
+    t.strictSame(await store.countConnections('app'), { active: 2, needs_reconnect: 1, revoked: 0 })
+    t.strictSame(await store.countConnections('x'), { active: 0, needs_reconnect: 0, revoked: 0 })
+    const { total } = await store.browseConnections({ ...everybody, limit: 1, appId: 'app' })
+    t.equal(total, 3)
+
+    await begin(store, newGrant('third of b', { connectionId: 'b' }))
+    await store.revokeGrant({ id: 'first of b', now: NOW, events: [] })
+    t.equal(await find(store, { appId: 'app' }), 'bac', 'another device is left')
+    const revoked = { connectionId: 'b', appId: 'app', now: NOW, events: [] }
+    await store.revokeAppGrants(revoked)
+    t.equal(await find(store, { appId: 'app' }), 'ac')
+    t.equal(await find(store, { appId: 'other' }), 'b')
+  })
+
+  t.test('a row tells what people want to know of a connection', async (t) => {
+    const store = await openWithPeople(t, open)
+    await begin(store, newGrant('longer', { connectionId: 'b', expiresAtSeconds: NOW }))
+    const { rows } = await store.browseConnections({ ...everybody, search: 'bo' })
+    const endsAt = NOW + 2_592_000_000
+    t.strictSame(rows, [
+      {
+        id: 'b',
+        accountId: 'account of b',
+        username: 'bo',
+        status: 'active',
+        accessTokenExpiresAt: NOW + 3_600_000,
+        failures: 0,
+        lastError: null,
+        retryAt: null,
+        connectedAt: NOW + 1,
+        refreshedAt: NOW,
+        lastUsedAt: NOW + 9 * MINUTE,
+        revokedAt: null,
+        erasedAt: null,
+        personErasedAt: null,
+        apps: [
+          { id: 'app', endsAt: NOW * 1000 },
+          { id: 'other', endsAt },
+        ],
+      },
+    ])
+  })
+
+  t.test('names are found by their beginning, or by three letters anywhere', async (t) => {
+    const store = await openWithPeople(t, open)
+    const search = (text: string, query: Partial<ConnectionQuery> = {}) =>
+      find(store, { search: text, ...query })
+    t.equal(await search('b'), 'b')
+    t.equal(await search('elo'), 'a', 'without its accent')
+    t.equal(await search('É'), 'a')
+    t.equal(await search('ANN'), 'dec')
+    t.equal(await search('  ann '), 'dec')
+    t.equal(await search('ann', { statuses: ['active'] }), 'd')
+    t.equal(await search('ann', { appId: 'app' }), 'c')
+    t.equal(await search('ann', { sort: 'connected', descending: true, limit: 2 }), 'ed')
+    t.equal(await search('an'), 'd', 'two letters: its beginning alone')
+    t.equal(await search('nobody'), '')
+    t.equal(await search('"'), '')
+    t.equal(await search('%%%'), '')
+    t.equal(await search('\u200b'), '', 'nothing that can be seen')
+    t.equal(await search('a', { search: '' }), '')
+  })
+
+  t.test('ids find what they name', async (t) => {
+    const store = await openWithPeople(t, open)
+    for (const text of ['c', 'account of c', 'first of c', ' account of c ']) {
+      t.equal(await find(store, { search: text }), 'c', text)
+    }
+    t.equal(await find(store, { search: 'account of e' }), 'e', 'revoked ones too')
+    t.equal(await find(store, { search: 'account of e', statuses: ['active'] }), '')
+    t.equal(await find(store, { search: 'account of' }), '', 'only whole ones')
+  })
+
+  t.test('a name is found as it is now', async (t) => {
+    const store = await openWithPeople(t, open)
+    const renewal = { expectedGeneration: 2, accountId: 'account of d', username: 'Dorothea' }
+    await connect(store, 'd', renewal)
+    t.equal(await find(store, { search: 'anna' }), 'ec')
+    t.equal(await find(store, { search: 'thea' }), 'd')
+    await store.eraseConnection({ id: 'd', now: NOW, events: [] })
+    t.equal(await find(store, { search: 'thea' }), '')
+    t.equal(await find(store, { search: 'account of d' }), '')
+    await store.purge(NOW)
+    const bounds = { now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 }
+    await store.sweep(bounds)
+    t.equal(await find(store), 'bac', 'what is swept is listed no more')
+    t.strictSame(await store.countConnections(), { active: 2, needs_reconnect: 1, revoked: 0 })
+    t.equal(await find(store, { search: 'hannah' }), '')
+  })
+
+  t.test('pages follow each other both ways', async (t) => {
+    const store = await openWithPeople(t, open)
+    const page = (cursor: string | null, query: Partial<ConnectionQuery> = {}) =>
+      store.browseConnections({ ...everybody, limit: 2, sort: 'connected', ...query, cursor })
+    const ids = ({ rows }: Awaited<ReturnType<typeof page>>) => rows.map(({ id }) => id).join('')
+    for (const query of [{}, { search: 'account of a' }]) {
+      const first = await page(null, query)
+      t.equal(first.previous, null)
+    }
+    const first = await page(null)
+    const second = await page(first.next)
+    const third = await page(second.next)
+    t.strictSame([first, second, third].map(ids), ['ab', 'cd', 'e'])
+    t.equal(third.next, null)
+    const back = await page(third.previous)
+    t.equal(ids(back), 'cd')
+    const start = await page(back.previous)
+    t.strictSame([ids(start), start.previous, start.total], ['ab', null, 5])
+    t.equal(ids(await page(start.next)), 'cd')
+
+    const down = await page(null, { descending: true })
+    const lower = await page(down.next, { descending: true })
+    t.strictSame([ids(down), ids(lower)], ['ed', 'cb'])
+    t.equal(ids(await page(lower.previous, { descending: true })), 'ed')
+
+    const named = { search: 'ann', sort: 'user' } as const
+    const found = await page(null, named)
+    t.strictSame([ids(found), found.total, found.crowded], ['de', 3, false])
+    t.equal(ids(await page(found.next, named)), 'c')
+  })
+
+  t.test('pages hold while rows come, move and go', async (t) => {
+    const store = await openWithPeople(t, open)
+    const page = (cursor: string | null) =>
+      store.browseConnections({ ...everybody, limit: 2, sort: 'connected', cursor })
+    const first = await page(null)
+    await connect(store, 'z', { now: NOW - 5 })
+    const second = await page(first.next)
+    t.strictSame(
+      second.rows.map(({ id }) => id),
+      ['c', 'd'],
+      'one that came before the place shifts nothing',
+    )
+    const before = await page(second.previous)
+    t.strictSame(
+      before.rows.map(({ id }) => id),
+      ['a', 'b'],
+    )
+    t.type(before.previous, 'string', 'the new one is on a page before')
+    await store.purge(NOW)
+    await store.sweep({ now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 })
+    const end = await page(second.next)
+    t.strictSame(end.rows, [], 'the last page’s only row went')
+    t.equal((await page(end.previous)).rows.map(({ id }) => id).join(''), 'cd')
+    const nothing = await page(await page(before.previous).then(({ previous }) => previous))
+    t.equal(nothing.rows[0]?.id, 'z', 'before the first is the first')
+  })
+
+  t.test('a place that means nothing is the first page', async (t) => {
+    const store = await openWithPeople(t, open)
+    const written = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const places = ['', '%', written(null), written([1]), written([0, 'x', 1]), written([0, 1, {}])]
+    for (const cursor of places) t.equal(await find(store, { cursor }), 'dbaec', cursor)
+  })
+
+  t.test('of more than a thousand hits the first are given, and the whole name is', async (t) => {
+    const store = await open(t)
+    const names = Array.from({ length: 1100 }, (_, index) => `zz anton ${index}`)
+    await Promise.all(
+      ['anton', ...names].map((username, index) =>
+        connect(store, `c${index}`, { username, accountId: null }),
+      ),
+    )
+    for (const search of ['anton', 'zz']) {
+      const found = await store.browseConnections({ ...everybody, search })
+      t.match(found, { crowded: true, total: 1000 }, search)
+      t.equal(found.rows.length, 10)
+    }
+    const { rows } = await store.browseConnections({ ...everybody, search: 'anton' })
+    t.equal(rows[0]?.username, 'anton')
+  })
+
+  t.test('a connection’s last use is that of its latest grant, to the minute', async (t) => {
+    const store = await openWithPeople(t, open)
+    const use = async (id: string, lastUsedAt: number) => {
+      await store.recordUse({ grants: [{ id, lastUsedAt }], counts: [] })
+      return (await store.getConnection('b'))?.lastUsedAt
+    }
+    const before = NOW + 9 * MINUTE
+    t.equal(await use('second of b', before + MINUTE - 1), before)
+    t.equal(await use('second of b', before + MINUTE), before + MINUTE)
+    t.equal(await use('first of b', before), before + MINUTE)
+    t.equal(await use('nobody’s', before + 9 * MINUTE), before + MINUTE)
+  })
+}
