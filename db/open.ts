@@ -1,8 +1,7 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs'
-import { join } from 'node:path'
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
+import { openFile } from './files.ts'
 import { retryBusy } from './sqlite/engine.ts'
 import { createSqliteStore } from './sqlite.ts'
 import type { Store } from './store.ts'
@@ -15,6 +14,12 @@ const START_PATIENCE = 60_000
 /** The database was written by a newer version of this program. */
 export class StoreTooNewError extends Error {
   override name = 'StoreTooNewError'
+  readonly file: string
+
+  constructor(file: string) {
+    super(`${file} was written by a newer version of this program`)
+    this.file = file
+  }
 }
 
 /** Where a store is, and how it comes up to date. */
@@ -38,9 +43,24 @@ export async function withStartLock<T>(
   nativeBinding: string | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const lock = openFile(directory, 'start.lock', nativeBinding, 0)
+  return withLock(directory, 'start.lock', nativeBinding, START_PATIENCE, work)
+}
+
+/**
+ * Runs `work` while no other process holds the lock of that name.
+ * @param patience how long it is waited for, milliseconds
+ * @throws SqliteError `SQLITE_BUSY` when it was held for longer
+ */
+export async function withLock<T>(
+  directory: string,
+  name: string,
+  nativeBinding: string | undefined,
+  patience: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const lock = openFile(directory, name, nativeBinding, 0)
   try {
-    await retryBusy(() => lock.exec('begin immediate'), START_PATIENCE)
+    await retryBusy(() => lock.exec('begin immediate'), patience)
     return await work()
   } finally {
     lock.close()
@@ -71,28 +91,6 @@ export async function openDatabase(options: StoreOptions): Promise<Database.Data
   }
 }
 
-/** Opens a file that its owner alone can read. SQLite gives its log the same mode. */
-function openFile(
-  directory: string,
-  name: string,
-  nativeBinding: string | undefined,
-  timeout: number,
-): Database.Database {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const path = join(directory, name)
-  createFile(path)
-  return new Database(path, { timeout, ...(nativeBinding === undefined ? {} : { nativeBinding }) })
-}
-
-/** Never opens one that is there: closing it again would free the locks that SQLite has on it here. */
-function createFile(path: string): void {
-  try {
-    closeSync(openSync(path, 'wx', 0o600))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  }
-}
-
 /** A write-ahead log is a property of the file; the rest, SQLite forgets with each connection. */
 function configure(client: Database.Database): void {
   client.pragma('journal_mode = WAL')
@@ -112,9 +110,7 @@ function refuseNewer(client: Database.Database, migrations: MigrationMeta[]): vo
   const applied = client.prepare('select created_at from __drizzle_migrations').pluck().all()
   const known = new Set(migrations.map(({ folderMillis }) => folderMillis))
   if (applied.every((at) => known.has(Number(at)))) return
-  throw new StoreTooNewError(
-    `${client.name} was written by a newer version of this program. Start that version, or restore a backup.`,
-  )
+  throw new StoreTooNewError(client.name)
 }
 
 /** Drizzle's own `migrate()` reads a folder, which a single binary doesn't have. */

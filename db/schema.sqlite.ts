@@ -88,6 +88,7 @@ export const connections = sqliteTable(
     nameKey: text().notNull().default(''),
     lastUsedAt: millis(),
     personErasedAt: millis(),
+    restoredFrom: millis(),
   },
   (table) => [
     uniqueIndex('connections_account')
@@ -182,11 +183,13 @@ export const signingKeys = sqliteTable('signing_keys', {
   kid: text().primaryKey(),
   publicJwk: text().notNull(),
   privateKey: sealedId().notNull(),
-  status: text({ enum: ['active', 'retired', 'revoked'] }).notNull(),
+  status: text({ enum: ['next', 'active', 'retired', 'revoked'] }).notNull(),
   createdAt: millis().notNull(),
   endedAt: millis(),
   /** When the erasure of a revoked key was complete. */
   erasedAt: millis(),
+  activatedAt: millis(),
+  tokensUntil: millis(),
 })
 
 export const admins = sqliteTable('admins', {

@@ -10,6 +10,7 @@ import { listingMethods } from './sqlite/listing.ts'
 import { metaMethods } from './sqlite/meta.ts'
 import { purgeMethods } from './sqlite/purge.ts'
 import { refreshMethods } from './sqlite/refresh.ts'
+import { resealMethods } from './sqlite/reseal.ts'
 import { revokeMethods } from './sqlite/revoke.ts'
 import { createSealedValues } from './sqlite/sealed.ts'
 import { secondFactorMethods } from './sqlite/second-factors.ts'
@@ -43,5 +44,6 @@ export function createSqliteStore(client: Database.Database): Store {
     ...eventMethods(engine),
     ...purgeMethods(engine),
     ...upkeepMethods(engine, sealedValues),
+    ...resealMethods(engine),
   }
 }

@@ -14,10 +14,12 @@
 
 import type { AdminStore } from './store/admins.ts'
 import type { ListingStore } from './store/listing.ts'
+import type { SealedStore } from './store/sealed.ts'
 import type { UsageStore } from './store/usage.ts'
 
 export type * from './store/admins.ts'
 export type * from './store/listing.ts'
+export type * from './store/sealed.ts'
 export type * from './store/usage.ts'
 
 /** Milliseconds since the epoch. */
@@ -86,6 +88,8 @@ export interface Connection {
   lastError: string | null
   /** No refresh before this, unless the connection is renewed. */
   retryAt: Millis | null
+  /** When the backup was made that its tokens come from; `null`: none, or they have been renewed since. */
+  restoredFrom: Millis | null
   connectedAt: Millis
   refreshedAt: Millis | null
   /** To the minute, and some seconds late. */
@@ -127,11 +131,15 @@ export interface SigningKey {
   publicJwk: string
   /** Private key, PKCS #8 PEM, sealed; nothing but zeros once the key is revoked. */
   privateKey: Sealed
-  /** `active` signs; `retired` still verifies; `revoked` does neither. */
-  status: 'active' | 'retired' | 'revoked'
+  /** `next` is published and will sign; `active` signs; `retired` still verifies; `revoked` does neither. */
+  status: 'next' | 'active' | 'retired' | 'revoked'
   createdAt: Millis
-  /** When it left `active`. */
+  /** When it began to sign; `null`: not yet, or when it was made. */
+  activatedAt: Millis | null
+  /** When it left `active`, or was revoked. */
   endedAt: Millis | null
+  /** When the last token that it signed has ended; `null`: not known. */
+  tokensUntil: Millis | null
 }
 
 /** An authorization under way, between the asking page and the callback. */
@@ -236,7 +244,7 @@ export interface Page {
   limit: number
 }
 
-export interface Store extends AdminStore, ListingStore, UsageStore {
+export interface Store extends AdminStore, ListingStore, SealedStore, UsageStore {
   // --- meta: schema-independent facts that guard the data ---
 
   /** All of it; keys are few. */
@@ -402,10 +410,27 @@ export interface Store extends AdminStore, ListingStore, UsageStore {
   // --- signing keys, events ---
 
   listSigningKeys(): Promise<SigningKey[]>
-  /** Adds a key; if it is `active`, what was active becomes `retired`. */
-  addSigningKey(key: SigningKey, events: NewEvent[]): Promise<void>
+  /**
+   * Adds a key; if it is `active`, what was active becomes `retired`. `false`: it is to be `next`, and
+   * there is one.
+   */
+  addSigningKey(key: SigningKey, events: NewEvent[]): Promise<boolean>
+  /**
+   * The `next` key signs from `now` on, what was active becomes `retired`, and `following` is `next`.
+   * `false`: the active key is another than expected (`null`: none), or there is no next one.
+   */
+  rotateSigningKeys(rotation: {
+    expectedActive: string | null
+    following: SigningKey
+    now: Millis
+    events: NewEvent[]
+  }): Promise<boolean>
+  /** Remembers that the key has signed a token that lives until then, if none lives longer. */
+  noteTokensUntil(signed: { kid: string; until: Millis }): Promise<void>
   /** `false`: there is none, or it was revoked before. The sealed private key is overwritten. */
   revokeSigningKey(key: { kid: string; now: Millis; events: NewEvent[] }): Promise<boolean>
+  /** Removes a key that is retired, or revoked and erased. `false`: it is neither. */
+  removeSigningKey(key: { kid: string; events: NewEvent[] }): Promise<boolean>
 
   addEvents(events: NewEvent[]): Promise<void>
   /** Newest first. `before`: exclusive id. */

@@ -6,6 +6,7 @@ import { program } from '../server/cli/program.ts'
 import { settings } from '../server/config.ts'
 import { envExample } from '../server/config/settings.ts'
 import { answers } from '../server/errors.ts'
+import { messages } from '../server/operate/messages.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -16,6 +17,7 @@ export async function documents(): Promise<Record<string, string>> {
     'docs/configure.md': await pretty('docs/configure.md', configure()),
     'docs/commands.md': await pretty('docs/commands.md', commands()),
     'docs/protocol.md': await pretty('docs/protocol.md', withErrors('docs/protocol.md')),
+    'docs/operate.md': await pretty('docs/operate.md', withMessages('docs/operate.md')),
   }
 }
 
@@ -76,10 +78,29 @@ function withErrors(path: string): string {
   const rows = Object.entries(answers).map(
     ([code, { status, description }]) => `| \`${code}\` | ${status} | ${cell(description)} |`,
   )
-  const table = `| code | status | what to do |\n|---|---|---|\n${rows.join('\n')}\n`
-  const text = readFileSync(join(root, path), 'utf8')
-  return text.replace(
-    /(<!-- errors -->\n)[^]*?(\n<!-- \/errors -->)/,
-    (_all, begin: string, end: string) => `${begin}\n${table}${end}`,
+  return withPart(
+    path,
+    'errors',
+    `| code | status | what to do |\n|---|---|---|\n${rows.join('\n')}`,
   )
+}
+
+/** The operators' page with a table of messages for each command in its place. */
+function withMessages(path: string): string {
+  const all = Object.values(messages)
+  const tables = [...new Set(all.map(({ command }) => command))].map((command) => {
+    const rows = all
+      .filter((message) => message.command === command)
+      .map(({ exit, says, mend }) => `| ${cell(says)} | ${exit} | ${cell(mend)} |`)
+    const title = command === 'start' ? 'Every command on the data' : `\`${command}\``
+    return `### ${title}\n\n| it says | exit | what to do |\n|---|---|---|\n${rows.join('\n')}`
+  })
+  return withPart(path, 'messages', tables.join('\n\n'))
+}
+
+/** A page with what stands between `<!-- name -->` and `<!-- /name -->` written anew. */
+function withPart(path: string, name: string, part: string): string {
+  const text = readFileSync(join(root, path), 'utf8')
+  const between = new RegExp(`(<!-- ${name} -->\\n)[^]*?(\\n<!-- /${name} -->)`)
+  return text.replace(between, (_all, begin: string, end: string) => `${begin}\n${part}\n${end}`)
 }

@@ -1,6 +1,7 @@
 import type { Store } from '../db/store.ts'
 import type { Config } from './config.ts'
 import type { Vault } from './domain/vault.ts'
+import { message } from './operate/messages.ts'
 import { StartError } from './start-error.ts'
 
 /** Whether the data is to belong to the configuration's client: if it does already, or `anew`. */
@@ -23,7 +24,7 @@ export async function claimData(
   if (claim === 'same') checkOwner(meta, owner)
   const urls = JSON.parse(meta.public_urls ?? '[]') as string[]
   const known = [...new Set([config.publicUrl, ...urls])]
-  const fingerprints = [...new Set([...list(meta.secret_fingerprints), vault.keyId()])]
+  const fingerprints = [...new Set([...fingerprintsOf(meta), vault.keyId()])]
   const entries: Record<string, string> = {
     secret_fingerprints: fingerprints.join(','),
     ...(claim && { ...owner, public_urls: JSON.stringify(known) }),
@@ -33,17 +34,17 @@ export async function claimData(
   return urls.filter((url) => url !== config.publicUrl)
 }
 
-const list = (text: string | undefined): string[] => text?.split(',') ?? []
+/** Ids of the keys that anything in the store may be sealed with. */
+export const fingerprintsOf = (meta: Record<string, string>): string[] =>
+  meta.secret_fingerprints?.split(',') ?? []
 
+/** Every one of them is needed: what is sealed with a key that isn't here would be refused later. */
 function checkKeys(meta: Record<string, string>, vault: Vault, { dataDir, secrets }: Config): void {
-  const needed = list(meta.secret_fingerprints)
-  const have = vault.keyIds()
-  if (needed.length === 0 || needed.some((id) => have.includes(id))) return
+  const missing = fingerprintsOf(meta).filter((id) => !vault.keyIds().includes(id))
+  if (missing.length === 0) return
   const source = secrets ? 'BROKER_SECRETS' : `${dataDir}/secret.key`
-  throw new StartError(
-    `The data in ${dataDir} was encrypted with another key than ${source} holds.\n` +
-      `Put back the key with the fingerprint ${needed.join(' or ')}.`,
-  )
+  const values = { directory: dataDir, source, fingerprints: missing.join(' and ') }
+  throw new StartError(message('start.key-other', values))
 }
 
 function checkOwner(meta: Record<string, string>, owner: Record<string, string>): void {
@@ -52,11 +53,8 @@ function checkOwner(meta: Record<string, string>, owner: Record<string, string>)
     api_url: 'ELLIPSIS_API_URL',
   }
   for (const [key, name] of Object.entries(names)) {
-    if (meta[key] === undefined || meta[key] === owner[key]) continue
-    throw new StartError(
-      `The connections in this data directory belong to ${name}=${meta[key]}, and it is now ${owner[key]}.\n` +
-        'Their refresh tokens would be refused. Put the setting back, use another BROKER_DATA_DIR, or, ' +
-        'if this is meant, start once with --accept-client-change.',
-    )
+    const [before, now] = [meta[key], owner[key]]
+    if (before === undefined || now === undefined || before === now) continue
+    throw new StartError(message('start.client-changed', { name, before, now }))
   }
 }

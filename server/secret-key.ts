@@ -1,13 +1,15 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { syncDirectoryOf } from '../db/files.ts'
 import type { Store } from '../db/store.ts'
 import type { Config } from './config.ts'
 import type { Random } from './domain/clock.ts'
+import { message } from './operate/messages.ts'
 import { Secret } from './secret.ts'
 import { StartError } from './start-error.ts'
 
 /** The file that holds the encryption keys where BROKER_SECRETS doesn't. */
-const FILE = 'secret.key'
+export const secretKeyFile = (dataDir: string): string => join(dataDir, 'secret.key')
 
 /**
  * A reader of the encryption keys: BROKER_SECRETS, or the data directory's `secret.key`, which is made
@@ -21,30 +23,34 @@ export async function loadSecretKeys(
 ): Promise<() => Secret[]> {
   const { secrets, dataDir } = config
   if (secrets) return () => secrets
-  const file = join(dataDir, FILE)
+  const file = secretKeyFile(dataDir)
   if (!existsSync(file)) {
     const meta = await store.getMeta()
     if (meta.secret_fingerprints !== undefined) {
-      throw new StartError(
-        `The data in ${dataDir} is encrypted, and its key is missing.\n` +
-          `Put the file ${FILE} back there, or set BROKER_SECRETS to the key that was used. ` +
-          'A new key would not open it: without the old one every user has to connect again.',
-      )
+      throw new StartError(message('start.key-missing', { directory: dataDir }))
     }
-    const key = random(32).toString('base64url')
-    writeFileSync(file, `${key}\n`, { mode: 0o600, flag: 'wx', flush: true })
+    writeKeys(file, [newKey(random)])
   }
   return () => readKeys(file)
 }
 
-function readKeys(file: string): Secret[] {
+export const newKey = (random: Random): Secret => new Secret(random(32).toString('base64url'))
+
+/** The keys of a file, the one that seals first. @throws StartError */
+export function readKeys(file: string): Secret[] {
   const keys = readFileSync(file, 'utf8')
     .split(/[\s,]+/)
     .filter((text) => text !== '')
   if (keys.length === 0 || keys.some((key) => Buffer.from(key, 'base64url').length !== 32)) {
-    throw new StartError(
-      `${file} holds no key of 32 bytes in base64url. Put back the file that was there.`,
-    )
+    throw new StartError(message('start.key-unreadable', { file }))
   }
   return keys.map((key) => new Secret(key))
+}
+
+/** Puts keys in the file's place, a line each. A crash leaves the old ones or the new ones. */
+export function writeKeys(file: string, keys: Secret[]): void {
+  const lines = keys.map((key) => `${key.reveal()}\n`).join('')
+  writeFileSync(`${file}.new`, lines, { mode: 0o600, flush: true })
+  renameSync(`${file}.new`, file)
+  syncDirectoryOf(file)
 }

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
-import { openStore, withStartLock } from '../db/open.ts'
+import { StoreTooNewError, openStore, withLock, withStartLock } from '../db/open.ts'
+import { announce, listPresent } from '../db/presence.ts'
+import type { Presence } from '../db/presence.ts'
 import type { Store } from '../db/store.ts'
 import { build, readMigrations, sqliteBinding } from './assets.ts'
 import type { Config } from './config.ts'
@@ -28,11 +30,14 @@ import { createUpstream } from './domain/upstream.ts'
 import { createUsage } from './domain/usage.ts'
 import { createVault } from './domain/vault.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
+import { createKeyFollower } from './key-follower.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { claimData } from './ownership.ts'
 import type { Claim } from './ownership.ts'
+import { message } from './operate/messages.ts'
 import { loadSecretKeys } from './secret-key.ts'
+import { StartError } from './start-error.ts'
 
 /** Everything the broker is made of, ready to be used. */
 export type Services = Awaited<ReturnType<typeof startServices>>
@@ -62,12 +67,13 @@ const SETTLE_WITHIN = 22_000
  * between processes.
  * @param options.claim the data is to belong to this configuration's Ellipsis client; `anew`: even if it
  *   belonged to another. Left out, for commands on the data alone: whose it is doesn't matter
+ * @param options.command what this process tells the others that it is
  * @throws StartError with what to do
  */
 export async function startServices(
   config: Config,
   log: Logger,
-  options: { claim?: Claim; world?: World } = {},
+  options: { claim?: Claim; world?: World; command?: string } = {},
 ) {
   const { clock, random, fetch } = options.world ?? world
   const { dataDir } = config
@@ -78,20 +84,38 @@ export async function startServices(
       directory: dataDir,
       migrations: readMigrations(),
       nativeBinding: binding,
-    })
+    }).catch(explain)
     try {
       const loadKeys = await loadSecretKeys(config, store, random)
       const vault = createVault(loadKeys, random)
       const formerUrls = await claimData(config, store, vault, options.claim)
       const keys = createSigningKeys({ store, vault, clock, random })
       await keys.ensure()
-      return { store, vault, keys, formerUrls }
+      const { command = 'serve' } = options
+      const told = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
+      return { store, vault, keys, formerUrls, presence: announce(dataDir, binding, told) }
     } catch (error) {
       await store.close()
       throw error
     }
   })
-  return compose(config, log, { clock, random, fetch }, opened)
+  const locks = {
+    /** While no other process starts. */
+    start: <T>(work: () => Promise<T>) => withStartLock(dataDir, binding, work),
+    /** While no other holds the lock of that name. @throws SqliteError `SQLITE_BUSY` */
+    alone: <T>(name: string, work: () => Promise<T>) => withLock(dataDir, name, binding, 0, work),
+  }
+  const { presence } = opened
+  const processes = {
+    /** Those that have the store open too. */
+    others: () => listPresent(dataDir, binding).filter(({ id }) => id !== presence.id),
+  }
+  return { ...compose(config, log, { clock, random, fetch }, opened), locks, processes }
+}
+
+function explain(error: unknown): never {
+  if (!(error instanceof StoreTooNewError)) throw error
+  throw new StartError(message('start.newer', { file: error.file }))
 }
 
 type Opened = {
@@ -99,11 +123,12 @@ type Opened = {
   vault: ReturnType<typeof createVault>
   keys: ReturnType<typeof createSigningKeys>
   formerUrls: string[]
+  presence: Presence
 }
 
 /** The domain over an open store. */
 function compose(config: Config, log: Logger, { clock, random, fetch }: World, opened: Opened) {
-  const { store, vault, keys, formerUrls } = opened
+  const { store, vault, keys, formerUrls, presence } = opened
   const { publicUrl, minTtlSeconds, eventDays } = config
   const metrics = createMetrics(store, build)
   const upstream = createUpstream({ store, clock })
@@ -131,7 +156,9 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
   const attempts = createAttempts({ store, clock })
   const swap = createSwap(swapNeeds)
-  const sweeper = createSweeper({ store, usage, upstream, clock, log, eventDays })
+  const followKeys = createKeyFollower({ store, vault, presence })
+  const upkeep = { usage, upstream, keys, followKeys }
+  const sweeper = createSweeper({ store, ...upkeep, clock, log, eventDays })
 
   return {
     config,
@@ -167,6 +194,7 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
       enough.abort()
       await sweeper.stop()
       await store.close()
+      presence.leave()
     },
   }
 }

@@ -41,9 +41,9 @@ t.test('a missing key stops the start, and no new one is made beside old data', 
   writeFileSync(file, 'nonsense')
   await t.rejects(startServices(settings(dataDir), silent), /holds no key/)
   writeFileSync(file, 'A'.repeat(43))
-  await t.rejects(startServices(settings(dataDir), silent), /another key than .*secret\.key/)
+  await t.rejects(startServices(settings(dataDir), silent), /a key that .*secret\.key doesn’t hold/)
   const other = settings(dataDir, { BROKER_SECRETS: randomBytes(32).toString('base64url') })
-  await t.rejects(startServices(other, silent), /another key than BROKER_SECRETS/)
+  await t.rejects(startServices(other, silent), /a key that BROKER_SECRETS doesn’t hold/)
 })
 
 t.test('data of another Ellipsis client is refused, unless it is meant', async (t) => {

@@ -62,6 +62,7 @@ export function createTokenWriter({ db }: Engine, sealedValues: SealedValues): T
       failures: 0,
       lastError: null,
       retryAt: null,
+      restoredFrom: null,
       refreshedAt: now,
     }),
   }

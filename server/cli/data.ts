@@ -13,7 +13,10 @@ export async function withServices<T>(
 ): Promise<T> {
   const config = loadConfig(readEnvironment(), { serve: upstream })
   const log = createLog({ logLevel: 'error' }, process.stderr)
-  const services = await startServices(config, log, upstream ? { claim: 'same' } : {})
+  const services = await startServices(config, log, {
+    command: 'a command',
+    ...(upstream && { claim: 'same' }),
+  })
   try {
     return await work(services)
   } finally {

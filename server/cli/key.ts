@@ -1,7 +1,9 @@
 import { Command } from 'commander'
 import type { SigningKey } from '../../db/store.ts'
+import { PUBLISHED_FOR } from '../domain/signing-keys.ts'
+import { Ended, message } from '../operate/messages.ts'
 import { ACTOR, withServices } from './data.ts'
-import { UsageError, print, printJson, printTable, time } from './output.ts'
+import { print, printJson, printTable, time } from './output.ts'
 
 /** `key`: the keys that sign broker tokens. */
 export function keyCommand(): Command {
@@ -21,10 +23,15 @@ export function keyCommand(): Command {
 
   key
     .command('rotate')
-    .description('sign with a new key; the old one goes on verifying')
+    .description(
+      'sign with the next key now, rather than after 90 days; the old one goes on verifying',
+    )
     .action(() =>
       withServices(async ({ keys }) => {
-        print(`Key ${await keys.rotate(ACTOR)} signs from now on.`)
+        const { kid, publishedAt } = await keys.rotate(ACTOR)
+        const young = Date.now() - publishedAt < PUBLISHED_FOR
+        const values = { kid, since: time(publishedAt) ?? '' }
+        print(message(young ? 'key.rotate.young' : 'key.rotate.done', values))
       }),
     )
 
@@ -33,10 +40,8 @@ export function keyCommand(): Command {
     .description('end a key at once: every broker token it signed is refused')
     .action((kid: string) =>
       withServices(async ({ keys }) => {
-        if (!(await keys.revoke(kid, ACTOR))) throw new UsageError(`There is no live key ${kid}.`)
-        print(
-          `Revoked ${kid}. Broker tokens that it signed are refused from now on; their users connect again.`,
-        )
+        if (!(await keys.revoke(kid, ACTOR))) throw new Ended('key.revoke.none', { kid })
+        print(message('key.revoke.done', { kid }))
       }),
     )
   return key
@@ -46,12 +51,15 @@ const describe = (key: SigningKey) => ({
   kid: key.kid,
   status: key.status,
   created_at: time(key.createdAt),
+  signs_since: time(key.activatedAt),
   ended_at: time(key.endedAt),
+  kept_until: key.endedAt === null ? null : time(key.tokensUntil),
 })
 
 const row = (key: ReturnType<typeof describe>): Record<string, string> => ({
   kid: key.kid,
   status: key.status,
   created: key.created_at ?? '',
+  signs_since: key.signs_since ?? '-',
   ended: key.ended_at ?? '-',
 })

@@ -7,6 +7,9 @@ export class UsageError extends Error {
 
 export const print = (text: string): void => void process.stdout.write(`${text}\n`)
 
+/** What is said on the way, to whoever watches; not part of the output. */
+export const note = (text: string): void => void process.stderr.write(`${text}\n`)
+
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2))
 
 /** A table with a heading, its columns as wide as they need be. */

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { build } from '../assets.ts'
 import { ConfigError } from '../config.ts'
 import { BrokerError } from '../errors.ts'
+import { Ended } from '../operate/messages.ts'
 import { StartError } from '../start-error.ts'
 import { adminCommand } from './admin.ts'
 import { appCommand } from './app.ts'
@@ -9,6 +10,7 @@ import { connectionCommand } from './connection.ts'
 import { demoCommand } from './demo.ts'
 import { keyCommand } from './key.ts'
 import { UsageError } from './output.ts'
+import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
 import { standInCommand } from './stand-in.ts'
 
@@ -38,6 +40,7 @@ export function program(): Command {
     connectionCommand(),
     adminCommand(),
     keyCommand(),
+    secretCommand(),
   ]
   for (const command of commands) all.addCommand(command)
   for (const command of walk(all)) command.exitOverride()
@@ -52,6 +55,7 @@ export async function run(argv: string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     process.stderr.write(`${words(error)}\n`)
+    if (error instanceof Ended) return error.exitCode
     return isUsage(error) ? 2 : 1
   }
 }
@@ -67,7 +71,8 @@ const isUsage = (error: unknown): boolean =>
   error instanceof StartError ||
   (error instanceof BrokerError && error.code === 'invalid_request')
 
-const isExpected = (error: unknown): boolean => isUsage(error) || error instanceof BrokerError
+const isExpected = (error: unknown): boolean =>
+  isUsage(error) || error instanceof BrokerError || error instanceof Ended
 
 /** An expected error has its words; of any other the stack helps more. */
 function words(error: unknown): string {

@@ -89,6 +89,7 @@ export function createBrokerTokens(needs: {
       const name = `${kid}.${grant.jti}`
       const before = signed.get(name)
       if (before !== undefined) return before
+      await keys.noteToken(kid, grant.expiresAtSeconds)
       const token = await new SignJWT({
         client_id: grant.appId,
         grant_id: grant.id,

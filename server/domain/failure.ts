@@ -88,6 +88,10 @@ export interface Verdict {
 const ANSWER_LOST =
   'the answer to an earlier refresh was lost, and with it the refresh token that it may have carried'
 
+/** Told when the refused token comes from a backup, and may have been replaced after it was made. */
+const restored = (from: Millis): string =>
+  `restored from a backup of ${new Date(from).toISOString()}: the token in it had been superseded, or revoked`
+
 /** So many unclear answers in a row, while others are refreshed, are taken for a refusal. */
 const UNCLEAR = 8
 
@@ -97,7 +101,7 @@ const UNCLEAR = 8
  */
 export function judge(
   error: EllipsisError,
-  connection: Pick<Connection, 'status' | 'failures' | 'lastError'>,
+  connection: Pick<Connection, 'status' | 'failures' | 'lastError' | 'restoredFrom'>,
   context: { cutOff: boolean; othersWork: boolean; now: Millis; random: Random },
 ): Verdict {
   const { status, failures, lastError } = connection
@@ -109,7 +113,12 @@ export function judge(
     (unclear && error.status !== 429 && failures >= UNCLEAR && context.othersWork)
   if (refused) {
     const refusals = status === 'needs_reconnect' ? failures : 0
-    const reason = lost ? ANSWER_LOST : 'it was revoked there, or has ended'
+    const reason =
+      connection.restoredFrom !== null
+        ? restored(connection.restoredFrom)
+        : lost
+          ? ANSWER_LOST
+          : 'it was revoked there, or has ended'
     const words = `Ellipsis Drive refused the refresh token: ${reason}`
     return {
       refused,

@@ -157,7 +157,8 @@ export function createRefreshAttempt(needs: {
     const rotated = refreshToken.reveal() !== used.reveal()
     const recovered = connection.status === 'needs_reconnect'
     const at = clock.now()
-    const refreshed = {
+    // Sealed anew at each try: the encryption keys may change while a write can't be made.
+    const refreshed = () => ({
       id,
       expectedGeneration: generation,
       owner,
@@ -174,8 +175,8 @@ export function createRefreshAttempt(needs: {
       events: recovered
         ? [{ at, actor: 'system', action: 'connection.recovered', connectionId: id }]
         : [],
-    }
-    if (!(await saveForSure(() => store.saveTokens(refreshed), id))) throw new LostLease()
+    })
+    if (!(await saveForSure(() => store.saveTokens(refreshed()), id))) throw new LostLease()
     succeededAt = clock.now()
     const { accessToken: value, expiresAt, fetchedAt } = tokens
     return { value, expiresAt, fetchedAt, generation: generation + 1 }

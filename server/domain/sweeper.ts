@@ -1,6 +1,7 @@
 import type { Store } from '../../db/store.ts'
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
+import type { SigningKeys } from './signing-keys.ts'
 import type { Upstream } from './upstream.ts'
 import type { Usage } from './usage.ts'
 
@@ -8,6 +9,7 @@ const SECOND = 1000
 const DAY = 24 * 60 * 60 * SECOND
 
 /** How often each kind of upkeep is done, milliseconds. */
+const KEYS_EVERY = SECOND
 const FLUSH_EVERY = 5 * SECOND
 const PURGE_EVERY = 5 * SECOND
 const SWEEP_EVERY = 10 * 60 * SECOND
@@ -37,8 +39,11 @@ export function createSweeper(needs: {
   clock: Clock
   log: Log
   eventDays: number
+  /** Takes up a change of the encryption keys. */
+  followKeys: () => Promise<void>
+  keys: Pick<SigningKeys, 'maintain'>
 }): Sweeper {
-  const { store, usage, upstream, clock, log, eventDays } = needs
+  const { store, usage, upstream, clock, log, eventDays, followKeys, keys } = needs
   const stopping = new AbortController()
   let loops: Promise<void>[] = []
 
@@ -77,11 +82,13 @@ export function createSweeper(needs: {
 
     start() {
       loops = [
+        every(KEYS_EVERY, followKeys),
         every(FLUSH_EVERY, () => usage.flush()),
         every(FLUSH_EVERY, () => upstream.flush()),
         every(PURGE_EVERY, erase),
         every(PURGE_EVERY, endRemoved),
         every(SWEEP_EVERY, sweep),
+        every(SWEEP_EVERY, () => keys.maintain()),
       ]
     },
 

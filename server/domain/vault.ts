@@ -1,13 +1,11 @@
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto'
 import type { Sealed } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
+import type { SealedPlace as Place } from '../../db/store/sealed.ts'
 import { Secret } from '../secret.ts'
 import type { Random } from './clock.ts'
 
-/** Where a sealed value lives. It opens nowhere else: `table/row/column` is authenticated with it. */
-export type Place = `${string}/${string}/${string}`
-
-/** Seals secrets for storage, and opens them. */
+/** Seals secrets for storage, and opens them: at the place that they were sealed for, and nowhere else. */
 export interface Vault {
   /** Encrypts for one place. Its length tells only which of four sizes the secret fits. */
   seal(place: Place, secret: Secret): Sealed
@@ -20,8 +18,12 @@ export interface Vault {
   open(place: Place, sealed: Sealed): Secret
   /** Id of the key that seals. */
   keyId(): string
-  /** Ids of all keys that open. */
+  /** Ids of all keys that open, the one that seals first. */
   keyIds(): string[]
+  /** Loads the keys anew. Answers their ids, as `keyIds`. */
+  reload(): string[]
+  /** Id of the key that a value was sealed with; `null`: there is no sealed value, it was overwritten. */
+  keyOf(sealed: Sealed): string | null
 }
 
 // Layout: version (1) | key id (8) | nonce (12) | ciphertext | tag (16).
@@ -44,6 +46,7 @@ interface Key {
  */
 export function createVault(loadKeys: () => Secret[], random: Random): Vault {
   let keys = loadKeys().map(toKey)
+  const keyIds = () => keys.map((key) => key.id)
 
   const findKey = (id: string): Key => {
     const known = keys.find((key) => key.id === id)
@@ -82,7 +85,15 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
     },
 
     keyId: () => keys[0]?.id ?? '',
-    keyIds: () => keys.map((key) => key.id),
+    keyIds,
+
+    reload() {
+      keys = loadKeys().map(toKey)
+      return keyIds()
+    },
+
+    keyOf: (sealed) =>
+      sealed[0] === VERSION ? Buffer.from(sealed.subarray(1, NONCE_AT)).toString('hex') : null,
   }
 }
 
@@ -92,8 +103,11 @@ export function deriveKey(secret: Secret, purpose: string, bytes: number): Buffe
   return Buffer.from(hkdfSync('sha256', master, '', `ellipsis-broker ${purpose}`, bytes))
 }
 
+/** The fingerprint by which a key is known. */
+export const keyIdOf = (secret: Secret): string => deriveKey(secret, 'key id', 8).toString('hex')
+
 const toKey = (secret: Secret): Key => ({
-  id: deriveKey(secret, 'key id', 8).toString('hex'),
+  id: keyIdOf(secret),
   bytes: deriveKey(secret, 'seal', 32),
 })
 

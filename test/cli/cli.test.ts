@@ -106,7 +106,9 @@ t.test('signing keys: list, rotate, revoke', async (t) => {
   const env = { BROKER_DATA_DIR: t.testdir() }
   const list = await cli(['key', 'list'], env)
   t.match(list.stdout, /KID.*active/s)
-  const [key] = JSON.parse((await cli(['key', 'list', '--json'], env)).stdout) as { kid: string }[]
+  const { stdout } = await cli(['key', 'list', '--json'], env)
+  const keys = JSON.parse(stdout) as { kid: string; status: string }[]
+  const key = keys.find(({ status }) => status === 'active')
   t.match(await cli(['key', 'rotate'], env), { code: 0, stdout: /signs from now on/ })
   t.match(await cli(['key', 'revoke', key?.kid ?? ''], env), { code: 0, stdout: /Revoked/ })
 })

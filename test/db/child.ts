@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { withStartLock } from '../../db/open.ts'
+import { announce } from '../../db/presence.ts'
 import { NOW, newTokens } from './rows.ts'
 import { openAt } from './temporary.ts'
 
@@ -40,6 +41,13 @@ const modes: Record<string, () => Promise<void>> = {
       tell((error as { code: string }).code)
     }
     lock.close()
+  },
+
+  /** Has the store open, as others see it, until it is killed. */
+  async 'be-present'() {
+    announce(directory, undefined, { pid: process.pid, command: 'test', startedAt: 0, keyIds: [] })
+    tell('here')
+    await setTimeout(60_000)
   },
 
   /** Refreshes the connection `con` a hundred times, against others. Tells each generation it stored. */

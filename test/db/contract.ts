@@ -8,6 +8,7 @@ import { testListing } from './contract/listing.ts'
 import { testPeople } from './contract/people.ts'
 import { testRefresh } from './contract/refresh.ts'
 import { testRevoke } from './contract/revoke.ts'
+import { testSealed } from './contract/sealed.ts'
 import { testSwap } from './contract/swap.ts'
 import { testUpkeep } from './contract/upkeep.ts'
 
@@ -26,6 +27,7 @@ export function testContract(engine: string, open: OpenStore): void {
     revoke: testRevoke,
     'keys, admins, events': testPeople,
     upkeep: testUpkeep,
+    'sealed values': testSealed,
   }
   for (const [name, testGroup] of Object.entries(groups)) {
     t.test(`${engine}: ${name}`, async (t) => {

@@ -93,7 +93,14 @@ t.test('of what was replaced or deleted in a busy store, no file keeps a byte', 
   const plan = await keepBusy(store, 1000)
   const bounds = { usedFor: 0, endedBefore: 0, eventsBefore: 0 }
   await store.sweep({ now: NOW + 1, ...bounds })
-  const key = { kid: 'k1', publicJwk: '{}', createdAt: NOW, endedAt: null }
+  const key = {
+    kid: 'k1',
+    publicJwk: '{}',
+    createdAt: NOW,
+    activatedAt: null,
+    endedAt: null,
+    tokensUntil: null,
+  }
   await store.addSigningKey({ ...key, privateKey: plan.seal(), status: 'active' }, [])
   await store.addSigningKey({ ...key, kid: 'k2', privateKey: plan.seal(), status: 'active' }, [])
   await store.revokeSigningKey({ kid: 'k1', now: NOW, events: [] })

@@ -77,19 +77,27 @@ t.test('a backoff doubles up to its longest', async (t) => {
 t.test('what a failed refresh means for its connection', async (t) => {
   const random = randomBytes
   const context = { cutOff: false, othersWork: true, now: 1000, random }
-  const fresh = { status: 'active', failures: 0, lastError: null } as const
+  const fresh = { status: 'active', failures: 0, lastError: null, restoredFrom: null } as const
   const refused = failed({ kind: 'refused', status: 400 })
 
   const first = judge(refused, fresh, context)
   t.match(first, { refused: true, status: 'needs_reconnect', lastError: /revoked there/ })
   t.ok(first.retryAt - 1000 >= 30_000 && first.retryAt - 1000 <= 33_000)
-  const old = { status: 'needs_reconnect', failures: 99, lastError: first.lastError } as const
+  const old = {
+    ...fresh,
+    status: 'needs_reconnect',
+    failures: 99,
+    lastError: first.lastError,
+  } as const
   const rare = judge(refused, old, context).retryAt - 1000
   t.ok(rare >= 86_400_000 && rare <= 1.1 * 86_400_000, 'a day, in the end')
 
   const lost = judge(refused, fresh, { ...context, cutOff: true })
   t.match(lost.lastError, 'the answer to an earlier refresh was lost')
   t.match(judge(refused, { ...fresh, lastError: lost.lastError }, context).lastError, 'was lost')
+
+  const backup = { ...fresh, restoredFrom: Date.UTC(2026, 6, 1) }
+  t.match(judge(refused, backup, context).lastError, /backup of 2026-07-01T.*superseded/)
 
   const passing = judge(failed(), fresh, context)
   t.match(passing, { refused: false, status: 'active', lastError: 'it failed' })
@@ -102,7 +110,8 @@ t.test('what a failed refresh means for its connection', async (t) => {
 
 t.test('unclear answers are taken for a refusal only after many, while others work', async (t) => {
   const context = { cutOff: false, othersWork: true, now: 0, random: randomBytes }
-  const failing = (failures: number) => ({ status: 'active', failures, lastError: null }) as const
+  const failing = (failures: number) =>
+    ({ status: 'active', failures, lastError: null, restoredFrom: null }) as const
   const unclear = failed({ status: 418 })
   t.equal(judge(unclear, failing(7), context).refused, false)
   t.equal(judge(unclear, failing(8), context).refused, true)

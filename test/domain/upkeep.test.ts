@@ -94,7 +94,16 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
   })
   const usage = { count: () => undefined, touch: () => undefined, flush: async () => undefined }
   const upstream = { flush: async () => undefined }
-  const sweeper = createSweeper({ store, usage, upstream, clock: quick(), log, eventDays: 400 })
+  const sweeper = createSweeper({
+    store,
+    usage,
+    upstream,
+    clock: quick(),
+    log,
+    eventDays: 400,
+    followKeys: async () => undefined,
+    keys: { maintain: async () => undefined },
+  })
   sweeper.start()
   while (sweeps < 4 || pending > 0 || removed > 0)
     await new Promise((resolve) => setImmediate(resolve))

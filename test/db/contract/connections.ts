@@ -19,6 +19,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
+      restoredFrom: null,
       connectedAt: NOW,
       refreshedAt: null,
       lastUsedAt: null,

@@ -9,7 +9,9 @@ const newKey = (kid: string, fields: Partial<SigningKey> = {}): SigningKey => ({
   privateKey: seal(`key ${kid}`),
   status: 'active',
   createdAt: NOW,
+  activatedAt: null,
   endedAt: null,
+  tokensUntil: null,
   ...fields,
 })
 
@@ -36,6 +38,59 @@ export function testPeople(t: Test, open: OpenStore): void {
     ])
     t.strictSame(await actions(store), ['k1', 'k2'])
   })
+
+  t.test('the next signing key signs after a rotation, which happens once', async (t) => {
+    const store = await open(t)
+    const rotate = (expectedActive: string | null, kid: string) =>
+      store.rotateSigningKeys({
+        expectedActive,
+        following: newKey(kid, { createdAt: NOW + 5, status: 'next' }),
+        now: NOW + 5,
+        events: event(`to ${kid}`),
+      })
+    t.equal(await store.addSigningKey(newKey('k1'), []), true)
+    t.equal(await rotate('k1', 'k3'), false, 'there is no next one')
+    const next = newKey('k2', { createdAt: NOW + 1, status: 'next' })
+    t.equal(await store.addSigningKey(next, event('next')), true)
+    t.equal(await store.addSigningKey({ ...next, kid: 'other' }, event('second')), false)
+    t.equal(await rotate('another', 'k3'), false)
+    t.equal(await rotate('k1', 'k3'), true)
+    t.equal(await rotate('k1', 'k4'), false, 'another process came first')
+    t.strictSame(await store.listSigningKeys(), [
+      newKey('k1', { status: 'retired', endedAt: NOW + 5 }),
+      newKey('k2', { createdAt: NOW + 1, activatedAt: NOW + 5 }),
+      newKey('k3', { createdAt: NOW + 5, status: 'next' }),
+    ])
+    await store.revokeSigningKey({ kid: 'k2', now: NOW + 6, events: [] })
+    t.equal(await rotate(null, 'k4'), true)
+    t.strictSame(await actions(store), ['next', 'to k3', 'to k4'])
+  })
+
+  t.test(
+    'a signing key knows how long its tokens live, and goes only when it has ended',
+    async (t) => {
+      const store = await open(t)
+      for (const [index, kid] of ['k1', 'k2', 'k3'].entries()) {
+        await store.addSigningKey(newKey(kid, { createdAt: NOW + index }), [])
+      }
+      await store.noteTokensUntil({ kid: 'k1', until: NOW + 9 })
+      await store.noteTokensUntil({ kid: 'k1', until: NOW + 8 })
+      t.equal((await store.listSigningKeys())[0]?.tokensUntil, NOW + 9)
+      const remove = (kid: string) => store.removeSigningKey({ kid, events: event(`no ${kid}`) })
+      await store.revokeSigningKey({ kid: 'k2', now: NOW, events: [] })
+      t.equal(await remove('k1'), true)
+      t.equal(await remove('k1'), false)
+      t.equal(await remove('k2'), false, 'its erasure is pending')
+      t.equal(await remove('k3'), false, 'it signs')
+      await store.purge(NOW)
+      t.equal(await remove('k2'), true)
+      t.strictSame(
+        (await store.listSigningKeys()).map(({ kid }) => kid),
+        ['k3'],
+      )
+      t.strictSame(await actions(store), ['no k1', 'no k2'])
+    },
+  )
 
   t.test('a revoked signing key keeps nothing of its private key', async (t) => {
     const store = await open(t)

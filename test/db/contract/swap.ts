@@ -2,7 +2,14 @@ import type { Test } from 'tap'
 import type { OpenStore } from '../contract.ts'
 import { begin, connect, newApp, newGrant, NOW, seal } from '../rows.ts'
 
-const key = { kid: 'k1', publicJwk: '{}', createdAt: NOW, endedAt: null }
+const key = {
+  kid: 'k1',
+  publicJwk: '{}',
+  createdAt: NOW,
+  activatedAt: null,
+  endedAt: null,
+  tokensUntil: null,
+}
 
 const HOUR = 3_600_000
 

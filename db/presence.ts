@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import type Database from 'better-sqlite3'
+import { openFile } from './files.ts'
+
+/** What a process that has the store open tells of itself to the others on this data directory. */
+export interface Present {
+  pid: number
+  /** `serve`, or another command. */
+  command: string
+  startedAt: number
+  /** Ids of the encryption keys that it has loaded, the one that seals first. */
+  keyIds: string[]
+}
+
+/** This process, among those that have the store open. */
+export interface Presence {
+  id: string
+  tell(keyIds: string[]): void
+  leave(): void
+}
+
+/** In the data directory: for each process a lock, which dies with it, and what it tells. */
+const FOLDER = 'running'
+
+/**
+ * Says that this process has the store open, until it leaves or dies, however it dies: the lock is the
+ * operating system's. Call it under the start lock.
+ */
+export function announce(
+  directory: string,
+  nativeBinding: string | undefined,
+  told: Present,
+): Presence {
+  const folder = join(directory, FOLDER)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  removeDead(folder, nativeBinding)
+  const id = `${told.pid}-${randomBytes(6).toString('hex')}`
+  const lock = openFile(folder, `${id}.lock`, nativeBinding, 0)
+  lock.exec('begin immediate')
+  write(folder, id, told)
+  return {
+    id,
+    tell: (keyIds) => write(folder, id, { ...told, keyIds }),
+    leave() {
+      rmSync(join(folder, `${id}.json`), { force: true })
+      lock.close()
+      remove(folder, id)
+    },
+  }
+}
+
+/** The processes that have the store open. One that is paused counts; one that has died doesn't. */
+export function listPresent(
+  directory: string,
+  nativeBinding: string | undefined,
+): (Present & { id: string })[] {
+  const folder = join(directory, FOLDER)
+  return idsIn(folder)
+    .filter((id) => isAlive(folder, id, nativeBinding))
+    .flatMap((id) => {
+      const told = read(folder, id)
+      return told ? [{ ...told, id }] : []
+    })
+}
+
+function idsIn(folder: string): string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.lock'))
+    .map((name) => name.slice(0, -'.lock'.length))
+}
+
+function isAlive(folder: string, id: string, nativeBinding: string | undefined): boolean {
+  let lock: Database.Database | undefined
+  try {
+    lock = openFile(folder, `${id}.lock`, nativeBinding, 0)
+    lock.exec('begin immediate')
+    return false
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'SQLITE_BUSY') return true
+    throw error
+  } finally {
+    lock?.close()
+  }
+}
+
+/** Only under the start lock: another that starts has made its file, but not locked it yet. */
+function removeDead(folder: string, nativeBinding: string | undefined): void {
+  for (const id of idsIn(folder)) if (!isAlive(folder, id, nativeBinding)) remove(folder, id)
+}
+
+function remove(folder: string, id: string): void {
+  for (const end of ['.json', '.lock', '.lock-journal']) {
+    rmSync(join(folder, id + end), { force: true })
+  }
+}
+
+/** Whole or not at all: others read it at any time. */
+function write(folder: string, id: string, told: Present): void {
+  const file = join(folder, `${id}.json`)
+  writeFileSync(`${file}.new`, JSON.stringify(told), { mode: 0o600 })
+  renameSync(`${file}.new`, file)
+}
+
+/** `null`: it left in between. */
+function read(folder: string, id: string): Present | null {
+  try {
+    return JSON.parse(readFileSync(join(folder, `${id}.json`), 'utf8')) as Present
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}

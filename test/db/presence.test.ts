@@ -1,0 +1,57 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { announce, listPresent } from '../../db/presence.ts'
+
+const told = { pid: process.pid, command: 'serve', startedAt: 1, keyIds: ['a'] }
+const list = (directory: string) => listPresent(directory, undefined)
+
+t.test('a process is listed from when it announces itself until it leaves', async (t) => {
+  const directory = t.testdir()
+  t.strictSame(list(directory), [])
+  const presence = announce(directory, undefined, told)
+  t.strictSame(list(directory), [{ ...told, id: presence.id }])
+  presence.tell(['b', 'a'])
+  t.strictSame(list(directory)[0]?.keyIds, ['b', 'a'])
+  t.equal(list(directory).length, 1, 'looking frees no lock')
+  rmSync(join(directory, 'running', `${presence.id}.json`))
+  t.strictSame(list(directory), [], 'one that leaves just now is not listed')
+  presence.leave()
+  t.strictSame(list(directory), [])
+  t.strictSame(readdirSync(join(directory, 'running')), [])
+})
+
+t.test('one that is killed is listed no more, and the next one tidies up', async (t) => {
+  const directory = t.testdir()
+  const child = fork(join(import.meta.dirname, 'child.ts'), ['be-present', directory])
+  await once(child, 'message')
+  t.match(list(directory), [{ pid: child.pid, command: 'test' }])
+  child.kill('SIGSTOP')
+  t.equal(list(directory).length, 1, 'one that is paused is still there')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  t.strictSame(list(directory), [])
+  t.ok(readdirSync(join(directory, 'running')).length > 0)
+  const presence = announce(directory, undefined, told)
+  t.equal(
+    readdirSync(join(directory, 'running')).filter((name) => !name.startsWith(presence.id)).length,
+    0,
+  )
+  presence.leave()
+})
+
+t.test('what can’t be looked at is told', async (t) => {
+  const directory = t.testdir({ running: { 'x.lock': {} } })
+  t.throws(() => list(directory), { code: 'SQLITE_CANTOPEN' })
+  const other = t.testdir({ running: {} })
+  const presence = announce(other, undefined, told)
+  t.teardown(() => presence.leave())
+  const file = join(other, 'running', `${presence.id}.json`)
+  rmSync(file)
+  const { mkdirSync } = await import('node:fs')
+  mkdirSync(file)
+  t.throws(() => list(other), { code: 'EISDIR' })
+  rmSync(file, { recursive: true })
+})

@@ -1,0 +1,93 @@
+import type { Test } from 'tap'
+import { appDefaults } from '../../server/domain/apps.ts'
+import { sha256 } from '../../server/domain/hash.ts'
+import { Secret } from '../../server/secret.ts'
+import { RETURN } from '../helper.ts'
+import type { TestBroker } from '../helper.ts'
+
+/** One connected account and the broker token of its one device. */
+export interface Device {
+  connectionId: string
+  token: string
+}
+
+/** Many connections, each with a grant, made without a browser. */
+export async function connectMany(broker: TestBroker, count: number): Promise<Device[]> {
+  const { services, standIn, clock } = broker
+  const { store, vault, apps, redeem } = services
+  const settings = { ...appDefaults, name: 'Many', redirectUris: [RETURN] }
+  const { app } = await apps.add(settings, 'test')
+  const devices: Device[] = []
+  for (let index = 0; index < count; index++) {
+    const id = `con_${index}`
+    const [code, verifier, now] = [`code-${index}`, `verifier-${index}`, clock.now()]
+    const seal = (column: string, secret: string) =>
+      vault.seal(`connections/${id}/${column}`, new Secret(secret))
+    await store.saveConnection({
+      id,
+      expectedGeneration: null,
+      accountId: `account-${index}`,
+      username: `user${index}`,
+      tokens: {
+        refreshToken: seal('refresh_token', standIn.grant(`user${index}`)),
+        accessToken: seal('access_token', 'none'),
+        accessTokenExpiresAt: 0,
+        accessTokenFetchedAt: 0,
+      },
+      now,
+      code: {
+        codeHash: sha256(code),
+        appId: app.id,
+        redirectUri: RETURN,
+        challenge: sha256(verifier),
+        connectionId: id,
+        scope: 'projects',
+        device: 'test',
+        createdAt: now,
+        expiresAt: now + 600_000,
+      },
+      events: [],
+    })
+    const proof = { code: new Secret(code), verifier: new Secret(verifier), redirectUri: undefined }
+    const { token } = await redeem.redeem({ app, ...proof, address: 'test' })
+    devices.push({ connectionId: id, token })
+  }
+  return devices
+}
+
+/** One swap; answers the status. `wishes`: as in the body of `/exchange`. */
+export async function swapAt(url: string, token: string, wishes: object = {}): Promise<number> {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  const body = JSON.stringify(wishes)
+  const response = await fetch(`${url}/exchange`, { method: 'POST', headers, body })
+  await response.arrayBuffer()
+  return response.status
+}
+
+/** Swaps that never stop refreshing, at several brokers in turn, until `stop` answers what they met. */
+export function startLoad(t: Test, urls: string[], devices: Device[], workers = 3) {
+  let running = true
+  const statuses: Record<number, number> = {}
+  const work = async (worker: number): Promise<void> => {
+    for (let round = worker; running; round += workers) {
+      const device = devices[round % devices.length]
+      const url = urls[round % urls.length]
+      if (!device || url === undefined) return
+      // A longer life than any before: nothing that is stored will do.
+      const wishes = { min_ttl: 100 + Math.floor(round / devices.length) }
+      const status = await swapAt(url, device.token, wishes).catch(() => 0)
+      statuses[status] = (statuses[status] ?? 0) + 1
+    }
+  }
+  const all = Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)))
+  const stop = async () => {
+    running = false
+    await all
+    return statuses
+  }
+  t.teardown(stop)
+  return { stop }
+}
+
+/** How often something is killed: a few times, or as often as `CHAOS_ROUNDS` says in a long run. */
+export const rounds = (few: number): number => Number(process.env.CHAOS_ROUNDS ?? few)
