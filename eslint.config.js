@@ -20,7 +20,7 @@ const sql = ['better-sqlite3', 'drizzle-orm', 'drizzle-orm/*']
 const engine = ['**/db/sqlite.ts', '**/db/sqlite/**', '**/db/schema.sqlite.ts', '**/db/open.ts']
 
 export default defineConfig(
-  globalIgnores(['dist/', '.tap/', 'node_modules/', 'data/']),
+  globalIgnores(['pictures/', 'dist/', '.tap/', 'node_modules/', 'data/']),
   js.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -1,3 +1,4 @@
+import type { BrowserContext } from 'playwright-core'
 import type { Admin } from '../db/store.ts'
 import { Secret } from '../server/secret.ts'
 import type { TestBroker } from './helper.ts'
@@ -17,4 +18,15 @@ export async function signIn(
   const inside = await visitor.press(page, 'Sign in', { email, password: PASSWORD })
   if (inside.url !== `${broker.url}/admin`) throw new Error(`not signed in:\n${inside.body}`)
   return visitor
+}
+
+/** Gives a real browser an admin's session. */
+export async function signInBrowser(
+  broker: TestBroker,
+  context: BrowserContext,
+  who: Parameters<typeof signIn>[1] = {},
+): Promise<void> {
+  const { origin } = new URL(broker.url)
+  const cookies = (await signIn(broker, who)).cookies(origin)
+  await context.addCookies([...cookies].map(([name, value]) => ({ name, value, url: origin })))
 }

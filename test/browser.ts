@@ -26,7 +26,7 @@ function findChromium(): string | undefined {
 }
 
 /** A Chromium that ends with the test. */
-export async function launch(t: Test): Promise<Browser> {
+export async function launch(t: Pick<Test, 'teardown'>): Promise<Browser> {
   const executablePath = findChromium()
   const browser = await chromium.launch({
     args: ARGUMENTS,

@@ -50,7 +50,10 @@ export interface TestOptions {
 }
 
 /** A broker that listens, on a store of its own, before a stand-in of its own; all end with the test. */
-export async function buildBroker(t: Test, options: TestOptions = {}): Promise<TestBroker> {
+export async function buildBroker(
+  t: Pick<Test, 'teardown' | 'testdir'>,
+  options: TestOptions = {},
+): Promise<TestBroker> {
   const clock = testClock()
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`

@@ -1,0 +1,71 @@
+/**
+ * Makes pictures of every page that test/pages.ts lists: `npm run pictures [-- DIRECTORY [NAME…]]`,
+ * `pictures` unless told; with names, of those pages alone. Each page at 390 and 1440 wide, light and
+ * dark, with data and empty.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser } from 'playwright-core'
+import { signInBrowser } from '../test/admin.ts'
+import { launch, noBrowser } from '../test/browser.ts'
+import { buildBroker } from '../test/helper.ts'
+import { pages } from '../test/pages.ts'
+import type { ShownPage } from '../test/pages.ts'
+import { fillBroker } from '../test/sample-data.ts'
+
+const SIZES = [
+  { width: 390, height: 844 },
+  { width: 1440, height: 900 },
+]
+const SCHEMES = ['light', 'dark'] as const
+
+const [out = 'pictures', ...names] = process.argv.slice(2)
+if (noBrowser) throw new Error(noBrowser)
+
+/** Stands in for a test: what it built is taken down at the end. */
+const teardowns: (() => unknown)[] = []
+const t = {
+  teardown: (work: () => unknown) => void teardowns.unshift(work),
+  testdir: () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pictures-'))
+    teardowns.unshift(() => rmSync(folder, { recursive: true, force: true }))
+    return folder
+  },
+} as unknown as Parameters<typeof buildBroker>[0]
+
+try {
+  mkdirSync(out, { recursive: true })
+  const browser = await launch(t)
+  for (const state of ['data', 'empty'] as const) await picture(browser, state)
+} finally {
+  for (const work of teardowns) await work()
+}
+
+/** All pages in one state: two browsers, one of them signed in. */
+async function picture(browser: Browser, state: 'data' | 'empty'): Promise<void> {
+  const broker = await buildBroker(t)
+  const data = state === 'data' ? await fillBroker(broker) : null
+  const [stranger, admin] = [await browser.newContext(), await browser.newContext()]
+  await signInBrowser(broker, admin)
+  const take = async ({ name, act, stranger: isStranger }: ShownPage, address: string) => {
+    const page = await (isStranger ? stranger : admin).newPage()
+    await page.goto(broker.url + address)
+    await act?.(page)
+    for (const size of SIZES) {
+      await page.setViewportSize(size)
+      for (const colorScheme of SCHEMES) {
+        await page.emulateMedia({ colorScheme })
+        const file = `${name}.${state}.${size.width}.${colorScheme}.png`
+        await page.screenshot({ path: join(out, file), fullPage: true })
+      }
+    }
+    await page.close()
+  }
+  for (const page of pages) {
+    const address = page.path(data)
+    if (address !== null && (names.length === 0 || names.includes(page.name))) {
+      await take(page, address)
+    }
+  }
+}

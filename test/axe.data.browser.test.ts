@@ -1,0 +1,4 @@
+import t from 'tap'
+import { testPages } from './axe.ts'
+
+testPages(t, 'with data')
