@@ -12,7 +12,7 @@ import {
   text,
   uniqueIndex,
 } from 'drizzle-orm/sqlite-core'
-import type { AppSecret } from './store.ts'
+import type { AppSecret, BulkFilter } from './store.ts'
 
 /** Milliseconds since the epoch. */
 const millis = () => integer()
@@ -275,8 +275,17 @@ export const events = sqliteTable(
     details: text(),
   },
   (table) => [
-    index('events_connection').on(table.connectionId),
-    index('events_app').on(table.appId),
+    index('events_connection').on(table.connectionId, table.at),
+    index('events_app').on(table.appId, table.at),
+    // Of all who did something, and all that was done, but for what is most of it: see event-pages.ts.
+    index('events_actor')
+      .on(table.actor, table.at)
+      .where(sql`${table.actor} not in ('user', 'app', 'system')`),
+    index('events_action')
+      .on(table.action, table.at)
+      .where(
+        sql`${table.action} not in ('connection.connected', 'connection.revoked', 'grant.begun')`,
+      ),
     index('events_at').on(table.at),
   ],
 )
@@ -305,3 +314,43 @@ export const upstreamState = sqliteTable('upstream_state', {
   failingSince: millis(),
   lastError: text(),
 })
+
+/** Revocations of many connections, and whom they have still to do or failed at. */
+export const bulks = sqliteTable(
+  'bulks',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    status: text({ enum: ['collecting', 'ready', 'running', 'done', 'cancelled'] }).notNull(),
+    filter: json<BulkFilter>(),
+    actor: text().notNull(),
+    address: text(),
+    createdAt: millis().notNull(),
+    startedAt: millis(),
+    endedAt: millis(),
+    total: integer().notNull(),
+    revoked: integer().notNull(),
+    skipped: integer().notNull(),
+    failed: integer().notNull(),
+    cursor: text(),
+    trouble: text(),
+    leaseOwner: text(),
+    leaseUntil: millis(),
+  },
+  (table) => [
+    index('bulks_work')
+      .on(table.id)
+      .where(sql`${table.status} in ('collecting', 'running')`),
+  ],
+)
+
+export const bulkItems = sqliteTable(
+  'bulk_items',
+  {
+    bulkId: integer()
+      .notNull()
+      .references(() => bulks.id),
+    connectionId: text().notNull(),
+    error: text(),
+  },
+  (table) => [primaryKey({ columns: [table.bulkId, table.connectionId] })],
+)

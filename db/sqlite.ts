@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import { adminMethods } from './sqlite/admins.ts'
 import { appMethods } from './sqlite/apps.ts'
+import { bulkMethods } from './sqlite/bulk.ts'
 import { connectionMethods } from './sqlite/connections.ts'
 import { createEngine } from './sqlite/engine.ts'
 import { eventMethods } from './sqlite/events.ts'
@@ -37,6 +38,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...swapMethods(engine),
     ...usageMethods(engine),
     ...revokeMethods(engine, sealedValues),
+    ...bulkMethods(engine, sealedValues),
     ...keyMethods(engine, sealedValues),
     ...adminMethods(engine, sealedValues),
     ...sessionMethods(engine),

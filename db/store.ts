@@ -13,11 +13,15 @@
  */
 
 import type { AdminStore } from './store/admins.ts'
+import type { BulkStore } from './store/bulk.ts'
+import type { EventStore } from './store/events.ts'
 import type { ListingStore } from './store/listing.ts'
 import type { SealedStore } from './store/sealed.ts'
 import type { UsageStore } from './store/usage.ts'
 
 export type * from './store/admins.ts'
+export type * from './store/bulk.ts'
+export type * from './store/events.ts'
 export type * from './store/listing.ts'
 export type * from './store/sealed.ts'
 export type * from './store/usage.ts'
@@ -244,7 +248,8 @@ export interface Page {
   limit: number
 }
 
-export interface Store extends AdminStore, ListingStore, SealedStore, UsageStore {
+export interface Store
+  extends AdminStore, BulkStore, EventStore, ListingStore, SealedStore, UsageStore {
   // --- meta: schema-independent facts that guard the data ---
 
   /** All of it; keys are few. */
@@ -407,7 +412,7 @@ export interface Store extends AdminStore, ListingStore, SealedStore, UsageStore
   /** Are there revoked connections or signing keys whose erasure is pending? */
   isErasurePending(): Promise<boolean>
 
-  // --- signing keys, events ---
+  // --- signing keys ---
 
   listSigningKeys(): Promise<SigningKey[]>
   /**
@@ -432,22 +437,14 @@ export interface Store extends AdminStore, ListingStore, SealedStore, UsageStore
   /** Removes a key that is retired, or revoked and erased. `false`: it is neither. */
   removeSigningKey(key: { kid: string; events: NewEvent[] }): Promise<boolean>
 
-  addEvents(events: NewEvent[]): Promise<void>
-  /** Newest first. `before`: exclusive id. */
-  listEvents(filter: {
-    connectionId?: string
-    appId?: string
-    before?: number
-    limit: number
-  }): Promise<Event[]>
-
   // --- upkeep ---
 
   /**
    * Removes what has ended, in bounded batches: flows and codes past their end (used codes are kept
    * `usedFor` milliseconds, so that a second use is noticed), sessions past their end, grants that were
    * revoked or expired and connections that were revoked before `endedBefore` (none whose erasure is
-   * pending), events and usage before `eventsBefore`.
+   * pending), bulk revocations that ended before it or wait unconfirmed for a day, events and usage
+   * before `eventsBefore`.
    */
   sweep(bounds: {
     now: Millis

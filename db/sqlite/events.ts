@@ -1,19 +1,22 @@
-import { and, desc, eq, lt } from 'drizzle-orm'
+import { and, desc, eq } from 'drizzle-orm'
 import { events } from '../schema.sqlite.ts'
-import type { NewEvent, Store } from '../store.ts'
+import type { EventStore, NewEvent } from '../store.ts'
 import type { Engine } from './engine.ts'
+import { prepareEventPages } from './event-pages.ts'
 
 /** Writes events within the transaction under way. */
 export function insertEvents({ db }: Pick<Engine, 'db'>, list: NewEvent[]): void {
   if (list.length > 0) db.insert(events).values(list).run()
 }
 
-export function eventMethods(engine: Engine): Pick<Store, 'addEvents' | 'listEvents'> {
+export function eventMethods(engine: Engine): EventStore {
   const { db, read, write } = engine
   return {
     addEvents: (list) => write(() => insertEvents(engine, list)),
 
-    listEvents: ({ connectionId, appId, before, limit }) =>
+    browseEvents: prepareEventPages(engine),
+
+    listEvents: ({ connectionId, appId, limit }) =>
       read(() =>
         db
           .select()
@@ -22,7 +25,6 @@ export function eventMethods(engine: Engine): Pick<Store, 'addEvents' | 'listEve
             and(
               connectionId === undefined ? undefined : eq(events.connectionId, connectionId),
               appId === undefined ? undefined : eq(events.appId, appId),
-              before === undefined ? undefined : lt(events.id, before),
             ),
           )
           .orderBy(desc(events.id))

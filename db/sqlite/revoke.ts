@@ -1,6 +1,6 @@
-import { and, asc, eq, gt, inArray, isNull } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
 import { codes, connections, events, grants } from '../schema.sqlite.ts'
-import type { Store } from '../store.ts'
+import type { Millis, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import type { SealedValues } from './sealed.ts'
@@ -25,18 +25,7 @@ const noTokens = {
 
 export function revokeMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
   const { db, read, write } = engine
-
-  const end = (row: typeof connections.$inferSelect, now: number): void => {
-    sealedValues.erase([row.refreshToken, row.previousRefreshToken, row.accessToken])
-    const revoked = { status: 'revoked', revokedAt: now, generation: row.generation + 1 } as const
-    db.update(connections)
-      .set({ ...revoked, ...noTokens, ...noLease, retryAt: null })
-      .where(eq(connections.id, row.id))
-      .run()
-    db.delete(codes).where(eq(codes.connectionId, row.id)).run()
-    const live = and(eq(grants.connectionId, row.id), isNull(grants.revokedAt))
-    db.update(grants).set({ revokedAt: now }).where(live).run()
-  }
+  const endConnection = prepareEnd(engine, sealedValues)
 
   /** What tells whose connection it was. What an admin did to it, and from where, stays. */
   const forget = (id: string, now: number): void => {
@@ -87,10 +76,7 @@ export function revokeMethods(engine: Engine, sealedValues: SealedValues): Pick<
 
     revokeConnection: ({ id, now, events }) =>
       write(() => {
-        const live = and(eq(connections.id, id), unrevoked)
-        const row = db.select().from(connections).where(live).get()
-        if (!row) return false
-        end(row, now)
+        if (!endConnection(id, now)) return false
         insertEvents(engine, events)
         return true
       }),
@@ -98,12 +84,53 @@ export function revokeMethods(engine: Engine, sealedValues: SealedValues): Pick<
     eraseConnection: ({ id, now, events }) =>
       write(() => {
         const known = and(eq(connections.id, id), isNull(connections.personErasedAt))
-        const row = db.select().from(connections).where(known).get()
-        if (!row) return false
-        if (row.status !== 'revoked') end(row, now)
+        if (!db.select({ id: connections.id }).from(connections).where(known).get()) return false
+        endConnection(id, now)
         forget(id, now)
         insertEvents(engine, events)
         return true
       }),
+  }
+}
+
+/**
+ * Prepares the end of a connection, within the transaction under way. Answers `false` where there is none,
+ * or it was revoked before.
+ */
+export function prepareEnd(
+  { db }: Pick<Engine, 'db'>,
+  sealedValues: SealedValues,
+): (id: string, now: Millis) => boolean {
+  const id = sql.placeholder('id')
+  const now = sql`${sql.placeholder('now')}`
+  const find = db
+    .select()
+    .from(connections)
+    .where(and(eq(connections.id, id), unrevoked))
+    .prepare()
+  const revoked = { status: 'revoked', revokedAt: now, retryAt: null } as const
+  const revoke = db
+    .update(connections)
+    .set({
+      ...{ ...revoked, ...noTokens, ...noLease },
+      generation: sql`${connections.generation} + 1`,
+    })
+    .where(eq(connections.id, id))
+    .prepare()
+  const removeCodes = db.delete(codes).where(eq(codes.connectionId, id)).prepare()
+  const revokeGrants = db
+    .update(grants)
+    .set({ revokedAt: now })
+    .where(and(eq(grants.connectionId, id), isNull(grants.revokedAt)))
+    .prepare()
+
+  return (id, now) => {
+    const row = find.get({ id })
+    if (!row) return false
+    sealedValues.erase([row.refreshToken, row.previousRefreshToken, row.accessToken])
+    revoke.run({ id, now })
+    removeCodes.run({ id })
+    revokeGrants.run({ id, now })
+    return true
   }
 }

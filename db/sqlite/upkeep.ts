@@ -1,7 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
-import { and, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
 import {
   attempts,
+  bulkItems,
+  bulks,
   codes,
   connections,
   devices,
@@ -22,6 +24,7 @@ type Bounds = Parameters<Store['sweep']>[0]
 
 /** Rows a transaction: whoever waits for it waits for a few milliseconds. */
 const BATCH = 500
+const DAY = 24 * 60 * 60_000
 
 /** What no user waits for: the sweep, counts, health. */
 export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
@@ -78,12 +81,32 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
   const removeUsage = ({ eventsBefore }: Bounds): number =>
     db.delete(usage).where(lt(usage.hour, eventsBefore)).limit(BATCH).run().changes
 
+  /** A bulk revocation that nobody confirmed ends; whom an ended one had still to do is forgotten. */
+  const cancelBulks = ({ now }: Bounds): number => {
+    const unconfirmed = and(eq(bulks.status, 'ready'), lt(bulks.createdAt, now - DAY))
+    const cancelled = { status: 'cancelled', endedAt: now } as const
+    return db.update(bulks).set(cancelled).where(unconfirmed).run().changes
+  }
+
+  const removeBulkItems = ({ endedBefore }: Bounds): number => {
+    const { id } = bulks
+    const over = or(eq(bulks.status, 'cancelled'), lt(bulks.endedAt, endedBefore))
+    const ended = db.select({ id }).from(bulks).where(over)
+    return db.delete(bulkItems).where(inArray(bulkItems.bulkId, ended)).limit(BATCH).run().changes
+  }
+
+  const removeBulks = ({ endedBefore }: Bounds): number =>
+    db.delete(bulks).where(lt(bulks.endedAt, endedBefore)).limit(BATCH).run().changes
+
   return {
     async sweep(bounds) {
       for (const remove of [removeSessions, removeDevices, removeAttempts, removeSetupLinks]) {
         await inBatches(() => remove(bounds))
       }
       await inBatches(() => removeUsage(bounds))
+      await write(() => cancelBulks(bounds))
+      await inBatches(() => removeBulkItems(bounds))
+      await inBatches(() => removeBulks(bounds))
       return {
         flows: await inBatches(() => removeFlows(bounds)),
         codes: await inBatches(() => removeCodes(bounds)),

@@ -2,7 +2,9 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type { Store } from '../../db/store.ts'
 import { testApps } from './contract/apps.ts'
+import { testBulk } from './contract/bulk.ts'
 import { testConnections } from './contract/connections.ts'
+import { testEvents } from './contract/events.ts'
 import { testFlows } from './contract/flows.ts'
 import { testListing } from './contract/listing.ts'
 import { testPeople } from './contract/people.ts'
@@ -25,6 +27,8 @@ export function testContract(engine: string, open: OpenStore): void {
     refresh: testRefresh,
     swap: testSwap,
     revoke: testRevoke,
+    'bulk revocations': testBulk,
+    events: testEvents,
     'keys, admins, events': testPeople,
     upkeep: testUpkeep,
     'sealed values': testSealed,

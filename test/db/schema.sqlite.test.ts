@@ -63,6 +63,7 @@ t.test('listings, the sweep and the reads of a swap have their index', async (t)
     codes: ['(used_at is null and expires_at <= 5) or used_at <= 3', "connection_id = 'a'"],
     sessions: ['expires_at <= 5', "admin_id = 'a'"],
     events: ["connection_id = 'a' and id < 9", "app_id = 'a' and id < 9", 'at < 5'],
+    bulk_items: ['bulk_id = 1 and error is null'],
     usage: ['hour >= 5', "app_id = 'a' and hour >= 5"],
     sealed: ['size = 357 and free = 1'],
   }

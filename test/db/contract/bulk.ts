@@ -1,0 +1,149 @@
+import type { Test } from 'tap'
+import type { Store } from '../../../db/store.ts'
+import type { OpenStore } from '../contract.ts'
+import { actions, begin, connect, event, newGrant, NOW } from '../rows.ts'
+
+const MINUTE = 60_000
+const owner = 'me'
+const until = NOW + MINUTE
+const times = { now: NOW, until, longest: MINUTE }
+const newBulk = {
+  filter: { search: 'a', statuses: ['active' as const], appId: null },
+  actor: 'admin:ann@example.com',
+  address: '192.0.2.1',
+  createdAt: NOW,
+  leaseOwner: owner,
+  leaseUntil: until,
+}
+
+/** A bulk revocation of these connections, which are made, up to where it is confirmed. */
+async function collect(store: Store, ids: string[]): Promise<number> {
+  for (const id of ids) await connect(store, id)
+  const id = await store.addBulk(newBulk)
+  await store.addBulkItems({ id, owner, until, connectionIds: ids, cursor: null })
+  return id
+}
+
+export function testBulk(t: Test, open: OpenStore): void {
+  t.test('a bulk revocation is collected, by its owner, each connection once', async (t) => {
+    const store = await open(t)
+    for (const id of ['a', 'b', 'c']) await connect(store, id)
+    const id = await store.addBulk(newBulk)
+    t.match(await store.getBulk(id), { ...newBulk, status: 'collecting', total: 0, cursor: null })
+    const add = (connectionIds: string[], cursor: string | null, by = owner) =>
+      store.addBulkItems({ id, owner: by, until: until + 5, connectionIds, cursor })
+    t.equal(await add(['a', 'b'], 'here'), true)
+    t.match(await store.getBulk(id), { total: 2, cursor: 'here', leaseUntil: until + 5 })
+    t.equal(await add(['x'], null, 'another'), false)
+    t.equal(await store.startBulk({ id, now: NOW, events: event('too early') }), false)
+    t.equal(await add(['b', 'c'], null), true)
+    t.match(await store.getBulk(id), { total: 3, status: 'ready', leaseOwner: null })
+    t.equal(await add(['d'], null), false, 'it is complete')
+    t.equal(
+      await store.addBulkItems({ ...times, id: 99, owner, connectionIds: [], cursor: null }),
+      false,
+    )
+    const items = await store.listBulkItems({ id, failed: false, limit: 2 })
+    t.equal(items.length, 2)
+    t.match(items[0], { connectionId: 'a', username: 'user of a', status: 'active', error: null })
+    t.strictSame(await store.listBulkItems({ id, failed: true, limit: 2 }), [])
+    t.strictSame(await actions(store), [])
+  })
+
+  t.test('none is collected, and then it is done as soon as it runs', async (t) => {
+    const store = await open(t)
+    const id = await collect(store, [])
+    t.match(await store.getBulk(id), { status: 'ready', total: 0 })
+    await store.startBulk({ id, now: NOW, events: [] })
+    await store.takeBulk({ owner, ...times })
+    t.equal(await store.revokeBulkItems({ id, owner, now: NOW, until, limit: 5 }), true)
+    t.match(await store.getBulk(id), { status: 'done', endedAt: NOW })
+  })
+
+  t.test('it is worked by one owner at a time, oldest first', async (t) => {
+    const store = await open(t)
+    t.equal(await store.hasBulkWork(), false)
+    t.equal(await store.takeBulk({ owner, ...times }), undefined)
+    const first = await store.addBulk(newBulk)
+    const second = await store.addBulk({ ...newBulk, leaseOwner: null, leaseUntil: null })
+    t.equal(await store.hasBulkWork(), true)
+    t.equal((await store.takeBulk({ owner: 'b', ...times }))?.id, second, 'the first is taken')
+    t.equal(await store.takeBulk({ owner: 'c', ...times }), undefined)
+    const later = { now: until, until: until + MINUTE, longest: MINUTE }
+    t.match(await store.takeBulk({ owner: 'c', ...later }), { id: first, leaseOwner: 'c' })
+    await store.freeBulk({ id: first, owner, trouble: 'not mine' })
+    t.match(await store.getBulk(first), { leaseOwner: 'c', trouble: null })
+    await store.freeBulk({ id: first, owner: 'c', trouble: 'the disk is full' })
+    t.match(await store.getBulk(first), { leaseOwner: null, trouble: 'the disk is full' })
+    t.equal((await store.takeBulk({ owner: 'd', ...times }))?.id, first)
+    const jumped = { now: NOW - 5 * MINUTE, until: NOW, longest: MINUTE }
+    t.equal((await store.takeBulk({ owner: 'e', ...jumped }))?.id, first, 'a clock jump')
+    t.strictSame(
+      (await store.listBulks(9)).map(({ id }) => id),
+      [second, first],
+    )
+    t.equal((await store.listBulks(1)).length, 1)
+  })
+
+  t.test('each is revoked once, with one event, in batches', async (t) => {
+    const store = await open(t)
+    const id = await collect(store, ['a', 'b', 'c'])
+    await begin(store, newGrant('grant', { connectionId: 'a' }))
+    await store.revokeConnection({ id: 'b', now: NOW, events: event('before') })
+    const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2 }
+    t.equal(await store.revokeBulkItems(batch), false, 'not confirmed')
+    t.equal(await store.startBulk({ id, now: NOW, events: event('started') }), true)
+    t.equal(await store.startBulk({ id, now: NOW, events: event('again') }), false)
+    t.equal(await store.revokeBulkItems(batch), false, 'not taken')
+    await store.takeBulk({ owner, ...times })
+    t.equal(await store.revokeBulkItems({ ...batch, owner: 'another' }), false)
+    t.equal(await store.revokeBulkItems(batch), true)
+    t.match(await store.getBulk(id), { status: 'running', revoked: 1, skipped: 1, startedAt: NOW })
+    t.match(await store.getConnection('a'), { status: 'revoked', refreshToken: null })
+    t.equal((await store.getGrant('grant'))?.revokedAt, NOW + 1)
+    t.equal(await store.revokeBulkItems(batch), true)
+    t.match(await store.getBulk(id), {
+      ...{ status: 'done', total: 3, revoked: 2, skipped: 1, failed: 0 },
+      ...{ endedAt: NOW + 1, leaseOwner: null, trouble: null },
+    })
+    t.equal(await store.revokeBulkItems(batch), false)
+    t.equal(await store.hasBulkWork(), false)
+    t.strictSame(await store.listBulkItems({ id, failed: false, limit: 9 }), [])
+    const revoked = ['connection.revoked', 'connection.revoked']
+    t.strictSame(await actions(store), ['before', 'started', ...revoked])
+    const [last] = await store.listEvents({ connectionId: 'c', limit: 1 })
+    const { actor, address } = newBulk
+    t.match(last, { actor, address, details: `bulk revocation ${id}`, at: NOW + 1 })
+    t.equal(await store.isErasurePending(), true)
+  })
+
+  t.test('it can be cancelled until it has ended', async (t) => {
+    const store = await open(t)
+    const id = await collect(store, ['a', 'b'])
+    await store.startBulk({ id, now: NOW, events: [] })
+    await store.takeBulk({ owner, ...times })
+    const batch = { id, owner, now: NOW + 1, until, limit: 1 }
+    await store.revokeBulkItems(batch)
+    t.equal(await store.cancelBulk({ id, now: NOW + 2, events: event('cancelled') }), true)
+    t.equal(await store.cancelBulk({ id, now: NOW + 3, events: event('again') }), false)
+    t.equal(await store.revokeBulkItems(batch), false)
+    t.match(await store.getBulk(id), { status: 'cancelled', revoked: 1, endedAt: NOW + 2 })
+    t.equal((await store.getConnection('b'))?.status, 'active')
+    t.strictSame(await actions(store), ['connection.revoked', 'cancelled'])
+  })
+
+  t.test('what nobody confirmed ends, and what ended is forgotten', async (t) => {
+    const store = await open(t)
+    const DAY = 86_400_000
+    const id = await collect(store, ['a', 'b'])
+    const bounds = { usedFor: DAY, eventsBefore: 0 }
+    const sweep = (now: number) => store.sweep({ ...bounds, now, endedBefore: now - 30 * DAY })
+    await sweep(NOW + DAY)
+    t.equal((await store.getBulk(id))?.status, 'ready')
+    await sweep(NOW + DAY + 1)
+    t.equal((await store.getBulk(id))?.status, 'cancelled')
+    t.strictSame(await store.listBulkItems({ id, failed: false, limit: 9 }), [])
+    await sweep(NOW + 40 * DAY)
+    t.equal(await store.getBulk(id), undefined)
+  })
+}

@@ -1,0 +1,38 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { connect, NOW } from '../rows.ts'
+import { openTemporary } from '../temporary.ts'
+
+const lease = { owner: 'me', until: NOW + 60_000 }
+const newBulk = { filter: null, actor: 'cli', address: null, createdAt: NOW }
+
+t.test('a connection that can’t be changed is kept with its error, the others go on', async (t) => {
+  const { store, directory } = await openTemporary(t)
+  for (const id of ['a', 'b', 'c']) await connect(store, id)
+  const id = await store.addBulk({ ...newBulk, leaseOwner: 'me', leaseUntil: lease.until })
+  await store.addBulkItems({ id, ...lease, connectionIds: ['a', 'b', 'c'], cursor: null })
+  const client = new Database(join(directory, 'broker.db'))
+  client.exec(`create trigger stuck before update of revoked_at on connections when old.id = 'b'
+    begin select raise(abort, 'stuck'); end`)
+  await store.startBulk({ id, now: NOW, events: [] })
+  await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
+  t.equal(await store.revokeBulkItems({ id, ...lease, now: NOW, limit: 9 }), true)
+  t.match(await store.getBulk(id), { status: 'done', revoked: 2, failed: 1 })
+  t.match(await store.getConnection('b'), { status: 'active', refreshToken: Uint8Array })
+  t.match(await store.listBulkItems({ id, failed: true, limit: 9 }), [
+    { connectionId: 'b', error: 'stuck' },
+  ])
+  t.equal((await store.listEvents({ limit: 9 })).length, 2)
+
+  client.exec('drop trigger stuck')
+  client.exec(`create trigger full before update of revoked_at on connections
+    begin select no_such_function(1); end`)
+  client.close()
+  const other = await store.addBulk({ ...newBulk, leaseOwner: 'me', leaseUntil: lease.until })
+  await store.addBulkItems({ id: other, ...lease, connectionIds: ['b'], cursor: null })
+  await store.startBulk({ id: other, now: NOW, events: [] })
+  await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
+  await t.rejects(store.revokeBulkItems({ id: other, ...lease, now: NOW, limit: 9 }))
+  t.match(await store.getBulk(other), { status: 'running', failed: 0 }, 'no fault of the row')
+})
