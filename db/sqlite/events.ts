@@ -1,4 +1,4 @@
-import { and, desc, eq } from 'drizzle-orm'
+import { and, desc, eq, lt } from 'drizzle-orm'
 import { events } from '../schema.sqlite.ts'
 import type { EventStore, NewEvent } from '../store.ts'
 import type { Engine } from './engine.ts'
@@ -16,7 +16,7 @@ export function eventMethods(engine: Engine): EventStore {
 
     browseEvents: prepareEventPages(engine),
 
-    listEvents: ({ connectionId, appId, limit }) =>
+    listEvents: ({ connectionId, appId, before, limit }) =>
       read(() =>
         db
           .select()
@@ -25,6 +25,7 @@ export function eventMethods(engine: Engine): EventStore {
             and(
               connectionId === undefined ? undefined : eq(events.connectionId, connectionId),
               appId === undefined ? undefined : eq(events.appId, appId),
+              before === undefined ? undefined : lt(events.id, before),
             ),
           )
           .orderBy(desc(events.id))

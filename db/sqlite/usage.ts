@@ -1,6 +1,7 @@
 import { and, eq, gte, ne, sql } from 'drizzle-orm'
 import { upstreamState, usage } from '../schema.sqlite.ts'
 import type { Millis, Store, UpstreamState } from '../store.ts'
+import { mergeUpstream } from '../upstream.ts'
 import type { Engine } from './engine.ts'
 
 /** What `app_id` is in the counts of all apps together. */
@@ -49,7 +50,7 @@ export function usageMethods({ db, read, write }: Engine): Pick<Store, Methods> 
 
     recordUpstream: (seen) =>
       write(() => {
-        const state = { id: 1, ...merge(getUpstream() ?? NOTHING, seen) }
+        const state = { id: 1, ...mergeUpstream(getUpstream() ?? NOTHING, seen) }
         db.insert(upstreamState)
           .values(state)
           .onConflictDoUpdate({ target: upstreamState.id, set: state })
@@ -59,22 +60,3 @@ export function usageMethods({ db, read, write }: Engine): Pick<Store, Methods> 
     getUpstream: () => read(() => getUpstream() ?? NOTHING),
   }
 }
-
-/** Two views of one upstream: it fails if the last that anybody saw was a failure. */
-function merge(one: UpstreamState, other: UpstreamState): UpstreamState {
-  const answeredAt = latest(one.answeredAt, other.answeredAt)
-  const failedAt = latest(one.failedAt, other.failedAt)
-  const since = [one, other]
-    .map(({ failingSince }) => failingSince ?? 0)
-    .filter((at) => at > (answeredAt ?? 0))
-  const { lastError } = (other.failedAt ?? 0) >= (one.failedAt ?? 0) ? other : one
-  return {
-    answeredAt,
-    failedAt,
-    failingSince: since.length > 0 ? Math.min(...since) : null,
-    lastError,
-  }
-}
-
-const latest = (one: Millis | null, other: Millis | null): Millis | null =>
-  one === null || other === null ? (one ?? other) : Math.max(one, other)

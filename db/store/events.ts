@@ -29,8 +29,13 @@ export interface EventPage {
 /** What is recorded of who did what to what. Append-only. */
 export interface EventStore {
   addEvents(events: NewEvent[]): Promise<void>
-  /** The newest of a connection or an app; of all. */
-  listEvents(filter: { connectionId?: string; appId?: string; limit: number }): Promise<Event[]>
+  /** As they were written, the last first. `before`: exclusive id. */
+  listEvents(filter: {
+    connectionId?: string
+    appId?: string
+    before?: number
+    limit: number
+  }): Promise<Event[]>
   /**
    * A page of those that match.
    * @param query.cursor `newer` or `older` of another page; `null`, or one that means nothing: the newest

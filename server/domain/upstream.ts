@@ -1,4 +1,5 @@
 import type { Store, UpstreamState } from '../../db/store.ts'
+import { mergeUpstream } from '../../db/upstream.ts'
 import type { Outcome } from '../ellipsis/client.ts'
 import type { Clock } from './clock.ts'
 
@@ -8,7 +9,7 @@ export interface Upstream {
   saw(outcome: Outcome): void
   /** Tells the other processes what was seen; every few seconds. */
   flush(): Promise<void>
-  /** As all processes saw it. */
+  /** As all processes saw it, up to what the others didn't tell yet. Changes nothing. */
   state(): Promise<UpstreamState>
 }
 
@@ -39,10 +40,7 @@ export function createUpstream(needs: { store: Store; clock: Clock }): Upstream 
 
     flush,
 
-    async state() {
-      await flush()
-      return store.getUpstream()
-    },
+    state: async () => mergeUpstream(await store.getUpstream(), seen),
   }
 }
 

@@ -14,6 +14,8 @@ t.test('an outage is told since its first failure, by its last, in every process
   one.saw('failed')
   one.saw('503')
   t.match(await one.state(), { answeredAt: 1000, failingSince: 1001, lastError: /503/ })
+  t.match(await other.state(), { failingSince: null }, 'not told yet')
+  await one.flush()
   t.match(await other.state(), { failingSince: 1001 }, 'told to the others')
   for (const answer of ['refused', '400', 'refresh_token_lost'] as const) {
     other.saw(answer)

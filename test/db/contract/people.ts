@@ -152,6 +152,7 @@ export function testPeople(t: Test, open: OpenStore): void {
     const [, second, first] = all
     t.strictSame(first, { id: first?.id, ...event('first', full)[0] })
     t.match(second, { appId: null, grantId: null, address: null, details: null })
+    t.strictSame(await store.listEvents({ limit: 1, before: second?.id ?? 0 }), [first])
     t.strictSame(await store.listEvents({ limit: 9, connectionId: 'c2' }), [second])
     t.strictSame(await store.listEvents({ limit: 9, appId: 'a1', connectionId: 'c1' }), [first])
   })
