@@ -368,12 +368,13 @@ export interface Store
   /** Marks the grant's current token as used, if it is still this one and wasn't used before. */
   useJti(use: { grantId: string; jti: string; now: Millis }): Promise<void>
   /**
-   * Makes `jti` the grant's token, unused as yet, and `expectedJti` its previous one. `false`: that one
-   * isn't current, or the grant was revoked.
+   * Makes `jti` the grant's token, unused as yet, and `previousJti` the one before it. `false`:
+   * `expectedJti` isn't current, or the grant was revoked.
    */
   renewGrant(renewal: {
     grantId: string
     expectedJti: string
+    previousJti: string
     jti: string
     issuedAtSeconds: number
     expiresAtSeconds: number

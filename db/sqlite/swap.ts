@@ -59,7 +59,7 @@ export function swapMethods({ client, db, read, write }: Engine): Pick<Store, Me
     renewGrant: ({ grantId, expectedJti, ...token }) =>
       write(() => {
         const own = and(eq(grants.id, grantId), isNull(grants.revokedAt))
-        const renewal = { ...token, previousJti: expectedJti, jtiUsedAt: null }
+        const renewal = { ...token, jtiUsedAt: null }
         const current = and(own, eq(grants.jti, expectedJti))
         return db.update(grants).set(renewal).where(current).run().changes === 1
       }),

@@ -39,14 +39,20 @@ export function createRenewals(needs: {
 
   /** The grant's pending token, or a new one; `null`: the grant has moved on. */
   const find = async (grant: LiveGrant, app: LiveApp, jti: string) => {
-    if (jti !== grant.jti) return grant.jtiUsedAt === null ? present(grant) : null
+    const superseded = jti !== grant.jti
+    if (superseded && grant.jtiUsedAt !== null) return null
+    // A pending token that nobody fetched for half its life is of little use: a newer one replaces it.
+    const { issuedAtSeconds, expiresAtSeconds } = grant
+    if (superseded && !isPastHalf(issuedAtSeconds, expiresAtSeconds)) return present(grant)
     const next = newToken(app.tokenLifetimeSeconds)
-    const renewed = await store.renewGrant({ grantId: grant.id, expectedJti: jti, ...next })
-    if (renewed) return present({ ...grant, ...next })
+    const expected = { grantId: grant.id, expectedJti: grant.jti, previousJti: jti }
+    if (await store.renewGrant({ ...expected, ...next })) return present({ ...grant, ...next })
     // Another request renewed it between our read and our write: its token is the pending one.
     const now = await store.getGrant(grant.id)
     return now?.previousJti === jti && now.jtiUsedAt === null ? present(now) : null
   }
+
+  const isPastHalf = (iat: number, exp: number): boolean => clock.now() / 1000 >= (iat + exp) / 2
 
   const newToken = (
     lifeSeconds: number,
@@ -58,8 +64,7 @@ export function createRenewals(needs: {
 
   return {
     async ifDue(grant, app, { iat, exp, jti }) {
-      const halfLife = (iat + exp) / 2
-      return clock.now() / 1000 < halfLife ? null : find(grant, app, jti)
+      return isPastHalf(iat, exp) ? find(grant, app, jti) : null
     },
 
     async renew(grant, app, { jti }) {

@@ -42,3 +42,22 @@ t.test('one superseded more than once has been copied, too, and ends the grant',
   const events = await broker.services.store.listEvents({ limit: 1 })
   t.match(events[0], { action: 'grant.revoked', details: /superseded/ })
 })
+
+t.test('a renewed token that nobody fetched is not handed out when it is old', async (t) => {
+  const { broker, app, brokerToken } = await begin(t)
+  const renew = async (token: string) =>
+    (await swapAtToken(broker, token, { requested_token_type: JWT })).body
+  await broker.services.apps.set(
+    app.id,
+    { tokenLifetimeSeconds: 3600 },
+    { actor: 'test', address: '' },
+  )
+  const lost = await renew(brokerToken)
+  broker.clock.advance(2 * 3600_000)
+  const again = await renew(brokerToken)
+  t.not(again.access_token, lost.access_token)
+  t.equal(again.expires_in, 3600)
+  t.equal((await renew(brokerToken)).access_token, again.access_token, 'it is the pending one now')
+  t.equal((await exchange(broker, String(again.access_token))).status, 200)
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'the first works on for five minutes')
+})

@@ -65,7 +65,8 @@ export function testSwap(t: Test, open: OpenStore): void {
     await store.useJti({ grantId: 'grant', jti: 'j1', now: NOW })
     const renew = (expectedJti: string, jti: string) => {
       const times = { issuedAtSeconds: 5, expiresAtSeconds: 9 }
-      return store.renewGrant({ grantId: 'grant', expectedJti, jti, ...times })
+      const expected = { expectedJti, previousJti: expectedJti }
+      return store.renewGrant({ grantId: 'grant', ...expected, jti, ...times })
     }
     t.strictSame(await Promise.all([renew('j1', 'j2'), renew('j1', 'j3')]), [true, false])
     t.match(await store.getGrant('grant'), {
