@@ -23,6 +23,9 @@ const USED_CODES = DAY
 /** What has ended stays visible this long. */
 const ENDED = 30 * DAY
 
+/** A sweep goes at most this much further than the one before it. */
+const LONGEST_STRIDE = 7 * DAY
+
 /** Upkeep that no request waits for: counts are written, pending erasures completed, the ended removed. */
 export interface Sweeper {
   start(): void
@@ -47,8 +50,17 @@ export function createSweeper(needs: {
   const stopping = new AbortController()
   let loops: Promise<void>[] = []
 
-  const sweep = async (): Promise<void> => {
+  /** Up to when this sweep goes: a clock that is far ahead for a while deletes nothing that lives. */
+  const reach = async (): Promise<number> => {
+    const { swept_until: before } = await store.getMeta()
     const now = clock.now()
+    const until = before === undefined ? now : Math.min(now, Number(before) + LONGEST_STRIDE)
+    await store.setMeta({ swept_until: String(until) })
+    return until
+  }
+
+  const sweep = async (): Promise<void> => {
+    const now = await reach()
     const bounds = { endedBefore: now - ENDED, eventsBefore: now - eventDays * DAY }
     const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds })
     if (Object.values(swept).some((rows) => rows > 0)) log.info({ swept }, 'swept what had ended')

@@ -91,6 +91,8 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
     isErasurePending: async () => pending > 0,
     purge: async () => --pending === 0,
     endRemovedGrants: async () => Math.max(0, --removed),
+    getMeta: async () => ({}),
+    setMeta: async () => undefined,
   })
   const usage = { count: () => undefined, touch: () => undefined, flush: async () => undefined }
   const upstream = { flush: async () => undefined }
@@ -117,6 +119,21 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
   const after = sweeps
   await new Promise((resolve) => setTimeout(resolve, 20))
   t.equal(sweeps, after)
+})
+
+t.test('a clock that is far ahead for a while deletes nothing that lives', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  const days = 24 * 60 * 60 * 1000
+  await broker.services.sweeper.sweep()
+  broker.clock.advance(300 * days)
+  await broker.services.sweeper.sweep()
+  broker.clock.advance(-300 * days)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  broker.clock.advance(300 * days)
+  for (let sweep = 0; sweep < 10; sweep++) await broker.services.sweeper.sweep()
+  broker.clock.advance(-300 * days)
+  t.equal((await exchange(broker, brokerToken)).status, 401, 'what has ended goes, in strides')
 })
 
 t.test('what was counted shows in the store after a flush', async (t) => {
