@@ -63,10 +63,9 @@ async function post(path, form) {
 }
 
 class BrokerError extends Error {
-  constructor({ error, error_description, reconnect_url }) {
+  constructor({ error, error_description }) {
     super(error_description)
     this.code = error
-    this.reconnectUrl = reconnect_url
   }
 }
 
@@ -164,10 +163,9 @@ function explain(error) {
     localStorage.removeItem('broker_token')
   }
   if (error.code === 'reconnect_required') {
-    const link = document.createElement('a')
-    link.href = error.reconnectUrl
-    link.textContent = 'Connect again'
-    notice.replaceChildren('Ellipsis Drive ended this connection. ', link)
+    // reconnect_url is for apps that can't begin the flow themselves, such as a nightly job's e-mail.
+    notice.replaceChildren('Ellipsis Drive ended this connection. ')
+    notice.append(button('Connect again', connect))
   }
 }
 
