@@ -55,7 +55,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   app.addHook('onRoute', (route) => void routes.push(route))
   app.decorate('routeTable', routes)
 
-  await limitFailures(app, config.failureLimit)
+  await limitFailures(app, config)
   handleErrors(app, services)
   await app.register(metadataRoutes, { services })
   await app.register(healthRoutes, { services, prefix })

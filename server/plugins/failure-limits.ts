@@ -1,5 +1,6 @@
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Config } from '../config.ts'
 import { BrokerError } from '../errors.ts'
 import { isUnknownProxy } from './peer.ts'
 
@@ -33,8 +34,11 @@ const APP_SHARE = 10
 /** Addresses and apps that are remembered. */
 const REMEMBERED = 10_000
 
-/** @param perMinute failures that an address may have in a minute */
-export async function limitFailures(app: FastifyInstance, perMinute: number): Promise<void> {
+/** `failureLimit`: failures that an address may have in a minute. */
+export async function limitFailures(
+  app: FastifyInstance,
+  { failureLimit: perMinute, publicUrl }: Pick<Config, 'failureLimit' | 'publicUrl'>,
+): Promise<void> {
   await app.register(rateLimit, { global: false })
   const window = { timeWindow: MINUTE, cache: REMEMBERED }
   const addresses = app.createRateLimit({ ...window, max: perMinute, ipv6Subnet: 64 })
@@ -51,7 +55,8 @@ export async function limitFailures(app: FastifyInstance, perMinute: number): Pr
   app.decorateRequest('appProven', false)
   app.decorate('failures', {
     async check(request) {
-      if (performance.now() - failedAt > MINUTE || isUnknownProxy(request)) return
+      if (isEmbedded(request)) throw new BrokerError('access_denied', { description: EMBEDDED })
+      if (performance.now() - failedAt > MINUTE || isUnknownProxy(request, publicUrl)) return
       const limit = await addresses(request, { increment: false })
       if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
     },
@@ -59,7 +64,9 @@ export async function limitFailures(app: FastifyInstance, perMinute: number): Pr
       if (request.appProven) return null
       failedAt = performance.now()
       const limits = [
-        ...(isUnknownProxy(request) ? [] : [await (isSwap(request) ? swaps : addresses)(request)]),
+        ...(isUnknownProxy(request, publicUrl)
+          ? []
+          : [await (isSwap(request) ? swaps : addresses)(request)]),
         ...(clientOf(request) === '' ? [] : [await apps(request)]),
       ]
       const exceeded = limits.find((limit) => !limit.isAllowed && limit.isExceeded)
@@ -67,6 +74,16 @@ export async function limitFailures(app: FastifyInstance, perMinute: number): Pr
     },
   })
 }
+
+/**
+ * Did another page ask for one of ours as if it were an image, a script or a frame? People never do, and
+ * such failures would be counted against whoever looks at that page (Fetch Metadata).
+ */
+const isEmbedded = ({ headers, routeOptions }: FastifyRequest): boolean => {
+  const destination = headers['sec-fetch-dest'] ?? 'document'
+  return routeOptions.config.page !== undefined && destination !== 'document'
+}
+const EMBEDDED = 'Open this page by itself: it can’t be part of another one.'
 
 const isSwap = ({ routeOptions }: FastifyRequest): boolean =>
   routeOptions.url?.endsWith('/exchange') === true

@@ -83,7 +83,7 @@ export function browserOf(request: FastifyRequest, services: Services): Browser 
     address: request.ip,
     userAgent: request.headers['user-agent'],
     device: device === undefined || device === '' ? undefined : new Secret(device),
-    isAddressShared: isUnknownProxy(request),
+    isAddressShared: isUnknownProxy(request, services.config.publicUrl),
   }
 }
 

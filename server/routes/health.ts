@@ -1,8 +1,8 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Config } from '../config.ts'
 import type { Clock } from '../domain/clock.ts'
-import { sha256 } from '../domain/hash.ts'
+import { equalHashes, sha256 } from '../domain/hash.ts'
 import { isLocalPeer } from '../plugins/peer.ts'
 import type { Services } from '../services.ts'
 import { sendNotFound } from './not-found.ts'
@@ -81,7 +81,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
   })
 
   app.get('/metrics', { schema: figures }, async (request, reply) => {
-    if (!mayRead(request, config.metricsToken?.reveal())) return sendNotFound(request, reply)
+    if (!mayRead(request, config)) return sendNotFound(request, reply)
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
   })
 }
@@ -108,10 +108,10 @@ function remembered<T>(
 }
 
 /** A peer on this machine that no proxy stands in front of, or one with the token. */
-function mayRead(request: FastifyRequest, token: string | undefined): boolean {
+function mayRead(request: FastifyRequest, { metricsToken, publicUrl }: Config): boolean {
   const given = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1]
-  if (token !== undefined && given !== undefined) {
-    return timingSafeEqual(Buffer.from(sha256(given)), Buffer.from(sha256(token)))
+  if (metricsToken !== null && given !== undefined) {
+    return equalHashes(sha256(given), sha256(metricsToken.reveal()))
   }
-  return isLocalPeer(request)
+  return isLocalPeer(request, publicUrl)
 }

@@ -134,3 +134,21 @@ t.test(
     t.equal((await fetch(`${broker.url}/callback`, { headers: from('203.0.113.9') })).status, 400)
   },
 )
+
+t.test('nor behind one that doesn’t say for whom it asks', async (t) => {
+  const broker = await build(t, { BROKER_PUBLIC_URL: 'https://broker.example.com' })
+  for (let count = 0; count < 3 * LIMIT; count++) {
+    t.equal((await swap(broker, 'x')).status, 400)
+  }
+})
+
+t.test('a page that shows ours as pictures or frames fails for nobody', async (t) => {
+  const broker = await build(t)
+  const embedded = (path: string, destination: string) =>
+    fetch(broker.url + path, { headers: { 'sec-fetch-dest': destination } })
+  for (let count = 0; count < LIMIT; count++) {
+    t.equal((await embedded('/callback?state=x', 'image')).status, 403)
+    t.equal((await embedded('/oauth/authorize?client_id=x', 'iframe')).status, 403)
+  }
+  t.equal((await embedded('/connect/x', 'document')).status, 400)
+})

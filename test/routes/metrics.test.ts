@@ -1,5 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process'
 import t from 'tap'
+import { buildApp } from '../../server/app.ts'
 import { createMetrics } from '../../server/metrics.ts'
 import { addApp, authorize, buildBroker, connect, exchange } from '../helper.ts'
 
@@ -90,4 +91,15 @@ t.test('whoever may not read them is told that there is nothing', async (t) => {
   t.equal(await status(proxied), 404)
   t.equal(await status({ ...proxied, authorization: `Bearer ${token}` }), 200)
   t.equal(await status({ ...proxied, authorization: 'Bearer x' }), 404)
+})
+
+t.test('a proxy that only passes the public host on is no program on this machine', async (t) => {
+  const url = 'https://broker.example.com'
+  const broker = await buildBroker(t, { env: { BROKER_PUBLIC_URL: url } })
+  const app = await buildApp(broker.services)
+  t.teardown(() => app.close())
+  const ask = async (host: string) =>
+    (await app.inject({ url: '/metrics', headers: { host } })).statusCode
+  t.equal(await ask('broker.example.com'), 404)
+  t.equal(await ask('127.0.0.1:3000'), 200)
 })
