@@ -60,6 +60,7 @@ export const apps = sqliteTable('apps', {
   deliver: text({ enum: ['code', 'fragment'] }).notNull(),
   tokens: text({ enum: ['broker', 'ellipsis'] }).notNull(),
   createdAt: millis().notNull(),
+  device: flag().notNull().default(false),
 })
 
 export const connections = sqliteTable(
@@ -154,6 +155,7 @@ export const flows = sqliteTable(
     device: text().notNull(),
     createdAt: millis().notNull(),
     expiresAt: millis().notNull(),
+    deviceCodeHash: text(),
   },
   (table) => [index('flows_expiry').on(table.expiresAt)],
 )
@@ -176,6 +178,31 @@ export const codes = sqliteTable(
   (table) => [
     index('codes_connection').on(table.connectionId, table.appId),
     index('codes_expiry').on(table.usedAt, table.expiresAt),
+  ],
+)
+
+export const deviceCodes = sqliteTable(
+  'device_codes',
+  {
+    deviceCodeHash: text().primaryKey(),
+    userCodeHash: text().notNull(),
+    appId: text().notNull(),
+    scope: text().notNull(),
+    device: text().notNull(),
+    address: text().notNull(),
+    status: text({ enum: ['pending', 'approved', 'denied'] }).notNull(),
+    connectionId: text().references(() => connections.id, { onDelete: 'cascade' }),
+    intervalSeconds: integer().notNull(),
+    polledAt: millis(),
+    createdAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+    usedAt: millis(),
+    grantId: text(),
+  },
+  (table) => [
+    uniqueIndex('device_codes_user').on(table.userCodeHash),
+    index('device_codes_connection').on(table.connectionId, table.appId),
+    index('device_codes_expiry').on(table.expiresAt),
   ],
 )
 

@@ -3,6 +3,7 @@ import { adminMethods } from './sqlite/admins.ts'
 import { appMethods } from './sqlite/apps.ts'
 import { bulkMethods } from './sqlite/bulk.ts'
 import { connectionMethods } from './sqlite/connections.ts'
+import { deviceCodeMethods } from './sqlite/device-codes.ts'
 import { createEngine } from './sqlite/engine.ts'
 import { eventMethods } from './sqlite/events.ts'
 import { flowMethods } from './sqlite/flows.ts'
@@ -32,6 +33,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...metaMethods(engine),
     ...appMethods(engine, sealedValues),
     ...flowMethods(engine, sealedValues),
+    ...deviceCodeMethods(engine),
     ...connectionMethods(engine, sealedValues),
     ...listingMethods(engine),
     ...refreshMethods(engine, sealedValues),

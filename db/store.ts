@@ -14,6 +14,7 @@
 
 import type { AdminStore } from './store/admins.ts'
 import type { BulkStore } from './store/bulk.ts'
+import type { DeviceCodeStore } from './store/device-codes.ts'
 import type { EventStore } from './store/events.ts'
 import type { ListingStore } from './store/listing.ts'
 import type { SealedStore } from './store/sealed.ts'
@@ -21,6 +22,7 @@ import type { UsageStore } from './store/usage.ts'
 
 export type * from './store/admins.ts'
 export type * from './store/bulk.ts'
+export type * from './store/device-codes.ts'
 export type * from './store/events.ts'
 export type * from './store/listing.ts'
 export type * from './store/sealed.ts'
@@ -62,6 +64,8 @@ export interface App {
   deliver: 'code' | 'fragment'
   /** `ellipsis`: plain RFC 6749, `access_token` being Ellipsis Drive's. */
   tokens: 'broker' | 'ellipsis'
+  /** May be used on devices without a browser (RFC 8628). */
+  device: boolean
   createdAt: Millis
 }
 
@@ -154,6 +158,7 @@ export interface Flow {
   /** The broker's own PKCE verifier towards Ellipsis Drive, sealed under the row `stateHash`. */
   verifier: Sealed
   appId: string
+  /** Empty: nowhere, as for an app that has none. */
   redirectUri: string
   /** The app's own state, given back unchanged. */
   appState: string | null
@@ -163,6 +168,8 @@ export interface Flow {
   /** Connection that a reconnect link means to renew. */
   reconnect: string | null
   device: string
+  /** The device code that a person is answering. */
+  deviceCodeHash: Hash | null
   createdAt: Millis
   expiresAt: Millis
 }
@@ -236,6 +243,7 @@ export interface NewTokens {
 export interface Swept {
   flows: number
   codes: number
+  deviceCodes: number
   grants: number
   connections: number
   events: number
@@ -249,7 +257,14 @@ export interface Page {
 }
 
 export interface Store
-  extends AdminStore, BulkStore, EventStore, ListingStore, SealedStore, UsageStore {
+  extends
+    AdminStore,
+    BulkStore,
+    DeviceCodeStore,
+    EventStore,
+    ListingStore,
+    SealedStore,
+    UsageStore {
   // --- meta: schema-independent facts that guard the data ---
 
   /** All of it; keys are few. */
@@ -263,7 +278,7 @@ export interface Store
   listApps(): Promise<App[]>
   /** Replaces every field of the app with that id; `false`: there is none. */
   updateApp(app: App, events: NewEvent[]): Promise<boolean>
-  /** Removes the app, its flows and codes; with it, its grants mean nothing. `false`: there is none. */
+  /** Removes the app, its flows, codes and device codes; with it, its grants mean nothing. `false`: there is none. */
   removeApp(id: string, events: NewEvent[]): Promise<boolean>
   /**
    * Revokes grants of removed apps, on at most `limit` connections. Answers on how many; 0: all is done.
@@ -386,7 +401,7 @@ export interface Store
   listGrants(filter: { connectionId: string } | ({ appId: string } & Page)): Promise<Grant[]>
   /** `false`: there is none, or it was revoked before. */
   revokeGrant(grant: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
-  /** Revokes the grants of one app on one connection, and its unredeemed codes. Answers how many grants. */
+  /** Revokes the grants of one app on one connection, and its unredeemed codes and device codes. Answers how many grants. */
   revokeAppGrants(grants: {
     connectionId: string
     appId: string
@@ -441,8 +456,8 @@ export interface Store
   // --- upkeep ---
 
   /**
-   * Removes what has ended, in bounded batches: flows and codes past their end (used codes are kept
-   * `usedFor` milliseconds, so that a second use is noticed), sessions past their end, grants that were
+   * Removes what has ended, in bounded batches: flows and codes past their end (used codes and device codes
+   * are kept `usedFor` milliseconds, so that a second use is noticed), sessions past their end, grants that were
    * revoked or expired and connections that were revoked before `endedBefore` (none whose erasure is
    * pending), bulk revocations that ended before it or wait unconfirmed for a day, events and usage
    * before `eventsBefore`.

@@ -12,6 +12,8 @@ import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
 import { callbackRoute } from './routes/callback.ts'
+import { deviceAuthorizationRoute } from './routes/device-authorization.ts'
+import { deviceRoutes } from './routes/device.ts'
 import { exchangeRoute } from './routes/exchange.ts'
 import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -74,6 +76,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
         await forms.register(formbody)
         await forms.register(tokenRoute, { services })
         await forms.register(revokeRoute, { services })
+        await forms.register(deviceAuthorizationRoute, { services })
         await forms.register(introspectRoute, { services })
       })
     },
@@ -92,6 +95,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
       await pages.register(homeRoute)
       await pages.register(referenceRoute, { services, routes })
       await pages.register(authorizeRoutes, { services })
+      await pages.register(deviceRoutes, { services })
       await pages.register(callbackRoute, { services })
       await pages.register(adminRoutes, { services, prefix: '/admin' })
       await pages.register(notFoundRoutes, { routes: [...routes] })

@@ -3,7 +3,7 @@
  * Causes are for the log; they are never sent.
  */
 
-/** OAuth's codes as apps see them (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8693 2.2.2), and two of our own. */
+/** OAuth's codes as apps see them (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8628 3.5, 8693 2.2.2), and one of our own. */
 export type OAuthCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -16,13 +16,18 @@ export type OAuthCode =
   | 'invalid_token'
   | 'reconnect_required'
   | 'slow_down'
+  | 'authorization_pending'
+  | 'expired_token'
   | 'server_error'
   | 'temporarily_unavailable'
 
 /** What a swap finds wrong; each dialect has its own code for it. */
 export type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect'
 
-export type ErrorCode = OAuthCode | SwapRefusal
+/** What a polling device is told in codes that elsewhere have another status (RFC 8628 3.5: 400, always). */
+export type DeviceRefusal = 'polled_too_often' | 'device_refused'
+
+export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal
 
 /** Which of the swap's three forms a request speaks. */
 export type Dialect = 'exchange' | 'token_exchange' | 'refresh_token'
@@ -67,6 +72,14 @@ export const answers: Record<OAuthCode, Answer> = {
     description: 'Ellipsis Drive ended this connection; send the user to reconnect_url.',
   },
   slow_down: { status: 429, description: 'Too many attempts; wait as long as Retry-After says.' },
+  authorization_pending: {
+    status: 400,
+    description: 'The user has not answered yet; ask again after the interval.',
+  },
+  expired_token: {
+    status: 400,
+    description: 'This device_code has ended; begin anew and show the user the new code.',
+  },
   server_error: {
     status: 500,
     description:
@@ -100,6 +113,19 @@ const refusalWords: Record<SwapRefusal, string> = {
   token_refused: answers.invalid_token.description,
   connection_revoked: 'This connection was revoked; send the user to reconnect_url.',
   needs_reconnect: answers.reconnect_required.description,
+}
+
+const deviceRefusals: Record<DeviceRefusal, Answer & { code: OAuthCode }> = {
+  polled_too_often: {
+    code: 'slow_down',
+    status: 400,
+    description: 'Polled too soon; from now on wait five seconds longer each time.',
+  },
+  device_refused: {
+    code: 'access_denied',
+    status: 400,
+    description: answers.access_denied.description,
+  },
 }
 
 /** Where an authorization's error goes back to (RFC 6749 4.1.2.1). */
@@ -148,10 +174,15 @@ export interface PublicError {
   }
 }
 
+const isDeviceRefusal = (code: ErrorCode): code is DeviceRefusal => code in deviceRefusals
 const isRefusal = (code: ErrorCode): code is SwapRefusal => code in refusals
 
 /** What the reader of `dialect` is told. */
 export function publicError(error: BrokerError, dialect: Dialect = 'exchange'): PublicError {
+  if (isDeviceRefusal(error.code)) {
+    const { code, status, description } = deviceRefusals[error.code]
+    return { status, body: { error: code, error_description: description } }
+  }
   const code = isRefusal(error.code) ? refusals[error.code][dialect] : error.code
   const words = isRefusal(error.code) ? refusalWords[error.code] : answers[code].description
   const { description = words, reconnectUrl, retryAfter } = error.details

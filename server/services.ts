@@ -14,6 +14,8 @@ import { createBrokerTokens } from './domain/broker-token.ts'
 import type { Clock, Random } from './domain/clock.ts'
 import { createConnect } from './domain/connect.ts'
 import { createConnections } from './domain/connections.ts'
+import { createDeviceFlow } from './domain/device-flow.ts'
+import { createNewGrant } from './domain/grants.ts'
 import { createIntrospect } from './domain/introspect.ts'
 import { createRedeem } from './domain/redeem.ts'
 import { createRefreshAttempt } from './domain/refresh-attempt.ts'
@@ -150,6 +152,8 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
   const refresher = createRefresher({ attempt, store, vault, clock })
   const renewals = createRenewals({ store, tokens, clock, random })
   const swapNeeds = { store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds }
+  const newGrant = createNewGrant({ tokens, clock, random })
+  const deviceFlow = createDeviceFlow({ store, newGrant, clock, random })
   const admins = createAdmins({ store, clock, random })
   const sessions = createSessions({ store, clock, random })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
@@ -180,10 +184,11 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     secondFactors,
     setup: createSetup({ store, admins, clock, random }),
     signIn: createSignIn({ store, sessions, attempts, secondFactors, clock }),
-    connect: createConnect({ ...parts, publicUrl }),
+    connect: createConnect({ ...parts, deviceFlow, publicUrl }),
+    deviceFlow,
     connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
-    redeem: createRedeem({ store, tokens, clock, random }),
+    redeem: createRedeem({ store, newGrant, clock }),
     swap: { ...swap, swap: metrics.swaps.timed(swap.swap) },
 
     /** Waits for what is under way, within a bound, and closes the store last. */

@@ -69,6 +69,7 @@ t.test('an app served with Ellipsis tokens needs nothing but RFC 6749', async (t
       tokenLifetimeSeconds: 86_400,
       deliver: 'code',
       tokens: 'ellipsis',
+      device: false,
     },
     'test',
   )

@@ -68,6 +68,7 @@ async function connectMany({ services, standIn, clock }: TestBroker, count: numb
       tokenLifetimeSeconds: 86_400,
       deliver: 'code',
       tokens: 'broker',
+      device: false,
     },
     'test',
   )

@@ -8,12 +8,21 @@ export interface Operator {
   privacyUrl: string | null
 }
 
+/** Where a visit to the broker ends. */
+interface Ended {
+  appName: string
+  /** The app's address; `null`: it has none. */
+  backTo: string | null
+  /** It goes on at the device that waits. */
+  onDevice: boolean
+}
+
 export interface Models {
   /** Asks whether an app may use the visitor's Ellipsis Drive. */
   ask: {
     appName: string
-    /** Where the visitor returns to, as people read it. */
-    returnsTo: string
+    /** Where the visitor returns to, as people read it; `null`: nowhere. */
+    returnsTo: string | null
     /** The app gets its token in the address: the less safe way. */
     fragment: boolean
     /** Where the form is posted. */
@@ -21,10 +30,33 @@ export interface Models {
     fields: { name: string; value: string }[]
     operator: Operator
   }
-  /** The end of a plain connect link. */
-  connected: { appName: string; username: string; backTo: string; operator: Operator }
-  /** The visitor said no on a plain connect link. */
-  refused: { appName: string; backTo: string }
+  /** The end of a plain connect link, or of what began on another device. */
+  connected: Ended & { username: string; operator: Operator }
+  /** The visitor said no where no app is to be told by a redirect. */
+  refused: Ended
+  /** Asks for the code that a device shows. */
+  device: {
+    /** Filled in; empty: not yet. */
+    userCode: string
+    /** What is wrong with the code that was typed. */
+    problem: string | null
+    action: string
+    fields: { name: string; value: string }[]
+    operator: Operator
+  }
+  /** Asks whether an app on another device may use the visitor's Ellipsis Drive. */
+  'device-ask': {
+    appName: string
+    userCode: string
+    /** What the device calls itself. */
+    device: string
+    /** Where it asked from, and how long ago. */
+    address: string
+    minutesAgo: number
+    action: string
+    fields: { name: string; value: string }[]
+    operator: Operator
+  }
   /** Something went wrong, and the visitor may do something about it. */
   error: { message: string; code: string; requestId: string; operator: Operator }
   /** Anything else, in a sentence. */

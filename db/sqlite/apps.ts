@@ -1,5 +1,5 @@
 import { and, asc, eq, isNull, sql } from 'drizzle-orm'
-import { apps, codes, flows, grants } from '../schema.sqlite.ts'
+import { apps, codes, deviceCodes, flows, grants } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
@@ -61,6 +61,7 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
         if (db.delete(apps).where(eq(apps.id, id)).run().changes === 0) return false
         deleteFlows(engine, sealedValues, eq(flows.appId, id))
         db.delete(codes).where(eq(codes.appId, id)).run()
+        db.delete(deviceCodes).where(eq(deviceCodes.appId, id)).run()
         insertEvents(engine, events)
         return true
       }),

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
-import { codes, connections, events, grants } from '../schema.sqlite.ts'
+import { codes, connections, deviceCodes, events, grants } from '../schema.sqlite.ts'
 import type { Millis, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
@@ -69,7 +69,14 @@ export function revokeMethods(engine: Engine, sealedValues: SealedValues): Pick<
         const revoked = db.update(grants).set({ revokedAt: now }).where(live).run().changes
         const ofApp = and(eq(codes.connectionId, connectionId), eq(codes.appId, appId))
         const unused = and(ofApp, isNull(codes.usedAt))
-        const removed = db.delete(codes).where(unused).run().changes
+        const waiting = and(
+          eq(deviceCodes.connectionId, connectionId),
+          eq(deviceCodes.appId, appId),
+          isNull(deviceCodes.usedAt),
+        )
+        const removed =
+          db.delete(codes).where(unused).run().changes +
+          db.delete(deviceCodes).where(waiting).run().changes
         if (revoked + removed > 0) insertEvents(engine, events)
         return revoked
       }),
@@ -118,6 +125,7 @@ export function prepareEnd(
     .where(eq(connections.id, id))
     .prepare()
   const removeCodes = db.delete(codes).where(eq(codes.connectionId, id)).prepare()
+  const removeDeviceCodes = db.delete(deviceCodes).where(eq(deviceCodes.connectionId, id)).prepare()
   const revokeGrants = db
     .update(grants)
     .set({ revokedAt: now })
@@ -130,6 +138,7 @@ export function prepareEnd(
     sealedValues.erase([row.refreshToken, row.previousRefreshToken, row.accessToken])
     revoke.run({ id, now })
     removeCodes.run({ id })
+    removeDeviceCodes.run({ id })
     revokeGrants.run({ id, now })
     return true
   }

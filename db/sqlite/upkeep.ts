@@ -6,6 +6,7 @@ import {
   bulks,
   codes,
   connections,
+  deviceCodes,
   devices,
   events,
   flows,
@@ -49,6 +50,11 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
     const ended = and(isNull(codes.usedAt), lte(codes.expiresAt, now))
     const where = or(ended, lte(codes.usedAt, now - usedFor))
     return db.delete(codes).where(where).limit(BATCH).run().changes
+  }
+
+  const removeDeviceCodes = ({ now, usedFor }: Bounds): number => {
+    const where = lte(deviceCodes.expiresAt, now - usedFor)
+    return db.delete(deviceCodes).where(where).limit(BATCH).run().changes
   }
 
   const removeGrants = ({ endedBefore }: Bounds): number => {
@@ -110,6 +116,7 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
       return {
         flows: await inBatches(() => removeFlows(bounds)),
         codes: await inBatches(() => removeCodes(bounds)),
+        deviceCodes: await inBatches(() => removeDeviceCodes(bounds)),
         grants: await inBatches(() => removeGrants(bounds)),
         connections: await inBatches(() => removeConnections(bounds)),
         events: await inBatches(() => removeEvents(bounds)),

@@ -22,6 +22,7 @@ interface Flags {
   tokenLifetime?: string
   deliver?: App['deliver']
   tokens?: App['tokens']
+  device?: boolean
   overlap?: string
   json?: boolean
 }
@@ -59,6 +60,7 @@ export function appCommand(): Command {
   )
     .option('--name <name>', 'what people see')
     .option('--no-trusted', 'ask for it like for any other')
+    .option('--no-device', 'not on devices without a browser')
     .action((id: string, flags: Flags) =>
       withServices(async ({ apps }) => show(await apps.set(id, changes(flags), ACTOR), flags.json)),
     )
@@ -114,11 +116,15 @@ function settings(command: Command): Command {
         'ellipsis: plain OAuth, with Ellipsis Drive’s access token, for any OAuth library',
       ).choices(['broker', 'ellipsis']),
     )
+    .option(
+      '--device',
+      'for programs without a browser: people type a code (RFC 8628); needs no redirect URI',
+    )
     .option('--json', 'as JSON')
 }
 
 function changes(flags: Flags): Partial<AppSettings> {
-  const { name, redirectUri, origin, trusted, tokenLifetime, deliver, tokens } = flags
+  const { name, redirectUri, origin, trusted, tokenLifetime, deliver, tokens, device } = flags
   return {
     ...(name !== undefined && { name }),
     ...(redirectUri && { redirectUris: redirectUri }),
@@ -127,14 +133,17 @@ function changes(flags: Flags): Partial<AppSettings> {
     ...(tokenLifetime !== undefined && { tokenLifetimeSeconds: parseDuration(tokenLifetime) }),
     ...(deliver && { deliver }),
     ...(tokens && { tokens }),
+    ...(device !== undefined && { device }),
   }
 }
 
 async function add(name: string, flags: Flags): Promise<void> {
-  if (!flags.redirectUri) {
-    throw new UsageError('Say where its users return to: --redirect-uri https://app.example.com/')
+  if (!flags.redirectUri && !flags.device) {
+    throw new UsageError(
+      'Say where its users return to: --redirect-uri https://app.example.com/ (or --device, if it has no browser)',
+    )
   }
-  const asked = { redirectUris: flags.redirectUri, confidential: flags.confidential ?? false }
+  const asked = { redirectUris: flags.redirectUri ?? [], confidential: flags.confidential ?? false }
   const wanted = { ...appDefaults, ...changes(flags), ...asked, name }
   await withServices(async ({ apps, config }) => {
     const { app, clientSecret } = await apps.add(wanted, ACTOR)
@@ -143,6 +152,7 @@ async function add(name: string, flags: Flags): Promise<void> {
     print(`client_id      ${app.id}`)
     if (secret) print(`client_secret  ${secret}\n\nThe secret is shown this once.`)
     print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
+    if (app.device) print(`Device page    ${config.publicUrl}/device`)
   })
 }
 
@@ -163,6 +173,7 @@ const describe = (app: App) => ({
   token_lifetime: formatDuration(app.tokenLifetimeSeconds),
   deliver: app.deliver,
   tokens: app.tokens,
+  device: app.device,
   live_secrets: app.secrets.length,
   created_at: time(app.createdAt),
 })

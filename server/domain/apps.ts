@@ -19,6 +19,8 @@ export interface AppSettings {
   tokenLifetimeSeconds: number
   deliver: App['deliver']
   tokens: App['tokens']
+  /** May be used on devices without a browser (RFC 8628); it then needs no redirect URI. */
+  device: boolean
 }
 
 /** How a client says who it is (RFC 6749 2.3). */
@@ -54,6 +56,7 @@ export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
   tokenLifetimeSeconds: 30 * DAY,
   deliver: 'code',
   tokens: 'broker',
+  device: false,
 }
 
 export function createApps(needs: { store: Store; clock: Clock; random: Random }): Apps {
@@ -169,7 +172,7 @@ function check(settings: AppSettings): void {
 function* problemsOf(app: AppSettings): Generator<string> {
   const name = app.name.trim()
   if (name === '' || name.length > 200) yield 'Give the app a name of 1 to 200 characters.'
-  if (app.redirectUris.length === 0) yield 'Give at least one redirect URI.'
+  if (app.redirectUris.length === 0 && !app.device) yield 'Give at least one redirect URI.'
   if (app.redirectUris.length > 20) yield 'Give at most 20 redirect URIs.'
   for (const uri of app.redirectUris) {
     const problem = redirectUriProblem(uri)
@@ -183,7 +186,8 @@ function* problemsOf(app: AppSettings): Generator<string> {
   if (!Number.isInteger(life) || life < 60 || life > 400 * DAY) {
     yield 'Let broker tokens live between a minute and 400 days.'
   }
-  if (app.deliver === 'fragment' && (app.confidential || app.tokens === 'ellipsis')) {
-    yield 'Fragment delivery is for public apps, and has no broker tokens.'
+  const { confidential, tokens, device } = app
+  if (app.deliver === 'fragment' && (confidential || tokens === 'ellipsis' || device)) {
+    yield 'Fragment delivery is for public apps on pages, and has no broker tokens.'
   }
 }

@@ -1,4 +1,4 @@
-import type { App, Store } from '../../db/store.ts'
+import type { App, Hash, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { ErrorCode, ReturnAddress } from '../errors.ts'
 import { findRedirectUri } from './redirect-uri.ts'
@@ -9,6 +9,7 @@ export type Parameters = Record<string, string | string[] | undefined>
 /** A request for authorization that holds (RFC 6749 4.1.1, RFC 7636 4.3). */
 export interface AuthorizationRequest {
   app: App
+  /** Empty: nowhere, on a plain connect link of an app that has none. */
   redirectUri: string
   /** The app's own state. */
   state: string | null
@@ -17,6 +18,8 @@ export interface AuthorizationRequest {
   scope: string
   /** The connection that a reconnect link means. */
   reconnect: string | null
+  /** The device code that a person is answering. */
+  deviceCodeHash: Hash | null
 }
 
 /** The one scope of Ellipsis Drive: every call but the account's security settings. */
@@ -37,12 +40,13 @@ export async function checkAuthorization(
   plain: boolean,
 ): Promise<AuthorizationRequest> {
   const app = await findApp(store, parameters)
-  const redirectUri = checkRedirectUri(app, parameters)
+  const redirectUri = nowhere(app, parameters, plain) ? '' : checkRedirectUri(app, parameters)
   const state = single(parameters.state) ?? null
-  const returnTo = { redirectUri, state, fragment: app.deliver === 'fragment' }
+  const fragment = app.deliver === 'fragment'
+  const returnTo = redirectUri === '' ? undefined : { redirectUri, state, fragment }
   checkOnce(parameters, returnTo)
   checkState(app, state, returnTo)
-  checkResponse(parameters, plain, returnTo)
+  checkResponse(parameters, plain, fragment, returnTo)
   checkScope(parameters, returnTo)
   return {
     app,
@@ -51,6 +55,7 @@ export async function checkAuthorization(
     challenge: checkChallenge(parameters, plain, returnTo),
     scope: SCOPE,
     reconnect: single(parameters.connection) ?? null,
+    deviceCodeHash: null,
   }
 }
 
@@ -66,6 +71,13 @@ async function findApp(store: Store, { client_id: id }: Parameters): Promise<App
   return app ?? fail('invalid_request', 'The app that sent you here is not registered here.')
 }
 
+/** An app of devices alone has nowhere to return to: its plain link, as for a reconnect, ends here. */
+const nowhere = (app: App, parameters: Parameters, plain: boolean): boolean =>
+  plain &&
+  app.redirectUris.length === 0 &&
+  parameters.redirect_uri === undefined &&
+  parameters.code_challenge === undefined
+
 function checkRedirectUri(app: App, { redirect_uri: asked }: Parameters): string {
   const lone = app.redirectUris.length === 1 ? app.redirectUris[0] : undefined
   const uri = asked === undefined ? lone : single(asked)
@@ -74,32 +86,37 @@ function checkRedirectUri(app: App, { redirect_uri: asked }: Parameters): string
   return found ?? fail('invalid_request', description)
 }
 
-function checkOnce(parameters: Parameters, returnTo: ReturnAddress): void {
+function checkOnce(parameters: Parameters, returnTo?: ReturnAddress): void {
   const twice = Object.keys(parameters).find((name) => Array.isArray(parameters[name]))
   if (twice !== undefined) fail('invalid_request', 'Send each parameter once.', returnTo)
 }
 
-function checkState(app: App, state: string | null, returnTo: ReturnAddress): void {
+function checkState(app: App, state: string | null, returnTo?: ReturnAddress): void {
   if (state === null && app.deliver === 'fragment') {
     fail('invalid_request', 'Send a state: answers in the fragment need one.', returnTo)
   }
   if (state !== null && state.length > MAX_STATE) {
     const description = `Send a state of at most ${MAX_STATE} characters.`
-    fail('invalid_request', description, { ...returnTo, state: null })
+    fail('invalid_request', description, returnTo && { ...returnTo, state: null })
   }
 }
 
-function checkResponse(parameters: Parameters, plain: boolean, returnTo: ReturnAddress): void {
+function checkResponse(
+  parameters: Parameters,
+  plain: boolean,
+  fragment: boolean,
+  returnTo?: ReturnAddress,
+): void {
   const { response_type: type = plain ? 'code' : undefined, response_mode: mode } = parameters
   if (type === undefined) fail('invalid_request', 'Send response_type=code.', returnTo)
   if (type !== 'code') fail('unsupported_response_type', 'Use response_type=code.', returnTo)
-  const expected = returnTo.fragment ? 'fragment' : 'query'
+  const expected = fragment ? 'fragment' : 'query'
   if (mode !== undefined && mode !== expected) {
     fail('invalid_request', `Leave out response_mode, or use ${expected}.`, returnTo)
   }
 }
 
-function checkScope({ scope }: Parameters, returnTo: ReturnAddress): void {
+function checkScope({ scope }: Parameters, returnTo?: ReturnAddress): void {
   if (scope !== undefined && scope !== SCOPE) {
     fail('invalid_scope', `The only scope is "${SCOPE}".`, returnTo)
   }
@@ -108,7 +125,7 @@ function checkScope({ scope }: Parameters, returnTo: ReturnAddress): void {
 function checkChallenge(
   { code_challenge: challenge, code_challenge_method: method }: Parameters,
   plain: boolean,
-  returnTo: ReturnAddress,
+  returnTo?: ReturnAddress,
 ): string | null {
   if (plain && challenge === undefined && method === undefined) return null
   if (method !== 'S256' || challenge === undefined) {

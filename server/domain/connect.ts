@@ -4,6 +4,7 @@ import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { AuthorizationRequest } from './authorize.ts'
 import type { Clock, Random } from './clock.ts'
+import type { DeviceFlow } from './device-flow.ts'
 import { upstreamError, withRetries } from './failure.ts'
 import { newId, newSecret, sha256 } from './hash.ts'
 import type { Log } from './log.ts'
@@ -30,10 +31,19 @@ export interface Callback {
   address: string
 }
 
-/** How a connect flow ends well: back at the app, or on the broker's own page. */
+/** How a connect flow ends: back at the app, or on a page of the broker's own. */
 export type Finished =
   | { kind: 'redirect'; location: string }
-  | { kind: 'connected'; appName: string; username: string; backTo: string }
+  | ({ kind: 'connected'; username: string } & Ended)
+  | ({ kind: 'refused' } & Ended)
+
+interface Ended {
+  appName: string
+  /** `null`: the app has no address. */
+  backTo: string | null
+  /** It goes on at the device that waits. */
+  onDevice: boolean
+}
 
 /** The connect flow, from the answer on the asking page to the app's code. */
 export interface Connect {
@@ -62,9 +72,10 @@ export function createConnect(needs: {
   clock: Clock
   random: Random
   log: Log
+  deviceFlow: DeviceFlow
   publicUrl: string
 }): Connect {
-  const { store, vault, ellipsis, clock, random, log, publicUrl } = needs
+  const { store, vault, ellipsis, clock, random, log, deviceFlow, publicUrl } = needs
   const place = (stateHash: string) => `flows/${stateHash}/verifier` as const
 
   /** The flow, if state and cookie are of one browser; otherwise nothing has changed. */
@@ -130,9 +141,27 @@ export function createConnect(needs: {
         code: code && newCode(flow, id, code),
         events: [connectedEvent(flow, callback, id, renewed !== undefined)],
       })
-      if (saved) return code
+      if (saved) return { id, code }
     }
     throw new Error('the connection kept changing while it was stored')
+  }
+
+  /** The device's own wait ends while somebody signs in, or somebody else answers it. */
+  const checkDevice = async ({ deviceCodeHash }: Flow): Promise<void> => {
+    if (deviceCodeHash !== null && !(await deviceFlow.isPending(deviceCodeHash))) throw tooLate()
+  }
+
+  const letIn = async (flow: Flow, { address }: Callback, connectionId: string): Promise<void> => {
+    const { deviceCodeHash, appId, device } = flow
+    if (deviceCodeHash === null) return
+    const answer = { deviceCodeHash, appId, device, address }
+    if (!(await deviceFlow.approve({ ...answer, connectionId }))) throw tooLate()
+  }
+
+  /** No, said at Ellipsis Drive. */
+  const turnAway = async (flow: Flow, { address }: Callback): Promise<void> => {
+    const { deviceCodeHash, appId, device } = flow
+    if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash, appId, device, address })
   }
 
   const newCode = (flow: Flow, connectionId: string, code: Secret) => ({
@@ -174,6 +203,7 @@ export function createConnect(needs: {
         scope: request.scope,
         reconnect: request.reconnect,
         device,
+        deviceCodeHash: request.deviceCodeHash,
         createdAt: clock.now(),
         expiresAt: clock.now() + FLOW_LIFE,
       })
@@ -191,19 +221,23 @@ export function createConnect(needs: {
       const issues = fragment ? flow.appState !== null : flow.challenge !== null
       const { redirectUri, appState: state } = flow
       const common = { state, iss: publicUrl }
+      const onDevice = flow.deviceCodeHash !== null
+      const ended = { appName: app.name, backTo: redirectUri === '' ? null : redirectUri, onDevice }
       try {
         if (callback.error !== undefined) throw refused(callback.error)
+        await checkDevice(flow)
         const tokens = await exchange(flow, callback.code)
         const account = await identify(tokens)
-        const code = await save(flow, callback, account, tokens)
-        if (!issues) {
-          const { username } = account
-          return { kind: 'connected', appName: app.name, username, backTo: redirectUri }
-        }
+        const { id, code } = await save(flow, callback, account, tokens)
+        await letIn(flow, callback, id)
+        if (!issues) return { kind: 'connected', username: account.username, ...ended }
         const answer = fragment ? inFragment(tokens, clock.now()) : { code: code?.reveal() }
         const location = withAnswer(redirectUri, { ...answer, ...common }, fragment)
         return { kind: 'redirect', location }
       } catch (error) {
+        const denied = error instanceof BrokerError && error.code === 'access_denied'
+        if (denied) await turnAway(flow, callback)
+        if (denied && !issues) return { kind: 'refused', ...ended }
         throw issues ? toldTo({ redirectUri, state, fragment }, error) : publicly(error)
       }
     },
@@ -227,6 +261,11 @@ function refused(error: string): BrokerError {
   const cause = new Error(`Ellipsis Drive answered its authorization with ${error.slice(0, 60)}`)
   return new BrokerError('server_error', { cause })
 }
+
+const tooLate = (): BrokerError =>
+  new BrokerError('invalid_request', {
+    description: 'The code of your device has ended. Begin anew there, and type the new code.',
+  })
 
 function publicly(error: unknown): BrokerError {
   if (error instanceof BrokerError) return error

@@ -23,3 +23,10 @@ export function deviceLabel(userAgent: string | undefined): string {
   const system = find(SYSTEMS, userAgent ?? '')
   return system === undefined ? browser : `${browser} on ${system}`
 }
+
+/** What people would call a program on a device without a browser, from its `User-Agent`. A label, no identity. */
+export function programLabel(userAgent: string | undefined): string {
+  if (/^Mozilla\//.test(userAgent ?? '')) return deviceLabel(userAgent)
+  const product = /^[\w.-]{1,40}/.exec(userAgent ?? '')?.[0]
+  return product === undefined ? 'A device' : `A device (${product})`
+}

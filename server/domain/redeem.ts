@@ -1,9 +1,10 @@
-import type { App, Code, Grant, Store } from '../../db/store.ts'
+import type { App, Code, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
-import type { BrokerTokens } from './broker-token.ts'
-import type { Clock, Random } from './clock.ts'
-import { equalHashes, newId, sha256 } from './hash.ts'
+import type { Clock } from './clock.ts'
+import { begun } from './grants.ts'
+import type { IssuedToken, NewGrant } from './grants.ts'
+import { equalHashes, sha256 } from './hash.ts'
 
 /** A request to redeem a code (RFC 6749 4.1.3, RFC 7636 4.5). */
 export interface Redemption {
@@ -15,14 +16,6 @@ export interface Redemption {
   address: string
 }
 
-/** A grant's current token, as an app gets it. */
-export interface IssuedToken {
-  grant: Grant
-  token: string
-  /** Seconds. */
-  expiresIn: number
-}
-
 /** Turns a one-time code into a grant and its first broker token. */
 export interface Redeem {
   /**
@@ -32,32 +25,8 @@ export interface Redeem {
   redeem(redemption: Redemption, prepare?: (code: Code) => Promise<void>): Promise<IssuedToken>
 }
 
-export function createRedeem(needs: {
-  store: Store
-  tokens: BrokerTokens
-  clock: Clock
-  random: Random
-}): Redeem {
-  const { store, tokens, clock, random } = needs
-
-  const newGrant = (code: Code, app: App): Grant => {
-    const issuedAtSeconds = Math.floor(clock.now() / 1000)
-    return {
-      id: newId(random, 'grant'),
-      appId: app.id,
-      connectionId: code.connectionId,
-      scope: code.scope,
-      jti: random(16).toString('base64url'),
-      issuedAtSeconds,
-      expiresAtSeconds: issuedAtSeconds + app.tokenLifetimeSeconds,
-      jtiUsedAt: null,
-      previousJti: null,
-      device: code.device,
-      createdAt: clock.now(),
-      lastUsedAt: null,
-      revokedAt: null,
-    }
-  }
+export function createRedeem(needs: { store: Store; newGrant: NewGrant; clock: Clock }): Redeem {
+  const { store, newGrant, clock } = needs
 
   /** A code that comes twice has been stolen from one of the two: what it began ends (RFC 6749 4.1.2). */
   const refuseUsed = async (code: Code, address: string): Promise<never> => {
@@ -96,18 +65,14 @@ export function createRedeem(needs: {
       const { app, address } = redemption
       const code = await check(redemption)
       await prepare?.(code)
-      const grant = newGrant(code, app)
-      const token = await tokens.sign(grant)
+      const issued = await newGrant(code, app)
+      const { grant } = issued
       const now = clock.now()
-      const { id: grantId, connectionId, device: details } = grant
-      const event = { at: now, actor: 'app', action: 'grant.begun', details, address }
-      const events = [{ ...event, appId: app.id, grantId, connectionId }]
-      if (!(await store.redeemCode({ codeHash: code.codeHash, now, grant, events }))) {
-        const again = await store.getCode(code.codeHash)
-        if (again?.usedAt) return refuseUsed(again, address)
-        throw refuse('This code has ended.')
-      }
-      return { grant, token, expiresIn: app.tokenLifetimeSeconds }
+      const events = [begun(grant, address)]
+      if (await store.redeemCode({ codeHash: code.codeHash, now, grant, events })) return issued
+      const again = await store.getCode(code.codeHash)
+      if (again?.usedAt) return refuseUsed(again, address)
+      throw refuse('This code has ended.')
     },
   }
 }

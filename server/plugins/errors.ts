@@ -67,11 +67,19 @@ function sendPage(
   return reply.page('error', { message, code, requestId: request.id, operator: config.operator })
 }
 
-/** May it have been a guess? The token of a connection that has ended is none. */
-const isFailure = (error: FastifyError | BrokerError, { status }: PublicError): boolean =>
-  (status === 400 || status === 401) &&
-  error.code !== 'needs_reconnect' &&
-  error.code !== 'connection_revoked'
+/** What only those are told who hold something of the broker's: no guess. */
+const KNOWING: string[] = [
+  'needs_reconnect',
+  'connection_revoked',
+  'authorization_pending',
+  'polled_too_often',
+  'device_refused',
+  'expired_token',
+]
+
+/** May it have been a guess? */
+const isFailure = ({ code }: FastifyError | BrokerError, { status }: PublicError): boolean =>
+  (status === 400 || status === 401) && !KNOWING.includes(code)
 
 const ENDED = 'This form has ended. Go back to the app or page that you came from, and try again.'
 

@@ -31,6 +31,7 @@ export interface FailureLimits {
 const MINUTE = 60_000
 /** An app has users at many addresses. */
 const APP_SHARE = 10
+const USER_CODE_SHARE = 30
 /** Addresses and apps that are remembered. */
 const REMEMBERED = 10_000
 
@@ -42,12 +43,23 @@ export async function limitFailures(
   await app.register(rateLimit, { global: false })
   const window = { timeWindow: MINUTE, cache: REMEMBERED }
   const addresses = app.createRateLimit({ ...window, max: perMinute, ipv6Subnet: 64 })
+  // Short, as people type them: an address may try ten a minute where it may fail three hundred times.
+  const userCodes = app.createRateLimit({
+    ...window,
+    max: Math.ceil(perMinute / USER_CODE_SHARE),
+    ipv6Subnet: 64,
+  })
   const swaps = app.createRateLimit({ ...window, max: perMinute, ipv6Subnet: 64 })
   const apps = app.createRateLimit({
     ...window,
     max: perMinute * APP_SHARE,
     keyGenerator: clientOf,
   })
+
+  const limiterOf = ({ routeOptions: { url } }: FastifyRequest) => {
+    if (url?.endsWith('/exchange')) return swaps
+    return url?.endsWith('/device') ? userCodes : addresses
+  }
 
   /** Where nobody failed within the minute, there is nothing to look up. */
   let failedAt = -Infinity
@@ -57,16 +69,14 @@ export async function limitFailures(
     async check(request) {
       if (isEmbedded(request)) throw new BrokerError('access_denied', { description: EMBEDDED })
       if (performance.now() - failedAt > MINUTE || isUnknownProxy(request, publicUrl)) return
-      const limit = await addresses(request, { increment: false })
+      const limit = await limiterOf(request)(request, { increment: false })
       if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
     },
     async count(request) {
       if (request.appProven) return null
       failedAt = performance.now()
       const limits = [
-        ...(isUnknownProxy(request, publicUrl)
-          ? []
-          : [await (isSwap(request) ? swaps : addresses)(request)]),
+        ...(isUnknownProxy(request, publicUrl) ? [] : [await limiterOf(request)(request)]),
         ...(clientOf(request) === '' ? [] : [await apps(request)]),
       ]
       const exceeded = limits.find((limit) => !limit.isAllowed && limit.isExceeded)
@@ -84,9 +94,6 @@ const isEmbedded = ({ headers, routeOptions }: FastifyRequest): boolean => {
   return routeOptions.config.page !== undefined && destination !== 'document'
 }
 const EMBEDDED = 'Open this page by itself: it can’t be part of another one.'
-
-const isSwap = ({ routeOptions }: FastifyRequest): boolean =>
-  routeOptions.url?.endsWith('/exchange') === true
 
 const slowDown = (retryAfter: number): BrokerError => new BrokerError('slow_down', { retryAfter })
 

@@ -1,13 +1,11 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { checkAuthorization } from '../domain/authorize.ts'
 import type { AuthorizationRequest, Parameters } from '../domain/authorize.ts'
-import { deviceLabel } from '../domain/device.ts'
 import { BrokerError } from '../errors.ts'
 import { protectForms } from '../plugins/csrf.ts'
-import { setFlowCookie } from '../plugins/flow-cookies.ts'
-import { contentSecurityPolicy, cspSource } from '../plugins/headers.ts'
 import { checkSameOrigin } from '../plugins/same-origin.ts'
 import type { Services } from '../services.ts'
+import { allowForm, begin } from './begin.ts'
 import { page, redirect } from './schemas.ts'
 
 /** What the asking page carries from the request to its answer; checked anew when it comes back. */
@@ -103,7 +101,7 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async
   const answered = { config, preHandler: app.csrfProtection.bind(app) }
   app.post('/oauth/authorize', answered, async (request, reply) => {
     checkSameOrigin(request, services.config.publicUrl)
-    const { decision, plain, ...parameters } = request.body as Parameters
+    const { decision, plain, ...parameters } = (request.body ?? {}) as Parameters
     const asked = await checkAuthorization(services.store, parameters, plain === 'yes')
     if (decision === 'allow') return begin(asked, request, reply, services)
     return refuse(asked, reply)
@@ -121,10 +119,7 @@ async function ask(
   const { config, connect, store } = services
   const asked = await checkAuthorization(store, parameters, plain)
   if (!connect.mustAsk(asked)) return begin(asked, request, reply, services)
-  const targets = [config.ellipsis.apiUrl, config.ellipsis.webUrl, asked.redirectUri]
-  const sources = targets.filter((target) => target !== null).map(cspSource)
-  const secure = config.publicUrl.startsWith('https:')
-  void reply.header('content-security-policy', contentSecurityPolicy(secure, sources))
+  allowForm(reply, services, asked.redirectUri)
   const fields = CARRIED.flatMap((name) => {
     const value = parameters[name]
     return typeof value === 'string' ? [{ name, value }] : []
@@ -143,29 +138,19 @@ async function ask(
   })
 }
 
-/** Off to Ellipsis Drive. */
-async function begin(
-  asked: AuthorizationRequest,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { config, connect }: Services,
-) {
-  const flow = await connect.begin(asked, deviceLabel(request.headers['user-agent']))
-  setFlowCookie(request, reply, flow, config.publicUrl.startsWith('https:'))
-  return reply.redirect(flow.location, 303)
-}
-
 /** The visitor refused: the app is told, or, where nothing is issued, the visitor. */
 function refuse({ app, challenge, redirectUri, state }: AuthorizationRequest, reply: FastifyReply) {
   const fragment = app.deliver === 'fragment'
   if (fragment || challenge !== null) {
     throw new BrokerError('access_denied', { returnTo: { redirectUri, state, fragment } })
   }
-  return reply.page('refused', { appName: app.name, backTo: redirectUri })
+  const backTo = redirectUri === '' ? null : redirectUri
+  return reply.page('refused', { appName: app.name, backTo, onDevice: false })
 }
 
-/** Where the visitor will return to, as people read it. */
-function readableTarget(redirectUri: string): string {
+/** Where the visitor will return to, as people read it; `null`: nowhere. */
+function readableTarget(redirectUri: string): string | null {
+  if (redirectUri === '') return null
   const { protocol, host } = new URL(redirectUri)
   return protocol === 'https:' || protocol === 'http:' ? host : `the app at ${protocol}`
 }

@@ -43,6 +43,9 @@ export const callbackRoute: FastifyPluginAsync<{ services: Services }> = async (
       address: request.ip,
     })
     if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
-    return reply.page('connected', { ...finished, operator: config.operator })
+    const { kind, ...page } = finished
+    return kind === 'connected'
+      ? reply.page('connected', { ...finished, operator: config.operator })
+      : reply.page('refused', page)
   })
 }

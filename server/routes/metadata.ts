@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { SCOPE } from '../domain/authorize.ts'
 import type { Services } from '../services.ts'
-import { TOKEN_EXCHANGE } from './token.ts'
+import { DEVICE_CODE, TOKEN_EXCHANGE } from './token.ts'
 
 const CLIENT_AUTHENTICATION = ['none', 'client_secret_basic', 'client_secret_post']
 
@@ -12,13 +12,14 @@ export function metadata(publicUrl: string) {
     issuer: publicUrl,
     authorization_endpoint: `${publicUrl}/oauth/authorize`,
     token_endpoint: `${publicUrl}/oauth/token`,
+    device_authorization_endpoint: `${publicUrl}/oauth/device_authorization`,
     revocation_endpoint: `${publicUrl}/oauth/revoke`,
     introspection_endpoint: `${publicUrl}/oauth/introspect`,
     jwks_uri: `${publicUrl}/.well-known/jwks.json`,
     scopes_supported: [SCOPE],
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
-    grant_types_supported: ['authorization_code', 'refresh_token', TOKEN_EXCHANGE],
+    grant_types_supported: ['authorization_code', 'refresh_token', DEVICE_CODE, TOKEN_EXCHANGE],
     token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
     revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],

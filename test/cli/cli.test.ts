@@ -55,6 +55,16 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
   t.match(await cli(['app', 'remove', id], env), { code: 2, stderr: /no app/ })
 })
 
+t.test('apps for devices need no redirect URI', async (t) => {
+  const env = { BROKER_DATA_DIR: t.testdir() }
+  const added = await cli(['app', 'add', 'Night job', '--device', '--json'], env)
+  t.match(JSON.parse(added.stdout), { device: true, redirect_uris: [] })
+  const second = await cli(['app', 'add', 'Night job', '--device'], env)
+  t.match(second, { code: 0, stdout: /Device page .*\/device/ })
+  const id = /client_id\s+(app_\S+)/.exec(second.stdout)?.[1] ?? ''
+  t.match(await cli(['app', 'set', id, '--no-device'], env), { stderr: /redirect URI/ })
+})
+
 t.test('wrong usage ends with 2, and says what is right', async (t) => {
   const env = { BROKER_DATA_DIR: t.testdir() }
   const cases: [string[], RegExp][] = [

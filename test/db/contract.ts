@@ -4,6 +4,7 @@ import type { Store } from '../../db/store.ts'
 import { testApps } from './contract/apps.ts'
 import { testBulk } from './contract/bulk.ts'
 import { testConnections } from './contract/connections.ts'
+import { testDeviceCodes } from './contract/device-codes.ts'
 import { testEvents } from './contract/events.ts'
 import { testFlows } from './contract/flows.ts'
 import { testListing } from './contract/listing.ts'
@@ -22,6 +23,7 @@ export function testContract(engine: string, open: OpenStore): void {
   const groups = {
     apps: testApps,
     'authorizations under way': testFlows,
+    'device codes': testDeviceCodes,
     connections: testConnections,
     listing: testListing,
     refresh: testRefresh,

@@ -24,6 +24,7 @@ export const newApp = (id: string, fields: Partial<App> = {}): App => ({
   tokenLifetimeSeconds: 2_592_000,
   deliver: 'code',
   tokens: 'broker',
+  device: false,
   createdAt: NOW,
   ...fields,
 })
@@ -39,6 +40,7 @@ export const newFlow = (stateHash: string, fields: Partial<Flow> = {}): Flow => 
   scope: 'projects',
   reconnect: null,
   device: 'Firefox on Linux',
+  deviceCodeHash: null,
   createdAt: NOW,
   expiresAt: NOW + 600_000,
   ...fields,

@@ -61,6 +61,11 @@ t.test('listings, the sweep and the reads of a swap have their index', async (t)
     ],
     flows: ['expires_at <= 5'],
     codes: ['(used_at is null and expires_at <= 5) or used_at <= 3', "connection_id = 'a'"],
+    device_codes: [
+      'expires_at <= 5',
+      "user_code_hash = 'a' and status = 'pending' and expires_at > 5",
+      "connection_id = 'a' and app_id = 'b' and used_at is null",
+    ],
     sessions: ['expires_at <= 5', "admin_id = 'a'"],
     events: ["connection_id = 'a' and id < 9", "app_id = 'a' and id < 9", 'at < 5'],
     bulk_items: ['bulk_id = 1 and error is null'],

@@ -85,8 +85,8 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
   const store = partly({
     sweep: async () => {
       if (sweeps++ === 0) throw new Error('the disk is full')
-      const [flows, codes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0]
-      return { flows, codes, grants, connections, events }
+      const [flows, codes, deviceCodes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0, 0]
+      return { flows, codes, deviceCodes, grants, connections, events }
     },
     isErasurePending: async () => pending > 0,
     purge: async () => --pending === 0,

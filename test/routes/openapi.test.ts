@@ -44,6 +44,7 @@ t.test(
       '/oauth/token',
       '/oauth/revoke',
       '/oauth/introspect',
+      '/oauth/device_authorization',
       '/exchange',
       '/metrics',
     ]) {
@@ -109,7 +110,7 @@ t.test('every documented answer is given, and is as documented', async (t) => {
   const broker = await start()
   const { ask, open } = await examiner(t, broker)
   const { services, standIn, clock, url } = broker
-  const app = await addApp(broker)
+  const app = await addApp(broker, { device: true })
   const { parameters } = authorizationRequest(app)
   const query = (more: Record<string, string> = {}) =>
     new URLSearchParams({ ...parameters, ...more }).toString()
@@ -161,6 +162,7 @@ t.test('every documented answer is given, and is as documented', async (t) => {
     ['token', '/oauth/token'],
     ['revoke', '/oauth/revoke'],
     ['introspect', '/oauth/introspect'],
+    ['deviceAuthorization', '/oauth/device_authorization'],
   ] as const) {
     await ask(id, url + path, form({}))
     await ask(id, url + path, post('{}', json))
@@ -177,6 +179,12 @@ t.test('every documented answer is given, and is as documented', async (t) => {
     ask('introspect', `${url}/oauth/introspect`, form({ ...own, token: brokerToken, ...fields }))
   await introspect({})
   await introspect({ client_secret: 'wrong' })
+  const device = (fields: Record<string, string>) =>
+    ask('deviceAuthorization', `${url}/oauth/device_authorization`, form(fields))
+  await device({})
+  await device({ scope: 'all' })
+  await device({ client_secret: 'wrong' })
+  await ask('device', `${url}/device`)
 
   // Trouble at the broker, and upstream.
   const { getSwapState, checkWritable, getApp } = services.store
@@ -189,6 +197,7 @@ t.test('every documented answer is given, and is as documented', async (t) => {
   await revoke({ token: brokerToken })
   Object.assign(services.store, { getApp: broken })
   await introspect({})
+  await device({})
   Object.assign(services.store, { getSwapState, checkWritable, getApp })
   clock.advance(3_600_000)
   standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 10 })
@@ -234,9 +243,16 @@ async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
     await ask('exchange', `${url}/exchange`, { method: 'POST' })
     await ask('revoke', `${url}/oauth/revoke`, form)
     await ask('introspect', `${url}/oauth/introspect`, form)
+    await ask('deviceAuthorization', `${url}/oauth/device_authorization`, form)
   }
   await ask('token', `${url}/oauth/token`, form)
   await ask('authorize', `${url}/oauth/authorize`)
   await ask('connect', `${url}/connect/nobody`)
   await ask('callback', `${url}/callback`)
+  const visitor = new Visitor()
+  for (let failure = 0; failure < 2; failure++) {
+    const typed = await visitor.open(`${url}/device`)
+    await visitor.press(typed, 'Continue', { user_code: 'BBBB-BBBB' })
+  }
+  await ask('device', `${url}/device`)
 }

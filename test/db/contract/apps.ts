@@ -29,6 +29,7 @@ export function testApps(t: Test, open: OpenStore): void {
       tokenLifetimeSeconds: 60,
       deliver: 'fragment',
       tokens: 'ellipsis',
+      device: true,
       createdAt: NOW + 1,
     })
     t.equal(await store.updateApp(changed, event('app.changed')), true)

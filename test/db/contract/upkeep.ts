@@ -5,7 +5,7 @@ import { actions, begin, connect, event, newCode, newFlow, newGrant, NOW } from 
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
-const nothing = { flows: 0, codes: 0, grants: 0, connections: 0, events: 0 }
+const nothing = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
 const bounds = { now: NOW, usedFor: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
 
 const hasCode = async (store: Store, codeHash: string) =>
