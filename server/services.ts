@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import { StoreTooNewError, openStore, withLock, withStartLock } from '../db/open.ts'
 import { announce, listPresent } from '../db/presence.ts'
@@ -11,12 +12,14 @@ import { createApps } from './domain/apps.ts'
 import { createAttempts } from './domain/attempts.ts'
 import { createBreaker } from './domain/breaker.ts'
 import { createBrokerTokens } from './domain/broker-token.ts'
+import { createBulks } from './domain/bulk.ts'
 import type { Clock, Random } from './domain/clock.ts'
 import { createConnect } from './domain/connect.ts'
 import { createConnections } from './domain/connections.ts'
 import { createDeviceFlow } from './domain/device-flow.ts'
 import { createNewGrant } from './domain/grants.ts'
 import { createIntrospect } from './domain/introspect.ts'
+import { createPace } from './domain/pace.ts'
 import { createRedeem } from './domain/redeem.ts'
 import { createRefreshAttempt } from './domain/refresh-attempt.ts'
 import { createRefresher } from './domain/refresh.ts'
@@ -31,6 +34,7 @@ import { createSweeper } from './domain/sweeper.ts'
 import { createUpstream } from './domain/upstream.ts'
 import { createUsage } from './domain/usage.ts'
 import { createVault } from './domain/vault.ts'
+import { createWalk } from './domain/walk.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
 import { createKeyFollower } from './key-follower.ts'
 import type { Logger } from './log.ts'
@@ -162,6 +166,10 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
   const swap = createSwap(swapNeeds)
   const followKeys = createKeyFollower({ store, vault, presence })
   const upkeep = { usage, upstream, keys, followKeys }
+  const walk = createWalk({ store })
+  const active = () => performance.eventLoopUtilization().active
+  const pace = createPace({ clock, active })
+  const bulks = createBulks({ store, walk, pace, clock, random, log })
   const sweeper = createSweeper({ store, ...upkeep, clock, log, eventDays })
 
   return {
@@ -186,7 +194,10 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     signIn: createSignIn({ store, sessions, attempts, secondFactors, clock }),
     connect: createConnect({ ...parts, deviceFlow, publicUrl }),
     deviceFlow,
-    connections: createConnections({ store, refresher, clock }),
+    bulks,
+    walk,
+    pace,
+    connections: createConnections({ store, refresher, walk, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     redeem: createRedeem({ store, newGrant, clock }),
     swap: { ...swap, swap: metrics.swaps.timed(swap.swap) },
@@ -197,6 +208,7 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
       const enough = new AbortController()
       await Promise.race([settled, clock.sleep(SETTLE_WITHIN, enough.signal)])
       enough.abort()
+      await bulks.stop()
       await sweeper.stop()
       await store.close()
       presence.leave()

@@ -1,7 +1,11 @@
+import { setImmediate } from 'node:timers/promises'
 import { and, eq, isNotNull, isNull } from 'drizzle-orm'
 import { connections, signingKeys } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
+
+/** Connections marked in one transaction. */
+const BATCH = 200
 
 /** The end of an erasure: the overwritten bytes leave the write-ahead log too. */
 export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePending'> {
@@ -31,11 +35,17 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
       // Who is revoked between this and the truncation, by another process, waits for the next one.
       const pending = await read(findPending)
       if (!(await read(truncateLog))) return false
-      await write(() => {
-        const erased = { erasedAt: now }
-        db.update(connections).set(erased).where(isOneOf(connections.id, pending.connections)).run()
-        db.update(signingKeys).set(erased).where(isOneOf(signingKeys.kid, pending.keys)).run()
-      })
+      const erased = { erasedAt: now }
+      // A bulk revocation leaves many; nobody waits for all of them.
+      for (let from = 0; from < pending.connections.length; from += BATCH) {
+        const batch = isOneOf(connections.id, pending.connections.slice(from, from + BATCH))
+        await write(() => db.update(connections).set(erased).where(batch).run())
+        await setImmediate()
+      }
+      if (pending.keys.length > 0) {
+        const keys = isOneOf(signingKeys.kid, pending.keys)
+        await write(() => db.update(signingKeys).set(erased).where(keys).run())
+      }
       return true
     },
 

@@ -47,6 +47,7 @@ export async function startBroker(
   try {
     const address = await app.listen({ host: config.host, port: config.port })
     services.sweeper.start()
+    services.bulks.start()
     return {
       services,
       address,

@@ -8,13 +8,13 @@ import type {
   Millis,
   Store,
 } from '../../db/store.ts'
-import { fold } from '../../db/fold.ts'
 import { BrokerError } from '../errors.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
 import type { Clock } from './clock.ts'
 import type { AccessToken } from './refresh-attempt.ts'
 import type { Refresher } from './refresh.ts'
+import type { Walk } from './walk.ts'
 
 /** Which connections; what is left out doesn't narrow. */
 export type ConnectionFilter = Partial<Pick<ConnectionQuery, 'search' | 'statuses' | 'appId'>>
@@ -62,8 +62,6 @@ export interface Revoked {
 /** Something that holds the log is waited for this long, in milliseconds, before erasure is left pending. */
 const ERASE_WITHIN = 2000
 const EVENTS = 50
-/** Connections read at once, where all are gone through. */
-const BATCH = 200
 
 export const STATUSES: Connection['status'][] = ['active', 'needs_reconnect', 'revoked']
 
@@ -76,9 +74,10 @@ export const tokensUntil = (
 export function createConnections(needs: {
   store: Store
   refresher: Refresher
+  walk: Walk
   clock: Clock
 }): Connections {
-  const { store, refresher, clock } = needs
+  const { store, refresher, walk, clock } = needs
 
   const get = async (id: string): Promise<Connection> => {
     const connection = await store.getConnection(id)
@@ -116,12 +115,10 @@ export function createConnections(needs: {
     browse: (query) => store.browseConnections(query),
 
     async *all({ search = null, statuses = STATUSES, appId = null } = {}) {
-      const query = { statuses, appId, sort: 'connected', descending: false, limit: BATCH } as const
-      const isMeant = matcher(search)
       for (let cursor: string | null = null; ;) {
-        const page = await store.browseConnections({ ...query, search: null, cursor })
-        yield* page.rows.filter(isMeant)
-        cursor = page.next
+        const { rows, next } = await walk({ search, statuses, appId }, cursor)
+        yield* rows
+        cursor = next
         if (cursor === null) return
       }
     },
@@ -171,17 +168,5 @@ export function createConnections(needs: {
         const event = { ...who(by), at: now, action: 'connection.erased', connectionId: id }
         return store.eraseConnection({ id, now, events: [{ ...event, details }] })
       }),
-  }
-}
-
-/** Tells whom a search means, by the rules of `ConnectionQuery`. */
-function matcher(search: string | null): (row: ListedConnection) => boolean {
-  if (search === null) return () => true
-  const [text, key] = [search.trim(), fold(search)]
-  const anywhere = Array.from(key).length >= 3
-  return ({ id, accountId, username }) => {
-    const name = fold(username)
-    const named = anywhere ? name.includes(key) : key !== '' && name.startsWith(key)
-    return named || id === text || accountId === text
   }
 }

@@ -29,7 +29,7 @@ const quick = () => {
 t.test('an erasure is tried for ten seconds, and then reported as pending', async (t) => {
   const broker = await buildBroker(t)
   const { connectionId } = await connect(broker, await addApp(broker))
-  const { refresher } = broker.services
+  const { refresher, walk } = broker.services
   const held = (times: number) => {
     let left = times
     const { store } = broker.services
@@ -39,6 +39,7 @@ t.test('an erasure is tried for ten seconds, and then reported as pending', asyn
         purge: async (now: number) => (left-- > 0 ? false : store.purge(now)),
       }),
       refresher,
+      walk,
       clock: quick(),
     })
   }

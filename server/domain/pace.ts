@@ -1,0 +1,42 @@
+import type { Clock } from './clock.ts'
+
+/**
+ * Runs a piece of background work when its turn has come. All of them together leave the event loop to
+ * others for most of the time, so that swaps stay quick however much is exported or revoked. A piece is
+ * to take some milliseconds; nothing else is done between its parts.
+ */
+export type Pace = <T>(piece: () => Promise<T>) => Promise<T>
+
+/** Rest after a piece, in times of what it took: while others need the loop, and else. */
+const REST_BUSY = 6
+const REST_IDLE = 1
+/** Above this part of the time, others need the loop. */
+const BUSY = 0.3
+/** Longest rest, milliseconds. */
+const LONGEST = 1000
+
+/**
+ * @param needs.active how long the event loop has been at work in all, milliseconds
+ */
+export function createPace(needs: { clock: Clock; active: () => number }): Pace {
+  const { clock, active } = needs
+  let last: Promise<unknown> = Promise.resolve()
+  let busy = true
+
+  const rest = async (tookMs: number): Promise<void> => {
+    const [from, activeBefore] = [clock.now(), active()]
+    await clock.sleep(Math.min(tookMs * (busy ? REST_BUSY : REST_IDLE), LONGEST))
+    busy = active() - activeBefore > BUSY * (clock.now() - from)
+  }
+
+  return (piece) => {
+    let beganAt = 0
+    const result = last.then(() => {
+      beganAt = clock.now()
+      return piece()
+    })
+    const rested = () => rest(clock.now() - beganAt)
+    last = result.then(rested, rested)
+    return result
+  }
+}
