@@ -1,4 +1,5 @@
 import type { Page } from 'playwright-core'
+import { PASSWORD } from './admin.ts'
 import type { SampleData } from './sample-data.ts'
 
 /**
@@ -51,7 +52,14 @@ export const pages: ShownPage[] = [
   },
   // The dashboard.
   { name: 'overview', path: always('/admin') },
+  { name: 'keys', path: always('/admin/keys') },
+  { name: 'key-rotate', path: always('/admin/keys/rotate') },
+  { name: 'key-revoke', path: of(({ kid }) => `/admin/keys/${kid}/revoke`) },
+  { name: 'admins', path: always('/admin/admins') },
   { name: 'account', path: always('/admin/account') },
+  { name: 'second-factor', path: always('/admin/account/second-factor') },
+  { name: 'second-factor-proposed', path: always('/admin/account/second-factor'), act: propose },
+  { name: 'nothing-here', path: always('/admin/keys/none/revoke') },
 ]
 
 function press(name: string) {
@@ -59,4 +67,10 @@ function press(name: string) {
     await page.getByRole('button', { name, exact: true }).click()
     await page.waitForLoadState()
   }
+}
+
+async function propose(page: Page) {
+  await page.getByLabel('Your password').fill(PASSWORD)
+  await page.getByRole('button', { name: 'Begin' }).click()
+  await page.getByRole('img', { name: 'QR code' }).waitFor()
 }

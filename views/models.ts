@@ -61,6 +61,17 @@ export interface Models {
   error: { message: string; code: string; requestId: string; operator: Operator }
   /** Anything else, in a sentence. */
   notice: { title: string; message: string }
+  /** Makes the first admin. */
+  'admin/setup': { csrf: string; email: string; problem: string | null }
+  /** The second step of signing in. */
+  'admin/code': {
+    csrf: string
+    action: string
+    next: string
+    /** Where one begins anew. */
+    back: string
+    problem: string | null
+  }
   /** Signing in to the dashboard. */
   'admin/sign-in': {
     csrf: string

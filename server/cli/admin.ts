@@ -66,6 +66,18 @@ export function adminCommand(): Command {
         print(`The password of ${email} is set.`)
       }),
     )
+
+  admin
+    .command('remove-second-factor <email>')
+    .description('for who lost it: the password alone lets them in again')
+    .action((email: string) =>
+      withServices(async ({ secondFactors }) => {
+        if (!(await secondFactors.drop(email, ACTOR))) {
+          throw new UsageError(`There is no admin ${email} with a second factor.`)
+        }
+        print(`The second factor of ${email} is removed. Have them add another.`)
+      }),
+    )
   return admin
 }
 
@@ -74,6 +86,7 @@ const none = (email: string): UsageError => new UsageError(`There is no admin ${
 const describe = (admin: Admin) => ({
   email: admin.email,
   role: admin.role,
+  second_factor: admin.secondFactorSince === null ? 'no' : 'yes',
   created_at: time(admin.createdAt) ?? '',
 })
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,10 +8,13 @@ import { loadConfig } from '../config.ts'
 import { buildSampleApp } from '../demo/sample-app.ts'
 import { appDefaults } from '../domain/apps.ts'
 import { createLog } from '../log.ts'
+import { Secret } from '../secret.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { ACTOR } from './data.ts'
 import { parsePort, print } from './output.ts'
 import { startBroker, stopped } from './serve.ts'
+
+const DEMO_ADMIN = 'demo@example.com'
 
 /** `demo`: stand-in, broker and sample app together, on temporary data. */
 export function demoCommand(): Command {
@@ -58,13 +62,15 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
     const { app } = await broker.services.apps.add(settings, ACTOR)
     const second = { ...appDefaults, name: 'Second app', redirectUris: [`${url(2)}/?second`] }
     const other = await broker.services.apps.add(second, ACTOR)
+    const password = randomBytes(9).toString('base64url')
+    await broker.services.admins.add(DEMO_ADMIN, new Secret(password), ACTOR)
     const sample = buildSampleApp({ brokerUrl: url(0), clientId: app.id, apiUrl: standIn.apiUrl })
     await sample.listen({ host: '127.0.0.1', port: port + 2 })
     cleanup.defer(() => sample.close())
 
     const stop = cleanup.move()
     return {
-      words: describe({ url, directory, secondId: other.app.id }),
+      words: describe({ url, directory, password, secondId: other.app.id }),
       stop: () => stop.disposeAsync(),
     }
   } catch (error) {
@@ -76,15 +82,18 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
 function describe(demo: {
   url(offset: number): string
   directory: string
+  /** Of the demo's admin, whose data goes with the demo. */
+  password: string
   secondId: string
 }): string {
-  const { url, directory } = demo
+  const { url, directory, password } = demo
   const command = build.binary ? process.execPath : 'npm run --silent broker --'
   return `Ellipsis Broker's demo is ready. Nothing leaves this machine.
 
   Sample app   ${url(2)}/   start here
   Broker       ${url(0)}/
   Stand-in     ${url(1)}/   a local Ellipsis Drive
+  Dashboard    ${url(0)}/admin   sign in as ${DEMO_ADMIN}, password ${password}
 
 Try this:
   1. Open the sample app and click "Connect Ellipsis Drive".

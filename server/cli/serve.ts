@@ -7,6 +7,7 @@ import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
 import type { Claim } from '../ownership.ts'
 import { startServices } from '../services.ts'
+import type { Services } from '../services.ts'
 
 /** A stop takes no longer than this, milliseconds: an upstream call's 20 s, and some for the store. */
 const STOP_WITHIN = 25_000
@@ -25,13 +26,22 @@ export function serveCommand(): Command {
         { listening: broker.address, callback: config.callbackUrl },
         `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
       )
+      await tellSetup(broker.services)
       await stopped(log, () => broker.stop())
     })
 }
 
+/** Where there is no admin, says where the first one is made. */
+async function tellSetup({ setup, config, log }: Services): Promise<void> {
+  const secret = await setup.invite()
+  if (!secret) return
+  const address = `${config.publicUrl}/admin/setup/${secret.reveal()}`
+  log.warn(`there is no admin yet; make the first one within an hour at ${address}`)
+}
+
 /** A broker that listens. */
 export interface RunningBroker {
-  services: Awaited<ReturnType<typeof startServices>>
+  services: Services
   address: string
   stop(): Promise<void>
 }

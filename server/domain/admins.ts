@@ -3,7 +3,7 @@ import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { Clock, Random } from './clock.ts'
 import { newId } from './hash.ts'
-import { hashPassword, verifyPassword } from './password.ts'
+import { hashPassword } from './password.ts'
 
 /** The people who run this broker. */
 export interface Admins {
@@ -21,15 +21,10 @@ export interface Admins {
    */
   setPassword(email: string, password: Secret, actor: string): Promise<boolean>
   /**
-   * An admin changes their own password; all their sessions but `session` end. `false`: the current one
-   * is another.
+   * An admin changes their own password; all their sessions but `session` end.
    * @throws BrokerError `invalid_request` for a password that is too short
    */
-  changePassword(
-    admin: Admin,
-    passwords: { current: Secret; next: Secret },
-    session: Hash,
-  ): Promise<boolean>
+  changePassword(admin: Pick<Admin, 'email'>, password: Secret, session: Hash): Promise<boolean>
 }
 
 /** NIST SP 800-63B-4 3.1.1.2: length, and no rules of composition. */
@@ -87,10 +82,9 @@ export function createAdmins(needs: { store: Store; clock: Clock; random: Random
       return store.setAdminPassword({ email, passwordHash }, events)
     },
 
-    async changePassword({ email, passwordHash: known }, { current, next }, keepSession) {
-      if (!(await verifyPassword(current, known))) return false
-      checkPassword(next)
-      const passwordHash = await hashPassword(next, random)
+    async changePassword({ email }, password, keepSession) {
+      checkPassword(password)
+      const passwordHash = await hashPassword(password, random)
       const events = event(`admin:${email}`, 'admin.password_set', email)
       return store.setAdminPassword({ email, passwordHash, keepSession }, events)
     },

@@ -16,12 +16,21 @@ export type SignInOutcome =
   /** Too many failures; milliseconds since the epoch. */
   | { kind: 'slowed'; until: number }
 
+/** What came of proving that one is who is signed in. */
+export type ProofOutcome = { kind: 'right' | 'wrong' } | { kind: 'slowed'; until: number }
+
 /** Signing in with e-mail address and password, and with a second factor where there is one. */
 export interface SignIn {
   /** An unknown address takes as long, and is told the same. @throws BrokerError `slow_down` */
   withPassword(email: string, password: Secret, browser: Browser): Promise<SignInOutcome>
   /** @param halfway the session that the password began; `code`: of the second factor, or for recovery */
-  withCode(halfway: SignedIn, code: string, browser: Browser): Promise<SignInOutcome>
+  withCode(
+    halfway: SignedIn,
+    code: string,
+    browser: Browser,
+  ): Promise<Exclude<SignInOutcome, { kind: 'halfway' }>>
+  /** Is this the signed-in admin's password? Counted like an attempt to sign in. */
+  prove(admin: Admin, password: Secret, browser: Browser): Promise<ProofOutcome>
 }
 
 export function createSignIn(needs: {
@@ -51,23 +60,37 @@ export function createSignIn(needs: {
     await store.addEvents([{ ...event, action }, ...(wasLast ? [slowed] : [])])
   }
 
+  const check = async (
+    account: string,
+    admin: Admin | undefined,
+    password: Secret,
+    browser: Browser,
+  ): Promise<ProofOutcome> => {
+    const attempt = await attempts.take({
+      kind: 'password',
+      account,
+      browser,
+      isKnown: await isKnown(admin?.id, browser),
+    })
+    if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
+    const isRight = await verifyPassword(password, admin?.passwordHash ?? NO_PASSWORD)
+    if (admin && isRight) {
+      await attempt.giveBack()
+      return { kind: 'right' }
+    }
+    await tellFailure('admin.sign_in_failed', admin, browser, attempt)
+    return { kind: 'wrong' }
+  }
+
   return {
+    prove: (admin, password, browser) => check(admin.email, admin, password, browser),
+
     async withPassword(address, password, browser) {
       const account = address.trim().toLowerCase()
       const admin = await store.findAdmin(account)
-      const attempt = await attempts.take({
-        kind: 'password',
-        account,
-        browser,
-        isKnown: await isKnown(admin?.id, browser),
-      })
-      if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
-      const isRight = await verifyPassword(password, admin?.passwordHash ?? NO_PASSWORD)
-      if (!admin || !isRight) {
-        await tellFailure('admin.sign_in_failed', admin, browser, attempt)
-        return { kind: 'refused' }
-      }
-      await attempt.giveBack()
+      const outcome = await check(account, admin, password, browser)
+      if (outcome.kind === 'slowed') return outcome
+      if (!admin || outcome.kind === 'wrong') return { kind: 'refused' }
       const halfway = admin.secondFactorSince !== null
       const begun = await sessions.begin(admin, browser, { halfway })
       if (!begun) return { kind: 'refused' }

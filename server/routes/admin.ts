@@ -5,7 +5,11 @@ import { checkSameOrigin } from '../plugins/same-origin.ts'
 import { isSafe, requireSession } from '../plugins/session.ts'
 import type { Services } from '../services.ts'
 import { accountRoutes } from './admin/account.ts'
+import { adminsRoutes } from './admin/admins.ts'
+import { keysRoutes } from './admin/keys.ts'
 import { overviewRoutes } from './admin/overview.ts'
+import { secondFactorRoutes } from './admin/second-factor.ts'
+import { setupRoutes } from './admin/setup.ts'
 import { signInRoutes } from './admin/sign-in.ts'
 
 /**
@@ -52,11 +56,15 @@ export const adminRoutes: FastifyPluginAsync<{ services: Services }> = async (
     checkToken(request, reply, done)
   })
 
+  await app.register(setupRoutes, { services })
   await app.register(signInRoutes, { services })
 
   await app.register(async (pages) => {
     requireSession(pages, services)
     await pages.register(overviewRoutes, { services })
+    await pages.register(keysRoutes, { services })
+    await pages.register(adminsRoutes, { services })
     await pages.register(accountRoutes, { services })
+    await pages.register(secondFactorRoutes, { services })
   })
 }

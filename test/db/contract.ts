@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Store } from '../../db/store.ts'
+import { testAdmins } from './contract/admins.ts'
 import { testApps } from './contract/apps.ts'
 import { testBulk } from './contract/bulk.ts'
 import { testConnections } from './contract/connections.ts'
@@ -21,6 +22,7 @@ export type OpenStore = (t: Test) => Promise<Store>
 /** Holds an engine to every rule of the Store contract (db/store.ts). */
 export function testContract(engine: string, open: OpenStore): void {
   const groups = {
+    'admins, sessions': testAdmins,
     apps: testApps,
     'authorizations under way': testFlows,
     'device codes': testDeviceCodes,

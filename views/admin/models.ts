@@ -44,9 +44,43 @@ export interface AdminModels {
   'admin/account': {
     email: string
     role: string
+    /** `null`: there is no second factor. */
+    recoveryCodesLeft: number | null
     sessions: SessionView[]
     problem: string | null
   }
+  'admin/second-factor': {
+    /** `null`: there is none, or it isn't confirmed. */
+    since: number | null
+    recoveryCodesLeft: number | null
+    /** What an authenticator app is to be told; `qr`: an SVG element. */
+    proposal: { secret: string; qr: string } | null
+    problem: string | null
+  }
+  /** Shown once. */
+  'admin/recovery-codes': { codes: string[]; isNew: boolean }
+  'admin/admins': {
+    admins: AdminView[]
+    form: { email: string; role: string; problem: string | null }
+  }
+  'admin/keys': { keys: KeyView[] }
+}
+
+export interface AdminView {
+  id: string
+  email: string
+  role: 'admin' | 'viewer'
+  createdAt: number
+  hasSecondFactor: boolean
+  isSelf: boolean
+}
+
+export interface KeyView {
+  kid: string
+  status: 'next' | 'active' | 'retired' | 'revoked'
+  createdAt: number
+  activatedAt: number | null
+  endedAt: number | null
 }
 
 export interface SessionView {

@@ -1,18 +1,26 @@
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { deviceLabel } from '../../domain/device.ts'
+import { clearSession } from '../../plugins/session.ts'
+import { Secret } from '../../secret.ts'
 import type { Services } from '../../services.ts'
+import { proveIdentity } from './identity.ts'
+import { formOf, problemOf } from './form.ts'
 
-/** One's own account: password, sessions, second factor. */
+/** One's own account: password, and where one is signed in. The second factor has pages of its own. */
 export const accountRoutes: FastifyPluginAsync<{ services: Services }> = async (
   app,
-  { services: { sessions } },
+  { services },
 ) => {
-  app.get('/account', async (request, reply) => {
+  const { admins, sessions, secondFactors } = services
+  const config = { own: true }
+
+  const show = async (request: FastifyRequest, reply: FastifyReply, problem: string | null) => {
     const { admin, session } = request.signedIn
     const all = await sessions.list(admin.id)
     return reply.show('admin/account', {
       email: admin.email,
       role: admin.role,
+      recoveryCodesLeft: await secondFactors.recoveryCodesLeft(admin.id),
       sessions: all.map((each) => ({
         id: each.idHash,
         device: deviceLabel(each.userAgent ?? undefined),
@@ -21,7 +29,43 @@ export const accountRoutes: FastifyPluginAsync<{ services: Services }> = async (
         lastSeenAt: each.lastSeenAt,
         isCurrent: each.idHash === session.idHash,
       })),
-      problem: null,
+      problem,
     })
+  }
+
+  app.get('/account', async (request, reply) => show(request, reply, null))
+
+  app.post('/account/password', { config }, async (request, reply) => {
+    const field = formOf(request)
+    const { admin, session } = request.signedIn
+    const problem = await proveIdentity(request, reply, services)
+    if (problem !== null) return show(request, reply, problem)
+    if (field('next') !== field('again')) {
+      void reply.code(422)
+      return show(request, reply, 'The two new passwords differ.')
+    }
+    try {
+      await admins.changePassword(admin, new Secret(field('next')), session.idHash)
+    } catch (error) {
+      void reply.code(422)
+      return show(request, reply, problemOf(error))
+    }
+    return reply.done('/admin/account', 'Your password is changed. Your other sessions have ended.')
+  })
+
+  app.post('/account/sessions/end', { config }, async (request, reply) => {
+    const { admin, session } = request.signedIn
+    const id = formOf(request)('id')
+    if (!(await sessions.end(admin, id, request.ip)))
+      return reply.done('/admin/account', 'That session had ended already.')
+    if (id === session.idHash) clearSession(reply, services)
+    return reply.done('/admin/account', 'The session has ended.')
+  })
+
+  app.post('/account/sessions/end-others', { config }, async (request, reply) => {
+    const count = await sessions.endOthers(request.signedIn, request.ip)
+    const words =
+      count === 1 ? 'One other session has ended.' : `${count} other sessions have ended.`
+    return reply.done('/admin/account', words)
   })
 }

@@ -1,5 +1,4 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { SignInOutcome } from '../../domain/sign-in.ts'
+import type { FastifyPluginAsync, FastifyReply } from 'fastify'
 import {
   browserOf,
   clearSession,
@@ -9,14 +8,16 @@ import {
 } from '../../plugins/session.ts'
 import { Secret } from '../../secret.ts'
 import type { Services } from '../../services.ts'
+import { formOf, slowDown } from './form.ts'
 
-/** Signing in and out. */
+/** Signing in, with a second factor where there is one, and out. */
 export const signInRoutes: FastifyPluginAsync<{ services: Services }> = async (
   app,
   { services },
 ) => {
-  const { config, signIn, sessions, admins } = services
+  const { config, clock, signIn, sessions, admins } = services
   const action = `${config.basePath}/admin/sign-in`
+  const codeAction = `${action}/code`
 
   const ask = async (
     reply: FastifyReply,
@@ -31,6 +32,15 @@ export const signInRoutes: FastifyPluginAsync<{ services: Services }> = async (
       isEmpty: (await admins.list()).length === 0,
     })
 
+  const askCode = (reply: FastifyReply, next: unknown, problem: string | null) =>
+    reply.page('admin/code', {
+      csrf: reply.generateCsrf(),
+      action: codeAction,
+      next: safeNext(next, services),
+      back: action,
+      problem,
+    })
+
   app.get('/sign-in', async (request, reply) => {
     const { next } = request.query as { next?: unknown }
     const signedIn = await findSession(request, services)
@@ -39,15 +49,51 @@ export const signInRoutes: FastifyPluginAsync<{ services: Services }> = async (
   })
 
   app.post('/sign-in', async (request, reply) => {
-    const { next, email, password } = fields(request)
-    const browser = browserOf(request, services)
-    const outcome = await signIn.withPassword(email, new Secret(password), browser)
-    if (outcome.kind === 'signed_in') {
-      setSession(reply, outcome, services)
-      return reply.redirect(safeNext(next, services), 303)
+    const field = formOf(request)
+    const [next, email] = [field('next'), field('email')]
+    const password = new Secret(field('password'))
+    const outcome = await signIn.withPassword(email, password, browserOf(request, services))
+    switch (outcome.kind) {
+      case 'signed_in':
+        setSession(reply, outcome, services)
+        return reply.redirect(safeNext(next, services), 303)
+      case 'halfway': {
+        setSession(reply, outcome, services)
+        const query = new URLSearchParams({ next: safeNext(next, services) }).toString()
+        return reply.redirect(`${codeAction}?${query}`, 303)
+      }
+      case 'refused': {
+        void reply.code(401)
+        return ask(reply, { next, email, problem: 'E-mail address or password are not right.' })
+      }
+      case 'slowed':
+        return ask(reply, { next, email, problem: slowDown(reply, outcome.until - clock.now()) })
     }
-    void reply.code(outcome.kind === 'slowed' ? 429 : 401)
-    return ask(reply, { next, email, problem: problemOf(outcome, services, reply) })
+  })
+
+  app.get('/sign-in/code', async (request, reply) => {
+    const { next } = request.query as { next?: unknown }
+    const halfway = await findSession(request, services)
+    if (!halfway || halfway.session.complete) return reply.redirect(action, 303)
+    return askCode(reply, next, null)
+  })
+
+  app.post('/sign-in/code', async (request, reply) => {
+    const field = formOf(request)
+    const next = field('next')
+    const halfway = await findSession(request, services)
+    if (!halfway || halfway.session.complete) return reply.redirect(action, 303)
+    const outcome = await signIn.withCode(halfway, field('code'), browserOf(request, services))
+    switch (outcome.kind) {
+      case 'signed_in':
+        setSession(reply, outcome, services)
+        return reply.redirect(safeNext(next, services), 303)
+      case 'refused':
+        void reply.code(401)
+        return askCode(reply, next, 'This code is not right, or was used before.')
+      case 'slowed':
+        return askCode(reply, next, slowDown(reply, outcome.until - clock.now()))
+    }
   })
 
   app.post('/sign-out', async (request, reply) => {
@@ -58,18 +104,4 @@ export const signInRoutes: FastifyPluginAsync<{ services: Services }> = async (
     }
     return reply.redirect(action, 303)
   })
-}
-
-/** The form's fields as text; what is missing is empty. */
-function fields({ body }: FastifyRequest) {
-  const given = (body ?? {}) as Record<string, unknown>
-  const text = (name: string) => (typeof given[name] === 'string' ? given[name] : '')
-  return { next: given.next, email: text('email'), password: text('password') }
-}
-
-function problemOf(outcome: SignInOutcome, { clock }: Services, reply: FastifyReply): string {
-  if (outcome.kind !== 'slowed') return 'E-mail address or password are not right.'
-  const seconds = Math.ceil((outcome.until - clock.now()) / 1000)
-  void reply.header('retry-after', seconds)
-  return `Too many attempts failed. Try again in ${Math.ceil(seconds / 60)} minutes.`
 }
