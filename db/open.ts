@@ -1,7 +1,9 @@
 import type Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
+import { keepUpgradeCopy } from './copy.ts'
 import { openFile } from './files.ts'
+import { completeRestore } from './restore/complete.ts'
 import { retryBusy } from './sqlite/engine.ts'
 import { createSqliteStore } from './sqlite.ts'
 import type { Store } from './store.ts'
@@ -30,6 +32,8 @@ export interface StoreOptions {
   migrations: MigrationMeta[]
   /** The file of better-sqlite3's native code; `undefined`: its own place in node_modules. */
   nativeBinding: string | undefined
+  /** Another file than `broker.db`. */
+  name?: string
 }
 
 /**
@@ -70,7 +74,8 @@ export async function withLock<T>(
 /**
  * Opens the store, and brings its tables up to date. Two first starts at once would trip over each
  * other: call it within `withStartLock`, together with whatever else a first start makes.
- * @throws StoreTooNewError before anything is changed
+ * A copy is kept of a store whose tables change.
+ * @throws StoreTooNewError, UpgradeCopyError before anything is changed
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   return createSqliteStore(await openDatabase(options))
@@ -78,11 +83,16 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 /** The connection under a store, for what SQLite does by itself. Conditions as for `openStore`. */
 export async function openDatabase(options: StoreOptions): Promise<Database.Database> {
-  const { directory, migrations, nativeBinding } = options
-  const client = openFile(directory, 'broker.db', nativeBinding, BUSY_TIMEOUT)
+  const { directory, migrations, nativeBinding, name = 'broker.db' } = options
+  if (name === 'broker.db') completeRestore(directory)
+  const client = openFile(directory, name, nativeBinding, BUSY_TIMEOUT)
   try {
-    await retryBusy(() => refuseNewer(client, migrations))
+    const applied = await retryBusy(() => appliedTo(client))
+    refuseNewer(client, applied, migrations)
     await retryBusy(() => configure(client))
+    if (name === 'broker.db' && applied.length > 0 && applied.length < migrations.length) {
+      await keepUpgradeCopy(directory, nativeBinding)
+    }
     await retryBusy(() => migrate(client, migrations))
     return client
   } catch (error) {
@@ -104,13 +114,20 @@ function configure(client: Database.Database): void {
   client.pragma('temp_store = MEMORY')
 }
 
-function refuseNewer(client: Database.Database, migrations: MigrationMeta[]): void {
+/** The migrations that a database has had, by their times. */
+function appliedTo(client: Database.Database): number[] {
   const table = client.prepare("select 1 from sqlite_schema where name = '__drizzle_migrations'")
-  if (!table.get()) return
-  const applied = client.prepare('select created_at from __drizzle_migrations').pluck().all()
+  if (!table.get()) return []
+  return client.prepare('select created_at from __drizzle_migrations').pluck().all().map(Number)
+}
+
+function refuseNewer(
+  client: Database.Database,
+  applied: number[],
+  migrations: MigrationMeta[],
+): void {
   const known = new Set(migrations.map(({ folderMillis }) => folderMillis))
-  if (applied.every((at) => known.has(Number(at)))) return
-  throw new StoreTooNewError(client.name)
+  if (!applied.every((at) => known.has(at))) throw new StoreTooNewError(client.name)
 }
 
 /** Drizzle's own `migrate()` reads a folder, which a single binary doesn't have. */

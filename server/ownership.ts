@@ -1,5 +1,7 @@
 import type { Store } from '../db/store.ts'
 import type { Config } from './config.ts'
+import type { Random } from './domain/clock.ts'
+import { newId } from './domain/hash.ts'
 import type { Vault } from './domain/vault.ts'
 import { message } from './operate/messages.ts'
 import { StartError } from './start-error.ts'
@@ -15,8 +17,7 @@ export type Claim = 'same' | 'anew' | undefined
 export async function claimData(
   config: Config,
   store: Store,
-  vault: Vault,
-  claim: Claim,
+  { vault, random, claim }: { vault: Vault; random: Random; claim: Claim },
 ): Promise<string[]> {
   const meta = await store.getMeta()
   checkKeys(meta, vault, config)
@@ -26,6 +27,8 @@ export async function claimData(
   const known = [...new Set([config.publicUrl, ...urls])]
   const fingerprints = [...new Set([...fingerprintsOf(meta), vault.keyId()])]
   const entries: Record<string, string> = {
+    // By it a backup knows the store that it was made of.
+    store_id: meta.store_id ?? newId(random, 'store'),
     secret_fingerprints: fingerprints.join(','),
     ...(claim && { ...owner, public_urls: JSON.stringify(known) }),
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
+import { UpgradeCopyError } from '../db/copy.ts'
 import { StoreTooNewError, openStore, withLock, withStartLock } from '../db/open.ts'
 import { announce, listPresent } from '../db/presence.ts'
 import type { Presence } from '../db/presence.ts'
@@ -94,7 +95,7 @@ export async function startServices(
     try {
       const loadKeys = await loadSecretKeys(config, store, random)
       const vault = createVault(loadKeys, random)
-      const formerUrls = await claimData(config, store, vault, options.claim)
+      const formerUrls = await claimData(config, store, { vault, random, claim: options.claim })
       const keys = createSigningKeys({ store, vault, clock, random })
       await keys.ensure()
       const { command = 'serve' } = options
@@ -120,8 +121,13 @@ export async function startServices(
 }
 
 function explain(error: unknown): never {
-  if (!(error instanceof StoreTooNewError)) throw error
-  throw new StartError(message('start.newer', { file: error.file }))
+  if (error instanceof StoreTooNewError) {
+    throw new StartError(message('start.newer', { file: error.file }))
+  }
+  if (error instanceof UpgradeCopyError) {
+    throw new StartError(message('start.no-copy', { file: error.file }), { cause: error.cause })
+  }
+  throw error
 }
 
 type Opened = {

@@ -6,6 +6,7 @@ import { Ended } from '../operate/messages.ts'
 import { StartError } from '../start-error.ts'
 import { adminCommand } from './admin.ts'
 import { appCommand } from './app.ts'
+import { backupCommand, restoreCommand } from './backup.ts'
 import { connectionCommand } from './connection.ts'
 import { demoCommand } from './demo.ts'
 import { keyCommand } from './key.ts'
@@ -41,6 +42,8 @@ export function program(): Command {
     adminCommand(),
     keyCommand(),
     secretCommand(),
+    backupCommand(),
+    restoreCommand(),
   ]
   for (const command of commands) all.addCommand(command)
   for (const command of walk(all)) command.exitOverride()

@@ -43,6 +43,12 @@ export const messages = {
     says: '{file} was written by a newer version of this program.',
     mend: 'Start that version, or restore a backup that was made before it.',
   },
+  'start.no-copy': {
+    command: 'start',
+    exit: 2,
+    says: 'This version changes the tables of the database, and the copy that it keeps of it before, {file}, could not be written.',
+    mend: 'Make room for it, as much as broker.db takes, and start again: nothing has changed.',
+  },
 
   'secret.check.ok': {
     command: 'secret check',
@@ -115,6 +121,109 @@ export const messages = {
     exit: 2,
     says: 'There is no live key {kid}.',
     mend: '`key list` shows those that there are.',
+  },
+
+  'backup.done': {
+    command: 'backup',
+    exit: 0,
+    says: 'Backed up {connections} connections to {file} ({megabytes} MB), as of {at}.',
+    mend: 'It opens with the encryption keys {keys} only, and holds none: keep a copy of {directory}/secret.key, or of BROKER_SECRETS, at another place than the backups. What is revoked from now on is still in this file: delete backups that you no longer need.',
+  },
+  'backup.exists': {
+    command: 'backup',
+    exit: 2,
+    says: '{file} is there already, and no backup overwrites anything.',
+    mend: 'Choose another name, such as one with the date.',
+  },
+  'backup.no-directory': {
+    command: 'backup',
+    exit: 2,
+    says: 'There is no directory {directory}.',
+    mend: 'Make it, or choose another.',
+  },
+  'backup.no-data': {
+    command: 'backup',
+    exit: 2,
+    says: 'There is no database in {directory}.',
+    mend: 'Set BROKER_DATA_DIR to the directory that `serve` works with.',
+  },
+  'backup.damaged': {
+    command: 'backup',
+    exit: 1,
+    says: 'The database is damaged, and so was its copy, which is gone again: {problem}.',
+    mend: 'Keep the data directory as it is, look at the disk, and restore the last good backup.',
+  },
+  'backup.failed': {
+    command: 'backup',
+    exit: 1,
+    says: '{file} could not be written: {reason}. Nothing is left of it.',
+    mend: 'Make room, or choose another place; then run it again.',
+  },
+  'restore.done': {
+    command: 'restore',
+    exit: 0,
+    says: 'Restored {connections} connections as of {at}. What had ended since then has ended here too: {carried}. The store that was here is kept: {replaced}.',
+    mend: 'Start the brokers. Where Ellipsis Drive has replaced a refresh token since the backup, it refuses the one that was restored, and that user connects again; `connection list --status needs_reconnect` shows them. Delete the former store when all is well: it holds tokens.',
+  },
+  'restore.done-uncompared': {
+    command: 'restore',
+    exit: 0,
+    says: 'Restored {connections} connections as of {at}, without knowing all that was revoked since. Carried over: {carried}. The store that was here is kept: {replaced}.',
+    mend: 'Revoke again what you know to have been revoked since then, and start the brokers. Where Ellipsis Drive has replaced a refresh token since the backup, that user connects again.',
+  },
+  'restore.completed': {
+    command: 'restore',
+    exit: 0,
+    says: 'The restore of {file} that had been cut off is complete.',
+    mend: 'Start the brokers.',
+  },
+  'restore.incomparable': {
+    command: 'restore',
+    exit: 1,
+    says: 'It can’t be told what was revoked since {file} was made: the store that is here is missing, damaged, or not what that backup has become. Nothing has changed.',
+    mend: 'Run it again with --accept-revoked if it may be that connections, devices, apps, admins or keys which were revoked since then work again.',
+  },
+  'restore.open': {
+    command: 'restore',
+    exit: 1,
+    says: 'The data in {directory} is in use by {processes}.',
+    mend: 'Stop these processes, and run it again.',
+  },
+  'restore.no-file': {
+    command: 'restore',
+    exit: 2,
+    says: 'There is no file {file}.',
+    mend: 'Name a file that `backup` has written.',
+  },
+  'restore.itself': {
+    command: 'restore',
+    exit: 2,
+    says: '{file} is the store itself.',
+    mend: 'Name a file that `backup` has written.',
+  },
+  'restore.damaged': {
+    command: 'restore',
+    exit: 1,
+    says: '{file} is damaged: {problem}. Nothing has changed.',
+    mend: 'Use another backup.',
+  },
+  'restore.not-ours': {
+    command: 'restore',
+    exit: 2,
+    says: '{file} is a database, but no broker’s.',
+    mend: 'Name a file that `backup` has written.',
+  },
+  'restore.newer': {
+    command: 'restore',
+    exit: 2,
+    says: '{file} was made by a newer version of this program.',
+    mend: 'Restore it with that version.',
+  },
+  'restore.key': {
+    command: 'restore',
+    exit: 2,
+    says: '{file} is encrypted with a key that {source} doesn’t hold. Nothing has changed.',
+    mend: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, to secret.key on a line of its own. Without it no token in this backup opens.',
   },
 } satisfies Record<string, Message>
 

@@ -11,8 +11,11 @@ export interface Device {
   token: string
 }
 
+/** A broker with or without HTTP. */
+export type Headless = Pick<TestBroker, 'services' | 'standIn' | 'clock'>
+
 /** Many connections, each with a grant, made without a browser. */
-export async function connectMany(broker: TestBroker, count: number): Promise<Device[]> {
+export async function connectMany(broker: Headless, count: number): Promise<Device[]> {
   const { services, standIn, clock } = broker
   const { store, vault, apps, redeem } = services
   const settings = { ...appDefaults, name: 'Many', redirectUris: [RETURN] }

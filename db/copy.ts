@@ -1,0 +1,124 @@
+import { closeSync, existsSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { syncDirectoryOf, syncFile } from './files.ts'
+import { retryBusy } from './sqlite/engine.ts'
+
+/** How many copies from before an upgrade are kept. */
+const UPGRADE_COPIES = 2
+
+/**
+ * Copies a database into a new file that its owner alone can read, as it is at one moment, whoever writes
+ * meanwhile: nobody waits for it. What was deleted doesn't come along. The copy has no log beside it.
+ * @param stamp facts that are put into the copy's `meta`
+ */
+export async function copyDatabase(
+  from: string,
+  to: string,
+  nativeBinding: string | undefined,
+  stamp: Record<string, string> = {},
+): Promise<void> {
+  closeSync(openSync(to, 'wx', 0o600))
+  const source = open(from, nativeBinding)
+  try {
+    await retryBusy(() => source.prepare('vacuum into ?').run(to))
+  } finally {
+    source.close()
+  }
+  const copy = open(to, nativeBinding)
+  try {
+    copy.pragma('synchronous = FULL')
+    const put = copy.prepare('insert or replace into meta (key, value) values (?, ?)')
+    copy.transaction(() => {
+      for (const entry of Object.entries(stamp)) put.run(...entry)
+    })()
+  } finally {
+    copy.close()
+  }
+  syncFile(to)
+}
+
+/** What a database file is found to be. */
+export interface Inspected {
+  /** What SQLite finds wrong with it; empty: nothing. */
+  problems: string[]
+  /** The migrations that it has had, by their times. Empty: it is none of ours. */
+  migrations: number[]
+  meta: Record<string, string>
+  /** Connections that aren't revoked. */
+  connections: number
+}
+
+/** Looks through a whole database file. @throws SqliteError if it is none */
+export function inspectDatabase(path: string, nativeBinding: string | undefined): Inspected {
+  const client = open(path, nativeBinding)
+  try {
+    const list = (sql: string) => client.prepare(sql).pluck().all()
+    const problems = list('pragma integrity_check(20)').map(String)
+    const tables = list("select name from sqlite_schema where type = 'table'")
+    const isOurs = ['__drizzle_migrations', 'meta', 'connections'].every((name) =>
+      tables.includes(name),
+    )
+    const found = { problems: problems.filter((text) => text !== 'ok') }
+    if (!isOurs) return { ...found, migrations: [], meta: {}, connections: 0 }
+    const meta = client.prepare<[], [string, string]>('select key, value from meta').raw().all()
+    const [connections] = list("select count(*) from connections where status <> 'revoked'")
+    return {
+      ...found,
+      migrations: list('select created_at from __drizzle_migrations').map(Number),
+      meta: Object.fromEntries(meta),
+      connections: Number(connections),
+    }
+  } finally {
+    client.close()
+  }
+}
+
+/** Keeps a copy of a store as it was before its tables change, and lets the older ones go. */
+export async function keepUpgradeCopy(
+  directory: string,
+  nativeBinding: string | undefined,
+): Promise<void> {
+  const at = new Date().toISOString()
+  const to = join(directory, `${UPGRADE}${at.replaceAll(':', '-')}`)
+  for (const name of readdirSync(directory)) {
+    if (name.startsWith(UPGRADE) && name.endsWith('.part'))
+      rmSync(join(directory, name), { force: true })
+  }
+  try {
+    const part = `${to}.part`
+    await copyDatabase(join(directory, 'broker.db'), part, nativeBinding, { backup_at: at })
+    renameSync(part, to)
+  } catch (error) {
+    rmSync(`${to}.part`, { force: true })
+    throw new UpgradeCopyError(to, { cause: error })
+  }
+  syncDirectoryOf(to)
+  const kept = readdirSync(directory)
+    .filter((name) => name.startsWith(UPGRADE))
+    .sort()
+  for (const name of kept.slice(0, -UPGRADE_COPIES)) rmSync(join(directory, name), { force: true })
+}
+
+const UPGRADE = 'broker.db.before-upgrade-'
+
+/** There is no room, say, for the copy that is kept before an upgrade. */
+export class UpgradeCopyError extends Error {
+  override name = 'UpgradeCopyError'
+  readonly file: string
+
+  constructor(file: string, options: ErrorOptions) {
+    super(`${file} can't be written`, options)
+    this.file = file
+  }
+}
+
+/** @throws SqliteError where there is no such file: none is made */
+function open(path: string, nativeBinding: string | undefined): Database.Database {
+  if (!existsSync(path)) throw Object.assign(new Error(`${path} is not there`), { code: 'ENOENT' })
+  return new Database(path, {
+    fileMustExist: true,
+    timeout: 10,
+    ...(nativeBinding === undefined ? {} : { nativeBinding }),
+  })
+}

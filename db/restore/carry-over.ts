@@ -1,0 +1,185 @@
+import type Database from 'better-sqlite3'
+import { sealedColumns } from '../sqlite/sealed-columns.ts'
+
+/** What of the replaced store holds on in the one that takes its place. */
+export interface CarriedOver {
+  connections: number
+  grants: number
+  apps: number
+  admins: number
+  keys: number
+}
+
+/**
+ * Makes the database on `client` what a restored store is to be, in one transaction.
+ * @param from when its backup was made, milliseconds; every token in it is marked with it
+ */
+export function settle(
+  client: Database.Database,
+  options: { old: string | null; descends: boolean; now: number; from: number },
+): CarriedOver {
+  const { old, descends, now, from } = options
+  const nothing = { connections: 0, grants: 0, apps: 0, admins: 0, keys: 0 }
+  if (old !== null) client.prepare('attach ? as old').run(old)
+  try {
+    return client.transaction(() => {
+      const carried = old === null ? nothing : carryOver(client, descends, now)
+      endWhatWasUnderWay(client, from)
+      const details = `from a backup of ${new Date(from).toISOString()}`
+      client
+        .prepare(
+          "insert into events (at, actor, action, details) values (?, 'cli', 'store.restored', ?)",
+        )
+        .run(now, details)
+      return carried
+    })()
+  } finally {
+    if (old !== null) client.exec('detach old')
+  }
+}
+
+/** Is the store in `old` what the one on `client` has become? Then what is missing from it has ended. */
+export function descendsFrom(client: Database.Database, old: string): boolean {
+  client.prepare('attach ? as old').run(old)
+  try {
+    const [integrity] = client.prepare('pragma old.quick_check(1)').pluck().all()
+    return integrity === 'ok' && client.prepare(DESCENDS).pluck().get() === 1
+  } catch {
+    return false
+  } finally {
+    client.exec('detach old')
+  }
+}
+
+/** The same store by its id, and it knows the newest event of the backup. */
+const DESCENDS = `
+  select (select value from main.meta where key = 'store_id')
+       = (select value from old.meta where key = 'store_id')
+    and not exists (
+      select 1 from (select id, at, actor, action from main.events order by id desc limit 1) b
+      where not exists (
+        select 1 from old.events e
+        where e.id = b.id and e.at = b.at and e.actor = b.actor and e.action = b.action))`
+
+/** Ends here what was ended there; where `descends`, also what is not there any more. */
+function carryOver(client: Database.Database, descends: boolean, now: number): CarriedOver {
+  const run = (sql: string, ...values: unknown[]): number =>
+    client.prepare(sql).run(...values).changes
+  const gone = (table: string, key = 'id') =>
+    descends ? `${key} not in (select ${key} from old.${table})` : 'false'
+
+  const apps = `id in (select id from apps where ${gone('apps')})`
+  run(
+    `update grants set revoked_at = ? where revoked_at is null
+       and app_id in (select id from apps where ${apps})`,
+    now,
+  )
+  const removedApps = run(`delete from apps where ${apps}`)
+  if (descends) {
+    run(`update apps set secrets = (select o.secrets from old.apps o where o.id = apps.id)`)
+  }
+
+  const grants = run(
+    `update grants set revoked_at = ? where revoked_at is null and (${gone('grants')}
+       or id in (select id from old.grants where revoked_at is not null))`,
+    now,
+  )
+
+  const swept = `id in (select id from connections where ${gone('connections')})`
+  erase(client, 'connections', swept)
+  const sweptConnections = run(`delete from connections where ${swept}`)
+  const revoked = `status <> 'revoked' and id in (select id from old.connections where status = 'revoked')`
+  erase(client, 'connections', revoked)
+  run(
+    `update grants set revoked_at = ? where revoked_at is null
+       and connection_id in (select id from connections where ${revoked})`,
+    now,
+  )
+  const revokedConnections = run(
+    `update connections set status = 'revoked', revoked_at = ?,
+       generation = generation + 1, refresh_token = null, previous_refresh_token = null,
+       access_token = null, access_token_expires_at = null, access_token_fetched_at = null
+       where ${revoked}`,
+    now,
+  )
+  forgetPersons(client)
+
+  const admins = carryAdmins(client, descends, gone('admins'))
+  const ended = `status <> 'revoked' and (${gone('signing_keys', 'kid')}
+       or kid in (select kid from old.signing_keys where status = 'revoked'))`
+  const blank = `update sealed set bytes = zeroblob(size) where id in (
+       select private_key from signing_keys where ${ended})`
+  run(blank)
+  const keys = run(
+    `update signing_keys set status = 'revoked', ended_at = coalesce(ended_at, ?)
+       where ${ended}`,
+    now,
+  )
+  return {
+    connections: sweptConnections + revokedConnections,
+    grants,
+    apps: removedApps,
+    admins,
+    keys,
+  }
+}
+
+/** Erased people stay erased: as `eraseConnection` leaves them. Older stores don't know of it. */
+function forgetPersons(client: Database.Database): void {
+  const columns = client.prepare("select name from pragma_table_info('connections', 'old')").pluck()
+  if (!columns.all().includes('person_erased_at')) return
+  const erased = `select id from old.connections where person_erased_at is not null`
+  client.exec(`
+    update connections set account_id = null, username = '', name_key = '', last_error = null,
+      person_erased_at = (select o.person_erased_at from old.connections o where o.id = connections.id)
+      where id in (${erased});
+    update grants set device = '' where connection_id in (${erased});
+    update events set address = null, details = null
+      where actor in ('user', 'app') and connection_id in (${erased});`)
+}
+
+/** Admins who were removed stay so; who they are and what proves it is what it has become. */
+function carryAdmins(client: Database.Database, descends: boolean, gone: string): number {
+  if (!descends) return 0
+  erase(client, 'admins', gone)
+  const removed = client.prepare(`delete from admins where ${gone}`).run().changes
+  // A second factor that has changed since is worth nothing: its owner sets it up anew.
+  const columns = client.prepare("select name from pragma_table_info('admins', 'old')").pluck()
+  client.exec(`update admins set (password_hash, role) =
+    (select o.password_hash, o.role from old.admins o where o.id = admins.id)`)
+  if (!columns.all().includes('second_factor')) return removed
+  const changed = `exists (select 1 from old.admins o where o.id = admins.id
+    and o.second_factor_since is not admins.second_factor_since)`
+  erase(client, 'admins', changed)
+  client.exec(`update admins set second_factor = null, second_factor_since = null,
+    second_factor_step = null, recovery_codes = '[]' where ${changed};
+    update admins set second_factor_step = (select o.second_factor_step from old.admins o where o.id = admins.id),
+    recovery_codes = (select o.recovery_codes from old.admins o where o.id = admins.id)`)
+  return removed
+}
+
+/** Overwrites the sealed values of rows, and gives their room free; the columns still point there. */
+function erase(client: Database.Database, table: string, where: string): void {
+  for (const { column } of sealedColumns.filter((one) => one.table === table)) {
+    client.exec(`update sealed set free = 1, bytes = zeroblob(size) where id in (
+      select ${column} from ${table} where ${column} is not null and (${where}))`)
+  }
+}
+
+/** What lived for minutes is over, everyone signs in anew, and tokens have to prove themselves. */
+function endWhatWasUnderWay(client: Database.Database, from: number): void {
+  erase(client, 'flows', 'true')
+  client.exec(`
+    delete from flows;
+    delete from codes where used_at is null;
+    delete from sessions;
+    delete from devices;
+    delete from setup_links;
+    update connections set lease_owner = null, lease_until = null, retry_at = null;
+    delete from meta where key in ('secret_rotation');`)
+  client
+    .prepare(
+      `update connections set restored_from = coalesce(restored_from, ?) where status <> 'revoked'`,
+    )
+    .run(from)
+}

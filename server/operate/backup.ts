@@ -1,0 +1,72 @@
+import { existsSync, linkSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { copyDatabase, inspectDatabase } from '../../db/copy.ts'
+import { syncDirectoryOf } from '../../db/files.ts'
+import { withStartLock } from '../../db/open.ts'
+import { completeRestore } from '../../db/restore.ts'
+import { sqliteBinding } from '../assets.ts'
+import type { Config } from '../config.ts'
+import { newId } from '../domain/hash.ts'
+import { fingerprintsOf } from '../ownership.ts'
+import type { World } from '../services.ts'
+import { Ended, message } from './messages.ts'
+
+/**
+ * `backup FILE`: a copy of the store as it is at one moment, beside brokers that serve. Never the encryption
+ * keys. The file appears whole and checked, or not at all. Answers how it ended.
+ * @throws Ended
+ */
+export async function backup(
+  { dataDir }: Pick<Config, 'dataDir'>,
+  path: string,
+  { clock, random }: Pick<World, 'clock' | 'random'>,
+): Promise<string> {
+  const file = resolve(path)
+  const source = join(dataDir, 'broker.db')
+  const binding = sqliteBinding(dataDir)
+  if (existsSync(file)) throw new Ended('backup.exists', { file })
+  if (!existsSync(dirname(file)))
+    throw new Ended('backup.no-directory', { directory: dirname(file) })
+  if (!existsSync(source)) throw new Ended('backup.no-data', { directory: dataDir })
+  await withStartLock(dataDir, binding, async () => completeRestore(dataDir))
+
+  const part = `${file}.part`
+  const at = new Date(clock.now()).toISOString()
+  rmSync(part, { force: true })
+  try {
+    const stamp = { backup_at: at, backup_id: newId(random, 'backup') }
+    await copyDatabase(source, part, binding, stamp)
+    const found = inspectDatabase(part, binding)
+    const [problem] = found.problems
+    if (problem !== undefined) throw new Ended('backup.damaged', { problem })
+    const megabytes = (statSync(part).size / 1e6).toFixed(1)
+    place(part, file)
+    const keys = fingerprintsOf(found.meta).join(', ')
+    const { connections } = found
+    return message('backup.done', { connections, file, megabytes, at, keys, directory: dataDir })
+  } catch (error) {
+    throw error instanceof Ended
+      ? error
+      : new Ended('backup.failed', { file, reason: reasonOf(error) })
+  } finally {
+    rmSync(part, { force: true })
+  }
+}
+
+/** Gives the file its name, which nobody may have taken meanwhile. */
+function place(part: string, file: string): void {
+  try {
+    linkSync(part, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' || existsSync(file)) {
+      throw new Ended('backup.exists', { file })
+    }
+    // A file system without links.
+    renameSync(part, file)
+  }
+  syncDirectoryOf(file)
+}
+
+/** Why a file can't be read or written, in the system's or SQLite's words. */
+export const reasonOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)

@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { inspectDatabase } from '../../db/copy.ts'
+import type { Inspected } from '../../db/copy.ts'
+import { withStartLock } from '../../db/open.ts'
+import { listPresent } from '../../db/presence.ts'
+import { completeRestore, restoreStore } from '../../db/restore.ts'
+import type { CarriedOver } from '../../db/restore.ts'
+import { readMigrations, sqliteBinding } from '../assets.ts'
+import type { Config } from '../config.ts'
+import type { Clock } from '../domain/clock.ts'
+import { keyIdOf } from '../domain/vault.ts'
+import { fingerprintsOf } from '../ownership.ts'
+import { readKeys, secretKeyFile } from '../secret-key.ts'
+import { reasonOf } from './backup.ts'
+import { Ended, message } from './messages.ts'
+
+/**
+ * `restore FILE`: a backup takes the place of the store, which is kept aside. What was revoked since the
+ * backup stays revoked. Cut off at any point, the one or the other is there whole, and running it again
+ * completes it. Answers how it ended.
+ * @throws Ended
+ */
+export async function restore(
+  config: Pick<Config, 'dataDir' | 'secrets'>,
+  path: string,
+  { acceptRevoked, clock }: { acceptRevoked: boolean; clock: Clock },
+): Promise<string> {
+  const { dataDir } = config
+  const file = resolve(path)
+  const binding = sqliteBinding(dataDir)
+  if (file === join(dataDir, 'broker.db')) throw new Ended('restore.itself', { file })
+  return withStartLock(dataDir, binding, async () => {
+    refuseOpen(dataDir, binding)
+    const cutOff = completeRestore(dataDir)
+    const found = inspect(file, binding)
+    check(config, file, found)
+    if (cutOff && isSame(dataDir, binding, found)) return message('restore.completed', { file })
+
+    const from = Date.parse(found.meta.backup_at ?? '') || clock.now()
+    const restored = await restoreStore({
+      file,
+      directory: dataDir,
+      migrations: readMigrations(),
+      nativeBinding: binding,
+      from,
+      now: clock.now(),
+      acceptRevoked,
+    })
+    if (!restored.done) throw new Ended('restore.incomparable', { file })
+    const { compared, carried, replaced } = restored
+    return message(compared ? 'restore.done' : 'restore.done-uncompared', {
+      connections: found.connections,
+      at: new Date(from).toISOString(),
+      carried: describe(carried),
+      replaced: replaced ?? 'nowhere: there was none',
+    })
+  })
+}
+
+function refuseOpen(dataDir: string, binding: string | undefined): void {
+  const open = listPresent(dataDir, binding)
+  if (open.length === 0) return
+  const processes = open.map(({ pid, command }) => `${pid} (${command})`).join(', ')
+  throw new Ended('restore.open', { directory: dataDir, processes })
+}
+
+function inspect(file: string, binding: string | undefined): Inspected {
+  if (!existsSync(file)) throw new Ended('restore.no-file', { file })
+  try {
+    return inspectDatabase(file, binding)
+  } catch (error) {
+    throw new Ended('restore.damaged', { file, problem: reasonOf(error) })
+  }
+}
+
+/** Can this program, with these keys, serve what the file holds? */
+function check(
+  config: Pick<Config, 'dataDir' | 'secrets'>,
+  file: string,
+  { problems: [problem], migrations, meta }: Inspected,
+): void {
+  if (problem !== undefined) throw new Ended('restore.damaged', { file, problem })
+  if (migrations.length === 0) throw new Ended('restore.not-ours', { file })
+  const known = new Set(readMigrations().map(({ folderMillis }) => folderMillis))
+  if (!migrations.every((at) => known.has(at))) throw new Ended('restore.newer', { file })
+  const keyFile = secretKeyFile(config.dataDir)
+  const keys = config.secrets ?? (existsSync(keyFile) ? readKeys(keyFile) : [])
+  const have = new Set(keys.map(keyIdOf))
+  const missing = fingerprintsOf(meta).filter((id) => !have.has(id))
+  if (missing.length === 0) return
+  const source = config.secrets ? 'BROKER_SECRETS' : keyFile
+  throw new Ended('restore.key', { file, source, fingerprints: missing.join(' and ') })
+}
+
+/** Is the store that is there now the one that this backup makes? */
+function isSame(dataDir: string, binding: string | undefined, { meta }: Inspected): boolean {
+  const current = inspectDatabase(join(dataDir, 'broker.db'), binding)
+  return meta.backup_id !== undefined && current.meta.backup_id === meta.backup_id
+}
+
+function describe(carried: CarriedOver): string {
+  const parts = (Object.entries(carried) as [string, number][])
+    .filter(([, count]) => count > 0)
+    .map(([noun, count]) => `${count.toLocaleString('en')} ${noun}`)
+  return parts.length === 0 ? 'nothing' : parts.join(', ')
+}

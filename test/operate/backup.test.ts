@@ -1,0 +1,85 @@
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { inspectDatabase } from '../../db/copy.ts'
+import { backup } from '../../server/operate/backup.ts'
+import { world } from '../../server/services.ts'
+import { buildBroker } from '../helper.ts'
+import { cli, runCli, serve } from '../processes.ts'
+import { connectMany, rounds, startLoad } from './load.ts'
+import { buildWorld, newFolder } from './world.ts'
+
+const make = (dataDir: string, file: string) => backup({ dataDir }, file, world)
+
+t.test('a backup is whole, private, and says what it needs', async (t) => {
+  const { dataDir, start } = await buildWorld(t)
+  const broker = await start()
+  await connectMany(broker, 3)
+  const folder = newFolder(t)
+  const file = join(folder, "it's a backup.db")
+  const text = await make(dataDir, file)
+  const key = broker.services.vault.keyId()
+  t.match(text, 'Backed up 3 connections')
+  t.match(text, `the encryption keys ${key} only, and holds none`)
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.strictSame(readdirSync(folder), ["it's a backup.db"])
+  const found = inspectDatabase(file, undefined)
+  t.match(found, { problems: [], connections: 3, meta: { secret_fingerprints: key } })
+  t.ok(found.migrations.length > 0)
+  const secret = readFileSync(join(dataDir, 'secret.key'), 'utf8').trim()
+  t.notOk(readFileSync(file).includes(secret))
+})
+
+t.test('a backup overwrites nothing, and says what stands in its way', async (t) => {
+  const { dataDir, start } = await buildWorld(t)
+  const folder = newFolder(t)
+  writeFileSync(join(folder, 'taken'), 'x')
+  await t.rejects(make(dataDir, join(folder, 'a')), { code: 'backup.no-data' })
+  await start()
+  await t.rejects(make(dataDir, join(folder, 'taken')), { code: 'backup.exists' })
+  t.equal(readFileSync(join(folder, 'taken'), 'utf8'), 'x')
+  await t.rejects(make(dataDir, join(folder, 'no', 'a')), { code: 'backup.no-directory' })
+  mkdirSync(join(folder, 'b.part'))
+  await t.rejects(make(dataDir, join(folder, 'b')))
+})
+
+t.test('a damaged store gives no backup', async (t) => {
+  const { dataDir, start } = await buildWorld(t)
+  const broker = await start()
+  await connectMany(broker, 30)
+  await broker.stop()
+  const path = join(dataDir, 'broker.db')
+  const bytes = readFileSync(path)
+  writeFileSync(
+    path,
+    Buffer.concat([bytes.subarray(0, 4096), Buffer.alloc(bytes.length - 4096, 7)]),
+  )
+  const file = join(newFolder(t), 'a')
+  await t.rejects(make(dataDir, file), { code: /backup\.(failed|damaged)/ })
+  t.notOk(existsSync(file))
+  t.notOk(existsSync(`${file}.part`))
+})
+
+t.test('backup, killed at random points under load, leaves no file or a whole one', async (t) => {
+  const broker = await buildBroker(t, { switches: { rotation: 'always' } })
+  const devices = await connectMany(broker, 40)
+  const other = await serve(t, broker.env)
+  const load = startLoad(t, [broker.url, other.url], devices, 2)
+  const folder = newFolder(t)
+  for (let round = 0; round < rounds(3); round++) {
+    const child = runCli(['backup', join(folder, `${round}.db`)], broker.env)
+    const closed = once(child, 'close')
+    await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 2500))
+    child.kill('SIGKILL')
+    await closed
+    const file = join(folder, `${round}.db`)
+    if (existsSync(file)) t.strictSame(inspectDatabase(file, undefined).problems, [])
+    else {
+      t.match(await cli(['backup', file], broker.env), { code: 0 })
+      t.notOk(existsSync(`${file}.part`), 'what was left over is gone')
+    }
+    t.equal(inspectDatabase(file, undefined).connections, 40)
+  }
+  t.strictSame(Object.keys(await load.stop()), ['200'])
+})

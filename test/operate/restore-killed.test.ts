@@ -1,0 +1,55 @@
+import { once } from 'node:events'
+import { copyFileSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { appDefaults } from '../../server/domain/apps.ts'
+import { checkSealed } from '../../server/domain/reseal.ts'
+import { backup } from '../../server/operate/backup.ts'
+import { world } from '../../server/services.ts'
+import { cli, runCli } from '../processes.ts'
+import { connectMany, rounds } from './load.ts'
+import { buildWorld, newFolder, outcome } from './world.ts'
+
+t.test('restore, killed at random points, leaves the one or the other whole', async (t) => {
+  const place = await buildWorld(t)
+  const { dataDir, env } = place
+  const first = await place.start()
+  const devices = await connectMany(first, 40)
+  const folder = newFolder(t)
+  const file = join(folder, 'backup.db')
+  await backup({ dataDir }, file, world)
+  await first.services.connections.revoke('con_1', 'test')
+  const later = { ...appDefaults, name: 'Later', redirectUris: ['https://later.example/'] }
+  await first.services.apps.add(later, 'test')
+  await first.stop()
+  copyFileSync(join(dataDir, 'broker.db'), join(folder, 'former.db'))
+
+  const found = { former: 0, restored: 0 }
+  for (let round = 0; round < rounds(3); round++) {
+    for (const name of readdirSync(dataDir)) {
+      if (name.startsWith('broker.db')) rmSync(join(dataDir, name))
+    }
+    copyFileSync(join(folder, 'former.db'), join(dataDir, 'broker.db'))
+    const child = runCli(['restore', file], env)
+    const closed = once(child, 'close')
+    await new Promise((resolve) => setTimeout(resolve, 400 + Math.random() * 3000))
+    child.kill('SIGKILL')
+    await closed
+
+    const broker = await place.start()
+    t.equal((await checkSealed(broker.services, () => undefined)).failed, 0)
+    const isFormer = (await broker.services.apps.list()).length === 2
+    found[isFormer ? 'former' : 'restored']++
+    t.equal(await outcome(broker, devices[0]?.token ?? ''), 'ok')
+    t.equal(await outcome(broker, devices[1]?.token ?? ''), 'connection_revoked')
+    await broker.stop()
+
+    t.match(await cli(['restore', file], env), { code: 0 })
+    const again = await place.start()
+    t.equal((await again.services.apps.list()).length, 1, 'a second run completes it')
+    t.equal(await outcome(again, devices[2]?.token ?? ''), 'ok')
+    t.equal(await outcome(again, devices[1]?.token ?? ''), 'connection_revoked')
+    await again.stop()
+  }
+  t.comment(JSON.stringify(found))
+})

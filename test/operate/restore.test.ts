@@ -1,0 +1,233 @@
+import { randomBytes } from 'node:crypto'
+import {
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import t from 'tap'
+import type { Test } from 'tap'
+import { inspectDatabase } from '../../db/copy.ts'
+import { appDefaults } from '../../server/domain/apps.ts'
+import { checkSealed } from '../../server/domain/reseal.ts'
+import { Secret } from '../../server/secret.ts'
+import { backup } from '../../server/operate/backup.ts'
+import { restore } from '../../server/operate/restore.ts'
+import { newKey } from '../../server/secret-key.ts'
+import { world } from '../../server/services.ts'
+import { connectMany } from './load.ts'
+import { buildWorld, newFolder, outcome } from './world.ts'
+
+type World = Awaited<ReturnType<typeof buildWorld>>
+
+async function makeBackup(t: Test, { dataDir }: World): Promise<string> {
+  const file = join(newFolder(t), 'backup.db')
+  await backup({ dataDir }, file, world)
+  return file
+}
+
+const putBack = (
+  { config, clock }: World,
+  file: string,
+  options: { acceptRevoked?: boolean; secrets?: Secret[] } = {},
+) =>
+  restore({ dataDir: config.dataDir, secrets: options.secrets ?? null }, file, {
+    acceptRevoked: options.acceptRevoked ?? false,
+    clock,
+  })
+
+t.test(
+  'a restored backup serves what upstream honours, and what was revoked stays so',
+  async (t) => {
+    const place = await buildWorld(t)
+    const first = await place.start()
+    const devices = await connectMany(first, 6)
+    const token = (index: number) => devices[index]?.token ?? ''
+    const { services } = first
+    const other = await services.apps.add(
+      { ...appDefaults, name: 'Other', redirectUris: ['https://o.example/'], confidential: true },
+      'test',
+    )
+    const password = new Secret('a long enough password')
+    await services.admins.add('gone@x.example', password, 'test')
+    await services.admins.add('stays@x.example', password, 'test')
+    const file = await makeBackup(t, place)
+
+    await services.connections.revoke('con_1', 'test')
+    await services.store.eraseConnection({ id: 'con_2', now: place.clock.now(), events: [] })
+    const grant = (await services.store.listGrants({ connectionId: 'con_3' }))[0]?.id ?? ''
+    await services.connections.revokeGrant(grant, 'test')
+    await services.apps.remove(other.app.id, 'test')
+    await services.admins.remove('gone@x.example', 'test')
+    await services.admins.setPassword(
+      'stays@x.example',
+      new Secret('another password, long'),
+      'test',
+    )
+    const hash = (await services.admins.list()).find(({ email }) =>
+      email.startsWith('stays'),
+    )?.passwordHash
+    const next = (await services.keys.list()).find(({ status }) => status === 'next')?.kid ?? ''
+    await services.keys.revoke(next, 'test')
+    await first.stop()
+
+    const text = await putBack(place, file)
+    t.match(
+      text,
+      /Restored 6 connections.*2 connections, \d grants, 1 apps, 1 admins, 1 keys.*kept: .*replaced/s,
+    )
+    const again = await place.start()
+    t.equal(await outcome(again, token(0)), 'ok')
+    t.equal(await outcome(again, token(1)), 'connection_revoked')
+    t.equal(await outcome(again, token(2)), 'connection_revoked')
+    t.equal(await outcome(again, token(3)), 'token_refused')
+    t.equal(await outcome(again, token(4)), 'ok')
+    const { store } = again.services
+    t.match(await store.getConnection('con_2'), {
+      username: '',
+      accountId: null,
+      refreshToken: null,
+    })
+    t.match(await store.getConnection('con_4'), { restoredFrom: null }, 'a refresh has proven it')
+    t.match(await store.getConnection('con_5'), { restoredFrom: Number })
+    t.equal(await store.getApp(other.app.id), undefined)
+    t.match(await again.services.admins.list(), [{ email: 'stays@x.example', passwordHash: hash }])
+    t.equal((await again.services.keys.list()).find(({ kid }) => kid === next)?.status, 'revoked')
+    t.equal((await checkSealed(again.services, () => undefined)).failed, 0)
+    const actions = (await store.listEvents({ limit: 9 })).map(({ action }) => action)
+    t.ok(actions.includes('store.restored'))
+  },
+)
+
+t.test('a refusal afterwards says that the token came from a backup', async (t) => {
+  const place = await buildWorld(t, { rotation: 'always' })
+  const first = await place.start()
+  const devices = await connectMany(first, 2)
+  const file = await makeBackup(t, place)
+  t.equal(await outcome(first, devices[0]?.token ?? ''), 'ok')
+  await first.stop()
+  await putBack(place, file)
+  const again = await place.start()
+  t.equal(await outcome(again, devices[0]?.token ?? ''), 'needs_reconnect')
+  t.match(await again.services.store.getConnection('con_0'), {
+    status: 'needs_reconnect',
+    lastError: /restored from a backup of 20.*superseded/,
+  })
+  t.equal(await outcome(again, devices[1]?.token ?? ''), 'ok', 'upstream still honours this one')
+})
+
+t.test('what was swept since, or never was, is not revived', async (t) => {
+  const place = await buildWorld(t)
+  const first = await place.start()
+  await connectMany(first, 3)
+  const file = await makeBackup(t, place)
+  const { store, connections } = first.services
+  await connections.revoke('con_0', 'test')
+  place.clock.advance(31 * 86_400_000)
+  await first.services.sweeper.sweep()
+  t.equal(await store.getConnection('con_0'), undefined)
+  await first.stop()
+  await putBack(place, file)
+  const again = await place.start()
+  t.equal(await again.services.store.getConnection('con_0'), undefined)
+  t.ok(await again.services.store.getConnection('con_1'))
+})
+
+t.test('where it can’t be told what was revoked, it has to be accepted', async (t) => {
+  const place = await buildWorld(t)
+  const first = await place.start()
+  const devices = await connectMany(first, 2)
+  const file = await makeBackup(t, place)
+  await first.services.connections.revoke('con_1', 'test')
+  await first.stop()
+  const path = join(place.dataDir, 'broker.db')
+  renameSync(path, `${path}.lost`)
+  await t.rejects(putBack(place, file), { code: 'restore.incomparable' })
+  t.notOk(existsSync(path), 'nothing has changed')
+  t.match(
+    await putBack(place, file, { acceptRevoked: true }),
+    /without knowing.*nowhere: there was none/s,
+  )
+  const second = await place.start()
+  t.equal(await outcome(second, devices[1]?.token ?? ''), 'ok', 'as it was accepted')
+  await second.stop()
+
+  writeFileSync(path, 'no database')
+  await t.rejects(putBack(place, file), { code: 'restore.incomparable' })
+  await putBack(place, file, { acceptRevoked: true })
+
+  // An older line of the same store knows what it revoked, but not what it lacks.
+  const third = await place.start()
+  await third.services.connections.revoke('con_0', 'test')
+  await third.services.store.addEvents([{ at: 1, actor: 'x', action: 'y' }])
+  const newer = join(newFolder(t), 'newer.db')
+  await backup({ dataDir: place.dataDir }, newer, world)
+  await third.stop()
+  await putBack(place, file)
+  await t.rejects(putBack(place, newer), { code: 'restore.incomparable' })
+  t.match(await putBack(place, newer, { acceptRevoked: true }), 'without knowing')
+})
+
+t.test('what can’t be restored is refused, and nothing changes', async (t) => {
+  const place = await buildWorld(t)
+  const first = await place.start()
+  await connectMany(first, 2)
+  const file = await makeBackup(t, place)
+  const folder = newFolder(t)
+  writeFileSync(join(folder, 'text'), 'no database')
+  writeFileSync(join(folder, 'empty'), '')
+  await t.rejects(putBack(place, file), { code: 'restore.open' }, 'while a broker runs')
+  await first.stop()
+  await t.rejects(putBack(place, join(folder, 'none')), { code: 'restore.no-file' })
+  await t.rejects(putBack(place, join(folder, 'text')), { code: 'restore.damaged' })
+  await t.rejects(putBack(place, join(folder, 'empty')), { code: 'restore.not-ours' })
+  await t.rejects(putBack(place, join(place.dataDir, 'broker.db')), { code: 'restore.itself' })
+
+  const newer = join(folder, 'newer')
+  copyFileSync(file, newer)
+  const client = new Database(newer)
+  client.exec("insert into __drizzle_migrations (hash, created_at) values ('x', 9e15)")
+  client.close()
+  await t.rejects(putBack(place, newer), { code: 'restore.newer' })
+  const secrets = [newKey(randomBytes)]
+  await t.rejects(putBack(place, file, { secrets }), /BROKER_SECRETS doesn’t hold/)
+  rmSync(join(place.dataDir, 'secret.key'))
+  await t.rejects(putBack(place, file), { code: 'restore.key' })
+
+  const damaged = join(folder, 'damaged')
+  const bytes = readFileSync(file)
+  writeFileSync(damaged, bytes.fill(7, 8192, 8192 + 4096))
+  await t.rejects(putBack(place, damaged), { code: 'restore.damaged' })
+  t.equal(inspectDatabase(join(place.dataDir, 'broker.db'), undefined).connections, 2)
+  t.notOk(readdirSync(place.dataDir).some((name) => name.includes('replaced')))
+})
+
+t.test(
+  'a restore that was cut off after its commit is completed, by it or by a start',
+  async (t) => {
+    const place = await buildWorld(t)
+    const first = await place.start()
+    await connectMany(first, 2)
+    const file = await makeBackup(t, place)
+    await first.services.connections.revoke('con_1', 'test')
+    await first.stop()
+    await putBack(place, file)
+    const path = join(place.dataDir, 'broker.db')
+    const cutOff = () => renameSync(path, join(place.dataDir, 'broker.db.restored'))
+    cutOff()
+    t.match(await putBack(place, file), /that had been cut off is complete/)
+    cutOff()
+    writeFileSync(path, 'the former one')
+    const again = await place.start()
+    t.equal((await again.services.store.getConnection('con_1'))?.status, 'revoked')
+    t.ok(
+      readdirSync(place.dataDir).some((name) => name.includes('replaced')),
+      'what was there is kept',
+    )
+  },
+)
