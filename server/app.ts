@@ -24,6 +24,7 @@ import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { revokeRoute } from './routes/revoke.ts'
 import { tokenRoute } from './routes/token.ts'
 import type { Services } from './services.ts'
+import { readCertificate } from './tls.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -40,6 +41,9 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   const { config, log } = services
   const prefix = config.basePath
   const app = fastify({
+    ...(config.tls && { https: readCertificate(config.tls) }),
+    // A stop answers what still comes on open connections, and tells them that it was their last.
+    return503OnClosing: false,
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,

@@ -16,6 +16,9 @@ export const assetFolders = ['views', 'server/demo/public', 'db/migrations']
 /** better-sqlite3's native addon: its name as an asset of the binary, and as a file beside the bundle. */
 export const sqliteAddon = 'better_sqlite3.node'
 
+/** The licenses of everything inside: an asset of the binary, and a file beside the bundle. */
+export const licensesFile = 'LICENSES.txt'
+
 /** What scripts/build.ts writes into the bundle in place of the name; undeclared when run from source. */
 declare const BUILD_STAMP: { version: string; commit: string | null }
 
@@ -83,6 +86,14 @@ export function sqliteBinding(dataDir: string): string | undefined {
     )
   }
   return bundled ? join(root, sqliteAddon) : undefined
+}
+
+/** The licenses of everything inside. From source it is this program's own, and a word on the others. */
+export function readLicenses(): string {
+  if (binary) return Buffer.from(sea.getAsset(licensesFile)).toString('utf8')
+  if (bundled) return readFileSync(join(root, licensesFile), 'utf8')
+  const own = readFileSync(join(root, 'LICENSE'), 'utf8')
+  return `${own}\nFrom source: the licenses of what it uses are beside each package in node_modules.`
 }
 
 /** Refuses on disk what the binary wouldn't hold either, and every way out of the folders. */

@@ -34,6 +34,8 @@ export interface Config {
   callbackUrl: string
   host: string
   port: number
+  /** Files of the certificate and its key, absolute; `null`: plain http, behind a proxy. */
+  tls: { certFile: string; keyFile: string } | null
   /** Absolute. */
   dataDir: string
   /** Encryption keys, 32 bytes in base64url each; the first seals. `null`: the data directory has one. */
@@ -72,6 +74,7 @@ export function loadConfig(
     ...place,
     ellipsis: readEllipsis(reader),
     host: reader.value('BROKER_HOST', parse.host),
+    tls: readTls(reader),
     dataDir: resolve(reader.value('BROKER_DATA_DIR', parse.text)),
     secrets: reader.optional('BROKER_SECRETS', parse.keys)?.map((key) => new Secret(key)) ?? null,
     trustProxy: reader.optional('BROKER_TRUST_PROXY', parse.networks) ?? [],
@@ -140,6 +143,17 @@ function readPlace(
     callbackUrl,
     port,
   }
+}
+
+function readTls(reader: Reader): Config['tls'] {
+  const certFile = reader.optional('BROKER_TLS_CERT', parse.text)
+  const keyFile = reader.optional('BROKER_TLS_KEY', parse.text)
+  if (certFile !== null && keyFile !== null) {
+    return { certFile: resolve(certFile), keyFile: resolve(keyFile) }
+  }
+  if (certFile !== null) reader.report('BROKER_TLS_KEY', 'is not set, and BROKER_TLS_CERT is.')
+  if (keyFile !== null) reader.report('BROKER_TLS_CERT', 'is not set, and BROKER_TLS_KEY is.')
+  return null
 }
 
 function readEllipsis(reader: Reader): Config['ellipsis'] {

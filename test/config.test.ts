@@ -39,6 +39,7 @@ t.test('two settings are enough to serve', async (t) => {
       callbackUrl: 'http://127.0.0.1:3000/callback',
       host: '127.0.0.1',
       port: 3000,
+      tls: null,
       dataDir: join(process.cwd(), 'data'),
       secrets: null,
       trustProxy: [],

@@ -1,9 +1,8 @@
-import { createInterface } from 'node:readline/promises'
 import { text } from 'node:stream/consumers'
-import { Writable } from 'node:stream'
 import { Command, Option } from 'commander'
 import type { Admin } from '../../db/store.ts'
 import { Secret } from '../secret.ts'
+import { askHidden } from './ask.ts'
 import { ACTOR, withServices } from './data.ts'
 import { UsageError, print, printJson, printTable, time } from './output.ts'
 
@@ -98,17 +97,4 @@ async function readPassword(fromStdin?: boolean): Promise<Secret> {
   const first = await askHidden('Password: ')
   if ((await askHidden('Again: ')) === first) return new Secret(first)
   throw new UsageError('The two passwords differ.')
-}
-
-/** Asks on the terminal without showing what is typed. */
-async function askHidden(question: string): Promise<string> {
-  process.stderr.write(question)
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const line = createInterface({ input: process.stdin, output: nowhere, terminal: true })
-  try {
-    return await line.question('')
-  } finally {
-    line.close()
-    process.stderr.write('\n')
-  }
 }

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { build } from '../assets.ts'
 import { loadConfig } from '../config.ts'
 import { buildSampleApp } from '../demo/sample-app.ts'
 import { appDefaults } from '../domain/apps.ts'
@@ -12,7 +11,7 @@ import { Secret } from '../secret.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { ACTOR } from './data.ts'
 import { parsePort, print } from './output.ts'
-import { startBroker, stopped } from './serve.ts'
+import { commandLine, startBroker, stopped } from './serve.ts'
 
 const DEMO_ADMIN = 'demo@example.com'
 
@@ -87,7 +86,7 @@ function describe(demo: {
   secondId: string
 }): string {
   const { url, directory, password } = demo
-  const command = build.binary ? process.execPath : 'npm run --silent broker --'
+  const command = commandLine()
   return `Ellipsis Broker's demo is ready. Nothing leaves this machine.
 
   Sample app   ${url(2)}/   start here

@@ -9,32 +9,27 @@ import { appCommand } from './app.ts'
 import { backupCommand, restoreCommand } from './backup.ts'
 import { connectionCommand } from './connection.ts'
 import { demoCommand } from './demo.ts'
+import { describeExamples, examples } from './examples.ts'
+import { initCommand } from './init.ts'
 import { keyCommand } from './key.ts'
+import { licensesCommand } from './licenses.ts'
 import { UsageError } from './output.ts'
 import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
 import { standInCommand } from './stand-in.ts'
-
-const EXAMPLES = `
-Examples:
-  ellipsis-broker demo                                   see it work, on temporary data
-  ellipsis-broker serve                                  the broker
-  ellipsis-broker app add "My map" --redirect-uri https://map.example.com/
-  ellipsis-broker connection list                        who is connected
-  ellipsis-broker connection revoke con_…                cut one off, and delete its tokens
-
-Settings come from the environment and from .env; docs/configure.md lists them.`
 
 /** Every command there is; one file each. */
 export function program(): Command {
   const all = new Command('ellipsis-broker')
     .description('A self-hosted OAuth token broker for Ellipsis Drive')
     .version(describeBuild(), '-V, --version')
-    .addHelpText('after', EXAMPLES)
-    .showSuggestionAfterError()
-    .showHelpAfterError('(run it with --help to see what there is)')
+    .addHelpText(
+      'after',
+      '\nSettings come from the environment and from .env: `init` writes one that explains them.',
+    )
   const commands = [
     serveCommand(),
+    initCommand(),
     demoCommand(),
     standInCommand(),
     appCommand(),
@@ -44,9 +39,14 @@ export function program(): Command {
     secretCommand(),
     backupCommand(),
     restoreCommand(),
+    licensesCommand(),
   ]
   for (const command of commands) all.addCommand(command)
-  for (const command of walk(all)) command.exitOverride()
+  for (const [name, command] of walk(all)) {
+    command.exitOverride().showHelpAfterError('(run it with --help to see what there is)')
+    const lines = examples[name]
+    if (lines) command.addHelpText('after', describeExamples(lines))
+  }
   return all
 }
 
@@ -63,9 +63,10 @@ export async function run(argv: string[]): Promise<number> {
   }
 }
 
-function* walk(command: Command): Generator<Command> {
-  yield command
-  for (const child of command.commands) yield* walk(child)
+/** Every command by its whole name, such as `app add`. */
+function* walk(command: Command, name = ''): Generator<[string, Command]> {
+  yield [name, command]
+  for (const child of command.commands) yield* walk(child, `${name} ${child.name()}`.trim())
 }
 
 const isUsage = (error: unknown): boolean =>

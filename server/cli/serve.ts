@@ -1,6 +1,8 @@
+import type { Server } from 'node:tls'
 import closeWithGrace from 'close-with-grace'
 import { Command } from 'commander'
 import { buildApp } from '../app.ts'
+import { build } from '../assets.ts'
 import { loadConfig, readEnvironment } from '../config.ts'
 import type { Config } from '../config.ts'
 import { createLog } from '../log.ts'
@@ -8,6 +10,7 @@ import type { Logger } from '../log.ts'
 import type { Claim } from '../ownership.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
+import { readCertificate, watchCertificate } from '../tls.ts'
 
 /** A stop takes no longer than this, milliseconds: an upstream call's 20 s, and some for the store. */
 const STOP_WITHIN = 25_000
@@ -17,19 +20,28 @@ export function serveCommand(): Command {
   return new Command('serve')
     .description('the broker')
     .option('--accept-client-change', 'the data may belong to another Ellipsis client or API')
-    .action(async ({ acceptClientChange }: { acceptClientChange?: boolean }) => {
-      const config = loadConfig(readEnvironment(), { serve: true })
-      const log = createLog(config)
-      for (const warning of config.warnings) log.warn(warning)
-      const broker = await startBroker(config, log, acceptClientChange ? 'anew' : 'same')
-      log.info(
-        { listening: broker.address, callback: config.callbackUrl },
-        `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
-      )
-      await tellSetup(broker.services)
-      await stopped(log, () => broker.stop())
-    })
+    .action(async ({ acceptClientChange }: { acceptClientChange?: boolean }) =>
+      serve(readEnvironment(), acceptClientChange ? 'anew' : 'same'),
+    )
 }
+
+/** Serves until it is told to stop. @throws ConfigError, StartError */
+export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same'): Promise<void> {
+  const config = loadConfig(environment, { serve: true })
+  const log = createLog(config)
+  for (const warning of config.warnings) log.warn(warning)
+  const broker = await startBroker(config, log, claim)
+  log.info(
+    { listening: broker.address, callback: config.callbackUrl },
+    `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
+  )
+  await tellSetup(broker.services)
+  await stopped(log, () => broker.stop())
+}
+
+/** How this program is called, for words that tell what to run next. */
+export const commandLine = (): string =>
+  build.binary ? process.execPath : 'npm run --silent broker --'
 
 /** Where there is no admin, says where the first one is made. */
 async function tellSetup({ setup, config, log }: Services): Promise<void> {
@@ -52,16 +64,20 @@ export async function startBroker(
   log: Logger,
   claim: Claim = 'same',
 ): Promise<RunningBroker> {
+  if (config.tls) readCertificate(config.tls)
   const services = await startServices(config, log, { claim })
   const app = await buildApp(services)
   try {
     const address = await app.listen({ host: config.host, port: config.port })
+    const { tls } = config
+    const unwatch = tls && watchCertificate(app.server as unknown as Server, tls, log)
     services.sweeper.start()
     services.bulks.start()
     return {
       services,
       address,
       async stop() {
+        unwatch?.()
         await app.close()
         await services.stop()
       },

@@ -21,6 +21,7 @@ export class ConfigError extends Error {
 function describe(problems: readonly Problem[]): string {
   const many = problems.length > 1 ? `${problems.length} settings need` : 'A setting needs'
   const list = problems.map(({ name, wrong, mend }) => `${name} ${wrong}\n  ${mend}`)
-  const end = 'Set them in the environment, or in the file .env (.env.example explains each).'
+  const end =
+    'Set them in the environment, or in the file .env: `ellipsis-broker init` asks for them and writes it.'
   return [`${many} to be put right.`, ...list, end].join('\n\n')
 }

@@ -79,6 +79,17 @@ export const table = {
     default: '3000',
     where: 'A whole number; 0 for any free port, and then BROKER_PUBLIC_URL must be set.',
   },
+  BROKER_TLS_CERT: {
+    ...plain,
+    about: 'A file with the TLS certificate and its chain, to serve https without a proxy.',
+    where:
+      'Such as /etc/letsencrypt/live/broker.example.com/fullchain.pem. A renewed one is taken over within a minute.',
+  },
+  BROKER_TLS_KEY: {
+    ...plain,
+    about: "The file with that certificate's private key.",
+    where: 'Such as /etc/letsencrypt/live/broker.example.com/privkey.pem.',
+  },
   BROKER_DATA_DIR: {
     ...plain,
     about:
@@ -158,18 +169,36 @@ export const settings: readonly Setting[] = Object.entries(table).map(([name, se
   ...setting,
 }))
 
-/** The text of `.env.example`: what must be set, and what may be. */
-export function envExample(): string {
-  const entries = settings.map(({ name, about, where, default: usual, secret, required }) =>
-    [
+/**
+ * The text of a configuration file that explains every setting: `.env.example`, and what `init` writes.
+ * @param values what is set; the rest is there as a comment
+ */
+export function envFile(
+  values: Partial<Record<SettingName, string>>,
+  introduction: string,
+): string {
+  const entries = settings.map(({ name, about, where, default: usual, secret, required }) => {
+    const value = values[name as SettingName]
+    const set = value !== undefined || required
+    return [
       `# ${about}`,
       `# ${where}`,
       ...(secret ? [`# A secret: ${name}_FILE names a file that holds it instead.`] : []),
-      required ? `${name}=` : `# ${name}=${usual ?? ''}`,
-    ].join('\n'),
-  )
-  return `${[INTRODUCTION, ...entries].join('\n\n')}\n`
+      set ? `${name}=${quoted(value ?? '')}` : `# ${name}=${usual ?? ''}`,
+    ].join('\n')
+  })
+  return `${[introduction, ...entries].join('\n\n')}\n`
 }
+
+/** As a value is written: in quotes that it doesn't have itself, where it needs any. */
+function quoted(value: string): string {
+  if (/^[\w.,:/@+=~-]*$/.test(value)) return value
+  const quote = ["'", '"'].find((mark) => !value.includes(mark)) ?? ''
+  return quote + value + quote
+}
+
+/** The text of `.env.example`: what must be set, and what may be. */
+export const envExample = (): string => envFile({}, INTRODUCTION)
 
 const INTRODUCTION = `# Settings of Ellipsis Broker. Copy this file to .env and set the first two.
 # What is set in the environment wins over .env. A line with a # shows a default, or a setting that has none.`

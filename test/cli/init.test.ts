@@ -1,0 +1,101 @@
+import { once } from 'node:events'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseEnv } from 'node:util'
+import t from 'tap'
+import { program } from '../../server/cli/program.ts'
+import { freePort } from '../helper.ts'
+import { cli, runCli } from '../processes.ts'
+
+// Both quotes.
+const SECRET = `not#to'be"seen`
+
+async function init(cwd: string, args: string[], input = SECRET, env = {}) {
+  const child = runCli(['init', ...args], env, cwd)
+  child.stdin?.end(input)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (output += text))
+  await once(child, 'close')
+  return { code: child.exitCode, output }
+}
+
+t.setTimeout(120_000)
+
+const flags = ['--client-id', 'abc', '--client-secret-stdin']
+
+t.test('a configuration file with every setting, for its owner alone', async (t) => {
+  t.setTimeout(60_000)
+  const cwd = t.testdir()
+  const file = join(cwd, '.env')
+  const url = ['--public-url', 'https://broker.example.com/base']
+  const secret = 'a1-#b2 "c3"'
+  const { code, output } = await init(cwd, [...flags, ...url, '--data-dir', 'here'], `${secret}\n`)
+  t.equal(code, 0)
+  t.match(output, '\n  https://broker.example.com/base/callback\n')
+  t.notMatch(output, secret)
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  const written = readFileSync(file, 'utf8')
+  t.match(written, /^# BROKER_LOG_LEVEL=info$/m, 'the others are there as comments')
+  t.same(parseEnv(written), {
+    ELLIPSIS_CLIENT_ID: 'abc',
+    ELLIPSIS_CLIENT_SECRET: secret,
+    BROKER_PUBLIC_URL: 'https://broker.example.com/base',
+    BROKER_DATA_DIR: join(cwd, 'here'),
+  })
+  t.match(await init(cwd, flags, 'x'), { code: 2, output: /is there already/ })
+  t.equal(readFileSync(file, 'utf8'), written)
+})
+
+t.test('it ends in a broker that runs', async (t) => {
+  t.setTimeout(60_000)
+  const cwd = t.testdir()
+  const port = String(await freePort())
+  const args = ['init', ...flags, '--file', 'broker.env', '--serve']
+  const child = runCli(args, { BROKER_PORT: port, BROKER_DATA_DIR: join(cwd, 'data') }, cwd)
+  const closed = once(child, 'close')
+  child.stdin?.end('a secret')
+  let output = ''
+  child.stdout?.on('data', (text) => (output += text))
+  while (!output.includes('ready at') && child.exitCode === null) {
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
+  child.kill('SIGTERM')
+  await closed
+  t.equal(child.exitCode, 0)
+})
+
+t.test('what is wrong is told, and nothing is written', async (t) => {
+  t.setTimeout(60_000)
+  const cwd = t.testdir()
+  const cases: [string[], string, RegExp][] = [
+    [[], '', /no terminal to ask on/],
+    [[...flags, '--public-url', 'http://example.com'], 'x', /must begin with https/],
+    [flags, SECRET, /characters that a configuration file can't hold/],
+    [[...flags, '--file', 'no/where'], 'x', /can't be written \(ENOENT\)/],
+  ]
+  for (const [args, input, words] of cases) {
+    t.match(await init(cwd, args, input), { code: 2, output: words })
+  }
+  t.notOk(existsSync(join(cwd, '.env')))
+})
+
+t.test('every command has examples, and they are commands', async (t) => {
+  const walk = (command = program(), names: string[] = []): void => {
+    for (const child of command.commands) walk(child, [...names, child.name()])
+    if (command.commands.length > 0 && names.length > 0) return
+    let help = ''
+    command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp()
+    const name = names.join(' ')
+    const lines = help.match(/^ {2}ellipsis-broker .*/gm) ?? []
+    t.ok(lines.length > 0, `${name || 'the program'} has examples`)
+    if (name) for (const line of lines) t.match(line, `ellipsis-broker ${name}`)
+  }
+  walk()
+})
+
+t.test('the near option is suggested, and the licenses are printed', async (t) => {
+  t.match(await cli(['demo', '--prot', '1'], {}), { code: 2, stderr: /Did you mean --port/ })
+  t.match(await cli(['app', 'add', 'X', '--trustd'], {}), { code: 2, stderr: /mean --trusted/ })
+  t.match(await cli(['licenses'], {}), { code: 0, stdout: /MIT License/ })
+})

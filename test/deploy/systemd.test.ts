@@ -1,0 +1,27 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+
+const run = promisify(execFile)
+const missing = spawnSync('systemd-analyze', ['--version']).error !== undefined
+const options = { skip: missing && 'systemd-analyze is not installed' }
+
+/** Exposure that systemd reckons, 0 to 100. V8 makes code as it runs, and the network is the purpose. */
+const EXPOSURE = 15
+
+for (const unit of ['ellipsis-broker.service', 'ellipsis-broker@.service']) {
+  t.test(`systemd accepts ${unit}, and finds it well hardened`, options, async (t) => {
+    const folder = t.testdir({ 'ellipsis-broker': '#!/bin/sh\n' })
+    chmodSync(join(folder, 'ellipsis-broker'), 0o755)
+    const text = readFileSync(join(import.meta.dirname, '../../deploy', unit), 'utf8')
+    // Verified with a program that is there.
+    const file = join(folder, unit.replace('@', '@3001'))
+    writeFileSync(file, text.replaceAll('/usr/local/bin/', `${folder}/`))
+    const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', file])
+    t.equal(stdout + stderr, '')
+    const security = ['security', '--offline=true', `--threshold=${EXPOSURE}`, file]
+    await t.resolves(run('systemd-analyze', security))
+  })
+}

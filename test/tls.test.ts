@@ -1,0 +1,95 @@
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, writeFileSync } from 'node:fs'
+import { request } from 'node:https'
+import { join } from 'node:path'
+import { connect } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
+import { once } from 'node:events'
+import t from 'tap'
+import type { Test } from 'tap'
+import { loadConfig } from '../server/config.ts'
+import { startBroker } from '../server/cli/serve.ts'
+import { createLog } from '../server/log.ts'
+import { freePort } from './helper.ts'
+
+/** Makes a certificate for that name in a folder: `NAME.crt`, `NAME.key`. */
+function make(folder: string, name: string): void {
+  const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)]
+  const what = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  const files = ['-keyout', key, '-out', cert, '-subj', `/CN=${name}`, '-days', '2']
+  execFileSync('openssl', [...what, ...files], { stdio: 'ignore' })
+}
+
+async function start(t: Test, folder: string) {
+  const port = await freePort()
+  const config = loadConfig(
+    {
+      ELLIPSIS_CLIENT_ID: 'id',
+      ELLIPSIS_CLIENT_SECRET: 'secret',
+      BROKER_PUBLIC_URL: `https://localhost:${port}`,
+      BROKER_PORT: String(port),
+      BROKER_DATA_DIR: join(folder, 'data'),
+      BROKER_TLS_CERT: join(folder, 'live.crt'),
+      BROKER_TLS_KEY: join(folder, 'live.key'),
+    },
+    { serve: true },
+  )
+  const logged: string[] = []
+  const log = createLog(config, { write: (line: string) => logged.push(line) > 0 })
+  const broker = await startBroker(config, log)
+  t.teardown(() => broker.stop())
+  const serving = async (): Promise<string> => {
+    const socket: TLSSocket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
+    await once(socket, 'secureConnect')
+    const { subject } = socket.getPeerCertificate()
+    socket.destroy()
+    return String(subject.CN)
+  }
+  return { port, logged, serving }
+}
+
+t.test('https from certificate files, and a renewed one without a restart', async (t) => {
+  const folder = t.testdir()
+  for (const name of ['first', 'second']) make(folder, name)
+  const use = (cert: string, key = cert) => {
+    copyFileSync(join(folder, `${cert}.crt`), join(folder, 'live.crt'))
+    copyFileSync(join(folder, `${key}.key`), join(folder, 'live.key'))
+  }
+  use('first')
+  const { port, logged, serving } = await start(t, folder)
+  t.equal(await serving(), 'first')
+  const status = await new Promise((resolve, reject) => {
+    const options = { port, host: '127.0.0.1', path: '/healthz', rejectUnauthorized: false }
+    const asked = request(options, (answer) => {
+      answer.resume()
+      resolve(answer.statusCode)
+    })
+    asked.on('error', reject).end()
+  })
+  t.equal(status, 200)
+
+  // Half written: the old one goes on, and it is told once.
+  use('second', 'first')
+  process.emit('SIGHUP')
+  process.emit('SIGHUP')
+  t.equal(await serving(), 'first')
+  t.equal(logged.filter((line) => line.includes('the old one goes on')).length, 1)
+
+  use('second')
+  process.emit('SIGHUP')
+  t.equal(await serving(), 'second')
+  process.emit('SIGHUP')
+  t.equal(logged.filter((line) => line.includes('took over')).length, 1)
+})
+
+t.test('files that are no certificate stop the start', async (t) => {
+  const folder = t.testdir({ 'live.crt': 'nonsense', 'live.key': 'nonsense' })
+  await t.rejects(start(t, folder), { name: 'StartError', message: /BROKER_TLS_CERT/ })
+  writeFileSync(join(folder, 'live.crt'), '')
+})
+
+t.test('one file without the other is told', async (t) => {
+  for (const name of ['BROKER_TLS_CERT', 'BROKER_TLS_KEY']) {
+    t.throws(() => loadConfig({ [name]: 'x' }), /is not set, and BROKER_TLS_/)
+  }
+})
