@@ -19,6 +19,7 @@ import { createConnect } from './domain/connect.ts'
 import { createConnections } from './domain/connections.ts'
 import { createDeviceFlow } from './domain/device-flow.ts'
 import { createNewGrant } from './domain/grants.ts'
+import { createKeep } from './domain/keep.ts'
 import { createIntrospect } from './domain/introspect.ts'
 import { createPace } from './domain/pace.ts'
 import { createRedeem } from './domain/redeem.ts'
@@ -198,7 +199,7 @@ function compose(config: Config, log: Logger, { clock, random, fetch }: World, o
     secondFactors,
     setup: createSetup({ store, admins, clock, random }),
     signIn: createSignIn({ store, sessions, attempts, secondFactors, clock }),
-    connect: createConnect({ ...parts, deviceFlow, publicUrl }),
+    connect: createConnect({ ...parts, keep: createKeep(parts), deviceFlow, publicUrl }),
     deviceFlow,
     bulks,
     walk,

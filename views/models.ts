@@ -31,7 +31,12 @@ export interface Models {
     operator: Operator
   }
   /** The end of a plain connect link, or of what began on another device. */
-  connected: Ended & { username: string; operator: Operator }
+  connected: Ended & {
+    username: string
+    /** The link was to renew another connection than this one. */
+    isAnother: boolean
+    operator: Operator
+  }
   /** The visitor said no where no app is to be told by a redirect. */
   refused: Ended
   /** Asks for the code that a device shows. */

@@ -1,13 +1,13 @@
-import type { Connection, Flow, NewEvent, Store } from '../../db/store.ts'
-import type { Account, EllipsisClient, Tokens } from '../ellipsis/client.ts'
+import type { Flow, Store } from '../../db/store.ts'
+import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { AuthorizationRequest } from './authorize.ts'
 import type { Clock, Random } from './clock.ts'
 import type { DeviceFlow } from './device-flow.ts'
-import { upstreamError, withRetries } from './failure.ts'
-import { newId, newSecret, sha256 } from './hash.ts'
-import type { Log } from './log.ts'
+import { upstreamError } from './failure.ts'
+import { newSecret, sha256 } from './hash.ts'
+import type { Keep } from './keep.ts'
 import { isClaimable, withAnswer } from './redirect-uri.ts'
 import type { Vault } from './vault.ts'
 
@@ -34,7 +34,7 @@ export interface Callback {
 /** How a connect flow ends: back at the app, or on a page of the broker's own. */
 export type Finished =
   | { kind: 'redirect'; location: string }
-  | ({ kind: 'connected'; username: string } & Ended)
+  | ({ kind: 'connected'; username: string; isAnother: boolean } & Ended)
   | ({ kind: 'refused' } & Ended)
 
 interface Ended {
@@ -58,24 +58,20 @@ export interface Connect {
   finish(callback: Callback): Promise<Finished>
 }
 
-/** Lives of a flow and of a code, milliseconds (RFC 6749 4.1.2 has a code live ten minutes at most). */
+/** Life of a flow, milliseconds. */
 const FLOW_LIFE = 10 * 60_000
-const CODE_LIFE = 60_000
-
-/** How often a lost race for a connection is run again. */
-const SAVE_ATTEMPTS = 5
 
 export function createConnect(needs: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
+  keep: Keep
   clock: Clock
   random: Random
-  log: Log
   deviceFlow: DeviceFlow
   publicUrl: string
 }): Connect {
-  const { store, vault, ellipsis, clock, random, log, deviceFlow, publicUrl } = needs
+  const { store, vault, ellipsis, keep, clock, random, deviceFlow, publicUrl } = needs
   const place = (stateHash: string) => `flows/${stateHash}/verifier` as const
 
   /** The flow, if state and cookie are of one browser; otherwise nothing has changed. */
@@ -101,51 +97,6 @@ export function createConnect(needs: {
     throw new BrokerError('server_error', { cause })
   }
 
-  /** Who connected. Ellipsis Drive may not tell: the connection works all the same. */
-  const identify = async ({ accessToken }: Tokens): Promise<Account> => {
-    try {
-      const account = await withRetries(() => ellipsis.account(accessToken), { clock, random })
-      if (account) return account
-    } catch (error) {
-      log.warn({ err: error }, 'Ellipsis Drive did not tell whose account this is')
-    }
-    return { id: null, username: '' }
-  }
-
-  /** The connection that this authorization renews; `undefined`: it makes a new one. */
-  const findRenewed = async (account: Account, flow: Flow): Promise<Connection | undefined> => {
-    const known = account.id === null ? undefined : await store.findConnection(account.id)
-    if (known || flow.reconnect === null) return known
-    const meant = await store.getConnection(flow.reconnect)
-    const same = meant?.accountId === null && meant.username === account.username
-    return same && meant.username !== '' && meant.status !== 'revoked' ? meant : undefined
-  }
-
-  const save = async (flow: Flow, callback: Callback, account: Account, tokens: Kept) => {
-    for (let attempt = 0; attempt < SAVE_ATTEMPTS; attempt++) {
-      const renewed = await findRenewed(account, flow)
-      const id = renewed?.id ?? newId(random, 'con')
-      const code = flow.challenge === null ? null : new Secret(newSecret(random))
-      const saved = await store.saveConnection({
-        id,
-        expectedGeneration: renewed?.generation ?? null,
-        accountId: account.id,
-        username: account.username,
-        tokens: {
-          refreshToken: vault.seal(`connections/${id}/refresh_token`, tokens.refreshToken),
-          accessToken: vault.seal(`connections/${id}/access_token`, tokens.accessToken),
-          accessTokenExpiresAt: tokens.expiresAt,
-          accessTokenFetchedAt: tokens.fetchedAt,
-        },
-        now: clock.now(),
-        code: code && newCode(flow, id, code),
-        events: [connectedEvent(flow, callback, id, renewed !== undefined)],
-      })
-      if (saved) return { id, code }
-    }
-    throw new Error('the connection kept changing while it was stored')
-  }
-
   /** The device's own wait ends while somebody signs in, or somebody else answers it. */
   const checkDevice = async ({ deviceCodeHash }: Flow): Promise<void> => {
     if (deviceCodeHash !== null && !(await deviceFlow.isPending(deviceCodeHash))) throw tooLate()
@@ -163,28 +114,6 @@ export function createConnect(needs: {
     const { deviceCodeHash, appId, device } = flow
     if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash, appId, device, address })
   }
-
-  const newCode = (flow: Flow, connectionId: string, code: Secret) => ({
-    codeHash: sha256(code.reveal()),
-    appId: flow.appId,
-    redirectUri: flow.redirectUri,
-    challenge: flow.challenge ?? '',
-    connectionId,
-    scope: flow.scope,
-    device: flow.device,
-    createdAt: clock.now(),
-    expiresAt: clock.now() + CODE_LIFE,
-  })
-
-  const connectedEvent = (flow: Flow, from: Callback, id: string, again: boolean): NewEvent => ({
-    at: clock.now(),
-    actor: 'user',
-    action: again ? 'connection.renewed' : 'connection.connected',
-    connectionId: id,
-    appId: flow.appId,
-    address: from.address,
-    details: flow.device,
-  })
 
   return {
     mustAsk: ({ app, redirectUri }) => !app.trusted || isClaimable(redirectUri),
@@ -227,10 +156,11 @@ export function createConnect(needs: {
         if (callback.error !== undefined) throw refused(callback.error)
         await checkDevice(flow)
         const tokens = await exchange(flow, callback.code)
-        const account = await identify(tokens)
-        const { id, code } = await save(flow, callback, account, tokens)
+        const { address } = callback
+        const kept = await keep({ flow, tokens, isUsed: issues || onDevice, address })
+        const { id, username, code, isAnother } = kept
         await letIn(flow, callback, id)
-        if (!issues) return { kind: 'connected', username: account.username, ...ended }
+        if (!issues) return { kind: 'connected', username, isAnother, ...ended }
         const answer = fragment ? inFragment(tokens, clock.now()) : { code: code?.reveal() }
         const location = withAnswer(redirectUri, { ...answer, ...common }, fragment)
         return { kind: 'redirect', location }
@@ -244,7 +174,6 @@ export function createConnect(needs: {
   }
 }
 
-type Kept = Tokens & { refreshToken: Secret }
 type Three = [string, string, string]
 
 /** The founding page's step 4: Ellipsis Drive's access token itself, for a page without a back end. */

@@ -1,0 +1,99 @@
+import t from 'tap'
+import type { Store } from '../../db/store.ts'
+import { addApp, allow, authorize, buildBroker, connect, exchange } from '../helper.ts'
+import type { TestBroker } from '../helper.ts'
+import { Visitor } from '../visitor.ts'
+
+/** Goes through a plain link to its end. */
+async function follow(broker: TestBroker, path: string, user = 'amelie') {
+  const visitor = new Visitor()
+  const asked = await visitor.open(broker.url + path)
+  return allow(visitor, await visitor.press(asked, 'Continue to Ellipsis Drive'), user)
+}
+
+/** Lets a method of the store fail a number of times, as a full disk does. */
+function breakStore({ services }: TestBroker, method: keyof Store, times: number): void {
+  const store = services.store as unknown as Record<string, (...given: unknown[]) => unknown>
+  const real = store[method]
+  let left = times
+  store[method] = async (...given: unknown[]) => {
+    if (left-- > 0) throw new Error('disk I/O error')
+    return real?.(...given)
+  }
+}
+
+t.test('tokens outlive a store that is in trouble for a while', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  breakStore(broker, 'saveConnection', 3)
+  const { brokerToken } = await connect(broker, app)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.ok(broker.logged.some((line) => line.includes('can’t be stored; trying again')))
+})
+
+t.test('a store that stays in trouble is told to the app in the end', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { store } = broker.services
+  Object.assign(store, {
+    saveConnection: async () => {
+      broker.clock.advance(20_000)
+      throw new Error('disk I/O error')
+    },
+  })
+  const { returned } = await authorize(broker, app)
+  t.equal(returned.searchParams.get('error'), 'server_error')
+})
+
+t.test('an account that takes too long to say who it is connects without a name', async (t) => {
+  const hurried = {
+    now: Date.now,
+    sleep: (milliseconds: number, signal?: AbortSignal) =>
+      new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, milliseconds / 100)
+        signal?.addEventListener('abort', () => (clearTimeout(timer), resolve()))
+      }),
+  }
+  const broker = await buildBroker(t, { world: { clock: hurried } })
+  broker.standIn.addFault({ endpoint: 'account', kind: 'hang' })
+  const { connectionId } = await connect(broker, await addApp(broker))
+  const { connection } = await broker.services.connections.show(connectionId)
+  t.match(connection, { accountId: null, username: '' })
+})
+
+t.test('a link alone connects no account that stays unknown: nobody could use it', async (t) => {
+  const broker = await buildBroker(t, { switches: { refuseAccount: true } })
+  const app = await addApp(broker)
+  const page = await follow(broker, `/connect/${app.id}?state=x`)
+  t.equal(page.status, 400)
+  t.match(page.body, 'does not say whose account this is')
+  t.same(await Array.fromAsync(broker.services.connections.all()), [])
+})
+
+t.test('a reconnect link that renewed another connection says so', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { connectionId } = await connect(broker, app)
+  const link = `/connect/${app.id}?connection=${connectionId}`
+  t.notMatch((await follow(broker, link)).body, 'is another one')
+  const page = await follow(broker, link, 'bo')
+  t.match(page.body, 'You are connected')
+  t.match(page.body, /connection that .*Test map.* asked you to renew is another one/)
+})
+
+t.test('by name alone only an app with access renews a connection', async (t) => {
+  const broker = await buildBroker(t, { switches: { accountWithoutId: true } })
+  const app = await addApp(broker)
+  const { connectionId, grantId } = await connect(broker, app)
+  const other = await addApp(broker, { name: 'Second' })
+  const parameters = { connection: connectionId }
+  const through = (id: string) => ({ path: `/connect/${id}`, parameters })
+  t.not((await connect(broker, other, through(other.id))).connectionId, connectionId)
+  t.equal((await connect(broker, app, through(app.id))).connectionId, connectionId)
+  await broker.services.connections.revokeGrant(grantId, { actor: 'test', address: '' })
+  const { grants } = await broker.services.connections.show(connectionId)
+  for (const { id } of grants) {
+    await broker.services.connections.revokeGrant(id, { actor: 'test', address: '' })
+  }
+  t.not((await connect(broker, app, through(app.id))).connectionId, connectionId)
+})
