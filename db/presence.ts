@@ -73,6 +73,12 @@ export function listPresent(
     })
 }
 
+/** Has the process with that id died, or left? One that is paused has not. */
+export function hasDied(directory: string, nativeBinding: string | undefined, id: string): boolean {
+  const folder = join(directory, FOLDER)
+  return !existsSync(join(folder, `${id}.lock`)) || !isAlive(folder, id, nativeBinding)
+}
+
 function idsIn(folder: string): string[] {
   if (!existsSync(folder)) return []
   return readdirSync(folder)

@@ -81,6 +81,7 @@ export const connections = sqliteTable(
     failures: integer().notNull(),
     lastError: text(),
     retryAt: millis(),
+    doubt: text({ enum: ['answer_lost'] }),
     connectedAt: millis().notNull(),
     refreshedAt: millis(),
     revokedAt: millis(),
@@ -99,6 +100,14 @@ export const connections = sqliteTable(
       .on(table.accountId)
       .where(sql`${table.status} = 'revoked'`),
     index('connections_status').on(table.status, table.id),
+    index('connections_leased')
+      .on(table.leaseUntil)
+      .where(sql`${table.leaseOwner} is not null`),
+    index('connections_retry')
+      .on(table.retryAt)
+      .where(
+        sql`${table.retryAt} is not null and ${table.failures} < 30 and ${table.status} <> 'revoked'`,
+      ),
     index('connections_revoked')
       .on(table.revokedAt)
       .where(sql`${table.revokedAt} is not null`),
@@ -107,6 +116,9 @@ export const connections = sqliteTable(
       .where(sql`${table.revokedAt} is not null and ${table.erasedAt} is null`),
   ],
 )
+
+/** Failed, and tried again by the broker itself; the very words of the index, so that SQLite uses it. */
+export const retried = sql`${connections.retryAt} is not null and ${connections.failures} < 30 and ${connections.status} <> 'revoked'`
 
 const connectionId = () =>
   text()

@@ -8,6 +8,7 @@ import { createEngine } from './sqlite/engine.ts'
 import { eventMethods } from './sqlite/events.ts'
 import { flowMethods } from './sqlite/flows.ts'
 import { keyMethods } from './sqlite/keys.ts'
+import { leaseMethods } from './sqlite/leases.ts'
 import { listingMethods } from './sqlite/listing.ts'
 import { metaMethods } from './sqlite/meta.ts'
 import { purgeMethods } from './sqlite/purge.ts'
@@ -36,6 +37,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...deviceCodeMethods(engine),
     ...connectionMethods(engine, sealedValues),
     ...listingMethods(engine),
+    ...leaseMethods(engine),
     ...refreshMethods(engine, sealedValues),
     ...swapMethods(engine),
     ...usageMethods(engine),

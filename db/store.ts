@@ -17,6 +17,7 @@ import type { BulkStore } from './store/bulk.ts'
 import type { DeviceCodeStore } from './store/device-codes.ts'
 import type { EventStore } from './store/events.ts'
 import type { ListingStore } from './store/listing.ts'
+import type { Doubt, RefreshStore } from './store/refresh.ts'
 import type { SealedStore } from './store/sealed.ts'
 import type { UsageStore } from './store/usage.ts'
 
@@ -25,6 +26,7 @@ export type * from './store/bulk.ts'
 export type * from './store/device-codes.ts'
 export type * from './store/events.ts'
 export type * from './store/listing.ts'
+export type * from './store/refresh.ts'
 export type * from './store/sealed.ts'
 export type * from './store/usage.ts'
 
@@ -88,7 +90,9 @@ export interface Connection {
   accessTokenExpiresAt: Millis | null
   /** When the call that brought the access token began. */
   accessTokenFetchedAt: Millis | null
+  /** Who may refresh now; one that is there after its end was left behind. */
   leaseOwner: string | null
+  /** Milliseconds of the steady clock. */
   leaseUntil: Millis | null
   /** Failed refreshes since the last good one. */
   failures: number
@@ -96,6 +100,8 @@ export interface Connection {
   lastError: string | null
   /** No refresh before this, unless the connection is renewed. */
   retryAt: Millis | null
+  /** `null`: the refresh token is the newest that is known of. */
+  doubt: Doubt | null
   /** When the backup was made that its tokens come from; `null`: none, or they have been renewed since. */
   restoredFrom: Millis | null
   connectedAt: Millis
@@ -263,6 +269,7 @@ export interface Store
     DeviceCodeStore,
     EventStore,
     ListingStore,
+    RefreshStore,
     SealedStore,
     UsageStore {
   // --- meta: schema-independent facts that guard the data ---
@@ -325,54 +332,6 @@ export interface Store
     tokens: NewTokens
     now: Millis
     code: Omit<Code, 'usedAt' | 'grantId'> | null
-    events: NewEvent[]
-  }): Promise<boolean>
-
-  // --- refresh ---
-
-  /**
-   * Takes the right to refresh. `false`: the generation moved, the connection is revoked, or another
-   * lease holds. A lease that ends more than `longest` milliseconds ahead counts as ended, so that a
-   * clock jump can't lock a row.
-   */
-  takeLease(lease: {
-    id: string
-    expectedGeneration: number
-    owner: string
-    now: Millis
-    until: Millis
-    longest: number
-  }): Promise<boolean>
-  /** Lengthens one's own lease; `false`: it is no longer held. */
-  extendLease(lease: { id: string; owner: string; until: Millis }): Promise<boolean>
-  /** Frees one's own lease; another's is left alone. */
-  freeLease(lease: { id: string; owner: string }): Promise<void>
-  /**
-   * Stores refreshed tokens where the generation is still the one read and the connection isn't
-   * revoked: status `active`, failures forgotten, generation raised, own lease freed.
-   */
-  saveTokens(refreshed: {
-    id: string
-    expectedGeneration: number
-    owner: string
-    tokens: NewTokens
-    previousRefreshToken: Sealed | null
-    now: Millis
-    events: NewEvent[]
-  }): Promise<boolean>
-  /**
-   * Records a failed refresh and frees one's own lease, where the generation is still the one read
-   * and the connection isn't revoked. Never raises the generation, so a late good answer still lands.
-   * `dropPrevious`: the previous refresh token was tried and refused; overwrite it.
-   */
-  saveFailure(failure: {
-    id: string
-    expectedGeneration: number
-    owner: string
-    status: 'active' | 'needs_reconnect'
-    lastError: string
-    retryAt: Millis | null
-    dropPrevious: boolean
     events: NewEvent[]
   }): Promise<boolean>
 

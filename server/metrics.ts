@@ -1,5 +1,7 @@
-import { Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../db/store.ts'
+import type { Breaker, BreakerState } from './domain/breaker.ts'
+import type { RefreshResult } from './domain/refresh-outcome.ts'
 import { addProcessMetrics } from './metrics/process.ts'
 import { createSwapMetrics } from './metrics/swaps.ts'
 import type { SwapMetrics } from './metrics/swaps.ts'
@@ -8,18 +10,48 @@ import type { SwapMetrics } from './metrics/swaps.ts'
 export interface Metrics {
   registry: Registry
   swaps: SwapMetrics
+  refreshes: Counter<'result'>
   upstreamCalls: Histogram<'endpoint' | 'outcome'>
   /** Pages for people, by route and status class such as `4xx`. */
   pages: Histogram<'route' | 'status'>
 }
 
+const STATES: BreakerState[] = ['closed', 'open', 'half-open']
+/** Counted from the start on, so that the first of them is seen as a rise. */
+const RESULTS: RefreshResult[] = [
+  'ok',
+  'recovered',
+  'failed',
+  'refused',
+  'answer_lost',
+  'misconfigured',
+  'superseded',
+]
+
 export function createMetrics(
   store: Pick<Store, 'countConnections'>,
   build: { version: string; commit: string | null },
+  breaker: Pick<Breaker, 'state'>,
 ): Metrics {
   const registry = new Registry()
   const registers = [registry]
   const swaps = createSwapMetrics(registry)
+  const refreshes = new Counter({
+    name: 'ellipsis_broker_refreshes_total',
+    help: 'Refreshes by result; answer_lost: refused, and an earlier answer had been lost.',
+    labelNames: ['result'] as const,
+    registers,
+  })
+  for (const result of RESULTS) refreshes.inc({ result }, 0)
+  new Gauge({
+    name: 'ellipsis_broker_breaker',
+    help: 'Circuit breaker before Ellipsis Drive: 1 for the state that it is in.',
+    labelNames: ['state'] as const,
+    registers,
+    collect() {
+      for (const state of STATES) this.set({ state }, Number(state === breaker.state()))
+    },
+  })
   const upstreamCalls = new Histogram({
     name: 'ellipsis_broker_upstream_call_seconds',
     help: 'Calls of Ellipsis Drive by endpoint and outcome.',
@@ -56,5 +88,5 @@ export function createMetrics(
   info.set({ version, commit: commit ?? 'unknown', node: process.version }, 1)
   addProcessMetrics(registry)
 
-  return { registry, swaps, upstreamCalls, pages }
+  return { registry, swaps, refreshes, upstreamCalls, pages }
 }

@@ -21,6 +21,7 @@ export function testClock() {
   let offset = 0
   return {
     now: () => Date.now() + offset,
+    steady: () => world.clock.steady() + offset,
     sleep: world.clock.sleep,
     /** Milliseconds. */
     advance(by: number) {

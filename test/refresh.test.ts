@@ -62,6 +62,7 @@ t.test('a rotation is kept, its predecessor too, until the next has worked', asy
 
 t.test('the previous token is tried once, when the refusal has stood for a while', async (t) => {
   const { broker, brokerToken, connectionId, show } = await begin(t)
+  const other = await connect(broker, await addApp(broker), { user: 'bo' })
   const { store, vault } = broker.services
   const place = `connections/${connectionId}` as const
   const row = await show()
@@ -74,11 +75,11 @@ t.test('the previous token is tried once, when the refusal has stood for a while
     now: 0,
     until: 1,
     longest: 30_000,
+    orphaned: null,
   })
   await store.saveTokens({
     id: connectionId,
     expectedGeneration: row.generation,
-    owner: 'x',
     tokens: {
       refreshToken: vault.seal(`${place}/refresh_token`, new Secret('never-heard-of')),
       accessToken: vault.seal(`${place}/access_token`, new Secret('old')),
@@ -92,6 +93,9 @@ t.test('the previous token is tried once, when the refusal has stood for a while
   t.equal((await exchange(broker, brokerToken)).status, 403)
   t.equal(broker.standIn.calls.refresh, 2)
   broker.clock.advance(120_000)
+  t.equal((await exchange(broker, brokerToken)).status, 403, 'all may be refused for now')
+  broker.clock.advance(3_600_000)
+  t.equal((await exchange(broker, other.brokerToken)).status, 200)
   t.equal((await exchange(broker, brokerToken)).status, 200)
   t.match(await show(), { status: 'active', lastError: null })
 })
@@ -131,12 +135,13 @@ t.test(
   async (t) => {
     const { broker, brokerToken, connectionId, show } = await begin(t)
     const { generation } = await show()
-    const now = broker.clock.now()
+    const now = broker.clock.steady()
     const lease = {
       id: connectionId,
       expectedGeneration: generation,
       owner: 'dead',
       longest: 30_000,
+      orphaned: null,
     }
     t.equal(await broker.services.store.takeLease({ ...lease, now, until: now + 30_000 }), true)
     const waiting = exchange(broker, brokerToken)
@@ -151,9 +156,9 @@ t.test(
 t.test('a lease that ends further ahead than any can counts as ended', async (t) => {
   const { broker, brokerToken, connectionId, show } = await begin(t)
   const { generation } = await show()
-  const ahead = broker.clock.now() + 3_600_000
+  const ahead = broker.clock.steady() + 3_600_000
   const lease = { id: connectionId, expectedGeneration: generation, owner: 'jumped' }
-  const bounds = { now: ahead, until: ahead + 30_000, longest: 30_000 }
+  const bounds = { now: ahead, until: ahead + 30_000, longest: 30_000, orphaned: null }
   t.equal(await broker.services.store.takeLease({ ...lease, ...bounds }), true)
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
@@ -231,16 +236,30 @@ t.test(
 )
 
 t.test('an outage opens the breaker: no call for every swap, and readyz tells', async (t) => {
-  const { broker, brokerToken, show } = await begin(t)
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  broker.standIn.addUser('chen')
+  const users = await Promise.all(
+    ['amelie', 'bo', 'chen'].map((user) => connect(broker, app, { user })),
+  )
+  broker.clock.advance(3_601_000)
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 500, times: 1000 })
+  const beganAt = Date.now()
   for (let round = 0; round < 30; round++) {
-    broker.clock.advance(3000)
-    t.equal((await exchange(broker, brokerToken)).status, 503)
+    broker.clock.advance(200)
+    for (const { brokerToken } of users) t.equal((await exchange(broker, brokerToken)).status, 503)
   }
-  t.ok(broker.standIn.calls.refresh < 12, `${broker.standIn.calls.refresh} calls`)
+  const seconds = 6 + (Date.now() - beganAt) / 1000
+  t.ok(broker.standIn.calls.refresh < 9 + seconds, `${broker.standIn.calls.refresh} calls`)
   const ready = await fetch(`${broker.url}/readyz`)
-  t.match(await ready.json(), { status: 'ready', upstream: 'failing' })
-  t.equal((await show()).status, 'active')
+  t.match(await ready.json(), { status: 'ready', upstream: 'failing', breaker: 'open' })
+  for (const { connectionId } of users) {
+    const { connection } = await broker.services.connections.show(connectionId)
+    t.equal(connection.status, 'active')
+  }
+  const metrics = await (await fetch(`${broker.url}/metrics`)).text()
+  t.match(metrics, 'ellipsis_broker_breaker{state="open"} 1')
+  t.match(metrics, /ellipsis_broker_refreshes_total{result="failed"} [1-9]/)
 })
 
 t.test('a stop waits for a refresh under way', async (t) => {
@@ -262,6 +281,7 @@ t.test('of an answer that can’t be read, a good refresh token is kept', async 
   dropping = true
   t.equal((await exchange(broker, brokerToken)).status, 503)
   dropping = false
+  broker.clock.advance(3000)
   t.equal((await exchange(broker, brokerToken)).status, 200)
   const { connection } = await broker.services.connections.show(connectionId)
   t.equal(connection.generation, 3)

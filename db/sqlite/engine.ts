@@ -79,8 +79,8 @@ export async function retryBusy<T>(work: () => T, patience = PATIENCE, attempt =
   return retryBusy(work, patience - (performance.now() - began), attempt + 1)
 }
 
-/** Drizzle wraps some of the errors. */
-function isBusy(error: unknown): boolean {
+/** Does another process or connection hold the database? Drizzle wraps some of the errors. */
+export function isBusy(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code } = error as { code?: unknown }
   return (typeof code === 'string' && code.startsWith('SQLITE_BUSY')) || isBusy(error.cause)

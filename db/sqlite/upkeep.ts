@@ -132,8 +132,11 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
 
     /** What is under way is committed first. */
     async close() {
-      await write(() => undefined)
-      client.close()
+      try {
+        await write(() => undefined)
+      } finally {
+        client.close()
+      }
     },
   }
 }

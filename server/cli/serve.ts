@@ -73,6 +73,7 @@ export async function startBroker(
     const unwatch = tls && watchCertificate(app.server as unknown as Server, tls, log)
     services.sweeper.start()
     services.bulks.start()
+    services.ahead.start()
     return {
       services,
       address,

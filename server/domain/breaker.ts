@@ -1,28 +1,50 @@
-import {
-  BrokenCircuitError,
-  CircuitState,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  handleWhen,
-} from 'cockatiel'
 import { BrokerError } from '../errors.ts'
-import type { Clock } from './clock.ts'
+import type { SteadyClock } from './clock.ts'
 import { isEllipsisError } from './failure.ts'
+import { PACED, Rate, turnAt } from './turns.ts'
 
-/** Keeps an outage upstream from becoming a call for every swap. */
+/**
+ * `closed`: calls go through. `open`: Ellipsis Drive is taken for down; one call a second tries it.
+ * `half-open`: one came through; the others follow, each in its turn.
+ */
+export type BreakerState = 'closed' | 'open' | 'half-open'
+
+/** Keeps an outage upstream from becoming a call for every swap, and its end from becoming a stampede. */
 export interface Breaker {
   /** Would a call be let through now? Ask before doing work that only leads up to one. */
-  admits(): boolean
+  admits(who: Caller): boolean
   /**
-   * Makes the call, unless Ellipsis Drive is taken for down; then one call every two seconds tries it.
-   * @throws BrokerError `temporarily_unavailable`
+   * Waits for a turn, and makes the call. After a long wait `ready` runs first; it may throw.
+   * @throws BrokerError `temporarily_unavailable` where Ellipsis Drive is taken for down
    */
-  run<T>(call: () => Promise<T>): Promise<T>
-  state(): 'closed' | 'open' | 'half-open'
+  run<T>(who: Caller, call: () => Promise<T>, ready?: () => Promise<void>): Promise<T>
+  state(): BreakerState
 }
 
+/** Whom a call is made for. */
+export interface Caller {
+  /** A connection's. */
+  id: string
+  /** Did its last call fail? Then another's tells more. */
+  failing: boolean
+}
+
+/** So many failures in a row, of so many connections, and Ellipsis Drive is taken for down. */
 const FAILURES = 5
-const TRY_AGAIN = 2000
+const OF_CONNECTIONS = 3
+/** Or so many in a row, where hardly anyone calls. */
+const FAILURES_OF_FEW = 10
+const TRIAL_EVERY = 1000
+/** A connection that failed itself leaves the trial to others for so long, milliseconds. */
+const FAILING_WAITS = 1500
+/** Upstream's wish to be left alone is honoured up to this. Milliseconds. */
+const LONGEST_WISH = 60_000
+/** A call without an answer for so long counts as failed, milliseconds: nobody waits for it any more. */
+const SLOW = 10_000
+/** Calls under way at once. */
+const AT_ONCE = 100
+/** A wait before a call, milliseconds, after which what it rests on is looked at again. */
+const LONG = 1000
 
 /** Is Ellipsis Drive itself in trouble, rather than one connection? */
 const isOutage = (error: unknown): boolean =>
@@ -30,35 +52,139 @@ const isOutage = (error: unknown): boolean =>
   error.kind === 'transient' &&
   (error.status === null || error.status === 429 || error.status >= 500)
 
-export function createBreaker(clock: Clock): Breaker {
-  const policy = circuitBreaker(handleWhen(isOutage), {
-    halfOpenAfter: TRY_AGAIN,
-    breaker: new ConsecutiveBreaker(FAILURES),
-  })
-  let brokenAt = 0
-  policy.onBreak(() => {
-    brokenAt = clock.now()
-  })
-  const waited = () => Math.abs(clock.now() - brokenAt) >= TRY_AGAIN
+/** Too many calls, and told how long to make none: that is meant for all of them. */
+const asksForPeace = (error: unknown): boolean =>
+  isEllipsisError(error) && error.status === 429 && error.retryAfterMs !== null
+
+const wishOf = (error: unknown): number =>
+  isEllipsisError(error) ? Math.min(error.retryAfterMs ?? 0, LONGEST_WISH) : 0
+
+export function createBreaker(clock: SteadyClock): Breaker {
+  const rate = new Rate()
+  const slots = createSlots(AT_ONCE)
+  let failures = 0
+  const failing = new Set<string>()
+  /** Open since; `null`: it isn't. */
+  let openedAt: number | null = null
+  let nextTrialAt = 0
+  /** Half-open since, and how many were given a turn. */
+  let [resumedAt, turns] = [-Infinity, 0]
+
+  const isDown = (error: unknown): boolean =>
+    (failures >= FAILURES && failing.size >= OF_CONNECTIONS) ||
+    failures >= FAILURES_OF_FEW ||
+    asksForPeace(error)
+
+  const failed = ({ id }: Caller, error?: unknown): void => {
+    failures++
+    if (failing.size < OF_CONNECTIONS) failing.add(id)
+    if (openedAt === null && !isDown(error)) return
+    const now = clock.steady()
+    openedAt ??= now
+    nextTrialAt = Math.max(nextTrialAt, now + Math.max(TRIAL_EVERY, wishOf(error)))
+    rate.interrupt()
+    slots.clear()
+  }
+
+  /** An answer to a call that began at `at`; an older one tells nothing of an outage that came after. */
+  const answered = (at: number): void => {
+    failures = 0
+    failing.clear()
+    if (openedAt === null || at < openedAt) return
+    openedAt = null
+    ;[resumedAt, turns] = [clock.steady(), 0]
+  }
+
+  const isResuming = (): boolean => clock.steady() - resumedAt < PACED
+  const admits = (who: Caller): boolean =>
+    openedAt === null || clock.steady() >= nextTrialAt + (who.failing ? FAILING_WAITS : 0)
+
+  /** Waits for its turn after an outage, and for a slot. Answers how to give the slot back. */
+  const enter = async (who: Caller): Promise<() => void> => {
+    let leave = () => undefined as void
+    if (openedAt === null) {
+      if (isResuming()) {
+        const turn = resumedAt + turnAt(turns++, rate.perSecond)
+        await clock.sleep(Math.max(0, turn - clock.steady()))
+      } else rate.add(clock.steady())
+      leave = await slots.take()
+    }
+    if (openedAt === null) return leave
+    leave()
+    if (!admits(who)) throw unavailable()
+    nextTrialAt = clock.steady() + TRIAL_EVERY
+    return () => undefined
+  }
+
+  /** Makes the call and learns from it, once: from its answer, or from there being none in time. */
+  const watch = async <T>(who: Caller, call: () => Promise<T>, leave: () => void): Promise<T> => {
+    const at = clock.steady()
+    const done = new AbortController()
+    let late = false
+    void clock.sleep(SLOW, done.signal).then(() => {
+      if (done.signal.aborted) return
+      late = true
+      failed(who)
+    })
+    try {
+      const value = await call()
+      answered(at)
+      return value
+    } catch (error) {
+      if (!isOutage(error)) answered(at)
+      else if (!late) failed(who, error)
+      throw error
+    } finally {
+      done.abort()
+      leave()
+    }
+  }
 
   return {
-    admits: () =>
-      policy.state === CircuitState.Closed || (policy.state === CircuitState.Open && waited()),
+    admits,
 
-    async run(call) {
+    async run(who, call, ready) {
+      const at = clock.steady()
+      const leave = await enter(who)
       try {
-        return await policy.execute(call)
-      } catch (cause) {
-        if (!(cause instanceof BrokenCircuitError)) throw cause
-        throw new BrokerError('temporarily_unavailable', { cause, retryAfter: TRY_AGAIN / 1000 })
+        if (ready && clock.steady() - at > LONG) await ready()
+      } catch (error) {
+        leave()
+        throw error
       }
+      return watch(who, call, leave)
     },
 
-    state: () =>
-      policy.state === CircuitState.Closed
-        ? 'closed'
-        : policy.state === CircuitState.HalfOpen
-          ? 'half-open'
-          : 'open',
+    state: () => (openedAt !== null ? 'open' : isResuming() ? 'half-open' : 'closed'),
   }
+}
+
+/** So many at once; the others queue. */
+function createSlots(count: number) {
+  const queue: ((leave: () => void) => void)[] = []
+  let taken = new Set<symbol>()
+
+  const give = (): (() => void) => {
+    const slot = Symbol('slot')
+    taken.add(slot)
+    return () => {
+      if (taken.delete(slot)) queue.shift()?.(give())
+    }
+  }
+
+  return {
+    /** Answers how to give it back; twice does nothing. */
+    take: (): Promise<() => void> =>
+      taken.size < count ? Promise.resolve(give()) : new Promise((resolve) => queue.push(resolve)),
+    /** Frees all of them, and lets everyone who queues go without one. */
+    clear(): void {
+      taken = new Set()
+      for (const resolve of queue.splice(0)) resolve(() => undefined)
+    },
+  }
+}
+
+const unavailable = () => {
+  const cause = new Error('Ellipsis Drive is taken for down')
+  return new BrokerError('temporarily_unavailable', { cause, retryAfter: 2 })
 }

@@ -6,6 +6,12 @@ export interface Clock {
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
 }
 
+/** A clock that can tell how much time has gone by, whatever is done to the time of day. */
+export interface SteadyClock extends Clock {
+  /** Milliseconds since some moment before; it never jumps, and is the same to all processes here. */
+  steady(): number
+}
+
 /** Randomness, as an argument: that many bytes of a cryptographic generator. */
 export type Random = (bytes: number) => Buffer
 

@@ -12,7 +12,7 @@ import { BrokerError } from '../errors.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
 import type { Clock } from './clock.ts'
-import type { AccessToken } from './refresh-attempt.ts'
+import type { AccessToken } from './access-token.ts'
 import type { Refresher } from './refresh.ts'
 import type { Walk } from './walk.ts'
 

@@ -1,4 +1,4 @@
-import type { Connection, Millis } from '../../db/store.ts'
+import type { Connection, Doubt, Millis } from '../../db/store.ts'
 import type { EllipsisError } from '../ellipsis/errors.ts'
 import { BrokerError } from '../errors.ts'
 import { fraction } from './clock.ts'
@@ -28,18 +28,40 @@ export function backoff(attempt: number, first: number, longest: number, random:
   return pause / 2 + (pause / 2) * fraction(random)
 }
 
+/** Longest pauses after failures that pass: what upstream asks for, and what is waited unasked. */
+const LONGEST_ASKED = 10 * MINUTE
+const LONGEST_PASSING = 2 * SECOND
+/** After answers that mean neither: they may be about this connection, or not. */
+const LONGEST_UNCLEAR = MINUTE
+
 /** When a connection that failed in passing may be tried again, from now. Upstream's wish is honoured. */
-function transientPause(error: EllipsisError, failures: number, random: Random): number {
-  const asked = Math.min(error.retryAfterMs ?? 0, 10 * MINUTE)
-  return Math.max(asked, backoff(failures, 250, 2 * SECOND, random))
+function transientPause(failures: number, random: Random, error: EllipsisError): number {
+  const asked = Math.min(error.retryAfterMs ?? 0, LONGEST_ASKED)
+  const longest = isUnclear(error) ? LONGEST_UNCLEAR : LONGEST_PASSING
+  return Math.max(asked, backoff(failures, 250, longest, random))
 }
 
 /** Pauses between the rare retries of a refused connection. */
 const RARE = [30 * SECOND, 2 * MINUTE, 10 * MINUTE, 60 * MINUTE, 6 * 60 * MINUTE, 24 * 60 * MINUTE]
+const JITTER = 0.1
+
+const rarePause = (refusals: number): number => RARE[Math.min(refusals, RARE.length - 1)] ?? MINUTE
 
 function refusedPause(refusals: number, random: Random): number {
-  const pause = RARE[Math.min(refusals, RARE.length - 1)] ?? MINUTE
-  return pause * (1 + fraction(random) / 10)
+  return rarePause(refusals) * (1 + fraction(random) * JITTER)
+}
+
+/**
+ * How much longer a connection that failed is left alone, milliseconds; 0: no longer. A pause that ends
+ * further ahead than one can be made counts as ended: the clock was set back since.
+ */
+export function pauseLeft(
+  { failures, retryAt }: Pick<Connection, 'failures' | 'retryAt'>,
+  now: Millis,
+): number {
+  const left = (retryAt ?? now) - now
+  const longest = Math.max(LONGEST_ASKED, rarePause(failures) * (1 + JITTER))
+  return left > 0 && left <= longest ? left : 0
 }
 
 /**
@@ -60,10 +82,14 @@ export async function withRetries<T>(
   call: () => Promise<T>,
   needs: { clock: Clock; random: Random; before?: () => Promise<void> },
 ): Promise<T> {
+  let first: Error | undefined
   for (let attempt = 0; ; attempt++) {
     try {
       return await call()
     } catch (error) {
+      // That there was no second try says less than how the first one failed.
+      if (first !== undefined && error instanceof BrokerError) throw first
+      first ??= error as Error
       if (attempt === 2 || !isRetryable(error)) throw error
       const asked = isEllipsisError(error) ? (error.retryAfterMs ?? 0) : 0
       const pause = Math.max(asked, backoff(attempt, 250, SECOND, needs.random))
@@ -82,56 +108,62 @@ export interface Verdict {
   /** For people; never a secret. */
   lastError: string
   retryAt: Millis
+  doubt: Doubt | null
 }
 
-/** Told when a refusal follows on a refresh that was cut off: upstream may have rotated unheard. */
-const ANSWER_LOST =
-  'the answer to an earlier refresh was lost, and with it the refresh token that it may have carried'
+/** Why a refresh token that may be out of date is refused, for people. */
+const DOUBTS: Record<Doubt, string> = {
+  answer_lost:
+    'the answer to an earlier refresh was lost, and with it the refresh token that it may have carried',
+}
 
 /** Told when the refused token comes from a backup, and may have been replaced after it was made. */
 const restored = (from: Millis): string =>
   `restored from a backup of ${new Date(from).toISOString()}: the token in it had been superseded, or revoked`
 
+/** Why a refresh token is refused, for people. */
+function reasonOf(doubt: Doubt | null, restoredFrom: Millis | null): string {
+  if (restoredFrom !== null) return restored(restoredFrom)
+  return doubt ? DOUBTS[doubt] : 'it was revoked there, or has ended'
+}
+
 /** So many unclear answers in a row, while others are refreshed, are taken for a refusal. */
 const UNCLEAR = 8
+/** As long as all are refused, a refusal isn't believed before so many: for more than an hour. */
+const DISBELIEVED = 4
+
+/** Neither a refusal of the grant nor a passing fault: about this connection, or the client, or all else. */
+const isUnclear = ({ kind, status }: EllipsisError): boolean =>
+  kind !== 'refused' && status !== null && status >= 400 && status < 500 && status !== 429
 
 /**
- * @param context `cutOff`: the last refresh never ended, as its lease was left behind; `othersWork`: other
- *   connections were refreshed lately, so that neither upstream nor the broker's client is to blame
+ * @param context `othersWork`: others were refreshed while this one failed, so that neither upstream nor the
+ *   broker's client is to blame; `refusesAll`: many are refused, and none is refreshed
  */
 export function judge(
   error: EllipsisError,
-  connection: Pick<Connection, 'status' | 'failures' | 'lastError' | 'restoredFrom'>,
-  context: { cutOff: boolean; othersWork: boolean; now: Millis; random: Random },
+  connection: Pick<Connection, 'status' | 'failures' | 'doubt' | 'restoredFrom'>,
+  context: { othersWork: boolean; refusesAll: boolean; now: Millis; random: Random },
 ): Verdict {
-  const { status, failures, lastError } = connection
-  const { now, random } = context
-  const lost = context.cutOff || lastError?.includes(ANSWER_LOST) === true
-  const unclear = error.status !== null && error.status >= 400 && error.status < 500
+  const { status, failures, restoredFrom } = connection
+  const { othersWork, refusesAll, now, random } = context
+  const doubt = error.maybeApplied ? 'answer_lost' : connection.doubt
+  const disbelieved = refusesAll && failures < DISBELIEVED
   const refused =
-    error.kind === 'refused' ||
-    (unclear && error.status !== 429 && failures >= UNCLEAR && context.othersWork)
+    (error.kind === 'refused' && !(status === 'active' && disbelieved)) ||
+    (isUnclear(error) && failures >= UNCLEAR && othersWork)
   if (refused) {
     const refusals = status === 'needs_reconnect' ? failures : 0
-    const reason =
-      connection.restoredFrom !== null
-        ? restored(connection.restoredFrom)
-        : lost
-          ? ANSWER_LOST
-          : 'it was revoked there, or has ended'
-    const words = `Ellipsis Drive refused the refresh token: ${reason}`
-    return {
-      refused,
-      status: 'needs_reconnect',
-      lastError: words,
-      retryAt: now + refusedPause(refusals, random),
-    }
+    const lastError = `Ellipsis Drive refused the refresh token: ${reasonOf(doubt, restoredFrom)}`
+    const retryAt = now + refusedPause(refusals, random)
+    return { refused, status: 'needs_reconnect', lastError, retryAt, doubt }
   }
-  const words = lost || error.maybeApplied ? `${error.message}; ${ANSWER_LOST}` : error.message
+  const rarely = status === 'needs_reconnect' || error.kind === 'refused'
   return {
     refused,
     status: status === 'active' ? 'active' : 'needs_reconnect',
-    lastError: words,
-    retryAt: now + transientPause(error, failures, random),
+    lastError: doubt ? `${error.message}; ${DOUBTS[doubt]}` : error.message,
+    retryAt: now + (rarely ? refusedPause : transientPause)(failures, random, error),
+    doubt,
   }
 }

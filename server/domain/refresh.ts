@@ -1,14 +1,15 @@
 import { LRUCache } from 'lru-cache'
 import { BrokerError } from '../errors.ts'
+import { openStored } from './access-token.ts'
+import type { AccessToken, Need } from './access-token.ts'
 import type { Clock } from './clock.ts'
-import type { Store } from '../../db/store.ts'
-import { openStored } from './refresh-attempt.ts'
-import type { AccessToken, Need, RefreshAttempt } from './refresh-attempt.ts'
+import type { Millis, Store } from '../../db/store.ts'
+import type { RefreshAttempt } from './refresh-attempt.ts'
 import type { Vault } from './vault.ts'
 
 /** Hands out access tokens, and refreshes a connection once, however many ask. */
 export interface Refresher {
-  /** The access token of that generation, if it is in memory; it may have ended. */
+  /** The access token of that generation, if it is in memory; it may have ended. It counts as used. */
   peek(connectionId: string, generation: number): AccessToken | undefined
   /**
    * An access token that meets the need, from the store or from Ellipsis Drive; while that is away, the
@@ -18,6 +19,13 @@ export interface Refresher {
    *   `slow_down` (forced too often), `server_error` (the broker's own client was refused)
    */
   get(connectionId: string, need: Need): Promise<AccessToken>
+  /**
+   * Refreshes a connection that nobody waits for, unless its token was fetched at `since` or later.
+   * Rejects as `get` does, and has no bound of its own.
+   */
+  renew(connectionId: string, since: Millis): Promise<void>
+  /** The access token in memory, and whether it was used since it was fetched. */
+  recall(connectionId: string): (AccessToken & { used: boolean }) | undefined
   /** Resolves when no refresh is under way. */
   settled(): Promise<void>
 }
@@ -31,6 +39,13 @@ interface Run {
   called: boolean
 }
 
+/** An opened access token. */
+interface Remembered extends AccessToken {
+  /** The need that it was refreshed for; 0: it was found in the store. */
+  metTtlSeconds: number
+  used: boolean
+}
+
 const WAIT = 10_000
 /** A connection whose token still lives is refreshed at most once in this time, milliseconds. */
 const AGAIN_EVERY = 10_000
@@ -42,9 +57,11 @@ export function createRefresher(needs: {
   store: Store
   vault: Vault
   clock: Clock
+  /** Told of each token that comes into memory. */
+  onToken: (connectionId: string, token: AccessToken) => void
 }): Refresher {
-  const { attempt, store, vault, clock } = needs
-  const opened = new LRUCache<string, AccessToken & { metTtlSeconds: number }>({
+  const { attempt, store, vault, clock, onToken } = needs
+  const opened = new LRUCache<string, Remembered>({
     maxSize: REMEMBERED,
     sizeCalculation: (token) => token.value.reveal().length + 500,
   })
@@ -56,7 +73,8 @@ export function createRefresher(needs: {
     const work = { need: { ...need }, called: false }
     const promise = attempt(id, work).then((token) => {
       const metTtlSeconds = token.fetchedAt >= startedAt ? work.need.minTtlSeconds : 0
-      opened.set(id, { ...token, metTtlSeconds })
+      opened.set(id, { ...token, metTtlSeconds, used: false })
+      onToken(id, token)
       return token
     })
     const run: Run = Object.assign(work, { promise })
@@ -110,7 +128,16 @@ export function createRefresher(needs: {
   return {
     peek(connectionId, generation) {
       const token = opened.get(connectionId)
-      return token?.generation === generation ? token : undefined
+      if (token?.generation !== generation) return undefined
+      token.used = true
+      return token
+    },
+
+    recall: (connectionId) => opened.peek(connectionId),
+
+    async renew(connectionId, since) {
+      const need = { minTtlSeconds: 0, since, evenIfPaused: false, appId: null }
+      await (runs.get(connectionId) ?? start(connectionId, need)).promise
     },
 
     async get(connectionId, need) {

@@ -1,8 +1,9 @@
 import type { Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
+import { lifeLeft } from './access-token.ts'
+import type { AccessToken, Need } from './access-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from './clock.ts'
-import type { AccessToken, Need } from './refresh-attempt.ts'
 import type { Refresher } from './refresh.ts'
 import type { Renewals, RenewedToken } from './renew.ts'
 import { isOf, readLive, refused, standingOf } from './standing.ts'
@@ -118,7 +119,7 @@ export function createSwap(needs: {
     const { id, generation, status } = live.connection
     if (need.since !== null || status !== 'active') return undefined
     const token = refresher.peek(id, generation)
-    return token && token.expiresAt - clock.now() >= need.minTtlSeconds * 1000 ? token : undefined
+    return token && lifeLeft(token, clock.now()) >= need.minTtlSeconds * 1000 ? token : undefined
   }
 
   const swapOnce = async (

@@ -26,6 +26,13 @@ const readiness = (status: 'ready' | 'not ready', description: string) =>
       upstream: Type.Union([Type.Literal('ok'), Type.Literal('failing')], {
         description: 'How calls of Ellipsis Drive go. An outage there takes no broker out.',
       }),
+      breaker: Type.Union(
+        [Type.Literal('closed'), Type.Literal('open'), Type.Literal('half-open')],
+        {
+          description:
+            'closed: they go through; open: one a second tries; half-open: they begin again, in turns.',
+        },
+      ),
     },
     { description },
   )
@@ -75,9 +82,10 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
     const ready = checks.store && checks.keys
     if (!ready) request.log.error({ request: request.id, checks }, 'not ready')
     // An outage upstream is told, but no reason to take the broker out: cached tokens still serve.
-    const upstream = breaker.state() === 'closed' ? 'ok' : 'failing'
+    const state = breaker.state()
+    const upstream = state === 'open' ? 'failing' : 'ok'
     void reply.code(ready ? 200 : 503)
-    return { status: ready ? 'ready' : 'not ready', ...checks, upstream }
+    return { status: ready ? 'ready' : 'not ready', ...checks, upstream, breaker: state }
   })
 
   app.get('/metrics', { schema: figures }, async (request, reply) => {

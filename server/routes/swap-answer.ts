@@ -1,5 +1,5 @@
 import type { Clock } from '../domain/clock.ts'
-import type { AccessToken } from '../domain/refresh-attempt.ts'
+import type { AccessToken } from '../domain/access-token.ts'
 import type { RenewedToken } from '../domain/renew.ts'
 
 /** An access token as apps get it; `expires_in` in seconds, `expires_at` in Unix seconds. */

@@ -4,9 +4,11 @@ import {
   backoff,
   isRetryable,
   judge,
+  pauseLeft,
   upstreamError,
   withRetries,
 } from '../../server/domain/failure.ts'
+import { BrokerError } from '../../server/errors.ts'
 import { EllipsisError } from '../../server/ellipsis/errors.ts'
 
 type Facts = ConstructorParameters<typeof EllipsisError>[1]
@@ -61,6 +63,10 @@ t.test('three tries, with pauses that grow, or as upstream asks', async (t) => {
   t.same(sleeps.splice(0), [1500])
   await t.rejects(failing(failed({ retryAfterMs: 2500 })), 'too long for those who wait')
   await t.rejects(failing(new Error('a bug')))
+  await t.rejects(failing(failed(), new BrokerError('temporarily_unavailable')), {
+    message: 'it failed',
+  })
+  sleeps.length = 0
   t.same(sleeps, [])
 })
 
@@ -76,25 +82,19 @@ t.test('a backoff doubles up to its longest', async (t) => {
 
 t.test('what a failed refresh means for its connection', async (t) => {
   const random = randomBytes
-  const context = { cutOff: false, othersWork: true, now: 1000, random }
-  const fresh = { status: 'active', failures: 0, lastError: null, restoredFrom: null } as const
+  const context = { othersWork: true, refusesAll: false, now: 1000, random }
+  const fresh = { status: 'active', failures: 0, doubt: null, restoredFrom: null } as const
   const refused = failed({ kind: 'refused', status: 400 })
 
   const first = judge(refused, fresh, context)
   t.match(first, { refused: true, status: 'needs_reconnect', lastError: /revoked there/ })
   t.ok(first.retryAt - 1000 >= 30_000 && first.retryAt - 1000 <= 33_000)
-  const old = {
-    ...fresh,
-    status: 'needs_reconnect',
-    failures: 99,
-    lastError: first.lastError,
-  } as const
+  const old = { status: 'needs_reconnect', failures: 99, doubt: null, restoredFrom: null } as const
   const rare = judge(refused, old, context).retryAt - 1000
   t.ok(rare >= 86_400_000 && rare <= 1.1 * 86_400_000, 'a day, in the end')
 
-  const lost = judge(refused, fresh, { ...context, cutOff: true })
-  t.match(lost.lastError, 'the answer to an earlier refresh was lost')
-  t.match(judge(refused, { ...fresh, lastError: lost.lastError }, context).lastError, 'was lost')
+  const lost = judge(refused, { ...fresh, doubt: 'answer_lost' }, context)
+  t.match(lost, { lastError: /answer to an earlier refresh was lost/, doubt: 'answer_lost' })
 
   const backup = { ...fresh, restoredFrom: Date.UTC(2026, 6, 1) }
   t.match(judge(refused, backup, context).lastError, /backup of 2026-07-01T.*superseded/)
@@ -102,16 +102,34 @@ t.test('what a failed refresh means for its connection', async (t) => {
   const passing = judge(failed(), fresh, context)
   t.match(passing, { refused: false, status: 'active', lastError: 'it failed' })
   t.ok(passing.retryAt > 1000 && passing.retryAt <= 3000)
-  t.match(judge(failed(), old, context).status, 'needs_reconnect', 'it stays what it was')
+  const away = judge(failed(), old, context)
+  t.equal(away.status, 'needs_reconnect', 'it stays what it was')
+  t.ok(away.retryAt - 1000 >= 86_400_000, 'and is tried as rarely')
   const asked = judge(failed({ retryAfterMs: 3_600_000 }), fresh, context)
   t.equal(asked.retryAt, 1000 + 600_000, 'ten minutes at most')
-  t.match(judge(failed({ maybeApplied: true }), fresh, context).lastError, 'was lost')
+  const doubtful = judge(failed({ maybeApplied: true }), fresh, context)
+  t.match(doubtful, { lastError: /it failed; .* was lost/, doubt: 'answer_lost' })
 })
 
+t.test(
+  'a pause that is longer than any that is made has ended: the clock was set back',
+  async (t) => {
+    const minute = 60_000
+    const left = (failures: number, retryAt: number | null) => pauseLeft({ failures, retryAt }, 0)
+    t.equal(left(1, null), 0)
+    t.equal(left(1, -1), 0)
+    t.equal(left(1, 2000), 2000)
+    t.equal(left(1, 11 * minute), 0)
+    t.equal(left(3, 60 * minute), 60 * minute)
+    t.equal(left(3, 70 * minute), 0)
+    t.equal(left(99, 1500 * minute), 1500 * minute)
+  },
+)
+
 t.test('unclear answers are taken for a refusal only after many, while others work', async (t) => {
-  const context = { cutOff: false, othersWork: true, now: 0, random: randomBytes }
+  const context = { othersWork: true, refusesAll: false, now: 0, random: randomBytes }
   const failing = (failures: number) =>
-    ({ status: 'active', failures, lastError: null, restoredFrom: null }) as const
+    ({ status: 'active', failures, doubt: null, restoredFrom: null }) as const
   const unclear = failed({ status: 418 })
   t.equal(judge(unclear, failing(7), context).refused, false)
   t.equal(judge(unclear, failing(8), context).refused, true)

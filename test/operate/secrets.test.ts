@@ -104,7 +104,7 @@ t.test(
       keyIds: services.vault.keyIds(),
       id: '',
     }
-    const processes = { others: () => [late] }
+    const processes = { ...services.processes, others: () => [late] }
     await t.rejects(rotateSecrets({ ...services, vault: turned, processes }, quiet, 0), {
       code: 'secret.rotate.waiting',
     })

@@ -63,7 +63,8 @@ t.test('an app that a request merely names gets no label, and no row', async (t)
 
 t.test('more apps than can be told apart are one, and buckets add up', async (t) => {
   const build = { version: '1', commit: null }
-  const { registry, swaps } = createMetrics({ countConnections: async () => ({}) as never }, build)
+  const store = { countConnections: async () => ({}) as never }
+  const { registry, swaps } = createMetrics(store, build, { state: () => 'closed' })
   for (let app = 0; app < 300; app++) swaps.count(`app_${app}`, 'ok')
   const wait = swaps.timed(
     (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds)),

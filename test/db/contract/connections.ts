@@ -19,6 +19,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
+      doubt: null,
       restoredFrom: null,
       connectedAt: NOW,
       refreshedAt: null,
@@ -61,13 +62,20 @@ export function testConnections(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     const lease = { id: 'con', expectedGeneration: 1, owner: 'me' }
-    const times = { now: NOW, until: NOW + 30_000, longest: 30_000 }
+    const times = { now: NOW, until: NOW + 30_000, longest: 30_000, orphaned: null }
     const tokens = newTokens('refreshed')
     const previousRefreshToken = seal('previous')
     await store.saveTokens({ ...lease, tokens, previousRefreshToken, now: NOW, events: [] })
     const moved = { ...lease, expectedGeneration: 2 }
     const failure = { status: 'needs_reconnect', lastError: 'refused', retryAt: NOW } as const
-    await store.saveFailure({ ...moved, ...failure, dropPrevious: false, events: [] })
+    const fallen = {
+      ...failure,
+      doubt: 'answer_lost',
+      dropPrevious: false,
+      events: event('fallen'),
+    } as const
+    await store.takeLease({ ...moved, ...times })
+    await store.saveFailure({ ...moved, ...fallen })
     await store.takeLease({ ...moved, ...times })
 
     const renewal = { expectedGeneration: 2, username: 'renamed', tokens: newTokens('new', 1189) }
@@ -83,6 +91,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
+      doubt: null,
       connectedAt: NOW,
       refreshedAt: NOW + 9,
     })

@@ -10,6 +10,7 @@ const lease = (owner: string, now = NOW, expectedGeneration = 1) => ({
   now,
   until: now + LONGEST,
   longest: LONGEST,
+  orphaned: null,
 })
 
 const refreshed = (mark: string, expectedGeneration = 1, owner = 'me') => ({
@@ -18,6 +19,7 @@ const refreshed = (mark: string, expectedGeneration = 1, owner = 'me') => ({
   owner,
   tokens: newTokens(mark),
   previousRefreshToken: seal(`before ${mark}`),
+  failure: null,
   now: NOW + 7,
   events: event(mark),
 })
@@ -29,6 +31,7 @@ const failed = {
   status: 'needs_reconnect',
   lastError: 'refused',
   retryAt: NOW + 60_000,
+  doubt: null,
   dropPrevious: false,
 } as const
 
@@ -43,6 +46,73 @@ export function testRefresh(t: Test, open: OpenStore): void {
     t.match(await store.getConnection('con'), { leaseOwner: 'b', leaseUntil: NOW + 2 * LONGEST })
     t.equal(await store.takeLease(lease('c', NOW + LONGEST - 1)), true, 'it ends too far ahead')
     t.equal(await store.takeLease(lease('c', NOW + LONGEST - 1)), true, 'one’s own')
+  })
+
+  t.test('a lease that was left behind makes the next refresh doubtful', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    const doubt = async () => (await store.getConnection('con'))?.doubt
+    await store.takeLease(lease('a'))
+    await store.freeLease({ id: 'con', owner: 'a' })
+    await store.takeLease(lease('b'))
+    await store.takeLease(lease('b', NOW + 1))
+    t.equal(await doubt(), null)
+    t.equal(await store.takeLease(lease('c', NOW + 1 + LONGEST)), true)
+    t.equal(await doubt(), 'answer_lost')
+    await store.saveTokens(refreshed('well'))
+    t.equal(await doubt(), null)
+  })
+
+  t.test('the lease of a process that died can be taken over', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    await store.takeLease(lease('dead'))
+    t.equal(await store.takeLease({ ...lease('b'), orphaned: 'another' }), false)
+    t.equal(await store.takeLease({ ...lease('b'), orphaned: 'dead' }), true)
+    t.match(await store.getConnection('con'), { leaseOwner: 'b', doubt: 'answer_lost' })
+  })
+
+  t.test(
+    'leases that weren’t freed, and failed refreshes whose pause has ended, are found',
+    async (t) => {
+      const store = await open(t)
+      for (const id of ['con', 'late', 'left', 'failed', 'waiting', 'well'])
+        await connect(store, id)
+      await store.takeLease({ ...lease('b', NOW + 1), id: 'late' })
+      await store.takeLease({ ...lease('a'), id: 'left' })
+      const left = { id: 'left', leaseOwner: 'a', leaseUntil: NOW + LONGEST }
+      const late = { id: 'late', leaseOwner: 'b', leaseUntil: NOW + LONGEST + 1 }
+      t.strictSame(await store.listLeases(9), [left, late])
+      t.strictSame(await store.listLeases(1), [left])
+
+      const fail = async (id: string, retryAt: number, times = 1) => {
+        for (let count = 0; count < times; count++) {
+          await store.takeLease({ ...lease('me'), id })
+          await store.saveFailure({ ...failed, id, retryAt, events: [] })
+        }
+      }
+      await fail('waiting', NOW + 9)
+      await fail('failed', NOW + 1)
+      await fail('con', NOW, 30)
+      t.strictSame(await store.listFailed({ retryBefore: NOW, limit: 9 }), [])
+      t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 9 }), [
+        'failed',
+        'waiting',
+      ])
+      t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 1 }), ['failed'])
+      await store.revokeConnection({ id: 'failed', now: NOW, events: [] })
+      t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 9 }), ['waiting'])
+    },
+  )
+
+  t.test('a refresh token that came alone is stored, and counts as a failure', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    const failure = { lastError: 'no access token', retryAt: NOW + 5 }
+    t.equal(await store.saveTokens({ ...refreshed('alone'), failure }), true)
+    t.match(await store.getConnection('con'), { ...failure, failures: 1, status: 'active' })
+    await store.saveTokens({ ...refreshed('again', 2), failure })
+    t.match(await store.getConnection('con'), { failures: 2, generation: 3 })
   })
 
   t.test('a lease is for what was read', async (t) => {
@@ -70,7 +140,8 @@ export function testRefresh(t: Test, open: OpenStore): void {
   t.test('refreshed tokens are stored, and what was wrong is forgotten', async (t) => {
     const store = await open(t)
     await connect(store)
-    await store.saveFailure({ ...failed, events: [] })
+    await store.takeLease(lease('me'))
+    await store.saveFailure({ ...failed, doubt: 'answer_lost', events: [] })
     await store.takeLease(lease('me'))
     t.equal(await store.saveTokens(refreshed('first')), true)
     t.match(await store.getConnection('con'), {
@@ -83,6 +154,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
+      doubt: null,
       refreshedAt: NOW + 7,
     })
     await store.saveTokens({ ...refreshed('second', 2), previousRefreshToken: null })
@@ -106,12 +178,9 @@ export function testRefresh(t: Test, open: OpenStore): void {
     await store.takeLease(lease('other'))
     const race = [store.saveTokens(refreshed('won')), store.saveTokens(refreshed('lost'))]
     t.strictSame(await Promise.all(race), [true, false])
-    t.match(await store.getConnection('con'), newTokens('won'))
-    t.equal(
-      (await store.getConnection('con'))?.leaseOwner,
-      'other',
-      'another’s lease is left alone',
-    )
+    t.match(await store.getConnection('con'), { ...newTokens('won'), leaseOwner: null })
+    const late = { id: 'con', owner: 'other', until: NOW + LONGEST }
+    t.equal(await store.extendLease(late), false, 'what it was taken for is out of date')
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
     t.equal(await store.saveTokens(refreshed('revoked', 3)), false)
     t.equal((await store.getConnection('con'))?.refreshToken, null)
@@ -129,8 +198,8 @@ export function testRefresh(t: Test, open: OpenStore): void {
       const expected = { status, lastError, retryAt, failures: 1, generation: 1, leaseOwner: null }
       t.match(await store.getConnection('con'), { ...expected, ...newTokens('con') })
       await store.takeLease(lease('other'))
-      await store.saveFailure({ ...failed, events: [] })
-      t.match(await store.getConnection('con'), { failures: 2, leaseOwner: 'other' })
+      t.equal(await store.saveFailure({ ...failed, events: event('not its own') }), false)
+      t.match(await store.getConnection('con'), { failures: 1, leaseOwner: 'other' })
       t.equal(await store.saveTokens(refreshed('late')), true)
       t.equal(await store.saveFailure({ ...failed, events: event('too late') }), false)
       t.strictSame(await actions(store), ['dead', 'late'])
@@ -142,8 +211,10 @@ export function testRefresh(t: Test, open: OpenStore): void {
     await connect(store)
     await store.saveTokens(refreshed('first'))
     const failure = { ...failed, expectedGeneration: 2, events: [] }
+    await store.takeLease(lease('me', NOW, 2))
     await store.saveFailure(failure)
     t.ok((await store.getConnection('con'))?.previousRefreshToken)
+    await store.takeLease(lease('me', NOW, 2))
     await store.saveFailure({ ...failure, dropPrevious: true })
     t.match(await store.getConnection('con'), { previousRefreshToken: null, failures: 2 })
     t.strictSame((await store.getConnection('con'))?.refreshToken, seal('refresh first'))

@@ -1,0 +1,76 @@
+import { UpgradeCopyError } from '../db/copy.ts'
+import { StoreTooNewError, openStore, withLock, withStartLock } from '../db/open.ts'
+import { announce, hasDied, listPresent } from '../db/presence.ts'
+import { readMigrations, sqliteBinding } from './assets.ts'
+import type { Config } from './config.ts'
+import { createSigningKeys } from './domain/signing-keys.ts'
+import { createVault } from './domain/vault.ts'
+import { claimData } from './ownership.ts'
+import type { Claim } from './ownership.ts'
+import { message } from './operate/messages.ts'
+import { loadSecretKeys } from './secret-key.ts'
+import type { World } from './services.ts'
+import { StartError } from './start-error.ts'
+
+/** What the data directory holds, open: store and keys, and who else has it open. */
+export type Data = Awaited<ReturnType<typeof openData>>
+
+/**
+ * Opens the data directory. What a first start makes is made under one lock between processes.
+ * @param options as for `startServices`
+ * @throws StartError with what to do
+ */
+export async function openData(
+  config: Config,
+  { clock, random }: Pick<World, 'clock' | 'random'>,
+  options: { claim?: Claim; command?: string } = {},
+) {
+  const { dataDir } = config
+  const binding = sqliteBinding(dataDir)
+
+  const opened = await withStartLock(dataDir, binding, async () => {
+    const store = await openStore({
+      directory: dataDir,
+      migrations: readMigrations(),
+      nativeBinding: binding,
+    }).catch(explain)
+    try {
+      const loadKeys = await loadSecretKeys(config, store, random)
+      const vault = createVault(loadKeys, random)
+      const formerUrls = await claimData(config, store, { vault, random, claim: options.claim })
+      const keys = createSigningKeys({ store, vault, clock, random })
+      await keys.ensure()
+      const { command = 'serve' } = options
+      const told = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
+      return { store, vault, keys, formerUrls, presence: announce(dataDir, binding, told) }
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  })
+  const locks = {
+    /** While no other process starts. */
+    start: <T>(work: () => Promise<T>) => withStartLock(dataDir, binding, work),
+    /** While no other holds the lock of that name. @throws SqliteError `SQLITE_BUSY` */
+    alone: <T>(name: string, work: () => Promise<T>) => withLock(dataDir, name, binding, 0, work),
+  }
+  const { id } = opened.presence
+  const processes = {
+    id,
+    /** Those that have the store open too. */
+    others: () => listPresent(dataDir, binding).filter((one) => one.id !== id),
+    /** One that is paused has not. */
+    hasDied: (other: string) => other !== id && hasDied(dataDir, binding, other),
+  }
+  return { ...opened, locks, processes }
+}
+
+function explain(error: unknown): never {
+  if (error instanceof StoreTooNewError) {
+    throw new StartError(message('start.newer', { file: error.file }))
+  }
+  if (error instanceof UpgradeCopyError) {
+    throw new StartError(message('start.no-copy', { file: error.file }), { cause: error.cause })
+  }
+  throw error
+}
