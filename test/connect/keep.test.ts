@@ -48,6 +48,7 @@ t.test('a store that stays in trouble is told to the app in the end', async (t) 
 t.test('an account that takes too long to say who it is connects without a name', async (t) => {
   const hurried = {
     now: Date.now,
+    steady: () => performance.now(),
     sleep: (milliseconds: number, signal?: AbortSignal) =>
       new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, milliseconds / 100)
