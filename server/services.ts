@@ -17,7 +17,9 @@ import { createConnections } from './domain/connections.ts'
 import { createDeviceFlow } from './domain/device-flow.ts'
 import { createNewGrant } from './domain/grants.ts'
 import { createKeep } from './domain/keep.ts'
+import { createExports } from './domain/export.ts'
 import { createIntrospect } from './domain/introspect.ts'
+import { createOverview } from './domain/overview.ts'
 import { createPace } from './domain/pace.ts'
 import { createRedeem } from './domain/redeem.ts'
 import { createLeases } from './domain/lease.ts'
@@ -158,8 +160,8 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     connect: createConnect({ ...parts, keep: createKeep(parts), deviceFlow, publicUrl }),
     deviceFlow,
     bulks,
-    walk,
-    pace,
+    exports: createExports({ store, walk, pace, clock }),
+    overview: createOverview({ store, upstream, clock }),
     connections: createConnections({ store, refresher, walk, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     redeem: createRedeem({ store, newGrant, clock }),

@@ -3,6 +3,7 @@ import type { Store } from '../../db/store.ts'
 import { createConnections } from '../../server/domain/connections.ts'
 import { createSweeper } from '../../server/domain/sweeper.ts'
 import { createUsage } from '../../server/domain/usage.ts'
+import { createWalk } from '../../server/domain/walk.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 
 const logger = () => {
@@ -29,7 +30,7 @@ const quick = () => {
 t.test('an erasure is tried for ten seconds, and then reported as pending', async (t) => {
   const broker = await buildBroker(t)
   const { connectionId } = await connect(broker, await addApp(broker))
-  const { refresher, walk } = broker.services
+  const { refresher } = broker.services
   const held = (times: number) => {
     let left = times
     const { store } = broker.services
@@ -39,7 +40,7 @@ t.test('an erasure is tried for ten seconds, and then reported as pending', asyn
         purge: async (now: number) => (left-- > 0 ? false : store.purge(now)),
       }),
       refresher,
-      walk,
+      walk: createWalk(broker.services),
       clock: quick(),
     })
   }

@@ -1,5 +1,7 @@
 /** What each page of the dashboard is given, besides the shell: plain values, never rows. */
 
+import type { OversightModels } from './oversight.ts'
+
 /** What every page has around it; templates find it as `it.shell`. */
 export interface Shell {
   nav: NavigationLink[]
@@ -37,10 +39,9 @@ export interface Confirmation {
   fields?: { name: string; value: string }[]
 }
 
-export interface AdminModels {
+export interface AdminModels extends OversightModels {
   'admin/confirm': Confirmation
   'admin/problem': { title: string; message: string }
-  'admin/overview': Record<string, never>
   'admin/account': {
     email: string
     role: string
