@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
-import { extract } from './extract.ts'
+import { checkLoads, extract } from './extract.ts'
 
 /**
  * The only reader of views, styles, scripts and migrations: from disk, or from the single binary.
@@ -74,16 +74,15 @@ interface Journal {
 
 /**
  * What better-sqlite3 takes as `nativeBinding`. From source it finds its addon itself (`undefined`); the
- * binary writes its own to `native/` in the data directory.
- * @throws StartError if what was written there is changed by somebody else
+ * binary writes its own to `native/` in the data directory, or where it is told to.
+ * @throws StartError if what was written there is changed by somebody else, or can't be loaded
  */
-export function sqliteBinding(dataDir: string): string | undefined {
+export function sqliteBinding({ dataDir, nativeDir }: Place): string | undefined {
   if (binary) {
-    return extract(
-      Buffer.from(sea.getAsset(sqliteAddon)),
-      join(dataDir, 'native'),
-      'better_sqlite3',
-    )
+    const folder = nativeDir ?? join(dataDir, 'native')
+    const file = extract(Buffer.from(sea.getAsset(sqliteAddon)), folder, 'better_sqlite3')
+    checkLoads(file)
+    return file
   }
   return bundled ? join(root, sqliteAddon) : undefined
 }
@@ -94,6 +93,12 @@ export function readLicenses(): string {
   if (bundled) return readFileSync(join(root, licensesFile), 'utf8')
   const own = readFileSync(join(root, 'LICENSE'), 'utf8')
   return `${own}\nFrom source: the licenses of what it uses are beside each package in node_modules.`
+}
+
+/** Directories of the configuration. */
+export interface Place {
+  dataDir: string
+  nativeDir?: string | null
 }
 
 /** Refuses on disk what the binary wouldn't hold either, and every way out of the folders. */

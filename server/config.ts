@@ -38,6 +38,8 @@ export interface Config {
   tls: { certFile: string; keyFile: string } | null
   /** Absolute. */
   dataDir: string
+  /** Where the single file writes its native code, absolute; `null`: to the data directory. */
+  nativeDir: string | null
   /** Encryption keys, 32 bytes in base64url each; the first seals. `null`: the data directory has one. */
   secrets: Secret[] | null
   /** Addresses and networks (CIDR) of reverse proxies. */
@@ -76,6 +78,7 @@ export function loadConfig(
     host: reader.value('BROKER_HOST', parse.host),
     tls: readTls(reader),
     dataDir: resolve(reader.value('BROKER_DATA_DIR', parse.text)),
+    nativeDir: reader.optional('BROKER_NATIVE_DIR', (text) => resolve(text)),
     secrets: reader.optional('BROKER_SECRETS', parse.keys)?.map((key) => new Secret(key)) ?? null,
     trustProxy: reader.optional('BROKER_TRUST_PROXY', parse.networks) ?? [],
     metricsToken: reader.secret('BROKER_METRICS_TOKEN', parse.bearerToken),

@@ -26,7 +26,7 @@ export async function openData(
   options: { claim?: Claim; command?: string } = {},
 ) {
   const { dataDir } = config
-  const binding = sqliteBinding(dataDir)
+  const binding = sqliteBinding(config)
 
   const opened = await withStartLock(dataDir, binding, async () => {
     const store = await openStore({

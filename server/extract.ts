@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
+import { createRequire } from 'node:module'
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StartError } from './start-error.ts'
@@ -23,6 +24,23 @@ export function extract(bytes: Buffer, folder: string, name: string): string {
   }
   if (!holds(file, hash)) throw failure(file, new Error('Another program changed it.'))
   return file
+}
+
+/**
+ * Loads a native addon, as who uses it will: a file system that runs nothing is told here, in words.
+ * @throws StartError if it can't be loaded
+ */
+export function checkLoads(file: string): void {
+  try {
+    createRequire(import.meta.url)(file)
+  } catch (cause) {
+    throw new StartError(
+      `The broker can't load ${file}, which it needs to run.\n` +
+        'Is its file system mounted noexec? Then mount it without, or set BROKER_NATIVE_DIR to a ' +
+        'directory where the user it runs as may write and run files.',
+      { cause },
+    )
+  }
 }
 
 const failure = (file: string, cause: unknown): StartError =>

@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import t, { type Test } from 'tap'
 import * as source from '../server/assets.ts'
 
+const require = createRequire(import.meta.url)
+const finder = require(
+  join(require.resolve('better-sqlite3/package.json'), '../lib/binding.js'),
+) as { getPrebuildPath(): string }
+const addon = readFileSync(finder.getPrebuildPath())
 const root = join(import.meta.dirname, '..')
 const migrations = 'db/migrations/sqlite'
 const files: Record<string, string | Buffer> = {
@@ -21,7 +27,7 @@ const files: Record<string, string | Buffer> = {
       { idx: 1, when: 2000, tag: '0001_b', breakpoints: false },
     ],
   }),
-  'better_sqlite3.node': Buffer.from([0xff, 0, 1]),
+  'better_sqlite3.node': addon,
 }
 
 /** The module as it is in a binary with those files. */
@@ -51,10 +57,12 @@ t.test('in the binary: text, bytes and lists', async (t) => {
 t.test('in the binary: the addon is written to a folder of the data directory', async (t) => {
   const assets = await inBinary(t)
   const data = t.testdir()
-  const file = assets.sqliteBinding(data) ?? ''
+  const file = assets.sqliteBinding({ dataDir: data }) ?? ''
   t.match(file, /native.better_sqlite3-[0-9a-f]{16}\.node$/)
   t.ok(file.startsWith(data))
-  t.ok(readFileSync(file).equals(Buffer.from([0xff, 0, 1])))
+  t.ok(readFileSync(file).equals(addon))
+  const nativeDir = join(data, 'elsewhere')
+  t.match(assets.sqliteBinding({ dataDir: data, nativeDir }), /elsewhere.better_sqlite3/)
 })
 
 t.test('migrations are what Drizzle reads', async (t) => {
@@ -76,13 +84,13 @@ t.test('from the bundle: stamped, the addon beside it', async (t) => {
   t.teardown(() => Reflect.deleteProperty(globalThis, 'BUILD_STAMP'))
   const assets = await t.mockImport<typeof source>('../server/assets.ts', {})
   t.strictSame(assets.build, { ...stamp, binary: false })
-  t.equal(assets.sqliteBinding('data'), join(root, 'server', 'better_sqlite3.node'))
+  t.equal(assets.sqliteBinding({ dataDir: 'data' }), join(root, 'server', 'better_sqlite3.node'))
 })
 
 t.test('from source', async (t) => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   t.strictSame(source.build, { version, commit: null, binary: false })
-  t.equal(source.sqliteBinding('data'), undefined, 'better-sqlite3 finds its own')
+  t.equal(source.sqliteBinding({ dataDir: 'data' }), undefined, 'better-sqlite3 finds its own')
   for (const path of ['package.json', 'views/../package.json', '/etc/hostname', 'views']) {
     t.throws(() => source.readAsset(path), { message: /is not in/ }, path)
   }

@@ -41,6 +41,7 @@ t.test('two settings are enough to serve', async (t) => {
       port: 3000,
       tls: null,
       dataDir: join(process.cwd(), 'data'),
+      nativeDir: null,
       secrets: null,
       trustProxy: [],
       metricsToken: null,

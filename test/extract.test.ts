@@ -7,7 +7,7 @@ import t from 'tap'
 import * as extracting from '../server/extract.ts'
 import { StartError } from '../server/start-error.ts'
 
-const { extract } = extracting
+const { checkLoads, extract } = extracting
 
 const bytes = Buffer.alloc(1_000_000, 'native code')
 const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
@@ -64,4 +64,9 @@ t.test('simultaneous starts all get a whole file', async (t) => {
     promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, folder])
   await Promise.all([start(), start(), start()])
   t.equal(readdirSync(folder).length, 20)
+})
+
+t.test('a file that can’t be loaded is told, with what to do', async (t) => {
+  const file = extract(bytes, t.testdir(), 'addon')
+  t.throws(() => checkLoads(file), { name: 'StartError', message: /noexec.*BROKER_NATIVE_DIR/ })
 })

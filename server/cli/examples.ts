@@ -63,7 +63,7 @@ export const examples: Record<string, [line: string, what: string][]> = {
     ['admin remove-second-factor you@example.com', 'for who lost the phone'],
   ],
   backup: [['backup /backups/broker-2026-01-31.db', 'while the broker serves']],
-  restore: [['restore /backups/broker-2026-01-31.db', 'into an empty data directory']],
+  restore: [['restore /backups/broker-2026-01-31.db', 'while no broker runs']],
   'key list': [['key list', 'which key signs']],
   'key rotate': [['key rotate', 'sign with a new one']],
   'key revoke': [['key revoke KID', 'if it may be known to others']],

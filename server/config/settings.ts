@@ -97,6 +97,12 @@ export const table = {
     default: './data',
     where: 'Any directory on a local disk that only the broker can read.',
   },
+  BROKER_NATIVE_DIR: {
+    ...plain,
+    about:
+      'Where the single file writes the native code of its database, which it checks by its hash at each start.',
+    where: 'Not needed, unless BROKER_DATA_DIR is on a file system that runs nothing (noexec).',
+  },
   BROKER_SECRETS: {
     ...plain,
     about:

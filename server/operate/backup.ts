@@ -5,7 +5,7 @@ import { syncDirectoryOf } from '../../db/files.ts'
 import { withStartLock } from '../../db/open.ts'
 import { completeRestore } from '../../db/restore.ts'
 import { sqliteBinding } from '../assets.ts'
-import type { Config } from '../config.ts'
+import type { Place } from '../assets.ts'
 import { newId } from '../domain/hash.ts'
 import { fingerprintsOf } from '../ownership.ts'
 import type { World } from '../services.ts'
@@ -17,13 +17,14 @@ import { Ended, message } from './messages.ts'
  * @throws Ended
  */
 export async function backup(
-  { dataDir }: Pick<Config, 'dataDir'>,
+  home: Place,
   path: string,
   { clock, random }: Pick<World, 'clock' | 'random'>,
 ): Promise<string> {
+  const { dataDir } = home
   const file = resolve(path)
   const source = join(dataDir, 'broker.db')
-  const binding = sqliteBinding(dataDir)
+  const binding = sqliteBinding(home)
   if (existsSync(file)) throw new Ended('backup.exists', { file })
   if (!existsSync(dirname(file)))
     throw new Ended('backup.no-directory', { directory: dirname(file) })

@@ -7,6 +7,7 @@ import { listPresent } from '../../db/presence.ts'
 import { completeRestore, restoreStore } from '../../db/restore.ts'
 import type { CarriedOver } from '../../db/restore.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
+import type { Place } from '../assets.ts'
 import type { Config } from '../config.ts'
 import type { Clock } from '../domain/clock.ts'
 import { keyIdOf } from '../domain/vault.ts'
@@ -22,13 +23,13 @@ import { Ended, message } from './messages.ts'
  * @throws Ended
  */
 export async function restore(
-  config: Pick<Config, 'dataDir' | 'secrets'>,
+  config: Pick<Config, 'secrets'> & Place,
   path: string,
   { acceptRevoked, clock }: { acceptRevoked: boolean; clock: Clock },
 ): Promise<string> {
   const { dataDir } = config
   const file = resolve(path)
-  const binding = sqliteBinding(dataDir)
+  const binding = sqliteBinding(config)
   if (file === join(dataDir, 'broker.db')) throw new Ended('restore.itself', { file })
   return withStartLock(dataDir, binding, async () => {
     refuseOpen(dataDir, binding)
