@@ -155,6 +155,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     admins,
     sessions,
     secondFactors,
+    attempts,
     setup: createSetup({ store, admins, clock, random }),
     signIn: createSignIn({ store, sessions, attempts, secondFactors, clock }),
     connect: createConnect({ ...parts, keep: createKeep(parts), deviceFlow, publicUrl }),

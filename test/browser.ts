@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { chromium } from 'playwright-core'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
@@ -37,8 +37,12 @@ export async function launch(t: Pick<Test, 'teardown'>): Promise<Browser> {
 }
 
 /** A person's browser with cookies of its own. What its pages complain about on the console fails the test. */
-export async function visit(t: Test, browser: Browser): Promise<BrowserContext> {
-  const context = await browser.newContext()
+export async function visit(
+  t: Test,
+  browser: Browser,
+  options: BrowserContextOptions = {},
+): Promise<BrowserContext> {
+  const context = await browser.newContext(options)
   context.on('page', (page: Page) => {
     page.on('pageerror', (error) => t.fail(`a page’s script failed: ${error.message}`))
     page.on('console', (message) => {

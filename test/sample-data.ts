@@ -23,6 +23,8 @@ const DEVICES = ['Firefox on Linux', 'Safari on iOS', 'Chrome on Android', 'Edge
 export interface SampleData {
   appId: string
   confidentialAppId: string
+  /** Its name has markup, and turns from right to left. */
+  oddAppId: string
   connectionId: string
   troubledId: string
   revokedId: string
@@ -43,7 +45,9 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     ).app
   const map = await add('Flood map')
   const server = await add('Nightly report', { confidential: true })
-  const fragment = await add(`Old viewer ${'w'.repeat(90)}`, { deliver: 'fragment' })
+  const fragment = await add(`Old <b onclick=alert(1)>viewer</b> \u202e${'w'.repeat(60)}`, {
+    deliver: 'fragment',
+  })
   const all = [map, server, fragment]
 
   const names = [...PEOPLE, ...Array.from({ length: 28 }, (_, index) => `person${index + 1}`)]
@@ -86,6 +90,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
   return {
     appId: map.id,
     confidentialAppId: server.id,
+    oddAppId: fragment.id,
     connectionId: 'con_sample0',
     troubledId: 'con_sample1',
     revokedId: 'con_sample2',

@@ -66,8 +66,8 @@ export interface AdminStore {
   listAdmins(): Promise<Admin[]>
   findAdmin(email: string): Promise<Admin | undefined>
   /**
-   * Sets a password, ends the admin's sessions but `keepSession`, and forgets their devices and failed
-   * attempts where no session is kept. `false`: there is none.
+   * Sets a password, ends the admin's sessions but `keepSession`, and forgets their devices where no
+   * session is kept. `false`: there is none.
    */
   setAdminPassword(
     admin: Pick<Admin, 'email' | 'passwordHash'> & { keepSession?: Hash },

@@ -1,17 +1,16 @@
 import type { RouteOptions } from 'fastify'
 import t from 'tap'
 import { signIn } from '../../admin.ts'
-import { addApp, buildBroker, connect } from '../../helper.ts'
+import { buildBroker } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
 import { changes } from '../../rows.ts'
+import { fillBroker } from '../../sample-data.ts'
 import { Visitor } from '../../visitor.ts'
 
 // What holds for every page of the dashboard, tried on all routes that there are.
 
 const broker = await buildBroker(t)
-const held = await connect(broker, await addApp(broker))
-const app = (await broker.services.apps.list())[0]?.id ?? ''
-const kid = (await broker.services.keys.list())[0]?.kid ?? ''
+const data = await fillBroker(broker)
 const admin = await signIn(broker)
 const viewer = await signIn(broker, { role: 'viewer' })
 
@@ -27,12 +26,12 @@ const inside = routes.filter(({ url }) => !PUBLIC.includes(url))
 const posts = routes.filter(({ method }) => !isSafe(method))
 
 /** The route's address, with what is really there in place of its parameters. */
-function addressOf({ url }: Pick<RouteOptions, 'url'>): string {
+function addressOf({ url }: Pick<RouteOptions, 'url'>, held = data): string {
   const path = url
     .replace(/(?<=\/users\/):\w+/, held.connectionId)
-    .replace(/(?<=\/apps\/):\w+/, app)
-    .replace(/(?<=\/keys\/):\w+/, kid)
-    .replace(/(?<=\/grants\/):\w+/, held.grantId)
+    .replace(/(?<=\/apps\/):\w+/, held.appId)
+    .replace(/(?<=\/keys\/):\w+/, held.kid)
+    .replace(/(?<=\/(grants|devices)\/):\w+/, held.grantId)
     .replace(/(?<=\/admins\/):\w+/, 'viewer@example.com')
     .replace(/:\w+/g, 'x')
   return broker.url + path
@@ -139,6 +138,25 @@ t.test('no page is framed, kept by caches, or runs what it was not given', async
     t.equal(headers.get('cache-control'), 'no-store', route.url)
   }
 })
+
+t.test('names with markup, or from right to left, do no harm on any page', async (t) => {
+  for (const connectionId of ['con_sample3', 'con_sample4', 'con_sample5']) {
+    for (const route of routes.filter(({ method }) => method === 'GET')) {
+      const address = addressOf(route, { ...data, connectionId, appId: data.oddAppId })
+      const { body } = await admin.open(address)
+      t.notMatch(body, /<script>alert|<b onclick/, address)
+      t.notMatch(
+        outside(body),
+        '\u202e',
+        `${address}: in <bdi>, so that it turns nothing else round`,
+      )
+    }
+  }
+})
+
+/** The text of a page beside what is kept apart by itself: <bdi>, the title, options, attributes. */
+const outside = (body: string): string =>
+  body.replace(/<(bdi|title|option|textarea)\b[^>]*>.*?<\/\1>/gs, '').replace(/<[^>]*>/g, '')
 
 t.test('with its token, a POST does change something', async (t) => {
   const changed = changes(t, broker.dataDir)

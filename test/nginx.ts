@@ -1,0 +1,78 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+
+/** Why tests with nginx are skipped here, for tap's `skip`; `false`: it is there. */
+export const noNginx: string | false =
+  (!runs('nginx', '-v') && 'there is no nginx: apt-get install nginx-light') ||
+  (!runs('openssl', 'version') && 'there is no openssl: apt-get install openssl')
+
+function runs(command: string, argument: string): boolean {
+  const { PATH = '' } = process.env
+  const env = { PATH: `${PATH}:/usr/sbin:/usr/local/sbin` }
+  return spawnSync(command, [argument], { env, stdio: 'ignore' }).status === 0
+}
+
+/**
+ * An nginx that ends TLS, with a certificate of its own making, and hands `path` on to `upstream`, as
+ * docs/dashboard.md shows it. It ends with the test.
+ */
+export async function startNginx(
+  t: Test,
+  { port, path, upstream }: { port: number; path: string; upstream: string },
+): Promise<void> {
+  const folder = t.testdir({ logs: {}, temporary: {} })
+  const [certificate, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
+  const files = ['-keyout', key, '-out', certificate]
+  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  execFileSync('openssl', ['req', ...kind, '-days', '2', ...subject, ...files], { stdio: 'ignore' })
+
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `  ${name}_temp_path ${folder}/temporary;`)
+    .join('\n')
+  const configuration = `daemon off;
+pid ${folder}/nginx.pid;
+error_log ${folder}/logs/error.log;
+events {}
+http {
+  access_log off;
+${temporary}
+  server {
+    listen 127.0.0.1:${port} ssl;
+    ssl_certificate ${certificate};
+    ssl_certificate_key ${key};
+    location ${path}/ {
+      proxy_pass ${upstream};
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    }
+  }
+}
+`
+  const file = join(folder, 'nginx.conf')
+  writeFileSync(file, configuration)
+  const { PATH = '' } = process.env
+  const env = { PATH: `${PATH}:/usr/sbin:/usr/local/sbin` }
+  const child = spawn('nginx', ['-e', `${folder}/logs/error.log`, '-c', file], { env })
+  const ended = new Promise((resolve) => child.once('close', resolve))
+  t.teardown(async () => {
+    child.kill('SIGTERM')
+    await ended
+  })
+  await listening(port)
+}
+
+/** Waits until something listens there. */
+async function listening(port: number): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    const code = await fetch(`http://127.0.0.1:${port}/`).then(
+      () => 'open',
+      (error: Error) => (error.cause as { code?: string } | undefined)?.code,
+    )
+    if (code !== 'ECONNREFUSED') return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error('nginx did not start')
+}
