@@ -61,6 +61,9 @@ export const apps = sqliteTable('apps', {
   tokens: text({ enum: ['broker', 'ellipsis'] }).notNull(),
   createdAt: millis().notNull(),
   device: flag().notNull().default(false),
+  dpop: text({ enum: ['optional', 'required'] })
+    .notNull()
+    .default('optional'),
 })
 
 export const connections = sqliteTable(
@@ -141,6 +144,7 @@ export const grants = sqliteTable(
     createdAt: millis().notNull(),
     lastUsedAt: millis(),
     revokedAt: millis(),
+    jkt: text(),
   },
   (table) => [
     index('grants_connection').on(table.connectionId, table.appId),
@@ -168,6 +172,7 @@ export const flows = sqliteTable(
     createdAt: millis().notNull(),
     expiresAt: millis().notNull(),
     deviceCodeHash: text(),
+    jkt: text(),
   },
   (table) => [index('flows_expiry').on(table.expiresAt)],
 )
@@ -186,11 +191,21 @@ export const codes = sqliteTable(
     expiresAt: millis().notNull(),
     usedAt: millis(),
     grantId: text(),
+    jkt: text(),
   },
   (table) => [
     index('codes_connection').on(table.connectionId, table.appId),
     index('codes_expiry').on(table.usedAt, table.expiresAt),
   ],
+)
+
+export const dpopProofs = sqliteTable(
+  'dpop_proofs',
+  {
+    proofHash: text().primaryKey(),
+    expiresAt: millis().notNull(),
+  },
+  (table) => [index('dpop_proofs_expiry').on(table.expiresAt)],
 )
 
 export const deviceCodes = sqliteTable(

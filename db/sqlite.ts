@@ -11,6 +11,7 @@ import { keyMethods } from './sqlite/keys.ts'
 import { leaseMethods } from './sqlite/leases.ts'
 import { listingMethods } from './sqlite/listing.ts'
 import { metaMethods } from './sqlite/meta.ts'
+import { proofMethods } from './sqlite/proofs.ts'
 import { purgeMethods } from './sqlite/purge.ts'
 import { refreshMethods } from './sqlite/refresh.ts'
 import { resealMethods } from './sqlite/reseal.ts'
@@ -48,6 +49,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...sessionMethods(engine),
     ...secondFactorMethods(engine, sealedValues),
     ...eventMethods(engine),
+    ...proofMethods(engine),
     ...purgeMethods(engine),
     ...upkeepMethods(engine, sealedValues),
     ...resealMethods(engine),

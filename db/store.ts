@@ -17,6 +17,7 @@ import type { BulkStore } from './store/bulk.ts'
 import type { DeviceCodeStore } from './store/device-codes.ts'
 import type { EventStore } from './store/events.ts'
 import type { ListingStore } from './store/listing.ts'
+import type { ProofStore } from './store/proofs.ts'
 import type { Doubt, RefreshStore } from './store/refresh.ts'
 import type { SealedStore } from './store/sealed.ts'
 import type { UsageStore } from './store/usage.ts'
@@ -26,6 +27,7 @@ export type * from './store/bulk.ts'
 export type * from './store/device-codes.ts'
 export type * from './store/events.ts'
 export type * from './store/listing.ts'
+export type * from './store/proofs.ts'
 export type * from './store/refresh.ts'
 export type * from './store/sealed.ts'
 export type * from './store/usage.ts'
@@ -68,6 +70,8 @@ export interface App {
   tokens: 'broker' | 'ellipsis'
   /** May be used on devices without a browser (RFC 8628). */
   device: boolean
+  /** `required`: its broker tokens are bound to a key of its own (RFC 9449); else as it likes. */
+  dpop: 'optional' | 'required'
   createdAt: Millis
 }
 
@@ -123,6 +127,8 @@ export interface Grant {
   scope: string
   /** The broker token that counts, by its `jti`. */
   jti: string
+  /** Thumbprint of the key that its tokens are bound to (RFC 9449 6); `null`: they are bearer tokens. */
+  jkt: Hash | null
   /** When that token was signed: its `iat`, seconds since the epoch. */
   issuedAtSeconds: number
   /** When it ends: its `exp`, seconds since the epoch. The grant ends with it unless renewed. */
@@ -170,6 +176,8 @@ export interface Flow {
   appState: string | null
   /** The app's S256 challenge; `null`: nothing is issued (a plain connect link). */
   challenge: string | null
+  /** Thumbprint of the key that the app will prove (RFC 9449 10). */
+  jkt: Hash | null
   scope: string
   /** Connection that a reconnect link means to renew. */
   reconnect: string | null
@@ -186,6 +194,8 @@ export interface Code {
   appId: string
   redirectUri: string
   challenge: string
+  /** Thumbprint of the key that its tokens have to be bound to; `null`: any, or none. */
+  jkt: Hash | null
   connectionId: string
   scope: string
   device: string
@@ -226,6 +236,7 @@ export interface SwapState {
     | 'connectionId'
     | 'scope'
     | 'jti'
+    | 'jkt'
     | 'jtiUsedAt'
     | 'previousJti'
     | 'issuedAtSeconds'
@@ -233,7 +244,7 @@ export interface SwapState {
     | 'revokedAt'
   >
   /** `null`: the app was removed. */
-  app: Pick<App, 'id' | 'confidential' | 'tokens' | 'tokenLifetimeSeconds'> | null
+  app: Pick<App, 'id' | 'confidential' | 'tokens' | 'tokenLifetimeSeconds' | 'dpop'> | null
   connection: Pick<Connection, 'id' | 'status' | 'generation'>
 }
 
@@ -269,6 +280,7 @@ export interface Store
     DeviceCodeStore,
     EventStore,
     ListingStore,
+    ProofStore,
     RefreshStore,
     SealedStore,
     UsageStore {

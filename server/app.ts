@@ -121,8 +121,8 @@ async function allowOrigins(app: FastifyInstance, { store }: Services): Promise<
       )
     },
     methods: ['POST'],
-    allowedHeaders: ['authorization', 'content-type'],
-    exposedHeaders: ['retry-after', 'www-authenticate', 'x-request-id'],
+    allowedHeaders: ['authorization', 'content-type', 'dpop'],
+    exposedHeaders: ['retry-after', 'www-authenticate', 'dpop-nonce', 'x-request-id'],
     maxAge: 600,
   })
 }

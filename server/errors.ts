@@ -3,7 +3,7 @@
  * Causes are for the log; they are never sent.
  */
 
-/** OAuth's codes as apps see them (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8628 3.5, 8693 2.2.2), and one of our own. */
+/** OAuth's codes as apps see them (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8628 3.5, 8693 2.2.2, 9449 5 and 8), and one of our own. */
 export type OAuthCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -18,6 +18,8 @@ export type OAuthCode =
   | 'slow_down'
   | 'authorization_pending'
   | 'expired_token'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce'
   | 'server_error'
   | 'temporarily_unavailable'
 
@@ -79,6 +81,14 @@ export const answers: Record<OAuthCode, Answer> = {
   expired_token: {
     status: 400,
     description: 'This device_code has ended; begin anew and show the user the new code.',
+  },
+  invalid_dpop_proof: {
+    status: 400,
+    description: 'The DPoP proof is not good; make a new one for each request.',
+  },
+  use_dpop_nonce: {
+    status: 400,
+    description: 'Put the nonce of the DPoP-Nonce header into the DPoP proof, and send it again.',
   },
   server_error: {
     status: 500,

@@ -14,6 +14,7 @@ import { createBulks } from './domain/bulk.ts'
 import type { Random, SteadyClock } from './domain/clock.ts'
 import { createConnect } from './domain/connect.ts'
 import { createConnections } from './domain/connections.ts'
+import { createDpop } from './domain/dpop.ts'
 import { createDeviceFlow } from './domain/device-flow.ts'
 import { createNewGrant } from './domain/grants.ts'
 import { createKeep } from './domain/keep.ts'
@@ -160,6 +161,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     signIn: createSignIn({ store, sessions, attempts, secondFactors, clock }),
     connect: createConnect({ ...parts, keep: createKeep(parts), deviceFlow, publicUrl }),
     deviceFlow,
+    dpop: createDpop({ store, vault, clock }),
     bulks,
     exports: createExports({ store, walk, pace, clock }),
     overview: createOverview({ store, upstream, clock }),

@@ -70,6 +70,7 @@ t.test('an app served with Ellipsis tokens needs nothing but RFC 6749', async (t
       deliver: 'code',
       tokens: 'ellipsis',
       device: false,
+      dpop: 'optional',
     },
     'test',
   )

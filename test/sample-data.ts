@@ -125,6 +125,7 @@ async function connect(
         appId: app.id,
         redirectUri: 'https://map.example.com/',
         challenge: sha256(verifier),
+        jkt: null,
         connectionId: id,
         scope: 'projects',
         device: DEVICES[(index + number) % DEVICES.length] ?? '',
@@ -147,6 +148,7 @@ async function connect(
       code: new Secret(code),
       verifier: new Secret(verifier),
       redirectUri: undefined,
+      proof: null,
       address: '192.0.2.17',
     })
   }

@@ -69,6 +69,7 @@ async function connectMany({ services, standIn, clock }: TestBroker, count: numb
       deliver: 'code',
       tokens: 'broker',
       device: false,
+      dpop: 'optional',
     },
     'test',
   )
@@ -98,6 +99,7 @@ async function connectMany({ services, standIn, clock }: TestBroker, count: numb
         appId: app.id,
         redirectUri: 'https://app.example.com/',
         challenge: sha256(verifier),
+        jkt: null,
         connectionId: id,
         scope: 'projects',
         device: 'test',
@@ -111,6 +113,7 @@ async function connectMany({ services, standIn, clock }: TestBroker, count: numb
       code: new Secret(code),
       verifier: new Secret(verifier),
       redirectUri: undefined,
+      proof: null,
       address: 'test',
     }
     tokens.push((await services.redeem.redeem(redemption)).token)

@@ -9,9 +9,9 @@ import type { App, Connection, Grant, SigningKey, SwapState } from '../store.ts'
 const QUERY = `
   select
     app_id, connection_id, scope, jti, jti_used_at, previous_jti, issued_at_seconds,
-    expires_at_seconds, revoked_at,
+    expires_at_seconds, revoked_at, jkt,
     (select status from signing_keys where kid = ?),
-    (select confidential || ' ' || token_lifetime_seconds || ' ' || tokens
+    (select confidential || ' ' || token_lifetime_seconds || ' ' || tokens || ' ' || dpop
       from apps where id = grants.app_id),
     (select generation || ' ' || status from connections where id = grants.connection_id)
   from grants where id = ?`
@@ -26,6 +26,7 @@ type Row = [
   issuedAtSeconds: number,
   expiresAtSeconds: number,
   revokedAt: Grant['revokedAt'],
+  jkt: Grant['jkt'],
   keyStatus: SigningKey['status'] | null,
   app: string | null,
   connection: string,
@@ -44,8 +45,8 @@ export function prepareSwapState(
 
 function toSwapState(id: string, row: Row): SwapState {
   const [appId, connectionId, scope, jti, jtiUsedAt, previousJti, issuedAtSeconds] = row
-  const [, , , , , , , expiresAtSeconds, revokedAt, keyStatus, app, connection] = row
-  const token = { jti, jtiUsedAt, previousJti, issuedAtSeconds, expiresAtSeconds }
+  const [, , , , , , , expiresAtSeconds, revokedAt, jkt, keyStatus, app, connection] = row
+  const token = { jti, jkt, jtiUsedAt, previousJti, issuedAtSeconds, expiresAtSeconds }
   return {
     keyStatus,
     grant: { id, appId, connectionId, scope, ...token, revokedAt },
@@ -55,12 +56,13 @@ function toSwapState(id: string, row: Row): SwapState {
 }
 
 function toApp(id: string, text: string): SwapState['app'] {
-  const [confidential, lifetime, tokens] = text.split(' ')
+  const [confidential, lifetime, tokens, dpop] = text.split(' ')
   return {
     id,
     confidential: confidential === '1',
     tokenLifetimeSeconds: Number(lifetime),
     tokens: tokens as App['tokens'],
+    dpop: dpop as App['dpop'],
   }
 }
 

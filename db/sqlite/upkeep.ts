@@ -8,6 +8,7 @@ import {
   connections,
   deviceCodes,
   devices,
+  dpopProofs,
   events,
   flows,
   grants,
@@ -69,6 +70,9 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
     return db.delete(connections).where(where).limit(BATCH).run().changes
   }
 
+  const removeProofs = ({ now }: Bounds): number =>
+    db.delete(dpopProofs).where(lte(dpopProofs.expiresAt, now)).limit(BATCH).run().changes
+
   const removeSessions = ({ now }: Bounds): number =>
     db.delete(sessions).where(lte(sessions.expiresAt, now)).limit(BATCH).run().changes
 
@@ -106,7 +110,13 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
 
   return {
     async sweep(bounds) {
-      for (const remove of [removeSessions, removeDevices, removeAttempts, removeSetupLinks]) {
+      for (const remove of [
+        removeSessions,
+        removeDevices,
+        removeAttempts,
+        removeSetupLinks,
+        removeProofs,
+      ]) {
         await inBatches(() => remove(bounds))
       }
       await inBatches(() => removeUsage(bounds))

@@ -23,6 +23,7 @@ interface Flags {
   deliver?: App['deliver']
   tokens?: App['tokens']
   device?: boolean
+  dpop?: App['dpop']
   overlap?: string
   json?: boolean
 }
@@ -116,6 +117,12 @@ function settings(command: Command): Command {
         'ellipsis: plain OAuth, with Ellipsis Drive’s access token, for any OAuth library',
       ).choices(['broker', 'ellipsis']),
     )
+    .addOption(
+      new Option(
+        '--dpop <when>',
+        'required: its broker tokens are bound to a key of its own (RFC 9449), and worth nothing when copied',
+      ).choices(['optional', 'required']),
+    )
     .option(
       '--device',
       'for programs without a browser: people type a code (RFC 8628); needs no redirect URI',
@@ -124,7 +131,7 @@ function settings(command: Command): Command {
 }
 
 function changes(flags: Flags): Partial<AppSettings> {
-  const { name, redirectUri, origin, trusted, tokenLifetime, deliver, tokens, device } = flags
+  const { name, redirectUri, origin, trusted, tokenLifetime, deliver, tokens, device, dpop } = flags
   return {
     ...(name !== undefined && { name }),
     ...(redirectUri && { redirectUris: redirectUri }),
@@ -134,6 +141,7 @@ function changes(flags: Flags): Partial<AppSettings> {
     ...(deliver && { deliver }),
     ...(tokens && { tokens }),
     ...(device !== undefined && { device }),
+    ...(dpop && { dpop }),
   }
 }
 
@@ -174,6 +182,7 @@ const describe = (app: App) => ({
   deliver: app.deliver,
   tokens: app.tokens,
   device: app.device,
+  dpop: app.dpop,
   live_secrets: app.secrets.length,
   created_at: time(app.createdAt),
 })

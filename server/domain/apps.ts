@@ -21,6 +21,8 @@ export interface AppSettings {
   tokens: App['tokens']
   /** May be used on devices without a browser (RFC 8628); it then needs no redirect URI. */
   device: boolean
+  /** Must its broker tokens be bound to a key of its own (RFC 9449)? */
+  dpop: App['dpop']
 }
 
 /** How a client says who it is (RFC 6749 2.3). */
@@ -57,6 +59,7 @@ export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
   deliver: 'code',
   tokens: 'broker',
   device: false,
+  dpop: 'optional',
 }
 
 export function createApps(needs: { store: Store; clock: Clock; random: Random }): Apps {
@@ -186,8 +189,9 @@ function* problemsOf(app: AppSettings): Generator<string> {
   if (!Number.isInteger(life) || life < 60 || life > 400 * DAY) {
     yield 'Let broker tokens live between a minute and 400 days.'
   }
-  const { confidential, tokens, device } = app
-  if (app.deliver === 'fragment' && (confidential || tokens === 'ellipsis' || device)) {
+  const { confidential, tokens, device, dpop } = app
+  const standard = confidential || tokens === 'ellipsis' || device || dpop === 'required'
+  if (app.deliver === 'fragment' && standard) {
     yield 'Fragment delivery is for public apps on pages, and has no broker tokens.'
   }
 }

@@ -15,6 +15,8 @@ export interface AuthorizationRequest {
   state: string | null
   /** S256 challenge; `null` on a plain connect link, which issues no code. */
   challenge: string | null
+  /** Thumbprint of the key that the app will prove (RFC 9449 10). */
+  jkt: Hash | null
   scope: string
   /** The connection that a reconnect link means. */
   reconnect: string | null
@@ -53,6 +55,7 @@ export async function checkAuthorization(
     redirectUri,
     state,
     challenge: checkChallenge(parameters, plain, returnTo),
+    jkt: checkThumbprint(parameters, returnTo),
     scope: SCOPE,
     reconnect: single(parameters.connection) ?? null,
     deviceCodeHash: null,
@@ -120,6 +123,13 @@ function checkScope({ scope }: Parameters, returnTo?: ReturnAddress): void {
   if (scope !== undefined && scope !== SCOPE) {
     fail('invalid_scope', `The only scope is "${SCOPE}".`, returnTo)
   }
+}
+
+function checkThumbprint({ dpop_jkt: jkt }: Parameters, returnTo?: ReturnAddress): Hash | null {
+  if (jkt === undefined) return null
+  const text = single(jkt)
+  if (text !== undefined && /^[A-Za-z0-9_-]{43}$/.test(text)) return text
+  fail('invalid_request', 'dpop_jkt is a SHA-256 thumbprint: 43 characters of base64url.', returnTo)
 }
 
 function checkChallenge(

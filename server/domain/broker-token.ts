@@ -34,7 +34,7 @@ export interface BrokerTokens {
 /** What of a grant goes into its token. */
 export type Signable = Pick<
   Grant,
-  'id' | 'appId' | 'connectionId' | 'scope' | 'jti' | 'issuedAtSeconds' | 'expiresAtSeconds'
+  'id' | 'appId' | 'connectionId' | 'scope' | 'jti' | 'jkt' | 'issuedAtSeconds' | 'expiresAtSeconds'
 >
 
 /** Longer ones aren't ours: a broker token has some 600 characters. */
@@ -94,6 +94,7 @@ export function createBrokerTokens(needs: {
         client_id: grant.appId,
         grant_id: grant.id,
         scope: grant.scope,
+        ...(grant.jkt !== null && { cnf: { jkt: grant.jkt } }),
       })
         .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid })
         .setIssuer(publicUrl)

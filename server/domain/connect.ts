@@ -129,6 +129,7 @@ export function createConnect(needs: {
         redirectUri: request.redirectUri,
         appState: request.state,
         challenge: request.challenge,
+        jkt: request.jkt,
         scope: request.scope,
         reconnect: request.reconnect,
         device,

@@ -3,6 +3,8 @@ import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { SCOPE } from './authorize.ts'
 import type { Clock, Random } from './clock.ts'
+import { keyToBind } from './dpop.ts'
+import type { Proof } from './dpop.ts'
 import { begun } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
 import { newSecret, sha256 } from './hash.ts'
@@ -38,6 +40,8 @@ export interface Answer {
 export interface Poll {
   app: App
   deviceCode: Secret
+  /** Binds the grant to a key. */
+  proof: Proof | null
   address: string
 }
 
@@ -56,7 +60,7 @@ export interface DeviceFlow {
   /**
    * @param prepare runs before the code is used up: if it throws, the program may ask again
    * @throws BrokerError `authorization_pending`, `polled_too_often`, `device_refused`, `expired_token`,
-   *   `invalid_grant`
+   *   `invalid_grant`, `invalid_dpop_proof`
    */
   poll(
     poll: Poll,
@@ -172,8 +176,9 @@ export function createDeviceFlow(needs: {
       const now = clock.now()
       if (code.expiresAt <= now) throw new BrokerError('expired_token')
       if (connectionId === null) return refusePending(code)
+      const jkt = await keyToBind(poll.app, poll.proof)
       await prepare?.({ connectionId })
-      const issued = await newGrant({ ...code, connectionId }, poll.app)
+      const issued = await newGrant({ ...code, connectionId }, poll.app, jkt)
       const { grant } = issued
       const events = [begun(grant, poll.address)]
       if (await store.redeemDeviceCode({ deviceCodeHash, now, grant, events })) return issued

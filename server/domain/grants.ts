@@ -1,4 +1,4 @@
-import type { App, Grant } from '../../db/store.ts'
+import type { App, Grant, Hash } from '../../db/store.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Clock, Random } from './clock.ts'
 import { newId } from './hash.ts'
@@ -18,8 +18,8 @@ export interface Authorized {
   device: string
 }
 
-/** Makes a grant and its first broker token; whoever asks for it stores it. */
-export type NewGrant = (authorized: Authorized, app: App) => Promise<IssuedToken>
+/** Makes a grant and its first broker token, bound to a key or not; whoever asks for it stores it. */
+export type NewGrant = (authorized: Authorized, app: App, jkt: Hash | null) => Promise<IssuedToken>
 
 export function createNewGrant(needs: {
   tokens: BrokerTokens
@@ -27,7 +27,7 @@ export function createNewGrant(needs: {
   random: Random
 }): NewGrant {
   const { tokens, clock, random } = needs
-  return async ({ connectionId, scope, device }, app) => {
+  return async ({ connectionId, scope, device }, app, jkt) => {
     const issuedAtSeconds = Math.floor(clock.now() / 1000)
     const grant: Grant = {
       id: newId(random, 'grant'),
@@ -35,6 +35,7 @@ export function createNewGrant(needs: {
       connectionId,
       scope,
       jti: random(16).toString('base64url'),
+      jkt,
       issuedAtSeconds,
       expiresAtSeconds: issuedAtSeconds + app.tokenLifetimeSeconds,
       jtiUsedAt: null,

@@ -94,6 +94,7 @@ export function createKeep(needs: {
     appId: flow.appId,
     redirectUri: flow.redirectUri,
     challenge: flow.challenge ?? '',
+    jkt: flow.jkt,
     connectionId,
     scope: flow.scope,
     device: flow.device,

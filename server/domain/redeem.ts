@@ -2,6 +2,8 @@ import type { App, Code, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { Clock } from './clock.ts'
+import { keyToBind } from './dpop.ts'
+import type { Proof } from './dpop.ts'
 import { begun } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
 import { equalHashes, sha256 } from './hash.ts'
@@ -13,6 +15,8 @@ export interface Redemption {
   verifier: Secret
   /** `undefined`: left out, as an app with one redirect URI may. */
   redirectUri: string | undefined
+  /** Binds the grant to a key. */
+  proof: Proof | null
   address: string
 }
 
@@ -20,7 +24,7 @@ export interface Redemption {
 export interface Redeem {
   /**
    * @param prepare runs before the code is used up: if it throws, the app may redeem the code again
-   * @throws BrokerError `invalid_grant`
+   * @throws BrokerError `invalid_grant`, `invalid_dpop_proof`
    */
   redeem(redemption: Redemption, prepare?: (code: Code) => Promise<void>): Promise<IssuedToken>
 }
@@ -57,6 +61,9 @@ export function createRedeem(needs: { store: Store; newGrant: NewGrant; clock: C
       throw refuse('Send the redirect_uri that the authorization was asked for with.')
     }
     if (!proven) throw refuse('The code_verifier is not the right one.')
+    if (code.jkt !== null && code.jkt !== redemption.proof?.jkt) {
+      throw refuse('Send a DPoP proof of the key that dpop_jkt named.')
+    }
     return code
   }
 
@@ -64,8 +71,9 @@ export function createRedeem(needs: { store: Store; newGrant: NewGrant; clock: C
     async redeem(redemption, prepare) {
       const { app, address } = redemption
       const code = await check(redemption)
+      const jkt = await keyToBind(app, redemption.proof)
       await prepare?.(code)
-      const issued = await newGrant(code, app)
+      const issued = await newGrant(code, app, jkt)
       const { grant } = issued
       const now = clock.now()
       const events = [begun(grant, address)]

@@ -4,6 +4,7 @@ import { lifeLeft } from './access-token.ts'
 import type { AccessToken, Need } from './access-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from './clock.ts'
+import type { Proof } from './dpop.ts'
 import type { Refresher } from './refresh.ts'
 import type { Renewals, RenewedToken } from './renew.ts'
 import { isOf, readLive, refused, standingOf } from './standing.ts'
@@ -21,6 +22,8 @@ export interface Presented {
   brokerToken: string
   /** `null`: none was named, which is enough for a public app's token. */
   client: NamedClient | null
+  /** That of the key that the token is bound to; `null`: presented as a bearer token. */
+  proof: Proof | null
 }
 
 export interface SwapRequest extends Presented {
@@ -44,9 +47,9 @@ export interface Swap {
   /** @throws BrokerError */
   swap(request: SwapRequest): Promise<SwapAnswer>
   /** Broker token in, newer broker token out. @throws BrokerError */
-  renew(request: Presented): Promise<{ renewed: RenewedToken; scope: string }>
+  renew(request: Presented): Promise<{ renewed: RenewedToken; scope: string; bound: boolean }>
   /** Gives up the grant of this token, expired or not (RFC 7009). `false`: the token means nothing here. */
-  revoke(request: Presented, address: string): Promise<boolean>
+  revoke(request: Omit<Presented, 'proof'>, address: string): Promise<boolean>
 }
 
 export function createSwap(needs: {
@@ -99,7 +102,7 @@ export function createSwap(needs: {
 
   /** @param known told of the app as soon as the token has proved it */
   const open = async (
-    { brokerToken, client }: Presented,
+    { brokerToken, client, proof }: Presented,
     known?: (appId: string) => void,
   ): Promise<[Claims, Live]> => {
     const claims = await tokens.verify(brokerToken)
@@ -107,6 +110,8 @@ export function createSwap(needs: {
     try {
       const live = await readLive(store, claims)
       checkClient(live.app, client)
+      checkKey(live, proof)
+      await proof?.use()
       await checkJti(live, claims)
       return [claims, live]
     } catch (error) {
@@ -163,7 +168,8 @@ export function createSwap(needs: {
 
     async renew(request) {
       const [claims, { grant, app }] = await open(request)
-      return { renewed: await renewals.renew(grant, app, claims), scope: grant.scope }
+      const { scope, jkt } = grant
+      return { renewed: await renewals.renew(grant, app, claims), scope, bound: jkt !== null }
     },
 
     async revoke({ brokerToken, client }, address) {
@@ -199,4 +205,15 @@ function checkClient(
       ? 'This app has a secret: swap at /oauth/token, and authenticate there.'
       : 'This broker token belongs to another app, or the app did not authenticate.'
   throw new BrokerError('invalid_client', { description })
+}
+
+/** A token that is bound to a key comes with a proof of it, and only that (RFC 9449 7.1, 7.2). */
+function checkKey({ app, grant: { jkt } }: Live, proof: Proof | null): void {
+  if (jkt === null && proof === null && app.dpop === 'optional') return
+  if (jkt !== null && proof?.jkt === jkt) return
+  const description =
+    jkt === null
+      ? 'This broker token is bound to no key: present it without a proof, or let the user connect again.'
+      : 'This broker token is bound to a key: present it with a DPoP proof of that key.'
+  throw new BrokerError('token_refused', { description })
 }

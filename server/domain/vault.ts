@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
 import type { Sealed } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { SealedPlace as Place } from '../../db/store/sealed.ts'
@@ -16,6 +16,8 @@ export interface Vault {
    * @throws Error if the value was changed, or moved from another place.
    */
   open(place: Place, sealed: Sealed): Secret
+  /** What `text` is signed with: an HMAC-SHA-256 under each key, that of the key that seals first. */
+  macs(text: string): Buffer[]
   /** Id of the key that seals. */
   keyId(): string
   /** Ids of all keys that open, the one that seals first. */
@@ -38,6 +40,7 @@ const SIZES = [320, 1_152, 4_352, 17_408]
 interface Key {
   id: string
   bytes: Buffer
+  mac: Buffer
 }
 
 /**
@@ -84,6 +87,8 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
       return unpad(Buffer.concat([text, decipher.final()]))
     },
 
+    macs: (text) => keys.map(({ mac }) => createHmac('sha256', mac).update(text).digest()),
+
     keyId: () => keys[0]?.id ?? '',
     keyIds,
 
@@ -109,6 +114,7 @@ export const keyIdOf = (secret: Secret): string => deriveKey(secret, 'key id', 8
 const toKey = (secret: Secret): Key => ({
   id: keyIdOf(secret),
   bytes: deriveKey(secret, 'seal', 32),
+  mac: deriveKey(secret, 'mac', 32),
 })
 
 /** Length in four bytes, the text, and zeros up to the next size: a newer value overwrites the older. */

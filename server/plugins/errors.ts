@@ -1,7 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { DPOP_ALGORITHMS } from '../domain/dpop.ts'
 import { withAnswer } from '../domain/redirect-uri.ts'
 import { BrokerError, publicError } from '../errors.ts'
-import type { Dialect, PublicError } from '../errors.ts'
+import type { Dialect, OAuthCode, PublicError } from '../errors.ts'
 import type { Services } from '../services.ts'
 
 declare module 'fastify' {
@@ -41,16 +42,30 @@ export function handleErrors(app: FastifyInstance, services: Services): void {
 
 /** OAuth's JSON, with the headers that belong to it (RFC 6749 5.2, 6750 3). */
 export function send(answer: PublicError, request: FastifyRequest, reply: FastifyReply) {
-  const { status, body } = answer
+  const { body } = answer
+  const status = isSwap(request) && isProofError(body.error) ? 401 : answer.status
   if (status === 401) {
-    const bearer = request.routeOptions.url?.endsWith('/exchange')
-    const challenge = bearer ? `Bearer error="${body.error}"` : 'Basic realm="ellipsis-broker"'
-    void reply.header('www-authenticate', challenge)
+    void reply.header('www-authenticate', challenge(body.error, request))
   }
   if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
   // The log names the request by it.
   void reply.headers({ 'cache-control': 'no-store', 'x-request-id': request.id })
   return reply.code(status).send(body)
+}
+
+const isSwap = ({ routeOptions }: FastifyRequest): boolean =>
+  routeOptions.url?.endsWith('/exchange') === true
+
+const isProofError = (code: OAuthCode): boolean =>
+  code === 'invalid_dpop_proof' || code === 'use_dpop_nonce'
+
+/** How to do better: as a resource is asked (RFC 6750 3, RFC 9449 7.1), or as a client (RFC 6749 5.2). */
+function challenge(code: OAuthCode, request: FastifyRequest): string {
+  if (!isSwap(request)) return 'Basic realm="ellipsis-broker"'
+  const { authorization = '', dpop } = request.headers
+  return dpop !== undefined || /^DPoP /i.test(authorization)
+    ? `DPoP error="${code}", algs="${DPOP_ALGORITHMS.join(' ')}"`
+    : `Bearer error="${code}"`
 }
 
 function sendPage(
@@ -75,6 +90,7 @@ const KNOWING: string[] = [
   'polled_too_often',
   'device_refused',
   'expired_token',
+  'use_dpop_nonce',
 ]
 
 /** May it have been a guess? */

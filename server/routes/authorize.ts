@@ -18,6 +18,7 @@ const CARRIED = [
   'state',
   'code_challenge',
   'code_challenge_method',
+  'dpop_jkt',
   'connection',
 ]
 
@@ -34,8 +35,9 @@ const query = (required: string[]) => {
     scope: '`projects`, or left out.',
     code_challenge: 'S256, of the verifier.',
     code_challenge_method: '`S256`.',
+    dpop_jkt: 'Thumbprint of the key that the code will be redeemed with (RFC 9449 10).',
   }
-  const all = [...names, 'code_challenge', 'code_challenge_method']
+  const all = [...names, 'code_challenge', 'code_challenge_method', 'dpop_jkt']
   const properties = Object.fromEntries(
     all.map((name) => [name, { type: 'string', description: about[name] }]),
   )

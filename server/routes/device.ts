@@ -105,7 +105,7 @@ function ask({ app, code }: Waiting, typed: string, reply: FastifyReply, service
 
 /** Through Ellipsis Drive, like any connect; the app has no say in where it ends. */
 const allow: Step<Waiting> = async ({ app, code }, request, reply, services) => {
-  const nothing = { redirectUri: '', state: null, challenge: null, reconnect: null }
+  const nothing = { redirectUri: '', state: null, challenge: null, jkt: null, reconnect: null }
   const { scope, deviceCodeHash } = code
   return begin({ app, scope, deviceCodeHash, ...nothing }, request, reply, services)
 }

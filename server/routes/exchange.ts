@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BrokerError } from '../errors.ts'
 import type { Services } from '../services.ts'
+import { readProof } from './proof.ts'
 import {
   accessTokenFields,
   expiresAt,
@@ -54,12 +55,16 @@ const schema = {
 /** The swap in one line, for public apps. */
 export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: Services }> = async (
   app,
-  { services: { swap, clock } },
+  { services },
 ) => {
+  const { swap, clock } = services
   app.post('/exchange', { schema, preValidation: emptyBody }, async (request, reply) => {
     const { min_ttl: minTtlSeconds, force } = request.body
-    const brokerToken = bearer(request.headers.authorization)
-    const answer = await swap.swap({ brokerToken, client: null, minTtlSeconds, force })
+    const { brokerToken, bound } = presented(request.headers.authorization)
+    const proof = bound ? await readProof(request, reply, services, brokerToken) : null
+    if (bound && proof === null)
+      throw new BrokerError('invalid_dpop_proof', { description: NO_PROOF })
+    const answer = await swap.swap({ brokerToken, client: null, proof, minTtlSeconds, force })
     void reply.header('cache-control', 'no-store')
     const fields = accessTokenAnswer(answer.accessToken, answer.scope, clock)
     return answer.renewed ? { ...fields, ...renewedFields(answer.renewed) } : fields
@@ -72,11 +77,14 @@ function emptyBody(request: { body: unknown }, _reply: unknown, done: () => void
   done()
 }
 
-function bearer(header: string | undefined): string {
-  const token = /^Bearer +([^ ]+)$/i.exec(header ?? '')?.[1]
-  if (token === undefined) {
+const NO_PROOF = 'Send a DPoP proof in the DPoP header.'
+
+/** The token, as a bearer token (RFC 6750 2.1), or as one that is bound to a key (RFC 9449 7.1). */
+function presented(header: string | undefined): { brokerToken: string; bound: boolean } {
+  const [, scheme, brokerToken] = /^(Bearer|DPoP) +([^ ]+)$/i.exec(header ?? '') ?? []
+  if (scheme === undefined || brokerToken === undefined) {
     const description = 'Send the broker token: Authorization: Bearer …'
     throw new BrokerError('token_refused', { description })
   }
-  return token
+  return { brokerToken, bound: scheme.toLowerCase() === 'dpop' }
 }

@@ -29,6 +29,12 @@ const Answer = Type.Object(
     jti: text('The token’s own id.'),
     iat: seconds('When it was issued, in Unix seconds.'),
     exp: seconds('When it ends, in Unix seconds.'),
+    cnf: Type.Optional(
+      Type.Object(
+        { jkt: Type.String() },
+        { description: 'The key that it is bound to (RFC 9449 6.2).' },
+      ),
+    ),
   },
   { description: 'What the token is; nothing but `active: false` where it is none of the app’s.' },
 )
@@ -71,7 +77,7 @@ const describe = ({ claims, grant }: Introspected, publicUrl: string) => ({
   active: true,
   scope: grant.scope,
   client_id: claims.clientId,
-  token_type: 'Bearer',
+  token_type: grant.jkt === null ? 'Bearer' : 'DPoP',
   iss: publicUrl,
   aud: publicUrl,
   sub: claims.sub,
@@ -79,4 +85,5 @@ const describe = ({ claims, grant }: Introspected, publicUrl: string) => ({
   jti: claims.jti,
   iat: claims.iat,
   exp: claims.exp,
+  ...(grant.jkt !== null && { cnf: { jkt: grant.jkt } }),
 })

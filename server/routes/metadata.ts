@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { SCOPE } from '../domain/authorize.ts'
+import { DPOP_ALGORITHMS } from '../domain/dpop.ts'
 import type { Services } from '../services.ts'
 import { DEVICE_CODE, TOKEN_EXCHANGE } from './token.ts'
 
@@ -24,6 +25,7 @@ export function metadata(publicUrl: string) {
     revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
     code_challenge_methods_supported: ['S256'],
+    dpop_signing_alg_values_supported: DPOP_ALGORITHMS,
     authorization_response_iss_parameter_supported: true,
   }
 }

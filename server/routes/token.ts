@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { BrokerError } from '../errors.ts'
 import type { Services } from '../services.ts'
 import { authenticateApp, nameClient } from './client.ts'
+import { readProof } from './proof.ts'
 import {
   FORM,
   accessTokenFields,
@@ -22,6 +23,9 @@ const Answer = Type.Object(
     ...accessTokenFields,
     access_token: Type.String({
       description: 'Ellipsis Drive’s access token; of a code or a renewal, the broker token.',
+    }),
+    token_type: Type.Enum(['Bearer', 'DPoP'], {
+      description: '`DPoP`: a broker token that is bound to the app’s key.',
     }),
     expires_at: Type.Optional(expiresAt),
     refresh_token: text('For apps served as plain OAuth: the broker token to use from now on.'),
@@ -47,6 +51,8 @@ const schema = {
       'invalid_grant',
       'authorization_pending',
       'expired_token',
+      'invalid_dpop_proof',
+      'use_dpop_nonce',
       'unauthorized_client',
       'unsupported_grant_type',
       'invalid_scope',
@@ -74,21 +80,25 @@ export const tokenRoute: FastifyPluginAsyncTypebox<{ services: Services }> = asy
     switch (body.grant_type) {
       case 'authorization_code': {
         const client = await authenticateApp(request, body, services)
-        return redeemCode(body, client, address, services)
+        const proof = await readProof(request, reply, services)
+        return redeemCode(body, { app: client, address, proof }, services)
       }
       case DEVICE_CODE: {
         const client = await authenticateApp(request, body, services)
-        return redeemDeviceCode(body, client, address, services)
+        const proof = await readProof(request, reply, services)
+        return redeemDeviceCode(body, { app: client, address, proof }, services)
       }
       case 'refresh_token': {
         request.dialect = 'refresh_token'
         const client = await nameClient(request, body, services)
-        return refresh(body, client, services)
+        const proof = await readProof(request, reply, services)
+        return refresh(body, { client, proof }, services)
       }
       case TOKEN_EXCHANGE: {
         request.dialect = 'token_exchange'
         const client = await nameClient(request, body, services)
-        return exchange(body, client, services)
+        const proof = await readProof(request, reply, services)
+        return exchange(body, { client, proof }, services)
       }
       default:
         throw new BrokerError('unsupported_grant_type')

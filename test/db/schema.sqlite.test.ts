@@ -61,6 +61,7 @@ t.test('listings, the sweep and the reads of a swap have their index', async (t)
     ],
     flows: ['expires_at <= 5'],
     codes: ['(used_at is null and expires_at <= 5) or used_at <= 3', "connection_id = 'a'"],
+    dpop_proofs: ['expires_at <= 5'],
     device_codes: [
       'expires_at <= 5',
       "user_code_hash = 'a' and status = 'pending' and expires_at > 5",

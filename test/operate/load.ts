@@ -43,6 +43,7 @@ export async function connectMany(broker: Headless, count: number): Promise<Devi
         appId: app.id,
         redirectUri: RETURN,
         challenge: sha256(verifier),
+        jkt: null,
         connectionId: id,
         scope: 'projects',
         device: 'test',
@@ -51,7 +52,12 @@ export async function connectMany(broker: Headless, count: number): Promise<Devi
       },
       events: [],
     })
-    const proof = { code: new Secret(code), verifier: new Secret(verifier), redirectUri: undefined }
+    const proof = {
+      code: new Secret(code),
+      verifier: new Secret(verifier),
+      redirectUri: undefined,
+      proof: null,
+    }
     const { token } = await redeem.redeem({ app, ...proof, address: 'test' })
     devices.push({ connectionId: id, token })
   }

@@ -62,7 +62,7 @@ export async function outcome(
   minTtlSeconds = 60,
 ): Promise<string> {
   try {
-    await services.swap.swap({ brokerToken, client: null, minTtlSeconds })
+    await services.swap.swap({ brokerToken, client: null, proof: null, minTtlSeconds })
     return 'ok'
   } catch (error) {
     return (error as { code?: string }).code ?? String(error)

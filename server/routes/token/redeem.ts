@@ -1,5 +1,6 @@
 import type { App } from '../../../db/store.ts'
 import type { IssuedToken } from '../../domain/grants.ts'
+import type { Redemption } from '../../domain/redeem.ts'
 import type { Services } from '../../services.ts'
 import { accessTokenAnswer } from '../swap-answer.ts'
 import { required } from './body.ts'
@@ -7,21 +8,24 @@ import type { Body } from './body.ts'
 
 /** The ways in which a grant begins at the token endpoint. */
 
+/** Who redeems, from where, and the key that it proves. */
+type By = Pick<Redemption, 'app' | 'address' | 'proof'>
+
 /** Runs before what is redeemed is used up: if it throws, the app may ask again. */
 type Prepare = (authorized: { connectionId: string }) => Promise<void>
 
 /** authorization_code (RFC 6749 4.1.3). */
-export async function redeemCode(body: Body, app: App, address: string, services: Services) {
+export async function redeemCode(body: Body, by: By, services: Services) {
   const code = required(body, 'code')
   const verifier = required(body, 'code_verifier')
-  const redemption = { app, code, verifier, redirectUri: body.redirect_uri, address }
-  return issue(app, services, (prepare) => services.redeem.redeem(redemption, prepare))
+  const redemption = { ...by, code, verifier, redirectUri: body.redirect_uri }
+  return issue(by.app, services, (prepare) => services.redeem.redeem(redemption, prepare))
 }
 
 /** device_code (RFC 8628 3.4). */
-export async function redeemDeviceCode(body: Body, app: App, address: string, services: Services) {
-  const poll = { app, deviceCode: required(body, 'device_code'), address }
-  return issue(app, services, (prepare) => services.deviceFlow.poll(poll, prepare))
+export async function redeemDeviceCode(body: Body, by: By, services: Services) {
+  const poll = { ...by, deviceCode: required(body, 'device_code') }
+  return issue(by.app, services, (prepare) => services.deviceFlow.poll(poll, prepare))
 }
 
 /** What a grant begins with: its broker token, and for `--tokens ellipsis` an access token as well. */
@@ -32,7 +36,8 @@ async function issue(
 ) {
   if (app.tokens === 'ellipsis') return issueAsEllipsis(app, services, begin)
   const { grant, token, expiresIn } = await begin()
-  return { access_token: token, token_type: 'Bearer', expires_in: expiresIn, scope: grant.scope }
+  const token_type = grant.jkt === null ? 'Bearer' : 'DPoP'
+  return { access_token: token, token_type, expires_in: expiresIn, scope: grant.scope }
 }
 
 /** The access token comes first: while Ellipsis Drive is away, the code stays good. */

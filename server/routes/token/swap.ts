@@ -1,4 +1,4 @@
-import type { NamedClient } from '../../domain/swap.ts'
+import type { Presented } from '../../domain/swap.ts'
 import type { Services } from '../../services.ts'
 import { accessTokenAnswer, renewedFields } from '../swap-answer.ts'
 import { checkScope, invalid, required } from './body.ts'
@@ -6,16 +6,19 @@ import type { Body } from './body.ts'
 
 /** The ways in which a broker token is presented at the token endpoint. */
 
+/** Who presents it. */
+type By = Pick<Presented, 'client' | 'proof'>
+
 const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
 
 /** refresh_token: the swap of RFC 6749's own form, for apps served with `--tokens ellipsis`. */
-export async function refresh(body: Body, client: NamedClient | null, { swap, clock }: Services) {
+export async function refresh(body: Body, by: By, { swap, clock }: Services) {
   checkScope(body)
   const brokerToken = required(body, 'refresh_token').reveal()
   const answer = await swap.swap({
     brokerToken,
-    client,
+    ...by,
     ...swapOptions(body),
     asRefreshToken: true,
   })
@@ -26,7 +29,7 @@ export async function refresh(body: Body, client: NamedClient | null, { swap, cl
 }
 
 /** Token exchange: broker token in; Ellipsis Drive's access token, or a newer broker token, out. */
-export async function exchange(body: Body, client: NamedClient | null, { swap, clock }: Services) {
+export async function exchange(body: Body, by: By, { swap, clock }: Services) {
   checkScope(body)
   const brokerToken = required(body, 'subject_token').reveal()
   const type = required(body, 'subject_token_type').reveal()
@@ -35,14 +38,15 @@ export async function exchange(body: Body, client: NamedClient | null, { swap, c
   }
   const wanted = body.requested_token_type ?? ACCESS_TOKEN_TYPE
   if (wanted === JWT_TYPE) {
-    const { renewed, scope } = await swap.renew({ brokerToken, client })
+    const { renewed, scope, bound } = await swap.renew({ brokerToken, ...by })
     const issued = { access_token: renewed.token, issued_token_type: JWT_TYPE }
-    return { ...issued, token_type: 'Bearer', expires_in: renewed.expiresIn, scope }
+    const token_type = bound ? 'DPoP' : 'Bearer'
+    return { ...issued, token_type, expires_in: renewed.expiresIn, scope }
   }
   if (wanted !== ACCESS_TOKEN_TYPE) {
     throw invalid(`Use requested_token_type=${ACCESS_TOKEN_TYPE}, or ${JWT_TYPE} to renew.`)
   }
-  const answer = await swap.swap({ brokerToken, client, ...swapOptions(body) })
+  const answer = await swap.swap({ brokerToken, ...by, ...swapOptions(body) })
   const fields = accessTokenAnswer(answer.accessToken, answer.scope, clock)
   return { ...fields, issued_token_type: ACCESS_TOKEN_TYPE, ...renewedFields(answer.renewed) }
 }

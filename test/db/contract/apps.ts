@@ -30,6 +30,7 @@ export function testApps(t: Test, open: OpenStore): void {
       deliver: 'fragment',
       tokens: 'ellipsis',
       device: true,
+      dpop: 'required',
       createdAt: NOW + 1,
     })
     t.equal(await store.updateApp(changed, event('app.changed')), true)

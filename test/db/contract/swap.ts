@@ -19,16 +19,24 @@ export function testSwap(t: Test, open: OpenStore): void {
     await store.addApp(newApp('app', { confidential: true, tokenLifetimeSeconds: 60 }), [])
     await store.addSigningKey({ ...key, privateKey: seal('key'), status: 'active' }, [])
     await connect(store)
-    await begin(store, newGrant('grant'))
-    const { id, appId, connectionId, scope, jti, previousJti, ...rest } = newGrant('grant')
-    const { jtiUsedAt, issuedAtSeconds, expiresAtSeconds, revokedAt } = rest
-    const token = { jti, jtiUsedAt, previousJti, issuedAtSeconds, expiresAtSeconds }
+    await begin(store, newGrant('grant', { jkt: 'thumbprint' }))
+    const { id, appId, connectionId, scope, jti, previousJti, ...rest } = newGrant('grant', {
+      jkt: 'thumbprint',
+    })
+    const { jkt, jtiUsedAt, issuedAtSeconds, expiresAtSeconds, revokedAt } = rest
+    const token = { jti, jkt, jtiUsedAt, previousJti, issuedAtSeconds, expiresAtSeconds }
     const grant = { id, appId, connectionId, scope, ...token, revokedAt }
     const read = () => store.getSwapState({ grantId: 'grant', kid: 'k1' })
     const state = {
       keyStatus: 'active',
       grant,
-      app: { id: 'app', confidential: true, tokens: 'broker', tokenLifetimeSeconds: 60 },
+      app: {
+        id: 'app',
+        confidential: true,
+        tokens: 'broker',
+        tokenLifetimeSeconds: 60,
+        dpop: 'optional',
+      },
       connection: { id: 'con', status: 'active', generation: 2 },
     }
     t.strictSame(await read(), state)

@@ -83,6 +83,14 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.equal(sums.length, 1)
   })
 
+  t.test('a proof is used once, until it is swept past its end', async (t) => {
+    const store = await open(t)
+    const use = (proofHash: string, expiresAt = NOW) => store.useProof({ proofHash, expiresAt })
+    t.strictSame(await Promise.all([use('a'), use('a'), use('b', NOW + 1)]), [true, false, true])
+    await store.sweep(bounds)
+    t.strictSame(await Promise.all([use('a'), use('b', NOW + 1)]), [true, false])
+  })
+
   t.test('connections are counted by status', async (t) => {
     const store = await open(t)
     t.strictSame(await store.countConnections(), { active: 0, needs_reconnect: 0, revoked: 0 })
