@@ -34,7 +34,7 @@ export interface SampleData {
 
 /** Fills a broker with people, apps, devices and events of every kind, without a browser. */
 export async function fillBroker({ services }: TestBroker): Promise<SampleData> {
-  const { apps, connections, keys, store, clock } = services
+  const { apps, bulks, connections, keys, store, clock } = services
   const by = 'admin:ada@example.com'
   const add = async (name: string, more: object = {}) =>
     (
@@ -74,6 +74,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
   })
   await connections.revoke('con_sample2', by)
   await keys.rotate(by)
+  await bulks.begin(['con_sample5', 'con_sample6', 'con_sample7'], by)
   const hour = Math.floor(clock.now() / HOUR) * HOUR
   await store.recordUse({
     grants: [],

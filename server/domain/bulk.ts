@@ -1,5 +1,4 @@
 import type { BulkFilter, BulkItem, BulkRevocation, NewEvent, Store } from '../../db/store.ts'
-import { BrokerError } from '../errors.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
 import type { Clock, Random } from './clock.ts'
@@ -14,8 +13,8 @@ export interface Bulks {
    * collected on in the background. Answers its id.
    */
   begin(selection: BulkFilter | string[], by: By): Promise<number>
-  /** One, with a few of those to do and of those that failed. @throws BrokerError if there is none */
-  show(id: number): Promise<ShownBulk>
+  /** One, with a few of those to do and of those that failed. `undefined`: there is none. */
+  find(id: number): Promise<ShownBulk | undefined>
   /** The latest. */
   list(): Promise<BulkRevocation[]>
   /** Begins to revoke those that were collected. `false`: it isn't ready. */
@@ -65,7 +64,10 @@ export function createBulks(needs: {
   const until = () => clock.now() + LEASE
 
   /** Collects until all are, or the time is over. */
-  const collect = async (bulk: BulkRevocation, deadline = Infinity): Promise<void> => {
+  const collect = async (
+    bulk: Pick<BulkRevocation, 'id' | 'filter' | 'cursor'>,
+    deadline = Infinity,
+  ): Promise<void> => {
     const { id, filter } = bulk
     let cursor = bulk.cursor
     while (filter && !stopping.signal.aborted && clock.now() < deadline) {
@@ -137,12 +139,6 @@ export function createBulks(needs: {
     return connections.flatMap((one) => (one && one.status !== 'revoked' ? [one.id] : []))
   }
 
-  const get = async (id: number): Promise<BulkRevocation> => {
-    const bulk = await store.getBulk(id)
-    if (bulk) return bulk
-    throw new BrokerError('invalid_request', { description: 'There is no such bulk revocation.' })
-  }
-
   return {
     async begin(selection, by) {
       const { actor, address = null } = who(by)
@@ -155,15 +151,16 @@ export function createBulks(needs: {
         const connectionIds = await live(selection)
         await store.addBulkItems({ id, owner, until: until(), connectionIds, cursor: null })
       } else {
-        await collect(await get(id), now + COLLECT_AT_ONCE)
+        await collect({ id, filter, cursor: null }, now + COLLECT_AT_ONCE)
         await store.freeBulk({ id, owner, trouble: null })
         wake.abort()
       }
       return id
     },
 
-    async show(id) {
-      const bulk = await get(id)
+    async find(id) {
+      const bulk = await store.getBulk(id)
+      if (!bulk) return undefined
       return {
         bulk,
         sample: await store.listBulkItems({ id, failed: false, limit: SHOWN }),

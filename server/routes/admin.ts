@@ -7,6 +7,8 @@ import type { Services } from '../services.ts'
 import { accountRoutes } from './admin/account.ts'
 import { adminsRoutes } from './admin/admins.ts'
 import { keysRoutes } from './admin/keys.ts'
+import { auditRoutes } from './admin/audit.ts'
+import { bulkRoutes } from './admin/bulk.ts'
 import { overviewRoutes } from './admin/overview.ts'
 import { secondFactorRoutes } from './admin/second-factor.ts'
 import { setupRoutes } from './admin/setup.ts'
@@ -62,6 +64,8 @@ export const adminRoutes: FastifyPluginAsync<{ services: Services }> = async (
   await app.register(async (pages) => {
     requireSession(pages, services)
     await pages.register(overviewRoutes, { services })
+    await pages.register(bulkRoutes, { services })
+    await pages.register(auditRoutes, { services })
     await pages.register(keysRoutes, { services })
     await pages.register(adminsRoutes, { services })
     await pages.register(accountRoutes, { services })

@@ -36,6 +36,8 @@ function copyButtons(root) {
 /** A form is sent once, however often its button is pressed. */
 function submitOnce() {
   document.addEventListener('submit', ({ target }) => {
+    // What is downloaded leaves the page as it is.
+    if ('again' in target.dataset) return
     // After the form has been read: a disabled button doesn't send its value.
     setTimeout(() => {
       for (const button of target.querySelectorAll('button')) button.disabled = true
@@ -51,3 +53,22 @@ function submitOnce() {
 localTimes(document)
 copyButtons(document)
 submitOnce()
+
+/** What is marked `data-live` follows the server, until it comes without the mark. */
+async function follow() {
+  for (;;) {
+    const live = document.querySelector('[data-live]')
+    if (!live) return
+    for (const link of live.querySelectorAll('[data-without-script]')) link.hidden = true
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const answer = await fetch(location.href).catch(() => null)
+    if (!answer?.ok) continue
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html')
+    const next = page.getElementById(live.id)
+    if (!next) return location.reload()
+    localTimes(next)
+    live.replaceWith(next)
+  }
+}
+
+void follow()

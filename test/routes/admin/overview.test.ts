@@ -67,7 +67,7 @@ t.test('old secrets, bulk revocations and pending erasures are told', async (t) 
   t.match(await look(), /waits to be confirmed. Confirm or cancel/)
   services.bulks.start()
   await services.bulks.confirm(id, 'test')
-  while ((await services.bulks.show(id)).bulk.status !== 'done') {
+  while ((await services.bulks.find(id))?.bulk.status !== 'done') {
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   t.match(await look(), /not all their bytes are gone/)
