@@ -18,19 +18,28 @@ export function request(
   return Buffer.from(`${method} ${pathname} HTTP/1.1\r\n${lines.join('')}\r\n${body}`)
 }
 
+interface Load {
+  connections?: number
+  seconds?: number
+  requests?: number
+}
+
 /**
  * Sends the same request over `connections` sockets, one at a time on each, and counts the answers: a
  * client that costs so little that the server is what is measured.
- * @param seconds how long
+ * @param options.seconds how long
+ * @param options.requests how many instead, in all
  * @returns answers a second
  * @throws Error if an answer has another status than 200
  */
 export async function load(
   url: string,
   bytes: Buffer,
-  { connections = 32, seconds = 2 } = {},
+  { connections = 32, seconds = 2, requests }: Load = {},
 ): Promise<number> {
   const end = performance.now() + seconds * 1000
+  let left = requests ?? Infinity
+  const more = () => (requests === undefined ? performance.now() < end : left-- > 0)
   const { port } = new URL(url)
   const startedAt = performance.now()
   // The client never sleeps: or else to wake it would cost the slower server more than the quicker one.
@@ -39,7 +48,7 @@ export async function load(
   spin()
   const counts = await Promise.all(
     Array.from({ length: connections }, () =>
-      drive(connect(Number(port), '127.0.0.1'), bytes, end),
+      drive(connect(Number(port), '127.0.0.1'), bytes, more),
     ),
   )
   busy = false
@@ -47,7 +56,7 @@ export async function load(
   return (total * 1000) / (performance.now() - startedAt)
 }
 
-function drive(socket: Socket, bytes: Buffer, end: number): Promise<number> {
+function drive(socket: Socket, bytes: Buffer, more: () => boolean): Promise<number> {
   return new Promise((resolve, reject) => {
     let answers = 0
     let pending = ''
@@ -63,7 +72,7 @@ function drive(socket: Socket, bytes: Buffer, end: number): Promise<number> {
       if (!pending.startsWith('HTTP/1.1 200')) return reject(new Error(pending.slice(0, 300)))
       pending = ''
       answers++
-      if (performance.now() < end) return socket.write(bytes)
+      if (more()) return socket.write(bytes)
       socket.destroy()
       resolve(answers)
     })

@@ -6,7 +6,7 @@ import { availableParallelism, cpus } from 'node:os'
 import { connect, freePort } from '../test/helper.ts'
 import { load, median, request } from './load.ts'
 import { answering, run, startBench } from './setup.ts'
-import { measureStart } from './start.ts'
+import { measureBinary } from './binary.ts'
 
 const ROUNDS = 5
 
@@ -118,4 +118,4 @@ print(`refreshing swap ${median(swaps).toFixed(1)} ms, the call upstream alone $
 on top at the median ${(median(swaps) - median(calls)).toFixed(1)} ms   aim 5 ms
 `)
 
-await measureStart(print)
+await measureBinary(print)

@@ -8,13 +8,14 @@ import { connect, freePort } from '../test/helper.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** Runs a program with this Node until the stack is disposed of. */
+/** Runs a program with this Node, or one of its own, until the stack is disposed of. */
 export function run(
   cleanup: AsyncDisposableStack,
   args: string[],
   env: Record<string, string> = {},
+  program = process.execPath,
 ) {
-  const child = spawn(process.execPath, args, {
+  const child = spawn(program, args, {
     cwd: ROOT,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -40,7 +41,7 @@ export async function answering(url: string): Promise<void> {
 }
 
 /** A broker in a process of its own, before a stand-in in this one, with one connected app. */
-export async function startBench(cleanup: AsyncDisposableStack, program = ['server/main.ts']) {
+export async function startBench(cleanup: AsyncDisposableStack, binary?: string) {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
@@ -57,12 +58,13 @@ export async function startBench(cleanup: AsyncDisposableStack, program = ['serv
     BROKER_DATA_DIR: dataDir,
     BROKER_LOG_LEVEL: 'error',
   }
-  run(cleanup, [...program, 'serve'], env)
+  const serve = binary === undefined ? ['server/main.ts', 'serve'] : ['serve']
+  const child = run(cleanup, serve, env, binary)
   await answering(url)
   const app = await addApp(env)
   const broker = { url } as Parameters<typeof connect>[0]
   const { brokerToken } = await connect(broker, app)
-  return { url, standIn, env, app, brokerToken }
+  return { url, standIn, env, app, brokerToken, pid: child.pid ?? 0 }
 }
 
 async function addApp(env: Record<string, string>): Promise<Parameters<typeof connect>[1]> {

@@ -10,11 +10,8 @@ import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { build } from 'esbuild'
 import { assetFolders, licensesFile, listAssets, sqliteAddon } from '../server/assets.ts'
+import { bundling, makeBinary } from './binary.ts'
 import { licenses } from './licenses.ts'
-
-// CommonJS packages in the bundle go on calling `require`, which a module doesn't have.
-const BANNER = `import { createRequire as makeRequire } from 'node:module'
-const require = makeRequire(import.meta.url)`
 
 const root = join(import.meta.dirname, '..')
 const require = createRequire(import.meta.url)
@@ -27,7 +24,7 @@ const assets = copyAssets(dirname(bundle))
 assets[licensesFile] = join(dirname(bundle), licensesFile)
 writeFileSync(assets[licensesFile], licenses(root, await makeBundle()))
 copyFileSync(assets[licensesFile], join(out, licensesFile))
-makeBinary()
+makeBinary(bundle, binary, assets)
 process.stdout.write(`${binary}\n`)
 
 /** Copies all assets to a folder. Answers their paths there by their names. */
@@ -48,40 +45,14 @@ function copyAssets(folder: string): Record<string, string> {
 /** Writes the bundle. Answers the files that went into it, relative to the project's root. */
 async function makeBundle(): Promise<string[]> {
   const { metafile } = await build({
+    ...bundling,
     absWorkingDir: root,
     entryPoints: ['server/main.ts'],
     outfile: bundle,
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
-    format: 'esm',
-    banner: { js: BANNER },
     define: { BUILD_STAMP: JSON.stringify({ version: version(), commit: commit() }) },
-    // A third less to read at every start; names stay, for the stack of an error.
-    minifyWhitespace: true,
-    minifySyntax: true,
     metafile: true,
-    logLevel: 'warning',
   })
   return Object.keys(metafile.inputs)
-}
-
-/** Puts bundle and assets into a copy of the Node that runs this. */
-function makeBinary(): void {
-  const settings = {
-    main: bundle,
-    mainFormat: 'module',
-    output: binary,
-    disableExperimentalSEAWarning: true,
-    assets,
-  }
-  const file = join(out, 'sea.json')
-  writeFileSync(file, JSON.stringify(settings, null, 2))
-  rmSync(binary, { force: true })
-  execFileSync(process.execPath, ['--build-sea', file], { stdio: ['ignore', 'ignore', 'inherit'] })
-  rmSync(file)
-  // macOS runs nothing on ARM whose signature doesn't hold; a release is signed with a real identity.
-  if (process.platform === 'darwin') execFileSync('codesign', ['--force', '--sign', '-', binary])
 }
 
 /** better-sqlite3's addon for this platform, as it finds it itself. */

@@ -1,0 +1,37 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+
+const MAIN = join(import.meta.dirname, '../../server/main.ts')
+
+/**
+ * Runs a command on a terminal of its own (script, of util-linux), and answers its questions in turn.
+ * @param answers a piece of each question, and what is typed then
+ */
+export async function onTerminal(
+  args: string[],
+  answers: [question: string, answer: string][],
+  options: { cwd: string; env: Record<string, string> },
+) {
+  const line = [process.execPath, MAIN, ...args].map((word) => `'${word}'`).join(' ')
+  const child = spawn('script', ['-qec', line, '/dev/null'], {
+    cwd: options.cwd,
+    env: { PATH: process.env.PATH, TERM: 'dumb', ...options.env },
+  })
+  const closed = once(child, 'close')
+  let output = ''
+  let seen = 0
+  const left = [...answers]
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      const [question, answer] = left[0] ?? []
+      if (question === undefined || !output.slice(seen).includes(question)) return
+      seen = output.length
+      left.shift()
+      setTimeout(() => child.stdin.write(`${answer}\r`), 100)
+    })
+  }
+  await closed
+  return { code: child.exitCode, output }
+}

@@ -1,0 +1,113 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { onTerminal } from './cli/terminal.ts'
+import { buildBroker } from './helper.ts'
+
+const root = join(import.meta.dirname, '..')
+const missing = ['bash', 'curl', 'script'].find((name) => spawnSync(name, ['--version']).error)
+const options = { skip: missing !== undefined && `${missing} is not installed` }
+
+/** What a test can't do to the machine that it runs on: it is played, and written down. */
+const PLAYED = ['systemctl', 'systemd-analyze', 'npm', 'nginx', 'sleep']
+
+const blocks = (page: string): string[] =>
+  [...readFileSync(join(root, page), 'utf8').matchAll(/^```sh\n(.*?)^```$/gms)].map(
+    ([, text = '']) => text,
+  )
+
+t.test(
+  'every command of the pages on installing and running does what it says',
+  options,
+  async (t) => {
+    t.setTimeout(180_000)
+    const broker = await buildBroker(t)
+    const machine = join(t.testdirName, 'machine')
+    for (const place of ['bin', 'usr/local/bin', 'etc/systemd/system', 'etc/nginx/conf.d']) {
+      mkdirSync(join(machine, place), { recursive: true })
+    }
+    const script = (name: string, text: string) => {
+      writeFileSync(join(machine, 'bin', name), `#!/bin/bash\n${text}\n`)
+      chmodSync(join(machine, 'bin', name), 0o755)
+    }
+    for (const name of PLAYED) script(name, `echo "${name} $*" >> ${machine}/played`)
+    script('ellipsis-broker', `exec ${process.execPath} ${root}/server/main.ts "$@"`)
+    writeFileSync(
+      join(machine, 'etc/nginx/conf.d/ellipsis-broker.conf'),
+      readFileSync(join(root, 'deploy/nginx.conf')),
+    )
+    const { port } = new URL(broker.url)
+    const here = (text: string) =>
+      text
+        .replaceAll(/(?<![\w.])\/(etc|usr)\//g, `${machine}/$1/`)
+        .replaceAll(/http:\/\/127\.0\.0\.1:300[01]/g, `http://127.0.0.1:${port}`)
+        .replaceAll('dist/', `${machine}/dist/`)
+    mkdirSync(join(machine, 'dist'))
+    writeFileSync(join(machine, 'dist/ellipsis-broker'), '')
+    writeFileSync(join(machine, 'client-secret.txt'), 'a secret')
+    for (const part of ['deploy']) spawnSync('ln', ['-s', join(root, part), join(machine, part)])
+    const env = {
+      PATH: `${machine}/bin:${process.env.PATH}`,
+      BROKER_DATA_DIR: join(machine, 'data'),
+    }
+    const file = join(machine, 'etc/ellipsis-broker.env')
+
+    for (const page of ['docs/install.md', 'docs/run.md']) {
+      for (const block of blocks(page)) {
+        // Settings, to be written into a file.
+        if (/^[A-Z_]+=/.test(block)) continue
+        if (block.trim() === 'ellipsis-broker init --file /etc/ellipsis-broker.env') {
+          const { code, output } = await onTerminal(
+            ['init', '--file', file],
+            [
+              ['Public URL', 'https://broker.example.com/'],
+              ['Client id', 'the-id'],
+              ['Client secret', 'the-secret'],
+              ['Start the broker', 'n'],
+            ],
+            { cwd: machine, env },
+          )
+          t.equal(code, 0, output)
+          t.match(output, 'https://broker.example.com/callback')
+          t.notMatch(output, 'the-secret')
+          t.equal(statSync(file).mode & 0o777, 0o600)
+          t.match(readFileSync(file, 'utf8'), 'ELLIPSIS_CLIENT_SECRET=the-secret')
+          spawnSync('rm', [file])
+          continue
+        }
+        const child = spawn('bash', ['-euo', 'pipefail', '-c', here(block)], { cwd: machine, env })
+        let output = ''
+        for (const stream of [child.stdout, child.stderr]) {
+          stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+        }
+        await once(child, 'close')
+        t.equal(child.exitCode, 0, `${page}: ${block}${output.slice(-500)}`)
+      }
+    }
+    t.ok(existsSync(join(machine, 'usr/local/bin/ellipsis-broker')))
+    t.ok(existsSync(join(machine, 'etc/systemd/system/ellipsis-broker.service')))
+    t.match(readFileSync(file, 'utf8'), 'BROKER_PUBLIC_URL=https://broker.example.com')
+    const site = readFileSync(join(machine, 'etc/nginx/conf.d/ellipsis-broker.conf'), 'utf8')
+    t.match(site, 'server 127.0.0.1:3001;', 'nginx is led to the new broker')
+    const played = readFileSync(join(machine, 'played'), 'utf8')
+    t.match(played, /enable --now ellipsis-broker$/m)
+    t.match(
+      played,
+      /start ellipsis-broker@3001\nnginx -s reload\nsleep 30\nsystemctl stop ellipsis-broker@3000/,
+    )
+  },
+)
+
+t.test('every metric that docs/run.md names is served', async (t) => {
+  const broker = await buildBroker(t)
+  const text = await (await fetch(`${broker.url}/metrics`)).text()
+  const page = readFileSync(join(root, 'docs/run.md'), 'utf8')
+  const named = page.match(/\b(ellipsis_broker|nodejs|process)_[a-z0-9_]+/g) ?? []
+  t.ok(named.length > 9)
+  for (const name of named) t.match(text, `# TYPE ${name} `, name)
+  for (const [, name = ''] of text.matchAll(/^# TYPE (ellipsis_broker_\w+)/gm)) {
+    t.ok(page.includes(name), `${name} is explained`)
+  }
+})
