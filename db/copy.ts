@@ -4,8 +4,8 @@ import Database from 'better-sqlite3'
 import { syncDirectoryOf, syncFile } from './files.ts'
 import { retryBusy } from './sqlite/engine.ts'
 
-/** How many copies from before an upgrade are kept. */
-const UPGRADE_COPIES = 2
+/** How many copies of each kind are kept. */
+const COPIES = 2
 
 /**
  * Copies a database into a new file that its owner alone can read, as it is at one moment, whoever writes
@@ -74,37 +74,35 @@ export function inspectDatabase(path: string, nativeBinding: string | undefined)
   }
 }
 
-/** Keeps a copy of a store as it was before its tables change, and lets the older ones go. */
-export async function keepUpgradeCopy(
+/**
+ * Keeps a copy of a store as it was before a change, and lets the older ones go.
+ * @throws KeptCopyError
+ */
+export async function keepCopy(
+  before: 'upgrade' | 'client-change',
   directory: string,
   nativeBinding: string | undefined,
 ): Promise<void> {
+  const prefix = `broker.db.before-${before}-`
   const at = new Date().toISOString()
-  const to = join(directory, `${UPGRADE}${at.replaceAll(':', '-')}`)
-  for (const name of readdirSync(directory)) {
-    if (name.startsWith(UPGRADE) && name.endsWith('.part'))
-      rmSync(join(directory, name), { force: true })
-  }
+  const to = join(directory, prefix + at.replaceAll(':', '-'))
+  const kept = () => readdirSync(directory).filter((name) => name.startsWith(prefix))
+  const remove = (name: string) => rmSync(join(directory, name), { force: true })
+  for (const name of kept()) if (name.endsWith('.part')) remove(name)
   try {
-    const part = `${to}.part`
-    await copyDatabase(join(directory, 'broker.db'), part, nativeBinding, { backup_at: at })
-    renameSync(part, to)
+    await copyDatabase(join(directory, 'broker.db'), `${to}.part`, nativeBinding, { backup_at: at })
+    renameSync(`${to}.part`, to)
   } catch (error) {
     rmSync(`${to}.part`, { force: true })
-    throw new UpgradeCopyError(to, { cause: error })
+    throw new KeptCopyError(to, { cause: error })
   }
   syncDirectoryOf(to)
-  const kept = readdirSync(directory)
-    .filter((name) => name.startsWith(UPGRADE))
-    .sort()
-  for (const name of kept.slice(0, -UPGRADE_COPIES)) rmSync(join(directory, name), { force: true })
+  for (const name of kept().sort().slice(0, -COPIES)) remove(name)
 }
 
-const UPGRADE = 'broker.db.before-upgrade-'
-
-/** There is no room, say, for the copy that is kept before an upgrade. */
-export class UpgradeCopyError extends Error {
-  override name = 'UpgradeCopyError'
+/** There is no room, say, for the copy that is kept before a change. */
+export class KeptCopyError extends Error {
+  override name = 'KeptCopyError'
   readonly file: string
 
   constructor(file: string, options: ErrorOptions) {

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
-import { keepUpgradeCopy } from './copy.ts'
+import { keepCopy } from './copy.ts'
 import { openFile } from './files.ts'
 import { completeRestore } from './restore/complete.ts'
 import { retryBusy } from './sqlite/engine.ts'
@@ -75,7 +75,7 @@ export async function withLock<T>(
  * Opens the store, and brings its tables up to date. Two first starts at once would trip over each
  * other: call it within `withStartLock`, together with whatever else a first start makes.
  * A copy is kept of a store whose tables change.
- * @throws StoreTooNewError, UpgradeCopyError before anything is changed
+ * @throws StoreTooNewError, KeptCopyError before anything is changed
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   return createSqliteStore(await openDatabase(options))
@@ -91,7 +91,7 @@ export async function openDatabase(options: StoreOptions): Promise<Database.Data
     refuseNewer(client, applied, migrations)
     await retryBusy(() => configure(client))
     if (name === 'broker.db' && applied.length > 0 && applied.length < migrations.length) {
-      await keepUpgradeCopy(directory, nativeBinding)
+      await keepCopy('upgrade', directory, nativeBinding)
     }
     await retryBusy(() => migrate(client, migrations))
     return client

@@ -79,6 +79,10 @@ export function hasDied(directory: string, nativeBinding: string | undefined, id
   return !existsSync(join(folder, `${id}.lock`)) || !isAlive(folder, id, nativeBinding)
 }
 
+/** Processes as a message names them. */
+export const describePresent = (processes: Present[]): string =>
+  processes.map(({ pid, command }) => `${pid} (${command})`).join(', ')
+
 function idsIn(folder: string): string[] {
   if (!existsSync(folder)) return []
   return readdirSync(folder)

@@ -12,6 +12,7 @@ import { leaseMethods } from './sqlite/leases.ts'
 import { listingMethods } from './sqlite/listing.ts'
 import { metaMethods } from './sqlite/meta.ts'
 import { proofMethods } from './sqlite/proofs.ts'
+import { movingMethods } from './sqlite/moving.ts'
 import { purgeMethods } from './sqlite/purge.ts'
 import { refreshMethods } from './sqlite/refresh.ts'
 import { resealMethods } from './sqlite/reseal.ts'
@@ -53,5 +54,6 @@ export function createSqliteStore(client: Database.Database): Store {
     ...purgeMethods(engine),
     ...upkeepMethods(engine, sealedValues),
     ...resealMethods(engine),
+    ...movingMethods(engine, sealedValues),
   }
 }

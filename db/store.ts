@@ -19,6 +19,7 @@ import type { EventStore } from './store/events.ts'
 import type { ListingStore } from './store/listing.ts'
 import type { ProofStore } from './store/proofs.ts'
 import type { Doubt, RefreshStore } from './store/refresh.ts'
+import type { MovingStore } from './store/moving.ts'
 import type { SealedStore } from './store/sealed.ts'
 import type { UsageStore } from './store/usage.ts'
 
@@ -29,6 +30,7 @@ export type * from './store/events.ts'
 export type * from './store/listing.ts'
 export type * from './store/proofs.ts'
 export type * from './store/refresh.ts'
+export type * from './store/moving.ts'
 export type * from './store/sealed.ts'
 export type * from './store/usage.ts'
 
@@ -275,6 +277,7 @@ export interface Page {
 
 export interface Store
   extends
+    MovingStore,
     AdminStore,
     BulkStore,
     DeviceCodeStore,

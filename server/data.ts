@@ -1,6 +1,6 @@
-import { UpgradeCopyError } from '../db/copy.ts'
+import { KeptCopyError } from '../db/copy.ts'
 import { StoreTooNewError, openStore, withLock, withStartLock } from '../db/open.ts'
-import { announce, hasDied, listPresent } from '../db/presence.ts'
+import { announce, describePresent, hasDied, listPresent } from '../db/presence.ts'
 import { readMigrations, sqliteBinding } from './assets.ts'
 import type { Config } from './config.ts'
 import { createSigningKeys } from './domain/signing-keys.ts'
@@ -28,6 +28,11 @@ export async function openData(
   const { dataDir } = config
   const binding = sqliteBinding(config)
 
+  const refuseOthers = () => {
+    const names = describePresent(listPresent(dataDir, binding))
+    if (names !== '') throw new StartError(message('start.change-open', { processes: names }))
+  }
+
   const opened = await withStartLock(dataDir, binding, async () => {
     const store = await openStore({
       directory: dataDir,
@@ -37,7 +42,13 @@ export async function openData(
     try {
       const loadKeys = await loadSecretKeys(config, store, random)
       const vault = createVault(loadKeys, random)
-      const formerUrls = await claimData(config, store, { vault, random, claim: options.claim })
+      const formerUrls = await claimData(config, store, {
+        vault,
+        random,
+        clock,
+        claim: options.claim,
+        place: { directory: dataDir, nativeBinding: binding, refuseOthers },
+      })
       const keys = createSigningKeys({ store, vault, clock, random })
       await keys.ensure()
       const { command = 'serve' } = options
@@ -69,7 +80,7 @@ function explain(error: unknown): never {
   if (error instanceof StoreTooNewError) {
     throw new StartError(message('start.newer', { file: error.file }))
   }
-  if (error instanceof UpgradeCopyError) {
+  if (error instanceof KeptCopyError) {
     throw new StartError(message('start.no-copy', { file: error.file }), { cause: error.cause })
   }
   throw error

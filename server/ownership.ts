@@ -1,10 +1,20 @@
 import type { Store } from '../db/store.ts'
 import type { Config } from './config.ts'
-import type { Random } from './domain/clock.ts'
+import { changeOwner } from './change-owner.ts'
+import type { Owner } from './change-owner.ts'
+import type { Clock, Random } from './domain/clock.ts'
 import { newId } from './domain/hash.ts'
 import type { Vault } from './domain/vault.ts'
 import { message } from './operate/messages.ts'
 import { StartError } from './start-error.ts'
+
+/** The data directory, for what a change of owner does to it. */
+interface Place {
+  directory: string
+  nativeBinding: string | undefined
+  /** @throws StartError while other processes have the store open */
+  refuseOthers(): void
+}
 
 /** Whether the data is to belong to the configuration's client: if it does already, or `anew`. */
 export type Claim = 'same' | 'anew' | undefined
@@ -17,12 +27,17 @@ export type Claim = 'same' | 'anew' | undefined
 export async function claimData(
   config: Config,
   store: Store,
-  { vault, random, claim }: { vault: Vault; random: Random; claim: Claim },
+  needs: { vault: Vault; random: Random; clock: Clock; claim: Claim; place: Place },
 ): Promise<string[]> {
+  const { vault, random, clock, claim, place } = needs
   const meta = await store.getMeta()
   checkKeys(meta, vault, config)
   const owner = { client_id: config.ellipsis.clientId, api_url: config.ellipsis.apiUrl }
   if (claim === 'same') checkOwner(meta, owner)
+  if (claim === 'anew') {
+    if (isChanged(meta, owner)) place.refuseOthers()
+    await changeOwner(store, meta, owner, { ...place, clock })
+  }
   const urls = JSON.parse(meta.public_urls ?? '[]') as string[]
   const known = [...new Set([config.publicUrl, ...urls])]
   const fingerprints = [...new Set([...fingerprintsOf(meta), vault.keyId()])]
@@ -30,7 +45,7 @@ export async function claimData(
     // By it a backup knows the store that it was made of.
     store_id: meta.store_id ?? newId(random, 'store'),
     secret_fingerprints: fingerprints.join(','),
-    ...(claim && { ...owner, public_urls: JSON.stringify(known) }),
+    ...(claim && { ...owner, owner_change: '', public_urls: JSON.stringify(known) }),
   }
   const changed = Object.entries(entries).some(([key, value]) => meta[key] !== value)
   if (changed) await store.setMeta(entries)
@@ -50,14 +65,18 @@ function checkKeys(meta: Record<string, string>, vault: Vault, { dataDir, secret
   throw new StartError(message('start.key-other', values))
 }
 
-function checkOwner(meta: Record<string, string>, owner: Record<string, string>): void {
+const isChanged = (meta: Record<string, string>, owner: Owner): boolean =>
+  Object.entries(owner).some(([key, value]) => meta[key] !== undefined && meta[key] !== value)
+
+function checkOwner(meta: Record<string, string>, owner: Owner): void {
+  if ((meta.owner_change ?? '') !== '') throw new StartError(message('start.change-cut-off'))
   const names: Record<string, string> = {
     client_id: 'ELLIPSIS_CLIENT_ID',
     api_url: 'ELLIPSIS_API_URL',
   }
   for (const [key, name] of Object.entries(names)) {
-    const [before, now] = [meta[key], owner[key]]
-    if (before === undefined || now === undefined || before === now) continue
+    const [before, now] = [meta[key], owner[key as keyof Owner]]
+    if (before === undefined || before === now) continue
     throw new StartError(message('start.client-changed', { name, before, now }))
   }
 }

@@ -22,6 +22,7 @@ import { createExports } from './domain/export.ts'
 import { createIntrospect } from './domain/introspect.ts'
 import { createOverview } from './domain/overview.ts'
 import { createPace } from './domain/pace.ts'
+import { createImporter } from './domain/import.ts'
 import { createRedeem } from './domain/redeem.ts'
 import { createLeases } from './domain/lease.ts'
 import { createRefreshAhead } from './domain/refresh-ahead.ts'
@@ -159,6 +160,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     attempts,
     setup: createSetup({ store, admins, clock, random }),
     signIn: createSignIn({ store, sessions, attempts, secondFactors, clock }),
+    importer: createImporter({ ...parts, refresher, tokens, clientId: config.ellipsis.clientId }),
     connect: createConnect({ ...parts, keep: createKeep(parts), deviceFlow, publicUrl }),
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),

@@ -3,6 +3,7 @@ import type { Connection, Event, Grant, ListedConnection } from '../../db/store.
 import { STATUSES } from '../domain/connections.ts'
 import type { Revoked } from '../domain/connections.ts'
 import { ACTOR, withServices } from './data.ts'
+import { importCommand } from './import.ts'
 import { print, printJson, printTable, time } from './output.ts'
 
 interface Flags {
@@ -57,6 +58,7 @@ export function connectionCommand(): Command {
     .description('cut it off and delete its tokens; with --app, one app only')
     .option('--app <client_id>', 'revoke this app’s grants, and leave the others')
     .action(revoke)
+  connection.addCommand(importCommand())
   return connection
 }
 

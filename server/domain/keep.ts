@@ -81,7 +81,9 @@ export function createKeep(needs: {
     const known = account.id === null ? undefined : await store.findConnection(account.id)
     if (known || flow.reconnect === null) return known
     const meant = await store.getConnection(flow.reconnect)
-    const same = meant?.accountId === null && meant.username === account.username
+    // Without tokens it is of another API, where the same name is another person.
+    const isHere = meant?.accountId === null && meant.refreshToken !== null
+    const same = isHere && meant.username === account.username
     if (!same || meant.username === '' || meant.status === 'revoked') return undefined
     // A name alone is weak: whoever learns the connection's id may not renew it for an app without access.
     const grants = await store.listGrants({ connectionId: meant.id })

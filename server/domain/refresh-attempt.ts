@@ -133,6 +133,8 @@ export function createRefreshAttempt(needs: {
       const connection = await read(id)
       const stored = findStored(connection, run.need, startedAt)
       if (stored) return stored
+      // One of another API of Ellipsis Drive has none: it is never called with.
+      if (connection.refreshToken === null) throw new BrokerError('needs_reconnect')
       checkPause(connection, run.need)
       // Compared with the generation just read: had another process stored tokens since, it fails.
       const token = await refresh(connection, run)

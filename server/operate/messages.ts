@@ -37,6 +37,18 @@ export const messages = {
     says: 'The connections in this data directory belong to {name}={before}, and it is now {now}.',
     mend: 'Their refresh tokens would be refused. Put the setting back, use another BROKER_DATA_DIR, or, if this is meant, start once with `serve --accept-client-change`: every user then has to connect again.',
   },
+  'start.change-open': {
+    command: 'start',
+    exit: 2,
+    says: 'The data is to belong to another OAuth client or API, and these processes still work with the former: {processes}.',
+    mend: 'Stop them, and start once with `serve --accept-client-change`.',
+  },
+  'start.change-cut-off': {
+    command: 'start',
+    exit: 2,
+    says: 'A change of the OAuth client or API was begun with `serve --accept-client-change`, and cut off.',
+    mend: 'Start once with `serve --accept-client-change` again: it is completed then.',
+  },
   'start.newer': {
     command: 'start',
     exit: 2,
@@ -46,7 +58,7 @@ export const messages = {
   'start.no-copy': {
     command: 'start',
     exit: 2,
-    says: 'This version changes the tables of the database, and the copy that it keeps of it before, {file}, could not be written.',
+    says: 'The database is about to be changed, and the copy that is kept of it before, {file}, could not be written.',
     mend: 'Make room for it, as much as broker.db takes, and start again: nothing has changed.',
   },
 
@@ -225,6 +237,31 @@ export const messages = {
     says: '{file} is encrypted with a key that {source} doesn’t hold. Nothing has changed.',
     mend: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, to secret.key on a line of its own. Without it no token in this backup opens.',
   },
+
+  'import.done': {
+    command: 'connection import',
+    exit: 0,
+    says: 'Imported {imported}; {already} were connected already.',
+    mend: 'Delete the file: its refresh tokens are the broker’s now, and using them elsewhere would end them.',
+  },
+  'import.partly': {
+    command: 'connection import',
+    exit: 1,
+    says: 'Imported {imported}; {already} were connected already; {failed} were not imported, for the reasons told.',
+    mend: 'Mend these lines and run it again with the whole file: what was imported stays as it is. Users whose token was refused connect by themselves.',
+  },
+  'import.client': {
+    command: 'connection import',
+    exit: 1,
+    says: 'Ellipsis Drive refuses this broker’s own client, after {imported} imported and {already} connected already.',
+    mend: 'Check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET: they are those that the refresh tokens were issued to. Then run it again.',
+  },
+  'import.unreadable': {
+    command: 'connection import',
+    exit: 2,
+    says: '{file} can’t be read: {reason}.',
+    mend: 'Name a file of JSON lines: {"account": …, "refresh_token": …, "app": …}.',
+  },
 } satisfies Record<string, Message>
 
 export type MessageName = keyof typeof messages
@@ -234,7 +271,7 @@ export type Values = Record<string, string | number>
 export function message(name: MessageName, values: Values = {}): string {
   const { says, mend } = messages[name]
   const text = mend === '' ? says : `${says}\n${mend}`
-  return text.replace(/\{(\w+)\}/g, (_all, key: string) => {
+  return text.replace(/\{([a-z]+)\}/g, (_all, key: string) => {
     const value = values[key]
     if (value === undefined) throw new Error(`message ${name} needs ${key}`)
     return typeof value === 'number' ? value.toLocaleString('en') : value

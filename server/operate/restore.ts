@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { inspectDatabase } from '../../db/copy.ts'
 import type { Inspected } from '../../db/copy.ts'
 import { withStartLock } from '../../db/open.ts'
-import { listPresent } from '../../db/presence.ts'
+import { describePresent, listPresent } from '../../db/presence.ts'
 import { completeRestore, restoreStore } from '../../db/restore.ts'
 import type { CarriedOver } from '../../db/restore.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
@@ -62,7 +62,7 @@ export async function restore(
 function refuseOpen(dataDir: string, binding: string | undefined): void {
   const open = listPresent(dataDir, binding)
   if (open.length === 0) return
-  const processes = open.map(({ pid, command }) => `${pid} (${command})`).join(', ')
+  const processes = describePresent(open)
   throw new Ended('restore.open', { directory: dataDir, processes })
 }
 

@@ -1,3 +1,4 @@
+import { describePresent } from '../../db/presence.ts'
 import type { Present } from '../../db/presence.ts'
 import { resealAll } from '../domain/reseal.ts'
 import { keyIdOf } from '../domain/vault.ts'
@@ -102,7 +103,7 @@ async function untilAll(
   for (let told = false; ; told = true) {
     const late = processes.others().filter((process) => !isReady(process))
     if (late.length === 0) return
-    const names = late.map(({ pid, command }) => `${pid} (${command})`).join(', ')
+    const names = describePresent(late)
     if (clock.now() >= until) throw new Ended('secret.rotate.waiting', { processes: names })
     if (!told) report(`Waiting until these use the new key: ${names}`)
     await clock.sleep(200)

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { inspectDatabase, UpgradeCopyError } from '../../db/copy.ts'
+import { inspectDatabase, KeptCopyError } from '../../db/copy.ts'
 import { openStore } from '../../db/open.ts'
 import { migrations, openAt } from './temporary.ts'
 
@@ -54,7 +54,7 @@ t.test('without room for the copy nothing changes', async (t) => {
   const client = new Database(join(directory, 'broker.db'))
   client.exec('drop table meta')
   client.close()
-  await t.rejects(openWith(directory, 1), UpgradeCopyError)
+  await t.rejects(openWith(directory, 1), KeptCopyError)
   t.strictSame(copiesIn(directory), [])
   const found = inspectDatabase(join(directory, 'broker.db'), undefined)
   t.same(found.migrations, [], 'without that table it is none of ours')

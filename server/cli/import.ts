@@ -1,0 +1,86 @@
+import { createReadStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { Command } from 'commander'
+import type { Holding, Imported } from '../domain/import.ts'
+import { Ended, message } from '../operate/messages.ts'
+import { reasonOf } from '../operate/backup.ts'
+import { Secret } from '../secret.ts'
+import { withServices } from './data.ts'
+import { note, print } from './output.ts'
+
+type Line = Imported | { status: 'invalid'; reason: string }
+
+/** `connection import`: refresh tokens of the same client that the host already holds. */
+export function importCommand(): Command {
+  return new Command('import')
+    .description('take over refresh tokens of the same OAuth client, proven one by one')
+    .argument('<file>', 'JSON lines: account, refresh_token, app')
+    .option(
+      '--json',
+      'a line of JSON for each, with the broker token that the app uses from now on',
+    )
+    .action((file: string, { json = false }: { json?: boolean }) => importFile(file, json))
+}
+
+async function importFile(file: string, json: boolean): Promise<void> {
+  const lines = createInterface({ input: createReadStream(file), crlfDelay: Infinity })
+  const counts = { imported: 0, already: 0, failed: 0 }
+  await withServices(
+    async ({ importer }) => {
+      let number = 0
+      for await (const text of lines) {
+        number++
+        if (text.trim() === '') continue
+        const holding = parseLine(text)
+        const line = 'status' in holding ? holding : await importer.take(holding)
+        counts[line.status === 'imported' || line.status === 'already' ? line.status : 'failed']++
+        report(number, line, json)
+      }
+    },
+    { upstream: true },
+  ).catch((error: unknown) => {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'EISDIR' || code === 'EACCES') {
+      throw new Ended('import.unreadable', { file, reason: reasonOf(error) })
+    }
+    if (code === 'server_error') throw new Ended('import.client', counts)
+    throw error
+  })
+  if (counts.failed > 0) throw new Ended('import.partly', counts)
+  note(message('import.done', counts))
+}
+
+/** What a line holds. Nothing of a token is ever told back. */
+function parseLine(text: string): Holding | { status: 'invalid'; reason: string } {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return { status: 'invalid', reason: 'the line is no JSON' }
+  }
+  const { account, refresh_token: token, app } = (value ?? {}) as Record<string, unknown>
+  for (const [name, field] of Object.entries({ account, refresh_token: token, app })) {
+    if (typeof field !== 'string' || field === '') {
+      return { status: 'invalid', reason: `${name} is missing, or is no text` }
+    }
+  }
+  const [id, secret, appId] = [account, token, app] as [string, string, string]
+  return { account: id, refreshToken: new Secret(secret), appId }
+}
+
+function report(number: number, line: Line, json: boolean): void {
+  const connection = 'connectionId' in line ? line.connectionId : null
+  const reason = 'reason' in line ? line.reason : null
+  if (!json) return print(`line ${number}  ${line.status}  ${connection ?? reason ?? ''}`)
+  const brokerToken = 'brokerToken' in line ? (line.brokerToken?.reveal() ?? null) : null
+  const { status } = line
+  print(
+    JSON.stringify({
+      line: number,
+      status,
+      connection_id: connection,
+      broker_token: brokerToken,
+      reason,
+    }),
+  )
+}

@@ -1,0 +1,91 @@
+import t from 'tap'
+import type { Store } from '../../db/store.ts'
+import { changeOwner } from '../../server/change-owner.ts'
+import { loadConfig } from '../../server/config.ts'
+import { createLog } from '../../server/log.ts'
+import { startServices } from '../../server/services.ts'
+import { connectMany } from './load.ts'
+import { buildWorld, outcome } from './world.ts'
+
+const silent = createLog({ logLevel: 'silent' })
+
+t.test('for another client every connection says that it needs reconnecting', async (t) => {
+  const { env, start, clock, standIn } = await buildWorld(t)
+  const first = await start()
+  const devices = await connectMany(first, 2)
+  const config = loadConfig({ ...env, ELLIPSIS_CLIENT_ID: 'another' }, { serve: true })
+  const change = () => startServices(config, silent, { claim: 'anew' })
+  await t.rejects(change(), /these processes still work with the former: \d+ \(serve\)/)
+  await first.stop()
+  await t.rejects(
+    startServices(config, silent, { claim: 'same' }),
+    /every user then has to connect/,
+  )
+  const changed = await change()
+  t.teardown(() => changed.stop())
+  t.match(await changed.store.getConnection('con_0'), {
+    status: 'needs_reconnect',
+    accountId: 'account-0',
+    lastError: /another OAuth client/,
+    refreshToken: Uint8Array,
+  })
+  const broker = { services: changed, standIn, clock }
+  t.not(await outcome(broker, devices[0]?.token ?? ''), 'ok')
+})
+
+t.test('for another API connections lose account and tokens, which are sent nowhere', async (t) => {
+  const { env, start, clock, standIn, dataDir } = await buildWorld(t)
+  const other = await buildWorld(t)
+  const first = await start()
+  const devices = await connectMany(first, 3)
+  await first.services.store.identifyConnection({ id: 'con_2', accountId: null, username: 'ada' })
+  await first.stop()
+  const config = loadConfig(
+    { ...env, ELLIPSIS_API_URL: other.env.ELLIPSIS_API_URL ?? '', BROKER_DATA_DIR: dataDir },
+    { serve: true },
+  )
+  const services = await startServices(config, silent, { claim: 'anew' })
+  t.teardown(() => services.stop())
+  t.match(await services.store.getConnection('con_0'), {
+    status: 'needs_reconnect',
+    accountId: null,
+    refreshToken: null,
+    accessToken: null,
+    lastError: /this broker now works with http/,
+  })
+  const broker = { services, standIn, clock }
+  for (const { token } of devices) t.equal(await outcome(broker, token), 'needs_reconnect')
+  await t.rejects(services.connections.refresh('con_0'), { code: 'needs_reconnect' })
+  t.equal(other.standIn.calls.refresh, 0)
+  t.equal(standIn.calls.refresh, 0)
+})
+
+t.test('a change that was cut off has to be completed', async (t) => {
+  const { env, start, clock, dataDir } = await buildWorld(t)
+  const first = await start()
+  await connectMany(first, 2)
+  const { store } = first.services
+  const { client_id, api_url } = await store.getMeta()
+  let batches = 0
+  const dying: Store = {
+    ...store,
+    disownConnections: async (batch) => {
+      if (++batches === 2) throw new Error('killed')
+      return store.disownConnections({ ...batch, limit: 1 })
+    },
+  }
+  const before = { client_id: client_id ?? '', api_url: api_url ?? '' }
+  const place = { directory: dataDir, nativeBinding: undefined, clock }
+  const after = { client_id: 'another', api_url: 'https://api.example.com' }
+  await t.rejects(changeOwner(dying, before, after, place), /killed/)
+  await first.stop()
+  await t.rejects(start(), /was begun with .*cut off/)
+  const changed = { ...env, ELLIPSIS_CLIENT_ID: 'another', ELLIPSIS_API_URL: after.api_url }
+  const config = loadConfig(changed, { serve: true })
+  const services = await startServices(config, silent, { claim: 'anew' })
+  const all = await services.store.listConnections({ after: null, limit: 9 })
+  t.ok(all.every(({ status, accountId }) => status === 'needs_reconnect' && accountId === null))
+  await services.stop()
+  await (await startServices(config, silent, { claim: 'same' })).stop()
+  await (await startServices(config, silent, { claim: 'anew' })).stop()
+})
