@@ -19,11 +19,25 @@ export const bundling: BuildOptions = {
   logLevel: 'warning',
 }
 
-/** Puts a bundle and assets (paths by name) into a copy of the Node that runs this. */
-export function makeBinary(main: string, output: string, assets: Record<string, string>): void {
+/**
+ * Puts a bundle and assets (paths by name) into a copy of the Node that runs this.
+ * @param execArgv Node's own options
+ */
+export function makeBinary(
+  main: string,
+  output: string,
+  assets: Record<string, string>,
+  execArgv: string[] = [],
+): void {
   const file = `${output}.sea.json`
-  const disableExperimentalSEAWarning = true
-  const settings = { main, mainFormat: 'module', output, disableExperimentalSEAWarning, assets }
+  const settings = {
+    main,
+    mainFormat: 'module',
+    output,
+    disableExperimentalSEAWarning: true,
+    execArgv,
+    assets,
+  }
   writeFileSync(file, JSON.stringify(settings, null, 2))
   rmSync(output, { force: true })
   execFileSync(process.execPath, ['--build-sea', file], { stdio: ['ignore', 'ignore', 'inherit'] })

@@ -13,6 +13,9 @@ import { assetFolders, licensesFile, listAssets, sqliteAddon } from '../server/a
 import { bundling, makeBinary } from './binary.ts'
 import { licenses } from './licenses.ts'
 
+// A swap leaves little behind: room for more young objects costs 7 MiB, and saves no time (measured).
+const NODE_OPTIONS = ['--max-semi-space-size=4']
+
 const root = join(import.meta.dirname, '..')
 const require = createRequire(import.meta.url)
 
@@ -24,7 +27,7 @@ const assets = copyAssets(dirname(bundle))
 assets[licensesFile] = join(dirname(bundle), licensesFile)
 writeFileSync(assets[licensesFile], licenses(root, await makeBundle()))
 copyFileSync(assets[licensesFile], join(out, licensesFile))
-makeBinary(bundle, binary, assets)
+makeBinary(bundle, binary, assets, NODE_OPTIONS)
 process.stdout.write(`${binary}\n`)
 
 /** Copies all assets to a folder. Answers their paths there by their names. */
