@@ -11,6 +11,7 @@ import { connectionCommand } from './connection.ts'
 import { demoCommand } from './demo.ts'
 import { describeExamples, examples } from './examples.ts'
 import { initCommand } from './init.ts'
+import { doctorCommand } from './doctor.ts'
 import { keyCommand } from './key.ts'
 import { licensesCommand } from './licenses.ts'
 import { UsageError } from './output.ts'
@@ -39,6 +40,7 @@ export function program(): Command {
     secretCommand(),
     backupCommand(),
     restoreCommand(),
+    doctorCommand(),
     licensesCommand(),
   ]
   for (const command of commands) all.addCommand(command)

@@ -262,6 +262,19 @@ export const messages = {
     says: '{file} can’t be read: {reason}.',
     mend: 'Name a file of JSON lines: {"account": …, "refresh_token": …, "app": …}.',
   },
+
+  'doctor.well': {
+    command: 'doctor',
+    exit: 0,
+    says: 'Nothing is wrong in {checks} checks; {warnings} are worth a look.',
+    mend: '',
+  },
+  'doctor.problems': {
+    command: 'doctor',
+    exit: 1,
+    says: 'Problems: {problems}; warnings: {warnings}.',
+    mend: 'Do what is told with each, from the top, and run `doctor` again.',
+  },
 } satisfies Record<string, Message>
 
 export type MessageName = keyof typeof messages

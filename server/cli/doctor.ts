@@ -1,0 +1,30 @@
+import { Command } from 'commander'
+import { loadConfig, readEnvironment } from '../config.ts'
+import { examine } from '../operate/doctor.ts'
+import { Ended, message } from '../operate/messages.ts'
+import { world } from '../services.ts'
+import { print, printJson } from './output.ts'
+
+const SIGNS = { ok: 'ok      ', warning: 'warning ', problem: 'PROBLEM ' }
+
+/** `doctor`: what is wrong with this installation. */
+export function doctorCommand(): Command {
+  return new Command('doctor')
+    .description('what is wrong with this installation, and the mend; changes nothing')
+    .option('--json', 'as JSON')
+    .action(async ({ json }: { json?: boolean }) => {
+      const findings = await examine(loadConfig(readEnvironment()), world)
+      if (json) printJson(findings)
+      else {
+        for (const { check, status, finding, mend } of findings) {
+          print(
+            `${SIGNS[status]} ${check}: ${finding}${mend === null ? '' : `\n         → ${mend}`}`,
+          )
+        }
+      }
+      const problems = findings.filter(({ status }) => status === 'problem').length
+      const warnings = findings.filter(({ status }) => status === 'warning').length
+      if (problems > 0) throw new Ended('doctor.problems', { problems, warnings })
+      if (!json) print(message('doctor.well', { checks: findings.length, warnings }))
+    })
+}

@@ -1,0 +1,112 @@
+import { chmodSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { loadConfig } from '../../server/config.ts'
+import {
+  examine,
+  judgeClock,
+  judgeFileSystem,
+  judgeProxy,
+  judgeSpace,
+} from '../../server/operate/doctor.ts'
+import { world } from '../../server/services.ts'
+import { buildBroker } from '../helper.ts'
+import { cli } from '../processes.ts'
+
+const look = async (env: Record<string, string>, given = world) => {
+  const findings = await examine(loadConfig(env), given)
+  return Object.fromEntries(findings.map(({ check, ...told }) => [check, told]))
+}
+
+t.test('a broker that is well', async (t) => {
+  const broker = await buildBroker(t)
+  chmodSync(broker.dataDir, 0o700)
+  const findings = await examine(loadConfig(broker.env), world)
+  const unwell = findings.filter(({ status }) => status !== 'ok')
+  t.same(
+    unwell.filter(({ check }) => check !== 'disk space'),
+    [],
+  )
+  const { code, stdout } = await cli(['doctor', '--json'], broker.env)
+  t.equal(code, 0)
+  t.match(JSON.parse(stdout), [{ check: 'data directory', status: 'ok', mend: null }])
+})
+
+t.test('with a base path the metadata are at both of their places', async (t) => {
+  const broker = await buildBroker(t, { basePath: '/broker' })
+  t.match(await look(broker.env), { metadata: { status: 'ok' }, 'public URL': { status: 'ok' } })
+})
+
+t.test('each ailment is found, with its mend', async (t) => {
+  const broker = await buildBroker(t)
+  const { env, dataDir, standIn } = broker
+  chmodSync(dataDir, 0o755)
+  t.match(await look(env), { 'data directory': { status: 'problem', mend: /chmod 700/ } })
+  chmodSync(dataDir, 0o700)
+  const wrong = { ...env, ELLIPSIS_CLIENT_SECRET: 'wrong' }
+  t.match(await look(wrong), {
+    'Ellipsis Drive': { status: 'problem', mend: /Developer settings/ },
+  })
+  const { ELLIPSIS_CLIENT_ID: id, ...without } = env
+  t.ok(id)
+  t.match(await look(without), { 'Ellipsis Drive': { finding: /not set/ } })
+  standIn.switches.errorShape = 'empty'
+  t.match(await look(env), { 'Ellipsis Drive': { status: 'warning', mend: /probe/ } })
+  const away = {
+    ...env,
+    ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3',
+    BROKER_PUBLIC_URL: 'http://127.0.0.1:9',
+  }
+  t.match(await look(away), {
+    'Ellipsis Drive': { status: 'problem', mend: /ELLIPSIS_API_URL/ },
+    clock: { status: 'problem' },
+    'public URL': { status: 'problem', finding: /can’t be reached/ },
+    metadata: { status: 'problem' },
+  })
+  const elsewhere = {
+    ...env,
+    BROKER_PUBLIC_URL: standIn === broker.standIn ? (env.ELLIPSIS_API_URL ?? '') : '',
+  }
+  t.match(await look(elsewhere), { 'public URL': { status: 'problem', finding: /answers 404/ } })
+  const another = { ...env, BROKER_PUBLIC_URL: broker.url.replace('127.0.0.1', 'localhost') }
+  t.match(await look(another), { metadata: { finding: /another issuer/ } })
+  const key = Buffer.alloc(32, 7).toString('base64url')
+  t.match(await look({ ...env, BROKER_SECRETS: key }), {
+    'encryption keys': { status: 'problem', finding: /BROKER_SECRETS lacks/ },
+  })
+  writeFileSync(join(dataDir, 'secret.key'), `${key}\n`)
+  const { code, stdout, stderr } = await cli(['doctor'], env)
+  t.equal(code, 1)
+  t.match(stdout, /PROBLEM {2}encryption keys: .*lacks the key/)
+  t.match(stderr, /^Problems: \d/)
+})
+
+t.test('an empty directory has no broker', async (t) => {
+  const found = await look({ BROKER_DATA_DIR: t.testdir(), ELLIPSIS_API_URL: 'http://127.0.0.1:9' })
+  t.match(found, {
+    'data directory': { status: 'problem', finding: /no database/ },
+    database: { status: 'problem' },
+    'running brokers': { status: 'warning' },
+  })
+})
+
+t.test('what a machine may have, judged', async (t) => {
+  t.match(judgeFileSystem(0xef53), { status: 'ok' })
+  t.match(judgeFileSystem(0x6969), { status: 'problem', finding: /NFS/ })
+  t.match(judgeFileSystem(0xff534d42 | 0), { status: 'problem', finding: /CIFS/ })
+  t.match(judgeFileSystem(0x01021994), { status: 'problem', finding: /tmpfs/ })
+  t.match(judgeFileSystem(0x794c7630), { status: 'warning' })
+  t.match(judgeSpace(50e6, 0), { status: 'problem' })
+  t.match(judgeSpace(5e9, 3e9), { status: 'warning' })
+  t.match(judgeSpace(5e9, 1e9), { status: 'ok' })
+  const now = Date.UTC(2026, 6, 1)
+  const date = new Date(now).toUTCString()
+  t.match(judgeClock(date, now + 9000), { status: 'ok' })
+  t.match(judgeClock(date, now + 30_000), { status: 'warning', finding: /30 s ahead/ })
+  t.match(judgeClock(date, now - 90_000), { status: 'problem', finding: /90 s behind/ })
+  t.match(judgeClock(null, now), { status: 'warning' })
+  t.match(judgeProxy('http://127.0.0.1', []), { status: 'ok' })
+  t.match(judgeProxy('https://x.example', []), { status: 'warning' })
+  t.match(judgeProxy('https://x.example', ['10.0.0.1']), { status: 'ok' })
+  t.match(judgeProxy('https://x.example', ['0.0.0.0/0']), { status: 'problem' })
+})
