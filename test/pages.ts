@@ -59,6 +59,59 @@ export const pages: ShownPage[] = [
   { name: 'audit', path: always('/admin/audit') },
   { name: 'bulks', path: always('/admin/bulk') },
   { name: 'bulk', path: of(() => '/admin/bulk/1') },
+  { name: 'users', path: always('/admin/users') },
+  { name: 'users-found', path: of(() => '/admin/users?q=per&sort=used') },
+  { name: 'users-nobody', path: of(() => '/admin/users?q=nobody') },
+  { name: 'user', path: of(({ connectionId }) => `/admin/users/${connectionId}`) },
+  { name: 'user-troubled', path: of(({ troubledId }) => `/admin/users/${troubledId}`) },
+  { name: 'user-revoked', path: of(({ revokedId }) => `/admin/users/${revokedId}`) },
+  { name: 'user-erased', path: of(({ erasedId }) => `/admin/users/${erasedId}`) },
+  { name: 'user-missing', path: always('/admin/users/con_none') },
+  { name: 'user-revoke', path: of(({ connectionId }) => `/admin/users/${connectionId}/revoke`) },
+  {
+    name: 'user-revoke-app',
+    path: of(({ connectionId, appId }) => `/admin/users/${connectionId}/apps/${appId}/revoke`),
+  },
+  {
+    name: 'user-revoke-device',
+    path: of(
+      ({ connectionId, grantId }) => `/admin/users/${connectionId}/devices/${grantId}/revoke`,
+    ),
+  },
+  { name: 'user-erase', path: of(({ connectionId }) => `/admin/users/${connectionId}/erase`) },
+  { name: 'apps', path: always('/admin/apps') },
+  { name: 'app', path: of(({ appId }) => `/admin/apps/${appId}`) },
+  {
+    name: 'app-confidential',
+    path: of(({ confidentialAppId }) => `/admin/apps/${confidentialAppId}`),
+  },
+  { name: 'app-fragment', path: of(({ oddAppId }) => `/admin/apps/${oddAppId}`) },
+  { name: 'app-new', path: always('/admin/apps/new') },
+  {
+    name: 'app-refused',
+    path: always('/admin/apps/new'),
+    act: async (page) => {
+      await page.getByLabel('Name').fill('Map')
+      await page.getByLabel('Redirect URIs').fill('http://map.example.com/')
+      await page.getByRole('button', { name: 'Register this app' }).click()
+      await page.getByRole('alert').waitFor()
+    },
+  },
+  { name: 'app-edit', path: of(({ appId }) => `/admin/apps/${appId}/edit`) },
+  {
+    name: 'app-rotate',
+    path: of(({ confidentialAppId }) => `/admin/apps/${confidentialAppId}/rotate`),
+  },
+  {
+    name: 'app-secret',
+    path: of(({ confidentialAppId }) => `/admin/apps/${confidentialAppId}/rotate`),
+    act: press('Make a new secret'),
+  },
+  {
+    name: 'app-end-old-secret',
+    path: of(({ confidentialAppId }) => `/admin/apps/${confidentialAppId}/end-old-secret`),
+  },
+  { name: 'app-remove', path: of(({ appId }) => `/admin/apps/${appId}/remove`) },
   { name: 'account', path: always('/admin/account') },
   { name: 'second-factor', path: always('/admin/account/second-factor') },
   { name: 'second-factor-proposed', path: always('/admin/account/second-factor'), act: propose },

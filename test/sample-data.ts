@@ -27,6 +27,7 @@ export interface SampleData {
   oddAppId: string
   connectionId: string
   troubledId: string
+  erasedId: string
   revokedId: string
   grantId: string
   kid: string
@@ -57,7 +58,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
   }
   await store.saveFailure({
     id: 'con_sample1',
-    expectedGeneration: 1 + ((1 % 3) + 1),
+    expectedGeneration: (1 % 3) + 1,
     owner: 'none',
     status: 'needs_reconnect',
     lastError: 'Ellipsis Drive refused the refresh token (invalid_grant).',
@@ -67,17 +68,18 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
       {
         at: clock.now() - HOUR,
         actor: 'system',
-        action: 'connection.refused',
+        action: 'connection.needs_reconnect',
         connectionId: 'con_sample1',
       },
     ],
   })
   await connections.revoke('con_sample2', by)
+  await connections.erase('con_sample9', by)
   await keys.rotate(by)
   await bulks.begin(['con_sample5', 'con_sample6', 'con_sample7'], by)
   const hour = Math.floor(clock.now() / HOUR) * HOUR
   await store.recordUse({
-    grants: [],
+    grants: await lastUses(services, names.length),
     counts: Array.from({ length: 24 * 30 }, (_, index) => ({
       appId: map.id,
       hour: hour - index * HOUR,
@@ -86,18 +88,31 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
       count: 40 + (index % 24) * 3,
     })),
   })
-  const [grant] = await store.listGrants({ connectionId: 'con_sample0' })
+  const [grant, former] = await store.listGrants({ connectionId: 'con_sample8' })
+  await connections.revokeGrant(former?.id ?? '', by)
+  await apps.rotateSecret(server.id, 86_400, by)
   const [key] = await keys.list()
   return {
     appId: map.id,
     confidentialAppId: server.id,
     oddAppId: fragment.id,
-    connectionId: 'con_sample0',
+    connectionId: 'con_sample8',
+    erasedId: 'con_sample9',
     troubledId: 'con_sample1',
     revokedId: 'con_sample2',
     grantId: grant?.id ?? '',
     kid: key?.kid ?? '',
   }
+}
+
+/** Most were used some hours ago, a few never. */
+async function lastUses({ store, clock }: TestBroker['services'], count: number) {
+  const uses = Array.from({ length: count }, async (_, index) => {
+    const [grant] = await store.listGrants({ connectionId: `con_sample${index}` })
+    const lastUsedAt = clock.now() - (index + 1) * HOUR
+    return grant && index % 6 !== 5 ? [{ id: grant.id, lastUsedAt }] : []
+  })
+  return (await Promise.all(uses)).flat()
 }
 
 /** A connection with a device for each of those apps. */

@@ -6,6 +6,9 @@ const readable = new Intl.DateTimeFormat('en-GB', {
   timeZone: 'UTC',
 })
 
+/** A time in UTC, for text that takes no markup: "24 Nov 2026, 22:40 UTC". */
+export const timeText = (milliseconds: number): string => `${readable.format(milliseconds)} UTC`
+
 /**
  * Markup of a time: in UTC as it leaves the broker; views/assets/admin.js puts it into the reader's zone.
  * @param milliseconds since the epoch; `null`: what `never` says
@@ -13,5 +16,5 @@ const readable = new Intl.DateTimeFormat('en-GB', {
 export function time(milliseconds: number | null, never = '–'): string {
   if (milliseconds === null) return never
   const iso = new Date(milliseconds).toISOString()
-  return `<time datetime="${iso}" title="${iso}">${readable.format(milliseconds)} UTC</time>`
+  return `<time datetime="${iso}" title="${iso}">${timeText(milliseconds)}</time>`
 }

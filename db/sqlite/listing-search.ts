@@ -1,89 +1,96 @@
 import type Database from 'better-sqlite3'
 import { fold } from '../fold.ts'
-import type { Filtered } from './listing.ts'
+import type { Filtered, Row } from './listing.ts'
 
-/** Who was found: numbers of `listing_names`; `crowded`: more match, and these are some of them. */
+/** Who was found, in no order; `crowded`: more match, and these are some of them. */
 export interface Hits {
-  numbers: number[]
+  rows: Row[]
   crowded: boolean
 }
 
 /** As many hits as are sorted; whoever looks for one among more types another letter. */
 const MOST = 1000
-/** Hits of a trigram that are tried against the filters. */
-const TRIED = 10_000
+/** Hits of trigrams that are tried against the rest of a query. */
+const TRIED = 5000
 /** Rows that are rather read one by one: exact, and quick enough. */
-const FEW = 10_000
-
-const IDS = `
-  select listing.n from (
-    select @text as id
-    union select connection_id from grants where id = @text
-    union select id from connections where account_id = @text and status <> 'revoked'
-    union select id from connections where account_id = @text and status = 'revoked'
-  ) as wanted cross join listing_names on connection_id = wanted.id
-  cross join listing on listing.n = listing_names.n`
+const FEW = 30_000
 
 /** Finds people by the letters of their names, and by ids. */
 export function prepareSearch(
   client: Database.Database,
-): (text: string, filtered: Filtered) => Hits {
-  const isIn = ({ statuses }: Filtered) => `app = @app and status in (${statuses.join()})`
+): (text: string, filtered: Filtered, column: string) => Hits {
+  const all = (query: string, values: object): Row[] => client.prepare(query).all(values) as Row[]
 
-  const all = (query: string, values: object): number[] =>
-    client.prepare(query).pluck().all(values) as number[]
+  const inFilter = ({ statuses }: Filtered): string =>
+    `listing.app = @app and listing.status in (${statuses.join()})`
 
-  /** Names that begin with it: a range of the index for each status. */
-  const beginning = (key: string, { app, statuses }: Filtered): number[] => {
+  /** Rows of a range of the index of names, by status; what they are sorted by is read of these alone. */
+  const named = (filtered: Filtered, column: string, condition: string, values: object): Row[] => {
+    const { app, statuses } = filtered
     const parts = statuses.map(
-      (status) => `select * from (select n from listing
-        where app = @app and status = ${status} and name >= @key and name < @end
-        order by name limit ${MOST + 1})`,
-    )
-    return all(parts.join(' union all '), { app, key, end: `${key}\u{10ffff}` })
-  }
-
-  const oneByOne = (key: string, filtered: Filtered): number[] => {
-    const query = `select n from listing where ${isIn(filtered)} and instr(name, @key) > 0`
-    return all(`${query} limit ${MOST + 1}`, { app: filtered.app, key })
-  }
-
-  const byTrigrams = (key: string, filtered: Filtered): Hits => {
-    const phrase = `"${key.replaceAll('"', '""')}"`
-    const tried = all(
-      `select rowid from listing_grams where listing_grams match @phrase limit ${TRIED + 1}`,
-      { phrase },
+      (status) => `select * from (select n from listing indexed by listing_name
+        where app = @app and status = ${status} and ${condition} order by name limit ${MOST + 1})`,
     )
     const query = `
-      select n from json_each(@tried) cross join listing on n = value and ${isIn(filtered)}
-      limit ${MOST + 1}`
-    const numbers = all(query, { app: filtered.app, tried: JSON.stringify(tried) })
-    return { numbers, crowded: tried.length > TRIED || numbers.length > MOST }
+      select listing.n, listing.${column} as key from (${parts.join(' union all ')}) as hit
+      cross join listing on listing.n = hit.n and listing.app = @app limit ${MOST + 1}`
+    return all(query, { app, ...values })
   }
 
-  const byName = (key: string, filtered: Filtered): Hits => {
+  /** Names that begin with it. */
+  const beginning = (key: string, filtered: Filtered, column: string): Row[] => {
+    const range = { key, end: `${key}\u{10ffff}` }
+    return named(filtered, column, 'name >= @key and name < @end', range)
+  }
+
+  const oneByOne = (key: string, filtered: Filtered, column: string): Row[] =>
+    named(filtered, column, 'instr(name, @key) > 0', { key })
+
+  const byTrigrams = (key: string, filtered: Filtered, column: string): Hits => {
+    const phrase = `"${key.replaceAll('"', '""')}"`
+    const found = 'from listing_grams where listing_grams match @phrase'
+    const query = `
+      select listing.n, listing.${column} as key from (select rowid ${found} limit ${TRIED}) as hit
+      cross join listing on listing.n = hit.rowid and ${inFilter(filtered)}
+      limit ${MOST + 1}`
+    const rows = all(query, { app: filtered.app, phrase })
+    const more = () =>
+      client.prepare(`select 1 ${found} limit 1 offset ${TRIED}`).get({ phrase }) !== undefined
+    return { rows, crowded: rows.length > MOST || more() }
+  }
+
+  const byName = (key: string, filtered: Filtered, column: string): Hits => {
     const { length } = Array.from(key)
-    if (length === 0) return { numbers: [], crowded: false }
-    if (length < 3) return limited(beginning(key, filtered))
-    if (filtered.total <= FEW) return limited(oneByOne(key, filtered))
-    const hits = byTrigrams(key, filtered)
+    if (length === 0) return { rows: [], crowded: false }
+    if (length < 3) return limited(beginning(key, filtered, column))
+    if (filtered.total <= FEW) return limited(oneByOne(key, filtered, column))
+    const hits = byTrigrams(key, filtered, column)
     if (!hits.crowded) return hits
     // Whoever knows the whole name finds it, however many others contain it.
-    const numbers = [...beginning(key, filtered).slice(0, MOST), ...hits.numbers.slice(0, MOST)]
-    return { numbers, crowded: true }
+    const first = beginning(key, filtered, column).slice(0, MOST / 2)
+    return { rows: [...first, ...hits.rows].slice(0, MOST), crowded: true }
   }
 
-  const byId = (text: string, filtered: Filtered): number[] =>
-    all(`${IDS} and ${isIn(filtered)} limit ${MOST}`, { app: filtered.app, text: text.trim() })
+  const byId = (text: string, filtered: Filtered, column: string): Row[] => {
+    const query = `
+      select listing.n, listing.${column} as key from (
+        select @text as id
+        union select connection_id from grants where id = @text
+        union select id from connections where account_id = @text and status <> 'revoked'
+        union select id from connections where account_id = @text and status = 'revoked'
+      ) as wanted cross join listing_names on connection_id = wanted.id
+      cross join listing on listing.n = listing_names.n and ${inFilter(filtered)} limit ${MOST}`
+    return all(query, { app: filtered.app, text: text.trim() })
+  }
 
-  return (text, filtered) => {
-    const { numbers, crowded } = byName(fold(text), filtered)
-    const ids = byId(text, filtered)
-    return { numbers: [...new Set([...ids, ...numbers])], crowded }
+  return (text, filtered, column) => {
+    const { rows, crowded } = byName(fold(text), filtered, column)
+    const found = [...byId(text, filtered, column), ...rows]
+    return { rows: [...new Map(found.map((row) => [row.n, row])).values()], crowded }
   }
 }
 
-const limited = (numbers: number[]): Hits => ({
-  numbers: numbers.slice(0, MOST),
-  crowded: numbers.length > MOST,
+const limited = (rows: Row[]): Hits => ({
+  rows: rows.slice(0, MOST),
+  crowded: rows.length > MOST,
 })

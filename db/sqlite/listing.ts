@@ -64,40 +64,21 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
     return client.prepare(all).all({ app, limit, ...place }) as Row[]
   }
 
-  /** The same of a few that were searched for, by their numbers. */
-  const among = (
-    found: number[],
-    { app, statuses }: Filtered,
-    order: Order,
-    place: Place | null,
-    limit: number,
-  ) => {
-    const { column, direction, comparison } = order
-    const from = place ? `and (${column}, listing.n) ${comparison} (@key, @n)` : ''
-    const query = `
-      select listing.n, ${column} as key from json_each(@found) cross join listing
-      on listing.n = value and app = @app and status in (${statuses.join()}) ${from}
-      order by ${column} ${direction}, listing.n ${direction} limit @limit`
-    const values = { app, limit, found: JSON.stringify(found), ...place }
-    return client.prepare(query).all(values) as Row[]
-  }
-
   const browse = client.transaction((query: ConnectionQuery): ConnectionPage => {
     const app = appNumber(query.appId)
     const statuses = STATUSES.flatMap((name, n) => (query.statuses.includes(name) ? [n] : []))
     if (app === undefined || statuses.length === 0) return nothing
     const filtered = filter(app, statuses)
-    const hits = query.search === null ? null : search(query.search, filtered)
+    const column = COLUMNS[query.sort]
+    const hits = query.search === null ? null : search(query.search, filtered, column)
     const rows = (order: Order, place: Place | null, limit: number): Row[] =>
-      hits === null
-        ? range(filtered, order, place, limit)
-        : among(hits.numbers, filtered, order, place, limit)
+      hits ? among(hits.rows, order, place, limit) : range(filtered, order, place, limit)
     const page = pageOf(query, rows)
     return {
       rows: rowsOf(page.rows.map(({ n }) => n)),
       previous: page.previous,
       next: page.next,
-      total: hits?.numbers.length ?? filtered.total,
+      total: hits?.rows.length ?? filtered.total,
       crowded: hits?.crowded ?? false,
     }
   })
@@ -115,7 +96,8 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
   }
 }
 
-interface Row {
+/** A row of `listing`, by its number, and what it is sorted by. */
+export interface Row {
   n: number
   key: string | number
 }
@@ -125,6 +107,18 @@ interface Order {
   direction: 'asc' | 'desc'
   comparison: '<' | '>'
 }
+
+/** Rows that were searched for, behind or before a place. */
+function among(found: Row[], { direction }: Order, place: Place | null, limit: number): Row[] {
+  const sign = direction === 'asc' ? 1 : -1
+  return found
+    .filter((row) => place === null || sign * compare(row, place) > 0)
+    .sort((one, other) => sign * compare(one, other))
+    .slice(0, limit)
+}
+
+const compare = (one: Row, other: Row): number =>
+  one.key === other.key ? one.n - other.n : one.key < other.key ? -1 : 1
 
 const nothing: ConnectionPage = { rows: [], previous: null, next: null, total: 0, crowded: false }
 

@@ -2,16 +2,9 @@ import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
 import { appDefaults } from '../domain/apps.ts'
 import type { AppSettings } from '../domain/apps.ts'
+import { formatDuration, parseDuration } from '../domain/duration.ts'
 import { ACTOR, withServices } from './data.ts'
-import {
-  UsageError,
-  formatDuration,
-  parseDuration,
-  print,
-  printJson,
-  printTable,
-  time,
-} from './output.ts'
+import { UsageError, print, printJson, printTable, time } from './output.ts'
 
 interface Flags {
   redirectUri?: string[]

@@ -41,7 +41,7 @@ export function connectionCommand(): Command {
     .action((id: string) =>
       withServices(
         async ({ connections }) => {
-          const { expiresAt } = await connections.refresh(id)
+          const { expiresAt } = await connections.refresh(id, ACTOR)
           print(`Refreshed. The new access token is good until ${time(expiresAt)}.`)
         },
         { upstream: true },

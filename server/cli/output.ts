@@ -36,23 +36,6 @@ const visible = (text: string): string => text.replace(/\p{Cc}|\p{Bidi_Control}/
 export const time = (milliseconds: number | null): string | null =>
   milliseconds === null ? null : new Date(milliseconds).toISOString()
 
-/** `30d`, `12h`, `90m`, `45s`, in seconds. @throws UsageError */
-export function parseDuration(text: string): number {
-  const parts = /^(\d{1,9})(s|m|h|d)$/.exec(text)
-  if (!parts) throw new UsageError(`${text} is no duration: use 45s, 90m, 12h or 30d.`)
-  const units: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
-  return Number(parts[1]) * (units[parts[2] ?? ''] ?? 1)
-}
-
-export const formatDuration = (seconds: number): string =>
-  seconds % 86_400 === 0
-    ? `${seconds / 86_400}d`
-    : seconds % 3600 === 0
-      ? `${seconds / 3600}h`
-      : seconds % 60 === 0
-        ? `${seconds / 60}m`
-        : `${seconds}s`
-
 /** A port of 1 to `highest`. @throws UsageError */
 export function parsePort(text: string, highest = 65_535): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0

@@ -44,6 +44,8 @@ export interface Apps {
   remove(id: string, by: By): Promise<boolean>
   /** A new secret; the old one is accepted `overlapSeconds` longer. */
   rotateSecret(id: string, overlapSeconds: number, by: By): Promise<Secret>
+  /** Ends every secret but the newest at once. `false`: there is no other. @throws BrokerError `invalid_request` */
+  endOldSecret(id: string, by: By): Promise<boolean>
   /** The app that these credentials prove. @throws BrokerError `invalid_client` */
   authenticate(credentials: Credentials): Promise<App>
 }
@@ -140,6 +142,14 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
       return made.secret
     },
 
+    async endOldSecret(id, by) {
+      const app = await get(id)
+      const live = liveSecrets(app, clock.now())
+      if (live.length < 2) return false
+      const event = { ...who(by), at: clock.now(), action: 'app.old_secret_ended', appId: id }
+      return store.updateApp({ ...app, secrets: live.slice(-1) }, [event])
+    },
+
     async authenticate({ clientId, clientSecret }) {
       const app = await store.getApp(clientId)
       if (!app || !proves(app, clientSecret, clock.now())) throw new BrokerError('invalid_client')
@@ -153,12 +163,17 @@ function proves(app: App, secret: Secret | null, now: number): boolean {
   if (!app.confidential) return secret === null
   if (secret === null) return false
   const given = sha256(secret.reveal())
-  return app.secrets
-    .filter(({ expiresAt }) => expiresAt === null || expiresAt > now)
-    .some(({ hash }) => equalHashes(hash, given))
+  return liveSecrets(app, now).some(({ hash }) => equalHashes(hash, given))
 }
 
-function defaultOrigins(settings: AppSettings): string[] {
+/** The secrets that are accepted, the newest last. */
+export const liveSecrets = (app: App, now: number): App['secrets'] =>
+  app.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt > now)
+
+/** Origins of an app that names none: those of its redirect URIs, if it runs in browsers. */
+export function defaultOrigins(
+  settings: Pick<AppSettings, 'confidential' | 'redirectUris'>,
+): string[] {
   if (settings.confidential) return []
   const origins = settings.redirectUris.map(originOf).filter((origin) => origin !== null)
   return [...new Set(origins)]

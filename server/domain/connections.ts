@@ -29,9 +29,11 @@ export interface Connections {
    */
   all(filter?: ConnectionFilter): AsyncGenerator<ListedConnection, void>
   /** One with its grants and its latest events. @throws BrokerError `invalid_request` if there is none */
-  show(id: string): Promise<{ connection: Connection; grants: Grant[]; events: Event[] }>
+  show(id: string): Promise<ShownConnection>
+  /** The same; `undefined`: there is none. `cursor`: of another page of its events. */
+  find(id: string, cursor?: string | null): Promise<ShownConnection | undefined>
   /** Refreshes now, also one that is left alone after failures. @throws BrokerError */
-  refresh(id: string): Promise<AccessToken>
+  refresh(id: string, by: By): Promise<AccessToken>
   /**
    * Revokes a connection and deletes its tokens; it holds from its return on.
    * @throws BrokerError `invalid_request` if there is none
@@ -47,6 +49,17 @@ export interface Connections {
    * @throws BrokerError `invalid_request` if there is none
    */
   erase(id: string, by: By): Promise<Revoked>
+}
+
+/** A connection with what belongs to it. */
+export interface ShownConnection {
+  connection: Connection
+  grants: Grant[]
+  /** Newest first, and not all. */
+  events: Event[]
+  /** Cursors of the pages of events beside it; `null`: there is none. */
+  newer: string | null
+  older: string | null
 }
 
 /** What a revocation did. */
@@ -111,6 +124,17 @@ export function createConnections(needs: {
     return { grants: ended ? ending : 0, erased: await purge(), tokensUntil: until }
   }
 
+  const withParts = async (
+    connection: Connection,
+    cursor: string | null = null,
+  ): Promise<ShownConnection> => {
+    const connectionId = connection.id
+    const grants = await store.listGrants({ connectionId })
+    const filter = { ...anything, connectionId }
+    const { rows, newer, older } = await store.browseEvents({ filter, cursor, limit: EVENTS })
+    return { connection, grants, events: rows, newer, older }
+  }
+
   return {
     browse: (query) => store.browseConnections(query),
 
@@ -123,21 +147,28 @@ export function createConnections(needs: {
       }
     },
 
-    async show(id) {
-      const connection = await get(id)
-      const grants = await store.listGrants({ connectionId: id })
-      const events = await store.listEvents({ connectionId: id, limit: EVENTS })
-      return { connection, grants, events }
+    show: async (id) => withParts(await get(id)),
+
+    async find(id, cursor = null) {
+      const connection = await store.getConnection(id)
+      return connection && withParts(connection, cursor)
     },
 
-    async refresh(id) {
+    async refresh(id, by) {
       await get(id)
-      return refresher.get(id, {
-        minTtlSeconds: 0,
-        since: clock.now(),
-        evenIfPaused: true,
-        appId: null,
-      })
+      const need = { minTtlSeconds: 0, since: clock.now(), evenIfPaused: true, appId: null }
+      const tell = (details: string) => {
+        const event = { ...who(by), at: clock.now(), action: 'connection.refresh_asked' }
+        return store.addEvents([{ ...event, connectionId: id, details }])
+      }
+      try {
+        const token = await refresher.get(id, need)
+        await tell('a fresh access token was fetched')
+        return token
+      } catch (error) {
+        if (error instanceof BrokerError) await tell(`it failed: ${error.code}`)
+        throw error
+      }
     },
 
     revoke: (id, by) =>
@@ -170,3 +201,5 @@ export function createConnections(needs: {
       }),
   }
 }
+
+const anything = { actor: null, action: null, appId: null, from: null, to: null }

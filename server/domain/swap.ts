@@ -5,6 +5,7 @@ import type { AccessToken, Need } from './access-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from './clock.ts'
 import type { Proof } from './dpop.ts'
+import { reconnectUrl } from './reconnect.ts'
 import type { Refresher } from './refresh.ts'
 import type { Renewals, RenewedToken } from './renew.ts'
 import { isOf, readLive, refused, standingOf } from './standing.ts'
@@ -65,21 +66,12 @@ export function createSwap(needs: {
   const { store, tokens, refresher, renewals, usage, clock, publicUrl } = needs
   const floor = needs.minTtlSeconds
 
-  /** Where the user of this connection can connect again, for this app. */
-  const reconnectUrl = async (appId: string, connectionId: string): Promise<string> => {
-    const app = await store.getApp(appId)
-    const url = new URL(`${publicUrl}/connect/${encodeURIComponent(appId)}`)
-    url.searchParams.set('connection', connectionId)
-    const [first, second] = app?.redirectUris ?? []
-    if (first !== undefined && second !== undefined) url.searchParams.set('redirect_uri', first)
-    return url.href
-  }
-
   /** The same error, with the way out of it where the connection is what ended. */
   const withWayOut = async (error: unknown, claims: Claims): Promise<unknown> => {
     if (!(error instanceof BrokerError)) return error
     if (error.code !== 'connection_revoked' && error.code !== 'needs_reconnect') return error
-    const url = await reconnectUrl(claims.clientId, claims.sub)
+    const app = (await store.getApp(claims.clientId)) ?? { id: claims.clientId }
+    const url = reconnectUrl(publicUrl, app, claims.sub)
     return new BrokerError(error.code, { ...error.details, reconnectUrl: url })
   }
 

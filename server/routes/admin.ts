@@ -7,12 +7,18 @@ import type { Services } from '../services.ts'
 import { accountRoutes } from './admin/account.ts'
 import { adminsRoutes } from './admin/admins.ts'
 import { keysRoutes } from './admin/keys.ts'
+import { appDeeds } from './admin/app-deeds.ts'
+import { appFormRoutes } from './admin/app-form.ts'
+import { appsRoutes } from './admin/apps.ts'
 import { auditRoutes } from './admin/audit.ts'
 import { bulkRoutes } from './admin/bulk.ts'
 import { overviewRoutes } from './admin/overview.ts'
 import { secondFactorRoutes } from './admin/second-factor.ts'
 import { setupRoutes } from './admin/setup.ts'
 import { signInRoutes } from './admin/sign-in.ts'
+import { userDeeds } from './admin/user-deeds.ts'
+import { userRoute } from './admin/user.ts'
+import { usersRoutes } from './admin/users.ts'
 
 /**
  * The dashboard, everything under `/admin`. One scope for strangers (setting up, signing in), and one in
@@ -70,5 +76,11 @@ export const adminRoutes: FastifyPluginAsync<{ services: Services }> = async (
     await pages.register(adminsRoutes, { services })
     await pages.register(accountRoutes, { services })
     await pages.register(secondFactorRoutes, { services })
+    await pages.register(usersRoutes, { services })
+    await pages.register(appsRoutes, { services })
+    await pages.register(appFormRoutes, { services })
+    await pages.register(appDeeds, { services })
+    await pages.register(userRoute, { services })
+    await pages.register(userDeeds, { services })
   })
 }

@@ -155,7 +155,7 @@ t.test('a swap that fails counts for its app, a refresh for the app that asked',
   const { brokerToken, connectionId } = await connect(broker, app)
   const { store, connections, usage } = broker.services
   await exchange(broker, brokerToken)
-  await connections.refresh(connectionId)
+  await connections.refresh(connectionId, 'test')
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 9 })
   broker.clock.advance(60_000)
   t.equal((await exchange(broker, brokerToken)).status, 403)

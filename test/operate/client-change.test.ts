@@ -55,7 +55,7 @@ t.test('for another API connections lose account and tokens, which are sent nowh
   })
   const broker = { services, standIn, clock }
   for (const { token } of devices) t.equal(await outcome(broker, token), 'needs_reconnect')
-  await t.rejects(services.connections.refresh('con_0'), { code: 'needs_reconnect' })
+  await t.rejects(services.connections.refresh('con_0', 'test'), { code: 'needs_reconnect' })
   t.equal(other.standIn.calls.refresh, 0)
   t.equal(standIn.calls.refresh, 0)
 })

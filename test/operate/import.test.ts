@@ -97,7 +97,7 @@ t.test('a dead connection of the same account gets the token that works', async 
   standIn.revokeRefreshToken(
     services.vault.open(`connections/${connectionId}/refresh_token`, sealed).reveal(),
   )
-  await t.rejects(services.connections.refresh(connectionId))
+  await t.rejects(services.connections.refresh(connectionId, 'test'))
   const holding = {
     account: 'amelie',
     refreshToken: new Secret(standIn.grant('amelie')),

@@ -42,6 +42,95 @@ export interface Confirmation {
 export interface AdminModels extends OversightModels {
   'admin/confirm': Confirmation
   'admin/problem': { title: string; message: string }
+  'admin/users': {
+    search: string
+    fields: { name: string; value: string }[]
+    statuses: Choice[]
+    apps: Choice[]
+    action: string
+    columns: SortableColumn[]
+    rows: UserRow[]
+    /** How many match, in words. */
+    count: string
+    crowded: boolean
+    newer: string | null
+    older: string | null
+    /** Since when Ellipsis Drive doesn't answer; `null`: it does. */
+    awaySince: number | null
+    /** Nobody ever connected. */
+    isEmpty: boolean
+    /** A search or a filter leaves some out. */
+    narrowed: boolean
+  }
+  'admin/user': {
+    id: string
+    path: `/admin${string}`
+    name: string
+    accountId: string | null
+    badge: Badge
+    note: string | null
+    /** Not revoked. */
+    live: boolean
+    connectedAt: number
+    lastUsedAt: number | null
+    refreshedAt: number | null
+    tokenUntil: number | null
+    tokenEnded: boolean
+    lastError: string | null
+    retryAt: number | null
+    revokedAt: number | null
+    erasurePending: boolean
+    personErasedAt: number | null
+    apps: UserAppView[]
+    events: { at: number; words: string; who: string; address: string | null }[]
+    /** Addresses of the pages of events beside this one. */
+    newer: string | null
+    older: string | null
+  }
+  'admin/apps': { rows: AppRow[] }
+  'admin/app': AppRow & {
+    path: string
+    clientId: string
+    redirectUris: string[]
+    origins: string[]
+    lifetime: string
+    /** Served as plain OAuth, with Ellipsis Drive's own access tokens. */
+    ellipsisTokens: boolean
+    /** The newest first; `null`: it has none, being public. */
+    secrets: SecretView[] | null
+    /** For programs without a browser. */
+    device: boolean
+    /** Its broker tokens are of use only with a key of its own. */
+    bound: boolean
+    /** `null`: it has no redirect URI, so nobody could return to it. */
+    connectLink: string | null
+    snippets: { id: string; language: string; code: string }[]
+  }
+  'admin/app-form': {
+    title: string
+    isNew: boolean
+    back: string
+    fields: AppFormFields
+    problems: string[]
+    /** Of the redirect URIs, shown beside them. */
+    uriProblems: string[]
+  }
+  'admin/app-rotate': {
+    name: string
+    path: string
+    /** Which secret the form knows as the newest. */
+    newest: string
+    isSecondLive: boolean
+    overlaps: Choice[]
+  }
+  /** The one time that a secret is shown. */
+  'admin/app-secret': {
+    title: string
+    path: string
+    clientId: string
+    secret: string
+    words: string | null
+  }
   'admin/account': {
     email: string
     role: string
@@ -82,6 +171,95 @@ export interface KeyView {
   createdAt: number
   activatedAt: number | null
   endedAt: number | null
+}
+
+/** A status: a word, never a colour alone. */
+export interface Badge {
+  tone: 'good' | 'warn' | 'bad' | 'quiet'
+  words: string
+}
+
+/** Something to choose in a form. */
+export interface Choice {
+  value: string
+  words: string
+  selected: boolean
+}
+
+export interface AppRow {
+  href: string
+  name: string
+  /** Public, or confidential. */
+  kind: string
+  /** It takes its tokens in the fragment: the less safe way. */
+  fragment: boolean
+  trusted: boolean
+  users: number
+  usersHref: string
+  createdAt: number
+}
+
+/** A secret that is accepted; `expiresAt` `null`: until it is ended. */
+export interface SecretView {
+  createdAt: number
+  expiresAt: number | null
+}
+
+/** An app's form, as it was typed; lists have a line each. */
+export interface AppFormFields {
+  name: string
+  redirectUris: string
+  origins: string
+  confidential: boolean
+  trusted: boolean
+  /** For programs without a browser. */
+  device: boolean
+  /** `required`: its broker tokens are bound to a key of its own. */
+  dpop: 'optional' | 'required'
+  lifetime: string
+  deliver: 'code' | 'fragment'
+  tokens: 'broker' | 'ellipsis'
+}
+
+/** A column whose heading sorts. */
+export interface SortableColumn {
+  title: string
+  href: string
+  sorted: 'ascending' | 'descending' | null
+}
+
+export interface UserRow {
+  href: string
+  /** Empty: Ellipsis Drive didn't tell. */
+  name: string
+  id: string
+  badge: Badge
+  apps: { name: string; ended: boolean }[]
+  connectedAt: number
+  lastUsedAt: number | null
+  tokenUntil: number | null
+  tokenEnded: boolean
+}
+
+/** What one app has of one user. */
+export interface UserAppView {
+  name: string
+  /** Its page; `null`: it was removed. */
+  href: string | null
+  devices: DeviceView[]
+  former: DeviceView[]
+  reconnectUrl: string | null
+  revoke: string
+}
+
+export interface DeviceView {
+  name: string
+  badge: Badge
+  live: boolean
+  beganAt: number
+  lastUsedAt: number | null
+  endsAt: number
+  revoke: string
 }
 
 export interface SessionView {

@@ -50,7 +50,35 @@ function submitOnce() {
   })
 }
 
+/** `<textarea data-check="ADDRESS" aria-describedby="… LIST">`: says what is wrong while one types. */
+function checkAsTyped(root) {
+  for (const field of root.querySelectorAll('textarea[data-check]')) {
+    const list = document.getElementById(field.getAttribute('aria-describedby').split(' ').pop())
+    let last = 0
+    let waiting
+    const check = async () => {
+      const mine = ++last
+      const query = new URLSearchParams({ [field.name]: field.value })
+      const answer = await fetch(`${field.dataset.check}?${query}`).catch(() => null)
+      if (!answer?.ok || mine !== last) return
+      const { problems } = await answer.json()
+      const items = problems.map((words) => {
+        const item = document.createElement('li')
+        item.textContent = words
+        return item
+      })
+      list.replaceChildren(...items)
+      field.setAttribute('aria-invalid', String(problems.length > 0))
+    }
+    field.addEventListener('input', () => {
+      clearTimeout(waiting)
+      waiting = setTimeout(check, 400)
+    })
+  }
+}
+
 localTimes(document)
+checkAsTyped(document)
 copyButtons(document)
 submitOnce()
 

@@ -91,6 +91,8 @@ t.test('a viewer changes nothing but their own account', async (t) => {
 })
 
 t.test('looking changes nothing', async (t) => {
+  // What is written every few seconds, whoever looks.
+  await broker.services.upstream.flush()
   const changed = changes(t, broker.dataDir)
   for (const visitor of [admin, viewer]) {
     for (const route of routes.filter(({ method }) => isSafe(method))) {

@@ -1,0 +1,74 @@
+import type { FastifyPluginAsync } from 'fastify'
+import type { App } from '../../../db/store.ts'
+import type { AdminModels, AppRow, SecretView } from '../../../views/admin/models.ts'
+import { liveSecrets } from '../../domain/apps.ts'
+import { formatDuration } from '../../domain/duration.ts'
+import type { Services } from '../../services.ts'
+import { snippetsOf } from '../../snippets/index.ts'
+
+/** The apps, and one of them with the code that it needs. */
+export const appsRoutes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
+  const { apps, store } = services
+
+  app.get('/apps', async (_request, reply) => {
+    const all = await apps.list()
+    const rows = await Promise.all(
+      all.map(async (one) => rowOf(one, await countUsers(store, one.id))),
+    )
+    return reply.show('admin/apps', { rows: rows.sort((a, b) => a.name.localeCompare(b.name)) })
+  })
+
+  app.get('/apps/:appId', async (request, reply) => {
+    const one = await store.getApp((request.params as { appId: string }).appId)
+    if (!one) return reply.missing('There is no such app (any more).')
+    return reply.show('admin/app', modelOf(one, await countUsers(store, one.id), services))
+  })
+}
+
+/** On how many connections the app has a grant. */
+export async function countUsers(store: Services['store'], appId: string): Promise<number> {
+  const { active, needs_reconnect: needsReconnect } = await store.countConnections(appId)
+  return active + needsReconnect
+}
+
+export const pathOf = (id: string): `/admin/apps/${string}` =>
+  `/admin/apps/${encodeURIComponent(id)}`
+
+const kindOf = ({ confidential }: App): string => (confidential ? 'Confidential' : 'Public')
+
+const rowOf = (app: App, users: number): AppRow => ({
+  href: pathOf(app.id),
+  name: app.name,
+  kind: kindOf(app),
+  fragment: app.deliver === 'fragment',
+  trusted: app.trusted,
+  users,
+  usersHref: `/admin/users?app=${encodeURIComponent(app.id)}`,
+  createdAt: app.createdAt,
+})
+
+function modelOf(app: App, users: number, { config, clock }: Services): AdminModels['admin/app'] {
+  return {
+    ...rowOf(app, users),
+    path: pathOf(app.id),
+    clientId: app.id,
+    redirectUris: app.redirectUris,
+    origins: app.origins,
+    lifetime: formatDuration(app.tokenLifetimeSeconds),
+    ellipsisTokens: app.tokens === 'ellipsis',
+    secrets: app.confidential ? secretsOf(app, clock.now()) : null,
+    device: app.device,
+    bound: app.dpop === 'required',
+    connectLink: app.redirectUris.length > 0 ? `${config.publicUrl}/connect/${app.id}` : null,
+    snippets: snippetsOf(app, config.publicUrl).map(({ language, code }, index) => ({
+      id: `code-${index}`,
+      language,
+      code,
+    })),
+  }
+}
+
+const secretsOf = (app: App, now: number): SecretView[] =>
+  liveSecrets(app, now)
+    .map(({ createdAt, expiresAt }) => ({ createdAt, expiresAt }))
+    .reverse()
