@@ -56,6 +56,10 @@ export const examples: Record<string, [line: string, what: string][]> = {
   'admin reset-password': [
     ['admin reset-password you@example.com --password-stdin < password.txt', 'from a file'],
   ],
+  'connection import': [
+    ['connection import tokens.jsonl', 'refresh tokens that you kept until now'],
+  ],
+  doctor: [['doctor', 'what is wrong with this installation, and the mend']],
   'connection erase': [['connection erase con_…', 'for a person who asks for it']],
   'secret check': [['secret check', 'before a rotation, and after']],
   'secret rotate': [['secret rotate', 'while brokers serve']],
