@@ -3,7 +3,7 @@ import cors from '@fastify/cors'
 import formbody from '@fastify/formbody'
 import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { handleErrors } from './plugins/errors.ts'
+import { handleErrors, refuseUnknown, refuseUnreadable } from './plugins/errors.ts'
 import { limitFailures } from './plugins/failure-limits.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { requestIds } from './plugins/request-id.ts'
@@ -54,6 +54,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     // What is sent is taken as it is: "60" is no number.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     routerOptions: { maxParamLength: 200 },
+    frameworkErrors: refuseUnreadable,
   }) as unknown as FastifyInstance
   // Answers are small: JSON.stringify makes quicker work of them than serializers made from schemas.
   app.setSerializerCompiler(() => JSON.stringify)
@@ -63,6 +64,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
 
   await limitFailures(app, config)
   handleErrors(app, services)
+  app.setNotFoundHandler(refuseUnknown)
   await app.register(metadataRoutes, { services })
   await app.register(healthRoutes, { services, prefix })
   await app.register(openapiRoute, { services, routes, prefix })

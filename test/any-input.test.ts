@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
+import { createProver } from './dpop/prover.ts'
 import { addApp, addAppWithSecret, authorizationRequest, buildBroker, connect } from './helper.ts'
 import { changes } from './rows.ts'
 
@@ -13,6 +14,7 @@ const broker = await buildBroker(t)
 const app = await addApp(broker)
 const plain = await addApp(broker, { tokens: 'ellipsis' })
 const fragment = await addApp(broker, { deliver: 'fragment' })
+const device = await addApp(broker, { device: true, redirectUris: [], dpop: 'required' })
 const { app: server, clientSecret } = await addAppWithSecret(broker, { confidential: true })
 const { brokerToken } = await connect(broker, app)
 const { parameters, verifier } = authorizationRequest(app)
@@ -27,10 +29,12 @@ const right = [
     plain.id,
     fragment.id,
     server.id,
+    device.id,
     clientSecret?.reveal() ?? '',
   ],
   ...['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:token-exchange'],
   ...['urn:ietf:params:oauth:token-type:jwt', 'urn:ietf:params:oauth:token-type:access_token'],
+  ...['urn:ietf:params:oauth:grant-type:device_code', 'BCDF-GHJK'],
   ...['true', 'false', '60', 'projects', 'access_denied', 'allow', 'refuse', 'yes'],
 ]
 const names = [
@@ -46,6 +50,9 @@ const names = [
     'plain',
     'connection',
     'response_mode',
+    'user_code',
+    'device_code',
+    'dpop_jkt',
   ],
 ]
 
@@ -70,7 +77,12 @@ const basic = fc
   .tuple(value, value)
   .map((pair) => `Basic ${Buffer.from(pair.join(':')).toString('base64')}`)
 const authorization = fc.option(
-  fc.oneof(fc.constant(`Bearer ${brokerToken}`), bearer, basic, fc.string()),
+  fc.oneof(
+    fc.constantFrom(`Bearer ${brokerToken}`, `DPoP ${brokerToken}`),
+    bearer,
+    basic,
+    fc.string(),
+  ),
 )
 const type = fc.oneof(
   { weight: 5, arbitrary: fc.constant('application/x-www-form-urlencoded') },
@@ -81,6 +93,16 @@ const type = fc.oneof(
     '',
     'a/b; charset=utf-8',
   ),
+)
+const prover = await createProver(broker)
+const proof = await prover.prove('/oauth/token')
+/** DPoP proofs: a good one, which works once at most, or what is none. */
+const dpop = fc.option(
+  fc.oneof(
+    fc.constantFrom(proof, proof.slice(0, -3), `${proof}x`, proof.replace('.', '..')),
+    fc.string(),
+  ),
+  { freq: 2 },
 )
 const cookie = fc.option(fc.string({ maxLength: 200 }))
 /** Nearly what a client sends: the grant's own parameters, some of them wrong or missing. */
@@ -101,7 +123,10 @@ const grant = fc
   .map((pairs) => new URLSearchParams(Object.entries(pairs).map(wellFormed)).toString())
 const FORM = 'application/x-www-form-urlencoded'
 const toForms = fc.record({
-  path: fc.constantFrom('/oauth/token', '/oauth/token', '/oauth/revoke', '/oauth/authorize'),
+  path: fc.constantFrom(
+    ...['/oauth/token', '/oauth/token', '/oauth/revoke', '/oauth/authorize', '/device'],
+    ...['/oauth/introspect', '/oauth/device_authorization'],
+  ),
   body: fc.oneof({ weight: 3, arbitrary: form }, { weight: 3, arbitrary: grant }, json),
   type: fc.oneof({ weight: 6, arbitrary: fc.constant(FORM) }, type),
 })
@@ -111,15 +136,21 @@ const toExchange = fc.record({
   type: fc.oneof({ weight: 6, arbitrary: fc.constant('application/json') }, type),
 })
 const posted = fc
-  .tuple(fc.oneof({ weight: 2, arbitrary: toForms }, toExchange), authorization, cookie)
-  .map(([sent, authorization, cookie]) => ({
+  .tuple(fc.oneof({ weight: 2, arbitrary: toForms }, toExchange), authorization, cookie, dpop)
+  .map(([sent, authorization, cookie, dpop]) => ({
     ...sent,
-    ...{ authorization, cookie, method: 'POST', query: '' },
+    ...{ authorization, cookie, dpop, method: 'POST', query: '' },
   }))
 const opened = fc.record({
   method: fc.constantFrom('GET', 'HEAD'),
   path: fc.oneof(
-    fc.constantFrom('/oauth/authorize', '/callback', '/metrics', '/.well-known/jwks.json'),
+    fc.constantFrom(
+      '/oauth/authorize',
+      '/callback',
+      '/device',
+      '/metrics',
+      '/.well-known/jwks.json',
+    ),
     fc.constantFrom(app.id, fragment.id, 'x').map((id) => `/connect/${id}`),
     fc.webPath(),
   ),
@@ -128,6 +159,7 @@ const opened = fc.record({
   type: fc.constant(''),
   authorization,
   cookie,
+  dpop,
 })
 
 /** URLs and headers can't carry half a surrogate pair. */
@@ -147,6 +179,7 @@ t.test(`${RUNS} inputs`, { timeout: RUNS * 60 + 30_000 }, async (t) => {
       changed()
       const headers = new Headers()
       if (input.authorization !== null) headers.set('authorization', header(input.authorization))
+      if (input.dpop !== null) headers.set('dpop', header(input.dpop))
       if (input.cookie !== null) headers.set('cookie', header(input.cookie))
       if (input.type !== '') headers.set('content-type', input.type)
       const query = input.query === '' ? '' : `?${input.query}`

@@ -57,7 +57,7 @@ export async function checkAuthorization(
     challenge: checkChallenge(parameters, plain, returnTo),
     jkt: checkThumbprint(parameters, returnTo),
     scope: SCOPE,
-    reconnect: single(parameters.connection) ?? null,
+    reconnect: checkConnection(parameters, returnTo),
     deviceCodeHash: null,
   }
 }
@@ -123,6 +123,14 @@ function checkScope({ scope }: Parameters, returnTo?: ReturnAddress): void {
   if (scope !== undefined && scope !== SCOPE) {
     fail('invalid_scope', `The only scope is "${SCOPE}".`, returnTo)
   }
+}
+
+/** The connection that a reconnect link means, by an id of the broker's own making. */
+function checkConnection({ connection }: Parameters, returnTo?: ReturnAddress): string | null {
+  if (connection === undefined) return null
+  const id = single(connection)
+  if (id !== undefined && /^con_[A-Za-z0-9_-]{22}$/.test(id)) return id
+  fail('invalid_request', 'connection is not the id of a connection.', returnTo)
 }
 
 function checkThumbprint({ dpop_jkt: jkt }: Parameters, returnTo?: ReturnAddress): Hash | null {

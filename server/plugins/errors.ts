@@ -40,6 +40,20 @@ export function handleErrors(app: FastifyInstance, services: Services): void {
   })
 }
 
+/** What no route is found for, as its path can't be read: nothing of it is repeated. */
+export function refuseUnreadable(_error: unknown, _request: FastifyRequest, reply: FastifyReply) {
+  const description = 'This address can’t be read.'
+  const { status, body } = publicError(new BrokerError('invalid_request', { description }))
+  void reply.code(status).header('cache-control', 'no-store').send(body)
+}
+
+/** What has no route in any way: methods that nothing here takes. */
+export function refuseUnknown(request: FastifyRequest, reply: FastifyReply) {
+  const description = 'There is nothing at this address.'
+  const answer = publicError(new BrokerError('invalid_request', { description }))
+  return send({ ...answer, status: 404 }, request, reply)
+}
+
 /** OAuth's JSON, with the headers that belong to it (RFC 6749 5.2, 6750 3). */
 export function send(answer: PublicError, request: FastifyRequest, reply: FastifyReply) {
   const { body } = answer

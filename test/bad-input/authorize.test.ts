@@ -72,6 +72,7 @@ t.test('authorize: other faults go back to the app, with state and iss', async (
     ['challenge with padding', { code_challenge: `${'x'.repeat(42)}=` }, 'invalid_request'],
     ['no challenge', { code_challenge: '' }, 'invalid_request'],
     ['scope', { scope: 'projects admin' }, 'invalid_scope'],
+    ['connection', { connection: 'con_x' }, 'invalid_request'],
     ['thumbprint', { dpop_jkt: 'short' }, 'invalid_request'],
     ['response mode', { response_mode: 'form_post' }, 'invalid_request'],
   ]

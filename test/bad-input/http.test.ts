@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import t from 'tap'
 import { Visitor } from '../visitor.ts'
 import { setUp } from './set-up.ts'
@@ -68,4 +69,35 @@ t.test('what people see at addresses that lead nowhere', async (t) => {
   const wrong = await new Visitor().open(`${url}/exchange`)
   t.equal(wrong.status, 405)
   t.match(wrong.body, 'Not this way')
+})
+
+t.test(
+  'addresses that can’t be read, and methods that nothing takes, are not repeated',
+  async (t) => {
+    const { hostname, port } = new URL(url)
+    const send = (line: string) =>
+      new Promise<string>((resolve, reject) => {
+        const socket = connect(Number(port), hostname, () => {
+          socket.write(`${line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`)
+        })
+        let text = ''
+        socket.on('data', (chunk: Buffer) => (text += chunk.toString()))
+        socket.on('end', () => resolve(text)).on('error', reject)
+      })
+    const unreadable = await send('GET /connect/%E0%A4%A')
+    t.match(unreadable, /^HTTP\/1\.1 400 /)
+    t.match(unreadable, '"error":"invalid_request"')
+    t.notMatch(unreadable, '%E0')
+    const traced = await send('TRACE /some-path')
+    t.match(traced, /^HTTP\/1\.1 404 /)
+    t.match(traced, '"error":"invalid_request"')
+    t.notMatch(traced, 'some-path')
+  },
+)
+
+t.test('forms without a body are refused, not stumbled over', async (t) => {
+  for (const path of ['/oauth/authorize', '/device', '/oauth/token', '/oauth/revoke']) {
+    const answer = await fetch(url + path, { method: 'POST', headers: { 'csrf-token': 'x' } })
+    t.ok(answer.status >= 400 && answer.status < 500, `${path}: ${answer.status}`)
+  }
 })
