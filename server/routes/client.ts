@@ -56,7 +56,8 @@ function readCredentials(header: string | undefined, body: ClientFields): Creden
   if (clientId === undefined && secret === undefined) return null
   return {
     clientId: clientId ?? '',
-    clientSecret: secret === undefined ? null : new Secret(secret),
+    // An empty secret is none (RFC 6749 2.3.1).
+    clientSecret: secret === undefined || secret === '' ? null : new Secret(secret),
   }
 }
 

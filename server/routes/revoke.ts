@@ -26,7 +26,8 @@ const schema = {
   consumes: [FORM],
   body: Body,
   response: {
-    200: { description: 'It is gone.', type: 'null' },
+    // No client reads it (RFC 7009 2.2), but some refuse what isn't JSON.
+    200: Type.Object({}, { description: 'It is gone.' }),
     ...failures('invalid_request', 'invalid_client', 'slow_down', 'server_error'),
     ...unreadable,
   },
@@ -43,6 +44,7 @@ export const revokeRoute: FastifyPluginAsyncTypebox<{ services: Services }> = as
     const revoked = await services.swap.revoke(presented, request.ip)
     const limited = revoked ? null : await app.failures.count(request)
     if (limited) throw limited
-    return reply.header('cache-control', 'no-store').send()
+    void reply.header('cache-control', 'no-store')
+    return {}
   })
 }

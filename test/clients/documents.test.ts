@@ -1,0 +1,147 @@
+/** The examples of docs/connect/, run as they stand in the documents. */
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { launch, noBrowser, visit } from '../browser.ts'
+import { addDevice, letIn } from '../device/begin.ts'
+import {
+  addApp,
+  addAppWithSecret,
+  allow,
+  authorize,
+  buildBroker,
+  freePort,
+  postForm,
+} from '../helper.ts'
+import type { TestBroker } from '../helper.ts'
+import { Visitor } from '../visitor.ts'
+import { runProgram, runPython, without } from './python.ts'
+
+const root = join(import.meta.dirname, '../..')
+
+/** The block of code in that language of docs/connect/NAME.md. */
+function block(name: string, language: string): string {
+  const text = readFileSync(join(root, `docs/connect/${name}.md`), 'utf8')
+  const found = new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(text)?.[1]
+  if (found === undefined) throw new Error(`no ${language} in ${name}.md`)
+  return found
+}
+
+/** Lets a device in whose program prints the address to open. */
+const lettingIn = (broker: TestBroker) => (line: string) => {
+  const code = /Open .*user_code=(\S+)/.exec(line)?.[1]
+  if (code !== undefined) void letIn(broker, code)
+}
+
+t.test('curl.md', async (t) => {
+  const broker = await buildBroker(t)
+  const { app } = await addDevice(broker)
+  const env = {
+    BROKER: broker.url,
+    CLIENT_ID: app.id,
+    ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
+  }
+  const command = ['bash', '-c', block('curl', 'bash')]
+  const { code, output } = await runProgram(command, env, lettingIn(broker))
+  t.equal(code, 0, output)
+  t.match(output, '"username":"amelie"')
+})
+
+t.test('python.md', { skip: without('requests_oauthlib') }, async (t) => {
+  const broker = await buildBroker(t)
+  const { app } = await addDevice(broker, { tokens: 'ellipsis' })
+  const env = {
+    BROKER: broker.url,
+    CLIENT_ID: app.id,
+    ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
+  }
+  const { code, output } = await runPython(block('python', 'python'), env, lettingIn(broker))
+  t.equal(code, 0, output)
+  t.match(output, /Connected as amelie\nStill amelie/)
+})
+
+t.test('server.md', async (t) => {
+  const broker = await buildBroker(t)
+  const here = `http://127.0.0.1:${await freePort()}`
+  const redirectUris = [`${here}/connected`]
+  const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true, redirectUris })
+  const file = join(t.testdir(), 'server.mjs')
+  writeFileSync(file, block('server', 'js'))
+  const env = {
+    ...{ BROKER: broker.url, CLIENT_ID: app.id, HERE: here },
+    CLIENT_SECRET: clientSecret?.reveal() ?? '',
+    ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
+  }
+  const stop = new AbortController()
+  const running = runProgram([process.execPath, file], env, undefined, stop.signal)
+  t.teardown(() => stop.abort())
+  const visitor = new Visitor()
+  const asked = await patiently(() => visitor.open(here))
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  const page = await allow(visitor, login, 'amelie')
+  t.equal(page.body, 'Connected as amelie')
+  t.equal((await visitor.open(here)).body, 'Connected as amelie')
+  stop.abort()
+  await running
+})
+
+/** Until a server that was just started answers. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (attempt === 200) throw error
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+}
+
+t.test('page.md', { skip: noBrowser }, async (t) => {
+  const broker = await buildBroker(t)
+  const server = createServer((request, response) => {
+    const script = request.url === '/oauth4webapi.js'
+    response.setHeader('content-type', script ? 'text/javascript' : 'text/html')
+    response.end(script ? readFileSync(library) : html)
+  })
+  const library = join(root, 'node_modules/oauth4webapi/build/index.js')
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const here = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const app = await addApp(broker, { redirectUris: [here], dpop: 'required' })
+  const html = block('page', 'html')
+    .replace('https://broker.example.com', broker.url)
+    .replace('app_…', app.id)
+    .replace('https://api.ellipsis-drive.com/v3', broker.env.ELLIPSIS_API_URL ?? '')
+    .replace(/https:\/\/cdn[^"]*/, '/oauth4webapi.js')
+  const context = await visit(t, await launch(t))
+  const page = await context.newPage()
+  await page.goto(here)
+  await page.click('#connect')
+  await page.click('text=Continue to Ellipsis Drive')
+  await page.click('text=Amelie Laurent')
+  await page.getByRole('button', { name: 'Allow', exact: true }).click()
+  await page.waitForSelector('text=Connected as amelie')
+  t.equal(page.url(), here)
+})
+
+t.test('qgis.md: what QGIS sends, on a port of its own', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, { tokens: 'ellipsis', redirectUris: ['http://127.0.0.1:7070'] })
+  const parameters = { redirect_uri: 'http://127.0.0.1:7071', scope: 'projects' }
+  const { returned, verifier } = await authorize(broker, app, { parameters })
+  const token = `${broker.url}/oauth/token`
+  const { body } = await postForm(token, {
+    ...{ grant_type: 'authorization_code', client_id: app.id, client_secret: '' },
+    ...{ code: returned.searchParams.get('code') ?? '', code_verifier: verifier },
+    redirect_uri: parameters.redirect_uri,
+  })
+  t.ok(broker.standIn.issued().includes(String(body.access_token)))
+  const refresh = { grant_type: 'refresh_token', refresh_token: String(body.refresh_token) }
+  const again = await postForm(token, { ...refresh, client_id: app.id, client_secret: '' })
+  t.equal(again.status, 200)
+})

@@ -1,0 +1,53 @@
+import { createRequire } from 'node:module'
+import t from 'tap'
+import { sha256 } from '../../server/domain/hash.ts'
+import { addAppWithSecret, allow, buildBroker, RETURN } from '../helper.ts'
+import { Visitor } from '../visitor.ts'
+
+/** It has no types of its own. */
+const { AuthorizationCode } = createRequire(import.meta.url)('simple-oauth2') as {
+  AuthorizationCode: new (options: object) => Library
+}
+interface Library {
+  authorizeURL(parameters: Record<string, string>): string
+  getToken(parameters: Record<string, string>): Promise<Held>
+}
+interface Held {
+  token: Record<string, string>
+  expired(): boolean
+  refresh(): Promise<Held>
+  revoke(type: string): Promise<void>
+}
+
+for (const authorizationMethod of ['header', 'body']) {
+  t.test(`simple-oauth2, client in the ${authorizationMethod}`, async (t) => {
+    const broker = await buildBroker(t)
+    const settings = { confidential: true, tokens: 'ellipsis' as const }
+    const { app, clientSecret } = await addAppWithSecret(broker, settings)
+    const library = new AuthorizationCode({
+      client: { id: app.id, secret: clientSecret?.reveal() ?? '' },
+      auth: {
+        ...{ tokenHost: broker.url, tokenPath: '/oauth/token', revokePath: '/oauth/revoke' },
+        authorizePath: '/oauth/authorize',
+      },
+      options: { authorizationMethod },
+    })
+    const verifier = 'v'.repeat(43)
+    const address = library.authorizeURL({
+      ...{ redirect_uri: RETURN, scope: 'projects', state: 'abc' },
+      ...{ code_challenge: sha256(verifier), code_challenge_method: 'S256' },
+    })
+    const visitor = new Visitor()
+    const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')
+    const page = await allow(visitor, login, 'amelie', RETURN)
+    const code = new URL(page.url).searchParams.get('code') ?? ''
+    const held = await library.getToken({ code, redirect_uri: RETURN, code_verifier: verifier })
+    t.ok(broker.standIn.issued().includes(held.token.access_token ?? ''))
+    broker.clock.advance(3_590_000)
+    const next = await held.refresh()
+    t.not(next.token.access_token, held.token.access_token)
+    t.ok(broker.standIn.issued().includes(next.token.access_token ?? ''))
+    await next.revoke('refresh_token')
+    await t.rejects(next.refresh())
+  })
+}
