@@ -22,6 +22,7 @@ interface Load {
   connections?: number
   seconds?: number
   requests?: number
+  told?: (milliseconds: number) => void
 }
 
 /**
@@ -29,13 +30,14 @@ interface Load {
  * client that costs so little that the server is what is measured.
  * @param options.seconds how long
  * @param options.requests how many instead, in all
+ * @param options.told told of each answer, after how many milliseconds it came
  * @returns answers a second
  * @throws Error if an answer has another status than 200
  */
 export async function load(
   url: string,
   bytes: Buffer,
-  { connections = 32, seconds = 2, requests }: Load = {},
+  { connections = 32, seconds = 2, requests, told }: Load = {},
 ): Promise<number> {
   const end = performance.now() + seconds * 1000
   let left = requests ?? Infinity
@@ -48,7 +50,7 @@ export async function load(
   spin()
   const counts = await Promise.all(
     Array.from({ length: connections }, () =>
-      drive(connect(Number(port), '127.0.0.1'), bytes, more),
+      drive(connect(Number(port), '127.0.0.1'), bytes, more, told),
     ),
   )
   busy = false
@@ -56,10 +58,16 @@ export async function load(
   return (total * 1000) / (performance.now() - startedAt)
 }
 
-function drive(socket: Socket, bytes: Buffer, more: () => boolean): Promise<number> {
+function drive(
+  socket: Socket,
+  bytes: Buffer,
+  more: () => boolean,
+  told: Load['told'],
+): Promise<number> {
   return new Promise((resolve, reject) => {
     let answers = 0
     let pending = ''
+    let sentAt = performance.now()
     socket.setNoDelay()
     socket.on('error', reject)
     socket.on('connect', () => socket.write(bytes))
@@ -72,6 +80,8 @@ function drive(socket: Socket, bytes: Buffer, more: () => boolean): Promise<numb
       if (!pending.startsWith('HTTP/1.1 200')) return reject(new Error(pending.slice(0, 300)))
       pending = ''
       answers++
+      told?.(performance.now() - sentAt)
+      sentAt = performance.now()
       if (more()) return socket.write(bytes)
       socket.destroy()
       resolve(answers)

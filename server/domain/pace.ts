@@ -8,7 +8,7 @@ import type { Clock } from './clock.ts'
 export type Pace = <T>(piece: () => Promise<T>) => Promise<T>
 
 /** Rest after a piece, in times of what it took: while others need the loop, and else. */
-const REST_BUSY = 6
+const REST_BUSY = 9
 const REST_IDLE = 1
 /** Above this part of the time, others need the loop. */
 const BUSY = 0.3
