@@ -47,7 +47,8 @@ async function picture(browser: Browser, state: 'data' | 'empty'): Promise<void>
   const broker = await buildBroker(t)
   const data = state === 'data' ? await fillBroker(broker) : null
   const [stranger, admin] = [await browser.newContext(), await browser.newContext()]
-  await signInBrowser(broker, admin)
+  const secret = (await broker.services.setup.invite())?.reveal() ?? null
+  let isSignedIn = false
   const take = async ({ name, act, stranger: isStranger }: ShownPage, address: string) => {
     const page = await (isStranger ? stranger : admin).newPage()
     await page.goto(broker.url + address)
@@ -63,7 +64,9 @@ async function picture(browser: Browser, state: 'data' | 'empty'): Promise<void>
     await page.close()
   }
   for (const page of pages) {
-    const address = page.path(data)
+    const address = page.path(data, secret)
+    if (!page.stranger && !isSignedIn) await signInBrowser(broker, admin)
+    isSignedIn ||= !page.stranger
     if (address !== null && (names.length === 0 || names.includes(page.name))) {
       await take(page, address)
     }

@@ -1,5 +1,7 @@
+import { Secret as OtpSecret, TOTP } from 'otpauth'
 import type { Page } from 'playwright-core'
 import { PASSWORD } from './admin.ts'
+import { CAREFUL } from './sample-data.ts'
 import type { SampleData } from './sample-data.ts'
 
 /**
@@ -9,8 +11,8 @@ import type { SampleData } from './sample-data.ts'
 export interface ShownPage {
   /** What its pictures are called. */
   name: string
-  /** Its address without the base path; `null`: only there with data. */
-  path: (data: SampleData | null) => string | null
+  /** Its address without the base path; `null`: not there. `setupSecret`: as long as there is no admin. */
+  path: (data: SampleData | null, setupSecret: string | null) => string | null
   /** Somebody is signed in (with the role `admin`) unless this says otherwise. */
   stranger?: boolean
   /** What is done on the page before it is looked at. */
@@ -37,7 +39,9 @@ export const pages: ShownPage[] = [
     act: press('Refuse'),
   },
   { name: 'error', path: always('/connect/app_unknown'), stranger: true },
-  // Getting in.
+  // Getting in: before somebody is signed in, so that the broker is still to be set up where it's empty.
+  { name: 'setup', path: (_data, secret) => secret && `/admin/setup/${secret}`, stranger: true },
+  { name: 'setup-ended', path: always('/admin/setup/none'), stranger: true },
   { name: 'sign-in', path: always('/admin/sign-in'), stranger: true },
   {
     name: 'sign-in-refused',
@@ -48,6 +52,17 @@ export const pages: ShownPage[] = [
       await page.getByLabel('Password').fill('wrong')
       await page.getByRole('button', { name: 'Sign in' }).click()
       await page.getByRole('alert').waitFor()
+    },
+  },
+  {
+    name: 'sign-in-code',
+    path: of(() => '/admin/sign-in'),
+    stranger: true,
+    act: async (page) => {
+      await page.getByLabel('E-mail address').fill(CAREFUL)
+      await page.getByLabel('Password').fill(PASSWORD)
+      await page.getByRole('button', { name: 'Sign in' }).click()
+      await page.getByRole('heading', { name: 'Second factor' }).waitFor()
     },
   },
   // The dashboard.
@@ -115,6 +130,8 @@ export const pages: ShownPage[] = [
   { name: 'account', path: always('/admin/account') },
   { name: 'second-factor', path: always('/admin/account/second-factor') },
   { name: 'second-factor-proposed', path: always('/admin/account/second-factor'), act: propose },
+  { name: 'recovery-codes', path: always('/admin/account/second-factor'), act: confirm },
+  { name: 'second-factor-on', path: always('/admin/account/second-factor') },
   { name: 'nothing-here', path: always('/admin/keys/none/revoke') },
 ]
 
@@ -129,4 +146,13 @@ async function propose(page: Page) {
   await page.getByLabel('Your password').fill(PASSWORD)
   await page.getByRole('button', { name: 'Begin' }).click()
   await page.getByRole('img', { name: 'QR code' }).waitFor()
+}
+
+/** Types the code that an authenticator app would show. */
+async function confirm(page: Page) {
+  const key = (await page.locator('#key').innerText()).replaceAll(' ', '')
+  const code = new TOTP({ secret: OtpSecret.fromBase32(key) }).generate()
+  await page.getByLabel('Code', { exact: true }).fill(code)
+  await page.getByRole('button', { name: 'Add the second factor' }).click()
+  await page.getByRole('heading', { name: 'Recovery codes' }).waitFor()
 }

@@ -2,6 +2,7 @@ import type { App } from '../db/store.ts'
 import { appDefaults } from '../server/domain/apps.ts'
 import { sha256 } from '../server/domain/hash.ts'
 import { Secret } from '../server/secret.ts'
+import { PASSWORD } from './admin.ts'
 import type { TestBroker } from './helper.ts'
 
 const HOUR = 3_600_000
@@ -18,6 +19,9 @@ const PEOPLE = [
   'zoë "quoted" & co',
 ]
 const DEVICES = ['Firefox on Linux', 'Safari on iOS', 'Chrome on Android', 'Edge on Windows']
+
+/** An admin who has a second factor. */
+export const CAREFUL = 'careful@example.com'
 
 /** What pages are shown with: ids of what there is. */
 export interface SampleData {
@@ -37,6 +41,7 @@ export interface SampleData {
 export async function fillBroker({ services }: TestBroker): Promise<SampleData> {
   const { apps, bulks, connections, keys, store, clock } = services
   const by = 'admin:ada@example.com'
+  await addCareful(services)
   const add = async (name: string, more: object = {}) =>
     (
       await apps.add(
@@ -113,6 +118,13 @@ async function lastUses({ store, clock }: TestBroker['services'], count: number)
     return grant && index % 6 !== 5 ? [{ id: grant.id, lastUsedAt }] : []
   })
   return (await Promise.all(uses)).flat()
+}
+
+async function addCareful({ admins, secondFactors, store, clock }: TestBroker['services']) {
+  const { id, email } = await admins.add(CAREFUL, new Secret(PASSWORD), 'cli', 'viewer')
+  await secondFactors.propose({ id, email })
+  const factor = { adminId: id, step: 0, recoveryCodes: ['hash'], now: clock.now(), events: [] }
+  await store.confirmSecondFactor(factor)
 }
 
 /** A connection with a device for each of those apps. */

@@ -78,15 +78,10 @@ export function network(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (mapped !== undefined) return mapped
   if (!isIPv6(address)) return address
-  const [left = '', right] = (address.split('%')[0] ?? '').split('::')
-  const [head, tail] = [left, right ?? ''].map((part) => part.split(':').filter(Boolean)) as [
-    string[],
-    string[],
-  ]
-  const gap = right === undefined ? 0 : Math.max(8 - head.length - tail.length, 0)
-  const groups = [...head, ...Array<string>(gap).fill('0'), ...tail]
-  return `${groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`
+  const groups = (part: string) => part.split(':').filter(Boolean)
+  const [left = '', right = ''] = address.replace(/%.*/, '').split('::')
+  const [head, tail] = [groups(left), groups(right)]
+  const gap = Array<string>(8 - head.length - tail.length).fill('0')
+  const first = [...head, ...gap, ...tail].slice(0, 4)
+  return `${first.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`
 }

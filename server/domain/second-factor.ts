@@ -152,7 +152,7 @@ const bytesOf = (random: Random, size: number): ArrayBuffer => new Uint8Array(ra
 /** Sixteen characters of base32 in groups of four: 80 bits, which a plain hash keeps safe. */
 function recoveryCode(random: Random): string {
   const text = new OtpSecret({ buffer: bytesOf(random, 10) }).base32.toLowerCase()
-  return (text.match(/.{4}/g) ?? []).join('-')
+  return text.replace(/.{4}(?=.)/g, '$&-')
 }
 
 /** However it was copied. */

@@ -10,3 +10,7 @@ t.test('a password proves itself, and no other does', async (t) => {
   t.equal(await verifyPassword(new Secret('correct horse batterx'), phc), false)
   t.equal(await verifyPassword(new Secret('x'), 'no PHC string'), false)
 })
+
+t.test('a string that no password can have made is no wrong password', async (t) => {
+  await t.rejects(verifyPassword(new Secret('x'), '$argon2id$v=19$m=1,t=1,p=1$AAAA$AAAA'))
+})

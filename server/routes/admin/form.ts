@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { BrokerError } from '../../errors.ts'
 
-/** A posted form's fields as text; one that is missing, or sent twice, is empty. */
+/** A posted form's fields as text (its token was checked, so there is a body); one that is missing, or sent twice, is empty. */
 export function formOf({ body }: Pick<FastifyRequest, 'body'>): (name: string) => string {
-  const given = (body ?? {}) as Record<string, unknown>
+  const given = body as Record<string, unknown>
   return (name) => {
     const value = Object.hasOwn(given, name) ? given[name] : ''
     return typeof value === 'string' ? value : ''

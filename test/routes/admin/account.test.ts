@@ -98,3 +98,30 @@ t.test('what was posted after the session had ended is told, and not done', asyn
   t.match(answer.url, '/admin/sign-in')
   t.equal((await broker.services.admins.list()).length, 1)
 })
+
+t.test('a password is guessed no further from a session that was left open', async (t) => {
+  const broker = await buildBroker(t)
+  const visitor = await signIn(broker)
+  const page = await visitor.open(`${broker.url}/admin/account`)
+  const change = (password: string) =>
+    visitor.press(page, 'Change the password', { password, next, again: next })
+  for (let count = 0; count < 10; count++) t.equal((await change('wrong')).status, 422)
+  t.match(await change(PASSWORD), { status: 429, body: 'Too many attempts failed' })
+})
+
+t.test('a notice is words that the broker wrote, or none', async (t) => {
+  const broker = await buildBroker(t)
+  const visitor = await signIn(broker)
+  const show = async (notice: string) => {
+    visitor.cookies(broker.url).set('notice', notice)
+    return (await visitor.open(`${broker.url}/admin/account`)).body
+  }
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  for (const odd of ['%%%', encode(null), encode({ words: 7 }), encode([])]) {
+    t.notMatch(await show(odd), 'class="notice')
+  }
+  const given = { tone: '"><script>', words: '<script>alert(1)</script>' }
+  const body = await show(encode(given))
+  t.match(body, '<p class="notice problem" role="status">&lt;script&gt;alert(1)')
+  t.notMatch(body, '<script>alert')
+})

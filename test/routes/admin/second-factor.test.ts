@@ -131,3 +131,21 @@ t.test('the secret is sealed in its place, and the halfway session is short', as
   const answer = await enter(codeOf(secret, broker))
   t.equal(answer.url, `${broker.url}/admin/sign-in`)
 })
+
+t.test('two who confirm at once get one set of recovery codes', async (t) => {
+  const broker = await buildBroker(t)
+  const visitor = await signIn(broker, { email })
+  const path = `${broker.url}/admin/account/second-factor`
+  await visitor.press(await visitor.open(path), 'Begin', { password: PASSWORD })
+  const { secondFactors, store } = broker.services
+  const admin = await store.findAdmin(email)
+  if (!admin) throw new Error('no admin')
+  const secret = (await secondFactors.proposed(admin))?.secret.reveal() ?? ''
+  const code = codeOf(secret, broker)
+  const both = await Promise.all([1, 2].map(() => secondFactors.confirm(admin, code, '::1')))
+  t.equal(both.filter((codes) => codes?.length === 10).length, 1)
+
+  const { enter } = await knock(broker)
+  for (let count = 0; count < 5; count++) t.equal((await enter('000000')).status, 401)
+  t.match(await enter('000000'), { status: 429, body: 'Too many attempts failed' })
+})
