@@ -5,6 +5,7 @@ import { startDemo } from '../server/cli/demo.ts'
 import { launch, noBrowser, visit } from './browser.ts'
 import { freePort } from './helper.ts'
 import { cli } from './processes.ts'
+import { Visitor } from './visitor.ts'
 
 if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
 
@@ -122,4 +123,15 @@ t.test('what the demo used is gone when it stops', async (t) => {
   t.ok(existsSync(dataDir))
   await demo.stop()
   t.notOk(existsSync(dataDir))
+})
+
+t.test('what the demo prints opens its dashboard', async (t) => {
+  const demo = await startDemo(await freePorts())
+  t.teardown(() => demo.stop())
+  const [, url = '', email = '', password = ''] =
+    /Dashboard +(\S+) +sign in as (\S+), password (\S+)/.exec(demo.words) ?? []
+  const visitor = new Visitor()
+  const inside = await visitor.press(await visitor.open(url), 'Sign in', { email, password })
+  t.equal(inside.url, url)
+  t.match(inside.body, `Signed in as <bdi>${email}`)
 })
