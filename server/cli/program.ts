@@ -14,6 +14,7 @@ import { initCommand } from './init.ts'
 import { doctorCommand } from './doctor.ts'
 import { keyCommand } from './key.ts'
 import { licensesCommand } from './licenses.ts'
+import { probeCommand } from './probe.ts'
 import { UsageError } from './output.ts'
 import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
@@ -41,6 +42,7 @@ export function program(): Command {
     backupCommand(),
     restoreCommand(),
     doctorCommand(),
+    probeCommand(),
     licensesCommand(),
   ]
   for (const command of commands) all.addCommand(command)

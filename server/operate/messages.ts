@@ -275,6 +275,31 @@ export const messages = {
     says: 'Problems: {problems}; warnings: {warnings}.',
     mend: 'Do what is told with each, from the top, and run `doctor` again.',
   },
+
+  'probe.done': {
+    command: 'probe',
+    exit: 0,
+    says: 'The settings that follow: {settings}',
+    mend: 'Put them into .env, or run it with --write, and restart the brokers.',
+  },
+  'probe.written': {
+    command: 'probe',
+    exit: 0,
+    says: 'Written into .env: {settings}',
+    mend: 'Restart the brokers.',
+  },
+  'probe.unread': {
+    command: 'probe',
+    exit: 1,
+    says: 'Ellipsis Drive answers the same whatever is sent: neither forms nor JSON are read, or the client is not known.',
+    mend: 'Check ELLIPSIS_API_URL, ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET.',
+  },
+  'probe.no-code': {
+    command: 'probe',
+    exit: 1,
+    says: 'The browser did not come back with a code, or Ellipsis Drive gave no token for it.',
+    mend: 'Run it again: allow, and paste the whole address within a minute. The callback has to be registered at Ellipsis Drive as it is.',
+  },
 } satisfies Record<string, Message>
 
 export type MessageName = keyof typeof messages

@@ -1,0 +1,91 @@
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { createInterface } from 'node:readline/promises'
+import { Command } from 'commander'
+import { loadConfig, readEnvironment } from '../config.ts'
+import type { Config } from '../config.ts'
+import { Ended, message } from '../operate/messages.ts'
+import { ProbeError, probe, settingsOf } from '../operate/probe.ts'
+import { world } from '../services.ts'
+import { note, print, printJson } from './output.ts'
+
+interface Flags {
+  authorize: boolean
+  reuse?: boolean
+  write?: boolean
+  json?: boolean
+}
+
+/** `probe`: what the real Ellipsis Drive does where its documentation is silent. */
+export function probeCommand(): Command {
+  return new Command('probe')
+    .description('ask Ellipsis Drive what its documentation leaves open, with your own client')
+    .option('--no-authorize', 'only what costs no authorization')
+    .option('--reuse', 'also use a replaced refresh token, which may end the grant')
+    .option('--write', 'write the settings that follow into .env')
+    .option('--json', 'as JSON')
+    .action(run)
+}
+
+async function run({ authorize, reuse = false, write, json }: Flags): Promise<void> {
+  const config = loadConfig(readEnvironment(), { serve: true })
+  note('Costs nothing: encoding, code parameter, error shapes (six requests with bogus tokens).')
+  if (authorize) {
+    note('Costs one authorization, whose refresh token is thrown away: token, account, rotation.')
+    note(
+      reuse
+        ? 'May end that grant: using a replaced refresh token.'
+        : 'Not asked without --reuse: what a replaced refresh token does.',
+    )
+  }
+  const asked = authorize ? (url: string) => askPerson(config, url) : null
+  const found = await probe(config, world, asked, { reuse }).catch((error: unknown) => {
+    throw error instanceof ProbeError ? new Ended('probe.no-code') : error
+  })
+  if (json) printJson(found)
+  else for (const [name, value] of Object.entries(found)) print(`${name.padEnd(16)}${show(value)}`)
+  if (found.encodings.length === 0) throw new Ended('probe.unread')
+  const lines = settingsOf(found)
+  if (write) writeSettings(lines)
+  note(message(write ? 'probe.written' : 'probe.done', { settings: lines.join(' ') }))
+}
+
+const show = (value: unknown): string =>
+  value === null ? 'could not be told' : typeof value === 'string' ? value : JSON.stringify(value)
+
+/** The browser comes back to this port where no broker has it, or its address is pasted here. */
+async function askPerson({ host, port, callbackUrl }: Config, url: string): Promise<string> {
+  note(`\nOpen this, and allow:\n\n  ${url}\n`)
+  note(`Then, within a minute, paste the address that the browser ends at (${callbackUrl}?…):`)
+  const lines = createInterface({ input: process.stdin })
+  const server = createServer()
+  try {
+    const listened = new Promise<string>((resolve) => {
+      server.on('error', () => undefined)
+      server.on('request', (request, response) => {
+        response.end('You can close this page.')
+        const { search, searchParams } = new URL(request.url ?? '', callbackUrl)
+        if (searchParams.has('state')) resolve(callbackUrl + search)
+      })
+      server.listen(port, host)
+    })
+    const pasted = new Promise<string>((resolve) =>
+      lines.once('line', (line) => resolve(line.trim())),
+    )
+    const address = await Promise.race([listened, pasted])
+    if (!URL.canParse(address)) throw new ProbeError()
+    return address
+  } finally {
+    lines.close()
+    server.close()
+    server.closeAllConnections()
+  }
+}
+
+function writeSettings(lines: string[]): void {
+  const names = lines.map((line) => `${line.split('=')[0] ?? ''}=`)
+  const before = existsSync('.env') ? readFileSync('.env', 'utf8').split('\n') : []
+  const kept = before.filter((line) => !names.some((name) => line.startsWith(name)))
+  if (before.length === 0) return appendFileSync('.env', `${lines.join('\n')}\n`, { mode: 0o600 })
+  writeFileSync('.env', `${kept.join('\n').trimEnd()}\n${lines.join('\n')}\n`)
+}
