@@ -1,6 +1,6 @@
 /** What each page of the dashboard is given, besides the shell: plain values, never rows. */
 
-import type { OversightModels } from './oversight.ts'
+import type { OversightModels, UsageView } from './oversight.ts'
 
 /** What every page has around it; templates find it as `it.shell`. */
 export interface Shell {
@@ -89,6 +89,7 @@ export interface AdminModels extends OversightModels {
   }
   'admin/apps': { rows: AppRow[] }
   'admin/app': AppRow & {
+    usage: UsageView
     path: string
     clientId: string
     redirectUris: string[]

@@ -5,6 +5,7 @@ import { liveSecrets } from '../../domain/apps.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import type { Services } from '../../services.ts'
 import { snippetsOf } from '../../snippets/index.ts'
+import { readPeriod, usageView } from './usage-view.ts'
 
 /** The apps, and one of them with the code that it needs. */
 export const appsRoutes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
@@ -21,7 +22,10 @@ export const appsRoutes: FastifyPluginAsync<{ services: Services }> = async (app
   app.get('/apps/:appId', async (request, reply) => {
     const one = await store.getApp((request.params as { appId: string }).appId)
     if (!one) return reply.missing('There is no such app (any more).')
-    return reply.show('admin/app', modelOf(one, await countUsers(store, one.id), services))
+    const page = services.config.basePath + pathOf(one.id)
+    const usage = await usageView(services, page, readPeriod(request.query), one.id)
+    const model = modelOf(one, await countUsers(store, one.id), services)
+    return reply.show('admin/app', { ...model, usage })
   })
 }
 
@@ -47,7 +51,11 @@ const rowOf = (app: App, users: number): AppRow => ({
   createdAt: app.createdAt,
 })
 
-function modelOf(app: App, users: number, { config, clock }: Services): AdminModels['admin/app'] {
+function modelOf(
+  app: App,
+  users: number,
+  { config, clock }: Services,
+): Omit<AdminModels['admin/app'], 'usage'> {
   return {
     ...rowOf(app, users),
     path: pathOf(app.id),

@@ -208,3 +208,23 @@ t.test('a long search of the audit log says how far it came', async (t) => {
   t.match(text, 'Few events match. The search has come back to')
   t.match(text, 'Next page')
 })
+
+t.test('the list of users carries its filter on to revoking and exporting', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { connectionId } = await connect(broker, app)
+  await connect(broker, app, { user: 'bo' })
+  const admin = await signIn(broker)
+  const list = await admin.open(`${broker.url}/admin/users?q=ame`)
+  t.match(list.body, `form="bulk" name="id" value="${connectionId}"`)
+  const asked = await admin.press(list, 'Revoke all that match…')
+  t.match(textOf(asked), /All connections found by “ame”.*This revokes 1 connection/)
+  t.match(textOf(await admin.press(list, 'Revoke those ticked…')), 'Nobody was selected')
+  t.notMatch((await admin.press(list, 'Export as CSV')).body, ',bo,')
+  t.match(
+    textOf(await admin.open(`${broker.url}/admin/apps/${app.id}`)),
+    'Use in the last 24 hours',
+  )
+  const viewer = await signIn(broker, { role: 'viewer' })
+  t.notMatch((await viewer.open(`${broker.url}/admin/users`)).body, 'Revoke all')
+})
