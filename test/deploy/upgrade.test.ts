@@ -8,6 +8,7 @@ import { nginxMissing, startNginx } from './nginx.ts'
 /** `ROUNDS=10 RATE=1000` is the whole promise; a busy machine shows the same with less. */
 const ROUNDS = Number(process.env.ROUNDS ?? 2)
 const RATE = Number(process.env.RATE ?? 200)
+t.setTimeout(300_000)
 
 /** Sends swaps at an even rate, whatever becomes of the ones before. Answers how each ended. */
 function load(url: string, token: string) {
@@ -79,7 +80,6 @@ t.test(
 )
 
 t.test('new one up, old one down: no broken answer', { skip: nginxMissing }, async (t) => {
-  t.setTimeout(300_000)
   const { port, first, brokerToken } = await begin(t)
   t.equal((await exchange(first, brokerToken)).status, 200)
   let current = await serve(t, first.env)
