@@ -6,6 +6,7 @@ import { Visitor } from './visitor.ts'
 
 const LINES = 10_000
 const WORKERS = 16
+t.setTimeout(120_000)
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-/
 
 t.test('ten thousand lines of log under load and faults hold no secret', async (t) => {
