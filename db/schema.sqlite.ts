@@ -84,7 +84,6 @@ export const connections = sqliteTable(
     failures: integer().notNull(),
     lastError: text(),
     retryAt: millis(),
-    doubt: text({ enum: ['answer_lost'] }),
     connectedAt: millis().notNull(),
     refreshedAt: millis(),
     revokedAt: millis(),
@@ -94,6 +93,7 @@ export const connections = sqliteTable(
     lastUsedAt: millis(),
     personErasedAt: millis(),
     restoredFrom: millis(),
+    doubt: text({ enum: ['answer_lost'] }),
   },
   (table) => [
     uniqueIndex('connections_account')

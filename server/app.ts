@@ -70,21 +70,27 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   await app.register(openapiRoute, { services, routes, prefix })
   if (prefix !== '') await app.register(healthRoutes, { services })
 
-  // Apps: only what a swap needs.
+  // Apps in browsers, too: only what a swap needs.
   await app.register(
     async (apps) => {
       await allowOrigins(apps, services)
       apps.removeContentTypeParser('text/plain')
       await apps.register(exchangeRoute, { services })
       await apps.register(async (forms) => {
-        forms.removeAllContentTypeParsers()
-        forms.addHook('onRequest', app.failures.check)
-        await forms.register(formbody)
+        await takeForms(forms)
         await forms.register(tokenRoute, { services })
         await forms.register(revokeRoute, { services })
-        await forms.register(deviceAuthorizationRoute, { services })
-        await forms.register(introspectRoute, { services })
       })
+    },
+    { prefix },
+  )
+
+  // Apps elsewhere.
+  await app.register(
+    async (forms) => {
+      await takeForms(forms)
+      await forms.register(deviceAuthorizationRoute, { services })
+      await forms.register(introspectRoute, { services })
     },
     { prefix },
   )
@@ -109,6 +115,13 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     { prefix },
   )
   return app
+}
+
+/** Nothing but forms, from addresses that don't fail too often. */
+async function takeForms(app: FastifyInstance): Promise<void> {
+  app.removeAllContentTypeParsers()
+  app.addHook('onRequest', app.failures.check)
+  await app.register(formbody)
 }
 
 /** CORS for the origins that apps registered; their tokens travel in headers, never in cookies. */

@@ -22,6 +22,8 @@ t.test('CORS: registered origins on token, exchange and revoke, none elsewhere',
     const post = await fetch(broker.url + path, { method: 'POST', headers: { origin } })
     t.equal(post.headers.get('access-control-allow-origin'), origin, 'errors can be read too')
   }
-  const page = await fetch(`${broker.url}/oauth/authorize`, { headers: { origin } })
-  t.equal(page.headers.get('access-control-allow-origin'), null)
+  for (const path of ['/oauth/authorize', '/oauth/introspect', '/oauth/device_authorization']) {
+    const elsewhere = await fetch(broker.url + path, { headers: { origin } })
+    t.equal(elsewhere.headers.get('access-control-allow-origin'), null, path)
+  }
 })
