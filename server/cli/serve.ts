@@ -65,7 +65,12 @@ export async function startBroker(
   claim: Claim = 'same',
 ): Promise<RunningBroker> {
   if (config.tls) readCertificate(config.tls)
-  const services = await startServices(config, log, { claim })
+  return listen(await startServices(config, log, { claim }))
+}
+
+/** Serves what is composed; on a failure everything is ended. */
+export async function listen(services: Services): Promise<RunningBroker> {
+  const { config, log } = services
   const app = await buildApp(services)
   try {
     const address = await app.listen({ host: config.host, port: config.port })

@@ -7,6 +7,8 @@ import type { User } from './users.ts'
 const GRACE = 60_000
 /** How many spent tokens of a family are still recognised as its own. */
 const SPENT_KEPT = 1000
+/** How many families that have ended are remembered. */
+const ENDED_KEPT = 10_000
 
 /** A refresh token and all that replaced it: one authorization of one client by one user. */
 interface Family {
@@ -19,9 +21,19 @@ interface Family {
   spent: string[]
 }
 
+/** What became of a refresh token that was handed out. */
+export interface Standing {
+  /** Would a refresh with it work now? */
+  honoured: boolean
+  /** Is it the last one that its family was given, dead or alive? */
+  newest: boolean
+}
+
 /** Refresh tokens, and what becomes of them when they are used (switch `rotation`). */
 export class RefreshTokens {
   readonly #families = new Map<string, Family>()
+  /** The last tokens of families that have ended. */
+  readonly #last = new Set<string>()
   readonly #switches: Switches
   readonly #now: () => number
   readonly #issued: Issued
@@ -44,6 +56,12 @@ export class RefreshTokens {
     return family !== undefined && (family.current === token || this.#inGrace(family, token))
   }
 
+  /** The account of a token: what a client that kept it lost, and whether it could have kept a newer one. */
+  standing(token: string): Standing {
+    const newest = this.#last.has(token) || this.#families.get(token)?.current === token
+    return { honoured: this.honours(token), newest }
+  }
+
   /**
    * Uses a token. Answers whose it is and the token to use from now on, or `undefined` if it is
    * unknown, spent or another client's. With rotation `always`, a spent one ends its whole family.
@@ -62,6 +80,9 @@ export class RefreshTokens {
     const { current, previous, spent } = family
     const tokens = previous ? [...spent, previous.token, current] : [current]
     for (const one of tokens) this.#families.delete(one)
+    this.#last.add(current)
+    const [oldest] = this.#last
+    if (this.#last.size > ENDED_KEPT && oldest !== undefined) this.#last.delete(oldest)
   }
 
   #next(family: Family, token: string): string | undefined {
