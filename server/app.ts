@@ -8,6 +8,7 @@ import { limitFailures } from './plugins/failure-limits.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { requestIds } from './plugins/request-id.ts'
 import { logRequests } from './plugins/request-log.ts'
+import { serverLimits, timeLimits } from './plugins/time-limits.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
@@ -41,7 +42,10 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   const { config, log } = services
   const prefix = config.basePath
   const app = fastify({
-    ...(config.tls && { https: readCertificate(config.tls) }),
+    ...timeLimits,
+    ...(config.tls
+      ? { https: { ...readCertificate(config.tls), ...serverLimits } }
+      : { http: serverLimits }),
     // A stop answers what still comes on open connections, and tells them that it was their last.
     return503OnClosing: false,
     loggerInstance: log,

@@ -3,6 +3,7 @@ import type Database from 'better-sqlite3'
 import { sql, type SQL } from 'drizzle-orm'
 import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import { StoreUnavailableError } from '../unavailable.ts'
 
 /** How long a database that others hold is asked again, milliseconds. */
 const PATIENCE = 10_000
@@ -36,7 +37,9 @@ export function createEngine(client: Database.Database): Engine {
 
   /** One at a time: a hundred writers that each wait out the busy timeout would block for seconds. */
   const inTurn = <T>(write: () => T): Promise<T> => {
-    const run = () => retryBusy(write)
+    const asked = performance.now()
+    // Who has queued for long has had its time: a locked database isn't waited for by one after the other.
+    const run = () => use(write, PATIENCE - (performance.now() - asked))
     // Between two that queue, the event loop gets its turn.
     const result = unfinished++ === 0 ? run() : last.then(() => setImmediate()).then(run)
     last = result.then(settle, settle)
@@ -55,10 +58,23 @@ export function createEngine(client: Database.Database): Engine {
   return {
     client,
     db: drizzle(client, { casing: 'snake_case' }),
-    read: (work) => retryBusy(work),
+    read: (work) => use(work, PATIENCE),
     write: <T>(work: () => T) => inTurn(() => transaction.immediate(work) as T),
     writeFleeting: <T>(work: () => T) =>
       inTurn(() => withoutSync(() => transaction.immediate(work) as T)),
+  }
+}
+
+/** Codes of what may pass: everything else is a fault of this program's. */
+const PASSING = /^SQLITE_(BUSY|FULL|READONLY|IOERR|CANTOPEN|LOCKED|NOMEM)/
+
+/** @throws StoreUnavailableError */
+async function use<T>(work: () => T, patience: number): Promise<T> {
+  try {
+    return await retryBusy(work, patience)
+  } catch (error) {
+    const code = codeOf(error)
+    throw PASSING.test(code) ? new StoreUnavailableError(code, error) : error
   }
 }
 
@@ -79,12 +95,14 @@ export async function retryBusy<T>(work: () => T, patience = PATIENCE, attempt =
   return retryBusy(work, patience - (performance.now() - began), attempt + 1)
 }
 
-/** Does another process or connection hold the database? Drizzle wraps some of the errors. */
-export function isBusy(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
+/** Drizzle wraps some of the errors. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return ''
   const { code } = error as { code?: unknown }
-  return (typeof code === 'string' && code.startsWith('SQLITE_BUSY')) || isBusy(error.cause)
+  return typeof code === 'string' ? code : codeOf(error.cause)
 }
+
+const isBusy = (error: unknown): boolean => codeOf(error).startsWith('SQLITE_BUSY')
 
 /** Is the column one of these? Any number of them: as one parameter, where `inArray` takes 32,766. */
 export const isOneOf = (column: SQLiteColumn, values: (string | number)[]): SQL =>

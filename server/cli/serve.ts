@@ -8,12 +8,13 @@ import type { Config } from '../config.ts'
 import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
 import type { Claim } from '../ownership.ts'
+import { closeInTime } from '../plugins/time-limits.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
 import { readCertificate, watchCertificate } from '../tls.ts'
 
-/** A stop takes no longer than this, milliseconds: an upstream call's 20 s, and some for the store. */
-const STOP_WITHIN = 25_000
+/** A stop takes no longer than this, milliseconds: requests' 12 s, a call upstream's 20 s, and the store. */
+const STOP_WITHIN = 36_000
 
 /** `serve`: the broker. Runs until it is told to stop. */
 export function serveCommand(): Command {
@@ -84,8 +85,11 @@ export async function listen(services: Services): Promise<RunningBroker> {
       address,
       async stop() {
         unwatch?.()
-        await app.close()
-        await services.stop()
+        try {
+          await closeInTime(app)
+        } finally {
+          await services.stop()
+        }
       },
     }
   } catch (error) {

@@ -148,7 +148,8 @@ export function judge(
   const { status, failures, restoredFrom } = connection
   const { othersWork, refusesAll, now, random } = context
   const doubt = error.maybeApplied ? 'answer_lost' : connection.doubt
-  const disbelieved = refusesAll && failures < DISBELIEVED
+  // What may be out of date is refused with reason.
+  const disbelieved = refusesAll && doubt === null && failures < DISBELIEVED
   const refused =
     (error.kind === 'refused' && !(status === 'active' && disbelieved)) ||
     (isUnclear(error) && failures >= UNCLEAR && othersWork)

@@ -156,7 +156,8 @@ export function createRefreshOutcomes(needs: {
       if (!isEllipsisError(error)) throw error
       const { connection, owner } = lease
       const { id, generation, status } = connection
-      signs.failed(id, error.kind === 'transient' ? 'otherwise' : error.kind)
+      const expected = error.kind === 'refused' && lease.doubt !== null
+      signs.failed(id, error.kind === 'transient' || expected ? 'otherwise' : error.kind)
       const { refused, ...verdict } = judgeNow(lease, error)
       const at = clock.now()
       const fallen = verdict.status === 'needs_reconnect' && status === 'active'

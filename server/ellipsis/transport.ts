@@ -26,7 +26,7 @@ export async function call(
   init: RequestInit,
   timeoutMs: number,
 ): Promise<Answer> {
-  const signal = AbortSignal.timeout(timeoutMs)
+  const { signal, end } = patience(timeoutMs)
   const safe = init.method === undefined
   const failed = (error: unknown): EllipsisError => {
     if (error instanceof EllipsisError) return error
@@ -49,7 +49,22 @@ export async function call(
     return { status, headers, json: parseObject(body), safe }
   } catch (error) {
     throw failed(error)
+  } finally {
+    end()
   }
+}
+
+/**
+ * Aborts after that time. A process that was stopped meanwhile gets the last second anew: the answer may have
+ * come, and would be dropped unread.
+ */
+function patience(timeoutMs: number): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController()
+  const last = Math.min(1000, timeoutMs / 2)
+  let timer = setTimeout(() => {
+    timer = setTimeout(() => controller.abort(), last)
+  }, timeoutMs - last)
+  return { signal: controller.signal, end: () => clearTimeout(timer) }
 }
 
 async function readLimited({ body, status }: Response, safe: boolean): Promise<string> {

@@ -124,6 +124,10 @@ const FRAMEWORK: Record<string, string> = {
 
 function toPublic(error: FastifyError | BrokerError, request: FastifyRequest): PublicError {
   if (error instanceof BrokerError) return publicError(error, request.dialect)
+  // Told by name: routes know no engine.
+  if (error.name === 'StoreUnavailableError') {
+    return publicError(new BrokerError('temporarily_unavailable', { retryAfter: 5 }))
+  }
   const status = error.statusCode ?? 500
   if (status >= 500) return publicError(new BrokerError('server_error'))
   const invalid = error.validation?.[0]
