@@ -29,7 +29,7 @@ export function backoff(attempt: number, first: number, longest: number, random:
 }
 
 /** Longest pauses after failures that pass: what upstream asks for, and what is waited unasked. */
-const LONGEST_ASKED = 10 * MINUTE
+const LONGEST_ASKED = MINUTE
 const LONGEST_PASSING = 2 * SECOND
 /** After answers that mean neither: they may be about this connection, or not. */
 const LONGEST_UNCLEAR = MINUTE

@@ -14,8 +14,11 @@ export interface Findings {
   slowest: number
 }
 
-/** Whatever isn't well by then, with nothing in its way, takes a person. Milliseconds. */
-const PATIENCE = 90_000
+/**
+ * Whatever isn't well by then, with nothing in its way, takes a person. A pause that was written by a clock
+ * a few minutes ahead lasts for as long. Milliseconds.
+ */
+const PATIENCE = 240_000
 
 /** With nothing in the way any more: does whatever upstream still honours work again by itself? */
 export async function check(setting: Setting): Promise<Findings> {
