@@ -34,7 +34,7 @@ for (const javaScriptEnabled of [true, false]) {
     const page = await context.newPage()
     await setUp(page, `${broker.url}/admin/setup/${secret?.reveal()}`)
 
-    await page.getByRole('link', { name: 'Account' }).click()
+    await page.getByRole('link', { name: 'Account', exact: true }).click()
     await page.getByRole('link', { name: 'Add one' }).click()
     await page.getByLabel('Your password').fill(PASSWORD)
     await page.getByRole('button', { name: 'Begin' }).click()

@@ -15,8 +15,10 @@ import { Secret } from '../server/secret.ts'
 
 /** Every file of the data directory, as bytes. The key file is what opens the rest: it is left out. */
 async function dataFiles({ dataDir }: TestBroker): Promise<Map<string, Buffer>> {
-  const names = (await readdir(dataDir)).filter((name) => name !== 'secret.key')
-  const pairs = names.map(async (name) => [name, await readFile(join(dataDir, name))] as const)
+  const entries = await readdir(dataDir, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile() && entry.name !== 'secret.key')
+  const paths = files.map(({ parentPath, name }) => join(parentPath, name))
+  const pairs = paths.map(async (path) => [path, await readFile(path)] as const)
   return new Map(await Promise.all(pairs))
 }
 

@@ -44,12 +44,12 @@ export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same
 export const commandLine = (): string =>
   build.binary ? process.execPath : 'npm run --silent broker --'
 
-/** Where there is no admin, says where the first one is made. */
-async function tellSetup({ setup, config, log }: Services): Promise<void> {
+/** Where there is no admin, says where the first one is made: beside the log, which holds no secrets. */
+async function tellSetup({ setup, config }: Services): Promise<void> {
   const secret = await setup.invite()
   if (!secret) return
   const address = `${config.publicUrl}/admin/setup/${secret.reveal()}`
-  log.warn(`there is no admin yet; make the first one within an hour at ${address}`)
+  process.stderr.write(`There is no admin yet. Make the first one within an hour at ${address}\n`)
 }
 
 /** A broker that listens. */
