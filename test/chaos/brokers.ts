@@ -7,14 +7,16 @@ import { build } from 'esbuild'
 import { freePort } from '../helper.ts'
 import type { Order } from './orders.ts'
 
+/** CommonJS packages in the bundle go on calling `require`, which a module doesn't have. */
+const BANNER = `import { createRequire as makeRequire } from 'node:module'
+const require = makeRequire(import.meta.url)`
+
 const ROOT = join(import.meta.dirname, '../..')
 
 /** Bundles the broker: one that is killed often has to start quickly. Answers the file. */
 export async function bundleBroker(): Promise<string> {
   // Assets and packages are found from a folder in the project's root.
   const outfile = join(ROOT, `dist/chaos-${process.pid}.mjs`)
-  const require =
-    "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)"
   await build({
     entryPoints: [join(import.meta.dirname, 'broker.ts')],
     outfile,
@@ -22,7 +24,7 @@ export async function bundleBroker(): Promise<string> {
     platform: 'node',
     format: 'esm',
     external: ['better-sqlite3'],
-    banner: { js: require },
+    banner: { js: BANNER },
     logLevel: 'error',
   })
   return outfile
