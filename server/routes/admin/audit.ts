@@ -6,6 +6,7 @@ import { byAdmin } from './actor.ts'
 import { actionChoices, auditWords } from './audit-words.ts'
 import { actorWords } from './event-words.ts'
 import { sendExport } from './export.ts'
+import { plainName } from './name.ts'
 
 const ROWS = 50
 const DAY = 86_400_000
@@ -100,7 +101,7 @@ async function rowsOf(events: Event[], apps: App[], { store }: Services): Promis
   const names = new Map(connections.flatMap((one) => (one ? [[one.id, one.username]] : [])))
   return events.map((event) => {
     const { at, actor, address, connectionId, appId } = event
-    const app = apps.find(({ id }) => id === appId)?.name ?? appId ?? 'an app'
+    const app = plainName(apps.find(({ id }) => id === appId)?.name ?? appId ?? 'an app')
     const user = connectionId !== null && {
       name: names.get(connectionId) || connectionId,
       path: `/admin/users/${encodeURIComponent(connectionId)}`,

@@ -164,7 +164,7 @@ t.test('the audit log says who did what to whom from where, and is searched', as
   const look = async (query = '') => textOf(await admin.open(page + query))
   const all = await look()
   t.match(all, /ann@example.com Revoked, with every app and device.* amelie 192.0.2.7/)
-  t.match(all, 'The user Connected for Flood map')
+  t.match(all, /The user Connected for .Flood map/)
   t.match(all, 'Admin signed in')
   t.match(all, 'Events are kept for 400 days')
   t.notMatch(await look('?action=grant.begun'), 'ann@example.com Revoked')
@@ -173,7 +173,7 @@ t.test('the audit log says who did what to whom from where, and is searched', as
   t.match(await look('?from=2020-01-01&to=2020-01-02'), 'No event matches')
   t.match(await look('?from=nonsense&from_event=nonsense&action=made.up'), 'No event matches')
   const today = new Date().toISOString().slice(0, 10)
-  t.match(await look(`?from=${today}&to=${today}`), 'Connected for Flood map')
+  t.match(await look(`?from=${today}&to=${today}`), /Connected for .Flood map/)
 
   const events = Array.from({ length: 120 }, (_, index) => ({
     ...{ at: Date.now() + index, actor: 'cli', action: 'app.removed', details: `App ${index}` },
