@@ -60,6 +60,10 @@ export const examples: Record<string, [line: string, what: string][]> = {
     ['connection import tokens.jsonl', 'refresh tokens that you kept until now'],
   ],
   doctor: [['doctor', 'what is wrong with this installation, and the mend']],
+  probe: [
+    ['probe --no-authorize', 'what can be asked without a grant'],
+    ['probe --write', 'all of it, with one authorization of yours; settings go into .env'],
+  ],
   'connection erase': [['connection erase con_…', 'for a person who asks for it']],
   'secret check': [['secret check', 'before a rotation, and after']],
   'secret rotate': [['secret rotate', 'while brokers serve']],
