@@ -75,7 +75,7 @@ export const tokenRoute: FastifyPluginAsyncTypebox<{ services: Services }> = asy
   { services },
 ) => {
   app.post('/oauth/token', { schema }, async (request, reply) => {
-    void reply.header('cache-control', 'no-store')
+    void reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' })
     const { body, ip: address } = request
     switch (body.grant_type) {
       case 'authorization_code': {
