@@ -60,6 +60,19 @@ t.test('a code in the address is filled in, and the person asked all the same', 
   t.match(await visitor.open(`${broker.url}/device?user_code=a&user_code=b`), { status: 200 })
 })
 
+t.test('a trusted app is asked for all the same', async (t) => {
+  const { broker, start, poll } = await begin(t, { trusted: true })
+  const { body } = await start()
+  const visitor = new Visitor()
+  const asked = await type(broker, body.user_code, visitor)
+  for (const words of ['Night job', String(body.user_code), 'began this yourself']) {
+    t.ok(asked.body.includes(words), words)
+  }
+  t.match(await poll(body.device_code), { body: { error: 'authorization_pending' } })
+  const answered = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  t.match(answered.body, 'Log in as')
+})
+
 t.test('a confidential app, and one with Ellipsis Drive’s own tokens', async (t) => {
   const { broker, client, start, poll } = await begin(t, { confidential: true })
   t.equal((await start({ client_secret: 'x' })).status, 401)
