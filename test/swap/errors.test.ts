@@ -149,7 +149,10 @@ t.test('the client isn’t authenticated, or the token is another’s', async (t
   const row = everywhere(401, 'invalid_client')
   for (const client of [{}, { client_id: app.id }, { ...own, client_secret: 'x' }]) {
     await present(t, { broker, token: serverToken, client: client }, row)
+    const revoked = await postForm(`${broker.url}/oauth/revoke`, { token: serverToken, ...client })
+    t.match(revoked, { status: 401, body: { error: 'invalid_client' } }, 'nor revoked')
   }
+  t.equal((await refresh(broker, serverToken, own)).status, 200, 'it is as good as before')
   for (const answer of [
     await swapAtToken(broker, token, own),
     await refresh(broker, token, own),
