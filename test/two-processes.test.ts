@@ -43,7 +43,11 @@ t.test('ten thousand refreshes of rotating tokens from two processes lose nothin
     for (let round = 0; round < 100; round++) {
       // A longer life than any before: nothing that is stored will do.
       const wishes = { min_ttl: 100 + round }
-      const { status } = await swapAt(others[(index + round) % 2]?.url ?? '', token, wishes)
+      const url = others[(index + round) % 2]?.url ?? ''
+      // On a busy machine a refresh may outlast its waiters, who come again.
+      let status: number
+      do ({ status } = await swapAt(url, token, wishes))
+      while (status === 503)
       if (status !== 200) throw new Error(`swap ${round} of ${index} answered ${status}`)
     }
   }

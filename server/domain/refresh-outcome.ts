@@ -116,10 +116,10 @@ export function createRefreshOutcomes(needs: {
     count(failure ? 'failed' : recovered ? 'recovered' : 'ok')
   }
 
-  /** One loud incident, when it is not about one connection: it is left alone, and none is marked. */
-  const noteIncident = (error: EllipsisError): void => {
-    if (!signs.refusesClient()) return
-    incidentUntil = clock.steady() + INCIDENT
+  /** One loud incident, unless others work; seen with several, it leaves Ellipsis Drive alone. None is marked. */
+  const noteIncident = (id: string, error: EllipsisError): void => {
+    if (signs.othersWork(id)) return
+    if (signs.refusesClient()) incidentUntil = clock.steady() + INCIDENT
     const message =
       'Ellipsis Drive refuses this broker’s own client: check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET'
     log.error({ err: error }, message)
@@ -177,7 +177,7 @@ export function createRefreshOutcomes(needs: {
         throw new BrokerError('needs_reconnect', { cause: error })
       }
       count(error.kind === 'misconfigured' ? 'misconfigured' : 'failed')
-      if (error.kind === 'misconfigured') noteIncident(error)
+      if (error.kind === 'misconfigured') noteIncident(id, error)
       if (error.kind !== 'refused') throw upstreamError(error)
       throw new BrokerError('temporarily_unavailable', { cause: error, retryAfter: DISBELIEVED })
     },
