@@ -69,9 +69,8 @@ export function createRefreshAhead(needs: {
 
   const takeDue = (): string[] => {
     const now = Math.floor(clock.now() / SECOND)
-    const seconds = [...due.keys()].filter((second) => second <= now).sort((a, b) => a - b)
-    return seconds.flatMap((second) => {
-      const ids = due.get(second) ?? []
+    const past = [...due].filter(([second]) => second <= now).sort(([a], [b]) => a - b)
+    return past.flatMap(([second, ids]) => {
       due.delete(second)
       return ids
     })

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createBreaker } from '../../server/domain/breaker.ts'
 import { EllipsisError } from '../../server/ellipsis/errors.ts'
+import { virtualClock } from './virtual-clock.ts'
 
 const error = (status: number, retryAfterMs: number | null = null) =>
   new EllipsisError('down', { kind: 'transient', status, maybeApplied: false, retryAfterMs })
@@ -11,32 +12,9 @@ let count = 0
 const next = () => ({ id: `con_${count++}`, failing: false })
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-/** A breaker, and a clock whose time goes by when told; those who sleep wake in their order. */
+/** A breaker, and a clock whose time goes by when told. */
 function begin() {
-  let now = 0
-  let sleepers: { at: number; wake: () => void }[] = []
-  const clock = {
-    now: () => now,
-    steady: () => now,
-    sleep: (milliseconds: number, signal?: AbortSignal) =>
-      new Promise<void>((wake) => {
-        sleepers.push({ at: now + milliseconds, wake })
-        signal?.addEventListener('abort', () => wake())
-      }),
-  }
-  const advance = async (milliseconds: number) => {
-    const end = now + milliseconds
-    for (;;) {
-      await turn()
-      const next = sleepers.toSorted((one, other) => one.at - other.at)[0]
-      if (!next || next.at > end) break
-      sleepers = sleepers.filter((one) => one !== next)
-      now = Math.max(now, next.at)
-      next.wake()
-    }
-    now = end
-    await turn()
-  }
+  const { clock, advance } = virtualClock()
   return { breaker: createBreaker(clock), advance }
 }
 
