@@ -107,7 +107,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     },
   })
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls })
-  const usage = createUsage({ store, clock, log, swaps: metrics.swaps })
+  const usage = createUsage({ store, clock, log })
   const parts = { store, vault, ellipsis, breaker, clock, random, log, usage }
   const signs = createSigns()
   const leases = createLeases({ ...parts, processes })
@@ -127,7 +127,6 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
   const attempts = createAttempts({ store, clock })
-  const swap = createSwap(swapNeeds)
   const followKeys = createKeyFollower({ store, vault, presence })
   const upkeep = { usage, upstream, keys, followKeys }
   const walk = createWalk({ store })
@@ -170,7 +169,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     connections: createConnections({ store, refresher, walk, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     redeem: createRedeem({ store, newGrant, clock }),
-    swap: { ...swap, swap: metrics.swaps.timed(swap.swap) },
+    swap: createSwap({ ...swapNeeds, swaps: metrics.swaps }),
 
     /** Waits for what is under way, within a bound, and closes the store last. */
     async stop(): Promise<void> {

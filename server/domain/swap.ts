@@ -59,11 +59,16 @@ export function createSwap(needs: {
   refresher: Refresher
   renewals: Renewals
   usage: Usage
+  /** The same counts with the time each took, for metrics. */
+  swaps: {
+    begin(): number
+    end(beganAt: number, appId: string | null, outcome: string): void
+  }
   clock: Clock
   publicUrl: string
   minTtlSeconds: number
 }): Swap {
-  const { store, tokens, refresher, renewals, usage, clock, publicUrl } = needs
+  const { store, tokens, refresher, renewals, usage, swaps, clock, publicUrl } = needs
   const floor = needs.minTtlSeconds
 
   /** The same error, with the way out of it where the connection is what ended. */
@@ -147,14 +152,17 @@ export function createSwap(needs: {
 
   return {
     async swap(request) {
+      const beganAt = swaps.begin()
       let appId: string | null = null
+      let outcome = 'ok'
       try {
-        const answer = await swapOnce(request, (known) => (appId = known))
-        usage.count('swap', appId, 'ok')
-        return answer
+        return await swapOnce(request, (known) => (appId = known))
       } catch (error) {
-        usage.count('swap', appId, error instanceof BrokerError ? error.code : 'server_error')
+        outcome = error instanceof BrokerError ? error.code : 'server_error'
         throw error
+      } finally {
+        usage.count('swap', appId, outcome)
+        swaps.end(beganAt, appId, outcome)
       }
     },
 

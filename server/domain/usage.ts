@@ -20,16 +20,13 @@ export function createUsage(needs: {
   store: Store
   clock: Clock
   log: Log
-  /** The same counts, for metrics. */
-  swaps: { count(appId: string | null, outcome: string): void }
 }): Usage {
-  const { store, clock, log, swaps } = needs
+  const { store, clock, log } = needs
   let counts = new Map<string, UsageCount>()
   let grants = new Map<string, Millis>()
 
   return {
     count(kind, appId, outcome) {
-      if (kind === 'swap') swaps.count(appId, outcome)
       const hour = Math.floor(clock.now() / HOUR) * HOUR
       const key = `${hour} ${kind} ${outcome} ${appId}`
       const known = counts.get(key)

@@ -4,10 +4,10 @@ import { QuickHistogram } from './quick-histogram.ts'
 
 /** What is counted of each swap; on every swap's way, so it costs next to nothing. */
 export interface SwapMetrics {
-  /** One swap of that app (`null`: none is proven) with that outcome: `ok`, or an error code. */
-  count(appId: string | null, outcome: string): void
-  /** The same call, timed. */
-  timed<A, B>(call: (argument: A) => Promise<B>): (argument: A) => Promise<B>
+  /** One swap begins. Answers when, for `end`. */
+  begin(): number
+  /** It ended: that app's (`null`: none is proven), with that outcome: `ok`, or an error code. */
+  end(beganAt: number, appId: string | null, outcome: string): void
 }
 
 /** Apps that have a label of their own; a host with more sees the rest as one. */
@@ -47,20 +47,14 @@ export function createSwapMetrics(registry: Registry): SwapMetrics {
   }
 
   return {
-    count(appId, outcome) {
+    begin: () => performance.now(),
+
+    end(beganAt, appId, outcome) {
+      seconds.observe((performance.now() - beganAt) / 1000)
       const app = labelOf(appId)
       const byApp = counts.get(outcome) ?? new Map<string, number>()
       if (byApp.size === 0) counts.set(outcome, byApp)
       byApp.set(app, (byApp.get(app) ?? 0) + 1)
-    },
-
-    timed: (call) => async (argument) => {
-      const startedAt = performance.now()
-      try {
-        return await call(argument)
-      } finally {
-        seconds.observe((performance.now() - startedAt) / 1000)
-      }
     },
   }
 }

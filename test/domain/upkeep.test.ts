@@ -59,7 +59,7 @@ t.test('usage is counted by app, hour and outcome, and written in batches', asyn
       writes.push(use)
     },
   })
-  const usage = createUsage({ store, clock: quick(), log, swaps: { count: () => undefined } })
+  const usage = createUsage({ store, clock: quick(), log })
   await usage.flush()
   t.same(writes, [], 'nothing to write')
   usage.count('swap', 'app_1', 'ok')
