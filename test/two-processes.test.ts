@@ -1,6 +1,7 @@
 import t from 'tap'
+import { ageTokens } from './aged-tokens.ts'
 import { addApp, buildBroker, connect } from './helper.ts'
-import type { TestBroker } from './helper.ts'
+import { connectMany } from './operate/load.ts'
 import { serve } from './processes.ts'
 
 const swapAt = async (url: string, token: string, wishes: object = {}) => {
@@ -37,16 +38,15 @@ t.test('a revocation in one process holds in the others from the next request on
 
 t.test('ten thousand refreshes of rotating tokens from two processes lose nothing', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always', tokenLifetime: 60 } })
-  const tokens = await connectMany(broker, 100)
+  const tokens = (await connectMany(broker, 100)).map(({ token }) => token)
+  ageTokens(broker.services.config.dataDir)
   const others = [await serve(t, broker.env), await serve(t, broker.env)]
   const worker = async (token: string, index: number) => {
     for (let round = 0; round < 100; round++) {
-      // A longer life than any before: nothing that is stored will do.
-      const wishes = { min_ttl: 100 + round }
       const url = others[(index + round) % 2]?.url ?? ''
       // On a busy machine a refresh may outlast its waiters, who come again.
       let status: number
-      do ({ status } = await swapAt(url, token, wishes))
+      do ({ status } = await swapAt(url, token, { min_ttl: 100 }))
       while (status === 503)
       if (status !== 200) throw new Error(`swap ${round} of ${index} answered ${status}`)
     }
@@ -59,68 +59,3 @@ t.test('ten thousand refreshes of rotating tokens from two processes lose nothin
   t.ok(connections.every(({ status }) => status === 'active'))
   for (const token of tokens) t.equal((await swapAt(others[0]?.url ?? '', token)).status, 200)
 })
-
-/** Many connections, each with a grant, made without a browser. */
-async function connectMany({ services, standIn, clock }: TestBroker, count: number) {
-  const { store, vault, apps } = services
-  const { app } = await apps.add(
-    {
-      name: 'Many',
-      redirectUris: ['https://app.example.com/'],
-      confidential: false,
-      trusted: false,
-      tokenLifetimeSeconds: 86_400,
-      deliver: 'code',
-      tokens: 'broker',
-      device: false,
-      dpop: 'optional',
-    },
-    'test',
-  )
-  const { Secret } = await import('../server/secret.ts')
-  const { sha256 } = await import('../server/domain/hash.ts')
-  const tokens: string[] = []
-  for (let index = 0; index < count; index++) {
-    const id = `con_${index}`
-    const refreshToken = new Secret(standIn.grant(`user${index}`))
-    const code = `code-${index}`
-    const verifier = `verifier-${index}`
-    const now = clock.now()
-    await store.saveConnection({
-      id,
-      expectedGeneration: null,
-      accountId: `account-${index}`,
-      username: `user${index}`,
-      tokens: {
-        refreshToken: vault.seal(`connections/${id}/refresh_token`, refreshToken),
-        accessToken: vault.seal(`connections/${id}/access_token`, new Secret('none')),
-        accessTokenExpiresAt: 0,
-        accessTokenFetchedAt: 0,
-      },
-      now,
-      code: {
-        codeHash: sha256(code),
-        appId: app.id,
-        redirectUri: 'https://app.example.com/',
-        challenge: sha256(verifier),
-        jkt: null,
-        connectionId: id,
-        scope: 'projects',
-        device: 'test',
-        createdAt: now,
-        expiresAt: now + 60_000,
-      },
-      events: [],
-    })
-    const redemption = {
-      app,
-      code: new Secret(code),
-      verifier: new Secret(verifier),
-      redirectUri: undefined,
-      proof: null,
-      address: 'test',
-    }
-    tokens.push((await services.redeem.redeem(redemption)).token)
-  }
-  return tokens
-}

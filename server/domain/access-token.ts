@@ -13,7 +13,7 @@ export interface AccessToken {
 
 /** What an access token must be. */
 export interface Need {
-  /** Validity that it must have left, seconds. One that was refreshed for this need always has enough. */
+  /** Validity that it must have left, seconds. One that was just fetched always has enough. */
   minTtlSeconds: number
   /** Forced: it must have been fetched at or after this time. */
   since: Millis | null

@@ -28,6 +28,8 @@ export type RefreshAttempt = (
 const CONFIRM_AFTER = 1000
 /** How often the row is read while another process refreshes: some 25 s, at 25 to 250 ms. */
 const POLLS = 130
+/** A refreshed token is taken as it is for so long, while it lives, milliseconds. */
+const FRESH = 10_000
 
 export function createRefreshAttempt(needs: {
   store: Store
@@ -49,13 +51,18 @@ export function createRefreshAttempt(needs: {
     throw new BrokerError('connection_revoked')
   }
 
-  /** The stored access token, if it meets the need, or was fetched while this run waited for it. */
+  /**
+   * The stored access token, if it meets the need, or was refreshed a moment ago: another one would hardly
+   * be valid for longer, however long a validity is asked for.
+   */
   const findStored = (connection: Connection, need: Need, startedAt: Millis) => {
     const token = openStored(connection, vault)
     if (!token || (need.since !== null && token.fetchedAt < need.since)) return null
-    const left = lifeLeft(token, clock.now())
-    const justFetched = token.fetchedAt >= startedAt && left > 0
-    return justFetched || left >= need.minTtlSeconds * 1000 ? token : null
+    const now = clock.now()
+    const left = lifeLeft(token, now)
+    const refreshed = (connection.refreshedAt ?? -Infinity) >= token.fetchedAt
+    const fresh = token.fetchedAt >= startedAt || (refreshed && now - token.fetchedAt < FRESH)
+    return (fresh && left > 0) || left >= need.minTtlSeconds * 1000 ? token : null
   }
 
   /** Leaves upstream alone where it would only refuse again. */

@@ -41,14 +41,12 @@ interface Run {
 
 /** An opened access token. */
 interface Remembered extends AccessToken {
-  /** The need that it was refreshed for; 0: it was found in the store. */
-  metTtlSeconds: number
   used: boolean
 }
 
 const WAIT = 10_000
-/** A connection whose token still lives is refreshed at most once in this time, milliseconds. */
-const AGAIN_EVERY = 10_000
+/** A fresh token of a connection can be forced once in this time, milliseconds. */
+const FORCED_EVERY = 10_000
 /** Room for opened access tokens, characters. */
 const REMEMBERED = 64 * 1024 * 1024
 
@@ -69,11 +67,9 @@ export function createRefresher(needs: {
   const forcedAt = new LRUCache<string, number>({ max: 100_000 })
 
   const start = (id: string, need: Need): Run => {
-    const startedAt = clock.now()
     const work = { need: { ...need }, called: false }
     const promise = attempt(id, work).then((token) => {
-      const metTtlSeconds = token.fetchedAt >= startedAt ? work.need.minTtlSeconds : 0
-      opened.set(id, { ...token, metTtlSeconds, used: false })
+      opened.set(id, { ...token, used: false })
       onToken(id, token)
       return token
     })
@@ -88,8 +84,8 @@ export function createRefresher(needs: {
 
   const checkForce = (id: string): void => {
     const ago = clock.now() - (forcedAt.get(id) ?? -Infinity)
-    if (ago < 0 || ago >= AGAIN_EVERY) return
-    const retryAfter = Math.ceil((AGAIN_EVERY - ago) / 1000)
+    if (ago < 0 || ago >= FORCED_EVERY) return
+    const retryAfter = Math.ceil((FORCED_EVERY - ago) / 1000)
     const description = 'A fresh token was forced a moment ago; wait as long as Retry-After says.'
     throw new BrokerError('slow_down', { description, retryAfter })
   }
@@ -108,15 +104,6 @@ export function createRefresher(needs: {
     }
     if (need.since !== null) forcedAt.set(id, clock.now())
     return start(id, need)
-  }
-
-  /** A token that was refreshed for as long a need a moment ago: asking again would change nothing. */
-  const findRecent = (id: string, need: Need): AccessToken | undefined => {
-    const token = opened.get(id)
-    if (!token || need.since !== null || token.metTtlSeconds < need.minTtlSeconds) return undefined
-    const now = clock.now()
-    const ago = now - token.fetchedAt
-    return ago >= 0 && ago < AGAIN_EVERY && token.expiresAt > now ? token : undefined
   }
 
   const findLiving = async (id: string): Promise<AccessToken | undefined> => {
@@ -141,8 +128,6 @@ export function createRefresher(needs: {
     },
 
     async get(connectionId, need) {
-      const recent = findRecent(connectionId, need)
-      if (recent) return recent
       try {
         const run = await find(connectionId, need)
         return await leaveAfter(WAIT, run.promise, clock)

@@ -16,11 +16,7 @@ const HOUR = 3_600_000
 /** Grants a write, so that none blocks for long. */
 const BATCH = 500
 
-export function createUsage(needs: {
-  store: Store
-  clock: Clock
-  log: Log
-}): Usage {
+export function createUsage(needs: { store: Store; clock: Clock; log: Log }): Usage {
   const { store, clock, log } = needs
   let counts = new Map<string, UsageCount>()
   let grants = new Map<string, Millis>()

@@ -65,7 +65,7 @@ t.test('backup, killed at random points under load, leaves no file or a whole on
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
   const devices = await connectMany(broker, 40)
   const other = await serve(t, broker.env)
-  const load = startLoad(t, [broker.url, other.url], devices, 2)
+  const load = startLoad(t, broker, [broker.url, other.url], devices, 2)
   const folder = newFolder(t)
   for (let round = 0; round < rounds(3); round++) {
     const child = runCli(['backup', join(folder, `${round}.db`)], broker.env)

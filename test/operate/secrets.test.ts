@@ -46,7 +46,7 @@ t.test('secret rotate, while brokers serve, leaves one key and everything open',
   broker.services.sweeper.start()
   const devices = await connectMany(broker, 20)
   const other = await serve(t, broker.env)
-  const load = startLoad(t, [broker.url, other.url], devices)
+  const load = startLoad(t, broker, [broker.url, other.url], devices)
   const before = keysIn(broker)[0]?.reveal()
   const rotated = await cli(['secret', 'rotate'], broker.env)
   t.match(rotated, { code: 0, stdout: /^Everything is sealed with the key [0-9a-f]{16} now/ })
@@ -69,7 +69,7 @@ t.test('secret rotate, killed at random points and run again, loses nothing', as
   broker.services.sweeper.start()
   const devices = await connectMany(broker, 30)
   const other = await serve(t, broker.env)
-  const load = startLoad(t, [broker.url, other.url], devices, 2)
+  const load = startLoad(t, broker, [broker.url, other.url], devices, 2)
   let killed = 0
   for (let round = 0; round < rounds(3); round++) {
     const child = runCli(['secret', 'rotate'], broker.env)
