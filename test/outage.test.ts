@@ -8,7 +8,8 @@ import type { Device } from './operate/load.ts'
 /** Times in milliseconds. */
 const SECOND = 1000
 const STEADY = 6 * SECOND
-const OUTAGE = 8 * SECOND
+/** `OUTAGE_SECONDS=60` in a long run. */
+const OUTAGE = Number(process.env.OUTAGE_SECONDS ?? 8) * SECOND
 /** By when everyone is served again. */
 const RECOVERY = 5 * SECOND
 /** Of a refresh that was under way when upstream was well again, and of a busy machine. */

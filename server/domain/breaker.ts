@@ -131,8 +131,11 @@ export function createBreaker(clock: SteadyClock): Breaker {
       answered(at)
       return value
     } catch (error) {
-      if (!isOutage(error)) answered(at)
-      else if (!late) failed(who, error)
+      // What isn't of Ellipsis Drive's making, such as a lease that has ended, tells nothing of it.
+      if (isEllipsisError(error)) {
+        if (!isOutage(error)) answered(at)
+        else if (!late) failed(who, error)
+      }
       throw error
     } finally {
       done.abort()

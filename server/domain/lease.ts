@@ -9,6 +9,11 @@ export interface Lease {
   doubt: Doubt | null
   /** Makes it last for another call. @throws LostLease */
   extend(): Promise<void>
+  /**
+   * Ask right before a call, with nothing waited for in between: does the lease outlast it? Not if this
+   * process was paused since, and another may have refreshed the connection. @throws LostLease
+   */
+  check(): void
 }
 
 /** Another writer came first: read again what it wrote. */
@@ -33,6 +38,7 @@ export interface Processes {
 
 /** Bounds in milliseconds. A lease outlasts a call, which the Ellipsis client ends after 20 s. */
 const LEASE = 30_000
+const CALL = 20_000
 /** One that ends further ahead is of a clock that began anew: the machine was started since. */
 const LONGEST = 2 * LEASE
 /**
@@ -53,18 +59,18 @@ export function createLeases(needs: {
 }): Leases {
   const { store, processes, clock, random } = needs
 
-  /** Writes until that takes no longer than it should: what was begun long ago ends too soon. */
-  const writeInTime = async (write: (now: number) => Promise<boolean>): Promise<boolean> => {
+  /**
+   * Writes until that takes no longer than it should: what was begun long ago ends too soon. Answers when
+   * the lease that was written ends; `null`: it wasn't.
+   */
+  const writeInTime = async (
+    write: (now: number, until: number) => Promise<boolean>,
+  ): Promise<number | null> => {
     for (;;) {
       const now = clock.steady()
-      if (!(await write(now))) return false
-      if (clock.steady() - now < SLOW) return true
+      if (!(await write(now, now + LEASE))) return null
+      if (clock.steady() - now < SLOW) return now + LEASE
     }
-  }
-
-  const extend = async (id: string, owner: string): Promise<void> => {
-    const held = await writeInTime((now) => store.extendLease({ id, owner, until: now + LEASE }))
-    if (!held) throw new LostLease()
   }
 
   const isOrphaned = (owner: string, until: Millis): boolean => {
@@ -77,16 +83,26 @@ export function createLeases(needs: {
       const { id, generation, leaseOwner, leaseUntil } = connection
       const owner = `${processes.id}.${random(12).toString('base64url')}`
       const orphaned = leaseOwner && isOrphaned(leaseOwner, leaseUntil ?? 0) ? leaseOwner : null
-      const lease = { id, expectedGeneration: generation, owner, longest: LONGEST, orphaned }
-      const take = (now: number) => store.takeLease({ ...lease, now, until: now + LEASE })
-      if (!(await writeInTime(take))) return null
-      const taken = { connection, owner, extend: () => extend(id, owner) }
-      if (leaseOwner === null) return { ...taken, doubt: connection.doubt }
-      if (orphaned === null) {
-        await clock.sleep(LAST_CHANCE)
-        await extend(id, owner)
+      const wanted = { id, expectedGeneration: generation, owner, longest: LONGEST, orphaned }
+      let end = await writeInTime((now, until) => store.takeLease({ ...wanted, now, until }))
+      if (end === null) return null
+      const lease: Lease = {
+        connection,
+        owner,
+        doubt: leaseOwner === null ? connection.doubt : 'answer_lost',
+        async extend() {
+          end = await writeInTime((_now, until) => store.extendLease({ id, owner, until }))
+          if (end === null) throw new LostLease()
+        },
+        check() {
+          if (end === null || clock.steady() + CALL > end) throw new LostLease()
+        },
       }
-      return { ...taken, doubt: 'answer_lost' }
+      if (leaseOwner !== null && orphaned === null) {
+        await clock.sleep(LAST_CHANCE)
+        await lease.extend()
+      }
+      return lease
     },
 
     async free({ connection: { id }, owner }) {

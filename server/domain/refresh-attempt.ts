@@ -80,13 +80,15 @@ export function createRefreshAttempt(needs: {
   const call = (lease: Lease, refreshToken: Secret): Promise<Tokens> => {
     const before = () => lease.extend()
     const { id, failures } = lease.connection
+    const ask = () => {
+      lease.check()
+      return ellipsis.refresh(refreshToken)
+    }
     const refresh = () =>
-      breaker
-        .run({ id, failing: failures > 0 }, () => ellipsis.refresh(refreshToken), before)
-        .catch((error: unknown) => {
-          if (isEllipsisError(error) && error.maybeApplied) lease.doubt = 'answer_lost'
-          throw error
-        })
+      breaker.run({ id, failing: failures > 0 }, ask, before).catch((error: unknown) => {
+        if (isEllipsisError(error) && error.maybeApplied) lease.doubt = 'answer_lost'
+        throw error
+      })
     // What failed before has its pauses between refreshes.
     return failures > 0 ? refresh() : withRetries(refresh, { clock, random, before })
   }

@@ -27,13 +27,15 @@ export interface Standing {
   honoured: boolean
   /** Is it the last one that its family was given, dead or alive? */
   newest: boolean
+  /** When its family was ended, milliseconds; `null`: it wasn't, or that is long ago. */
+  endedAt: number | null
 }
 
 /** Refresh tokens, and what becomes of them when they are used (switch `rotation`). */
 export class RefreshTokens {
   readonly #families = new Map<string, Family>()
-  /** The last tokens of families that have ended. */
-  readonly #last = new Set<string>()
+  /** The last tokens of families that have ended, and when that was. */
+  readonly #last = new Map<string, number>()
   readonly #switches: Switches
   readonly #now: () => number
   readonly #issued: Issued
@@ -58,8 +60,9 @@ export class RefreshTokens {
 
   /** The account of a token: what a client that kept it lost, and whether it could have kept a newer one. */
   standing(token: string): Standing {
-    const newest = this.#last.has(token) || this.#families.get(token)?.current === token
-    return { honoured: this.honours(token), newest }
+    const endedAt = this.#last.get(token) ?? null
+    const newest = endedAt !== null || this.#families.get(token)?.current === token
+    return { honoured: this.honours(token), newest, endedAt }
   }
 
   /**
@@ -80,8 +83,8 @@ export class RefreshTokens {
     const { current, previous, spent } = family
     const tokens = previous ? [...spent, previous.token, current] : [current]
     for (const one of tokens) this.#families.delete(one)
-    this.#last.add(current)
-    const [oldest] = this.#last
+    this.#last.set(current, this.#now())
+    const [oldest] = this.#last.keys()
     if (this.#last.size > ENDED_KEPT && oldest !== undefined) this.#last.delete(oldest)
   }
 

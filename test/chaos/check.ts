@@ -8,6 +8,8 @@ import type { Setting } from './setting.ts'
 export interface Findings {
   /** Lost as they may be: upstream had rotated, and the answer never reached the disk. */
   lost: number
+  /** Lost as they may be: a process that was paused between its lease and its call called after it. */
+  overslept: number
   /** What must not be, in words. */
   violations: string[]
   /** How long the slowest took to work again, milliseconds. */
@@ -20,11 +22,14 @@ export interface Findings {
  */
 const PATIENCE = 240_000
 
+/** By when a process that was paused has made the calls that it was about to make, milliseconds. */
+const AWAKE = 1000
+
 /** With nothing in the way any more: does whatever upstream still honours work again by itself? */
 export async function check(setting: Setting): Promise<Findings> {
   setting.standIn.clearFaults()
   await Promise.all(setting.brokers.map((broker) => broker.ready()))
-  const findings: Findings = { lost: 0, violations: [], slowest: 0 }
+  const findings: Findings = { lost: 0, overslept: 0, violations: [], slowest: 0 }
   const began = Date.now()
   const left = [...setting.devices.keys()].values()
   const look = async () => {
@@ -70,12 +75,14 @@ async function isEnded(setting: Setting, device: Device, findings: Findings): Pr
   const { refreshToken, previousRefreshToken, status, lastError } = connection ?? {}
   if (!connection || !refreshToken) throw new Error(`${id} has no refresh token`)
   const token = services.vault.open(`connections/${id}/refresh_token`, refreshToken).reveal()
-  const { honoured, newest } = standIn.refreshTokens.standing(token)
+  const { honoured, newest, endedAt } = standIn.refreshTokens.standing(token)
   const previous = previousRefreshToken
     ? services.vault.open(`connections/${id}/previous_refresh_token`, previousRefreshToken).reveal()
     : ''
   if (honoured || standIn.honours(previous)) return false
-  if (newest)
+  if (newest && setting.wokenAt.some((at) => at <= (endedAt ?? 0) && (endedAt ?? 0) < at + AWAKE))
+    findings.overslept++
+  else if (newest)
     findings.violations.push(`${id}: upstream ended it, though the disk has its last token`)
   else if (rotation !== 'always') findings.violations.push(`${id}: lost with rotation ${rotation}`)
   else if (status !== 'needs_reconnect' || !lastError?.includes('an earlier refresh was lost')) {

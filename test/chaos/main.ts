@@ -35,7 +35,7 @@ print(
 )
 const totals = { deeds: {} as Record<string, number>, answers: {} as Record<string, number> }
 const violations: string[] = []
-let [lost, slowest] = [0, 0]
+let [lost, overslept, slowest] = [0, 0, 0]
 
 const deaths = () => setting.brokers.reduce((sum, broker) => sum + broker.deaths, 0)
 const isOver = () => (kills > 0 ? deaths() >= kills : Date.now() - began >= seconds * 1000)
@@ -53,6 +53,7 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   add(totals.answers, await working)
   const found = await check(setting)
   lost += found.lost
+  overslept += found.overslept
   slowest = Math.max(slowest, found.slowest)
   violations.push(...found.violations)
   const minutes = ((Date.now() - began) / 60_000).toFixed(1)
@@ -76,6 +77,7 @@ if (violations.length > 0) print(`What the brokers logged: ${setting.logFile}`)
 print(`
 ${total} kills over ${setting.standIn.calls.refresh} calls upstream, rotation ${rotation}:
 ${lost} connections lost because upstream had rotated and the answer never reached the disk, each shown as such
+${overslept} more because a process had been paused between its lease and its call, for longer than the lease
 ${violations.length} lost, stuck or marked in any other way
 the slowest was well again ${(slowest / 1000).toFixed(1)} s after the last fault`)
 process.exit(violations.length === 0 ? 0 : 1)

@@ -49,10 +49,11 @@ const losing: Deed[] = [
 ]
 
 /** Longer than a lease lasts. */
-const pause: Deed = async ({ brokers }, dice) => {
+const pause: Deed = async ({ brokers, wokenAt }, dice) => {
   const broker = dice.pick(brokers)
   broker.signal('SIGSTOP')
   await sleep(32_000)
+  wokenAt.push(Date.now())
   broker.signal('SIGCONT')
   return 'paused for longer than a lease'
 }

@@ -20,6 +20,8 @@ export interface Setting {
   /** The same data, open in this process: to look at what the brokers have written. */
   services: Services
   brokers: Broker[]
+  /** When one went on that had been paused for longer than a lease, milliseconds. */
+  wokenAt: number[]
   devices: Device[]
   dataDir: string
   /** A small disk of its own, which can be filled; `false`: that takes the right to mount. */
@@ -70,6 +72,7 @@ export async function prepare(options: {
     standIn: standIn.standIn,
     services,
     brokers,
+    wokenAt: [],
     devices,
     dataDir,
     ownDisk,

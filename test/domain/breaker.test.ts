@@ -50,6 +50,17 @@ t.test('five failures in a row open it; one call a second tries', async (t) => {
   void hung
 })
 
+t.test('a call that was never made tells nothing', async (t) => {
+  const parts = begin()
+  await breakIt(parts)
+  await parts.advance(1000)
+  const give = () => {
+    throw new Error('the lease is lost')
+  }
+  await t.rejects(parts.breaker.run(next(), give), { message: 'the lease is lost' })
+  t.equal(parts.breaker.state(), 'open')
+})
+
 t.test('a failed trial leaves it open, for as long as upstream asks', async (t) => {
   const parts = begin()
   const { breaker, advance } = parts

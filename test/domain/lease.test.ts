@@ -91,6 +91,17 @@ t.test('a paused process’s lease ends after 30 seconds, with a last chance to 
   t.equal(slept(), 1000)
 })
 
+t.test('whoever was paused before its call makes it no more', async (t) => {
+  const { one, read, clock } = await begin(t)
+  const lease = await one.take(await read())
+  clock.advance(9000)
+  lease?.check()
+  clock.advance(2000)
+  t.throws(() => lease?.check(), 'the call may outlast the lease')
+  await lease?.extend()
+  lease?.check()
+})
+
 t.test('one that ends further ahead than any can is of before a restart', async (t) => {
   const { one, other, read, id, clock } = await begin(t)
   clock.advance(3_600_000)
