@@ -1,7 +1,7 @@
 import type { Connection, Doubt, Millis, Store } from '../../db/store.ts'
 import type { Random, SteadyClock } from './clock.ts'
 
-/** The right of one run to refresh one connection, which was read as `connection`. */
+/** The right of one run to refresh one connection, which is `connection`. */
 export interface Lease {
   connection: Connection
   owner: string
@@ -86,10 +86,14 @@ export function createLeases(needs: {
       const wanted = { id, expectedGeneration: generation, owner, longest: LONGEST, orphaned }
       let end = await writeInTime((now, until) => store.takeLease({ ...wanted, now, until }))
       if (end === null) return null
+      // Much may have happened since it was read: another may have left its lease behind.
+      const held = await store.getConnection(id)
+      if (held?.leaseOwner !== owner) return null
+      const tookOver = leaseOwner !== null || held.doubt !== connection.doubt
       const lease: Lease = {
-        connection,
+        connection: held,
         owner,
-        doubt: leaseOwner === null ? connection.doubt : 'answer_lost',
+        doubt: held.doubt,
         async extend() {
           end = await writeInTime((_now, until) => store.extendLease({ id, owner, until }))
           if (end === null) throw new LostLease()
@@ -98,7 +102,7 @@ export function createLeases(needs: {
           if (end === null || clock.steady() + CALL > end) throw new LostLease()
         },
       }
-      if (leaseOwner !== null && orphaned === null) {
+      if (tookOver && orphaned === null) {
         await clock.sleep(LAST_CHANCE)
         await lease.extend()
       }

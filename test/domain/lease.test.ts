@@ -127,11 +127,33 @@ t.test('a lease that took long to write is written anew', async (t) => {
   t.ok(left > 25_000, `${left} ms`)
 })
 
+t.test('whoever read it before another took and left it is warned all the same', async (t) => {
+  const { one, other, read, clock, slept } = await begin(t)
+  const early = await read()
+  await other.take(early)
+  clock.advance(30_000)
+  t.match(await one.take(early), { doubt: 'answer_lost', connection: { doubt: 'answer_lost' } })
+  t.equal(slept(), 1000)
+})
+
+t.test('what ended while the lease was taken is not refreshed', async (t) => {
+  const { one, store, read, id } = await begin(t)
+  const connection = await read()
+  const take = store.takeLease.bind(store)
+  store.takeLease = async (lease) => {
+    const taken = await take(lease)
+    await store.revokeConnection({ id, now: 1, events: [] })
+    return taken
+  }
+  t.equal(await one.take(connection), null)
+})
+
 t.test('a row that names no end is held by nobody living', async (t) => {
-  const { one, read, dead } = await begin(t)
+  const { one, read, store, id, dead } = await begin(t)
+  const own = { id, expectedGeneration: (await read()).generation, owner: 'gone.1' }
+  await store.takeLease({ ...own, now: 0, until: 1e15, longest: 1e16, orphaned: null })
   dead.add('gone')
-  const connection = { ...(await read()), leaseOwner: 'gone.1', leaseUntil: null }
-  t.match(await one.take(connection), { doubt: 'answer_lost' })
+  t.match(await one.take({ ...(await read()), leaseUntil: null }), { doubt: 'answer_lost' })
 })
 
 t.test('a lease that can’t be freed ends by itself', async (t) => {
