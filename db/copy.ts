@@ -114,9 +114,5 @@ export class KeptCopyError extends Error {
 /** @throws SqliteError where there is no such file: none is made */
 function open(path: string, nativeBinding: string | undefined): Database.Database {
   if (!existsSync(path)) throw Object.assign(new Error(`${path} is not there`), { code: 'ENOENT' })
-  return new Database(path, {
-    fileMustExist: true,
-    timeout: 10,
-    ...(nativeBinding === undefined ? {} : { nativeBinding }),
-  })
+  return new Database(path, { fileMustExist: true, timeout: 10, nativeBinding })
 }

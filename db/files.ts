@@ -15,7 +15,7 @@ export function openFile(
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const path = join(directory, name)
   createFile(path)
-  return new Database(path, { timeout, ...(nativeBinding === undefined ? {} : { nativeBinding }) })
+  return new Database(path, { timeout, nativeBinding })
 }
 
 /** Never opens one that is there: closing it again would free the locks that SQLite has on it here. */

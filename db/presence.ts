@@ -9,7 +9,6 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import type Database from 'better-sqlite3'
 import { openFile } from './files.ts'
 
 /** What a process that has the store open tells of itself to the others on this data directory. */
@@ -91,16 +90,15 @@ function idsIn(folder: string): string[] {
 }
 
 function isAlive(folder: string, id: string, nativeBinding: string | undefined): boolean {
-  let lock: Database.Database | undefined
+  const lock = openFile(folder, `${id}.lock`, nativeBinding, 0)
   try {
-    lock = openFile(folder, `${id}.lock`, nativeBinding, 0)
     lock.exec('begin immediate')
     return false
   } catch (error) {
     if ((error as { code?: unknown }).code === 'SQLITE_BUSY') return true
     throw error
   } finally {
-    lock?.close()
+    lock.close()
   }
 }
 

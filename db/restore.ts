@@ -59,8 +59,7 @@ function findOld(directory: string, nativeBinding: string | undefined): string |
   const path = join(directory, 'broker.db')
   if (!existsSync(path)) return null
   try {
-    const options = nativeBinding === undefined ? {} : { nativeBinding }
-    const client = new Database(path, { fileMustExist: true, timeout: 10, ...options })
+    const client = new Database(path, { fileMustExist: true, timeout: 10, nativeBinding })
     try {
       client.pragma('wal_checkpoint(TRUNCATE)')
       client.prepare('select count(*) from connections').get()

@@ -3,11 +3,13 @@ import type { ListedConnection } from '../store.ts'
 
 const ROWS = `
   select
-    n, connections.id as id, account_id as accountId, username, status, access_token_expires_at as accessTokenExpiresAt,
+    connections.id as id, account_id as accountId, username, status, access_token_expires_at as accessTokenExpiresAt,
     failures, last_error as lastError, retry_at as retryAt, connected_at as connectedAt,
     refreshed_at as refreshedAt, last_used_at as lastUsedAt, revoked_at as revokedAt,
     erased_at as erasedAt, person_erased_at as personErasedAt
-  from json_each(?) cross join listing_names on n = value cross join connections on connections.id = connection_id`
+  from json_each(?) as wanted cross join listing_names on n = wanted.value
+    cross join connections on connections.id = connection_id
+  order by wanted.key`
 
 const APPS = `
   select connection_id as connectionId, app_id as id, max(expires_at_seconds) * 1000 as endsAt
@@ -18,20 +20,18 @@ const APPS = `
 export function prepareListedRows(
   client: Database.Database,
 ): (numbers: number[]) => ListedConnection[] {
-  type Row = Omit<ListedConnection, 'apps'> & { n: number }
+  type Row = Omit<ListedConnection, 'apps'>
   type App = ListedConnection['apps'][number] & { connectionId: string }
   const findRows = client.prepare<[string], Row>(ROWS)
   const findApps = client.prepare<[string], App>(APPS)
 
   return (numbers) => {
-    const rows = new Map(findRows.all(JSON.stringify(numbers)).map((row) => [row.n, row]))
-    const ids = [...rows.values()].map(({ id }) => id)
+    const rows = findRows.all(JSON.stringify(numbers))
+    const ids = rows.map(({ id }) => id)
     const apps = Map.groupBy(findApps.all(JSON.stringify(ids)), ({ connectionId }) => connectionId)
-    return numbers.flatMap((number) => {
-      const found = rows.get(number)
-      if (!found) return []
-      const { n, ...row } = found
-      return [{ ...row, apps: (apps.get(row.id) ?? []).map(({ id, endsAt }) => ({ id, endsAt })) }]
-    })
+    return rows.map((row) => ({
+      ...row,
+      apps: (apps.get(row.id) ?? []).map(({ id, endsAt }) => ({ id, endsAt })),
+    }))
   }
 }

@@ -9,6 +9,7 @@ import { testDeviceCodes } from './contract/device-codes.ts'
 import { testEvents } from './contract/events.ts'
 import { testFlows } from './contract/flows.ts'
 import { testListing } from './contract/listing.ts'
+import { testMoving } from './contract/moving.ts'
 import { testPeople } from './contract/people.ts'
 import { testRefresh } from './contract/refresh.ts'
 import { testRevoke } from './contract/revoke.ts'
@@ -31,6 +32,7 @@ export function testContract(engine: string, open: OpenStore): void {
     refresh: testRefresh,
     swap: testSwap,
     revoke: testRevoke,
+    moving: testMoving,
     'bulk revocations': testBulk,
     events: testEvents,
     'keys, admins, events': testPeople,

@@ -45,6 +45,8 @@ t.test('one that is killed is listed no more, and the next one tidies up', async
 t.test('what can’t be looked at is told', async (t) => {
   const directory = t.testdir({ running: { 'x.lock': {} } })
   t.throws(() => list(directory), { code: 'SQLITE_CANTOPEN' })
+  const damaged = t.testdir({ running: { 'x.lock': 'no lock of ours '.repeat(8) } })
+  t.throws(() => list(damaged), { code: 'SQLITE_NOTADB' })
   const other = t.testdir({ running: {} })
   const presence = announce(other, undefined, told)
   t.teardown(() => presence.leave())

@@ -161,6 +161,12 @@ t.test('where it can’t be told what was revoked, it has to be accepted', async
   await t.rejects(putBack(place, file), { code: 'restore.incomparable' })
   await putBack(place, file, { acceptRevoked: true })
 
+  const foreign = new Database(path)
+  foreign.exec('drop table meta')
+  foreign.close()
+  await t.rejects(putBack(place, file), { code: 'restore.incomparable' }, 'nobody’s store')
+  await putBack(place, file, { acceptRevoked: true })
+
   // An older line of the same store knows what it revoked, but not what it lacks.
   const third = await place.start()
   await third.services.connections.revoke('con_0', 'test')

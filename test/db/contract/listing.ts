@@ -235,8 +235,12 @@ export function testListing(t: Test, open: OpenStore): void {
     const end = await page(second.next)
     t.strictSame(end.rows, [], 'the last page’s only row went')
     t.equal((await page(end.previous)).rows.map(({ id }) => id).join(''), 'cd')
-    const nothing = await page(await page(before.previous).then(({ previous }) => previous))
-    t.equal(nothing.rows[0]?.id, 'z', 'before the first is the first')
+    for (const id of ['z', 'a', 'b']) await store.revokeConnection({ id, now: NOW, events: [] })
+    await store.purge(NOW)
+    await store.sweep({ now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 })
+    const nowFirst = await page(second.previous)
+    t.match(nowFirst, { previous: null }, 'what came before is gone: now this is the first')
+    t.equal(nowFirst.rows.map(({ id }) => id).join(''), 'cd')
   })
 
   t.test('a place that means nothing is the first page', async (t) => {

@@ -90,6 +90,18 @@ export function testRevoke(t: Test, open: OpenStore): void {
     },
   )
 
+  t.test('whose a connection was is forgotten once', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    const erase = (id: string, now: number, action: string) =>
+      store.eraseConnection({ id, now, events: event(action) })
+    t.equal(await erase('con', NOW + 1, 'erased'), true)
+    t.equal(await erase('con', NOW + 2, 'again'), false)
+    t.equal(await erase('another', NOW, 'none'), false)
+    t.match(await store.getConnection('con'), { username: '', personErasedAt: NOW + 1 })
+    t.strictSame(await actions(store), ['erased'])
+  })
+
   t.test('an erasure is pending until it is complete', async (t) => {
     const store = await open(t)
     await connect(store)

@@ -73,6 +73,7 @@ export function testSealed(t: Test, open: OpenStore): void {
       replacing('a', 'refresh a'),
       replacing('b', 'other'),
       replacing('no', 'x'),
+      { ...replacing('c', 'refresh c'), place: 'connections/c/username' as const },
       flow,
     ]
     t.equal(await store.reseal(values), 2)
@@ -80,6 +81,7 @@ export function testSealed(t: Test, open: OpenStore): void {
       Buffer.from((await store.getConnection(id))?.refreshToken ?? [])
     t.strictSame(await token('a'), seal('anew a'))
     t.strictSame(await token('b'), seal('refresh b'))
+    t.strictSame(await token('c'), seal('refresh c'), 'no sealed column was named')
     t.equal((await store.getConnection('a'))?.generation, 1, 'the tokens are the same ones')
     t.equal(await store.reseal([]), 0)
   })

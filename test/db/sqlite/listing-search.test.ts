@@ -1,0 +1,76 @@
+import t from 'tap'
+import type { Test } from 'tap'
+import type Database from 'better-sqlite3'
+import { openDatabase } from '../../../db/open.ts'
+import { prepareSearch } from '../../../db/sqlite/listing-search.ts'
+import { migrations } from '../temporary.ts'
+
+/** Of so many a name is looked for by its trigrams. */
+const MANY = 30_001
+const everybody = { app: 0, statuses: [0, 1, 2], total: MANY }
+
+async function openDatabaseOf(
+  t: Test,
+  people: { prefix: string; count: number; status: string }[],
+) {
+  const client = await openDatabase({
+    directory: t.testdir(),
+    migrations,
+    nativeBinding: undefined,
+  })
+  t.teardown(() => client.close())
+  for (const { prefix, count, status } of people) {
+    const query = `
+      with recursive number(n) as (select 1 union all select n + 1 from number where n < @count)
+      insert into connections (id, username, name_key, status, generation, failures, connected_at)
+      select @prefix || n, @prefix || n, @prefix || n, @status, 1, 0, n from number`
+    client.prepare(query).run({ prefix, count, status })
+  }
+  return client
+}
+
+/** Searches as among many; answers the names that were found, sorted. */
+const searcher = (client: Database.Database, filtered = everybody) => {
+  const search = prepareSearch(client)
+  return (text: string) => {
+    const { rows, crowded } = search(text, filtered, 'name')
+    return { names: rows.map(({ key }) => key).sort(), crowded }
+  }
+}
+
+t.test('among many a name is found by any three of its letters', async (t) => {
+  const client = await openDatabaseOf(t, [
+    { prefix: 'anna ', count: 2, status: 'active' },
+    { prefix: 'joanna ', count: 1, status: 'revoked' },
+    { prefix: 'bo "ann" ', count: 1, status: 'active' },
+  ])
+  const search = searcher(client)
+  t.strictSame(search('ann'), {
+    names: ['anna 1', 'anna 2', 'bo "ann" 1', 'joanna 1'],
+    crowded: false,
+  })
+  t.strictSame(search('"ann" 1').names, ['bo "ann" 1'], 'a query’s own marks mean themselves')
+  t.strictSame(search('nobody'), { names: [], crowded: false })
+  const active = searcher(client, { ...everybody, statuses: [0] })
+  t.strictSame(active('oann').names, [])
+})
+
+t.test('whoever knows the whole name finds it, however many others contain it', async (t) => {
+  const client = await openDatabaseOf(t, [
+    { prefix: 'zz anton ', count: 1001, status: 'active' },
+    { prefix: 'anton ', count: 1, status: 'active' },
+  ])
+  const { names, crowded } = searcher(client)('anton')
+  t.equal(crowded, true)
+  t.equal(names.length, 1000)
+  t.equal(names[0], 'anton 1')
+})
+
+t.test('where only some of the hits could be tried, that is told', async (t) => {
+  const client = await openDatabaseOf(t, [
+    { prefix: 'zz anton ', count: 5001, status: 'revoked' },
+    { prefix: 'anton ', count: 1, status: 'active' },
+  ])
+  const active = searcher(client, { ...everybody, statuses: [0] })
+  t.strictSame(active('anton'), { names: ['anton 1'], crowded: true })
+})
