@@ -126,21 +126,24 @@ export function createBreaker(clock: SteadyClock): Breaker {
       late = true
       failed(who)
     })
-    try {
-      const value = await call()
-      answered(at)
-      return value
-    } catch (error) {
-      // What isn't of Ellipsis Drive's making, such as a lease that has ended, tells nothing of it.
-      if (isEllipsisError(error)) {
-        if (!isOutage(error)) answered(at)
-        else if (!late) failed(who, error)
+    const learn = async (): Promise<T> => {
+      try {
+        const value = await call()
+        answered(at)
+        return value
+      } catch (error) {
+        // What isn't of Ellipsis Drive's making, such as a lease that has ended, tells nothing of it.
+        if (isEllipsisError(error)) {
+          if (!isOutage(error)) answered(at)
+          else if (!late) failed(who, error)
+        }
+        throw error
       }
-      throw error
-    } finally {
+    }
+    return learn().finally(() => {
       done.abort()
       leave()
-    }
+    })
   }
 
   return {

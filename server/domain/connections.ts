@@ -139,12 +139,12 @@ export function createConnections(needs: {
     browse: (query) => store.browseConnections(query),
 
     async *all({ search = null, statuses = STATUSES, appId = null } = {}) {
-      for (let cursor: string | null = null; ;) {
+      let cursor: string | null = null
+      do {
         const { rows, next } = await walk({ search, statuses, appId }, cursor)
         yield* rows
         cursor = next
-        if (cursor === null) return
-      }
+      } while (cursor !== null)
     },
 
     show: async (id) => withParts(await get(id)),

@@ -67,7 +67,10 @@ export function createDpop(needs: { store: Store; vault: Vault; clock: Clock }):
   }
 
   return {
-    nonce: () => nonces(currentWindow())[0] ?? '',
+    nonce() {
+      const [current = ''] = nonces(currentWindow())
+      return current
+    },
 
     async verify(proof, request) {
       const { jkt, claims } = await readProof(proof)
@@ -122,10 +125,11 @@ async function readProof(proof: string): Promise<{ jkt: Hash; claims: ProofClaim
       clockTolerance: Number.MAX_SAFE_INTEGER,
     })
     const { jti, htm, htu } = payload
+    const { jwk = {} } = protectedHeader
     if (typeof jti !== 'string' || typeof htm !== 'string' || typeof htu !== 'string') {
       throw new errors.JWTInvalid('claims of a wrong type')
     }
-    const jkt = await calculateJwkThumbprint(protectedHeader.jwk ?? {})
+    const jkt = await calculateJwkThumbprint(jwk)
     return { jkt, claims: payload as unknown as ProofClaims }
   } catch (cause) {
     throw invalid('This is no DPoP proof, or its signature is not good.', cause)

@@ -40,15 +40,15 @@ export function createExports(needs: {
   ): AsyncGenerator<string, void> {
     const write = format === 'csv' ? toCsv : toLines
     if (format === 'csv') yield toCsv([Object.fromEntries(columns.map((name) => [name, name]))])
-    for (let cursor: string | null = null; ;) {
+    let cursor: string | null = null
+    do {
       const piece: { text: string; next: string | null } = await pace(async () => {
         const { rows, next } = await read(cursor)
         return { text: write(rows.map(rowOf)), next }
       })
       if (piece.text !== '') yield piece.text
       cursor = piece.next
-      if (cursor === null) return
-    }
+    } while (cursor !== null)
   }
 
   const readEvents = async (filter: EventFilter, cursor: string | null) => {

@@ -42,10 +42,11 @@ function transientPause(failures: number, random: Random, error: EllipsisError):
 }
 
 /** Pauses between the rare retries of a refused connection. */
-const RARE = [30 * SECOND, 2 * MINUTE, 10 * MINUTE, 60 * MINUTE, 6 * 60 * MINUTE, 24 * 60 * MINUTE]
+const RARE = [30 * SECOND, 2 * MINUTE, 10 * MINUTE, 60 * MINUTE, 6 * 60 * MINUTE]
+const RAREST = 24 * 60 * MINUTE
 const JITTER = 0.1
 
-const rarePause = (refusals: number): number => RARE[Math.min(refusals, RARE.length - 1)] ?? MINUTE
+const rarePause = (refusals: number): number => RARE[refusals] ?? RAREST
 
 function refusedPause(refusals: number, random: Random): number {
   return rarePause(refusals) * (1 + fraction(random) * JITTER)
@@ -68,7 +69,7 @@ export function pauseLeft(
  * Can the same call be made again at once? Not while an answer to it may be under way, and not against
  * upstream's wish: a rotation whose answer was cut off waits for the next swap.
  */
-export function isRetryable(error: unknown): boolean {
+export function isRetryable(error: unknown): error is EllipsisError {
   if (!isEllipsisError(error) || error.kind !== 'transient') return false
   if (error.status === null) return !error.maybeApplied
   return error.status >= 500 || (error.status === 429 && error.retryAfterMs !== null)
@@ -83,7 +84,8 @@ export async function withRetries<T>(
   needs: { clock: Clock; random: Random; before?: () => Promise<void> },
 ): Promise<T> {
   let first: Error | undefined
-  for (let attempt = 0; ; attempt++) {
+  let attempt = 0
+  for (;;) {
     try {
       return await call()
     } catch (error) {
@@ -91,8 +93,8 @@ export async function withRetries<T>(
       if (first !== undefined && error instanceof BrokerError) throw first
       first ??= error as Error
       if (attempt === 2 || !isRetryable(error)) throw error
-      const asked = isEllipsisError(error) ? (error.retryAfterMs ?? 0) : 0
-      const pause = Math.max(asked, backoff(attempt, 250, SECOND, needs.random))
+      const asked = error.retryAfterMs ?? 0
+      const pause = Math.max(asked, backoff(attempt++, 250, SECOND, needs.random))
       if (pause > 2 * SECOND) throw error
       await needs.clock.sleep(pause)
       await needs.before?.()

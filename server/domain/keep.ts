@@ -91,18 +91,16 @@ export function createKeep(needs: {
     return has ? meant : undefined
   }
 
-  const newCode = (flow: Flow, connectionId: string, code: Secret): NewCode => ({
-    codeHash: sha256(code.reveal()),
-    appId: flow.appId,
-    redirectUri: flow.redirectUri,
-    challenge: flow.challenge ?? '',
-    jkt: flow.jkt,
-    connectionId,
-    scope: flow.scope,
-    device: flow.device,
-    createdAt: clock.now(),
-    expiresAt: clock.now() + CODE_LIFE,
-  })
+  /** A code, and what is stored of it; `null`: the flow issues none. */
+  const newCode = (flow: Flow, connectionId: string): { code: Secret; stored: NewCode } | null => {
+    const { appId, redirectUri, challenge, jkt, scope, device } = flow
+    if (challenge === null) return null
+    const code = newSecret(random)
+    const [createdAt, expiresAt] = [clock.now(), clock.now() + CODE_LIFE]
+    const authorized = { appId, redirectUri, challenge, jkt, connectionId, scope, device }
+    const stored = { ...authorized, codeHash: sha256(code), createdAt, expiresAt }
+    return { code: new Secret(code), stored }
+  }
 
   const connectedEvent = (flow: Flow, address: string, id: string, again: boolean): NewEvent => ({
     at: clock.now(),
@@ -119,7 +117,7 @@ export function createKeep(needs: {
     const renewed = await findRenewed(account, flow)
     if (!renewed && account.id === null && !isUsed) throw nobodys()
     const id = renewed?.id ?? newId(random, 'con')
-    const code = flow.challenge === null ? null : new Secret(newSecret(random))
+    const made = newCode(flow, id)
     const saved = await store.saveConnection({
       id,
       expectedGeneration: renewed?.generation ?? null,
@@ -132,10 +130,11 @@ export function createKeep(needs: {
         accessTokenFetchedAt: tokens.fetchedAt,
       },
       now: clock.now(),
-      code: code && newCode(flow, id, code),
+      code: made && made.stored,
       events: [connectedEvent(flow, address, id, renewed !== undefined)],
     })
     const isAnother = flow.reconnect !== null && flow.reconnect !== id
+    const code = made && made.code
     return saved ? { id, username: account.username, code, isAnother } : undefined
   }
 

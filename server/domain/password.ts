@@ -37,8 +37,7 @@ export async function verifyPassword(password: Secret, phc: string): Promise<boo
   const parts = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(phc)
   if (!parts) return false
   const [memory, passes, parallelism] = parts.slice(1, 4).map(Number) as [number, number, number]
-  const nonce = Buffer.from(parts[4] ?? '', 'base64')
-  const tag = Buffer.from(parts[5] ?? '', 'base64')
+  const [nonce, tag] = parts.slice(4).map((part) => Buffer.from(part, 'base64')) as [Buffer, Buffer]
   const cost = { memory, passes, parallelism, tagLength: tag.length }
   return timingSafeEqual(await derive({ message: password.reveal(), nonce, ...cost }), tag)
 }

@@ -66,7 +66,8 @@ export function createRefreshOutcomes(needs: {
   }
 
   const saveForSure = async (save: () => Promise<boolean>, id: string): Promise<boolean> => {
-    for (let attempt = 0; ; attempt++) {
+    let attempt = 0
+    for (;;) {
       try {
         return await save()
       } catch (error) {
@@ -76,7 +77,7 @@ export function createRefreshOutcomes(needs: {
             'refreshed tokens can’t be stored; trying again',
           )
         }
-        await clock.sleep(backoff(attempt, 100, SAVE_AGAIN, random))
+        await clock.sleep(backoff(attempt++, 100, SAVE_AGAIN, random))
       }
     }
   }

@@ -154,15 +154,17 @@ export function createSwap(needs: {
     async swap(request) {
       const beganAt = swaps.begin()
       let appId: string | null = null
-      let outcome = 'ok'
-      try {
-        return await swapOnce(request, (known) => (appId = known))
-      } catch (error) {
-        outcome = error instanceof BrokerError ? error.code : 'server_error'
-        throw error
-      } finally {
+      const count = (outcome: string): void => {
         usage.count('swap', appId, outcome)
         swaps.end(beganAt, appId, outcome)
+      }
+      try {
+        const answer = await swapOnce(request, (known) => (appId = known))
+        count('ok')
+        return answer
+      } catch (error) {
+        count(error instanceof BrokerError ? error.code : 'server_error')
+        throw error
       }
     },
 

@@ -15,7 +15,7 @@ export function newUserCode(random: Random): string {
   const letters: string[] = []
   while (letters.length < LENGTH) {
     for (const byte of random(LENGTH)) {
-      if (byte < 240) letters.push(ALPHABET[byte % ALPHABET.length] ?? '')
+      if (byte < 240) letters.push(ALPHABET.charAt(byte % ALPHABET.length))
     }
   }
   return letters.slice(0, LENGTH).join('')

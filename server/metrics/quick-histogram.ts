@@ -9,15 +9,14 @@ export class QuickHistogram {
   readonly name: string
   readonly help: string
   readonly #bounds: number[]
-  /** One more than there are bounds: what exceeds them all. */
-  readonly #counts: number[]
+  /** By bucket, where there is something to count; the last one is what exceeds all bounds. */
+  readonly #counts: number[] = []
   #sum = 0
 
   constructor(options: { name: string; help: string; buckets: number[]; registry: Registry }) {
     this.name = options.name
     this.help = options.help
     this.#bounds = options.buckets
-    this.#counts = [...options.buckets, Infinity].map(() => 0)
     // Of a metric the registry uses its name and `get()`.
     options.registry.registerMetric(this as unknown as Metric)
   }
@@ -32,9 +31,8 @@ export class QuickHistogram {
   /** As prom-client's metrics tell their values; those of buckets add up. */
   get() {
     let count = 0
-    const buckets = this.#counts.map((own, index) => {
-      count += own
-      const le = this.#bounds[index] ?? '+Inf'
+    const buckets = [...this.#bounds, '+Inf'].map((le, index) => {
+      count += this.#counts[index] ?? 0
       return { metricName: `${this.name}_bucket`, labels: { le }, value: count }
     })
     const sum = { metricName: `${this.name}_sum`, labels: {}, value: this.#sum }

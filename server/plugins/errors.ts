@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifySchemaValidationError } from 'fastify'
 import { DPOP_ALGORITHMS } from '../domain/dpop.ts'
 import { withAnswer } from '../domain/redirect-uri.ts'
 import { BrokerError, publicError } from '../errors.ts'
@@ -130,16 +131,18 @@ function toPublic(error: FastifyError | BrokerError, request: FastifyRequest): P
   }
   const status = error.statusCode ?? 500
   if (status >= 500) return publicError(new BrokerError('server_error'))
-  const invalid = error.validation?.[0]
-  const field = invalid?.instancePath.slice(1).replaceAll('/', '.')
-  const description = invalid
-    ? `${field || 'The request'} ${invalid.message ?? 'is not valid'}.`
-    : FRAMEWORK[error.code]
+  const [invalid] = error.validation ?? []
+  const description = invalid ? wordsOf(invalid) : FRAMEWORK[error.code]
   const broken = new BrokerError(
     'invalid_request',
     description === undefined ? {} : { description },
   )
   return { ...publicError(broken), status }
+}
+
+function wordsOf({ instancePath, message = 'is not valid' }: FastifySchemaValidationError): string {
+  const field = instancePath.slice(1).replaceAll('/', '.')
+  return `${field || 'The request'} ${message}.`
 }
 
 /** The broker's own troubles are logged with their cause; what others do wrong, by its code alone. */

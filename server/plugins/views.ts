@@ -22,9 +22,9 @@ const ASSETS = `${VIEWS}/assets`
  * such as `admin/users`; within another, `./` and `../` begin in that one's folder.
  */
 class AssetEta extends Eta {
-  override resolvePath = (path: string, options?: { filepath?: string }): string => {
+  override resolvePath = (path: string, { filepath = '' }: { filepath?: string } = {}): string => {
     const template = path.replaceAll('\\', '/')
-    const from = /^\.\.?\//.test(template) ? posix.dirname(options?.filepath ?? '') : VIEWS
+    const from = /^\.\.?\//.test(template) ? posix.dirname(filepath) : VIEWS
     return `${posix.join(from, template.replace(/\.eta$/, ''))}.eta`
   }
   override readFile = readAsset
@@ -73,5 +73,6 @@ function addressed(path: string) {
   const { dir, name, ext } = posix.parse(path.slice(ASSETS.length + 1))
   const hash = createHash('sha256').update(bytes).digest('base64url').slice(0, 12)
   const file = posix.join(dir, `${name}.${hash}${ext}`)
-  return { file, type: TYPES[ext] ?? 'application/octet-stream', bytes }
+  const { [ext]: type = 'application/octet-stream' } = TYPES
+  return { file, type, bytes }
 }

@@ -20,7 +20,7 @@ export const number = new Intl.NumberFormat('en-GB')
 /** The period that an address asks for. */
 export function readPeriod(query: unknown): Period {
   const { period } = (query ?? {}) as { period?: unknown }
-  return typeof period === 'string' && period in WORDS ? (period as Period) : '24h'
+  return typeof period === 'string' && Object.hasOwn(WORDS, period) ? (period as Period) : '24h'
 }
 
 /**

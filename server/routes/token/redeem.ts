@@ -52,6 +52,7 @@ async function issueAsEllipsis(
   const { grant, token } = await begin(async ({ connectionId }) => {
     accessToken = await refresher.get(connectionId, need)
   })
+  /* c8 ignore next -- what begins a grant has prepared it */
   if (!accessToken) throw new Error('redeemed without an access token')
   const fields = accessTokenAnswer(accessToken, grant.scope, clock)
   const { token_type, access_token, expires_in } = fields
