@@ -4,27 +4,21 @@ import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import t from 'tap'
 import { program } from '../../server/cli/program.ts'
+import { command } from '../command.ts'
 import { freePort } from '../helper.ts'
-import { cli, runCli } from '../processes.ts'
+import { runCli } from '../processes.ts'
 
 // Both quotes.
 const SECRET = `not#to'be"seen`
 
-async function init(cwd: string, args: string[], input = SECRET, env = {}) {
-  const child = runCli(['init', ...args], env, cwd)
-  child.stdin?.end(input)
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (output += text))
-  await once(child, 'close')
-  return { code: child.exitCode, output }
+async function init(cwd: string, args: string[], input = SECRET) {
+  const { code, stdout, stderr } = await command(['init', ...args], {}, input, cwd)
+  return { code, output: stdout + stderr }
 }
-
-t.setTimeout(120_000)
 
 const flags = ['--client-id', 'abc', '--client-secret-stdin']
 
 t.test('a configuration file with every setting, for its owner alone', async (t) => {
-  t.setTimeout(60_000)
   const cwd = t.testdir()
   const file = join(cwd, '.env')
   const url = ['--public-url', 'https://broker.example.com/base']
@@ -66,7 +60,6 @@ t.test('it ends in a broker that runs', async (t) => {
 })
 
 t.test('what is wrong is told, and nothing is written', async (t) => {
-  t.setTimeout(60_000)
   const cwd = t.testdir()
   const cases: [string[], string, RegExp][] = [
     [[], '', /no terminal to ask on/],
@@ -95,7 +88,7 @@ t.test('every command has examples, and they are commands', async (t) => {
 })
 
 t.test('the near option is suggested, and the licenses are printed', async (t) => {
-  t.match(await cli(['demo', '--prot', '1'], {}), { code: 2, stderr: /Did you mean --port/ })
-  t.match(await cli(['app', 'add', 'X', '--trustd'], {}), { code: 2, stderr: /mean --trusted/ })
-  t.match(await cli(['licenses'], {}), { code: 0, stdout: /MIT License/ })
+  t.match(await command(['demo', '--prot', '1'], {}), { code: 2, stderr: /Did you mean --port/ })
+  t.match(await command(['app', 'add', 'X', '--trustd'], {}), { code: 2, stderr: /mean --trusted/ })
+  t.match(await command(['licenses'], {}), { code: 0, stdout: /MIT License/ })
 })

@@ -5,8 +5,9 @@ import t from 'tap'
 import { inspectDatabase } from '../../db/copy.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { world } from '../../server/services.ts'
+import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
-import { cli, runCli, serve } from '../processes.ts'
+import { runCli, serve } from '../processes.ts'
 import { connectMany, rounds, startLoad } from './load.ts'
 import { buildWorld, newFolder } from './world.ts'
 
@@ -76,7 +77,7 @@ t.test('backup, killed at random points under load, leaves no file or a whole on
     const file = join(folder, `${round}.db`)
     if (existsSync(file)) t.strictSame(inspectDatabase(file, undefined).problems, [])
     else {
-      t.match(await cli(['backup', file], broker.env), { code: 0 })
+      t.match(await command(['backup', file], broker.env), { code: 0 })
       t.notOk(existsSync(`${file}.part`), 'what was left over is gone')
     }
     t.equal(inspectDatabase(file, undefined).connections, 40)

@@ -10,8 +10,8 @@ import {
   judgeSpace,
 } from '../../server/operate/doctor.ts'
 import { world } from '../../server/services.ts'
+import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
-import { cli } from '../processes.ts'
 
 const look = async (env: Record<string, string>, given = world) => {
   const findings = await examine(loadConfig(env), given)
@@ -27,7 +27,7 @@ t.test('a broker that is well', async (t) => {
     unwell.filter(({ check }) => check !== 'disk space'),
     [],
   )
-  const { code, stdout } = await cli(['doctor', '--json'], broker.env)
+  const { code, stdout } = await command(['doctor', '--json'], broker.env)
   t.equal(code, 0)
   t.match(JSON.parse(stdout), [{ check: 'data directory', status: 'ok', mend: null }])
 })
@@ -75,7 +75,7 @@ t.test('each ailment is found, with its mend', async (t) => {
     'encryption keys': { status: 'problem', finding: /BROKER_SECRETS lacks/ },
   })
   writeFileSync(join(dataDir, 'secret.key'), `${key}\n`)
-  const { code, stdout, stderr } = await cli(['doctor'], env)
+  const { code, stdout, stderr } = await command(['doctor'], env)
   t.equal(code, 1)
   t.match(stdout, /PROBLEM {2}encryption keys: .*lacks the key/)
   t.match(stderr, /^Problems: \d/)

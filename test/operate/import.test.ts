@@ -3,9 +3,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Secret } from '../../server/secret.ts'
+import { command } from '../command.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
-import { cli, runCli } from '../processes.ts'
+import { runCli } from '../processes.ts'
 import { rounds, swapAt } from './load.ts'
 import { newFolder } from './world.ts'
 
@@ -20,7 +21,10 @@ interface Told {
 }
 
 async function run(broker: TestBroker, file: string) {
-  const { code, stdout, stderr } = await cli(['connection', 'import', file, '--json'], broker.env)
+  const { code, stdout, stderr } = await command(
+    ['connection', 'import', file, '--json'],
+    broker.env,
+  )
   const lines = stdout.split('\n').filter((text) => text !== '')
   return { code, stderr, told: lines.map((text) => JSON.parse(text) as Told) }
 }
@@ -80,7 +84,7 @@ t.test('tokens are taken over, proven one by one, and a run can be repeated', as
   )
   t.equal(second.told[0]?.broker_token, first.told[0]?.broker_token)
   t.equal(broker.standIn.calls.refresh, refreshes, 'nothing is asked twice')
-  const plain = await cli(['connection', 'import', file], broker.env)
+  const plain = await command(['connection', 'import', file], broker.env)
   t.match(plain.stdout, /line 1 {2}already {2}con_.*line 7 {2}refused/s)
   t.notMatch(plain.stdout, first.told[0]?.broker_token ?? '')
   writeFileSync(file, lines[0] ?? '')
@@ -148,11 +152,11 @@ t.test('an outage is no refusal, and a refused client ends the run', async (t) =
   t.match(await importer.take(holding), { status: 'failed' })
   t.match(await importer.take(holding), { status: 'imported' })
   const wrong = { ...broker.env, ELLIPSIS_CLIENT_SECRET: 'wrong' }
-  t.match(await cli(['connection', 'import', file], wrong), {
+  t.match(await command(['connection', 'import', file], wrong), {
     code: 1,
     stderr: /refuses this broker’s own client/,
   })
-  const none = await cli(['connection', 'import', `${file}.none`], broker.env)
+  const none = await command(['connection', 'import', `${file}.none`], broker.env)
   t.match(none, { code: 2, stderr: /can’t be read/ })
 })
 

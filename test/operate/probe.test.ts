@@ -3,8 +3,8 @@ import { loadConfig } from '../../server/config.ts'
 import { probe, settingsOf } from '../../server/operate/probe.ts'
 import { world } from '../../server/services.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
+import { command } from '../command.ts'
 import { allow } from '../helper.ts'
-import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 import { buildWorld } from './world.ts'
 
@@ -87,9 +87,9 @@ t.test('what costs nothing is asked alone, and the settings follow', async (t) =
 
 t.test('probe says what it found, and takes the address that the browser ended at', async (t) => {
   const { env } = await buildWorld(t)
-  const free = await cli(['probe', '--no-authorize'], env)
+  const free = await command(['probe', '--no-authorize'], env)
   t.match(free, { code: 0, stdout: /encodings.*form/s })
   t.match(free.stderr, 'ELLIPSIS_TOKEN_REQUEST=form')
-  const nobody = await cli(['probe', '--json'], { ...env, BROKER_PORT: '0' }, 'no address\n')
+  const nobody = await command(['probe', '--json'], { ...env, BROKER_PORT: '0' }, 'no address\n')
   t.match(nobody, { code: 1, stderr: /did not come back/ })
 })

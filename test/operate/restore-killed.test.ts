@@ -6,7 +6,8 @@ import { appDefaults } from '../../server/domain/apps.ts'
 import { checkSealed } from '../../server/domain/reseal.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { world } from '../../server/services.ts'
-import { cli, runCli } from '../processes.ts'
+import { command } from '../command.ts'
+import { runCli } from '../processes.ts'
 import { connectMany, rounds } from './load.ts'
 import { buildWorld, newFolder, outcome } from './world.ts'
 
@@ -44,7 +45,7 @@ t.test('restore, killed at random points, leaves the one or the other whole', as
     t.equal(await outcome(broker, devices[1]?.token ?? ''), 'connection_revoked')
     await broker.stop()
 
-    t.match(await cli(['restore', file], env), { code: 0 })
+    t.match(await command(['restore', file], env), { code: 0 })
     const again = await place.start()
     t.equal((await again.services.apps.list()).length, 1, 'a second run completes it')
     t.equal(await outcome(again, devices[2]?.token ?? ''), 'ok')

@@ -8,9 +8,10 @@ import { announce } from '../../db/presence.ts'
 import { checkSealed } from '../../server/domain/reseal.ts'
 import { rotateSecrets } from '../../server/operate/rotate-secrets.ts'
 import { newKey, readKeys } from '../../server/secret-key.ts'
+import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
-import { cli, runCli, serve } from '../processes.ts'
+import { runCli, serve } from '../processes.ts'
 import { connectMany, rounds, startLoad, swapAt } from './load.ts'
 
 const quiet = () => undefined
@@ -20,7 +21,7 @@ const keysIn = ({ dataDir }: TestBroker) => readKeys(join(dataDir, 'secret.key')
 t.test('secret check opens everything, and names what doesn’t open', async (t) => {
   const broker = await buildBroker(t)
   await connectMany(broker, 3)
-  const good = await cli(['secret', 'check'], broker.env)
+  const good = await command(['secret', 'check'], broker.env)
   t.match(good, { code: 0, stdout: /^All \d+ sealed values open: \d+ with [0-9a-f]{16}\.\n$/ })
 
   const { store, vault } = broker.services
@@ -29,12 +30,12 @@ t.test('secret check opens everything, and names what doesn’t open', async (t)
   const moved = vault.open('connections/con_1/refresh_token', stored)
   const sealed = vault.seal('connections/con_2/refresh_token', moved)
   await store.reseal([{ place: 'connections/con_1/refresh_token', expected: stored, sealed }])
-  const bad = await cli(['secret', 'check'], broker.env)
+  const bad = await command(['secret', 'check'], broker.env)
   t.match(bad, {
     code: 1,
     stderr: /^1 of \d+ sealed values don’t open: connections\/con_1\/refresh/,
   })
-  const json = await cli(['secret', 'check', '--json'], broker.env)
+  const json = await command(['secret', 'check', '--json'], broker.env)
   t.equal(json.code, 1)
   t.match(JSON.parse(json.stdout), { failed: 1, places: ['connections/con_1/refresh_token'] })
   await t.rejects(rotateSecrets(broker.services, quiet), { code: 'secret.rotate.unopened' })
@@ -48,7 +49,7 @@ t.test('secret rotate, while brokers serve, leaves one key and everything open',
   const other = await serve(t, broker.env)
   const load = startLoad(t, broker, [broker.url, other.url], devices)
   const before = keysIn(broker)[0]?.reveal()
-  const rotated = await cli(['secret', 'rotate'], broker.env)
+  const rotated = await command(['secret', 'rotate'], broker.env)
   t.match(rotated, { code: 0, stdout: /^Everything is sealed with the key [0-9a-f]{16} now/ })
   t.match(rotated.stderr, /Waiting until these use the new key: .*\(serve\)/)
   t.strictSame(Object.keys(await load.stop()), ['200'])
@@ -80,7 +81,7 @@ t.test('secret rotate, killed at random points and run again, loses nothing', as
     if (code === null) killed++
     t.equal((await check(broker)).failed, 0, 'everything opens at any point')
   }
-  t.match(await cli(['secret', 'rotate'], broker.env), { code: 0 })
+  t.match(await command(['secret', 'rotate'], broker.env), { code: 0 })
   t.comment(`killed ${killed} times`)
   t.strictSame(Object.keys(await load.stop()), ['200'])
   t.equal(keysIn(broker).length, 1)
@@ -114,7 +115,8 @@ t.test(
 t.test('with BROKER_SECRETS in its new order everything is sealed anew', async (t) => {
   const [old, young] = [0, 1].map(() => newKey(randomBytes).reveal())
   const env = { BROKER_DATA_DIR: t.testdir() }
-  const run = (secrets: string, ...args: string[]) => cli(args, { ...env, BROKER_SECRETS: secrets })
+  const run = (secrets: string, ...args: string[]) =>
+    command(args, { ...env, BROKER_SECRETS: secrets })
   t.match(await run(`${old}`, 'key', 'list'), { code: 0 })
   const rotated = await run(`${young},${old}`, 'secret', 'rotate')
   t.match(rotated, { code: 0, stdout: /first key of BROKER_SECRETS.*Take the other keys/s })
@@ -154,10 +156,10 @@ t.test('a key that data is sealed with may not be missing', async (t) => {
   const file = join(broker.dataDir, 'secret.key')
   const [kept] = readFileSync(file, 'utf8').split('\n')
   writeFileSync(file, `${newKey(randomBytes).reveal()}\n`)
-  t.match(await cli(['secret', 'check'], broker.env), {
+  t.match(await command(['secret', 'check'], broker.env), {
     code: 2,
     stderr: /fingerprint [0-9a-f]{16}/,
   })
   writeFileSync(file, `${kept}\n`)
-  t.match(await cli(['secret', 'check'], broker.env), { code: 0 })
+  t.match(await command(['secret', 'check'], broker.env), { code: 0 })
 })

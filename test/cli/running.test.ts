@@ -1,0 +1,41 @@
+import { once } from 'node:events'
+import t from 'tap'
+import { buildBroker, freePort } from '../helper.ts'
+import { cli, runCli, serve } from '../processes.ts'
+
+t.test('serve prints the callback to register, and stops in order', async (t) => {
+  const broker = await buildBroker(t)
+  const { output, stop } = await serve(t, broker.env)
+  t.match(output(), `register ${broker.url}/callback`)
+  t.equal(await stop(), 0)
+  t.match(output(), 'stopped')
+})
+
+t.test('serve fails when its port is taken', async (t) => {
+  const broker = await buildBroker(t)
+  const { code, stderr } = await cli(['serve'], broker.env)
+  t.equal(code, 1)
+  t.match(stderr, 'EADDRINUSE')
+})
+
+t.test('stand-in prints how to point a broker at it', async (t) => {
+  const port = await freePort()
+  const child = runCli(['stand-in', '--port', String(port)], {})
+  t.teardown(() => child.kill('SIGKILL'))
+  const [chunk] = (await once(child.stdout ?? child, 'data')) as [Buffer]
+  t.match(chunk.toString(), `ELLIPSIS_API_URL=http://127.0.0.1:${port}/v3`)
+  child.kill('SIGTERM')
+  await once(child, 'close')
+  t.equal(child.exitCode, 0)
+})
+
+t.test('demo stops when it is told to, and says what to click', async (t) => {
+  const port = (await freePort()) % 60_000 || 4000
+  const child = runCli(['demo', '--port', String(port)], {})
+  t.teardown(() => child.kill('SIGKILL'))
+  const [chunk] = (await once(child.stdout ?? child, 'data')) as [Buffer]
+  t.match(chunk.toString(), 'Connect Ellipsis Drive')
+  child.kill('SIGTERM')
+  await once(child, 'close')
+  t.equal(child.exitCode, 0)
+})
