@@ -12,7 +12,7 @@ import { launch, noBrowser } from '../test/browser.ts'
 import { buildBroker } from '../test/helper.ts'
 import { pages } from '../test/pages.ts'
 import type { ShownPage } from '../test/pages.ts'
-import { fillBroker } from '../test/sample-data.ts'
+import { fillPages } from '../test/pages/data.ts'
 
 const SIZES = [
   { width: 390, height: 844 },
@@ -45,7 +45,7 @@ try {
 /** All pages in one state: two browsers, one of them signed in. */
 async function picture(browser: Browser, state: 'data' | 'empty'): Promise<void> {
   const broker = await buildBroker(t)
-  const data = state === 'data' ? await fillBroker(broker) : null
+  const data = state === 'data' ? await fillPages(broker) : null
   const [stranger, admin] = [await browser.newContext(), await browser.newContext()]
   const secret = (await broker.services.setup.invite())?.reveal() ?? null
   let isSignedIn = false

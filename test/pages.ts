@@ -1,44 +1,19 @@
 import { Secret as OtpSecret, TOTP } from 'otpauth'
 import type { Page } from 'playwright-core'
 import { PASSWORD } from './admin.ts'
+import { connectingPages } from './pages/connecting.ts'
+import { always, of, press } from './pages/shown.ts'
+import type { ShownPage } from './pages/shown.ts'
 import { CAREFUL } from './sample-data.ts'
-import type { SampleData } from './sample-data.ts'
+
+export type { ShownPage } from './pages/shown.ts'
 
 /**
  * Every page that a person can meet: what axe looks at (test/axe.ts), and what `npm run
  * pictures` makes pictures of, each with data and empty. A page is added with its route.
  */
-export interface ShownPage {
-  /** What its pictures are called. */
-  name: string
-  /** Its address without the base path; `null`: not there. `setupSecret`: as long as there is no admin. */
-  path: (data: SampleData | null, setupSecret: string | null) => string | null
-  /** Somebody is signed in (with the role `admin`) unless this says otherwise. */
-  stranger?: boolean
-  /** What is done on the page before it is looked at. */
-  act?: (page: Page) => Promise<unknown>
-}
-
-/** The same address, whatever there is. */
-const always = (path: string) => () => path
-/** An address that needs what is there. */
-const of = (path: (data: SampleData) => string) => (data: SampleData | null) => data && path(data)
-
 export const pages: ShownPage[] = [
-  // Connecting.
-  { name: 'home', path: always('/'), stranger: true },
-  {
-    name: 'ask',
-    path: of(({ appId }) => `/connect/${appId}`),
-    stranger: true,
-  },
-  {
-    name: 'refused',
-    path: of(({ appId }) => `/connect/${appId}`),
-    stranger: true,
-    act: press('Refuse'),
-  },
-  { name: 'error', path: always('/connect/app_unknown'), stranger: true },
+  ...connectingPages,
   // Getting in: before somebody is signed in, so that the broker is still to be set up where it's empty.
   { name: 'setup', path: (_data, secret) => secret && `/admin/setup/${secret}`, stranger: true },
   { name: 'setup-ended', path: always('/admin/setup/none'), stranger: true },
@@ -71,9 +46,13 @@ export const pages: ShownPage[] = [
   { name: 'key-rotate', path: always('/admin/keys/rotate') },
   { name: 'key-revoke', path: of(({ kid }) => `/admin/keys/${kid}/revoke`) },
   { name: 'admins', path: always('/admin/admins') },
+  { name: 'admin-remove', path: of(({ carefulId }) => `/admin/admins/${carefulId}/remove`) },
   { name: 'audit', path: always('/admin/audit') },
   { name: 'bulks', path: always('/admin/bulk') },
-  { name: 'bulk', path: of(() => '/admin/bulk/1') },
+  ...(['collecting', 'ready', 'running', 'done', 'cancelled'] as const).map((status) => ({
+    name: `bulk-${status}`,
+    path: of(({ bulkIds }) => `/admin/bulk/${bulkIds[status]}`),
+  })),
   { name: 'users', path: always('/admin/users') },
   { name: 'users-found', path: of(() => '/admin/users?q=per&sort=used') },
   { name: 'users-nobody', path: of(() => '/admin/users?q=nobody') },
@@ -134,13 +113,6 @@ export const pages: ShownPage[] = [
   { name: 'second-factor-on', path: always('/admin/account/second-factor') },
   { name: 'nothing-here', path: always('/admin/keys/none/revoke') },
 ]
-
-function press(name: string) {
-  return async (page: Page) => {
-    await page.getByRole('button', { name, exact: true }).click()
-    await page.waitForLoadState()
-  }
-}
 
 async function propose(page: Page) {
   await page.getByLabel('Your password').fill(PASSWORD)
