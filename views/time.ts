@@ -9,6 +9,9 @@ const readable = new Intl.DateTimeFormat('en-GB', {
 /** A time in UTC, for text that takes no markup: "24 Nov 2026, 22:40 UTC". */
 export const timeText = (milliseconds: number): string => `${readable.format(milliseconds)} UTC`
 
+/** Where there is little room a time breaks between its day and its hour, and nowhere else. */
+const bound = (text: string) => text.replaceAll(' ', '\u00a0').replace(',\u00a0', ', ')
+
 /**
  * Markup of a time: in UTC as it leaves the broker; views/assets/admin.js puts it into the reader's zone.
  * @param milliseconds since the epoch; `null`: what `never` says
@@ -16,5 +19,5 @@ export const timeText = (milliseconds: number): string => `${readable.format(mil
 export function time(milliseconds: number | null, never = '–'): string {
   if (milliseconds === null) return never
   const iso = new Date(milliseconds).toISOString()
-  return `<time datetime="${iso}" title="${iso}">${timeText(milliseconds)}</time>`
+  return `<time datetime="${iso}" title="${iso}">${bound(timeText(milliseconds))}</time>`
 }

@@ -1,14 +1,17 @@
 // What makes the dashboard quicker; every page works without it.
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
-const short = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
+const hour = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' })
 
 /** Times in the reader's zone; the exact one on hover. */
 function localTimes(root) {
   for (const time of root.querySelectorAll('time[datetime]')) {
     const date = new Date(time.dateTime)
-    time.textContent = short.format(date)
+    // Where there is little room it breaks between the two, and nowhere else.
+    const parts = [day, hour].map((part) => part.format(date).replace(/\s/g, '\u00a0'))
+    time.textContent = parts.join(', ')
     time.title = `${exact.format(date)} (${zone})`
   }
 }

@@ -1,0 +1,21 @@
+import t from 'tap'
+import type { Event } from '../../../db/store.ts'
+import { auditWords } from '../../../server/routes/admin/audit-words.ts'
+import { eventWords } from '../../../server/routes/admin/event-words.ts'
+
+const event = (action: string, details: string | null = null): Event =>
+  ({ id: 1, at: 0, actor: 'system', action, details }) as Event
+
+t.test('what happened is told in words, and times in it as people read them', async (t) => {
+  const end = 'access tokens already out end by 2026-11-25T03:04:54.189Z'
+  t.equal(
+    eventWords(event('connection.revoked', end), 'Map'),
+    'Revoked, with every app and device: access tokens already out end by 25 Nov 2026, 03:04 UTC',
+  )
+  t.equal(
+    eventWords(event('device.allowed', 'Safari on iOS'), 'Map'),
+    'A device code of Map was accepted, on Safari on iOS',
+  )
+  t.equal(eventWords(event('device.refused'), 'Map'), 'A device code of Map was refused')
+  t.equal(auditWords(event('key.revoked', 'k1'), ''), 'Signing key revoked: k1')
+})
