@@ -139,8 +139,8 @@ CREATE TRIGGER `grants_removed` AFTER DELETE ON `grants` WHEN old.`revoked_at` I
 				AND `app_id` = old.`app_id` AND `revoked_at` IS NULL);
 END;
 --> statement-breakpoint
--- What is there already. SQL knows ASCII's case alone; a name is folded in full when its user connects again.
-UPDATE `connections` SET `name_key` = lower(`username`),
+-- What is there already; `fold` is db/fold.ts.
+UPDATE `connections` SET `name_key` = fold(`username`),
 	`last_used_at` = (SELECT max(`last_used_at`) FROM `grants` WHERE `connection_id` = `connections`.`id`);
 --> statement-breakpoint
 INSERT INTO `listing_apps` (`app_id`) SELECT DISTINCT `app_id` FROM `grants` WHERE `revoked_at` IS NULL;
