@@ -121,8 +121,11 @@ const killAtRandom: Deed = async ({ brokers }, dice) => {
   const broker = dice.pick(brokers)
   const before = broker.deaths
   await sleep(dice.between(50, 900))
-  broker.signal('SIGKILL')
-  while (broker.deaths === before) await sleep(10)
+  // While it is being started again there may be nobody there yet.
+  while (broker.deaths === before) {
+    broker.signal('SIGKILL')
+    await sleep(20)
+  }
   await broker.ready()
   return 'killed at random'
 }
