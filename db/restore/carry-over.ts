@@ -24,7 +24,7 @@ export function settle(
   try {
     return client.transaction(() => {
       const carried = old === null ? nothing : carryOver(client, descends, now)
-      endWhatWasUnderWay(client, from)
+      endWhatWasUnderWay(client, now, from)
       const details = `from a backup of ${new Date(from).toISOString()}`
       client
         .prepare(
@@ -103,6 +103,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
     now,
   )
   forgetPersons(client)
+  carryProofs(client)
 
   const admins = carryAdmins(client, descends, gone('admins'))
   const ended = `status <> 'revoked' and (${gone('signing_keys', 'kid')}
@@ -166,17 +167,33 @@ function erase(client: Database.Database, table: string, where: string): void {
   }
 }
 
+/** A proof that was used since the backup can't be used again. Older stores know of none. */
+function carryProofs(client: Database.Database): void {
+  const tables = client.prepare("select name from old.sqlite_schema where type = 'table'").pluck()
+  if (!tables.all().includes('dpop_proofs')) return
+  client.exec(`insert or ignore into dpop_proofs (proof_hash, expires_at)
+    select proof_hash, expires_at from old.dpop_proofs`)
+}
+
 /** What lived for minutes is over, everyone signs in anew, and tokens have to prove themselves. */
-function endWhatWasUnderWay(client: Database.Database, from: number): void {
+function endWhatWasUnderWay(client: Database.Database, now: number, from: number): void {
   erase(client, 'flows', 'true')
   client.exec(`
     delete from flows;
     delete from codes where used_at is null;
+    delete from device_codes where used_at is null;
     delete from sessions;
     delete from devices;
     delete from setup_links;
     update connections set lease_owner = null, lease_until = null, retry_at = null;
     delete from meta where key in ('secret_rotation');`)
+  // It may have been cancelled since, or done.
+  client
+    .prepare(
+      `update bulks set status = 'cancelled', ended_at = ?, lease_owner = null, lease_until = null
+       where status in ('collecting', 'ready', 'running')`,
+    )
+    .run(now)
   client
     .prepare(
       `update connections set restored_from = coalesce(restored_from, ?) where status <> 'revoked'`,

@@ -121,6 +121,30 @@ t.test('a refusal afterwards says that the token came from a backup', async (t) 
   t.equal(await outcome(again, devices[1]?.token ?? ''), 'ok', 'upstream still honours this one')
 })
 
+t.test('what was under way is over, and what was used stays used', async (t) => {
+  const place = await buildWorld(t)
+  const first = await place.start()
+  await connectMany(first, 2)
+  const { store, bulks, deviceFlow, apps } = first.services
+  const app = await apps.add(
+    { ...appDefaults, name: 'Terminal', redirectUris: [], device: true },
+    'test',
+  )
+  const { userCode } = await deviceFlow.start(app.app, { device: 'test', address: 'test' })
+  t.ok(await deviceFlow.find(userCode))
+  const id = await bulks.begin(['con_0'], 'cli')
+  const file = await makeBackup(t, place)
+  const expiresAt = place.clock.now() + 60_000
+  t.equal(await store.useProof({ proofHash: 'hash', expiresAt }), true)
+  await bulks.confirm(id, 'cli')
+  await first.stop()
+  await putBack(place, file)
+  const { services } = await place.start()
+  t.match(await services.bulks.find(id), { bulk: { status: 'cancelled' } })
+  t.equal(await services.deviceFlow.find(userCode), undefined)
+  t.equal(await services.store.useProof({ proofHash: 'hash', expiresAt }), false)
+})
+
 t.test('what was swept since, or never was, is not revived', async (t) => {
   const place = await buildWorld(t)
   const first = await place.start()
