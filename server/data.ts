@@ -1,5 +1,4 @@
-import { KeptCopyError } from '../db/copy.ts'
-import { StoreTooNewError, openStore, withLock, withStartLock } from '../db/open.ts'
+import { openStore, withLock, withStartLock } from '../db/open.ts'
 import { announce, describePresent, hasDied, listPresent } from '../db/presence.ts'
 import { readMigrations, sqliteBinding } from './assets.ts'
 import type { Config } from './config.ts'
@@ -10,7 +9,7 @@ import type { Claim } from './ownership.ts'
 import { message } from './operate/messages.ts'
 import { loadSecretKeys } from './secret-key.ts'
 import type { World } from './services.ts'
-import { StartError } from './start-error.ts'
+import { StartError, explain } from './start-error.ts'
 
 /** What the data directory holds, open: store and keys, and who else has it open. */
 export type Data = Awaited<ReturnType<typeof openData>>
@@ -38,7 +37,7 @@ export async function openData(
       directory: dataDir,
       migrations: readMigrations(),
       nativeBinding: binding,
-    }).catch(explain)
+    })
     try {
       const loadKeys = await loadSecretKeys(config, store, random)
       const vault = createVault(loadKeys, random)
@@ -58,7 +57,7 @@ export async function openData(
       await store.close()
       throw error
     }
-  })
+  }).catch(explain(dataDir))
   const locks = {
     /** While no other process starts. */
     start: <T>(work: () => Promise<T>) => withStartLock(dataDir, binding, work),
@@ -74,14 +73,4 @@ export async function openData(
     hasDied: (other: string) => other !== id && hasDied(dataDir, binding, other),
   }
   return { ...opened, locks, processes }
-}
-
-function explain(error: unknown): never {
-  if (error instanceof StoreTooNewError) {
-    throw new StartError(message('start.newer', { file: error.file }))
-  }
-  if (error instanceof KeptCopyError) {
-    throw new StartError(message('start.no-copy', { file: error.file }), { cause: error.cause })
-  }
-  throw error
 }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -5,6 +6,7 @@ import t from 'tap'
 import { loadConfig } from '../server/config.ts'
 import { createLog, describeError } from '../server/log.ts'
 import { startServices } from '../server/services.ts'
+import { StartError, explain } from '../server/start-error.ts'
 
 const silent = createLog({ logLevel: 'silent' })
 const settings = (dataDir: string, more: Record<string, string> = {}) =>
@@ -67,6 +69,49 @@ t.test('broker tokens of a former public URL stay good', async (t) => {
   const { public_urls: urls } = await services.store.getMeta()
   t.same(JSON.parse(urls ?? ''), ['https://new.example.com', 'https://old.example.com'])
 })
+
+t.test('a directory that can’t be worked with is told in words', async (t) => {
+  const told: [code: string, words: RegExp][] = [
+    ['ENOSPC', /no room.*Make room/s],
+    ['SQLITE_FULL', /no room/],
+    ['EACCES', /can’t be read and written.*user that the broker runs as/s],
+    ['SQLITE_CANTOPEN', /can’t be read and written/],
+    ['SQLITE_CORRUPT_INDEX', /damaged.*restore the last good backup/s],
+    ['SQLITE_BUSY', /Another process/],
+  ]
+  for (const [code, words] of told) {
+    const error = Object.assign(new Error('why'), { code })
+    t.throws(() => explain('/data')(error), { name: 'StartError', message: words, cause: error })
+  }
+  const other = new Error('a defect')
+  t.throws(() => explain('/data')(other), other)
+  const file = join(t.testdir({ data: 'a file' }), 'data')
+  await t.rejects(startServices(settings(file), silent), StartError)
+})
+
+const MOUNT = 'mount -t tmpfs -o size=2m tmpfs "$BROKER_DATA_DIR"'
+const canMount = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'x', '/mnt']).status === 0
+
+t.test(
+  'a full disk, and one that takes no writes',
+  { skip: !canMount && 'needs root, unshare and mount' },
+  async (t) => {
+    const dataDir = t.testdir()
+    const main = join(import.meta.dirname, '../server/main.ts')
+    const start = (before: string) =>
+      spawnSync(
+        'unshare',
+        ['--mount', 'sh', '-c', `${MOUNT}; ${before}; exec ${process.execPath} ${main} app list`],
+        { env: { PATH: process.env.PATH, BROKER_DATA_DIR: dataDir }, encoding: 'utf8' },
+      )
+    const full = start('cat /dev/zero > "$BROKER_DATA_DIR/zeros" 2>&-')
+    t.match(full, { status: 2, stderr: /^There is no room left where .*\nMake room/ })
+    t.notMatch(full.stderr, '    at ')
+    const readOnly = start('mount -o remount,ro "$BROKER_DATA_DIR"')
+    t.match(readOnly, { status: 2, stderr: /^The data directory .*can’t be read and written/ })
+    t.notMatch(readOnly.stderr, '    at ')
+  },
+)
 
 t.test('the log: JSON lines, or readable ones on a terminal', async (t) => {
   const lines: string[] = []

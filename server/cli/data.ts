@@ -2,9 +2,11 @@ import { loadConfig, readEnvironment } from '../config.ts'
 import { createLog } from '../log.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
+import { explain } from '../start-error.ts'
 
 /**
  * Does a command's work on the data directory, beside whatever server runs on it, and closes it.
+ * @throws StartError, and what the work throws
  * @param upstream the work calls Ellipsis Drive, so client id and secret must be set
  */
 export async function withServices<T>(
@@ -19,6 +21,8 @@ export async function withServices<T>(
   })
   try {
     return await work(services)
+  } catch (error) {
+    return explain(config.dataDir)(error)
   } finally {
     await services.stop()
   }

@@ -9,12 +9,16 @@ import type { Place } from '../assets.ts'
 import { newId } from '../domain/hash.ts'
 import { fingerprintsOf } from '../ownership.ts'
 import type { World } from '../services.ts'
+import { explain } from '../start-error.ts'
 import { Ended, message } from './messages.ts'
+
+/** Codes of what is wrong with the store, rather than with the place of the copy. */
+const OF_THE_STORE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
 
 /**
  * `backup FILE`: a copy of the store as it is at one moment, beside brokers that serve. Never the encryption
  * keys. The file appears whole and checked, or not at all. Answers how it ended.
- * @throws Ended
+ * @throws Ended, StartError
  */
 export async function backup(
   home: Place,
@@ -29,7 +33,9 @@ export async function backup(
   if (!existsSync(dirname(file)))
     throw new Ended('backup.no-directory', { directory: dirname(file) })
   if (!existsSync(source)) throw new Ended('backup.no-data', { directory: dataDir })
-  await withStartLock(dataDir, binding, async () => completeRestore(dataDir))
+  await withStartLock(dataDir, binding, async () => completeRestore(dataDir)).catch(
+    explain(dataDir),
+  )
 
   const part = `${file}.part`
   const at = new Date(clock.now()).toISOString()
@@ -46,9 +52,10 @@ export async function backup(
     const { connections } = found
     return message('backup.done', { connections, file, megabytes, at, keys, directory: dataDir })
   } catch (error) {
-    throw error instanceof Ended
-      ? error
-      : new Ended('backup.failed', { file, reason: reasonOf(error) })
+    if (error instanceof Ended) throw error
+    const { code } = error as { code?: string }
+    if (code !== undefined && OF_THE_STORE.test(code)) return explain(dataDir)(error)
+    throw new Ended('backup.failed', { file, reason: reasonOf(error) })
   } finally {
     rmSync(part, { force: true })
   }

@@ -55,6 +55,30 @@ export const messages = {
     says: '{file} was written by a newer version of this program.',
     mend: 'Start that version, or restore a backup that was made before it.',
   },
+  'start.full': {
+    command: 'start',
+    exit: 2,
+    says: 'There is no room left where {directory} is.',
+    mend: 'Make room there, more than broker.db takes, and run it again: what was stored is whole.',
+  },
+  'start.closed': {
+    command: 'start',
+    exit: 2,
+    says: 'The data directory {directory} can’t be read and written.',
+    mend: 'Let the user that the broker runs as own the directory and all that is in it, on a file system that takes writes; or set BROKER_DATA_DIR to another.',
+  },
+  'start.damaged': {
+    command: 'start',
+    exit: 2,
+    says: 'The database in {directory} is damaged, or is none.',
+    mend: 'Stop every broker, keep the directory as it is, look at the disk, and restore the last good backup.',
+  },
+  'start.busy': {
+    command: 'start',
+    exit: 2,
+    says: 'Another process has kept the data in {directory} to itself for a minute.',
+    mend: 'Wait for it: the first start of a newer version may have much data to change. Then run it again.',
+  },
   'start.no-copy': {
     command: 'start',
     exit: 2,

@@ -13,6 +13,7 @@ import type { Clock } from '../domain/clock.ts'
 import { keyIdOf } from '../domain/vault.ts'
 import { fingerprintsOf } from '../ownership.ts'
 import { readKeys, secretKeyFile } from '../secret-key.ts'
+import { explain } from '../start-error.ts'
 import { reasonOf } from './backup.ts'
 import { Ended, message } from './messages.ts'
 
@@ -20,7 +21,7 @@ import { Ended, message } from './messages.ts'
  * `restore FILE`: a backup takes the place of the store, which is kept aside. What was revoked since the
  * backup stays revoked. Cut off at any point, the one or the other is there whole, and running it again
  * completes it. Answers how it ended.
- * @throws Ended
+ * @throws Ended, StartError
  */
 export async function restore(
   config: Pick<Config, 'secrets'> & Place,
@@ -56,7 +57,7 @@ export async function restore(
       carried: describe(carried),
       replaced: replaced ?? 'nowhere: there was none',
     })
-  })
+  }).catch(explain(dataDir))
 }
 
 function refuseOpen(dataDir: string, binding: string | undefined): void {
