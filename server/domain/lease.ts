@@ -43,9 +43,10 @@ const CALL = 20_000
 const LONGEST = 2 * LEASE
 /**
  * Of a process that has died a lease counts no longer than this from when it was taken: by then upstream has
- * carried out what it was asked for, or never will, and whoever waits is still there.
+ * carried out what it was asked for, or never will. What it did late, after another had refreshed, would end
+ * the family where rotation is strict.
  */
-const ORPHANED_AFTER = 5000
+const ORPHANED_AFTER = CALL
 /** A lease that took longer to write is taken anew: the database was held meanwhile. */
 const SLOW = 5000
 /** Whoever left a lease behind may only be slow: so long it has to store what it got. */

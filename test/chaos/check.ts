@@ -23,7 +23,7 @@ export interface Findings {
 const PATIENCE = 240_000
 
 /** By when a process that was paused has made the calls that it was about to make, milliseconds. */
-const AWAKE = 1000
+const AWAKE = 3000
 
 /** With nothing in the way any more: does whatever upstream still honours work again by itself? */
 export async function check(setting: Setting): Promise<Findings> {

@@ -130,7 +130,7 @@ const killAtRandom: Deed = async ({ brokers }, dice) => {
   return 'killed at random'
 }
 
-/** Two kills after the other, of whichever broker; beside them, one of the rest at a time. */
+/** Kills, one broker after the other, so that at least one is left; beside them, one of the rest at a time. */
 export async function wreak(setting: Setting, dice: Dice, signal: AbortSignal): Promise<Deeds> {
   const deeds: Deeds = {}
   const repeat = async (choose: () => Deed): Promise<void> => {
@@ -145,10 +145,8 @@ export async function wreak(setting: Setting, dice: Dice, signal: AbortSignal): 
     if (roll < 0.25) return dice.pick(rest)
     return roll < 0.4 ? dice.pick(losing) : dice.pick(harmless)
   }
-  await Promise.all([
-    repeat(() => (dice.next() < 0.6 ? killAtPoint : killAtRandom)),
-    repeat(() => (dice.next() < 0.6 ? killAtPoint : killAtRandom)),
-    repeat(others),
-  ])
+  const kill = () => repeat(() => (dice.next() < 0.6 ? killAtPoint : killAtRandom))
+  const killers = Array.from({ length: Math.max(1, setting.brokers.length - 1) }, kill)
+  await Promise.all([...killers, repeat(others)])
   return deeds
 }
