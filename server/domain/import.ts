@@ -84,6 +84,7 @@ export function createImporter(needs: {
       events: [event('connection.imported', id)],
     })
     const stored = await store.getConnection(id)
+    /* c8 ignore next -- nothing removes what was stored a moment ago */
     if (!stored) throw new Error('a connection that was stored is gone')
     return stored
   }
@@ -219,10 +220,11 @@ export function createImporter(needs: {
   /** One that was revoked: as a second connection of its account, by an admin, or as it was refused. */
   async function takeAgain(id: string, holding: Holding, life: number): Promise<Imported> {
     const [event] = await store.listEvents({ connectionId: id, limit: 1 })
-    const other = /the account is connected as (con_\S+)/.exec(event?.details ?? '')?.[1]
+    const reason = event?.details ?? 'it was revoked here'
+    const other = /the account is connected as (con_\S+)/.exec(reason)?.[1]
     const connection = other === undefined ? undefined : await store.getConnection(other)
     if (!connection || connection.status === 'revoked') {
-      return { status: 'refused', reason: event?.details ?? 'it was revoked here' }
+      return { status: 'refused', reason }
     }
     const { brokerToken } = await begin(connection.id, holding, life)
     return { status: 'already', connectionId: connection.id, brokerToken }

@@ -1,6 +1,7 @@
 import type { App, BulkRevocation, ConnectionStatus, Millis, Store } from '../../db/store.ts'
 import type { UpstreamState } from '../../db/store.ts'
 import type { Clock } from './clock.ts'
+import { troubleNow } from './upstream.ts'
 import type { Upstream } from './upstream.ts'
 
 /** How far back, and in stretches of how many hours. */
@@ -127,10 +128,10 @@ export function createOverview(needs: {
         store.countConnections(),
         upstream.state(),
       ])
-      const { failingSince: since, lastError: error } = state
+      const trouble = troubleNow(state)
       const pending = await store.isErasurePending()
       return [
-        ...(since === null ? [] : [{ kind: 'upstream' as const, since, error: error ?? '' }]),
+        ...(trouble ? [{ kind: 'upstream' as const, ...trouble }] : []),
         ...(await failingApps(apps)),
         ...(counts.needs_reconnect === 0
           ? []

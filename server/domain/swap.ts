@@ -75,7 +75,8 @@ export function createSwap(needs: {
   const withWayOut = async (error: unknown, claims: Claims): Promise<unknown> => {
     if (!(error instanceof BrokerError)) return error
     if (error.code !== 'connection_revoked' && error.code !== 'needs_reconnect') return error
-    const app = (await store.getApp(claims.clientId)) ?? { id: claims.clientId }
+    const app = await store.getApp(claims.clientId)
+    if (!app) return error
     const url = reconnectUrl(publicUrl, app, claims.sub)
     return new BrokerError(error.code, { ...error.details, reconnectUrl: url })
   }

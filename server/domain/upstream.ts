@@ -1,4 +1,4 @@
-import type { Store, UpstreamState } from '../../db/store.ts'
+import type { Millis, Store, UpstreamState } from '../../db/store.ts'
 import { mergeUpstream } from '../../db/upstream.ts'
 import type { Outcome } from '../ellipsis/client.ts'
 import type { Clock } from './clock.ts'
@@ -42,6 +42,14 @@ export function createUpstream(needs: { store: Store; clock: Clock }): Upstream 
 
     state: async () => mergeUpstream(await store.getUpstream(), seen),
   }
+}
+
+/** What ails Ellipsis Drive now, and since when; `null`: nothing, as far as is known. */
+export function troubleNow({
+  failingSince: since,
+  lastError: error,
+}: UpstreamState): { since: Millis; error: string } | null {
+  return since === null || error === null ? null : { since, error }
 }
 
 const NOTHING: UpstreamState = {

@@ -103,7 +103,7 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async
   const answered = { config, preHandler: app.csrfProtection.bind(app) }
   app.post('/oauth/authorize', answered, async (request, reply) => {
     checkSameOrigin(request, services.config.publicUrl)
-    const { decision, plain, ...parameters } = (request.body ?? {}) as Parameters
+    const { decision, plain, ...parameters } = request.body as Parameters
     const asked = await checkAuthorization(services.store, parameters, plain === 'yes')
     if (decision === 'allow') return begin(asked, request, reply, services)
     return refuse(asked, reply)

@@ -65,10 +65,10 @@ function parseBasic(header: string | undefined): Credentials | undefined {
   if (header === undefined) return undefined
   const encoded = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(header)?.[1]
   if (encoded === undefined) throw new BrokerError('invalid_client')
-  const [id, ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
+  const [id = '', ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
   const secret = formDecode(rest.join(':'))
   // An empty password is how some clients send a public app's id.
-  return { clientId: formDecode(id ?? ''), clientSecret: secret === '' ? null : new Secret(secret) }
+  return { clientId: formDecode(id), clientSecret: secret === '' ? null : new Secret(secret) }
 }
 
 /** RFC 6749 2.3.1: both parts are form-encoded before Basic encodes them. */

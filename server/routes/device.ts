@@ -43,7 +43,7 @@ export const deviceRoutes: FastifyPluginAsync<{ services: Services }> = async (
   const answered = { config, preHandler: app.csrfProtection.bind(app) }
   app.post('/device', answered, async (request, reply) => {
     checkSameOrigin(request, services.config.publicUrl)
-    const { user_code: given, decision } = (request.body ?? {}) as Record<string, unknown>
+    const { user_code: given, decision } = request.body as Record<string, unknown>
     const typed = typeof given === 'string' ? given : ''
     const waiting = await services.deviceFlow.find(typed)
     if (!waiting) return notFound(typed, request, reply, services)

@@ -31,11 +31,11 @@ function describe(path: string, method: string, operation: Operation): Reference
     path,
     summary,
     about: description ?? '',
-    parameters: (parameters ?? []).map((parameter) => ({
-      name: parameter.name,
-      type: parameter.in,
-      required: parameter.required === true,
-      about: parameter.description ?? '',
+    parameters: (parameters ?? []).map(({ name, in: type, required, description = '' }) => ({
+      name,
+      type,
+      required: required === true,
+      about: description,
     })),
     body: requestBody ? bodyOf(requestBody.content) : null,
     answers: Object.entries(responses).map(([status, { description, content }]) => ({
@@ -59,8 +59,8 @@ const fieldsOf = ({ properties = {}, required = [] }: Schema): ReferenceField[] 
     about: schema.description ?? '',
   }))
 
-function typeOf({ type, const: only, enum: choices, anyOf }: Schema): string {
+function typeOf({ type, const: only, enum: choices, anyOf = [] }: Schema): string {
   if (only !== undefined) return JSON.stringify(only)
   if (choices) return choices.join(', ')
-  return type ?? anyOf?.map(typeOf).join(', ') ?? ''
+  return type ?? anyOf.map(typeOf).join(', ')
 }

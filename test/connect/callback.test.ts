@@ -36,3 +36,23 @@ t.test('a callback of another browser changes nothing for the first', async (t) 
   const again = await visitor.open(callback.url, RETURN)
   t.equal(again.status, 400, 'a state works once')
 })
+
+t.test('whoever comes back for an app that is removed just then is told', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const visitor = new Visitor()
+  const { parameters } = authorizationRequest(app)
+  const address = `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
+  const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')
+  const { store, apps } = broker.services
+  const { takeFlow } = store
+  store.takeFlow = async (taken) => {
+    const flow = await takeFlow(taken)
+    await apps.remove(app.id, 'test')
+    return flow
+  }
+  const page = await allow(visitor, login, 'amelie', RETURN)
+  t.equal(page.status, 400)
+  t.match(page.body, 'This app has been removed')
+  t.equal(broker.standIn.calls.token, 0, 'the code was not touched')
+})

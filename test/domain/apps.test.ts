@@ -9,6 +9,12 @@ t.test('what can’t be changed, or rotated', async (t) => {
   t.match(await apps.set(app.id, { confidential: false, name: 'Same' }, 'test'), { name: 'Same' })
   await t.rejects(apps.rotateSecret(app.id, 60, 'test'), /public and has no secret/)
   await t.rejects(apps.set('app_unknown', {}, 'test'), /no app/)
+  const many = Array.from({ length: 21 }, (_, index) => `https://app.example/${index}`)
+  await t.rejects(apps.set(app.id, { redirectUris: many }, 'test'), /at most 20/)
+  for (const tokenLifetimeSeconds of [59, 401 * 86_400, 60.5]) {
+    await t.rejects(apps.set(app.id, { tokenLifetimeSeconds }, 'test'), /a minute and 400 days/)
+  }
+  t.equal(await apps.remove('app_unknown', 'test'), false)
 })
 
 t.test('a third secret takes the place of the oldest', async (t) => {

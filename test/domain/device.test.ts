@@ -1,5 +1,5 @@
 import t from 'tap'
-import { deviceLabel } from '../../server/domain/device.ts'
+import { deviceLabel, programLabel } from '../../server/domain/device.ts'
 
 t.test('a device is called what people call it', async (t) => {
   const cases: [string | undefined, string][] = [
@@ -24,4 +24,16 @@ t.test('a device is called what people call it', async (t) => {
     [undefined, 'Unknown browser'],
   ]
   for (const [agent, label] of cases) t.equal(deviceLabel(agent), label)
+})
+
+t.test('a program without a browser is called by its product', async (t) => {
+  const cases: [string | undefined, string][] = [
+    ['curl/8.0', 'A device (curl)'],
+    ['node', 'A device (node)'],
+    ['<b>', 'A device'],
+    ['', 'A device'],
+    [undefined, 'A device'],
+    ['Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko Firefox/140.0', 'Firefox on Linux'],
+  ]
+  for (const [agent, label] of cases) t.equal(programLabel(agent), label)
 })

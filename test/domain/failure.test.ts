@@ -111,6 +111,20 @@ t.test('what a failed refresh means for its connection', async (t) => {
   t.match(doubtful, { lastError: /it failed; .* was lost/, doubt: 'answer_lost' })
 })
 
+t.test('while all are refused a refusal is hardly meant, and isn’t believed at once', async (t) => {
+  const context = { othersWork: false, refusesAll: true, now: 0, random: randomBytes }
+  const failing = (failures: number) =>
+    ({ status: 'active', failures, doubt: null, restoredFrom: null }) as const
+  const refusal = failed({ kind: 'refused', status: 400 })
+  const first = judge(refusal, failing(0), context)
+  t.match(first, { refused: false, status: 'active', lastError: 'it failed' })
+  t.ok(first.retryAt >= 30_000, 'it is tried again as rarely as a refused one')
+  t.equal(judge(refusal, failing(3), context).refused, false)
+  t.equal(judge(refusal, failing(4), context).refused, true, 'it has stood for an hour')
+  t.equal(judge(refusal, { ...failing(0), doubt: 'answer_lost' }, context).refused, true)
+  t.equal(judge(refusal, { ...failing(0), status: 'needs_reconnect' }, context).refused, true)
+})
+
 t.test(
   'a pause that is longer than any that is made has ended: the clock was set back',
   async (t) => {

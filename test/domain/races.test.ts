@@ -3,6 +3,8 @@ import t from 'tap'
 import type { Store } from '../../db/store.ts'
 import { addApp, authorize, buildBroker, connect, exchange, postForm } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
+import { addDevice, letIn } from '../device/begin.ts'
+import { Secret } from '../../server/secret.ts'
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const JWT = 'urn:ietf:params:oauth:token-type:jwt'
@@ -14,6 +16,21 @@ function lose(broker: TestBroker, method: keyof Store, times: number): void {
   let left = times
   const losing = (...args: unknown[]) => (left-- > 0 ? Promise.resolve(false) : whole(...args))
   Object.assign(store, { [method]: losing })
+}
+
+/** Another does the same with its own values just before, once. */
+function comeFirst<Name extends 'redeemCode' | 'redeemDeviceCode' | 'renewGrant'>(
+  { services: { store } }: TestBroker,
+  method: Name,
+  other: (given: Parameters<Store[Name]>[0]) => Parameters<Store[Name]>[0],
+): void {
+  const whole = store[method] as (given: Parameters<Store[Name]>[0]) => Promise<boolean>
+  const second = async (given: Parameters<Store[Name]>[0]) => {
+    Object.assign(store, { [method]: whole })
+    await whole(other(given))
+    return whole(given)
+  }
+  Object.assign(store, { [method]: second })
 }
 
 const codeOf = (returned: URL) => returned.searchParams.get('code') ?? ''
@@ -35,6 +52,52 @@ t.test('a code that comes twice at once works once at most, and ends what it beg
   t.equal(good.length, 1)
   t.equal(answers.filter(({ body }) => body.error === 'invalid_grant').length, 2)
   t.equal((await exchange(broker, String(good[0]?.body.access_token))).status, 401)
+})
+
+t.test('a code that another redeems just before is used, and what that began ends', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { returned, verifier } = await authorize(broker, app)
+  const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
+  comeFirst(broker, 'redeemCode', (given) => ({
+    ...given,
+    grant: { ...given.grant, id: 'grant_other', jti: 'other' },
+  }))
+  const answer = await postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
+  t.match(answer, { status: 400, body: { error_description: /used before; the grant .* revoked/ } })
+  t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
+})
+
+t.test('a device code likewise', async (t) => {
+  const broker = await buildBroker(t)
+  const { start, poll } = await addDevice(broker)
+  const { body } = await start()
+  await letIn(broker, body.user_code)
+  comeFirst(broker, 'redeemDeviceCode', (given) => ({
+    ...given,
+    grant: { ...given.grant, id: 'grant_other', jti: 'other' },
+  }))
+  t.match(await poll(body.device_code), {
+    status: 400,
+    body: { error: 'invalid_grant', error_description: /used before; the grant .* revoked/ },
+  })
+  t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
+})
+
+t.test('a device whose user is revoked while it redeems its code gets nothing', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, deviceFlow } = broker.services
+  const { app, start } = await addDevice(broker)
+  const { body } = await start()
+  await letIn(broker, body.user_code)
+  const deviceCode = new Secret(String(body.device_code))
+  const poll = { app, deviceCode, proof: null, address: '::1' }
+  const revoke = async ({ connectionId }: { connectionId: string }) =>
+    void (await store.revokeConnection({ id: connectionId, now: 1, events: [] }))
+  await t.rejects(deviceFlow.poll(poll, revoke), {
+    code: 'invalid_grant',
+    message: /not known/,
+  })
 })
 
 t.test('a code that ends while it is redeemed is refused', async (t) => {
@@ -61,6 +124,18 @@ t.test('renewals at once give the same token', async (t) => {
   t.equal(new Set(answers.map(({ body }) => body.access_token)).size, 1)
   t.not(answers[0]?.body.access_token, brokerToken)
   t.equal((await renew()).body.access_token, answers[0]?.body.access_token, 'until it is used')
+})
+
+t.test('of two renewals the second answers with what the first has made', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken, grantId } = await connect(broker, await addApp(broker))
+  comeFirst(broker, 'renewGrant', (given) => ({ ...given, jti: 'theirs' }))
+  const form = { subject_token: brokerToken, subject_token_type: JWT, requested_token_type: JWT }
+  const url = `${broker.url}/oauth/token`
+  const { body } = await postForm(url, { grant_type: TOKEN_EXCHANGE, ...form })
+  const payload = Buffer.from(String(body.access_token).split('.')[1] ?? '', 'base64url')
+  t.match(JSON.parse(payload.toString()), { jti: 'theirs' })
+  t.match(await broker.services.store.getGrant(grantId), { jti: 'theirs', jtiUsedAt: null })
 })
 
 t.test('a renewal that comes too late gives none', async (t) => {

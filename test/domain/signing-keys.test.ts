@@ -3,6 +3,9 @@ import t from 'tap'
 import { createSigningKeys, PUBLISHED_FOR } from '../../server/domain/signing-keys.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
+import { openTemporary } from '../db/temporary.ts'
+import type { Vault } from '../../server/domain/vault.ts'
+import { world } from '../../server/services.ts'
 
 const DAY = 86_400_000
 
@@ -59,6 +62,27 @@ t.test(
     clock.advance(PUBLISHED_FOR)
     await services.keys.maintain()
     t.notSame((await kids(broker)).active, active)
+  },
+)
+
+t.test(
+  'a key of before activations were written down signs for 90 days from its making',
+  async (t) => {
+    const { store } = await openTemporary(t)
+    const clock = { ...world.clock, now: () => 100 * DAY }
+    const vault = { seal: () => Buffer.alloc(40) } as unknown as Vault
+    const keys = createSigningKeys({ store, vault, clock, random: randomBytes })
+    const old = { publicJwk: '{}', privateKey: Buffer.alloc(40), endedAt: null, tokensUntil: null }
+    const active = { ...old, kid: 'old', status: 'active', activatedAt: null } as const
+    await store.addSigningKey({ ...active, createdAt: 11 * DAY }, [])
+    const next = { ...old, kid: 'next', status: 'next', activatedAt: null } as const
+    await store.addSigningKey({ ...next, createdAt: 50 * DAY }, [])
+    const signing = async () => (await keys.list()).find(({ status }) => status === 'active')?.kid
+    await keys.maintain()
+    t.equal(await signing(), 'old')
+    clock.now = () => 101 * DAY
+    await keys.maintain()
+    t.equal(await signing(), 'next')
   },
 )
 

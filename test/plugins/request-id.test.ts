@@ -32,6 +32,20 @@ t.test('a trusted proxy’s request id is taken over, if it is one', async (t) =
   }
 })
 
+t.test('a proxy may be of either family of addresses', async (t) => {
+  const { app } = await buildBroker(t, { env: { BROKER_TRUST_PROXY: '2001:db8::/32, 10.0.0.0/8' } })
+  const sent = 'a1b2c3d4e5f60718293a4b5c6d7e8f90'
+  const headers = { 'x-request-id': sent }
+  const ask = async (remoteAddress: string) =>
+    (await app.inject({ url: '/exchange', method: 'POST', remoteAddress, headers })).headers
+  for (const address of ['2001:db8::7', '10.1.2.3', '::ffff:10.1.2.3']) {
+    t.match(await ask(address), headers, address)
+  }
+  for (const address of ['2001:db9::7', '11.1.2.3', '::ffff:11.1.2.3']) {
+    t.notMatch(await ask(address), headers, address)
+  }
+})
+
 t.test('anyone else’s is not, and each request has its own', async (t) => {
   for (const networks of ['', '10.0.0.0/8']) {
     const broker = await buildBroker(t, { env: { BROKER_TRUST_PROXY: networks } })

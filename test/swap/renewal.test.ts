@@ -1,5 +1,5 @@
 import t from 'tap'
-import { exchange } from '../helper.ts'
+import { addApp, authorize, buildBroker, exchange, postForm } from '../helper.ts'
 import { swapAtToken, begin, JWT } from './begin.ts'
 
 t.test('renewal: on request, and by itself past half the life', async (t) => {
@@ -60,4 +60,24 @@ t.test('a renewed token that nobody fetched is not handed out when it is old', a
   t.equal((await renew(brokerToken)).access_token, again.access_token, 'it is the pending one now')
   t.equal((await exchange(broker, String(again.access_token))).status, 200)
   t.equal((await exchange(broker, brokerToken)).status, 200, 'the first works on for five minutes')
+})
+
+t.test('as a refresh token it is replaced when it is due, and else given back', async (t) => {
+  const settings = { tokens: 'ellipsis', tokenLifetimeSeconds: 86_400 } as const
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, settings)
+  const { returned, verifier } = await authorize(broker, app)
+  const post = async (form: Record<string, string>) =>
+    (await postForm(`${broker.url}/oauth/token`, { client_id: app.id, ...form })).body
+  const code = returned.searchParams.get('code') ?? ''
+  const first = await post({ grant_type: 'authorization_code', code, code_verifier: verifier })
+  const refresh = (token: unknown, more: Record<string, string> = {}) =>
+    post({ grant_type: 'refresh_token', refresh_token: String(token), ...more })
+  t.equal((await refresh(first.refresh_token)).refresh_token, first.refresh_token)
+  const longer = await refresh(first.refresh_token, { min_ttl: '3599' })
+  t.ok(Number(longer.expires_in) >= 3590)
+  broker.clock.advance(44_000_000)
+  const due = await refresh(first.refresh_token)
+  t.not(due.refresh_token, first.refresh_token)
+  t.equal((await refresh(due.refresh_token)).refresh_token, due.refresh_token)
 })

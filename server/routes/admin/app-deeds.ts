@@ -122,4 +122,4 @@ export const appDeeds: FastifyPluginAsync<{ services: Services }> = async (app, 
 
 const number = new Intl.NumberFormat('en-GB')
 
-const newestOf = (app: App): string => String(app.secrets.at(-1)?.createdAt ?? '')
+const newestOf = (app: App): string => String(app.secrets.at(-1)?.createdAt)

@@ -99,7 +99,7 @@ const formOf = (fields: AppFormFields, app: App | null): AdminModels['admin/app-
 })
 
 function fieldsOf({ body }: FastifyRequest): AppFormFields {
-  const given = (body ?? {}) as Record<string, unknown>
+  const given = body as Record<string, unknown>
   const text = (name: string) => (typeof given[name] === 'string' ? given[name] : '')
   return {
     name: text('name'),

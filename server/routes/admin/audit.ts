@@ -62,9 +62,9 @@ type Asked = Record<
   string
 >
 
-/** Anything may be in an address: what makes no sense is as if it weren't there. */
+/** Anything may be in an address, or a form: what makes no sense is as if it weren't there. */
 function readAsked(query: unknown): Asked {
-  const fields = (query ?? {}) as Record<string, unknown>
+  const fields = query as Record<string, unknown>
   const text = (name: string) => {
     const value = fields[name]
     return typeof value === 'string' ? value.trim().slice(0, 300) : ''

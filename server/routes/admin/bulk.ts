@@ -80,7 +80,7 @@ export const bulkRoutes: FastifyPluginAsync<{ services: Services }> = async (app
 
 /** Those that were ticked, or all that match. */
 function selectionOf({ body }: FastifyRequest): string[] | BulkFilter {
-  const { which, id } = (body ?? {}) as { which?: unknown; id?: unknown }
+  const { which, id } = body as { which?: unknown; id?: unknown }
   if (which === 'all') return readUserFilter(body)
   return [id]
     .flat()

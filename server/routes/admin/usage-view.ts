@@ -19,7 +19,7 @@ export const number = new Intl.NumberFormat('en-GB')
 
 /** The period that an address asks for. */
 export function readPeriod(query: unknown): Period {
-  const { period } = (query ?? {}) as { period?: unknown }
+  const { period } = query as { period?: unknown }
   return typeof period === 'string' && Object.hasOwn(WORDS, period) ? (period as Period) : '24h'
 }
 
@@ -74,10 +74,10 @@ function chartOf(
     words: `${title} in ${WORDS[period]}: ${number.format(total)}, at most ${number.format(most)} at a time. The table below has the numbers.`,
     width: WIDTH,
     height: HEIGHT,
-    bars: counts.flatMap((count, index) => {
+    bars: stretches.flatMap(({ start, [id]: count }, index) => {
       if (count === 0) return []
       const height = Math.max(LOWEST, Math.round((count / most) * HEIGHT))
-      const at = new Date(stretches[index]?.start ?? 0).toISOString().slice(0, 16).replace('T', ' ')
+      const at = new Date(start).toISOString().slice(0, 16).replace('T', ' ')
       const words = `${number.format(count)}, from ${at} UTC`
       return [{ x: index * step, y: HEIGHT - height, width: step - GAP, height, words }]
     }),

@@ -19,18 +19,27 @@ export const userDeeds: FastifyPluginAsync<{ services: Services }> = async (app,
     reply: FastifyReply,
     work: (target: Target) => Promise<unknown>,
   ): Promise<unknown> => {
-    const { id, appId, grantId } = request.params as Record<string, string | undefined>
-    const shown = await connections.find(id ?? '')
+    const {
+      id,
+      appId,
+      grantId = '',
+    } = request.params as {
+      id: string
+      appId?: string
+      grantId?: string
+    }
+    const shown = await connections.find(id)
     if (!shown) return reply.missing('There is no such user (any more).')
     const { connection, grants } = shown
     const all = await apps.list()
     const named = grants.find((grant) => grant.id === grantId)
-    if (grantId !== undefined && !named) return reply.missing('There is no such device (any more).')
+    if (grantId !== '' && !named) return reply.missing('There is no such device (any more).')
     const ofApp = appId ?? named?.appId
     return work({
       connection,
       live: grants.filter(({ revokedAt }) => revokedAt === null),
-      device: named ?? null,
+      grantId,
+      device: plainName(named?.device || 'A device'),
       appId: ofApp ?? '',
       appName: plainName(all.find((one) => one.id === ofApp)?.name ?? 'the removed app'),
       user: plainName(connection.username || connection.id),
@@ -97,7 +106,7 @@ export const userDeeds: FastifyPluginAsync<{ services: Services }> = async (app,
   app.get('/users/:id/devices/:grantId/revoke', (request, reply) =>
     found(request, reply, async ({ user, device, appName, path, out }) =>
       reply.show('admin/confirm', {
-        title: `Revoke ${deviceName(device)} of ${user}?`,
+        title: `Revoke ${device} of ${user}?`,
         words: [
           `From that moment on ${appName} gets nothing new there. Other devices and apps go on.`,
           out,
@@ -109,9 +118,9 @@ export const userDeeds: FastifyPluginAsync<{ services: Services }> = async (app,
     ),
   )
   app.post('/users/:id/devices/:grantId/revoke', (request, reply) =>
-    found(request, reply, async ({ device, appName, path }) => {
-      const revoked = await connections.revokeGrant(device?.id ?? '', byAdmin(request))
-      const words = `${deviceName(device)} is cut off from ${appName}.`
+    found(request, reply, async ({ grantId, device, appName, path }) => {
+      const revoked = await connections.revokeGrant(grantId, byAdmin(request))
+      const words = `${device} is cut off from ${appName}.`
       return reply.done(path, revoked ? words : 'That device was cut off before.')
     }),
   )
@@ -145,9 +154,12 @@ export const userDeeds: FastifyPluginAsync<{ services: Services }> = async (app,
 interface Target {
   connection: Connection
   live: Grant[]
-  device: Grant | null
+  /** Empty: no device is named, nor an app. */
+  grantId: string
   appId: string
   appName: string
+  /** What the device is called. */
+  device: string
   /** What the user is called. */
   user: string
   path: `/admin${string}`
@@ -174,10 +186,8 @@ const afterWords = ({ erased, tokensUntil: until }: Revoked): string =>
 
 const devices = (count: number): string => `${count} device${count === 1 ? '' : 's'}`
 
-const deviceName = (grant: Grant | null): string => plainName(grant?.device || 'A device')
-
 /** What came of a refresh that an admin asked for. */
-function refreshWords({ code, details }: BrokerError): string {
+function refreshWords({ code, details, message }: BrokerError): string {
   const wait = details.retryAfter === undefined ? '' : ` in ${details.retryAfter} s`
   const words: Partial<Record<ErrorCode, string>> = {
     needs_reconnect:
@@ -188,7 +198,5 @@ function refreshWords({ code, details }: BrokerError): string {
     server_error:
       'Ellipsis Drive refuses this broker’s own client: check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET. The connection isn’t dead.',
   }
-  return words[code] ?? error500
+  return words[code] ?? message
 }
-
-const error500 = 'It did not work; the log says why.'

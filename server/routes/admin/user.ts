@@ -4,6 +4,7 @@ import type { AdminModels, Badge, DeviceView, UserAppView } from '../../../views
 import { timeText } from '../../../views/time.ts'
 import { tokensUntil } from '../../domain/connections.ts'
 import { reconnectUrl } from '../../domain/reconnect.ts'
+import { troubleNow } from '../../domain/upstream.ts'
 import type { Services } from '../../services.ts'
 import { actorWords, eventWords } from './event-words.ts'
 import { plainName } from './name.ts'
@@ -61,14 +62,15 @@ function modelOf(
 }
 
 /** What the status means, and what can be done. */
-function noteOf(connection: Connection, { failingSince, lastError }: UpstreamState): string | null {
+function noteOf(connection: Connection, upstream: UpstreamState): string | null {
   if (connection.status === 'needs_reconnect') {
     return 'Ellipsis Drive refuses this connection’s refresh token. The user has to connect again: send them a reconnect link.'
   }
   if (connection.status === 'revoked' || connection.failures === 0) return null
-  return failingSince === null
+  const trouble = troubleNow(upstream)
+  return trouble === null
     ? 'The last refresh failed. The connection isn’t dead: it is tried again.'
-    : `Ellipsis Drive hasn’t answered as it should since ${timeText(failingSince)}: ${lastError ?? 'it is away'}. The connection isn’t dead: it goes on once that answers.`
+    : `Ellipsis Drive hasn’t answered as it should since ${timeText(trouble.since)}: ${trouble.error}. The connection isn’t dead: it goes on once that answers.`
 }
 
 interface Around {

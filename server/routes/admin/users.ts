@@ -15,18 +15,26 @@ import { badgeOf } from './user-status.ts'
 const ROWS = 25
 
 /** What may be asked for in the field `status`; the first is what is shown unasked. */
-const STATUSES: Record<string, { words: string; statuses: ConnectionStatus[] }> = {
+const STATUSES = {
   live: { words: 'All that aren’t revoked', statuses: ['active', 'needs_reconnect'] },
   active: { words: 'Connected', statuses: ['active'] },
   needs_reconnect: { words: 'Needs reconnecting', statuses: ['needs_reconnect'] },
   revoked: { words: 'Revoked', statuses: ['revoked'] },
   all: { words: 'All', statuses: ['active', 'needs_reconnect', 'revoked'] },
-}
+} satisfies Record<string, { words: string; statuses: ConnectionStatus[] }>
+type Status = keyof typeof STATUSES
 
+interface Column {
+  sort: ConnectionSort
+  title: string
+  descends: boolean
+}
+const BY_NAME: Column = { sort: 'user', title: 'User', descends: false }
+const LATEST: Column = { sort: 'connected', title: 'Connected', descends: true }
 /** The columns that sort; times begin with the latest. */
-const COLUMNS: { sort: ConnectionSort; title: string; descends: boolean }[] = [
-  { sort: 'user', title: 'User', descends: false },
-  { sort: 'connected', title: 'Connected', descends: true },
+const COLUMNS: Column[] = [
+  BY_NAME,
+  LATEST,
   { sort: 'used', title: 'Last used', descends: true },
   { sort: 'until', title: 'Access token good until', descends: true },
 ]
@@ -34,7 +42,7 @@ const COLUMNS: { sort: ConnectionSort; title: string; descends: boolean }[] = [
 /** What the address of the list says. */
 export interface Asked {
   q: string
-  status: string
+  status: Status
   app: string
   sort: ConnectionSort
   order: 'asc' | 'desc'
@@ -76,12 +84,11 @@ export function readAsked(query: Record<string, unknown>): Asked {
   const column = COLUMNS.find(({ sort }) => sort === text('sort'))
   const q = text('q').slice(0, 200)
   // Whoever searches a name looks for it in the alphabet; otherwise the newest come first.
-  const { sort, descends } = column ??
-    (q === '' ? COLUMNS[1] : COLUMNS[0]) ?? { sort: 'user', descends: false }
-  const order = text('order')
+  const { sort, descends } = column ?? (q === '' ? LATEST : BY_NAME)
+  const [status, order] = [text('status'), text('order')]
   return {
     q,
-    status: text('status') in STATUSES ? text('status') : 'live',
+    status: isStatus(status) ? status : 'live',
     app: text('app'),
     sort,
     order: order === 'asc' || order === 'desc' ? order : descends ? 'desc' : 'asc',
@@ -89,9 +96,11 @@ export function readAsked(query: Record<string, unknown>): Asked {
   }
 }
 
+const isStatus = (text: string): text is Status => Object.hasOwn(STATUSES, text)
+
 export const queryOf = ({ q, status, app, sort, order, from }: Asked): ConnectionQuery => ({
   search: q === '' ? null : q,
-  statuses: STATUSES[status]?.statuses ?? [],
+  statuses: STATUSES[status].statuses,
   appId: app === '' ? null : app,
   sort,
   descending: order === 'desc',
@@ -108,7 +117,7 @@ function addressOf(list: string, asked: Asked): string {
 }
 
 function columnOf(
-  { sort, title, descends }: (typeof COLUMNS)[number],
+  { sort, title, descends }: Column,
   asked: Asked,
   address: (changes: Partial<Asked>) => string,
 ): SortableColumn {
