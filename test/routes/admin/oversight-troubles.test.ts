@@ -1,0 +1,62 @@
+import t from 'tap'
+import { signIn } from '../../admin.ts'
+import { addApp, buildBroker, connect } from '../../helper.ts'
+import type { TestBroker } from '../../helper.ts'
+
+// What the overview, the audit log and exports make of what has ended, or fails.
+
+async function open(broker: TestBroker) {
+  const admin = await signIn(broker)
+  const look = (path: string) => admin.open(`${broker.url}/admin${path}`)
+  return { admin, look }
+}
+
+t.test('the overview follows a bulk revocation, and tells what holds it up', async (t) => {
+  const broker = await buildBroker(t)
+  const { bulks, store } = broker.services
+  const { connectionId } = await connect(broker, await addApp(broker))
+  const id = await bulks.begin([connectionId], 'test')
+  await bulks.confirm(id, 'test')
+  const { look } = await open(broker)
+  t.match((await look('')).body, /A bulk revocation is under way\..*Follow it/s)
+  const now = broker.clock.now()
+  await store.takeBulk({ owner: 'x', now, until: now + 1000, longest: 1000 })
+  await store.freeBulk({ id, owner: 'x', trouble: 'The disk is full.' })
+  t.match((await look('')).body, 'The disk is full.')
+})
+
+t.test('an app that failed and was removed needs no attention', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, overview, apps } = broker.services
+  const app = await addApp(broker)
+  const hour = Math.floor(broker.clock.now() / 3_600_000) * 3_600_000
+  const count = { appId: app.id, kind: 'swap', outcome: 'server_error', hour, count: 9 } as const
+  await store.recordUse({ grants: [], counts: [count] })
+  const failing = async () =>
+    (await overview.attention()).filter(({ kind }) => kind === 'app_failures')
+  t.match(await failing(), [{ failed: 9, of: 9 }])
+  await apps.remove(app.id, 'test')
+  t.strictSame(await failing(), [])
+})
+
+t.test('an event of a connection that was swept names it by its id', async (t) => {
+  const broker = await buildBroker(t)
+  const event = { at: broker.clock.now(), actor: 'cli', action: 'connection.recovered' }
+  await broker.services.store.addEvents([{ ...event, connectionId: 'con_swept' }])
+  const { look } = await open(broker)
+  t.match((await look('/audit?actor=cli')).body, 'con_swept')
+})
+
+t.test('an export that is broken off ends early, and the log says why', async (t) => {
+  const broker = await buildBroker(t)
+  const { store } = broker.services
+  const event = { at: broker.clock.now(), actor: 'cli', action: 'connection.recovered' }
+  await store.addEvents(Array.from({ length: 300 }, () => event))
+  const { admin, look } = await open(broker)
+  const page = await look('/audit?actor=cli')
+  const { browseEvents } = store
+  store.browseEvents = (query) =>
+    query.cursor === null ? browseEvents(query) : Promise.reject(new Error('the disk is gone'))
+  await t.rejects(admin.press(page, 'Export these as CSV'))
+  t.ok(broker.logged.some((line) => line.includes('an export was broken off')))
+})
