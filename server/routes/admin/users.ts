@@ -132,16 +132,21 @@ function columnOf(
   }
 }
 
+/** Is it sorted as it is when nobody asks? */
+function isUnasked({ q, sort, order }: Asked): boolean {
+  const unasked = readAsked({ q })
+  return sort === unasked.sort && order === unasked.order
+}
+
 const formOf = (
   asked: Asked,
   all: App[],
 ): Pick<AdminModels['admin/users'], 'search' | 'fields' | 'statuses' | 'apps'> => ({
   search: asked.q,
-  // What the form doesn't ask for and yet keeps.
-  fields: [
-    { name: 'sort', value: asked.sort },
-    { name: 'order', value: asked.order },
-  ],
+  // What the form doesn't ask for and yet keeps, if somebody chose it.
+  fields: (['sort', 'order'] as const)
+    .filter(() => !isUnasked(asked))
+    .map((name) => ({ name, value: asked[name] })),
   statuses: Object.entries(STATUSES).map(([value, { words }]) => ({
     value,
     words,

@@ -169,6 +169,7 @@ t.test('the audit log says who did what to whom from where, and is searched', as
   t.match(all, 'Events are kept for 400 days')
   t.notMatch(await look('?action=grant.begun'), 'ann@example.com Revoked')
   t.match(await look(`?actor=${by.actor}&connection=${connectionId}&app=`), 'Revoked, with every')
+  t.match(await look('?actor=ann@example.com'), 'Revoked, with every')
   t.match(await look(`?app=${app.id}&actor=nobody`), 'No event matches')
   t.match(await look('?from=2020-01-01&to=2020-01-02'), 'No event matches')
   t.match(await look('?from=nonsense&from_event=nonsense&action=made.up'), 'No event matches')
