@@ -60,7 +60,7 @@ walk(t, 'users are found: searched, filtered, sorted, leafed through', async (t,
 })
 
 walk(t, 'some are ticked, or all that match are taken, and revoked', async (t, desk) => {
-  const { broker, page } = desk
+  const { broker, page, javaScriptEnabled } = desk
   const { store, bulks } = broker.services
   await fillBroker(broker)
   const before = await store.countConnections()
@@ -69,6 +69,11 @@ walk(t, 'some are ticked, or all that match are taken, and revoked', async (t, d
   await page.getByText('Nobody was selected, so nothing was revoked.').waitFor()
 
   await search(page, 'person2')
+  if (javaScriptEnabled) {
+    await page.getByRole('button', { name: 'Tick this page' }).click()
+    t.equal(await page.locator('tbody input:checked').count(), 10)
+    await page.getByRole('button', { name: 'Untick this page' }).click()
+  }
   for (const name of ['person20', 'person21']) await page.getByLabel(`Tick ${name}`).check()
   await page.getByRole('button', { name: 'Revoke those ticked…' }).click()
   await page.getByRole('heading', { name: 'Revoke these connections?' }).waitFor()

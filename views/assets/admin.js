@@ -36,6 +36,24 @@ function copyButtons(root) {
   }
 }
 
+/** `<button type="button" data-tick="#FORM" hidden>Tick this page</button>`: ticks that form’s boxes, or unticks them. */
+function tickButtons(root) {
+  for (const button of root.querySelectorAll('button[data-tick]')) {
+    const { elements } = document.querySelector(button.dataset.tick)
+    const boxes = [...elements].filter(({ type }) => type === 'checkbox')
+    const allTicked = () => boxes.every(({ checked }) => checked)
+    const tell = () => (button.textContent = allTicked() ? 'Untick this page' : 'Tick this page')
+    button.hidden = false
+    button.addEventListener('click', () => {
+      const checked = !allTicked()
+      for (const box of boxes) box.checked = checked
+      tell()
+    })
+    for (const box of boxes) box.addEventListener('change', tell)
+    tell()
+  }
+}
+
 /** A form is sent once, however often its button is pressed. */
 function submitOnce() {
   document.addEventListener('submit', ({ target }) => {
@@ -83,6 +101,7 @@ function checkAsTyped(root) {
 localTimes(document)
 checkAsTyped(document)
 copyButtons(document)
+tickButtons(document)
 submitOnce()
 
 /** What is marked `data-live` follows the server, until it comes without the mark. */

@@ -144,9 +144,10 @@ function selectionWords(filter: BulkFilter | null, apps: App[]): string {
   const only = statuses.length === 1 ? statuses[0] : null
   const app = apps.find(({ id }) => id === appId)?.name ?? appId
   const parts = [
-    only === 'active' ? 'healthy' : only === 'needs_reconnect' ? 'in need of reconnecting' : null,
+    only === 'needs_reconnect' ? 'in need of reconnecting' : null,
     appId === null ? null : `with the app ${app}`,
     search === null ? null : `found by “${search}”`,
   ].filter((part) => part !== null)
-  return parts.length === 0 ? 'All connections' : `All connections ${parts.join(', ')}`
+  const all = only === 'active' ? 'All healthy connections' : 'All connections'
+  return parts.length === 0 ? all : `${all} ${parts.join(', ')}`
 }

@@ -80,7 +80,7 @@ t.test('all that match are shown before, and can be left alone', async (t) => {
     ['app', app?.id ?? ''],
   ])
   const text = await until(admin, asked.url, /Revoke these connections/)
-  t.match(text, /All connections healthy, with the app Web map, found by “a”/)
+  t.match(text, /All healthy connections with the app Web map, found by “a”/)
   t.match(text, /and \d+ more\./)
   const cancelled = await admin.press(await admin.open(asked.url), 'Cancel')
   t.match(textOf(cancelled), /Cancelled. Who had been revoked stays revoked..*0 of \d+ revoked/)
