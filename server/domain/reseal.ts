@@ -80,7 +80,8 @@ async function resealPage(
 }
 
 async function* pages(store: Store): AsyncGenerator<SealedValue[]> {
-  for (let after: SealedPlace | null = null; ;) {
+  let after: SealedPlace | null = null
+  for (;;) {
     const page: SealedValue[] = await store.listSealed({ after, limit: BATCH })
     const last = page.at(-1)
     if (!last) return

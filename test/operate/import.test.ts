@@ -135,6 +135,28 @@ t.test('where Ellipsis Drive doesn’t tell whose a token is, the host’s word 
   )
 })
 
+t.test('what was revoked since stays so, whoever imports it again', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { importer, store } = broker.services
+  const holding = (account: string) => {
+    const refreshToken = new Secret(broker.standIn.grant(account))
+    return { account, refreshToken, appId: app.id }
+  }
+  const [ada, bob] = [holding('ada'), holding('bob')]
+  const first = await importer.take(ada)
+  t.match(first, { status: 'imported', brokerToken: Secret })
+  const connectionId = 'connectionId' in first ? first.connectionId : ''
+  const [grant] = await store.listGrants({ connectionId })
+  await store.revokeGrant({ id: grant?.id ?? '', now: 1, events: [] })
+  t.match(await importer.take(ada), { status: 'already', connectionId, brokerToken: null })
+  const event = { at: 1, actor: 'cli', action: 'connection.revoked', connectionId }
+  await store.revokeConnection({ id: connectionId, now: 1, events: [event] })
+  t.match(await importer.take(ada), { status: 'refused', reason: 'it was revoked here' })
+  store.identifyConnection = async () => false
+  await t.rejects(importer.take(bob), /kept changing while it was imported/)
+})
+
 t.test('an outage is no refusal, and a refused client ends the run', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
