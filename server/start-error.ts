@@ -7,11 +7,14 @@ export class StartError extends Error {
   override name = 'StartError'
 }
 
+/** Codes of SQLite for a file that is broken, or no database. */
+export const DAMAGE = /^SQLITE_(NOTADB|CORRUPT)/
+
 /** Codes of the system and of SQLite where the data can't be worked with, by what is said of them. */
 const CODES: [name: 'start.full' | 'start.closed' | 'start.damaged' | 'start.busy', RegExp][] = [
   ['start.full', /^(ENOSPC|EDQUOT|SQLITE_FULL|SQLITE_IOERR_SHMSIZE)$/],
   ['start.closed', /^(EACCES|EPERM|EROFS|ENOTDIR|EEXIST|SQLITE_(READONLY|CANTOPEN).*)$/],
-  ['start.damaged', /^SQLITE_(NOTADB|CORRUPT)/],
+  ['start.damaged', DAMAGE],
   ['start.busy', /^SQLITE_BUSY/],
 ]
 

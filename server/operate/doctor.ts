@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, statSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspectDatabase } from '../../db/copy.ts'
+import type { Inspected } from '../../db/copy.ts'
 import { listPresent } from '../../db/presence.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config.ts'
@@ -10,6 +11,7 @@ import { fingerprintsOf } from '../ownership.ts'
 import { readKeys, secretKeyFile } from '../secret-key.ts'
 import { Secret } from '../secret.ts'
 import type { World } from '../services.ts'
+import { DAMAGE } from '../start-error.ts'
 import { reasonOf } from './backup.ts'
 
 /** What one check found. `warning`: it works, but may not for long, or couldn't be told. */
@@ -78,14 +80,11 @@ const checks: Record<string, (patient: Patient) => Promise<Told>> = {
   },
 
   database: async ({ dataDir, nativeDir }) => {
-    const path = join(dataDir, 'broker.db')
-    const found = inspectDatabase(path, sqliteBinding({ dataDir, nativeDir }))
+    const found = inspect(join(dataDir, 'broker.db'), sqliteBinding({ dataDir, nativeDir }))
     const [fault] = found.problems
     if (fault !== undefined) {
-      return problem(
-        `it is damaged: ${fault}`,
-        'Stop the brokers, keep the directory, and restore the last backup.',
-      )
+      const mend = 'Stop the brokers, keep the directory, and restore the last backup.'
+      return problem(`it is damaged: ${fault}`, mend)
     }
     const known = readMigrations().map(({ folderMillis }) => folderMillis)
     if (!found.migrations.every((at) => known.includes(at))) {
@@ -144,6 +143,16 @@ const checks: Record<string, (patient: Patient) => Promise<Told>> = {
   },
 
   'proxy headers': async ({ publicUrl, trustProxy }) => judgeProxy(publicUrl, trustProxy),
+}
+
+/** What a file is found to be; one that SQLite can't even read is damaged too. */
+function inspect(...file: Parameters<typeof inspectDatabase>): Inspected {
+  try {
+    return inspectDatabase(...file)
+  } catch (error) {
+    if (!DAMAGE.test(String((error as { code?: unknown }).code))) throw error
+    return { problems: [reasonOf(error)], migrations: [], meta: {}, connections: 0 }
+  }
 }
 
 /** Types of statfs(2) on which SQLite's locks or its log can't be relied on. */

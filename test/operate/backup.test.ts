@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import * as fs from 'node:fs'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -9,7 +10,7 @@ import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
 import { runCli, serve } from '../processes.ts'
 import { connectMany, rounds, startLoad } from './load.ts'
-import { buildWorld, newFolder } from './world.ts'
+import { buildWorld, damage, newFolder } from './world.ts'
 
 const make = (dataDir: string, file: string) => backup({ dataDir }, file, world)
 
@@ -41,8 +42,30 @@ t.test('a backup overwrites nothing, and says what stands in its way', async (t)
   await t.rejects(make(dataDir, join(folder, 'taken')), { code: 'backup.exists' })
   t.equal(readFileSync(join(folder, 'taken'), 'utf8'), 'x')
   await t.rejects(make(dataDir, join(folder, 'no', 'a')), { code: 'backup.no-directory' })
+  const meanwhile = make(dataDir, join(folder, 'meanwhile'))
+  writeFileSync(join(folder, 'meanwhile'), 'y')
+  await t.rejects(meanwhile, { code: 'backup.exists' })
+  t.equal(readFileSync(join(folder, 'meanwhile'), 'utf8'), 'y')
   mkdirSync(join(folder, 'b.part'))
   await t.rejects(make(dataDir, join(folder, 'b')))
+})
+
+t.test('a file system without links holds backups too', async (t) => {
+  const { dataDir, start } = await buildWorld(t)
+  await start()
+  const file = join(newFolder(t), 'backup')
+  const { backup: elsewhere } = await t.mockImport<{ backup: typeof backup }>(
+    '../../server/operate/backup.ts',
+    {
+      'node:fs': t.createMock(fs, {
+        linkSync() {
+          throw Object.assign(new Error('no links'), { code: 'EPERM' })
+        },
+      }),
+    },
+  )
+  t.match(await elsewhere({ dataDir }, file, world), /^Backed up/)
+  t.strictSame(inspectDatabase(file, undefined).problems, [])
 })
 
 t.test('a damaged store gives no backup', async (t) => {
@@ -51,13 +74,15 @@ t.test('a damaged store gives no backup', async (t) => {
   await connectMany(broker, 30)
   await broker.stop()
   const path = join(dataDir, 'broker.db')
+  damage(path)
+  await t.rejects(make(dataDir, join(newFolder(t), 'a')), { code: 'backup.damaged' })
   const bytes = readFileSync(path)
   writeFileSync(
     path,
     Buffer.concat([bytes.subarray(0, 4096), Buffer.alloc(bytes.length - 4096, 7)]),
   )
   const file = join(newFolder(t), 'a')
-  await t.rejects(make(dataDir, file), { code: /backup\.(failed|damaged)/ })
+  await t.rejects(make(dataDir, file), /is damaged, or is none/)
   t.notOk(existsSync(file))
   t.notOk(existsSync(`${file}.part`))
 })

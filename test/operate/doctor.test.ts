@@ -1,5 +1,6 @@
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t from 'tap'
 import { loadConfig } from '../../server/config.ts'
 import {
@@ -12,6 +13,7 @@ import {
 import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
+import { buildWorld, damage } from './world.ts'
 
 const look = async (env: Record<string, string>, given = world) => {
   const findings = await examine(loadConfig(env), given)
@@ -27,6 +29,7 @@ t.test('a broker that is well', async (t) => {
     unwell.filter(({ check }) => check !== 'disk space'),
     [],
   )
+  t.match(await command(['doctor'], broker.env), { code: 0, stdout: /^Nothing is wrong in/m })
   const { code, stdout } = await command(['doctor', '--json'], broker.env)
   t.equal(code, 0)
   t.match(JSON.parse(stdout), [{ check: 'data directory', status: 'ok', mend: null }])
@@ -79,6 +82,31 @@ t.test('each ailment is found, with its mend', async (t) => {
   t.equal(code, 1)
   t.match(stdout, /PROBLEM {2}encryption keys: .*lacks the key/)
   t.match(stderr, /^Problems: \d/)
+})
+
+t.test('a database that is damaged, or of a newer version', async (t) => {
+  const { dataDir, env, start } = await buildWorld(t)
+  const broker = await start()
+  await broker.stop()
+  const path = join(dataDir, 'broker.db')
+  const client = new Database(path)
+  client.exec("insert into __drizzle_migrations (hash, created_at) values ('x', 9e15)")
+  client.close()
+  t.match(await look(env), { database: { status: 'problem', mend: 'Use that version.' } })
+  damage(path)
+  const damaged = { finding: /it is damaged: NULL value/, mend: /restore the last backup/ }
+  t.match(await look(env), { database: damaged })
+  writeFileSync(path, 'no database')
+  t.match(await look(env), { database: { finding: /it is damaged: file is not/ } })
+})
+
+t.test('a proxy that doesn’t lead the callback here', async (t) => {
+  const { env } = await buildWorld(t)
+  const proxy = async (...[url]: Parameters<typeof fetch>) =>
+    new Response('', { status: (url as string).endsWith('/healthz') ? 200 : 404 })
+  t.match(await look(env, { ...world, fetch: proxy }), {
+    'public URL': { status: 'problem', finding: /callback .*status 404/, mend: /every path/ },
+  })
 })
 
 t.test('an empty directory has no broker', async (t) => {

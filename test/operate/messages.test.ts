@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { backup } from '../../server/operate/backup.ts'
-import { messages } from '../../server/operate/messages.ts'
+import { message, messages } from '../../server/operate/messages.ts'
 import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
 import { connectMany } from './load.ts'
@@ -23,6 +23,7 @@ t.test('every message is one that something ends with', async (t) => {
     .map((path) => readFileSync(join(server, path), 'utf8'))
     .join('')
   for (const name of Object.keys(messages)) t.ok(code.includes(`'${name}'`), name)
+  t.throws(() => message('backup.exists'), /needs file/, 'and says all that it has to')
 })
 
 t.test('however the data is, a command ends with one of its messages, and its code', async (t) => {

@@ -21,7 +21,7 @@ import { restore } from '../../server/operate/restore.ts'
 import { newKey } from '../../server/secret-key.ts'
 import { world } from '../../server/services.ts'
 import { connectMany } from './load.ts'
-import { buildWorld, newFolder, outcome } from './world.ts'
+import { buildWorld, damage, newFolder, outcome } from './world.ts'
 
 type World = Awaited<ReturnType<typeof buildWorld>>
 
@@ -203,6 +203,20 @@ t.test('where it can’t be told what was revoked, it has to be accepted', async
   t.match(await putBack(place, newer, { acceptRevoked: true }), 'without knowing')
 })
 
+t.test('a copy of broker.db itself is a backup as of now', async (t) => {
+  const place = await buildWorld(t)
+  const first = await place.start()
+  await connectMany(first, 2)
+  await first.stop()
+  const copy = join(newFolder(t), 'copy.db')
+  copyFileSync(join(place.dataDir, 'broker.db'), copy)
+  const today = new Date(place.clock.now()).toISOString().slice(0, 10)
+  t.match(
+    await putBack(place, copy, { acceptRevoked: true }),
+    `Restored 2 connections as of ${today}`,
+  )
+})
+
 t.test('what can’t be restored is refused, and nothing changes', async (t) => {
   const place = await buildWorld(t)
   const first = await place.start()
@@ -229,6 +243,10 @@ t.test('what can’t be restored is refused, and nothing changes', async (t) => 
   rmSync(join(place.dataDir, 'secret.key'))
   await t.rejects(putBack(place, file), { code: 'restore.key' })
 
+  const broken = join(folder, 'broken')
+  copyFileSync(file, broken)
+  damage(broken)
+  await t.rejects(putBack(place, broken), /is damaged: NULL value/)
   const damaged = join(folder, 'damaged')
   const bytes = readFileSync(file)
   writeFileSync(damaged, bytes.fill(7, 8192, 8192 + 4096))

@@ -6,7 +6,7 @@ import t from 'tap'
 import { withLock } from '../../db/open.ts'
 import { announce } from '../../db/presence.ts'
 import { checkSealed } from '../../server/domain/reseal.ts'
-import { rotateSecrets } from '../../server/operate/rotate-secrets.ts'
+import { occasionally, rotateSecrets } from '../../server/operate/rotate-secrets.ts'
 import { newKey, readKeys } from '../../server/secret-key.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
@@ -22,6 +22,7 @@ t.test('secret check opens everything, and names what doesn’t open', async (t)
   const broker = await buildBroker(t)
   await connectMany(broker, 3)
   const good = await command(['secret', 'check'], broker.env)
+  t.match(await command(['secret', 'check', '--json'], broker.env), { code: 0 })
   t.match(good, { code: 0, stdout: /^All \d+ sealed values open: \d+ with [0-9a-f]{16}\.\n$/ })
 
   const { store, vault } = broker.services
@@ -122,6 +123,13 @@ t.test('with BROKER_SECRETS in its new order everything is sealed anew', async (
   t.match(rotated, { code: 0, stdout: /first key of BROKER_SECRETS.*Take the other keys/s })
   t.match(await run(`${young}`, 'secret', 'check'), { code: 0 })
   t.match(await run(`${old}`, 'secret', 'check'), { code: 2, stderr: /doesn’t hold/ })
+})
+
+t.test('progress is told once in a while', async (t) => {
+  let [now, told] = [0, 0]
+  const everyTwoSeconds = occasionally(() => now, 2000)
+  for (; now < 5000; now += 100) everyTwoSeconds(() => told++)
+  t.equal(told, 2)
 })
 
 t.test('one rotation at a time, and none past a process that doesn’t follow', async (t) => {

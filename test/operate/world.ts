@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import type { Test } from 'tap'
 import { loadConfig } from '../../server/config.ts'
 import { createLog } from '../../server/log.ts'
@@ -53,6 +54,18 @@ export function newFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-test-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   return folder
+}
+
+/** Damages a store so that SQLite still reads it, and finds it out when it is asked to. */
+export function damage(file: string): void {
+  const client = new Database(file)
+  client.unsafeMode()
+  client.pragma('writable_schema = ON')
+  client.exec(
+    "update sqlite_schema set sql = replace(sql, '`details` text', '`details` text not null') where name = 'events'",
+  )
+  client.exec("insert into events (at, actor, action) values (1, 'x', 'y')")
+  client.close()
 }
 
 /** How a swap ends: `ok`, or the error's code. */
