@@ -43,5 +43,6 @@ export function makeBinary(
   execFileSync(process.execPath, ['--build-sea', file], { stdio: ['ignore', 'ignore', 'inherit'] })
   rmSync(file)
   // macOS runs nothing on ARM whose signature doesn't hold; a release is signed with a real identity.
+  /* c8 ignore next -- on macOS alone */
   if (process.platform === 'darwin') execFileSync('codesign', ['--force', '--sign', '-', output])
 }

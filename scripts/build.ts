@@ -79,6 +79,7 @@ function commit(): string | null {
   try {
     const stdio: ['ignore', 'pipe', 'ignore'] = ['ignore', 'pipe', 'ignore']
     return execFileSync('git', args, { cwd: root, stdio, encoding: 'utf8' }).trim()
+    /* c8 ignore next 3 -- the tests run in a git checkout */
   } catch {
     return null
   }

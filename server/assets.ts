@@ -26,10 +26,14 @@ const bundled = typeof BUILD_STAMP !== 'undefined'
 const binary = sea.isSea()
 const root = findRoot()
 
-/** Which build this is. `commit`: the git commit, `null` when run from source. */
-export const build: { version: string; commit: string | null; binary: boolean } = {
+/**
+ * Which build this is. `commit`: the git commit, `null` when run from source. `command`: how it is called,
+ * for words that tell what to run next.
+ */
+export const build: { version: string; commit: string | null; binary: boolean; command: string } = {
   ...readStamp(),
   binary,
+  command: binary ? process.execPath : 'npm run --silent broker --',
 }
 
 /**

@@ -51,7 +51,7 @@ t.test('in the binary: text, bytes and lists', async (t) => {
   t.strictSame(assets.listAssets('views'), ['views/admin/home.eta', 'views/ask.eta'])
   t.strictSame(assets.listAssets('nowhere'), [])
   t.throws(() => assets.readAsset('views/missing.eta'), { message: /no asset/ })
-  t.equal(assets.build.binary, true)
+  t.match(assets.build, { binary: true, command: process.execPath })
 })
 
 t.test('in the binary: the addon is written to a folder of the data directory', async (t) => {
@@ -83,13 +83,14 @@ t.test('from the bundle: stamped, the addon beside it', async (t) => {
   Object.assign(globalThis, { BUILD_STAMP: stamp })
   t.teardown(() => Reflect.deleteProperty(globalThis, 'BUILD_STAMP'))
   const assets = await t.mockImport<typeof source>('../server/assets.ts', {})
-  t.strictSame(assets.build, { ...stamp, binary: false })
+  t.match(assets.build, { ...stamp, binary: false })
+  t.throws(() => assets.readLicenses(), { code: 'ENOENT', path: /LICENSES\.txt$/ }, 'beside it')
   t.equal(assets.sqliteBinding({ dataDir: 'data' }), join(root, 'server', 'better_sqlite3.node'))
 })
 
 t.test('from source', async (t) => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  t.strictSame(source.build, { version, commit: null, binary: false })
+  t.match(source.build, { version, commit: null, binary: false, command: /^npm run/ })
   t.equal(source.sqliteBinding({ dataDir: 'data' }), undefined, 'better-sqlite3 finds its own')
   for (const path of ['package.json', 'views/../package.json', '/etc/hostname', 'views']) {
     t.throws(() => source.readAsset(path), { message: /is not in/ }, path)

@@ -1,10 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Readable } from 'node:stream'
+import { PassThrough } from 'node:stream'
 import { run } from '../server/cli/program.ts'
+
+/** A person at a terminal: what they type when the command has said something; `undefined`: nothing. */
+type Person = (said: string) => string | undefined | void
 
 interface Output {
   stdout: string
   stderr: string
+  tell(said: string): void
 }
 
 /** What is written within a command is its output; all else, such as the test's report, goes its way. */
@@ -17,6 +21,7 @@ for (const name of ['stdout', 'stderr'] as const) {
     const output = outputs.getStore()
     if (!output) return write(...args)
     output[name] += String(args[0])
+    output.tell(String(args[0]))
     return true
   }
 }
@@ -24,25 +29,41 @@ for (const name of ['stdout', 'stderr'] as const) {
 /**
  * Runs a command to its end in this process, with an environment, an input and a working directory of its
  * own: much faster than `cli` (processes.ts), which is for where processes matter. One at a time.
+ * @param input what standard input has, or who sits at the terminal
  */
 export async function command(
   args: string[],
   env: Record<string, string>,
-  input = '',
+  input: string | Person = '',
   cwd = process.cwd(),
 ) {
+  const stdin = Object.assign(new PassThrough(), { isTTY: typeof input === 'function' })
+  if (typeof input === 'string') stdin.end(input)
+  const output: Output = {
+    stdout: '',
+    stderr: '',
+    tell(said) {
+      const typed = typeof input === 'function' ? input(said) : undefined
+      if (typed !== undefined) setImmediate(() => stdin.write(`${typed}\n`))
+    },
+  }
   const before = { env: process.env, stdin: process.stdin, cwd: process.cwd() }
   const put = (values: { env: NodeJS.ProcessEnv; stdin: NodeJS.ReadableStream; cwd: string }) => {
     process.env = values.env
     Object.defineProperty(process, 'stdin', { value: values.stdin, configurable: true })
     process.chdir(values.cwd)
   }
-  put({ env: { ...env }, stdin: Readable.from([Buffer.from(input)]), cwd })
-  const output: Output = { stdout: '', stderr: '' }
+  put({ env: { ...env }, stdin, cwd })
   try {
     const code = await outputs.run(output, () => run(args))
-    return { code, ...output }
+    return { code, stdout: output.stdout, stderr: output.stderr }
   } finally {
     put(before)
   }
 }
+
+/** Answers questions, each by its own words. */
+export const answering =
+  (answers: Record<string, string>): Person =>
+  (said) =>
+    Object.entries(answers).find(([question]) => said.startsWith(question))?.[1]

@@ -1,8 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import Database from 'better-sqlite3'
 import t from 'tap'
+import { KeptCopyError } from '../db/copy.ts'
 import { loadConfig } from '../server/config.ts'
 import { createLog, describeError } from '../server/log.ts'
 import { startServices } from '../server/services.ts'
@@ -48,6 +52,15 @@ t.test('a missing key stops the start, and no new one is made beside old data', 
   await t.rejects(startServices(other, silent), /a key that BROKER_SECRETS doesn’t hold/)
 })
 
+t.test('data of a newer version is refused', async (t) => {
+  const dataDir = t.testdir()
+  await startAndStop(settings(dataDir), silent)
+  const client = new Database(join(dataDir, 'broker.db'))
+  client.exec("insert into __drizzle_migrations (hash, created_at) values ('x', 9e15)")
+  client.close()
+  await t.rejects(startServices(settings(dataDir), silent), /newer version.*Start that version/s)
+})
+
 t.test('data of another Ellipsis client is refused, unless it is meant', async (t) => {
   const dataDir = t.testdir()
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
@@ -83,6 +96,8 @@ t.test('a directory that can’t be worked with is told in words', async (t) => 
     const error = Object.assign(new Error('why'), { code })
     t.throws(() => explain('/data')(error), { name: 'StartError', message: words, cause: error })
   }
+  const uncopied = new KeptCopyError('/data/copy', { cause: new Error('why') })
+  t.throws(() => explain('/data')(uncopied), /copy that is kept .*Make room/s)
   const other = new Error('a defect')
   t.throws(() => explain('/data')(other), other)
   const file = join(t.testdir({ data: 'a file' }), 'data')
@@ -118,6 +133,10 @@ t.test('the log: JSON lines, or readable ones on a terminal', async (t) => {
   const output = { write: (line: string) => void lines.push(line) }
   createLog({ logLevel: 'info' }, output).info({ connection: 'con_1' }, 'hello')
   t.match(JSON.parse(lines[0] ?? ''), { connection: 'con_1', msg: 'hello' })
+  const terminal = Object.assign(new PassThrough(), { isTTY: true })
+  createLog({ logLevel: 'info' }, terminal).info({ connection: 'con_1' }, 'hello')
+  const [shown] = (await once(terminal, 'data')) as [Buffer]
+  t.match(shown.toString(), /INFO.*: .*hello/)
   const token = 'eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJjb25fMSIsImp0aSI6IjEyMyJ9.c2lnbmF0dXJl'
   const error = new Error(`it was ${token}`, { cause: new Error('the cause') })
   t.match(describeError(error), { message: 'it was [redacted]', cause: { message: 'the cause' } })

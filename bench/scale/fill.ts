@@ -158,6 +158,7 @@ function prepareWrites(client: Database.Database, { vault }: Pick<Services, 'vau
   }
 }
 
+/* c8 ignore start -- by hand; the tests fill a broker of their own */
 /** Fills a directory that nothing else uses. */
 async function main([directory, count]: string[]): Promise<void> {
   if (directory === undefined || !(Number(count) > 0)) {
@@ -176,3 +177,4 @@ async function main([directory, count]: string[]): Promise<void> {
 }
 
 if (import.meta.main) await main(process.argv.slice(2))
+/* c8 ignore stop */

@@ -86,7 +86,7 @@ const describe = (admin: Admin) => ({
   email: admin.email,
   role: admin.role,
   second_factor: admin.secondFactorSince === null ? 'no' : 'yes',
-  created_at: time(admin.createdAt) ?? '',
+  created_at: time(admin.createdAt),
 })
 
 async function readPassword(fromStdin?: boolean): Promise<Secret> {

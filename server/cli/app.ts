@@ -17,7 +17,6 @@ interface Flags {
   tokens?: App['tokens']
   device?: boolean
   dpop?: App['dpop']
-  overlap?: string
   json?: boolean
 }
 
@@ -76,9 +75,9 @@ export function appCommand(): Command {
     .description('a new client_secret; the old one is accepted for a while')
     .option('--overlap <duration>', 'how long the old one is accepted', '7d')
     .option('--json', 'as JSON')
-    .action((id: string, { overlap, json }: Flags) =>
+    .action((id: string, { overlap, json }: { overlap: string; json?: boolean }) =>
       withServices(async ({ apps }) => {
-        const seconds = parseDuration(overlap ?? '7d')
+        const seconds = parseDuration(overlap)
         const secret = (await apps.rotateSecret(id, seconds, ACTOR)).reveal()
         if (json) return printJson({ client_id: id, client_secret: secret })
         print(
@@ -180,7 +179,7 @@ const describe = (app: App) => ({
   created_at: time(app.createdAt),
 })
 
-const row = (app: App): Record<string, string> => ({
+const row = (app: App) => ({
   client_id: app.id,
   name: app.name,
   type: app.confidential ? 'confidential' : 'public',

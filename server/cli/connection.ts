@@ -167,15 +167,15 @@ const describeEvent = (event: Event) => ({
   details: event.details,
 })
 
-const row = (connection: ListedConnection): Record<string, string> => ({
+const row = (connection: ListedConnection) => ({
   id: connection.id,
   user: connection.username || '(not told)',
   status: connection.status,
-  connected: time(connection.connectedAt) ?? '',
+  connected: time(connection.connectedAt),
   token_good_until: time(connection.accessTokenExpiresAt) ?? '-',
 })
 
-const grantRow = (grant: Grant): Record<string, string> => ({
+const grantRow = (grant: Grant) => ({
   id: grant.id,
   app: grant.appId,
   device: grant.device,
@@ -183,8 +183,8 @@ const grantRow = (grant: Grant): Record<string, string> => ({
   status: grant.revokedAt === null ? 'active' : 'revoked',
 })
 
-const eventRow = (event: Event): Record<string, string> => ({
-  at: time(event.at) ?? '',
+const eventRow = (event: Event) => ({
+  at: time(event.at),
   who: event.actor,
   what: event.action,
   details: event.details ?? '',

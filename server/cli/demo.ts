@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { build } from '../assets.ts'
 import { loadConfig } from '../config.ts'
 import { buildSampleApp } from '../demo/sample-app.ts'
 import { appDefaults } from '../domain/apps.ts'
@@ -11,7 +12,7 @@ import { Secret } from '../secret.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { ACTOR } from './data.ts'
 import { parsePort, print } from './output.ts'
-import { commandLine, startBroker, stopped } from './serve.ts'
+import { startBroker, stopped } from './serve.ts'
 
 const DEMO_ADMIN = 'demo@example.com'
 
@@ -86,7 +87,6 @@ function describe(demo: {
   secondId: string
 }): string {
   const { url, directory, password } = demo
-  const command = commandLine()
   return `Ellipsis Broker's demo is ready. Nothing leaves this machine.
 
   Sample app   ${url(2)}/   start here
@@ -101,8 +101,8 @@ Try this:
   4. Cut it off from another terminal, and click "Refresh" in the app:
 
      export BROKER_DATA_DIR=${directory}
-     ${command} connection list
-     ${command} connection revoke ID
+     ${build.command} connection list
+     ${build.command} connection revoke ID
 
 A second app has to ask on its own: ${url(0)}/connect/${demo.secondId}
 

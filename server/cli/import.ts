@@ -1,5 +1,4 @@
-import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { open } from 'node:fs/promises'
 import { Command } from 'commander'
 import type { Holding, Imported } from '../domain/import.ts'
 import { Ended, message } from '../operate/messages.ts'
@@ -23,12 +22,12 @@ export function importCommand(): Command {
 }
 
 async function importFile(file: string, json: boolean): Promise<void> {
-  const lines = createInterface({ input: createReadStream(file), crlfDelay: Infinity })
+  await using input = await open(file).catch(unreadable(file))
   const counts = { imported: 0, already: 0, failed: 0 }
   await withServices(
     async ({ importer }) => {
       let number = 0
-      for await (const text of lines) {
+      for await (const text of input.readLines()) {
         number++
         if (text.trim() === '') continue
         const holding = parseLine(text)
@@ -40,15 +39,19 @@ async function importFile(file: string, json: boolean): Promise<void> {
     { upstream: true },
   ).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'EISDIR' || code === 'EACCES') {
-      throw new Ended('import.unreadable', { file, reason: reasonOf(error) })
-    }
+    if (code === 'EISDIR') return unreadable(file)(error)
     if (code === 'server_error') throw new Ended('import.client', counts)
     throw error
   })
   if (counts.failed > 0) throw new Ended('import.partly', counts)
   note(message('import.done', counts))
 }
+
+const unreadable =
+  (file: string) =>
+  (error: unknown): never => {
+    throw new Ended('import.unreadable', { file, reason: reasonOf(error) })
+  }
 
 /** What a line holds. Nothing of a token is ever told back. */
 function parseLine(text: string): Holding | { status: 'invalid'; reason: string } {

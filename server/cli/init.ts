@@ -3,12 +3,13 @@ import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { parseEnv } from 'node:util'
 import { Command } from 'commander'
+import { build } from '../assets.ts'
 import { loadConfig, readEnvironment } from '../config.ts'
 import { envFile } from '../config/settings.ts'
 import type { SettingName } from '../config/settings.ts'
 import { ask, askHidden } from './ask.ts'
 import { UsageError, print } from './output.ts'
-import { commandLine, serve } from './serve.ts'
+import { serve } from './serve.ts'
 
 interface Flags {
   clientId?: string
@@ -69,7 +70,6 @@ async function given({ clientId, clientSecretStdin, publicUrl }: Flags): Promise
   }
 }
 
-/* c8 ignore start -- needs a terminal, which the test that walks it gives to a child process */
 async function askFor({ clientId, publicUrl }: Flags): Promise<Values> {
   process.stderr.write(
     'Ellipsis Drive → Account settings → Developer settings: register an OAuth client there.\n\n',
@@ -87,7 +87,6 @@ async function askFor({ clientId, publicUrl }: Flags): Promise<Values> {
 
 const confirm = async (question: string): Promise<boolean> =>
   /^y/i.test(await ask(`${question} (y/n)`, 'y'))
-/* c8 ignore stop */
 
 /** @throws UsageError if the file is there, can't be written, or can't hold a value */
 function write(file: string, values: Values): void {
@@ -105,7 +104,7 @@ function write(file: string, values: Values): void {
 }
 
 const startLine = (file: string): string =>
-  file === '.env' ? `${commandLine()} serve` : `set -a; . ${file}; set +a; ${commandLine()} serve`
+  file === '.env' ? `${build.command} serve` : `set -a; . ${file}; set +a; ${build.command} serve`
 
 const INTRODUCTION = `# Settings of Ellipsis Broker.
 # What is set in the environment wins over this file. A line with a # shows a default, or a setting that has none.`

@@ -27,10 +27,10 @@ export function keyCommand(): Command {
       'sign with the next key now, rather than after 90 days; the old one goes on verifying',
     )
     .action(() =>
-      withServices(async ({ keys }) => {
+      withServices(async ({ keys, clock }) => {
         const { kid, publishedAt } = await keys.rotate(ACTOR)
-        const young = Date.now() - publishedAt < PUBLISHED_FOR
-        const values = { kid, since: time(publishedAt) ?? '' }
+        const young = clock.now() - publishedAt < PUBLISHED_FOR
+        const values = { kid, since: time(publishedAt) }
         print(message(young ? 'key.rotate.young' : 'key.rotate.done', values))
       }),
     )
@@ -56,10 +56,10 @@ const describe = (key: SigningKey) => ({
   kept_until: key.endedAt === null ? null : time(key.tokensUntil),
 })
 
-const row = (key: ReturnType<typeof describe>): Record<string, string> => ({
+const row = (key: ReturnType<typeof describe>) => ({
   kid: key.kid,
   status: key.status,
-  created: key.created_at ?? '',
+  created: key.created_at,
   signs_since: key.signs_since ?? '-',
   ended: key.ended_at ?? '-',
 })

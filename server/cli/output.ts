@@ -13,28 +13,35 @@ export const note = (text: string): void => void process.stderr.write(`${text}\n
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2))
 
 /** A table with a heading, its columns as wide as they need be. */
-export function printTable(rows: Record<string, string>[], whenEmpty: string): void {
+export function printTable<Name extends string>(
+  rows: Record<Name, string>[],
+  whenEmpty: string,
+): void {
   const [first] = rows
   if (!first) return print(whenEmpty)
-  const names = Object.keys(first)
-  const widths = names.map((name) =>
-    Math.max(...rows.map((row) => row[name]?.length ?? 0), name.length),
-  )
-  const line = (cells: string[]) =>
-    cells
-      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+  const columns = (Object.keys(first) as Name[]).map((name) => {
+    const title = name.toUpperCase().replaceAll('_', ' ')
+    const width = rows.reduce((most, row) => Math.max(most, row[name].length), title.length)
+    return { name, title, width }
+  })
+  const line = (cell: (column: (typeof columns)[number]) => string) =>
+    columns
+      .map((column) => cell(column).padEnd(column.width))
       .join('  ')
       .trimEnd()
-  print(line(names.map((name) => name.toUpperCase().replaceAll('_', ' '))))
-  for (const row of rows) print(line(names.map((name) => visible(row[name] ?? ''))))
+  print(line(({ title }) => title))
+  for (const row of rows) print(line(({ name }) => visible(row[name])))
 }
 
 /** Names come from elsewhere: nothing in them may steer a terminal. */
 const visible = (text: string): string => text.replace(/\p{Cc}|\p{Bidi_Control}/gu, '\u{fffd}')
 
 /** A time as machines and people both read it; `null`: never. */
-export const time = (milliseconds: number | null): string | null =>
-  milliseconds === null ? null : new Date(milliseconds).toISOString()
+export function time(milliseconds: number): string
+export function time(milliseconds: number | null): string | null
+export function time(milliseconds: number | null): string | null {
+  return milliseconds === null ? null : new Date(milliseconds).toISOString()
+}
 
 /** A port of 1 to `highest`. @throws UsageError */
 export function parsePort(text: string, highest = 65_535): number {

@@ -84,13 +84,13 @@ const isExpected = (error: unknown): boolean =>
 
 /** An expected error has its words; of any other the stack helps more. */
 function words(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (!isExpected(error)) return error.stack ?? error.message
-  const cause = error.cause instanceof Error ? `\n(${error.cause.message})` : ''
-  return error.message + cause
+  const { message, cause, stack } = error as Error
+  if (!isExpected(error)) return String(stack)
+  return cause instanceof Error ? `${message}\n(${cause.message})` : message
 }
 
 function describeBuild(): string {
   const { version, commit } = build
+  /* c8 ignore next -- the bundle alone knows its commit, and the test of the binary runs that */
   return `${version}${commit === null ? '' : ` (${commit})`}, Node.js ${process.version}`
 }

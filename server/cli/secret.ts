@@ -35,5 +35,5 @@ async function check(services: Parameters<typeof checkSealed>[0], json?: boolean
   const keys = Object.entries(byKey).map(
     ([key, count]) => `${count.toLocaleString('en')} with ${key}`,
   )
-  print(message('secret.check.ok', { values, keys: keys.join(', ') || 'there are none' }))
+  print(message('secret.check.ok', { values, keys: keys.join(', ') }))
 }

@@ -2,7 +2,6 @@ import type { Server } from 'node:tls'
 import closeWithGrace from 'close-with-grace'
 import { Command } from 'commander'
 import { buildApp } from '../app.ts'
-import { build } from '../assets.ts'
 import { loadConfig, readEnvironment } from '../config.ts'
 import type { Config } from '../config.ts'
 import { createLog } from '../log.ts'
@@ -39,10 +38,6 @@ export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same
   await tellSetup(broker.services)
   await stopped(log, () => broker.stop())
 }
-
-/** How this program is called, for words that tell what to run next. */
-export const commandLine = (): string =>
-  build.binary ? process.execPath : 'npm run --silent broker --'
 
 /** Where there is no admin, says where the first one is made: beside the log, which holds no secrets. */
 async function tellSetup({ setup, config }: Services): Promise<void> {

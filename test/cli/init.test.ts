@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import t from 'tap'
 import { program } from '../../server/cli/program.ts'
-import { command } from '../command.ts'
+import { answering, command } from '../command.ts'
 import { freePort } from '../helper.ts'
 import { runCli } from '../processes.ts'
 
@@ -38,6 +38,26 @@ t.test('a configuration file with every setting, for its owner alone', async (t)
   })
   t.match(await init(cwd, flags, 'x'), { code: 2, output: /is there already/ })
   t.equal(readFileSync(file, 'utf8'), written)
+})
+
+t.test('on a terminal it asks, and shows no secret', async (t) => {
+  const cwd = t.testdir()
+  const answers = {
+    'Public URL': '',
+    'Client id': 'abc',
+    'Client secret': 'a secret',
+    'Start the broker': 'n',
+  }
+  const { code, stdout, stderr } = await command(['init'], {}, answering(answers), cwd)
+  t.equal(code, 0, stderr)
+  t.match(stderr, 'Its callback URL is http://127.0.0.1:3000/callback')
+  t.match(stdout, /Then start it: .* serve/)
+  t.notMatch(stdout + stderr, 'a secret')
+  t.same(parseEnv(readFileSync(join(cwd, '.env'), 'utf8')), {
+    ELLIPSIS_CLIENT_ID: 'abc',
+    ELLIPSIS_CLIENT_SECRET: 'a secret',
+    BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
+  })
 })
 
 t.test('it ends in a broker that runs', async (t) => {

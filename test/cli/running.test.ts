@@ -1,11 +1,16 @@
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
 import t from 'tap'
+import { startDemo } from '../../server/cli/demo.ts'
 import { buildBroker, freePort } from '../helper.ts'
 import { cli, runCli, serve } from '../processes.ts'
 
 t.test('serve prints the callback to register, and stops in order', async (t) => {
   const broker = await buildBroker(t)
-  const { output, stop } = await serve(t, broker.env)
+  const { output, stop } = await serve(t, { ...broker.env, BROKER_NAMEE: 'misspelt' })
+  t.match(output(), 'BROKER_NAMEE')
   t.match(output(), `register ${broker.url}/callback`)
   t.equal(await stop(), 0)
   t.match(output(), 'stopped')
@@ -38,4 +43,16 @@ t.test('demo stops when it is told to, and says what to click', async (t) => {
   child.kill('SIGTERM')
   await once(child, 'close')
   t.equal(child.exitCode, 0)
+})
+
+t.test('a demo that can’t start leaves nothing', async (t) => {
+  const port = await freePort()
+  const [taken, demoPort] = [createServer(), port - 2]
+  await new Promise<void>((resolve) => taken.listen(port, '127.0.0.1', resolve))
+  t.teardown(() => taken.close())
+  const demos = () => readdirSync(tmpdir()).filter((name) => name.includes('broker-demo-')).length
+  const before = demos()
+  await t.rejects(startDemo(demoPort), { code: 'EADDRINUSE' })
+  t.equal(demos(), before)
+  await t.rejects(fetch(`http://127.0.0.1:${demoPort}/`), 'the broker has stopped')
 })

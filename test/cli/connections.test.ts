@@ -1,0 +1,44 @@
+import t from 'tap'
+import { command } from '../command.ts'
+import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+import { cli } from '../processes.ts'
+
+t.test('connections: list, show, refresh, revoke, beside a running server', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { brokerToken, connectionId } = await connect(broker, app)
+  const run = (...args: string[]) => command(['connection', ...args], broker.env)
+
+  t.match(await run('list'), { code: 0, stdout: /amelie\s+active/ })
+  const status = ['--status', 'active', '--app', app.id, '--json']
+  t.equal((JSON.parse((await run('list', ...status)).stdout) as []).length, 1)
+  t.match(await run('list', '--status', 'revoked'), { stdout: /Nobody is connected/ })
+  t.match(await run('show', connectionId), { stdout: /Devices.*Firefox on Linux.*Latest events/s })
+  t.match(JSON.parse((await run('show', connectionId, '--json')).stdout), {
+    username: 'amelie',
+    grants: [{ client_id: app.id, device: 'Firefox on Linux' }],
+    events: Array,
+  })
+  t.match(await run('refresh', connectionId), { code: 0, stdout: /Refreshed/ })
+  t.equal(broker.standIn.calls.refresh, 1)
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 5 })
+  t.match(await run('refresh', connectionId), { code: 1, stderr: /Ellipsis Drive refused/ })
+
+  const revoke = ['connection', 'revoke', connectionId, '--app', app.id]
+  t.match(await cli(revoke, broker.env), {
+    code: 0,
+    stdout: /Revoked 1 grant of/,
+  })
+  t.equal((await exchange(broker, brokerToken)).status, 401)
+  t.match(await run('revoke', connectionId), { code: 0, stdout: /0 grants.*erased/s })
+  t.match(await run('erase', connectionId), { code: 0, stdout: /removed whose it was/ })
+  t.match(await run('list', '--status', 'revoked'), { stdout: /\(not told\)/ })
+})
+
+t.test('a hostile username does not steer the terminal', async (t) => {
+  const broker = await buildBroker(t)
+  broker.standIn.addUser('\u001b[31mred')
+  await connect(broker, await addApp(broker))
+  const { stdout } = await command(['connection', 'list'], broker.env)
+  t.notMatch(stdout, '\u001b')
+})
