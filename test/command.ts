@@ -21,7 +21,8 @@ for (const name of ['stdout', 'stderr'] as const) {
     const output = outputs.getStore()
     if (!output) return write(...args)
     output[name] += String(args[0])
-    output.tell(String(args[0]))
+    // What the person does is not the command's.
+    outputs.exit(() => output.tell(String(args[0])))
     return true
   }
 }

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
@@ -64,7 +64,7 @@ async function askPerson({ host, port, callbackUrl }: Config, url: string): Prom
       server.on('error', () => undefined)
       server.on('request', (request, response) => {
         response.end('You can close this page.')
-        const { search, searchParams } = new URL(request.url ?? '', callbackUrl)
+        const { search, searchParams } = new URL(String(request.url), callbackUrl)
         if (searchParams.has('state')) resolve(callbackUrl + search)
       })
       server.listen(port, host)
@@ -82,10 +82,11 @@ async function askPerson({ host, port, callbackUrl }: Config, url: string): Prom
   }
 }
 
+/** Puts settings into `.env`, in the place of those of the same names. */
 function writeSettings(lines: string[]): void {
-  const names = lines.map((line) => `${line.split('=')[0] ?? ''}=`)
-  const before = existsSync('.env') ? readFileSync('.env', 'utf8').split('\n') : []
-  const kept = before.filter((line) => !names.some((name) => line.startsWith(name)))
-  if (before.length === 0) return appendFileSync('.env', `${lines.join('\n')}\n`, { mode: 0o600 })
-  writeFileSync('.env', `${kept.join('\n').trimEnd()}\n${lines.join('\n')}\n`)
+  const names = lines.map((line) => line.slice(0, line.indexOf('=') + 1))
+  const before = existsSync('.env') ? readFileSync('.env', 'utf8') : ''
+  const kept = before.split('\n').filter((line) => !names.some((name) => line.startsWith(name)))
+  const text = [kept.join('\n').trimEnd(), ...lines, ''].join('\n').trimStart()
+  writeFileSync('.env', text, { mode: 0o600 })
 }

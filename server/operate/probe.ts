@@ -110,8 +110,9 @@ export async function probe(
   const use = (token: string) =>
     ask(encoding, { grant_type: 'refresh_token', refresh_token: token })
   const next = textOf((await use(refreshToken)).json?.refresh_token)
-  found.refreshToken = next === null ? 'left out' : next === refreshToken ? 'same' : 'rotated'
-  if (found.refreshToken !== 'rotated' || next === null || !options.reuse) return found
+  if (next === null) return { ...found, refreshToken: 'left out' }
+  found.refreshToken = next === refreshToken ? 'same' : 'rotated'
+  if (found.refreshToken === 'same' || !options.reuse) return found
   if ((await use(refreshToken)).status === 200) found.reuse = 'works'
   else found.reuse = (await use(next)).status === 200 ? 'refused' : 'ends the grant'
   return found
@@ -128,8 +129,8 @@ export function settingsOf({ encodings, expiresIn, accessToken }: Probed): strin
   if (encodings.length > 0) {
     lines.push(`ELLIPSIS_TOKEN_REQUEST=${encodings.includes('form') ? 'form' : 'json'}`)
   }
-  const life = expiresIn ?? accessToken?.jwtLifeSeconds
-  if (life !== null && life !== undefined) lines.push(`ELLIPSIS_ACCESS_TOKEN_LIFETIME=${life}`)
+  const life = expiresIn ?? accessToken?.jwtLifeSeconds ?? null
+  if (life !== null) lines.push(`ELLIPSIS_ACCESS_TOKEN_LIFETIME=${life}`)
   return lines
 }
 

@@ -1,4 +1,7 @@
 import t from 'tap'
+import { loadConfig } from '../../server/config.ts'
+import { createLog } from '../../server/log.ts'
+import { startServices, world } from '../../server/services.ts'
 import { answering, command } from '../command.ts'
 import { RETURN } from '../helper.ts'
 
@@ -141,6 +144,17 @@ t.test('a password is asked for twice, and not shown', async (t) => {
   t.notMatch(same.stdout + same.stderr, password)
   t.match(await command(['admin', 'list'], env), { stdout: /^EMAIL.*\nada@example.com +admin +no/ })
 })
+
+t.test(
+  'a signing key that has been published for long is rotated to without a warning',
+  async (t) => {
+    const env = { BROKER_DATA_DIR: t.testdir() }
+    const before = { ...world.clock, now: () => Date.now() - 100 * 3_600_000 }
+    const options = { world: { ...world, clock: before } }
+    await (await startServices(loadConfig(env), createLog({ logLevel: 'silent' }), options)).stop()
+    t.match(await command(['key', 'rotate'], env), { code: 0, stdout: /The one before verifies/ })
+  },
+)
 
 t.test('signing keys: list, rotate, revoke', async (t) => {
   const env = { BROKER_DATA_DIR: t.testdir() }

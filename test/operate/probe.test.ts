@@ -1,10 +1,12 @@
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../server/config.ts'
 import { probe, settingsOf } from '../../server/operate/probe.ts'
 import { world } from '../../server/services.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
 import { command } from '../command.ts'
-import { allow } from '../helper.ts'
+import { allow, freePort } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 import { buildWorld } from './world.ts'
 
@@ -12,6 +14,7 @@ async function ask(
   place: Awaited<ReturnType<typeof buildWorld>>,
   switches: Partial<Switches>,
   reuse = true,
+  fetchFn = world.fetch,
 ) {
   Object.assign(place.standIn.switches, switches)
   const config = loadConfig(place.env, { serve: true })
@@ -20,7 +23,7 @@ async function ask(
     const page = await visitor.open(url, config.callbackUrl)
     return (await allow(visitor, page, 'amelie', config.callbackUrl)).url
   }
-  return probe(config, world, authorize, { reuse })
+  return probe(config, { ...world, fetch: fetchFn }, authorize, { reuse })
 }
 
 t.test('every variant of Ellipsis Drive is told from the others', async (t) => {
@@ -85,11 +88,73 @@ t.test('what costs nothing is asked alone, and the settings follow', async (t) =
   )
 })
 
+t.test('an Ellipsis Drive like none that is known', async (t) => {
+  const place = await buildWorld(t)
+  const silent = async (...[url, init]: Parameters<typeof fetch>) => {
+    const response = await fetch(url, init)
+    const body = (await response.json()) as object
+    const { status } = response
+    if ((url as string).endsWith('/account')) return Response.json({})
+    return Response.json({ ...body, refresh_token: undefined, expires_in: undefined }, { status })
+  }
+  const found = await ask(place, { opaqueTokens: true }, true, silent)
+  t.match(found, { account: 'neither', refreshToken: null, expiresIn: null })
+  t.strictSame(settingsOf(found), ['ELLIPSIS_TOKEN_REQUEST=form'])
+
+  const slow = async (...[url, init]: Parameters<typeof fetch>) => {
+    const response = await fetch(url, init)
+    if (response.ok) place.clock.advance(61_000)
+    return response
+  }
+  t.match(await ask(place, { rotation: 'grace' }, true, slow), { reuse: 'refused' })
+
+  const config = loadConfig(place.env, { serve: true })
+  const wrongCode = async (url: string) =>
+    `${config.callbackUrl}?code=x&state=${new URL(url).searchParams.get('state')}`
+  await t.rejects(probe(config, world, wrongCode, { reuse: false }), { name: 'ProbeError' })
+})
+
 t.test('probe says what it found, and takes the address that the browser ended at', async (t) => {
-  const { env } = await buildWorld(t)
+  const { env, standIn } = await buildWorld(t)
   const free = await command(['probe', '--no-authorize'], env)
   t.match(free, { code: 0, stdout: /encodings.*form/s })
   t.match(free.stderr, 'ELLIPSIS_TOKEN_REQUEST=form')
-  const nobody = await command(['probe', '--json'], { ...env, BROKER_PORT: '0' }, 'no address\n')
+  const taken = { ...env, BROKER_PORT: new URL(env.ELLIPSIS_API_URL ?? '').port }
+  const nobody = await command(['probe', '--json'], taken, 'no address\n')
   t.match(nobody, { code: 1, stderr: /did not come back/ })
+  standIn.switches.errorShape = 'empty'
+  standIn.switches.tokenRequest = 'form'
+  const unread = await command(['probe', '--no-authorize'], { ...env, ELLIPSIS_CLIENT_ID: 'x' })
+  t.match(unread, { code: 1, stderr: /answers the same whatever is sent/ })
+})
+
+t.test('the browser comes back to the port, and the settings go into .env', async (t) => {
+  const { env } = await buildWorld(t)
+  const cwd = t.testdir({ '.env': 'A=1\nELLIPSIS_TOKEN_REQUEST=json\n\n' })
+  const port = String(await freePort())
+  const browse = async (url: string) => {
+    const visitor = new Visitor()
+    const page = await visitor.open(url, 'http://127.0.0.1:3000/callback')
+    const ended = await allow(visitor, page, 'amelie', 'http://127.0.0.1:3000/callback')
+    await fetch(`http://127.0.0.1:${port}/favicon.ico`)
+    const answer = await fetch(ended.url.replace(':3000', `:${port}`))
+    t.equal(await answer.text(), 'You can close this page.')
+  }
+  const browsed: Promise<void>[] = []
+  const person = (said: string) => {
+    const [url] = /http\S+oauth\/authorize\S+/i.exec(said) ?? []
+    if (url !== undefined) browsed.push(browse(url))
+    return undefined
+  }
+  const args = ['probe', '--write', '--reuse']
+  const { code, stderr } = await command(args, { ...env, BROKER_PORT: port }, person, cwd)
+  await Promise.all(browsed)
+  t.equal(code, 0, stderr)
+  t.match(stderr, 'Written into .env: ELLIPSIS_TOKEN_REQUEST=form')
+  const written = 'ELLIPSIS_TOKEN_REQUEST=form\nELLIPSIS_ACCESS_TOKEN_LIFETIME=3600\n'
+  t.equal(readFileSync(join(cwd, '.env'), 'utf8'), `A=1\n${written}`)
+  const fresh = t.testdir()
+  await command(['probe', '--write', '--no-authorize'], env, '', fresh)
+  t.equal(readFileSync(join(fresh, '.env'), 'utf8'), 'ELLIPSIS_TOKEN_REQUEST=form\n')
+  t.equal(statSync(join(fresh, '.env')).mode & 0o777, 0o600)
 })
