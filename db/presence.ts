@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type Database from 'better-sqlite3'
 import { openFile } from './files.ts'
 
 /** What a process that has the store open tells of itself to the others on this data directory. */
@@ -92,13 +93,20 @@ function idsIn(folder: string): string[] {
 function isAlive(folder: string, id: string, nativeBinding: string | undefined): boolean {
   const lock = openFile(folder, `${id}.lock`, nativeBinding, 0)
   try {
+    return isHeld(lock)
+  } finally {
+    lock.close()
+  }
+}
+
+/** By another connection, that is; if not, this one holds it now. */
+function isHeld(lock: Database.Database): boolean {
+  try {
     lock.exec('begin immediate')
     return false
   } catch (error) {
     if ((error as { code?: unknown }).code === 'SQLITE_BUSY') return true
     throw error
-  } finally {
-    lock.close()
   }
 }
 

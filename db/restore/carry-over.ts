@@ -42,12 +42,19 @@ export function settle(
 export function descendsFrom(client: Database.Database, old: string): boolean {
   client.prepare('attach ? as old').run(old)
   try {
+    return attachedDescends(client)
+  } finally {
+    client.exec('detach old')
+  }
+}
+
+/** What can't be read as a store is not one. */
+function attachedDescends(client: Database.Database): boolean {
+  try {
     const [integrity] = client.prepare('pragma old.quick_check(1)').pluck().all()
     return integrity === 'ok' && client.prepare(DESCENDS).pluck().get() === 1
   } catch {
     return false
-  } finally {
-    client.exec('detach old')
   }
 }
 
