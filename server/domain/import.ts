@@ -2,6 +2,7 @@ import type { Connection, Grant, Store } from '../../db/store.ts'
 import type { Account, EllipsisClient } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
+import { openStored } from './access-token.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Clock, Random } from './clock.ts'
 import { withRetries } from './failure.ts'
@@ -131,18 +132,19 @@ export function createImporter(needs: {
   /** A connection that Ellipsis Drive refuses gets the tokens that it takes. */
   const move = async (from: string, to: Connection, account: Account): Promise<void> => {
     const source = await store.getConnection(from)
-    if (!source?.refreshToken || !source.accessToken) return
+    const access = source && openStored(source, vault)
+    // Somebody revoked it meanwhile.
+    if (!source?.refreshToken || !access) return
     const refreshToken = vault.open(`connections/${from}/refresh_token`, source.refreshToken)
-    const accessToken = vault.open(`connections/${from}/access_token`, source.accessToken)
     await store.saveConnection({
       id: to.id,
       expectedGeneration: to.generation,
       accountId: account.id,
       username: account.username,
       tokens: {
-        ...seal(to.id, refreshToken, accessToken),
-        accessTokenExpiresAt: source.accessTokenExpiresAt ?? 0,
-        accessTokenFetchedAt: source.accessTokenFetchedAt ?? 0,
+        ...seal(to.id, refreshToken, access.value),
+        accessTokenExpiresAt: access.expiresAt,
+        accessTokenFetchedAt: access.fetchedAt,
       },
       now: clock.now(),
       code: null,

@@ -91,17 +91,24 @@ t.test('tokens are taken over, proven one by one, and a run can be repeated', as
   t.match(await run(broker, file), { code: 0, stderr: /Delete the file/ })
 })
 
+/** Ellipsis Drive refuses the connection's refresh token, and the broker finds that out. */
+async function endAtEllipsis({ services, standIn }: TestBroker, id: string): Promise<void> {
+  const connection = await services.store.getConnection(id)
+  const sealed = connection?.refreshToken ?? new Uint8Array()
+  standIn.revokeRefreshToken(
+    services.vault.open(`connections/${id}/refresh_token`, sealed).reveal(),
+  )
+  await services.connections.refresh(id, 'test').catch(() => undefined)
+  const { status } = (await services.store.getConnection(id)) ?? {}
+  if (status !== 'needs_reconnect') throw new Error(`it is ${status}`)
+}
+
 t.test('a dead connection of the same account gets the token that works', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { connectionId, brokerToken } = await connect(broker, app)
   const { services, standIn } = broker
-  const connection = await services.store.getConnection(connectionId)
-  const sealed = connection?.refreshToken ?? new Uint8Array()
-  standIn.revokeRefreshToken(
-    services.vault.open(`connections/${connectionId}/refresh_token`, sealed).reveal(),
-  )
-  await t.rejects(services.connections.refresh(connectionId, 'test'))
+  await endAtEllipsis(broker, connectionId)
   const holding = {
     account: 'amelie',
     refreshToken: new Secret(standIn.grant('amelie')),
@@ -110,6 +117,42 @@ t.test('a dead connection of the same account gets the token that works', async 
   t.match(await services.importer.take(holding), { status: 'already', connectionId })
   t.equal((await exchange(broker, brokerToken)).status, 200)
   t.match(await services.importer.take(holding), { status: 'already', connectionId })
+})
+
+t.test('what is revoked in the middle of its import brings nobody back', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { connectionId } = await connect(broker, app)
+  const { importer, store } = broker.services
+  await endAtEllipsis(broker, connectionId)
+  const find = store.findConnection.bind(store)
+  store.findConnection = async (accountId) => {
+    const all = await store.listConnections({ after: null, limit: 9 })
+    for (const { id } of all.filter((one) => one.id !== connectionId)) {
+      await store.revokeConnection({ id, now: 1, events: [] })
+    }
+    return find(accountId)
+  }
+  const refreshToken = new Secret(broker.standIn.grant('amelie'))
+  t.match(await importer.take({ account: 'amelie', refreshToken, appId: app.id }), {
+    status: 'already',
+    connectionId,
+  })
+  t.match(await store.getConnection(connectionId), { status: 'needs_reconnect' })
+})
+
+t.test('an account without a name that can be shown is known by its id', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { importer, store } = broker.services
+  const refreshToken = new Secret(broker.standIn.grant('\u200b'))
+  const { id } = broker.standIn.addUser('\u200b')
+  t.match(await importer.take({ account: 'ada', refreshToken, appId: app.id }), {
+    status: 'mismatch',
+    reason: `the token is of ${id}, not of ada`,
+  })
+  t.match(await importer.take({ account: id, refreshToken, appId: app.id }), { status: 'imported' })
+  t.match(await store.findConnection(id), { username: id })
 })
 
 t.test('where Ellipsis Drive doesn’t tell whose a token is, the host’s word counts', async (t) => {
