@@ -1,6 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { deviceLabel } from '../../domain/device.ts'
-import { clearSession } from '../../plugins/session.ts'
 import { Secret } from '../../secret.ts'
 import type { Services } from '../../services.ts'
 import { proveIdentity } from './identity.ts'
@@ -54,12 +53,10 @@ export const accountRoutes: FastifyPluginAsync<{ services: Services }> = async (
   })
 
   app.post('/account/sessions/end', { config }, async (request, reply) => {
-    const { admin, session } = request.signedIn
-    const id = formOf(request)('id')
-    if (!(await sessions.end(admin, id, request.ip)))
-      return reply.done('/admin/account', 'That session had ended already.')
-    if (id === session.idHash) clearSession(reply, services)
-    return reply.done('/admin/account', 'The session has ended.')
+    const { admin } = request.signedIn
+    const ended = await sessions.end(admin, formOf(request)('id'), request.ip)
+    const words = ended ? 'The session has ended.' : 'That session had ended already.'
+    return reply.done('/admin/account', words)
   })
 
   app.post('/account/sessions/end-others', { config }, async (request, reply) => {

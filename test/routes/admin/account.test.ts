@@ -56,6 +56,31 @@ t.test('sessions are seen and ended by their owner, and by nobody else', async (
   t.equal((await open(one)).url, `${broker.url}/admin/account`)
 })
 
+t.test('sessions of which nothing is known can be ended, and so can one’s own', async (t) => {
+  const broker = await buildBroker(t)
+  const visitor = await signIn(broker)
+  const { admins, store } = broker.services
+  const [admin] = await admins.list()
+  const account = `${broker.url}/admin/account`
+  for (const idHash of ['one', 'two']) {
+    const [now, expiresAt] = [broker.clock.now(), broker.clock.now() + HOUR]
+    const times = { createdAt: now, lastSeenAt: now, expiresAt }
+    const session = { idHash, adminId: admin?.id ?? '', ...times, complete: true }
+    await store.addSession({ ...session, address: null, userAgent: null }, { events: [] })
+  }
+  const page = await visitor.open(account)
+  t.equal(page.body.match(/Unknown browser/g)?.length, 4)
+  t.match(page.body, 'unknown')
+  t.match((await visitor.press(page, 'End all other sessions')).body, '2 other sessions have ended')
+  const [own] = await store.listSessions({ adminId: admin?.id ?? '', now: broker.clock.now() })
+  const csrf = /name="_csrf" value="([^"]+)"/.exec(page.body)?.[1] ?? ''
+  const out = await visitor.open(`${account}/sessions/end`, undefined, {
+    method: 'POST',
+    body: new URLSearchParams({ _csrf: csrf, id: own?.idHash ?? '' }),
+  })
+  t.match(out.url, '/admin/sign-in')
+})
+
 t.test('a changed password ends the other sessions, and the old one lets nobody in', async (t) => {
   const broker = await buildBroker(t)
   const email = 'ada@example.com'
