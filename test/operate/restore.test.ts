@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -20,8 +21,12 @@ import { backup } from '../../server/operate/backup.ts'
 import { restore } from '../../server/operate/restore.ts'
 import { newKey } from '../../server/secret-key.ts'
 import { world } from '../../server/services.ts'
+import { EMAIL, SECRET, startThen } from '../db/stored/setting.ts'
 import { connectMany } from './load.ts'
 import { buildWorld, damage, newFolder, outcome } from './world.ts'
+
+/** Stores of every schema so far. */
+const STORED = join(import.meta.dirname, '../db/stored')
 
 type World = Awaited<ReturnType<typeof buildWorld>>
 
@@ -161,6 +166,30 @@ t.test('what was swept since, or never was, is not revived', async (t) => {
   t.equal(await again.services.store.getConnection('con_0'), undefined)
   t.ok(await again.services.store.getConnection('con_1'))
 })
+
+const older = readdirSync(STORED).filter((name) => name.endsWith('.db.gz'))
+for (const name of older) {
+  t.test(
+    `what was revoked in a store of ${name} stays so, before that was ever moved up`,
+    async (t) => {
+      const directory = t.testdir()
+      const [path, file] = [join(directory, 'broker.db'), join(newFolder(t), 'backup.db')]
+      for (const each of [path, file])
+        writeFileSync(each, gunzipSync(readFileSync(join(STORED, name))))
+      const client = new Database(path)
+      client.exec("update connections set status = 'revoked', revoked_at = 1 where id = 'con_0'")
+      client.close()
+      const config = { dataDir: directory, secrets: [new Secret(SECRET)] }
+      const text = await restore(config, file, { acceptRevoked: false, clock: world.clock })
+      t.match(text, /Restored 3 connections.*1 connections/s)
+      const { store, admins, stop } = await startThen(directory)
+      t.teardown(stop)
+      t.match(await store.getConnection('con_0'), { status: 'revoked', refreshToken: null })
+      t.match(await store.getConnection('con_2'), { status: 'active', restoredFrom: Number })
+      t.match(await admins.list(), [{ email: EMAIL }])
+    },
+  )
+}
 
 t.test('where it can’t be told what was revoked, it has to be accepted', async (t) => {
   const place = await buildWorld(t)
