@@ -127,6 +127,12 @@ t.test('the page: wrong codes, and forms from elsewhere, change nothing', async 
   t.equal((await post({ origin: broker.url }, { _csrf: `${csrf}x` })).status, 403)
   t.equal((await post({ origin: broker.url }, { _csrf: '' })).status, 403)
   t.equal((await post({ origin: broker.url }, {}, new Visitor())).status, 403, 'another browser')
+  const codeless = await visitor.open(`${broker.url}/device`, undefined, {
+    method: 'POST',
+    body: new URLSearchParams({ _csrf: csrf }),
+    headers: { origin: broker.url },
+  })
+  t.match(codeless, { status: 400, body: /No device waits with this code/ }, 'no code at all')
   t.notOk(changed())
   const asked = await post({ origin: broker.url }, { decision: 'nonsense' })
   t.match(asked.headers.get('content-security-policy'), "frame-ancestors 'none'")

@@ -152,6 +152,23 @@ t.test('both codes end after fifteen minutes, also while somebody signs in', asy
   t.match((await type(broker, body.user_code)).body, 'No device waits with this code')
 })
 
+t.test('a code that ends while Ellipsis Drive answers lets nobody in', async (t) => {
+  const { broker, start, poll } = await begin(t)
+  const { body } = await start()
+  const { store } = broker.services
+  const save = store.saveConnection.bind(store)
+  store.saveConnection = async (connection) => {
+    broker.clock.advance(900_000)
+    return save(connection)
+  }
+  const end = await letIn(broker, body.user_code)
+  t.equal(end.status, 400)
+  t.match(end.body, 'Begin anew there')
+  t.match(await poll(body.device_code), { status: 400, body: { error: 'expired_token' } })
+  const [connection] = await Array.fromAsync(broker.services.connections.all())
+  t.strictSame(await store.listGrants({ connectionId: connection?.id ?? '' }), [])
+})
+
 t.test('of two people who answer the same code, the first one counts', async (t) => {
   const { broker, start, poll } = await begin(t)
   const { body } = await start()

@@ -138,6 +138,22 @@ t.test('the connection needs reconnecting, then is revoked', async (t) => {
   await present(t, it, TOKEN_REFUSED, { reconnect: true })
 })
 
+t.test('the app is removed just when its user’s connection has ended', async (t) => {
+  const it = await begin(t)
+  const { store, apps, connections } = it.broker.services
+  const [connection] = await Array.fromAsync(connections.all())
+  await connections.revoke(connection?.id ?? '', 'test')
+  const read = store.getSwapState.bind(store)
+  store.getSwapState = async (key) => {
+    const state = await read(key)
+    await apps.remove(it.app.id, 'test')
+    return state
+  }
+  const answer = await exchange(it.broker, it.token)
+  t.match(answer, { status: 401, body: { error: 'invalid_token' } })
+  t.notOk('reconnect_url' in answer.body, 'there is nowhere to reconnect')
+})
+
 t.test('the client isn’t authenticated, or the token is another’s', async (t) => {
   const { broker, token } = await begin(t)
   const { app, clientSecret } = await addAppWithSecret(broker, {

@@ -36,6 +36,21 @@ t.test('revocation holds from the next request on', async (t) => {
   t.equal((await exchange(broker, fifth.brokerToken)).status, 401)
 })
 
+t.test('a revocation that could not be looked up is never said to be done', async (t) => {
+  const { broker, brokerToken } = await begin(t)
+  const { store } = broker.services
+  // Signed with a key that this process has not met yet.
+  const header = { alg: 'EdDSA', typ: 'at+jwt', kid: 'another' }
+  const encoded = Buffer.from(JSON.stringify(header)).toString('base64url')
+  const form = { token: brokerToken.replace(/^[^.]+/, encoded) }
+  const revoke = () => postForm(`${broker.url}/oauth/revoke`, form)
+  const list = store.listSigningKeys.bind(store)
+  store.listSigningKeys = () => Promise.reject(new Error('the disk is gone'))
+  t.match(await revoke(), { status: 500, body: { error: 'server_error' } })
+  store.listSigningKeys = list
+  t.equal((await revoke()).status, 200, 'there is no such key: it means nothing')
+})
+
 t.test('a revoked signing key ends what it signed', async (t) => {
   const { broker, brokerToken, app } = await begin(t)
   const key = (await broker.services.keys.list()).find(({ status }) => status === 'active')

@@ -30,6 +30,22 @@ t.test('an expired access token is refreshed, once', async (t) => {
   t.equal(broker.standIn.calls.refresh, 1)
 })
 
+t.test(
+  'once the clock was set back, nothing tells when a token ends: it is refreshed',
+  async (t) => {
+    const { broker, brokerToken } = await begin(t)
+    const before = await exchange(broker, brokerToken)
+    broker.clock.advance(-500)
+    await exchange(broker, brokerToken)
+    t.equal(broker.standIn.calls.refresh, 0, 'clocks are set back by that much all the time')
+    broker.clock.advance(-3_600_000)
+    const after = await exchange(broker, brokerToken)
+    t.equal(after.status, 200)
+    t.not(after.body.access_token, before.body.access_token)
+    t.equal(broker.standIn.calls.refresh, 1)
+  },
+)
+
 t.test('min_ttl is what the answer must have left; a fresh token always does', async (t) => {
   const { broker, brokerToken } = await begin(t, { switches: { tokenLifetime: 300 } })
   await exchange(broker, brokerToken, { min_ttl: 200 })

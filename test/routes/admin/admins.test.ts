@@ -12,6 +12,12 @@ t.test('admins are added, given another role and removed; the last one stays', a
   t.match(await add({ email: 'nonsense' }), { status: 422, body: 'is no e-mail address' })
   t.match(await add({ email: '<b>@x.example' }), { body: 'Added &lt;b&gt;@x.example as viewer' })
   t.match(await add({ email: 'ada@example.com' }), { status: 422, body: 'already' })
+  t.match(await add({ email: 'eve@example.com', role: 'admin' }), {
+    body: 'Added eve@example.com as admin',
+  })
+  const eve = (await broker.services.admins.list()).find(({ email }) => email.startsWith('eve'))
+  t.equal(eve?.role, 'admin')
+  await broker.services.admins.remove('eve@example.com', 'test')
   t.match(await add({ email: 'bob@example.com', password: 'x' }), { status: 422, body: '12 to' })
   t.match(await add({ email: 'bob@example.com', role: 'viewer' }), {
     body: 'Added bob@example.com',
