@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { announce, listPresent } from '../../db/presence.ts'
+import { announce, hasDied, listPresent } from '../../db/presence.ts'
 
 const told = { pid: process.pid, command: 'serve', startedAt: 1, keyIds: ['a'] }
 const list = (directory: string) => listPresent(directory, undefined)
+const died = (directory: string, id: string) => hasDied(directory, undefined, id)
 
 t.test('a process is listed from when it announces itself until it leaves', async (t) => {
   const directory = t.testdir()
@@ -18,7 +19,9 @@ t.test('a process is listed from when it announces itself until it leaves', asyn
   t.equal(list(directory).length, 1, 'looking frees no lock')
   rmSync(join(directory, 'running', `${presence.id}.json`))
   t.strictSame(list(directory), [], 'one that leaves just now is not listed')
+  t.equal(died(directory, presence.id), false)
   presence.leave()
+  t.equal(died(directory, presence.id), true)
   t.strictSame(list(directory), [])
   t.strictSame(readdirSync(join(directory, 'running')), [])
 })
@@ -28,10 +31,13 @@ t.test('one that is killed is listed no more, and the next one tidies up', async
   const child = fork(join(import.meta.dirname, 'child.ts'), ['be-present', directory])
   await once(child, 'message')
   t.match(list(directory), [{ pid: child.pid, command: 'test' }])
+  const { id = '' } = list(directory)[0] ?? {}
   child.kill('SIGSTOP')
   t.equal(list(directory).length, 1, 'one that is paused is still there')
+  t.equal(died(directory, id), false)
   child.kill('SIGKILL')
   await once(child, 'exit')
+  t.equal(died(directory, id), true, 'though its lock’s file is there')
   t.strictSame(list(directory), [])
   t.ok(readdirSync(join(directory, 'running')).length > 0)
   const presence = announce(directory, undefined, told)
