@@ -33,6 +33,7 @@ function begin(parts: {
   take?: () => Promise<Lease | null>
   call?: () => Promise<object>
   incident?: boolean
+  stored?: Partial<Connection>
 }) {
   const counted: string[] = []
   const freed: Lease[] = []
@@ -44,7 +45,7 @@ function begin(parts: {
     check: () => undefined,
   })
   const attempt = createRefreshAttempt({
-    store: { getConnection: async () => connection } as unknown as Store,
+    store: { getConnection: async () => ({ ...connection, ...parts.stored }) } as unknown as Store,
     vault: { open: () => new Secret('refresh') } as unknown as Vault,
     ellipsis: { refresh: parts.call ?? (async () => ({})) } as never,
     breaker: { admits: () => true, run: async (_who, call) => call(), state: () => 'closed' },
@@ -73,6 +74,13 @@ t.test('a lease that another holds on to is waited for, and not for ever', async
   await t.rejects(run(), { code: 'temporarily_unavailable', details: { retryAfter: 2 } })
   t.equal(asked, 130)
   t.strictSame(counted, [], 'no call was made')
+})
+
+t.test('where there is no refresh token, nothing is asked', async (t) => {
+  const take = () => Promise.reject(new Error('not here'))
+  const { run, counted } = begin({ stored: { refreshToken: null }, take })
+  await t.rejects(run(), { code: 'needs_reconnect' })
+  t.strictSame(counted, [])
 })
 
 t.test('while the broker’s own client is refused nothing is asked', async (t) => {

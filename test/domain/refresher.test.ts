@@ -40,6 +40,28 @@ t.test('those who join before the call widen what it has to bring', async (t) =>
   t.strictSame(await Promise.all(asked), [token, token, token, token, token])
 })
 
+t.test(
+  'what is refreshed for nobody is remembered as unused, until somebody takes it',
+  async (t) => {
+    let begun: (token: AccessToken) => void = () => undefined
+    const needs: Need[] = []
+    const refresher = begin((_id, run) => {
+      needs.push(run.need)
+      return new Promise((resolve) => (begun = resolve))
+    })
+    t.equal(refresher.recall('con'), undefined)
+    const renewals = [refresher.renew('con', 7), refresher.renew('con', 8)]
+    t.match(needs, [{ minTtlSeconds: 0, since: 7, appId: null }], 'they share one refresh')
+    begun(token)
+    await Promise.all(renewals)
+    t.match(refresher.recall('con'), { expiresAt: 9, used: false })
+    t.equal(refresher.peek('con', 2), undefined, 'of another generation')
+    t.match(refresher.recall('con'), { used: false })
+    t.match(refresher.peek('con', 1), { expiresAt: 9 })
+    t.match(refresher.recall('con'), { used: true })
+  },
+)
+
 t.test('while Ellipsis Drive is away only a living connection’s token is handed out', async (t) => {
   const away = () => Promise.reject(new BrokerError('temporarily_unavailable'))
   const stored = { id: 'con', accessToken: Buffer.alloc(1), accessTokenFetchedAt: 0, generation: 1 }
