@@ -1,6 +1,7 @@
 import { KeptCopyError } from '../db/copy.ts'
 import { StoreTooNewError } from '../db/open.ts'
 import { message } from './operate/messages.ts'
+import type { MessageName, Values } from './operate/messages.ts'
 
 /** The broker can't start; the message says what to do. */
 export class StartError extends Error {
@@ -10,12 +11,20 @@ export class StartError extends Error {
 /** Codes of SQLite for a file that is broken, or no database. */
 export const DAMAGE = /^SQLITE_(NOTADB|CORRUPT)/
 
+type Codes = [name: MessageName, RegExp][]
+
 /** Codes of the system and of SQLite where the data can't be worked with, by what is said of them. */
-const CODES: [name: 'start.full' | 'start.closed' | 'start.damaged' | 'start.busy', RegExp][] = [
+const OF_DATA: Codes = [
   ['start.full', /^(ENOSPC|EDQUOT|SQLITE_FULL|SQLITE_IOERR_SHMSIZE)$/],
   ['start.closed', /^(EACCES|EPERM|EROFS|ENOTDIR|EEXIST|SQLITE_(READONLY|CANTOPEN).*)$/],
   ['start.damaged', DAMAGE],
   ['start.busy', /^SQLITE_BUSY/],
+]
+
+/** Codes of the system where an address can't be listened on. */
+const OF_ADDRESS: Codes = [
+  ['serve.port', /^EADDRINUSE$/],
+  ['serve.address', /^(EACCES|EADDRNOTAVAIL|ENOTFOUND|EAI_.*)$/],
 ]
 
 /**
@@ -31,8 +40,21 @@ export const explain =
     if (error instanceof KeptCopyError) {
       throw new StartError(message('start.no-copy', { file: error.file }), { cause: error.cause })
     }
-    const { code } = error as { code?: unknown }
-    const [name] = CODES.find(([, pattern]) => pattern.test(String(code))) ?? []
-    if (name === undefined) throw error
-    throw new StartError(message(name, { directory }), { cause: error })
+    return say(error, OF_DATA, { directory })
   }
+
+/**
+ * The same where an address can't be listened on.
+ * @throws StartError, or the error
+ */
+export const explainAddress =
+  ({ host, port }: { host: string; port: number }) =>
+  (error: unknown): never =>
+    say(error, OF_ADDRESS, { host, port: String(port) })
+
+function say(error: unknown, codes: Codes, values: Values): never {
+  const { code } = error as { code?: unknown }
+  const [name] = codes.find(([, pattern]) => pattern.test(String(code))) ?? []
+  if (name === undefined) throw error
+  throw new StartError(message(name, values), { cause: error })
+}

@@ -9,6 +9,7 @@ import { buildSampleApp } from '../demo/sample-app.ts'
 import { appDefaults } from '../domain/apps.ts'
 import { createLog } from '../log.ts'
 import { Secret } from '../secret.ts'
+import { explainAddress } from '../start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { ACTOR } from './data.ts'
 import { parsePort, print } from './output.ts'
@@ -36,9 +37,12 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
   try {
     const directory = await mkdtemp(join(tmpdir(), 'ellipsis-broker-demo-'))
     cleanup.defer(() => rm(directory, { recursive: true, force: true }))
+    const address = (offset: number) => ({ host: '127.0.0.1', port: port + offset })
     const url = (offset: number) => `http://127.0.0.1:${port + offset}`
     const client = { ...standInDefaults.client, redirectUris: [`${url(0)}/callback`] }
-    const standIn = await startStandIn({ port: port + 1, clients: [client] })
+    const standIn = await startStandIn({ ...address(1), clients: [client] }).catch(
+      explainAddress(address(1)),
+    )
     cleanup.defer(() => standIn.close())
 
     const config = loadConfig(
@@ -65,7 +69,7 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
     const password = randomBytes(9).toString('base64url')
     await broker.services.admins.add(DEMO_ADMIN, new Secret(password), ACTOR)
     const sample = buildSampleApp({ brokerUrl: url(0), clientId: app.id, apiUrl: standIn.apiUrl })
-    await sample.listen({ host: '127.0.0.1', port: port + 2 })
+    await sample.listen(address(2)).catch(explainAddress(address(2)))
     cleanup.defer(() => sample.close())
 
     const stop = cleanup.move()

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config.ts'
 import type { Config } from '../config.ts'
+import { reasonOf } from '../operate/backup.ts'
 import { Ended, message } from '../operate/messages.ts'
 import { ProbeError, probe, settingsOf } from '../operate/probe.ts'
 import { world } from '../services.ts'
@@ -40,7 +41,11 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
   }
   const asked = authorize ? (url: string) => askPerson(config, url) : null
   const found = await probe(config, world, asked, { reuse }).catch((error: unknown) => {
-    throw error instanceof ProbeError ? new Ended('probe.no-code') : error
+    if (error instanceof ProbeError) throw new Ended('probe.no-code')
+    // What fetch throws has its reason in a cause, which may be without words.
+    const causes = [error, (error as Error).cause].filter((one) => one instanceof Error)
+    const reason = causes.map(reasonOf).filter(Boolean).join(': ')
+    throw new Ended('probe.failed', { url: config.ellipsis.apiUrl, reason })
   })
   if (json) printJson(found)
   else for (const [name, value] of Object.entries(found)) print(`${name.padEnd(16)}${show(value)}`)

@@ -10,6 +10,7 @@ import type { Claim } from '../ownership.ts'
 import { closeInTime } from '../plugins/time-limits.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
+import { explainAddress } from '../start-error.ts'
 import { readCertificate, watchCertificate } from '../tls.ts'
 
 /** A stop takes no longer than this, milliseconds: requests' 12 s, a call upstream's 20 s, and the store. */
@@ -69,8 +70,8 @@ export async function listen(services: Services): Promise<RunningBroker> {
   const { config, log } = services
   const app = await buildApp(services)
   try {
-    const address = await app.listen({ host: config.host, port: config.port })
-    const { tls } = config
+    const { host, port, tls } = config
+    const address = await app.listen({ host, port }).catch(explainAddress({ host, port }))
     const unwatch = tls && watchCertificate(app.server as unknown as Server, tls, log)
     services.sweeper.start()
     services.bulks.start()

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { explainAddress } from '../start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { parsePort, print } from './output.ts'
 import { stopped } from './serve.ts'
@@ -18,7 +19,10 @@ export function standInCommand(): Command {
     ])
     .action(async ({ port, redirectUri }: Flags) => {
       const client = { ...standInDefaults.client, redirectUris: redirectUri }
-      const standIn = await startStandIn({ port: parsePort(port), clients: [client] })
+      const address = { host: '127.0.0.1', port: parsePort(port) }
+      const standIn = await startStandIn({ ...address, clients: [client] }).catch(
+        explainAddress(address),
+      )
       print(`A local Ellipsis Drive, for development only: ${standIn.url}
 
 Point a broker at it:

@@ -86,6 +86,19 @@ export const messages = {
     mend: 'Make room for it, as much as broker.db takes, and start again: nothing has changed.',
   },
 
+  'serve.port': {
+    command: 'serve',
+    exit: 2,
+    says: 'Port {port} of {host} is taken.',
+    mend: 'It may be by a broker that runs already (`ss -ltnp` names the process): stop that, or choose another port, with BROKER_PORT; for `demo` and `stand-in`, with --port.',
+  },
+  'serve.address': {
+    command: 'serve',
+    exit: 2,
+    says: 'Nothing may listen on port {port} of {host}.',
+    mend: 'Set BROKER_HOST to an address of this machine, such as 127.0.0.1, and BROKER_PORT to a port above 1023: those below are for root.',
+  },
+
   'secret.check.ok': {
     command: 'secret check',
     exit: 0,
@@ -317,6 +330,12 @@ export const messages = {
     exit: 1,
     says: 'Ellipsis Drive answers the same whatever is sent: neither forms nor JSON are read, or the client is not known.',
     mend: 'Check ELLIPSIS_API_URL, ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET.',
+  },
+  'probe.failed': {
+    command: 'probe',
+    exit: 1,
+    says: 'Ellipsis Drive could not be asked at {url}: {reason}.',
+    mend: 'Check ELLIPSIS_API_URL, and whether this machine may call out; then run it again.',
   },
   'probe.no-code': {
     command: 'probe',

@@ -4,8 +4,9 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import t from 'tap'
 import { startDemo } from '../../server/cli/demo.ts'
+import { command } from '../command.ts'
 import { buildBroker, freePort } from '../helper.ts'
-import { cli, runCli, serve } from '../processes.ts'
+import { runCli, serve } from '../processes.ts'
 
 t.test('serve prints the callback to register, and stops in order', async (t) => {
   const broker = await buildBroker(t)
@@ -16,11 +17,16 @@ t.test('serve prints the callback to register, and stops in order', async (t) =>
   t.match(output(), 'stopped')
 })
 
-t.test('serve fails when its port is taken', async (t) => {
+t.test('what listens says what to do where its address is not to be had', async (t) => {
   const broker = await buildBroker(t)
-  const { code, stderr } = await cli(['serve'], broker.env)
-  t.equal(code, 1)
-  t.match(stderr, 'EADDRINUSE')
+  const { port } = new URL(broker.url)
+  const taken = new RegExp(
+    `^Port ${port} of 127.0.0.1 is taken.\\n.*--port.\\n\\(.*EADDRINUSE.*\\)\\n$`,
+  )
+  t.match(await command(['serve'], broker.env), { code: 2, stderr: taken })
+  t.match(await command(['stand-in', '--port', port], {}), { code: 2, stderr: taken })
+  const elsewhere = { ...broker.env, BROKER_HOST: '192.0.2.1' }
+  t.match(await command(['serve'], elsewhere), { code: 2, stderr: /^Nothing may .*BROKER_HOST/s })
 })
 
 t.test('stand-in prints how to point a broker at it', async (t) => {
@@ -52,7 +58,7 @@ t.test('a demo that can’t start leaves nothing', async (t) => {
   t.teardown(() => taken.close())
   const demos = () => readdirSync(tmpdir()).filter((name) => name.includes('broker-demo-')).length
   const before = demos()
-  await t.rejects(startDemo(demoPort), { code: 'EADDRINUSE' })
+  await t.rejects(startDemo(demoPort), { name: 'StartError', message: `Port ${port} of` })
   t.equal(demos(), before)
   await t.rejects(fetch(`http://127.0.0.1:${demoPort}/`), 'the broker has stopped')
 })

@@ -122,6 +122,8 @@ t.test('probe says what it found, and takes the address that the browser ended a
   const taken = { ...env, BROKER_PORT: new URL(env.ELLIPSIS_API_URL ?? '').port }
   const nobody = await command(['probe', '--json'], taken, 'no address\n')
   t.match(nobody, { code: 1, stderr: /did not come back/ })
+  const away = await command(['probe'], { ...env, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' })
+  t.match(away, { code: 1, stderr: /could not be asked at http:\/\/127.0.0.1:9\/v3: .*\nCheck/ })
   standIn.switches.errorShape = 'empty'
   standIn.switches.tokenRequest = 'form'
   const unread = await command(['probe', '--no-authorize'], { ...env, ELLIPSIS_CLIENT_ID: 'x' })
