@@ -38,8 +38,8 @@ export async function backup(
   )
 
   const part = `${file}.part`
+  clear(part, file)
   const at = new Date(clock.now()).toISOString()
-  rmSync(part, { force: true })
   try {
     const stamp = { backup_at: at, backup_id: newId(random, 'backup') }
     await copyDatabase(source, part, binding, stamp)
@@ -61,6 +61,15 @@ export async function backup(
   }
 }
 
+/** Removes what a backup that was cut off has left. @throws Ended */
+function clear(part: string, file: string): void {
+  try {
+    rmSync(part, { force: true })
+  } catch (error) {
+    throw new Ended('backup.failed', { file, reason: reasonOf(error) })
+  }
+}
+
 /** Gives the file its name, which nobody may have taken meanwhile. */
 function place(part: string, file: string): void {
   try {
@@ -76,5 +85,4 @@ function place(part: string, file: string): void {
 }
 
 /** Why a file can't be read or written, in the system's or SQLite's words. */
-export const reasonOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error)
+export const reasonOf = (error: unknown): string => (error as Error).message

@@ -48,7 +48,11 @@ t.test('a backup overwrites nothing, and says what stands in its way', async (t)
   t.equal(readFileSync(join(folder, 'meanwhile'), 'utf8'), 'y')
   await t.rejects(make(dataDir, '/proc/backup'), { code: 'backup.failed' })
   mkdirSync(join(folder, 'b.part'))
-  await t.rejects(make(dataDir, join(folder, 'b')))
+  await t.rejects(make(dataDir, join(folder, 'b')), {
+    code: 'backup.failed',
+    message: /b\.part\. Nothing is left/,
+  })
+  t.ok(existsSync(join(folder, 'b.part')), 'a directory of that name is nobody’s leftover')
 })
 
 t.test('a file system without links holds backups too', async (t) => {
