@@ -28,6 +28,7 @@ const files: Record<string, string | Buffer> = {
     ],
   }),
   'better_sqlite3.node': addon,
+  'LICENSES.txt': 'what may be done with it',
 }
 
 /** The module as it is in a binary with those files. */
@@ -52,6 +53,7 @@ t.test('in the binary: text, bytes and lists', async (t) => {
   t.strictSame(assets.listAssets('nowhere'), [])
   t.throws(() => assets.readAsset('views/missing.eta'), { message: /no asset/ })
   t.match(assets.build, { binary: true, command: process.execPath })
+  t.equal(assets.readLicenses(), 'what may be done with it')
 })
 
 t.test('in the binary: the addon is written to a folder of the data directory', async (t) => {

@@ -19,13 +19,9 @@ export async function withServices<T>(
     command: 'a command',
     ...(upstream && { claim: 'same' }),
   })
-  try {
-    return await work(services)
-  } catch (error) {
-    return explain(config.dataDir)(error)
-  } finally {
-    await services.stop()
-  }
+  return work(services)
+    .catch(explain(config.dataDir))
+    .finally(() => services.stop())
 }
 
 /** Whom the events name for what is done here. */

@@ -72,11 +72,12 @@ function parseLine(text: string): Holding | { status: 'invalid'; reason: string 
 }
 
 function report(number: number, line: Line, json: boolean): void {
-  const connection = 'connectionId' in line ? line.connectionId : null
-  const reason = 'reason' in line ? line.reason : null
-  if (!json) return print(`line ${number}  ${line.status}  ${connection ?? reason ?? ''}`)
-  const brokerToken = 'brokerToken' in line ? (line.brokerToken?.reveal() ?? null) : null
   const { status } = line
+  const [connection, brokerToken, reason] =
+    'reason' in line
+      ? [null, null, line.reason]
+      : [line.connectionId, line.brokerToken?.reveal() ?? null, null]
+  if (!json) return print(`line ${number}  ${status}  ${connection ?? reason}`)
   print(
     JSON.stringify({
       line: number,

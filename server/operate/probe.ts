@@ -42,12 +42,11 @@ export async function probe(
   options: { reuse: boolean },
 ): Promise<Probed> {
   const { ellipsis, callbackUrl } = config
-  const now = () => clock.now()
   const client = createEllipsisClient({
     ...ellipsis,
     redirectUri: callbackUrl,
     fetch: fetchFn,
-    now,
+    now: clock.now.bind(clock),
   })
 
   const ask = async (encoding: Encoding, fields: Fields, wrong = ''): Promise<Answer> => {

@@ -43,7 +43,7 @@ async function rotateVariable(services: Services, report: Report, patience: numb
   await untilAll(services, ({ keyIds }) => keyIds[0] === key, report, patience)
   const resealed = await reseal(services, report)
   await store.setMeta({ secret_fingerprints: key })
-  const values = { key, resealed, others: others.join(', ') || 'none' }
+  const values = { key, resealed, others: others.join(', ') }
   return message('secret.rotate.done-variable', values)
 }
 
@@ -81,8 +81,9 @@ async function rotateFile(services: Services, report: Report, patience: number) 
 /** The id of the key that a rotation leads to: of the one under way, or of a new one, last in the file. */
 async function addKey({ store, random }: Services, file: string): Promise<string> {
   const keys = readKeys(file)
-  const { secret_rotation: pending } = await store.getMeta()
-  if (keys.some((key) => keyIdOf(key) === pending)) return pending ?? ''
+  const { secret_rotation: id } = await store.getMeta()
+  const pending = keys.find((key) => keyIdOf(key) === id)
+  if (pending) return keyIdOf(pending)
   const added = newKey(random)
   await store.setMeta({ secret_rotation: keyIdOf(added) })
   writeKeys(file, [...keys, added])

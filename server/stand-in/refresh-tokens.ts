@@ -84,8 +84,8 @@ export class RefreshTokens {
     const tokens = previous ? [...spent, previous.token, current] : [current]
     for (const one of tokens) this.#families.delete(one)
     this.#last.set(current, this.#now())
-    const [oldest] = this.#last.keys()
-    if (this.#last.size > ENDED_KEPT && oldest !== undefined) this.#last.delete(oldest)
+    const [oldest = current] = this.#last.keys()
+    if (this.#last.size > ENDED_KEPT) this.#last.delete(oldest)
   }
 
   #next(family: Family, token: string): string | undefined {

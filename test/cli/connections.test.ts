@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t from 'tap'
 import { command } from '../command.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
@@ -31,8 +33,23 @@ t.test('connections: list, show, refresh, revoke, beside a running server', asyn
   })
   t.equal((await exchange(broker, brokerToken)).status, 401)
   t.match(await run('revoke', connectionId), { code: 0, stdout: /0 grants.*erased/s })
+  t.match(await run('show', connectionId), {
+    stdout: /Devices.*Firefox on Linux .*revoked\n.*Latest events.*cli +app\.grants_revoked *\n/s,
+  })
   t.match(await run('erase', connectionId), { code: 0, stdout: /removed whose it was/ })
   t.match(await run('list', '--status', 'revoked'), { stdout: /\(not told\)/ })
+})
+
+t.test('revoke tells where the bytes are not gone yet', async (t) => {
+  const broker = await buildBroker(t)
+  const { connectionId } = await connect(broker, await addApp(broker))
+  const reader = new Database(join(broker.dataDir, 'broker.db'))
+  t.teardown(() => reader.close())
+  reader.exec('begin; select * from connections')
+  const revoke = ['connection', 'revoke', connectionId]
+  t.match(await command(revoke, broker.env), { code: 0, stdout: /log still has to be emptied/ })
+  reader.exec('rollback')
+  t.match(await command(revoke, broker.env), { code: 0, stdout: /tokens are erased/ })
 })
 
 t.test('a hostile username does not steer the terminal', async (t) => {

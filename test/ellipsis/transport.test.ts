@@ -144,6 +144,16 @@ t.test('answers that are no HTTP', async (t) => {
   t.match(await failureOf(refresh(beyond)), { kind: 'transient', status: 999, maybeApplied: true })
 })
 
+t.test('the status of an error counts, also where its body breaks off', async (t) => {
+  const client = await clientOfBytes(t, 'HTTP/1.1 503 Down\r\ncontent-length: 99\r\n\r\n{}')
+  t.match(await failureOf(refresh(client)), { kind: 'transient', status: 503 })
+})
+
+t.test('an answer without a body holds no tokens', async (t) => {
+  const error = await failureOf(refresh(await clientOf(t, always(204, ''))))
+  t.match(error, { kind: 'transient', status: 204, maybeApplied: true })
+})
+
 t.test('what was never sent can’t have taken effect', async (t) => {
   const server = createServer()
   const url = await listen(t, server)

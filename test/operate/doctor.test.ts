@@ -109,6 +109,14 @@ t.test('a proxy that doesn’t lead the callback here', async (t) => {
   })
 })
 
+t.test('an API that takes any token is not Ellipsis Drive', async (t) => {
+  const { env } = await buildWorld(t)
+  const yes = async () => Response.json({ access_token: 'a', refresh_token: 'b', expires_in: 60 })
+  t.match(await look(env, { ...world, fetch: yes }), {
+    'Ellipsis Drive': { status: 'warning', finding: /never was/, mend: 'Check ELLIPSIS_API_URL.' },
+  })
+})
+
 t.test('an empty directory has no broker', async (t) => {
   const found = await look({ BROKER_DATA_DIR: t.testdir(), ELLIPSIS_API_URL: 'http://127.0.0.1:9' })
   t.match(found, {

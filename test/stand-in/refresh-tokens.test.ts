@@ -73,6 +73,30 @@ t.test('revoked: the family ends, access tokens live on', async (t) => {
   t.equal((await get(`${running.apiUrl}/account?token=${token}`)).status, 200)
 })
 
+t.test('the standing of a token: honoured, newest, and when its family ended', async (t) => {
+  const now = Date.now()
+  const running = await start(t, { switches: { rotation: 'always' }, now: () => now })
+  const { standIn } = running
+  const first = standIn.grant('amelie')
+  const second = await use(running, first)
+  const standing = (token: string) => standIn.refreshTokens.standing(token)
+  t.strictSame(standing(first), { honoured: false, newest: false, endedAt: null })
+  t.strictSame(standing(second), { honoured: true, newest: true, endedAt: null })
+  standIn.revokeRefreshToken(second)
+  const ended = { honoured: false, newest: true, endedAt: now }
+  t.strictSame(standing(second), ended)
+  t.strictSame(standing(first), { ...ended, newest: false, endedAt: null })
+  t.strictSame(standing('nonsense'), { honoured: false, newest: false, endedAt: null })
+
+  const end = (count: number) => {
+    for (; count > 0; count--) standIn.revokeRefreshToken(standIn.grant('amelie'))
+  }
+  end(9999)
+  t.strictSame(standing(second), ended)
+  end(1)
+  t.strictSame(standing(second), { honoured: false, newest: false, endedAt: null }, 'long ago')
+})
+
 t.test('a family remembers its last thousand spent tokens', async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
   const { refreshTokens, clients } = running.standIn
