@@ -66,7 +66,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   app.addHook('onRoute', (route) => void routes.push(route))
   app.decorate('routeTable', routes)
 
-  await limitFailures(app, config)
+  await limitFailures(app, config, services.store)
   handleErrors(app, services)
   app.setNotFoundHandler(refuseUnknown)
   await app.register(metadataRoutes, { services })

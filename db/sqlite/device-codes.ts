@@ -59,13 +59,10 @@ export function deviceCodeMethods(engine: Engine): DeviceCodeStore {
         return true
       }),
 
-    denyDeviceCode: ({ deviceCodeHash, now, events }) =>
+    denyDeviceCode: ({ deviceCodeHash, now }) =>
       write(() => {
         const where = pending(deviceCodeHash, now)
-        const denied = db.update(deviceCodes).set({ status: 'denied' }).where(where).run()
-        if (denied.changes === 0) return false
-        insertEvents(engine, events)
-        return true
+        return db.update(deviceCodes).set({ status: 'denied' }).where(where).run().changes === 1
       }),
 
     redeemDeviceCode: ({ deviceCodeHash, now, grant, events }) =>

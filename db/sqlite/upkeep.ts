@@ -27,6 +27,8 @@ type Bounds = Parameters<Store['sweep']>[0]
 /** Rows a transaction: whoever waits for it waits for a few milliseconds. */
 const BATCH = 500
 const DAY = 24 * 60 * 60_000
+/** How long a device code that nobody used is remembered after its end, milliseconds. */
+const LATE = 5 * 60_000
 
 /** What no user waits for: the sweep, counts, health. */
 export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
@@ -54,7 +56,9 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
   }
 
   const removeDeviceCodes = ({ now, usedFor }: Bounds): number => {
-    const where = lte(deviceCodes.expiresAt, now - usedFor)
+    // Who polls late is still told that the code has expired.
+    const ended = and(isNull(deviceCodes.usedAt), lte(deviceCodes.expiresAt, now - LATE))
+    const where = or(ended, lte(deviceCodes.expiresAt, now - usedFor))
     return db.delete(deviceCodes).where(where).limit(BATCH).run().changes
   }
 

@@ -45,11 +45,7 @@ export interface DeviceCodeStore {
     events: NewEvent[]
   }): Promise<boolean>
   /** Turns a pending one away. `false`: it isn't pending any more. */
-  denyDeviceCode(denial: {
-    deviceCodeHash: Hash
-    now: Millis
-    events: NewEvent[]
-  }): Promise<boolean>
+  denyDeviceCode(denial: { deviceCodeHash: Hash; now: Millis }): Promise<boolean>
   /** Uses an approved one and begins its grant; `false`: it isn't approved, was used, or has ended. */
   redeemDeviceCode(code: {
     deviceCodeHash: Hash

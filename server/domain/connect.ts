@@ -110,9 +110,8 @@ export function createConnect(needs: {
   }
 
   /** No, said at Ellipsis Drive. */
-  const turnAway = async (flow: Flow, { address }: Callback): Promise<void> => {
-    const { deviceCodeHash, appId, device } = flow
-    if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash, appId, device, address })
+  const turnAway = async ({ deviceCodeHash }: Flow): Promise<void> => {
+    if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash })
   }
 
   return {
@@ -167,7 +166,7 @@ export function createConnect(needs: {
         return { kind: 'redirect', location }
       } catch (error) {
         const denied = error instanceof BrokerError && error.code === 'access_denied'
-        if (denied) await turnAway(flow, callback)
+        if (denied) await turnAway(flow)
         if (denied && !issues) return { kind: 'refused', ...ended }
         throw issues ? toldTo({ redirectUri, state, fragment }, error) : publicly(error)
       }

@@ -56,7 +56,7 @@ export interface DeviceFlow {
   /** The person let it in. `false`: too late. */
   approve(answer: Answer & { connectionId: string }): Promise<boolean>
   /** The person refuses. */
-  deny(answer: Answer): Promise<void>
+  deny(answer: Pick<Answer, 'deviceCodeHash'>): Promise<void>
   /**
    * @param prepare runs before the code is used up: if it throws, the program may ask again
    * @throws BrokerError `authorization_pending`, `polled_too_often`, `device_refused`, `expired_token`,
@@ -102,8 +102,8 @@ export function createDeviceFlow(needs: {
     throw refuse('This device_code was used before; the grant that it began is revoked.')
   }
 
-  const answered = ({ appId, device, address }: Answer, action: string): NewEvent => ({
-    ...{ at: clock.now(), actor: 'user', action, appId, address },
+  const allowed = ({ appId, device, address }: Answer): NewEvent => ({
+    ...{ at: clock.now(), actor: 'user', action: 'device.allowed', appId, address },
     details: device,
   })
 
@@ -158,14 +158,13 @@ export function createDeviceFlow(needs: {
 
     approve({ connectionId, ...answer }) {
       const { deviceCodeHash } = answer
-      const events = [{ ...answered(answer, 'device.allowed'), connectionId }]
+      const events = [{ ...allowed(answer), connectionId }]
       return store.approveDeviceCode({ deviceCodeHash, connectionId, now: clock.now(), events })
     },
 
-    async deny(answer) {
-      const { deviceCodeHash } = answer
-      const events = [answered(answer, 'device.refused')]
-      await store.denyDeviceCode({ deviceCodeHash, now: clock.now(), events })
+    // Of which there is no event: anyone can ask and refuse, as often as they like.
+    async deny({ deviceCodeHash }) {
+      await store.denyDeviceCode({ deviceCodeHash, now: clock.now() })
     },
 
     async poll(poll, prepare) {

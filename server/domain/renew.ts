@@ -18,8 +18,8 @@ type LiveApp = NonNullable<SwapState['app']>
  * with that same new one, so that a lost answer costs nothing.
  */
 export interface Renewals {
-  /** A newer token if the one presented is past half its life; otherwise `null`. */
-  ifDue(grant: LiveGrant, app: LiveApp, presented: Claims): Promise<RenewedToken | null>
+  /** A newer token if the one presented is past half its life; otherwise `null`, with nothing to wait for. */
+  ifDue(grant: LiveGrant, app: LiveApp, presented: Claims): Promise<RenewedToken | null> | null
   /** A newer token in any case. @throws BrokerError `token_refused` if it was superseded by one in use */
   renew(grant: LiveGrant, app: LiveApp, presented: Claims): Promise<RenewedToken>
 }
@@ -63,7 +63,7 @@ export function createRenewals(needs: {
   }
 
   return {
-    async ifDue(grant, app, { iat, exp, jti }) {
+    ifDue(grant, app, { iat, exp, jti }) {
       return isPastHalf(iat, exp) ? find(grant, app, jti) : null
     },
 

@@ -81,15 +81,18 @@ export function createSwap(needs: {
     return new BrokerError(error.code, { ...error.details, reconnectUrl: url })
   }
 
-  /** Refuses a `jti` that the grant doesn't hold; one used too late ends the grant (RFC 9700 4.14.2). */
-  const checkJti = async ({ grant, app }: Live, claims: Claims): Promise<void> => {
+  /**
+   * Refuses a `jti` that the grant doesn't hold; one used too late ends the grant (RFC 9700 4.14.2).
+   * Answers whether it waited for a write.
+   */
+  const checkJti = async ({ grant, app }: Live, claims: Claims): Promise<boolean> => {
     const now = clock.now()
     const standing = standingOf(grant, claims, now)
     if (standing === 'unknown') throw refused()
     if (standing !== 'late') {
       const first = standing === 'current' && grant.jtiUsedAt === null
       if (first) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
-      return
+      return first
     }
     const event = { at: now, actor: 'system', action: 'grant.revoked', grantId: grant.id }
     const details = 'a superseded broker token was used, so one of two holders has a copy'
@@ -98,11 +101,14 @@ export function createSwap(needs: {
     throw refused()
   }
 
-  /** @param known told of the app as soon as the token has proved it */
+  /**
+   * @param known told of the app as soon as the token has proved it
+   * @returns what the token says and stands on, and whether something was waited for since that was read
+   */
   const open = async (
     { brokerToken, client, proof }: Presented,
     known?: (appId: string) => void,
-  ): Promise<[Claims, Live]> => {
+  ): Promise<[Claims, Live, boolean]> => {
     const claims = await tokens.verify(brokerToken)
     known?.(claims.clientId)
     try {
@@ -110,8 +116,8 @@ export function createSwap(needs: {
       checkClient(live.app, client)
       checkKey(live, proof)
       await proof?.use()
-      await checkJti(live, claims)
-      return [claims, live]
+      const waited = await checkJti(live, claims)
+      return [claims, live, waited || proof !== null]
     } catch (error) {
       throw await withWayOut(error, claims)
     }
@@ -130,25 +136,24 @@ export function createSwap(needs: {
     known: (appId: string) => void,
   ): Promise<SwapAnswer> => {
     const since = request.force === true ? clock.now() : null
-    const [claims, live] = await open(request, known)
+    const [claims, live, waitedBefore] = await open(request, known)
     if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
       throw new BrokerError('unauthorized_client')
     }
     const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, floor)
     const need = { minTtlSeconds, since, evenIfPaused: false, appId: live.app.id }
-    let accessToken = findCached(live, need)
-    if (!accessToken) {
-      try {
-        accessToken = await refresher.get(live.connection.id, need)
-        // Much can end while one waits: a revocation holds from the moment of its commit.
-        await readLive(store, claims)
-      } catch (error) {
-        throw await withWayOut(error, claims)
-      }
+    try {
+      const cached = findCached(live, need)
+      const accessToken = cached ?? (await refresher.get(live.connection.id, need))
+      const renewal = renewals.ifDue(live.grant, live.app, claims)
+      const renewed = await renewal
+      // Much can end while one waits: a revocation holds from the moment of its commit.
+      if (waitedBefore || !cached || renewal) await readLive(store, claims)
+      usage.touch(live.grant.id)
+      return { accessToken, scope: live.grant.scope, renewed }
+    } catch (error) {
+      throw await withWayOut(error, claims)
     }
-    usage.touch(live.grant.id)
-    const renewed = await renewals.ifDue(live.grant, live.app, claims)
-    return { accessToken, scope: live.grant.scope, renewed }
   }
 
   return {

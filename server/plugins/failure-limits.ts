@@ -1,5 +1,6 @@
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Store } from '../../db/store.ts'
 import type { Config } from '../config.ts'
 import { BrokerError } from '../errors.ts'
 import { isUnknownProxy } from './peer.ts'
@@ -35,10 +36,14 @@ const USER_CODE_SHARE = 30
 /** Addresses and apps that are remembered. */
 const REMEMBERED = 10_000
 
-/** `failureLimit`: failures that an address may have in a minute. */
+/**
+ * @param config `failureLimit`: failures that an address may have in a minute
+ * @param store knows the origins of apps
+ */
 export async function limitFailures(
   app: FastifyInstance,
   { failureLimit: perMinute, publicUrl }: Pick<Config, 'failureLimit' | 'publicUrl'>,
+  store: Pick<Store, 'hasOrigin'>,
 ): Promise<void> {
   await app.register(rateLimit, { global: false })
   const window = { timeWindow: MINUTE, cache: REMEMBERED }
@@ -68,6 +73,9 @@ export async function limitFailures(
   app.decorate('failures', {
     async check(request) {
       if (isEmbedded(request)) throw new BrokerError('access_denied', { description: EMBEDDED })
+      if (await isOfStranger(request, store)) {
+        throw new BrokerError('access_denied', { description: STRANGER })
+      }
       if (performance.now() - failedAt > MINUTE || isUnknownProxy(request, publicUrl)) return
       const limit = await limiterOf(request)(request, { increment: false })
       if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
@@ -94,6 +102,19 @@ const isEmbedded = ({ headers, routeOptions }: FastifyRequest): boolean => {
   return routeOptions.config.page !== undefined && destination !== 'document'
 }
 const EMBEDDED = 'Open this page by itself: it can’t be part of another one.'
+
+/**
+ * Does a page of an origin that is no app's send something? It could read no answer, but fail in the name of
+ * whoever looks at it until their address is refused. What is no browser is asked nothing here.
+ */
+const isOfStranger = async (
+  { headers, method }: FastifyRequest,
+  store: Pick<Store, 'hasOrigin'>,
+): Promise<boolean> =>
+  method === 'POST' &&
+  headers['sec-fetch-site'] === 'cross-site' &&
+  !(await store.hasOrigin(headers.origin ?? 'null'))
+const STRANGER = 'Pages of this origin can’t call the broker: no app has registered it.'
 
 const slowDown = (retryAfter: number): BrokerError => new BrokerError('slow_down', { retryAfter })
 

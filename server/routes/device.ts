@@ -1,6 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Waiting } from '../domain/device-flow.ts'
-import { deviceLabel } from '../domain/device.ts'
 import { readUserCode, showUserCode } from '../domain/user-code.ts'
 import { protectForms } from '../plugins/csrf.ts'
 import { checkSameOrigin } from '../plugins/same-origin.ts'
@@ -110,9 +109,7 @@ const allow: Step<Waiting> = async ({ app, code }, request, reply, services) => 
   return begin({ app, scope, deviceCodeHash, ...nothing }, request, reply, services)
 }
 
-const deny: Step<Waiting> = async ({ app, code }, request, reply, { deviceFlow }) => {
-  const device = deviceLabel(request.headers['user-agent'])
-  const { deviceCodeHash } = code
-  await deviceFlow.deny({ deviceCodeHash, appId: app.id, device, address: request.ip })
+const deny: Step<Waiting> = async ({ app, code }, _request, reply, { deviceFlow }) => {
+  await deviceFlow.deny(code)
   return reply.page('refused', { appName: app.name, backTo: null, onDevice: true })
 }

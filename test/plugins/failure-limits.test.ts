@@ -52,6 +52,19 @@ t.test('an address that fails too often is refused for a while', async (t) => {
   t.equal((await fetch(`${broker.url}/healthz`)).status, 200)
 })
 
+t.test('a page of a stranger fails in nobody’s name', async (t) => {
+  const broker = await build(t)
+  const origin = 'https://app.example.com'
+  const { brokerToken } = await connect(broker, await addApp(broker, { origins: [origin] }))
+  const page = (origin: string) => ({ origin, 'sec-fetch-site': 'cross-site' })
+  for (let count = 0; count < 3 * LIMIT; count++) {
+    const refused = await swap(broker, 'x', page('https://stranger.example'))
+    t.match(refused, { status: 403, body: { error: 'access_denied' } })
+  }
+  t.equal((await swap(broker, brokerToken, page(origin))).status, 200, 'an app’s may ask')
+  t.equal((await swap(broker, 'x', page(origin))).status, 400)
+})
+
 t.test('failures at /exchange limit nothing but themselves', async (t) => {
   const broker = await build(t)
   const { brokerToken } = await connect(broker, await addApp(broker))

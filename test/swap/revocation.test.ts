@@ -36,6 +36,22 @@ t.test('revocation holds from the next request on', async (t) => {
   t.equal((await exchange(broker, fifth.brokerToken)).status, 401)
 })
 
+t.test('what is revoked while a swap waits for a write is not handed out', async (t) => {
+  const { broker, brokerToken, app, connectionId } = await begin(t)
+  const { store, connections } = broker.services
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'its access token is in memory now')
+  const unused = await connect(broker, app)
+  t.equal(unused.connectionId, connectionId)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  const useJti = store.useJti.bind(store)
+  store.useJti = async (use) => {
+    await useJti(use)
+    await connections.revokeGrant(use.grantId, 'test')
+  }
+  t.equal((await exchange(broker, unused.brokerToken)).status, 401)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
 t.test('a revocation that could not be looked up is never said to be done', async (t) => {
   const { broker, brokerToken } = await begin(t)
   const { store } = broker.services

@@ -12,7 +12,6 @@ const ACTIONS: Record<string, string> = {
   'connection.erased': 'Person erased',
   'connection.imported': 'Imported',
   'device.allowed': 'Device code accepted',
-  'device.refused': 'Device code refused',
   'grant.begun': 'App let in',
   'grant.revoked': 'Device cut off',
   'app.grants_revoked': 'App cut off from a user',

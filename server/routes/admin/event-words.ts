@@ -18,7 +18,6 @@ export function eventWords({ action, details: told }: Event, app: string): strin
     'connection.erased': `Revoked, and whose it was removed${how}`,
     'connection.imported': `Imported${how}`,
     'device.allowed': `A device code of ${app} was accepted${on}`,
-    'device.refused': `A device code of ${app} was refused${on}`,
     'grant.begun': `${app} was let in${on}`,
     'grant.revoked': `A device of ${app} was cut off${how}`,
     'app.grants_revoked': `${app} was cut off, on all devices`,
