@@ -1,6 +1,6 @@
 import { and, desc, eq, getTableColumns, gt, inArray, ne, sql } from 'drizzle-orm'
 import { admins, attempts, devices, sessions } from '../schema.sqlite.ts'
-import type { Store } from '../store.ts'
+import type { Checked, Store } from '../store.ts'
 import { adminColumns } from './admins.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
@@ -31,8 +31,14 @@ export function sessionMethods(engine: Engine): Pick<Store, Methods> {
     )
     .prepare()
 
-  const hasAdmin = (id: string): boolean =>
-    db.select({ id: admins.id }).from(admins).where(eq(admins.id, id)).get() !== undefined
+  /** Is the admin still there, and what signing in was checked against still so? */
+  const stands = (id: string, checked: Checked): boolean => {
+    const admin = db.select(adminColumns).from(admins).where(eq(admins.id, id)).get()
+    return (
+      admin?.passwordHash === checked.passwordHash &&
+      admin.secondFactorSince === checked.secondFactorSince
+    )
+  }
 
   const remember = (device: { secretHash: string; expiresAt: number }, adminId: string): void => {
     const { secretHash, expiresAt } = device
@@ -43,9 +49,9 @@ export function sessionMethods(engine: Engine): Pick<Store, Methods> {
   }
 
   return {
-    addSession: (session, { replaces, device, events }) =>
+    addSession: (session, { checked, replaces, device, events }) =>
       write(() => {
-        if (!hasAdmin(session.adminId)) return false
+        if (!stands(session.adminId, checked)) return false
         if (replaces !== undefined) {
           const replaced = db.delete(sessions).where(eq(sessions.idHash, replaces)).run()
           if (replaced.changes === 0) return false

@@ -15,6 +15,9 @@ export interface Admin {
 /** What a new admin has. */
 export type NewAdmin = Omit<Admin, 'secondFactorSince'>
 
+/** What somebody who signs in was checked against. */
+export type Checked = Pick<Admin, 'passwordHash' | 'secondFactorSince'>
+
 /** An admin who is signed in, in one browser. */
 export interface Session {
   /** Hash of the cookie; also what the session is called in lists. */
@@ -88,11 +91,13 @@ export interface AdminStore {
 
   /**
    * Begins a session; one that it replaces ends, and the browser is remembered as the admin's `device`.
-   * `false`: the admin was removed, or the one to be replaced has ended.
+   * `false`: the admin was removed, has another password or second factor than was `checked`, or the
+   * one to be replaced has ended.
    */
   addSession(
     session: Session,
     options: {
+      checked: Checked
       replaces?: Hash
       device?: { secretHash: Hash; expiresAt: Millis }
       events: NewEvent[]

@@ -31,11 +31,13 @@ export interface SignedIn {
 /** The admins' sessions. Asked of the store each time, so that an end holds at once in every process. */
 export interface Sessions {
   /**
-   * Begins a session, in the place of one that was halfway. `undefined`: the admin is gone, or that one is.
+   * Begins a session, in the place of one that was halfway. `undefined`: the admin is gone, has another
+   * password or second factor since, or that session is gone.
+   * @param admin as signing in was checked against
    * @returns the cookies' secrets; `device` only where the session is complete
    */
   begin(
-    admin: Pick<Admin, 'id' | 'email'>,
+    admin: Admin,
     browser: Browser,
     options?: { halfway?: boolean; replaces?: Hash },
   ): Promise<{ session: Secret; device: Secret } | undefined>
@@ -64,7 +66,8 @@ export function createSessions(needs: { store: Store; clock: Clock; random: Rand
   }
 
   return {
-    async begin({ id: adminId, email }, browser, { halfway = false, replaces } = {}) {
+    async begin(admin, browser, { halfway = false, replaces } = {}) {
+      const { id: adminId, email } = admin
       const now = clock.now()
       const secret = newSecret(random)
       const device = browser.device ?? new Secret(newSecret(random))
@@ -80,6 +83,7 @@ export function createSessions(needs: { store: Store; clock: Clock; random: Rand
       }
       const known = { secretHash: sha256(device.reveal()), expiresAt: now + DEVICE_LIFE }
       const begun = await store.addSession(session, {
+        checked: admin,
         ...(replaces !== undefined && { replaces }),
         ...(!halfway && { device: known }),
         events: halfway ? [] : event(email, 'admin.signed_in', browser.address),

@@ -19,7 +19,7 @@ export interface Setup {
   complete(
     secret: Secret,
     given: { email: string; password: Secret; address: string },
-  ): Promise<Pick<Admin, 'id' | 'email'> | undefined>
+  ): Promise<Admin | undefined>
 }
 
 export function createSetup(needs: {
@@ -49,7 +49,7 @@ export function createSetup(needs: {
         now,
         events: [{ ...event, details: admin.email }],
       })
-      return added ? admin : undefined
+      return added ? { ...admin, secondFactorSince: null } : undefined
     },
   }
 }

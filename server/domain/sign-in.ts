@@ -52,7 +52,7 @@ export function createSignIn(needs: {
     action: string,
     admin: Admin | undefined,
     { address }: Browser,
-    { wasLast }: Attempt,
+    { wasLast }: Pick<Attempt, 'wasLast'>,
   ): Promise<void> => {
     const details = admin?.email ?? 'no such account'
     const event = { at: clock.now(), actor: 'system', address, details }
@@ -93,7 +93,11 @@ export function createSignIn(needs: {
       if (!admin || outcome.kind === 'wrong') return { kind: 'refused' }
       const halfway = admin.secondFactorSince !== null
       const begun = await sessions.begin(admin, browser, { halfway })
-      if (!begun) return { kind: 'refused' }
+      if (!begun) {
+        // The password was changed, or a second factor added, while this one was being checked.
+        await tellFailure('admin.sign_in_failed', admin, browser, { wasLast: false })
+        return { kind: 'refused' }
+      }
       return halfway ? { kind: 'halfway', session: begun.session } : { kind: 'signed_in', ...begun }
     },
 

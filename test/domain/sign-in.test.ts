@@ -3,6 +3,7 @@ import { createSessions } from '../../server/domain/sessions.ts'
 import { createSignIn } from '../../server/domain/sign-in.ts'
 import { Secret } from '../../server/secret.ts'
 import { PASSWORD } from '../admin.ts'
+import { seal } from '../db/rows.ts'
 import { buildBroker } from '../helper.ts'
 
 const browser = {
@@ -21,6 +22,35 @@ t.test('an admin who is removed while signing in stays out', async (t) => {
   const signIn = createSignIn({ ...services, store, sessions })
   const outcome = await signIn.withPassword('ada@example.com', password, browser)
   t.strictSame(outcome, { kind: 'refused' })
+})
+
+t.test('a password that is changed while it is checked lets nobody in', async (t) => {
+  const { services } = await buildBroker(t)
+  const { admins, store } = services
+  const email = 'ada@example.com'
+  const { id: adminId } = await admins.add(email, password, 'test')
+  /** Signs in; `meanwhile` happens after the password was found to be right. */
+  const signsIn = async (given: Secret, meanwhile: () => Promise<unknown>) => {
+    const addSession: typeof store.addSession = async (...session) => {
+      await meanwhile()
+      return store.addSession(...session)
+    }
+    const slow = { ...services, store: { ...store, addSession } }
+    const signIn = createSignIn({ ...slow, sessions: createSessions(slow) })
+    const outcome = await signIn.withPassword(email, given, browser)
+    const [event] = await store.listEvents({ limit: 1 })
+    return [outcome.kind, event?.action, event?.address]
+  }
+  const refused = ['refused', 'admin.sign_in_failed', browser.address]
+  const other = new Secret('another password')
+  t.strictSame(await signsIn(password, () => admins.setPassword(email, other, 'test')), refused)
+  const confirm = async () => {
+    await store.proposeSecondFactor({ adminId, secret: seal('x') })
+    const now = services.clock.now()
+    await store.confirmSecondFactor({ adminId, step: 7, recoveryCodes: [], now, events: [] })
+  }
+  t.strictSame(await signsIn(other, confirm), refused, 'nor past a second factor')
+  t.strictSame(await services.sessions.list(adminId), [])
 })
 
 t.test('a code that comes after its session has ended lets nobody in', async (t) => {

@@ -32,7 +32,7 @@ export const setupRoutes: FastifyPluginAsync<{ services: Services }> = async (
     if (!(await setup.isOpen(secret))) return ended(reply)
     const field = formOf(request)
     const [email, password] = [field('email'), new Secret(field('password'))]
-    let admin: Pick<Admin, 'id' | 'email'> | undefined
+    let admin: Admin | undefined
     try {
       admin = await setup.complete(secret, { email, password, address: request.ip })
     } catch (error) {

@@ -14,6 +14,9 @@ export const newAdmin = (name: string, fields: Partial<NewAdmin> = {}): NewAdmin
   ...fields,
 })
 
+/** What signing in as one of them is checked against. */
+const asAdded = { passwordHash: '$argon2id$', secondFactorSince: null }
+
 const newSession = (idHash: string, fields: Partial<Session> = {}): Session => ({
   idHash,
   adminId: 'ada',
@@ -33,7 +36,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     return store
   }
   const begin = (store: Store, session: Session, more: object = {}) =>
-    store.addSession(session, { events: [], ...more })
+    store.addSession(session, { checked: asAdded, events: [], ...more })
   const isLive = async (store: Store, idHash: string, now = NOW) =>
     (await store.getSession({ idHash, now })) !== undefined
 
@@ -102,6 +105,26 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await isLive(store, 'again'), false)
   })
 
+  t.test('a session begins only while what signing in was checked against holds', async (t) => {
+    const store = await openWith(t, 'ada')
+    const checked = { ...asAdded, passwordHash: 'new' }
+    await store.setAdminPassword({ email: 'ada@x.example', passwordHash: 'new' }, [])
+    await begin(store, newSession('half', { complete: false }), { checked })
+    const device = { secretHash: 'laptop', expiresAt: NOW + HOUR }
+    const late = { replaces: 'half', device, events: event('late') }
+    t.equal(await begin(store, newSession('late'), late), false, 'the password is another')
+    await store.proposeSecondFactor({ adminId: 'ada', secret: seal('x') })
+    const factor = { adminId: 'ada', step: 7, recoveryCodes: [], now: NOW, events: [] }
+    await store.confirmSecondFactor(factor)
+    const alone = { ...late, checked }
+    t.equal(await begin(store, newSession('late'), alone), false, 'a second factor was added')
+    t.strictSame([await isLive(store, 'late'), await isLive(store, 'half')], [false, true])
+    t.equal(await store.isDevice({ secretHash: 'laptop', adminId: 'ada', now: NOW }), false)
+    t.strictSame(await actions(store), [])
+    const now = { ...late, checked: { ...checked, secondFactorSince: NOW } }
+    t.equal(await begin(store, newSession('in time'), now), true)
+  })
+
   t.test('sessions are listed and ended by their owner', async (t) => {
     const store = await openWith(t, 'ada', 'bob')
     await begin(store, newSession('old', { lastSeenAt: NOW - 5 }))
@@ -144,7 +167,8 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await isLive(store, 'a'), false)
     t.equal(await isDevice('laptop'), false)
     t.strictSame([await isLive(store, 'of bob'), await isDevice('other', 'bob')], [true, true])
-    await begin(store, newSession('c'), device('other'))
+    const checked = { ...asAdded, passwordHash: 'new' }
+    await begin(store, newSession('c'), { checked, ...device('other') })
     t.equal(await isDevice('other'), true, 'a browser is the last one’s who signed in with it')
     t.equal(await isDevice('other', 'bob'), false)
   })

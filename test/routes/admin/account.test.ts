@@ -61,18 +61,20 @@ t.test('sessions of which nothing is known can be ended, and so can one’s own'
   const visitor = await signIn(broker)
   const { admins, store } = broker.services
   const [admin] = await admins.list()
+  if (!admin) throw new Error('no admin')
   const account = `${broker.url}/admin/account`
   for (const idHash of ['one', 'two']) {
     const [now, expiresAt] = [broker.clock.now(), broker.clock.now() + HOUR]
     const times = { createdAt: now, lastSeenAt: now, expiresAt }
-    const session = { idHash, adminId: admin?.id ?? '', ...times, complete: true }
-    await store.addSession({ ...session, address: null, userAgent: null }, { events: [] })
+    const session = { idHash, adminId: admin.id, ...times, complete: true }
+    const unknown = { address: null, userAgent: null }
+    await store.addSession({ ...session, ...unknown }, { checked: admin, events: [] })
   }
   const page = await visitor.open(account)
   t.equal(page.body.match(/Unknown browser/g)?.length, 4)
   t.match(page.body, 'unknown')
   t.match((await visitor.press(page, 'End all other sessions')).body, '2 other sessions have ended')
-  const [own] = await store.listSessions({ adminId: admin?.id ?? '', now: broker.clock.now() })
+  const [own] = await store.listSessions({ adminId: admin.id, now: broker.clock.now() })
   const csrf = /name="_csrf" value="([^"]+)"/.exec(page.body)?.[1] ?? ''
   const out = await visitor.open(`${account}/sessions/end`, undefined, {
     method: 'POST',
