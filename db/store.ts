@@ -66,7 +66,7 @@ export interface App {
   trusted: boolean
   /** Life of a broker token, seconds. */
   tokenLifetimeSeconds: number
-  /** `fragment`: the founding page's way for pages without a back end. */
+  /** `fragment`: Ellipsis Drive's access token in the redirect, for pages without a back end. */
   deliver: 'code' | 'fragment'
   /** `ellipsis`: plain RFC 6749, `access_token` being Ellipsis Drive's. */
   tokens: 'broker' | 'ellipsis'

@@ -176,7 +176,7 @@ export function createConnect(needs: {
 
 type Three = [string, string, string]
 
-/** The founding page's step 4: Ellipsis Drive's access token itself, for a page without a back end. */
+/** Fragment delivery: Ellipsis Drive's access token itself, for a page without a back end. */
 const inFragment = (tokens: Tokens, now: number) => ({
   access_token: tokens.accessToken.reveal(),
   token_type: 'Bearer',
