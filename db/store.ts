@@ -298,8 +298,11 @@ export interface Store
   addApp(app: App, events: NewEvent[]): Promise<void>
   getApp(id: string): Promise<App | undefined>
   listApps(): Promise<App[]>
-  /** Replaces every field of the app with that id; `false`: there is none. */
-  updateApp(app: App, events: NewEvent[]): Promise<boolean>
+  /**
+   * Replaces the fields of an app that is still as it was read (`before`). `false`: it was changed since,
+   * or is gone; nothing changed.
+   */
+  updateApp(before: App, after: App, events: NewEvent[]): Promise<boolean>
   /** Removes the app, its flows, codes and device codes; with it, its grants mean nothing. `false`: there is none. */
   removeApp(id: string, events: NewEvent[]): Promise<boolean>
   /**

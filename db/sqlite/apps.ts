@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { and, asc, eq, isNull, sql } from 'drizzle-orm'
 import { apps, codes, deviceCodes, flows, grants } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
@@ -49,9 +50,10 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
     getApp: (id) => read(() => get.get({ id })),
     listApps: () => read(() => db.select().from(apps).orderBy(asc(apps.id)).all()),
 
-    updateApp: (app, events) =>
+    updateApp: (before, after, events) =>
       write(() => {
-        if (db.update(apps).set(app).where(eq(apps.id, app.id)).run().changes === 0) return false
+        if (!isDeepStrictEqual(get.get({ id: before.id }), before)) return false
+        db.update(apps).set(after).where(eq(apps.id, before.id)).run()
         insertEvents(engine, events)
         return true
       }),

@@ -1,4 +1,4 @@
-import type { App, Store } from '../../db/store.ts'
+import type { App, NewEvent, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { who } from './by.ts'
@@ -73,6 +73,22 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     return app
   }
 
+  /** Changes an app as it is by now: what others change at the same time stays. */
+  const change = async (
+    id: string,
+    event: Omit<NewEvent, 'at'>,
+    make: (before: App) => App,
+  ): Promise<{ before: App; after: App }> => {
+    for (;;) {
+      const before = await get(id)
+      const after = make(before)
+      const events = [{ ...event, at: clock.now(), appId: id }]
+      if (after === before || (await store.updateApp(before, after, events))) {
+        return { before, after }
+      }
+    }
+  }
+
   const newAppSecret = (): { secret: Secret; stored: App['secrets'][number] } => {
     const secret = newSecret(random)
     const stored = { hash: sha256(secret), createdAt: clock.now(), expiresAt: null }
@@ -101,18 +117,19 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     get,
 
     async set(id, changes, by) {
-      const before = await get(id)
-      const app = { ...before, ...changes }
-      if (changes.confidential !== undefined && changes.confidential !== before.confidential) {
-        const description =
-          'A public app can’t become confidential, nor the reverse: add a new one.'
-        throw new BrokerError('invalid_request', { description })
-      }
-      check(app)
       const details = Object.keys(changes).join(', ')
-      const event = { ...who(by), at: clock.now(), action: 'app.changed', appId: id, details }
-      await store.updateApp(app, [event])
-      return app
+      const event = { ...who(by), action: 'app.changed', details }
+      const { after } = await change(id, event, (before) => {
+        const app = { ...before, ...changes }
+        if (app.confidential !== before.confidential) {
+          const description =
+            'A public app can’t become confidential, nor the reverse: add a new one.'
+          throw new BrokerError('invalid_request', { description })
+        }
+        check(app)
+        return app
+      })
+      return after
     },
 
     async remove(id, by) {
@@ -127,27 +144,28 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     },
 
     async rotateSecret(id, overlapSeconds, by) {
-      const app = await get(id)
-      if (!app.confidential) {
-        const description = `App ${id} is public and has no secret.`
-        throw new BrokerError('invalid_request', { description })
-      }
       const made = newAppSecret()
       const end = clock.now() + overlapSeconds * 1000
-      const newest = app.secrets.at(-1)
-      const old = newest && { ...newest, expiresAt: Math.min(newest.expiresAt ?? end, end) }
-      const secrets = old && overlapSeconds > 0 ? [old, made.stored] : [made.stored]
-      const event = { ...who(by), at: clock.now(), action: 'app.secret_rotated', appId: id }
-      await store.updateApp({ ...app, secrets }, [event])
+      await change(id, { ...who(by), action: 'app.secret_rotated' }, (app) => {
+        if (!app.confidential) {
+          const description = `App ${id} is public and has no secret.`
+          throw new BrokerError('invalid_request', { description })
+        }
+        const newest = app.secrets.at(-1)
+        const old = newest && { ...newest, expiresAt: Math.min(newest.expiresAt ?? end, end) }
+        const secrets = old && overlapSeconds > 0 ? [old, made.stored] : [made.stored]
+        return { ...app, secrets }
+      })
       return made.secret
     },
 
     async endOldSecret(id, by) {
-      const app = await get(id)
-      const live = liveSecrets(app, clock.now())
-      if (live.length < 2) return false
-      const event = { ...who(by), at: clock.now(), action: 'app.old_secret_ended', appId: id }
-      return store.updateApp({ ...app, secrets: live.slice(-1) }, [event])
+      const event = { ...who(by), action: 'app.old_secret_ended' }
+      const { before, after } = await change(id, event, (app) => {
+        const live = liveSecrets(app, clock.now())
+        return live.length < 2 ? app : { ...app, secrets: live.slice(-1) }
+      })
+      return after !== before
     },
 
     async authenticate({ clientId, clientSecret }) {

@@ -33,10 +33,27 @@ export function testApps(t: Test, open: OpenStore): void {
       dpop: 'required',
       createdAt: NOW + 1,
     })
-    t.equal(await store.updateApp(changed, event('app.changed')), true)
+    t.equal(await store.updateApp(newApp('b'), changed, event('app.changed')), true)
     t.strictSame(await store.listApps(), [newApp('a'), changed])
-    t.equal(await store.updateApp(newApp('c'), event('no such app')), false)
+    const none = newApp('c')
+    t.equal(await store.updateApp(none, none, event('no such app')), false)
     t.strictSame(await actions(store), ['app.changed'])
+  })
+
+  t.test('an app is replaced only as it was read: no change undoes another', async (t) => {
+    const store = await open(t)
+    const secret = (hash: string) => [{ hash, createdAt: NOW, expiresAt: null }]
+    const read = newApp('app', { confidential: true, secrets: secret('leaked') })
+    await store.addApp(read, [])
+    const rotated = { ...read, secrets: secret('new') }
+    const renamed = { ...read, name: 'New' }
+    const both = await Promise.all([
+      store.updateApp(read, rotated, event('rotated')),
+      store.updateApp(read, renamed, event('renamed')),
+    ])
+    t.strictSame(both, [true, false])
+    t.strictSame(await store.getApp('app'), rotated)
+    t.strictSame(await actions(store), ['rotated'])
   })
 
   t.test('origins are those of any app, exactly', async (t) => {
