@@ -105,13 +105,14 @@ const EMBEDDED = 'Open this page by itself: it can’t be part of another one.'
 
 /**
  * Does a page of an origin that is no app's send something? It could read no answer, but fail in the name of
- * whoever looks at it until their address is refused. What is no browser is asked nothing here.
+ * whoever looks at it until their address is refused. Our own forms have their tokens; what is no browser is
+ * asked nothing here.
  */
 const isOfStranger = async (
-  { headers, method }: FastifyRequest,
+  { headers, routeOptions }: FastifyRequest,
   store: Pick<Store, 'hasOrigin'>,
 ): Promise<boolean> =>
-  method === 'POST' &&
+  routeOptions.config.page === undefined &&
   headers['sec-fetch-site'] === 'cross-site' &&
   !(await store.hasOrigin(headers.origin ?? 'null'))
 const STRANGER = 'Pages of this origin can’t call the broker: no app has registered it.'
