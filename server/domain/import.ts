@@ -237,11 +237,19 @@ export function createImporter(needs: {
     if (error.code !== 'needs_reconnect') {
       return { status: 'failed', reason: 'Ellipsis Drive did not answer; run it again' }
     }
+    // One that has worked may be in use, and the refusal may pass: how it stands is the refresh's to say.
+    if (!isUnproven(await store.getConnection(id))) {
+      const reason = `Ellipsis Drive refuses the token of ${id} now; it stays, and is asked about again`
+      return { status: 'refused', reason }
+    }
     const reason = 'Ellipsis Drive refused this refresh token'
     await drop(id, reason)
     return { status: 'refused', reason }
   }
 }
+
+/** Was nothing stored since it was made? Then no refresh has proven it, and nobody got a grant of it. */
+const isUnproven = (connection: Connection | undefined): boolean => connection?.generation === 1
 
 /** Is it certain that the token is not of the account that the host says? */
 const isAnother = ({ id, username }: Account, given: string): boolean =>

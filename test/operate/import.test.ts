@@ -119,6 +119,37 @@ t.test('a dead connection of the same account gets the token that works', async 
   t.match(await services.importer.take(holding), { status: 'already', connectionId })
 })
 
+t.test('a refusal that passes ends nothing that was imported before', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { importer, store } = broker.services
+  const take = (refreshToken: Secret) =>
+    importer.take({ account: 'ada', refreshToken, appId: app.id })
+  const refreshToken = new Secret(broker.standIn.grant('ada'))
+  const first = await take(refreshToken)
+  const [id, brokerToken] =
+    'brokerToken' in first ? [first.connectionId, first.brokerToken?.reveal() ?? ''] : ['', '']
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+
+  broker.clock.advance(2 * 3_600_000)
+  // Either refusal is asked for twice.
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 4 })
+  t.match(await take(refreshToken), {
+    status: 'refused',
+    reason: `the token of ${id} now; it stays`,
+  })
+  t.match(await store.getConnection(id), { status: 'needs_reconnect', refreshToken: Uint8Array })
+  t.match(await take(new Secret(broker.standIn.grant('bob'))), {
+    reason: 'Ellipsis Drive refused this refresh token',
+  })
+  const all = await store.listConnections({ after: null, limit: 9 })
+  const bob = all.find((one) => one.id !== id)
+  t.match(bob, { status: 'revoked', refreshToken: null }, 'one that never worked goes')
+
+  t.match(await take(refreshToken), { status: 'already', connectionId: id })
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
 t.test('what is revoked in the middle of its import brings nobody back', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
