@@ -118,14 +118,23 @@ const EVENT_COLUMNS = [
   'details',
 ]
 
-/** Names come from elsewhere: what a spreadsheet would take for a formula is marked as text. */
+/**
+ * Names come from elsewhere: what a spreadsheet would take for a formula is marked as text. That goes for the
+ * inside of a field too: where lists are separated by `;` or tabs, a reader splits there, in spite of quotes.
+ */
 const toCsv = (rows: Row[]): string =>
   stringify(
-    rows.map((row) =>
-      Object.values(row).map((field) => (Array.isArray(field) ? field.join('; ') : field)),
-    ),
-    { escape_formulas: true, record_delimiter: 'windows' },
+    rows.map((row) => Object.values(row).map(cellOf)),
+    { escape_formulas: true, quoted: true, record_delimiter: 'windows' },
   )
+
+const cellOf = (field: Field): string | number | null => {
+  const value = Array.isArray(field) ? field.join('; ') : field
+  return typeof value === 'string' ? value.replaceAll(FORMULA_WITHIN, "$&'") : value
+}
+
+/** Where another reader begins a cell with a formula; also the full-width signs. */
+const FORMULA_WITHIN = /[;\t\r\n](?=[ "]*[=+\-@＝＋－＠])/g
 
 const toLines = (rows: Row[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
 

@@ -98,6 +98,23 @@ t.test('all that match are shown before, and can be left alone', async (t) => {
   }
 })
 
+t.test('an export is safe also where lists are separated by something else', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { connectionId: id } = await connect(broker, app)
+  const admin = await signIn(broker)
+  for (const separator of [';', '\t', '\r', '\n', '; ', ';"', ';=1;']) {
+    for (const sign of '=+-@＝＋－＠') {
+      const username = `a${separator}${sign}cmd|' /C calc'!A0;b`
+      await broker.services.store.identifyConnection({ id, accountId: 'x', username })
+      const { body } = await post(broker, admin, '/admin/users/export', [])
+      t.match(body, /cmd/)
+      // Some readers split within quotes, as soon as a quoted field is followed by what is no separator there.
+      t.notMatch(body, /(^|[;\t\r\n])[ "]*[=+\-@＝＋－＠]/, JSON.stringify(username))
+    }
+  }
+})
+
 t.test('users are exported as they are filtered, safe for spreadsheets', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker, { name: '=1+1' })
@@ -112,10 +129,10 @@ t.test('users are exported as they are filtered, safe for spreadsheets', async (
   t.match(csv.headers.get('content-type'), 'text/csv')
   t.match(csv.headers.get('content-disposition'), /^attachment; filename="users-[\d-]+\.csv"$/)
   const lines = csv.body.split('\r\n')
-  t.match(lines[0], /^connection_id,account_id,username,status,apps,connected_at/)
+  t.match(lines[0], /^"connection_id","account_id","username","status","apps","connected_at"/)
   t.equal(lines.length, 5, 'a heading, three users, and the end of the last line')
   t.match(csv.body, `"'=HYPERLINK(""https://evil.example"")"`)
-  t.match(csv.body, ",amelie,active,'=1+1,")
+  t.match(csv.body, `,"amelie","active","'=1+1",`)
 
   const json = await take([
     ['format', 'jsonl'],
