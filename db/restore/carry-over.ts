@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import { sealedColumns } from '../sqlite/sealed-columns.ts'
+import { columnsOf, takeOver } from './columns.ts'
 
 /** What of the replaced store holds on in the one that takes its place. */
 export interface CarriedOver {
@@ -68,6 +69,12 @@ const DESCENDS = `
         select 1 from old.events e
         where e.id = b.id and e.at = b.at and e.actor = b.actor and e.action = b.action))`
 
+/** Of a grant, what says which broker token is its own: one that was superseded stays so. */
+const TOKEN = [
+  ...['jti', 'previous_jti', 'jti_used_at', 'issued_at_seconds', 'expires_at_seconds', 'jkt'],
+  ...['device', 'last_used_at'],
+]
+
 /** Ends here what was ended there; where `descends`, also what is not there any more. */
 function carryOver(client: Database.Database, descends: boolean, now: number): CarriedOver {
   const run = (sql: string, ...values: unknown[]): number =>
@@ -83,7 +90,8 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   )
   const removedApps = run(`delete from apps where ${apps}`)
   if (descends) {
-    run(`update apps set secrets = (select o.secrets from old.apps o where o.id = apps.id)`)
+    takeOver(client, 'apps', columnsOf(client, 'main', 'apps'))
+    takeOver(client, 'grants', TOKEN)
   }
 
   const grants = run(
@@ -134,8 +142,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
 
 /** Erased people stay erased: as `eraseConnection` leaves them. Older stores don't know of it. */
 function forgetPersons(client: Database.Database): void {
-  const columns = client.prepare("select name from pragma_table_info('connections', 'old')").pluck()
-  if (!columns.all().includes('person_erased_at')) return
+  if (!columnsOf(client, 'old', 'connections').includes('person_erased_at')) return
   const erased = `select id from old.connections where person_erased_at is not null`
   client.exec(`
     update connections set account_id = null, username = '', name_key = '', last_error = null,
@@ -151,18 +158,15 @@ function carryAdmins(client: Database.Database, descends: boolean, gone: string)
   if (!descends) return 0
   erase(client, 'admins', gone)
   const removed = client.prepare(`delete from admins where ${gone}`).run().changes
+  takeOver(client, 'admins', ['password_hash', 'role'])
   // A second factor that has changed since is worth nothing: its owner sets it up anew.
-  const columns = client.prepare("select name from pragma_table_info('admins', 'old')").pluck()
-  client.exec(`update admins set (password_hash, role) =
-    (select o.password_hash, o.role from old.admins o where o.id = admins.id)`)
-  if (!columns.all().includes('second_factor')) return removed
+  if (!columnsOf(client, 'old', 'admins').includes('second_factor')) return removed
   const changed = `exists (select 1 from old.admins o where o.id = admins.id
     and o.second_factor_since is not admins.second_factor_since)`
   erase(client, 'admins', changed)
   client.exec(`update admins set second_factor = null, second_factor_since = null,
-    second_factor_step = null, recovery_codes = '[]' where ${changed};
-    update admins set second_factor_step = (select o.second_factor_step from old.admins o where o.id = admins.id),
-    recovery_codes = (select o.recovery_codes from old.admins o where o.id = admins.id)`)
+    second_factor_step = null, recovery_codes = '[]' where ${changed}`)
+  takeOver(client, 'admins', ['second_factor_step', 'recovery_codes'])
   return removed
 }
 

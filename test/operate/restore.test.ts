@@ -28,6 +28,8 @@ import { buildWorld, damage, newFolder, outcome } from './world.ts'
 /** Stores of every schema so far. */
 const STORED = join(import.meta.dirname, '../db/stored')
 
+const DAY = 86_400_000
+
 type World = Awaited<ReturnType<typeof buildWorld>>
 
 async function makeBackup(t: Test, { dataDir }: World): Promise<string> {
@@ -108,6 +110,68 @@ t.test(
     t.ok(actions.includes('store.restored'))
   },
 )
+
+t.test('a superseded broker token stays superseded, and the one after it good', async (t) => {
+  const place = await buildWorld(t)
+  const first = await place.start()
+  const devices = await connectMany(first, 3)
+  const tokens = devices.map(({ token }) => token)
+  for (const token of tokens) t.equal(await outcome(first, token), 'ok')
+  const file = await makeBackup(t, place)
+  await first.services.keys.rotate('test')
+  place.clock.advance(16 * DAY)
+  const renewed: string[] = []
+  for (const brokerToken of tokens.slice(0, 2)) {
+    const answer = await first.services.swap.swap({ brokerToken, client: null, proof: null })
+    renewed.push(answer.renewed?.token ?? '')
+    t.equal(await outcome(first, renewed.at(-1) ?? ''), 'ok')
+  }
+  place.clock.advance(6 * 60_000)
+  await first.stop()
+  await putBack(place, file)
+  const again = await place.start()
+  t.equal(await outcome(again, renewed[0] ?? ''), 'ok', 'nobody has to connect again')
+  t.equal(await outcome(again, tokens[1] ?? ''), 'token_refused', 'a copy, used too late')
+  t.equal(await outcome(again, renewed[1] ?? ''), 'token_refused', 'which ends the grant')
+  t.equal(await outcome(again, tokens[2] ?? ''), 'ok', 'one that was never renewed')
+})
+
+t.test('what an app may do is what it has become', async (t) => {
+  const place = await buildWorld(t)
+  const first = await place.start()
+  const { apps } = first.services
+  const redirectUris = ['https://app.example/return', 'https://lapsed.example/return']
+  const origins = ['https://lapsed.example']
+  const before = {
+    ...appDefaults,
+    name: 'Before',
+    redirectUris,
+    origins,
+    trusted: true,
+    device: true,
+  }
+  const { id } = (await apps.add(before, 'test')).app
+  const file = await makeBackup(t, place)
+  const tightened = {
+    redirectUris: ['https://app.example/return'],
+    origins: [],
+    trusted: false,
+    device: false,
+    dpop: 'required',
+  } as const
+  const { name } = before
+  await apps.set(
+    id,
+    { name, ...tightened, redirectUris: [...tightened.redirectUris], origins: [] },
+    'test',
+  )
+  await apps.add({ ...before, name: 'Newer' }, 'test')
+  await first.stop()
+  await putBack(place, file)
+  const again = await place.start()
+  t.match(await again.services.store.getApp(id), tightened)
+  t.equal((await again.services.store.listApps()).length, 1, 'what a backup lacks is not in it')
+})
 
 t.test('a refusal afterwards says that the token came from a backup', async (t) => {
   const place = await buildWorld(t, { rotation: 'always' })
