@@ -26,8 +26,9 @@ export function demoCommand(): Command {
     .option('--port <port>', 'broker here, stand-in and sample app at the next two', '4000')
     .action(async ({ port }: { port: string }) => {
       const demo = await startDemo(parsePort(port, 65_533))
+      const end = stopped({ info: () => undefined, error: console.error }, () => demo.stop())
       print(demo.words)
-      await stopped({ info: () => undefined, error: console.error }, () => demo.stop())
+      await end
     })
 }
 

@@ -23,6 +23,7 @@ export function standInCommand(): Command {
       const standIn = await startStandIn({ ...address, clients: [client] }).catch(
         explainAddress(address),
       )
+      const end = stopped({ info: () => undefined, error: console.error }, () => standIn.close())
       print(`A local Ellipsis Drive, for development only: ${standIn.url}
 
 Point a broker at it:
@@ -31,6 +32,6 @@ Point a broker at it:
   ELLIPSIS_CLIENT_SECRET=${client.secret}
 
 Its callback URLs are ${redirectUri.join(' ')}. Stop it with Ctrl-C.`)
-      await stopped({ info: () => undefined, error: console.error }, () => standIn.close())
+      await end
     })
 }
