@@ -28,17 +28,17 @@ export async function call(
 ): Promise<Answer> {
   const { signal, end } = patience(timeoutMs)
   const safe = init.method === undefined
-  const failed = (error: unknown): EllipsisError => {
-    if (error instanceof EllipsisError) return error
+  const fail = (error: unknown): never => {
+    if (error instanceof EllipsisError) throw error
     const name = nameOf(error)
     const words = signal.aborted
       ? `Ellipsis Drive did not answer within ${timeoutMs / 1000} s`
       : `Ellipsis Drive could not be reached, or its answer not be read (${name})`
     const maybeApplied = !safe && !isUnsent(error)
-    return new EllipsisError(words, { kind: 'transient', status: null, maybeApplied })
+    throw new EllipsisError(words, { kind: 'transient', status: null, maybeApplied })
   }
 
-  try {
+  const exchange = async (): Promise<Answer> => {
     const response = await fetchFn(url, { ...init, redirect: 'manual', signal })
     const { status, headers, ok } = response
     // The status of an error says enough; its body is a help at most.
@@ -47,11 +47,8 @@ export async function call(
       return ''
     })
     return { status, headers, json: parseObject(body), safe }
-  } catch (error) {
-    throw failed(error)
-  } finally {
-    end()
   }
+  return exchange().catch(fail).finally(end)
 }
 
 /**

@@ -12,6 +12,8 @@ import type { World } from '../services.ts'
 import { explain } from '../start-error.ts'
 import { Ended, message } from './messages.ts'
 
+type Needs = Pick<World, 'clock' | 'random'>
+
 /** Codes of what is wrong with the store, rather than with the place of the copy. */
 const OF_THE_STORE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
 
@@ -20,45 +22,49 @@ const OF_THE_STORE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
  * keys. The file appears whole and checked, or not at all. Answers how it ended.
  * @throws Ended, StartError
  */
-export async function backup(
-  home: Place,
-  path: string,
-  { clock, random }: Pick<World, 'clock' | 'random'>,
-): Promise<string> {
+export async function backup(home: Place, path: string, world: Needs): Promise<string> {
   const { dataDir } = home
   const file = resolve(path)
-  const source = join(dataDir, 'broker.db')
-  const binding = sqliteBinding(home)
   if (existsSync(file)) throw new Ended('backup.exists', { file })
   if (!existsSync(dirname(file)))
     throw new Ended('backup.no-directory', { directory: dirname(file) })
-  if (!existsSync(source)) throw new Ended('backup.no-data', { directory: dataDir })
-  await withStartLock(dataDir, binding, async () => completeRestore(dataDir)).catch(
+  if (!existsSync(join(dataDir, 'broker.db')))
+    throw new Ended('backup.no-data', { directory: dataDir })
+  await withStartLock(dataDir, sqliteBinding(home), async () => completeRestore(dataDir)).catch(
     explain(dataDir),
   )
 
   const part = `${file}.part`
   clear(part, file)
+  return write(home, file, part, world)
+    .catch((error: unknown) => {
+      if (error instanceof Ended) throw error
+      const { code } = error as { code?: string }
+      if (code !== undefined && OF_THE_STORE.test(code)) return explain(dataDir)(error)
+      throw new Ended('backup.failed', { file, reason: reasonOf(error) })
+    })
+    .finally(() => rmSync(part, { force: true }))
+}
+
+/** Makes the copy as `part`, checks it, and gives it its name. */
+async function write(
+  home: Place,
+  file: string,
+  part: string,
+  { clock, random }: Needs,
+): Promise<string> {
+  const { dataDir } = home
+  const binding = sqliteBinding(home)
   const at = new Date(clock.now()).toISOString()
-  try {
-    const stamp = { backup_at: at, backup_id: newId(random, 'backup') }
-    await copyDatabase(source, part, binding, stamp)
-    const found = inspectDatabase(part, binding)
-    const [problem] = found.problems
-    if (problem !== undefined) throw new Ended('backup.damaged', { problem })
-    const megabytes = (statSync(part).size / 1e6).toFixed(1)
-    place(part, file)
-    const keys = fingerprintsOf(found.meta).join(', ')
-    const { connections } = found
-    return message('backup.done', { connections, file, megabytes, at, keys, directory: dataDir })
-  } catch (error) {
-    if (error instanceof Ended) throw error
-    const { code } = error as { code?: string }
-    if (code !== undefined && OF_THE_STORE.test(code)) return explain(dataDir)(error)
-    throw new Ended('backup.failed', { file, reason: reasonOf(error) })
-  } finally {
-    rmSync(part, { force: true })
-  }
+  const stamp = { backup_at: at, backup_id: newId(random, 'backup') }
+  await copyDatabase(join(dataDir, 'broker.db'), part, binding, stamp)
+  const { problems, meta, connections } = inspectDatabase(part, binding)
+  const [problem] = problems
+  if (problem !== undefined) throw new Ended('backup.damaged', { problem })
+  const megabytes = (statSync(part).size / 1e6).toFixed(1)
+  place(part, file)
+  const keys = fingerprintsOf(meta).join(', ')
+  return message('backup.done', { connections, file, megabytes, at, keys, directory: dataDir })
 }
 
 /** Removes what a backup that was cut off has left. @throws Ended */

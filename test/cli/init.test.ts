@@ -38,6 +38,8 @@ t.test('a configuration file with every setting, for its owner alone', async (t)
   })
   t.match(await init(cwd, flags, 'x'), { code: 2, output: /is there already/ })
   t.equal(readFileSync(file, 'utf8'), written)
+  const named = await init(cwd, [...flags, '--file', 'broker.env'], 'x')
+  t.match(named, { code: 0, output: /set -a; \. broker\.env; set \+a; .* serve/ })
 })
 
 t.test('on a terminal it asks, and shows no secret', async (t) => {

@@ -10,11 +10,14 @@ import { runCli, serve } from '../processes.ts'
 
 t.test('serve prints the callback to register, and stops in order', async (t) => {
   const broker = await buildBroker(t)
+  const admin = ['admin', 'add', 'ada@example.com', '--password-stdin']
+  t.match(await command(admin, broker.env, 'correct horse battery'), { code: 0 })
   const { output, stop } = await serve(t, { ...broker.env, BROKER_NAMEE: 'misspelt' })
   t.match(output(), 'BROKER_NAMEE')
   t.match(output(), `register ${broker.url}/callback`)
   t.equal(await stop(), 0)
   t.match(output(), 'stopped')
+  t.notMatch(output(), 'There is no admin yet')
 })
 
 t.test('what listens says what to do where its address is not to be had', async (t) => {
