@@ -1,5 +1,6 @@
 import type { Server } from 'node:tls'
 import closeWithGrace from 'close-with-grace'
+import type { Options } from 'close-with-grace'
 import { Command } from 'commander'
 import { buildApp } from '../app.ts'
 import { loadConfig, readEnvironment } from '../config.ts'
@@ -30,6 +31,7 @@ export function serveCommand(): Command {
 export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same'): Promise<void> {
   const config = loadConfig(environment, { serve: true })
   const log = createLog(config)
+  ignoreHangup(log)
   for (const warning of config.warnings) log.warn(warning)
   const broker = await startBroker(config, log, claim)
   log.info(
@@ -37,7 +39,17 @@ export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same
     `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
   )
   await tellSetup(broker.services)
-  await stopped(log, () => broker.stop())
+  await stopped(log, () => broker.stop(), ['SIGHUP'])
+}
+
+/** SIGHUP asks daemons to reload, and the certificate is all that is: it never stops the broker. */
+function ignoreHangup(log: Logger): void {
+  process.on('SIGHUP', () => {
+    log.info(
+      { signal: 'SIGHUP' },
+      'only TLS files are read anew while the broker runs; other settings take a restart',
+    )
+  })
 }
 
 /** Where there is no admin, says where the first one is made: beside the log, which holds no secrets. */
@@ -95,13 +107,14 @@ export async function listen(services: Services): Promise<RunningBroker> {
   }
 }
 
-/** Resolves after a signal has ended what `stop` ends. */
+/** Resolves after a signal, if it is none of `skip`, has ended what `stop` ends. */
 export function stopped(
   log: Pick<Logger, 'info' | 'error'>,
   stop: () => Promise<void>,
+  skip: Options['skip'] = [],
 ): Promise<void> {
   return new Promise((resolve) => {
-    closeWithGrace({ delay: STOP_WITHIN, logger: false }, async ({ err, signal }) => {
+    closeWithGrace({ delay: STOP_WITHIN, logger: false, skip }, async ({ err, signal }) => {
       if (err) log.error({ err }, 'stopping after an error that nothing handled')
       else log.info({ signal }, 'stopping')
       await stop()
