@@ -1,4 +1,4 @@
-import type { Flow, Store } from '../../db/store.ts'
+import type { App, Flow, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
@@ -8,7 +8,7 @@ import type { DeviceFlow } from './device-flow.ts'
 import { upstreamError } from './failure.ts'
 import { newSecret, sha256 } from './hash.ts'
 import type { Keep } from './keep.ts'
-import { isClaimable, withAnswer } from './redirect-uri.ts'
+import { findRedirectUri, isClaimable, withAnswer } from './redirect-uri.ts'
 import type { Vault } from './vault.ts'
 
 /** What the browser takes along to Ellipsis Drive. */
@@ -85,6 +85,18 @@ export function createConnect(needs: {
     throw new BrokerError('invalid_request', { description })
   }
 
+  /** The flow's app as it is now; it may have given up the address that the flow returns to. */
+  const appOf = async ({ appId, redirectUri }: Flow): Promise<App> => {
+    const app = await store.getApp(appId)
+    if (!app) {
+      throw new BrokerError('invalid_request', { description: 'This app has been removed.' })
+    }
+    if (redirectUri === '' || findRedirectUri(app.redirectUris, redirectUri)) return app
+    const description =
+      'The address to return to is no longer one that this app has registered. Go back to the app and connect again.'
+    throw new BrokerError('invalid_request', { description })
+  }
+
   const exchange = async (flow: Flow, code: Secret | undefined) => {
     if (!code) {
       throw new BrokerError('server_error', { description: 'Ellipsis Drive sent no code back.' })
@@ -112,6 +124,33 @@ export function createConnect(needs: {
   /** No, said at Ellipsis Drive. */
   const turnAway = async ({ deviceCodeHash }: Flow): Promise<void> => {
     if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash })
+  }
+
+  const complete = async (flow: Flow, app: App, callback: Callback): Promise<Finished> => {
+    const fragment = app.deliver === 'fragment'
+    const issues = fragment ? flow.appState !== null : flow.challenge !== null
+    const { redirectUri, appState: state } = flow
+    const common = { state, iss: publicUrl }
+    const onDevice = flow.deviceCodeHash !== null
+    const ended = { appName: app.name, backTo: redirectUri === '' ? null : redirectUri, onDevice }
+    try {
+      if (callback.error !== undefined) throw refused(callback.error)
+      await checkDevice(flow)
+      const tokens = await exchange(flow, callback.code)
+      const { address } = callback
+      const kept = await keep({ flow, tokens, isUsed: issues || onDevice, address })
+      const { id, username, code, isAnother } = kept
+      await letIn(flow, callback, id)
+      if (!issues) return { kind: 'connected', username, isAnother, ...ended }
+      const answer = fragment ? inFragment(tokens, clock.now()) : { code: code?.reveal() }
+      const location = withAnswer(redirectUri, { ...answer, ...common }, fragment)
+      return { kind: 'redirect', location }
+    } catch (error) {
+      const denied = error instanceof BrokerError && error.code === 'access_denied'
+      if (denied) await turnAway(flow)
+      if (denied && !issues) return { kind: 'refused', ...ended }
+      throw issues ? toldTo({ redirectUri, state, fragment }, error) : publicly(error)
+    }
   }
 
   return {
@@ -142,33 +181,12 @@ export function createConnect(needs: {
 
     async finish(callback) {
       const flow = await take(callback)
-      const app = await store.getApp(flow.appId)
-      if (!app) {
-        throw new BrokerError('invalid_request', { description: 'This app has been removed.' })
-      }
-      const fragment = app.deliver === 'fragment'
-      const issues = fragment ? flow.appState !== null : flow.challenge !== null
-      const { redirectUri, appState: state } = flow
-      const common = { state, iss: publicUrl }
-      const onDevice = flow.deviceCodeHash !== null
-      const ended = { appName: app.name, backTo: redirectUri === '' ? null : redirectUri, onDevice }
+      const app = await appOf(flow)
       try {
-        if (callback.error !== undefined) throw refused(callback.error)
-        await checkDevice(flow)
-        const tokens = await exchange(flow, callback.code)
-        const { address } = callback
-        const kept = await keep({ flow, tokens, isUsed: issues || onDevice, address })
-        const { id, username, code, isAnother } = kept
-        await letIn(flow, callback, id)
-        if (!issues) return { kind: 'connected', username, isAnother, ...ended }
-        const answer = fragment ? inFragment(tokens, clock.now()) : { code: code?.reveal() }
-        const location = withAnswer(redirectUri, { ...answer, ...common }, fragment)
-        return { kind: 'redirect', location }
-      } catch (error) {
-        const denied = error instanceof BrokerError && error.code === 'access_denied'
-        if (denied) await turnAway(flow)
-        if (denied && !issues) return { kind: 'refused', ...ended }
-        throw issues ? toldTo({ redirectUri, state, fragment }, error) : publicly(error)
+        return await complete(flow, app, callback)
+      } finally {
+        // Ellipsis Drive took a while: nothing goes to an address that the app has given up since.
+        await appOf(flow)
       }
     },
   }

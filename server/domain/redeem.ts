@@ -7,6 +7,7 @@ import type { Proof } from './dpop.ts'
 import { begun } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
 import { equalHashes, sha256 } from './hash.ts'
+import { findRedirectUri } from './redirect-uri.ts'
 
 /** A request to redeem a code (RFC 6749 4.1.3, RFC 7636 4.5). */
 export interface Redemption {
@@ -59,6 +60,9 @@ export function createRedeem(needs: { store: Store; newGrant: NewGrant; clock: C
       redirectUri === undefined ? app.redirectUris.length > 1 : redirectUri !== code.redirectUri
     ) {
       throw refuse('Send the redirect_uri that the authorization was asked for with.')
+    }
+    if (!findRedirectUri(app.redirectUris, code.redirectUri)) {
+      throw refuse('The app no longer has the redirect URI that this code went to.')
     }
     if (!proven) throw refuse('The code_verifier is not the right one.')
     if (code.jkt !== null && code.jkt !== redemption.proof?.jkt) {
