@@ -50,6 +50,13 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): Pick<S
       .where(and(eq(admins.role, 'admin'), ne(admins.email, email)))
       .get() !== undefined
 
+  const hasSession = (adminId: string, idHash: string): boolean =>
+    db
+      .select({ id: sessions.idHash })
+      .from(sessions)
+      .where(and(eq(sessions.idHash, idHash), eq(sessions.adminId, adminId)))
+      .get() !== undefined
+
   const isSetUp = ({ secretHash, now }: { secretHash: string; now: number }): boolean =>
     findAny.get() === undefined && findLink.get({ secretHash, now }) !== undefined
 
@@ -87,7 +94,8 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): Pick<S
     setAdminPassword: ({ email, passwordHash, keepSession }, events) =>
       write(() => {
         const admin = find.get({ email })
-        if (!admin) return false
+        if (!admin || (keepSession !== undefined && !hasSession(admin.id, keepSession)))
+          return false
         db.update(admins).set({ passwordHash }).where(eq(admins.id, admin.id)).run()
         const others = keepSession === undefined ? undefined : ne(sessions.idHash, keepSession)
         db.delete(sessions)

@@ -70,7 +70,7 @@ export interface AdminStore {
   findAdmin(email: string): Promise<Admin | undefined>
   /**
    * Sets a password, ends the admin's sessions but `keepSession`, and forgets their devices where no
-   * session is kept. `false`: there is none.
+   * session is kept. `false`: there is no such admin, or the session to be kept is gone; nothing changed.
    */
   setAdminPassword(
     admin: Pick<Admin, 'email' | 'passwordHash'> & { keepSession?: Hash },

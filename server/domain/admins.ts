@@ -21,7 +21,8 @@ export interface Admins {
    */
   setPassword(email: string, password: Secret, actor: string): Promise<boolean>
   /**
-   * An admin changes their own password; all their sessions but `session` end.
+   * An admin changes their own password; all their sessions but `session` end. `false`: that one has
+   * ended meanwhile, as when somebody else set a password; nothing changed.
    * @throws BrokerError `invalid_request` for a password that is too short
    */
   changePassword(admin: Pick<Admin, 'email'>, password: Secret, session: Hash): Promise<boolean>

@@ -5,6 +5,8 @@ import type { Services } from '../../services.ts'
 import { proveIdentity } from './identity.ts'
 import { formOf, problemOf } from './form.ts'
 
+const ENDED = 'Your session had ended meanwhile, so nothing was changed.'
+
 /** One's own account: password, and where one is signed in. The second factor has pages of its own. */
 export const accountRoutes: FastifyPluginAsync<{ services: Services }> = async (
   app,
@@ -44,7 +46,8 @@ export const accountRoutes: FastifyPluginAsync<{ services: Services }> = async (
       return show(request, reply, 'The two new passwords differ.')
     }
     try {
-      await admins.changePassword(admin, new Secret(field('next')), session.idHash)
+      const changed = await admins.changePassword(admin, new Secret(field('next')), session.idHash)
+      if (!changed) return await reply.done('/admin/sign-in', ENDED, 'problem')
     } catch (error) {
       void reply.code(422)
       return show(request, reply, problemOf(error))

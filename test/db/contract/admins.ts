@@ -163,6 +163,11 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await store.setAdminPassword({ ...given, keepSession: 'a' }, []), true)
     t.strictSame([await isLive(store, 'a'), await isLive(store, 'b')], [true, false])
     t.equal(await isDevice('laptop'), true)
+    const late = { ...given, passwordHash: 'late', keepSession: 'b' }
+    t.equal(await store.setAdminPassword(late, event('late')), false, 'that session has ended')
+    t.equal(await store.setAdminPassword({ ...late, keepSession: 'of bob' }, event('late')), false)
+    t.equal((await store.findAdmin(given.email))?.passwordHash, 'new')
+    t.strictSame(await actions(store), [])
     t.equal(await store.setAdminPassword(given, []), true)
     t.equal(await isLive(store, 'a'), false)
     t.equal(await isDevice('laptop'), false)

@@ -1,4 +1,6 @@
 import t from 'tap'
+import { verifyPassword } from '../../../server/domain/password.ts'
+import { Secret } from '../../../server/secret.ts'
 import { PASSWORD, signIn } from '../../admin.ts'
 import { buildBroker } from '../../helper.ts'
 import type { Visitor } from '../../visitor.ts'
@@ -99,6 +101,28 @@ t.test('a changed password ends the other sessions, and the old one lets nobody 
   const door = await elsewhere.open(`${broker.url}/admin/sign-in`)
   t.equal((await elsewhere.press(door, 'Sign in', { email, password: PASSWORD })).status, 401)
   t.equal((await elsewhere.press(door, 'Sign in', { email, password: next })).status, 200)
+})
+
+t.test('a password that was set by others meanwhile is not changed back', async (t) => {
+  const broker = await buildBroker(t)
+  const { admins, signIn: door, store } = broker.services
+  const email = 'ada@example.com'
+  const thief = await signIn(broker, { email })
+  const page = await thief.open(`${broker.url}/admin/account`)
+  const { prove } = door
+  door.prove = async (...given) => {
+    const outcome = await prove(...given)
+    await admins.setPassword(email, new Secret('what the owner set'), 'cli')
+    return outcome
+  }
+  const answer = await thief.press(page, 'Change the password', {
+    password: PASSWORD,
+    next,
+    again: next,
+  })
+  t.match(answer, { url: '/admin/sign-in', body: 'so nothing was changed' })
+  const hash = (await store.findAdmin(email))?.passwordHash ?? ''
+  t.equal(await verifyPassword(new Secret('what the owner set'), hash), true)
 })
 
 t.test('a viewer has an account too, and sees no forms that would be refused', async (t) => {
