@@ -1,15 +1,16 @@
-import { closeSync, existsSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { syncDirectoryOf, syncFile } from './files.ts'
+import { createFile, syncDirectoryOf, syncFile } from './files.ts'
 import { retryBusy } from './sqlite/engine.ts'
 
 /** How many copies of each kind are kept. */
 const COPIES = 2
 
 /**
- * Copies a database into a new file that its owner alone can read, as it is at one moment, whoever writes
- * meanwhile: nobody waits for it. What was deleted doesn't come along. The copy has no log beside it.
+ * Copies a database, as it is at one moment, whoever writes meanwhile: nobody waits for it. What was deleted
+ * doesn't come along. The copy has no log beside it.
+ * @param to an empty file, made for those who may read it
  * @param stamp facts that are put into the copy's `meta`
  */
 export async function copyDatabase(
@@ -18,7 +19,6 @@ export async function copyDatabase(
   nativeBinding: string | undefined,
   stamp: Record<string, string> = {},
 ): Promise<void> {
-  closeSync(openSync(to, 'wx', 0o600))
   const source = open(from, nativeBinding)
   try {
     await retryBusy(() => source.prepare('vacuum into ?').run(to))
@@ -90,6 +90,7 @@ export async function keepCopy(
   const remove = (name: string) => rmSync(join(directory, name), { force: true })
   for (const name of kept()) if (name.endsWith('.part')) remove(name)
   try {
+    createFile(`${to}.part`)
     await copyDatabase(join(directory, 'broker.db'), `${to}.part`, nativeBinding, { backup_at: at })
     renameSync(`${to}.part`, to)
   } catch (error) {

@@ -1,4 +1,15 @@
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import {
+  closeSync,
+  fchownSync,
+  fsyncSync,
+  lchownSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 
@@ -14,16 +25,59 @@ export function openFile(
 ): Database.Database {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const path = join(directory, name)
-  createFile(path)
+  ensureFile(path)
   return new Database(path, { timeout, nativeBinding })
 }
 
 /** Never opens one that is there: closing it again would free the locks that SQLite has on it here. */
-function createFile(path: string): void {
+function ensureFile(path: string): void {
   try {
-    closeSync(openSync(path, 'wx', 0o600))
+    createFile(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+}
+
+/**
+ * Makes a file in the data directory that its owner alone can read, and follows no link there. What root
+ * makes belongs to the directory's owner, who has to work with it. SQLite does the same for its logs.
+ * @throws an error with the code EEXIST if the file is there
+ */
+export function createFile(path: string, content: string | Buffer = ''): void {
+  const file = openSync(path, 'wx', 0o600)
+  try {
+    forOwnerOf(dirname(path), (uid, gid) => fchownSync(file, uid, gid))
+    writeFileSync(file, content)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Puts a file of that content in the place of one, in the data directory: whole or not at all. */
+export function replaceFile(path: string, content: string): void {
+  rmSync(`${path}.new`, { force: true })
+  createFile(`${path}.new`, content)
+  renameSync(`${path}.new`, path)
+  syncDirectoryOf(path)
+}
+
+/** Makes a directory, if it is missing, for its owner alone; as root for the owner of the one that it is in. */
+export function makeDirectory(path: string): void {
+  const made = mkdirSync(path, { recursive: true, mode: 0o700 })
+  if (made !== undefined) forOwnerOf(dirname(path), (uid, gid) => lchownSync(path, uid, gid))
+}
+
+/** As root gives what was made in a directory to the directory's owner. */
+function forOwnerOf(directory: string, give: (uid: number, gid: number) => void): void {
+  if (process.geteuid?.() !== 0) return
+  const { uid, gid } = statSync(directory)
+  if (uid === 0 && gid === 0) return
+  try {
+    give(uid, gid)
+    /* c8 ignore next 3 -- on file systems without owners, and for a root that may not: it stays as it is */
+  } catch {
+    return
   }
 }
 

@@ -1,16 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import {
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type Database from 'better-sqlite3'
-import { openFile } from './files.ts'
+import { makeDirectory, openFile, replaceFile } from './files.ts'
 
 /** What a process that has the store open tells of itself to the others on this data directory. */
 export interface Present {
@@ -42,7 +34,7 @@ export function announce(
   told: Present,
 ): Presence {
   const folder = join(directory, FOLDER)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeDirectory(folder)
   removeDead(folder, nativeBinding)
   const id = `${told.pid}-${randomBytes(6).toString('hex')}`
   const lock = openFile(folder, `${id}.lock`, nativeBinding, 0)
@@ -121,11 +113,8 @@ function remove(folder: string, id: string): void {
   }
 }
 
-/** Whole or not at all: others read it at any time. */
 function write(folder: string, id: string, told: Present): void {
-  const file = join(folder, `${id}.json`)
-  writeFileSync(`${file}.new`, JSON.stringify(told), { mode: 0o600 })
-  renameSync(`${file}.new`, file)
+  replaceFile(join(folder, `${id}.json`), JSON.stringify(told))
 }
 
 /** `null`: it left in between. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { copyDatabase } from './copy.ts'
+import { createFile } from './files.ts'
 import { openDatabase } from './open.ts'
 import { descendsFrom, settle } from './restore/carry-over.ts'
 import type { CarriedOver } from './restore/carry-over.ts'
@@ -34,6 +35,7 @@ export async function restoreStore(options: {
 }): Promise<Restored> {
   const { file, directory, migrations, nativeBinding, from, now } = options
   discardRestore(directory)
+  createFile(join(directory, RESTORING))
   await copyDatabase(file, join(directory, RESTORING), nativeBinding)
   const opening = { directory, migrations, nativeBinding, name: RESTORING }
   const client = await openDatabase(opening)

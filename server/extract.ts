@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { createRequire } from 'node:module'
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { createFile, makeDirectory } from '../db/files.ts'
 import { StartError } from './start-error.ts'
 
 /**
@@ -15,7 +16,7 @@ export function extract(bytes: Buffer, folder: string, name: string): string {
   const hash = sha256(bytes)
   const file = join(folder, `${name}-${hash.slice(0, 16)}.node`)
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeDirectory(folder)
     chmodSync(folder, 0o700)
     if (!holds(file, hash)) replace(file, bytes)
   } catch (cause) {
@@ -64,7 +65,7 @@ function holds(file: string, hash: string): boolean {
 function replace(file: string, bytes: Buffer): void {
   const draft = `${file}.${randomUUID()}`
   try {
-    writeFileSync(draft, bytes, { mode: 0o600, flag: 'wx' })
+    createFile(draft, bytes)
     renameSync(draft, file)
   } finally {
     rmSync(draft, { force: true })

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { syncDirectoryOf } from '../db/files.ts'
+import { replaceFile } from '../db/files.ts'
 import type { Store } from '../db/store.ts'
 import type { Config } from './config.ts'
 import type { Random } from './domain/clock.ts'
@@ -50,7 +50,5 @@ export function readKeys(file: string): Secret[] {
 /** Puts keys in the file's place, a line each. A crash leaves the old ones or the new ones. */
 export function writeKeys(file: string, keys: Secret[]): void {
   const lines = keys.map((key) => `${key.reveal()}\n`).join('')
-  writeFileSync(`${file}.new`, lines, { mode: 0o600, flush: true })
-  renameSync(`${file}.new`, file)
-  syncDirectoryOf(file)
+  replaceFile(file, lines)
 }

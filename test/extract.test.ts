@@ -44,8 +44,8 @@ t.test('a place that cannot be written to is told', async (t) => {
 t.test('a file that somebody changes at once is not used', async (t) => {
   const folder = t.testdir()
   const { extract } = await t.mockImport<typeof extracting>('../server/extract.ts', {
-    'node:fs': t.createMock(await import('node:fs'), {
-      renameSync: (_draft: string, file: string) => writeFileSync(file, 'something else'),
+    '../db/files.ts': t.createMock(await import('../db/files.ts'), {
+      createFile: (draft: string) => writeFileSync(draft, 'something else'),
     }),
   })
   t.throws(() => extract(bytes, folder, 'addon'), { cause: { message: /changed it/ } })

@@ -1,4 +1,4 @@
-import { existsSync, linkSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, linkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { copyDatabase, inspectDatabase } from '../../db/copy.ts'
 import { syncDirectoryOf } from '../../db/files.ts'
@@ -57,6 +57,8 @@ async function write(
   const binding = sqliteBinding(home)
   const at = new Date(clock.now()).toISOString()
   const stamp = { backup_at: at, backup_id: newId(random, 'backup') }
+  // Of whoever makes the backup, wherever it goes.
+  writeFileSync(part, '', { mode: 0o600, flag: 'wx' })
   await copyDatabase(join(dataDir, 'broker.db'), part, binding, stamp)
   const { problems, meta, connections } = inspectDatabase(part, binding)
   const [problem] = problems

@@ -1,0 +1,39 @@
+import { chownSync, lstatSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { keepCopy } from '../../db/copy.ts'
+import { extract } from '../../server/extract.ts'
+import { command } from '../command.ts'
+import { newFolder } from './world.ts'
+
+/** The user that the broker runs as. */
+const USER = 65_534
+const skip = process.geteuid?.() !== 0 && 'only root can make files for another user'
+
+t.test('what root makes belongs to the owner of the data directory', { skip }, async (t) => {
+  const [dataDir, elsewhere] = [newFolder(t), newFolder(t)]
+  chownSync(dataDir, USER, USER)
+  const env = { BROKER_DATA_DIR: dataDir }
+  const run = async (...args: string[]) => {
+    t.match(await command(args, env), { code: 0 }, args.join(' '))
+    const foreign = readdirSync(dataDir, { recursive: true, encoding: 'utf8' }).filter((name) => {
+      const { uid, gid } = lstatSync(join(dataDir, name))
+      return uid !== USER || gid !== USER
+    })
+    t.strictSame(foreign, [], args.join(' '))
+  }
+  await run('key', 'list')
+  t.ok(readdirSync(dataDir).includes('running'))
+  await run('secret', 'rotate')
+  const file = join(elsewhere, 'backup.db')
+  await run('backup', file)
+  t.equal(lstatSync(file).uid, 0, 'a backup is of whoever makes it')
+  await run('restore', file)
+  await keepCopy('upgrade', dataDir, undefined)
+  extract(Buffer.from('code'), join(dataDir, 'native'), 'addon')
+  await run('secret', 'check')
+  const names = readdirSync(dataDir).map((name) => name.replace(/-\d{4}-.*/, ''))
+  for (const name of ['broker.db.replaced', 'broker.db.before-upgrade', 'native']) {
+    t.ok(names.includes(name), name)
+  }
+})
