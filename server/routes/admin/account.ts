@@ -47,7 +47,7 @@ export const accountRoutes: FastifyPluginAsync<{ services: Services }> = async (
     }
     try {
       const changed = await admins.changePassword(admin, new Secret(field('next')), session.idHash)
-      if (!changed) return await reply.done('/admin/sign-in', ENDED, 'problem')
+      if (!changed) return await reply.done('/admin/account', ENDED, 'problem')
     } catch (error) {
       void reply.code(422)
       return show(request, reply, problemOf(error))
