@@ -33,6 +33,7 @@ const root = findRoot()
 export const build: { version: string; commit: string | null; binary: boolean; command: string } = {
   ...readStamp(),
   binary,
+  /* c8 ignore next -- counted apart for each instance, and only the binary's own has the other */
   command: binary ? process.execPath : 'npm run --silent broker --',
 }
 

@@ -119,6 +119,8 @@ t.test('probe says what it found, and takes the address that the browser ended a
   const free = await command(['probe', '--no-authorize'], env)
   t.match(free, { code: 0, stdout: /encodings.*form/s })
   t.match(free.stderr, 'ELLIPSIS_TOKEN_REQUEST=form')
+  const json = await command(['probe', '--no-authorize', '--json'], env)
+  t.match(JSON.parse(json.stdout), { encodings: ['form', 'json'], account: null })
   const taken = { ...env, BROKER_PORT: new URL(env.ELLIPSIS_API_URL ?? '').port }
   const nobody = await command(['probe', '--json'], taken, 'no address\n')
   t.match(nobody, { code: 1, stderr: /did not come back/ })
