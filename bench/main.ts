@@ -75,6 +75,8 @@ print(`
 
 // A refreshing swap against an upstream that takes 50 ms, beside the same call made directly.
 Object.assign(broker.standIn.standIn.switches, { tokenDelay: 50, tokenLifetime: 60 })
+// So that no swap is content with what the one before it refreshed.
+ageTokens(broker.env.BROKER_DATA_DIR)
 const short = await connect({ url: broker.url } as Parameters<typeof connect>[0], broker.app)
 const { id, secret } = broker.standIn.standIn.clients[0] ?? { id: '', secret: '' }
 const refreshToken = broker.standIn.standIn.grant('amelie')
@@ -88,7 +90,6 @@ const direct = () =>
       client_secret: secret,
     }),
   })
-ageTokens(broker.env.BROKER_DATA_DIR)
 const swap = () =>
   fetch(`${broker.url}/exchange`, {
     method: 'POST',
