@@ -91,9 +91,11 @@ async function show(id: string, { json }: Flags): Promise<void> {
 }
 
 async function revoke(id: string, { app }: Flags): Promise<void> {
-  await withServices(async ({ connections }) => {
+  await withServices(async ({ apps, connections }) => {
     if (app !== undefined) {
       const { grants } = await connections.revokeApp(id, app, ACTOR)
+      // A removed app may still have grants for a moment; with none, it is a name that isn't known.
+      if (grants === 0) await apps.get(app)
       return print(
         `Revoked ${count(grants, 'grant')} of ${app} on ${id}. The connection stays for other apps.`,
       )

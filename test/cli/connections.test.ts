@@ -26,12 +26,17 @@ t.test('connections: list, show, refresh, revoke, beside a running server', asyn
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 5 })
   t.match(await run('refresh', connectionId), { code: 1, stderr: /Ellipsis Drive refused/ })
 
+  t.match(await run('revoke', connectionId, '--app', 'app_typo'), {
+    code: 2,
+    stderr: /^There is no app app_typo\.$/m,
+  })
   const revoke = ['connection', 'revoke', connectionId, '--app', app.id]
   t.match(await cli(revoke, broker.env), {
     code: 0,
     stdout: /Revoked 1 grant of/,
   })
   t.equal((await exchange(broker, brokerToken)).status, 401)
+  t.match(await run(...revoke.slice(1)), { code: 0, stdout: /Revoked 0 grants of/ })
   t.match(await run('revoke', connectionId), { code: 0, stdout: /0 grants.*erased/s })
   t.match(await run('show', connectionId), {
     stdout: /Devices.*Firefox on Linux .*revoked\n.*Latest events.*cli +app\.grants_revoked *\n/s,
