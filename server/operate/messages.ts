@@ -114,8 +114,8 @@ export const messages = {
   'secret.rotate.done': {
     command: 'secret rotate',
     exit: 0,
-    says: 'Everything is sealed with the key {key} now; {resealed} values were sealed anew. The old key is out of secret.key.',
-    mend: 'Copy secret.key to where you keep its copy, and make a new backup: backups made before open only with the old key, so keep the old copy for as long as them.',
+    says: 'Everything is sealed with the key {key} now; {resealed} values were sealed anew. The old key is out of secret.key, in {kept}.',
+    mend: 'Copy secret.key to where you keep its copy, and make a new backup: backups made before open only with the old key. Move the file with the old key to where its copies are, and delete it once you keep no backup from before.',
   },
   'secret.rotate.done-variable': {
     command: 'secret rotate',

@@ -47,7 +47,7 @@ async function rotateVariable(services: Services, report: Report, patience: numb
   return message('secret.rotate.done-variable', values)
 }
 
-/** With the file: a new key is added, loaded everywhere, seals, and at last the old ones go. */
+/** With the file: a new key is added, loaded everywhere, seals, and at last the old ones go aside. */
 async function rotateFile(services: Services, report: Report, patience: number) {
   const { config, store, vault, locks } = services
   const file = secretKeyFile(config.dataDir)
@@ -66,16 +66,21 @@ async function rotateFile(services: Services, report: Report, patience: number) 
   await untilAll(services, ({ keyIds }) => keyIds[0] === key, report, patience)
 
   const resealed = await reseal(services, report)
+  // Named by the key, so that a run that completes one that was killed means the same file.
+  const kept = `${file}.before-${key}`
   await locks.start(async () => {
+    const keys = readKeys(file)
+    const old = keys.filter((one) => keyIdOf(one) !== key)
+    if (old.length > 0) writeKeys(kept, old)
     await store.setMeta({ secret_fingerprints: key })
     writeKeys(
       file,
-      readKeys(file).filter((one) => keyIdOf(one) === key),
+      keys.filter((one) => keyIdOf(one) === key),
     )
     await store.setMeta({ secret_rotation: '' })
   })
   vault.reload()
-  return message('secret.rotate.done', { key, resealed })
+  return message('secret.rotate.done', { key, resealed, kept })
 }
 
 /** The id of the key that a rotation leads to: of the one under way, or of a new one, last in the file. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { withLock } from '../../db/open.ts'
@@ -64,6 +64,28 @@ t.test('secret rotate, while brokers serve, leaves one key and everything open',
     secret_rotation: '',
   })
   for (const { token } of devices) t.equal(await swapAt(other.url, token), 200)
+})
+
+t.test('secret rotate keeps the old key aside, for the backups from before', async (t) => {
+  const broker = await buildBroker(t)
+  broker.services.sweeper.start()
+  const before = keysIn(broker).map((key) => key.reveal())
+  const rotated = await command(['secret', 'rotate'], broker.env)
+  const { vault, store } = broker.services
+  const kept = join(broker.dataDir, `secret.key.before-${vault.keyId()}`)
+  const holdsOld = () =>
+    t.strictSame(
+      readKeys(kept).map((key) => key.reveal()),
+      before,
+    )
+  t.match(rotated, { code: 0, stdout: kept })
+  t.equal(statSync(kept).mode & 0o777, 0o600)
+  holdsOld()
+  // As a kill right after the old key went out leaves it.
+  await store.setMeta({ secret_rotation: vault.keyId() })
+  t.match(await command(['secret', 'rotate'], broker.env), { code: 0, stdout: kept })
+  t.equal(keysIn(broker).length, 1)
+  holdsOld()
 })
 
 t.test('secret rotate, killed at random points and run again, loses nothing', async (t) => {
