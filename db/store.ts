@@ -445,7 +445,10 @@ export interface Store
     endedBefore: Millis
     eventsBefore: Millis
   }): Promise<Swept>
-  /** Can it be written to? Commits something that changes nothing; throws what stands in the way. */
+  /**
+   * Can it be written to, and is it still the one in its place? Commits something that changes nothing; throws
+   * what stands in the way.
+   */
   checkWritable(): Promise<void>
   /** Commits the writes under way and closes it; nothing may be called after. */
   close(): Promise<void>

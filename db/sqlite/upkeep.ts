@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { and, eq, inArray, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
 import {
@@ -30,9 +31,16 @@ const DAY = 24 * 60 * 60_000
 /** How long a device code that nobody used is remembered after its end, milliseconds. */
 const LATE = 5 * 60_000
 
+/** The file at a path by its device and number; empty: there is none. */
+function identify(path: string): string {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found ? `${found.dev}:${found.ino}` : ''
+}
+
 /** What no user waits for: the sweep, counts, health. */
 export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
   const { client, db, write } = engine
+  const opened = identify(client.name)
 
   /** Runs batches, each a transaction of its own, until one isn't full. Answers how many rows went. */
   const inBatches = async (removeBatch: () => number): Promise<number> => {
@@ -137,9 +145,18 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
       }
     },
 
-    /** A number in the file's head that nothing else uses: only a commit shows that the disk has room. */
+    /**
+     * A number in the file's head that nothing else uses: only a commit shows that the disk has room. What is
+     * written to a file that was moved away is lost to everybody else.
+     */
     checkWritable: () =>
       write(() => {
+        if (identify(client.name) !== opened) {
+          const moved = new Error(
+            `${client.name} is another file than the one that is open, or gone`,
+          )
+          throw Object.assign(moved, { code: 'SQLITE_READONLY_DBMOVED' })
+        }
         const version = Number(client.pragma('user_version', { simple: true }))
         client.pragma(`user_version = ${1 - version}`)
       }),

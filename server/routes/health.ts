@@ -74,7 +74,22 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
   })
 
   // The check writes, and whoever asks is a stranger: once a second will do.
-  const isWritable = remembered(1000, services.clock, () => works(store.checkWritable()))
+  let complaint = ''
+  const isWritable = remembered(1000, services.clock, () =>
+    store.checkWritable().then(
+      () => {
+        complaint = ''
+        return true
+      },
+      (error: Error) => {
+        const { message } = error
+        if (message !== complaint)
+          services.log.error({ err: error }, 'the store can’t be written to')
+        complaint = message
+        return false
+      },
+    ),
+  )
 
   app.get('/readyz', { schema: ready }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')

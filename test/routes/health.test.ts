@@ -1,3 +1,5 @@
+import { copyFileSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Store } from '../../db/store.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
@@ -25,6 +27,25 @@ t.test('a store that can’t be written to, and keys that are gone, are told', a
   t.match(await ready(), { status: 200 })
   t.ok(broker.logged.some((line) => line.includes('not ready')))
   t.equal((await fetch(`${broker.url}/healthz`)).status, 200, 'alive all the while')
+})
+
+t.test('a database file that is moved away or replaced is told, and why once', async (t) => {
+  const broker = await buildBroker(t)
+  const file = join(broker.dataDir, 'broker.db')
+  const status = async () => {
+    broker.clock.advance(1001)
+    return (await fetch(`${broker.url}/readyz`)).status
+  }
+  t.equal(await status(), 200)
+  renameSync(file, `${file}.away`)
+  t.equal(await status(), 503)
+  t.equal(await status(), 503)
+  const told = broker.logged.filter((line) => line.includes('than the one that is open'))
+  t.equal(told.length, 1)
+  copyFileSync(`${file}.away`, file)
+  t.equal(await status(), 503, 'a copy is another file')
+  renameSync(`${file}.away`, file)
+  t.equal(await status(), 200)
 })
 
 t.test('without a key that signs nothing is issued, and what was issued still swaps', async (t) => {
