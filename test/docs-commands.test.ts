@@ -95,7 +95,7 @@ t.test(
     t.match(played, /enable --now ellipsis-broker$/m)
     t.match(
       played,
-      /start ellipsis-broker@3001\nnginx -s reload\nsleep 30\nsystemctl stop ellipsis-broker@3000/,
+      /disable --now ellipsis-broker\nsystemctl enable --now ellipsis-broker@3000\nsystemctl enable --now ellipsis-broker@3001\nnginx -s reload\nsleep 30\nsystemctl disable --now ellipsis-broker@3000/,
     )
   },
 )

@@ -46,7 +46,9 @@ ${temporary}
     location ${path}/ {
       proxy_pass ${upstream};
       proxy_set_header Host $host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Request-Id $request_id;
     }
   }
 }
