@@ -70,6 +70,7 @@ export function makeDirectory(path: string): void {
 
 /** As root gives what was made in a directory to the directory's owner. */
 function forOwnerOf(directory: string, give: (uid: number, gid: number) => void): void {
+  /* c8 ignore next -- the tests of this need root */
   if (process.geteuid?.() !== 0) return
   const { uid, gid } = statSync(directory)
   if (uid === 0 && gid === 0) return

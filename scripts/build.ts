@@ -20,8 +20,10 @@ const NODE_OPTIONS = ['--max-semi-space-size=2', '--v8-pool-size=2']
 const root = join(import.meta.dirname, '..')
 const require = createRequire(import.meta.url)
 
+/* c8 ignore next -- tests build elsewhere */
 const out = resolve(process.argv[2] ?? join(root, 'dist'))
 const bundle = join(out, 'bundle', 'ellipsis-broker.mjs')
+/* c8 ignore next -- Windows */
 const binary = join(out, process.platform === 'win32' ? 'ellipsis-broker.exe' : 'ellipsis-broker')
 
 const assets = copyAssets(dirname(bundle))
@@ -64,6 +66,7 @@ function findAddon(): string {
   const folder = dirname(require.resolve('better-sqlite3/package.json'))
   const finder = require(join(folder, 'lib/binding.js')) as { getPrebuildPath(): string | null }
   const path = finder.getPrebuildPath()
+  /* c8 ignore next -- there is one wherever tests run */
   if (path === null) throw new Error('better-sqlite3 has no addon for this platform.')
   return path
 }

@@ -30,7 +30,9 @@ export function describeError(error: unknown, depth = 0): object | string {
   if (!(error instanceof Error)) return redact(String(error))
   const { name, message, stack, cause } = error
   const code: unknown = 'code' in error ? error.code : undefined
-  const frames = (stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  const frames = String(stack)
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
   return {
     type: name,
     message: redact(message),

@@ -143,6 +143,7 @@ function prepareWrites(client: Database.Database, { vault }: Pick<Services, 'vau
     })
     for (const grant of person.grants) {
       const app = apps[grant.app]
+      /* c8 ignore next -- every grant is of one of them */
       if (!app) continue
       writeGrant(person, grant, app)
       addEvent.run({

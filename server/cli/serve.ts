@@ -115,6 +115,7 @@ export function stopped(
 ): Promise<void> {
   return new Promise((resolve) => {
     closeWithGrace({ delay: STOP_WITHIN, logger: false, skip }, async ({ err, signal }) => {
+      /* c8 ignore next -- no fault of this program's own is known */
       if (err) log.error({ err }, 'stopping after an error that nothing handled')
       else log.info({ signal }, 'stopping')
       await stop()

@@ -61,6 +61,8 @@ t.test('a page of a stranger fails in nobody’s name', async (t) => {
     const refused = await swap(broker, 'x', page('https://stranger.example'))
     t.match(refused, { status: 403, body: { error: 'access_denied' } })
   }
+  const nameless = { 'sec-fetch-site': 'cross-site' }
+  t.equal((await swap(broker, 'x', nameless)).status, 403)
   t.equal((await swap(broker, brokerToken, page(origin))).status, 200, 'an app’s may ask')
   t.equal((await swap(broker, 'x', page(origin))).status, 400)
 })

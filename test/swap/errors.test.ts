@@ -2,7 +2,16 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { App } from '../../db/store.ts'
-import { addApp, addAppWithSecret, authorize, buildBroker, exchange, postForm } from '../helper.ts'
+import { StoreUnavailableError } from '../../db/unavailable.ts'
+import {
+  addApp,
+  addAppWithSecret,
+  authorize,
+  buildBroker,
+  connect,
+  exchange,
+  postForm,
+} from '../helper.ts'
 import type { TestBroker, TestOptions } from '../helper.ts'
 import { swapAtToken } from './begin.ts'
 
@@ -211,4 +220,13 @@ t.test('an app without Ellipsis tokens has no refresh tokens', async (t) => {
     body: { error: 'unauthorized_client' },
   })
   t.equal((await exchange(broker, token)).status, 200)
+})
+
+t.test('a store that can’t be used now is told as something that passes', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  const busy = () => Promise.reject(new StoreUnavailableError('SQLITE_BUSY', null))
+  Object.assign(broker.services.store, { getSwapState: busy })
+  const answer = await exchange(broker, brokerToken)
+  t.match(answer, { status: 503, body: { error: 'temporarily_unavailable', retry_after: 5 } })
 })

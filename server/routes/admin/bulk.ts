@@ -126,7 +126,7 @@ function viewOf({ bulk, sample, failed, erasurePending }: ShownBulk, apps: App[]
     trouble: bulk.trouble,
     sample: sample.map(itemView),
     more: some(bulk.total - sample.length),
-    failures: failed.map((item) => ({ ...itemView(item), error: item.error ?? '' })),
+    failures: failed.map((item) => ({ ...itemView(item), error: String(item.error) })),
     erasurePending,
   }
 }
