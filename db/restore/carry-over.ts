@@ -70,10 +70,8 @@ const DESCENDS = `
         where e.id = b.id and e.at = b.at and e.actor = b.actor and e.action = b.action))`
 
 /** Of a grant, what says which broker token is its own: one that was superseded stays so. */
-const TOKEN = [
-  ...['jti', 'previous_jti', 'jti_used_at', 'issued_at_seconds', 'expires_at_seconds', 'jkt'],
-  ...['device', 'last_used_at'],
-]
+const TOKEN =
+  'jti previous_jti jti_used_at issued_at_seconds expires_at_seconds jkt device last_used_at'
 
 /** Ends here what was ended there; where `descends`, also what is not there any more. */
 function carryOver(client: Database.Database, descends: boolean, now: number): CarriedOver {
@@ -91,7 +89,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   const removedApps = run(`delete from apps where ${apps}`)
   if (descends) {
     takeOver(client, 'apps', columnsOf(client, 'main', 'apps'))
-    takeOver(client, 'grants', TOKEN)
+    takeOver(client, 'grants', TOKEN.split(' '))
   }
 
   const grants = run(

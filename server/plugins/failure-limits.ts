@@ -73,7 +73,7 @@ export async function limitFailures(
   app.decorate('failures', {
     async check(request) {
       if (isEmbedded(request)) throw new BrokerError('access_denied', { description: EMBEDDED })
-      if (await isOfStranger(request, store)) {
+      if (isFromOtherSite(request) && !(await store.hasOrigin(request.headers.origin ?? 'null'))) {
         throw new BrokerError('access_denied', { description: STRANGER })
       }
       if (performance.now() - failedAt > MINUTE || isUnknownProxy(request, publicUrl)) return
@@ -104,17 +104,12 @@ const isEmbedded = ({ headers, routeOptions }: FastifyRequest): boolean => {
 const EMBEDDED = 'Open this page by itself: it can’t be part of another one.'
 
 /**
- * Does a page of an origin that is no app's send something? It could read no answer, but fail in the name of
- * whoever looks at it until their address is refused. Our own forms have their tokens; what is no browser is
- * asked nothing here.
+ * Does a page of another site send something? One of no app's origin could read no answer, but fail in the name
+ * of whoever looks at it until their address is refused. Our own forms have their tokens; what is no browser
+ * is asked nothing here.
  */
-const isOfStranger = async (
-  { headers, routeOptions }: FastifyRequest,
-  store: Pick<Store, 'hasOrigin'>,
-): Promise<boolean> =>
-  routeOptions.config.page === undefined &&
-  headers['sec-fetch-site'] === 'cross-site' &&
-  !(await store.hasOrigin(headers.origin ?? 'null'))
+const isFromOtherSite = ({ headers, routeOptions }: FastifyRequest): boolean =>
+  routeOptions.config.page === undefined && headers['sec-fetch-site'] === 'cross-site'
 const STRANGER = 'Pages of this origin can’t call the broker: no app has registered it.'
 
 const slowDown = (retryAfter: number): BrokerError => new BrokerError('slow_down', { retryAfter })

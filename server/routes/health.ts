@@ -74,28 +74,20 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
   })
 
   // The check writes, and whoever asks is a stranger: once a second will do.
-  let complaint = ''
-  const isWritable = remembered(1000, services.clock, () =>
+  const findTrouble = remembered(1000, services.clock, () =>
     store.checkWritable().then(
-      () => {
-        complaint = ''
-        return true
-      },
-      (error: Error) => {
-        const { message } = error
-        if (message !== complaint)
-          services.log.error({ err: error }, 'the store can’t be written to')
-        complaint = message
-        return false
-      },
+      () => null,
+      (error: Error) => error,
     ),
   )
 
   app.get('/readyz', { schema: ready }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
-    const checks = { store: await isWritable(), keys: await works(keys.current()) }
+    const trouble = await findTrouble()
+    const checks = { store: trouble === null, keys: await works(keys.current()) }
     const ready = checks.store && checks.keys
-    if (!ready) request.log.error({ request: request.id, checks }, 'not ready')
+    const why = trouble && { err: trouble }
+    if (!ready) request.log.error({ request: request.id, checks, ...why }, 'not ready')
     // An outage upstream is told, but no reason to take the broker out: cached tokens still serve.
     const state = breaker.state()
     const upstream = state === 'open' ? 'failing' : 'ok'

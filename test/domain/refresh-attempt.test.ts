@@ -31,6 +31,7 @@ const fresh: AccessToken = {
 /** An attempt whose lease and call end as a test says; sleeping takes no time. */
 function begin(parts: {
   take?: () => Promise<Lease | null>
+  check?: () => void
   call?: () => Promise<object>
   incident?: boolean
   stored?: Partial<Connection>
@@ -42,7 +43,7 @@ function begin(parts: {
     owner: 'me',
     doubt: null,
     extend,
-    check: () => undefined,
+    check: parts.check ?? (() => undefined),
   })
   const attempt = createRefreshAttempt({
     store: { getConnection: async () => ({ ...connection, ...parts.stored }) } as unknown as Store,
@@ -74,6 +75,19 @@ t.test('a lease that another holds on to is waited for, and not for ever', async
   await t.rejects(run(), { code: 'temporarily_unavailable', details: { retryAfter: 2 } })
   t.equal(asked, 130)
   t.strictSame(counted, [], 'no call was made')
+})
+
+t.test('whoever was paused before the call begins anew, and makes one call', async (t) => {
+  let [checks, calls] = [0, 0]
+  const { run, counted } = begin({
+    check: () => {
+      if (checks++ === 0) throw new LostLease()
+    },
+    call: async () => (calls++, {}),
+  })
+  t.equal(await run(), fresh)
+  t.strictSame([checks, calls], [2, 1])
+  t.strictSame(counted, ['refresh ok'])
 })
 
 t.test('where there is no refresh token, nothing is asked', async (t) => {

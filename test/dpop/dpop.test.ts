@@ -252,3 +252,20 @@ t.test('browsers may send proofs, and read nonces', async (t) => {
   const answer = await fetch(url, { method: 'POST', headers: { origin } })
   t.match(answer.headers.get('access-control-expose-headers'), 'dpop-nonce')
 })
+
+t.test('what is revoked while the proof is noted is not handed out', async (t) => {
+  const broker = await buildBroker(t)
+  const prover = await createProver(broker, 'ES256')
+  const redeemed = await redeem(broker, await addApp(broker), prover)
+  const token = String(redeemed.body.access_token)
+  t.equal((await prover.exchange(token)).status, 200, 'used, and its access token is in memory')
+  const { store, connections } = broker.services
+  const { grant_id: grantId } = claimsOf(token) as { grant_id: string }
+  const useProof = store.useProof.bind(store)
+  store.useProof = async (proof) => {
+    const isNew = await useProof(proof)
+    await connections.revokeGrant(grantId, 'test')
+    return isNew
+  }
+  t.match(await prover.exchange(token), { status: 401, body: { error: 'invalid_token' } })
+})

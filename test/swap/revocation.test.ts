@@ -36,21 +36,40 @@ t.test('revocation holds from the next request on', async (t) => {
   t.equal((await exchange(broker, fifth.brokerToken)).status, 401)
 })
 
-t.test('what is revoked while a swap waits for a write is not handed out', async (t) => {
-  const { broker, brokerToken, app, connectionId } = await begin(t)
-  const { store, connections } = broker.services
-  t.equal((await exchange(broker, brokerToken)).status, 200, 'its access token is in memory now')
-  const unused = await connect(broker, app)
-  t.equal(unused.connectionId, connectionId)
-  t.equal((await exchange(broker, brokerToken)).status, 200)
-  const useJti = store.useJti.bind(store)
-  store.useJti = async (use) => {
-    await useJti(use)
-    await connections.revokeGrant(use.grantId, 'test')
-  }
-  t.equal((await exchange(broker, unused.brokerToken)).status, 401)
-  t.equal((await exchange(broker, brokerToken)).status, 200)
-})
+const DAY = 86_400
+
+/** What a swap waits for and nothing else: the store's method, how much later, and the broker token's life. */
+const WAITS = {
+  'the first use of a token': { method: 'useJti', later: 0, life: DAY },
+  'a refresh': { method: 'saveTokens', later: 3_590_000, life: DAY },
+  'a renewal': { method: 'renewGrant', later: 1_900_000, life: 3600 },
+} as const
+
+for (const [what, { method, later, life }] of Object.entries(WAITS)) {
+  t.test(`what is revoked while a swap waits for ${what} is not handed out`, async (t) => {
+    const { broker, app, brokerToken } = await begin(t, {}, { tokenLifetimeSeconds: life })
+    const { store, connections } = broker.services
+    const other = await connect(broker, app)
+    const loaded = await exchange(broker, method === 'useJti' ? brokerToken : other.brokerToken)
+    t.equal(loaded.status, 200, 'the access token is in memory now')
+    broker.clock.advance(later)
+    const write = store[method].bind(store) as (argument: unknown) => Promise<never>
+    let waited = 0
+    Object.assign(store, {
+      [method]: async (argument: unknown) => {
+        const written = await write(argument)
+        waited++
+        await connections.revokeGrant(other.grantId, 'test')
+        return written
+      },
+    })
+    t.match(await exchange(broker, other.brokerToken), {
+      status: 401,
+      body: { error: 'invalid_token' },
+    })
+    t.equal(waited, 1)
+  })
+}
 
 t.test('a revocation that could not be looked up is never said to be done', async (t) => {
   const { broker, brokerToken } = await begin(t)
