@@ -1,8 +1,6 @@
 /**
- * Fills a data directory with connections as a large host has them: a fifth not used for months, some in
- * need of reconnecting, three grants each over five apps of very different size.
- *
- * `npm exec -- node bench/scale/fill.ts DIRECTORY COUNT`; or `fill()` from a measurement.
+ * Fills a store with connections as a large host has them: a fifth not used for months, some in need of
+ * reconnecting, three grants each over five apps of very different size.
  */
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -161,21 +159,16 @@ function prepareWrites(client: Database.Database, { vault }: Pick<Services, 'vau
 
 /* c8 ignore start -- by hand; the tests fill a broker of their own */
 /** Fills a directory that nothing else uses. */
-async function main([directory, count]: string[]): Promise<void> {
-  if (directory === undefined || !(Number(count) > 0)) {
-    throw new Error('usage: bench/scale/fill.ts DIRECTORY COUNT')
-  }
-  const settings = { ELLIPSIS_CLIENT_ID: 'bench', ELLIPSIS_CLIENT_SECRET: 'bench' }
+export async function fillDirectory(directory: string, count: number): Promise<void> {
   const env = {
-    ...settings,
+    ELLIPSIS_CLIENT_ID: 'fill',
+    ELLIPSIS_CLIENT_SECRET: 'fill',
     BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
     BROKER_DATA_DIR: directory,
   }
   const config = loadConfig(env, { serve: true })
   const services = await startServices(config, createLog(config))
-  await fill(services, Number(count))
+  await fill(services, count)
   await services.stop()
 }
-
-if (import.meta.main) await main(process.argv.slice(2))
 /* c8 ignore stop */

@@ -1,34 +1,61 @@
 /**
- * `npm run bench:scale`: what docs/scale.md's figures come from. Fills a store with ten thousand
- * connections, then one with a million, in a temporary folder that it removes, and measures the
- * dashboard's pages on both; then how swaps fare while a million are exported and a hundred thousand
- * revoked. Filling takes most of the time, up to an hour, and some 6 GB of disk. `-- 1000 20000` measures with other sizes.
+ * `npm run bench:scale -- [10000 [1000000]] [--keep DIRECTORY]`: what docs/scale.md's figures come from.
+ * Fills a store with so many connections, then another, and measures the dashboard's pages on both; then
+ * how swaps fare while everybody is exported and an eighth revoked, and beside a backup. Works in a
+ * temporary folder that it removes; `--keep` keeps what was filled, and takes it the next time.
  */
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { fillDirectory } from './fill.ts'
 import { measureSize } from './size.ts'
 import type { Measured } from './size.ts'
 import type { Times } from './times.ts'
 
-const [small = 10_000, large = 1_000_000] = process.argv.slice(2).map(Number)
+const { values, positionals } = parseArgs({
+  options: { keep: { type: 'string' } },
+  allowPositionals: true,
+})
+const [small = 10_000, large = 1_000_000] = positionals.map(Number)
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 const parent = await mkdtemp(join(tmpdir(), 'ellipsis-broker-scale-'))
 const beganAt = performance.now()
 try {
   print(`Node.js ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? ''}`)
-  const few = await measureSize(join(parent, 'few'), small, { load: false }, print)
-  await rm(join(parent, 'few'), { recursive: true })
-  const many = await measureSize(join(parent, 'many'), large, { load: true }, print)
+  const few = await measureSize(await filled(small), small, { load: false })
+  await rm(join(parent, String(small)), { recursive: true })
+  const many = await measureSize(await filled(large), large, { load: true })
   report(few, many)
 } finally {
   await rm(parent, { recursive: true, force: true })
 }
 print(`\n${Math.round((performance.now() - beganAt) / 60_000)} minutes in all`)
-await stat(parent).then(
-  () => print(`${parent} is left`),
-  () => undefined,
-)
+if (await exists(parent)) print(`${parent} is left`)
+
+/** A directory of its own with a store of so many connections. */
+async function filled(count: number): Promise<string> {
+  const directory = join(parent, String(count))
+  const kept = values.keep && join(values.keep, String(count))
+  const startedAt = performance.now()
+  if (!kept || !(await exists(kept))) {
+    await fillDirectory(directory, count)
+    const seconds = Math.round((performance.now() - startedAt) / 1000)
+    print(`${count.toLocaleString('en-GB')} connections: filled in ${seconds} s`)
+    if (!kept) return directory
+    await mkdir(values.keep ?? '', { recursive: true })
+    await cp(directory, `${kept}.part`, { recursive: true })
+    await rename(`${kept}.part`, kept)
+  } else await cp(kept, directory, { recursive: true })
+  return directory
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
 
 function report(few: Measured, many: Measured): void {
   const one = (times: Times | undefined) =>

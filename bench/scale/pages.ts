@@ -35,7 +35,9 @@ export function pagesOf(dataDir: string, apps: App[]): Record<string, string> {
       ]),
     ),
     ...Object.fromEntries(apps.map(({ id, name }) => [`filter: app ${name}`, users(`app=${id}`)])),
-    'filter: app and status': users(`app=${apps[0]?.id}&status=needs_reconnect`),
+    'filter: app and status': users(
+      `app=${apps.find(({ name }) => name === 'Web map')?.id}&status=needs_reconnect`,
+    ),
     ...Object.fromEntries(
       ['user', 'connected', 'used', 'until'].flatMap((sort) =>
         ['asc', 'desc'].map((order) => [

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { App } from '../../db/store.ts'
 import { loadConfig } from '../../server/config.ts'
@@ -14,9 +14,8 @@ import { addApp, connect, freePort } from '../../test/helper.ts'
 import type { TestBroker } from '../../test/helper.ts'
 import { Visitor } from '../../test/visitor.ts'
 import type { LoopDelay } from './broker.ts'
-import { fill } from './fill.ts'
 import { pagesOf, timePage } from './pages.ts'
-import { measureLoad } from './swaps.ts'
+import { measureBackup, measureLoad } from './swaps.ts'
 import type { Times } from './times.ts'
 
 /** What was measured of a store of that size. */
@@ -31,6 +30,7 @@ export interface Measured {
 /** A broker in a process of its own, and a browser that is signed in. */
 export interface Running {
   url: string
+  env: Record<string, string>
   visitor: Visitor
   brokerToken: string
   /** How the event loop fared since it was asked last. */
@@ -39,15 +39,13 @@ export interface Running {
 
 const EMAIL = 'bench@example.com'
 
-/** Fills a store with so many connections, and measures the broker on it. */
+/** Measures the broker on a store with so many connections. */
 export async function measureSize(
   dataDir: string,
   count: number,
   { load }: { load: boolean },
-  print: (line: string) => void,
 ): Promise<Measured> {
   await using cleanup = new AsyncDisposableStack()
-  await mkdir(dataDir, { recursive: true })
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
@@ -62,12 +60,7 @@ export async function measureSize(
     BROKER_DATA_DIR: dataDir,
     BROKER_LOG_LEVEL: 'error',
   }
-  const beganAt = performance.now()
-  const { apps, app } = await prepare(env, count)
-  const grants = count * 3
-  print(
-    `${count.toLocaleString('en-GB')} connections, about ${grants.toLocaleString('en-GB')} grants: filled in ${seconds(beganAt)} s`,
-  )
+  const { apps, app } = await prepare(env)
   const bytes = (await stat(join(dataDir, 'broker.db'))).size
 
   const startedAt = performance.now()
@@ -95,19 +88,17 @@ export async function measureSize(
     'memory after all pages, MiB': after.mebibytes.toFixed(0),
     'longest stop of the event loop while pages were shown, ms': after.longest.toFixed(1),
   }
-  const running = { url, visitor, brokerToken, loop }
-  return { count, pages, figures, loaded: load ? await measureLoad(running, dataDir) : [] }
+  const running = { url, env, visitor, brokerToken, loop }
+  const loaded = load ? [...(await measureBackup(running)), ...(await measureLoad(running))] : []
+  return { count, pages, figures, loaded }
 }
 
-/** Fills the store, and adds an admin and an app that can be connected with. */
-async function prepare(
-  env: Record<string, string>,
-  count: number,
-): Promise<{ apps: App[]; app: App }> {
+/** Adds an admin, and an app that can be connected with, to those that are there. */
+async function prepare(env: Record<string, string>): Promise<{ apps: App[]; app: App }> {
   const config = loadConfig(env, { serve: true })
   const services = await startServices(config, createLog(config), { claim: 'same' })
   try {
-    const apps = await fill(services, count)
+    const apps = await services.apps.list()
     await services.admins.add(EMAIL, new Secret(PASSWORD), 'cli')
     const app = await addApp({ services } as TestBroker)
     return { apps, app }
@@ -139,5 +130,3 @@ async function signIn(url: string): Promise<Visitor> {
   if (inside.url !== `${url}/admin`) throw new Error('the admin could not sign in')
   return visitor
 }
-
-const seconds = (since: number): string => ((performance.now() - since) / 1000).toFixed(0)

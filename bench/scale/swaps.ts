@@ -1,60 +1,89 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { cli } from '../../test/processes.ts'
 import type { Page, Visitor } from '../../test/visitor.ts'
 import { load, request } from '../load.ts'
 import type { Running } from './size.ts'
 import { timesOf } from './times.ts'
 
-/** Seconds of one slice of load; the work beside it is watched between two. */
+/** Seconds of one slice of load; what goes on beside it is watched between two. */
 const SLICE = 5
 /** The work beside it is given up after this many slices. */
 const MOST = 200
 /** Slices without any work beside it. */
 const ALONE = 4
 
-/** How swaps fare alone, and while everybody is exported and many are revoked. Lines for the report. */
-export async function measureLoad(running: Running, dataDir: string): Promise<string[]> {
-  const { url, brokerToken, loop } = running
-  const bytes = request(`${url}/exchange`, 'POST', { authorization: `Bearer ${brokerToken}` })
-  const measure = async () => {
-    const times: number[] = []
-    const rate = await load(url, bytes, { seconds: SLICE, told: (time) => times.push(time) })
-    return { rate, times }
-  }
-  await measure()
-  await loop()
-  const alone = []
-  for (let slice = 0; slice < ALONE; slice++) alone.push(await measure())
-  const before = await loop()
-
+/** How swaps fare while everybody is exported and many are revoked. Lines for the report. */
+export async function measureLoad(running: Running): Promise<string[]> {
+  const alone = await measureSlices(running, async (slices) => slices >= ALONE)
   const revoking = await revoke(running)
   const exporting = exportUsers(running)
-  const beside = []
-  let longest = 0
-  let logBytes = 0
-  while (beside.length < MOST && !(exporting.done() && (await revoking.done()))) {
-    beside.push(await measure())
-    longest = Math.max(longest, (await loop()).longest)
-    logBytes = Math.max(logBytes, (await stat(join(dataDir, 'broker.db-wal'))).size)
-  }
-  const ended = exporting.done() && (await revoking.done())
-  const [quiet, busy] = [summary(alone), summary(beside)]
+  const isDone = async () => exporting.done() && (await revoking.done())
+  const beside = await measureSlices(running, isDone)
   return [
+    ...compare('an export of all and a bulk revocation', alone, beside),
     '',
-    '| swaps, 32 at a time | alone | during an export of all and a bulk revocation |',
-    '|---|---|---|',
-    `| a second | ${quiet.rate.toFixed(0)} | ${busy.rate.toFixed(0)} (${(busy.rate / quiet.rate).toFixed(2)}, aim 0.8) |`,
-    `| median / 99th percentile, ms | ${quiet.median.toFixed(1)} / ${quiet.p99.toFixed(1)} | ${busy.median.toFixed(1)} / ${busy.p99.toFixed(1)} (aim 50) |`,
-    `| longest stop of the event loop, ms | ${before.longest.toFixed(1)} | ${longest.toFixed(1)} (aim 50) |`,
-    `| largest write-ahead log, MiB | – | ${(logBytes / 2 ** 20).toFixed(0)} |`,
-    '',
-    `Exported ${exporting.lines().toLocaleString('en-GB')} lines and revoked ${revoking.total.toLocaleString('en-GB')} in ${beside.length * SLICE} s of that load${ended ? '' : '; NOT ALL OF IT: the time was over'}.`,
+    `Exported ${exporting.lines().toLocaleString('en-GB')} lines and revoked ${revoking.total.toLocaleString('en-GB')} in ${beside.seconds} s of that load${(await isDone()) ? '' : '; NOT ALL OF IT: the time was over'}.`,
   ]
 }
 
-function summary(slices: { rate: number; times: number[] }[]) {
-  const rate = slices.reduce((sum, slice) => sum + slice.rate, 0) / slices.length
-  return { rate, ...timesOf(slices.flatMap(({ times }) => times)) }
+/** How swaps fare beside a backup, made as an operator makes it. Lines for the report. */
+export async function measureBackup(running: Running): Promise<string[]> {
+  const alone = await measureSlices(running, async (slices) => slices >= ALONE)
+  const file = join(running.env.BROKER_DATA_DIR ?? '', 'backup.db')
+  const startedAt = performance.now()
+  let seconds = 0
+  const backup = cli(['backup', file], running.env).then(({ stderr }) => {
+    seconds = (performance.now() - startedAt) / 1000
+    return stderr
+  })
+  const beside = await measureSlices(running, async () => seconds > 0)
+  const failure = await backup
+  if (failure !== '') throw new Error(failure)
+  const mebibytes = (await stat(file)).size / 2 ** 20
+  return [
+    ...compare('a backup', alone, beside),
+    '',
+    `The backup took ${seconds.toFixed(0)} s, and has ${mebibytes.toFixed(0)} MiB.`,
+  ]
+}
+
+type Slices = Awaited<ReturnType<typeof measureSlices>>
+
+/** Swaps until it is done, in slices of some seconds. */
+async function measureSlices(
+  { url, brokerToken, loop, env }: Running,
+  isDone: (slices: number) => Promise<boolean>,
+) {
+  const bytes = request(`${url}/exchange`, 'POST', { authorization: `Bearer ${brokerToken}` })
+  const log = join(env.BROKER_DATA_DIR ?? '', 'broker.db-wal')
+  const times: number[] = []
+  let [slices, answers, longest, logBytes] = [0, 0, 0, 0]
+  await load(url, bytes, { seconds: 1 })
+  await loop()
+  while (slices < MOST && !(await isDone(slices))) {
+    const told = (time: number) => void times.push(time)
+    answers += SLICE * (await load(url, bytes, { seconds: SLICE, told }))
+    slices++
+    longest = Math.max(longest, (await loop()).longest)
+    logBytes = Math.max(logBytes, (await stat(log)).size)
+  }
+  const seconds = slices * SLICE
+  return { ...timesOf(times), seconds, rate: answers / seconds, longest, logBytes }
+}
+
+function compare(work: string, alone: Slices, beside: Slices): string[] {
+  const times = ({ median, p99 }: Slices) => `${median.toFixed(1)} / ${p99.toFixed(1)}`
+  const log = ({ logBytes }: Slices) => (logBytes / 2 ** 20).toFixed(0)
+  return [
+    '',
+    `| swaps, 32 at a time | alone | beside ${work} |`,
+    '|---|---|---|',
+    `| a second | ${alone.rate.toFixed(0)} | ${beside.rate.toFixed(0)} (${(beside.rate / alone.rate).toFixed(2)}, aim 0.8) |`,
+    `| median / 99th percentile, ms | ${times(alone)} | ${times(beside)} (aim 50) |`,
+    `| longest stop of the event loop, ms | ${alone.longest.toFixed(1)} | ${beside.longest.toFixed(1)} (aim 50) |`,
+    `| largest write-ahead log, MiB | ${log(alone)} | ${log(beside)} |`,
+  ]
 }
 
 /** Begins to export everybody, and takes it as fast as it comes. */
