@@ -61,6 +61,10 @@ process.on('disconnect', () => process.exit(0))
 const config = loadConfig(readEnvironment(), { serve: true })
 const file = process.env.CHAOS_LOG ?? ''
 const log = createLog(config, { write: (line: string) => appendFileSync(file, line) })
+process.on('uncaughtException', (error) => {
+  log.fatal(error)
+  process.exit(1)
+})
 const given = {
   ...world,
   clock: { ...world.clock, now: () => Date.now() + offset },

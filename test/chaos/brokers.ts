@@ -33,7 +33,9 @@ export async function bundleBroker(): Promise<string> {
 /** A broker that is started again whenever it dies. */
 export class Broker {
   url = ''
-  deaths = 0
+  kills = 0
+  /** How often it ended by itself after it had been up. */
+  crashes = 0
   readonly #program: string
   readonly #env: Record<string, string>
   #child: ChildProcess | null = null
@@ -51,13 +53,15 @@ export class Broker {
     const env = { ...this.#env, PATH: process.env.PATH ?? '', BROKER_PORT: String(port) }
     const child = fork(this.#program, [], { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     this.#child = child
-    child.once('exit', () => {
-      this.deaths++
+    let up = false
+    child.once('exit', (_code, signal) => {
+      if (signal === 'SIGKILL') this.kills++
+      else if (up) this.crashes++
       if (!this.#ending) this.#ready = this.#ready.then(() => this.start())
     })
     const started = once(child, 'message').then(() => true)
     // On a full disk it can't start: as its supervisor would, it is tried again after a while.
-    const up = await Promise.race([started, once(child, 'exit').then(() => false)])
+    up = await Promise.race([started, once(child, 'exit').then(() => false)])
     if (!up) await sleep(500)
   }
 
@@ -71,7 +75,8 @@ export class Broker {
   }
 
   order(order: Order): void {
-    if (this.#child?.connected) this.#child.send(order)
+    // Whoever is killed meanwhile doesn't hear it.
+    if (this.#child?.connected) this.#child.send(order, () => undefined)
   }
 
   async end(): Promise<void> {

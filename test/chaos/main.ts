@@ -37,8 +37,10 @@ const totals = { deeds: {} as Record<string, number>, answers: {} as Record<stri
 const violations: string[] = []
 let [lost, overslept, slowest] = [0, 0, 0]
 
-const deaths = () => setting.brokers.reduce((sum, broker) => sum + broker.deaths, 0)
-const isOver = () => (kills > 0 ? deaths() >= kills : Date.now() - began >= seconds * 1000)
+const sum = (of: 'kills' | 'crashes') =>
+  setting.brokers.reduce((total, broker) => total + broker[of], 0)
+const killed = () => sum('kills')
+const isOver = () => (kills > 0 ? killed() >= kills : Date.now() - began >= seconds * 1000)
 
 const add = (to: Record<string, number>, from: Record<string, number>) => {
   for (const [name, count] of Object.entries(from)) to[name] = (to[name] ?? 0) + count
@@ -58,7 +60,7 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   violations.push(...found.violations)
   const minutes = ((Date.now() - began) / 60_000).toFixed(1)
   print(
-    `round ${round}, ${minutes} min: ${deaths()} kills, ${setting.standIn.calls.refresh} calls upstream, ` +
+    `round ${round}, ${minutes} min: ${killed()} kills, ${setting.standIn.calls.refresh} calls upstream, ` +
       `${lost} lost as they may be, all well again after ${(found.slowest / 1000).toFixed(1)} s`,
   )
   for (const violation of found.violations) print(`  VIOLATION ${violation}`)
@@ -71,7 +73,11 @@ const table = (counts: Record<string, number>) =>
     .join('\n')
 print(`\nDone to them:\n${table(totals.deeds)}`)
 print(`\nSwaps by answer (0: none came):\n${table(totals.answers)}`)
-const total = deaths()
+const total = killed()
+if (sum('crashes') > 0) {
+  violations.push('ended by itself')
+  print(`  VIOLATION ${sum('crashes')} times a broker ended by itself`)
+}
 await setting.end(violations.length > 0)
 if (violations.length > 0) print(`What the brokers logged: ${setting.logFile}`)
 print(`

@@ -109,20 +109,20 @@ const jump: Deed = async ({ brokers }, dice) => {
 
 const killAtPoint: Deed = async ({ brokers }, dice) => {
   const [broker, point] = [dice.pick(brokers), dice.pick(POINTS)]
-  const before = broker.deaths
+  const before = broker.kills
   broker.order({ die: point })
-  for (let waited = 0; waited < 3000 && broker.deaths === before; waited += 20) await sleep(20)
-  if (broker.deaths === before) return 'kill at a point: none came by'
+  for (let waited = 0; waited < 3000 && broker.kills === before; waited += 20) await sleep(20)
+  if (broker.kills === before) return 'kill at a point: none came by'
   await broker.ready()
   return `killed ${point}`
 }
 
 const killAtRandom: Deed = async ({ brokers }, dice) => {
   const broker = dice.pick(brokers)
-  const before = broker.deaths
+  const before = broker.kills
   await sleep(dice.between(50, 900))
   // While it is being started again there may be nobody there yet.
-  while (broker.deaths === before) {
+  while (broker.kills === before) {
     broker.signal('SIGKILL')
     await sleep(20)
   }
