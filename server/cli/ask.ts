@@ -1,28 +1,31 @@
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
+import type { Interface } from 'node:readline'
 import { Writable } from 'node:stream'
+import { UsageError } from './output.ts'
 
 /** Questions on the terminal. They go to standard error: standard output is for results. */
 
-/** Asks; an empty answer is `usual`. */
+/** Asks; an empty answer is `usual`. @throws UsageError if the input ends instead (Ctrl-D, Ctrl-C) */
 export async function ask(question: string, usual = ''): Promise<string> {
   const line = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await line.question(`${question}${usual === '' ? '' : ` [${usual}]`}: `)
-    return answer.trim() || usual
-  } finally {
-    line.close()
-  }
+  const answer = await answered(line, `${question}${usual === '' ? '' : ` [${usual}]`}: `)
+  return answer.trim() || usual
 }
 
-/** Asks without showing what is typed. */
+/** Asks without showing what is typed. @throws UsageError as `ask` does */
 export async function askHidden(question: string): Promise<string> {
   process.stderr.write(question)
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const line = createInterface({ input: process.stdin, output: nowhere, terminal: true })
-  try {
-    return await line.question('')
-  } finally {
-    line.close()
-    process.stderr.write('\n')
-  }
+  return answered(line, '').finally(() => process.stderr.write('\n'))
+}
+
+function answered(line: Interface, question: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    line.on('close', () => reject(new UsageError('\nNo answer was given: nothing more was done.')))
+    line.question(question, (answer) => {
+      resolve(answer)
+      line.close()
+    })
+  })
 }

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { parseEnv } from 'node:util'
 import { Command } from 'commander'
 import { build } from '../assets.ts'
 import { loadConfig, readEnvironment } from '../config.ts'
+import type { ConfigError } from '../config.ts'
 import { envFile } from '../config/settings.ts'
 import type { SettingName } from '../config/settings.ts'
 import { ask, askHidden } from './ask.ts'
@@ -34,9 +35,10 @@ export function initCommand(): Command {
     .option('--serve', 'start the broker then')
     .action(async (flags: Flags) => {
       const interactive = process.stdin.isTTY && !flags.clientSecretStdin
-      const values = { ...(await (interactive ? askFor(flags) : given(flags))), ...optional(flags) }
-      const { callbackUrl } = loadConfig(values, { serve: true })
       const file = resolve(flags.file)
+      if (existsSync(file)) throw notWritten(file, 'is there already')
+      const values = complete(await (interactive ? askFor(flags) : given(flags)), flags)
+      const { callbackUrl } = loadConfig(values, { serve: true })
       write(file, values)
       print(`Wrote ${file}, which only you can read.
 
@@ -52,8 +54,15 @@ Register this callback URL with your client at Ellipsis Drive
     })
 }
 
-const optional = ({ dataDir }: Flags): Values =>
-  dataDir === undefined ? {} : { BROKER_DATA_DIR: resolve(dataDir) }
+/** With what follows: a public URL on this machine itself names the port to listen on. */
+function complete(values: Values, { dataDir }: Flags): Values {
+  const { protocol, port } = new URL(loadConfig(values).publicUrl)
+  return {
+    ...values,
+    ...(protocol === 'http:' && port !== '' && { BROKER_PORT: port }),
+    ...(dataDir !== undefined && { BROKER_DATA_DIR: resolve(dataDir) }),
+  }
+}
 
 /** What options and standard input say. @throws UsageError if something is missing */
 async function given({ clientId, clientSecretStdin, publicUrl }: Flags): Promise<Values> {
@@ -76,12 +85,40 @@ async function askFor({ clientId, publicUrl }: Flags): Promise<Values> {
   )
   const url =
     publicUrl ??
-    (await ask('Public URL of this broker', 'http://127.0.0.1:3000')).replace(/\/$/, '')
-  process.stderr.write(`Its callback URL is ${url}/callback\n`)
+    (await askUntilRight('BROKER_PUBLIC_URL', () =>
+      ask('Public URL of this broker', 'http://127.0.0.1:3000'),
+    ))
+  const place = loadConfig({ BROKER_PUBLIC_URL: url })
+  process.stderr.write(`Its callback URL is ${place.callbackUrl}\n`)
   return {
-    ELLIPSIS_CLIENT_ID: clientId ?? (await ask('Client id')),
-    ELLIPSIS_CLIENT_SECRET: (await askHidden('Client secret (not shown): ')).trim(),
-    BROKER_PUBLIC_URL: url,
+    BROKER_PUBLIC_URL: place.publicUrl,
+    ELLIPSIS_CLIENT_ID:
+      clientId ?? (await askUntilRight('ELLIPSIS_CLIENT_ID', () => ask('Client id'))),
+    ELLIPSIS_CLIENT_SECRET: await askUntilRight('ELLIPSIS_CLIENT_SECRET', () =>
+      askHidden('Client secret (not shown): '),
+    ),
+  }
+}
+
+/** Asks again after an answer that the setting can't have, and says why. */
+async function askUntilRight(name: SettingName, question: () => Promise<string>): Promise<string> {
+  for (;;) {
+    const answer = (await question()).trim()
+    const wrong = wrongWith(name, answer)
+    if (wrong === '') return answer
+    process.stderr.write(`That ${wrong}\n`)
+  }
+}
+
+/** What is wrong with it, as the rest of a sentence; empty: nothing. */
+function wrongWith(name: SettingName, answer: string): string {
+  if (answer === '') return 'is empty, and it is needed.'
+  if (!canBeHeld(answer)) return CANT_BE_HELD
+  try {
+    loadConfig({ [name]: answer })
+    return ''
+  } catch (error) {
+    return (error as ConfigError).problems.map(({ wrong }) => wrong).join(' ')
   }
 }
 
@@ -90,18 +127,22 @@ const confirm = async (question: string): Promise<boolean> =>
 
 /** @throws UsageError if the file is there, can't be written, or can't hold a value */
 function write(file: string, values: Values): void {
-  const content = envFile(values, INTRODUCTION)
-  const read = parseEnv(content)
-  const lost = Object.entries(values).find(([name, value]) => read[name] !== value)
-  if (lost) throw new UsageError(`${lost[0]} has characters that a configuration file can't hold.`)
+  const lost = Object.entries(values).find(([, value]) => !canBeHeld(value))
+  if (lost) throw new UsageError(`${lost[0]} ${CANT_BE_HELD}`)
   try {
-    writeFileSync(file, content, { mode: 0o600, flag: 'wx' })
+    writeFileSync(file, envFile(values, INTRODUCTION), { mode: 0o600, flag: 'wx' })
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const why = code === 'EEXIST' ? 'is there already' : `can't be written (${code})`
-    throw new UsageError(`${file} ${why}. Remove it, or name another with --file.`)
+    throw notWritten(file, `can't be written (${(error as NodeJS.ErrnoException).code})`)
   }
 }
+
+const notWritten = (file: string, why: string) =>
+  new UsageError(`${file} ${why}. Remove it, or name another with --file.`)
+
+const canBeHeld = (value: string): boolean =>
+  parseEnv(envFile({ ELLIPSIS_CLIENT_ID: value }, '')).ELLIPSIS_CLIENT_ID === value
+
+const CANT_BE_HELD = "has characters that a configuration file can't hold."
 
 const startLine = (file: string): string =>
   file === '.env' ? `${build.command} serve` : `set -a; . ${file}; set +a; ${build.command} serve`

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import t from 'tap'
@@ -59,7 +59,56 @@ t.test('on a terminal it asks, and shows no secret', async (t) => {
     ELLIPSIS_CLIENT_ID: 'abc',
     ELLIPSIS_CLIENT_SECRET: 'a secret',
     BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
+    BROKER_PORT: '3000',
   })
+})
+
+t.test('it asks again after an answer that cannot be', async (t) => {
+  const cwd = t.testdir()
+  const answers: Record<string, string[]> = {
+    'Public URL': [
+      'example.com',
+      'http://example.com',
+      `https://${'y'.repeat(99)}.example`,
+      'http://localhost:8080/base/',
+    ],
+    'Client id': ['', 'abc'],
+    'Client secret': ['', SECRET, 'a secret'],
+    'Start the broker': ['n'],
+  }
+  const person = (said: string) =>
+    Object.entries(answers)
+      .find(([question]) => said.startsWith(question))?.[1]
+      .shift()
+  const { code, stderr } = await command(['init'], {}, person, cwd)
+  t.equal(code, 0, stderr)
+  t.match(stderr, 'That is not an http or https URL.')
+  t.match(stderr, 'That must begin with https://')
+  t.match(stderr, 'That is too long')
+  t.match(stderr, 'That is empty, and it is needed.')
+  t.match(stderr, "That has characters that a configuration file can't hold.")
+  t.same(parseEnv(readFileSync(join(cwd, '.env'), 'utf8')), {
+    ELLIPSIS_CLIENT_ID: 'abc',
+    ELLIPSIS_CLIENT_SECRET: 'a secret',
+    BROKER_PUBLIC_URL: 'http://localhost:8080/base',
+    BROKER_PORT: '8080',
+  })
+  t.same(Object.values(answers).flat(), [], 'each was asked for')
+})
+
+t.test('it ends without a file where the answers end, or where the file is', async (t) => {
+  const cwd = t.testdir()
+  const leaving = (said: string) => {
+    if (said.startsWith('Client id')) process.nextTick(() => process.stdin.emit('end'))
+    return said.startsWith('Public URL') ? '' : undefined
+  }
+  const left = await command(['init'], {}, leaving, cwd)
+  t.match(left, { code: 2, stderr: /No answer was given: nothing more was done\.\n$/ })
+  t.notOk(existsSync(join(cwd, '.env')))
+
+  writeFileSync(join(cwd, '.env'), '')
+  const there = await command(['init'], {}, answering({}), cwd)
+  t.match(there, { code: 2, stderr: /^\S+ is there already/ }, 'before it asks')
 })
 
 t.test('it ends in a broker that runs', async (t) => {
