@@ -14,13 +14,26 @@ function runs(command: string, argument: string): boolean {
   return spawnSync(command, [argument], { env, stdio: 'ignore' }).status === 0
 }
 
+/** What a proxy should tell, as docs/dashboard.md shows it. */
+const HEADERS = {
+  Host: '$host',
+  'X-Forwarded-For': '$remote_addr',
+  'X-Forwarded-Proto': '$scheme',
+  'X-Request-Id': '$request_id',
+}
+
 /**
- * An nginx that ends TLS, with a certificate of its own making, and hands `path` on to `upstream`, as
- * docs/dashboard.md shows it. It ends with the test.
+ * An nginx that ends TLS, with a certificate of its own making, and hands `path` on to `upstream`. It
+ * ends with the test.
  */
 export async function startNginx(
   t: Test,
-  { port, path, upstream }: { port: number; path: string; upstream: string },
+  {
+    port,
+    path,
+    upstream,
+    headers = HEADERS,
+  }: { port: number; path: string; upstream: string; headers?: Record<string, string> },
 ): Promise<void> {
   const folder = t.testdir({ logs: {}, temporary: {} })
   const [certificate, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
@@ -41,14 +54,14 @@ http {
 ${temporary}
   server {
     listen 127.0.0.1:${port} ssl;
+    listen 127.0.0.2:${port} ssl;
     ssl_certificate ${certificate};
     ssl_certificate_key ${key};
     location ${path}/ {
       proxy_pass ${upstream};
-      proxy_set_header Host $host;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Request-Id $request_id;
+${Object.entries(headers)
+  .map((header) => `      proxy_set_header ${header.join(' ')};`)
+  .join('\n')}
     }
   }
 }

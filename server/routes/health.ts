@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import type { Config } from '../config.ts'
 import type { Clock } from '../domain/clock.ts'
 import { equalHashes, sha256 } from '../domain/hash.ts'
-import { isLocalPeer } from '../plugins/peer.ts'
+import { isLocalPeer, isUnknownProxy } from '../plugins/peer.ts'
 import type { Services } from '../services.ts'
 import { sendNotFound } from './not-found.ts'
 import { failure } from './schemas.ts'
@@ -68,8 +68,11 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
 ) => {
   const { config, store, keys, breaker, metrics } = services
 
-  app.get('/healthz', { schema: alive }, async (_request, reply) => {
+  app.get('/healthz', { schema: alive }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
+    // Whoever sets up a proxy learns from it whether visitors are told apart; `doctor` does.
+    const mark = isUnknownProxy(request, config.publicUrl) ? '; unknown proxy' : ''
+    void reply.header('x-seen-as', request.ip + mark)
     return { status: 'ok' }
   })
 
