@@ -437,14 +437,12 @@ export interface Store
    * are kept `usedFor` milliseconds, so that a second use is noticed), sessions past their end, grants that were
    * revoked or expired and connections that were revoked before `endedBefore` (none whose erasure is
    * pending), bulk revocations that ended before it or wait unconfirmed for a day, events and usage
-   * before `eventsBefore`.
+   * before `eventsBefore`. Leaves the rest to the next sweep once it is told to `stop`.
    */
-  sweep(bounds: {
-    now: Millis
-    usedFor: number
-    endedBefore: Millis
-    eventsBefore: Millis
-  }): Promise<Swept>
+  sweep(
+    bounds: { now: Millis; usedFor: number; endedBefore: Millis; eventsBefore: Millis },
+    stop?: AbortSignal,
+  ): Promise<Swept>
   /**
    * Can it be written to, and is it still the one in its place? Commits something that changes nothing; throws
    * what stands in the way.

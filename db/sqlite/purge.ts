@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { and, eq, isNotNull, isNull } from 'drizzle-orm'
+import { and, eq, isNull } from 'drizzle-orm'
 import { connections, signingKeys } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
@@ -10,11 +10,13 @@ const BATCH = 200
 /** The end of an erasure: the overwritten bytes leave the write-ahead log too. */
 export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePending'> {
   const { client, db, read, write } = engine
-  const findConnections = db
-    .select({ id: connections.id })
-    .from(connections)
-    .where(and(isNotNull(connections.revokedAt), isNull(connections.erasedAt)))
-    .prepare()
+  // Named, or SQLite takes another index and reads everyone who was ever revoked.
+  const findConnections = client
+    .prepare<[], string>(
+      `select id from connections indexed by connections_erasing
+      where revoked_at is not null and erased_at is null`,
+    )
+    .pluck()
   const findKeys = db
     .select({ id: signingKeys.kid })
     .from(signingKeys)
@@ -22,7 +24,7 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
     .prepare()
 
   const findPending = () => ({
-    connections: findConnections.all().map(({ id }) => id),
+    connections: findConnections.all(),
     keys: findKeys.all().map(({ id }) => id),
   })
 

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { and, eq, inArray, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
 import {
   attempts,
@@ -26,7 +26,9 @@ type Methods = 'sweep' | 'checkWritable' | 'close'
 type Bounds = Parameters<Store['sweep']>[0]
 
 /** Rows a transaction: whoever waits for it waits for a few milliseconds. */
-const BATCH = 500
+const BATCH = 50
+/** The pause for others after it, milliseconds. */
+const REST = 20
 const DAY = 24 * 60 * 60_000
 /** How long a device code that nobody used is remembered after its end, milliseconds. */
 const LATE = 5 * 60_000
@@ -43,14 +45,14 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
   const opened = identify(client.name)
 
   /** Runs batches, each a transaction of its own, until one isn't full. Answers how many rows went. */
-  const inBatches = async (removeBatch: () => number): Promise<number> => {
+  const inBatches = async (removeBatch: () => number, stop?: AbortSignal): Promise<number> => {
     let total = 0
-    let removed: number
-    do {
+    let removed = BATCH
+    while (removed === BATCH && !stop?.aborted) {
       removed = await write(removeBatch)
       total += removed
-      await setImmediate()
-    } while (removed === BATCH)
+      if (removed === BATCH) await sleep(REST)
+    }
     return total
   }
 
@@ -121,27 +123,24 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
     db.delete(bulks).where(lt(bulks.endedAt, endedBefore)).limit(BATCH).run().changes
 
   return {
-    async sweep(bounds) {
-      for (const remove of [
-        removeSessions,
-        removeDevices,
-        removeAttempts,
-        removeSetupLinks,
-        removeProofs,
-      ]) {
-        await inBatches(() => remove(bounds))
-      }
-      await inBatches(() => removeUsage(bounds))
+    async sweep(bounds, stop) {
+      const all = (remove: (bounds: Bounds) => number) => inBatches(() => remove(bounds), stop)
+      await all(removeSessions)
+      await all(removeDevices)
+      await all(removeAttempts)
+      await all(removeSetupLinks)
+      await all(removeProofs)
+      await all(removeUsage)
       await write(() => cancelBulks(bounds))
-      await inBatches(() => removeBulkItems(bounds))
-      await inBatches(() => removeBulks(bounds))
+      await all(removeBulkItems)
+      await all(removeBulks)
       return {
-        flows: await inBatches(() => removeFlows(bounds)),
-        codes: await inBatches(() => removeCodes(bounds)),
-        deviceCodes: await inBatches(() => removeDeviceCodes(bounds)),
-        grants: await inBatches(() => removeGrants(bounds)),
-        connections: await inBatches(() => removeConnections(bounds)),
-        events: await inBatches(() => removeEvents(bounds)),
+        flows: await all(removeFlows),
+        codes: await all(removeCodes),
+        deviceCodes: await all(removeDeviceCodes),
+        grants: await all(removeGrants),
+        connections: await all(removeConnections),
+        events: await all(removeEvents),
       }
     },
 

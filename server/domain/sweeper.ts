@@ -62,7 +62,7 @@ export function createSweeper(needs: {
   const sweep = async (): Promise<void> => {
     const now = await reach()
     const bounds = { endedBefore: now - ENDED, eventsBefore: now - eventDays * DAY }
-    const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds })
+    const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds }, stopping.signal)
     if (Object.values(swept).some((rows) => rows > 0)) log.info({ swept }, 'swept what had ended')
   }
 

@@ -23,3 +23,15 @@ t.test('sessions go at their end, and with their admin', async (t) => {
   await store.removeAdmin({ email: 'bob', keepOne: false }, [])
   t.strictSame(left.all(), ['live'])
 })
+
+t.test('a sweep that is told to stop leaves the rest', async (t) => {
+  const directory = t.testdir()
+  const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
+  const store = createSqliteStore(client)
+  t.teardown(() => store.close())
+  const add = client.prepare("insert into events (at, actor, action) values (1, 'cli', 'x')")
+  for (let row = 0; row < 200; row++) add.run()
+  const bounds = { now: NOW, usedFor: 0, endedBefore: 0, eventsBefore: 2 }
+  t.match(await store.sweep(bounds, AbortSignal.abort()), { events: 0 })
+  t.match(await store.sweep(bounds), { events: 200 })
+})
