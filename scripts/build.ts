@@ -14,7 +14,7 @@ import { bundling, makeBinary } from './binary.ts'
 import { licenses } from './licenses.ts'
 
 // A swap leaves little behind: room for more young objects, or more threads to look after them, costs memory
-// and saves no time (measured).
+// and saves no time (measured); less room costs an eighth of the swaps a second, for 4 MiB.
 const NODE_OPTIONS = ['--max-semi-space-size=2', '--v8-pool-size=2']
 
 const root = join(import.meta.dirname, '..')
