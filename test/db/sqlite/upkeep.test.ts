@@ -35,3 +35,11 @@ t.test('a sweep that is told to stop leaves the rest', async (t) => {
   t.match(await store.sweep(bounds, AbortSignal.abort()), { events: 0 })
   t.match(await store.sweep(bounds), { events: 200 })
 })
+
+t.test('pending erasures are found by the index made for it, and by no other', async (t) => {
+  const directory = t.testdir()
+  const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
+  client.exec('drop index connections_erasing')
+  t.throws(() => createSqliteStore(client), { message: /no such index: connections_erasing/ })
+  client.close()
+})
