@@ -32,35 +32,39 @@ export function createRenewals(needs: {
 }): Renewals {
   const { store, tokens, clock, random } = needs
 
-  const present = async (grant: LiveGrant): Promise<RenewedToken> => ({
+  const present = async (grant: LiveGrant, nowSeconds: number): Promise<RenewedToken> => ({
     token: await tokens.sign(grant),
-    expiresIn: grant.expiresAtSeconds - Math.floor(clock.now() / 1000),
+    expiresIn: grant.expiresAtSeconds - nowSeconds,
   })
 
   /** The grant's pending token, or a new one; `null`: the grant has moved on. */
   const find = async (grant: LiveGrant, app: LiveApp, jti: string) => {
+    const nowSeconds = Math.floor(clock.now() / 1000)
     const superseded = jti !== grant.jti
     if (superseded && grant.jtiUsedAt !== null) return null
     // A pending token that nobody fetched for half its life is of little use: a newer one replaces it.
     const { issuedAtSeconds, expiresAtSeconds } = grant
-    if (superseded && !isPastHalf(issuedAtSeconds, expiresAtSeconds)) return present(grant)
-    const next = newToken(app.tokenLifetimeSeconds)
+    if (superseded && !isPastHalf(issuedAtSeconds, expiresAtSeconds))
+      return present(grant, nowSeconds)
+    const next = newToken(nowSeconds, app.tokenLifetimeSeconds)
     const expected = { grantId: grant.id, expectedJti: grant.jti, previousJti: jti }
-    if (await store.renewGrant({ ...expected, ...next })) return present({ ...grant, ...next })
+    if (await store.renewGrant({ ...expected, ...next }))
+      return present({ ...grant, ...next }, nowSeconds)
     // Another request renewed it between our read and our write: its token is the pending one.
     const now = await store.getGrant(grant.id)
-    return now?.previousJti === jti && now.jtiUsedAt === null ? present(now) : null
+    return now?.previousJti === jti && now.jtiUsedAt === null ? present(now, nowSeconds) : null
   }
 
   const isPastHalf = (iat: number, exp: number): boolean => clock.now() / 1000 >= (iat + exp) / 2
 
   const newToken = (
+    issuedAtSeconds: number,
     lifeSeconds: number,
-  ): Pick<Grant, 'jti' | 'issuedAtSeconds' | 'expiresAtSeconds'> => {
-    const issuedAtSeconds = Math.floor(clock.now() / 1000)
-    const jti = random(16).toString('base64url')
-    return { jti, issuedAtSeconds, expiresAtSeconds: issuedAtSeconds + lifeSeconds }
-  }
+  ): Pick<Grant, 'jti' | 'issuedAtSeconds' | 'expiresAtSeconds'> => ({
+    jti: random(16).toString('base64url'),
+    issuedAtSeconds,
+    expiresAtSeconds: issuedAtSeconds + lifeSeconds,
+  })
 
   return {
     ifDue(grant, app, { iat, exp, jti }) {
