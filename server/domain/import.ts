@@ -27,7 +27,7 @@ export type Imported =
 /**
  * Takes connections over, one at a time. A token is stored first and proven then, by a refresh like any
  * other: killed at any point, its newest refresh token is in the store, and the same line goes on there. An
- * account has one connection, however many lines name it.
+ * account has one connection, however many lines name it, unless it turns out only later whose one is.
  */
 export interface Importer {
   /** @throws BrokerError `server_error`: Ellipsis Drive refuses the broker's own client */
@@ -109,6 +109,8 @@ export function createImporter(needs: {
         const username = account.username === '' ? given : account.username
         if (await store.identifyConnection({ id, accountId: account.id, username })) return id
       } else {
+        // Known to be the same only now: what an earlier run gave to apps works on, beside the other.
+        if (await hasGrants(id)) return id
         if (other.status === 'needs_reconnect') await move(id, other, account)
         await drop(id, `the account is connected as ${other.id}`)
         return other.id
@@ -116,6 +118,9 @@ export function createImporter(needs: {
     }
     throw new Error('the connection kept changing while it was imported')
   }
+
+  const hasGrants = async (connectionId: string): Promise<boolean> =>
+    (await store.listGrants({ connectionId })).some(({ revokedAt }) => revokedAt === null)
 
   const findOther = async (id: string, account: Account, given: string) => {
     const known = account.id === null ? untold.get(given) : undefined

@@ -209,6 +209,24 @@ t.test('where Ellipsis Drive doesn’t tell whose a token is, the host’s word 
   )
 })
 
+t.test('one whose account is told only by a later run keeps what it gave', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { connectionId, brokerToken } = await connect(broker, app)
+  const { importer, store } = broker.services
+  const refreshToken = new Secret(broker.standIn.grant('amelie'))
+  const holding = { account: 'amelie', refreshToken, appId: app.id }
+  broker.standIn.addFault({ endpoint: 'account', kind: 'status', status: 503, times: 3 })
+  const first = await importer.take(holding)
+  t.match(first, { status: 'imported', brokerToken: Secret })
+  const own = 'connectionId' in first ? first.connectionId : ''
+  t.not(own, connectionId)
+  t.match(await importer.take(holding), { status: 'already', connectionId: own })
+  const given = 'brokerToken' in first ? (first.brokerToken?.reveal() ?? '') : ''
+  for (const token of [given, brokerToken]) t.equal((await exchange(broker, token)).status, 200)
+  t.match(await store.getConnection(own), { accountId: null, status: 'active' })
+})
+
 t.test('what was revoked since stays so, whoever imports it again', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
