@@ -54,15 +54,16 @@ function refusedPause(refusals: number, random: Random): number {
 
 /**
  * How much longer a connection that failed is left alone, milliseconds; 0: no longer. A pause that ends
- * further ahead than one can be made counts as ended: the clock was set back since.
+ * further ahead than its last failure can have made it counts as ended: the clock was set back since.
  */
 export function pauseLeft(
-  { failures, retryAt }: Pick<Connection, 'failures' | 'retryAt'>,
+  { status, failures, retryAt }: Pick<Connection, 'status' | 'failures' | 'retryAt'>,
   now: Millis,
 ): number {
   const left = (retryAt ?? now) - now
-  const longest = Math.max(LONGEST_ASKED, rarePause(failures) * (1 + JITTER))
-  return left > 0 && left <= longest ? left : 0
+  const mayBeRare = status !== 'active' || failures <= DISBELIEVED
+  const rarest = mayBeRare ? rarePause(Math.max(failures - 1, 0)) * (1 + JITTER) : 0
+  return left > 0 && left <= Math.max(LONGEST_ASKED, rarest) ? left : 0
 }
 
 /**

@@ -129,14 +129,20 @@ t.test(
   'a pause that is longer than any that is made has ended: the clock was set back',
   async (t) => {
     const minute = 60_000
-    const left = (failures: number, retryAt: number | null) => pauseLeft({ failures, retryAt }, 0)
-    t.equal(left(1, null), 0)
-    t.equal(left(1, -1), 0)
-    t.equal(left(1, 2000), 2000)
-    t.equal(left(1, 3 * minute), 0)
-    t.equal(left(3, 60 * minute), 60 * minute)
-    t.equal(left(3, 70 * minute), 0)
-    t.equal(left(99, 1500 * minute), 1500 * minute)
+    const left = (failures: number, retryAt: number | null, status: 'active' | 'needs_reconnect') =>
+      pauseLeft({ status, failures, retryAt }, 0)
+    for (const status of ['active', 'needs_reconnect'] as const) {
+      t.equal(left(0, null, status), 0)
+      t.equal(left(1, -1, status), 0)
+      t.equal(left(1, 2000, status), 2000)
+      t.equal(left(1, 1.5 * minute, status), 0)
+      t.equal(left(3, 10 * minute, status), 10 * minute)
+      t.equal(left(3, 60 * minute, status), 0)
+      t.equal(left(4, 60 * minute, status), 60 * minute, 'a refusal that isn’t believed yet')
+    }
+    t.equal(left(99, 1500 * minute, 'needs_reconnect'), 1500 * minute)
+    t.equal(left(5, minute, 'active'), minute)
+    t.equal(left(5, 2 * minute, 'active'), 0, 'passing faults make none so long')
   },
 )
 
