@@ -2,7 +2,8 @@ import { setImmediate } from 'node:timers/promises'
 import type { Event, EventFilter, EventPage, Millis } from '../store.ts'
 import type { Engine } from './engine.ts'
 
-/** Events looked at in one go, and for one page. */
+/** Events looked at first, as what is common is among them; then in one go; and for one page. */
+const FIRST = 200
 const AT_ONCE = 2000
 const IN_ALL = 40_000
 
@@ -35,11 +36,12 @@ export function prepareEventPages({ client, read }: Pick<Engine, 'client' | 'rea
   type Query = { filter: EventFilter; cursor: string | null; limit: number }
 
   /** The next events in one direction, with whether they fit. */
-  const look = ({ indexed, others }: Conditions, filter: EventFilter, place: Place): Found[] => {
+  const look = (conditions: Conditions, filter: EventFilter, place: Place, most: number) => {
+    const { indexed, others } = conditions
     const [comparison, direction] = place.back ? ['>', 'asc'] : ['<', 'desc']
     const query = `select id, at, ${others} as fits from events
       where ${indexed} and at >= @from and at < @to and (at, id) ${comparison} (@placeAt, @placeId)
-      order by at ${direction}, id ${direction} limit ${AT_ONCE}`
+      order by at ${direction}, id ${direction} limit ${most}`
     const bounds = { from: filter.from ?? 0, to: filter.to ?? Number.MAX_SAFE_INTEGER }
     const values = { ...filter, ...bounds, placeAt: place.at, placeId: place.id }
     return client.prepare<[object], Found>(query).all(values)
@@ -50,12 +52,12 @@ export function prepareEventPages({ client, read }: Pick<Engine, 'client' | 'rea
     const conditions = conditionsOf(filter)
     const hits: Found[] = []
     let from = place
-    for (let looked = 0; looked < IN_ALL; looked += AT_ONCE) {
-      const found = await read(() => look(conditions, filter, from))
+    for (let most = FIRST, looked = 0; looked < IN_ALL; looked += most, most = AT_ONCE) {
+      const found = await read(() => look(conditions, filter, from, most))
       hits.push(...found.filter(({ fits }) => fits === 1))
       if (hits.length >= wanted) return { hits: hits.slice(0, wanted), ended: null }
       const last = found.at(-1)
-      if (!last || found.length < AT_ONCE) return { hits, ended: null }
+      if (!last || found.length < most) return { hits, ended: null }
       from = { ...last, back: place.back }
       await setImmediate()
     }

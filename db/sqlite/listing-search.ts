@@ -12,7 +12,7 @@ export interface Hits {
 const MOST = 1000
 /** Hits of trigrams that are tried against the rest of a query. */
 const TRIED = 5000
-/** Rows that are rather read one by one: exact, and quick enough. */
+/** Rows that are read one by one where trigrams find too many: exact, and quick enough. */
 const FEW = 30_000
 
 /** Finds people by the letters of their names, and by ids. */
@@ -63,9 +63,9 @@ export function prepareSearch(
     const { length } = Array.from(key)
     if (length === 0) return { rows: [], crowded: false }
     if (length < 3) return limited(beginning(key, filtered, column))
-    if (filtered.total <= FEW) return limited(oneByOne(key, filtered, column))
     const hits = byTrigrams(key, filtered, column)
     if (!hits.crowded) return hits
+    if (filtered.total <= FEW) return limited(oneByOne(key, filtered, column))
     // Whoever knows the whole name finds it, however many others contain it.
     const first = beginning(key, filtered, column).slice(0, MOST / 2)
     return { rows: [...first, ...hits.rows].slice(0, MOST), crowded: true }

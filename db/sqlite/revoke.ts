@@ -136,10 +136,11 @@ export function prepareEnd(
     const row = find.get({ id })
     if (!row) return false
     sealedValues.erase([row.refreshToken, row.previousRefreshToken, row.accessToken])
-    revoke.run({ id, now })
     removeCodes.run({ id })
     removeDeviceCodes.run({ id })
+    // Before the status: what the listing loses with them hasn't to be moved in it first.
     revokeGrants.run({ id, now })
+    revoke.run({ id, now })
     return true
   }
 }
