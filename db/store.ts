@@ -258,6 +258,9 @@ export interface NewTokens {
   accessTokenFetchedAt: Millis
 }
 
+/** Runs a piece of long work, such as one transaction, when its turn has come. */
+export type Pace = <T>(piece: () => Promise<T>) => Promise<T>
+
 /** Rows that a sweep removed. */
 export interface Swept {
   flows: number
@@ -399,9 +402,10 @@ export interface Store
   eraseConnection(connection: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
   /**
    * Drops what the engine still keeps of overwritten bytes (write-ahead log), without blocking, and
-   * marks the revoked connections and signing keys as erased. `false`: something holds it; try again.
+   * marks the revoked connections and signing keys as erased, some of them a `pace`. `false`: something
+   * holds it; try again.
    */
-  purge(now: Millis): Promise<boolean>
+  purge(now: Millis, pace?: Pace): Promise<boolean>
   /** Are there revoked connections or signing keys whose erasure is pending? */
   isErasurePending(): Promise<boolean>
 
@@ -433,7 +437,7 @@ export interface Store
   // --- upkeep ---
 
   /**
-   * Removes what has ended, in bounded batches: flows and codes past their end (used codes and device codes
+   * Removes what has ended, a small batch a `pace`: flows and codes past their end (used codes and device codes
    * are kept `usedFor` milliseconds, so that a second use is noticed), sessions past their end, grants that were
    * revoked or expired and connections that were revoked before `endedBefore` (none whose erasure is
    * pending), bulk revocations that ended before it or wait unconfirmed for a day, events and usage
@@ -441,7 +445,7 @@ export interface Store
    */
   sweep(
     bounds: { now: Millis; usedFor: number; endedBefore: Millis; eventsBefore: Millis },
-    stop?: AbortSignal,
+    work?: { pace?: Pace; stop?: AbortSignal },
   ): Promise<Swept>
   /**
    * Can it be written to, and is it still the one in its place? Commits something that changes nothing; throws

@@ -133,7 +133,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
   const active = () => performance.eventLoopUtilization().active
   const pace = createPace({ clock, active })
   const bulks = createBulks({ store, walk, pace, clock, random, log })
-  const sweeper = createSweeper({ store, ...upkeep, clock, log, eventDays })
+  const sweeper = createSweeper({ store, ...upkeep, pace, clock, log, eventDays })
 
   return {
     config,

@@ -1,11 +1,10 @@
-import { setImmediate } from 'node:timers/promises'
 import { and, eq, isNull } from 'drizzle-orm'
 import { connections, signingKeys } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
-import { isOneOf, type Engine } from './engine.ts'
+import { atOnce, isOneOf, type Engine } from './engine.ts'
 
 /** Connections marked in one transaction. */
-const BATCH = 200
+const BATCH = 20
 
 /** The end of an erasure: the overwritten bytes leave the write-ahead log too. */
 export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePending'> {
@@ -33,7 +32,7 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
     client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
 
   return {
-    async purge(now) {
+    async purge(now, pace = atOnce) {
       // Who is revoked between this and the truncation, by another process, waits for the next one.
       const pending = await read(findPending)
       if (!(await read(truncateLog))) return false
@@ -41,8 +40,7 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
       // A bulk revocation leaves many; nobody waits for all of them.
       for (let from = 0; from < pending.connections.length; from += BATCH) {
         const batch = isOneOf(connections.id, pending.connections.slice(from, from + BATCH))
-        await write(() => db.update(connections).set(erased).where(batch).run())
-        await setImmediate()
+        await pace(() => write(() => db.update(connections).set(erased).where(batch).run()))
       }
       if (pending.keys.length > 0) {
         const keys = isOneOf(signingKeys.kid, pending.keys)

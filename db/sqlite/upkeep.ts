@@ -1,5 +1,4 @@
 import { statSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { and, eq, inArray, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
 import {
   attempts,
@@ -18,17 +17,16 @@ import {
   usage,
 } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
-import type { Engine } from './engine.ts'
+import { atOnce, type Engine } from './engine.ts'
 import { deleteFlows } from './flows.ts'
 import type { SealedValues } from './sealed.ts'
 
 type Methods = 'sweep' | 'checkWritable' | 'close'
 type Bounds = Parameters<Store['sweep']>[0]
+type Work = NonNullable<Parameters<Store['sweep']>[1]>
 
 /** Rows a transaction: whoever waits for it waits for a few milliseconds. */
-const BATCH = 50
-/** The pause for others after it, milliseconds. */
-const REST = 20
+const BATCH = 10
 const DAY = 24 * 60 * 60_000
 /** How long a device code that nobody used is remembered after its end, milliseconds. */
 const LATE = 5 * 60_000
@@ -45,13 +43,13 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
   const opened = identify(client.name)
 
   /** Runs batches, each a transaction of its own, until one isn't full. Answers how many rows went. */
-  const inBatches = async (removeBatch: () => number, stop?: AbortSignal): Promise<number> => {
+  const inBatches = async (removeBatch: () => number, work: Work): Promise<number> => {
+    const { pace = atOnce, stop } = work
     let total = 0
     let removed = BATCH
     while (removed === BATCH && !stop?.aborted) {
-      removed = await write(removeBatch)
+      removed = await pace(() => write(removeBatch))
       total += removed
-      if (removed === BATCH) await sleep(REST)
     }
     return total
   }
@@ -123,8 +121,8 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
     db.delete(bulks).where(lt(bulks.endedAt, endedBefore)).limit(BATCH).run().changes
 
   return {
-    async sweep(bounds, stop) {
-      const all = (remove: (bounds: Bounds) => number) => inBatches(() => remove(bounds), stop)
+    async sweep(bounds, work = {}) {
+      const all = (remove: (bounds: Bounds) => number) => inBatches(() => remove(bounds), work)
       await all(removeSessions)
       await all(removeDevices)
       await all(removeAttempts)

@@ -1,9 +1,8 @@
-import type { BulkFilter, BulkItem, BulkRevocation, NewEvent, Store } from '../../db/store.ts'
+import type { BulkFilter, BulkItem, BulkRevocation, NewEvent, Pace, Store } from '../../db/store.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
 import type { Clock, Random } from './clock.ts'
 import type { Log } from './log.ts'
-import type { Pace } from './pace.ts'
 import type { Walk } from './walk.ts'
 
 /** Revokes many connections at once: collected first, confirmed by an admin, then worked off in batches. */

@@ -1,9 +1,8 @@
 import { stringify } from 'csv-stringify/sync'
-import type { Event, EventFilter, ListedConnection, Store } from '../../db/store.ts'
+import type { Event, EventFilter, ListedConnection, Pace, Store } from '../../db/store.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
 import type { Clock } from './clock.ts'
-import type { Pace } from './pace.ts'
 import type { Walk, WalkFilter } from './walk.ts'
 
 /** `csv`: RFC 4180, safe to open in a spreadsheet. `jsonl`: a JSON object a line. */

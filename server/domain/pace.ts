@@ -1,11 +1,5 @@
+import type { Pace } from '../../db/store.ts'
 import type { Clock } from './clock.ts'
-
-/**
- * Runs a piece of background work when its turn has come. All of them together leave the event loop to
- * others for most of the time, so that swaps stay quick however much is exported or revoked. A piece is
- * to take some milliseconds; nothing else is done between its parts.
- */
-export type Pace = <T>(piece: () => Promise<T>) => Promise<T>
 
 /** Rest after a piece, in times of what it took: while others need the loop, and else. */
 const REST_BUSY = 9
@@ -16,6 +10,9 @@ const BUSY = 0.3
 const LONGEST = 1000
 
 /**
+ * The pace of all background work. All of its pieces together leave the event loop to others for most of
+ * the time, so that swaps stay quick however much is exported, revoked or swept. A piece is to take some
+ * milliseconds; nothing else is done between its parts.
  * @param needs.active how long the event loop has been at work in all, milliseconds
  */
 export function createPace(needs: { clock: Clock; active: () => number }): Pace {

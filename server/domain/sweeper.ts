@@ -1,4 +1,4 @@
-import type { Store } from '../../db/store.ts'
+import type { Pace, Store } from '../../db/store.ts'
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
 import type { SigningKeys } from './signing-keys.ts'
@@ -14,9 +14,8 @@ const FLUSH_EVERY = 5 * SECOND
 const PURGE_EVERY = 5 * SECOND
 const SWEEP_EVERY = 10 * 60 * SECOND
 
-/** Connections whose grants of a removed app end in one go, and the pause for others after it, milliseconds. */
-const REMOVED_AT_ONCE = 100
-const REST = 10
+/** Connections whose grants of a removed app end in one go. */
+const REMOVED_AT_ONCE = 10
 
 /** Used codes are kept this long, so that a second use is noticed. */
 const USED_CODES = DAY
@@ -39,6 +38,7 @@ export function createSweeper(needs: {
   store: Store
   usage: Usage
   upstream: Pick<Upstream, 'flush'>
+  pace: Pace
   clock: Clock
   log: Log
   eventDays: number
@@ -46,7 +46,7 @@ export function createSweeper(needs: {
   followKeys: () => Promise<void>
   keys: Pick<SigningKeys, 'maintain'>
 }): Sweeper {
-  const { store, usage, upstream, clock, log, eventDays, followKeys, keys } = needs
+  const { store, usage, upstream, pace, clock, log, eventDays, followKeys, keys } = needs
   const stopping = new AbortController()
   let loops: Promise<void>[] = []
 
@@ -62,22 +62,21 @@ export function createSweeper(needs: {
   const sweep = async (): Promise<void> => {
     const now = await reach()
     const bounds = { endedBefore: now - ENDED, eventsBefore: now - eventDays * DAY }
-    const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds }, stopping.signal)
+    const work = { pace, stop: stopping.signal }
+    const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds }, work)
     if (Object.values(swept).some((rows) => rows > 0)) log.info({ swept }, 'swept what had ended')
   }
 
   const erase = async (): Promise<void> => {
     if (!(await store.isErasurePending())) return
-    if (await store.purge(clock.now())) log.info({}, 'erasure of revoked tokens is complete')
+    if (await store.purge(clock.now(), pace)) log.info({}, 'erasure of revoked tokens is complete')
     else log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
   }
 
   /** A removed app is refused at once; what is left of it ends bit by bit. */
   const endRemoved = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
-      if ((await store.endRemovedGrants({ now: clock.now(), limit: REMOVED_AT_ONCE })) === 0) return
-      await clock.sleep(REST, stopping.signal)
-    }
+    const endSome = () => store.endRemovedGrants({ now: clock.now(), limit: REMOVED_AT_ONCE })
+    while (!stopping.signal.aborted && (await pace(endSome)) > 0);
   }
 
   const every = async (period: number, work: () => Promise<void>): Promise<void> => {

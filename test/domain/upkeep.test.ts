@@ -102,6 +102,7 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
     store,
     usage,
     upstream,
+    pace: (piece) => piece(),
     clock: quick(),
     log,
     eventDays: 400,

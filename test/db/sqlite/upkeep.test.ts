@@ -24,7 +24,7 @@ t.test('sessions go at their end, and with their admin', async (t) => {
   t.strictSame(left.all(), ['live'])
 })
 
-t.test('a sweep that is told to stop leaves the rest', async (t) => {
+t.test('a sweep goes in small pieces, and when it is told to stop leaves the rest', async (t) => {
   const directory = t.testdir()
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   const store = createSqliteStore(client)
@@ -32,8 +32,14 @@ t.test('a sweep that is told to stop leaves the rest', async (t) => {
   const add = client.prepare("insert into events (at, actor, action) values (1, 'cli', 'x')")
   for (let row = 0; row < 200; row++) add.run()
   const bounds = { now: NOW, usedFor: 0, endedBefore: 0, eventsBefore: 2 }
-  t.match(await store.sweep(bounds, AbortSignal.abort()), { events: 0 })
-  t.match(await store.sweep(bounds), { events: 200 })
+  t.match(await store.sweep(bounds, { stop: AbortSignal.abort() }), { events: 0 })
+  let pieces = 0
+  const pace = <T>(piece: () => Promise<T>) => {
+    pieces++
+    return piece()
+  }
+  t.match(await store.sweep(bounds, { pace }), { events: 200 })
+  t.ok(pieces > 20, 'a few rows a piece')
 })
 
 t.test('pending erasures are found by the index made for it, and by no other', async (t) => {
