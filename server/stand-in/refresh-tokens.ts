@@ -4,7 +4,7 @@ import type { Switches } from './switches.ts'
 import type { User } from './users.ts'
 
 /** `grace`: how long an old token may outlive its replacement, milliseconds. */
-const GRACE = 60_000
+export const GRACE = 60_000
 /** How many spent tokens of a family are still recognised as its own. */
 const SPENT_KEPT = 1000
 /** How many families that have ended are remembered. */
@@ -29,6 +29,8 @@ export interface Standing {
   newest: boolean
   /** When its family was ended, milliseconds; `null`: it wasn't, or that is long ago. */
   endedAt: number | null
+  /** Until when it may be used though it was replaced, milliseconds; `null`: it wasn't, or others followed. */
+  graceUntil: number | null
 }
 
 /** Refresh tokens, and what becomes of them when they are used (switch `rotation`). */
@@ -61,8 +63,11 @@ export class RefreshTokens {
   /** The account of a token: what a client that kept it lost, and whether it could have kept a newer one. */
   standing(token: string): Standing {
     const endedAt = this.#last.get(token) ?? null
-    const newest = endedAt !== null || this.#families.get(token)?.current === token
-    return { honoured: this.honours(token), newest, endedAt }
+    const { current, previous = null } = this.#families.get(token) ?? {}
+    const newest = endedAt !== null || current === token
+    const hasGrace = this.#switches.rotation === 'grace' && previous?.token === token
+    const graceUntil = hasGrace ? previous.until : null
+    return { honoured: this.honours(token), newest, endedAt, graceUntil }
   }
 
   /**

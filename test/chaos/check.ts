@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Secret } from '../../server/secret.ts'
+import { GRACE } from '../../server/stand-in/refresh-tokens.ts'
 import type { Device } from '../operate/load.ts'
+import { BLOCKING } from './mayhem.ts'
 import { swap } from './setting.ts'
 import type { Setting } from './setting.ts'
 
@@ -10,6 +12,8 @@ export interface Findings {
   lost: number
   /** Lost as they may be: a process that was paused between its lease and its call called after it. */
   overslept: number
+  /** Lost as they may be: for most of upstream's grace no broker could ask again. */
+  outOfGrace: number
   /** What must not be, in words. */
   violations: string[]
   /** How long the slowest took to work again, milliseconds. */
@@ -29,7 +33,13 @@ const AWAKE = 3000
 export async function check(setting: Setting): Promise<Findings> {
   setting.standIn.clearFaults()
   await Promise.all(setting.brokers.map((broker) => broker.ready()))
-  const findings: Findings = { lost: 0, overslept: 0, violations: [], slowest: 0 }
+  const findings: Findings = {
+    lost: 0,
+    overslept: 0,
+    outOfGrace: 0,
+    violations: [],
+    slowest: 0,
+  }
   const began = Date.now()
   const left = [...setting.devices.keys()].values()
   const look = async () => {
@@ -75,21 +85,30 @@ async function isEnded(setting: Setting, device: Device, findings: Findings): Pr
   const { refreshToken, previousRefreshToken, status, lastError } = connection ?? {}
   if (!connection || !refreshToken) throw new Error(`${id} has no refresh token`)
   const token = services.vault.open(`connections/${id}/refresh_token`, refreshToken).reveal()
-  const { honoured, newest, endedAt } = standIn.refreshTokens.standing(token)
+  const { honoured, newest, endedAt, graceUntil } = standIn.refreshTokens.standing(token)
   const previous = previousRefreshToken
     ? services.vault.open(`connections/${id}/previous_refresh_token`, previousRefreshToken).reveal()
     : ''
   if (honoured || standIn.honours(previous)) return false
+  const shown = status === 'needs_reconnect' && lastError?.includes('an earlier refresh was lost')
   if (newest && setting.wokenAt.some((at) => at <= (endedAt ?? 0) && (endedAt ?? 0) < at + AWAKE))
     findings.overslept++
   else if (newest)
     findings.violations.push(`${id}: upstream ended it, though the disk has its last token`)
-  else if (rotation !== 'always') findings.violations.push(`${id}: lost with rotation ${rotation}`)
-  else if (status !== 'needs_reconnect' || !lastError?.includes('an earlier refresh was lost')) {
-    findings.violations.push(`${id}: lost, and shown as ${status}: ${lastError}`)
-  } else findings.lost++
+  else if (!shown) findings.violations.push(`${id}: lost, and shown as ${status}: ${lastError}`)
+  else if (rotation === 'always') findings.lost++
+  else if (graceUntil !== null && blocked(setting, graceUntil) > GRACE / 2) findings.outOfGrace++
+  else findings.violations.push(`${id}: lost with rotation ${rotation}`)
   await reconnect(setting, id, connection)
   return true
+}
+
+/** For how much of a grace that ended then brokers were kept from asking again, milliseconds. */
+function blocked({ deeds }: Setting, graceUntil: number): number {
+  const within = (at: number) => Math.min(Math.max(at, graceUntil - GRACE), graceUntil)
+  return deeds
+    .filter(({ did }) => BLOCKING.includes(did))
+    .reduce((sum, { from, to }) => sum + within(to) - within(from), 0)
 }
 
 async function reconnect(

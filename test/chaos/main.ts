@@ -35,7 +35,7 @@ print(
 )
 const totals = { deeds: {} as Record<string, number>, answers: {} as Record<string, number> }
 const violations: string[] = []
-let [lost, overslept, slowest] = [0, 0, 0]
+let [lost, overslept, outOfGrace, slowest] = [0, 0, 0, 0]
 
 const sum = (of: 'kills' | 'crashes') =>
   setting.brokers.reduce((total, broker) => total + broker[of], 0)
@@ -56,6 +56,7 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   const found = await check(setting)
   lost += found.lost
   overslept += found.overslept
+  outOfGrace += found.outOfGrace
   slowest = Math.max(slowest, found.slowest)
   violations.push(...found.violations)
   const minutes = ((Date.now() - began) / 60_000).toFixed(1)
@@ -84,6 +85,7 @@ print(`
 ${total} kills over ${setting.standIn.calls.refresh} calls upstream, rotation ${rotation}:
 ${lost} connections lost because upstream had rotated and the answer never reached the disk, each shown as such
 ${overslept} more because a process had been paused between its lease and its call, for longer than the lease
+${outOfGrace} more because for most of upstream's grace the disk was full, the database locked, or the holder of a lease stopped
 ${violations.length} lost, stuck or marked in any other way
 the slowest was well again ${(slowest / 1000).toFixed(1)} s after the last fault`)
 process.exit(violations.length === 0 ? 0 : 1)

@@ -48,6 +48,9 @@ const losing: Deed[] = [
   upstream('status', { status: 502, worked: true }),
 ]
 
+/** What keeps every broker from asking for a connection again, or all but the one that is stopped. */
+export const BLOCKING = ['paused for longer than a lease', 'disk full', 'database locked']
+
 /** Longer than a lease lasts. */
 const pause: Deed = async ({ brokers, wokenAt }, dice) => {
   const broker = dice.pick(brokers)
@@ -135,7 +138,9 @@ export async function wreak(setting: Setting, dice: Dice, signal: AbortSignal): 
   const deeds: Deeds = {}
   const repeat = async (choose: () => Deed): Promise<void> => {
     while (!signal.aborted) {
+      const from = Date.now()
       const did = await choose()(setting, dice)
+      setting.deeds.push({ did, from, to: Date.now() })
       deeds[did] = (deeds[did] ?? 0) + 1
     }
   }

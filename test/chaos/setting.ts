@@ -22,6 +22,8 @@ export interface Setting {
   brokers: Broker[]
   /** When one went on that had been paused for longer than a lease, milliseconds. */
   wokenAt: number[]
+  /** What was done beside the kills, and from when to when, milliseconds. */
+  deeds: { did: string; from: number; to: number }[]
   devices: Device[]
   dataDir: string
   /** A small disk of its own, which can be filled; `false`: that takes the right to mount. */
@@ -73,6 +75,7 @@ export async function prepare(options: {
     services,
     brokers,
     wokenAt: [],
+    deeds: [],
     devices,
     dataDir,
     ownDisk,
