@@ -12,7 +12,7 @@ import {
   text,
   uniqueIndex,
 } from 'drizzle-orm/sqlite-core'
-import type { AppSecret, BulkFilter } from './store.ts'
+import type { AppSecret, ConnectionFilter } from './store.ts'
 
 /** Milliseconds since the epoch. */
 const millis = () => integer()
@@ -375,7 +375,7 @@ export const bulks = sqliteTable(
   {
     id: integer().primaryKey({ autoIncrement: true }),
     status: text({ enum: ['collecting', 'ready', 'running', 'done', 'cancelled'] }).notNull(),
-    filter: json<BulkFilter>(),
+    filter: json<ConnectionFilter>(),
     actor: text().notNull(),
     address: text(),
     createdAt: millis().notNull(),

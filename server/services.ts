@@ -40,7 +40,6 @@ import { createSwap } from './domain/swap.ts'
 import { createSweeper } from './domain/sweeper.ts'
 import { createUpstream } from './domain/upstream.ts'
 import { createUsage } from './domain/usage.ts'
-import { createWalk } from './domain/walk.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
 import { createKeyFollower } from './key-follower.ts'
 import type { Logger } from './log.ts'
@@ -129,10 +128,9 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
   const attempts = createAttempts({ store, clock })
   const followKeys = createKeyFollower({ store, vault, presence })
   const upkeep = { usage, upstream, keys, followKeys }
-  const walk = createWalk({ store })
   const active = () => performance.eventLoopUtilization().active
   const pace = createPace({ clock, active })
-  const bulks = createBulks({ store, walk, pace, clock, random, log })
+  const bulks = createBulks({ store, pace, clock, random, log })
   const sweeper = createSweeper({ store, ...upkeep, pace, clock, log, eventDays })
 
   return {
@@ -164,9 +162,9 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,
-    exports: createExports({ store, walk, pace, clock }),
+    exports: createExports({ store, pace, clock }),
     overview: createOverview({ store, upstream, clock }),
-    connections: createConnections({ store, refresher, walk, clock }),
+    connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     redeem: createRedeem({ store, newGrant, clock }),
     swap: createSwap({ ...swapNeeds, swaps: metrics.swaps }),

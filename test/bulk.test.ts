@@ -2,13 +2,13 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { fill } from '../bench/scale/fill.ts'
-import type { BulkFilter } from '../db/store.ts'
+import type { ConnectionFilter } from '../db/store.ts'
 import { addApp, buildBroker, connect, exchange } from './helper.ts'
 import type { TestBroker } from './helper.ts'
 import { serve } from './processes.ts'
 
 const by = { actor: 'admin:ann@example.com', address: '192.0.2.7' }
-const everybody: BulkFilter = { search: null, statuses: ['active', 'revoked'], appId: null }
+const everybody: ConnectionFilter = { search: null, statuses: ['active', 'revoked'], appId: null }
 
 /** Waits until the bulk revocation has that status. */
 async function reach({ services }: TestBroker, id: number, status: string) {

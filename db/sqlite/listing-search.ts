@@ -15,17 +15,26 @@ const TRIED = 5000
 /** Rows that are read one by one where trigrams find too many: exact, and quick enough. */
 const FEW = 30_000
 
-/** Finds people by the letters of their names, and by ids. */
-export function prepareSearch(
-  client: Database.Database,
-): (text: string, filtered: Filtered, column: string) => Hits {
+/** Finding people by the letters of their names, and by ids. */
+export interface Search {
+  search(text: string, filtered: Filtered, column: string): Hits
+  /** Those of some rows that a search for `text` finds, in their order. */
+  match(rows: Row[], text: string, filtered: Filtered): Row[]
+}
+
+export function prepareSearch(client: Database.Database): Search {
   const all = (query: string, values: object): Row[] => client.prepare(query).all(values) as Row[]
 
   const inFilter = ({ statuses }: Filtered): string =>
     `listing.app = @app and listing.status in (${statuses.join()})`
 
   /** Rows of a range of the index of names, by status; what they are sorted by is read of these alone. */
-  const named = (filtered: Filtered, column: string, condition: string, values: object): Row[] => {
+  const inRange = (
+    filtered: Filtered,
+    column: string,
+    condition: string,
+    values: object,
+  ): Row[] => {
     const { app, statuses } = filtered
     const parts = statuses.map(
       (status) => `select * from (select n from listing indexed by listing_name
@@ -40,11 +49,11 @@ export function prepareSearch(
   /** Names that begin with it. */
   const beginning = (key: string, filtered: Filtered, column: string): Row[] => {
     const range = { key, end: `${key}\u{10ffff}` }
-    return named(filtered, column, 'name >= @key and name < @end', range)
+    return inRange(filtered, column, 'name >= @key and name < @end', range)
   }
 
   const oneByOne = (key: string, filtered: Filtered, column: string): Row[] =>
-    named(filtered, column, 'instr(name, @key) > 0', { key })
+    inRange(filtered, column, 'instr(name, @key) > 0', { key })
 
   const byTrigrams = (key: string, filtered: Filtered, column: string): Hits => {
     const phrase = `"${key.replaceAll('"', '""')}"`
@@ -83,10 +92,29 @@ export function prepareSearch(
     return all(query, { app: filtered.app, text: text.trim() })
   }
 
-  return (text, filtered, column) => {
-    const { rows, crowded } = byName(fold(text), filtered, column)
-    const found = [...byId(text, filtered, column), ...rows]
-    return { rows: [...new Map(found.map((row) => [row.n, row])).values()], crowded }
+  /** Which of these have such a name. */
+  const named = (rows: Row[], key: string, { app }: Filtered): Set<number> => {
+    const { length } = Array.from(key)
+    if (length === 0) return new Set()
+    const place = length < 3 ? '= 1' : '> 0'
+    const query = `select n from json_each(@rows) cross join listing on n = value and app = @app
+      where instr(name, @key) ${place}`
+    const numbers = JSON.stringify(rows.map(({ n }) => n))
+    return new Set(client.prepare<[object], number>(query).pluck().all({ rows: numbers, key, app }))
+  }
+
+  return {
+    search(text, filtered, column) {
+      const { rows, crowded } = byName(fold(text), filtered, column)
+      const found = [...byId(text, filtered, column), ...rows]
+      return { rows: [...new Map(found.map((row) => [row.n, row])).values()], crowded }
+    },
+
+    match(rows, text, filtered) {
+      const found = named(rows, fold(text), filtered)
+      for (const { n } of byId(text, filtered, 'n')) found.add(n)
+      return rows.filter(({ n }) => found.has(n))
+    },
   }
 }
 

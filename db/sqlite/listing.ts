@@ -1,10 +1,14 @@
-import type { ConnectionPage, ConnectionQuery, ConnectionSort } from '../store.ts'
+import type { ConnectionFilter, ConnectionPage, ConnectionQuery, ConnectionSort } from '../store.ts'
 import type { ConnectionStatus, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { prepareListedRows } from './listing-rows.ts'
 import { prepareSearch } from './listing-search.ts'
 
-type Methods = 'browseConnections' | 'countConnections'
+type Methods = 'browseConnections' | 'walkConnections' | 'countConnections'
+
+/** Rows of a step of a walk, and those among which a search looks for them. */
+const STEP = 200
+const LOOKED_AT = 2000
 
 /** As the table `listing` writes them. */
 const STATUSES: ConnectionStatus[] = ['active', 'needs_reconnect', 'revoked']
@@ -38,7 +42,7 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
     .prepare('select rows from listing_totals where app = ? and status = ?')
     .pluck()
   const rowsOf = prepareListedRows(client)
-  const search = prepareSearch(client)
+  const { search, match } = prepareSearch(client)
 
   const appNumber = (appId: string | null): number | undefined =>
     appId === null ? 0 : (findApp.get(appId) as number | undefined)
@@ -46,7 +50,11 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
   const count = (app: number, status: number): number =>
     (countRows.get(app, status) as number | undefined) ?? 0
 
-  const filter = (app: number, statuses: number[]): Filtered => {
+  /** `undefined`: nobody. */
+  const filter = (query: ConnectionFilter): Filtered | undefined => {
+    const app = appNumber(query.appId)
+    const statuses = STATUSES.flatMap((name, n) => (query.statuses.includes(name) ? [n] : []))
+    if (app === undefined || statuses.length === 0) return undefined
     const total = statuses.reduce((sum, status) => sum + count(app, status), 0)
     return { app, statuses, total }
   }
@@ -65,10 +73,8 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
   }
 
   const browse = client.transaction((query: ConnectionQuery): ConnectionPage => {
-    const app = appNumber(query.appId)
-    const statuses = STATUSES.flatMap((name, n) => (query.statuses.includes(name) ? [n] : []))
-    if (app === undefined || statuses.length === 0) return nothing
-    const filtered = filter(app, statuses)
+    const filtered = filter(query)
+    if (!filtered) return nothing
     const column = COLUMNS[query.sort]
     const hits = query.search === null ? null : search(query.search, filtered, column)
     const rows = (order: Order, place: Place | null, limit: number): Row[] =>
@@ -83,8 +89,22 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
     }
   })
 
+  const walk = client.transaction((query: ConnectionFilter, cursor: string | null) => {
+    const filtered = filter(query)
+    if (!filtered) return { rows: [], next: null }
+    const most = query.search === null ? STEP : LOOKED_AT
+    const looked = range(filtered, BY_CONNECTION, parsePlace(cursor), most)
+    const hits = query.search === null ? looked : match(looked, query.search, filtered)
+    const rows = hits.slice(0, STEP)
+    // Behind the last that is given, where more were found; else behind all that were looked at.
+    const end =
+      hits.length > STEP ? rows.at(-1) : looked.length === most ? looked.at(-1) : undefined
+    return { rows: rowsOf(rows.map(({ n }) => n)), next: end ? writePlace(end, false) : null }
+  })
+
   return {
     browseConnections: (query) => read(() => browse(query)),
+    walkConnections: (filter, cursor) => read(() => walk(filter, cursor)),
 
     countConnections: (appId = null) =>
       read(() => {
@@ -107,6 +127,8 @@ interface Order {
   direction: 'asc' | 'desc'
   comparison: '<' | '>'
 }
+
+const BY_CONNECTION: Order = { column: COLUMNS.connected, direction: 'asc', comparison: '>' }
 
 /** Rows that were searched for, behind or before a place. */
 function among(found: Row[], { direction }: Order, place: Place | null, limit: number): Row[] {

@@ -1,4 +1,4 @@
-import type { Connection, ConnectionStatus, Millis, NewEvent } from '../store.ts'
+import type { Connection, ConnectionFilter, Millis, NewEvent } from '../store.ts'
 
 /**
  * A revocation of many connections at once. First those that match are collected, so that an admin can see
@@ -9,7 +9,7 @@ export interface BulkRevocation {
   id: number
   status: BulkStatus
   /** Which were asked for; `null`: they were picked one by one. */
-  filter: BulkFilter | null
+  filter: ConnectionFilter | null
   /** Who asked, as in events, and from where. */
   actor: string
   address: string | null
@@ -34,13 +34,6 @@ export interface BulkRevocation {
 
 /** `ready`: collected, and waits to be confirmed. */
 export type BulkStatus = 'collecting' | 'ready' | 'running' | 'done' | 'cancelled'
-
-/** As the list of connected users is filtered. */
-export interface BulkFilter {
-  search: string | null
-  statuses: ConnectionStatus[]
-  appId: string | null
-}
 
 export type NewBulk = Pick<
   BulkRevocation,

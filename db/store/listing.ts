@@ -54,10 +54,22 @@ export interface ConnectionPage {
   crowded: boolean
 }
 
+/** Which connections, as a `ConnectionQuery` says it. */
+export type ConnectionFilter = Pick<ConnectionQuery, 'search' | 'statuses' | 'appId'>
+
 /** Connections as people look through them; kept by the transactions that change them. */
 export interface ListingStore {
   /** A page of those that match. */
   browseConnections(query: ConnectionQuery): Promise<ConnectionPage>
+  /**
+   * Some of all that match, however many, in the order in which they were connected; quick enough to leave
+   * the event loop free. `cursor`: `next` of the call before, or `null`. There may be no rows, and yet more
+   * to come: only `next` `null` is the end.
+   */
+  walkConnections(
+    filter: ConnectionFilter,
+    cursor: string | null,
+  ): Promise<{ rows: ListedConnection[]; next: string | null }>
   /** How many there are; `appId`: on which that app has a grant that isn't revoked. */
   countConnections(appId?: string | null): Promise<Record<ConnectionStatus, number>>
 }

@@ -1,9 +1,15 @@
-import type { BulkFilter, BulkItem, BulkRevocation, NewEvent, Pace, Store } from '../../db/store.ts'
+import type {
+  BulkItem,
+  BulkRevocation,
+  ConnectionFilter,
+  NewEvent,
+  Pace,
+  Store,
+} from '../../db/store.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
 import type { Clock, Random } from './clock.ts'
 import type { Log } from './log.ts'
-import type { Walk } from './walk.ts'
 
 /** Revokes many connections at once: collected first, confirmed by an admin, then worked off in batches. */
 export interface Bulks {
@@ -11,7 +17,7 @@ export interface Bulks {
    * Collects whom to revoke: these, or all that match now. Few are ready when it returns; many are
    * collected on in the background. Answers its id.
    */
-  begin(selection: BulkFilter | string[], by: By): Promise<number>
+  begin(selection: ConnectionFilter | string[], by: By): Promise<number>
   /** One, with a few of those to do and of those that failed. `undefined`: there is none. */
   find(id: number): Promise<ShownBulk | undefined>
   /** The latest. */
@@ -48,13 +54,12 @@ const SHOWN = 20
 
 export function createBulks(needs: {
   store: Store
-  walk: Walk
   pace: Pace
   clock: Clock
   random: Random
   log: Log
 }): Bulks {
-  const { store, walk, pace, clock, random, log } = needs
+  const { store, pace, clock, random, log } = needs
   const owner = random(12).toString('base64url')
   const stopping = new AbortController()
   let wake = new AbortController()
@@ -70,7 +75,7 @@ export function createBulks(needs: {
     const { id, filter } = bulk
     let cursor = bulk.cursor
     while (filter && !stopping.signal.aborted && clock.now() < deadline) {
-      const page = await pace(() => walk(filter, cursor))
+      const page = await pace(() => store.walkConnections(filter, cursor))
       cursor = page.next
       const connectionIds = page.rows.map((row) => row.id)
       const added = await store.addBulkItems({ id, owner, until: until(), connectionIds, cursor })
@@ -192,7 +197,7 @@ export function createBulks(needs: {
 }
 
 /** Of those that are revoked already there is nothing to revoke. */
-const withoutRevoked = ({ statuses, ...filter }: BulkFilter): BulkFilter => ({
+const withoutRevoked = ({ statuses, ...filter }: ConnectionFilter): ConnectionFilter => ({
   ...filter,
   statuses: statuses.filter((status) => status !== 'revoked'),
 })

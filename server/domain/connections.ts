@@ -14,7 +14,6 @@ import type { By } from './by.ts'
 import type { Clock } from './clock.ts'
 import type { AccessToken } from './access-token.ts'
 import type { Refresher } from './refresh.ts'
-import type { Walk } from './walk.ts'
 
 /** Which connections; what is left out doesn't narrow. */
 export type ConnectionFilter = Partial<Pick<ConnectionQuery, 'search' | 'statuses' | 'appId'>>
@@ -87,10 +86,9 @@ export const tokensUntil = (
 export function createConnections(needs: {
   store: Store
   refresher: Refresher
-  walk: Walk
   clock: Clock
 }): Connections {
-  const { store, refresher, walk, clock } = needs
+  const { store, refresher, clock } = needs
 
   const get = async (id: string): Promise<Connection> => {
     const connection = await store.getConnection(id)
@@ -141,7 +139,7 @@ export function createConnections(needs: {
     async *all({ search = null, statuses = STATUSES, appId = null } = {}) {
       let cursor: string | null = null
       do {
-        const { rows, next } = await walk({ search, statuses, appId }, cursor)
+        const { rows, next } = await store.walkConnections({ search, statuses, appId }, cursor)
         yield* rows
         cursor = next
       } while (cursor !== null)

@@ -1,16 +1,26 @@
 import { stringify } from 'csv-stringify/sync'
-import type { Event, EventFilter, ListedConnection, Pace, Store } from '../../db/store.ts'
+import type {
+  ConnectionFilter,
+  Event,
+  EventFilter,
+  ListedConnection,
+  Pace,
+  Store,
+} from '../../db/store.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
 import type { Clock } from './clock.ts'
-import type { Walk, WalkFilter } from './walk.ts'
 
 /** `csv`: RFC 4180, safe to open in a spreadsheet. `jsonl`: a JSON object a line. */
 export type ExportFormat = 'csv' | 'jsonl'
 
 /** All that match, as text in pieces; the next is made when the last was taken. The export is an event. */
 export interface Exports {
-  users(filter: WalkFilter, format: ExportFormat, by: By): Promise<AsyncGenerator<string, void>>
+  users(
+    filter: ConnectionFilter,
+    format: ExportFormat,
+    by: By,
+  ): Promise<AsyncGenerator<string, void>>
   events(filter: EventFilter, format: ExportFormat, by: By): Promise<AsyncGenerator<string, void>>
 }
 
@@ -21,13 +31,8 @@ type Row = Record<string, Field>
 /** Events read at once. */
 const BATCH = 200
 
-export function createExports(needs: {
-  store: Store
-  walk: Walk
-  pace: Pace
-  clock: Clock
-}): Exports {
-  const { store, walk, pace, clock } = needs
+export function createExports(needs: { store: Store; pace: Pace; clock: Clock }): Exports {
+  const { store, pace, clock } = needs
 
   const tell = (by: By, action: string, details: string): Promise<void> =>
     store.addEvents([{ ...who(by), at: clock.now(), action, details }])
@@ -62,7 +67,7 @@ export function createExports(needs: {
       const told = wordsOf({ ...filter, search, statuses: filter.statuses.join(', ') })
       await tell(by, 'users.exported', `as ${format}${told}`)
       const rowOf = (row: ListedConnection): Row => userRow(row, names)
-      const read = (cursor: string | null) => walk(filter, cursor)
+      const read = (cursor: string | null) => store.walkConnections(filter, cursor)
       return pages({ columns: USER_COLUMNS, rowOf, read }, format)
     },
 

@@ -3,7 +3,6 @@ import t from 'tap'
 import type { Store } from '../../db/store.ts'
 import { createBulks } from '../../server/domain/bulk.ts'
 import type { Log } from '../../server/domain/log.ts'
-import { createWalk } from '../../server/domain/walk.ts'
 import { connect } from '../db/rows.ts'
 import { openTemporary } from '../db/temporary.ts'
 import { virtualClock } from './virtual-clock.ts'
@@ -29,7 +28,6 @@ t.test('trouble with the database is told, and the rest done once it is over', a
         return store.hasBulkWork()
       },
     },
-    walk: createWalk({ store }),
     pace: (piece) => piece(),
     clock,
     random: randomBytes,

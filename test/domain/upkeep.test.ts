@@ -3,7 +3,6 @@ import type { Store } from '../../db/store.ts'
 import { createConnections } from '../../server/domain/connections.ts'
 import { createSweeper } from '../../server/domain/sweeper.ts'
 import { createUsage } from '../../server/domain/usage.ts'
-import { createWalk } from '../../server/domain/walk.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 
 const logger = () => {
@@ -40,7 +39,6 @@ t.test('an erasure is tried for ten seconds, and then reported as pending', asyn
         purge: async (now: number) => (left-- > 0 ? false : store.purge(now)),
       }),
       refresher,
-      walk: createWalk(broker.services),
       clock: quick(),
     })
   }

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
-import type { App, BulkFilter, BulkItem, BulkRevocation } from '../../../db/store.ts'
+import type { App, ConnectionFilter, BulkItem, BulkRevocation } from '../../../db/store.ts'
 import type { BulkItemView, BulkView } from '../../../views/admin/oversight.ts'
 import type { ShownBulk } from '../../domain/bulk.ts'
 import type { Services } from '../../services.ts'
@@ -79,7 +79,7 @@ export const bulkRoutes: FastifyPluginAsync<{ services: Services }> = async (app
 }
 
 /** Those that were ticked, or all that match. */
-function selectionOf({ body }: FastifyRequest): string[] | BulkFilter {
+function selectionOf({ body }: FastifyRequest): string[] | ConnectionFilter {
   const { which, id } = body as { which?: unknown; id?: unknown }
   if (which === 'all') return readUserFilter(body)
   return [id]
@@ -138,7 +138,7 @@ const itemView = ({ connectionId, username }: BulkItem): BulkItemView => ({
 })
 
 /** Who is meant, in words. */
-function selectionWords(filter: BulkFilter | null, apps: App[]): string {
+function selectionWords(filter: ConnectionFilter | null, apps: App[]): string {
   if (!filter) return 'Picked one by one'
   const { search, statuses, appId } = filter
   const only = statuses.length === 1 ? statuses[0] : null

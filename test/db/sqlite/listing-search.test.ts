@@ -31,7 +31,7 @@ async function openDatabaseOf(
 
 /** Searches as among many; answers the names that were found, sorted. */
 const searcher = (client: Database.Database, filtered = everybody) => {
-  const search = prepareSearch(client)
+  const { search } = prepareSearch(client)
   return (text: string) => {
     const { rows, crowded } = search(text, filtered, 'name')
     return { names: rows.map(({ key }) => key).sort(), crowded }
