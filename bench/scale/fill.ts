@@ -15,6 +15,9 @@ import type { Services } from '../../server/services.ts'
 import { createPeople } from './people.ts'
 import type { Person, PlannedGrant } from './people.ts'
 
+/** Seconds. Longer than anybody's last use is ago: a broker that ran all the time has swept the rest. */
+const LIFETIME = 365 * 86_400
+
 /** Rows a transaction. */
 const BATCH = 2000
 
@@ -35,7 +38,8 @@ export async function fill(
   const apps: App[] = []
   for (const [index, name] of Object.keys(SHARES).entries()) {
     const redirectUris = [`https://app${index}.example.com/`]
-    const { app } = await services.apps.add({ ...appDefaults, name, redirectUris }, 'cli')
+    const settings = { ...appDefaults, name, redirectUris, tokenLifetimeSeconds: LIFETIME }
+    const { app } = await services.apps.add(settings, 'cli')
     apps.push(app)
   }
   const client = new Database(join(services.config.dataDir, 'broker.db'), { timeout: 5000 })
