@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import * as fs from 'node:fs'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { constants, getPriority } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { inspectDatabase } from '../../db/copy.ts'
@@ -8,7 +9,7 @@ import { backup } from '../../server/operate/backup.ts'
 import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
-import { runCli, serve } from '../processes.ts'
+import { cli, runCli, serve } from '../processes.ts'
 import { connectMany, rounds, startLoad } from './load.ts'
 import { buildWorld, damage, newFolder } from './world.ts'
 
@@ -107,10 +108,17 @@ t.test('backup, killed at random points under load, leaves no file or a whole on
     const file = join(folder, `${round}.db`)
     if (existsSync(file)) t.strictSame(inspectDatabase(file, undefined).problems, [])
     else {
-      t.match(await command(['backup', file], broker.env), { code: 0 })
+      t.match(await cli(['backup', file], broker.env), { code: 0 })
       t.notOk(existsSync(`${file}.part`), 'what was left over is gone')
     }
     t.equal(inspectDatabase(file, undefined).connections, 40)
   }
   t.strictSame(Object.keys(await load.stop()), ['200'])
+})
+
+t.test('a backup leaves the processor to brokers that want it', async (t) => {
+  const broker = await buildBroker(t)
+  const { code } = await command(['backup', join(newFolder(t), 'a')], broker.env)
+  t.equal(code, 0)
+  t.ok(getPriority() >= constants.priority.PRIORITY_BELOW_NORMAL)
 })
