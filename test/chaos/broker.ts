@@ -3,6 +3,7 @@
  * orders from its parent (orders.ts).
  */
 import { appendFileSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import type { Store } from '../../db/store.ts'
 import { listen } from '../../server/cli/serve.ts'
 import { loadConfig, readEnvironment } from '../../server/config.ts'
@@ -73,3 +74,4 @@ const given = {
 const data = await openData(config, given, { claim: 'same' })
 await listen(compose(config, log, { ...data, store: wrap(data.store) }, given))
 process.send?.('ready')
+flushCompileCache()

@@ -57,6 +57,8 @@ export async function prepare(options: {
     BROKER_FAILURE_LIMIT: '1000000',
     BROKER_LOG_LEVEL: 'warn',
     CHAOS_LOG: join(folder, 'brokers.log'),
+    // Who is killed often is compiled once.
+    NODE_COMPILE_CACHE: join(folder, 'compiled'),
   }
   const config = loadConfig(env, { serve: true })
   const data = await openData(config, world, { claim: 'same' })
