@@ -43,10 +43,10 @@ const CALL = 20_000
 const LONGEST = 2 * LEASE
 /**
  * Of a process that has died a lease counts no longer than this from when it was taken: by then upstream has
- * carried out what it was asked for, or never will. What it did late, after another had refreshed, would end
- * the family where rotation is strict.
+ * carried out what it was asked for, as good as always. Nobody is left to take a later answer, so waiting on
+ * would save nothing, and lose where a replaced token is honoured for some seconds only.
  */
-const ORPHANED_AFTER = CALL
+const ORPHANED_AFTER = 5000
 /** A lease that took longer to write is taken anew: the database was held meanwhile. */
 const SLOW = 5000
 /** Whoever left a lease behind may only be slow: so long it has to store what it got. */

@@ -77,9 +77,11 @@ t.test('not sooner: its call may be on its way', async (t) => {
   const { one, other, read, clock, dead } = await begin(t)
   await one.take(await read())
   dead.add('a.one')
-  clock.advance(19_000)
+  clock.advance(4900)
   t.equal(await other.take(await read()), null)
   t.same(await other.listLeft(10), [])
+  clock.advance(100)
+  t.equal((await other.take(await read()))?.doubt, 'answer_lost', 'a grace may be short')
 })
 
 t.test('a paused process’s lease ends after 30 seconds, with a last chance to store', async (t) => {
