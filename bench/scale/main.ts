@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { fillDirectory } from './fill.ts'
 import { measureSize } from './size.ts'
 import type { Measured } from './size.ts'
+import { measureBackup, measureLoad } from './swaps.ts'
 import type { Times } from './times.ts'
 
 const { values, positionals } = parseArgs({
@@ -23,10 +24,12 @@ const parent = await mkdtemp(join(tmpdir(), 'ellipsis-broker-scale-'))
 const beganAt = performance.now()
 try {
   print(`Node.js ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? ''}`)
-  const few = await measureSize(await filled(small), small, { load: false })
+  const few = await measureSize(await filled(small), small)
   await rm(join(parent, String(small)), { recursive: true })
-  const many = await measureSize(await filled(large), large, { load: true })
-  report(few, many)
+  await measureSize(await filled(large), large, async (many, running) => {
+    report(few, many)
+    for (const measure of [measureBackup, measureLoad]) (await measure(running)).forEach(print)
+  })
 } finally {
   await rm(parent, { recursive: true, force: true })
 }
@@ -83,5 +86,4 @@ function report(few: Measured, many: Measured): void {
   for (const [name, value] of Object.entries(many.figures)) {
     print(`| ${name} | ${few.figures[name] ?? '–'} | ${value} |`)
   }
-  for (const line of many.loaded) print(line)
 }

@@ -38,6 +38,8 @@ const RARE = 'zephyrine'
 const RARE_EVERY = 50_000
 
 const DAY = 86_400_000
+/** As old as events get: a broker that ran all the time has swept what is older. */
+const OLDEST = 399 * DAY
 
 /** Person number `index` of a host of `count`, the same each time. */
 export function createPeople(host: { now: number; count: number; shares: number[] }) {
@@ -46,7 +48,7 @@ export function createPeople(host: { now: number; count: number; shares: number[
     const random = numbers(index)
     const pick = <T>(list: T[]): T => list[Math.floor(random() * list.length)] as T
     const given = index % RARE_EVERY === 7 ? RARE : pick(FIRST)
-    const connectedAt = now - Math.floor((1 - index / count) * 700 * DAY) - 1
+    const connectedAt = now - Math.floor((1 - index / count) * OLDEST) - 1
     const since = now - connectedAt
     const quiet = random() < 0.2
     const ago = quiet ? 90 * DAY + random() * 300 * DAY : random() ** 3 * 30 * DAY

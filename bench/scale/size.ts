@@ -15,7 +15,6 @@ import type { TestBroker } from '../../test/helper.ts'
 import { Visitor } from '../../test/visitor.ts'
 import type { LoopDelay } from './broker.ts'
 import { pagesOf, timePage } from './pages.ts'
-import { measureBackup, measureLoad } from './swaps.ts'
 import type { Times } from './times.ts'
 
 /** What was measured of a store of that size. */
@@ -23,8 +22,6 @@ export interface Measured {
   count: number
   pages: Record<string, Times>
   figures: Record<string, string>
-  /** Lines about swaps under load; none if they weren't asked for. */
-  loaded: string[]
 }
 
 /** A broker in a process of its own, and a browser that is signed in. */
@@ -39,11 +36,11 @@ export interface Running {
 
 const EMAIL = 'bench@example.com'
 
-/** Measures the broker on a store with so many connections. */
+/** Measures the broker on a store with so many connections; `beside` measures more while it runs. */
 export async function measureSize(
   dataDir: string,
   count: number,
-  { load }: { load: boolean },
+  beside?: (measured: Measured, running: Running) => Promise<void>,
 ): Promise<Measured> {
   await using cleanup = new AsyncDisposableStack()
   const port = await freePort()
@@ -88,9 +85,9 @@ export async function measureSize(
     'memory after all pages, MiB': after.mebibytes.toFixed(0),
     'longest stop of the event loop while pages were shown, ms': after.longest.toFixed(1),
   }
-  const running = { url, env, visitor, brokerToken, loop }
-  const loaded = load ? [...(await measureBackup(running)), ...(await measureLoad(running))] : []
-  return { count, pages, figures, loaded }
+  const measured = { count, pages, figures }
+  await beside?.(measured, { url, env, visitor, brokerToken, loop })
+  return measured
 }
 
 /** Adds an admin, and an app that can be connected with, to those that are there. */
