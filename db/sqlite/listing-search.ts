@@ -28,32 +28,33 @@ export function prepareSearch(client: Database.Database): Search {
   const inFilter = ({ statuses }: Filtered): string =>
     `listing.app = @app and listing.status in (${statuses.join()})`
 
-  /** Rows of a range of the index of names, by status; what they are sorted by is read of these alone. */
+  /** Rows of a range of the index of names, by status; what else they are sorted by is read of these alone. */
   const inRange = (
-    filtered: Filtered,
+    { app, statuses }: Filtered,
     column: string,
-    condition: string,
-    values: object,
+    { condition, most, ...values }: { condition: string; most: number; key: string; end?: string },
   ): Row[] => {
-    const { app, statuses } = filtered
     const parts = statuses.map(
-      (status) => `select * from (select n from listing indexed by listing_name
-        where app = @app and status = ${status} and ${condition} order by name limit ${MOST + 1})`,
+      (status) => `select * from (select n, name as key from listing indexed by listing_name
+        where app = @app and status = ${status} and ${condition} order by name limit ${most})`,
     )
-    const query = `
-      select listing.n, listing.${column} as key from (${parts.join(' union all ')}) as hit
-      cross join listing on listing.n = hit.n and listing.app = @app limit ${MOST + 1}`
+    const found = `(${parts.join(' union all ')})`
+    const query =
+      column === 'name'
+        ? `select n, key from ${found} limit ${most}`
+        : `select listing.n, listing.${column} as key from ${found} as hit
+           cross join listing on listing.n = hit.n and listing.app = @app limit ${most}`
     return all(query, { app, ...values })
   }
 
   /** Names that begin with it. */
-  const beginning = (key: string, filtered: Filtered, column: string): Row[] => {
-    const range = { key, end: `${key}\u{10ffff}` }
-    return inRange(filtered, column, 'name >= @key and name < @end', range)
+  const beginning = (key: string, filtered: Filtered, column: string, most: number): Row[] => {
+    const range = { key, end: `${key}\u{10ffff}`, most }
+    return inRange(filtered, column, { condition: 'name >= @key and name < @end', ...range })
   }
 
   const oneByOne = (key: string, filtered: Filtered, column: string): Row[] =>
-    inRange(filtered, column, 'instr(name, @key) > 0', { key })
+    inRange(filtered, column, { condition: 'instr(name, @key) > 0', key, most: MOST + 1 })
 
   const byTrigrams = (key: string, filtered: Filtered, column: string): Hits => {
     const phrase = `"${key.replaceAll('"', '""')}"`
@@ -71,12 +72,12 @@ export function prepareSearch(client: Database.Database): Search {
   const byName = (key: string, filtered: Filtered, column: string): Hits => {
     const { length } = Array.from(key)
     if (length === 0) return { rows: [], crowded: false }
-    if (length < 3) return limited(beginning(key, filtered, column))
+    if (length < 3) return limited(beginning(key, filtered, column, MOST + 1))
     const hits = byTrigrams(key, filtered, column)
     if (!hits.crowded) return hits
     if (filtered.total <= FEW) return limited(oneByOne(key, filtered, column))
     // Whoever knows the whole name finds it, however many others contain it.
-    const first = beginning(key, filtered, column).slice(0, MOST / 2)
+    const first = beginning(key, filtered, column, MOST / 2)
     return { rows: [...first, ...hits.rows].slice(0, MOST), crowded: true }
   }
 
