@@ -2,6 +2,7 @@ import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { createFile, syncDirectoryOf, syncFile } from './files.ts'
+import { emptyLog } from './sqlite/checkpoint.ts'
 import { retryBusy } from './sqlite/engine.ts'
 
 /** How many copies of each kind are kept. */
@@ -22,6 +23,7 @@ export async function copyDatabase(
   const source = open(from, nativeBinding)
   try {
     await retryBusy(() => source.prepare('vacuum into ?').run(to))
+    emptyLog(source)
   } finally {
     source.close()
   }
@@ -70,6 +72,7 @@ export function inspectDatabase(path: string, nativeBinding: string | undefined)
       connections: Number(connections),
     }
   } finally {
+    emptyLog(client)
     client.close()
   }
 }

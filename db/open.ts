@@ -106,9 +106,6 @@ export async function openDatabase(options: StoreOptions): Promise<Database.Data
 function configure(client: Database.Database): void {
   client.pragma('journal_mode = WAL')
   client.pragma('synchronous = FULL')
-  // Pages of the log that are copied into the database in one go, which stops the event loop: four times
-  // as many, SQLite's own choice, stop it for some 50 ms on a plain disk.
-  client.pragma('wal_autocheckpoint = 250')
   // On macOS alone: a plain fsync there leaves the data in the disk's cache.
   client.pragma('fullfsync = ON')
   client.pragma('checkpoint_fullfsync = ON')

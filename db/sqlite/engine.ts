@@ -5,6 +5,7 @@ import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { Pace } from '../store.ts'
 import { StoreUnavailableError } from '../unavailable.ts'
+import { prepareCheckpoints } from './checkpoint.ts'
 
 /** How long a database that others hold is asked again, milliseconds. */
 const PATIENCE = 10_000
@@ -29,6 +30,7 @@ export interface Engine {
  */
 export function createEngine(client: Database.Database): Engine {
   const transaction = client.transaction((work: () => unknown) => work())
+  const checkpoint = prepareCheckpoints(client)
   let last: Promise<unknown> = Promise.resolve()
   let unfinished = 0
 
@@ -47,6 +49,12 @@ export function createEngine(client: Database.Database): Engine {
     return result
   }
 
+  const commit = <T>(work: () => T): T => {
+    const result = transaction.immediate(work) as T
+    checkpoint()
+    return result
+  }
+
   const withoutSync = <T>(write: () => T): T => {
     client.pragma('synchronous = NORMAL')
     try {
@@ -60,9 +68,8 @@ export function createEngine(client: Database.Database): Engine {
     client,
     db: drizzle(client, { casing: 'snake_case' }),
     read: (work) => use(work, PATIENCE),
-    write: <T>(work: () => T) => inTurn(() => transaction.immediate(work) as T),
-    writeFleeting: <T>(work: () => T) =>
-      inTurn(() => withoutSync(() => transaction.immediate(work) as T)),
+    write: (work) => inTurn(() => commit(work)),
+    writeFleeting: (work) => inTurn(() => withoutSync(() => commit(work))),
   }
 }
 

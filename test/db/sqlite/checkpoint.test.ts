@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import Database from 'better-sqlite3'
+import t from 'tap'
+import type { Test } from 'tap'
+import { copyDatabase } from '../../../db/copy.ts'
+import { openDatabase } from '../../../db/open.ts'
+import { createSqliteStore } from '../../../db/sqlite.ts'
+import { emptyLog, prepareCheckpoints } from '../../../db/sqlite/checkpoint.ts'
+import { migrations } from '../temporary.ts'
+
+/** Some 50 pages of the log. Alike ones wouldn't be written again. */
+const long = () => randomBytes(100_000).toString('hex')
+
+async function open(t: Test) {
+  const directory = t.testdir()
+  const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
+  const store = createSqliteStore(client)
+  const path = join(directory, 'broker.db')
+  const reader = new Database(path)
+  t.teardown(async () => {
+    reader.close()
+    await store.close()
+  })
+  const state = client.prepare<[], [number, number, number]>('pragma wal_checkpoint(NOOP)').raw()
+  return {
+    client,
+    store,
+    reader,
+    path,
+    /** Pages of the log that aren't in the database yet. */
+    waiting() {
+      // Or SQLite answers from what this connection knew last.
+      client.prepare('select 1 from meta').get()
+      const [, log = 0, copied = 0] = state.get() ?? []
+      return log - copied
+    },
+    async write(times: number) {
+      for (let time = 0; time < times; time++) await store.setMeta({ long: long() })
+    },
+  }
+}
+
+t.test('the log is copied a little at a time', async (t) => {
+  const { write, waiting, path } = await open(t)
+  let most = 0
+  for (let time = 0; time < 30; time++) {
+    await write(1)
+    most = Math.max(most, waiting())
+  }
+  t.ok(most > 100, 'not at each commit')
+  t.ok(most < 300, `${most} pages waited at most`)
+  t.ok(statSync(`${path}-wal`).size < 2_000_000, 'and written over')
+})
+
+t.test('what grows while somebody reads for long is left to them', async (t) => {
+  const { client, write, waiting, reader } = await open(t)
+  await write(1)
+  reader.exec('begin; select count(*) from meta')
+  await write(30)
+  reader.exec('rollback')
+  await write(1)
+  t.ok(waiting() > 1000, 'a commit doesn’t copy it')
+  emptyLog(reader)
+  t.equal(waiting(), 0)
+  await write(5)
+  t.ok(waiting() < 300, 'from then on as before')
+  t.equal(client.pragma('integrity_check', { simple: true }), 'ok')
+})
+
+t.test('or copied after a minute, when nobody did', async (t) => {
+  const { write, waiting, reader } = await open(t)
+  reader.exec('begin; select count(*) from meta')
+  await write(30)
+  reader.exec('rollback')
+  const { now } = performance
+  t.teardown(() => (performance.now = now))
+  performance.now = () => now.call(performance) + 61_000
+  await write(1)
+  t.ok(waiting() < 100)
+})
+
+t.test('a copy ends with the log cut', async (t) => {
+  const { write, path } = await open(t)
+  await write(4)
+  t.ok(statSync(`${path}-wal`).size > 0)
+  const to = join(dirname(path), 'copy')
+  await copyDatabase(path, to, undefined)
+  t.equal(statSync(`${path}-wal`).size, 0)
+})
+
+t.test('a log that can’t be copied is nobody’s trouble', async (t) => {
+  const client = new Database(':memory:')
+  const checkpoint = prepareCheckpoints(client)
+  client.close()
+  t.doesNotThrow(checkpoint)
+  t.doesNotThrow(() => emptyLog(client))
+})
