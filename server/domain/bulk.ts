@@ -8,7 +8,7 @@ import type {
 } from '../../db/store.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
-import type { Clock, Random } from './clock.ts'
+import type { Random, SteadyClock } from './clock.ts'
 import type { Log } from './log.ts'
 
 /** Revokes many connections at once: collected first, confirmed by an admin, then worked off in batches. */
@@ -55,7 +55,7 @@ const SHOWN = 20
 export function createBulks(needs: {
   store: Store
   pace: Pace
-  clock: Clock
+  clock: SteadyClock
   random: Random
   log: Log
 }): Bulks {
@@ -88,9 +88,9 @@ export function createBulks(needs: {
     let limit = 10
     for (let going = true; going && !stopping.signal.aborted;) {
       going = await pace(async () => {
-        const now = clock.now()
+        const [now, from] = [clock.now(), clock.steady()]
         const worked = await store.revokeBulkItems({ id, owner, now, until: until(), limit })
-        const took = clock.now() - now
+        const took = clock.steady() - from
         const fit = took > BATCH_TAKES ? limit / 2 : limit * 1.5
         limit = Math.max(1, Math.min(Math.ceil(fit), LARGEST_BATCH))
         return worked

@@ -1,5 +1,5 @@
 import type { Pace } from '../../db/store.ts'
-import type { Clock } from './clock.ts'
+import type { SteadyClock } from './clock.ts'
 
 /** Rest after a piece, in times of what it took: while others need the loop, and else. */
 const REST_BUSY = 9
@@ -15,24 +15,24 @@ const LONGEST = 1000
  * milliseconds; nothing else is done between its parts.
  * @param needs.active how long the event loop has been at work in all, milliseconds
  */
-export function createPace(needs: { clock: Clock; active: () => number }): Pace {
+export function createPace(needs: { clock: SteadyClock; active: () => number }): Pace {
   const { clock, active } = needs
   let last: Promise<unknown> = Promise.resolve()
   let busy = true
 
   const rest = async (tookMs: number): Promise<void> => {
-    const [from, activeBefore] = [clock.now(), active()]
+    const [from, activeBefore] = [clock.steady(), active()]
     await clock.sleep(Math.min(tookMs * (busy ? REST_BUSY : REST_IDLE), LONGEST))
-    busy = active() - activeBefore > BUSY * (clock.now() - from)
+    busy = active() - activeBefore > BUSY * (clock.steady() - from)
   }
 
   return (piece) => {
     let beganAt = 0
     const result = last.then(() => {
-      beganAt = clock.now()
+      beganAt = clock.steady()
       return piece()
     })
-    const rested = () => rest(clock.now() - beganAt)
+    const rested = () => rest(clock.steady() - beganAt)
     last = result.then(rested, rested)
     return result
   }
