@@ -1,3 +1,4 @@
+import { decodeJwt } from 'jose'
 import t from 'tap'
 import { addApp, authorize, buildBroker, exchange, postForm } from '../helper.ts'
 import { swapAtToken, begin, JWT } from './begin.ts'
@@ -26,6 +27,22 @@ t.test('renewal: on request, and by itself past half the life', async (t) => {
   t.equal((await exchange(broker, third)).status, 401, 'so the grant is revoked')
   const events = await broker.services.store.listEvents({ limit: 5 })
   t.match(events[0], { action: 'grant.revoked', details: /superseded/ })
+})
+
+t.test('a renewed token’s life counts from its issue, however long the disk took', async (t) => {
+  const { broker, brokerToken } = await begin(t, {}, { tokenLifetimeSeconds: 86_400 })
+  const { store } = broker.services
+  const { renewGrant } = store
+  Object.assign(store, {
+    renewGrant: (...given: Parameters<typeof renewGrant>) => {
+      broker.clock.advance(3000)
+      return renewGrant(...given)
+    },
+  })
+  const { body } = await swapAtToken(broker, brokerToken, { requested_token_type: JWT })
+  const { iat = 0, exp = 0 } = decodeJwt(String(body.access_token))
+  t.equal(exp - iat, 86_400)
+  t.equal(body.expires_in, 86_400)
 })
 
 t.test('one superseded more than once has been copied, too, and ends the grant', async (t) => {
