@@ -16,6 +16,7 @@ import { testRevoke } from './contract/revoke.ts'
 import { testSealed } from './contract/sealed.ts'
 import { testSwap } from './contract/swap.ts'
 import { testUpkeep } from './contract/upkeep.ts'
+import { testWalks } from './contract/walks.ts'
 
 /** Opens an empty store of the engine under test, and closes it when the test ends. */
 export type OpenStore = (t: Test) => Promise<Store>
@@ -29,6 +30,7 @@ export function testContract(engine: string, open: OpenStore): void {
     'device codes': testDeviceCodes,
     connections: testConnections,
     listing: testListing,
+    walks: testWalks,
     refresh: testRefresh,
     swap: testSwap,
     revoke: testRevoke,

@@ -1,9 +1,9 @@
 import type { Test } from 'tap'
-import type { ConnectionFilter, ConnectionQuery, Store } from '../../../db/store.ts'
+import type { ConnectionQuery, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { begin, connect, newGrant, newTokens, NOW } from '../rows.ts'
 
-const everybody: ConnectionQuery = {
+export const everybody: ConnectionQuery = {
   search: null,
   statuses: ['active', 'needs_reconnect', 'revoked'],
   appId: null,
@@ -34,7 +34,7 @@ const fail = (store: Store, id: string, expectedGeneration: number) =>
   })
 
 /** Five people; `d` and `e` never used it, `c` is in need of reconnecting, `e` is revoked. */
-async function openWithPeople(t: Test, open: OpenStore): Promise<Store> {
+export async function openWithPeople(t: Test, open: OpenStore): Promise<Store> {
   const store = await open(t)
   const people: Record<string, string> = {
     a: 'Élodie',
@@ -264,55 +264,6 @@ export function testListing(t: Test, open: OpenStore): void {
     }
     const { rows } = await store.browseConnections({ ...everybody, search: 'anton' })
     t.equal(rows[0]?.username, 'anton')
-  })
-
-  /** Everyone whom a walk finds, in its order, and in how many steps. */
-  const walk = async (store: Store, filter: Partial<ConnectionFilter>) => {
-    const names: string[] = []
-    let [cursor, steps]: [string | null, number] = [null, 0]
-    do {
-      const { rows, next } = await store.walkConnections({ ...everybody, ...filter }, cursor)
-      names.push(...rows.map(({ username }) => username))
-      steps++
-      cursor = next
-    } while (cursor !== null)
-    return { names, steps }
-  }
-
-  t.test('a walk finds all that match, in the order in which they were connected', async (t) => {
-    const store = await openWithPeople(t, open)
-    const found = async (filter: Partial<ConnectionFilter>) =>
-      (await walk(store, filter)).names.join(' ')
-    t.equal(await found({}), 'Élodie bo Joanna Anna hannah')
-    t.equal(await found({ statuses: ['active'] }), 'Élodie bo Anna')
-    t.equal(await found({ statuses: [] }), '')
-    t.equal(await found({ appId: 'app' }), 'Élodie bo Joanna')
-    t.equal(await found({ appId: 'none' }), '')
-    t.equal(await found({ search: ' ANN ' }), 'Joanna Anna hannah')
-    t.equal(await found({ search: 'an' }), 'Anna', 'two letters: its beginning alone')
-    t.equal(await found({ search: 'É' }), 'Élodie')
-    t.equal(await found({ search: 'ann', appId: 'app' }), 'Joanna')
-    for (const search of ['c', 'account of c', 'first of c']) {
-      t.equal(await found({ search }), 'Joanna', search)
-    }
-    t.equal(await found({ search: 'account of c', statuses: ['active'] }), '')
-    t.equal(await found({ search: '\u200b' }), '', 'nothing that can be seen')
-  })
-
-  t.test('a walk goes on however many there are, and however few match', async (t) => {
-    const store = await open(t)
-    const names = Array.from({ length: 4100 }, (_, n) => (n < 450 ? `anton ${n}` : `bo ${n}`))
-    const add = (username: string, n: number) =>
-      connect(store, `c${n}`, { username, accountId: null, now: NOW + n })
-    await Promise.all([...names, 'zz anton'].map(add))
-    const all = await walk(store, {})
-    t.strictSame(all.names, [...names, 'zz anton'])
-    t.equal(all.steps, 21)
-    const some = await walk(store, { search: 'anton' })
-    t.strictSame(some.names, [...names.slice(0, 450), 'zz anton'])
-    t.ok(some.steps < 8, `${some.steps} steps`)
-    const few = await walk(store, { search: 'zz' })
-    t.strictSame(few, { names: ['zz anton'], steps: 3 })
   })
 
   t.test('a connection’s last use is that of its latest grant, to the minute', async (t) => {

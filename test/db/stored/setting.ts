@@ -23,20 +23,22 @@ export interface Known {
   tokens: Record<string, string>
 }
 
+/** The settings that the databases were made with. */
+export const settingsOf = (dataDir: string): Record<string, string> => ({
+  ELLIPSIS_CLIENT_ID: 'client',
+  ELLIPSIS_CLIENT_SECRET: 'secret',
+  ELLIPSIS_API_URL: 'http://127.0.0.1:1/v3',
+  BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
+  BROKER_DATA_DIR: dataDir,
+  BROKER_SECRETS: SECRET,
+})
+
 /** A broker without HTTP on that directory, at the time when the databases were made. */
 export async function startThen(dataDir: string): Promise<Services> {
-  const environment = {
-    ELLIPSIS_CLIENT_ID: 'client',
-    ELLIPSIS_CLIENT_SECRET: 'secret',
-    ELLIPSIS_API_URL: 'http://127.0.0.1:1/v3',
-    BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
-    BROKER_DATA_DIR: dataDir,
-    BROKER_SECRETS: SECRET,
-  }
   const clock = testClock()
   clock.advance(Date.UTC(2026, 10, 24, 12) - clock.now())
   return startServices(
-    loadConfig(environment, { serve: true }),
+    loadConfig(settingsOf(dataDir), { serve: true }),
     createLog({ logLevel: 'silent' }),
     { claim: 'same', world: { ...world, clock } },
   )
