@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gt, inArray, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
 import { bulkItems, bulks, connections } from '../schema.sqlite.ts'
-import type { Millis, Store } from '../store.ts'
+import type { Millis, NewEvent, Store } from '../store.ts'
 import type { BulkStore } from '../store/bulk.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
@@ -130,34 +130,34 @@ export function bulkMethods(
         return true
       }),
 
-    revokeBulkItems: ({ id, owner, now, until, limit }) =>
+    revokeBulkItems: ({ id, owner, now, until, limit, within }) =>
       write(() => {
         const bulk = findOwn(id, owner, 'running')
         if (!bulk) return false
+        const beganAt = performance.now()
         const { connectionId } = bulkItems
         const toDo = and(eq(bulkItems.bulkId, id), isNull(bulkItems.error))
         const items = db.select({ connectionId }).from(bulkItems).where(toDo).limit(limit).all()
         const counts = { revoked: bulk.revoked, skipped: bulk.skipped, failed: bulk.failed }
-        const outcomes = items.map((item) => ({
-          ...item,
-          outcome: revokeItem(id, item.connectionId, now),
-        }))
-        for (const { outcome } of outcomes) counts[outcome]++
         const { actor, address } = bulk
-        const event = { at: now, actor, action: 'connection.revoked', address }
         const details = `bulk revocation ${id}`
-        insertEvents(
-          engine,
-          outcomes
-            .filter(({ outcome }) => outcome === 'revoked')
-            .map(({ connectionId }) => ({ ...event, connectionId, details })),
-        )
+        const event = { at: now, actor, action: 'connection.revoked', address, details }
+        const events: NewEvent[] = []
+        let worked = 0
+        for (const { connectionId } of items) {
+          const outcome = revokeItem(id, connectionId, now)
+          counts[outcome]++
+          if (outcome === 'revoked') events.push({ ...event, connectionId })
+          worked++
+          if (performance.now() - beganAt > within) break
+        }
+        insertEvents(engine, events)
         const done = { status: 'done', endedAt: now, ...noLease } as const
         db.update(bulks)
           .set({
             ...counts,
             trouble: null,
-            ...(items.length < limit ? done : { leaseUntil: until }),
+            ...(worked < limit && worked === items.length ? done : { leaseUntil: until }),
           })
           .where(eq(bulks.id, id))
           .run()

@@ -81,7 +81,8 @@ export interface BulkStore {
   cancelBulk(bulk: { id: number; now: Millis; events: NewEvent[] }): Promise<boolean>
   /**
    * Revokes up to `limit` of those to do as `revokeConnection` does, each with its event by the bulk's
-   * actor. With none left it becomes `done`. One that fails is kept with its error, the others go on.
+   * actor; at least one, and none is begun after `within` milliseconds. With none left it
+   * becomes `done`. One that fails is kept with its error, the others go on.
    */
   revokeBulkItems(batch: {
     id: number
@@ -89,6 +90,7 @@ export interface BulkStore {
     now: Millis
     until: Millis
     limit: number
+    within: number
   }): Promise<boolean>
   /** In no order. `failed`: only those that failed. */
   listBulkItems(filter: { id: number; failed: boolean; limit: number }): Promise<BulkItem[]>

@@ -8,7 +8,7 @@ import type {
 } from '../../db/store.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
-import type { Random, SteadyClock } from './clock.ts'
+import type { Clock, Random } from './clock.ts'
 import type { Log } from './log.ts'
 
 /** Revokes many connections at once: collected first, confirmed by an admin, then worked off in batches. */
@@ -47,7 +47,7 @@ const LOOK_EVERY = 2000
 const REST_AFTER_TROUBLE = 5000
 /** How long the page that asks for confirmation may be waited for. */
 const COLLECT_AT_ONCE = 300
-/** What a batch is to take, and how many connections it may hold. */
+/** How long a batch goes on, milliseconds; the disk takes as long again. And how many it may hold. */
 const BATCH_TAKES = 8
 const LARGEST_BATCH = 100
 const SHOWN = 20
@@ -55,7 +55,7 @@ const SHOWN = 20
 export function createBulks(needs: {
   store: Store
   pace: Pace
-  clock: SteadyClock
+  clock: Clock
   random: Random
   log: Log
 }): Bulks {
@@ -85,16 +85,11 @@ export function createBulks(needs: {
 
   /** Revokes until none is left, or the bulk is no longer this process's to work on. */
   const revoke = async ({ id }: BulkRevocation): Promise<void> => {
-    let limit = 10
+    const batch = { id, owner, limit: LARGEST_BATCH, within: BATCH_TAKES }
     for (let going = true; going && !stopping.signal.aborted;) {
-      going = await pace(async () => {
-        const [now, from] = [clock.now(), clock.steady()]
-        const worked = await store.revokeBulkItems({ id, owner, now, until: until(), limit })
-        const took = clock.steady() - from
-        const fit = took > BATCH_TAKES ? limit / 2 : limit * 1.5
-        limit = Math.max(1, Math.min(Math.ceil(fit), LARGEST_BATCH))
-        return worked
-      })
+      going = await pace(() =>
+        store.revokeBulkItems({ ...batch, now: clock.now(), until: until() }),
+      )
     }
   }
 

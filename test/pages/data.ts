@@ -48,7 +48,7 @@ async function addBulks(broker: TestBroker): Promise<Record<BulkStatus, number>>
     const id = await bulks.begin(people(first), BY)
     await bulks.confirm(id, BY)
     await store.takeBulk({ ...lease, now, longest: 20 * MINUTE })
-    await store.revokeBulkItems({ id, ...lease, now, limit })
+    await store.revokeBulkItems({ id, ...lease, now, limit, within: Infinity })
     return id
   }
   const client = new Database(join(broker.dataDir, 'broker.db'))

@@ -56,7 +56,10 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.match(await store.getBulk(id), { status: 'ready', total: 0 })
     await store.startBulk({ id, now: NOW, events: [] })
     await store.takeBulk({ owner, ...times })
-    t.equal(await store.revokeBulkItems({ id, owner, now: NOW, until, limit: 5 }), true)
+    t.equal(
+      await store.revokeBulkItems({ id, owner, now: NOW, until, limit: 5, within: Infinity }),
+      true,
+    )
     t.match(await store.getBulk(id), { status: 'done', endedAt: NOW })
   })
 
@@ -90,7 +93,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     const id = await collect(store, ['a', 'b', 'c'])
     await begin(store, newGrant('grant', { connectionId: 'a' }))
     await store.revokeConnection({ id: 'b', now: NOW, events: event('before') })
-    const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2 }
+    const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2, within: Infinity }
     t.equal(await store.revokeBulkItems(batch), false, 'not confirmed')
     t.equal(await store.startBulk({ id, now: NOW, events: event('started') }), true)
     t.equal(await store.startBulk({ id, now: NOW, events: event('again') }), false)
@@ -122,7 +125,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     const id = await collect(store, ['a', 'b'])
     await store.startBulk({ id, now: NOW, events: [] })
     await store.takeBulk({ owner, ...times })
-    const batch = { id, owner, now: NOW + 1, until, limit: 1 }
+    const batch = { id, owner, now: NOW + 1, until, limit: 1, within: Infinity }
     await store.revokeBulkItems(batch)
     t.equal(await store.cancelBulk({ id, now: NOW + 2, events: event('cancelled') }), true)
     t.equal(await store.cancelBulk({ id, now: NOW + 3, events: event('again') }), false)
@@ -130,6 +133,18 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.match(await store.getBulk(id), { status: 'cancelled', revoked: 1, endedAt: NOW + 2 })
     t.equal((await store.getConnection('b'))?.status, 'active')
     t.strictSame(await actions(store), ['connection.revoked', 'cancelled'])
+  })
+
+  t.test('a batch ends with its time, but revokes one at least', async (t) => {
+    const store = await open(t)
+    const id = await collect(store, ['a', 'b'])
+    await store.startBulk({ id, now: NOW, events: [] })
+    await store.takeBulk({ owner, ...times })
+    const batch = { id, owner, now: NOW, until, limit: 9, within: -1 }
+    t.equal(await store.revokeBulkItems(batch), true)
+    t.match(await store.getBulk(id), { status: 'running', revoked: 1 })
+    t.equal(await store.revokeBulkItems(batch), true)
+    t.match(await store.getBulk(id), { status: 'done', revoked: 2 })
   })
 
   t.test('what nobody confirmed ends, and what ended is forgotten', async (t) => {

@@ -17,7 +17,7 @@ t.test('a connection that can’t be changed is kept with its error, the others 
     begin select raise(abort, 'stuck'); end`)
   await store.startBulk({ id, now: NOW, events: [] })
   await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
-  t.equal(await store.revokeBulkItems({ id, ...lease, now: NOW, limit: 9 }), true)
+  t.equal(await store.revokeBulkItems({ id, ...lease, now: NOW, limit: 9, within: Infinity }), true)
   t.match(await store.getBulk(id), { status: 'done', revoked: 2, failed: 1 })
   t.match(await store.getConnection('b'), { status: 'active', refreshToken: Uint8Array })
   t.match(await store.listBulkItems({ id, failed: true, limit: 9 }), [
@@ -33,6 +33,8 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   await store.addBulkItems({ id: other, ...lease, connectionIds: ['b'], cursor: null })
   await store.startBulk({ id: other, now: NOW, events: [] })
   await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
-  await t.rejects(store.revokeBulkItems({ id: other, ...lease, now: NOW, limit: 9 }))
+  await t.rejects(
+    store.revokeBulkItems({ id: other, ...lease, now: NOW, limit: 9, within: Infinity }),
+  )
   t.match(await store.getBulk(other), { status: 'running', failed: 0 }, 'no fault of the row')
 })
