@@ -23,8 +23,8 @@ export async function copyDatabase(
   const source = open(from, nativeBinding)
   try {
     await retryBusy(() => source.prepare('vacuum into ?').run(to))
-    emptyLog(source)
   } finally {
+    emptyLog(source)
     source.close()
   }
   const copy = open(to, nativeBinding)
@@ -118,5 +118,7 @@ export class KeptCopyError extends Error {
 /** @throws SqliteError where there is no such file: none is made */
 function open(path: string, nativeBinding: string | undefined): Database.Database {
   if (!existsSync(path)) throw Object.assign(new Error(`${path} is not there`), { code: 'ENOENT' })
-  return new Database(path, { fileMustExist: true, timeout: 10, nativeBinding })
+  const client = new Database(path, { fileMustExist: true, timeout: 10, nativeBinding })
+  client.pragma('checkpoint_fullfsync = ON')
+  return client
 }

@@ -5,6 +5,7 @@ import { keepCopy } from './copy.ts'
 import { openFile } from './files.ts'
 import { fold } from './fold.ts'
 import { completeRestore } from './restore/complete.ts'
+import { emptyLog } from './sqlite/checkpoint.ts'
 import { retryBusy } from './sqlite/engine.ts'
 import { createSqliteStore } from './sqlite.ts'
 import type { Store } from './store.ts'
@@ -95,6 +96,8 @@ export async function openDatabase(options: StoreOptions): Promise<Database.Data
       await keepCopy('upgrade', directory, nativeBinding)
     }
     await retryBusy(() => migrate(client, migrations))
+    // Whoever wrote last may have been killed beside a backup.
+    emptyLog(client)
     return client
   } catch (error) {
     client.close()

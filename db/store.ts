@@ -402,10 +402,10 @@ export interface Store
   eraseConnection(connection: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
   /**
    * Drops what the engine still keeps of overwritten bytes (write-ahead log), without blocking, and
-   * marks the revoked connections and signing keys as erased, some of them a `pace`. `false`: something
-   * holds it; try again.
+   * marks revoked connections and signing keys as erased: some of them a `pace`, and the rest of very many
+   * at the next call; or that connection alone. `false`: something holds it; try again.
    */
-  purge(now: Millis, pace?: Pace): Promise<boolean>
+  purge(now: Millis, options?: { pace?: Pace; connectionId?: string }): Promise<boolean>
   /** Are there revoked connections or signing keys whose erasure is pending? */
   isErasurePending(): Promise<boolean>
 

@@ -22,6 +22,8 @@ export interface Engine {
   write: <T>(work: () => T) => Promise<T>
   /** The same for what a loss of power may undo, such as a lease: it waits for no disk. */
   writeFleeting: <T>(work: () => T) => Promise<T>
+  /** Copies some of the log, if it is time to. Answers how many of its pages still wait. */
+  checkpoint: () => number
 }
 
 /**
@@ -70,6 +72,7 @@ export function createEngine(client: Database.Database): Engine {
     read: (work) => use(work, PATIENCE),
     write: (work) => inTurn(() => commit(work)),
     writeFleeting: (work) => inTurn(() => withoutSync(() => commit(work))),
+    checkpoint,
   }
 }
 

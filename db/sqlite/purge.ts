@@ -1,10 +1,13 @@
-import { and, eq, isNull } from 'drizzle-orm'
+import { and, eq, isNotNull, isNull } from 'drizzle-orm'
 import { connections, signingKeys } from '../schema.sqlite.ts'
 import type { Store } from '../store.ts'
+import { MOST } from './checkpoint.ts'
 import { atOnce, isOneOf, type Engine } from './engine.ts'
 
 /** Connections marked in one transaction. */
 const BATCH = 20
+/** Connections marked after one cut of the log; a bulk revocation leaves more, whose turn comes. */
+const AT_ONCE = 2000
 
 /** The end of an erasure: the overwritten bytes leave the write-ahead log too. */
 export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePending'> {
@@ -13,7 +16,7 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
   const findConnections = client
     .prepare<[], string>(
       `select id from connections indexed by connections_erasing
-      where revoked_at is not null and erased_at is null`,
+      where revoked_at is not null and erased_at is null limit ${AT_ONCE}`,
     )
     .pluck()
   const findKeys = db
@@ -29,18 +32,22 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
 
   /** Copies the log into the database and cuts it to nothing; `false`: somebody reads or writes it. */
   const truncateLog = (): boolean =>
-    client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
+    engine.checkpoint() <= MOST && client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
 
   return {
-    async purge(now, pace = atOnce) {
+    async purge(now, { pace = atOnce, connectionId } = {}) {
       // Who is revoked between this and the truncation, by another process, waits for the next one.
-      const pending = await read(findPending)
+      const pending = connectionId
+        ? { connections: [connectionId], keys: [] }
+        : await read(findPending)
       if (!(await read(truncateLog))) return false
       const erased = { erasedAt: now }
-      // A bulk revocation leaves many; nobody waits for all of them.
+      const { revokedAt, erasedAt } = connections
+      const isPending = and(isNotNull(revokedAt), isNull(erasedAt))
       for (let from = 0; from < pending.connections.length; from += BATCH) {
         const batch = isOneOf(connections.id, pending.connections.slice(from, from + BATCH))
-        await pace(() => write(() => db.update(connections).set(erased).where(batch).run()))
+        const mark = () => db.update(connections).set(erased).where(and(batch, isPending)).run()
+        await pace(() => write(mark))
       }
       if (pending.keys.length > 0) {
         const keys = isOneOf(signingKeys.kid, pending.keys)

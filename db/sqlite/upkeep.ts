@@ -28,6 +28,8 @@ type Work = NonNullable<Parameters<Store['sweep']>[1]>
 /** Rows a transaction: whoever waits for it waits for a few milliseconds. */
 const BATCH = 10
 const DAY = 24 * 60 * 60_000
+/** What the longest chart shows, however early events go. Milliseconds. */
+const CHARTED = 31 * DAY
 /** How long a device code that nobody used is remembered after its end, milliseconds. */
 const LATE = 5 * 60_000
 
@@ -100,8 +102,10 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
   const removeEvents = ({ eventsBefore }: Bounds): number =>
     db.delete(events).where(lt(events.at, eventsBefore)).limit(BATCH).run().changes
 
-  const removeUsage = ({ eventsBefore }: Bounds): number =>
-    db.delete(usage).where(lt(usage.hour, eventsBefore)).limit(BATCH).run().changes
+  const removeUsage = ({ now, eventsBefore }: Bounds): number => {
+    const before = Math.min(eventsBefore, now - CHARTED)
+    return db.delete(usage).where(lt(usage.hour, before)).limit(BATCH).run().changes
+  }
 
   /** A bulk revocation that nobody confirmed ends; whom an ended one had still to do is forgotten. */
   const cancelBulks = ({ now }: Bounds): number => {

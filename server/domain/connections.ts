@@ -8,6 +8,7 @@ import type {
   Millis,
   Store,
 } from '../../db/store.ts'
+import { StoreUnavailableError } from '../../db/unavailable.ts'
 import { BrokerError } from '../errors.ts'
 import { who } from './by.ts'
 import type { By } from './by.ts'
@@ -96,10 +97,15 @@ export function createConnections(needs: {
     throw new BrokerError('invalid_request', { description: `There is no connection ${id}.` })
   }
 
-  const purge = async (): Promise<boolean> => {
-    for (let waited = 0; waited < ERASE_WITHIN; waited += 50) {
-      if (await store.purge(clock.now())) return true
-      await clock.sleep(50)
+  /** Of the one that was revoked: others that wait are the sweeper's. What can't be done now is pending. */
+  const purge = async (connectionId: string): Promise<boolean> => {
+    try {
+      for (let waited = 0; waited < ERASE_WITHIN; waited += 50) {
+        if (await store.purge(clock.now(), { connectionId })) return true
+        await clock.sleep(50)
+      }
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error
     }
     return false
   }
@@ -119,7 +125,7 @@ export function createConnections(needs: {
     const details =
       until === null ? null : `access tokens already out end by ${new Date(until).toISOString()}`
     const ended = await end(now, details)
-    return { grants: ended ? ending : 0, erased: await purge(), tokensUntil: until }
+    return { grants: ended ? ending : 0, erased: await purge(id), tokensUntil: until }
   }
 
   const withParts = async (

@@ -69,7 +69,8 @@ export function createSweeper(needs: {
 
   const erase = async (): Promise<void> => {
     if (!(await store.isErasurePending())) return
-    if (await store.purge(clock.now(), pace)) log.info({}, 'erasure of revoked tokens is complete')
+    if (await store.purge(clock.now(), { pace }))
+      log.info({}, 'erasure of revoked tokens is complete')
     else log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
   }
 

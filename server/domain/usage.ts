@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Millis, Store, UsageCount, UsageKind } from '../../db/store.ts'
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
@@ -13,8 +14,8 @@ export interface Usage {
 }
 
 const HOUR = 3_600_000
-/** Grants a write, so that none blocks for long. */
-const BATCH = 500
+/** Grants a write, some milliseconds: each changes several pages. */
+const BATCH = 25
 
 export function createUsage(needs: { store: Store; clock: Clock; log: Log }): Usage {
   const { store, clock, log } = needs
@@ -43,6 +44,8 @@ export function createUsage(needs: { store: Store; clock: Clock; log: Log }): Us
         for (let at = 0; at === 0 || at < used.length; at += BATCH) {
           const batch = used.slice(at, at + BATCH).map(([id, lastUsedAt]) => ({ id, lastUsedAt }))
           await store.recordUse({ grants: batch, counts: at === 0 ? countRows : [] })
+          // Others have their turn.
+          await setImmediate()
         }
       } catch (error) {
         // Counts are for people: losing some seconds of them is no reason to fail.

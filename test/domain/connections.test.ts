@@ -1,5 +1,7 @@
 import t from 'tap'
+import { StoreUnavailableError } from '../../db/unavailable.ts'
 import { buildBroker } from '../helper.ts'
+import { connectMany } from '../operate/load.ts'
 
 t.test('nothing is done to a connection that there is none of', async (t) => {
   const { connections, store } = (await buildBroker(t)).services
@@ -13,3 +15,22 @@ t.test('nothing is done to a connection that there is none of', async (t) => {
   t.equal(await connections.revokeGrant('grant_none', 'test'), false)
   t.strictSame(await store.listEvents({ connectionId: 'con_none', limit: 1 }), [])
 })
+
+t.test(
+  'a revocation whose erasure meets a full disk is done, and its erasure pending',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const { connections, store } = broker.services
+    await connectMany(broker, 2)
+    const { purge } = store
+    let trouble: Error = new StoreUnavailableError('SQLITE_FULL', new Error('full'))
+    store.purge = async () => Promise.reject(trouble)
+    t.match(await connections.revoke('con_0', 'test'), { grants: 1, erased: false })
+    t.match(await store.getConnection('con_0'), { status: 'revoked', erasedAt: null })
+    trouble = new Error('a fault')
+    await t.rejects(connections.revoke('con_1', 'test'), trouble)
+    store.purge = purge
+    t.match(await connections.revoke('con_0', 'test'), { grants: 0, erased: true })
+    t.equal((await store.getConnection('con_1'))?.erasedAt, null, 'that is the sweeper’s')
+  },
+)

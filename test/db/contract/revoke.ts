@@ -113,6 +113,18 @@ export function testRevoke(t: Test, open: OpenStore): void {
     t.equal(await store.isErasurePending(), false)
     t.equal((await store.getConnection('con'))?.erasedAt, NOW + 3)
     await store.purge(NOW + 4)
+    await store.purge(NOW + 4, { connectionId: 'con' })
     t.equal((await store.getConnection('con'))?.erasedAt, NOW + 3, 'once')
+  })
+
+  t.test('an erasure of one leaves others pending', async (t) => {
+    const store = await open(t)
+    for (const id of ['one', 'other', 'live']) await connect(store, id)
+    for (const id of ['one', 'other']) await store.revokeConnection({ id, now: NOW, events: [] })
+    t.equal(await store.purge(NOW + 1, { connectionId: 'one' }), true)
+    t.equal(await store.purge(NOW + 1, { connectionId: 'live' }), true)
+    const erasedAt = async (id: string) => (await store.getConnection(id))?.erasedAt
+    t.strictSame(await Promise.all(['one', 'other', 'live'].map(erasedAt)), [NOW + 1, null, null])
+    t.equal(await store.isErasurePending(), true)
   })
 }

@@ -69,18 +69,24 @@ export function testUpkeep(t: Test, open: OpenStore): void {
 
   t.test('old events and counts go, in more than one batch', async (t) => {
     const store = await open(t)
+    const usageBefore = NOW - 31 * DAY
     const old = Array.from({ length: 1200 }, () => event('old', { at: bounds.eventsBefore - 1 })[0])
     await store.addEvents(old.filter((event) => event !== undefined))
     await store.addEvents(event('young', { at: bounds.eventsBefore }))
     const count = { appId: 'a', kind: 'swap' as const, outcome: 'ok', count: 1 }
-    const hours = [bounds.eventsBefore - HOUR, bounds.eventsBefore]
+    const hours = [usageBefore - HOUR, usageBefore]
     await store.recordUse({ grants: [], counts: hours.map((hour) => ({ ...count, hour })) })
     t.strictSame(await store.sweep(bounds), { ...nothing, events: 1200 })
     t.strictSame(await actions(store), ['young'])
     const { appId, ...rest } = count
-    const sums = await store.sumUsage({ appId, since: bounds.eventsBefore - HOUR, stretch: DAY })
-    t.match(sums, [rest])
+    const sums = await store.sumUsage({ appId, since: usageBefore - HOUR, stretch: DAY })
+    t.match(sums, [rest], 'charts of thirty days stay whole')
     t.equal(sums.length, 1)
+    const days = 40 * DAY
+    const later = { ...bounds, now: NOW + days, eventsBefore: usageBefore - HOUR }
+    await store.recordUse({ grants: [], counts: [{ ...count, hour: usageBefore - HOUR }] })
+    await store.sweep(later)
+    t.equal((await store.sumUsage({ appId, since: 0, stretch: DAY })).length, 2)
   })
 
   t.test('a proof is used once, until it is swept past its end', async (t) => {

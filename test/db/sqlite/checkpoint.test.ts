@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -69,25 +70,64 @@ t.test('what grows while somebody reads for long is left to them', async (t) => 
   t.equal(client.pragma('integrity_check', { simple: true }), 'ok')
 })
 
-t.test('or copied after a minute, when nobody did', async (t) => {
-  const { write, waiting, reader } = await open(t)
+t.test('or copied later, when nobody did: much after a minute, else after a second', async (t) => {
+  const { now } = performance
+  t.teardown(() => (performance.now = now))
+  for (const [times, milliseconds] of [
+    [30, 1100],
+    [180, 61_000],
+  ] as const) {
+    const { write, waiting, reader } = await open(t)
+    const passed = (by: number) => (performance.now = () => now.call(performance) + by)
+    passed(0)
+    reader.exec('begin; select count(*) from meta')
+    await write(times)
+    reader.exec('rollback')
+    passed(milliseconds / 2)
+    await write(1)
+    t.ok(waiting() > 1000, `${waiting()} are left to whoever reads`)
+    passed(milliseconds)
+    await write(1)
+    t.ok(waiting() < 100)
+  }
+})
+
+t.test('a copy ends with the log cut, also one that fails', async (t) => {
+  const { write, path, reader } = await open(t)
+  for (const name of ['copy', 'none/copy']) {
+    reader.exec('begin; select count(*) from meta')
+    await write(30)
+    reader.exec('rollback')
+    t.ok(statSync(`${path}-wal`).size > 4_000_000)
+    const to = join(dirname(path), name)
+    await copyDatabase(path, to, undefined).catch(() => undefined)
+    t.equal(existsSync(to), name === 'copy')
+    t.equal(statSync(`${path}-wal`).size, 0)
+  }
+})
+
+t.test('a start ends with the log cut, whoever was killed before', async (t) => {
+  const { write, path, reader } = await open(t)
   reader.exec('begin; select count(*) from meta')
   await write(30)
   reader.exec('rollback')
-  const { now } = performance
-  t.teardown(() => (performance.now = now))
-  performance.now = () => now.call(performance) + 61_000
-  await write(1)
-  t.ok(waiting() < 100)
+  const client = await openDatabase({
+    directory: dirname(path),
+    migrations,
+    nativeBinding: undefined,
+  })
+  t.teardown(() => client.close())
+  t.equal(statSync(`${path}-wal`).size, 0)
 })
 
-t.test('a copy ends with the log cut', async (t) => {
-  const { write, path } = await open(t)
-  await write(4)
-  t.ok(statSync(`${path}-wal`).size > 0)
-  const to = join(dirname(path), 'copy')
-  await copyDatabase(path, to, undefined)
-  t.equal(statSync(`${path}-wal`).size, 0)
+t.test('a log that is left to a reader isn’t cut by an erasure: it is pending', async (t) => {
+  const { write, store, reader } = await open(t)
+  reader.exec('begin; select count(*) from meta')
+  await write(30)
+  reader.exec('rollback')
+  t.equal(await store.purge(1), false)
+  await sleep(1100)
+  t.equal(await store.purge(1), true, 'which copies it in its time, though nobody writes')
 })
 
 t.test('a log that can’t be copied is nobody’s trouble', async (t) => {
