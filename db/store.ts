@@ -429,8 +429,16 @@ export interface Store
   }): Promise<boolean>
   /** Remembers that the key has signed a token that lives until then, if none lives longer. */
   noteTokensUntil(signed: { kid: string; until: Millis }): Promise<void>
-  /** `false`: there is none, or it was revoked before. The sealed private key is overwritten. */
-  revokeSigningKey(key: { kid: string; now: Millis; events: NewEvent[] }): Promise<boolean>
+  /**
+   * `false`: there is none, or it was revoked before. The sealed private key is overwritten. Where it was the
+   * active one, the next one is at once, told by the event `activated` with its id.
+   */
+  revokeSigningKey(key: {
+    kid: string
+    now: Millis
+    events: NewEvent[]
+    activated?: Omit<NewEvent, 'details'>
+  }): Promise<boolean>
   /** Removes a key that is retired, or revoked and erased. `false`: it is neither. */
   removeSigningKey(key: { kid: string; events: NewEvent[] }): Promise<boolean>
 

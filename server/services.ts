@@ -126,7 +126,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
   const attempts = createAttempts({ store, clock })
-  const followKeys = createKeyFollower({ store, vault, presence })
+  const followKeys = createKeyFollower({ store, vault, presence, log })
   const upkeep = { usage, upstream, keys, followKeys }
   const active = () => performance.eventLoopUtilization().active
   const pace = createPace({ clock, active })

@@ -78,9 +78,10 @@ export function keyMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
         db.update(signingKeys).set({ tokensUntil }).where(eq(signingKeys.kid, kid)).run()
       }),
 
-    revokeSigningKey: ({ kid, now, events }) =>
+    revokeSigningKey: ({ kid, now, events, activated }) =>
       write(() => {
         const live = and(eq(signingKeys.kid, kid), ne(signingKeys.status, 'revoked'))
+        const next = kidOf('active') === kid ? kidOf('next') : undefined
         const revoked = db
           .update(signingKeys)
           .set({ status: 'revoked', endedAt: sql`coalesce(${signingKeys.endedAt}, ${now})` })
@@ -89,6 +90,11 @@ export function keyMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
           .all()
         for (const { privateKey } of revoked) sealedValues.blank(privateKey)
         if (revoked.length > 0) insertEvents(engine, events)
+        if (next !== undefined) {
+          const active = { status: 'active', activatedAt: now } as const
+          db.update(signingKeys).set(active).where(eq(signingKeys.kid, next)).run()
+          if (activated) insertEvents(engine, [{ ...activated, details: next }])
+        }
         return revoked.length > 0
       }),
 

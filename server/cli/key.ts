@@ -37,6 +37,8 @@ export function keyCommand(): Command {
 
   key
     .command('revoke <kid>')
+    // Ids of older keys may begin with a dash.
+    .allowUnknownOption()
     .description('end a key at once: every broker token it signed is refused')
     .action((kid: string) =>
       withServices(async ({ keys }) => {

@@ -23,8 +23,11 @@ export interface SigningKeys {
   rotate(actor: string): Promise<{ kid: string; publishedAt: Millis }>
   /** Ends a key at once, in every process; the next one signs if it was the current. `false`: nothing to revoke. */
   revoke(kid: string, actor: string): Promise<boolean>
-  /** Rotates a key that has signed for 90 days, and removes those of which no token lives any more. */
-  maintain(): Promise<void>
+  /**
+   * Rotates a key that has signed for 90 days, and removes those of which no token lives any more.
+   * @param until the time to go by, where the clock may be far ahead; milliseconds
+   */
+  maintain(until?: Millis): Promise<void>
 }
 
 const DAY = 24 * 60 * 60_000
@@ -48,7 +51,8 @@ export function createSigningKeys(needs: {
 
   const make = async (status: 'next' | 'active'): Promise<SigningKey> => {
     const pair = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true })
-    const kid = random(12).toString('base64url')
+    // An id that begins with a dash would look like an option of `key revoke`.
+    const kid = random(12).toString('base64url').replace(/^-/, '_')
     const secret = new Secret(await exportPKCS8(pair.privateKey))
     const jwk = { ...(await exportJWK(pair.publicKey)), kid, alg: 'EdDSA', use: 'sig' }
     const now = clock.now()
@@ -101,10 +105,19 @@ export function createSigningKeys(needs: {
     }
   }
 
-  const removeEnded = async (): Promise<void> => {
+  /** A key that signs: where there is none, the one that was published to be next. */
+  const ensureActive = async (): Promise<void> => {
+    if (await findBy('active')) return
+    const next = await findBy('next')
+    if (next) return void (await turn(undefined, next, 'system'))
+    const first = await make('active')
+    await store.addSigningKey(first, [event('key.created', 'system', first.kid)])
+  }
+
+  const removeEnded = async (now: Millis): Promise<void> => {
     for (const { kid, endedAt, tokensUntil } of await store.listSigningKeys()) {
       const until = tokensUntil ?? (endedAt ?? Infinity) + LONGEST_TOKEN
-      if (endedAt === null || until >= clock.now()) continue
+      if (endedAt === null || until >= now) continue
       if (await store.removeSigningKey({ kid, events: [event('key.removed', 'system', kid)] })) {
         publicKeys.delete(kid)
       }
@@ -113,10 +126,7 @@ export function createSigningKeys(needs: {
 
   return {
     async ensure() {
-      if (!(await findBy('active'))) {
-        const first = await make('active')
-        await store.addSigningKey(first, [event('key.created', 'system', first.kid)])
-      }
+      await ensureActive()
       await ensureNext('system')
     },
 
@@ -167,21 +177,23 @@ export function createSigningKeys(needs: {
     async revoke(kid, actor) {
       const now = clock.now()
       const events = [event('key.revoked', actor, kid)]
-      if (!(await store.revokeSigningKey({ kid, now, events }))) return false
+      const activated = { at: now, actor, action: 'key.activated' }
+      if (!(await store.revokeSigningKey({ kid, now, events, activated }))) return false
       publicKeys.delete(kid)
       privateKeys.delete(kid)
-      const next = await ensureNext(actor)
-      if (!(await findBy('active'))) await turn(undefined, next, actor)
+      await ensureActive()
+      await ensureNext(actor)
       return true
     },
 
-    async maintain() {
+    async maintain(until = Infinity) {
+      await ensureActive()
       const next = await ensureNext('system')
       const active = await findBy('active')
-      const now = clock.now()
+      const now = Math.min(clock.now(), until)
       const due = active && now - (active.activatedAt ?? active.createdAt) >= SIGNS_FOR
       if (due && now - next.createdAt >= PUBLISHED_FOR) await turn(active, next, 'system')
-      await removeEnded()
+      await removeEnded(now)
     },
   }
 }

@@ -67,6 +67,11 @@ export function createSweeper(needs: {
     if (Object.values(swept).some((rows) => rows > 0)) log.info({ swept }, 'swept what had ended')
   }
 
+  const maintain = async (): Promise<void> => {
+    const { swept_until: until } = await store.getMeta()
+    await keys.maintain(until === undefined ? undefined : Number(until))
+  }
+
   const erase = async (): Promise<void> => {
     if (!(await store.isErasurePending())) return
     if (await store.purge(clock.now(), { pace }))
@@ -100,7 +105,7 @@ export function createSweeper(needs: {
         every(PURGE_EVERY, erase),
         every(PURGE_EVERY, endRemoved),
         every(SWEEP_EVERY, sweep),
-        every(SWEEP_EVERY, () => keys.maintain()),
+        every(SWEEP_EVERY, maintain),
       ]
     },
 

@@ -10,7 +10,7 @@ export interface Vault {
   /** Encrypts for one place. Its length tells only which of four sizes the secret fits. */
   seal(place: Place, secret: Secret): Sealed
   /**
-   * Decrypts. A value sealed with an unknown key makes the vault load its keys anew, once.
+   * Decrypts. A value sealed with an unknown key makes the vault look for it among its keys anew, once.
    * @throws BrokerError `temporarily_unavailable` if the key is still unknown: the keys of this
    *   process are behind, which says nothing about the connection.
    * @throws Error if the value was changed, or moved from another place.
@@ -22,8 +22,11 @@ export interface Vault {
   keyId(): string
   /** Ids of all keys that open, the one that seals first. */
   keyIds(): string[]
-  /** Loads the keys anew. Answers their ids, as `keyIds`. */
-  reload(): string[]
+  /**
+   * Loads the keys anew, unless one of `known` is missing, the ids of keys that anything may be sealed with,
+   * or another than these would seal: what it seals might never be opened again. Answers whether it did.
+   */
+  reload(known: string[]): boolean
   /** Id of the key that a value was sealed with; `null`: there is no sealed value, it was overwritten. */
   keyOf(sealed: Sealed): string | null
 }
@@ -54,9 +57,13 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
   const findKey = (id: string): Key => {
     const known = keys.find((key) => key.id === id)
     if (known) return known
-    keys = loadKeys().map(toKey)
-    const loaded = keys.find((key) => key.id === id)
-    if (loaded) return loaded
+    const loaded = loadKeys()
+      .map(toKey)
+      .find((key) => key.id === id)
+    if (loaded) {
+      keys = [...keys, loaded]
+      return loaded
+    }
     const cause = new Error(`sealed with key ${id}, which this process lacks`)
     throw new BrokerError('temporarily_unavailable', { cause, retryAfter: 10 })
   }
@@ -92,9 +99,12 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
     keyId: () => keys[0]?.id ?? '',
     keyIds,
 
-    reload() {
-      keys = loadKeys().map(toKey)
-      return keyIds()
+    reload(known) {
+      const loaded = loadKeys().map(toKey)
+      const ids = loaded.map((key) => key.id)
+      const isWhole = known.every((id) => ids.includes(id)) && known.includes(ids[0] ?? '')
+      if (isWhole) keys = loaded
+      return isWhole
     },
 
     keyOf: (sealed) =>

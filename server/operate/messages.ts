@@ -145,7 +145,7 @@ export const messages = {
     command: 'secret rotate',
     exit: 1,
     says: '{failed} values don’t open: {places}. The others are sealed anew; the old key is still in its place.',
-    mend: 'Put the missing key back and run `secret rotate` again. `secret check` names them all.',
+    mend: 'Put the missing key back and run `secret rotate` again; `secret check` names them all. Where that key is gone for good, `connection revoke` ends a connection whose values don’t open, and its user connects again.',
   },
   'key.rotate.done': {
     command: 'key rotate',

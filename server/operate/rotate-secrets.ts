@@ -36,13 +36,18 @@ export async function rotateSecrets(
 
 /** With BROKER_SECRETS, where the operator has put a new key in front, and restarted the brokers. */
 async function rotateVariable(services: Services, report: Report, patience: number) {
-  const { store, vault } = services
+  const { store, vault, locks } = services
   const [key = '', ...others] = vault.keyIds()
   const before = fingerprintsOf(await store.getMeta())
   if (before.every((id) => id === key)) return message('secret.rotate.nothing', { key })
   await untilAll(services, ({ keyIds }) => keyIds[0] === key, report, patience)
-  const resealed = await reseal(services, report)
-  await store.setMeta({ secret_fingerprints: key })
+  let resealed = await reseal(services, report)
+  // A process that started meanwhile with the keys in their former order has sealed with the old one.
+  await locks.start(async () => {
+    await untilAll(services, ({ keyIds }) => keyIds[0] === key, report, 0)
+    resealed += await reseal(services, report)
+    await store.setMeta({ secret_fingerprints: key })
+  })
   const values = { key, resealed, others: others.join(', ') }
   return message('secret.rotate.done-variable', values)
 }
@@ -62,7 +67,7 @@ async function rotateFile(services: Services, report: Report, patience: number) 
       readKeys(file).sort((one, other) => first(key, other) - first(key, one)),
     )
   })
-  vault.reload()
+  vault.reload(fingerprintsOf(await store.getMeta()))
   await untilAll(services, ({ keyIds }) => keyIds[0] === key, report, patience)
 
   const resealed = await reseal(services, report)
@@ -79,7 +84,7 @@ async function rotateFile(services: Services, report: Report, patience: number) 
     )
     await store.setMeta({ secret_rotation: '' })
   })
-  vault.reload()
+  vault.reload([key])
   return message('secret.rotate.done', { key, resealed, kept })
 }
 

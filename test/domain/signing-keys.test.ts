@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t from 'tap'
 import { createSigningKeys, PUBLISHED_FOR } from '../../server/domain/signing-keys.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
@@ -127,4 +129,46 @@ t.test('a revoked key ends at once, in every process; the next one signs', async
   clock.advance(31 * DAY)
   await keys.maintain()
   t.same((await kids(broker)).revoked, [], 'it is forgotten when nothing that it signed can live')
+})
+
+t.test('where none signs, the one that was published does', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, keys } = broker.services
+  const { active, next } = await kids(broker)
+  // As a kill between two commits left it, before one did both.
+  const client = new Database(join(broker.dataDir, 'broker.db'))
+  t.teardown(() => client.close())
+  client.prepare("update signing_keys set status = 'revoked' where kid = ?").run(active[0])
+  await keys.maintain()
+  t.same((await kids(broker)).active, next)
+  const [second] = (await kids(broker)).next
+  await store.revokeSigningKey({ kid: next[0] ?? '', now: 0, events: [] })
+  t.same((await kids(broker)).active, [second], 'in the same moment')
+  await keys.ensure()
+  t.equal((await kids(broker)).next.length, 1)
+})
+
+t.test('a clock that is far ahead for a while ends no key', async (t) => {
+  const broker = await buildBroker(t)
+  const { services, clock } = broker
+  const app = await addApp(broker)
+  const { brokerToken } = await connect(broker, app)
+  await services.keys.rotate('test')
+  await services.sweeper.sweep()
+  const before = await kids(broker)
+  clock.advance(3650 * DAY)
+  services.sweeper.start()
+  await world.clock.sleep(1500)
+  t.same((await kids(broker)).retired, before.retired)
+  clock.advance(-3650 * DAY)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
+t.test('no key’s id looks like an option', async (t) => {
+  const { store } = await openTemporary(t)
+  const dashes = (bytes: number) => Buffer.alloc(bytes, 0xfb)
+  const vault = { seal: () => Buffer.alloc(8) } as unknown as Vault
+  const keys = createSigningKeys({ store, vault, clock: world.clock, random: dashes })
+  await keys.ensure().catch(() => undefined)
+  t.match((await keys.list())[0]?.kid, /^_/)
 })

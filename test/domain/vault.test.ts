@@ -58,7 +58,23 @@ t.test('the first key seals, all open, and keys that came later are loaded', asy
   t.throws(() => vault.open(place, sealedYoung), { code: 'temporarily_unavailable' })
   keys = [young, old]
   t.equal(vault.open(place, sealedYoung).reveal(), 'young')
+  t.not(vault.keyId(), elsewhere.keyId(), 'it goes on sealing with its own')
+  t.equal(vault.reload(elsewhere.keyIds()), true)
   t.equal(vault.keyId(), elsewhere.keyId())
+})
+
+t.test('keys that don’t open what is stored, or that nobody knows, are not taken up', async (t) => {
+  const [own, foreign] = [newKey(), newKey()]
+  let keys = [own]
+  const vault = createVault(() => keys, randomBytes)
+  const known = vault.keyIds()
+  for (keys of [[foreign], [foreign, own], []]) {
+    t.equal(vault.reload(known), false)
+    t.strictSame(vault.keyIds(), known)
+  }
+  keys = [own, foreign]
+  t.equal(vault.reload(known), true, 'one that opens only may come')
+  t.strictSame(vault.keyId(), known[0])
 })
 
 t.test('without a key nothing is sealed', async (t) => {

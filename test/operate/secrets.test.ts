@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { withLock } from '../../db/open.ts'
 import { announce } from '../../db/presence.ts'
@@ -145,6 +146,42 @@ t.test('with BROKER_SECRETS in its new order everything is sealed anew', async (
   t.match(rotated, { code: 0, stdout: /first key of BROKER_SECRETS.*Take the other keys/s })
   t.match(await run(`${young}`, 'secret', 'check'), { code: 0 })
   t.match(await run(`${old}`, 'secret', 'check'), { code: 2, stderr: /doesn’t hold/ })
+})
+
+t.test('a broker that started meanwhile with the former order keeps the old key', async (t) => {
+  const [old, young] = [0, 1].map(() => newKey(randomBytes).reveal())
+  const dataDir = t.testdir()
+  const before = await buildBroker(t, { dataDir, env: { BROKER_SECRETS: `${old}` } })
+  await connectMany(before, 2)
+  const { services } = await buildBroker(t, { dataDir, env: { BROKER_SECRETS: `${young},${old}` } })
+  const stale = { pid: 77, command: 'serve', startedAt: 0, id: '' }
+  let looks = 0
+  const others = () => (looks++ === 0 ? [] : [{ ...stale, keyIds: before.services.vault.keyIds() }])
+  const rotating = rotateSecrets(
+    { ...services, processes: { ...services.processes, others } },
+    quiet,
+  )
+  await t.rejects(rotating, { code: 'secret.rotate.waiting' })
+  const { secret_fingerprints: known = '' } = await services.store.getMeta()
+  t.match(known, before.services.vault.keyId(), 'the old key is still asked for')
+})
+
+t.test('another secret.key isn’t taken up by a running broker, which says so', async (t) => {
+  const broker = await buildBroker(t)
+  const { services, dataDir, logged } = broker
+  const [device] = await connectMany(broker, 1)
+  services.sweeper.start()
+  const file = join(dataDir, 'secret.key')
+  const [kept, own] = [readFileSync(file), services.vault.keyId()]
+  writeFileSync(file, `${newKey(randomBytes).reveal()}\n`)
+  const refused = () => logged.filter((line) => line.includes('secret.key holds other keys'))
+  while (refused().length === 0) await sleep(50)
+  t.equal(services.vault.keyId(), own)
+  t.equal(await swapAt(broker.url, device?.token ?? '', { min_ttl: 9999 }), 200)
+  await sleep(1200)
+  t.equal(refused().length, 1, 'once')
+  writeFileSync(file, kept)
+  t.equal((await check(broker)).failed, 0)
 })
 
 t.test('progress is told once in a while', async (t) => {
