@@ -1,10 +1,12 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { keepCopy } from './copy.ts'
 import { openFile } from './files.ts'
 import { fold } from './fold.ts'
-import { completeRestore } from './restore/complete.ts'
+import { completeRestore, isRestored } from './restore/complete.ts'
 import { emptyLog } from './sqlite/checkpoint.ts'
 import { retryBusy } from './sqlite/engine.ts'
 import { createSqliteStore } from './sqlite.ts'
@@ -82,6 +84,10 @@ export async function withLock<T>(
 export async function openStore(options: StoreOptions): Promise<Store> {
   return createSqliteStore(await openDatabase(options))
 }
+
+/** Is there a store in that directory, or one that a restore has made ready? */
+export const hasStore = (directory: string): boolean =>
+  existsSync(join(directory, 'broker.db')) || isRestored(directory)
 
 /** The connection under a store, for what SQLite does by itself. Conditions as for `openStore`. */
 export async function openDatabase(options: StoreOptions): Promise<Database.Database> {

@@ -33,27 +33,45 @@ export async function restoreStore(options: {
   now: number
   acceptRevoked: boolean
 }): Promise<Restored> {
-  const { file, directory, migrations, nativeBinding, from, now } = options
+  const { file, directory, migrations, nativeBinding } = options
   discardRestore(directory)
   createFile(join(directory, RESTORING))
   await copyDatabase(file, join(directory, RESTORING), nativeBinding)
   const opening = { directory, migrations, nativeBinding, name: RESTORING }
   const client = await openDatabase(opening)
-  let settled: { compared: boolean; carried: CarriedOver }
+  let settled: { compared: boolean; carried: CarriedOver } | null
   try {
-    const old = findOld(directory, nativeBinding)
-    const descends = old !== null && descendsFrom(client, old)
-    if (!descends && !options.acceptRevoked) return { done: false, incomparable: true }
-    const carried = settle(client, { old, descends, now, from })
+    settled = compareAndSettle(client, findOld(directory, nativeBinding), options)
     // One file, without a log beside it.
-    client.pragma('journal_mode = DELETE')
-    settled = { compared: descends, carried }
+    if (settled) client.pragma('journal_mode = DELETE')
   } finally {
     client.close()
+  }
+  if (!settled) {
+    // It holds tokens.
+    discardRestore(directory)
+    return { done: false, incomparable: true }
   }
   commitRestore(directory)
   const completed = completeRestore(directory)
   return { done: true, ...settled, replaced: completed?.replaced ?? null }
+}
+
+/** What can be read of the replaced store is compared. `null`: too little, and that isn't accepted. */
+function compareAndSettle(
+  client: Database.Database,
+  old: string | null,
+  { from, now, acceptRevoked }: { from: number; now: number; acceptRevoked: boolean },
+): { compared: boolean; carried: CarriedOver } | null {
+  const descends = old !== null && descendsFrom(client, old)
+  if (!descends && !acceptRevoked) return null
+  try {
+    return { compared: descends, carried: settle(client, { old, descends, now, from }) }
+  } catch (error) {
+    const { code = '' } = error as { code?: string }
+    if (old === null || !/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw error
+    return compareAndSettle(client, null, { from, now, acceptRevoked })
+  }
 }
 
 /** The store that is there, with its log emptied into it; `null`: there is none that can be read. */

@@ -1,4 +1,4 @@
-import { openStore, withLock, withStartLock } from '../db/open.ts'
+import { hasStore, openStore, withLock, withStartLock } from '../db/open.ts'
 import { announce, describePresent, hasDied, listPresent } from '../db/presence.ts'
 import { readMigrations, sqliteBinding } from './assets.ts'
 import type { Config } from './config.ts'
@@ -27,12 +27,13 @@ export async function openData(
   const { dataDir } = config
   const binding = sqliteBinding(config)
 
-  const refuseOthers = () => {
-    const names = describePresent(listPresent(dataDir, binding))
-    if (names !== '') throw new StartError(message('start.change-open', { processes: names }))
+  const refuseOthers = (why: 'start.change-open' | 'start.gone') => {
+    const processes = describePresent(listPresent(dataDir, binding))
+    if (processes !== '') throw new StartError(message(why, { processes, directory: dataDir }))
   }
 
   const opened = await withStartLock(dataDir, binding, async () => {
+    if (!hasStore(dataDir)) refuseOthers('start.gone')
     const store = await openStore({
       directory: dataDir,
       migrations: readMigrations(),
@@ -46,7 +47,11 @@ export async function openData(
         random,
         clock,
         claim: options.claim,
-        place: { directory: dataDir, nativeBinding: binding, refuseOthers },
+        place: {
+          directory: dataDir,
+          nativeBinding: binding,
+          refuseOthers: () => refuseOthers('start.change-open'),
+        },
       })
       const keys = createSigningKeys({ store, vault, clock, random })
       await keys.ensure()

@@ -11,6 +11,8 @@ import { loadConfig } from '../server/config.ts'
 import { createLog, describeError } from '../server/log.ts'
 import { startServices } from '../server/services.ts'
 import { StartError, explain } from '../server/start-error.ts'
+import { command } from './command.ts'
+import { serve } from './processes.ts'
 
 const silent = createLog({ logLevel: 'silent' })
 const settings = (dataDir: string, more: Record<string, string> = {}) =>
@@ -50,6 +52,25 @@ t.test('a missing key stops the start, and no new one is made beside old data', 
   await t.rejects(startServices(settings(dataDir), silent), /a key that .*secret\.key doesn’t hold/)
   const other = settings(dataDir, { BROKER_SECRETS: randomBytes(32).toString('base64url') })
   await t.rejects(startServices(other, silent), /a key that BROKER_SECRETS doesn’t hold/)
+})
+
+t.test('a key without a database may be all that is left: a start says so', async (t) => {
+  const dataDir = t.testdir()
+  await startAndStop(settings(dataDir), silent, { claim: 'same' })
+  rmSync(join(dataDir, 'broker.db'))
+  for (const args of [
+    ['secret', 'check'],
+    ['secret', 'rotate'],
+    ['key', 'rotate'],
+    ['key', 'revoke', 'kid'],
+  ]) {
+    const ended = await command(args, { BROKER_DATA_DIR: dataDir })
+    t.match(ended, { code: 2, stderr: /^There is no database in / }, args.join(' '))
+    t.notOk(existsSync(join(dataDir, 'broker.db')))
+  }
+  const env = { ELLIPSIS_CLIENT_ID: 'one', ELLIPSIS_CLIENT_SECRET: 'secret' }
+  const started = await serve(t, { ...env, BROKER_DATA_DIR: dataDir })
+  t.match(started.output(), /there is a secret\.key in .*, but no database: an empty one is made/)
 })
 
 t.test('data of a newer version is refused', async (t) => {

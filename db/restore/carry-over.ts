@@ -101,7 +101,8 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   const swept = `id in (select id from connections where ${gone('connections')})`
   erase(client, 'connections', swept)
   const sweptConnections = run(`delete from connections where ${swept}`)
-  const revoked = `status <> 'revoked' and id in (select id from old.connections where status = 'revoked')`
+  const revoked = `status <> 'revoked' and id in (
+    select id from old.connections where status = 'revoked' ${meantByBulks(client)})`
   erase(client, 'connections', revoked)
   run(
     `update grants set revoked_at = ? where revoked_at is null
@@ -117,6 +118,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   )
   forgetPersons(client)
   carryProofs(client)
+  carryTokenEnds(client)
 
   const admins = carryAdmins(client, descends, gone('admins'))
   const ended = `status <> 'revoked' and (${gone('signing_keys', 'kid')}
@@ -136,6 +138,21 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
     admins,
     keys,
   }
+}
+
+/** Whom a bulk revocation that was confirmed had still to revoke. Older stores know of none. */
+function meantByBulks(client: Database.Database): string {
+  if (columnsOf(client, 'old', 'bulk_items').length === 0) return ''
+  return `union select connection_id from old.bulk_items join old.bulks on bulks.id = bulk_id
+    where bulks.status = 'running' and error is null`
+}
+
+/** A signing key stays for as long as what it has signed since. Older stores don't know of it. */
+function carryTokenEnds(client: Database.Database): void {
+  if (!columnsOf(client, 'old', 'signing_keys').includes('tokens_until')) return
+  client.exec(`update signing_keys set tokens_until = max(coalesce(tokens_until, 0), (
+      select o.tokens_until from old.signing_keys o where o.kid = signing_keys.kid))
+    where kid in (select kid from old.signing_keys where tokens_until is not null)`)
 }
 
 /** Erased people stay erased: as `eraseConnection` leaves them. Older stores don't know of it. */
@@ -195,7 +212,8 @@ function endWhatWasUnderWay(client: Database.Database, now: number, from: number
     delete from devices;
     delete from setup_links;
     update connections set lease_owner = null, lease_until = null, retry_at = null;
-    delete from meta where key in ('secret_rotation');`)
+    -- Of what it will be copied to next, nothing here says when.
+    delete from meta where key in ('secret_rotation', 'backup_at');`)
   // It may have been cancelled since, or done.
   client
     .prepare(

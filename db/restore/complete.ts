@@ -8,6 +8,9 @@ export const RESTORING = 'broker.db.restoring'
 const RESTORED = 'broker.db.restored'
 const ENDS = ['', '-wal', '-shm']
 
+/** Has a restore made a store ready that isn't in its place yet? */
+export const isRestored = (directory: string): boolean => existsSync(join(directory, RESTORED))
+
 /** Makes the store that was prepared count. Before this nothing has changed, after it all has. */
 export function commitRestore(directory: string): void {
   const made = join(directory, RESTORING)
@@ -18,12 +21,13 @@ export function commitRestore(directory: string): void {
 
 /**
  * Puts a store that was restored in its place, and what was there aside, with a date. Every start does so
- * first, under the start lock: it completes a restore that was cut off. Answers where the former store is;
+ * first, under the start lock: it completes a restore that was cut off, or removes what it left. Answers where the former store is;
  * `null`: there was nothing to complete, or no former store.
  */
 export function completeRestore(directory: string): { replaced: string | null } | null {
+  discardRestore(directory)
+  if (!isRestored(directory)) return null
   const restored = join(directory, RESTORED)
-  if (!existsSync(restored)) return null
   // Of the new file's time, so that a second try goes on where the first was cut off.
   const at = statSync(restored).mtime.toISOString().replaceAll(':', '-')
   const current = join(directory, 'broker.db')

@@ -27,12 +27,15 @@ export function keyCommand(): Command {
       'sign with the next key now, rather than after 90 days; the old one goes on verifying',
     )
     .action(() =>
-      withServices(async ({ keys, clock }) => {
-        const { kid, publishedAt } = await keys.rotate(ACTOR)
-        const young = clock.now() - publishedAt < PUBLISHED_FOR
-        const values = { kid, since: time(publishedAt) }
-        print(message(young ? 'key.rotate.young' : 'key.rotate.done', values))
-      }),
+      withServices(
+        async ({ keys, clock }) => {
+          const { kid, publishedAt } = await keys.rotate(ACTOR)
+          const young = clock.now() - publishedAt < PUBLISHED_FOR
+          const values = { kid, since: time(publishedAt) }
+          print(message(young ? 'key.rotate.young' : 'key.rotate.done', values))
+        },
+        { existing: true },
+      ),
     )
 
   key
@@ -41,10 +44,13 @@ export function keyCommand(): Command {
     .allowUnknownOption()
     .description('end a key at once: every broker token it signed is refused')
     .action((kid: string) =>
-      withServices(async ({ keys }) => {
-        if (!(await keys.revoke(kid, ACTOR))) throw new Ended('key.revoke.none', { kid })
-        print(message('key.revoke.done', { kid }))
-      }),
+      withServices(
+        async ({ keys }) => {
+          if (!(await keys.revoke(kid, ACTOR))) throw new Ended('key.revoke.none', { kid })
+          print(message('key.revoke.done', { kid }))
+        },
+        { existing: true },
+      ),
     )
   return key
 }

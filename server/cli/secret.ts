@@ -13,12 +13,18 @@ export function secretCommand(): Command {
     .command('check')
     .description('open every sealed value of every table')
     .option('--json', 'as JSON')
-    .action(({ json }: { json?: boolean }) => withServices((services) => check(services, json)))
+    .action(({ json }: { json?: boolean }) =>
+      withServices((services) => check(services, json), { existing: true }),
+    )
 
   secret
     .command('rotate')
     .description('seal everything with another key, while brokers serve; can be run again')
-    .action(() => withServices(async (services) => print(await rotateSecrets(services, note))))
+    .action(() =>
+      withServices(async (services) => print(await rotateSecrets(services, note)), {
+        existing: true,
+      }),
+    )
   return secret
 }
 

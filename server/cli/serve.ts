@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import type { Server } from 'node:tls'
 import closeWithGrace from 'close-with-grace'
 import type { Options } from 'close-with-grace'
 import { Command } from 'commander'
+import { hasStore } from '../../db/open.ts'
 import { buildApp } from '../app.ts'
 import { loadConfig, readEnvironment } from '../config.ts'
 import type { Config } from '../config.ts'
@@ -9,6 +11,7 @@ import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
 import type { Claim } from '../ownership.ts'
 import { closeInTime } from '../plugins/time-limits.ts'
+import { secretKeyFile } from '../secret-key.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
 import { explainAddress } from '../start-error.ts'
@@ -33,6 +36,7 @@ export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same
   const log = createLog(config)
   ignoreHangup(log)
   for (const warning of config.warnings) log.warn(warning)
+  warnOfLoss(config, log)
   const broker = await startBroker(config, log, claim)
   log.info(
     { listening: broker.address, callback: config.callbackUrl },
@@ -40,6 +44,14 @@ export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same
   )
   await tellSetup(broker.services)
   await stopped(log, () => broker.stop(), ['SIGHUP'])
+}
+
+/** A first start makes its key itself: one without a database may be all that is left. */
+function warnOfLoss({ dataDir }: Config, log: Logger): void {
+  if (hasStore(dataDir) || !existsSync(secretKeyFile(dataDir))) return
+  log.warn(
+    `there is a secret.key in ${dataDir}, but no database: an empty one is made. If one was there before, stop, and restore a backup`,
+  )
 }
 
 /** SIGHUP asks daemons to reload, and the certificate is all that is: it never stops the broker. */

@@ -2,7 +2,7 @@ import { existsSync, linkSync, renameSync, rmSync, statSync, writeFileSync } fro
 import { dirname, join, resolve } from 'node:path'
 import { copyDatabase, inspectDatabase } from '../../db/copy.ts'
 import { syncDirectoryOf } from '../../db/files.ts'
-import { withStartLock } from '../../db/open.ts'
+import { hasStore, withStartLock } from '../../db/open.ts'
 import { completeRestore } from '../../db/restore.ts'
 import { sqliteBinding } from '../assets.ts'
 import type { Place } from '../assets.ts'
@@ -28,8 +28,7 @@ export async function backup(home: Place, path: string, world: Needs): Promise<s
   if (existsSync(file)) throw new Ended('backup.exists', { file })
   if (!existsSync(dirname(file)))
     throw new Ended('backup.no-directory', { directory: dirname(file) })
-  if (!existsSync(join(dataDir, 'broker.db')))
-    throw new Ended('backup.no-data', { directory: dataDir })
+  if (!hasStore(dataDir)) throw new Ended('data.none', { directory: dataDir })
   await withStartLock(dataDir, sqliteBinding(home), async () => completeRestore(dataDir)).catch(
     explain(dataDir),
   )

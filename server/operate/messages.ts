@@ -49,6 +49,12 @@ export const messages = {
     says: 'A change of the OAuth client or API was begun with `serve --accept-client-change`, and cut off.',
     mend: 'Start once with `serve --accept-client-change` again: it is completed then.',
   },
+  'start.gone': {
+    command: 'start',
+    exit: 2,
+    says: 'The database of {directory} is gone from there, and these processes still work on it: {processes}.',
+    mend: 'Stop them, as what they write is lost with it. Put the database back where it was, or restore the last backup, and start.',
+  },
   'start.newer': {
     command: 'start',
     exit: 2,
@@ -72,6 +78,12 @@ export const messages = {
     exit: 2,
     says: 'The database in {directory} is damaged, or is none.',
     mend: 'Stop every broker, keep the directory as it is, look at the disk, and restore the last good backup.',
+  },
+  'data.none': {
+    command: 'start',
+    exit: 2,
+    says: 'There is no database in {directory}.',
+    mend: 'Set BROKER_DATA_DIR to the directory that `serve` works with; its first start makes the database.',
   },
   'start.busy': {
     command: 'start',
@@ -190,12 +202,6 @@ export const messages = {
     says: 'There is no directory {directory}.',
     mend: 'Make it, or choose another.',
   },
-  'backup.no-data': {
-    command: 'backup',
-    exit: 2,
-    says: 'There is no database in {directory}.',
-    mend: 'Set BROKER_DATA_DIR to the directory that `serve` works with.',
-  },
   'backup.damaged': {
     command: 'backup',
     exit: 1,
@@ -243,6 +249,12 @@ export const messages = {
     exit: 2,
     says: 'There is no file {file}.',
     mend: 'Name a file that `backup` has written.',
+  },
+  'restore.unreadable': {
+    command: 'restore',
+    exit: 2,
+    says: 'This user can’t read {file} ({reason}).',
+    mend: 'A backup belongs to whoever made it: give it to the broker’s user (`chown`), or run this as root.',
   },
   'restore.itself': {
     command: 'restore',

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { inspectDatabase } from '../../db/copy.ts'
 import type { Inspected } from '../../db/copy.ts'
@@ -29,9 +29,9 @@ export async function restore(
   { acceptRevoked, clock }: { acceptRevoked: boolean; clock: Clock },
 ): Promise<string> {
   const { dataDir } = config
-  const file = resolve(path)
+  const file = readable(resolve(path))
   const binding = sqliteBinding(config)
-  if (file === join(dataDir, 'broker.db')) throw new Ended('restore.itself', { file })
+  if (isStore(file, dataDir)) throw new Ended('restore.itself', { file })
   return withStartLock(dataDir, binding, async () => {
     refuseOpen(dataDir, binding)
     const cutOff = completeRestore(dataDir)
@@ -39,7 +39,8 @@ export async function restore(
     check(config, file, found)
     if (cutOff && isSame(dataDir, binding, found)) return message('restore.completed', { file })
 
-    const from = Date.parse(found.meta.backup_at ?? '') || clock.now()
+    // A store that was put aside isn't a backup, and doesn't say of when it is.
+    const from = Date.parse(found.meta.backup_at ?? '') || Math.floor(statSync(file).mtimeMs)
     const restored = await restoreStore({
       file,
       directory: dataDir,
@@ -67,8 +68,25 @@ function refuseOpen(dataDir: string, binding: string | undefined): void {
   throw new Ended('restore.open', { directory: dataDir, processes })
 }
 
+/** The file, if it is there and this user may read it. */
+function readable(file: string): string {
+  try {
+    accessSync(file, constants.R_OK)
+    return file
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') throw new Ended('restore.no-file', { file })
+    throw new Ended('restore.unreadable', { file, reason: reasonOf(error) })
+  }
+}
+
+/** Is it the store itself, by whatever name? */
+function isStore(file: string, dataDir: string): boolean {
+  const store = join(dataDir, 'broker.db')
+  return existsSync(store) && realpathSync(file) === realpathSync(store)
+}
+
 function inspect(file: string, binding: string | undefined): Inspected {
-  if (!existsSync(file)) throw new Ended('restore.no-file', { file })
   try {
     return inspectDatabase(file, binding)
   } catch (error) {

@@ -141,7 +141,8 @@ t.test('with BROKER_SECRETS in its new order everything is sealed anew', async (
   const env = { BROKER_DATA_DIR: t.testdir() }
   const run = (secrets: string, ...args: string[]) =>
     command(args, { ...env, BROKER_SECRETS: secrets })
-  t.match(await run(`${old}`, 'key', 'list'), { code: 0 })
+  const uri = 'https://map.example.com/'
+  t.match(await run(`${old}`, 'app', 'add', 'Map', '--redirect-uri', uri), { code: 0 })
   const rotated = await run(`${young},${old}`, 'secret', 'rotate')
   t.match(rotated, { code: 0, stdout: /first key of BROKER_SECRETS.*Take the other keys/s })
   t.match(await run(`${young}`, 'secret', 'check'), { code: 0 })
