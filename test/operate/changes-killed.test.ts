@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { inspectDatabase } from '../../db/copy.ts'
+import { listPresent } from '../../db/presence.ts'
 import { loadConfig } from '../../server/config.ts'
 import { createLog } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
@@ -136,7 +137,11 @@ t.test('a signing key’s end, killed at random points under load, is whole', as
     const swapped = () => Promise.all(urls.map((url) => swapAt(url, brokerToken)))
     const child = runCli(['key', 'revoke', kid], broker.env)
     const closed = once(child, 'close')
-    await sleep(800 + Math.random() * 1000)
+    // It does its work within some milliseconds of telling the others that it is there.
+    const isThere = () =>
+      listPresent(broker.dataDir, undefined).some(({ pid }) => pid === child.pid)
+    while (child.exitCode === null && !isThere()) await sleep(1)
+    await sleep(Math.random() * 40)
     child.kill('SIGKILL')
     await closed
     const statuses = await swapped()
