@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, ne } from 'drizzle-orm'
+import { and, asc, eq, gt, isNotNull, ne } from 'drizzle-orm'
 import { fold } from '../fold.ts'
 import { connections, grants } from '../schema.sqlite.ts'
 import type { MovingStore } from '../store/moving.ts'
@@ -23,6 +23,12 @@ export function movingMethods(
         }
         const known = { accountId, username, nameKey: fold(username) }
         return db.update(connections).set(known).where(live(id)).run().changes === 1
+      }),
+
+    removeConnection: (id) =>
+      write(() => {
+        const erased = and(eq(connections.id, id), isNotNull(connections.erasedAt))
+        return db.delete(connections).where(erased).run().changes === 1
       }),
 
     addGrant: (grant, events) =>

@@ -11,6 +11,8 @@ export interface MovingStore {
     accountId: string | null
     username: string
   }): Promise<boolean>
+  /** Removes a revoked connection ahead of the sweep. `false`: its erasure is pending, or there is none. */
+  removeConnection(id: string): Promise<boolean>
   /** Begins a grant without a code. `false`: there is one with that id, or no unrevoked connection. */
   addGrant(grant: Grant, events: NewEvent[]): Promise<boolean>
   /**

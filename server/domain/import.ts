@@ -5,7 +5,7 @@ import { Secret } from '../secret.ts'
 import { openStored } from './access-token.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Clock, Random } from './clock.ts'
-import { withRetries } from './failure.ts'
+import { isEllipsisError, withRetries } from './failure.ts'
 import { sha256 } from './hash.ts'
 import type { Refresher } from './refresh.ts'
 import type { Vault } from './vault.ts'
@@ -33,6 +33,10 @@ export interface Importer {
   /** @throws BrokerError `server_error`: Ellipsis Drive refuses the broker's own client */
   take(holding: Holding): Promise<Imported>
 }
+
+/** Why an import itself ends a connection that was never proven: its token may be taken anew. */
+const REFUSED = 'Ellipsis Drive refused this refresh token'
+const CLIENT_REFUSED = 'Ellipsis Drive refused the broker’s own client'
 
 /** Times that a lost race is run again. */
 const ATTEMPTS = 5
@@ -94,6 +98,14 @@ export function createImporter(needs: {
     const events = [event('connection.revoked', id, { details })]
     return store.revokeConnection({ id, now: clock.now(), events })
   }
+
+  /** Removes one that an import ended, so that nothing is left of it. `false`: something reads it yet. */
+  const remove = async (id: string): Promise<boolean> =>
+    (await store.purge(clock.now(), { connectionId: id })) && store.removeConnection(id)
+
+  /** Why it was revoked, as its latest event tells. */
+  const whyRevoked = async (connectionId: string): Promise<string> =>
+    (await store.listEvents({ connectionId, limit: 1 }))[0]?.details ?? 'it was revoked here'
 
   const identify = async (accessToken: Secret): Promise<Account> => {
     const call = () => ellipsis.account(accessToken)
@@ -199,9 +211,17 @@ export function createImporter(needs: {
         const reason = `${appId} takes only broker tokens that are bound to a key of its own`
         return { status: 'no_app', reason }
       }
-      const stored = await keepFirst(holding)
+      let stored = await keepFirst(holding)
       if (stored.status === 'revoked') {
-        return takeAgain(stored.id, holding, app.tokenLifetimeSeconds)
+        const reason = await whyRevoked(stored.id)
+        if (reason !== REFUSED && reason !== CLIENT_REFUSED) {
+          return takeAgain(reason, holding, app.tokenLifetimeSeconds)
+        }
+        if (!(await remove(stored.id))) {
+          const reason = 'what an earlier run left of it is being erased; run it again'
+          return { status: 'failed', reason }
+        }
+        stored = await keepFirst(holding)
       }
       let accessToken: Secret
       try {
@@ -224,10 +244,8 @@ export function createImporter(needs: {
     },
   }
 
-  /** One that was revoked: as a second connection of its account, by an admin, or as it was refused. */
-  async function takeAgain(id: string, holding: Holding, life: number): Promise<Imported> {
-    const [event] = await store.listEvents({ connectionId: id, limit: 1 })
-    const reason = event?.details ?? 'it was revoked here'
+  /** One that was revoked: as a second connection of its account, or by an admin or its user. */
+  async function takeAgain(reason: string, holding: Holding, life: number): Promise<Imported> {
     const other = /the account is connected as (con_\S+)/.exec(reason)?.[1]
     const connection = other === undefined ? undefined : await store.getConnection(other)
     if (!connection || connection.status === 'revoked') {
@@ -238,19 +256,31 @@ export function createImporter(needs: {
   }
 
   async function refuse(error: unknown, id: string): Promise<Imported> {
-    if (!(error instanceof BrokerError) || error.code === 'server_error') throw error
-    if (error.code !== 'needs_reconnect') {
-      return { status: 'failed', reason: 'Ellipsis Drive did not answer; run it again' }
+    if (!(error instanceof BrokerError)) throw error
+    if (error.code === 'server_error') {
+      if (isUnproven(await store.getConnection(id)) && (await drop(id, CLIENT_REFUSED))) {
+        await remove(id)
+      }
+      throw error
     }
+    if (error.code !== 'needs_reconnect') return { status: 'failed', reason: whyNot(error) }
     // One that has worked may be in use, and the refusal may pass: how it stands is the refresh's to say.
     if (!isUnproven(await store.getConnection(id))) {
       const reason = `Ellipsis Drive refuses the token of ${id} now; it stays, and is asked about again`
       return { status: 'refused', reason }
     }
-    const reason = 'Ellipsis Drive refused this refresh token'
-    await drop(id, reason)
-    return { status: 'refused', reason }
+    await drop(id, REFUSED)
+    return { status: 'refused', reason: REFUSED }
   }
+}
+
+/** Why a token could be neither proven nor refused. */
+function whyNot({ code, cause }: BrokerError): string {
+  if (code === 'connection_revoked') return 'it was revoked here meanwhile'
+  if (isEllipsisError(cause) && cause.kind === 'refused') {
+    return 'Ellipsis Drive refuses one token after the other, which may not be for the tokens; run it again'
+  }
+  return `${(cause as Error).message}; run it again`
 }
 
 /** Was nothing stored since it was made? Then no refresh has proven it, and nobody got a grant of it. */

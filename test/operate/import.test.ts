@@ -83,7 +83,7 @@ t.test('tokens are taken over, proven one by one, and a run can be repeated', as
     statuses.map((status) => (status === 'imported' ? 'already' : status)),
   )
   t.equal(second.told[0]?.broker_token, first.told[0]?.broker_token)
-  t.equal(broker.standIn.calls.refresh, refreshes, 'nothing is asked twice')
+  t.equal(broker.standIn.calls.refresh, refreshes + 2, 'only the refused one is asked about again')
   const plain = await command(['connection', 'import', file], broker.env)
   t.match(plain.stdout, /line 1 {2}already {2}con_.*line 7 {2}refused/s)
   t.notMatch(plain.stdout, first.told[0]?.broker_token ?? '')
@@ -148,6 +148,43 @@ t.test('a refusal that passes ends nothing that was imported before', async (t) 
 
   t.match(await take(refreshToken), { status: 'already', connectionId: id })
   t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
+t.test('tokens that were refused for a while are taken by the next run', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const file = join(newFolder(t), 'tokens')
+  const names = Array.from({ length: 8 }, (_, index) => `user${index}`)
+  writeFileSync(file, names.map((name) => line(broker, name, app.id)).join('\n'))
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', share: 1 })
+  const first = await run(broker, file)
+  t.equal(first.code, 1)
+  for (const [index, { status, reason }] of first.told.entries()) {
+    t.equal(status, index < 4 ? 'refused' : 'failed')
+    t.match(reason, index < 4 ? 'refused this refresh token' : 'refuses one token after the other')
+  }
+  broker.standIn.clearFaults()
+  const { code, told } = await run(broker, file)
+  t.equal(code, 0)
+  t.ok(told.every(({ status }) => status === 'imported'))
+  for (const { broker_token: token } of told) {
+    t.equal((await exchange(broker, token)).status, 200)
+  }
+})
+
+t.test('what an earlier run left is waited for while it is being erased', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { importer, store } = broker.services
+  const refreshToken = new Secret(broker.standIn.grant('ada'))
+  const holding = { account: 'ada', refreshToken, appId: app.id }
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
+  t.match(await importer.take(holding), { status: 'refused' })
+  const purge = store.purge.bind(store)
+  store.purge = async () => false
+  t.match(await importer.take(holding), { status: 'failed', reason: /is being erased/ })
+  store.purge = purge
+  t.match(await importer.take(holding), { status: 'imported' })
 })
 
 t.test('what is revoked in the middle of its import brings nobody back', async (t) => {

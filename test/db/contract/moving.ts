@@ -21,6 +21,17 @@ export function testMoving(t: Test, open: OpenStore): void {
     t.equal(await identify('a', 'account of b'), true, 'a revoked one holds none')
   })
 
+  t.test('a revoked connection is removed once its erasure is complete', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    t.equal(await store.removeConnection('con'), false)
+    await store.revokeConnection({ id: 'con', now: NOW, events: [] })
+    t.equal(await store.removeConnection('con'), false, 'its erasure is pending')
+    await store.purge(NOW)
+    t.equal(await store.removeConnection('con'), true)
+    t.equal(await store.getConnection('con'), undefined)
+  })
+
   t.test('a grant is added once, to a connection that isn’t revoked', async (t) => {
     const store = await open(t)
     await connect(store)
