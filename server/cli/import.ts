@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { Command } from 'commander'
 import type { Holding, Imported } from '../domain/import.ts'
 import { Ended, message } from '../operate/messages.ts'
@@ -8,6 +9,10 @@ import { withServices } from './data.ts'
 import { note, print } from './output.ts'
 
 type Line = Imported | { status: 'invalid'; reason: string }
+
+/** Characters of a line, and of a refresh token; Ellipsis Drive has room for 256. */
+const LONGEST_LINE = 65_536
+const LONGEST_TOKEN = 4096
 
 /** `connection import`: refresh tokens of the same client that the host already holds. */
 export function importCommand(): Command {
@@ -27,9 +32,9 @@ async function importFile(file: string, json: boolean): Promise<void> {
   await withServices(
     async ({ importer }) => {
       let number = 0
-      for await (const text of input.readLines()) {
+      for await (const text of linesOf(input)) {
         number++
-        if (text.trim() === '') continue
+        if (text?.trim() === '') continue
         const holding = parseLine(text)
         const line = 'status' in holding ? holding : await importer.take(holding)
         counts[line.status === 'imported' || line.status === 'already' ? line.status : 'failed']++
@@ -53,8 +58,28 @@ const unreadable =
     throw new Ended('import.unreadable', { file, reason: reasonOf(error) })
   }
 
+/** The lines of a file, however long they are: `null` for one that is too long, which is never held whole. */
+async function* linesOf(input: FileHandle): AsyncGenerator<string | null, void> {
+  let line: string | null = ''
+  let isFirst = true
+  for await (const chunk of input.createReadStream({ encoding: 'utf8' })) {
+    // Some editors put a byte order mark before all else.
+    const text = isFirst ? (chunk as string).replace(/^\uFEFF/, '') : (chunk as string)
+    isFirst = false
+    for (const [index, part] of text.split('\n').entries()) {
+      if (index > 0) {
+        yield line
+        line = ''
+      }
+      line = line === null || line.length + part.length > LONGEST_LINE ? null : line + part
+    }
+  }
+  yield line
+}
+
 /** What a line holds. Nothing of a token is ever told back. */
-function parseLine(text: string): Holding | { status: 'invalid'; reason: string } {
+function parseLine(text: string | null): Holding | { status: 'invalid'; reason: string } {
+  if (text === null) return { status: 'invalid', reason: 'the line is too long' }
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -68,6 +93,9 @@ function parseLine(text: string): Holding | { status: 'invalid'; reason: string 
     }
   }
   const [id, secret, appId] = [account, token, app] as [string, string, string]
+  if (secret.length > LONGEST_TOKEN) {
+    return { status: 'invalid', reason: 'refresh_token is longer than any of Ellipsis Drive’s' }
+  }
   return { account: id, refreshToken: new Secret(secret), appId }
 }
 

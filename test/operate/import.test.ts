@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { appendFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Secret } from '../../server/secret.ts'
@@ -170,6 +170,30 @@ t.test('tokens that were refused for a while are taken by the next run', async (
   for (const { broker_token: token } of told) {
     t.equal((await exchange(broker, token)).status, 200)
   }
+})
+
+t.test('a line that is too long is told, and those after it are read', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const file = join(newFolder(t), 'tokens')
+  const lines = [
+    `\uFEFF${line(broker, 'ada', app.id)}\r`,
+    line(broker, 'eve', app.id, 'x'.repeat(20_000)),
+    line(broker, 'eve', app.id, 'é'.repeat(4096)),
+  ]
+  writeFileSync(file, `${lines.join('\n')}\n`)
+  // A hole, more than a text can hold.
+  truncateSync(file, statSync(file).size + 600e6)
+  appendFileSync(file, `\n${line(broker, 'bob', app.id)}`)
+  const { code, told } = await run(broker, file)
+  t.equal(code, 1)
+  t.match(told, [
+    { line: 1, status: 'imported' },
+    { line: 2, status: 'invalid', reason: /refresh_token is longer/ },
+    { line: 3, status: 'refused' },
+    { line: 4, status: 'invalid', reason: 'the line is too long' },
+    { line: 5, status: 'imported' },
+  ])
 })
 
 t.test('what an earlier run left is waited for while it is being erased', async (t) => {
