@@ -4,6 +4,7 @@ import { changeOwner } from './change-owner.ts'
 import type { Owner } from './change-owner.ts'
 import type { Clock, Random } from './domain/clock.ts'
 import { newId } from './domain/hash.ts'
+import { endUnproven, findUnprovenAlone, removeUnproven } from './domain/unproven.ts'
 import type { Vault } from './domain/vault.ts'
 import { message } from './operate/messages.ts'
 import { StartError } from './start-error.ts'
@@ -33,8 +34,17 @@ export async function claimData(
   const meta = await store.getMeta()
   checkKeys(meta, vault, config)
   const owner = { client_id: config.ellipsis.clientId, api_url: config.ellipsis.apiUrl }
-  if (claim === 'same') checkOwner(meta, owner)
-  if (claim === 'anew') {
+  const isOther = claim !== undefined && isChanged(meta, owner) && !isCutOff(meta)
+  const unproven = isOther ? await findUnprovenAlone(store) : null
+  if (unproven) {
+    // Nobody ever connected with the former, which was mistyped, most likely.
+    place.refuseOthers()
+    for (const id of unproven) {
+      await endUnproven(store, clock, id, 'clientChanged')
+      await removeUnproven(store, clock, id)
+    }
+  } else if (claim === 'same') checkOwner(meta, owner)
+  else if (claim === 'anew') {
     if (isChanged(meta, owner)) place.refuseOthers()
     await changeOwner(store, meta, owner, { ...place, clock })
   }
@@ -68,8 +78,10 @@ function checkKeys(meta: Record<string, string>, vault: Vault, { dataDir, secret
 const isChanged = (meta: Record<string, string>, owner: Owner): boolean =>
   Object.entries(owner).some(([key, value]) => meta[key] !== undefined && meta[key] !== value)
 
+const isCutOff = (meta: Record<string, string>): boolean => (meta.owner_change ?? '') !== ''
+
 function checkOwner(meta: Record<string, string>, owner: Owner): void {
-  if ((meta.owner_change ?? '') !== '') throw new StartError(message('start.change-cut-off'))
+  if (isCutOff(meta)) throw new StartError(message('start.change-cut-off'))
   const names: Record<string, string> = {
     client_id: 'ELLIPSIS_CLIENT_ID',
     api_url: 'ELLIPSIS_API_URL',

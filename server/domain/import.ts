@@ -8,6 +8,7 @@ import type { Clock, Random } from './clock.ts'
 import { isEllipsisError, withRetries } from './failure.ts'
 import { sha256 } from './hash.ts'
 import type { Refresher } from './refresh.ts'
+import { ENDED, endUnproven, isUnproven, removeUnproven, wasUnproven } from './unproven.ts'
 import type { Vault } from './vault.ts'
 
 /** A refresh token that a host already holds, of the same client at Ellipsis Drive. */
@@ -33,10 +34,6 @@ export interface Importer {
   /** @throws BrokerError `server_error`: Ellipsis Drive refuses the broker's own client */
   take(holding: Holding): Promise<Imported>
 }
-
-/** Why an import itself ends a connection that was never proven: its token may be taken anew. */
-const REFUSED = 'Ellipsis Drive refused this refresh token'
-const CLIENT_REFUSED = 'Ellipsis Drive refused the broker’s own client'
 
 /** Times that a lost race is run again. */
 const ATTEMPTS = 5
@@ -98,10 +95,6 @@ export function createImporter(needs: {
     const events = [event('connection.revoked', id, { details })]
     return store.revokeConnection({ id, now: clock.now(), events })
   }
-
-  /** Removes one that an import ended, so that nothing is left of it. `false`: something reads it yet. */
-  const remove = async (id: string): Promise<boolean> =>
-    (await store.purge(clock.now(), { connectionId: id })) && store.removeConnection(id)
 
   /** Why it was revoked, as its latest event tells. */
   const whyRevoked = async (connectionId: string): Promise<string> =>
@@ -214,10 +207,10 @@ export function createImporter(needs: {
       let stored = await keepFirst(holding)
       if (stored.status === 'revoked') {
         const reason = await whyRevoked(stored.id)
-        if (reason !== REFUSED && reason !== CLIENT_REFUSED) {
+        if (!wasUnproven(reason)) {
           return takeAgain(reason, holding, app.tokenLifetimeSeconds)
         }
-        if (!(await remove(stored.id))) {
+        if (!(await removeUnproven(store, clock, stored.id))) {
           const reason = 'what an earlier run left of it is being erased; run it again'
           return { status: 'failed', reason }
         }
@@ -257,20 +250,23 @@ export function createImporter(needs: {
 
   async function refuse(error: unknown, id: string): Promise<Imported> {
     if (!(error instanceof BrokerError)) throw error
+    const connection = await store.getConnection(id)
+    const unproven = connection !== undefined && isUnproven(connection)
     if (error.code === 'server_error') {
-      if (isUnproven(await store.getConnection(id)) && (await drop(id, CLIENT_REFUSED))) {
-        await remove(id)
+      if (unproven) {
+        await endUnproven(store, clock, id, 'clientRefused')
+        await removeUnproven(store, clock, id)
       }
       throw error
     }
     if (error.code !== 'needs_reconnect') return { status: 'failed', reason: whyNot(error) }
     // One that has worked may be in use, and the refusal may pass: how it stands is the refresh's to say.
-    if (!isUnproven(await store.getConnection(id))) {
+    if (!unproven) {
       const reason = `Ellipsis Drive refuses the token of ${id} now; it stays, and is asked about again`
       return { status: 'refused', reason }
     }
-    await drop(id, REFUSED)
-    return { status: 'refused', reason: REFUSED }
+    await endUnproven(store, clock, id, 'refused')
+    return { status: 'refused', reason: ENDED.refused }
   }
 }
 
@@ -282,9 +278,6 @@ function whyNot({ code, cause }: BrokerError): string {
   }
   return `${(cause as Error).message}; run it again`
 }
-
-/** Was nothing stored since it was made? Then no refresh has proven it, and nobody got a grant of it. */
-const isUnproven = (connection: Connection | undefined): boolean => connection?.generation === 1
 
 /** Is it certain that the token is not of the account that the host says? */
 const isAnother = ({ id, username }: Account, given: string): boolean =>

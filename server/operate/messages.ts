@@ -41,7 +41,7 @@ export const messages = {
     command: 'start',
     exit: 2,
     says: 'The data is to belong to another OAuth client or API, and these processes still work with the former: {processes}.',
-    mend: 'Stop them, and start once with `serve --accept-client-change`.',
+    mend: 'Stop them, and run the same again.',
   },
   'start.change-cut-off': {
     command: 'start',

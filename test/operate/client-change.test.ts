@@ -89,3 +89,17 @@ t.test('a change that was cut off has to be completed', async (t) => {
   await (await startServices(config, silent, { claim: 'same' })).stop()
   await (await startServices(config, silent, { claim: 'anew' })).stop()
 })
+
+t.test('a client or API that nobody connected with is changed in the setting alone', async (t) => {
+  const { env, start } = await buildWorld(t)
+  const mistyped = await start({ ELLIPSIS_CLIENT_ID: 'typo' })
+  await t.rejects(start(), /still work with the former: \d+ \(serve\)/)
+  await mistyped.stop()
+  const elsewhere = await start({ ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' })
+  await elsewhere.stop()
+  const right = await start()
+  await connectMany(right, 1)
+  await right.stop()
+  await t.rejects(start({ ELLIPSIS_CLIENT_ID: 'typo' }), /every user then has to connect/)
+  t.match((await (await start()).services.store.getMeta()).client_id, env.ELLIPSIS_CLIENT_ID)
+})
