@@ -30,7 +30,9 @@ export function probeCommand(): Command {
 
 async function run({ authorize, reuse = false, write, json }: Flags): Promise<void> {
   const config = loadConfig(readEnvironment(), { serve: true })
-  note('Costs nothing: encoding, code parameter, error shapes (six requests with bogus tokens).')
+  note(
+    'Costs nothing: encoding and error shapes (six requests with a bogus token, two of them with a wrong client secret); code parameter (four with a bogus code or none).',
+  )
   if (authorize) {
     note('Costs one authorization, whose refresh token is thrown away: token, account, rotation.')
     note(
@@ -49,7 +51,10 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
   })
   if (json) printJson(found)
   else for (const [name, value] of Object.entries(found)) print(`${name.padEnd(16)}${show(value)}`)
-  if (found.encodings.length === 0) throw new Ended('probe.unread')
+  const encodings = Object.values(found.encodings)
+  if (!encodings.includes('read')) {
+    throw new Ended(encodings.includes(null) ? 'probe.untold' : 'probe.unread')
+  }
   const lines = settingsOf(found)
   if (write) writeSettings(lines)
   note(message(write ? 'probe.written' : 'probe.done', { settings: lines.join(' ') }))

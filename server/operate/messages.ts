@@ -343,6 +343,12 @@ export const messages = {
     says: 'Ellipsis Drive answers the same whatever is sent: neither forms nor JSON are read, or the client is not known.',
     mend: 'Check ELLIPSIS_API_URL, ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET.',
   },
+  'probe.untold': {
+    command: 'probe',
+    exit: 1,
+    says: 'How Ellipsis Drive likes to be asked could not be told: it asks for fewer calls, fails, or answers differently each time.',
+    mend: 'Run it again later.',
+  },
   'probe.failed': {
     command: 'probe',
     exit: 1,

@@ -6,10 +6,10 @@ import type { World } from '../services.ts'
 
 /** What Ellipsis Drive was found to do where its documentation is silent; `null`: it could not be told. */
 export interface Probed {
-  /** Encodings of a token request that it reads. */
-  encodings: ('form' | 'json')[]
+  /** Encodings of a token request. */
+  encodings: Record<Encoding, 'read' | 'not read' | null>
   /** Parameters in which it looks for the authorization code. */
-  codeParameters: ('code' | 'authorization_code')[] | null
+  codeParameters: CodeParameter[] | null
   errorShape: 'oauth' | 'message' | 'html' | 'empty' | null
   expiresIn: number | null
   accessToken: { length: number; jwt: boolean; jwtLifeSeconds: number | null } | null
@@ -26,6 +26,7 @@ interface Answer {
 }
 
 type Encoding = 'form' | 'json'
+type CodeParameter = 'code' | 'authorization_code'
 type Fields = Record<string, string>
 
 /**
@@ -68,26 +69,34 @@ export async function probe(
   }
 
   const bogus = { grant_type: 'refresh_token', refresh_token: 'ellipsis-broker-probe' }
-  const found: Probed = { ...NOTHING, encodings: [] }
-  for (const encoding of ['form', 'json'] as const) {
+  const found: Probed = { ...NOTHING, encodings: { form: null, json: null } }
+  for (const encoding of ENCODINGS) {
     const right = await ask(encoding, bogus)
     // The secret alone differs: where the answers do, the body was read.
-    if (differ(right, await ask(encoding, bogus, 'x'))) {
-      found.encodings.push(encoding)
-      found.errorShape ??= shapeOf(right)
-    }
+    const wrong = await ask(encoding, bogus, 'x')
+    const read = differs(wrong, right, await ask(encoding, bogus))
+    found.encodings[encoding] = read === null ? null : read ? 'read' : 'not read'
+    if (read === true) found.errorShape ??= shapeOf(right)
   }
-  const [encoding] = found.encodings
+  const encoding = ENCODINGS.find((name) => found.encodings[name] === 'read')
   if (encoding === undefined) return found
 
   const exchange = { grant_type: 'authorization_code', redirect_uri: callbackUrl }
-  const without = await ask(encoding, { ...exchange, code_verifier: 'x'.repeat(43) })
-  const read: ('code' | 'authorization_code')[] = []
-  for (const name of ['code', 'authorization_code'] as const) {
-    const fields = { ...exchange, code_verifier: 'x'.repeat(43), [name]: 'ellipsis-broker-probe' }
-    if (differ(without, await ask(encoding, fields))) read.push(name)
+  const tryCode = (fields: Fields) =>
+    ask(encoding, { ...exchange, code_verifier: 'x'.repeat(43), ...fields })
+  const without = await tryCode({})
+  const withCode: [CodeParameter, Answer][] = []
+  for (const name of CODE_PARAMETERS) {
+    withCode.push([name, await tryCode({ [name]: 'ellipsis-broker-probe' })])
   }
-  found.codeParameters = read.length > 0 ? read : null
+  const withoutAgain = await tryCode({})
+  const reads = withCode.map(([name, answer]) => ({
+    name,
+    read: differs(answer, without, withoutAgain),
+  }))
+  if (reads.every(({ read }) => read !== null) && reads.some(({ read }) => read === true)) {
+    found.codeParameters = reads.filter(({ read }) => read === true).map(({ name }) => name)
+  }
   if (!authorize) return found
 
   const [state, verifier] = [newSecret(random), newSecret(random)]
@@ -96,10 +105,18 @@ export async function probe(
   ).searchParams
   const code = returned.get('code')
   if (code === null || returned.get('state') !== state) throw new ProbeError()
-  const both = { code, authorization_code: code }
-  const first = await ask(encoding, { ...exchange, ...both, code_verifier: verifier })
+  const redeem = (fields: Fields) =>
+    ask(encoding, { ...exchange, ...fields, code_verifier: verifier })
+  // Where refusals all look the same, the one that is documented is tried alone: unread, it uses nothing up.
+  const alone = found.codeParameters ? null : await redeem({ authorization_code: code })
+  const aloneToken = textOf(alone?.json?.access_token)
+  const first =
+    alone && aloneToken !== null ? alone : await redeem({ code, authorization_code: code })
   const accessToken = textOf(first.json?.access_token)
   if (accessToken === null) throw new ProbeError()
+  if (alone && !isPassing(alone)) {
+    found.codeParameters = [aloneToken === null ? 'code' : 'authorization_code']
+  }
   found.expiresIn = typeof first.json?.expires_in === 'number' ? first.json.expires_in : null
   found.accessToken = describeToken(accessToken)
   found.account = await askAccount(fetchFn, ellipsis.apiUrl, accessToken)
@@ -108,13 +125,19 @@ export async function probe(
   if (refreshToken === null) return found
   const use = (token: string) =>
     ask(encoding, { grant_type: 'refresh_token', refresh_token: token })
-  const next = textOf((await use(refreshToken)).json?.refresh_token)
+  const refreshed = await use(refreshToken)
+  // Why it was refused can't be told: nothing follows for the refresh token.
+  if (refreshed.status !== 200) return found
+  const next = textOf(refreshed.json?.refresh_token)
   if (next === null) return { ...found, refreshToken: 'left out' }
   found.refreshToken = next === refreshToken ? 'same' : 'rotated'
   if (found.refreshToken === 'same' || !options.reuse) return found
-  if ((await use(refreshToken)).status === 200) found.reuse = 'works'
-  else found.reuse = (await use(next)).status === 200 ? 'refused' : 'ends the grant'
-  return found
+  const reused = await use(refreshToken)
+  if (isPassing(reused)) return found
+  if (reused.status === 200) return { ...found, reuse: 'works' }
+  const after = await use(next)
+  if (isPassing(after)) return found
+  return { ...found, reuse: after.status === 200 ? 'refused' : 'ends the grant' }
 }
 
 /** The person did not come back with a code, or Ellipsis Drive gave no token for it. */
@@ -125,9 +148,8 @@ export class ProbeError extends Error {
 /** The settings that follow, as lines of a `.env`. */
 export function settingsOf({ encodings, expiresIn, accessToken }: Probed): string[] {
   const lines = []
-  if (encodings.length > 0) {
-    lines.push(`ELLIPSIS_TOKEN_REQUEST=${encodings.includes('form') ? 'form' : 'json'}`)
-  }
+  const encoding = ENCODINGS.find((name) => encodings[name] === 'read')
+  if (encoding !== undefined) lines.push(`ELLIPSIS_TOKEN_REQUEST=${encoding}`)
   const life = expiresIn ?? accessToken?.jwtLifeSeconds ?? null
   if (life !== null) lines.push(`ELLIPSIS_ACCESS_TOKEN_LIFETIME=${life}`)
   return lines
@@ -143,8 +165,27 @@ const NOTHING = {
   account: null,
 }
 
-const differ = (one: Answer, other: Answer): boolean =>
-  one.status !== other.status || one.text !== other.text
+/** The form first, which RFC 6749 asks for. */
+const ENCODINGS = ['form', 'json'] as const
+const CODE_PARAMETERS = ['code', 'authorization_code'] as const
+
+/** Says nothing of what was asked. */
+const isPassing = ({ status }: Pick<Answer, 'status'>): boolean => status === 429 || status >= 500
+
+/**
+ * Does an answer differ from those to another request, just before and after it? What differs between these
+ * two, such as a time or the request's own number, doesn't count. `null`: it can't be told.
+ */
+function differs(answer: Answer, before: Answer, after: Answer): boolean | null {
+  if ([answer, before, after].some(isPassing) || before.status !== after.status) return null
+  if (answer.status !== before.status) return true
+  const [words, earlier, later] = [wordsOf(answer), wordsOf(before), wordsOf(after)]
+  if (earlier.length !== later.length) return null
+  if (words.length !== earlier.length) return true
+  return words.some((word, at) => earlier[at] === later[at] && earlier[at] !== word)
+}
+
+const wordsOf = ({ text }: Answer): string[] => text.split(/[\s"<>,]+/)
 
 function shapeOf({ text, json }: Answer): Probed['errorShape'] {
   if (typeof json?.error === 'string') return 'oauth'
@@ -177,6 +218,7 @@ async function askAccount(
   const authorization = `Bearer ${new Secret(token).reveal()}`
   const response = await fetchFn(`${apiUrl}/account`, { headers: { authorization } })
   const json = parse(await response.text())
+  if (isPassing({ status: response.status })) return null
   if (response.status !== 200) return 'refused'
   const [id, username] = [json?.id !== undefined, json?.username !== undefined]
   return id && username ? 'id and username' : username ? 'username' : 'neither'

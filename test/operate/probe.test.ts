@@ -31,7 +31,7 @@ t.test('every variant of Ellipsis Drive is told from the others', async (t) => {
     [
       {},
       {
-        encodings: ['form', 'json'],
+        encodings: { form: 'read', json: 'read' },
         codeParameters: ['code', 'authorization_code'],
         errorShape: 'oauth',
         expiresIn: 3600,
@@ -40,15 +40,20 @@ t.test('every variant of Ellipsis Drive is told from the others', async (t) => {
         accessToken: { jwt: true, jwtLifeSeconds: 3600 },
       },
     ],
-    [{ tokenRequest: 'form' }, { encodings: ['form'] }],
-    [{ tokenRequest: 'json' }, { encodings: ['json'] }],
+    [{ tokenRequest: 'form' }, { encodings: { form: 'read', json: 'not read' } }],
+    [{ tokenRequest: 'json' }, { encodings: { form: 'not read', json: 'read' } }],
     [{ codeParameter: 'code' }, { codeParameters: ['code'] }],
     [{ codeParameter: 'authorization_code' }, { codeParameters: ['authorization_code'] }],
     [{ errorShape: 'message' }, { errorShape: 'message' }],
     [{ errorShape: 'html' }, { errorShape: 'html' }],
     [
       { errorShape: 'empty', tokenRequest: 'json' },
-      { errorShape: 'empty', encodings: ['json'], codeParameters: null },
+      { errorShape: 'empty', encodings: { form: 'not read', json: 'read' } },
+    ],
+    [{ errorShape: 'empty', codeParameter: 'code' }, { codeParameters: ['code'] }],
+    [
+      { errorShape: 'empty', codeParameter: 'authorization_code' },
+      { codeParameters: ['authorization_code'] },
     ],
     [
       { omitExpiresIn: true, tokenLifetime: 900 },
@@ -67,11 +72,73 @@ t.test('every variant of Ellipsis Drive is told from the others', async (t) => {
   }
 })
 
+t.test('what differs from one answer to the next by itself tells nothing', async (t) => {
+  for (const errorShape of ['oauth', 'html'] as const) {
+    const place = await buildWorld(t, { tokenRequest: 'json', codeParameter: 'code', errorShape })
+    const config = loadConfig(place.env, { serve: true })
+    let calls = 0
+    const numbered = async (...[url, init]: Parameters<typeof fetch>) => {
+      const response = await fetch(url, init)
+      const text = (await response.text()).replace(/<pre>|(?<=^)\{/, `$&"request ${++calls}", `)
+      return new Response(text, { status: response.status })
+    }
+    const found = await probe(config, { ...world, fetch: numbered }, null, { reuse: false })
+    t.match(found, { encodings: { form: 'not read', json: 'read' }, codeParameters: ['code'] })
+  }
+})
+
+t.test('an answer that passes tells nothing', async (t) => {
+  const { env, standIn, ...place } = await buildWorld(t, { tokenRequest: 'json' })
+  /** Probes while the call of that number, from 1, fails. */
+  const failing = (call: number, status: number, switches: Partial<Switches> = {}) => {
+    let calls = 0
+    const fetchFn = async (...args: Parameters<typeof fetch>) => {
+      const response = await fetch(...args)
+      return ++calls === call ? new Response('', { status }) : response
+    }
+    return ask({ env, standIn, ...place }, switches, true, fetchFn)
+  }
+  t.match(await failing(2, 429), { encodings: { form: null, json: 'read' } })
+  const json = await failing(5, 503)
+  t.match(json, { encodings: { form: 'not read', json: null }, errorShape: null })
+  t.strictSame(settingsOf(json), [])
+  t.match(await failing(8, 429), { codeParameters: ['authorization_code'] })
+  t.match(await failing(12, 429), { account: null, refreshToken: 'same' })
+  t.match(
+    await failing(13, 400),
+    { refreshToken: null, reuse: null },
+    'a refusal leaves nothing out',
+  )
+  const rotating = { rotation: 'always' } as const
+  t.match(await failing(14, 500, rotating), { refreshToken: 'rotated', reuse: null })
+  t.match(await failing(15, 500, rotating), { refreshToken: 'rotated', reuse: null })
+  standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 429, share: 1 })
+  const untold = await command(['probe', '--no-authorize'], env)
+  t.match(untold, { code: 1, stderr: /could not be told: it asks for fewer calls/ })
+})
+
+t.test('what it asks is what it says', async (t) => {
+  const { env, standIn } = await buildWorld(t)
+  const config = loadConfig(env, { serve: true })
+  const asked: string[] = []
+  const counted = (...[url, init]: Parameters<typeof fetch>) => {
+    asked.push((init?.body as URLSearchParams | string).toString())
+    return fetch(url, init)
+  }
+  await probe(config, { ...world, fetch: counted }, null, { reuse: false })
+  const wrong = asked.filter((body) => body.includes(`${env.ELLIPSIS_CLIENT_SECRET}x`))
+  t.strictSame([asked.length, wrong.length], [10, 2])
+  t.strictSame([standIn.calls.refresh, standIn.calls.token], [6, 4])
+  const { stderr } = await command(['probe', '--no-authorize'], env)
+  t.match(stderr, 'six requests with a bogus token, two of them with a wrong client secret')
+  t.match(stderr, 'four with a bogus code or none')
+})
+
 t.test('what costs nothing is asked alone, and the settings follow', async (t) => {
   const place = await buildWorld(t, { tokenRequest: 'json' })
   const config = loadConfig(place.env, { serve: true })
   const found = await probe(config, world, null, { reuse: false })
-  t.match(found, { encodings: ['json'], refreshToken: null })
+  t.match(found, { encodings: { form: 'not read', json: 'read' }, refreshToken: null })
   t.equal(place.standIn.calls.authorize, 0)
   t.strictSame(settingsOf(found), ['ELLIPSIS_TOKEN_REQUEST=json'])
   const all = await ask(place, { rotation: 'always' }, false)
@@ -120,7 +187,7 @@ t.test('probe says what it found, and takes the address that the browser ended a
   t.match(free, { code: 0, stdout: /encodings.*form/s })
   t.match(free.stderr, 'ELLIPSIS_TOKEN_REQUEST=form')
   const json = await command(['probe', '--no-authorize', '--json'], env)
-  t.match(JSON.parse(json.stdout), { encodings: ['form', 'json'], account: null })
+  t.match(JSON.parse(json.stdout), { encodings: { form: 'read', json: 'read' }, account: null })
   const taken = { ...env, BROKER_PORT: new URL(env.ELLIPSIS_API_URL ?? '').port }
   const nobody = await command(['probe', '--json'], taken, 'no address\n')
   t.match(nobody, { code: 1, stderr: /did not come back/ })
