@@ -1,4 +1,3 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
@@ -6,6 +5,7 @@ import { loadConfig, readEnvironment } from '../config.ts'
 import type { Config } from '../config.ts'
 import { reasonOf } from '../operate/backup.ts'
 import { Ended, message } from '../operate/messages.ts'
+import { putSettings } from '../operate/env-file.ts'
 import { ProbeError, probe, settingsOf } from '../operate/probe.ts'
 import { world } from '../services.ts'
 import { note, print, printJson } from './output.ts'
@@ -43,6 +43,7 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
   }
   const asked = authorize ? (url: string) => askPerson(config, url) : null
   const found = await probe(config, world, asked, { reuse }).catch((error: unknown) => {
+    if (error instanceof Ended) throw error
     if (error instanceof ProbeError) throw new Ended('probe.no-code')
     // What fetch throws has its reason in a cause, which may be without words.
     const causes = [error, (error as Error).cause].filter((one) => one instanceof Error)
@@ -56,8 +57,15 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
     throw new Ended(encodings.includes(null) ? 'probe.untold' : 'probe.unread')
   }
   const lines = settingsOf(found)
-  if (write) writeSettings(lines)
-  note(message(write ? 'probe.written' : 'probe.done', { settings: lines.join(' ') }))
+  const settings = lines.join(' ')
+  if (write) {
+    try {
+      putSettings('.env', lines)
+    } catch (error) {
+      throw new Ended('probe.unwritten', { reason: reasonOf(error), settings })
+    }
+  }
+  note(message(write ? 'probe.written' : 'probe.done', { settings }))
 }
 
 const show = (value: unknown): string =>
@@ -70,8 +78,10 @@ async function askPerson({ host, port, callbackUrl }: Config, url: string): Prom
   const lines = createInterface({ input: process.stdin })
   const server = createServer()
   try {
+    const deaf = new Promise<string>((resolve) => {
+      server.on('error', ({ message }) => resolve(message))
+    })
     const listened = new Promise<string>((resolve) => {
-      server.on('error', () => undefined)
       server.on('request', (request, response) => {
         response.end('You can close this page.')
         const { search, searchParams } = new URL(String(request.url), callbackUrl)
@@ -82,7 +92,11 @@ async function askPerson({ host, port, callbackUrl }: Config, url: string): Prom
     const pasted = new Promise<string>((resolve) =>
       lines.once('line', (line) => resolve(line.trim())),
     )
-    const address = await Promise.race([listened, pasted])
+    const mute = new Promise((resolve) => lines.once('close', resolve))
+    const cutOff = Promise.all([deaf, mute]).then(([reason]) => {
+      throw new Ended('probe.cut-off', { reason })
+    })
+    const address = await Promise.race([listened, pasted, cutOff])
     if (!URL.canParse(address)) throw new ProbeError()
     return address
   } finally {
@@ -90,13 +104,4 @@ async function askPerson({ host, port, callbackUrl }: Config, url: string): Prom
     server.close()
     server.closeAllConnections()
   }
-}
-
-/** Puts settings into `.env`, in the place of those of the same names. */
-function writeSettings(lines: string[]): void {
-  const names = lines.map((line) => line.slice(0, line.indexOf('=') + 1))
-  const before = existsSync('.env') ? readFileSync('.env', 'utf8') : ''
-  const kept = before.split('\n').filter((line) => !names.some((name) => line.startsWith(name)))
-  const text = [kept.join('\n').trimEnd(), ...lines, ''].join('\n').trimStart()
-  writeFileSync('.env', text, { mode: 0o600 })
 }

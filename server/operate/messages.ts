@@ -355,6 +355,18 @@ export const messages = {
     says: 'Ellipsis Drive could not be asked at {url}: {reason}.',
     mend: 'Check ELLIPSIS_API_URL, and whether this machine may call out; then run it again.',
   },
+  'probe.unwritten': {
+    command: 'probe',
+    exit: 1,
+    says: '.env could not be written: {reason}. It is as it was. The settings that follow: {settings}',
+    mend: 'Put them into .env yourself, and restart the brokers.',
+  },
+  'probe.cut-off': {
+    command: 'probe',
+    exit: 1,
+    says: 'The browser has no way back: nothing can be pasted without a terminal, and probe can’t take the callback itself ({reason}).',
+    mend: 'Run it at a terminal, or stop the broker for as long as it takes; or leave that part out, with --no-authorize.',
+  },
   'probe.no-code': {
     command: 'probe',
     exit: 1,

@@ -1,12 +1,14 @@
-import { readFileSync, statSync } from 'node:fs'
+import { chmodSync, lstatSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../server/config.ts'
+import { putSettings } from '../../server/operate/env-file.ts'
 import { probe, settingsOf } from '../../server/operate/probe.ts'
 import { world } from '../../server/services.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
 import { command } from '../command.ts'
 import { allow, freePort } from '../helper.ts'
+import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 import { buildWorld } from './world.ts'
 
@@ -228,4 +230,33 @@ t.test('the browser comes back to the port, and the settings go into .env', asyn
   await command(['probe', '--write', '--no-authorize'], env, '', fresh)
   t.equal(readFileSync(join(fresh, '.env'), 'utf8'), 'ELLIPSIS_TOKEN_REQUEST=form\n')
   t.equal(statSync(join(fresh, '.env')).mode & 0o777, 0o600)
+})
+
+t.test('where .env can’t be written it stays as it was, and the settings are told', async (t) => {
+  const { env } = await buildWorld(t)
+  const cwd = t.testdir({ '.env': 'A=1\n', '.env.new': { 'in the way': '' } })
+  const told = await command(['probe', '--write', '--no-authorize'], env, '', cwd)
+  t.match(told, { code: 1, stderr: /\.env could not be written: .*ELLIPSIS_TOKEN_REQUEST=form/ })
+  t.equal(readFileSync(join(cwd, '.env'), 'utf8'), 'A=1\n')
+})
+
+t.test('.env is replaced whole, behind a link, for those who read it before', async (t) => {
+  const cwd = t.testdir({
+    real: 'A=1\n',
+    '.env.new': 'cut off',
+    '.env': t.fixture('symlink', 'real'),
+  })
+  const path = join(cwd, '.env')
+  chmodSync(path, 0o640)
+  putSettings(path, ['B=2'])
+  t.equal(readFileSync(join(cwd, 'real'), 'utf8'), 'A=1\nB=2\n')
+  t.equal(statSync(path).mode & 0o777, 0o640)
+  t.ok(lstatSync(path).isSymbolicLink())
+  t.throws(() => putSettings(join(cwd, 'none', '.env'), ['B=2']), { code: 'ENOENT' })
+})
+
+t.test('without a terminal or a port the browser has no way back', async (t) => {
+  const { env } = await buildWorld(t)
+  const taken = { ...env, BROKER_PORT: new URL(env.ELLIPSIS_API_URL ?? '').port }
+  t.match(await cli(['probe'], taken), { code: 1, stderr: /has no way back.*EADDRINUSE/ })
 })
