@@ -77,6 +77,20 @@ export function inspectDatabase(path: string, nativeBinding: string | undefined)
   }
 }
 
+/** The facts about a whole database, without looking through it. @throws SqliteError if it is none */
+export function readMeta(path: string, nativeBinding: string | undefined): Record<string, string> {
+  const client = open(path, nativeBinding)
+  try {
+    const hasMeta = client.prepare("select 1 from sqlite_schema where name = 'meta'").get()
+    if (hasMeta === undefined) return {}
+    const meta = client.prepare<[], [string, string]>('select key, value from meta').raw().all()
+    return Object.fromEntries(meta)
+  } finally {
+    emptyLog(client)
+    client.close()
+  }
+}
+
 /**
  * Keeps a copy of a store as it was before a change, and lets the older ones go.
  * @throws KeptCopyError

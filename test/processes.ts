@@ -7,8 +7,19 @@ import { freePort } from './helper.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
+/** As whom a process runs; only root can choose. */
+interface User {
+  uid: number
+  gid: number
+}
+
 /** The command line in a process of its own, with an environment of its own. */
-export function runCli(args: string[], env: Record<string, string>, cwd?: string): ChildProcess {
+export function runCli(
+  args: string[],
+  env: Record<string, string>,
+  cwd?: string,
+  user?: User,
+): ChildProcess {
   const passed = Object.entries(process.env).filter(
     // tap follows child processes by these, to see what they cover.
     ([name]) => name === 'PATH' || name === 'NODE_OPTIONS' || name.startsWith('_TAPJS'),
@@ -17,12 +28,13 @@ export function runCli(args: string[], env: Record<string, string>, cwd?: string
     env: { ...Object.fromEntries(passed), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
+    ...user,
   })
 }
 
 /** Runs a command to its end. */
-export async function cli(args: string[], env: Record<string, string>, input = '') {
-  const child = runCli(args, env)
+export async function cli(args: string[], env: Record<string, string>, input = '', user?: User) {
+  const child = runCli(args, env, undefined, user)
   child.stdin?.end(input)
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
   const [code] = (await once(child, 'close')) as [number | null]

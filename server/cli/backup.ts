@@ -1,10 +1,10 @@
-import { constants, getPriority, setPriority } from 'node:os'
 import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config.ts'
 import { backup } from '../operate/backup.ts'
 import { restore } from '../operate/restore.ts'
 import { world } from '../services.ts'
 import { print } from './output.ts'
+import { stepBack } from './step-back.ts'
 
 /** `backup`: the store into one file, while brokers serve. */
 export function backupCommand(): Command {
@@ -15,16 +15,6 @@ export function backupCommand(): Command {
       stepBack()
       print(await backup(loadConfig(readEnvironment()), file, world))
     })
-}
-
-/** Nobody waits for a backup, and swaps come first. Where this isn't allowed, it takes its share. */
-function stepBack(): void {
-  try {
-    setPriority(Math.max(getPriority(), constants.priority.PRIORITY_BELOW_NORMAL))
-    /* c8 ignore next 3 -- a sandbox that forbids it */
-  } catch {
-    return
-  }
 }
 
 /** `restore`: a backup in the place of the store. */

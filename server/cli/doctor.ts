@@ -4,6 +4,7 @@ import { examine } from '../operate/doctor.ts'
 import { Ended, message } from '../operate/messages.ts'
 import { world } from '../services.ts'
 import { print, printJson } from './output.ts'
+import { stepBack } from './step-back.ts'
 
 const SIGNS = { ok: 'ok      ', warning: 'warning ', problem: 'PROBLEM ' }
 
@@ -13,6 +14,7 @@ export function doctorCommand(): Command {
     .description('what is wrong with this installation, and the mend; changes nothing')
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: boolean }) => {
+      stepBack()
       const findings = await examine(loadConfig(readEnvironment()), world)
       if (json) printJson(findings)
       else {

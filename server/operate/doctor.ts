@@ -14,9 +14,12 @@ const checks: Record<string, Check> = { ...dataChecks, ...upstreamChecks, ...pub
 export async function examine(config: Config, world: Patient['world']): Promise<Finding[]> {
   const findings: Finding[] = []
   for (const [check, look] of Object.entries(checks)) {
-    const told = await look({ ...config, world }).catch((error: unknown) =>
-      problem(`it could not be looked at: ${reasonOf(error)}`, 'Mend what is told first.'),
-    )
+    const told = await look({ ...config, world }).catch((error: unknown) => {
+      const mend = findings.some(({ status }) => status === 'problem')
+        ? 'Mend what is told before.'
+        : 'See to what this names, and run `doctor` again.'
+      return problem(`it could not be looked at: ${reasonOf(error)}`, mend)
+    })
     findings.push({ check, ...told })
   }
   return findings

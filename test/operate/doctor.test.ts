@@ -1,10 +1,10 @@
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { loadConfig } from '../../server/config.ts'
 import { examine } from '../../server/operate/doctor.ts'
-import { judgeFileSystem, judgeSpace } from '../../server/operate/doctor/data.ts'
+import { judgeAccess, judgeFileSystem, judgeSpace } from '../../server/operate/doctor/data.ts'
 import { judgeClock } from '../../server/operate/doctor/upstream.ts'
 import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
@@ -47,6 +47,15 @@ t.test('each ailment is found, with its mend', async (t) => {
     t.match(await look(env), { 'data directory': { status: 'problem', finding: /EACCES/ } })
     chmodSync(join(dataDir, 'broker.db'), 0o600)
   }
+  chmodSync(join(dataDir, 'secret.key'), 0o200)
+  t.match(await look(env), {
+    'data directory': {
+      status: 'problem',
+      finding: /secret\.key/,
+      mend: /chmod 600|broker’s user/,
+    },
+  })
+  chmodSync(join(dataDir, 'secret.key'), 0o600)
   const wrong = { ...env, ELLIPSIS_CLIENT_SECRET: 'wrong' }
   t.match(await look(wrong), {
     'Ellipsis Drive': { status: 'problem', mend: /Developer settings/ },
@@ -76,7 +85,10 @@ t.test('each ailment is found, with its mend', async (t) => {
   t.match(await look(another), { metadata: { finding: /another issuer/ } })
   const key = Buffer.alloc(32, 7).toString('base64url')
   t.match(await look({ ...env, BROKER_SECRETS: key }), {
-    'encryption keys': { status: 'problem', finding: /BROKER_SECRETS lacks/ },
+    'encryption keys': {
+      finding: /BROKER_SECRETS lacks/,
+      mend: /after a comma: the broker won’t start/,
+    },
   })
   writeFileSync(join(dataDir, 'secret.key'), `${key}\n`)
   const { code, stdout, stderr } = await command(['doctor'], env)
@@ -99,6 +111,26 @@ t.test('a database that is damaged, or of a newer version', async (t) => {
   t.match(await look(env), { database: damaged })
   writeFileSync(path, 'no database')
   t.match(await look(env), { database: { finding: /it is damaged: file is not/ } })
+})
+
+t.test('an empty file is no broker’s database', async (t) => {
+  const { dataDir, env } = await buildWorld(t)
+  writeFileSync(join(dataDir, 'broker.db'), '', { mode: 0o600 })
+  t.match(await look(env), {
+    database: { status: 'problem', finding: /nothing is in it/, mend: /restore the last backup/ },
+  })
+})
+
+t.test('what can’t be looked at says what to do, whether or not more is wrong', async (t) => {
+  const { dataDir, env, start } = await buildWorld(t)
+  await (await start()).stop()
+  chmodSync(dataDir, 0o700)
+  rmSync(join(dataDir, 'secret.key'))
+  mkdirSync(join(dataDir, 'secret.key'), { mode: 0o700 })
+  const keys = 'encryption keys'
+  t.match(await look(env), { [keys]: { finding: /EISDIR/, mend: /run `doctor` again/ } })
+  writeFileSync(join(dataDir, 'broker.db'), 'no database')
+  t.match(await look(env), { [keys]: { mend: 'Mend what is told before.' } })
 })
 
 t.test('a proxy that doesn’t lead the callback here', async (t) => {
@@ -128,6 +160,8 @@ t.test('an empty directory has no broker', async (t) => {
 })
 
 t.test('what a machine may have, judged', async (t) => {
+  t.match(judgeAccess('/data', 'EROFS'), { status: 'problem', mend: /Mount it/ })
+  t.match(judgeAccess('/data', 'EACCES'), { status: 'problem', mend: /broker’s user/ })
   t.match(judgeFileSystem(0xef53), { status: 'ok' })
   t.match(judgeFileSystem(0x6969), { status: 'problem', finding: /NFS/ })
   t.match(judgeFileSystem(0xff534d42 | 0), { status: 'problem', finding: /CIFS/ })

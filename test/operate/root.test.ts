@@ -4,6 +4,7 @@ import t from 'tap'
 import { keepCopy } from '../../db/copy.ts'
 import { extract } from '../../server/extract.ts'
 import { command } from '../command.ts'
+import { cli } from '../processes.ts'
 import { newFolder } from './world.ts'
 
 /** The user that the broker runs as. */
@@ -37,3 +38,17 @@ t.test('what root makes belongs to the owner of the data directory', { skip }, a
     t.ok(names.includes(name), name)
   }
 })
+
+t.test('doctor sees what is another user’s, as root and as that user', { skip }, async (t) => {
+  const dataDir = newFolder(t)
+  const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
+  const look = async (told: Promise<{ stdout: string }>) => (await told).stdout.split('\n')[0]
+  t.equal((await command(['key', 'list'], env)).code, 0)
+  t.match(await look(asUser(['doctor'], env)), /can’t be read and written by this user \(EACCES\)/)
+  chownSync(dataDir, USER, USER)
+  t.match(await look(command(['doctor'], env)), /PROBLEM.*broker\.db.*secret\.key.*another user/)
+})
+
+/** A command in a process of the broker's user. */
+const asUser = (args: string[], env: Record<string, string>) =>
+  cli(args, env, '', { uid: USER, gid: USER })
