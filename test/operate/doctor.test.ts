@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
@@ -118,6 +118,18 @@ t.test('an empty file is no broker’s database', async (t) => {
   writeFileSync(join(dataDir, 'broker.db'), '', { mode: 0o600 })
   t.match(await look(env), {
     database: { status: 'problem', finding: /nothing is in it/, mend: /restore the last backup/ },
+  })
+})
+
+t.test('a file that can’t be opened is named, and one that went meanwhile is not', async (t) => {
+  const { dataDir, env, start } = await buildWorld(t)
+  await (await start()).stop()
+  chmodSync(dataDir, 0o700)
+  symlinkSync(join(dataDir, 'gone'), join(dataDir, 'broker.db-gone'))
+  t.match(await look(env), { 'data directory': { status: 'ok' } })
+  symlinkSync('secret.loop', join(dataDir, 'secret.loop'))
+  t.match(await look(env), {
+    'data directory': { status: 'problem', finding: /secret\.loop.*ELOOP/ },
   })
 })
 

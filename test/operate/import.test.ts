@@ -233,6 +233,23 @@ t.test('what is revoked in the middle of its import brings nobody back', async (
   t.match(await store.getConnection(connectionId), { status: 'needs_reconnect' })
 })
 
+t.test('what is revoked while it is proven is told as that, and a fault as itself', async (t) => {
+  const broker = await buildBroker(t, { switches: { tokenDelay: 500 } })
+  const app = await addApp(broker)
+  const { importer, store, refresher } = broker.services
+  const holding = (account: string) => {
+    const refreshToken = new Secret(broker.standIn.grant(account))
+    return { account, refreshToken, appId: app.id }
+  }
+  const taken = importer.take(holding('ada'))
+  while (broker.standIn.calls.refresh === 0) await broker.clock.sleep(10)
+  const [stored] = await store.listConnections({ after: null, limit: 9 })
+  await store.revokeConnection({ id: stored?.id ?? '', now: 1, events: [] })
+  t.match(await taken, { status: 'failed', reason: 'it was revoked here meanwhile' })
+  refresher.get = () => Promise.reject(new Error('a fault'))
+  await t.rejects(importer.take(holding('bob')), /a fault/)
+})
+
 t.test('an account without a name that can be shown is known by its id', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)

@@ -89,6 +89,15 @@ t.test('what differs from one answer to the next by itself tells nothing', async
   }
 })
 
+t.test('answers that never are alike tell nothing', async (t) => {
+  const { env } = await buildWorld(t)
+  let calls = 0
+  const longer = async () => new Response('word '.repeat(++calls), { status: 400 })
+  const config = loadConfig(env, { serve: true })
+  const found = await probe(config, { ...world, fetch: longer }, null, { reuse: false })
+  t.strictSame(found.encodings, { form: null, json: null })
+})
+
 t.test('an answer that passes tells nothing', async (t) => {
   const { env, standIn, ...place } = await buildWorld(t, { tokenRequest: 'json' })
   /** Probes while the call of that number, from 1, fails. */

@@ -1,8 +1,9 @@
-import { chownSync, lstatSync, readdirSync } from 'node:fs'
+import { chownSync, lstatSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { keepCopy } from '../../db/copy.ts'
 import { extract } from '../../server/extract.ts'
+import { putSettings } from '../../server/operate/env-file.ts'
 import { command } from '../command.ts'
 import { cli } from '../processes.ts'
 import { newFolder } from './world.ts'
@@ -47,6 +48,15 @@ t.test('doctor sees what is another user’s, as root and as that user', { skip 
   t.match(await look(asUser(['doctor'], env)), /can’t be read and written by this user \(EACCES\)/)
   chownSync(dataDir, USER, USER)
   t.match(await look(command(['doctor'], env)), /PROBLEM.*broker\.db.*secret\.key.*another user/)
+})
+
+t.test('a .env that root puts settings into stays its user’s', { skip }, async (t) => {
+  const file = join(newFolder(t), '.env')
+  writeFileSync(file, 'A=1\n')
+  chownSync(file, USER, USER)
+  putSettings(file, ['B=2'])
+  const { uid, gid } = lstatSync(file)
+  t.strictSame([uid, gid], [USER, USER])
 })
 
 /** A command in a process of the broker's user. */

@@ -95,7 +95,7 @@ function judgeFiles(dataDir: string): Told {
   const { uid, gid } = statSync(dataDir)
   const files = names.flatMap((name) => {
     const stat = statSync(join(dataDir, name), { throwIfNoEntry: false })
-    return stat ? [{ name, ...stat, mode: stat.mode }] : []
+    return stat ? [{ name, uid: stat.uid, mode: stat.mode }] : []
   })
   const list = (some: typeof files) => some.map(({ name }) => name).join(', ')
   const foreign = files.filter((file) => file.uid !== uid)
