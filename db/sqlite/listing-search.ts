@@ -2,10 +2,14 @@ import type Database from 'better-sqlite3'
 import { fold } from '../fold.ts'
 import type { Filtered, Row } from './listing.ts'
 
-/** Who was found, in no order; `crowded`: more match, and these are some of them. */
+/**
+ * Who was found, in no order. `crowded`: more than `MOST` match, and these are some of them. `partial`: so
+ * many have such a name that not all could be tried against the filter, and there may be more.
+ */
 export interface Hits {
   rows: Row[]
   crowded: boolean
+  partial: boolean
 }
 
 /** As many hits as are sorted; whoever looks for one among more types another letter. */
@@ -66,19 +70,21 @@ export function prepareSearch(client: Database.Database): Search {
     const rows = all(query, { app: filtered.app, phrase })
     const more = () =>
       client.prepare(`select 1 ${found} limit 1 offset ${TRIED}`).get({ phrase }) !== undefined
-    return { rows, crowded: rows.length > MOST || more() }
+    const crowded = rows.length > MOST
+    return { rows, crowded, partial: !crowded && more() }
   }
 
   const byName = (key: string, filtered: Filtered, column: string): Hits => {
     const { length } = Array.from(key)
-    if (length === 0) return { rows: [], crowded: false }
+    if (length === 0) return limited([])
     if (length < 3) return limited(beginning(key, filtered, column, MOST + 1))
     const hits = byTrigrams(key, filtered, column)
-    if (!hits.crowded) return hits
+    if (!hits.crowded && !hits.partial) return hits
     if (filtered.total <= FEW) return limited(oneByOne(key, filtered, column))
     // Whoever knows the whole name finds it, however many others contain it.
     const first = beginning(key, filtered, column, MOST / 2)
-    return { rows: [...first, ...hits.rows].slice(0, MOST), crowded: true }
+    const found = limited(distinct([...first, ...hits.rows]))
+    return { ...found, partial: !found.crowded }
   }
 
   const byId = (text: string, filtered: Filtered, column: string): Row[] => {
@@ -106,9 +112,8 @@ export function prepareSearch(client: Database.Database): Search {
 
   return {
     search(text, filtered, column) {
-      const { rows, crowded } = byName(fold(text), filtered, column)
-      const found = [...byId(text, filtered, column), ...rows]
-      return { rows: [...new Map(found.map((row) => [row.n, row])).values()], crowded }
+      const hits = byName(fold(text), filtered, column)
+      return { ...hits, rows: distinct([...byId(text, filtered, column), ...hits.rows]) }
     },
 
     match(rows, text, filtered) {
@@ -122,4 +127,7 @@ export function prepareSearch(client: Database.Database): Search {
 const limited = (rows: Row[]): Hits => ({
   rows: rows.slice(0, MOST),
   crowded: rows.length > MOST,
+  partial: false,
 })
+
+const distinct = (rows: Row[]): Row[] => [...new Map(rows.map((row) => [row.n, row])).values()]

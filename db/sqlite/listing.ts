@@ -86,6 +86,7 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
       next: page.next,
       total: hits?.rows.length ?? filtered.total,
       crowded: hits?.crowded ?? false,
+      partial: hits?.partial ?? false,
     }
   })
 
@@ -142,7 +143,10 @@ function among(found: Row[], { direction }: Order, place: Place | null, limit: n
 const compare = (one: Row, other: Row): number =>
   one.key === other.key ? one.n - other.n : one.key < other.key ? -1 : 1
 
-const nothing: ConnectionPage = { rows: [], previous: null, next: null, total: 0, crowded: false }
+const nothing: ConnectionPage = {
+  ...{ rows: [], previous: null, next: null },
+  ...{ total: 0, crowded: false, partial: false },
+}
 
 /** One more row than asked for tells whether there is a page behind it. */
 function pageOf(

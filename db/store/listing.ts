@@ -52,6 +52,8 @@ export interface ConnectionPage {
   total: number
   /** More match the search than `total`: these are the first that were found. */
   crowded: boolean
+  /** Too many have such a name to try them all against the filter: more than `total` may match, or just these. */
+  partial: boolean
 }
 
 /** Which connections, as a `ConnectionQuery` says it. */

@@ -53,6 +53,8 @@ export interface AdminModels extends OversightModels {
     /** How many match, in words. */
     count: string
     crowded: boolean
+    /** There may be more: not all names could be tried. */
+    partial: boolean
     newer: string | null
     older: string | null
     /** Since when Ellipsis Drive doesn't answer; `null`: it does. */

@@ -61,19 +61,21 @@ export const usersRoutes: FastifyPluginAsync<{ services: Services }> = async (
     const asked = readAsked(request.query as Record<string, unknown>)
     const [page, all] = await Promise.all([connections.browse(queryOf(asked)), apps.list()])
     const state = await upstream.state()
+    const narrowed = asked.q !== '' || asked.app !== '' || asked.status !== 'live'
     const address = (changes: Partial<Asked>): string => addressOf(list, { ...asked, ...changes })
     return reply.show('admin/users', {
       ...formOf(asked, all),
       action: list,
       columns: COLUMNS.map((column) => columnOf(column, asked, address)),
       rows: page.rows.map((row) => rowOf(row, { all, state, now: clock.now(), list })),
-      count: countOf(page),
+      count: countOf(page, narrowed),
       crowded: page.crowded,
+      partial: page.partial,
       newer: page.previous && address({ from: page.previous }),
       older: page.next && address({ from: page.next }),
       awaySince: state.failingSince,
       isEmpty: page.rows.length === 0 && (await isEmpty(store)),
-      narrowed: asked.q !== '' || asked.app !== '' || asked.status !== 'live',
+      narrowed,
     })
   })
 }
@@ -178,9 +180,13 @@ function rowOf(
 
 const number = new Intl.NumberFormat('en-GB')
 
-function countOf({ total, crowded }: ConnectionPage): string {
-  if (crowded) return `More than ${number.format(1000)} users`
-  return `${number.format(total)} user${total === 1 ? '' : 's'}`
+/** How many there are, or that match. */
+function countOf({ total, crowded, partial }: ConnectionPage, narrowed: boolean): string {
+  if (crowded) return `More than ${number.format(1000)} users match`
+  if (partial && total === 0) return 'Nobody was found among those that were tried'
+  const users = total === 1 ? 'user' : 'users'
+  const match = narrowed ? (total === 1 ? ' matches' : ' match') : ''
+  return `${partial ? 'At least ' : ''}${number.format(total)} ${users}${match}`
 }
 
 async function isEmpty(store: Services['store']): Promise<boolean> {

@@ -147,6 +147,37 @@ t.test('of more than a thousand users that a search finds, the first are shown',
   t.match((await look('/users?q=anton')).body, 'More than 1,000 users')
 })
 
+t.test(
+  'a search that can’t try every name says so, and all that match can be acted on',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const client = new Database(join(broker.dataDir, 'broker.db'))
+    // So many have the name that the one who is connected comes too late to be tried.
+    for (const [name, count, status] of [
+      ['zz anton', 5001, 'revoked'],
+      ['bo', 30_000, 'active'],
+      ['zz anton of all', 1, 'active'],
+    ]) {
+      const query = `
+      with recursive number(n) as (select 1 union all select n + 1 from number where n < @count)
+      insert into connections (id, username, name_key, status, generation, failures, connected_at)
+      select @name || n, @name || n, @name || n, @status, 1, 0, n from number`
+      client.prepare(query).run({ name, count, status })
+    }
+    client.close()
+    const { admin, look } = await open(broker)
+    const found = await look('/users?q=anton')
+    t.match(found.body, 'Nobody was found among those that were tried.')
+    t.match(found.body, 'more users may match')
+    t.notMatch(found.body, 'Nobody matches')
+    t.notMatch(found.body, '<table')
+    t.match((await admin.press(found, 'Export as CSV')).body, 'zz anton of all1')
+    t.match((await admin.press(found, 'Revoke all that match…')).body, 'found by “anton”')
+    t.match((await look('/users?q=anton&status=all')).body, 'More than 1,000 users match.')
+    t.match((await look('/users?q=anton+of+all')).body, '1 user matches.')
+  },
+)
+
 t.test('a word that every object knows is no status, period or order', async (t) => {
   const broker = await buildBroker(t)
   await connect(broker, await addApp(broker))
