@@ -8,6 +8,7 @@ import type { TestBroker } from './helper.ts'
 import { serve } from './processes.ts'
 
 const by = { actor: 'admin:ann@example.com', address: '192.0.2.7' }
+const bea = { actor: 'admin:bea@example.com', address: '192.0.2.8' }
 const everybody: ConnectionFilter = { search: null, statuses: ['active', 'revoked'], appId: null }
 
 /** Waits until the bulk revocation has that status. */
@@ -52,17 +53,23 @@ t.test('some are picked, confirmed and revoked', async (t) => {
   })
   t.equal((await exchange(broker, held.brokerToken)).status, 200, 'nothing has happened yet')
   bulks.start()
-  t.equal(await bulks.confirm(id, by), true)
+  t.equal(await bulks.confirm(id, bea), true)
   t.equal(await bulks.confirm(id, by), false)
   t.match(await reach(broker, id, 'done'), { bulk: { revoked: 1, failed: 0 }, sample: [] })
   t.equal((await exchange(broker, held.brokerToken)).status, 401)
   t.equal((await exchange(broker, other.brokerToken)).status, 200)
   t.equal(await bulks.cancel(id, by), false)
-  const events = await store.listEvents({ limit: 2 })
-  t.match(events, [
-    { action: 'connection.revoked', ...by, details: `bulk revocation ${id}` },
-    { action: 'bulk.confirmed', ...by },
-  ])
+  const events = await store.listEvents({ limit: 3 })
+  const details = `bulk revocation ${id}`
+  t.match(
+    events,
+    [
+      { action: 'connection.revoked', ...bea, details },
+      { action: 'bulk.confirmed', ...bea, details },
+      { action: 'bulk.asked', ...by, details },
+    ],
+    'who confirms it answers for it',
+  )
   t.same(
     (await bulks.list()).map((bulk) => bulk.id),
     [id],

@@ -56,15 +56,13 @@ export function bulkMethods(
   }
 
   return {
-    addBulk: (bulk) =>
-      write(
-        () =>
-          db
-            .insert(bulks)
-            .values({ ...bulk, ...began })
-            .returning({ id: bulks.id })
-            .get().id,
-      ),
+    addBulk: (bulk, events) =>
+      write(() => {
+        const row = { ...bulk, ...began }
+        const { id } = db.insert(bulks).values(row).returning({ id: bulks.id }).get()
+        insertEvents(engine, events(id))
+        return id
+      }),
 
     getBulk: (id) => read(() => find(id)),
     listBulks: (limit) =>
@@ -111,10 +109,10 @@ export function bulkMethods(
         return true
       }),
 
-    startBulk: ({ id, now, events }) =>
+    startBulk: ({ id, actor, address, now, events }) =>
       write(() => {
         const ready = and(eq(bulks.id, id), eq(bulks.status, 'ready'))
-        const running = { status: 'running', startedAt: now } as const
+        const running = { status: 'running', startedAt: now, actor, address } as const
         if (db.update(bulks).set(running).where(ready).run().changes === 0) return false
         insertEvents(engine, events)
         return true

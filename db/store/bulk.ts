@@ -10,7 +10,7 @@ export interface BulkRevocation {
   status: BulkStatus
   /** Which were asked for; `null`: they were picked one by one. */
   filter: ConnectionFilter | null
-  /** Who asked, as in events, and from where. */
+  /** Who answers for it, as in events, and from where: who asked, and from then on who confirmed it. */
   actor: string
   address: string | null
   createdAt: Millis
@@ -49,8 +49,8 @@ export interface BulkItem extends Pick<Connection, 'username' | 'status' | 'acco
 
 /** Work on a bulk revocation is its owner's, as long as the lease is: methods that fail that answer `false`. */
 export interface BulkStore {
-  /** A new one, `collecting`. Answers its id. */
-  addBulk(bulk: NewBulk): Promise<number>
+  /** A new one, `collecting`. Answers its id, which its events are given. */
+  addBulk(bulk: NewBulk, events: (id: number) => NewEvent[]): Promise<number>
   getBulk(id: number): Promise<BulkRevocation | undefined>
   /** The newest first. */
   listBulks(limit: number): Promise<BulkRevocation[]>
@@ -75,8 +75,10 @@ export interface BulkStore {
     connectionIds: string[]
     cursor: string | null
   }): Promise<boolean>
-  /** Confirmed: from `ready` to `running`. `false`: it isn't `ready`. */
-  startBulk(bulk: { id: number; now: Millis; events: NewEvent[] }): Promise<boolean>
+  /** Confirmed by this actor: from `ready` to `running`. `false`: it isn't `ready`. */
+  startBulk(
+    bulk: Pick<BulkRevocation, 'id' | 'actor' | 'address'> & { now: Millis; events: NewEvent[] },
+  ): Promise<boolean>
   /** Ends it as it is; who was revoked stays so. `false`: there is none, or it has ended. */
   cancelBulk(bulk: { id: number; now: Millis; events: NewEvent[] }): Promise<boolean>
   /**

@@ -22,7 +22,7 @@ export interface Bulks {
   find(id: number): Promise<ShownBulk | undefined>
   /** The latest. */
   list(): Promise<BulkRevocation[]>
-  /** Begins to revoke those that were collected. `false`: it isn't ready. */
+  /** Begins to revoke those that were collected; `by` answers for it. `false`: it isn't ready. */
   confirm(id: number, by: By): Promise<boolean>
   /** Ends it; who was revoked stays so. `false`: it has ended. */
   cancel(id: number, by: By): Promise<boolean>
@@ -145,7 +145,9 @@ export function createBulks(needs: {
       const picked = Array.isArray(selection)
       const filter = picked ? null : withoutRevoked(selection)
       const lease = { leaseOwner: owner, leaseUntil: until() }
-      const id = await store.addBulk({ filter, actor, address, createdAt: now, ...lease })
+      const id = await store.addBulk({ filter, actor, address, createdAt: now, ...lease }, (id) => [
+        event(id, by, 'bulk.asked'),
+      ])
       if (picked) {
         const connectionIds = await live(selection)
         await store.addBulkItems({ id, owner, until: until(), connectionIds, cursor: null })
@@ -171,8 +173,9 @@ export function createBulks(needs: {
     list: () => store.listBulks(SHOWN),
 
     async confirm(id, by) {
+      const { actor, address = null } = who(by)
       const events = [event(id, by, 'bulk.confirmed')]
-      const started = await store.startBulk({ id, now: clock.now(), events })
+      const started = await store.startBulk({ id, actor, address, now: clock.now(), events })
       wake.abort()
       return started
     },

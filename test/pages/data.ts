@@ -63,7 +63,7 @@ async function addBulks(broker: TestBroker): Promise<Record<BulkStatus, number>>
 
   const filter = { search: 'person', statuses: ['active' as const], appId: null }
   const begun = { actor: BY, address: null, createdAt: now, leaseOwner: OWNER }
-  const collecting = await store.addBulk({ filter, ...begun, leaseUntil: lease.until })
+  const collecting = await store.addBulk({ filter, ...begun, leaseUntil: lease.until }, () => [])
   const connectionIds = people(10)
   await store.addBulkItems({ id: collecting, ...lease, connectionIds, cursor: 'more' })
   const ready = await bulks.begin(filter, BY)

@@ -90,7 +90,9 @@ export interface BulkRow {
   path: string
   selection: string
   status: string
+  /** Who confirmed it, or asked for it. */
   actor: string
+  isConfirmed: boolean
   createdAt: number
   progress: string
 }
@@ -101,6 +103,7 @@ export interface BulkView {
   status: 'collecting' | 'ready' | 'running' | 'done' | 'cancelled'
   /** Who is meant. */
   selection: string
+  /** Who confirmed it, once it has begun; before that, who asked for it. */
   actor: string
   createdAt: number
   startedAt: number | null

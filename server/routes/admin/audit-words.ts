@@ -15,6 +15,7 @@ const ACTIONS: Record<string, string> = {
   'grant.begun': 'App let in',
   'grant.revoked': 'Device cut off',
   'app.grants_revoked': 'App cut off from a user',
+  'bulk.asked': 'Bulk revocation asked for',
   'bulk.confirmed': 'Bulk revocation confirmed',
   'bulk.cancelled': 'Bulk revocation cancelled',
   'users.exported': 'Users exported',

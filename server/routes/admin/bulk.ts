@@ -24,6 +24,7 @@ export const bulkRoutes: FastifyPluginAsync<{ services: Services }> = async (app
         selection: selectionWords(bulk.filter, all),
         status: STATUSES[bulk.status],
         actor: actorWords(bulk.actor),
+        isConfirmed: bulk.startedAt !== null,
         createdAt: bulk.createdAt,
         progress: `${number.format(bulk.revoked)} of ${number.format(bulk.total)}`,
       })),

@@ -16,10 +16,13 @@ const newBulk = {
   leaseUntil: until,
 }
 
+/** Who confirms, which need not be who asked. */
+const confirmer = { actor: 'admin:bea@example.com', address: '192.0.2.2' }
+
 /** A bulk revocation of these connections, which are made, up to where it is confirmed. */
 async function collect(store: Store, ids: string[]): Promise<number> {
   for (const id of ids) await connect(store, id)
-  const id = await store.addBulk(newBulk)
+  const id = await store.addBulk(newBulk, () => [])
   await store.addBulkItems({ id, owner, until, connectionIds: ids, cursor: null })
   return id
 }
@@ -28,14 +31,17 @@ export function testBulk(t: Test, open: OpenStore): void {
   t.test('a bulk revocation is collected, by its owner, each connection once', async (t) => {
     const store = await open(t)
     for (const id of ['a', 'b', 'c']) await connect(store, id)
-    const id = await store.addBulk(newBulk)
+    const id = await store.addBulk(newBulk, (id) => event(`asked for ${id}`))
     t.match(await store.getBulk(id), { ...newBulk, status: 'collecting', total: 0, cursor: null })
     const add = (connectionIds: string[], cursor: string | null, by = owner) =>
       store.addBulkItems({ id, owner: by, until: until + 5, connectionIds, cursor })
     t.equal(await add(['a', 'b'], 'here'), true)
     t.match(await store.getBulk(id), { total: 2, cursor: 'here', leaseUntil: until + 5 })
     t.equal(await add(['x'], null, 'another'), false)
-    t.equal(await store.startBulk({ id, now: NOW, events: event('too early') }), false)
+    t.equal(
+      await store.startBulk({ id, ...confirmer, now: NOW, events: event('too early') }),
+      false,
+    )
     t.equal(await add(['b', 'c'], null), true)
     t.match(await store.getBulk(id), { total: 3, status: 'ready', leaseOwner: null })
     t.equal(await add(['d'], null), false, 'it is complete')
@@ -47,14 +53,14 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.equal(items.length, 2)
     t.match(items[0], { connectionId: 'a', username: 'user of a', status: 'active', error: null })
     t.strictSame(await store.listBulkItems({ id, failed: true, limit: 2 }), [])
-    t.strictSame(await actions(store), [])
+    t.strictSame(await actions(store), [`asked for ${id}`])
   })
 
   t.test('none is collected, and then it is done as soon as it runs', async (t) => {
     const store = await open(t)
     const id = await collect(store, [])
     t.match(await store.getBulk(id), { status: 'ready', total: 0 })
-    await store.startBulk({ id, now: NOW, events: [] })
+    await store.startBulk({ id, ...confirmer, now: NOW, events: [] })
     await store.takeBulk({ owner, ...times })
     t.equal(
       await store.revokeBulkItems({ id, owner, now: NOW, until, limit: 5, within: Infinity }),
@@ -67,8 +73,8 @@ export function testBulk(t: Test, open: OpenStore): void {
     const store = await open(t)
     t.equal(await store.hasBulkWork(), false)
     t.equal(await store.takeBulk({ owner, ...times }), undefined)
-    const first = await store.addBulk(newBulk)
-    const second = await store.addBulk({ ...newBulk, leaseOwner: null, leaseUntil: null })
+    const first = await store.addBulk(newBulk, () => [])
+    const second = await store.addBulk({ ...newBulk, leaseOwner: null, leaseUntil: null }, () => [])
     t.equal(await store.hasBulkWork(), true)
     t.equal((await store.takeBulk({ owner: 'b', ...times }))?.id, second, 'the first is taken')
     t.equal(await store.takeBulk({ owner: 'c', ...times }), undefined)
@@ -95,8 +101,9 @@ export function testBulk(t: Test, open: OpenStore): void {
     await store.revokeConnection({ id: 'b', now: NOW, events: event('before') })
     const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2, within: Infinity }
     t.equal(await store.revokeBulkItems(batch), false, 'not confirmed')
-    t.equal(await store.startBulk({ id, now: NOW, events: event('started') }), true)
-    t.equal(await store.startBulk({ id, now: NOW, events: event('again') }), false)
+    const confirmed = { id, ...confirmer, now: NOW, events: event('started') }
+    t.equal(await store.startBulk(confirmed), true)
+    t.equal(await store.startBulk({ ...confirmed, events: event('again') }), false)
     t.equal(await store.revokeBulkItems(batch), false, 'not taken')
     await store.takeBulk({ owner, ...times })
     t.equal(await store.revokeBulkItems({ ...batch, owner: 'another' }), false)
@@ -115,15 +122,14 @@ export function testBulk(t: Test, open: OpenStore): void {
     const revoked = ['connection.revoked', 'connection.revoked']
     t.strictSame(await actions(store), ['before', 'started', ...revoked])
     const [last] = await store.listEvents({ connectionId: 'c', limit: 1 })
-    const { actor, address } = newBulk
-    t.match(last, { actor, address, details: `bulk revocation ${id}`, at: NOW + 1 })
+    t.match(last, { ...confirmer, details: `bulk revocation ${id}`, at: NOW + 1 })
     t.equal(await store.isErasurePending(), true)
   })
 
   t.test('it can be cancelled until it has ended', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b'])
-    await store.startBulk({ id, now: NOW, events: [] })
+    await store.startBulk({ id, ...confirmer, now: NOW, events: [] })
     await store.takeBulk({ owner, ...times })
     const batch = { id, owner, now: NOW + 1, until, limit: 1, within: Infinity }
     await store.revokeBulkItems(batch)
@@ -138,7 +144,7 @@ export function testBulk(t: Test, open: OpenStore): void {
   t.test('a batch ends with its time, but revokes one at least', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b'])
-    await store.startBulk({ id, now: NOW, events: [] })
+    await store.startBulk({ id, ...confirmer, now: NOW, events: [] })
     await store.takeBulk({ owner, ...times })
     const batch = { id, owner, now: NOW, until, limit: 9, within: -1 }
     t.equal(await store.revokeBulkItems(batch), true)

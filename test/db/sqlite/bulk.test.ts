@@ -5,17 +5,19 @@ import { connect, NOW } from '../rows.ts'
 import { openTemporary } from '../temporary.ts'
 
 const lease = { owner: 'me', until: NOW + 60_000 }
-const newBulk = { filter: null, actor: 'cli', address: null, createdAt: NOW }
+const by = { actor: 'cli', address: null }
+const lent = { leaseOwner: lease.owner, leaseUntil: lease.until }
+const newBulk = { filter: null, ...by, createdAt: NOW, ...lent }
 
 t.test('a connection that can’t be changed is kept with its error, the others go on', async (t) => {
   const { store, directory } = await openTemporary(t)
   for (const id of ['a', 'b', 'c']) await connect(store, id)
-  const id = await store.addBulk({ ...newBulk, leaseOwner: 'me', leaseUntil: lease.until })
+  const id = await store.addBulk(newBulk, () => [])
   await store.addBulkItems({ id, ...lease, connectionIds: ['a', 'b', 'c'], cursor: null })
   const client = new Database(join(directory, 'broker.db'))
   client.exec(`create trigger stuck before update of revoked_at on connections when old.id = 'b'
     begin select raise(abort, 'stuck'); end`)
-  await store.startBulk({ id, now: NOW, events: [] })
+  await store.startBulk({ id, now: NOW, ...by, events: [] })
   await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
   t.equal(await store.revokeBulkItems({ id, ...lease, now: NOW, limit: 9, within: Infinity }), true)
   t.match(await store.getBulk(id), { status: 'done', revoked: 2, failed: 1 })
@@ -29,9 +31,9 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   client.exec(`create trigger full before update of revoked_at on connections
     begin select no_such_function(1); end`)
   client.close()
-  const other = await store.addBulk({ ...newBulk, leaseOwner: 'me', leaseUntil: lease.until })
+  const other = await store.addBulk(newBulk, () => [])
   await store.addBulkItems({ id: other, ...lease, connectionIds: ['b'], cursor: null })
-  await store.startBulk({ id: other, now: NOW, events: [] })
+  await store.startBulk({ id: other, now: NOW, ...by, events: [] })
   await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
   await t.rejects(
     store.revokeBulkItems({ id: other, ...lease, now: NOW, limit: 9, within: Infinity }),

@@ -54,13 +54,22 @@ t.test('those that were ticked are revoked once that is confirmed', async (t) =>
   t.notMatch(looked.body, '/confirm')
   t.equal((await exchange(broker, held.brokerToken)).status, 200)
 
-  const begun = await admin.press(asked, 'Revoke this connection')
+  t.match(text, /Asked for by admin@example.com , /)
+
+  const other = await signIn(broker, { email: 'other@example.com' })
+  const list = textOf(await other.open(`${broker.url}/admin/bulk`))
+  t.match(list, 'Asked for by admin@example.com')
+  const begun = await other.press(await other.open(asked.url), 'Revoke this connection')
   t.match(textOf(begun), 'The revocation has begun')
   const done = await until(admin, asked.url, /1 of 1 revoked/)
-  t.match(done, /Confirmed .* Ended/)
+  t.match(done, /Confirmed by other@example.com , .* Ended/)
+  t.notMatch(done, 'by admin@example.com')
   t.equal((await exchange(broker, held.brokerToken)).status, 401)
   t.equal((await exchange(broker, kept.brokerToken)).status, 200)
-  t.match(textOf(await admin.open(`${broker.url}/admin/bulk`)), /Picked one by one Done 1 of 1/)
+  t.match(
+    textOf(await admin.open(`${broker.url}/admin/bulk`)),
+    /Picked one by one Done 1 of 1 Confirmed by other@example.com/,
+  )
   const again = await post(broker, admin, `${new URL(asked.url).pathname}/confirm`, [])
   t.match(textOf(again), 'It was confirmed or cancelled before.')
   const late = await post(broker, admin, `${new URL(asked.url).pathname}/cancel`, [])
