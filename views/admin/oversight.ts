@@ -113,6 +113,7 @@ export interface BulkView {
   of: number
   done: number
   revoked: string
+  anyRevoked: boolean
   skipped: string | null
   failed: string | null
   left: string

@@ -121,6 +121,7 @@ function viewOf({ bulk, sample, failed, erasurePending }: ShownBulk, apps: App[]
     of: bulk.total,
     done,
     revoked: number.format(bulk.revoked),
+    anyRevoked: bulk.revoked > 0,
     skipped: some(bulk.skipped),
     failed: some(bulk.failed),
     left: number.format(bulk.total - done),

@@ -25,6 +25,31 @@ t.test('the overview follows a bulk revocation, and tells what holds it up', asy
   t.match((await look('')).body, 'The disk is full.')
 })
 
+t.test('of a cancelled bulk revocation it says only what became of those it revoked', async (t) => {
+  const broker = await buildBroker(t)
+  const { bulks, store } = broker.services
+  const app = await addApp(broker)
+  const { connectionId: first } = await connect(broker, app)
+  const { connectionId: second } = await connect(broker, app, { user: 'bo' })
+  // As when something reads the database all the time.
+  Object.assign(store, { isErasurePending: () => Promise.resolve(true) })
+  const { look } = await open(broker)
+  const before = await bulks.begin([first, second], 'test')
+  await bulks.cancel(before, 'test')
+  t.notMatch((await look(`/bulk/${before}`)).body, 'handed out')
+
+  const id = await bulks.begin([first, second], 'test')
+  await bulks.confirm(id, 'test')
+  const now = broker.clock.now()
+  const lease = { id, owner: 'x', now, until: now + 1000, longest: 1000 }
+  await store.takeBulk(lease)
+  await store.revokeBulkItems({ ...lease, limit: 1, within: Infinity })
+  await bulks.cancel(id, 'test')
+  const { body } = await look(`/bulk/${id}`)
+  t.match(body, 'Nothing is handed out any more for those that were revoked.')
+  t.match(body, '1 was left as it was.')
+})
+
 t.test('an app that failed and was removed needs no attention', async (t) => {
   const broker = await buildBroker(t)
   const { store, overview, apps } = broker.services
