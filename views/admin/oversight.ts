@@ -122,6 +122,8 @@ export interface BulkView {
   /** How many there are beyond the sample. */
   more: string | null
   failures: (BulkItemView & { error: string })[]
+  /** How many failed beyond these. */
+  moreFailures: string | null
   erasurePending: boolean
 }
 

@@ -129,6 +129,7 @@ function viewOf({ bulk, sample, failed, erasurePending }: ShownBulk, apps: App[]
     sample: sample.map(itemView),
     more: some(bulk.total - sample.length),
     failures: failed.map((item) => ({ ...itemView(item), error: String(item.error) })),
+    moreFailures: some(bulk.failed - failed.length),
     erasurePending,
   }
 }

@@ -1,5 +1,8 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t from 'tap'
 import { signIn } from '../../admin.ts'
+import { connect as addConnection } from '../../db/rows.ts'
 import { addApp, buildBroker, connect } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
 
@@ -49,6 +52,28 @@ t.test('of a cancelled bulk revocation it says only what became of those it revo
   t.match(body, 'Nothing is handed out any more for those that were revoked.')
   t.match(body, '1 was left as it was.')
 })
+
+t.test(
+  'of many that a bulk revocation failed at, some are named and the rest counted',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const { bulks, store } = broker.services
+    const ids = Array.from({ length: 22 }, (_, index) => `con_${index}`)
+    for (const id of ids) await addConnection(store, id)
+    const client = new Database(join(broker.dataDir, 'broker.db'))
+    client.exec(`create trigger stuck before update of revoked_at on connections
+    begin select raise(abort, 'The row can’t be changed.'); end`)
+    client.close()
+    const id = await bulks.begin(ids, 'test')
+    await bulks.confirm(id, 'test')
+    const now = broker.clock.now()
+    const lease = { id, owner: 'x', now, until: now + 1000, longest: 1000 }
+    await store.takeBulk(lease)
+    await store.revokeBulkItems({ ...lease, limit: 100, within: Infinity })
+    const { look } = await open(broker)
+    t.match((await look(`/bulk/${id}`)).body, /What failed.*and 2 more\./s)
+  },
+)
 
 t.test('an app that failed and was removed needs no attention', async (t) => {
   const broker = await buildBroker(t)
