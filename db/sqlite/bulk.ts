@@ -118,11 +118,10 @@ export function bulkMethods(
         return true
       }),
 
-    cancelBulk: ({ id, now, events }) =>
+    cancelBulk: ({ id, statuses, now, events }) =>
       write(() => {
-        const live = inArray(bulks.status, ['collecting', 'ready', 'running'])
         const cancelled = { status: 'cancelled', endedAt: now, trouble: null, ...noLease } as const
-        const one = and(eq(bulks.id, id), live)
+        const one = and(eq(bulks.id, id), inArray(bulks.status, statuses))
         if (db.update(bulks).set(cancelled).where(one).run().changes === 0) return false
         insertEvents(engine, events)
         return true

@@ -33,7 +33,8 @@ export interface BulkRevocation {
 }
 
 /** `ready`: collected, and waits to be confirmed. */
-export type BulkStatus = 'collecting' | 'ready' | 'running' | 'done' | 'cancelled'
+export type BulkStatus = UnendedStatus | 'done' | 'cancelled'
+type UnendedStatus = 'collecting' | 'ready' | 'running'
 
 export type NewBulk = Pick<
   BulkRevocation,
@@ -79,8 +80,13 @@ export interface BulkStore {
   startBulk(
     bulk: Pick<BulkRevocation, 'id' | 'actor' | 'address'> & { now: Millis; events: NewEvent[] },
   ): Promise<boolean>
-  /** Ends it as it is; who was revoked stays so. `false`: there is none, or it has ended. */
-  cancelBulk(bulk: { id: number; now: Millis; events: NewEvent[] }): Promise<boolean>
+  /** Ends it as it is, if it is in any of these; who was revoked stays so. `false`: there is none, or it isn't. */
+  cancelBulk(bulk: {
+    id: number
+    statuses: UnendedStatus[]
+    now: Millis
+    events: NewEvent[]
+  }): Promise<boolean>
   /**
    * Revokes up to `limit` of those to do as `revokeConnection` does, each with its event by the bulk's
    * actor; at least one, and none is begun after `within` milliseconds. With none left it

@@ -24,8 +24,11 @@ export interface Bulks {
   list(): Promise<BulkRevocation[]>
   /** Begins to revoke those that were collected; `by` answers for it. `false`: it isn't ready. */
   confirm(id: number, by: By): Promise<boolean>
-  /** Ends it; who was revoked stays so. `false`: it has ended. */
-  cancel(id: number, by: By): Promise<boolean>
+  /**
+   * Ends it; who was revoked stays so. `false`: it has ended, or runs.
+   * @param options.running whether it is also ended if it runs, as whoever asks has to have seen
+   */
+  cancel(id: number, by: By, options?: { running: boolean }): Promise<boolean>
   /** Works off what there is, until `stop`. */
   start(): void
   stop(): Promise<void>
@@ -180,8 +183,13 @@ export function createBulks(needs: {
       return started
     },
 
-    cancel: (id, by) =>
-      store.cancelBulk({ id, now: clock.now(), events: [event(id, by, 'bulk.cancelled')] }),
+    cancel: (id, by, { running } = { running: true }) =>
+      store.cancelBulk({
+        id,
+        statuses: ['collecting', 'ready', ...(running ? ['running' as const] : [])],
+        now: clock.now(),
+        events: [event(id, by, 'bulk.cancelled')],
+      }),
 
     start() {
       loop = run()

@@ -6,6 +6,7 @@ import type { Services } from '../../services.ts'
 import { byAdmin } from './actor.ts'
 import { actorWords } from './event-words.ts'
 import { sendExport } from './export.ts'
+import { formOf } from './form.ts'
 import { number } from './usage-view.ts'
 import { readUserFilter } from './user-filter.ts'
 
@@ -60,10 +61,15 @@ export const bulkRoutes: FastifyPluginAsync<{ services: Services }> = async (app
     const shown = await find(request)
     if (!shown) return reply.missing('There is no such bulk revocation.')
     const { id } = shown.bulk
-    const words = (await bulks.cancel(id, byAdmin(request)))
-      ? 'Cancelled. Who had been revoked stays revoked.'
-      : 'It had ended before.'
-    return reply.done(`/admin/bulk/${id}`, words)
+    const path = `/admin/bulk/${id}` as const
+    // A page from before somebody confirmed it means to keep it from beginning, not to stop it half-way.
+    const running = formOf(request)('seen') === 'running'
+    if (await bulks.cancel(id, byAdmin(request), { running })) {
+      return reply.done(path, 'Cancelled. Who had been revoked stays revoked.')
+    }
+    return (await bulks.find(id))?.bulk.status === 'running'
+      ? reply.done(path, 'It has been confirmed meanwhile; stop it here if you mean to.', 'problem')
+      : reply.done(path, 'It had ended before.')
   })
 
   // It changes nothing but the audit log: who looks may take along what is shown.

@@ -133,8 +133,11 @@ export function testBulk(t: Test, open: OpenStore): void {
     await store.takeBulk({ owner, ...times })
     const batch = { id, owner, now: NOW + 1, until, limit: 1, within: Infinity }
     await store.revokeBulkItems(batch)
-    t.equal(await store.cancelBulk({ id, now: NOW + 2, events: event('cancelled') }), true)
-    t.equal(await store.cancelBulk({ id, now: NOW + 3, events: event('again') }), false)
+    const unbegun = { id, statuses: ['collecting' as const, 'ready' as const], now: NOW + 2 }
+    t.equal(await store.cancelBulk({ ...unbegun, events: event('too late') }), false)
+    const begun = { ...unbegun, statuses: ['running' as const] }
+    t.equal(await store.cancelBulk({ ...begun, events: event('cancelled') }), true)
+    t.equal(await store.cancelBulk({ ...begun, events: event('again') }), false)
     t.equal(await store.revokeBulkItems(batch), false)
     t.match(await store.getBulk(id), { status: 'cancelled', revoked: 1, endedAt: NOW + 2 })
     t.equal((await store.getConnection('b'))?.status, 'active')

@@ -75,6 +75,22 @@ t.test(
   },
 )
 
+t.test('a page from before the confirmation stops no revocation', async (t) => {
+  const broker = await buildBroker(t)
+  const { bulks, store } = broker.services
+  const { connectionId } = await connect(broker, await addApp(broker))
+  const { admin, look } = await open(broker)
+  const id = await bulks.begin([connectionId], 'test')
+  const before = await look(`/bulk/${id}`)
+  await bulks.confirm(id, 'test')
+  const still = await admin.press(before, 'Cancel')
+  t.match(still.body, 'It has been confirmed meanwhile; stop it here if you mean to.')
+  t.equal((await store.getBulk(id))?.status, 'running')
+  t.match((await admin.press(still, 'Stop here')).body, 'Cancelled.')
+  t.equal((await store.getBulk(id))?.status, 'cancelled')
+  t.match((await admin.press(still, 'Stop here')).body, 'It had ended before.')
+})
+
 t.test('an app that failed and was removed needs no attention', async (t) => {
   const broker = await buildBroker(t)
   const { store, overview, apps } = broker.services
