@@ -44,6 +44,8 @@ export interface Overview {
   upstream(): Promise<UpstreamState>
   /** The most pressing first. */
   attention(): Promise<Attention[]>
+  /** Of that, what concerns an app alone. */
+  attentionOf(app: App): Promise<Attention[]>
 }
 
 const HOUR = 3_600_000
@@ -65,15 +67,15 @@ export function createOverview(needs: {
     const sums = await store.sumUsageByApp(hourOf(clock.now()) - DAY)
     const swaps = sums.filter(({ kind }) => kind === 'swap')
     return [...Map.groupBy(swaps, ({ appId }) => appId)]
-      .map(([appId, outcomes]) => {
+      .flatMap(([appId, outcomes]) => {
+        const app = apps.find(({ id }) => id === appId)
         const add = (list: typeof outcomes) => list.reduce((sum, { count }) => sum + count, 0)
         const failed = add(outcomes.filter(({ outcome }) => outcome !== 'ok'))
-        return { app: apps.find(({ id }) => id === appId), failed, of: add(outcomes) }
+        return app ? [{ kind: 'app_failures' as const, app, failed, of: add(outcomes) }] : []
       })
       .filter(({ failed, of }) => failed >= FAILURES.count && failed >= of * FAILURES.share)
       .sort((one, other) => other.failed - one.failed)
       .slice(0, APPS_TOLD)
-      .flatMap(({ app, ...counts }) => (app ? [{ kind: 'app_failures', app, ...counts }] : []))
   }
 
   const endingSecrets = (apps: App[]): Attention[] =>
@@ -90,6 +92,11 @@ export function createOverview(needs: {
     const without = admins.filter((admin) => admin.secondFactorSince === null)
     const emails = without.map(({ email }) => email)
     return emails.length === 0 ? [] : [{ kind: 'no_second_factor', emails }]
+  }
+
+  const needReconnecting = async (appId: string | null): Promise<Attention[]> => {
+    const { needs_reconnect: count } = await store.countConnections(appId)
+    return count === 0 ? [] : [{ kind: 'needs_reconnect', count }]
   }
 
   const bulks = async (): Promise<Attention[]> => {
@@ -123,19 +130,13 @@ export function createOverview(needs: {
     upstream: () => upstream.state(),
 
     async attention() {
-      const [apps, counts, state] = await Promise.all([
-        store.listApps(),
-        store.countConnections(),
-        upstream.state(),
-      ])
+      const [apps, state] = await Promise.all([store.listApps(), upstream.state()])
       const trouble = troubleNow(state)
       const pending = await store.isErasurePending()
       return [
         ...(trouble ? [{ kind: 'upstream' as const, ...trouble }] : []),
         ...(await failingApps(apps)),
-        ...(counts.needs_reconnect === 0
-          ? []
-          : [{ kind: 'needs_reconnect' as const, count: counts.needs_reconnect }]),
+        ...(await needReconnecting(null)),
         ...(await bulks()),
         ...(pending ? [{ kind: 'erasure_pending' as const }] : []),
         ...endingSecrets(apps),
@@ -143,6 +144,12 @@ export function createOverview(needs: {
         ...(apps.length === 0 ? [{ kind: 'no_apps' as const }] : []),
       ]
     },
+
+    attentionOf: async (app) => [
+      ...(await failingApps([app])),
+      ...(await needReconnecting(app.id)),
+      ...endingSecrets([app]),
+    ],
   }
 }
 

@@ -1,6 +1,6 @@
 /** What each page of the dashboard is given, besides the shell: plain values, never rows. */
 
-import type { OversightModels, UsageView } from './oversight.ts'
+import type { AttentionView, CountsView, OversightModels, UsageView } from './oversight.ts'
 
 /** What every page has around it; templates find it as `it.shell`. */
 export interface Shell {
@@ -90,7 +90,9 @@ export interface AdminModels extends OversightModels {
     older: string | null
   }
   'admin/apps': { rows: AppRow[] }
-  'admin/app': AppRow & {
+  'admin/app': Omit<AppRow, 'users' | 'usersHref'> & {
+    counts: CountsView
+    attention: AttentionView[]
     usage: UsageView
     path: string
     clientId: string

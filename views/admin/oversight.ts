@@ -32,14 +32,16 @@ export interface OversightModels {
   }
 }
 
-/** Connections by health, and where those are listed. */
+/** Connections by health, and where those are listed, with the base path. */
 export interface CountsView {
   connected: string
   healthy: string
   needReconnecting: string
   /** Are there any that need it? */
   someNeedIt: boolean
-  list: string
+  connectedHref: string
+  healthyHref: string
+  needReconnectingHref: string
 }
 
 /** Ellipsis Drive itself, told apart from connections that have ended. */

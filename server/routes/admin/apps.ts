@@ -5,11 +5,12 @@ import { liveSecrets } from '../../domain/apps.ts'
 import { formatDuration } from '../../domain/duration.ts'
 import type { Services } from '../../services.ts'
 import { snippetsOf } from '../../snippets/index.ts'
+import { attentionView, countsView } from './overview-view.ts'
 import { readPeriod, usageView } from './usage-view.ts'
 
 /** The apps, and one of them with the code that it needs. */
 export const appsRoutes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
-  const { apps, store } = services
+  const { apps, overview, store } = services
 
   app.get('/apps', async (_request, reply) => {
     const all = await apps.list()
@@ -23,9 +24,14 @@ export const appsRoutes: FastifyPluginAsync<{ services: Services }> = async (app
     const one = await store.getApp((request.params as { appId: string }).appId)
     if (!one) return reply.missing('There is no such app (any more).')
     const page = services.config.basePath + pathOf(one.id)
-    const usage = await usageView(services, page, readPeriod(request.query), one.id)
-    const model = modelOf(one, await countUsers(store, one.id), services)
-    return reply.show('admin/app', { ...model, usage })
+    const list = `${services.config.basePath}/admin/users`
+    const attention = await overview.attentionOf(one)
+    return reply.show('admin/app', {
+      ...modelOf(one, services),
+      counts: countsView(await overview.counts(one.id), list, one.id),
+      attention: attention.map((each) => attentionView(each, one.id)),
+      usage: await usageView(services, page, readPeriod(request.query), one.id),
+    })
   })
 }
 
@@ -40,24 +46,28 @@ export const pathOf = (id: string): `/admin/apps/${string}` =>
 
 const kindOf = ({ confidential }: App): string => (confidential ? 'Confidential' : 'Public')
 
-const rowOf = (app: App, users: number): AppRow => ({
+/** What its row and its page say of an app. */
+const briefOf = (app: App) => ({
   href: pathOf(app.id),
   name: app.name,
   kind: kindOf(app),
   fragment: app.deliver === 'fragment',
   trusted: app.trusted,
+  createdAt: app.createdAt,
+})
+
+const rowOf = (app: App, users: number): AppRow => ({
+  ...briefOf(app),
   users,
   usersHref: `/admin/users?app=${encodeURIComponent(app.id)}`,
-  createdAt: app.createdAt,
 })
 
 function modelOf(
   app: App,
-  users: number,
   { config, clock }: Services,
-): Omit<AdminModels['admin/app'], 'usage'> {
+): Omit<AdminModels['admin/app'], 'counts' | 'attention' | 'usage'> {
   return {
-    ...rowOf(app, users),
+    ...briefOf(app),
     path: pathOf(app.id),
     clientId: app.id,
     redirectUris: app.redirectUris,

@@ -44,6 +44,14 @@ t.test(
       t.match(await look(`?period=${period}`), /Failures 6 /, period)
     }
 
+    const own = await admin.open(`${url}/admin/apps/${app.id}`)
+    t.match(textOf(own), /2 connected.* 1 healthy.* 1 in need of reconnecting/)
+    t.match(textOf(own), '5 of 5 swaps of Flood &lt;map&gt; failed')
+    t.match(own.body, `href="/admin/users?status=needs_reconnect&amp;app=${app.id}">Show who`)
+    t.notMatch(own.body, 'Look at the app')
+    const other = textOf(await admin.open(`${url}/admin/apps/${(await addApp(broker)).id}`))
+    t.match(other, /0 connected.* Nothing. All is well./)
+
     standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 9 })
     await exchange(broker, held.brokerToken)
     t.match(await look(), /Ellipsis Drive Failing Since .*status 503/)
