@@ -70,7 +70,7 @@ function readAsked(query: unknown): Asked {
     return typeof value === 'string' ? value.trim().slice(0, 300) : ''
   }
   const day = (name: string) =>
-    Number.isNaN(Date.parse(text(name))) ? '' : text(name).slice(0, 10)
+    /^\d{4}-\d\d-\d\d$/.test(text(name)) && !Number.isNaN(Date.parse(text(name))) ? text(name) : ''
   return {
     actor: text('actor'),
     action: text('action'),

@@ -202,6 +202,13 @@ t.test('the audit log says who did what to whom from where, and is searched', as
   const today = new Date().toISOString().slice(0, 10)
   t.match(await look(`?from=${today}&to=${today}`), /Connected for .Flood map/)
 
+  for (const day of ['-271821-04-20', 'Nov 29, 2026', '2026-13-01', '2026-1-1']) {
+    const query = `?from=${encodeURIComponent(day)}`
+    t.match(await look(query), /Connected for .Flood map/, `${day} is no day`)
+    const taken = await post(broker, admin, '/admin/audit/export', [['from', day]])
+    t.equal(taken.status, 200, day)
+  }
+
   const events = Array.from({ length: 120 }, (_, index) => ({
     ...{ at: Date.now() + index, actor: 'cli', action: 'app.removed', details: `App ${index}` },
   }))
