@@ -147,6 +147,7 @@ export interface AuditRow {
   at: number
   who: string
   words: string
-  user: { name: string; path: string } | null
+  /** `path` `null`: the connection is gone. */
+  user: { name: string; path: string | null } | null
   address: string | null
 }

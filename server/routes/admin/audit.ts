@@ -105,7 +105,7 @@ async function rowsOf(events: Event[], apps: App[], { store }: Services): Promis
     const app = plainName(apps.find(({ id }) => id === appId)?.name ?? appId ?? 'an app')
     const user = connectionId !== null && {
       name: names.get(connectionId) || connectionId,
-      path: `/admin/users/${encodeURIComponent(connectionId)}`,
+      path: names.has(connectionId) ? `/admin/users/${encodeURIComponent(connectionId)}` : null,
     }
     return {
       at,

@@ -229,6 +229,18 @@ t.test('the audit log says who did what to whom from where, and is searched', as
   t.match(await look('?action=audit.exported'), 'Audit log exported: as jsonl, actor cli')
 })
 
+t.test('the audit log leads to no connection that is gone', async (t) => {
+  const broker = await buildBroker(t)
+  const { store } = broker.services
+  const { connectionId } = await connect(broker, await addApp(broker))
+  const event = { at: Date.now(), actor: 'cli', action: 'connection.revoked' }
+  await store.addEvents([{ ...event, connectionId: 'con_swept' }])
+  const { body } = await (await signIn(broker)).open(`${broker.url}/admin/audit`)
+  t.match(body, '<bdi>con_swept</bdi>')
+  t.notMatch(body, '/users/con_swept')
+  t.match(body, `/admin/users/${connectionId}`)
+})
+
 t.test('a long search of the audit log says how far it came', async (t) => {
   const broker = await buildBroker(t)
   const { store } = broker.services
