@@ -75,6 +75,24 @@ t.test(
   },
 )
 
+t.test('an export ends with the session of whoever asked for it', async (t) => {
+  const broker = await buildBroker(t)
+  const { admins, exports } = broker.services
+  const { admin, look } = await open(broker)
+  await connect(broker, await addApp(broker))
+  const list = await look('/users')
+  let removed = false
+  async function* pieces() {
+    yield 'first\n'
+    await admins.remove('admin@example.com', 'test')
+    removed = true
+    yield 'second\n'
+  }
+  Object.assign(exports, { users: () => Promise.resolve(pieces()) })
+  await t.rejects(admin.press(list, 'Export as CSV'), 'the download fails')
+  t.equal(removed, true)
+})
+
 t.test('a page from before the confirmation stops no revocation', async (t) => {
   const broker = await buildBroker(t)
   const { bulks, store } = broker.services
