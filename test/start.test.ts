@@ -12,6 +12,7 @@ import { createLog, describeError } from '../server/log.ts'
 import { startServices } from '../server/services.ts'
 import { StartError, explain } from '../server/start-error.ts'
 import { command } from './command.ts'
+import { connect } from './db/rows.ts'
 import { serve } from './processes.ts'
 
 const silent = createLog({ logLevel: 'silent' })
@@ -84,7 +85,9 @@ t.test('data of a newer version is refused', async (t) => {
 
 t.test('data of another Ellipsis client is refused, unless it is meant', async (t) => {
   const dataDir = t.testdir()
-  await startAndStop(settings(dataDir), silent, { claim: 'same' })
+  const first = await startServices(settings(dataDir), silent, { claim: 'same' })
+  await connect(first.store)
+  await first.stop()
   const other = settings(dataDir, { ELLIPSIS_CLIENT_ID: 'two' })
   await t.rejects(startServices(other, silent, { claim: 'same' }), /ELLIPSIS_CLIENT_ID=one/)
   const api = settings(dataDir, { ELLIPSIS_API_URL: 'https://api.example.com/v3' })
