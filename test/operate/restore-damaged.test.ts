@@ -25,14 +25,15 @@ t.test('a damaged store is replaced where that is accepted', async (t) => {
   await first.stop()
   const path = join(place.dataDir, 'broker.db')
   const client = new Database(path)
-  const [root] = client
-    .prepare("select rootpage from sqlite_schema where name = 'grants'")
+  const roots = client
+    .prepare("select rootpage from sqlite_schema where tbl_name = 'grants' and rootpage > 0")
     .pluck()
-    .all() as number[]
   const size = client.pragma('page_size', { simple: true }) as number
+  const pages = (roots.all() as number[]).map((root) => (root - 1) * size)
   client.close()
   const bytes = readFileSync(path)
-  writeFileSync(path, bytes.fill(7, ((root ?? 1) - 1) * size, (root ?? 1) * size))
+  for (const page of pages) bytes.fill(7, page, page + size)
+  writeFileSync(path, bytes)
   await t.rejects(putBack(place, file), { code: 'restore.incomparable' })
   t.strictSame(left(place.dataDir), [], 'no copy of the tokens stays')
   t.match(await putBack(place, file, { acceptRevoked: true }), /^Restored 30 connections/)

@@ -168,6 +168,7 @@ t.test('what can’t be restored is refused, and nothing changes', async (t) => 
   await t.rejects(putBack(place, file), { code: 'restore.open' }, 'while a broker runs')
   await first.stop()
   await t.rejects(putBack(place, join(folder, 'none')), { code: 'restore.no-file' })
+  await t.rejects(putBack(place, join(file, 'none')), { code: 'restore.unreadable' })
   await t.rejects(putBack(place, join(folder, 'text')), { code: 'restore.damaged' })
   await t.rejects(putBack(place, join(folder, 'empty')), { code: 'restore.not-ours' })
   await t.rejects(putBack(place, join(place.dataDir, 'broker.db')), { code: 'restore.itself' })
