@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { appendFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Secret } from '../../server/secret.ts'
@@ -7,27 +7,9 @@ import { command } from '../command.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { runCli } from '../processes.ts'
+import { line, run } from './imports.ts'
 import { rounds, swapAt } from './load.ts'
 import { newFolder } from './world.ts'
-
-const line = (broker: TestBroker, account: string, app: string, token?: string) =>
-  JSON.stringify({ account, refresh_token: token ?? broker.standIn.grant(account), app })
-
-interface Told {
-  status: string
-  connection_id: string
-  broker_token: string
-  reason: string
-}
-
-async function run(broker: TestBroker, file: string) {
-  const { code, stdout, stderr } = await command(
-    ['connection', 'import', file, '--json'],
-    broker.env,
-  )
-  const lines = stdout.split('\n').filter((text) => text !== '')
-  return { code, stderr, told: lines.map((text) => JSON.parse(text) as Told) }
-}
 
 t.test('tokens are taken over, proven one by one, and a run can be repeated', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
@@ -150,67 +132,6 @@ t.test('a refusal that passes ends nothing that was imported before', async (t) 
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
 
-t.test('tokens that were refused for a while are taken by the next run', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker)
-  const file = join(newFolder(t), 'tokens')
-  const names = Array.from({ length: 8 }, (_, index) => `user${index}`)
-  writeFileSync(file, names.map((name) => line(broker, name, app.id)).join('\n'))
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', share: 1 })
-  const first = await run(broker, file)
-  t.equal(first.code, 1)
-  for (const [index, { status, reason }] of first.told.entries()) {
-    t.equal(status, index < 4 ? 'refused' : 'failed')
-    t.match(reason, index < 4 ? 'refused this refresh token' : 'refuses one token after the other')
-  }
-  broker.standIn.clearFaults()
-  const { code, told } = await run(broker, file)
-  t.equal(code, 0)
-  t.ok(told.every(({ status }) => status === 'imported'))
-  for (const { broker_token: token } of told) {
-    t.equal((await exchange(broker, token)).status, 200)
-  }
-})
-
-t.test('a line that is too long is told, and those after it are read', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker)
-  const file = join(newFolder(t), 'tokens')
-  const lines = [
-    `\uFEFF${line(broker, 'ada', app.id)}\r`,
-    line(broker, 'eve', app.id, 'x'.repeat(20_000)),
-    line(broker, 'eve', app.id, 'é'.repeat(4096)),
-  ]
-  writeFileSync(file, `${lines.join('\n')}\n`)
-  // A hole, more than a text can hold.
-  truncateSync(file, statSync(file).size + 600e6)
-  appendFileSync(file, `\n${line(broker, 'bob', app.id)}`)
-  const { code, told } = await run(broker, file)
-  t.equal(code, 1)
-  t.match(told, [
-    { line: 1, status: 'imported' },
-    { line: 2, status: 'invalid', reason: /refresh_token is longer/ },
-    { line: 3, status: 'refused' },
-    { line: 4, status: 'invalid', reason: 'the line is too long' },
-    { line: 5, status: 'imported' },
-  ])
-})
-
-t.test('what an earlier run left is waited for while it is being erased', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker)
-  const { importer, store } = broker.services
-  const refreshToken = new Secret(broker.standIn.grant('ada'))
-  const holding = { account: 'ada', refreshToken, appId: app.id }
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
-  t.match(await importer.take(holding), { status: 'refused' })
-  const purge = store.purge.bind(store)
-  store.purge = async () => false
-  t.match(await importer.take(holding), { status: 'failed', reason: /is being erased/ })
-  store.purge = purge
-  t.match(await importer.take(holding), { status: 'imported' })
-})
-
 t.test('what is revoked in the middle of its import brings nobody back', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
@@ -231,23 +152,6 @@ t.test('what is revoked in the middle of its import brings nobody back', async (
     connectionId,
   })
   t.match(await store.getConnection(connectionId), { status: 'needs_reconnect' })
-})
-
-t.test('what is revoked while it is proven is told as that, and a fault as itself', async (t) => {
-  const broker = await buildBroker(t, { switches: { tokenDelay: 500 } })
-  const app = await addApp(broker)
-  const { importer, store, refresher } = broker.services
-  const holding = (account: string) => {
-    const refreshToken = new Secret(broker.standIn.grant(account))
-    return { account, refreshToken, appId: app.id }
-  }
-  const taken = importer.take(holding('ada'))
-  while (broker.standIn.calls.refresh === 0) await broker.clock.sleep(10)
-  const [stored] = await store.listConnections({ after: null, limit: 9 })
-  await store.revokeConnection({ id: stored?.id ?? '', now: 1, events: [] })
-  t.match(await taken, { status: 'failed', reason: 'it was revoked here meanwhile' })
-  refresher.get = () => Promise.reject(new Error('a fault'))
-  await t.rejects(importer.take(holding('bob')), /a fault/)
 })
 
 t.test('an account without a name that can be shown is known by its id', async (t) => {
@@ -329,62 +233,6 @@ t.test('what was revoked since stays so, whoever imports it again', async (t) =>
   t.match(await importer.take(ada), { status: 'refused', reason: 'it was revoked here' })
   store.identifyConnection = async () => false
   await t.rejects(importer.take(bob), /kept changing while it was imported/)
-})
-
-t.test('an outage is no refusal, and a refused client ends the run', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker)
-  const file = join(newFolder(t), 'tokens')
-  writeFileSync(file, line(broker, 'ada', app.id))
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 3 })
-  const { importer } = broker.services
-  const holding = {
-    account: 'bob',
-    refreshToken: new Secret(broker.standIn.grant('bob')),
-    appId: app.id,
-  }
-  const bound = await addApp(broker, { name: 'Bound', dpop: 'required' })
-  t.match(await importer.take({ ...holding, appId: bound.id }), { reason: /bound to a key/ })
-  t.match(await importer.take(holding), { status: 'failed' })
-  t.match(await importer.take(holding), { status: 'imported' })
-  const wrong = { ...broker.env, ELLIPSIS_CLIENT_SECRET: 'wrong' }
-  t.match(await command(['connection', 'import', file], wrong), {
-    code: 1,
-    stderr: /refuses this broker’s own client/,
-  })
-  const none = await command(['connection', 'import', `${file}.none`], broker.env)
-  t.match(none, { code: 2, stderr: /can’t be read/ })
-})
-
-t.test('a mistyped client is mended in the setting alone, and leaves nothing behind', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker)
-  const lines = ['ada', 'bob'].map((name) => line(broker, name, app.id))
-  const file = join(newFolder(t), 'tokens')
-  writeFileSync(file, lines.join('\n'))
-  const env = { ...broker.env, BROKER_DATA_DIR: newFolder(t) }
-  const added = ['app', 'add', 'Map', '--redirect-uri', 'https://app.example.com/', '--json']
-  const { client_id: id } = JSON.parse((await command(added, env)).stdout) as { client_id: string }
-  writeFileSync(file, lines.join('\n').replaceAll(app.id, id))
-  const import_ = (more: Record<string, string> = {}) =>
-    command(['connection', 'import', file], { ...env, ...more })
-  const list = async () =>
-    JSON.parse((await command(['connection', 'list', '--json'], env)).stdout) as object
-  t.match(await import_({ ELLIPSIS_CLIENT_ID: 'typo' }), {
-    code: 1,
-    stderr: /Check ELLIPSIS_CLIENT/,
-  })
-  t.same(await list(), [])
-  // One that was never proven, for Ellipsis Drive was away.
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, share: 1 })
-  t.match(await import_({ ELLIPSIS_CLIENT_ID: 'another typo' }), { code: 1, stdout: /failed.*503/ })
-  broker.standIn.clearFaults()
-  t.match(await import_(), { code: 0, stderr: /Imported 2/ })
-  t.match(await list(), { length: 2 })
-  t.match(await import_({ ELLIPSIS_CLIENT_ID: 'typo' }), {
-    code: 2,
-    stderr: /has to connect again/,
-  })
 })
 
 t.test('an import, killed at random points and run again, loses nothing', async (t) => {
