@@ -7,8 +7,8 @@ import { prepareSearch } from './listing-search.ts'
 type Methods = 'browseConnections' | 'walkConnections' | 'countConnections'
 
 /** Rows of a step of a walk, and those among which a search looks for them. */
-const STEP = 200
-const LOOKED_AT = 2000
+const STEP = 50
+const LOOKED_AT = 1000
 
 /** As the table `listing` writes them. */
 const STATUSES: ConnectionStatus[] = ['active', 'needs_reconnect', 'revoked']

@@ -29,7 +29,7 @@ type Field = string | number | null | string[]
 type Row = Record<string, Field>
 
 /** Events read at once. */
-const BATCH = 200
+const BATCH = 50
 
 export function createExports(needs: { store: Store; pace: Pace; clock: Clock }): Exports {
   const { store, pace, clock } = needs
