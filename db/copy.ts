@@ -86,7 +86,6 @@ export function readMeta(path: string, nativeBinding: string | undefined): Recor
     const meta = client.prepare<[], [string, string]>('select key, value from meta').raw().all()
     return Object.fromEntries(meta)
   } finally {
-    emptyLog(client)
     client.close()
   }
 }

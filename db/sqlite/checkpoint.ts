@@ -47,9 +47,9 @@ const ROUNDS = 10
 export function emptyLog(client: Database.Database): void {
   try {
     const copy = client.prepare<[], Row>('pragma wal_checkpoint(PASSIVE)').raw()
-    let [row, rounds] = [copy.get(), 1]
+    let row = copy.get()
     const isLong = row !== undefined && row[1] > MOST
-    while (rounds++ < ROUNDS && waitingOf(row) >= ENOUGH) row = copy.get()
+    for (let round = 1; round < ROUNDS && waitingOf(row) >= ENOUGH; round++) row = copy.get()
     if (isLong) client.pragma('wal_checkpoint(TRUNCATE)')
   } catch {
     // A file that can't be written.

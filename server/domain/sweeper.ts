@@ -74,9 +74,11 @@ export function createSweeper(needs: {
 
   const erase = async (): Promise<void> => {
     if (!(await store.isErasurePending())) return
-    if (await store.purge(clock.now(), { pace }))
+    if (!(await store.purge(clock.now(), { pace }))) {
+      log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
+    } else if (!(await store.isErasurePending())) {
       log.info({}, 'erasure of revoked tokens is complete')
-    else log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
+    }
   }
 
   /** A removed app is refused at once; what is left of it ends bit by bit. */

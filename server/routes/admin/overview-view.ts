@@ -30,6 +30,8 @@ export function countsView(
  */
 export function attentionView(attention: Attention, appId?: string): AttentionView {
   const none = { at: null, path: null, link: '' }
+  const pathOf = ({ id }: { id: string }) =>
+    id === appId ? null : (`/admin/apps/${encodeURIComponent(id)}` as const)
   switch (attention.kind) {
     case 'upstream':
       return {
@@ -45,8 +47,7 @@ export function attentionView(attention: Attention, appId?: string): AttentionVi
         tone: 'warn',
         label: 'Failing app',
         words: `${number.format(attention.failed)} of ${number.format(attention.of)} swaps of ${attention.app.name} failed in the last 24 hours.`,
-        path:
-          attention.app.id === appId ? null : `/admin/apps/${encodeURIComponent(attention.app.id)}`,
+        path: pathOf(attention.app),
         link: 'Look at the app',
       }
     case 'needs_reconnect':
@@ -90,8 +91,7 @@ export function attentionView(attention: Attention, appId?: string): AttentionVi
         label: 'App secret',
         words: `An old secret of ${attention.app.name} is about to end. See that its back end uses the new one by`,
         at: attention.at,
-        path:
-          attention.app.id === appId ? null : `/admin/apps/${encodeURIComponent(attention.app.id)}`,
+        path: pathOf(attention.app),
         link: 'Look at the app',
       }
     case 'no_second_factor':
