@@ -108,5 +108,7 @@ t.test('a database that is gone from under a running broker is not made anew', a
   t.notOk(readdirSync(place.dataDir).includes('broker.db'))
   other.leave()
   renameSync(`${path}.moved`, path)
+  writeFileSync(join(place.dataDir, 'broker.db.restoring'), 'tokens')
   await (await place.start()).stop()
+  t.strictSame(left(place.dataDir), [], 'a start removes what a restore left that was cut off')
 })
