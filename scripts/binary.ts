@@ -1,23 +1,5 @@
 import { execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
-import type { BuildOptions } from 'esbuild'
-
-// CommonJS packages in the bundle go on calling `require`, which a module doesn't have.
-const BANNER = `import { createRequire as makeRequire } from 'node:module'
-const require = makeRequire(import.meta.url)`
-
-/** How the program, and what it is measured against, become one file of JavaScript. */
-export const bundling: BuildOptions = {
-  bundle: true,
-  platform: 'node',
-  target: 'node24',
-  format: 'esm',
-  banner: { js: BANNER },
-  // A third less to read at every start; names stay, for the stack of an error.
-  minifyWhitespace: true,
-  minifySyntax: true,
-  logLevel: 'warning',
-}
 
 /**
  * Puts a bundle and assets (paths by name) into a copy of the Node that runs this.

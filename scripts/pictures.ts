@@ -3,12 +3,11 @@
  * `pictures` unless told; with names, of those pages alone. Each page at 390 and 1440 wide, light and
  * dark, with data and empty.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { signInBrowser } from '../test/admin.ts'
-import { launch, noBrowser } from '../test/browser.ts'
+import { startChromium, noBrowser } from '../test/browser.ts'
 import { buildBroker } from '../test/helper.ts'
 import { pages } from '../test/pages.ts'
 import type { ShownPage } from '../test/pages.ts'
@@ -25,18 +24,12 @@ if (noBrowser) throw new Error(noBrowser)
 
 /** Stands in for a test: what it built is taken down at the end. */
 const teardowns: (() => unknown)[] = []
-const t = {
-  teardown: (work: () => unknown) => void teardowns.unshift(work),
-  testdir: () => {
-    const folder = mkdtempSync(join(tmpdir(), 'pictures-'))
-    teardowns.unshift(() => rmSync(folder, { recursive: true, force: true }))
-    return folder
-  },
-} as unknown as Parameters<typeof buildBroker>[0]
+const t = { teardown: (work: () => unknown) => void teardowns.unshift(work) }
 
 try {
   mkdirSync(out, { recursive: true })
-  const browser = await launch(t)
+  const browser = await startChromium()
+  t.teardown(() => browser.close())
   for (const state of ['data', 'empty'] as const) await picture(browser, state)
 } finally {
   for (const work of teardowns) await work()

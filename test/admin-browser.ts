@@ -22,7 +22,7 @@ export function walk(t: Test, name: string, steps: (t: Test, desk: Desk) => Prom
   if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
   for (const javaScriptEnabled of [true, false]) {
     const words = `${name}, JavaScript ${javaScriptEnabled ? 'on' : 'off'}`
-    t.test(words, { skip: noBrowser, timeout: 100_000 }, async (t) => {
+    t.test(words, { skip: noBrowser }, async (t) => {
       const [broker, browser] = [await buildBroker(t), await launch(t)]
       const context = await visit(t, browser, { javaScriptEnabled })
       const page = await context.newPage()

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import t, { type Test } from 'tap'
 import * as source from '../server/assets.ts'
+import { temporaryFolder } from './temporary.ts'
 
 const require = createRequire(import.meta.url)
 const finder = require(
@@ -58,7 +59,7 @@ t.test('in the binary: text, bytes and lists', async (t) => {
 
 t.test('in the binary: the addon is written to a folder of the data directory', async (t) => {
   const assets = await inBinary(t)
-  const data = t.testdir()
+  const data = temporaryFolder(t)
   const file = assets.sqliteBinding({ dataDir: data }) ?? ''
   t.match(file, /native.better_sqlite3-[0-9a-f]{16}\.node$/)
   t.ok(file.startsWith(data))

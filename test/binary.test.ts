@@ -29,164 +29,173 @@ const asRoot = process.getuid?.() === 0
 const NOBODY = 65_534
 const someone: SpawnOptions = asRoot ? { uid: NOBODY, gid: NOBODY } : {}
 
-// Built once for all that follows; outside of the checkout, where an unprivileged user may look.
-const folder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-binary-'))
-t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-chmodSync(folder, 0o755)
-const out = join(folder, 'out')
-const alone = join(folder, 'alone')
-const program = join(alone, NAME)
-mkdirSync(alone)
-t.setTimeout(300_000)
-await run(process.execPath, [join(root, 'scripts/build.ts'), out], { env: { PATH } })
-copyFileSync(join(out, NAME), program)
+t.test('the single binary', async (t) => {
+  // Built once for all that follows; outside of the checkout, where an unprivileged user may look.
+  const folder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-binary-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  chmodSync(folder, 0o755)
+  const out = join(folder, 'out')
+  const alone = join(folder, 'alone')
+  const program = join(alone, NAME)
+  mkdirSync(alone)
+  await run(process.execPath, [join(root, 'scripts/build.ts'), out], { env: { PATH } })
+  copyFileSync(join(out, NAME), program)
 
-/** A directory of the unprivileged user's own. */
-function owned(name: string): string {
-  const directory = join(folder, name)
-  mkdirSync(directory, { mode: 0o700 })
-  if (asRoot) chownSync(directory, NOBODY, NOBODY)
-  return directory
-}
-
-/** Starts it with nothing in its environment but what is given, and waits for a word. */
-async function start(args: string[], word: string, options: SpawnOptions = {}) {
-  const child = spawn(program, args, { cwd: alone, env: {}, ...someone, ...options })
-  const closed = once(child, 'close')
-  t.teardown(() => child.kill('SIGKILL'))
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  /** A directory of the unprivileged user's own. */
+  function owned(name: string): string {
+    const directory = join(folder, name)
+    mkdirSync(directory, { mode: 0o700 })
+    if (asRoot) chownSync(directory, NOBODY, NOBODY)
+    return directory
   }
-  while (!output.includes(word)) {
-    if (child.exitCode !== null) throw new Error(`It ended with: ${output}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  return { child, closed, output }
-}
 
-t.test('alone, with an empty environment, as somebody else: connect, swap, revoke', async (t) => {
-  const port = await freePorts()
-  const demo = await start(['demo', '--port', String(port)], 'Ctrl-C')
-  const [url, ...others] = [port, port + 1, port + 2].map((each) => `http://127.0.0.1:${each}`)
-  const directory = /BROKER_DATA_DIR=(\S+)/.exec(demo.output)?.[1] ?? ''
-  const clientId = /\/connect\/(\S+)/.exec(demo.output)?.[1] ?? ''
-  t.ok(existsSync(directory))
-  for (const page of [`${url}/docs`, ...others, `${url}/connect/${clientId}`]) {
-    const response = await fetch(page, { headers: { accept: 'text/html' } })
-    t.match([response.status, response.headers.get('content-type')], [200, /text\/html/], page)
-    for (const link of linksOf(await response.text())) {
-      t.equal((await fetch(new URL(link, page))).status, 200, link)
+  /** Starts it with nothing in its environment but what is given, and waits for a word. */
+  async function start(args: string[], word: string, options: SpawnOptions = {}) {
+    const child = spawn(program, args, { cwd: alone, env: {}, ...someone, ...options })
+    const closed = once(child, 'close')
+    t.teardown(() => child.kill('SIGKILL'))
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => (output += chunk.toString()))
     }
+    while (!output.includes(word)) {
+      if (child.exitCode !== null) throw new Error(`It ended with: ${output}`)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    return { child, closed, output }
   }
 
-  const broker = { url } as TestBroker
-  const app = { id: clientId, redirectUris: [`${others[1]}/?second`] }
-  const { brokerToken, connectionId } = await connect(broker, app as Parameters<typeof connect>[1])
-  t.match(await exchange(broker, brokerToken), { status: 200, body: { token_type: 'Bearer' } })
-  const options = { ...someone, cwd: '/', env: { BROKER_DATA_DIR: directory } }
-  const { stdout } = await run(program, ['connection', 'revoke', connectionId], options)
-  t.match(stdout, /Revoked/)
-  t.equal((await exchange(broker, brokerToken)).status, 401)
+  t.test('alone, with an empty environment, as somebody else: connect, swap, revoke', async (t) => {
+    const port = await freePorts()
+    const demo = await start(['demo', '--port', String(port)], 'Ctrl-C')
+    const [url, ...others] = [port, port + 1, port + 2].map((each) => `http://127.0.0.1:${each}`)
+    const directory = /BROKER_DATA_DIR=(\S+)/.exec(demo.output)?.[1] ?? ''
+    const clientId = /\/connect\/(\S+)/.exec(demo.output)?.[1] ?? ''
+    t.ok(existsSync(directory))
+    for (const page of [`${url}/docs`, ...others, `${url}/connect/${clientId}`]) {
+      const response = await fetch(page, { headers: { accept: 'text/html' } })
+      t.match([response.status, response.headers.get('content-type')], [200, /text\/html/], page)
+      for (const link of linksOf(await response.text())) {
+        t.equal((await fetch(new URL(link, page))).status, 200, link)
+      }
+    }
 
-  t.strictSame(readdirSync(alone), [NAME], 'nothing is written beside it')
-  demo.child.kill('SIGTERM')
-  t.strictSame(await demo.closed, [0, null], 'it stops when told')
-  t.strictSame(readdirSync(alone), [NAME])
-  t.notOk(existsSync(directory), 'the data of the demo is removed')
-})
+    const broker = { url } as TestBroker
+    const app = { id: clientId, redirectUris: [`${others[1]}/?second`] }
+    const { brokerToken, connectionId } = await connect(
+      broker,
+      app as Parameters<typeof connect>[1],
+    )
+    t.match(await exchange(broker, brokerToken), { status: 200, body: { token_type: 'Bearer' } })
+    const options = { ...someone, cwd: '/', env: { BROKER_DATA_DIR: directory } }
+    const { stdout } = await run(program, ['connection', 'revoke', connectionId], options)
+    t.match(stdout, /Revoked/)
+    t.equal((await exchange(broker, brokerToken)).status, 401)
 
-t.test('every command answers, from any directory', async (t) => {
-  const data = owned('commands')
-  const say = (...args: string[]) =>
-    run(program, args, { ...someone, cwd: '/', env: { BROKER_DATA_DIR: data } })
-  t.match((await say('--version')).stdout, `${build.version} (`)
-  t.match((await say('--version')).stdout, `Node.js ${process.version}`)
-  const { stdout } = await say('licenses')
-  for (const name of ['better-sqlite3', 'fastify', 'eta', 'node']) {
-    t.match(stdout, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(MIT\\)$`, 'm'))
-  }
-  t.notMatch(stdout, '(undefined)')
-  for (const list of ['app', 'connection', 'admin', 'key']) {
-    t.type(JSON.parse((await say(list, 'list', '--json')).stdout), Array, list)
-  }
-  await t.rejects(say('serve'), { code: 2, stderr: /ELLIPSIS_CLIENT_ID is not set/ })
-})
-
-const serving = (data: string, port: number) => ({
-  BROKER_DATA_DIR: data,
-  BROKER_PORT: String(port),
-  ELLIPSIS_CLIENT_ID: 'id',
-  ELLIPSIS_CLIENT_SECRET: 'secret',
-})
-
-/** Commands run in a mount namespace of their own, and then the program as somebody else. */
-const inNamespace = (mounts: string, args: string) => [
-  '--mount',
-  'sh',
-  '-c',
-  `${mounts} && exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups ${program} ${args}`,
-]
-const canMount =
-  asRoot && spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
-const namespaces = { skip: !canMount && 'needs root, unshare and mount' }
-
-t.test('with a read-only file system but for the data', namespaces, async (t) => {
-  const data = owned('readonly')
-  const port = await freePort()
-  const readOnly = `mount -t tmpfs -o uid=${NOBODY},mode=700 tmpfs ${data} && mount -o remount,bind,ro /`
-  const child = spawn('unshare', inNamespace(`${readOnly} && ! touch ${folder}/x 2>&-`, 'serve'), {
-    env: { PATH, ...serving(data, port) },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    t.strictSame(readdirSync(alone), [NAME], 'nothing is written beside it')
+    demo.child.kill('SIGTERM')
+    t.strictSame(await demo.closed, [0, null], 'it stops when told')
+    t.strictSame(readdirSync(alone), [NAME])
+    t.notOk(existsSync(directory), 'the data of the demo is removed')
   })
-  const closed = once(child, 'close')
-  t.teardown(() => child.kill('SIGKILL'))
-  let answer: Response | null = null
-  while (!answer && child.exitCode === null) {
-    answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+
+  t.test('every command answers, from any directory', async (t) => {
+    const data = owned('commands')
+    const say = (...args: string[]) =>
+      run(program, args, { ...someone, cwd: '/', env: { BROKER_DATA_DIR: data } })
+    t.match((await say('--version')).stdout, `${build.version} (`)
+    t.match((await say('--version')).stdout, `Node.js ${process.version}`)
+    const { stdout } = await say('licenses')
+    for (const name of ['better-sqlite3', 'fastify', 'eta', 'node']) {
+      t.match(stdout, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(MIT\\)$`, 'm'))
+    }
+    t.notMatch(stdout, '(undefined)')
+    for (const list of ['app', 'connection', 'admin', 'key']) {
+      t.type(JSON.parse((await say(list, 'list', '--json')).stdout), Array, list)
+    }
+    await t.rejects(say('serve'), { code: 2, stderr: /ELLIPSIS_CLIENT_ID is not set/ })
+  })
+
+  const serving = (data: string, port: number) => ({
+    BROKER_DATA_DIR: data,
+    BROKER_PORT: String(port),
+    ELLIPSIS_CLIENT_ID: 'id',
+    ELLIPSIS_CLIENT_SECRET: 'secret',
+  })
+
+  /** Commands run in a mount namespace of their own, and then the program as somebody else. */
+  const inNamespace = (mounts: string, args: string) => [
+    '--mount',
+    'sh',
+    '-c',
+    `${mounts} && exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups ${program} ${args}`,
+  ]
+  const canMount =
+    asRoot &&
+    spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
+  const namespaces = { skip: !canMount && 'needs root, unshare and mount' }
+
+  t.test('with a read-only file system but for the data', namespaces, async (t) => {
+    const data = owned('readonly')
+    const port = await freePort()
+    const readOnly = `mount -t tmpfs -o uid=${NOBODY},mode=700 tmpfs ${data} && mount -o remount,bind,ro /`
+    const child = spawn(
+      'unshare',
+      inNamespace(`${readOnly} && ! touch ${folder}/x 2>&-`, 'serve'),
+      {
+        env: { PATH, ...serving(data, port) },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
+    const closed = once(child, 'close')
+    t.teardown(() => child.kill('SIGKILL'))
+    let answer: Response | null = null
+    while (!answer && child.exitCode === null) {
+      answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    t.equal(answer?.status, 200)
+    child.kill('SIGTERM')
+    t.strictSame(await closed, [0, null])
+  })
+
+  t.test('data on a file system that runs nothing: what to do is told', namespaces, async (t) => {
+    const [data, native] = [owned('noexec'), owned('native')]
+    const mount = `mount -t tmpfs -o noexec,uid=${NOBODY},mode=700 tmpfs ${data}`
+    const list = (env: Record<string, string>) =>
+      run('unshare', inNamespace(mount, 'app list'), {
+        env: { PATH, BROKER_DATA_DIR: data, ...env },
+      })
+    await t.rejects(list({}), { code: 2, stderr: /noexec.*BROKER_NATIVE_DIR/ })
+    t.match(await list({ BROKER_NATIVE_DIR: native }), { stdout: /No app yet/ })
+  })
+
+  t.test('the bundle beside it runs on a Node at hand', async (t) => {
+    const bundle = join(out, 'bundle', 'ellipsis-broker.mjs')
+    const env = { PATH, BROKER_DATA_DIR: join(folder, 'data') }
+    const version = await run(process.execPath, [bundle, '--version'], { env })
+    t.match(version.stdout.split(/[ ,]/)[0], build.version)
+    const list = await run(process.execPath, [bundle, 'app', 'list', '--json'], { env })
+    t.strictSame(JSON.parse(list.stdout), [], 'its store opens')
+    const licenses = await run(process.execPath, [bundle, 'licenses'], { env })
+    t.equal(licenses.stdout.trim(), readFileSync(join(out, 'LICENSES.txt'), 'utf8').trim())
+  })
+
+  /** The first of three ports in a row that nothing listens on. */
+  async function freePorts(): Promise<number> {
+    const port = await freePort()
+    const next = [await isFree(port + 1), await isFree(port + 2)]
+    return next.every(Boolean) ? port : freePorts()
   }
-  t.equal(answer?.status, 200)
-  child.kill('SIGTERM')
-  t.strictSame(await closed, [0, null])
+
+  const isFree = (port: number): Promise<boolean> =>
+    fetch(`http://127.0.0.1:${port}/`).then(
+      () => false,
+      () => true,
+    )
+
+  const linksOf = (page: string): string[] =>
+    [...page.matchAll(/<(?:link|script|img)\b[^>]*?(?:href|src)="([^"]+)"/g)].map(
+      ([, link]) => link ?? '',
+    )
 })
-
-t.test('data on a file system that runs nothing: what to do is told', namespaces, async (t) => {
-  const [data, native] = [owned('noexec'), owned('native')]
-  const mount = `mount -t tmpfs -o noexec,uid=${NOBODY},mode=700 tmpfs ${data}`
-  const list = (env: Record<string, string>) =>
-    run('unshare', inNamespace(mount, 'app list'), {
-      env: { PATH, BROKER_DATA_DIR: data, ...env },
-    })
-  await t.rejects(list({}), { code: 2, stderr: /noexec.*BROKER_NATIVE_DIR/ })
-  t.match(await list({ BROKER_NATIVE_DIR: native }), { stdout: /No app yet/ })
-})
-
-t.test('the bundle beside it runs on a Node at hand', async (t) => {
-  const bundle = join(out, 'bundle', 'ellipsis-broker.mjs')
-  const env = { PATH, BROKER_DATA_DIR: join(folder, 'data') }
-  const version = await run(process.execPath, [bundle, '--version'], { env })
-  t.match(version.stdout.split(/[ ,]/)[0], build.version)
-  const list = await run(process.execPath, [bundle, 'app', 'list', '--json'], { env })
-  t.strictSame(JSON.parse(list.stdout), [], 'its store opens')
-  const licenses = await run(process.execPath, [bundle, 'licenses'], { env })
-  t.equal(licenses.stdout.trim(), readFileSync(join(out, 'LICENSES.txt'), 'utf8').trim())
-})
-
-/** The first of three ports in a row that nothing listens on. */
-async function freePorts(): Promise<number> {
-  const port = await freePort()
-  const next = [await isFree(port + 1), await isFree(port + 2)]
-  return next.every(Boolean) ? port : freePorts()
-}
-
-const isFree = (port: number): Promise<boolean> =>
-  fetch(`http://127.0.0.1:${port}/`).then(
-    () => false,
-    () => true,
-  )
-
-const linksOf = (page: string): string[] =>
-  [...page.matchAll(/<(?:link|script|img)\b[^>]*?(?:href|src)="([^"]+)"/g)].map(
-    ([, link]) => link ?? '',
-  )

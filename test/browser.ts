@@ -25,15 +25,38 @@ function findChromium(): string | undefined {
   return [...(CHROMIUM_PATH === undefined ? [] : [CHROMIUM_PATH]), ...places].find(existsSync)
 }
 
-/** A Chromium that ends with the test. */
-export async function launch(t: Pick<Test, 'teardown'>): Promise<Browser> {
+/** How long the shared Chromium waits for the next test that wants it, milliseconds. */
+const IDLE_MS = 2000
+
+let shared: Promise<Browser> | undefined
+let users = 0
+let idle: NodeJS.Timeout | undefined
+
+/** The Chromium that all tests of this process share. It ends a little after the last that used it. */
+export function launch(t: Pick<Test, 'teardown'>): Promise<Browser> {
+  shared ??= startChromium()
+  users++
+  clearTimeout(idle)
+  t.teardown(() => {
+    users--
+    if (users === 0) idle = setTimeout(() => void close(), IDLE_MS)
+  })
+  return shared
+}
+
+async function close(): Promise<void> {
+  const browser = shared
+  shared = undefined
+  await (await browser)?.close()
+}
+
+/** A Chromium of one's own. */
+export function startChromium(): Promise<Browser> {
   const executablePath = findChromium()
-  const browser = await chromium.launch({
+  return chromium.launch({
     args: ARGUMENTS,
     ...(executablePath !== undefined && { executablePath }),
   })
-  t.teardown(() => browser.close())
-  return browser
 }
 
 /** A person's browser with cookies of its own. What its pages complain about on the console fails the test. */

@@ -4,6 +4,7 @@ import { inspect, parseEnv } from 'node:util'
 import t from 'tap'
 import { ConfigError, loadConfig, readEnvironment, settings } from '../server/config.ts'
 import { envExample } from '../server/config/settings.ts'
+import { temporaryFolder } from './temporary.ts'
 
 const client = { ELLIPSIS_CLIENT_ID: 'the-client', ELLIPSIS_CLIENT_SECRET: 'hush' }
 const key = Buffer.alloc(32, 1).toString('base64url')
@@ -274,7 +275,7 @@ t.test('the environment wins over .env', async (t) => {
   t.strictSame(readEnvironment({ A: 'b' }, join(folder, 'none')), { A: 'b' }, 'without .env')
   t.equal(readEnvironment().PATH, process.env.PATH, "this process's own")
 
-  const unreadable = t.testdir()
+  const unreadable = temporaryFolder(t)
   mkdirSync(join(unreadable, '.env'))
   t.throws(() => readEnvironment({}, unreadable), ConfigError)
   t.throws(() => readEnvironment({}, unreadable), { message: /\.env can't be read \(EISDIR\)/ })

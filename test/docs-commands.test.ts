@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { onTerminal } from './cli/terminal.ts'
 import { buildBroker } from './helper.ts'
+import { PROGRAM, PROGRAM_ENV } from './program.ts'
 
 const root = join(import.meta.dirname, '..')
 const missing = ['bash', 'curl', 'script'].find((name) => spawnSync(name, ['--version']).error)
@@ -22,9 +23,8 @@ t.test(
   'every command of the pages on installing and running does what it says',
   options,
   async (t) => {
-    t.setTimeout(180_000)
     const broker = await buildBroker(t)
-    const machine = join(t.testdirName, 'machine')
+    const machine = join(t.testdir({}), 'machine')
     for (const place of ['bin', 'usr/local/bin', 'etc/systemd/system', 'etc/nginx/conf.d']) {
       mkdirSync(join(machine, place), { recursive: true })
     }
@@ -33,7 +33,7 @@ t.test(
       chmodSync(join(machine, 'bin', name), 0o755)
     }
     for (const name of PLAYED) script(name, `echo "${name} $*" >> ${machine}/played`)
-    script('ellipsis-broker', `exec ${process.execPath} ${root}/server/main.ts "$@"`)
+    script('ellipsis-broker', `exec ${process.execPath} ${PROGRAM} "$@"`)
     writeFileSync(
       join(machine, 'etc/nginx/conf.d/ellipsis-broker.conf'),
       readFileSync(join(root, 'deploy/nginx.conf')),
@@ -49,6 +49,7 @@ t.test(
     writeFileSync(join(machine, 'client-secret.txt'), 'a secret')
     for (const part of ['deploy']) spawnSync('ln', ['-s', join(root, part), join(machine, part)])
     const env = {
+      ...PROGRAM_ENV,
       PATH: `${machine}/bin:${process.env.PATH}`,
       BROKER_DATA_DIR: join(machine, 'data'),
     }

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import * as extracting from '../server/extract.ts'
 import { StartError } from '../server/start-error.ts'
+import { temporaryFolder } from './temporary.ts'
 
 const { checkLoads, extract } = extracting
 
@@ -13,7 +14,7 @@ const bytes = Buffer.alloc(1_000_000, 'native code')
 const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
 
 t.test('the file has the bytes, a name with their hash, and a folder of its own', async (t) => {
-  const folder = join(t.testdir(), 'data', 'native')
+  const folder = join(temporaryFolder(t), 'data', 'native')
   const file = extract(bytes, folder, 'addon')
   t.equal(file, join(folder, `addon-${hash}.node`))
   t.ok(readFileSync(file).equals(bytes))
@@ -23,7 +24,7 @@ t.test('the file has the bytes, a name with their hash, and a folder of its own'
 })
 
 t.test('a good file is used as it is', async (t) => {
-  const folder = t.testdir()
+  const folder = temporaryFolder(t)
   const first = statSync(extract(bytes, folder, 'addon'))
   t.equal(statSync(extract(bytes, folder, 'addon')).ino, first.ino)
 })
@@ -42,7 +43,7 @@ t.test('a place that cannot be written to is told', async (t) => {
 })
 
 t.test('a file that somebody changes at once is not used', async (t) => {
-  const folder = t.testdir()
+  const folder = temporaryFolder(t)
   const { extract } = await t.mockImport<typeof extracting>('../server/extract.ts', {
     '../db/files.ts': t.createMock(await import('../db/files.ts'), {
       createFile: (draft: string) => writeFileSync(draft, 'something else'),
@@ -52,7 +53,7 @@ t.test('a file that somebody changes at once is not used', async (t) => {
 })
 
 t.test('simultaneous starts all get a whole file', async (t) => {
-  const folder = join(t.testdir(), 'native')
+  const folder = join(temporaryFolder(t), 'native')
   const script = `
     const { extract } = await import(${JSON.stringify(import.meta.resolve('../server/extract.ts'))})
     const { readFileSync } = await import('node:fs')
@@ -67,6 +68,6 @@ t.test('simultaneous starts all get a whole file', async (t) => {
 })
 
 t.test('a file that can’t be loaded is told, with what to do', async (t) => {
-  const file = extract(bytes, t.testdir(), 'addon')
+  const file = extract(bytes, temporaryFolder(t), 'addon')
   t.throws(() => checkLoads(file), { name: 'StartError', message: /noexec.*BROKER_NATIVE_DIR/ })
 })

@@ -14,6 +14,7 @@ import type { Services, World } from '../server/services.ts'
 import { standInDefaults, startStandIn } from '../server/stand-in/app.ts'
 import type { StandIn, Switches } from '../server/stand-in/app.ts'
 import { Visitor } from './visitor.ts'
+import { temporaryFolder } from './temporary.ts'
 
 /** A clock that a test can move; sleeping takes real time. */
 export function testClock() {
@@ -51,7 +52,7 @@ export interface TestOptions {
 
 /** A broker that listens, on a store of its own, before a stand-in of its own; all end with the test. */
 export async function buildBroker(
-  t: Pick<Test, 'teardown' | 'testdir'>,
+  t: Pick<Test, 'teardown'>,
   options: TestOptions = {},
 ): Promise<TestBroker> {
   const clock = testClock()
@@ -66,7 +67,7 @@ export async function buildBroker(
     ...(options.switches && { switches: options.switches }),
   })
   t.teardown(() => standIn.close())
-  const dataDir = options.dataDir ?? t.testdir()
+  const dataDir = options.dataDir ?? temporaryFolder(t)
   const env = {
     ELLIPSIS_CLIENT_ID: client.id,
     ELLIPSIS_CLIENT_SECRET: client.secret,

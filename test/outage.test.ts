@@ -4,12 +4,12 @@ import { buildBroker } from './helper.ts'
 import type { TestBroker } from './helper.ts'
 import { connectMany } from './operate/load.ts'
 import type { Device } from './operate/load.ts'
+import { size } from './size.ts'
 
 /** Times in milliseconds. */
 const SECOND = 1000
 const STEADY = 6 * SECOND
-/** `OUTAGE_SECONDS=60` in a long run. */
-const OUTAGE = Number(process.env.OUTAGE_SECONDS ?? 8) * SECOND
+const OUTAGE = size(6, 60) * SECOND
 /** By when everyone is served again. */
 const RECOVERY = 5 * SECOND
 /** Of a refresh that was under way when upstream was well again, and of a busy machine. */

@@ -1,11 +1,8 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import type { Test } from 'tap'
-import { freePort } from './helper.ts'
-
-const ROOT = join(import.meta.dirname, '..')
+import { PROGRAM, PROGRAM_ENV } from './program.ts'
 
 /** As whom a process runs; only root can choose. */
 interface User {
@@ -20,12 +17,8 @@ export function runCli(
   cwd?: string,
   user?: User,
 ): ChildProcess {
-  const passed = Object.entries(process.env).filter(
-    // tap follows child processes by these, to see what they cover.
-    ([name]) => name === 'PATH' || name === 'NODE_OPTIONS' || name.startsWith('_TAPJS'),
-  )
-  return spawn(process.execPath, [join(ROOT, 'server/main.ts'), ...args], {
-    env: { ...Object.fromEntries(passed), ...env },
+  return spawn(process.execPath, [PROGRAM, ...args], {
+    env: { ...PROGRAM_ENV, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
     ...user,
@@ -58,10 +51,13 @@ export interface BrokerProcess {
   stop(): Promise<number | null>
 }
 
-/** Starts `serve` and waits until it is ready. It ends with the test. */
+/** Starts `serve` on a port that the system chooses, and waits until it is ready. It ends with the test. */
 export async function serve(t: Test, env: Record<string, string>): Promise<BrokerProcess> {
-  const port = await freePort()
-  const child = runCli(['serve'], { ...env, BROKER_PORT: String(port) })
+  const child = runCli(['serve'], {
+    BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
+    ...env,
+    BROKER_PORT: '0',
+  })
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
   const output = () => stdout() + stderr()
   const closed = once(child, 'close')
@@ -71,11 +67,12 @@ export async function serve(t: Test, env: Record<string, string>): Promise<Broke
     return child.exitCode
   }
   t.teardown(stop)
-  const url = `http://127.0.0.1:${port}`
-  for (;;) {
-    if (child.exitCode !== null) throw new Error(`serve ended:\n${output()}`)
-    const answer = await fetch(`${url}/readyz`).catch(() => null)
-    if (answer?.ok) return { url, child, output, stop }
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stdout?.on('data', () => {
+      const listening = /"listening":"([^"]+)"/.exec(stdout())?.[1]
+      if (listening !== undefined) resolve(listening)
+    })
+    void closed.then(() => reject(new Error(`serve ended:\n${output()}`)))
+  })
+  return { url, child, output, stop }
 }

@@ -4,6 +4,7 @@ import { createLog } from '../server/log.ts'
 import { startServices } from '../server/services.ts'
 import { buildBroker, addApp, connect, exchange, freePort } from './helper.ts'
 import { begin } from './swap/begin.ts'
+import { temporaryFolder } from './temporary.ts'
 
 /**
  * What users of other brokers have reported, tried on this one. Tried elsewhere: a refreshed token that is
@@ -42,7 +43,7 @@ t.test('“it won’t start while the provider is down” (oauth2-proxy#3487)', 
     ELLIPSIS_CLIENT_ID: 'one',
     ELLIPSIS_CLIENT_SECRET: 'secret',
     ELLIPSIS_API_URL: `http://127.0.0.1:${await freePort()}`,
-    BROKER_DATA_DIR: t.testdir(),
+    BROKER_DATA_DIR: temporaryFolder(t),
   }
   const log = createLog({ logLevel: 'silent' })
   const services = await startServices(loadConfig(env, { serve: true }), log, { claim: 'same' })

@@ -14,6 +14,8 @@ import { StartError, explain } from '../server/start-error.ts'
 import { command } from './command.ts'
 import { connect } from './db/rows.ts'
 import { serve } from './processes.ts'
+import { PROGRAM, PROGRAM_ENV } from './program.ts'
+import { temporaryFolder } from './temporary.ts'
 
 const silent = createLog({ logLevel: 'silent' })
 const settings = (dataDir: string, more: Record<string, string> = {}) =>
@@ -32,7 +34,7 @@ async function startAndStop(...args: Parameters<typeof startServices>): Promise<
 }
 
 t.test('a first start makes a key that only its owner can read', async (t) => {
-  const dataDir = join(t.testdir(), 'data')
+  const dataDir = join(temporaryFolder(t), 'data')
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
   const file = join(dataDir, 'secret.key')
   t.equal(statSync(file).mode & 0o777, 0o600)
@@ -41,7 +43,7 @@ t.test('a first start makes a key that only its owner can read', async (t) => {
 })
 
 t.test('a missing key stops the start, and no new one is made beside old data', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = temporaryFolder(t)
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
   const file = join(dataDir, 'secret.key')
   rmSync(file)
@@ -56,7 +58,7 @@ t.test('a missing key stops the start, and no new one is made beside old data', 
 })
 
 t.test('a key without a database may be all that is left: a start says so', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = temporaryFolder(t)
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
   rmSync(join(dataDir, 'broker.db'))
   for (const args of [
@@ -75,7 +77,7 @@ t.test('a key without a database may be all that is left: a start says so', asyn
 })
 
 t.test('data of a newer version is refused', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = temporaryFolder(t)
   await startAndStop(settings(dataDir), silent)
   const client = new Database(join(dataDir, 'broker.db'))
   client.exec("insert into __drizzle_migrations (hash, created_at) values ('x', 9e15)")
@@ -84,7 +86,7 @@ t.test('data of a newer version is refused', async (t) => {
 })
 
 t.test('data of another Ellipsis client is refused, unless it is meant', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = temporaryFolder(t)
   const first = await startServices(settings(dataDir), silent, { claim: 'same' })
   await connect(first.store)
   await first.stop()
@@ -98,7 +100,7 @@ t.test('data of another Ellipsis client is refused, unless it is meant', async (
 })
 
 t.test('broker tokens of a former public URL stay good', async (t) => {
-  const dataDir = t.testdir()
+  const dataDir = temporaryFolder(t)
   const at = (url: string) => settings(dataDir, { BROKER_PUBLIC_URL: url })
   await startAndStop(at('https://old.example.com'), silent, { claim: 'same' })
   const services = await startServices(at('https://new.example.com'), silent, { claim: 'same' })
@@ -135,13 +137,17 @@ t.test(
   'a full disk, and one that takes no writes',
   { skip: !canMount && 'needs root, unshare and mount' },
   async (t) => {
-    const dataDir = t.testdir()
-    const main = join(import.meta.dirname, '../server/main.ts')
+    const dataDir = temporaryFolder(t)
     const start = (before: string) =>
       spawnSync(
         'unshare',
-        ['--mount', 'sh', '-c', `${MOUNT}; ${before}; exec ${process.execPath} ${main} app list`],
-        { env: { PATH: process.env.PATH, BROKER_DATA_DIR: dataDir }, encoding: 'utf8' },
+        [
+          '--mount',
+          'sh',
+          '-c',
+          `${MOUNT}; ${before}; exec ${process.execPath} ${PROGRAM} app list`,
+        ],
+        { env: { ...PROGRAM_ENV, BROKER_DATA_DIR: dataDir }, encoding: 'utf8' },
       )
     const full = start('cat /dev/zero > "$BROKER_DATA_DIR/zeros" 2>&-')
     t.match(full, { status: 2, stderr: /^There is no room left where .*\nMake room/ })

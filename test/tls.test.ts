@@ -13,6 +13,7 @@ import { startBroker } from '../server/cli/serve.ts'
 import { createLog } from '../server/log.ts'
 import { freePort } from './helper.ts'
 import { runCli, serve } from './processes.ts'
+import { temporaryFolder } from './temporary.ts'
 
 /** Makes a certificate for that name in a folder: `NAME.crt`, `NAME.key`. */
 function make(folder: string, name: string): void {
@@ -52,7 +53,7 @@ async function start(t: Test, folder: string) {
 }
 
 t.test('https from certificate files, and a renewed one without a restart', async (t) => {
-  const folder = t.testdir()
+  const folder = temporaryFolder(t)
   for (const name of ['first', 'second']) make(folder, name)
   const use = (cert: string, key = cert) => {
     copyFileSync(join(folder, `${cert}.crt`), join(folder, 'live.crt'))
@@ -86,7 +87,7 @@ t.test('https from certificate files, and a renewed one without a restart', asyn
 })
 
 t.test('SIGHUP takes over a renewed certificate, and stops no process', async (t) => {
-  const folder = t.testdir()
+  const folder = temporaryFolder(t)
   for (const name of ['live', 'second']) make(folder, name)
   const port = await freePort()
   const child = runCli(['serve'], settings(folder, port))
@@ -109,7 +110,7 @@ t.test('SIGHUP does nothing to a broker without a certificate of its own', async
   const { child, url, stop } = await serve(t, {
     ELLIPSIS_CLIENT_ID: 'id',
     ELLIPSIS_CLIENT_SECRET: 'secret',
-    BROKER_DATA_DIR: t.testdir(),
+    BROKER_DATA_DIR: temporaryFolder(t),
   })
   const told = logged(child, 'SIGHUP')
   child.kill('SIGHUP')

@@ -38,12 +38,14 @@ export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same
   for (const warning of config.warnings) log.warn(warning)
   warnOfLoss(config, log)
   const broker = await startBroker(config, log, claim)
+  // Before it says that it is ready: whoever waits for that may stop it at once.
+  const ended = stopped(log, () => broker.stop(), ['SIGHUP'])
   log.info(
     { listening: broker.address, callback: config.callbackUrl },
     `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
   )
   await tellSetup(broker.services)
-  await stopped(log, () => broker.stop(), ['SIGHUP'])
+  await ended
 }
 
 /** A first start makes its key itself: one without a database may be all that is left. */

@@ -4,9 +4,10 @@ import { createLog } from '../../server/log.ts'
 import { startServices, world } from '../../server/services.ts'
 import { answering, command } from '../command.ts'
 import { RETURN } from '../helper.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
-  const env = { BROKER_DATA_DIR: t.testdir() }
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const json = async (...args: string[]) => {
     const { code, stdout, stderr } = await command([...args, '--json'], env)
     if (code !== 0) t.fail(stderr)
@@ -65,7 +66,7 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
 })
 
 t.test('apps for devices need no redirect URI', async (t) => {
-  const env = { BROKER_DATA_DIR: t.testdir() }
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const added = await command(['app', 'add', 'Night job', '--device', '--json'], env)
   t.match(JSON.parse(added.stdout), { device: true, redirect_uris: [] })
   const second = await command(['app', 'add', 'Night job', '--device'], env)
@@ -75,7 +76,7 @@ t.test('apps for devices need no redirect URI', async (t) => {
 })
 
 t.test('wrong usage ends with 2, and says what is right', async (t) => {
-  const env = { BROKER_DATA_DIR: t.testdir() }
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const cases: [string[], RegExp][] = [
     [['conection'], /Did you mean connection/],
     [['app', 'add', 'X'], /--redirect-uri/],
@@ -117,7 +118,7 @@ t.test('wrong usage ends with 2, and says what is right', async (t) => {
 })
 
 t.test('admins: add, list, reset-password, remove', async (t) => {
-  const env = { BROKER_DATA_DIR: t.testdir() }
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const password = 'correct horse battery'
   t.match(await command(['admin', 'list'], env), { stdout: /No admin yet/ })
   const add = ['admin', 'add', 'Ada@Example.com', '--password-stdin']
@@ -134,7 +135,7 @@ t.test('admins: add, list, reset-password, remove', async (t) => {
 })
 
 t.test('a password is asked for twice, and not shown', async (t) => {
-  const env = { BROKER_DATA_DIR: t.testdir() }
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const [password, another] = ['correct horse battery', 'another horse battery']
   const add = ['admin', 'add', 'ada@example.com']
   const differ = await command(add, env, answering({ 'Password: ': password, 'Again: ': another }))
@@ -148,7 +149,7 @@ t.test('a password is asked for twice, and not shown', async (t) => {
 t.test(
   'a signing key that has been published for long is rotated to without a warning',
   async (t) => {
-    const env = { BROKER_DATA_DIR: t.testdir() }
+    const env = { BROKER_DATA_DIR: temporaryFolder(t) }
     const before = { ...world.clock, now: () => Date.now() - 100 * 3_600_000 }
     const options = { world: { ...world, clock: before } }
     await (await startServices(loadConfig(env), createLog({ logLevel: 'silent' }), options)).stop()
@@ -157,7 +158,7 @@ t.test(
 )
 
 t.test('signing keys: list, rotate, revoke', async (t) => {
-  const env = { BROKER_DATA_DIR: t.testdir() }
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const list = await command(['key', 'list'], env)
   t.match(list.stdout, /KID.*active/s)
   const { stdout } = await command(['key', 'list', '--json'], env)

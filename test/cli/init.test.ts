@@ -7,6 +7,7 @@ import { program } from '../../server/cli/program.ts'
 import { answering, command } from '../command.ts'
 import { freePort } from '../helper.ts'
 import { runCli } from '../processes.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 // Both quotes.
 const SECRET = `not#to'be"seen`
@@ -19,7 +20,7 @@ async function init(cwd: string, args: string[], input = SECRET) {
 const flags = ['--client-id', 'abc', '--client-secret-stdin']
 
 t.test('a configuration file with every setting, for its owner alone', async (t) => {
-  const cwd = t.testdir()
+  const cwd = temporaryFolder(t)
   const file = join(cwd, '.env')
   const url = ['--public-url', 'https://broker.example.com/base']
   const secret = 'a1-#b2 "c3"'
@@ -43,7 +44,7 @@ t.test('a configuration file with every setting, for its owner alone', async (t)
 })
 
 t.test('on a terminal it asks, and shows no secret', async (t) => {
-  const cwd = t.testdir()
+  const cwd = temporaryFolder(t)
   const answers = {
     'Public URL': '',
     'Client id': 'abc',
@@ -64,7 +65,7 @@ t.test('on a terminal it asks, and shows no secret', async (t) => {
 })
 
 t.test('it asks again after an answer that cannot be', async (t) => {
-  const cwd = t.testdir()
+  const cwd = temporaryFolder(t)
   const answers: Record<string, string[]> = {
     'Public URL': [
       'example.com',
@@ -97,7 +98,7 @@ t.test('it asks again after an answer that cannot be', async (t) => {
 })
 
 t.test('it ends without a file where the answers end, or where the file is', async (t) => {
-  const cwd = t.testdir()
+  const cwd = temporaryFolder(t)
   const leaving = (said: string) => {
     if (said.startsWith('Client id')) process.nextTick(() => process.stdin.emit('end'))
     return said.startsWith('Public URL') ? '' : undefined
@@ -112,8 +113,7 @@ t.test('it ends without a file where the answers end, or where the file is', asy
 })
 
 t.test('it ends in a broker that runs', async (t) => {
-  t.setTimeout(60_000)
-  const cwd = t.testdir()
+  const cwd = temporaryFolder(t)
   const port = String(await freePort())
   const args = ['init', ...flags, '--file', 'broker.env', '--serve']
   const child = runCli(args, { BROKER_PORT: port, BROKER_DATA_DIR: join(cwd, 'data') }, cwd)
@@ -131,7 +131,7 @@ t.test('it ends in a broker that runs', async (t) => {
 })
 
 t.test('what is wrong is told, and nothing is written', async (t) => {
-  const cwd = t.testdir()
+  const cwd = temporaryFolder(t)
   const cases: [string[], string, RegExp][] = [
     [[], '', /no terminal to ask on/],
     [[...flags, '--public-url', 'http://example.com'], 'x', /must begin with https/],

@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
-
-const MAIN = join(import.meta.dirname, '../../server/main.ts')
+import { PROGRAM, PROGRAM_ENV } from '../program.ts'
 
 /**
  * Runs a command on a terminal of its own (script, of util-linux), and answers its questions in turn.
@@ -13,10 +11,10 @@ export async function onTerminal(
   answers: [question: string, answer: string][],
   options: { cwd: string; env: Record<string, string> },
 ) {
-  const line = [process.execPath, MAIN, ...args].map((word) => `'${word}'`).join(' ')
+  const line = [process.execPath, PROGRAM, ...args].map((word) => `'${word}'`).join(' ')
   const child = spawn('script', ['-qec', line, '/dev/null'], {
     cwd: options.cwd,
-    env: { PATH: process.env.PATH, TERM: 'dumb', ...options.env },
+    env: { ...PROGRAM_ENV, TERM: 'dumb', ...options.env },
   })
   const closed = once(child, 'close')
   let output = ''

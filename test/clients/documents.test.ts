@@ -19,6 +19,7 @@ import {
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 import { runProgram, runPython, without } from './python.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -68,7 +69,7 @@ t.test('server.md', async (t) => {
   const here = `http://127.0.0.1:${await freePort()}`
   const redirectUris = [`${here}/connected`]
   const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true, redirectUris })
-  const file = join(t.testdir(), 'server.mjs')
+  const file = join(temporaryFolder(t), 'server.mjs')
   writeFileSync(file, block('server', 'js'))
   const env = {
     ...{ BROKER: broker.url, CLIENT_ID: app.id, HERE: here },

@@ -6,6 +6,7 @@ import Database from 'better-sqlite3'
 import t from 'tap'
 import { openDatabase, openStore, StoreTooNewError, withStartLock } from '../../db/open.ts'
 import { migrations, openAt, openTemporary } from './temporary.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 /** A process that starts on a directory as the broker does; resolves with what it told. */
 async function start(directory: string, mode: string): Promise<unknown> {
@@ -25,7 +26,7 @@ t.test('simultaneous first starts all come up, on one store', async (t) => {
 })
 
 t.test('the start lock admits one at a time, and goes with a process that dies', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const order: string[] = []
   const child = fork(join(import.meta.dirname, 'child.ts'), ['hold-lock', directory])
   await once(child, 'message')
@@ -43,7 +44,7 @@ t.test('the start lock admits one at a time, and goes with a process that dies',
 })
 
 t.test('a second opening in one process doesn’t free the lock of the first', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const order: unknown[] = []
   const first = withStartLock(directory, undefined, async () => {
     order.push(await start(directory, 'try-lock'))
@@ -120,7 +121,7 @@ t.test('a directory that can’t be one says so', async (t) => {
 })
 
 t.test('a native binding is taken from where it is said to be', async (t) => {
-  const options = { directory: t.testdir(), migrations, nativeBinding: '/no/such/file.node' }
+  const options = { directory: temporaryFolder(t), migrations, nativeBinding: '/no/such/file.node' }
   await t.rejects(openStore(options), /file\.node/)
 })
 

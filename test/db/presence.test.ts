@@ -4,13 +4,14 @@ import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { announce, hasDied, listPresent } from '../../db/presence.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const told = { pid: process.pid, command: 'serve', startedAt: 1, keyIds: ['a'] }
 const list = (directory: string) => listPresent(directory, undefined)
 const died = (directory: string, id: string) => hasDied(directory, undefined, id)
 
 t.test('a process is listed from when it announces itself until it leaves', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   t.strictSame(list(directory), [])
   const presence = announce(directory, undefined, told)
   t.strictSame(list(directory), [{ ...told, id: presence.id }])
@@ -27,7 +28,7 @@ t.test('a process is listed from when it announces itself until it leaves', asyn
 })
 
 t.test('one that is killed is listed no more, and the next one tidies up', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const child = fork(join(import.meta.dirname, 'child.ts'), ['be-present', directory])
   await once(child, 'message')
   t.match(list(directory), [{ pid: child.pid, command: 'test' }])

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { actions, connect, newTokens } from './rows.ts'
 import { openAt, openTemporary } from './temporary.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const run = (mode: string, directory: string) =>
   fork(join(import.meta.dirname, 'child.ts'), [mode, directory])
@@ -19,7 +20,7 @@ t.test('two processes that refresh one connection never hold its lease together'
 })
 
 t.test('a process killed at any point leaves all of a write or nothing of it', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const before = await openAt(directory)
   await connect(before)
   await before.close()

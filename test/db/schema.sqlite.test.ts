@@ -4,11 +4,12 @@ import t from 'tap'
 import { openDatabase } from '../../db/open.ts'
 import * as schema from '../../db/schema.sqlite.ts'
 import { migrations } from './temporary.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 t.test('the migrations make the tables that the schema says', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   t.teardown(() => client.close())
   const tables = Object.values(schema)
@@ -44,7 +45,7 @@ t.test('the migrations make the tables that the schema says', async (t) => {
 })
 
 t.test('listings, the sweep and the reads of a swap have their index', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   t.teardown(() => client.close())
   const conditions = {

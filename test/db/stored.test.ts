@@ -16,6 +16,7 @@ import {
 } from './stored/setting.ts'
 import type { Known } from './stored/setting.ts'
 import { migrations, openAt } from './temporary.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const folder = join(import.meta.dirname, 'stored')
 const stored = readdirSync(folder).filter((name) => name.endsWith('.db.gz'))
@@ -39,7 +40,7 @@ t.test('there is a stored database of every schema', async (t) => {
 
 for (const file of stored) {
   t.test(`a store of ${file} moves up, and everyone in it is still served`, async (t) => {
-    const directory = t.testdir()
+    const directory = temporaryFolder(t)
     writeFileSync(join(directory, 'broker.db'), gunzipSync(readFileSync(join(folder, file))))
     const services = await startThen(directory)
     t.teardown(() => services.stop().catch(() => undefined))

@@ -2,6 +2,7 @@ import { readMigrationFiles } from 'drizzle-orm/migrator'
 import type { Test } from 'tap'
 import { openStore } from '../../db/open.ts'
 import type { Store } from '../../db/store.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 /** The migrations of SQLite, from this checkout. */
 export const migrations = readMigrationFiles({
@@ -14,7 +15,7 @@ export const openAt = (directory: string): Promise<Store> =>
 
 /** A store in an empty directory; both go with the test. */
 export async function openTemporary(t: Test): Promise<{ store: Store; directory: string }> {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const store = await openAt(directory)
   t.teardown(() => store.close().catch(() => undefined))
   return { store, directory }

@@ -4,6 +4,7 @@ import t from 'tap'
 import { inspectDatabase, KeptCopyError } from '../../db/copy.ts'
 import { openStore } from '../../db/open.ts'
 import { migrations, openAt } from './temporary.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const last = Math.max(...migrations.map(({ folderMillis }) => folderMillis))
 const further = (count: number) =>
@@ -25,7 +26,7 @@ const openWith = async (directory: string, count: number): Promise<void> => {
 t.test(
   'a copy is kept before the tables of a store change, and the last two of them',
   async (t) => {
-    const directory = t.testdir()
+    const directory = temporaryFolder(t)
     const store = await openAt(directory)
     await store.setMeta({ a: '1' })
     await store.close()
@@ -46,7 +47,7 @@ t.test(
 )
 
 t.test('without room for the copy nothing changes', async (t) => {
-  const directory = join(t.testdir(), 'data')
+  const directory = join(temporaryFolder(t), 'data')
   mkdirSync(directory)
   await (await openAt(directory)).close()
   // A copy can't be made where its source isn't a whole database.

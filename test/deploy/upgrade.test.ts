@@ -3,12 +3,13 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { addApp, buildBroker, connect, exchange, freePort } from '../helper.ts'
 import { serve } from '../processes.ts'
+import { size } from '../size.ts'
 import { nginxMissing, startNginx } from './nginx.ts'
 
 /** `ROUNDS=10 RATE=1000` is the whole promise; a busy machine shows the same with less. */
-const ROUNDS = Number(process.env.ROUNDS ?? 2)
-const RATE = Number(process.env.RATE ?? 200)
-t.setTimeout(300_000)
+const ROUNDS = Number(process.env.ROUNDS ?? size(1, 4))
+/** Swaps a second. */
+const RATE = Number(process.env.RATE ?? size(50, 200))
 
 /** Sends swaps at an even rate, whatever becomes of the ones before. Answers how each ended. */
 function load(url: string, token: string) {

@@ -10,8 +10,9 @@ import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
 import { cli, runCli, serve } from '../processes.ts'
-import { connectMany, rounds, startLoad } from './load.ts'
-import { buildWorld, damage, newFolder } from './world.ts'
+import { connectMany, killRounds, startLoad } from './load.ts'
+import { buildWorld, damage } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const make = (dataDir: string, file: string) => backup({ dataDir }, file, world)
 
@@ -19,7 +20,7 @@ t.test('a backup is whole, private, and says what it needs', async (t) => {
   const { dataDir, start } = await buildWorld(t)
   const broker = await start()
   await connectMany(broker, 3)
-  const folder = newFolder(t)
+  const folder = temporaryFolder(t)
   const file = join(folder, "it's a backup.db")
   const text = await make(dataDir, file)
   const key = broker.services.vault.keyId()
@@ -36,7 +37,7 @@ t.test('a backup is whole, private, and says what it needs', async (t) => {
 
 t.test('a backup overwrites nothing, and says what stands in its way', async (t) => {
   const { dataDir, start } = await buildWorld(t)
-  const folder = newFolder(t)
+  const folder = temporaryFolder(t)
   writeFileSync(join(folder, 'taken'), 'x')
   await t.rejects(make(dataDir, join(folder, 'a')), { code: 'data.none' })
   await start()
@@ -59,7 +60,7 @@ t.test('a backup overwrites nothing, and says what stands in its way', async (t)
 t.test('a file system without links holds backups too', async (t) => {
   const { dataDir, start } = await buildWorld(t)
   await start()
-  const file = join(newFolder(t), 'backup')
+  const file = join(temporaryFolder(t), 'backup')
   const { backup: elsewhere } = await t.mockImport<{ backup: typeof backup }>(
     '../../server/operate/backup.ts',
     {
@@ -81,13 +82,13 @@ t.test('a damaged store gives no backup', async (t) => {
   await broker.stop()
   const path = join(dataDir, 'broker.db')
   damage(path)
-  await t.rejects(make(dataDir, join(newFolder(t), 'a')), { code: 'backup.damaged' })
+  await t.rejects(make(dataDir, join(temporaryFolder(t), 'a')), { code: 'backup.damaged' })
   const bytes = readFileSync(path)
   writeFileSync(
     path,
     Buffer.concat([bytes.subarray(0, 4096), Buffer.alloc(bytes.length - 4096, 7)]),
   )
-  const file = join(newFolder(t), 'a')
+  const file = join(temporaryFolder(t), 'a')
   await t.rejects(make(dataDir, file), /is damaged, or is none/)
   t.notOk(existsSync(file))
   t.notOk(existsSync(`${file}.part`))
@@ -98,8 +99,8 @@ t.test('backup, killed at random points under load, leaves no file or a whole on
   const devices = await connectMany(broker, 40)
   const other = await serve(t, broker.env)
   const load = startLoad(t, broker, [broker.url, other.url], devices, 2)
-  const folder = newFolder(t)
-  for (let round = 0; round < rounds(3); round++) {
+  const folder = temporaryFolder(t)
+  for (let round = 0; round < killRounds; round++) {
     const child = runCli(['backup', join(folder, `${round}.db`)], broker.env)
     const closed = once(child, 'close')
     await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 2500))
@@ -118,7 +119,7 @@ t.test('backup, killed at random points under load, leaves no file or a whole on
 
 t.test('a backup leaves the processor to brokers that want it', async (t) => {
   const broker = await buildBroker(t)
-  const { code } = await command(['backup', join(newFolder(t), 'a')], broker.env)
+  const { code } = await command(['backup', join(temporaryFolder(t), 'a')], broker.env)
   t.equal(code, 0)
   t.ok(getPriority() >= constants.priority.PRIORITY_BELOW_NORMAL)
 })

@@ -4,13 +4,13 @@ import type { Secret } from '../../server/secret.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { restore } from '../../server/operate/restore.ts'
 import { world } from '../../server/services.ts'
-import { newFolder } from './world.ts'
 import type { buildWorld } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 type World = Awaited<ReturnType<typeof buildWorld>>
 
 export async function makeBackup(t: Test, { dataDir }: World): Promise<string> {
-  const file = join(newFolder(t), 'backup.db')
+  const file = join(temporaryFolder(t), 'backup.db')
   await backup({ dataDir }, file, world)
   return file
 }

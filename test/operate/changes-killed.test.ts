@@ -16,8 +16,10 @@ import { KNOWN, accessTokenOf, settingsOf, startThen } from '../db/stored/settin
 import type { Known } from '../db/stored/setting.ts'
 import { addApp, buildBroker, connect, freePort } from '../helper.ts'
 import { runCli, serve } from '../processes.ts'
-import { connectMany, rounds, startLoad, swapAt } from './load.ts'
-import { buildWorld, newFolder, outcome } from './world.ts'
+import { connectMany, killRounds, startLoad, swapAt } from './load.ts'
+import { buildWorld, outcome } from './world.ts'
+import { size } from '../size.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 /** Kills it some milliseconds after the copy that is kept of the store shows up. */
 async function killInChange(child: ChildProcess, dataDir: string): Promise<void> {
@@ -40,8 +42,8 @@ t.test('moving up, killed at random points, is completed by the next start', asy
     .filter((name) => name.endsWith('.db.gz'))
     .slice(0, -1)
   const found = { former: 0, changed: 0 }
-  const folder = newFolder(t)
-  for (let round = 0; round < rounds(3); round++) {
+  const folder = temporaryFolder(t)
+  for (let round = 0; round < killRounds; round++) {
     const directory = join(folder, `${round}`)
     mkdirSync(directory)
     const former = gunzipSync(readFileSync(join(stored, older[round % older.length] ?? '')))
@@ -77,16 +79,16 @@ t.test(
     const { dataDir, env } = place
     const first = await place.start()
     // In a long run more than are changed in one go.
-    const count = rounds(3) > 3 ? 1200 : 40
+    const count = size(40, 1200)
     const devices = await connectMany(first, count)
     await first.stop()
-    const folder = newFolder(t)
+    const folder = temporaryFolder(t)
     copyFileSync(join(dataDir, 'broker.db'), join(folder, 'former.db'))
     const after = { ...env, ELLIPSIS_CLIENT_ID: 'another' }
     const silent = createLog({ logLevel: 'silent' })
 
     const found = { former: 0, between: 0, changed: 0 }
-    for (let round = 0; round < rounds(3); round++) {
+    for (let round = 0; round < killRounds; round++) {
       for (const name of readdirSync(dataDir)) {
         if (name.startsWith('broker.db')) rmSync(join(dataDir, name))
       }
@@ -131,7 +133,7 @@ t.test('a signing key’s end, killed at random points under load, is whole', as
   const app = await addApp(broker)
   const { keys } = broker.services
   const found = { former: 0, changed: 0 }
-  for (let round = 0; round < rounds(3); round++) {
+  for (let round = 0; round < killRounds; round++) {
     const { brokerToken } = await connect(broker, app)
     const { kid } = await keys.current()
     const swapped = () => Promise.all(urls.map((url) => swapAt(url, brokerToken)))

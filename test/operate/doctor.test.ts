@@ -10,6 +10,7 @@ import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
 import { buildWorld, damage } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const look = async (env: Record<string, string>, given = world) => {
   const findings = await examine(loadConfig(env), given)
@@ -17,7 +18,8 @@ const look = async (env: Record<string, string>, given = world) => {
 }
 
 t.test('a broker that is well', async (t) => {
-  const broker = await buildBroker(t)
+  // On a disk: doctor doesn't take memory for one.
+  const broker = await buildBroker(t, { dataDir: t.testdir({}) })
   chmodSync(broker.dataDir, 0o700)
   const findings = await examine(loadConfig(broker.env), world)
   const unwell = findings.filter(({ status }) => status !== 'ok')
@@ -134,7 +136,7 @@ t.test('a file that can’t be opened is named, and one that went meanwhile is n
 })
 
 t.test('what can’t be looked at says what to do, whether or not more is wrong', async (t) => {
-  const { dataDir, env, start } = await buildWorld(t)
+  const { dataDir, env, start } = await buildWorld(t, {}, t.testdir({}))
   await (await start()).stop()
   chmodSync(dataDir, 0o700)
   rmSync(join(dataDir, 'secret.key'))
@@ -163,7 +165,10 @@ t.test('an API that takes any token is not Ellipsis Drive', async (t) => {
 })
 
 t.test('an empty directory has no broker', async (t) => {
-  const found = await look({ BROKER_DATA_DIR: t.testdir(), ELLIPSIS_API_URL: 'http://127.0.0.1:9' })
+  const found = await look({
+    BROKER_DATA_DIR: temporaryFolder(t),
+    ELLIPSIS_API_URL: 'http://127.0.0.1:9',
+  })
   t.match(found, {
     'data directory': { status: 'problem', finding: /no database/ },
     database: { status: 'problem' },

@@ -5,12 +5,12 @@ import { Secret } from '../../server/secret.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, exchange } from '../helper.ts'
 import { line, run } from './imports.ts'
-import { newFolder } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 t.test('tokens that were refused for a while are taken by the next run', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
-  const file = join(newFolder(t), 'tokens')
+  const file = join(temporaryFolder(t), 'tokens')
   const names = Array.from({ length: 8 }, (_, index) => `user${index}`)
   writeFileSync(file, names.map((name) => line(broker, name, app.id)).join('\n'))
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', share: 1 })
@@ -32,7 +32,7 @@ t.test('tokens that were refused for a while are taken by the next run', async (
 t.test('a line that is too long is told, and those after it are read', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
-  const file = join(newFolder(t), 'tokens')
+  const file = join(temporaryFolder(t), 'tokens')
   const lines = [
     `\uFEFF${line(broker, 'ada', app.id)}\r`,
     line(broker, 'eve', app.id, 'x'.repeat(20_000)),
@@ -88,7 +88,7 @@ t.test('what is revoked while it is proven is told as that, and a fault as itsel
 t.test('an outage is no refusal, and a refused client ends the run', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
-  const file = join(newFolder(t), 'tokens')
+  const file = join(temporaryFolder(t), 'tokens')
   writeFileSync(file, line(broker, 'ada', app.id))
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 3 })
   const { importer } = broker.services
@@ -114,9 +114,9 @@ t.test('a mistyped client is mended in the setting alone, and leaves nothing beh
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const lines = ['ada', 'bob'].map((name) => line(broker, name, app.id))
-  const file = join(newFolder(t), 'tokens')
+  const file = join(temporaryFolder(t), 'tokens')
   writeFileSync(file, lines.join('\n'))
-  const env = { ...broker.env, BROKER_DATA_DIR: newFolder(t) }
+  const env = { ...broker.env, BROKER_DATA_DIR: temporaryFolder(t) }
   const added = ['app', 'add', 'Map', '--redirect-uri', 'https://app.example.com/', '--json']
   const { client_id: id } = JSON.parse((await command(added, env)).stdout) as { client_id: string }
   writeFileSync(file, lines.join('\n').replaceAll(app.id, id))

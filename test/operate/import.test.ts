@@ -8,8 +8,8 @@ import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { runCli } from '../processes.ts'
 import { line, run } from './imports.ts'
-import { rounds, swapAt } from './load.ts'
-import { newFolder } from './world.ts'
+import { killRounds, swapAt } from './load.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 t.test('tokens are taken over, proven one by one, and a run can be repeated', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
@@ -17,7 +17,7 @@ t.test('tokens are taken over, proven one by one, and a run can be repeated', as
   const other = await addApp(broker, { name: 'Other' })
   const before = await connect(broker, app)
   const shared = broker.standIn.grant('shared')
-  const file = join(newFolder(t), 'tokens')
+  const file = join(temporaryFolder(t), 'tokens')
   const lines = [
     line(broker, 'ada', app.id),
     '',
@@ -224,7 +224,7 @@ t.test('what was revoked since stays so, whoever imports it again', async (t) =>
   const [grant] = await store.listGrants({ connectionId })
   await store.revokeGrant({ id: grant?.id ?? '', now: 1, events: [] })
   t.match(await importer.take(ada), { status: 'already', connectionId, brokerToken: null })
-  const file = join(newFolder(t), 'tokens')
+  const file = join(temporaryFolder(t), 'tokens')
   writeFileSync(file, line(broker, 'ada', app.id, ada.refreshToken.reveal()))
   const again = { status: 'already', connection_id: connectionId, broker_token: null, reason: null }
   t.match(await run(broker, file), { code: 0, told: [again] })
@@ -238,8 +238,8 @@ t.test('what was revoked since stays so, whoever imports it again', async (t) =>
 t.test('an import, killed at random points and run again, loses nothing', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always', tokenDelay: 20 } })
   const app = await addApp(broker)
-  const folder = newFolder(t)
-  for (let round = 0; round < rounds(2); round++) {
+  const folder = temporaryFolder(t)
+  for (let round = 0; round < killRounds; round++) {
     const names = Array.from({ length: 12 }, (_, index) => `user${round}-${index}`)
     const file = join(folder, `${round}`)
     writeFileSync(file, names.map((name) => line(broker, name, app.id)).join('\n'))

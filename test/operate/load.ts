@@ -4,6 +4,7 @@ import { sha256 } from '../../server/domain/hash.ts'
 import { Secret } from '../../server/secret.ts'
 import { ageTokens } from '../aged-tokens.ts'
 import { RETURN } from '../helper.ts'
+import { size } from '../size.ts'
 import type { TestBroker } from '../helper.ts'
 
 /** One connected account and the broker token of its one device. */
@@ -104,5 +105,5 @@ export function startLoad(
   return { stop }
 }
 
-/** How often something is killed: a few times, or as often as `CHAOS_ROUNDS` says in a long run. */
-export const rounds = (few: number): number => Number(process.env.CHAOS_ROUNDS ?? few)
+/** How often something is killed; `KILL_ROUNDS` sets it for a longer run. */
+export const killRounds = Number(process.env.KILL_ROUNDS ?? size(2, 15))

@@ -6,7 +6,8 @@ import { message, messages } from '../../server/operate/messages.ts'
 import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
 import { connectMany } from './load.ts'
-import { buildWorld, newFolder } from './world.ts'
+import { buildWorld } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const server = join(import.meta.dirname, '../../server')
 
@@ -30,7 +31,7 @@ t.test('however the data is, a command ends with one of its messages, and its co
   const place = await buildWorld(t)
   const broker = await place.start()
   await connectMany(broker, 1)
-  const folder = newFolder(t)
+  const folder = temporaryFolder(t)
   const kept = join(folder, 'kept')
   await backup({ dataDir: place.dataDir }, kept, world)
   await broker.stop()

@@ -11,6 +11,7 @@ import { allow, freePort } from '../helper.ts'
 import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 import { buildWorld } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 async function ask(
   place: Awaited<ReturnType<typeof buildWorld>>,
@@ -235,7 +236,7 @@ t.test('the browser comes back to the port, and the settings go into .env', asyn
   t.match(stderr, 'Written into .env: ELLIPSIS_TOKEN_REQUEST=form')
   const written = 'ELLIPSIS_TOKEN_REQUEST=form\nELLIPSIS_ACCESS_TOKEN_LIFETIME=3600\n'
   t.equal(readFileSync(join(cwd, '.env'), 'utf8'), `A=1\n${written}`)
-  const fresh = t.testdir()
+  const fresh = temporaryFolder(t)
   await command(['probe', '--write', '--no-authorize'], env, '', fresh)
   t.equal(readFileSync(join(fresh, '.env'), 'utf8'), 'ELLIPSIS_TOKEN_REQUEST=form\n')
   t.equal(statSync(join(fresh, '.env')).mode & 0o777, 0o600)

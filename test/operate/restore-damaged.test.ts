@@ -13,7 +13,8 @@ import { announce } from '../../db/presence.ts'
 import { world } from '../../server/services.ts'
 import { makeBackup, putBack } from './backups.ts'
 import { connectMany } from './load.ts'
-import { buildWorld, newFolder, outcome } from './world.ts'
+import { buildWorld, outcome } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const left = (dataDir: string) => readdirSync(dataDir).filter((name) => name.includes('restoring'))
 
@@ -86,7 +87,7 @@ t.test('the store itself is refused by any name, and a key stays for what it sig
   const { kid } = await first.services.keys.current()
   await connectMany(first, 1)
   await first.stop()
-  const link = join(newFolder(t), 'link')
+  const link = join(temporaryFolder(t), 'link')
   symlinkSync(join(place.dataDir, 'broker.db'), link)
   await t.rejects(putBack(place, link), { code: 'restore.itself' })
   await putBack(place, file)

@@ -10,7 +10,8 @@ import { connectMany } from './load.ts'
 import { restore } from '../../server/operate/restore.ts'
 import { world } from '../../server/services.ts'
 import { makeBackup, putBack } from './backups.ts'
-import { buildWorld, newFolder, outcome } from './world.ts'
+import { buildWorld, outcome } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 /** Stores of every schema so far. */
 const STORED = join(import.meta.dirname, '../db/stored')
@@ -125,8 +126,8 @@ for (const name of older) {
   t.test(
     `what was revoked in a store of ${name} stays so, before that was ever moved up`,
     async (t) => {
-      const directory = t.testdir()
-      const [path, file] = [join(directory, 'broker.db'), join(newFolder(t), 'backup.db')]
+      const directory = temporaryFolder(t)
+      const [path, file] = [join(directory, 'broker.db'), join(temporaryFolder(t), 'backup.db')]
       for (const each of [path, file])
         writeFileSync(each, gunzipSync(readFileSync(join(STORED, name))))
       const client = new Database(path)

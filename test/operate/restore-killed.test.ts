@@ -8,15 +8,16 @@ import { backup } from '../../server/operate/backup.ts'
 import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
 import { runCli } from '../processes.ts'
-import { connectMany, rounds } from './load.ts'
-import { buildWorld, newFolder, outcome } from './world.ts'
+import { connectMany, killRounds } from './load.ts'
+import { buildWorld, outcome } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 t.test('restore, killed at random points, leaves the one or the other whole', async (t) => {
   const place = await buildWorld(t)
   const { dataDir, env } = place
   const first = await place.start()
   const devices = await connectMany(first, 40)
-  const folder = newFolder(t)
+  const folder = temporaryFolder(t)
   const file = join(folder, 'backup.db')
   await backup({ dataDir }, file, world)
   await first.services.connections.revoke('con_1', 'test')
@@ -26,7 +27,7 @@ t.test('restore, killed at random points, leaves the one or the other whole', as
   copyFileSync(join(dataDir, 'broker.db'), join(folder, 'former.db'))
 
   const found = { former: 0, restored: 0 }
-  for (let round = 0; round < rounds(3); round++) {
+  for (let round = 0; round < killRounds; round++) {
     for (const name of readdirSync(dataDir)) {
       if (name.startsWith('broker.db')) rmSync(join(dataDir, name))
     }

@@ -20,7 +20,8 @@ import { newKey } from '../../server/secret-key.ts'
 import { world } from '../../server/services.ts'
 import { connectMany } from './load.ts'
 import { makeBackup, putBack } from './backups.ts'
-import { buildWorld, damage, newFolder, outcome } from './world.ts'
+import { buildWorld, damage, outcome } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 t.test(
   'a restored backup serves what upstream honours, and what was revoked stays so',
@@ -135,7 +136,7 @@ t.test('where it can’t be told what was revoked, it has to be accepted', async
   const third = await place.start()
   await third.services.connections.revoke('con_0', 'test')
   await third.services.store.addEvents([{ at: 1, actor: 'x', action: 'y' }])
-  const newer = join(newFolder(t), 'newer.db')
+  const newer = join(temporaryFolder(t), 'newer.db')
   await backup({ dataDir: place.dataDir }, newer, world)
   await third.stop()
   await putBack(place, file)
@@ -148,7 +149,7 @@ t.test('a copy of broker.db itself is a backup as of now', async (t) => {
   const first = await place.start()
   await connectMany(first, 2)
   await first.stop()
-  const copy = join(newFolder(t), 'copy.db')
+  const copy = join(temporaryFolder(t), 'copy.db')
   copyFileSync(join(place.dataDir, 'broker.db'), copy)
   const today = new Date(place.clock.now()).toISOString().slice(0, 10)
   t.match(
@@ -162,7 +163,7 @@ t.test('what can’t be restored is refused, and nothing changes', async (t) => 
   const first = await place.start()
   await connectMany(first, 2)
   const file = await makeBackup(t, place)
-  const folder = newFolder(t)
+  const folder = temporaryFolder(t)
   writeFileSync(join(folder, 'text'), 'no database')
   writeFileSync(join(folder, 'empty'), '')
   await t.rejects(putBack(place, file), { code: 'restore.open' }, 'while a broker runs')

@@ -6,14 +6,14 @@ import { extract } from '../../server/extract.ts'
 import { putSettings } from '../../server/operate/env-file.ts'
 import { command } from '../command.ts'
 import { cli } from '../processes.ts'
-import { newFolder } from './world.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 /** The user that the broker runs as. */
 const USER = 65_534
 const skip = process.geteuid?.() !== 0 && 'only root can make files for another user'
 
 t.test('what root makes belongs to the owner of the data directory', { skip }, async (t) => {
-  const [dataDir, elsewhere] = [newFolder(t), newFolder(t)]
+  const [dataDir, elsewhere] = [temporaryFolder(t), temporaryFolder(t)]
   chownSync(dataDir, USER, USER)
   const env = { BROKER_DATA_DIR: dataDir }
   const run = async (...args: string[]) => {
@@ -41,7 +41,7 @@ t.test('what root makes belongs to the owner of the data directory', { skip }, a
 })
 
 t.test('doctor sees what is another user’s, as root and as that user', { skip }, async (t) => {
-  const dataDir = newFolder(t)
+  const dataDir = temporaryFolder(t)
   const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
   const look = async (told: Promise<{ stdout: string }>) => (await told).stdout.split('\n')[0]
   t.equal((await command(['key', 'list'], env)).code, 0)
@@ -51,7 +51,7 @@ t.test('doctor sees what is another user’s, as root and as that user', { skip 
 })
 
 t.test('a .env that root puts settings into stays its user’s', { skip }, async (t) => {
-  const file = join(newFolder(t), '.env')
+  const file = join(temporaryFolder(t), '.env')
   writeFileSync(file, 'A=1\n')
   chownSync(file, USER, USER)
   putSettings(file, ['B=2'])

@@ -13,7 +13,8 @@ import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { runCli, serve } from '../processes.ts'
-import { connectMany, rounds, startLoad, swapAt } from './load.ts'
+import { connectMany, killRounds, startLoad, swapAt } from './load.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const quiet = () => undefined
 const check = ({ services }: TestBroker) => checkSealed(services, quiet)
@@ -96,7 +97,7 @@ t.test('secret rotate, killed at random points and run again, loses nothing', as
   const other = await serve(t, broker.env)
   const load = startLoad(t, broker, [broker.url, other.url], devices, 2)
   let killed = 0
-  for (let round = 0; round < rounds(3); round++) {
+  for (let round = 0; round < killRounds; round++) {
     const child = runCli(['secret', 'rotate'], broker.env)
     const closed = once(child, 'close')
     await new Promise((resolve) => setTimeout(resolve, 700 + Math.random() * 3000))
@@ -138,7 +139,7 @@ t.test(
 
 t.test('with BROKER_SECRETS in its new order everything is sealed anew', async (t) => {
   const [old, young] = [0, 1].map(() => newKey(randomBytes).reveal())
-  const env = { BROKER_DATA_DIR: t.testdir() }
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const run = (secrets: string, ...args: string[]) =>
     command(args, { ...env, BROKER_SECRETS: secrets })
   const uri = 'https://map.example.com/'
@@ -151,7 +152,7 @@ t.test('with BROKER_SECRETS in its new order everything is sealed anew', async (
 
 t.test('a broker that started meanwhile with the former order keeps the old key', async (t) => {
   const [old, young] = [0, 1].map(() => newKey(randomBytes).reveal())
-  const dataDir = t.testdir()
+  const dataDir = temporaryFolder(t)
   const before = await buildBroker(t, { dataDir, env: { BROKER_SECRETS: `${old}` } })
   await connectMany(before, 2)
   const { services } = await buildBroker(t, { dataDir, env: { BROKER_SECRETS: `${young},${old}` } })

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
 import { loadConfig } from '../../server/config.ts'
@@ -10,16 +7,20 @@ import { startStandIn, standInDefaults } from '../../server/stand-in/app.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
 import { testClock } from '../helper.ts'
 import type { Headless } from './load.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 /** A stand-in, and brokers without HTTP on a data directory of one's own, which can be stopped. */
-export async function buildWorld(t: Test, switches: Partial<Switches> = {}) {
+export async function buildWorld(
+  t: Test,
+  switches: Partial<Switches> = {},
+  dataDir = temporaryFolder(t),
+) {
   const clock = testClock()
   const url = 'http://127.0.0.1:3000'
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
   const options = { port: 0, clients: [client], switches, now: () => clock.now() }
   const standIn = await startStandIn(options)
   t.teardown(() => standIn.close())
-  const dataDir = t.testdir()
   const env: Record<string, string> = {
     ELLIPSIS_CLIENT_ID: client.id,
     ELLIPSIS_CLIENT_SECRET: client.secret,
@@ -47,13 +48,6 @@ export async function buildWorld(t: Test, switches: Partial<Switches> = {}) {
     return { services, standIn: standIn.standIn, clock, stop }
   }
   return { standIn: standIn.standIn, clock, dataDir, env, start, config: loadConfig(env) }
-}
-
-/** A folder apart from the test's own, which goes with the test. */
-export function newFolder(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-test-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
 }
 
 /** Damages a store so that SQLite still reads it, and finds it out when it is asked to. */

@@ -9,6 +9,7 @@ import { snippetsOf } from '../../server/snippets/index.ts'
 import { RETURN, addAppWithSecret, allow, buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const missing = ['curl', 'openssl', 'python3'].filter(
   (name) => spawnSync(name, [name === 'openssl' ? 'version' : '--version']).error,
@@ -74,7 +75,7 @@ for (const kind of KINDS) {
   t.test(`curl ${name}`, { skip }, async (t) => {
     const broker = await buildBroker(t)
     const { app, clientSecret } = await addAppWithSecret(broker, kind)
-    const file = join(t.testdir(), 'connect.sh')
+    const file = join(temporaryFolder(t), 'connect.sh')
     writeFileSync(file, codeOf(app, broker, 'curl'))
     const script = talk('sh', [file], { CLIENT_SECRET: clientSecret?.reveal() ?? '' })
     script.say(await codeFrom(await script.hear()))
@@ -88,7 +89,7 @@ for (const kind of KINDS) {
   t.test(`JavaScript ${name}`, async (t) => {
     const broker = await buildBroker(t)
     const { app, clientSecret } = await addAppWithSecret(broker, kind)
-    const file = join(t.testdir(), 'app.mjs')
+    const file = join(temporaryFolder(t), 'app.mjs')
     writeFileSync(file, codeOf(app, broker, 'JavaScript'))
     process.env.CLIENT_SECRET = clientSecret?.reveal() ?? ''
     const code = (await import(pathToFileURL(file).href)) as {
@@ -109,7 +110,7 @@ for (const kind of KINDS) {
   t.test(`Python ${name}`, { skip }, async (t) => {
     const broker = await buildBroker(t)
     const { app, clientSecret } = await addAppWithSecret(broker, kind)
-    const file = join(t.testdir(), 'app.py')
+    const file = join(temporaryFolder(t), 'app.py')
     const use = `
 url, verifier, state = connect()
 print(url, flush=True)
@@ -127,7 +128,7 @@ t.test('JavaScript, for a page that gets its token in the fragment', async (t) =
   const broker = await buildBroker(t)
   const { app } = await addAppWithSecret(broker, { deliver: 'fragment' })
   t.equal(snippetsOf(app, broker.url).length, 1)
-  const file = join(t.testdir(), 'page.mjs')
+  const file = join(temporaryFolder(t), 'page.mjs')
   writeFileSync(file, codeOf(app, broker, 'JavaScript'))
   const code = (await import(pathToFileURL(file).href)) as {
     connect(): { url: string; state: string }

@@ -10,12 +10,13 @@ import { openDatabase } from '../../../db/open.ts'
 import { createSqliteStore } from '../../../db/sqlite.ts'
 import { emptyLog, prepareCheckpoints } from '../../../db/sqlite/checkpoint.ts'
 import { migrations } from '../temporary.ts'
+import { temporaryFolder } from '../../temporary.ts'
 
 /** Some 50 pages of the log. Alike ones wouldn't be written again. */
 const long = () => randomBytes(100_000).toString('hex')
 
 async function open(t: Test) {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   const store = createSqliteStore(client)
   const path = join(directory, 'broker.db')

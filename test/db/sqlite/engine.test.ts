@@ -5,6 +5,7 @@ import { openDatabase } from '../../../db/open.ts'
 import { retryBusy } from '../../../db/sqlite/engine.ts'
 import { createSqliteStore } from '../../../db/sqlite.ts'
 import { migrations, openTemporary } from '../temporary.ts'
+import { temporaryFolder } from '../../temporary.ts'
 
 t.test('writers wait for another process, and the event loop goes on', async (t) => {
   const { store, directory } = await openTemporary(t)
@@ -51,7 +52,7 @@ t.test('what isn’t a held database fails at once', async (t) => {
 })
 
 t.test('a failed write leaves the next one its turn', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   const store = createSqliteStore(client)
   t.teardown(() => store.close())

@@ -4,6 +4,7 @@ import type Database from 'better-sqlite3'
 import { openDatabase } from '../../../db/open.ts'
 import { prepareSearch } from '../../../db/sqlite/listing-search.ts'
 import { migrations } from '../temporary.ts'
+import { temporaryFolder } from '../../temporary.ts'
 
 /** Of so many a name is looked for by its trigrams. */
 const MANY = 30_001
@@ -14,7 +15,7 @@ async function openDatabaseOf(
   people: { prefix: string; count: number; status: string }[],
 ) {
   const client = await openDatabase({
-    directory: t.testdir(),
+    directory: temporaryFolder(t),
     migrations,
     nativeBinding: undefined,
   })

@@ -2,10 +2,11 @@ import t from 'tap'
 import { openDatabase } from '../../../db/open.ts'
 import { sealedColumns } from '../../../db/sqlite/sealed-columns.ts'
 import { migrations } from '../temporary.ts'
+import { temporaryFolder } from '../../temporary.ts'
 
 t.test('every column that refers to a sealed value is known, with its table’s key', async (t) => {
   const client = await openDatabase({
-    directory: t.testdir(),
+    directory: temporaryFolder(t),
     migrations,
     nativeBinding: undefined,
   })

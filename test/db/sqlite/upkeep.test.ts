@@ -3,9 +3,10 @@ import { createSqliteStore } from '../../../db/sqlite.ts'
 import { openDatabase } from '../../../db/open.ts'
 import { NOW } from '../rows.ts'
 import { migrations } from '../temporary.ts'
+import { temporaryFolder } from '../../temporary.ts'
 
 t.test('sessions go at their end, and with their admin', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   const store = createSqliteStore(client)
   t.teardown(() => store.close())
@@ -25,7 +26,7 @@ t.test('sessions go at their end, and with their admin', async (t) => {
 })
 
 t.test('a sweep goes in small pieces, and when it is told to stop leaves the rest', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   const store = createSqliteStore(client)
   t.teardown(() => store.close())
@@ -43,7 +44,7 @@ t.test('a sweep goes in small pieces, and when it is told to stop leaves the res
 })
 
 t.test('pending erasures are found by the index made for it, and by no other', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   client.exec('drop index connections_erasing')
   t.throws(() => createSqliteStore(client), { message: /no such index: connections_erasing/ })

@@ -1,9 +1,10 @@
 import t from 'tap'
 import { openDatabase } from '../../../db/open.ts'
 import { migrations, openAt } from '../temporary.ts'
+import { temporaryFolder } from '../../temporary.ts'
 
 t.test('counts from before they had a kind are kept, as swaps', async (t) => {
-  const directory = t.testdir()
+  const directory = temporaryFolder(t)
   const first = migrations.slice(0, 1)
   const client = await openDatabase({ directory, migrations: first, nativeBinding: undefined })
   const rows = "('a', 5, 'ok', 2), ('b', 5, 'ok', 3), ('', 5, 'invalid_token', 4)"

@@ -1,0 +1,3 @@
+import { longFiles, runFiles } from './suite.ts'
+
+await runFiles(longFiles())

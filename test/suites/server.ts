@@ -1,0 +1,3 @@
+import { filesOf, runFiles } from './suite.ts'
+
+await runFiles(filesOf('server'))
