@@ -1,6 +1,21 @@
 import type Database from 'better-sqlite3'
 import type { ListedConnection } from '../store.ts'
 
+/** The rows of `listing` that a query's filters leave: see db/migrations/sqlite/0002_listing.sql. */
+export interface Filtered {
+  /** 0: everybody. */
+  app: number
+  statuses: number[]
+  /** How many there are. */
+  total: number
+}
+
+/** A row of `listing`, by its number, and what it is sorted by. */
+export interface Row {
+  n: number
+  key: string | number
+}
+
 const ROWS = `
   select
     connections.id as id, account_id as accountId, username, status, access_token_expires_at as accessTokenExpiresAt,

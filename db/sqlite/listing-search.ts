@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import { fold } from '../fold.ts'
-import type { Filtered, Row } from './listing.ts'
+import type { Filtered, Row } from './listing-rows.ts'
 
 /**
  * Who was found, in no order. `crowded`: more than `MOST` match, and these are some of them. `partial`: so

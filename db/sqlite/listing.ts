@@ -2,6 +2,7 @@ import type { ConnectionFilter, ConnectionPage, ConnectionQuery, ConnectionSort 
 import type { ConnectionStatus, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { prepareListedRows } from './listing-rows.ts'
+import type { Filtered, Row } from './listing-rows.ts'
 import { prepareSearch } from './listing-search.ts'
 
 type Methods = 'browseConnections' | 'walkConnections' | 'countConnections'
@@ -17,15 +18,6 @@ const COLUMNS: Record<ConnectionSort, string> = {
   connected: 'connected_at',
   used: 'last_used_at',
   until: 'access_token_expires_at',
-}
-
-/** The rows of `listing` that a query's filters leave: see db/migrations/sqlite/0002_listing.sql. */
-export interface Filtered {
-  /** 0: everybody. */
-  app: number
-  statuses: number[]
-  /** How many there are. */
-  total: number
 }
 
 /** A place in a listing: behind a row, or before it. */
@@ -115,12 +107,6 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
         return { active, needs_reconnect, revoked }
       }),
   }
-}
-
-/** A row of `listing`, by its number, and what it is sorted by. */
-export interface Row {
-  n: number
-  key: string | number
 }
 
 interface Order {

@@ -1,5 +1,5 @@
 /** The part of the Store contract that is about the people who run the broker; see db/store.ts. */
-import type { Hash, Millis, NewEvent, Sealed } from '../store.ts'
+import type { Hash, Millis, NewEvent, Sealed } from '../model.ts'
 
 export interface Admin {
   id: string

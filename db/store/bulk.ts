@@ -1,4 +1,5 @@
-import type { Connection, ConnectionFilter, Millis, NewEvent } from '../store.ts'
+import type { Connection, Millis, NewEvent } from '../model.ts'
+import type { ConnectionFilter } from './listing.ts'
 
 /**
  * A revocation of many connections at once. First those that match are collected, so that an admin can see

@@ -1,4 +1,4 @@
-import type { Grant, Hash, Millis, NewEvent } from '../store.ts'
+import type { Grant, Hash, Millis, NewEvent } from '../model.ts'
 
 /** A program without a browser of its own, waiting for a person to let it in (RFC 8628). */
 export interface DeviceCode {

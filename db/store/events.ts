@@ -1,4 +1,4 @@
-import type { Event, Millis, NewEvent } from '../store.ts'
+import type { Event, Millis, NewEvent } from '../model.ts'
 
 /** Which events; `null`: whatever it is. */
 export interface EventFilter {

@@ -1,4 +1,4 @@
-import type { App, Connection, ConnectionStatus, Millis } from '../store.ts'
+import type { App, Connection, ConnectionStatus, Millis } from '../model.ts'
 
 /** What connections may be sorted by. */
 export type ConnectionSort = 'user' | 'connected' | 'used' | 'until'

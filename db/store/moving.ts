@@ -1,4 +1,4 @@
-import type { Grant, NewEvent } from '../store.ts'
+import type { Grant, NewEvent } from '../model.ts'
 
 /** What moves connections in, or to another client or API of Ellipsis Drive. */
 export interface MovingStore {

@@ -1,4 +1,4 @@
-import type { Hash, Millis } from '../store.ts'
+import type { Hash, Millis } from '../model.ts'
 
 /** DPoP proofs that were used, so that no copy of one is good (RFC 9449 11.1). */
 export interface ProofStore {

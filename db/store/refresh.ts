@@ -1,10 +1,4 @@
-import type { Millis, NewEvent, NewTokens, Sealed } from '../store.ts'
-
-/**
- * Why a connection's refresh token may be out of date. `answer_lost`: a refresh ended without its answer
- * being stored, and upstream may have given a new token in it.
- */
-export type Doubt = 'answer_lost'
+import type { Doubt, Millis, NewEvent, NewTokens, Sealed } from '../model.ts'
 
 /** What is known of a failed refresh, and when the next one may be. */
 export interface Failure {

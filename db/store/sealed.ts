@@ -1,4 +1,4 @@
-import type { Sealed } from '../store.ts'
+import type { Sealed } from '../model.ts'
 
 /** Where a sealed value is: table, primary key of the row, column. What the vault binds it to. */
 export type SealedPlace = `${string}/${string}/${string}`

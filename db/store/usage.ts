@@ -1,4 +1,4 @@
-import type { Millis } from '../store.ts'
+import type { Millis } from '../model.ts'
 
 /** Swaps and refreshes are counted, not logged: how often one of an app's ended in a way within an hour. */
 export interface UsageCount {
