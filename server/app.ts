@@ -24,7 +24,7 @@ import { notFoundRoutes } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { revokeRoute } from './routes/revoke.ts'
 import { tokenRoute } from './routes/token.ts'
-import type { Services } from './services.ts'
+import type { HttpServices } from './services.ts'
 import { readCertificate } from './tls.ts'
 
 declare module 'fastify' {
@@ -38,7 +38,7 @@ declare module 'fastify' {
 const BODY_LIMIT = 32 * 1024
 
 /** The broker's HTTP side, ready to listen or to be injected into. */
-export async function buildApp(services: Services): Promise<FastifyInstance> {
+export async function buildApp(services: HttpServices): Promise<FastifyInstance> {
   const { config, log } = services
   const prefix = config.basePath
   const app = fastify({
@@ -66,7 +66,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   app.addHook('onRoute', (route) => void routes.push(route))
   app.decorate('routeTable', routes)
 
-  await limitFailures(app, config, services.store)
+  await limitFailures(app, config, services.apps)
   handleErrors(app, services)
   app.setNotFoundHandler(refuseUnknown)
   await app.register(metadataRoutes, { services })
@@ -129,12 +129,12 @@ async function takeForms(app: FastifyInstance): Promise<void> {
 }
 
 /** CORS for the origins that apps registered; their tokens travel in headers, never in cookies. */
-async function allowOrigins(app: FastifyInstance, { store }: Services): Promise<void> {
+async function allowOrigins(app: FastifyInstance, { apps }: HttpServices): Promise<void> {
   await app.register(cors, {
     // Most swaps come from no browser; they needn't wait for a promise.
     origin: (origin: string | undefined, done: (error: Error | null, known: boolean) => void) => {
       if (origin === undefined) return done(null, false)
-      store.hasOrigin(origin).then(
+      apps.hasOrigin(origin).then(
         (known) => done(null, known),
         (error: Error) => done(error, false),
       )

@@ -18,6 +18,7 @@ import { createDpop } from './domain/dpop.ts'
 import { createDeviceFlow } from './domain/device-flow.ts'
 import { createNewGrant } from './domain/grants.ts'
 import { createKeep } from './domain/keep.ts'
+import { createEvents } from './domain/events.ts'
 import { createExports } from './domain/export.ts'
 import { createIntrospect } from './domain/introspect.ts'
 import { createOverview } from './domain/overview.ts'
@@ -48,6 +49,9 @@ import type { Claim } from './ownership.ts'
 
 /** Everything the broker is made of, ready to be used. */
 export type Services = ReturnType<typeof compose>
+
+/** What routes get: they call the domain, which alone has the store and the keys. */
+export type HttpServices = Omit<Services, 'store' | 'vault'>
 
 /** What the world gives to the broker; tests give their own. */
 export interface World {
@@ -150,6 +154,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     sweeper,
     locks,
     processes,
+    checkWritable: () => store.checkWritable(),
     apps: createApps({ store, clock, random }),
     admins,
     sessions,
@@ -162,6 +167,7 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,
+    events: createEvents({ store }),
     exports: createExports({ store, pace, clock }),
     overview: createOverview({ store, upstream, clock }),
     connections: createConnections({ store, refresher, clock }),

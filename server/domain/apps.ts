@@ -36,6 +36,7 @@ export interface Apps {
   /** @throws BrokerError `invalid_request` with all that is wrong. */
   add(settings: AppSettings, by: By): Promise<{ app: App; clientSecret: Secret | null }>
   list(): Promise<App[]>
+  find(id: string): Promise<App | undefined>
   /** @throws BrokerError `invalid_request` if there is none. */
   get(id: string): Promise<App>
   /** @throws BrokerError `invalid_request` with all that is wrong. */
@@ -46,6 +47,10 @@ export interface Apps {
   rotateSecret(id: string, overlapSeconds: number, by: By): Promise<Secret>
   /** Ends every secret but the newest at once. `false`: there is no other. @throws BrokerError `invalid_request` */
   endOldSecret(id: string, by: By): Promise<boolean>
+  /** Does any app register this origin? */
+  hasOrigin(origin: string): Promise<boolean>
+  /** Unrevoked connections on which the app has an unrevoked grant. */
+  countUsers(id: string): Promise<number>
   /** The app that these credentials prove. @throws BrokerError `invalid_client` */
   authenticate(credentials: Credentials): Promise<App>
 }
@@ -114,6 +119,14 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     },
 
     list: () => store.listApps(),
+    find: (id) => store.getApp(id),
+    hasOrigin: (origin) => store.hasOrigin(origin),
+
+    async countUsers(id) {
+      const { active, needs_reconnect: needsReconnect } = await store.countConnections(id)
+      return active + needsReconnect
+    },
+
     get,
 
     async set(id, changes, by) {

@@ -2,7 +2,8 @@ import type { App, Flow, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
-import type { AuthorizationRequest } from './authorize.ts'
+import { checkAuthorization } from './authorize.ts'
+import type { AuthorizationRequest, Parameters } from './authorize.ts'
 import type { Clock, Random } from './clock.ts'
 import type { DeviceFlow } from './device-flow.ts'
 import { upstreamError } from './failure.ts'
@@ -47,6 +48,8 @@ interface Ended {
 
 /** The connect flow, from the answer on the asking page to the app's code. */
 export interface Connect {
+  /** Checks a request for authorization: see `checkAuthorization`. */
+  check(parameters: Parameters, plain: boolean): Promise<AuthorizationRequest>
   /** Must a person be asked first? All but the host's own apps, where nobody else can get the answer. */
   mustAsk(request: AuthorizationRequest): boolean
   /** Stores a flow for this browser. `device`: a label for people. */
@@ -154,6 +157,8 @@ export function createConnect(needs: {
   }
 
   return {
+    check: (parameters, plain) => checkAuthorization(store, parameters, plain),
+
     mustAsk: ({ app, redirectUri }) => !app.trusted || isClaimable(redirectUri),
 
     async begin(request, device) {

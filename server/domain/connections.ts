@@ -2,6 +2,7 @@ import type {
   Connection,
   ConnectionPage,
   ConnectionQuery,
+  ConnectionStatus,
   Event,
   Grant,
   ListedConnection,
@@ -23,6 +24,8 @@ export type ConnectionFilter = Partial<Pick<ConnectionQuery, 'search' | 'statuse
 export interface Connections {
   /** A page of those that match, as people look through them. */
   browse(query: ConnectionQuery): Promise<ConnectionPage>
+  /** How many there are, by status. */
+  count(): Promise<Record<ConnectionStatus, number>>
   /**
    * All that match, oldest first, in batches that hold nothing up: for exports and for what is done to
    * many. A search finds here what `browse` finds by name, however many they are.
@@ -141,6 +144,7 @@ export function createConnections(needs: {
 
   return {
     browse: (query) => store.browseConnections(query),
+    count: () => store.countConnections(),
 
     async *all({ search = null, statuses = STATUSES, appId = null } = {}) {
       let cursor: string | null = null

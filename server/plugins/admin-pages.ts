@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { AdminModels, NavigationLink, Notice, Shell } from '../../views/admin/models.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
 
 declare module 'fastify' {
@@ -37,7 +37,7 @@ const LONGEST_NOTICE = 600
 const NOTICE_SECONDS = 60
 
 /** Adds what the dashboard's pages are made with. */
-export function adminPages(app: FastifyInstance, { config }: Services): void {
+export function adminPages(app: FastifyInstance, { config }: HttpServices): void {
   const { basePath } = config
   const secure = config.publicUrl.startsWith('https:')
   const cookie = cookieName('notice', secure)

@@ -4,7 +4,7 @@ import { DPOP_ALGORITHMS } from '../domain/dpop.ts'
 import { withAnswer } from '../domain/redirect-uri.ts'
 import { BrokerError, publicError } from '../errors.ts'
 import type { Dialect, OAuthCode, PublicError } from '../errors.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -18,7 +18,7 @@ declare module 'fastify' {
 }
 
 /** The one handler: every error becomes a redirect to the app, a page, or OAuth's JSON. */
-export function handleErrors(app: FastifyInstance, services: Services): void {
+export function handleErrors(app: FastifyInstance, services: HttpServices): void {
   app.decorateRequest('dialect', 'exchange')
 
   app.setErrorHandler(async (thrown, request, reply) => {
@@ -87,7 +87,7 @@ function sendPage(
   { status, body }: PublicError,
   request: FastifyRequest,
   reply: FastifyReply,
-  { config }: Services,
+  { config }: HttpServices,
 ) {
   const { error: code, error_description: message } = body
   const isAdmin = request.routeOptions.config.page === 'admin'

@@ -1,6 +1,6 @@
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Store } from '../../db/store.ts'
+import type { Apps } from '../domain/apps.ts'
 import type { Config } from '../config.ts'
 import { BrokerError } from '../errors.ts'
 import { isUnknownProxy } from './peer.ts'
@@ -38,12 +38,12 @@ const REMEMBERED = 10_000
 
 /**
  * @param config `failureLimit`: failures that an address may have in a minute
- * @param store knows the origins of apps
+ * @param registered knows the origins of apps
  */
 export async function limitFailures(
   app: FastifyInstance,
   { failureLimit: perMinute, publicUrl }: Pick<Config, 'failureLimit' | 'publicUrl'>,
-  store: Pick<Store, 'hasOrigin'>,
+  registered: Pick<Apps, 'hasOrigin'>,
 ): Promise<void> {
   await app.register(rateLimit, { global: false })
   const window = { timeWindow: MINUTE, cache: REMEMBERED }
@@ -73,7 +73,10 @@ export async function limitFailures(
   app.decorate('failures', {
     async check(request) {
       if (isEmbedded(request)) throw new BrokerError('access_denied', { description: EMBEDDED })
-      if (isFromOtherSite(request) && !(await store.hasOrigin(request.headers.origin ?? 'null'))) {
+      if (
+        isFromOtherSite(request) &&
+        !(await registered.hasOrigin(request.headers.origin ?? 'null'))
+      ) {
         throw new BrokerError('access_denied', { description: STRANGER })
       }
       if (performance.now() - failedAt > MINUTE || isUnknownProxy(request, publicUrl)) return

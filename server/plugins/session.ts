@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Browser, SignedIn } from '../domain/sessions.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
 import { isUnknownProxy } from './peer.ts'
 
@@ -21,7 +21,7 @@ const [SESSION, DEVICE] = ['session', 'device']
 /** Browsers keep no cookie for longer (draft-ietf-httpbis-rfc6265bis 5.5). */
 const DEVICE_SECONDS = 400 * 86_400
 
-const isSecure = ({ config }: Services): boolean => config.publicUrl.startsWith('https:')
+const isSecure = ({ config }: HttpServices): boolean => config.publicUrl.startsWith('https:')
 
 /** Changes nothing (RFC 9110 9.2.1). */
 export const isSafe = ({ method }: Pick<FastifyRequest, 'method'>): boolean =>
@@ -31,7 +31,7 @@ export const isSafe = ({ method }: Pick<FastifyRequest, 'method'>): boolean =>
  * Lets nobody into this scope who isn't signed in, and lets viewers only look: what isn't safe needs the
  * role `admin`, but for routes with `config: { own: true }`.
  */
-export function requireSession(app: FastifyInstance, services: Services): void {
+export function requireSession(app: FastifyInstance, services: HttpServices): void {
   app.addHook('onRequest', async (request, reply) => {
     const signedIn = await findSession(request, services)
     if (!signedIn?.session.complete) {
@@ -51,7 +51,7 @@ export function requireSession(app: FastifyInstance, services: Services): void {
 /** The session of this browser, complete or halfway. */
 export async function findSession(
   request: FastifyRequest,
-  services: Services,
+  services: HttpServices,
 ): Promise<SignedIn | undefined> {
   const value = request.cookies[cookieName(SESSION, isSecure(services))]
   return value === undefined ? undefined : services.sessions.find(new Secret(value))
@@ -61,7 +61,7 @@ export async function findSession(
 export function setSession(
   reply: FastifyReply,
   { session, device }: { session: Secret; device?: Secret },
-  services: Services,
+  services: HttpServices,
 ): void {
   const secure = isSecure(services)
   const options = cookieOptions(secure)
@@ -71,13 +71,13 @@ export function setSession(
   void reply.setCookie(cookieName(DEVICE, secure), device.reveal(), life)
 }
 
-export function clearSession(reply: FastifyReply, services: Services): void {
+export function clearSession(reply: FastifyReply, services: HttpServices): void {
   const secure = isSecure(services)
   void reply.clearCookie(cookieName(SESSION, secure), cookieOptions(secure))
 }
 
 /** Which browser a request comes from. */
-export function browserOf(request: FastifyRequest, services: Services): Browser {
+export function browserOf(request: FastifyRequest, services: HttpServices): Browser {
   const device = request.cookies[cookieName(DEVICE, isSecure(services))]
   return {
     address: request.ip,
@@ -91,7 +91,7 @@ export function browserOf(request: FastifyRequest, services: Services): Browser 
  * Where to go after signing in: a page of the dashboard, whatever was asked for.
  * @param next from the address, so from anybody
  */
-export function safeNext(next: unknown, { config }: Services): string {
+export function safeNext(next: unknown, { config }: HttpServices): string {
   const home = `${config.basePath}/admin`
   const { origin } = new URL(config.publicUrl)
   const url = typeof next === 'string' ? URL.parse(next, origin) : null

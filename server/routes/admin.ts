@@ -3,7 +3,7 @@ import { adminPages } from '../plugins/admin-pages.ts'
 import { protectForms } from '../plugins/csrf.ts'
 import { checkSameOrigin } from '../plugins/same-origin.ts'
 import { isSafe, requireSession } from '../plugins/session.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { accountRoutes } from './admin/account.ts'
 import { adminsRoutes } from './admin/admins.ts'
 import { keysRoutes } from './admin/keys.ts'
@@ -46,7 +46,7 @@ import { usersRoutes } from './admin/users.ts'
  * the deed does and doesn't do; its form posts to the same address, where the deed is done. Events name
  * `actorOf(request)` as who did it, and `request.ip`.
  */
-export const adminRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

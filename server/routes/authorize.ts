@@ -1,10 +1,9 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { checkAuthorization } from '../domain/authorize.ts'
 import type { AuthorizationRequest, Parameters } from '../domain/authorize.ts'
 import { BrokerError } from '../errors.ts'
 import { protectForms } from '../plugins/csrf.ts'
 import { checkSameOrigin } from '../plugins/same-origin.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { allowForm, begin } from './begin.ts'
 import { page, redirect } from './schemas.ts'
 
@@ -78,7 +77,7 @@ const connectSchema = {
 }
 
 /** The authorization endpoint (RFC 6749 3.1), its asking page, and the plain connect link. */
-export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const authorizeRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
@@ -104,7 +103,7 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: Services }> = async
   app.post('/oauth/authorize', answered, async (request, reply) => {
     checkSameOrigin(request, services.config.publicUrl)
     const { decision, plain, ...parameters } = request.body as Parameters
-    const asked = await checkAuthorization(services.store, parameters, plain === 'yes')
+    const asked = await services.connect.check(parameters, plain === 'yes')
     if (decision === 'allow') return begin(asked, request, reply, services)
     return refuse(asked, reply)
   })
@@ -116,10 +115,10 @@ async function ask(
   plain: boolean,
   request: FastifyRequest,
   reply: FastifyReply,
-  services: Services,
+  services: HttpServices,
 ) {
-  const { config, connect, store } = services
-  const asked = await checkAuthorization(store, parameters, plain)
+  const { config, connect } = services
+  const asked = await connect.check(parameters, plain)
   if (!connect.mustAsk(asked)) return begin(asked, request, reply, services)
   allowForm(reply, services, asked.redirectUri)
   const fields = CARRIED.flatMap((name) => {

@@ -3,14 +3,14 @@ import type { AuthorizationRequest } from '../domain/authorize.ts'
 import { deviceLabel } from '../domain/device.ts'
 import { setFlowCookie } from '../plugins/flow-cookies.ts'
 import { contentSecurityPolicy, cspSource } from '../plugins/headers.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 
 /** Off to Ellipsis Drive. */
 export async function begin(
   asked: AuthorizationRequest,
   request: FastifyRequest,
   reply: FastifyReply,
-  { config, connect }: Services,
+  { config, connect }: HttpServices,
 ) {
   const flow = await connect.begin(asked, deviceLabel(request.headers['user-agent']))
   setFlowCookie(request, reply, flow, config.publicUrl.startsWith('https:'))
@@ -18,7 +18,7 @@ export async function begin(
 }
 
 /** Lets this page's form lead to Ellipsis Drive, and on to where the app takes its answer. */
-export function allowForm(reply: FastifyReply, { config }: Services, redirectUri = ''): void {
+export function allowForm(reply: FastifyReply, { config }: HttpServices, redirectUri = ''): void {
   const { apiUrl, webUrl } = config.ellipsis
   const targets = [apiUrl, webUrl ?? '', redirectUri].filter((target) => target !== '')
   const sources = targets.map(cspSource)

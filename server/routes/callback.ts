@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { BrokerError } from '../errors.ts'
 import { takeFlowCookie } from '../plugins/flow-cookies.ts'
 import { Secret } from '../secret.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { page, redirect } from './schemas.ts'
 
 const schema = {
@@ -21,7 +21,7 @@ const schema = {
 }
 
 /** Where Ellipsis Drive returns. */
-export const callbackRoute: FastifyPluginAsync<{ services: Services }> = async (
+export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services: { config, connect } },
 ) => {

@@ -4,7 +4,7 @@ import type { Credentials } from '../domain/apps.ts'
 import type { NamedClient } from '../domain/swap.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 
 /** What a form says of the client (RFC 6749 2.3.1). */
 interface ClientFields {
@@ -20,7 +20,7 @@ interface ClientFields {
 export async function nameClient(
   request: FastifyRequest,
   body: ClientFields,
-  { apps }: Services,
+  { apps }: HttpServices,
 ): Promise<NamedClient | null> {
   const credentials = readCredentials(request.headers.authorization, body)
   if (!credentials) return null
@@ -34,7 +34,7 @@ export async function nameClient(
 export async function authenticateApp(
   request: FastifyRequest,
   body: ClientFields,
-  { apps }: Services,
+  { apps }: HttpServices,
 ): Promise<App> {
   const credentials = readCredentials(request.headers.authorization, body)
   if (!credentials) throw new BrokerError('invalid_client')

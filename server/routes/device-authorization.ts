@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { programLabel } from '../domain/device.ts'
 import { showUserCode } from '../domain/user-code.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { authenticateApp } from './client.ts'
 import { FORM, failures, unreadable } from './schemas.ts'
 import { checkScope } from './token/body.ts'
@@ -54,10 +54,9 @@ const schema = {
 }
 
 /** Begins a device flow (RFC 8628 3.1, 3.2). */
-export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{ services: Services }> = async (
-  app,
-  { services },
-) => {
+export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{
+  services: HttpServices
+}> = async (app, { services }) => {
   const address = `${services.config.publicUrl}/device`
   app.post('/oauth/device_authorization', { schema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')

@@ -3,7 +3,7 @@ import type { Waiting } from '../domain/device-flow.ts'
 import { readUserCode, showUserCode } from '../domain/user-code.ts'
 import { protectForms } from '../plugins/csrf.ts'
 import { checkSameOrigin } from '../plugins/same-origin.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { allowForm, begin } from './begin.ts'
 import { page } from './schemas.ts'
 
@@ -25,7 +25,7 @@ const schema = {
 }
 
 /** The page where a person types the code of a device, and is asked about it. */
-export const deviceRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
@@ -65,14 +65,14 @@ type Step<What> = (
   what: What,
   request: FastifyRequest,
   reply: FastifyReply,
-  services: Services,
+  services: HttpServices,
 ) => Promise<FastifyReply>
 
 function askCode(
   typed: string,
   problem: string | null,
   reply: FastifyReply,
-  { config }: Services,
+  { config }: HttpServices,
 ): FastifyReply {
   return reply.page('device', {
     userCode: showUserCode(readUserCode(typed)),
@@ -83,7 +83,7 @@ function askCode(
   })
 }
 
-function ask({ app, code }: Waiting, typed: string, reply: FastifyReply, services: Services) {
+function ask({ app, code }: Waiting, typed: string, reply: FastifyReply, services: HttpServices) {
   const { config, clock } = services
   allowForm(reply, services)
   const userCode = showUserCode(readUserCode(typed))

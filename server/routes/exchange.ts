@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BrokerError } from '../errors.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { readProof } from './proof.ts'
 import {
   accessTokenFields,
@@ -53,7 +53,7 @@ const schema = {
 }
 
 /** The swap in one line, for public apps. */
-export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: Services }> = async (
+export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

@@ -4,7 +4,7 @@ import type { Config } from '../config.ts'
 import type { Clock } from '../domain/clock.ts'
 import { equalHashes, sha256 } from '../domain/hash.ts'
 import { isLocalPeer, isUnknownProxy } from '../plugins/peer.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { sendNotFound } from './not-found.ts'
 import { failure } from './schemas.ts'
 
@@ -62,11 +62,11 @@ const figures = {
 }
 
 /** For those who watch the broker: alive, able to serve, and its figures. */
-export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { config, store, keys, breaker, metrics } = services
+  const { config, checkWritable, keys, breaker, metrics } = services
 
   app.get('/healthz', { schema: alive }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
@@ -78,7 +78,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: Services }> = async (
 
   // The check writes, and whoever asks is a stranger: once a second will do.
   const findTrouble = remembered(1000, services.clock, () =>
-    store.checkWritable().then(
+    checkWritable().then(
       () => null,
       (error: Error) => error,
     ),

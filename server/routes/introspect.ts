@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { Introspected } from '../domain/introspect.ts'
 import { BrokerError } from '../errors.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { authenticateApp } from './client.ts'
 import { FORM, failures, unreadable } from './schemas.ts'
 
@@ -56,7 +56,7 @@ const schema = {
 }
 
 /** Tells a confidential app what its broker token is (RFC 7662 2). */
-export const introspectRoute: FastifyPluginAsyncTypebox<{ services: Services }> = async (
+export const introspectRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { SCOPE } from '../domain/authorize.ts'
 import { DPOP_ALGORITHMS } from '../domain/dpop.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { DEVICE_CODE, TOKEN_EXCHANGE } from './token.ts'
 
 const CLIENT_AUTHENTICATION = ['none', 'client_secret_basic', 'client_secret_post']
@@ -73,7 +73,7 @@ const keysSchema = {
 }
 
 /** The well-known documents: for everyone, from anywhere. */
-export const metadataRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const metadataRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services: { config, keys } },
 ) => {

@@ -2,12 +2,12 @@ import type { FastifyPluginAsync } from 'fastify'
 import { build } from '../assets.ts'
 import { describeApi } from '../openapi.ts'
 import type { Api, Document } from '../openapi.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { referenceModel } from './reference-model.ts'
 import { page } from './schemas.ts'
 
 interface Options {
-  services: Services
+  services: HttpServices
   /** Every route there is, told while they are added. */
   routes: Api['routes']
 }

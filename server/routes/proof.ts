@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Proof } from '../domain/dpop.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 
 /**
  * The request's DPoP proof, checked (RFC 9449 4.3); `null`: it has none. The answer, whatever it becomes,
@@ -11,7 +11,7 @@ import type { Services } from '../services.ts'
 export async function readProof(
   request: FastifyRequest,
   reply: FastifyReply,
-  { dpop, config }: Services,
+  { dpop, config }: HttpServices,
   accessToken?: string,
 ): Promise<Proof | null> {
   const { dpop: proof } = request.headers

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { nameClient } from './client.ts'
 import { FORM, failures, unreadable } from './schemas.ts'
 
@@ -34,7 +34,7 @@ const schema = {
 }
 
 /** Gives up a grant (RFC 7009 2). A token that means nothing here is no error: it is gone either way. */
-export const revokeRoute: FastifyPluginAsyncTypebox<{ services: Services }> = async (
+export const revokeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

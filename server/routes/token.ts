@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BrokerError } from '../errors.ts'
-import type { Services } from '../services.ts'
+import type { HttpServices } from '../services.ts'
 import { authenticateApp, nameClient } from './client.ts'
 import { readProof } from './proof.ts'
 import {
@@ -70,7 +70,7 @@ export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code'
 
 /** The token endpoint (RFC 6749 3.2, RFC 8693 2). */
-export const tokenRoute: FastifyPluginAsyncTypebox<{ services: Services }> = async (
+export const tokenRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

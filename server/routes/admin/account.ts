@@ -1,14 +1,14 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { deviceLabel } from '../../domain/device.ts'
 import { Secret } from '../../secret.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { proveIdentity } from './identity.ts'
 import { formOf, problemOf } from './form.ts'
 
 const ENDED = 'Your session had ended meanwhile, so nothing was changed.'
 
 /** One's own account: password, and where one is signed in. The second factor has pages of its own. */
-export const accountRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admin, AdminChange } from '../../../db/store.ts'
 import { Secret } from '../../secret.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { actorOf } from './actor.ts'
 import { formOf, problemOf } from './form.ts'
 
@@ -10,7 +10,7 @@ const LAST =
   'Nobody could change anything any more: this is the last one with the role admin. Add another first.'
 
 /** The people who run the broker: who there is, add, change the role, remove. */
-export const adminsRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services: { admins } },
 ) => {

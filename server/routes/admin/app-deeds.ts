@@ -2,24 +2,27 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../db/store.ts'
 import { liveSecrets } from '../../domain/apps.ts'
 import { parseDuration } from '../../domain/duration.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { byAdmin } from './actor.ts'
 import { plainName } from './name.ts'
-import { countUsers, pathOf } from './apps.ts'
+import { pathOf } from './apps.ts'
 
 /** How long the old secret goes on beside a new one. */
 const OVERLAPS = { '7d': 'seven days', '1d': 'one day', '1h': 'one hour', '0s': 'not at all' }
 
 /** What an admin does to an app: new secrets, and its end. */
-export const appDeeds: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
-  const { apps, store, clock } = services
+export const appDeeds: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
+  const { apps, clock } = services
 
   const found = async (
     request: FastifyRequest,
     reply: FastifyReply,
     work: (one: App, path: `/admin/apps/${string}`) => Promise<unknown>,
   ): Promise<unknown> => {
-    const one = await store.getApp((request.params as { appId: string }).appId)
+    const one = await apps.find((request.params as { appId: string }).appId)
     return one ? work(one, pathOf(one.id)) : reply.missing('There is no such app (any more).')
   }
 
@@ -96,7 +99,7 @@ export const appDeeds: FastifyPluginAsync<{ services: Services }> = async (app, 
 
   app.get('/apps/:appId/remove', (request, reply) =>
     found(request, reply, async (one, path) => {
-      const users = await countUsers(store, one.id)
+      const users = await apps.countUsers(one.id)
       return reply.show('admin/confirm', {
         title: `Remove ${plainName(one.name)}?`,
         words: [

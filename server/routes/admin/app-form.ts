@@ -6,15 +6,15 @@ import type { AppSettings } from '../../domain/apps.ts'
 import { formatDuration, parseDuration } from '../../domain/duration.ts'
 import { redirectUriProblem } from '../../domain/redirect-uri.ts'
 import { BrokerError } from '../../errors.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { byAdmin } from './actor.ts'
 import { plainName } from './name.ts'
 import { pathOf } from './apps.ts'
 
 /** Registering and editing apps. */
-export const appFormRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { apps, store } },
+  { services: { apps } },
 ) => {
   /** What is wrong while one types; the script of the form asks. */
   app.get('/apps/check', async (request) => {
@@ -41,13 +41,13 @@ export const appFormRoutes: FastifyPluginAsync<{ services: Services }> = async (
   })
 
   app.get('/apps/:appId/edit', async (request, reply) => {
-    const one = await store.getApp((request.params as { appId: string }).appId)
+    const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('There is no such app (any more).')
     return reply.show('admin/app-form', formOf(fieldsOfApp(one), one))
   })
 
   app.post('/apps/:appId/edit', async (request, reply) => {
-    const one = await store.getApp((request.params as { appId: string }).appId)
+    const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('There is no such app (any more).')
     const fields = { ...fieldsOf(request), confidential: one.confidential }
     return trying(reply, fields, one, async () => {

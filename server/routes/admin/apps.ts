@@ -3,25 +3,28 @@ import type { App } from '../../../db/store.ts'
 import type { AdminModels, AppRow, SecretView } from '../../../views/admin/models.ts'
 import { liveSecrets } from '../../domain/apps.ts'
 import { formatDuration } from '../../domain/duration.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { snippetsOf } from '../../snippets/index.ts'
 import { attentionView, countsView } from './overview-view.ts'
 import { readPeriod, usageView } from './usage-view.ts'
 
 /** The apps, and one of them with the code that it needs. */
-export const appsRoutes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
-  const { apps, overview, store } = services
+export const appsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
+  const { apps, overview } = services
 
   app.get('/apps', async (_request, reply) => {
     const all = await apps.list()
     const rows = await Promise.all(
-      all.map(async (one) => rowOf(one, await countUsers(store, one.id))),
+      all.map(async (one) => rowOf(one, await apps.countUsers(one.id))),
     )
     return reply.show('admin/apps', { rows: rows.sort((a, b) => a.name.localeCompare(b.name)) })
   })
 
   app.get('/apps/:appId', async (request, reply) => {
-    const one = await store.getApp((request.params as { appId: string }).appId)
+    const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('There is no such app (any more).')
     const page = services.config.basePath + pathOf(one.id)
     const list = `${services.config.basePath}/admin/users`
@@ -33,12 +36,6 @@ export const appsRoutes: FastifyPluginAsync<{ services: Services }> = async (app
       usage: await usageView(services, page, readPeriod(request.query), one.id),
     })
   })
-}
-
-/** On how many connections the app has a grant. */
-export async function countUsers(store: Services['store'], appId: string): Promise<number> {
-  const { active, needs_reconnect: needsReconnect } = await store.countConnections(appId)
-  return active + needsReconnect
 }
 
 export const pathOf = (id: string): `/admin/apps/${string}` =>
@@ -64,7 +61,7 @@ const rowOf = (app: App, users: number): AppRow => ({
 
 function modelOf(
   app: App,
-  { config, clock }: Services,
+  { config, clock }: HttpServices,
 ): Omit<AdminModels['admin/app'], 'counts' | 'attention' | 'usage'> {
   return {
     ...briefOf(app),

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { App, Event, EventFilter } from '../../../db/store.ts'
 import type { AuditRow } from '../../../views/admin/oversight.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { byAdmin } from './actor.ts'
 import { actionChoices, auditWords } from './audit-words.ts'
 import { actorWords } from './event-words.ts'
@@ -12,18 +12,18 @@ const ROWS = 50
 const DAY = 86_400_000
 
 /** Who did what to whom, from where. */
-export const auditRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const auditRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { store, apps, admins, exports, config } = services
+  const { events, apps, admins, exports, config } = services
   const page = `${config.basePath}/admin/audit`
 
   app.get('/audit', async (request, reply) => {
     const asked = readAsked(request.query)
     const query = { filter: filterOf(asked), cursor: asked.from_event || null, limit: ROWS }
     const [found, all, people] = await Promise.all([
-      store.browseEvents(query),
+      events.browse(query),
       apps.list(),
       admins.list(),
     ])
@@ -35,7 +35,7 @@ export const auditRoutes: FastifyPluginAsync<{ services: Services }> = async (
       actors: people.map(({ email }) => email),
       actions: actionChoices(asked.action),
       apps: all.map(({ id, name }) => ({ value: id, words: name, selected: id === asked.app })),
-      rows: await rowsOf(found.rows, all, services),
+      rows: rowsOf(found, all),
       newer: found.newer && address(found.newer),
       older: found.older && address(found.older),
       searchedTo: found.searchedTo,
@@ -96,16 +96,16 @@ const filterOf = ({ actor, action, app, connection, from, to }: Asked): EventFil
   to: to === '' ? null : Date.parse(to) + DAY,
 })
 
-async function rowsOf(events: Event[], apps: App[], { store }: Services): Promise<AuditRow[]> {
-  const ids = [...new Set(events.flatMap(({ connectionId }) => connectionId ?? []))]
-  const connections = await Promise.all(ids.map((id) => store.getConnection(id)))
-  const names = new Map(connections.flatMap((one) => (one ? [[one.id, one.username]] : [])))
-  return events.map((event) => {
+function rowsOf(
+  { rows, usernames }: { rows: Event[]; usernames: Map<string, string> },
+  apps: App[],
+): AuditRow[] {
+  return rows.map((event) => {
     const { at, actor, address, connectionId, appId } = event
     const app = plainName(apps.find(({ id }) => id === appId)?.name ?? appId ?? 'an app')
     const user = connectionId !== null && {
-      name: names.get(connectionId) || connectionId,
-      path: names.has(connectionId) ? `/admin/users/${encodeURIComponent(connectionId)}` : null,
+      name: usernames.get(connectionId) || connectionId,
+      path: usernames.has(connectionId) ? `/admin/users/${encodeURIComponent(connectionId)}` : null,
     }
     return {
       at,

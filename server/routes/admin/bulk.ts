@@ -2,7 +2,7 @@ import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { App, ConnectionFilter, BulkItem, BulkRevocation } from '../../../db/store.ts'
 import type { BulkItemView, BulkView } from '../../../views/admin/oversight.ts'
 import type { ShownBulk } from '../../domain/bulk.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { byAdmin } from './actor.ts'
 import { actorWords } from './event-words.ts'
 import { sendExport } from './export.ts'
@@ -14,7 +14,10 @@ import { readUserFilter } from './user-filter.ts'
 const MOST_PICKED = 500
 
 /** What is done to many users at once: revoke, and export. */
-export const bulkRoutes: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
+export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
   const { bulks, apps, exports } = services
 
   app.get('/bulk', async (_request, reply) => {

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ExportFormat } from '../../domain/export.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { findSession } from '../../plugins/session.ts'
 import { formOf } from './form.ts'
 
@@ -19,7 +19,7 @@ export async function sendExport(
   reply: FastifyReply,
   name: string,
   write: (format: ExportFormat) => Promise<AsyncGenerator<string, void>>,
-  services: Services,
+  services: HttpServices,
 ): Promise<FastifyReply> {
   const { clock, log } = services
   const format = formOf(request)('format') === 'jsonl' ? 'jsonl' : 'csv'
@@ -39,7 +39,7 @@ export async function sendExport(
 async function* whileSignedIn(
   request: FastifyRequest,
   pieces: AsyncGenerator<string, void>,
-  services: Services,
+  services: HttpServices,
 ): AsyncGenerator<string, void> {
   for await (const piece of pieces) {
     const signedIn = await findSession(request, services)

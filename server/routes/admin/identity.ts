@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { browserOf } from '../../plugins/session.ts'
 import { Secret } from '../../secret.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { formOf, slowDown } from './form.ts'
 
 /**
@@ -11,7 +11,7 @@ import { formOf, slowDown } from './form.ts'
 export async function proveIdentity(
   request: FastifyRequest,
   reply: FastifyReply,
-  services: Services,
+  services: HttpServices,
 ): Promise<string | null> {
   const password = new Secret(formOf(request)('password'))
   const browser = browserOf(request, services)

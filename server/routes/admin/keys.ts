@@ -1,12 +1,12 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { SigningKey } from '../../../db/store.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { actorOf } from './actor.ts'
 
 const HOME = '/admin/keys'
 
 /** The keys that sign broker tokens: list, rotate, revoke. */
-export const keysRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services: { keys } },
 ) => {

@@ -1,12 +1,12 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { UpstreamState } from '../../../db/store.ts'
 import type { UpstreamView } from '../../../views/admin/oversight.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { attentionView, countsView } from './overview-view.ts'
 import { readPeriod, usageView } from './usage-view.ts'
 
 /** The first page: how it goes, and what needs attention first. */
-export const overviewRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

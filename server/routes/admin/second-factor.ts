@@ -1,13 +1,13 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { renderSVG } from 'uqr'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { formOf } from './form.ts'
 import { proveIdentity } from './identity.ts'
 
 const HOME = '/admin/account/second-factor'
 
 /** One's own second factor: add it, renew its recovery codes, remove it. */
-export const secondFactorRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

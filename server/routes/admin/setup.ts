@@ -2,11 +2,11 @@ import type { FastifyPluginAsync, FastifyReply } from 'fastify'
 import type { Admin } from '../../../db/store.ts'
 import { browserOf, setSession } from '../../plugins/session.ts'
 import { Secret } from '../../secret.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { formOf, problemOf } from './form.ts'
 
 /** Setting up: whoever has the address that the first start printed makes the first admin. */
-export const setupRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const setupRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

@@ -7,11 +7,11 @@ import {
   setSession,
 } from '../../plugins/session.ts'
 import { Secret } from '../../secret.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { formOf, slowDown } from './form.ts'
 
 /** Signing in, with a second factor where there is one, and out. */
-export const signInRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

@@ -1,5 +1,5 @@
 import type { Period, UsageStretch } from '../../domain/overview.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import type { ChartView, UsageView } from '../../../views/admin/oversight.ts'
 
 const WORDS: Record<Period, string> = {
@@ -29,7 +29,7 @@ export function readPeriod(query: unknown): Period {
  * @param appId left out: all apps together
  */
 export async function usageView(
-  { overview }: Pick<Services, 'overview'>,
+  { overview }: Pick<HttpServices, 'overview'>,
   page: string,
   period: Period,
   appId?: string,

@@ -5,12 +5,15 @@ import { tokensUntil } from '../../domain/connections.ts'
 import type { Revoked } from '../../domain/connections.ts'
 import { BrokerError } from '../../errors.ts'
 import type { ErrorCode } from '../../errors.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { plainName } from './name.ts'
 import { byAdmin } from './actor.ts'
 
 /** What an admin does to one user: refresh, revoke a device, an app or all, erase. Loss is asked about first. */
-export const userDeeds: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
+export const userDeeds: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
   const { connections, apps, clock } = services
 
   /** Has what the address names, or answers that it isn't there. */

@@ -5,13 +5,16 @@ import { timeText } from '../../../views/time.ts'
 import { tokensUntil } from '../../domain/connections.ts'
 import { reconnectUrl } from '../../domain/reconnect.ts'
 import { troubleNow } from '../../domain/upstream.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { actorWords, eventWords } from './event-words.ts'
 import { plainName } from './name.ts'
 import { badgeOf } from './user-status.ts'
 
 /** One connected user: apps, devices, and what happened. */
-export const userRoute: FastifyPluginAsync<{ services: Services }> = async (app, { services }) => {
+export const userRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
   const { apps, connections, upstream } = services
 
   app.get('/users/:id', async (request, reply) => {
@@ -24,12 +27,12 @@ export const userRoute: FastifyPluginAsync<{ services: Services }> = async (app,
   })
 }
 
-type Shown = NonNullable<Awaited<ReturnType<Services['connections']['find']>>>
+type Shown = NonNullable<Awaited<ReturnType<HttpServices['connections']['find']>>>
 
 function modelOf(
   { connection, grants, events, newer, older }: Shown,
   { all, state }: { all: App[]; state: UpstreamState },
-  { config, clock }: Services,
+  { config, clock }: HttpServices,
 ): AdminModels['admin/user'] {
   const now = clock.now()
   const base = `/admin/users/${encodeURIComponent(connection.id)}`

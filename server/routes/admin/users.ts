@@ -9,7 +9,7 @@ import type {
   UpstreamState,
 } from '../../../db/store.ts'
 import type { AdminModels, SortableColumn, UserRow } from '../../../views/admin/models.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { badgeOf } from './user-status.ts'
 
 const ROWS = 25
@@ -50,11 +50,11 @@ export interface Asked {
 }
 
 /** The list of connected users. */
-export const usersRoutes: FastifyPluginAsync<{ services: Services }> = async (
+export const usersRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { apps, connections, store, upstream, clock, config } = services
+  const { apps, connections, upstream, clock, config } = services
   const list = `${config.basePath}/admin/users`
 
   app.get('/users', async (request, reply) => {
@@ -74,7 +74,7 @@ export const usersRoutes: FastifyPluginAsync<{ services: Services }> = async (
       newer: page.previous && address({ from: page.previous }),
       older: page.next && address({ from: page.next }),
       awaySince: state.failingSince,
-      isEmpty: page.rows.length === 0 && (await isEmpty(store)),
+      isEmpty: page.rows.length === 0 && (await isEmpty(connections)),
       narrowed,
     })
   })
@@ -189,7 +189,7 @@ function countOf({ total, crowded, partial }: ConnectionPage, narrowed: boolean)
   return `${partial ? 'At least ' : ''}${number.format(total)} ${users}${match}`
 }
 
-async function isEmpty(store: Services['store']): Promise<boolean> {
-  const counts = await store.countConnections()
+async function isEmpty(connections: HttpServices['connections']): Promise<boolean> {
+  const counts = await connections.count()
   return counts.active + counts.needs_reconnect + counts.revoked === 0
 }

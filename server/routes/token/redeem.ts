@@ -1,7 +1,7 @@
 import type { App } from '../../../db/store.ts'
 import type { IssuedToken } from '../../domain/grants.ts'
 import type { Redemption } from '../../domain/redeem.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { accessTokenAnswer } from '../swap-answer.ts'
 import { required } from './body.ts'
 import type { Body } from './body.ts'
@@ -15,7 +15,7 @@ type By = Pick<Redemption, 'app' | 'address' | 'proof'>
 type Prepare = (authorized: { connectionId: string }) => Promise<void>
 
 /** authorization_code (RFC 6749 4.1.3). */
-export async function redeemCode(body: Body, by: By, services: Services) {
+export async function redeemCode(body: Body, by: By, services: HttpServices) {
   const code = required(body, 'code')
   const verifier = required(body, 'code_verifier')
   const redemption = { ...by, code, verifier, redirectUri: body.redirect_uri }
@@ -23,7 +23,7 @@ export async function redeemCode(body: Body, by: By, services: Services) {
 }
 
 /** device_code (RFC 8628 3.4). */
-export async function redeemDeviceCode(body: Body, by: By, services: Services) {
+export async function redeemDeviceCode(body: Body, by: By, services: HttpServices) {
   const poll = { ...by, deviceCode: required(body, 'device_code') }
   return issue(by.app, services, (prepare) => services.deviceFlow.poll(poll, prepare))
 }
@@ -31,7 +31,7 @@ export async function redeemDeviceCode(body: Body, by: By, services: Services) {
 /** What a grant begins with: its broker token, and for `--tokens ellipsis` an access token as well. */
 async function issue(
   app: App,
-  services: Services,
+  services: HttpServices,
   begin: (prepare?: Prepare) => Promise<IssuedToken>,
 ) {
   if (app.tokens === 'ellipsis') return issueAsEllipsis(app, services, begin)
@@ -43,7 +43,7 @@ async function issue(
 /** The access token comes first: while Ellipsis Drive is away, the code stays good. */
 async function issueAsEllipsis(
   app: App,
-  { refresher, config, clock }: Services,
+  { refresher, config, clock }: HttpServices,
   begin: (prepare: Prepare) => Promise<IssuedToken>,
 ) {
   const { minTtlSeconds } = config

@@ -1,5 +1,5 @@
 import type { Presented } from '../../domain/swap.ts'
-import type { Services } from '../../services.ts'
+import type { HttpServices } from '../../services.ts'
 import { accessTokenAnswer, renewedFields } from '../swap-answer.ts'
 import { checkScope, invalid, required } from './body.ts'
 import type { Body } from './body.ts'
@@ -13,7 +13,7 @@ const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
 
 /** refresh_token: the swap of RFC 6749's own form, for apps served with `--tokens ellipsis`. */
-export async function refresh(body: Body, by: By, { swap, clock }: Services) {
+export async function refresh(body: Body, by: By, { swap, clock }: HttpServices) {
   checkScope(body)
   const brokerToken = required(body, 'refresh_token').reveal()
   const answer = await swap.swap({
@@ -29,7 +29,7 @@ export async function refresh(body: Body, by: By, { swap, clock }: Services) {
 }
 
 /** Token exchange: broker token in; Ellipsis Drive's access token, or a newer broker token, out. */
-export async function exchange(body: Body, by: By, { swap, clock }: Services) {
+export async function exchange(body: Body, by: By, { swap, clock }: HttpServices) {
   checkScope(body)
   const brokerToken = required(body, 'subject_token').reveal()
   const type = required(body, 'subject_token_type').reveal()
