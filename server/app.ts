@@ -26,6 +26,7 @@ import { revokeRoute } from './routes/revoke.ts'
 import { tokenRoute } from './routes/token.ts'
 import type { HttpServices } from './services.ts'
 import { readCertificate } from './tls.ts'
+import { schemaController } from './validators.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -57,6 +58,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     childLoggerFactory: (logger) => logger,
     // What is sent is taken as it is: "60" is no number.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+    schemaController,
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: refuseUnreadable,
   }) as unknown as FastifyInstance

@@ -14,7 +14,7 @@ import type { Services, World } from '../server/services.ts'
 import { standInDefaults, startStandIn } from '../server/stand-in/app.ts'
 import type { StandIn, Switches } from '../server/stand-in/app.ts'
 import { Visitor } from './visitor.ts'
-import { temporaryFolder } from './temporary.ts'
+import { migratedFolder } from './db/temporary.ts'
 
 /** A clock that a test can move; sleeping takes real time. */
 export function testClock() {
@@ -55,8 +55,30 @@ export async function buildBroker(
   t: Pick<Test, 'teardown'>,
   options: TestOptions = {},
 ): Promise<TestBroker> {
+  for (;;) {
+    const ends: (() => unknown)[] = []
+    const end = async () => {
+      for (const one of ends.splice(0).reverse()) await one()
+    }
+    try {
+      const teardown = (one: () => unknown) => void ends.push(one)
+      const broker = await startBroker({ teardown }, await freePort(), options)
+      t.teardown(end)
+      return broker
+    } catch (error) {
+      await end()
+      // Another process has taken the port meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
+  }
+}
+
+async function startBroker(
+  t: Pick<Test, 'teardown'>,
+  port: number,
+  options: TestOptions,
+): Promise<TestBroker> {
   const clock = testClock()
-  const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
   const url = origin + (options.basePath ?? '')
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
@@ -67,7 +89,7 @@ export async function buildBroker(
     ...(options.switches && { switches: options.switches }),
   })
   t.teardown(() => standIn.close())
-  const dataDir = options.dataDir ?? temporaryFolder(t)
+  const dataDir = options.dataDir ?? (await migratedFolder(t))
   const env = {
     ELLIPSIS_CLIENT_ID: client.id,
     ELLIPSIS_CLIENT_SECRET: client.secret,
@@ -85,12 +107,10 @@ export async function buildBroker(
   const services = await startServices(config, log, {
     world: { ...world, clock, ...options.world },
   })
+  t.teardown(() => services.stop())
   const app = await buildApp(services)
+  t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port })
-  t.teardown(async () => {
-    await app.close()
-    await services.stop()
-  })
   return { url, app, services, standIn: standIn.standIn, clock, logged, env, dataDir }
 }
 

@@ -8,10 +8,14 @@ const ENOUGH_BYTES = 2 ** 30
 
 /** An empty folder that goes with the test, in memory where there is room: writes that wait for a disk take most of the tests' time. */
 export function temporaryFolder(t: Pick<Test, 'teardown'>): string {
-  const folder = mkdtempSync(join(hasMemory ? MEMORY : tmpdir(), 'ellipsis-broker-test-'))
+  const folder = makeFolder()
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
+
+/** The same, for the caller to remove. */
+export const makeFolder = (): string =>
+  mkdtempSync(join(hasMemory ? MEMORY : tmpdir(), 'ellipsis-broker-test-'))
 
 const hasMemory = process.platform === 'linux' && freeBytes(MEMORY) > ENOUGH_BYTES
 

@@ -64,7 +64,7 @@ export function createRefresher(needs: {
     sizeCalculation: (token) => token.value.reveal().length + 500,
   })
   const runs = new Map<string, Run>()
-  const forcedAt = new LRUCache<string, number>({ max: 100_000 })
+  const forcedAt = new LRUCache<string, number>({ maxSize: 100_000, sizeCalculation: () => 1 })
 
   const start = (id: string, need: Need): Run => {
     const work = { need: { ...need }, called: false }

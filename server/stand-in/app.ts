@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import formbody from '@fastify/formbody'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyError, FastifyInstance, FastifyServerOptions } from 'fastify'
+import { schemaController } from '../validators.ts'
 import { ApiError } from './api-error.ts'
 import { apiRoutes, errorBody } from './api.ts'
 import { controlRoutes } from './control.ts'
@@ -42,6 +43,7 @@ export function buildStandIn(options: AppOptions): FastifyInstance & { standIn: 
     forceCloseConnections: true,
     http: { maxHeaderSize: LARGEST_HEAD },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, discriminator: true } },
+    schemaController,
     exposeHeadRoutes: false,
   })
   logAnswers(app)

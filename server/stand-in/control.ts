@@ -12,6 +12,12 @@ const object = (properties: object, required: string[]) => ({
   properties,
   required,
 })
+const tokens = { type: 'array', items: { type: 'string' } }
+const revokeSchema = object({ refresh_token: text }, ['refresh_token'])
+const honoursSchema = object({ refresh_tokens: tokens }, ['refresh_tokens'])
+const grantsSchema = object({ usernames: { type: 'array', items: text }, client_id: text }, [
+  'usernames',
+])
 
 /** Steers the stand-in over HTTP. Ellipsis Drive has nothing like it. */
 export const controlRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, { standIn }) => {
@@ -52,24 +58,22 @@ export const controlRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (ap
 
   app.post<{ Body: { refresh_token: string } }>(
     '/control/revoke',
-    { schema: { body: object({ refresh_token: text }, ['refresh_token']) } },
+    { schema: { body: revokeSchema } },
     async ({ body }) => {
       standIn.revokeRefreshToken(body.refresh_token)
       return state()
     },
   )
 
-  const tokens = { type: 'array', items: { type: 'string' } }
   app.post<{ Body: { refresh_tokens: string[] } }>(
     '/control/honours',
-    { schema: { body: object({ refresh_tokens: tokens }, ['refresh_tokens']) } },
+    { schema: { body: honoursSchema } },
     async ({ body }) => ({ honoured: body.refresh_tokens.map((token) => standIn.honours(token)) }),
   )
 
-  const grant = { usernames: { type: 'array', items: text }, client_id: text }
   app.post<{ Body: { usernames: string[]; client_id?: string } }>(
     '/control/grants',
-    { schema: { body: object(grant, ['usernames']) } },
+    { schema: { body: grantsSchema } },
     async ({ body: { usernames, client_id } }) => ({
       refresh_tokens: usernames.map((username) => standIn.grant(username, client_id)),
     }),
