@@ -7,10 +7,10 @@ import { setUp } from './set-up.ts'
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const JWT = 'urn:ietf:params:oauth:token-type:jwt'
-const { broker, services, url, clock, app, other, server, clientSecret, held, changed } =
-  await setUp(t)
 
 t.test('forged, foreign and ended broker tokens', async (t) => {
+  const { broker, services, url, clock, app, other, server, clientSecret, held, changed } =
+    await setUp(t)
   const { kid, key } = await services.keys.current()
   const { privateKey: foreignKey } = await generateKeyPair('EdDSA')
   const { privateKey: ownKey, publicKey } = await generateKeyPair('EdDSA', { extractable: true })

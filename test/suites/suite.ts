@@ -38,6 +38,10 @@ export const longFiles = (): string[] =>
  */
 export async function runFiles(files: string[]): Promise<void> {
   t.setTimeout(0)
+  // tap would then end the root at the first moment in which nothing runs, such as between two files.
+  t.teardown = () => {
+    throw new Error('What a file tears down belongs into one of its tests.')
+  }
   const times: { file: string; seconds: number; cpu: number }[] = []
   for (const file of files) {
     const [startedAt, cpu] = [performance.now(), process.cpuUsage()]
