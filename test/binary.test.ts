@@ -4,12 +4,12 @@ import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
+  renameSync,
   rmSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,6 +19,7 @@ import t from 'tap'
 import { build } from '../server/assets.ts'
 import { connect, exchange, freePort } from './helper.ts'
 import type { TestBroker } from './helper.ts'
+import { untilSaid } from './processes.ts'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '..')
@@ -39,7 +40,7 @@ t.test('the single binary', async (t) => {
   const program = join(alone, NAME)
   mkdirSync(alone)
   await run(process.execPath, [join(root, 'scripts/build.ts'), out], { env: { PATH } })
-  copyFileSync(join(out, NAME), program)
+  renameSync(join(out, NAME), program)
 
   /** A directory of the unprivileged user's own. */
   function owned(name: string): string {
@@ -49,25 +50,20 @@ t.test('the single binary', async (t) => {
     return directory
   }
 
-  /** Starts it with nothing in its environment but what is given, and waits for a word. */
-  async function start(args: string[], word: string, options: SpawnOptions = {}) {
-    const child = spawn(program, args, { cwd: alone, env: {}, ...someone, ...options })
+  /** Starts it with nothing in its environment but what is given, and waits for words. */
+  const start = (args: string[], words: RegExp, options: SpawnOptions = {}) =>
+    spawnUntil(program, args, words, { cwd: alone, env: {}, ...someone, ...options })
+
+  async function spawnUntil(file: string, args: string[], words: RegExp, options: SpawnOptions) {
+    const child = spawn(file, args, options)
     const closed = once(child, 'close')
     t.teardown(() => child.kill('SIGKILL'))
-    let output = ''
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on('data', (chunk: Buffer) => (output += chunk.toString()))
-    }
-    while (!output.includes(word)) {
-      if (child.exitCode !== null) throw new Error(`It ended with: ${output}`)
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-    return { child, closed, output }
+    return { child, closed, ...(await untilSaid(child, words)) }
   }
 
   t.test('alone, with an empty environment, as somebody else: connect, swap, revoke', async (t) => {
     const port = await freePorts()
-    const demo = await start(['demo', '--port', String(port)], 'Ctrl-C')
+    const demo = await start(['demo', '--port', String(port)], /Ctrl-C/)
     const [url, ...others] = [port, port + 1, port + 2].map((each) => `http://127.0.0.1:${each}`)
     const directory = /BROKER_DATA_DIR=(\S+)/.exec(demo.output)?.[1] ?? ''
     const clientId = /\/connect\/(\S+)/.exec(demo.output)?.[1] ?? ''
@@ -116,9 +112,10 @@ t.test('the single binary', async (t) => {
     await t.rejects(say('serve'), { code: 2, stderr: /ELLIPSIS_CLIENT_ID is not set/ })
   })
 
-  const serving = (data: string, port: number) => ({
+  const serving = (data: string) => ({
     BROKER_DATA_DIR: data,
-    BROKER_PORT: String(port),
+    BROKER_PORT: '0',
+    BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
     ELLIPSIS_CLIENT_ID: 'id',
     ELLIPSIS_CLIENT_SECRET: 'secret',
   })
@@ -137,24 +134,14 @@ t.test('the single binary', async (t) => {
 
   t.test('with a read-only file system but for the data', namespaces, async (t) => {
     const data = owned('readonly')
-    const port = await freePort()
     const readOnly = `mount -t tmpfs -o uid=${NOBODY},mode=700 tmpfs ${data} && mount -o remount,bind,ro /`
-    const child = spawn(
+    const { child, closed, match } = await spawnUntil(
       'unshare',
       inNamespace(`${readOnly} && ! touch ${folder}/x 2>&-`, 'serve'),
-      {
-        env: { PATH, ...serving(data, port) },
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
+      /"listening":"([^"]+)"/,
+      { env: { PATH, ...serving(data) } },
     )
-    const closed = once(child, 'close')
-    t.teardown(() => child.kill('SIGKILL'))
-    let answer: Response | null = null
-    while (!answer && child.exitCode === null) {
-      answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-    t.equal(answer?.status, 200)
+    t.equal((await fetch(`${match[1]}/readyz`)).status, 200)
     child.kill('SIGTERM')
     t.strictSame(await closed, [0, null])
   })

@@ -67,12 +67,32 @@ export async function serve(t: Test, env: Record<string, string>): Promise<Broke
     return child.exitCode
   }
   t.teardown(stop)
-  const url = await new Promise<string>((resolve, reject) => {
-    child.stdout?.on('data', () => {
-      const listening = /"listening":"([^"]+)"/.exec(stdout())?.[1]
-      if (listening !== undefined) resolve(listening)
-    })
-    void closed.then(() => reject(new Error(`serve ended:\n${output()}`)))
-  })
+  const url = await listening(child)
   return { url, child, output, stop }
+}
+
+/** Where a process says that it listens, once it does. */
+export const listening = async (child: ChildProcess): Promise<string> =>
+  (await untilSaid(child, /"listening":"([^"]+)"/)).match[1] ?? ''
+
+/**
+ * Waits until a process has written what matches; answers it, and all that it has written by then.
+ * @throws Error with what it has written if it ends without
+ */
+export function untilSaid(
+  child: ChildProcess,
+  words: RegExp,
+): Promise<{ match: RegExpExecArray; output: string }> {
+  let output = ''
+  return new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
+        output += chunk.toString()
+        const match = words.exec(output)
+        if (match) resolve({ match, output })
+      })
+    }
+    child.once('error', reject)
+    child.once('close', () => reject(new Error(`It has ended, and said:\n${output}`)))
+  })
 }

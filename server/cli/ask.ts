@@ -14,9 +14,10 @@ export async function ask(question: string, usual = ''): Promise<string> {
 
 /** Asks without showing what is typed. @throws UsageError as `ask` does */
 export async function askHidden(question: string): Promise<string> {
-  process.stderr.write(question)
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const line = createInterface({ input: process.stdin, output: nowhere, terminal: true })
+  // The terminal shows no more what is typed: whoever answers at once is not seen either.
+  process.stderr.write(question)
   return answered(line, '').finally(() => process.stderr.write('\n'))
 }
 

@@ -5,8 +5,7 @@ import { parseEnv } from 'node:util'
 import t from 'tap'
 import { program } from '../../server/cli/program.ts'
 import { answering, command } from '../command.ts'
-import { freePort } from '../helper.ts'
-import { runCli } from '../processes.ts'
+import { listening, runCli } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 // Both quotes.
@@ -114,17 +113,13 @@ t.test('it ends without a file where the answers end, or where the file is', asy
 
 t.test('it ends in a broker that runs', async (t) => {
   const cwd = temporaryFolder(t)
-  const port = String(await freePort())
-  const args = ['init', ...flags, '--file', 'broker.env', '--serve']
-  const child = runCli(args, { BROKER_PORT: port, BROKER_DATA_DIR: join(cwd, 'data') }, cwd)
-  const closed = once(child, 'close')
+  const url = ['--public-url', 'http://127.0.0.1:3000']
+  const args = ['init', ...flags, ...url, '--file', 'broker.env', '--serve']
+  const child = runCli(args, { BROKER_PORT: '0', BROKER_DATA_DIR: join(cwd, 'data') }, cwd)
   child.stdin?.end('a secret')
-  let output = ''
-  child.stdout?.on('data', (text) => (output += text))
-  while (!output.includes('ready at') && child.exitCode === null) {
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
-  t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
+  const address = await listening(child)
+  const closed = once(child, 'close')
+  t.equal((await fetch(`${address}/readyz`)).status, 200)
   child.kill('SIGTERM')
   await closed
   t.equal(child.exitCode, 0)

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
 import t from 'tap'
 import { startDemo } from '../../server/cli/demo.ts'
 import { command } from '../command.ts'
 import { buildBroker, freePort } from '../helper.ts'
-import { runCli, serve } from '../processes.ts'
+import { runCli, serve, untilSaid } from '../processes.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 t.test('serve prints the callback to register, and stops in order', async (t) => {
   const broker = await buildBroker(t)
@@ -36,21 +36,21 @@ t.test('stand-in prints how to point a broker at it', async (t) => {
   const port = await freePort()
   const child = runCli(['stand-in', '--port', String(port)], {})
   t.teardown(() => child.kill('SIGKILL'))
-  const [chunk] = (await once(child.stdout ?? child, 'data')) as [Buffer]
-  t.match(chunk.toString(), `ELLIPSIS_API_URL=http://127.0.0.1:${port}/v3`)
+  const closed = once(child, 'close')
+  await t.resolves(untilSaid(child, new RegExp(`ELLIPSIS_API_URL=http://127.0.0.1:${port}/v3`)))
   child.kill('SIGTERM')
-  await once(child, 'close')
+  await closed
   t.equal(child.exitCode, 0)
 })
 
 t.test('demo stops when it is told to, and says what to click', async (t) => {
-  const port = (await freePort()) % 60_000 || 4000
+  const port = await freePort()
   const child = runCli(['demo', '--port', String(port)], {})
   t.teardown(() => child.kill('SIGKILL'))
-  const [chunk] = (await once(child.stdout ?? child, 'data')) as [Buffer]
-  t.match(chunk.toString(), 'Connect Ellipsis Drive')
+  const closed = once(child, 'close')
+  await t.resolves(untilSaid(child, /Connect Ellipsis Drive/))
   child.kill('SIGTERM')
-  await once(child, 'close')
+  await closed
   t.equal(child.exitCode, 0)
 })
 
@@ -59,9 +59,14 @@ t.test('a demo that can’t start leaves nothing', async (t) => {
   const [taken, demoPort] = [createServer(), port - 2]
   await new Promise<void>((resolve) => taken.listen(port, '127.0.0.1', resolve))
   t.teardown(() => taken.close())
-  const demos = () => readdirSync(tmpdir()).filter((name) => name.includes('broker-demo-')).length
-  const before = demos()
+  const folder = temporaryFolder(t)
+  const { TMPDIR } = process.env
+  process.env.TMPDIR = folder
+  t.teardown(() => {
+    if (TMPDIR === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = TMPDIR
+  })
   await t.rejects(startDemo(demoPort), { name: 'StartError', message: `Port ${port} of` })
-  t.equal(demos(), before)
+  t.strictSame(readdirSync(folder), [])
   await t.rejects(fetch(`http://127.0.0.1:${demoPort}/`), 'the broker has stopped')
 })

@@ -27,7 +27,7 @@ export async function onTerminal(
       if (question === undefined || !output.slice(seen).includes(question)) return
       seen = output.length
       left.shift()
-      setTimeout(() => child.stdin.write(`${answer}\r`), 100)
+      child.stdin.write(`${answer}\r`)
     })
   }
   await closed

@@ -15,7 +15,7 @@ t.test('upstream away: 503 with Retry-After, and the cached token while it lives
   t.equal(connection.status, 'active', 'an outage marks nobody')
 
   broker.standIn.clearFaults()
-  await new Promise((resolve) => setTimeout(resolve, 2500))
+  broker.clock.advance(2500)
   t.equal((await exchange(broker, brokerToken)).status, 200, 'soon after its end')
 })
 

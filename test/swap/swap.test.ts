@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { exchange } from '../helper.ts'
 import { swapAtToken, begin, ACCESS_TOKEN } from './begin.ts'
@@ -83,7 +84,7 @@ t.test('a forced swap does not join a refresh that began before it', async (t) =
   const { broker, brokerToken } = await begin(t, { switches: { tokenDelay: 300 } })
   broker.clock.advance(3_590_000)
   const unforced = exchange(broker, brokerToken)
-  await new Promise((resolve) => setTimeout(resolve, 150))
+  while (broker.standIn.calls.refresh === 0) await setTimeout(1)
   const forced = exchange(broker, brokerToken, { force: true })
   const tokens = (await Promise.all([unforced, forced])).map(({ body }) => body.access_token)
   t.not(tokens[0], tokens[1])
