@@ -1,6 +1,6 @@
 /** A process beside the test: `child.ts MODE DIRECTORY`. It tells by messages, and ends by itself. */
+import { once } from 'node:events'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { withStartLock } from '../../db/open.ts'
 import { announce } from '../../db/presence.ts'
@@ -9,6 +9,8 @@ import { openAt } from './temporary.ts'
 
 const [mode = '', directory = ''] = process.argv.slice(2)
 const tell = (message: unknown) => process.send?.(message)
+/** As long as the test runs, if nobody kills this process before. */
+const untilKilled = () => once(process, 'disconnect')
 
 const modes: Record<string, () => Promise<void>> = {
   /** As the broker starts: a key is made where there is none. Tells who made it. */
@@ -27,7 +29,7 @@ const modes: Record<string, () => Promise<void>> = {
   async 'hold-lock'() {
     await withStartLock(directory, undefined, async () => {
       tell('held')
-      await setTimeout(60_000)
+      await untilKilled()
     })
   },
 
@@ -47,7 +49,7 @@ const modes: Record<string, () => Promise<void>> = {
   async 'be-present'() {
     announce(directory, undefined, { pid: process.pid, command: 'test', startedAt: 0, keyIds: [] })
     tell('here')
-    await setTimeout(60_000)
+    await untilKilled()
   },
 
   /** Refreshes the connection `con` a hundred times, against others. Tells each generation it stored. */
@@ -83,4 +85,4 @@ const modes: Record<string, () => Promise<void>> = {
 }
 
 await modes[mode]?.()
-process.disconnect?.()
+if (process.connected) process.disconnect?.()

@@ -1,9 +1,9 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { announce, hasDied, listPresent } from '../../db/presence.ts'
+import { firstMessage, forkChild } from './children.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const told = { pid: process.pid, command: 'serve', startedAt: 1, keyIds: ['a'] }
@@ -29,8 +29,8 @@ t.test('a process is listed from when it announces itself until it leaves', asyn
 
 t.test('one that is killed is listed no more, and the next one tidies up', async (t) => {
   const directory = temporaryFolder(t)
-  const child = fork(join(import.meta.dirname, 'child.ts'), ['be-present', directory])
-  await once(child, 'message')
+  const child = forkChild('be-present', directory)
+  t.equal(await firstMessage(child), 'here')
   t.match(list(directory), [{ pid: child.pid, command: 'test' }])
   const { id = '' } = list(directory)[0] ?? {}
   child.kill('SIGSTOP')

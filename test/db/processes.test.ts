@@ -1,18 +1,14 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import t from 'tap'
+import { firstMessage, forkChild } from './children.ts'
 import { actions, connect, newTokens } from './rows.ts'
 import { openAt, openTemporary } from './temporary.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-const run = (mode: string, directory: string) =>
-  fork(join(import.meta.dirname, 'child.ts'), [mode, directory])
-
 t.test('two processes that refresh one connection never hold its lease together', async (t) => {
   const { store, directory } = await openTemporary(t)
   await connect(store)
-  const tell = async () => ((await once(run('refresh', directory), 'message')) as [number[]])[0]
+  const tell = async () => (await firstMessage(forkChild('refresh', directory))) as number[]
   const stored = (await Promise.all([tell(), tell()])).flat()
   t.equal(stored.length, 200)
   t.equal(new Set(stored).size, 200, 'each generation was replaced once')
@@ -24,14 +20,15 @@ t.test('a process killed at any point leaves all of a write or nothing of it', a
   const before = await openAt(directory)
   await connect(before)
   await before.close()
-  const child = run('refresh-until-killed', directory)
+  const child = forkChild('refresh-until-killed', directory)
   const exited = once(child, 'exit')
   let told = 0
   child.on('message', (generation) => {
     told = generation as number
     if (told === 40) child.kill('SIGKILL')
   })
-  await exited
+  const [, signal] = (await exited) as [number | null, NodeJS.Signals | null]
+  t.equal(signal, 'SIGKILL', 'while it was storing')
   const store = await openAt(directory)
   t.teardown(() => store.close())
   const connection = await store.getConnection('con')
