@@ -1,18 +1,31 @@
 import { once } from 'node:events'
 import * as fs from 'node:fs'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { constants, getPriority } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { inspectDatabase } from '../../db/copy.ts'
+import { withStartLock } from '../../db/open.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { world } from '../../server/services.ts'
-import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
-import { cli, runCli, serve } from '../processes.ts'
-import { connectMany, killRounds, startLoad } from './load.ts'
+import { createKills, addBallast, killRounds, sizeOf } from '../kill.ts'
+import type { KillPoint } from '../kill.ts'
+import { runCli, serve } from '../processes.ts'
+import { connectMany, startLoad } from './load.ts'
 import { buildWorld, damage } from './world.ts'
 import { temporaryFolder } from '../temporary.ts'
+
+const isLow = (pid = 0): boolean => getPriority(pid) >= constants.priority.PRIORITY_BELOW_NORMAL
 
 const make = (dataDir: string, file: string) => backup({ dataDir }, file, world)
 
@@ -94,32 +107,54 @@ t.test('a damaged store gives no backup', async (t) => {
   t.notOk(existsSync(`${file}.part`))
 })
 
-t.test('backup, killed at random points under load, leaves no file or a whole one', async (t) => {
+t.test('backup, killed at any point under load, leaves no file or a whole one', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
   const devices = await connectMany(broker, 40)
+  addBallast(join(broker.dataDir, 'broker.db'))
   const other = await serve(t, broker.env)
   const load = startLoad(t, broker, [broker.url, other.url], devices, 2)
   const folder = temporaryFolder(t)
+  const whole = join(folder, 'whole.db')
+  await make(broker.dataDir, whole)
+  const pages = sizeOf(whole)
+  const pointsOf = (file: string): KillPoint[] => [
+    { name: 'half is copied', reached: () => sizeOf(`${file}.part`) > pages / 2 },
+    { name: 'it is checked', reached: () => sizeOf(`${file}.part`) >= pages, laterByMs: 20 },
+    { name: 'it has its name', reached: () => existsSync(file) },
+    { name: 'the copy is begun', reached: () => existsSync(`${file}.part`), laterByMs: 20 },
+  ]
+  const kills = createKills(t)
+  const found = { nothing: 0, part: 0, whole: 0 }
   for (let round = 0; round < killRounds; round++) {
-    const child = runCli(['backup', join(folder, `${round}.db`)], broker.env)
-    const closed = once(child, 'close')
-    await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 2500))
-    child.kill('SIGKILL')
-    await closed
     const file = join(folder, `${round}.db`)
-    if (existsSync(file)) t.strictSame(inspectDatabase(file, undefined).problems, [])
-    else {
-      t.match(await cli(['backup', file], broker.env), { code: 0 })
+    const points = pointsOf(file)
+    const point = points[round % points.length]
+    if (point) await kills.at(runCli(['backup', file], broker.env), point)
+    if (existsSync(file)) {
+      found.whole++
+      t.strictSame(inspectDatabase(file, undefined).problems, [])
+    } else {
+      found[existsSync(`${file}.part`) ? 'part' : 'nothing']++
+      t.match(await make(broker.dataDir, file), 'Backed up 40 connections')
       t.notOk(existsSync(`${file}.part`), 'what was left over is gone')
     }
     t.equal(inspectDatabase(file, undefined).connections, 40)
+    rmSync(file)
   }
+  t.comment(JSON.stringify(found))
+  t.ok(found.part > 0, 'some were killed in the middle')
+  kills.check()
   t.strictSame(Object.keys(await load.stop()), ['200'])
 })
 
 t.test('a backup leaves the processor to brokers that want it', async (t) => {
-  const broker = await buildBroker(t)
-  const { code } = await command(['backup', join(temporaryFolder(t), 'a')], broker.env)
-  t.equal(code, 0)
-  t.ok(getPriority() >= constants.priority.PRIORITY_BELOW_NORMAL)
+  const { dataDir, env, start } = await buildWorld(t)
+  await start()
+  const child = runCli(['backup', join(temporaryFolder(t), 'a')], env)
+  const closed = once(child, 'close')
+  // It can't go on, and so it is there to be asked.
+  await withStartLock(dataDir, undefined, async () => {
+    while (child.exitCode === null && !isLow(child.pid)) await sleep(5)
+  })
+  t.strictSame(await closed, [0, null])
 })

@@ -4,7 +4,6 @@ import { sha256 } from '../../server/domain/hash.ts'
 import { Secret } from '../../server/secret.ts'
 import { ageTokens } from '../aged-tokens.ts'
 import { RETURN } from '../helper.ts'
-import { size } from '../size.ts'
 import type { TestBroker } from '../helper.ts'
 
 /** One connected account and the broker token of its one device. */
@@ -104,6 +103,3 @@ export function startLoad(
   t.teardown(stop)
   return { stop }
 }
-
-/** How often something is killed; `KILL_ROUNDS` sets it for a longer run. */
-export const killRounds = Number(process.env.KILL_ROUNDS ?? size(2, 15))

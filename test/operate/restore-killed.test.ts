@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { copyFileSync, readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { appDefaults } from '../../server/domain/apps.ts'
@@ -7,16 +6,19 @@ import { checkSealed } from '../../server/domain/reseal.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { world } from '../../server/services.ts'
 import { command } from '../command.ts'
+import { addBallast, createKills, killRounds, sizeOf } from '../kill.ts'
+import type { KillPoint } from '../kill.ts'
 import { runCli } from '../processes.ts'
-import { connectMany, killRounds } from './load.ts'
+import { connectMany } from './load.ts'
 import { buildWorld, outcome } from './world.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-t.test('restore, killed at random points, leaves the one or the other whole', async (t) => {
+t.test('restore, killed at any point, leaves the one or the other whole', async (t) => {
   const place = await buildWorld(t)
   const { dataDir, env } = place
   const first = await place.start()
   const devices = await connectMany(first, 40)
+  addBallast(join(dataDir, 'broker.db'))
   const folder = temporaryFolder(t)
   const file = join(folder, 'backup.db')
   await backup({ dataDir }, file, world)
@@ -26,17 +28,23 @@ t.test('restore, killed at random points, leaves the one or the other whole', as
   await first.stop()
   copyFileSync(join(dataDir, 'broker.db'), join(folder, 'former.db'))
 
+  const made = join(dataDir, 'broker.db.restoring')
+  const isPast = () => readdirSync(dataDir).some((name) => /\.restored|\.replaced/.test(name))
+  const points: KillPoint[] = [
+    { name: 'half is copied', reached: () => sizeOf(made) > sizeOf(file) / 2 },
+    { name: 'revocations are carried over', reached: () => existsSync(`${made}-wal`) },
+    { name: 'it counts', reached: isPast },
+    { name: 'it is begun', reached: () => existsSync(made), laterByMs: 50 },
+  ]
+  const kills = createKills(t)
   const found = { former: 0, restored: 0 }
   for (let round = 0; round < killRounds; round++) {
     for (const name of readdirSync(dataDir)) {
       if (name.startsWith('broker.db')) rmSync(join(dataDir, name))
     }
     copyFileSync(join(folder, 'former.db'), join(dataDir, 'broker.db'))
-    const child = runCli(['restore', file], env)
-    const closed = once(child, 'close')
-    await new Promise((resolve) => setTimeout(resolve, 400 + Math.random() * 3000))
-    child.kill('SIGKILL')
-    await closed
+    const point = points[round % points.length]
+    if (point) await kills.at(runCli(['restore', file], env), point)
 
     const broker = await place.start()
     t.equal((await checkSealed(broker.services, () => undefined)).failed, 0)
@@ -54,4 +62,6 @@ t.test('restore, killed at random points, leaves the one or the other whole', as
     await again.stop()
   }
   t.comment(JSON.stringify(found))
+  t.ok(found.former > 0, 'some were killed before the backup counted')
+  kills.check()
 })
