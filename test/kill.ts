@@ -17,6 +17,8 @@ export interface KillPoint {
   name: string
   /** Whether the process has come so far. */
   reached: () => boolean | Promise<boolean>
+  /** Whether it is still there: it is stopped while this is asked, and goes on if it isn't. */
+  holds?: () => boolean | Promise<boolean>
   /** Whether it has gone on too far, where it doesn't end by itself. It is killed then too: a miss. */
   passed?: () => boolean
   /** The kill comes up to so many milliseconds later; the seed says how many. */
@@ -52,14 +54,21 @@ export function createKills(t: Test): Kills {
   return {
     dice,
 
-    async at(child, { name, reached, passed = () => false, laterByMs = 0 }) {
+    async at(child, { name, reached, holds = () => true, passed = () => false, laterByMs = 0 }) {
       let [ended, errors] = [false, '']
       child.stdout?.resume()
       child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()))
       const closed = once(child, 'close').finally(() => (ended = true))
-      while (!ended && !passed() && !(await reached())) await sleep(1)
+      const isThere = async (): Promise<boolean> => {
+        if (!(await reached())) return false
+        if (laterByMs > 0) await sleep(dice.next() * laterByMs)
+        child.kill('SIGSTOP')
+        if (await holds()) return true
+        child.kill('SIGCONT')
+        return false
+      }
+      while (!ended && !passed() && !(await isThere())) await sleep(1)
       const isPast = passed()
-      if (!ended) await sleep(dice.next() * laterByMs)
       child.kill('SIGKILL')
       const [code, signal] = (await closed) as [number | null, NodeJS.Signals | null]
       const landed = signal === 'SIGKILL' && !isPast
@@ -98,8 +107,8 @@ export function addBallast(path: string): void {
   const rows = (count: number) =>
     `(with recursive rows(n) as (select 1 union all select n + 1 from rows where n < ${count}) select n from rows)`
   client.exec(`create table ballast (bytes blob);
-    insert into ballast select zeroblob(100000) from ${rows(200)};
-    insert into ballast select 'abcdefghij' from ${rows(100_000)}`)
+    insert into ballast select zeroblob(100000) from ${rows(100)};
+    insert into ballast select 'abcdefghij' from ${rows(50_000)}`)
   client.pragma('wal_checkpoint(TRUNCATE)')
   client.close()
 }

@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { appDefaults } from '../../server/domain/apps.ts'
 import { sha256 } from '../../server/domain/hash.ts'
 import { Secret } from '../../server/secret.ts'
 import { ageTokens } from '../aged-tokens.ts'
 import { RETURN } from '../helper.ts'
+import { size } from '../size.ts'
 import type { TestBroker } from '../helper.ts'
 
 /** One connected account and the broker token of its one device. */
@@ -74,6 +76,9 @@ export async function swapAt(url: string, token: string, wishes: object = {}): P
   return response.status
 }
 
+/** A worker's rest after each swap, milliseconds: in `npm test` other tests need the processor too. */
+const REST_MS = size(10, 0)
+
 /** Swaps that never stop refreshing, at several brokers in turn, until `stop` answers what they met. */
 export function startLoad(
   t: Test,
@@ -92,6 +97,7 @@ export function startLoad(
       if (!device || url === undefined) return
       const status = await swapAt(url, device.token, { min_ttl: 9999 }).catch(() => 0)
       statuses[status] = (statuses[status] ?? 0) + 1
+      if (REST_MS > 0) await sleep(REST_MS)
     }
   }
   const all = Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)))
