@@ -2,11 +2,15 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { AdminModels, NavigationLink, Notice, Shell } from '../../views/admin/models.ts'
 import type { HttpServices } from '../services.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
+import type { Exactly } from './views.ts'
 
 declare module 'fastify' {
   interface FastifyReply {
     /** Sends a page of the dashboard: a template of that name under views/, with its model and the shell. */
-    show<Name extends keyof AdminModels>(name: Name, model: AdminModels[Name]): FastifyReply
+    show<Name extends keyof AdminModels, Given extends AdminModels[Name]>(
+      name: Name,
+      model: Exactly<AdminModels[Name], Given>,
+    ): FastifyReply
     /**
      * Ends a change: on to a page of the dashboard, with a notice that says what was done.
      * @param path the broker's own, without its base path, such as `/admin/apps`

@@ -4,13 +4,20 @@ import fastifyView from '@fastify/view'
 import { Eta } from 'eta'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Models } from '../../views/models.ts'
+import type { Helpers } from '../../views/templates.ts'
 import { listAssets, readAsset, readAssetBytes } from '../assets.ts'
 import { time } from '../../views/time.ts'
+
+/** What is given, if it has no fields beside those of `Model`. */
+export type Exactly<Model, Given> = Given & Record<Exclude<keyof Given, keyof Model>, never>
 
 declare module 'fastify' {
   interface FastifyReply {
     /** Sends a page: a template of that name under views/, with its model. */
-    page<Name extends keyof Models>(name: Name, model: Models[Name]): FastifyReply
+    page<Name extends keyof Models, Given extends Models[Name]>(
+      name: Name,
+      model: Exactly<Models[Name], Given>,
+    ): FastifyReply
   }
 }
 
@@ -37,9 +44,7 @@ const TYPES: Record<string, string> = {
 }
 
 /**
- * Adds `reply.page()` to this scope, and the routes of its styles, scripts and pictures. Templates have
- * `it.asset(name)`, the address of a file under views/assets; `it.url(path)`, an address of the broker's
- * own, with its base path; and `it.time(milliseconds)`, markup (to be put in by `<%~`).
+ * Adds `reply.page()` to this scope, and the routes of its styles, scripts and pictures.
  */
 export async function views(
   app: FastifyInstance,
@@ -48,13 +53,16 @@ export async function views(
   const assets = new Map(
     listAssets(ASSETS).map((path) => [path.slice(ASSETS.length + 1), addressed(path)]),
   )
-  const asset = (name: string): string => `${basePath}/assets/${assets.get(name)?.file}`
-  const url = (path: string): string => basePath + path
+  const helpers: Helpers = {
+    asset: (name) => `${basePath}/assets/${assets.get(name)?.file}`,
+    url: (path) => basePath + path,
+    time,
+  }
 
   await app.register(fastifyView, {
     engine: { eta: new AssetEta() },
     production: true,
-    defaultContext: { asset, url, time },
+    defaultContext: helpers,
   })
   app.decorateReply('page', function (this: FastifyReply, name, model) {
     return this.view(`${name}.eta`, model)

@@ -43,9 +43,11 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
       address: request.ip,
     })
     if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
+    if (finished.kind === 'connected') {
+      const { kind, ...page } = finished
+      return reply.page('connected', { ...page, operator: config.operator })
+    }
     const { kind, ...page } = finished
-    return kind === 'connected'
-      ? reply.page('connected', { ...finished, operator: config.operator })
-      : reply.page('refused', page)
+    return reply.page('refused', page)
   })
 }

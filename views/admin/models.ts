@@ -35,8 +35,6 @@ export interface Confirmation {
   button: string
   /** Where "Cancel" leads, without the base path. */
   back: `/admin${string}`
-  /** Further hidden fields. */
-  fields?: { name: string; value: string }[]
 }
 
 export interface AdminModels extends OversightModels {
@@ -90,7 +88,7 @@ export interface AdminModels extends OversightModels {
     older: string | null
   }
   'admin/apps': { rows: AppRow[] }
-  'admin/app': Omit<AppRow, 'users' | 'usersHref'> & {
+  'admin/app': Omit<AppRow, 'href' | 'users' | 'usersHref'> & {
     counts: CountsView
     attention: AttentionView[]
     usage: UsageView
@@ -260,7 +258,6 @@ export interface UserAppView {
 export interface DeviceView {
   name: string
   badge: Badge
-  live: boolean
   beganAt: number
   lastUsedAt: number | null
   endsAt: number

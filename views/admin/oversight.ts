@@ -5,8 +5,6 @@ export interface OversightModels {
     upstream: UpstreamView
     attention: AttentionView[]
     usage: UsageView
-    /** Nobody has ever connected. */
-    isEmpty: boolean
   }
   'admin/bulks': { rows: BulkRow[] }
   'admin/bulk': BulkView
@@ -131,7 +129,6 @@ export interface BulkView {
 
 export interface BulkItemView {
   name: string
-  id: string
   path: string
 }
 

@@ -45,7 +45,6 @@ const kindOf = ({ confidential }: App): string => (confidential ? 'Confidential'
 
 /** What its row and its page say of an app. */
 const briefOf = (app: App) => ({
-  href: pathOf(app.id),
   name: app.name,
   kind: kindOf(app),
   fragment: app.deliver === 'fragment',
@@ -55,6 +54,7 @@ const briefOf = (app: App) => ({
 
 const rowOf = (app: App, users: number): AppRow => ({
   ...briefOf(app),
+  href: pathOf(app.id),
   users,
   usersHref: `/admin/users?app=${encodeURIComponent(app.id)}`,
 })

@@ -145,7 +145,6 @@ function viewOf({ bulk, sample, failed, erasurePending }: ShownBulk, apps: App[]
 
 const itemView = ({ connectionId, username }: BulkItem): BulkItemView => ({
   name: username || connectionId,
-  id: connectionId,
   path: `/admin/users/${encodeURIComponent(connectionId)}`,
 })
 

@@ -13,13 +13,11 @@ export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   const { overview, config } = services
 
   app.get('/', async (request, reply) => {
-    const counts = await overview.counts()
     return reply.show('admin/overview', {
-      counts: countsView(counts, `${config.basePath}/admin/users`),
+      counts: countsView(await overview.counts(), `${config.basePath}/admin/users`),
       upstream: upstreamView(await overview.upstream()),
       attention: (await overview.attention()).map((one) => attentionView(one)),
       usage: await usageView(services, `${config.basePath}/admin`, readPeriod(request.query)),
-      isEmpty: counts.active + counts.needs_reconnect + counts.revoked === 0,
     })
   })
 }

@@ -94,8 +94,8 @@ function appsOf(grants: Grant[], all: App[], around: Around): UserAppView[] {
     return {
       name: app?.name ?? 'A removed app',
       href: app ? `/admin/apps/${encodeURIComponent(appId)}` : null,
-      devices: devices.filter(({ live }) => live),
-      former: devices.filter(({ live }) => !live),
+      devices: devices.filter(isLive),
+      former: devices.filter((device) => !isLive(device)),
       reconnectUrl: reconnect ? reconnectUrl(publicUrl, app, connection.id) : null,
       revoke: `${base}/apps/${encodeURIComponent(appId)}/revoke`,
     }
@@ -109,13 +109,14 @@ function deviceOf(grant: Grant, app: App | undefined, { now }: Around, base: str
   return {
     name: grant.device,
     badge,
-    live: badge.tone === 'good',
     beganAt: grant.createdAt,
     lastUsedAt: grant.lastUsedAt,
     endsAt: grant.revokedAt ?? endsAt,
     revoke: `${base}/devices/${encodeURIComponent(grant.id)}/revoke`,
   }
 }
+
+const isLive = ({ badge }: DeviceView): boolean => badge.tone === 'good'
 
 function deviceBadge(grant: Grant, app: App | undefined, expired: boolean): Badge {
   if (grant.revokedAt !== null) return { tone: 'quiet', words: 'Revoked' }
