@@ -17,7 +17,11 @@ const layer = (files, ...groups) => ({
 
 const fastify = ['fastify', '@fastify/*']
 const sql = ['better-sqlite3', 'drizzle-orm', 'drizzle-orm/*']
-const engine = ['**/db/sqlite.ts', '**/db/sqlite/**', '**/db/schema.sqlite.ts', '**/db/open.ts']
+const engine = ['**/db/sqlite/**', '**/db/data-directory/**']
+/** Folders of the domain, one capability each. */
+const domain = ['oauth', 'refresh', 'connections', 'admin', 'crypto']
+const domainFiles = domain.map((folder) => `server/${folder}/**/*.ts`)
+const domainImports = domain.flatMap((folder) => [`../${folder}/**`, `../../${folder}/**`])
 
 export default defineConfig(
   globalIgnores(['pictures/', 'dist/', '.tap/', 'node_modules/', 'data/']),
@@ -45,14 +49,14 @@ export default defineConfig(
   },
   {
     files: ['server/**/*.ts', 'db/**/*.ts'],
-    ignores: ['server/config.ts'],
+    ignores: ['server/config/config.ts'],
     rules: {
       'no-restricted-properties': [
         'error',
         {
           object: 'process',
           property: 'env',
-          message: 'Only server/config.ts reads the environment.',
+          message: 'Only server/config/config.ts reads the environment.',
         },
       ],
     },
@@ -68,12 +72,12 @@ export default defineConfig(
     },
   },
   layer(
-    ['server/domain/**/*.ts'],
+    domainFiles,
     [fastify, 'The domain knows no HTTP framework.'],
     [sql, 'The domain talks to the Store contract.'],
     [engine, 'The domain talks to the Store contract.'],
     [
-      ['**/routes/**', '**/plugins/**', '**/cli/**', '**/services.ts', '**/config.ts'],
+      ['**/http/**', '**/cli/**', '**/operate/**', '**/services.ts', '**/config.ts'],
       'Calls go one way: routes -> domain.',
     ],
     [
@@ -83,7 +87,7 @@ export default defineConfig(
     ],
   ),
   {
-    files: ['server/domain/**/*.ts'],
+    files: domainFiles,
     rules: {
       'no-restricted-syntax': [
         'error',
@@ -107,16 +111,16 @@ export default defineConfig(
     },
   },
   layer(
-    ['server/routes/**/*.ts', 'server/plugins/**/*.ts'],
+    ['server/http/**/*.ts'],
     [sql, 'Routes call the domain.'],
     [engine, 'Routes call the domain.'],
-    [['**/db/store.ts'], 'Routes call the domain.', { allowTypeImports: true }],
+    [['**/db/store.ts', '**/db/model.ts'], 'Routes call the domain.', { allowTypeImports: true }],
     [['**/ellipsis/**', '**/cli/**', '**/stand-in/**'], 'Routes call the domain.'],
   ),
   layer(
     ['server/ellipsis/**/*.ts'],
     [
-      [...fastify, ...sql, '**/domain/**', '**/routes/**', '**/db/**'],
+      [...fastify, ...sql, ...domainImports, '**/http/**', '**/db/**'],
       'The Ellipsis client stands alone.',
       { allowTypeImports: true },
     ],
@@ -124,7 +128,7 @@ export default defineConfig(
   layer(
     ['server/stand-in/**/*.ts'],
     [
-      ['**/domain/**', '**/routes/**', '**/db/**', '**/ellipsis/**', '**/services.ts'],
+      [...domainImports, '**/http/**', '**/db/**', '**/ellipsis/**', '**/services.ts'],
       'The stand-in shares nothing with the broker.',
     ],
   ),

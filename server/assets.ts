@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
-import { checkLoads, extract } from './extract.ts'
+import { checkLoads, extract } from './data/native-addon.ts'
 
 /**
  * The only reader of views, styles, scripts and migrations: from disk, or from the single binary.

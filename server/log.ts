@@ -1,7 +1,14 @@
 import { pino } from 'pino'
 import type { DestinationStream, Logger } from 'pino'
 import pretty from 'pino-pretty'
-import type { Config } from './config.ts'
+import type { Config } from './config/config.ts'
+
+/** Where the domain says what happened. Details never hold a secret in plain text. */
+export interface Log {
+  info(details: object, message: string): void
+  warn(details: object, message: string): void
+  error(details: object, message: string): void
+}
 
 export type { Logger } from 'pino'
 

@@ -1,75 +1,56 @@
-import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
-import { setTimeout } from 'node:timers/promises'
 import { build } from './assets.ts'
-import type { Config } from './config.ts'
-import { openData } from './data.ts'
-import type { Data } from './data.ts'
-import { createAdmins } from './domain/admins.ts'
-import { createApps } from './domain/apps.ts'
-import { createAttempts } from './domain/attempts.ts'
-import { createBreaker } from './domain/breaker.ts'
-import { createBrokerTokens } from './domain/broker-token.ts'
-import { createBulks } from './domain/bulk.ts'
-import type { Random, SteadyClock } from './domain/clock.ts'
-import { createConnect } from './domain/connect.ts'
-import { createConnections } from './domain/connections.ts'
-import { createDpop } from './domain/dpop.ts'
-import { createDeviceFlow } from './domain/device-flow.ts'
-import { createNewGrant } from './domain/grants.ts'
-import { createKeep } from './domain/keep.ts'
-import { createEvents } from './domain/events.ts'
-import { createExports } from './domain/export.ts'
-import { createIntrospect } from './domain/introspect.ts'
-import { createOverview } from './domain/overview.ts'
-import { createPace } from './domain/pace.ts'
-import { createImporter } from './domain/import.ts'
-import { createRedeem } from './domain/redeem.ts'
-import { createLeases } from './domain/lease.ts'
-import { createRefreshAhead } from './domain/refresh-ahead.ts'
-import { createRefreshAttempt } from './domain/refresh-attempt.ts'
-import { createRefreshOutcomes } from './domain/refresh-outcome.ts'
-import { createRefresher } from './domain/refresh.ts'
-import type { Refresher } from './domain/refresh.ts'
-import { createRenewals } from './domain/renew.ts'
-import { createSecondFactors } from './domain/second-factor.ts'
-import { createSessions } from './domain/sessions.ts'
-import { createSetup } from './domain/setup.ts'
-import { createSigns } from './domain/signs.ts'
-import { createSignIn } from './domain/sign-in.ts'
-import { createSwap } from './domain/swap.ts'
-import { createSweeper } from './domain/sweeper.ts'
-import { createUpstream } from './domain/upstream.ts'
-import { createUsage } from './domain/usage.ts'
+import type { Config } from './config/config.ts'
+import { openData } from './data/open-data.ts'
+import type { Data } from './data/open-data.ts'
+import { createAdmins } from './admin/admins.ts'
+import { createApps } from './oauth/apps.ts'
+import { createAttempts } from './admin/login-throttle.ts'
+import { createBreaker } from './refresh/circuit-breaker.ts'
+import { createBrokerTokens } from './oauth/broker-token.ts'
+import { createBulks } from './connections/bulk-revocation.ts'
+import { world } from './runtime.ts'
+import type { World } from './runtime.ts'
+import { createConnect } from './connections/connect.ts'
+import { createConnections } from './connections/connections.ts'
+import { createDpop } from './oauth/dpop.ts'
+import { createDeviceFlow } from './oauth/device-flow.ts'
+import { createNewGrant } from './oauth/grants.ts'
+import { createKeep } from './connections/store-connection.ts'
+import { createEvents } from './connections/events.ts'
+import { createExports } from './connections/export.ts'
+import { createIntrospect } from './oauth/introspect.ts'
+import { createOverview } from './connections/overview.ts'
+import { createPace } from './operate/background-throttle.ts'
+import { createImporter } from './connections/import.ts'
+import { createRedeem } from './oauth/redeem-code.ts'
+import { createLeases } from './refresh/lease.ts'
+import { createRefreshAhead } from './refresh/refresh-ahead.ts'
+import { createRefreshAttempt } from './refresh/refresh-attempt.ts'
+import { createRefreshOutcomes } from './refresh/refresh-outcome.ts'
+import { createRefresher } from './refresh/refresher.ts'
+import type { Refresher } from './refresh/refresher.ts'
+import { createRenewals } from './oauth/renewal.ts'
+import { createSecondFactors } from './admin/second-factor.ts'
+import { createSessions } from './admin/sessions.ts'
+import { createSetup } from './admin/setup.ts'
+import { createSigns } from './refresh/upstream-health.ts'
+import { createSignIn } from './admin/sign-in.ts'
+import { createSwap } from './oauth/swap.ts'
+import { createSweeper } from './operate/sweeper.ts'
+import { createUpstream } from './refresh/upstream-status.ts'
+import { createUsage } from './connections/usage.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
-import { createKeyFollower } from './key-follower.ts'
+import { createKeyFollower } from './data/key-follower.ts'
 import type { Logger } from './log.ts'
-import { createMetrics } from './metrics.ts'
-import type { Claim } from './ownership.ts'
+import { createMetrics } from './metrics/metrics.ts'
+import type { Claim } from './data/data-ownership.ts'
 
 /** Everything the broker is made of, ready to be used. */
 export type Services = ReturnType<typeof compose>
 
 /** What routes get: they call the domain, which alone has the store and the keys. */
 export type HttpServices = Omit<Services, 'store' | 'vault'>
-
-/** What the world gives to the broker; tests give their own. */
-export interface World {
-  clock: SteadyClock
-  random: Random
-  fetch: typeof fetch
-}
-
-export const world: World = {
-  clock: {
-    now: Date.now,
-    steady: () => Number(process.hrtime.bigint() / 1_000_000n),
-    sleep: (milliseconds, signal) =>
-      setTimeout(milliseconds, undefined, signal && { signal }).catch(() => undefined),
-  },
-  random: randomBytes,
-  fetch: globalThis.fetch,
-}
 
 /** How long a stop waits for refreshes under way, milliseconds: as long as a call upstream can take. */
 const SETTLE_WITHIN = 22_000

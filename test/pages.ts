@@ -9,7 +9,7 @@ import { CAREFUL } from './sample-data.ts'
 export type { ShownPage } from './pages/shown.ts'
 
 /**
- * Every page that a person can meet: what axe looks at (test/axe.ts), and what `npm run
+ * Every page that a person can meet: what axe looks at (test/browser/axe.ts), and what `npm run
  * pictures` makes pictures of, each with data and empty. A page is added with its route.
  */
 export const pages: ShownPage[] = [

@@ -1,16 +1,16 @@
 import t from 'tap'
-import { loadConfig } from '../server/config.ts'
+import { loadConfig } from '../server/config/config.ts'
 import { createLog } from '../server/log.ts'
 import { startServices } from '../server/services.ts'
 import { buildBroker, addApp, connect, exchange, freePort } from './helper.ts'
-import { begin } from './swap/begin.ts'
+import { begin } from './oauth/swap/begin.ts'
 import { temporaryFolder } from './temporary.ts'
 
 /**
  * What users of other brokers have reported, tried on this one. Tried elsewhere: a refreshed token that is
  * never stored (keycloak#39502) and one that is dropped when none comes (keycloak#5938) in
- * test/refresh.test.ts; a lock shorter than the work, or freed by one who lost it (oauth2-proxy#3456) in
- * test/domain/lease.test.ts; connections marked dead by an outage in test/outage.test.ts.
+ * test/refresh/refresh.test.ts; a lock shorter than the work, or freed by one who lost it (oauth2-proxy#3456) in
+ * test/refresh/lease.test.ts; connections marked dead by an outage in test/refresh/outage.test.ts.
  */
 
 const HOUR = 3_600_000

@@ -1,6 +1,6 @@
 import type { App } from '../db/store.ts'
-import { appDefaults } from '../server/domain/apps.ts'
-import { sha256 } from '../server/domain/hash.ts'
+import { appDefaults } from '../server/oauth/apps.ts'
+import { sha256 } from '../server/crypto/hash.ts'
 import { Secret } from '../server/secret.ts'
 import { PASSWORD } from './admin.ts'
 import type { TestBroker } from './helper.ts'

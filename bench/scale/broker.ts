@@ -4,7 +4,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { startBroker } from '../../server/cli/serve.ts'
-import { loadConfig, readEnvironment } from '../../server/config.ts'
+import { loadConfig, readEnvironment } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
 
 /** Told on `{ ask: 'loop' }`: milliseconds since the last time it was asked. */

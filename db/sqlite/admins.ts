@@ -1,5 +1,5 @@
 import { and, asc, eq, ne, sql } from 'drizzle-orm'
-import { admins, devices, sessions, setupLinks } from '../schema.sqlite.ts'
+import { admins, devices, sessions, setupLinks } from './schema.ts'
 import type { AdminChange, NewEvent, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'

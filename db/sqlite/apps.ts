@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { and, asc, eq, isNull, sql } from 'drizzle-orm'
-import { apps, codes, deviceCodes, flows, grants } from '../schema.sqlite.ts'
+import { apps, codes, deviceCodes, flows, grants } from './schema.ts'
 import type { Store } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'

@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, gt, inArray, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
-import { bulkItems, bulks, connections } from '../schema.sqlite.ts'
+import { bulkItems, bulks, connections } from './schema.ts'
 import type { Millis, NewEvent, Store } from '../store.ts'
 import type { BulkStore } from '../store/bulk.ts'
 import type { Engine } from './engine.ts'

@@ -1,6 +1,6 @@
 import { and, asc, eq, getTableColumns, gt, ne, sql } from 'drizzle-orm'
 import { fold } from '../fold.ts'
-import { codes, connections } from '../schema.sqlite.ts'
+import { codes, connections } from './schema.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'

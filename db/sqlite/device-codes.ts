@@ -1,5 +1,5 @@
 import { and, eq, gt, isNull, sql } from 'drizzle-orm'
-import { deviceCodes, grants } from '../schema.sqlite.ts'
+import { deviceCodes, grants } from './schema.ts'
 import type { DeviceCodeStore } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'

@@ -4,7 +4,7 @@ import { sql, type SQL } from 'drizzle-orm'
 import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { Pace } from '../store.ts'
-import { StoreUnavailableError } from '../unavailable.ts'
+import { StoreUnavailableError } from '../errors.ts'
 import { prepareCheckpoints } from './checkpoint.ts'
 
 /** How long a database that others hold is asked again, milliseconds. */

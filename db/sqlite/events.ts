@@ -1,5 +1,5 @@
 import { and, desc, eq, lt } from 'drizzle-orm'
-import { events } from '../schema.sqlite.ts'
+import { events } from './schema.ts'
 import type { EventStore, NewEvent } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { prepareEventPages } from './event-pages.ts'

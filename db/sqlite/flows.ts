@@ -1,5 +1,5 @@
 import { and, eq, getTableColumns, gt, isNull, sql, type SQL } from 'drizzle-orm'
-import { codes, flows, grants } from '../schema.sqlite.ts'
+import { codes, flows, grants } from './schema.ts'
 import type { Sealed, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'

@@ -1,5 +1,5 @@
 import { and, asc, eq, isNotNull, lte, sql } from 'drizzle-orm'
-import { connections, retried } from '../schema.sqlite.ts'
+import { connections, retried } from './schema.ts'
 import type { Millis, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { noLease, unrevoked } from './tokens.ts'

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { meta } from '../schema.sqlite.ts'
+import { meta } from './schema.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 

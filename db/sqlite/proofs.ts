@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { dpopProofs } from '../schema.sqlite.ts'
+import { dpopProofs } from './schema.ts'
 import type { ProofStore } from '../store.ts'
 import type { Engine } from './engine.ts'
 

@@ -1,5 +1,5 @@
 import { and, eq, isNotNull, isNull } from 'drizzle-orm'
-import { connections, signingKeys } from '../schema.sqlite.ts'
+import { connections, signingKeys } from './schema.ts'
 import type { Store } from '../store.ts'
 import { MOST } from './checkpoint.ts'
 import { atOnce, isOneOf, type Engine } from './engine.ts'

@@ -1,5 +1,5 @@
 import { eq } from 'drizzle-orm'
-import { connections } from '../schema.sqlite.ts'
+import { connections } from './schema.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'

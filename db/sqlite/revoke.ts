@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
-import { codes, connections, deviceCodes, events, grants } from '../schema.sqlite.ts'
+import { codes, connections, deviceCodes, events, grants } from './schema.ts'
 import type { Millis, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'

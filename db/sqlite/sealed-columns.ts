@@ -1,6 +1,6 @@
 import { is } from 'drizzle-orm'
 import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core'
-import * as schema from '../schema.sqlite.ts'
+import * as schema from './schema.ts'
 
 /** A column that holds sealed values, by its names in SQL. */
 export interface SealedColumn {

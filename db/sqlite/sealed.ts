@@ -1,6 +1,6 @@
 import { and, eq, sql, type SQL } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
-import { sealed } from '../schema.sqlite.ts'
+import { sealed } from './schema.ts'
 import type { Sealed } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
 

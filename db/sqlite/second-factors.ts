@@ -1,5 +1,5 @@
 import { and, eq, isNotNull, isNull, lt, or } from 'drizzle-orm'
-import { admins } from '../schema.sqlite.ts'
+import { admins } from './schema.ts'
 import type { NewEvent, Sealed, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'

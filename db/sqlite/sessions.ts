@@ -1,5 +1,5 @@
 import { and, desc, eq, getTableColumns, gt, inArray, ne, sql } from 'drizzle-orm'
-import { admins, attempts, devices, sessions } from '../schema.sqlite.ts'
+import { admins, attempts, devices, sessions } from './schema.ts'
 import type { Checked, Store } from '../store.ts'
 import { adminColumns } from './admins.ts'
 import type { Engine } from './engine.ts'

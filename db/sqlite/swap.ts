@@ -1,5 +1,5 @@
 import { and, eq, isNull, sql } from 'drizzle-orm'
-import { connections, grants, usage } from '../schema.sqlite.ts'
+import { connections, grants, usage } from './schema.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { prepareSwapState } from './swap-state.ts'

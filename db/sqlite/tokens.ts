@@ -1,5 +1,5 @@
 import { and, eq, sql } from 'drizzle-orm'
-import { connections } from '../schema.sqlite.ts'
+import { connections } from './schema.ts'
 import type { Millis, NewTokens, Sealed } from '../store.ts'
 import type { Engine } from './engine.ts'
 import type { SealedValues } from './sealed.ts'

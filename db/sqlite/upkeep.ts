@@ -15,7 +15,7 @@ import {
   sessions,
   setupLinks,
   usage,
-} from '../schema.sqlite.ts'
+} from './schema.ts'
 import type { Store } from '../store.ts'
 import { atOnce, type Engine } from './engine.ts'
 import { deleteFlows } from './flows.ts'

@@ -1,7 +1,7 @@
 import { and, eq, gte, ne, sql } from 'drizzle-orm'
-import { upstreamState, usage } from '../schema.sqlite.ts'
+import { upstreamState, usage } from './schema.ts'
 import type { Millis, Store, UpstreamState } from '../store.ts'
-import { mergeUpstream } from '../upstream.ts'
+import { mergeUpstream } from '../upstream-state.ts'
 import type { Engine } from './engine.ts'
 
 /** What `app_id` is in the counts of all apps together. */

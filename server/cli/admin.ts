@@ -3,7 +3,7 @@ import { Command, Option } from 'commander'
 import type { Admin } from '../../db/store.ts'
 import { Secret } from '../secret.ts'
 import { askHidden } from './ask.ts'
-import { ACTOR, withServices } from './data.ts'
+import { ACTOR, withServices } from './with-services.ts'
 import { UsageError, print, printJson, printTable, time } from './output.ts'
 
 interface Flags {

@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
-import { appDefaults } from '../domain/apps.ts'
-import type { AppSettings } from '../domain/apps.ts'
-import { formatDuration, parseDuration } from '../domain/duration.ts'
-import { ACTOR, withServices } from './data.ts'
+import { appDefaults } from '../oauth/apps.ts'
+import type { AppSettings } from '../oauth/apps.ts'
+import { formatDuration, parseDuration } from '../oauth/duration.ts'
+import { ACTOR, withServices } from './with-services.ts'
 import { UsageError, print, printJson, printTable, time } from './output.ts'
 
 interface Flags {

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config.ts'
+import { loadConfig, readEnvironment } from '../config/config.ts'
 import { backup } from '../operate/backup.ts'
 import { restore } from '../operate/restore.ts'
-import { world } from '../services.ts'
+import { world } from '../runtime.ts'
 import { print } from './output.ts'
-import { stepBack } from './step-back.ts'
+import { stepBack } from './lower-priority.ts'
 
 /** `backup`: the store into one file, while brokers serve. */
 export function backupCommand(): Command {

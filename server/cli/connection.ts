@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander'
 import type { Connection, Event, Grant, ListedConnection } from '../../db/store.ts'
-import { STATUSES } from '../domain/connections.ts'
-import type { Revoked } from '../domain/connections.ts'
-import { ACTOR, withServices } from './data.ts'
+import { STATUSES } from '../connections/connections.ts'
+import type { Revoked } from '../connections/connections.ts'
+import { ACTOR, withServices } from './with-services.ts'
 import { importCommand } from './import.ts'
 import { print, printJson, printTable, time } from './output.ts'
 

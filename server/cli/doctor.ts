@@ -1,10 +1,10 @@
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config.ts'
+import { loadConfig, readEnvironment } from '../config/config.ts'
 import { examine } from '../operate/doctor.ts'
 import { Ended, message } from '../operate/messages.ts'
-import { world } from '../services.ts'
+import { world } from '../runtime.ts'
 import { print, printJson } from './output.ts'
-import { stepBack } from './step-back.ts'
+import { stepBack } from './lower-priority.ts'
 
 const SIGNS = { ok: 'ok      ', warning: 'warning ', problem: 'PROBLEM ' }
 

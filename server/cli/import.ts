@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { Command } from 'commander'
-import type { Holding, Imported } from '../domain/import.ts'
+import type { Holding, Imported } from '../connections/import.ts'
 import { Ended, message } from '../operate/messages.ts'
 import { reasonOf } from '../operate/backup.ts'
 import { Secret } from '../secret.ts'
-import { withServices } from './data.ts'
+import { withServices } from './with-services.ts'
 import { note, print } from './output.ts'
 
 type Line = Imported | { status: 'invalid'; reason: string }

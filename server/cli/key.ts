@@ -1,8 +1,8 @@
 import { Command } from 'commander'
 import type { SigningKey } from '../../db/store.ts'
-import { PUBLISHED_FOR } from '../domain/signing-keys.ts'
+import { PUBLISHED_FOR } from '../crypto/signing-keys.ts'
 import { Ended, message } from '../operate/messages.ts'
-import { ACTOR, withServices } from './data.ts'
+import { ACTOR, withServices } from './with-services.ts'
 import { print, printJson, printTable, time } from './output.ts'
 
 /** `key`: the keys that sign broker tokens. */

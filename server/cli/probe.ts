@@ -1,13 +1,13 @@
 import { createServer } from 'node:http'
 import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config.ts'
-import type { Config } from '../config.ts'
+import { loadConfig, readEnvironment } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import { reasonOf } from '../operate/backup.ts'
 import { Ended, message } from '../operate/messages.ts'
 import { putSettings } from '../operate/env-file.ts'
 import { ProbeError, probe, settingsOf } from '../operate/probe.ts'
-import { world } from '../services.ts'
+import { world } from '../runtime.ts'
 import { note, print, printJson } from './output.ts'
 
 interface Flags {

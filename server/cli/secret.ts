@@ -1,8 +1,8 @@
 import { Command } from 'commander'
-import { checkSealed } from '../domain/reseal.ts'
+import { checkSealed } from '../crypto/reseal.ts'
 import { Ended, message } from '../operate/messages.ts'
 import { occasionally, rotateSecrets } from '../operate/rotate-secrets.ts'
-import { withServices } from './data.ts'
+import { withServices } from './with-services.ts'
 import { note, print, printJson } from './output.ts'
 
 /** `secret`: encryption at rest. */

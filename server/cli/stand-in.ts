@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { explainAddress } from '../start-error.ts'
+import { explainAddress } from '../data/start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { parsePort, print } from './output.ts'
 import { stopped } from './serve.ts'

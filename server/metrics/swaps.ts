@@ -1,6 +1,6 @@
 import { Counter } from 'prom-client'
 import type { Registry } from 'prom-client'
-import { QuickHistogram } from './quick-histogram.ts'
+import { QuickHistogram } from './fast-histogram.ts'
 
 /** What is counted of each swap; on every swap's way, so it costs next to nothing. */
 export interface SwapMetrics {

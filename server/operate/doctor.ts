@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { reasonOf } from './backup.ts'
 import { dataChecks } from './doctor/data.ts'
 import { problem } from './doctor/finding.ts'

@@ -1,5 +1,5 @@
 import * as fs from 'node:fs'
-import { syncDirectoryOf } from '../../db/files.ts'
+import { syncDirectoryOf } from '../../db/data-directory/files.ts'
 
 /**
  * Puts settings into a `.env`, in the place of those of the same names: all of it, or nothing changes. Who

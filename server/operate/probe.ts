@@ -1,8 +1,8 @@
-import type { Config } from '../config.ts'
-import { newSecret, sha256 } from '../domain/hash.ts'
+import type { Config } from '../config/config.ts'
+import { newSecret, sha256 } from '../crypto/hash.ts'
 import { createEllipsisClient } from '../ellipsis/client.ts'
 import { Secret } from '../secret.ts'
-import type { World } from '../services.ts'
+import type { World } from '../runtime.ts'
 
 /** What Ellipsis Drive was found to do where its documentation is silent; `null`: it could not be told. */
 export interface Probed {

@@ -5,8 +5,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { launch, noBrowser, visit } from '../browser.ts'
-import { addDevice, letIn } from '../device/begin.ts'
+import { launch, noBrowser, visit } from '../browser/chromium.ts'
+import { addDevice, letIn } from '../oauth/device/begin.ts'
 import {
   addApp,
   addAppWithSecret,

@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import t from 'tap'
-import { letIn } from '../device/begin.ts'
+import { letIn } from '../oauth/device/begin.ts'
 import { addAppWithSecret, buildBroker } from '../helper.ts'
 
 for (const { method, confidential } of [

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import t from 'tap'
-import { sha256 } from '../../server/domain/hash.ts'
+import { sha256 } from '../../server/crypto/hash.ts'
 import { addAppWithSecret, allow, buildBroker, RETURN } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 

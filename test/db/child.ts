@@ -2,8 +2,8 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { withStartLock } from '../../db/open.ts'
-import { announce } from '../../db/presence.ts'
+import { withStartLock } from '../../db/data-directory/open.ts'
+import { announce } from '../../db/data-directory/presence.ts'
 import { NOW, newTokens } from './rows.ts'
 import { openAt } from './temporary.ts'
 

@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import type { ConnectionQuery } from '../../db/store.ts'
-import { verifyPassword } from '../../server/domain/password.ts'
+import { verifyPassword } from '../../server/admin/password.ts'
 import { Secret } from '../../server/secret.ts'
 import {
   EMAIL,

@@ -2,7 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import type { Test } from 'tap'
-import { openStore } from '../../db/open.ts'
+import { openStore } from '../../db/data-directory/open.ts'
 import type { Store } from '../../db/store.ts'
 import { makeFolder, temporaryFolder } from '../temporary.ts'
 

@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { inspectDatabase, KeptCopyError } from '../../db/copy.ts'
-import { openStore } from '../../db/open.ts'
+import { inspectDatabase, KeptCopyError } from '../../db/data-directory/copy.ts'
+import { openStore } from '../../db/data-directory/open.ts'
 import { migrations, openAt } from './temporary.ts'
 import { temporaryFolder } from '../temporary.ts'
 

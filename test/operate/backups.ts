@@ -3,8 +3,8 @@ import type { Test } from 'tap'
 import type { Secret } from '../../server/secret.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { restore } from '../../server/operate/restore.ts'
-import { world } from '../../server/services.ts'
-import type { buildWorld } from './world.ts'
+import { world } from '../../server/runtime.ts'
+import type { buildWorld } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 type World = Awaited<ReturnType<typeof buildWorld>>

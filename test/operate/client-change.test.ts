@@ -1,11 +1,11 @@
 import t from 'tap'
 import type { Store } from '../../db/store.ts'
-import { changeOwner } from '../../server/change-owner.ts'
-import { loadConfig } from '../../server/config.ts'
+import { changeOwner } from '../../server/data/change-owner.ts'
+import { loadConfig } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
 import { connectMany } from './load.ts'
-import { buildWorld, outcome } from './world.ts'
+import { buildWorld, outcome } from './headless.ts'
 
 const silent = createLog({ logLevel: 'silent' })
 

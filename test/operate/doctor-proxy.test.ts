@@ -1,8 +1,8 @@
 import t from 'tap'
-import { loadConfig } from '../../server/config.ts'
+import { loadConfig } from '../../server/config/config.ts'
 import { examine } from '../../server/operate/doctor.ts'
 import { judgeCertificate, judgeProxy } from '../../server/operate/doctor/public.ts'
-import { world } from '../../server/services.ts'
+import { world } from '../../server/runtime.ts'
 import { buildBroker, freePort } from '../helper.ts'
 import { noNginx, startNginx } from '../nginx.ts'
 

@@ -2,14 +2,14 @@ import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:f
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { loadConfig } from '../../server/config.ts'
+import { loadConfig } from '../../server/config/config.ts'
 import { examine } from '../../server/operate/doctor.ts'
 import { judgeAccess, judgeFileSystem, judgeSpace } from '../../server/operate/doctor/data.ts'
 import { judgeClock } from '../../server/operate/doctor/upstream.ts'
-import { world } from '../../server/services.ts'
+import { world } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
-import { buildWorld, damage } from './world.ts'
+import { buildWorld, damage } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const look = async (env: Record<string, string>, given = world) => {

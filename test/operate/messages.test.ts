@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { backup } from '../../server/operate/backup.ts'
 import { message, messages } from '../../server/operate/messages.ts'
-import { world } from '../../server/services.ts'
+import { world } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { connectMany } from './load.ts'
-import { buildWorld } from './world.ts'
+import { buildWorld } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const server = join(import.meta.dirname, '../../server')

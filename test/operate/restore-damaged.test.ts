@@ -9,11 +9,11 @@ import {
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { announce } from '../../db/presence.ts'
-import { world } from '../../server/services.ts'
+import { announce } from '../../db/data-directory/presence.ts'
+import { world } from '../../server/runtime.ts'
 import { makeBackup, putBack } from './backups.ts'
 import { connectMany } from './load.ts'
-import { buildWorld, outcome } from './world.ts'
+import { buildWorld, outcome } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const left = (dataDir: string) => readdirSync(dataDir).filter((name) => name.includes('restoring'))

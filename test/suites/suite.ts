@@ -10,10 +10,12 @@ const FILE_TIMEOUT_MS = 15 * 60_000
 /** Where each suite finds its files. A file belongs to the first suite that has a pattern for it. */
 export const suites = {
   browser: ['test/**/*.browser.test.ts', 'test/clients/documents.test.ts'],
-  processes: ['test/{operate,deploy,cli}/**/*.test.ts', 'test/*.test.ts'],
-  server: [
-    'test/{routes,plugins,connect,swap,dpop,device,bad-input,clients,snippets,pages}/**/*.test.ts',
+  processes: [
+    'test/{operate,deploy,cli,data}/**/*.test.ts',
+    'test/refresh/{outage,two-processes}.test.ts',
+    'test/*.test.ts',
   ],
+  server: ['test/{http,oauth,connections,clients}/**/*.test.ts'],
   parts: ['test/**/*.test.ts'],
 }
 

@@ -1,5 +1,5 @@
-import type { Config } from '../../config.ts'
-import type { World } from '../../services.ts'
+import type { Config } from '../../config/config.ts'
+import type { World } from '../../runtime.ts'
 
 /** What one check found. `warning`: it works, but may not for long, or couldn't be told. */
 export interface Finding {

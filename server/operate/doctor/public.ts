@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { BlockList, isIP } from 'node:net'
 import { connect } from 'node:tls'
-import type { Config } from '../../config.ts'
+import type { Config } from '../../config/config.ts'
 import { ok, problem, warning } from './finding.ts'
 import type { Check, Told } from './finding.ts'
 import { reach, within } from './reach.ts'

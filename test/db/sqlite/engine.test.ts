@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { openDatabase } from '../../../db/open.ts'
+import { openDatabase } from '../../../db/data-directory/open.ts'
 import { retryBusy } from '../../../db/sqlite/engine.ts'
-import { createSqliteStore } from '../../../db/sqlite.ts'
+import { createSqliteStore } from '../../../db/sqlite/store.ts'
 import { migrations, openTemporary } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 

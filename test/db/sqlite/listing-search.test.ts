@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type Database from 'better-sqlite3'
-import { openDatabase } from '../../../db/open.ts'
+import { openDatabase } from '../../../db/data-directory/open.ts'
 import { prepareSearch } from '../../../db/sqlite/listing-search.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { openDatabase } from '../../../db/open.ts'
+import { openDatabase } from '../../../db/data-directory/open.ts'
 import { sealedColumns } from '../../../db/sqlite/sealed-columns.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { createSqliteStore } from '../../../db/sqlite.ts'
-import { openDatabase } from '../../../db/open.ts'
+import { createSqliteStore } from '../../../db/sqlite/store.ts'
+import { openDatabase } from '../../../db/data-directory/open.ts'
 import { NOW } from '../rows.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { openDatabase } from '../../../db/open.ts'
+import { openDatabase } from '../../../db/data-directory/open.ts'
 import { migrations, openAt } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 

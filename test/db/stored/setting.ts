@@ -1,7 +1,8 @@
 import { testClock } from '../../helper.ts'
-import { loadConfig } from '../../../server/config.ts'
+import { loadConfig } from '../../../server/config/config.ts'
 import { createLog } from '../../../server/log.ts'
-import { startServices, world } from '../../../server/services.ts'
+import { startServices } from '../../../server/services.ts'
+import { world } from '../../../server/runtime.ts'
 import type { Services } from '../../../server/services.ts'
 
 /**

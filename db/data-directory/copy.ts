@@ -1,0 +1,137 @@
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { createFile, syncDirectoryOf, syncFile } from './files.ts'
+import { emptyLog } from '../sqlite/checkpoint.ts'
+import { retryBusy } from '../sqlite/engine.ts'
+
+/** How many copies of each kind are kept. */
+const COPIES = 2
+
+/**
+ * Copies a database, as it is at one moment, whoever writes meanwhile: nobody waits for it. What was deleted
+ * doesn't come along. The copy has no log beside it.
+ * @param to an empty file, made for those who may read it
+ * @param stamp facts that are put into the copy's `meta`
+ */
+export async function copyDatabase(
+  from: string,
+  to: string,
+  nativeBinding: string | undefined,
+  stamp: Record<string, string> = {},
+): Promise<void> {
+  const source = open(from, nativeBinding)
+  try {
+    await retryBusy(() => source.prepare('vacuum into ?').run(to))
+  } finally {
+    emptyLog(source)
+    source.close()
+  }
+  const copy = open(to, nativeBinding)
+  try {
+    copy.pragma('synchronous = FULL')
+    const put = copy.prepare('insert or replace into meta (key, value) values (?, ?)')
+    copy.transaction(() => {
+      for (const entry of Object.entries(stamp)) put.run(...entry)
+    })()
+  } finally {
+    copy.close()
+  }
+  syncFile(to)
+}
+
+/** What a database file is found to be. */
+export interface Inspected {
+  /** What SQLite finds wrong with it; empty: nothing. */
+  problems: string[]
+  /** The migrations that it has had, by their times. Empty: it is none of ours. */
+  migrations: number[]
+  meta: Record<string, string>
+  /** Connections that aren't revoked. */
+  connections: number
+}
+
+/** Looks through a whole database file. @throws SqliteError if it is none */
+export function inspectDatabase(path: string, nativeBinding: string | undefined): Inspected {
+  const client = open(path, nativeBinding)
+  try {
+    const list = (sql: string) => client.prepare(sql).pluck().all()
+    const problems = list('pragma integrity_check(20)').map(String)
+    const tables = list("select name from sqlite_schema where type = 'table'")
+    const isOurs = ['__drizzle_migrations', 'meta', 'connections'].every((name) =>
+      tables.includes(name),
+    )
+    const found = { problems: problems.filter((text) => text !== 'ok') }
+    if (!isOurs) return { ...found, migrations: [], meta: {}, connections: 0 }
+    const meta = client.prepare<[], [string, string]>('select key, value from meta').raw().all()
+    const [connections] = list("select count(*) from connections where status <> 'revoked'")
+    return {
+      ...found,
+      migrations: list('select created_at from __drizzle_migrations').map(Number),
+      meta: Object.fromEntries(meta),
+      connections: Number(connections),
+    }
+  } finally {
+    emptyLog(client)
+    client.close()
+  }
+}
+
+/** The facts about a whole database, without looking through it. @throws SqliteError if it is none */
+export function readMeta(path: string, nativeBinding: string | undefined): Record<string, string> {
+  const client = open(path, nativeBinding)
+  try {
+    const hasMeta = client.prepare("select 1 from sqlite_schema where name = 'meta'").get()
+    if (hasMeta === undefined) return {}
+    const meta = client.prepare<[], [string, string]>('select key, value from meta').raw().all()
+    return Object.fromEntries(meta)
+  } finally {
+    client.close()
+  }
+}
+
+/**
+ * Keeps a copy of a store as it was before a change, and lets the older ones go.
+ * @throws KeptCopyError
+ */
+export async function keepCopy(
+  before: 'upgrade' | 'client-change',
+  directory: string,
+  nativeBinding: string | undefined,
+): Promise<void> {
+  const prefix = `broker.db.before-${before}-`
+  const at = new Date().toISOString()
+  const to = join(directory, prefix + at.replaceAll(':', '-'))
+  const kept = () => readdirSync(directory).filter((name) => name.startsWith(prefix))
+  const remove = (name: string) => rmSync(join(directory, name), { force: true })
+  for (const name of kept()) if (name.endsWith('.part')) remove(name)
+  try {
+    createFile(`${to}.part`)
+    await copyDatabase(join(directory, 'broker.db'), `${to}.part`, nativeBinding, { backup_at: at })
+    renameSync(`${to}.part`, to)
+  } catch (error) {
+    rmSync(`${to}.part`, { force: true })
+    throw new KeptCopyError(to, { cause: error })
+  }
+  syncDirectoryOf(to)
+  for (const name of kept().sort().slice(0, -COPIES)) remove(name)
+}
+
+/** There is no room, say, for the copy that is kept before a change. */
+export class KeptCopyError extends Error {
+  override name = 'KeptCopyError'
+  readonly file: string
+
+  constructor(file: string, options: ErrorOptions) {
+    super(`${file} can't be written`, options)
+    this.file = file
+  }
+}
+
+/** @throws SqliteError where there is no such file: none is made */
+function open(path: string, nativeBinding: string | undefined): Database.Database {
+  if (!existsSync(path)) throw Object.assign(new Error(`${path} is not there`), { code: 'ENOENT' })
+  const client = new Database(path, { fileMustExist: true, timeout: 10, nativeBinding })
+  client.pragma('checkpoint_fullfsync = ON')
+  return client
+}

@@ -1,0 +1,93 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import type { MigrationMeta } from 'drizzle-orm/migrator'
+import { copyDatabase } from './copy.ts'
+import { createFile } from './files.ts'
+import { openDatabase } from './open.ts'
+import { descendsFrom, settle } from './restore-carry-over.ts'
+import type { CarriedOver } from './restore-carry-over.ts'
+import { commitRestore, completeRestore, discardRestore, RESTORING } from './restore-complete.ts'
+
+export { completeRestore } from './restore-complete.ts'
+export type { CarriedOver } from './restore-carry-over.ts'
+
+/** What was done, or `incomparable`: nothing, as it can't be told what was revoked since the backup. */
+export type Restored =
+  | { done: false; incomparable: true }
+  | { done: true; compared: boolean; carried: CarriedOver; replaced: string | null }
+
+/**
+ * Replaces the store of a directory by a backup. Call it under the start lock, while nobody has the store
+ * open. Until the new store is whole nothing changes; from then on it counts, and the next start, or the
+ * next restore, completes what was cut off.
+ * @param options.from when the backup was made, milliseconds
+ * @param options.acceptRevoked go on where it can't be told what was revoked since
+ */
+export async function restoreStore(options: {
+  file: string
+  directory: string
+  migrations: MigrationMeta[]
+  nativeBinding: string | undefined
+  from: number
+  now: number
+  acceptRevoked: boolean
+}): Promise<Restored> {
+  const { file, directory, migrations, nativeBinding } = options
+  discardRestore(directory)
+  createFile(join(directory, RESTORING))
+  await copyDatabase(file, join(directory, RESTORING), nativeBinding)
+  const opening = { directory, migrations, nativeBinding, name: RESTORING }
+  const client = await openDatabase(opening)
+  let settled: { compared: boolean; carried: CarriedOver } | null
+  try {
+    settled = compareAndSettle(client, findOld(directory, nativeBinding), options)
+    // One file, without a log beside it.
+    if (settled) client.pragma('journal_mode = DELETE')
+  } finally {
+    client.close()
+  }
+  if (!settled) {
+    // It holds tokens.
+    discardRestore(directory)
+    return { done: false, incomparable: true }
+  }
+  commitRestore(directory)
+  const completed = completeRestore(directory)
+  return { done: true, ...settled, replaced: completed?.replaced ?? null }
+}
+
+/** What can be read of the replaced store is compared. `null`: too little, and that isn't accepted. */
+function compareAndSettle(
+  client: Database.Database,
+  old: string | null,
+  { from, now, acceptRevoked }: { from: number; now: number; acceptRevoked: boolean },
+): { compared: boolean; carried: CarriedOver } | null {
+  const descends = old !== null && descendsFrom(client, old)
+  if (!descends && !acceptRevoked) return null
+  try {
+    return { compared: descends, carried: settle(client, { old, descends, now, from }) }
+  } catch (error) {
+    const { code = '' } = error as { code?: string }
+    if (old === null || !/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw error
+    return compareAndSettle(client, null, { from, now, acceptRevoked })
+  }
+}
+
+/** The store that is there, with its log emptied into it; `null`: there is none that can be read. */
+function findOld(directory: string, nativeBinding: string | undefined): string | null {
+  const path = join(directory, 'broker.db')
+  if (!existsSync(path)) return null
+  try {
+    const client = new Database(path, { fileMustExist: true, timeout: 10, nativeBinding })
+    try {
+      client.pragma('wal_checkpoint(TRUNCATE)')
+      client.prepare('select count(*) from connections').get()
+      return path
+    } finally {
+      client.close()
+    }
+  } catch {
+    return null
+  }
+}

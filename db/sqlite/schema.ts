@@ -1,0 +1,410 @@
+/**
+ * The tables on SQLite. Properties carry the names of the contract's fields (db/store.ts), columns the
+ * same in snake_case. After a change: `npm run db:generate`, and commit the migration that it writes.
+ */
+import { sql } from 'drizzle-orm'
+import {
+  blob,
+  index,
+  integer,
+  primaryKey,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/sqlite-core'
+import type { AppSecret, ConnectionFilter } from '../store.ts'
+
+/** Milliseconds since the epoch. */
+const millis = () => integer()
+const flag = () => integer({ mode: 'boolean' })
+const json = <T>() => text({ mode: 'json' }).$type<T>()
+
+/**
+ * Every sealed value of every table. A row is never deleted and never changes its size (it is zeroed,
+ * and later reused), so SQLite never moves it to another page: there is one copy of its bytes to
+ * overwrite. Anywhere else, a page that is split or merged leaves copies of its rows behind, which
+ * `secure_delete` doesn't see. `free` is 0 or 1, which take no room of their own in a record.
+ */
+export const sealed = sqliteTable(
+  'sealed',
+  {
+    id: integer().primaryKey(),
+    size: integer().notNull(),
+    free: flag().notNull(),
+    bytes: blob().$type<Uint8Array>().notNull(),
+  },
+  (table) => [
+    index('sealed_free')
+      .on(table.size)
+      .where(sql`${table.free} = 1`),
+  ],
+)
+
+/** Where a sealed value is. */
+const sealedId = () => integer().references(() => sealed.id)
+
+export const meta = sqliteTable('meta', {
+  key: text().primaryKey(),
+  value: text().notNull(),
+})
+
+export const apps = sqliteTable('apps', {
+  id: text().primaryKey(),
+  name: text().notNull(),
+  confidential: flag().notNull(),
+  secrets: json<AppSecret[]>().notNull(),
+  redirectUris: json<string[]>().notNull(),
+  origins: json<string[]>().notNull(),
+  trusted: flag().notNull(),
+  tokenLifetimeSeconds: integer().notNull(),
+  deliver: text({ enum: ['code', 'fragment'] }).notNull(),
+  tokens: text({ enum: ['broker', 'ellipsis'] }).notNull(),
+  createdAt: millis().notNull(),
+  device: flag().notNull().default(false),
+  dpop: text({ enum: ['optional', 'required'] })
+    .notNull()
+    .default('optional'),
+})
+
+export const connections = sqliteTable(
+  'connections',
+  {
+    id: text().primaryKey(),
+    accountId: text(),
+    username: text().notNull(),
+    status: text({ enum: ['active', 'needs_reconnect', 'revoked'] }).notNull(),
+    generation: integer().notNull(),
+    refreshToken: sealedId(),
+    previousRefreshToken: sealedId(),
+    accessToken: sealedId(),
+    accessTokenExpiresAt: millis(),
+    accessTokenFetchedAt: millis(),
+    leaseOwner: text(),
+    leaseUntil: millis(),
+    failures: integer().notNull(),
+    lastError: text(),
+    retryAt: millis(),
+    connectedAt: millis().notNull(),
+    refreshedAt: millis(),
+    revokedAt: millis(),
+    erasedAt: millis(),
+    /** The name as it is searched and sorted: see db/fold.ts. */
+    nameKey: text().notNull().default(''),
+    lastUsedAt: millis(),
+    personErasedAt: millis(),
+    restoredFrom: millis(),
+    doubt: text({ enum: ['answer_lost'] }),
+  },
+  (table) => [
+    uniqueIndex('connections_account')
+      .on(table.accountId)
+      .where(sql`${table.status} <> 'revoked'`),
+    index('connections_former_account')
+      .on(table.accountId)
+      .where(sql`${table.status} = 'revoked'`),
+    index('connections_status').on(table.status, table.id),
+    index('connections_leased')
+      .on(table.leaseUntil)
+      .where(sql`${table.leaseOwner} is not null`),
+    index('connections_retry')
+      .on(table.retryAt)
+      .where(
+        sql`${table.retryAt} is not null and ${table.failures} < 30 and ${table.status} <> 'revoked'`,
+      ),
+    index('connections_revoked')
+      .on(table.revokedAt)
+      .where(sql`${table.revokedAt} is not null`),
+    index('connections_erasing')
+      .on(table.id)
+      .where(sql`${table.revokedAt} is not null and ${table.erasedAt} is null`),
+  ],
+)
+
+/** Failed, and tried again by the broker itself; the very words of the index, so that SQLite uses it. */
+export const retried = sql`${connections.retryAt} is not null and ${connections.failures} < 30 and ${connections.status} <> 'revoked'`
+
+const connectionId = () =>
+  text()
+    .notNull()
+    .references(() => connections.id, { onDelete: 'cascade' })
+
+export const grants = sqliteTable(
+  'grants',
+  {
+    id: text().primaryKey(),
+    appId: text().notNull(),
+    connectionId: connectionId(),
+    scope: text().notNull(),
+    jti: text().notNull(),
+    issuedAtSeconds: integer().notNull(),
+    expiresAtSeconds: integer().notNull(),
+    jtiUsedAt: millis(),
+    previousJti: text(),
+    device: text().notNull(),
+    createdAt: millis().notNull(),
+    lastUsedAt: millis(),
+    revokedAt: millis(),
+    jkt: text(),
+  },
+  (table) => [
+    index('grants_connection').on(table.connectionId, table.appId),
+    index('grants_app').on(table.appId, table.id),
+    index('grants_expiry').on(table.expiresAtSeconds),
+    index('grants_revoked')
+      .on(table.revokedAt)
+      .where(sql`${table.revokedAt} is not null`),
+  ],
+)
+
+export const flows = sqliteTable(
+  'flows',
+  {
+    stateHash: text().primaryKey(),
+    browserHash: text().notNull(),
+    verifier: sealedId().notNull(),
+    appId: text().notNull(),
+    redirectUri: text().notNull(),
+    appState: text(),
+    challenge: text(),
+    scope: text().notNull(),
+    reconnect: text(),
+    device: text().notNull(),
+    createdAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+    deviceCodeHash: text(),
+    jkt: text(),
+  },
+  (table) => [index('flows_expiry').on(table.expiresAt)],
+)
+
+export const codes = sqliteTable(
+  'codes',
+  {
+    codeHash: text().primaryKey(),
+    appId: text().notNull(),
+    redirectUri: text().notNull(),
+    challenge: text().notNull(),
+    connectionId: connectionId(),
+    scope: text().notNull(),
+    device: text().notNull(),
+    createdAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+    usedAt: millis(),
+    grantId: text(),
+    jkt: text(),
+  },
+  (table) => [
+    index('codes_connection').on(table.connectionId, table.appId),
+    index('codes_expiry').on(table.usedAt, table.expiresAt),
+  ],
+)
+
+export const dpopProofs = sqliteTable(
+  'dpop_proofs',
+  {
+    proofHash: text().primaryKey(),
+    expiresAt: millis().notNull(),
+  },
+  (table) => [index('dpop_proofs_expiry').on(table.expiresAt)],
+)
+
+export const deviceCodes = sqliteTable(
+  'device_codes',
+  {
+    deviceCodeHash: text().primaryKey(),
+    userCodeHash: text().notNull(),
+    appId: text().notNull(),
+    scope: text().notNull(),
+    device: text().notNull(),
+    address: text().notNull(),
+    status: text({ enum: ['pending', 'approved', 'denied'] }).notNull(),
+    connectionId: text().references(() => connections.id, { onDelete: 'cascade' }),
+    intervalSeconds: integer().notNull(),
+    polledAt: millis(),
+    createdAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+    usedAt: millis(),
+    grantId: text(),
+  },
+  (table) => [
+    uniqueIndex('device_codes_user').on(table.userCodeHash),
+    index('device_codes_connection').on(table.connectionId, table.appId),
+    index('device_codes_expiry').on(table.expiresAt),
+  ],
+)
+
+export const signingKeys = sqliteTable('signing_keys', {
+  kid: text().primaryKey(),
+  publicJwk: text().notNull(),
+  privateKey: sealedId().notNull(),
+  status: text({ enum: ['next', 'active', 'retired', 'revoked'] }).notNull(),
+  createdAt: millis().notNull(),
+  endedAt: millis(),
+  /** When the erasure of a revoked key was complete. */
+  erasedAt: millis(),
+  activatedAt: millis(),
+  tokensUntil: millis(),
+})
+
+export const admins = sqliteTable('admins', {
+  id: text().primaryKey(),
+  email: text().notNull().unique(),
+  passwordHash: text().notNull(),
+  role: text({ enum: ['admin', 'viewer'] }).notNull(),
+  createdAt: millis().notNull(),
+  /** The TOTP secret, sealed; proposed as long as `secondFactorSince` is null. */
+  secondFactor: sealedId(),
+  secondFactorSince: millis(),
+  /** The last time step whose code was used (RFC 6238 5.2). */
+  secondFactorStep: integer(),
+  /** Hashes of the recovery codes that weren't used yet. */
+  recoveryCodes: json<string[]>().notNull().default([]),
+})
+
+export const sessions = sqliteTable(
+  'sessions',
+  {
+    idHash: text().primaryKey(),
+    adminId: text()
+      .notNull()
+      .references(() => admins.id, { onDelete: 'cascade' }),
+    createdAt: millis().notNull(),
+    lastSeenAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+    address: text(),
+    userAgent: text(),
+    /** False between the password and the second factor. */
+    complete: flag().notNull().default(true),
+  },
+  (table) => [
+    index('sessions_admin').on(table.adminId),
+    index('sessions_expiry').on(table.expiresAt),
+  ],
+)
+
+/** One-time addresses that make the first admin. */
+export const setupLinks = sqliteTable('setup_links', {
+  secretHash: text().primaryKey(),
+  expiresAt: millis().notNull(),
+})
+
+/** Browsers that an admin signed in with: what others fail at doesn't slow these. */
+export const devices = sqliteTable(
+  'devices',
+  {
+    secretHash: text().primaryKey(),
+    adminId: text()
+      .notNull()
+      .references(() => admins.id, { onDelete: 'cascade' }),
+    expiresAt: millis().notNull(),
+  },
+  (table) => [
+    index('devices_admin').on(table.adminId),
+    index('devices_expiry').on(table.expiresAt),
+  ],
+)
+
+/** Attempts to sign in, counted by whose they are; a row is worth nothing once its window has ended. */
+export const attempts = sqliteTable(
+  'attempts',
+  {
+    key: text().primaryKey(),
+    count: integer().notNull(),
+    until: millis().notNull(),
+  },
+  (table) => [index('attempts_until').on(table.until)],
+)
+
+export const events = sqliteTable(
+  'events',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    at: millis().notNull(),
+    actor: text().notNull(),
+    action: text().notNull(),
+    connectionId: text(),
+    appId: text(),
+    grantId: text(),
+    address: text(),
+    details: text(),
+  },
+  (table) => [
+    index('events_connection').on(table.connectionId, table.at),
+    index('events_app').on(table.appId, table.at),
+    // Of all who did something, and all that was done, but for what is most of it: see event-pages.ts.
+    index('events_actor')
+      .on(table.actor, table.at)
+      .where(sql`${table.actor} not in ('user', 'app', 'system')`),
+    index('events_action')
+      .on(table.action, table.at)
+      .where(
+        sql`${table.action} not in ('connection.connected', 'connection.revoked', 'grant.begun')`,
+      ),
+    index('events_at').on(table.at),
+  ],
+)
+
+/** `appId` is empty for all apps together. */
+export const usage = sqliteTable(
+  'usage',
+  {
+    appId: text().notNull(),
+    hour: millis().notNull(),
+    kind: text({ enum: ['swap', 'refresh'] }).notNull(),
+    outcome: text().notNull(),
+    count: integer().notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.appId, table.hour, table.kind, table.outcome] }),
+    index('usage_hour').on(table.hour),
+  ],
+)
+
+/** One row: how Ellipsis Drive has answered, as all processes saw it. */
+export const upstreamState = sqliteTable('upstream_state', {
+  id: integer().primaryKey(),
+  answeredAt: millis(),
+  failedAt: millis(),
+  failingSince: millis(),
+  lastError: text(),
+})
+
+/** Revocations of many connections, and whom they have still to do or failed at. */
+export const bulks = sqliteTable(
+  'bulks',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    status: text({ enum: ['collecting', 'ready', 'running', 'done', 'cancelled'] }).notNull(),
+    filter: json<ConnectionFilter>(),
+    actor: text().notNull(),
+    address: text(),
+    createdAt: millis().notNull(),
+    startedAt: millis(),
+    endedAt: millis(),
+    total: integer().notNull(),
+    revoked: integer().notNull(),
+    skipped: integer().notNull(),
+    failed: integer().notNull(),
+    cursor: text(),
+    trouble: text(),
+    leaseOwner: text(),
+    leaseUntil: millis(),
+  },
+  (table) => [
+    index('bulks_work')
+      .on(table.id)
+      .where(sql`${table.status} in ('collecting', 'running')`),
+  ],
+)
+
+export const bulkItems = sqliteTable(
+  'bulk_items',
+  {
+    bulkId: integer()
+      .notNull()
+      .references(() => bulks.id),
+    connectionId: text().notNull(),
+    error: text(),
+  },
+  (table) => [primaryKey({ columns: [table.bulkId, table.connectionId] })],
+)

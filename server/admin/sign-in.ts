@@ -1,0 +1,121 @@
+import type { Admin, Store } from '../../db/store.ts'
+import type { Secret } from '../secret.ts'
+import type { Attempt, Attempts } from './login-throttle.ts'
+import type { Clock } from '../runtime.ts'
+import { sha256 } from '../crypto/hash.ts'
+import { NO_PASSWORD, verifyPassword } from './password.ts'
+import type { SecondFactors } from './second-factor.ts'
+import type { Browser, Sessions, SignedIn } from './sessions.ts'
+
+/** What came of an attempt to sign in. */
+export type SignInOutcome =
+  | { kind: 'signed_in'; session: Secret; device: Secret }
+  /** The password was right; a code is still to come. */
+  | { kind: 'halfway'; session: Secret }
+  | { kind: 'refused' }
+  /** Too many failures; milliseconds since the epoch. */
+  | { kind: 'slowed'; until: number }
+
+/** What came of proving that one is who is signed in. */
+export type ProofOutcome = { kind: 'right' | 'wrong' } | { kind: 'slowed'; until: number }
+
+/** Signing in with e-mail address and password, and with a second factor where there is one. */
+export interface SignIn {
+  /** An unknown address takes as long, and is told the same. @throws BrokerError `slow_down` */
+  withPassword(email: string, password: Secret, browser: Browser): Promise<SignInOutcome>
+  /** @param halfway the session that the password began; `code`: of the second factor, or for recovery */
+  withCode(
+    halfway: SignedIn,
+    code: string,
+    browser: Browser,
+  ): Promise<Exclude<SignInOutcome, { kind: 'halfway' }>>
+  /** Is this the signed-in admin's password? Counted like an attempt to sign in. */
+  prove(admin: Admin, password: Secret, browser: Browser): Promise<ProofOutcome>
+}
+
+export function createSignIn(needs: {
+  store: Store
+  sessions: Sessions
+  attempts: Attempts
+  secondFactors: SecondFactors
+  clock: Clock
+}): SignIn {
+  const { store, sessions, attempts, secondFactors, clock } = needs
+
+  const isKnown = async (adminId: string | undefined, { device }: Browser): Promise<boolean> => {
+    if (adminId === undefined || !device) return false
+    const secretHash = sha256(device.reveal())
+    return store.isDevice({ secretHash, adminId, now: clock.now() })
+  }
+
+  const tellFailure = async (
+    action: string,
+    admin: Admin | undefined,
+    { address }: Browser,
+    { wasLast }: Pick<Attempt, 'wasLast'>,
+  ): Promise<void> => {
+    const details = admin?.email ?? 'no such account'
+    const event = { at: clock.now(), actor: 'system', address, details }
+    const slowed = { ...event, action: 'admin.sign_in_slowed' }
+    await store.addEvents([{ ...event, action }, ...(wasLast ? [slowed] : [])])
+  }
+
+  const check = async (
+    account: string,
+    admin: Admin | undefined,
+    password: Secret,
+    browser: Browser,
+  ): Promise<ProofOutcome> => {
+    const attempt = await attempts.take({
+      kind: 'password',
+      account,
+      browser,
+      isKnown: await isKnown(admin?.id, browser),
+    })
+    if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
+    const isRight = await verifyPassword(password, admin?.passwordHash ?? NO_PASSWORD)
+    if (admin && isRight) {
+      await attempt.giveBack()
+      return { kind: 'right' }
+    }
+    await tellFailure('admin.sign_in_failed', admin, browser, attempt)
+    return { kind: 'wrong' }
+  }
+
+  return {
+    prove: (admin, password, browser) => check(admin.email, admin, password, browser),
+
+    async withPassword(address, password, browser) {
+      const account = address.trim().toLowerCase()
+      const admin = await store.findAdmin(account)
+      const outcome = await check(account, admin, password, browser)
+      if (outcome.kind === 'slowed') return outcome
+      if (!admin || outcome.kind === 'wrong') return { kind: 'refused' }
+      const halfway = admin.secondFactorSince !== null
+      const begun = await sessions.begin(admin, browser, { halfway })
+      if (!begun) {
+        // The password was changed, or a second factor added, while this one was being checked.
+        await tellFailure('admin.sign_in_failed', admin, browser, { wasLast: false })
+        return { kind: 'refused' }
+      }
+      return halfway ? { kind: 'halfway', session: begun.session } : { kind: 'signed_in', ...begun }
+    },
+
+    async withCode({ admin, session }, code, browser) {
+      const attempt = await attempts.take({
+        kind: 'code',
+        account: admin.id,
+        browser,
+        isKnown: await isKnown(admin.id, browser),
+      })
+      if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
+      if (!(await secondFactors.use(admin, code, browser.address))) {
+        await tellFailure('admin.second_factor_failed', admin, browser, attempt)
+        return { kind: 'refused' }
+      }
+      await attempt.giveBack()
+      const begun = await sessions.begin(admin, browser, { replaces: session.idHash })
+      return begun ? { kind: 'signed_in', ...begun } : { kind: 'refused' }
+    },
+  }
+}

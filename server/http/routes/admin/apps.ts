@@ -1,0 +1,89 @@
+import type { FastifyPluginAsync } from 'fastify'
+import type { App } from '../../../../db/store.ts'
+import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/models.ts'
+import { liveSecrets } from '../../../oauth/apps.ts'
+import { formatDuration } from '../../../oauth/duration.ts'
+import type { HttpServices } from '../../../services.ts'
+import { snippetsOf } from '../../snippets/index.ts'
+import { attentionView, countsView } from './overview-view.ts'
+import { readPeriod, usageView } from './usage-view.ts'
+
+/** The apps, and one of them with the code that it needs. */
+export const appsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
+  const { apps, overview } = services
+
+  app.get('/apps', async (_request, reply) => {
+    const all = await apps.list()
+    const rows = await Promise.all(
+      all.map(async (one) => rowOf(one, await apps.countUsers(one.id))),
+    )
+    return reply.show('admin/apps', { rows: rows.sort((a, b) => a.name.localeCompare(b.name)) })
+  })
+
+  app.get('/apps/:appId', async (request, reply) => {
+    const one = await apps.find((request.params as { appId: string }).appId)
+    if (!one) return reply.missing('There is no such app (any more).')
+    const page = services.config.basePath + pathOf(one.id)
+    const list = `${services.config.basePath}/admin/users`
+    const attention = await overview.attentionOf(one)
+    return reply.show('admin/app', {
+      ...modelOf(one, services),
+      counts: countsView(await overview.counts(one.id), list, one.id),
+      attention: attention.map((each) => attentionView(each, one.id)),
+      usage: await usageView(services, page, readPeriod(request.query), one.id),
+    })
+  })
+}
+
+export const pathOf = (id: string): `/admin/apps/${string}` =>
+  `/admin/apps/${encodeURIComponent(id)}`
+
+const kindOf = ({ confidential }: App): string => (confidential ? 'Confidential' : 'Public')
+
+/** What its row and its page say of an app. */
+const briefOf = (app: App) => ({
+  name: app.name,
+  kind: kindOf(app),
+  fragment: app.deliver === 'fragment',
+  trusted: app.trusted,
+  createdAt: app.createdAt,
+})
+
+const rowOf = (app: App, users: number): AppRow => ({
+  ...briefOf(app),
+  href: pathOf(app.id),
+  users,
+  usersHref: `/admin/users?app=${encodeURIComponent(app.id)}`,
+})
+
+function modelOf(
+  app: App,
+  { config, clock }: HttpServices,
+): Omit<AdminModels['admin/app'], 'counts' | 'attention' | 'usage'> {
+  return {
+    ...briefOf(app),
+    path: pathOf(app.id),
+    clientId: app.id,
+    redirectUris: app.redirectUris,
+    origins: app.origins,
+    lifetime: formatDuration(app.tokenLifetimeSeconds),
+    ellipsisTokens: app.tokens === 'ellipsis',
+    secrets: app.confidential ? secretsOf(app, clock.now()) : null,
+    device: app.device,
+    bound: app.dpop === 'required',
+    connectLink: app.redirectUris.length > 0 ? `${config.publicUrl}/connect/${app.id}` : null,
+    snippets: snippetsOf(app, config.publicUrl).map(({ language, code }, index) => ({
+      id: `code-${index}`,
+      language,
+      code,
+    })),
+  }
+}
+
+const secretsOf = (app: App, now: number): SecretView[] =>
+  liveSecrets(app, now)
+    .map(({ createdAt, expiresAt }) => ({ createdAt, expiresAt }))
+    .reverse()

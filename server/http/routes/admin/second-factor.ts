@@ -1,0 +1,75 @@
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { renderSVG } from 'uqr'
+import type { HttpServices } from '../../../services.ts'
+import { formOf } from './form.ts'
+import { proveIdentity } from './identity.ts'
+
+const HOME = '/admin/account/second-factor'
+
+/** One's own second factor: add it, renew its recovery codes, remove it. */
+export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
+  const { secondFactors } = services
+  const config = { own: true }
+
+  const show = async (
+    { signedIn: { admin } }: FastifyRequest,
+    reply: FastifyReply,
+    problem: string | null = null,
+  ) => {
+    const proposal = await secondFactors.proposed(admin)
+    return reply.show('admin/second-factor', {
+      since: admin.secondFactorSince,
+      recoveryCodesLeft: await secondFactors.recoveryCodesLeft(admin.id),
+      proposal: proposal
+        ? {
+            secret: proposal.secret.reveal().replace(/.{4}(?=.)/g, '$& '),
+            qr: renderSVG(proposal.uri.reveal(), { border: 3 }),
+          }
+        : null,
+      problem,
+    })
+  }
+
+  app.get('/account/second-factor', async (request, reply) => show(request, reply))
+
+  app.post('/account/second-factor/propose', { config }, async (request, reply) => {
+    const problem = await proveIdentity(request, reply, services)
+    if (problem !== null) return show(request, reply, problem)
+    const proposed = await secondFactors.propose(request.signedIn.admin)
+    return proposed
+      ? reply.redirect(services.config.basePath + HOME, 303)
+      : reply.done(HOME, 'You have a second factor already.', 'problem')
+  })
+
+  app.post('/account/second-factor/confirm', { config }, async (request, reply) => {
+    const code = formOf(request)('code')
+    const { admin } = request.signedIn
+    const codes = await secondFactors.confirm(admin, code, request.ip)
+    if (codes) return reply.show('admin/recovery-codes', { codes, isNew: true })
+    void reply.code(422)
+    return show(request, reply, 'This code is not right. Is the clock of your device?')
+  })
+
+  app.post('/account/second-factor/recovery-codes', { config }, async (request, reply) => {
+    const problem = await proveIdentity(request, reply, services)
+    if (problem !== null) return show(request, reply, problem)
+    const codes = await secondFactors.renewRecoveryCodes(request.signedIn.admin, request.ip)
+    return codes
+      ? reply.show('admin/recovery-codes', { codes, isNew: false })
+      : reply.done(HOME, 'You have no second factor.', 'problem')
+  })
+
+  app.post('/account/second-factor/remove', { config }, async (request, reply) => {
+    const problem = await proveIdentity(request, reply, services)
+    if (problem !== null) return show(request, reply, problem)
+    const { email } = request.signedIn.admin
+    await secondFactors.drop(email, `admin:${email}`, request.ip)
+    return reply.done(
+      '/admin/account',
+      'Your second factor is removed: the password alone lets you in.',
+    )
+  })
+}

@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
+
+/** Time, as an argument: the domain never asks the machine. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** Resolves after `milliseconds`, or at once when the signal ends it. */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
+}
+
+/** A clock that can tell how much time has gone by, whatever is done to the time of day. */
+export interface SteadyClock extends Clock {
+  /** Milliseconds since some moment before; it never jumps, and is the same to all processes here. */
+  steady(): number
+}
+
+/** Randomness, as an argument: that many bytes of a cryptographic generator. */
+export type Random = (bytes: number) => Buffer
+
+/** A number in [0, 1), for jitter. */
+export const fraction = (random: Random): number => random(4).readUInt32BE() / 2 ** 32
+
+/** What the world gives to the broker; tests give their own. */
+export interface World {
+  clock: SteadyClock
+  random: Random
+  fetch: typeof fetch
+}
+
+export const world: World = {
+  clock: {
+    now: Date.now,
+    steady: () => Number(process.hrtime.bigint() / 1_000_000n),
+    sleep: (milliseconds, signal) =>
+      setTimeout(milliseconds, undefined, signal && { signal }).catch(() => undefined),
+  },
+  random: randomBytes,
+  fetch: globalThis.fetch,
+}

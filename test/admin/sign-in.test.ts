@@ -1,0 +1,97 @@
+import t from 'tap'
+import { createSessions } from '../../server/admin/sessions.ts'
+import { createSignIn } from '../../server/admin/sign-in.ts'
+import { Secret } from '../../server/secret.ts'
+import { PASSWORD } from '../admin.ts'
+import { seal } from '../db/rows.ts'
+import { buildBroker } from '../helper.ts'
+
+const browser = {
+  address: '192.0.2.1',
+  userAgent: undefined,
+  device: undefined,
+  isAddressShared: false,
+}
+const password = new Secret(PASSWORD)
+
+t.test('an admin who is removed while signing in stays out', async (t) => {
+  const { services } = await buildBroker(t)
+  await services.admins.add('ada@example.com', password, 'test')
+  const store = { ...services.store, addSession: async () => false }
+  const sessions = createSessions({ ...services, store })
+  const signIn = createSignIn({ ...services, store, sessions })
+  const outcome = await signIn.withPassword('ada@example.com', password, browser)
+  t.strictSame(outcome, { kind: 'refused' })
+})
+
+t.test('a password that is changed while it is checked lets nobody in', async (t) => {
+  const { services } = await buildBroker(t)
+  const { admins, store } = services
+  const email = 'ada@example.com'
+  const { id: adminId } = await admins.add(email, password, 'test')
+  /** Signs in; `meanwhile` happens after the password was found to be right. */
+  const signsIn = async (given: Secret, meanwhile: () => Promise<unknown>) => {
+    const addSession: typeof store.addSession = async (...session) => {
+      await meanwhile()
+      return store.addSession(...session)
+    }
+    const slow = { ...services, store: { ...store, addSession } }
+    const signIn = createSignIn({ ...slow, sessions: createSessions(slow) })
+    const outcome = await signIn.withPassword(email, given, browser)
+    const [event] = await store.listEvents({ limit: 1 })
+    return [outcome.kind, event?.action, event?.address]
+  }
+  const refused = ['refused', 'admin.sign_in_failed', browser.address]
+  const other = new Secret('another password')
+  t.strictSame(await signsIn(password, () => admins.setPassword(email, other, 'test')), refused)
+  const confirm = async () => {
+    await store.proposeSecondFactor({ adminId, secret: seal('x') })
+    const now = services.clock.now()
+    await store.confirmSecondFactor({ adminId, step: 7, recoveryCodes: [], now, events: [] })
+  }
+  t.strictSame(await signsIn(other, confirm), refused, 'nor past a second factor')
+  t.strictSame(await services.sessions.list(adminId), [])
+})
+
+t.test('a code that comes after its session has ended lets nobody in', async (t) => {
+  const { services } = await buildBroker(t)
+  await services.admins.add('ada@example.com', password, 'test')
+  const admin = await services.store.findAdmin('ada@example.com')
+  if (!admin) throw new Error('no admin')
+  const begun = await services.sessions.begin(admin, browser, { halfway: true })
+  const halfway = begun && (await services.sessions.find(begun.session))
+  if (!halfway) throw new Error('no session')
+  t.equal(halfway.session.userAgent, null)
+  t.equal(await services.secondFactors.use(admin, '123456', '::1'), false, 'none is there')
+  t.equal(await services.secondFactors.confirm(admin, '123456', '::1'), undefined)
+
+  const secondFactors = { ...services.secondFactors, use: async () => true }
+  const signIn = createSignIn({ ...services, secondFactors })
+  t.match(await signIn.withCode(halfway, '123456', browser), { kind: 'signed_in' })
+  t.strictSame(await signIn.withCode(halfway, '123456', browser), { kind: 'refused' })
+})
+
+t.test('hashing many passwords leaves time for everything else, and has an end', async (t) => {
+  const { services } = await buildBroker(t)
+  let longest = 0
+  let last = performance.now()
+  const watch = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last)
+    last = performance.now()
+  }, 5)
+  const began = performance.now()
+  const tries = Array.from({ length: 60 }, (_, index) =>
+    services.signIn
+      .withPassword(`x${index}@example.com`, password, { ...browser, address: `192.0.2.${index}` })
+      .then(
+        ({ kind }) => kind as string,
+        (error: { code: string }) => error.code,
+      ),
+  )
+  const outcomes = await Promise.all(tries)
+  clearInterval(watch)
+  t.ok(outcomes.includes('slow_down'), 'no more wait than can be served soon')
+  t.ok(outcomes.includes('refused'))
+  const took = performance.now() - began
+  t.ok(longest < took / 2, `the longest halt was ${longest} of ${took} ms`)
+})

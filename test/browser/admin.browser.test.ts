@@ -1,0 +1,120 @@
+import { Secret as OtpSecret, TOTP } from 'otpauth'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { PASSWORD } from '../admin.ts'
+import { EMAIL, signInByHand, walk } from './admin-browser.ts'
+import { launch, noBrowser, visit } from './chromium.ts'
+import { buildBroker } from '../helper.ts'
+
+/** Makes the first admin at the address that the start prints. */
+async function setUp(page: Page, address: string): Promise<void> {
+  await page.goto(address)
+  await page.getByLabel('E-mail address').fill(EMAIL)
+  await page.getByLabel('Password').fill(PASSWORD)
+  await page.getByRole('button', { name: 'Make the first admin' }).click()
+  await page.getByText('You are the first admin').waitFor()
+}
+
+walk(t, 'an admin’s first day', async (t, { broker, page, javaScriptEnabled }) => {
+  const secret = await broker.services.setup.invite()
+  await setUp(page, `${broker.url}/admin/setup/${secret?.reveal()}`)
+
+  await page.getByRole('link', { name: 'Account', exact: true }).click()
+  await page.getByRole('link', { name: 'Add one' }).click()
+  await page.getByLabel('Your password').fill(PASSWORD)
+  await page.getByRole('button', { name: 'Begin' }).click()
+  const key = await page.locator('#key').innerText()
+  const totp = new TOTP({ secret: OtpSecret.fromBase32(key.replaceAll(' ', '')) })
+  await page
+    .getByLabel('Code', { exact: true })
+    .fill(totp.generate({ timestamp: broker.clock.now() }))
+  await page.getByRole('button', { name: 'Add the second factor' }).click()
+  const recovery = await page.locator('#codes li').first().innerText()
+  await page.getByRole('link', { name: 'I have kept them' }).click()
+
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.goto(`${broker.url}/admin/keys`)
+  await signInByHand(page)
+  await page.getByLabel('Code', { exact: true }).fill(recovery)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('heading', { name: 'Signing keys' }).waitFor()
+
+  await page.getByRole('link', { name: 'Sign with the next key' }).click()
+  await page.getByRole('link', { name: 'Cancel' }).click()
+  await page.getByRole('link', { name: 'Sign with the next key' }).click()
+  await page.getByRole('button', { name: 'Sign with the next key' }).click()
+  await page.getByRole('status').filter({ hasText: 'signs from now on' }).waitFor()
+  await page
+    .getByRole('link', { name: /^Revoke… the key/ })
+    .last()
+    .click()
+  await page.getByRole('button', { name: 'Revoke this key' }).click()
+  await page.getByRole('status').filter({ hasText: 'are refused from now on' }).waitFor()
+
+  await page.getByRole('link', { name: 'Admins' }).click()
+  await page.getByLabel('E-mail address').fill('vic@example.com')
+  await page.getByLabel('First password').fill(PASSWORD)
+  await page.getByRole('button', { name: 'Add the admin' }).click()
+  await page.getByText('Added vic@example.com as viewer').waitFor()
+  await page.getByRole('link', { name: 'Remove vic@example.com' }).click()
+  await page.getByRole('button', { name: 'Remove this admin' }).click()
+  await page.getByText('Removed vic@example.com').waitFor()
+
+  const time = page.locator('time').first()
+  const shown = await time.innerText()
+  if (javaScriptEnabled) t.notMatch(shown, 'UTC', 'in the reader’s zone')
+  else t.match(shown, 'UTC')
+  t.ok(await time.getAttribute('title'))
+})
+
+t.test(
+  'keyboard alone: the content is one key away, and focus is seen',
+  { skip: noBrowser },
+  async (t) => {
+    const broker = await buildBroker(t)
+    const secret = await broker.services.setup.invite()
+    const page = await (await visit(t, await launch(t))).newPage()
+    await setUp(page, `${broker.url}/admin/setup/${secret?.reveal()}`)
+    await page.keyboard.press('Tab')
+    const focused = page.locator(':focus')
+    t.equal(await focused.innerText(), 'Skip to the content')
+    t.ok(((await focused.boundingBox())?.x ?? -1) >= 0, 'it is seen now')
+    await page.keyboard.press('Tab')
+    t.equal(await focused.innerText(), 'Ellipsis Broker')
+    const outline = 'getComputedStyle(document.activeElement).outlineStyle'
+    t.equal(await page.evaluate(outline), 'solid', 'focus is seen')
+    await page.keyboard.press('Shift+Tab')
+    await page.keyboard.press('Enter')
+    t.equal(await page.evaluate('document.activeElement.id'), 'content')
+  },
+)
+
+t.test('a form is sent once, and a key is copied', { skip: noBrowser }, async (t) => {
+  const broker = await buildBroker(t)
+  const secret = await broker.services.setup.invite()
+  const context = await visit(t, await launch(t))
+  await context.grantPermissions(['clipboard-read', 'clipboard-write'])
+  const page = await context.newPage()
+  await setUp(page, `${broker.url}/admin/setup/${secret?.reveal()}`)
+  await page.goto(`${broker.url}/admin/account/second-factor`)
+  await page.getByLabel('Your password').fill(PASSWORD)
+  await page.getByRole('button', { name: 'Begin' }).click()
+  await page.getByRole('button', { name: 'Copy' }).click()
+  await page.getByRole('button', { name: 'Copied' }).waitFor()
+  t.equal(
+    await page.evaluate('navigator.clipboard.readText()'),
+    await page.locator('#key').innerText(),
+  )
+
+  await page.goto(`${broker.url}/admin/keys/rotate`)
+  let posts = 0
+  await page.route('**/keys/rotate', async (route) => {
+    if (route.request().method() === 'POST') posts++
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    await route.continue()
+  })
+  const button = page.getByRole('button', { name: 'Sign with the next key' })
+  await button.dblclick()
+  await page.getByText('signs from now on').waitFor()
+  t.equal(posts, 1)
+})

@@ -1,0 +1,300 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { inspect, parseEnv } from 'node:util'
+import t from 'tap'
+import { ConfigError, loadConfig, readEnvironment, settings } from '../../server/config/config.ts'
+import { envExample } from '../../server/config/settings.ts'
+import { temporaryFolder } from '../temporary.ts'
+
+const client = { ELLIPSIS_CLIENT_ID: 'the-client', ELLIPSIS_CLIENT_SECRET: 'hush' }
+const key = Buffer.alloc(32, 1).toString('base64url')
+const other = Buffer.alloc(32, 2).toString('base64url')
+
+/** What is wrong with these settings, as `NAME wrong`, and the error itself. */
+function refusal(env: NodeJS.ProcessEnv, options?: Parameters<typeof loadConfig>[1]) {
+  try {
+    loadConfig(env, options)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return { error, list: error.problems.map(({ name, wrong }) => `${name} ${wrong}`) }
+  }
+  throw new Error('nothing was refused')
+}
+
+t.test('two settings are enough to serve', async (t) => {
+  const config = loadConfig(client, { serve: true })
+  const { clientSecret, ...ellipsis } = config.ellipsis
+  t.equal(clientSecret.reveal(), 'hush')
+  t.strictSame(
+    { ...config, ellipsis },
+    {
+      ellipsis: {
+        clientId: 'the-client',
+        apiUrl: 'https://api.ellipsis-drive.com/v3',
+        webUrl: 'https://app.ellipsis-drive.com',
+        tokenRequest: 'form',
+        accessTokenLifetimeSeconds: 3600,
+      },
+      publicUrl: 'http://127.0.0.1:3000',
+      basePath: '',
+      callbackUrl: 'http://127.0.0.1:3000/callback',
+      host: '127.0.0.1',
+      port: 3000,
+      tls: null,
+      dataDir: join(process.cwd(), 'data'),
+      nativeDir: null,
+      secrets: null,
+      trustProxy: [],
+      metricsToken: null,
+      logLevel: 'info',
+      minTtlSeconds: 60,
+      eventDays: 400,
+      failureLimit: 300,
+      operator: { name: null, contact: null, privacyUrl: null },
+      warnings: [],
+    },
+  )
+})
+
+t.test('every setting is read', async (t) => {
+  const config = loadConfig({
+    ...client,
+    ELLIPSIS_API_URL: 'https://api.example.com/v3/',
+    ELLIPSIS_WEB_URL: 'https://web.example.com/',
+    ELLIPSIS_TOKEN_REQUEST: 'json',
+    ELLIPSIS_ACCESS_TOKEN_LIFETIME: '600',
+    BROKER_PUBLIC_URL: 'https://Example.com:443/broker/',
+    BROKER_HOST: '::',
+    BROKER_PORT: '8080',
+    BROKER_DATA_DIR: '/srv/broker',
+    BROKER_SECRETS: `${key}, ${other}`,
+    BROKER_TRUST_PROXY: '10.0.0.0/8, ::1',
+    BROKER_METRICS_TOKEN: 'scrape-me',
+    BROKER_LOG_LEVEL: 'debug',
+    BROKER_MIN_TTL: '120',
+    BROKER_EVENT_DAYS: '30',
+    BROKER_FAILURE_LIMIT: '50',
+    BROKER_NAME: ' The Survey ',
+    BROKER_CONTACT: 'maps@example.com',
+    BROKER_PRIVACY_URL: 'https://example.com/privacy',
+  })
+  t.match(config, {
+    ellipsis: {
+      apiUrl: 'https://api.example.com/v3',
+      webUrl: 'https://web.example.com',
+      tokenRequest: 'json',
+      accessTokenLifetimeSeconds: 600,
+    },
+    publicUrl: 'https://example.com/broker',
+    basePath: '/broker',
+    callbackUrl: 'https://example.com/broker/callback',
+    host: '::',
+    port: 8080,
+    dataDir: '/srv/broker',
+    trustProxy: ['10.0.0.0/8', '::1'],
+    logLevel: 'debug',
+    minTtlSeconds: 120,
+    eventDays: 30,
+    failureLimit: 50,
+    operator: {
+      name: 'The Survey',
+      contact: 'maps@example.com',
+      privacyUrl: 'https://example.com/privacy',
+    },
+  })
+  t.strictSame(
+    config.secrets?.map((secret) => secret.reveal()),
+    [key, other],
+  )
+  t.equal(config.metricsToken?.reveal(), 'scrape-me')
+})
+
+t.test('without client id and secret it does not serve, and says where they are', async (t) => {
+  const { list, error } = refusal(
+    { BROKER_PUBLIC_URL: 'https://b.example', ELLIPSIS_CLIENT_SECRET: '  ' },
+    { serve: true },
+  )
+  t.strictSame(list, ['ELLIPSIS_CLIENT_ID is not set.', 'ELLIPSIS_CLIENT_SECRET is not set.'])
+  t.match(error.message, /^2 settings need to be put right\./)
+  t.match(error.message, 'Account settings → Developer settings')
+  t.match(error.message, 'the callback URL https://b.example/callback.')
+  const config = loadConfig({})
+  t.equal(config.ellipsis.clientId, '', 'commands on the data do without')
+  t.equal(config.ellipsis.clientSecret.reveal(), '')
+})
+
+t.test('every problem is told at once, and no secret', async (t) => {
+  const { error } = refusal(
+    {
+      BROKER_PORT: '80x',
+      BROKER_LOG_LEVEL: 'loud',
+      BROKER_SECRETS: 'do-not-show-this',
+      BROKER_METRICS_TOKEN: 'nor this',
+      BROKER_PUBLIC_URL: 'https://me:nor-that@b.example',
+    },
+    { serve: true },
+  )
+  t.equal(error.problems.length, 7)
+  for (const { name, mend } of error.problems) {
+    t.match(error.message, name)
+    t.match(error.message, mend)
+  }
+  t.notMatch(inspect(error), /do-not|nor this|nor-that/)
+})
+
+const wrong: [name: string, ...values: string[]][] = [
+  ['BROKER_PORT', '-1', '1.5', '1e3', '0x50', '65536', ' 8 0 ', 'NaN', 'tcp://10.0.0.1:3000'],
+  ['BROKER_MIN_TTL', '60s', '86401', '+60'],
+  ['BROKER_EVENT_DAYS', '0', '36501'],
+  ['BROKER_FAILURE_LIMIT', '0', 'many'],
+  ['ELLIPSIS_ACCESS_TOKEN_LIFETIME', '0', 'hour'],
+  ['ELLIPSIS_TOKEN_REQUEST', 'FORM', 'xml'],
+  ['BROKER_LOG_LEVEL', 'verbose'],
+  ['BROKER_HOST', 'http://0.0.0.0', 'a b'],
+  [
+    'BROKER_PUBLIC_URL',
+    'http://broker.example.com',
+    'http://127.0.0.1.example.com',
+    'https://b.example/?',
+    'https://b.example/#a',
+    'https://user@b.example',
+    'https://b.example//x',
+    'https://b.example/%2e%2e/a b',
+    'b.example',
+    'ftp://b.example',
+    'https:b.example',
+    `https://b.example/${'x'.repeat(80)}`,
+  ],
+  ['ELLIPSIS_API_URL', 'api', 'https://api.example/v3?x=1'],
+  ['ELLIPSIS_WEB_URL', 'https://web.example/app'],
+  [
+    'BROKER_TRUST_PROXY',
+    'all',
+    '10.0.0.0/33',
+    '10.0.0.0/0',
+    '::1/129',
+    '10.0.0.0/8/8',
+    '10.0.0.1,',
+  ],
+  ['BROKER_SECRETS', 'short', `${key}=`, `${key},${key}`, `${key}A`, `${key.slice(0, 42)}F`],
+  ['BROKER_METRICS_TOKEN', 'two words', 'é'],
+  ['BROKER_CONTACT', 'ask me', 'javascript:alert(1)//@x'],
+  ['BROKER_PRIVACY_URL', 'javascript:alert(1)', 'privacy.html'],
+]
+for (const [name, ...values] of wrong) {
+  t.test(`${name} is refused where it is wrong`, async (t) => {
+    for (const value of values) {
+      const { error } = refusal({ [name]: value })
+      t.strictSame(
+        error.problems.map((problem) => problem.name),
+        [name],
+        value,
+      )
+    }
+  })
+}
+
+t.test('what is meant for this machine may do without https', async (t) => {
+  for (const url of ['http://localhost:1', 'http://127.0.0.2', 'http://[::1]:3000/x']) {
+    t.equal(loadConfig({ BROKER_PUBLIC_URL: url }).publicUrl, url)
+  }
+  const longest = `https://b.example/${'x'.repeat(73)}`
+  t.equal(loadConfig({ BROKER_PUBLIC_URL: longest }).callbackUrl.length, 100)
+})
+
+t.test('any free port needs a public URL', async (t) => {
+  const { list } = refusal({ BROKER_PORT: '0' })
+  t.strictSame(list, ['BROKER_PUBLIC_URL is not set, and must be where BROKER_PORT is 0.'])
+  t.equal(loadConfig({ BROKER_PORT: '0', BROKER_PUBLIC_URL: 'http://localhost' }).port, 0)
+})
+
+t.test("the web app's default goes with the default API", async (t) => {
+  const api = { ELLIPSIS_API_URL: 'http://127.0.0.1:4001/v3' }
+  t.equal(loadConfig(api).ellipsis.webUrl, null)
+  const web = { ELLIPSIS_WEB_URL: 'http://127.0.0.1:4001' }
+  t.equal(loadConfig({ ...api, ...web }).ellipsis.webUrl, 'http://127.0.0.1:4001')
+})
+
+t.test('secrets are read from files', async (t) => {
+  const folder = t.testdir({ secret: 'from a file\n', keys: `${key}\n${other}\n`, empty: '\n' })
+  const file = (name: string) => join(folder, name)
+  const config = loadConfig({
+    ELLIPSIS_CLIENT_SECRET: '',
+    ELLIPSIS_CLIENT_SECRET_FILE: file('secret'),
+    BROKER_SECRETS_FILE: file('keys'),
+  })
+  t.equal(config.ellipsis.clientSecret.reveal(), 'from a file')
+  t.equal(config.secrets?.length, 2)
+  t.strictSame(config.warnings, [])
+
+  const both = { BROKER_METRICS_TOKEN: 'x', BROKER_METRICS_TOKEN_FILE: file('secret') }
+  t.match(refusal(both).list, ['BROKER_METRICS_TOKEN and BROKER_METRICS_TOKEN_FILE are both set.'])
+  t.match(refusal({ BROKER_SECRETS_FILE: file('empty') }).list, [/which is empty\.$/])
+  t.match(refusal({ BROKER_SECRETS_FILE: file('none') }).list, [/can't be read \(ENOENT\)\.$/])
+  const readFile = () => {
+    throw new TypeError('no code')
+  }
+  const { list } = refusal({ ELLIPSIS_CLIENT_SECRET_FILE: 'x' }, { serve: true, readFile })
+  t.match(list, [/can't be read \(unknown error\)\.$/, 'ELLIPSIS_CLIENT_ID is not set.'])
+})
+
+t.test('odd settings are warned of', async (t) => {
+  const { warnings } = loadConfig({
+    BROKER_PUBLIC_UR: 'x',
+    BROKER_PORT_FILE: 'x',
+    ELLIPSIS_FAVOURITE_COLOUR: 'blue',
+    ELLIPSIS_API_URL: 'http://api.example/v3',
+    PATH: 'x',
+  })
+  t.strictSame(warnings, [
+    'BROKER_PUBLIC_UR is not a setting; do you mean BROKER_PUBLIC_URL?',
+    "BROKER_PORT_FILE is not a setting: BROKER_PORT is no secret, and isn't read from a file.",
+    'ELLIPSIS_FAVOURITE_COLOUR is not a setting of this version.',
+    'ELLIPSIS_API_URL is not https: tokens and the client secret can be read on their way.',
+  ])
+})
+
+t.test('people reach the operator by e-mail or on a page', async (t) => {
+  for (const contact of ['maps@example.com', 'https://example.com/contact?map']) {
+    t.equal(loadConfig({ BROKER_CONTACT: contact }).operator.contact, contact)
+  }
+})
+
+t.test('it is frozen, and prints without its secrets', async (t) => {
+  const config = loadConfig({ ...client, BROKER_SECRETS: key })
+  for (const part of [config, config.ellipsis, config.trustProxy, config.operator]) {
+    t.ok(Object.isFrozen(part))
+  }
+  t.notMatch(inspect(config, { depth: null, showHidden: true }), new RegExp(`hush|${key}`))
+})
+
+t.test('the environment wins over .env', async (t) => {
+  const folder = t.testdir({ '.env': 'BROKER_PORT=4000\nBROKER_NAME="From .env" # ours\n' })
+  const env = readEnvironment({ BROKER_PORT: '5000' }, folder)
+  t.strictSame(env, { BROKER_PORT: '5000', BROKER_NAME: 'From .env' })
+  t.strictSame(readEnvironment({ A: 'b' }, join(folder, 'none')), { A: 'b' }, 'without .env')
+  t.equal(readEnvironment().PATH, process.env.PATH, "this process's own")
+
+  const unreadable = temporaryFolder(t)
+  mkdirSync(join(unreadable, '.env'))
+  t.throws(() => readEnvironment({}, unreadable), ConfigError)
+  t.throws(() => readEnvironment({}, unreadable), { message: /\.env can't be read \(EISDIR\)/ })
+})
+
+t.test('.env.example is the table of settings', async (t) => {
+  const file = join(import.meta.dirname, '../..', '.env.example')
+  if (process.env.TAP_SNAPSHOT === '1') writeFileSync(file, envExample())
+  const text = readFileSync(file, 'utf8')
+  t.equal(
+    text,
+    envExample(),
+    'after a change of the table: tap --snapshot test/config/config.test.ts',
+  )
+  const example = parseEnv(text.replaceAll(/^# (?=[A-Z_]+=)/gm, ''))
+  t.strictSame(
+    { ...example },
+    Object.fromEntries(settings.map((setting) => [setting.name, setting.default ?? ''])),
+  )
+  t.strictSame(loadConfig(example), loadConfig({ ELLIPSIS_WEB_URL: example.ELLIPSIS_WEB_URL }))
+  for (const { about, where } of settings) t.match([about, where], [/^\S.*\.$/, /^\S.*\.$/])
+})

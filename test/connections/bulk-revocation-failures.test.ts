@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import type { Store } from '../../db/store.ts'
+import { createBulks } from '../../server/connections/bulk-revocation.ts'
+import type { Log } from '../../server/log.ts'
+import { connect } from '../db/rows.ts'
+import { openTemporary } from '../db/temporary.ts'
+import { virtualClock } from '../virtual-clock.ts'
+
+t.test('trouble with the database is told, and the rest done once it is over', async (t) => {
+  const { store } = await openTemporary(t)
+  for (const id of ['a', 'b']) await connect(store, id)
+  const { clock, advance } = virtualClock()
+  const logged: string[] = []
+  const failing = { revokeBulkItems: 1, hasBulkWork: 1 }
+  const troubled = (method: keyof typeof failing) => {
+    if (failing[method]-- > 0) throw new Error('the disk is full')
+  }
+  const bulks = createBulks({
+    store: {
+      ...store,
+      async revokeBulkItems(batch: Parameters<Store['revokeBulkItems']>[0]) {
+        troubled('revokeBulkItems')
+        return store.revokeBulkItems(batch)
+      },
+      async hasBulkWork() {
+        troubled('hasBulkWork')
+        return store.hasBulkWork()
+      },
+    },
+    pace: (piece) => piece(),
+    clock,
+    random: randomBytes,
+    log: { error: (_: object, line: string) => logged.push(line) } as unknown as Log,
+  })
+  const id = await bulks.begin(['a', 'b'], 'test')
+  await bulks.confirm(id, 'test')
+  bulks.start()
+  t.teardown(async () => {
+    const stopped = bulks.stop()
+    await advance(1)
+    await stopped
+  })
+  await advance(1)
+  t.match(logged, [/can’t be worked on/], 'it couldn’t even look')
+  await advance(5000)
+  t.match(logged, [/can’t be worked on/, /stands still/])
+  t.match((await bulks.find(id))?.bulk, { status: 'running', trouble: /can’t be written to/ })
+  await advance(5000)
+  t.match((await bulks.find(id))?.bulk, { status: 'done', revoked: 2, trouble: null })
+  t.equal(logged.length, 2)
+})

@@ -1,0 +1,133 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { fill } from '../../bench/scale/fill.ts'
+import type { ConnectionFilter } from '../../db/store.ts'
+import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+import type { TestBroker } from '../helper.ts'
+import { serve } from '../processes.ts'
+
+const by = { actor: 'admin:ann@example.com', address: '192.0.2.7' }
+const bea = { actor: 'admin:bea@example.com', address: '192.0.2.8' }
+const everybody: ConnectionFilter = { search: null, statuses: ['active', 'revoked'], appId: null }
+
+/** Waits until the bulk revocation has that status. */
+async function reach({ services }: TestBroker, id: number, status: string) {
+  for (;;) {
+    const shown = await services.bulks.find(id)
+    if (shown?.bulk.status === status) return shown
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** The lease of a dead process ends after some seconds; a test needn't wait for them. */
+function endLease({ dataDir }: TestBroker): void {
+  const client = new Database(join(dataDir, 'broker.db'))
+  client.exec('update bulks set lease_until = 1')
+  client.close()
+}
+
+/** How often each connection's revocation is in the events. */
+function revocations({ dataDir }: TestBroker): number[] {
+  const client = new Database(join(dataDir, 'broker.db'), { readonly: true })
+  const query = `select count(*) from events
+    where action = 'connection.revoked' and actor = ? group by connection_id`
+  const counts = client.prepare(query).pluck().all(by.actor) as number[]
+  client.close()
+  return counts
+}
+
+t.test('some are picked, confirmed and revoked', async (t) => {
+  const broker = await buildBroker(t)
+  const { bulks, store } = broker.services
+  const app = await addApp(broker)
+  const held = await connect(broker, app)
+  const other = await connect(broker, app, { user: 'bo' })
+  const picked = [held.connectionId, held.connectionId, 'con_unknown']
+  const id = await bulks.begin(picked, by)
+  t.match(await bulks.find(id), {
+    bulk: { status: 'ready', total: 1, ...by },
+    sample: [{ connectionId: held.connectionId, username: 'amelie' }],
+    failed: [],
+    erasurePending: false,
+  })
+  t.equal((await exchange(broker, held.brokerToken)).status, 200, 'nothing has happened yet')
+  bulks.start()
+  t.equal(await bulks.confirm(id, bea), true)
+  t.equal(await bulks.confirm(id, by), false)
+  t.match(await reach(broker, id, 'done'), { bulk: { revoked: 1, failed: 0 }, sample: [] })
+  t.equal((await exchange(broker, held.brokerToken)).status, 401)
+  t.equal((await exchange(broker, other.brokerToken)).status, 200)
+  t.equal(await bulks.cancel(id, by), false)
+  const events = await store.listEvents({ limit: 3 })
+  const details = `bulk revocation ${id}`
+  t.match(
+    events,
+    [
+      { action: 'connection.revoked', ...bea, details },
+      { action: 'bulk.confirmed', ...bea, details },
+      { action: 'bulk.asked', ...by, details },
+    ],
+    'who confirms it answers for it',
+  )
+  t.same(
+    (await bulks.list()).map((bulk) => bulk.id),
+    [id],
+  )
+  t.equal(await bulks.find(99), undefined)
+})
+
+t.test('all that match are collected in the background, and can be let go', async (t) => {
+  const broker = await buildBroker(t)
+  const { bulks, store } = broker.services
+  await fill(broker.services, 2000)
+  bulks.start()
+  const found = { ...everybody, search: 'hanna' }
+  const id = await bulks.begin(found, by)
+  const { bulk } = await reach(broker, id, 'ready')
+  const query = { ...found, statuses: ['active' as const], sort: 'user' as const, limit: 1 }
+  const { total } = await store.browseConnections({ ...query, descending: false, cursor: null })
+  t.equal(bulk.total, total)
+  t.ok(total > 20)
+  t.same(bulk.filter?.statuses, ['active'], 'of those that are revoked there is nothing to revoke')
+  t.equal(await bulks.cancel(id, by), true)
+  t.equal(await bulks.confirm(id, by), false)
+  t.same(revocations(broker), [])
+})
+
+t.test('killed half-way, it goes on: none is left out, and none is revoked twice', async (t) => {
+  const broker = await buildBroker(t)
+  const { bulks, store } = broker.services
+  await fill(broker.services, 600)
+  const { active } = await store.countConnections()
+  const id = await bulks.begin(everybody, by)
+  const first = await serve(t, broker.env)
+  await reach(broker, id, 'ready')
+  await bulks.confirm(id, by)
+  for (;;) {
+    const bulk = await store.getBulk(id)
+    if (bulk && bulk.revoked > active / 4) break
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  first.child.kill('SIGKILL')
+  await first.stop()
+  const { status, revoked = 0 } = (await store.getBulk(id)) ?? {}
+  t.equal(status, 'running')
+  t.ok(revoked < active, `${revoked} of ${active}`)
+  t.equal(revocations(broker).length, revoked)
+  endLease(broker)
+  const second = await serve(t, broker.env)
+  const third = await serve(t, broker.env)
+  t.match(await reach(broker, id, 'done'), {
+    bulk: { total: active, revoked: active, skipped: 0, failed: 0 },
+  })
+  const counts = revocations(broker)
+  t.equal(counts.length, active, 'none is left out')
+  t.ok(
+    counts.every((count) => count === 1),
+    'none is in the audit log twice',
+  )
+  t.equal((await store.countConnections()).active, 0)
+  while ((await bulks.find(id))?.erasurePending) await new Promise((done) => setTimeout(done, 50))
+  for (const other of [second, third]) t.equal(await other.stop(), 0)
+})

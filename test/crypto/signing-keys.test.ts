@@ -1,0 +1,174 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { createSigningKeys, PUBLISHED_FOR } from '../../server/crypto/signing-keys.ts'
+import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+import type { TestBroker } from '../helper.ts'
+import { openTemporary } from '../db/temporary.ts'
+import type { Vault } from '../../server/crypto/vault.ts'
+import { world } from '../../server/runtime.ts'
+
+const DAY = 86_400_000
+
+const kids = async ({ services }: TestBroker) => {
+  const keys = await services.keys.list()
+  const of = (status: string) => keys.filter((key) => key.status === status).map(({ kid }) => kid)
+  return { next: of('next'), active: of('active'), retired: of('retired'), revoked: of('revoked') }
+}
+
+const published = async (broker: TestBroker): Promise<string[]> =>
+  (await broker.services.keys.jwks()).keys.map(({ kid }) => kid ?? '')
+
+t.test('a key is published before it signs, and as long as what it signed can live', async (t) => {
+  const broker = await buildBroker(t)
+  const { services, clock } = broker
+  const app = await addApp(broker, { tokenLifetimeSeconds: 200 * 86_400 })
+  const { brokerToken } = await connect(broker, app)
+  const before = await kids(broker)
+  t.equal(before.next.length, 1)
+  t.ok((await published(broker)).includes(before.next[0] ?? ''))
+
+  await services.keys.maintain()
+  t.same(await kids(broker), before, 'nothing is due')
+  clock.advance(90 * DAY)
+  await Promise.all([services.keys.maintain(), services.keys.maintain()])
+  const after = await kids(broker)
+  t.same(after.active, before.next)
+  t.same(after.retired, before.active)
+  t.equal(after.next.length, 1)
+  t.equal((await published(broker)).length, 3)
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'what the old one signed is good')
+
+  clock.advance(90 * DAY)
+  await services.keys.maintain()
+  t.same((await kids(broker)).retired, [...before.active, ...before.next])
+  clock.advance(25 * DAY)
+  await services.keys.maintain()
+  const late = await published(broker)
+  t.notOk(late.includes(before.active[0] ?? ''), 'its last token has ended')
+  t.equal(late.length, 3, 'of the second it is not known what it signed')
+})
+
+t.test(
+  'the scheduled rotation waits until the next key has been published for long enough',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const { services, clock } = broker
+    clock.advance(90 * DAY)
+    const [next = ''] = (await kids(broker)).next
+    await services.keys.revoke(next, 'test')
+    const { active } = await kids(broker)
+    await services.keys.maintain()
+    t.same((await kids(broker)).active, active)
+    clock.advance(PUBLISHED_FOR)
+    await services.keys.maintain()
+    t.notSame((await kids(broker)).active, active)
+  },
+)
+
+t.test(
+  'a key of before activations were written down signs for 90 days from its making',
+  async (t) => {
+    const { store } = await openTemporary(t)
+    const clock = { ...world.clock, now: () => 100 * DAY }
+    const vault = { seal: () => Buffer.alloc(40) } as unknown as Vault
+    const keys = createSigningKeys({ store, vault, clock, random: randomBytes })
+    const old = { publicJwk: '{}', privateKey: Buffer.alloc(40), endedAt: null, tokensUntil: null }
+    const active = { ...old, kid: 'old', status: 'active', activatedAt: null } as const
+    await store.addSigningKey({ ...active, createdAt: 11 * DAY }, [])
+    const next = { ...old, kid: 'next', status: 'next', activatedAt: null } as const
+    await store.addSigningKey({ ...next, createdAt: 50 * DAY }, [])
+    const signing = async () => (await keys.list()).find(({ status }) => status === 'active')?.kid
+    await keys.maintain()
+    t.equal(await signing(), 'old')
+    clock.now = () => 101 * DAY
+    await keys.maintain()
+    t.equal(await signing(), 'next')
+  },
+)
+
+t.test('of several processes exactly one rotates', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, vault } = broker.services
+  const { clock } = broker
+  const processes = Array.from({ length: 5 }, () =>
+    createSigningKeys({ store, vault, clock, random: randomBytes }),
+  )
+  clock.advance(91 * DAY)
+  await Promise.all(processes.map((keys) => keys.maintain()))
+  t.match(await kids(broker), {
+    active: { length: 1 },
+    retired: { length: 1 },
+    next: { length: 1 },
+  })
+  const rotated = await Promise.all(processes.map((keys) => keys.rotate('test')))
+  t.equal(new Set(rotated.map(({ kid }) => kid)).size, 5, 'those who ask for it each get one')
+  t.match(await kids(broker), { active: { length: 1 }, next: { length: 1 } })
+  await store.revokeSigningKey({ kid: (await kids(broker)).next[0] ?? '', now: 0, events: [] })
+  await Promise.all(processes.map((keys) => keys.maintain()))
+  t.equal((await kids(broker)).next.length, 1, 'a next one is made once')
+})
+
+t.test('a revoked key ends at once, in every process; the next one signs', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, vault, keys } = broker.services
+  const { clock } = broker
+  const other = createSigningKeys({ store, vault, clock, random: randomBytes })
+  const app = await addApp(broker)
+  const { brokerToken } = await connect(broker, app)
+  const { active, next } = await kids(broker)
+  t.equal(await other.revoke(active[0] ?? '', 'test'), true)
+  t.equal(await other.revoke(active[0] ?? '', 'test'), false)
+  t.equal((await exchange(broker, brokerToken)).status, 401)
+  t.same((await kids(broker)).active, next)
+  t.equal((await keys.current()).kid, next[0])
+  t.equal((await exchange(broker, (await connect(broker, app)).brokerToken)).status, 200)
+  t.notOk((await published(broker)).includes(active[0] ?? ''))
+  await store.purge(clock.now())
+  clock.advance(31 * DAY)
+  await keys.maintain()
+  t.same((await kids(broker)).revoked, [], 'it is forgotten when nothing that it signed can live')
+})
+
+t.test('where none signs, the one that was published does', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, keys } = broker.services
+  const { active, next } = await kids(broker)
+  // As a kill between two commits left it, before one did both.
+  const client = new Database(join(broker.dataDir, 'broker.db'))
+  t.teardown(() => client.close())
+  client.prepare("update signing_keys set status = 'revoked' where kid = ?").run(active[0])
+  await keys.maintain()
+  t.same((await kids(broker)).active, next)
+  const [second] = (await kids(broker)).next
+  await store.revokeSigningKey({ kid: next[0] ?? '', now: 0, events: [] })
+  t.same((await kids(broker)).active, [second], 'in the same moment')
+  await keys.ensure()
+  t.equal((await kids(broker)).next.length, 1)
+})
+
+t.test('a clock that is far ahead for a while ends no key', async (t) => {
+  const broker = await buildBroker(t)
+  const { services, clock } = broker
+  const app = await addApp(broker)
+  const { brokerToken } = await connect(broker, app)
+  await services.keys.rotate('test')
+  await services.sweeper.sweep()
+  const before = await kids(broker)
+  clock.advance(3650 * DAY)
+  services.sweeper.start()
+  await world.clock.sleep(1500)
+  t.same((await kids(broker)).retired, before.retired)
+  clock.advance(-3650 * DAY)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
+t.test('no key’s id looks like an option', async (t) => {
+  const { store } = await openTemporary(t)
+  const dashes = (bytes: number) => Buffer.alloc(bytes, 0xfb)
+  const vault = { seal: () => Buffer.alloc(8) } as unknown as Vault
+  const keys = createSigningKeys({ store, vault, clock: world.clock, random: dashes })
+  await keys.ensure().catch(() => undefined)
+  t.match((await keys.list())[0]?.kid, /^_/)
+})

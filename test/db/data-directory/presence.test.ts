@@ -1,0 +1,66 @@
+import { once } from 'node:events'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { announce, hasDied, listPresent } from '../../../db/data-directory/presence.ts'
+import { firstMessage, forkChild } from '../children.ts'
+import { temporaryFolder } from '../../temporary.ts'
+
+const told = { pid: process.pid, command: 'serve', startedAt: 1, keyIds: ['a'] }
+const list = (directory: string) => listPresent(directory, undefined)
+const died = (directory: string, id: string) => hasDied(directory, undefined, id)
+
+t.test('a process is listed from when it announces itself until it leaves', async (t) => {
+  const directory = temporaryFolder(t)
+  t.strictSame(list(directory), [])
+  const presence = announce(directory, undefined, told)
+  t.strictSame(list(directory), [{ ...told, id: presence.id }])
+  presence.tell(['b', 'a'])
+  t.strictSame(list(directory)[0]?.keyIds, ['b', 'a'])
+  t.equal(list(directory).length, 1, 'looking frees no lock')
+  rmSync(join(directory, 'running', `${presence.id}.json`))
+  t.strictSame(list(directory), [], 'one that leaves just now is not listed')
+  t.equal(died(directory, presence.id), false)
+  presence.leave()
+  t.equal(died(directory, presence.id), true)
+  t.strictSame(list(directory), [])
+  t.strictSame(readdirSync(join(directory, 'running')), [])
+})
+
+t.test('one that is killed is listed no more, and the next one tidies up', async (t) => {
+  const directory = temporaryFolder(t)
+  const child = forkChild('be-present', directory)
+  t.equal(await firstMessage(child), 'here')
+  t.match(list(directory), [{ pid: child.pid, command: 'test' }])
+  const { id = '' } = list(directory)[0] ?? {}
+  child.kill('SIGSTOP')
+  t.equal(list(directory).length, 1, 'one that is paused is still there')
+  t.equal(died(directory, id), false)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  t.equal(died(directory, id), true, 'though its lock’s file is there')
+  t.strictSame(list(directory), [])
+  t.ok(readdirSync(join(directory, 'running')).length > 0)
+  const presence = announce(directory, undefined, told)
+  t.equal(
+    readdirSync(join(directory, 'running')).filter((name) => !name.startsWith(presence.id)).length,
+    0,
+  )
+  presence.leave()
+})
+
+t.test('what can’t be looked at is told', async (t) => {
+  const directory = t.testdir({ running: { 'x.lock': {} } })
+  t.throws(() => list(directory), { code: 'SQLITE_CANTOPEN' })
+  const damaged = t.testdir({ running: { 'x.lock': 'no lock of ours '.repeat(8) } })
+  t.throws(() => list(damaged), { code: 'SQLITE_NOTADB' })
+  const other = t.testdir({ running: {} })
+  const presence = announce(other, undefined, told)
+  t.teardown(() => presence.leave())
+  const file = join(other, 'running', `${presence.id}.json`)
+  rmSync(file)
+  const { mkdirSync } = await import('node:fs')
+  mkdirSync(file)
+  t.throws(() => list(other), { code: 'EISDIR' })
+  rmSync(file, { recursive: true })
+})

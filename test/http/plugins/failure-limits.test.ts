@@ -1,0 +1,169 @@
+import t from 'tap'
+import {
+  addApp,
+  addAppWithSecret,
+  authorize,
+  buildBroker,
+  connect,
+  exchange,
+  postForm,
+} from '../../helper.ts'
+import type { TestBroker } from '../../helper.ts'
+
+const LIMIT = 5
+const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const JWT = 'urn:ietf:params:oauth:token-type:jwt'
+
+const build = (t: Parameters<typeof buildBroker>[0], env: Record<string, string> = {}) =>
+  buildBroker(t, { env: { BROKER_FAILURE_LIMIT: String(LIMIT), ...env } })
+/** Clients at many addresses, behind a proxy that is trusted. */
+const PROXY = { BROKER_TRUST_PROXY: '127.0.0.1' }
+const from = (address: string) => ({ 'x-forwarded-for': address })
+
+const swap = (broker: TestBroker, token: string, headers = {}, form = {}) =>
+  postForm(
+    `${broker.url}/oauth/token`,
+    { grant_type: TOKEN_EXCHANGE, subject_token: token, subject_token_type: JWT, ...form },
+    headers,
+  )
+
+t.test('an address that fails too often is refused for a while', async (t) => {
+  const broker = await build(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  for (let count = 0; count < 3 * LIMIT; count++) {
+    t.equal((await swap(broker, brokerToken)).status, 200, 'successes never count')
+  }
+  for (let count = 0; count < LIMIT; count++) t.equal((await swap(broker, 'x')).status, 400)
+  const limited = await swap(broker, 'x')
+  t.match(limited, { status: 429, body: { error: 'slow_down' } })
+  const wait = Number(limited.headers.get('retry-after'))
+  t.ok(wait > 0 && wait <= 60, `Retry-After: ${wait}`)
+  t.equal(limited.body.retry_after, wait)
+  for (const path of ['/oauth/token', '/oauth/revoke']) {
+    t.equal((await postForm(broker.url + path, { token: brokerToken })).status, 429)
+  }
+  for (const path of ['/oauth/authorize', '/callback?state=x', '/connect/x']) {
+    const page = await fetch(broker.url + path)
+    t.equal(page.status, 429)
+    t.match(page.headers.get('retry-after'), /^\d+$/)
+    t.match(await page.text(), 'Too many attempts')
+  }
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'good swaps go on')
+  t.equal((await fetch(`${broker.url}/healthz`)).status, 200)
+})
+
+t.test('a page of a stranger fails in nobody’s name', async (t) => {
+  const broker = await build(t)
+  const origin = 'https://app.example.com'
+  const { brokerToken } = await connect(broker, await addApp(broker, { origins: [origin] }))
+  const page = (origin: string) => ({ origin, 'sec-fetch-site': 'cross-site' })
+  for (let count = 0; count < 3 * LIMIT; count++) {
+    const refused = await swap(broker, 'x', page('https://stranger.example'))
+    t.match(refused, { status: 403, body: { error: 'access_denied' } })
+  }
+  const nameless = { 'sec-fetch-site': 'cross-site' }
+  t.equal((await swap(broker, 'x', nameless)).status, 403)
+  t.equal((await swap(broker, brokerToken, page(origin))).status, 200, 'an app’s may ask')
+  t.equal((await swap(broker, 'x', page(origin))).status, 400)
+})
+
+t.test('failures at /exchange limit nothing but themselves', async (t) => {
+  const broker = await build(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  for (let count = 0; count < LIMIT; count++) t.equal((await exchange(broker, 'x')).status, 401)
+  const limited = await exchange(broker, 'x')
+  t.match(limited, { status: 429, body: { error: 'slow_down' } })
+  t.match(limited.headers.get('retry-after'), /^[1-9]\d?$/)
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'good swaps go on')
+  t.equal((await swap(broker, brokerToken)).status, 200)
+  t.equal((await swap(broker, 'x')).status, 400)
+})
+
+t.test('pages and revocation count too', async (t) => {
+  const broker = await build(t, PROXY)
+  const tries: [string, () => Promise<{ status: number }>][] = [
+    [
+      '203.0.113.1',
+      () => postForm(`${broker.url}/oauth/revoke`, { token: 'x' }, from('203.0.113.1')),
+    ],
+    [
+      '203.0.113.2',
+      () => fetch(`${broker.url}/callback?state=x`, { headers: from('203.0.113.2') }),
+    ],
+    ['203.0.113.3', () => fetch(`${broker.url}/connect/x`, { headers: from('203.0.113.3') })],
+  ]
+  for (const [address, attempt] of tries) {
+    for (let count = 0; count < LIMIT; count++) t.not((await attempt()).status, 429, address)
+    t.equal((await attempt()).status, 429, address)
+  }
+})
+
+t.test('other addresses, and other addresses of one IPv6 network', async (t) => {
+  const broker = await build(t, PROXY)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  for (let count = 0; count <= LIMIT; count++) {
+    await swap(broker, 'x', from(`2001:db8:1:1::${count}`))
+  }
+  t.equal((await swap(broker, brokerToken, from('2001:db8:1:1::ffff'))).status, 429)
+  t.equal((await swap(broker, brokerToken, from('2001:db8:1:2::1'))).status, 200)
+})
+
+t.test('an app that others fail for is told, and served', async (t) => {
+  const broker = await build(t, PROXY)
+  const app = await addApp(broker)
+  const { brokerToken } = await connect(broker, app)
+  const named = { client_id: app.id }
+  for (let count = 0; count < 10 * LIMIT; count++) {
+    t.equal((await swap(broker, 'x', from(`198.51.100.${count}`), named)).status, 400)
+  }
+  t.equal((await swap(broker, 'x', from('198.51.100.200'), named)).status, 429)
+  t.equal((await swap(broker, brokerToken, from('198.51.100.201'), named)).status, 200)
+  t.equal((await swap(broker, 'x', from('198.51.100.202'))).status, 400, 'no app is named')
+})
+
+t.test('an app that proved itself may hold any number of ended tokens', async (t) => {
+  const broker = await build(t)
+  const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
+  const credentials = { client_id: app.id, client_secret: clientSecret?.reveal() ?? '' }
+  for (let count = 0; count < 3 * LIMIT; count++) {
+    t.equal((await swap(broker, 'x', {}, credentials)).status, 400)
+  }
+  const { returned, verifier } = await authorize(broker, app)
+  const good = { code: returned.searchParams.get('code') ?? '', code_verifier: verifier }
+  const form = { grant_type: 'authorization_code', ...good, ...credentials }
+  t.equal((await postForm(`${broker.url}/oauth/token`, form)).status, 200)
+  const basic = Buffer.from(`${app.id}:x`).toString('base64')
+  for (let count = 0; count < LIMIT; count++) {
+    t.equal((await swap(broker, 'x', { authorization: `Basic ${basic}` })).status, 401)
+  }
+  t.equal((await swap(broker, 'x', { authorization: `Basic ${basic}` })).status, 429)
+})
+
+t.test(
+  'behind a proxy that nobody named, all would share one address: none is refused',
+  async (t) => {
+    const broker = await build(t)
+    for (let count = 0; count < 3 * LIMIT; count++) {
+      t.equal((await swap(broker, 'x', from('203.0.113.9'))).status, 400)
+    }
+    t.equal((await fetch(`${broker.url}/callback`, { headers: from('203.0.113.9') })).status, 400)
+  },
+)
+
+t.test('nor behind one that doesn’t say for whom it asks', async (t) => {
+  const broker = await build(t, { BROKER_PUBLIC_URL: 'https://broker.example.com' })
+  for (let count = 0; count < 3 * LIMIT; count++) {
+    t.equal((await swap(broker, 'x')).status, 400)
+  }
+})
+
+t.test('a page that shows ours as pictures or frames fails for nobody', async (t) => {
+  const broker = await build(t)
+  const embedded = (path: string, destination: string) =>
+    fetch(broker.url + path, { headers: { 'sec-fetch-dest': destination } })
+  for (let count = 0; count < LIMIT; count++) {
+    t.equal((await embedded('/callback?state=x', 'image')).status, 403)
+    t.equal((await embedded('/oauth/authorize?client_id=x', 'iframe')).status, 403)
+  }
+  t.equal((await embedded('/connect/x', 'document')).status, 400)
+})

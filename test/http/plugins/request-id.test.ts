@@ -1,0 +1,56 @@
+import t from 'tap'
+import { buildBroker } from '../../helper.ts'
+import type { TestBroker } from '../../helper.ts'
+
+/** The id that an answer's error and the log name the request by. */
+async function idOf({ url, logged }: TestBroker, sent?: string): Promise<string> {
+  const headers = { ...(sent !== undefined && { 'x-request-id': sent }) }
+  const answer = await fetch(`${url}/exchange`, { method: 'POST', headers })
+  const id = answer.headers.get('x-request-id') ?? ''
+  t.ok(
+    logged.some((line) => (JSON.parse(line) as { request?: string }).request === id),
+    `the log names ${id}`,
+  )
+  return id
+}
+
+t.test('a trusted proxy’s request id is taken over, if it is one', async (t) => {
+  for (const networks of ['127.0.0.1', '10.0.0.0/8, ::1, 127.0.0.0/8']) {
+    const broker = await buildBroker(t, { env: { BROKER_TRUST_PROXY: networks } })
+    for (const id of ['a1b2c3d4e5f60718293a4b5c6d7e8f90', '0b1c2d3e-4f50-4617-8293-a4b5c6d7e8f9']) {
+      t.equal(await idOf(broker, id), id)
+    }
+    for (const bad of [
+      'short',
+      'has spaces in it',
+      'x'.repeat(65),
+      'eyJhbGciOi.eyJzdWIi.c2ln',
+      '',
+    ]) {
+      t.not(await idOf(broker, bad), bad)
+    }
+  }
+})
+
+t.test('a proxy may be of either family of addresses', async (t) => {
+  const { app } = await buildBroker(t, { env: { BROKER_TRUST_PROXY: '2001:db8::/32, 10.0.0.0/8' } })
+  const sent = 'a1b2c3d4e5f60718293a4b5c6d7e8f90'
+  const headers = { 'x-request-id': sent }
+  const ask = async (remoteAddress: string) =>
+    (await app.inject({ url: '/exchange', method: 'POST', remoteAddress, headers })).headers
+  for (const address of ['2001:db8::7', '10.1.2.3', '::ffff:10.1.2.3']) {
+    t.match(await ask(address), headers, address)
+  }
+  for (const address of ['2001:db9::7', '11.1.2.3', '::ffff:11.1.2.3']) {
+    t.notMatch(await ask(address), headers, address)
+  }
+})
+
+t.test('anyone else’s is not, and each request has its own', async (t) => {
+  for (const networks of ['', '10.0.0.0/8']) {
+    const broker = await buildBroker(t, { env: { BROKER_TRUST_PROXY: networks } })
+    const id = 'a1b2c3d4e5f60718293a4b5c6d7e8f90'
+    t.not(await idOf(broker, id), id)
+    t.not(await idOf(broker), await idOf(broker))
+  }
+})

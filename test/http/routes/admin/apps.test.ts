@@ -1,0 +1,230 @@
+import t from 'tap'
+import { signIn } from '../../../admin.ts'
+import {
+  addApp,
+  addAppWithSecret,
+  buildBroker,
+  connect,
+  exchange,
+  postForm,
+} from '../../../helper.ts'
+import type { TestBroker } from '../../../helper.ts'
+
+const form = {
+  name: 'My map',
+  type: 'public',
+  redirect_uris: 'https://map.example.com/\r\nhttp://127.0.0.1/',
+  origins: '',
+  lifetime: '12h',
+  tokens: 'broker',
+  deliver: 'code',
+}
+
+async function open(broker: TestBroker, path: string) {
+  const admin = await signIn(broker)
+  return { admin, page: await admin.open(`${broker.url}/admin${path}`) }
+}
+
+/** Does the token endpoint know the app by that secret? */
+const isAccepted = async (broker: TestBroker, id: string, secret: string): Promise<boolean> => {
+  const fields = { grant_type: 'authorization_code', code: 'x', code_verifier: 'x' }
+  const own = { client_id: id, client_secret: secret }
+  const { body } = await postForm(`${broker.url}/oauth/token`, { ...fields, ...own })
+  return body.error === 'invalid_grant'
+}
+
+const secretOf = (body: string): string => /<code id="secret">(.*?)<\/code>/.exec(body)?.[1] ?? ''
+
+t.test('without an app, it says what one is and how to register it', async (t) => {
+  const broker = await buildBroker(t)
+  const { admin, page } = await open(broker, '/apps')
+  t.match(page.body, 'No app yet')
+  const added = await admin.press(
+    await admin.open(`${broker.url}/admin/apps/new`),
+    'Register this app',
+    form,
+  )
+  t.match(added.body, /Registered the app “.?My map.?”/)
+  const [app] = await broker.services.apps.list()
+  t.match(app, {
+    name: 'My map',
+    confidential: false,
+    redirectUris: ['https://map.example.com/', 'http://127.0.0.1/'],
+    origins: ['https://map.example.com', 'http://127.0.0.1'],
+    tokenLifetimeSeconds: 43_200,
+    trusted: false,
+  })
+  t.match(added.body, `${broker.url}/connect/${app?.id}`)
+  const list = await admin.open(`${broker.url}/admin/apps`)
+  t.match(list.body, 'My map')
+  const [event] = await broker.services.store.listEvents({ appId: app?.id ?? '', limit: 1 })
+  t.match(event, { action: 'app.added', actor: 'admin:admin@example.com', address: '127.0.0.1' })
+})
+
+t.test('a confidential app’s secret is shown once', async (t) => {
+  const broker = await buildBroker(t)
+  const { admin, page } = await open(broker, '/apps/new')
+  const made = await admin.press(page, 'Register this app', { ...form, type: 'confidential' })
+  const secret = secretOf(made.body)
+  t.equal(secret.length, 43)
+  t.equal(made.headers.get('cache-control'), 'no-store')
+  const [app] = await broker.services.apps.list()
+  t.ok(await isAccepted(broker, app?.id ?? '', secret))
+  const later = await admin.open(`${broker.url}/admin/apps/${app?.id}`)
+  t.match(later.body, 'The current one')
+  t.notMatch(later.body, secret)
+  t.notOk(broker.logged.some((line) => line.includes(secret)))
+})
+
+t.test('what is wrong with an app is said, and what was typed is kept', async (t) => {
+  const broker = await buildBroker(t)
+  const { admin, page } = await open(broker, '/apps/new')
+  const wrong = {
+    ...form,
+    name: '',
+    redirect_uris: 'http://map.example.com/\nhttps://ok.example/',
+    origins: 'https://x.example/path',
+    deliver: 'fragment',
+    tokens: 'ellipsis',
+    trusted: 'yes',
+  }
+  const refused = await admin.press(page, 'Register this app', wrong)
+  t.equal(refused.status, 422)
+  for (const words of [
+    'a name of 1',
+    'is http: use https',
+    'is not an origin',
+    'Fragment delivery',
+  ]) {
+    t.match(refused.body, words)
+  }
+  t.match(refused.body, 'https://ok.example/</textarea>')
+  t.match(refused.body, /value="ellipsis" checked/)
+  t.match(refused.body, 'aria-invalid="true"')
+  const forever = await admin.press(page, 'Register this app', { ...form, lifetime: 'forever' })
+  t.match(forever.body, 'forever is no duration')
+  t.strictSame(await broker.services.apps.list(), [])
+})
+
+t.test('redirect URIs are checked while one types', async (t) => {
+  const broker = await buildBroker(t)
+  const admin = await signIn(broker)
+  const check = async (uris?: string) => {
+    const query =
+      uris === undefined ? '' : `?${new URLSearchParams({ redirect_uris: uris }).toString()}`
+    const { body } = await admin.open(`${broker.url}/admin/apps/check${query}`)
+    return (JSON.parse(body) as { problems: string[] }).problems
+  }
+  t.strictSame(await check('https://a.example/\ncom.example.app:/'), [])
+  t.match(await check('https://a.example/#x\nmyapp:/'), [/has a fragment/, /reverse-domain/])
+  t.strictSame(await check(), [])
+})
+
+t.test('an app is edited; its kind stays', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, { tokenLifetimeSeconds: 90 })
+  const { admin, page } = await open(broker, `/apps/${app.id}/edit`)
+  t.match(page.body, 'value="90s"')
+  t.notMatch(page.body, 'type="radio" name="type"')
+  const changed = {
+    ...form,
+    name: 'Renamed',
+    redirect_uris: 'https://new.example/',
+    trusted: 'yes',
+  }
+  const saved = await admin.press(page, 'Save', { ...changed, type: 'confidential' })
+  t.match(saved.body, /Saved “.?Renamed.?”/)
+  t.match(await broker.services.apps.get(app.id), {
+    name: 'Renamed',
+    confidential: false,
+    redirectUris: ['https://new.example/'],
+    origins: ['https://new.example'],
+    trusted: true,
+  })
+  const [event] = await broker.services.store.listEvents({ appId: app.id, limit: 1 })
+  t.match(event?.details, 'name, redirectUris, origins, trusted, tokenLifetimeSeconds')
+  const wrong = await admin.press(page, 'Save', { ...form, redirect_uris: '' })
+  t.match(wrong.body, 'at least one redirect URI')
+  const own = await addApp(broker, { origins: ['https://else.example'], deliver: 'fragment' })
+  const other = await admin.open(`${broker.url}/admin/apps/${own.id}/edit`)
+  t.match(other.body, 'https://else.example</textarea>')
+  t.match(other.body, /value="fragment" checked/)
+  t.match((await admin.open(`${broker.url}/admin/apps/${own.id}`)).body, 'The less safe way')
+  t.equal((await admin.open(`${broker.url}/admin/apps/app_none/edit`)).status, 404)
+})
+
+t.test('a secret is rotated: old and new overlap, and the old one can be ended', async (t) => {
+  const broker = await buildBroker(t)
+  const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
+  const first = clientSecret?.reveal() ?? ''
+  const { admin, page } = await open(broker, `/apps/${app.id}/rotate`)
+  const rotated = await admin.press(page, 'Make a new secret', { overlap: '1d' })
+  const second = secretOf(rotated.body)
+  t.match(rotated.body, 'accepted for one day more')
+  t.ok(await isAccepted(broker, app.id, first))
+  t.ok(await isAccepted(broker, app.id, second))
+  const again = await admin.press(page, 'Make a new secret', { overlap: '1d' })
+  t.match(again.body, 'was made already')
+  t.equal(secretOf(again.body), '')
+
+  const shown = await admin.open(`${broker.url}/admin/apps/${app.id}`)
+  t.match(shown.body, 'The one before')
+  t.match(
+    (await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)).body,
+    'the older of them ends',
+  )
+  const ending = await admin.open(`${broker.url}/admin/apps/${app.id}/end-old-secret`)
+  t.ok(await isAccepted(broker, app.id, first), 'asking changes nothing')
+  t.match((await admin.press(ending, 'End the old secret')).body, 'refused from now on')
+  t.match((await admin.press(ending, 'End the old secret')).body, 'There is no old secret')
+  t.notOk(await isAccepted(broker, app.id, first))
+  t.ok(await isAccepted(broker, app.id, second))
+
+  const last = await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)
+  const at = await admin.press(last, 'Make a new secret', { overlap: '0s' })
+  t.match(at.body, 'The old secret is refused from now on')
+  t.notOk(await isAccepted(broker, app.id, second))
+  const strange = await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)
+  t.match(
+    (await admin.press(strange, 'Make a new secret', { overlap: 'x' })).body,
+    'seven days more',
+  )
+})
+
+t.test('a public app has no secret to rotate', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { page } = await open(broker, `/apps/${app.id}/rotate`)
+  t.equal(page.status, 404)
+})
+
+t.test('an app is removed, and the page says whom that cuts off', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { brokerToken, grantId } = await connect(broker, app)
+  await connect(broker, app, { user: 'bo' })
+  const { admin, page } = await open(broker, `/apps/${app.id}/remove`)
+  t.match(page.body, '2 users are cut off in it')
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.match((await admin.press(page, 'Remove this app')).body, /Removed “.?Test map.?”/)
+  t.equal((await exchange(broker, brokerToken)).status, 401)
+  t.type((await broker.services.store.getGrant(grantId))?.revokedAt, 'number')
+  for (const path of ['', '/remove', '/edit', '/rotate']) {
+    t.equal((await admin.open(`${broker.url}/admin/apps/${app.id}${path}`)).status, 404, path)
+  }
+  const unused = await addApp(broker)
+  const asked = await admin.open(`${broker.url}/admin/apps/${unused.id}/remove`)
+  t.match(asked.body, 'nobody uses it')
+})
+
+t.test('a viewer sees apps, and no deeds', async (t) => {
+  const broker = await buildBroker(t)
+  const { app } = await addAppWithSecret(broker, { confidential: true })
+  const viewer = await signIn(broker, { role: 'viewer' })
+  const page = await viewer.open(`${broker.url}/admin/apps/${app.id}`)
+  for (const words of ['Edit', 'Remove', 'Make a new secret']) t.notMatch(page.body, `>${words}`)
+  for (const path of ['/new', `/${app.id}/edit`, `/${app.id}/rotate`, `/${app.id}/remove`]) {
+    const { body } = await viewer.open(`${broker.url}/admin/apps${path}`)
+    t.notMatch(body, /<button class="(primary|danger)"/, path)
+  }
+})

@@ -1,0 +1,158 @@
+import t from 'tap'
+import { PASSWORD, signIn } from '../../../admin.ts'
+import { buildBroker } from '../../../helper.ts'
+import type { TestBroker } from '../../../helper.ts'
+import { serve } from '../../../processes.ts'
+import { Secret } from '../../../../server/secret.ts'
+import { Visitor } from '../../../visitor.ts'
+
+const MINUTE = 60_000
+const env = { BROKER_TRUST_PROXY: '127.0.0.1' }
+
+/** Tries to sign in, from an address of the visitor's own. */
+async function attempt(
+  { url }: Pick<TestBroker, 'url'>,
+  given: { email?: string; password?: string; address?: string; visitor?: Visitor } = {},
+) {
+  const { email = 'ada@example.com', password = 'wrong', address = '192.0.2.1' } = given
+  const visitor = given.visitor ?? new Visitor()
+  const headers = { 'x-forwarded-for': address }
+  const door = await visitor.open(`${url}/admin/sign-in`, undefined, { headers })
+  const _csrf = /name="_csrf" value="([^"]+)"/.exec(door.body)?.[1] ?? ''
+  const form = new URLSearchParams({ _csrf, email, password, next: '' })
+  const init = { method: 'POST', body: form, headers }
+  const answer = await visitor.open(`${url}/admin/sign-in`, `${url}/admin`, init)
+  return { status: answer.status, body: answer.body, headers: answer.headers, visitor }
+}
+
+t.test(
+  'an address is slowed after ten failures; others, and what comes later, are not',
+  async (t) => {
+    const broker = await buildBroker(t, { env })
+    await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
+    for (let count = 0; count < 10; count++) {
+      const email = count % 2 === 0 ? 'ada@example.com' : `guess${count}@example.com`
+      t.equal((await attempt(broker, { email })).status, 401)
+    }
+    const slowed = await attempt(broker, { password: PASSWORD })
+    t.match(slowed, { status: 429, body: 'Try again in 15 minutes' })
+    t.ok(Number(slowed.headers.get('retry-after')) > 800)
+    t.equal((await attempt(broker, { password: PASSWORD, address: '192.0.2.2' })).status, 303)
+    broker.clock.advance(14 * MINUTE + 1000)
+    t.match(await attempt(broker), { status: 429, body: 'in a minute' })
+    broker.clock.advance(MINUTE)
+    t.equal((await attempt(broker, { password: PASSWORD })).status, 303)
+  },
+)
+
+t.test('a stranger uses up the account’s attempts, and its owner still gets in', async (t) => {
+  const broker = await buildBroker(t, { env })
+  const owner = await signIn(broker, { email: 'ada@example.com' })
+  for (let count = 0; count < 100; count++) {
+    // Without the cost of a hundred hashes: as the attempts are counted.
+    await take(broker, `2001:db8:${count}::1`)
+  }
+  const stranger = await attempt(broker, { address: '2001:db8:ffff::1' })
+  t.equal(stranger.status, 429)
+  const unknown = await attempt(broker, { address: '2001:db8:fffe::1', email: 'x@example.com' })
+  t.equal(unknown.status, 401, 'another account')
+
+  await owner.press(await owner.open(`${broker.url}/admin`), 'Sign out')
+  t.equal((await attempt(broker, { visitor: owner })).status, 401, 'the owner’s own browser')
+  t.equal((await attempt(broker, { visitor: owner, password: PASSWORD })).status, 303)
+  const bobs = await attempt(broker, { visitor: owner, email: 'bob@example.com' })
+  t.equal(bobs.status, 401)
+})
+
+t.test('the owner’s browser has a limit too', async (t) => {
+  const broker = await buildBroker(t, { env })
+  const owner = await signIn(broker, { email: 'ada@example.com' })
+  await owner.press(await owner.open(`${broker.url}/admin`), 'Sign out')
+  for (let count = 0; count < 10; count++) {
+    t.equal((await attempt(broker, { visitor: owner, address: `192.0.2.${count}` })).status, 401)
+  }
+  t.equal((await attempt(broker, { visitor: owner, password: PASSWORD })).status, 429)
+})
+
+t.test('failures are told in the events, without what was typed where nobody is', async (t) => {
+  const broker = await buildBroker(t, { env })
+  await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
+  await attempt(broker)
+  await attempt(broker, { email: 'my password, by mistake' })
+  for (let count = 0; count < 8; count++) await attempt(broker)
+  const events = await broker.services.store.listEvents({ limit: 50 })
+  const failed = events.filter(({ action }) => action === 'admin.sign_in_failed')
+  t.equal(failed.length, 10)
+  t.match(failed.at(-1), { details: 'ada@example.com', address: '192.0.2.1', actor: 'system' })
+  t.equal(failed.at(-2)?.details, 'no such account')
+  t.notMatch(JSON.stringify(events), 'by mistake')
+  t.equal(events.filter(({ action }) => action === 'admin.sign_in_slowed').length, 1)
+})
+
+t.test('an unknown account takes as long as a known one', async (t) => {
+  const broker = await buildBroker(t, { env })
+  await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
+  const took = async (email: string, address: string) => {
+    const began = performance.now()
+    await attempt(broker, { email, address })
+    return performance.now() - began
+  }
+  const times: Record<string, number[]> = { 'ada@example.com': [], 'nobody@example.com': [] }
+  for (let round = 0; round < 9; round++) {
+    for (const [email, list] of Object.entries(times))
+      list.push(await took(email, `192.0.2.${round}`))
+  }
+  const [known = 0, unknown = 0] = Object.values(times).map((list) => Math.min(...list))
+  t.ok(unknown > known / 2, `${unknown} ms beside ${known} ms`)
+})
+
+t.test('what one process counted holds in the others', async (t) => {
+  const broker = await buildBroker(t, { env })
+  await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
+  const other = await serve(t, broker.env)
+  for (let count = 0; count < 10; count++) {
+    const { status } = await attempt(count % 2 === 0 ? broker : other)
+    t.equal(status, 401)
+  }
+  t.equal((await attempt(broker)).status, 429)
+  t.equal((await attempt(other)).status, 429)
+})
+
+t.test('guesses at once are counted before they are checked', async (t) => {
+  const broker = await buildBroker(t, { env })
+  const answers = await Promise.all(Array.from({ length: 24 }, () => attempt(broker)))
+  const count = (status: number) => answers.filter((answer) => answer.status === status).length
+  t.strictSame([count(401), count(429)], [10, 14])
+})
+
+t.test('the address of an unknown proxy is nobody’s: it isn’t limited', async (t) => {
+  const broker = await buildBroker(t)
+  for (let count = 0; count < 12; count++) t.equal((await attempt(broker)).status, 401)
+})
+
+t.test('codes of the second factor are guessed five times', async (t) => {
+  const broker = await buildBroker(t, { env })
+  const { attempts } = broker.services
+  const take = (isKnown: boolean, address: string) =>
+    attempts.take({ kind: 'code', account: 'adm', browser: { ...browser, address }, isKnown })
+  for (let count = 0; count < 5; count++) {
+    t.notOk('refusedUntil' in (await take(false, `192.0.2.${count}`)))
+  }
+  t.ok('refusedUntil' in (await take(false, '192.0.2.9')), 'of the account')
+  for (let count = 0; count < 5; count++) t.notOk('refusedUntil' in (await take(true, '::1')))
+  t.ok('refusedUntil' in (await take(true, '::1')), 'of the owner’s browser')
+})
+
+const browser = {
+  userAgent: undefined,
+  device: undefined,
+  isAddressShared: false,
+}
+
+const take = ({ services }: TestBroker, address: string) =>
+  services.attempts.take({
+    kind: 'password',
+    account: 'ada@example.com',
+    browser: { ...browser, address },
+    isKnown: false,
+  })

@@ -1,0 +1,62 @@
+import t from 'tap'
+import { signIn } from '../../../admin.ts'
+import { buildBroker } from '../../../helper.ts'
+import { cli, serve } from '../../../processes.ts'
+import type { Visitor } from '../../../visitor.ts'
+
+// Admins whom the command line changes, beside running servers.
+
+t.test('a removed admin, or one whose password was set, is out everywhere at once', async (t) => {
+  const broker = await buildBroker(t)
+  const other = await serve(t, broker.env)
+  /** The same session at the other process, which is another origin to a browser. */
+  const there = async (visitor: Visitor) => {
+    const cookies = [...visitor.cookies(broker.url)].map((pair) => pair.join('=')).join('; ')
+    const headers = { cookie: cookies, accept: 'text/html' }
+    const path = `${other.url}/admin/account`
+    return (await fetch(path, { headers, redirect: 'manual' })).status === 200
+  }
+
+  const [ada, bob] = [
+    await signIn(broker, { email: 'ada@example.com' }),
+    await signIn(broker, { email: 'bob@example.com' }),
+  ]
+  t.equal((await ada.open(`${broker.url}/admin`)).url, `${broker.url}/admin`)
+  t.equal(await there(ada), true)
+  const reset = ['admin', 'reset-password', 'ada@example.com', '--password-stdin']
+  t.equal((await cli(reset, broker.env, 'another horse battery')).code, 0)
+  t.strictSame(
+    [await there(ada), (await ada.open(`${broker.url}/admin`)).url],
+    [false, `${broker.url}/admin/sign-in?next=%2Fadmin`],
+  )
+  t.equal(await there(bob), true)
+  t.match(await cli(['admin', 'remove', 'bob@example.com'], broker.env), {
+    code: 0,
+    stdout: /Removed/,
+  })
+  t.equal(await there(bob), false)
+  t.equal((await bob.open(`${broker.url}/admin`)).url, `${broker.url}/admin/sign-in?next=%2Fadmin`)
+})
+
+t.test('a lost second factor is removed by the command line', async (t) => {
+  const broker = await buildBroker(t)
+  await signIn(broker, { email: 'ada@example.com' })
+  const remove = ['admin', 'remove-second-factor', 'Ada@example.com']
+  t.match(await cli(remove, broker.env), { code: 2, stderr: /with a second factor/ })
+  const admin = await broker.services.store.findAdmin('ada@example.com')
+  if (!admin) throw new Error('no admin')
+  await broker.services.secondFactors.propose(admin)
+  await broker.services.store.confirmSecondFactor({
+    adminId: admin.id,
+    step: 1,
+    recoveryCodes: [],
+    now: broker.clock.now(),
+    events: [],
+  })
+  const list = () => cli(['admin', 'list', '--json'], broker.env)
+  t.match((await list()).stdout, '"second_factor": "yes"')
+  t.match(await cli(remove, broker.env), { code: 0, stdout: /Have them add another/ })
+  t.match((await list()).stdout, '"second_factor": "no"')
+  const visitor = await signIn(broker, { email: 'ada@example.com' })
+  t.match((await visitor.open(`${broker.url}/admin/account`)).body, 'None')
+})

@@ -1,0 +1,78 @@
+import t from 'tap'
+import { PASSWORD, signIn } from '../../../admin.ts'
+import { buildBroker } from '../../../helper.ts'
+import { Visitor } from '../../../visitor.ts'
+
+t.test('sign in, look around, sign out', async (t) => {
+  const broker = await buildBroker(t)
+  const visitor = await signIn(broker, { email: 'ada@example.com' })
+  const home = await visitor.open(`${broker.url}/admin`)
+  t.match(home, { status: 200, body: /Signed in as <bdi>ada@example.com/ })
+  t.match(home.body, /<a href="\/admin" aria-current="page">Overview/)
+
+  const account = await visitor.open(`${broker.url}/admin/account`)
+  t.match(account.body, /Firefox on Linux.*This one/s)
+  t.match(account.body, /<a href="\/admin\/account" aria-current="page">Account/)
+
+  const out = await visitor.press(home, 'Sign out')
+  t.equal(out.url, `${broker.url}/admin/sign-in`)
+  t.equal(visitor.cookies(broker.url).has('session'), false)
+  t.match((await visitor.open(`${broker.url}/admin/account`)).url, '/admin/sign-in?next=')
+})
+
+t.test('a wrong password, an unknown address and an empty form are told the same', async (t) => {
+  const broker = await buildBroker(t)
+  await signIn(broker, { email: 'ada@example.com' })
+  const visitor = new Visitor()
+  const page = await visitor.open(`${broker.url}/admin/sign-in`)
+  const tries = [
+    { email: 'ada@example.com', password: 'wrong' },
+    { email: 'nobody@example.com', password: PASSWORD },
+    { email: '', password: '' },
+  ]
+  for (const given of tries) {
+    const answer = await visitor.press(page, 'Sign in', given)
+    t.match(answer, { status: 401, body: /E-mail address or password are not right/ })
+    t.equal(visitor.cookies(broker.url).has('session'), false)
+  }
+})
+
+t.test('after signing in, on to the page that was asked for, and nowhere else', async (t) => {
+  const broker = await buildBroker(t, { basePath: '/broker' })
+  const { url } = broker
+  const inside = await signIn(broker, { email: 'ada@example.com' })
+  const cases: [string, string][] = [
+    ['/broker/admin/account', '/broker/admin/account'],
+    ['/broker/admin/account?a=b%20c', '/broker/admin/account?a=b%20c'],
+    ['', '/broker/admin'],
+    ['/broker/adminx', '/broker/admin'],
+    ['/admin/account', '/broker/admin'],
+    ['//evil.example/broker/admin/', '/broker/admin'],
+    ['https://evil.example/broker/admin/', '/broker/admin'],
+    ['/\\evil.example/broker/admin/', '/broker/admin'],
+    ['/broker/admin/../../../evil.example', '/broker/admin'],
+    ['\t//evil.example/broker/admin', '/broker/admin'],
+    ['javascript:alert(1)//broker/admin', '/broker/admin'],
+    ['http://[', '/broker/admin'],
+  ]
+  for (const [next, expected] of cases) {
+    const visitor = new Visitor()
+    const query = new URLSearchParams({ next }).toString()
+    const page = await visitor.open(`${url}/admin/sign-in?${query}`)
+    const answer = await fetch(`${url}/admin/sign-in`, {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { cookie: `csrf=${visitor.cookies(new URL(url).origin).get('csrf')}` },
+      body: new URLSearchParams({
+        _csrf: /name="_csrf" value="([^"]+)"/.exec(page.body)?.[1] ?? '',
+        email: 'ada@example.com',
+        password: PASSWORD,
+        next,
+      }),
+    })
+    t.equal(answer.status, 303)
+    t.equal(answer.headers.get('location'), expected, next)
+    const already = await inside.open(`${url}/admin/sign-in?${query}`, 'never')
+    t.equal(already.url, new URL(expected, url).href, `signed in already: ${next}`)
+  }
+})

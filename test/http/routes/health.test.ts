@@ -1,0 +1,68 @@
+import { copyFileSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Store } from '../../../db/store.ts'
+import { addApp, buildBroker, connect, exchange } from '../../helper.ts'
+
+t.test('a store that can’t be written to, and keys that are gone, are told', async (t) => {
+  const broker = await buildBroker(t)
+  const { store } = broker.services
+  const ready = async () => {
+    const answer = await fetch(`${broker.url}/readyz`)
+    return { status: answer.status, body: (await answer.json()) as object }
+  }
+  t.match(await ready(), { status: 200, body: { status: 'ready', store: true, keys: true } })
+
+  const { checkWritable, listSigningKeys } = store
+  const full = () => Promise.reject(new Error('the disk is full'))
+  Object.assign(store, { checkWritable: full } satisfies Partial<Store>)
+  t.match(await ready(), { status: 200 }, 'asked once a second')
+  broker.clock.advance(1001)
+  t.match(await ready(), { status: 503, body: { status: 'not ready', store: false, keys: true } })
+
+  Object.assign(store, { checkWritable, listSigningKeys: async () => [] })
+  broker.clock.advance(1001)
+  t.match(await ready(), { status: 503, body: { store: true, keys: false } })
+  Object.assign(store, { listSigningKeys })
+  t.match(await ready(), { status: 200 })
+  t.ok(broker.logged.some((line) => line.includes('not ready')))
+  t.equal((await fetch(`${broker.url}/healthz`)).status, 200, 'alive all the while')
+})
+
+t.test('a database file that is moved away or replaced is told, and why', async (t) => {
+  const broker = await buildBroker(t)
+  const file = join(broker.dataDir, 'broker.db')
+  const status = async () => {
+    broker.clock.advance(1001)
+    return (await fetch(`${broker.url}/readyz`)).status
+  }
+  t.equal(await status(), 200)
+  renameSync(file, `${file}.away`)
+  t.equal(await status(), 503)
+  t.match(broker.logged.join(''), 'is another file than the one that is open, or gone')
+  copyFileSync(`${file}.away`, file)
+  t.equal(await status(), 503, 'a copy is another file')
+  renameSync(`${file}.away`, file)
+  t.equal(await status(), 200)
+})
+
+t.test('without a key that signs nothing is issued, and what was issued still swaps', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  const { store, keys } = broker.services
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  Object.assign(store, { listSigningKeys: async () => [] })
+  await t.rejects(keys.current(), { code: 'server_error' })
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
+t.test('without a token metrics are for this machine alone', async (t) => {
+  const broker = await buildBroker(t)
+  const status = async (headers: Record<string, string>) =>
+    (await fetch(`${broker.url}/metrics`, { headers })).status
+  t.equal(await status({}), 200)
+  t.equal(await status({ authorization: 'Bearer anything' }), 200)
+  for (const name of ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via']) {
+    t.equal(await status({ [name]: '127.0.0.1' }), 404, name)
+  }
+})

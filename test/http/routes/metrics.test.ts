@@ -1,0 +1,101 @@
+import { execFile, spawnSync } from 'node:child_process'
+import t from 'tap'
+import { buildApp } from '../../../server/http/app.ts'
+import { createMetrics } from '../../../server/metrics/metrics.ts'
+import { addApp, authorize, buildBroker, connect, exchange } from '../../helper.ts'
+
+const missing = spawnSync('promtool', ['--version']).error !== undefined
+
+t.test('swaps by app and outcome, their time, pages, connections, and the process', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { brokerToken, connectionId } = await connect(broker, app)
+  await exchange(broker, brokerToken)
+  await exchange(broker, 'nonsense')
+  await authorize(broker, app)
+  await broker.services.connections.revoke(connectionId, 'test')
+  await exchange(broker, brokerToken)
+  const text = await (await fetch(`${broker.url}/metrics`)).text()
+  for (const line of [
+    `ellipsis_broker_swaps_total{app="${app.id}",outcome="ok"} 1`,
+    `ellipsis_broker_swaps_total{app="${app.id}",outcome="connection_revoked"} 1`,
+    'ellipsis_broker_swaps_total{app="other",outcome="token_refused"} 1',
+    'ellipsis_broker_swap_seconds_bucket{le="+Inf"} 3',
+    'ellipsis_broker_swap_seconds_count 3',
+    'ellipsis_broker_page_seconds_count{route="/callback",status="3xx"} 2',
+    'ellipsis_broker_upstream_call_seconds_count{endpoint="token",outcome="ok"} 2',
+    'ellipsis_broker_connections{status="revoked"} 1',
+    `node="${process.version}"} 1`,
+  ]) {
+    t.ok(text.includes(line), line)
+  }
+  const value = (name: string) => Number(new RegExp(`^${name} (.+)$`, 'm').exec(text)?.[1])
+  t.ok(Math.abs(value('process_start_time_seconds') - performance.timeOrigin / 1000) < 10)
+  t.ok(value('process_resident_memory_bytes') > 10_000_000)
+  t.ok(value('nodejs_heap_used_bytes') > 1_000_000)
+  t.ok(value('process_cpu_seconds_total') > 0)
+  t.ok(value('nodejs_eventloop_active_seconds_total') > 0)
+  t.ok(value('nodejs_eventloop_lag_p99_seconds') >= 0)
+
+  t.test('promtool accepts them', { skip: missing && 'promtool is not installed' }, async (t) => {
+    const ended = await new Promise<string>((resolve) => {
+      const child = execFile('promtool', ['check', 'metrics'], (error, stdout, stderr) =>
+        resolve(`${error?.message ?? 'accepted'}${stdout}${stderr}`),
+      )
+      child.stdin?.end(text)
+    })
+    t.equal(ended, 'accepted')
+  })
+})
+
+t.test('an app that a request merely names gets no label, and no row', async (t) => {
+  const broker = await buildBroker(t)
+  for (const id of ['app_1', 'app_2']) {
+    await fetch(`${broker.url}/oauth/token`, {
+      method: 'POST',
+      body: new URLSearchParams({ grant_type: 'refresh_token', client_id: id, refresh_token: 'x' }),
+    })
+  }
+  const text = await (await fetch(`${broker.url}/metrics`)).text()
+  t.match(text, 'ellipsis_broker_swaps_total{app="other",outcome="token_refused"} 2')
+  t.notMatch(text, 'app_1')
+})
+
+t.test('more apps than can be told apart are one, and buckets add up', async (t) => {
+  const build = { version: '1', commit: null }
+  const store = { countConnections: async () => ({}) as never }
+  const { registry, swaps } = createMetrics(store, build, { state: () => 'closed' })
+  for (let app = 0; app < 300; app++) swaps.end(swaps.begin(), `app_${app}`, 'ok')
+  swaps.end(swaps.begin() - 20, null, 'token_refused')
+  swaps.end(swaps.begin() - 20_000, null, 'token_refused')
+  const text = await registry.metrics()
+  t.equal(text.match(/swaps_total\{app="app_/g)?.length, 200)
+  t.match(text, 'swaps_total{app="other",outcome="ok"} 100')
+  t.match(text, 'swap_seconds_bucket{le="0.01"} 300')
+  t.match(text, 'swap_seconds_bucket{le="10"} 301')
+  t.match(text, 'swap_seconds_count 302')
+  t.match(text, 'commit="unknown"')
+})
+
+t.test('whoever may not read them is told that there is nothing', async (t) => {
+  const token = 'm'.repeat(32)
+  const { url } = await buildBroker(t, { env: { BROKER_METRICS_TOKEN: token } })
+  const status = async (headers: Record<string, string>) =>
+    (await fetch(`${url}/metrics`, { headers })).status
+  const proxied = { 'x-forwarded-for': '203.0.113.9' }
+  t.equal(await status({}), 200)
+  t.equal(await status(proxied), 404)
+  t.equal(await status({ ...proxied, authorization: `Bearer ${token}` }), 200)
+  t.equal(await status({ ...proxied, authorization: 'Bearer x' }), 404)
+})
+
+t.test('a proxy that only passes the public host on is no program on this machine', async (t) => {
+  const url = 'https://broker.example.com'
+  const broker = await buildBroker(t, { env: { BROKER_PUBLIC_URL: url } })
+  const app = await buildApp(broker.services)
+  t.teardown(() => app.close())
+  const ask = async (host: string) =>
+    (await app.inject({ url: '/metrics', headers: { host } })).statusCode
+  t.equal(await ask('broker.example.com'), 404)
+  t.equal(await ask('127.0.0.1:3000'), 200)
+})

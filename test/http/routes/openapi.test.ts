@@ -1,0 +1,258 @@
+import { createConfig, lintFromString } from '@redocly/openapi-core'
+import t from 'tap'
+import type { Test } from 'tap'
+import Schema from 'typebox/schema'
+import type { Document } from '../../../server/http/openapi.ts'
+import {
+  RETURN,
+  addApp,
+  addAppWithSecret,
+  allow,
+  authorizationRequest,
+  authorize,
+  buildBroker,
+  connect,
+} from '../../helper.ts'
+import type { TestBroker, TestOptions } from '../../helper.ts'
+import { Visitor } from '../../visitor.ts'
+
+const read = async (broker: TestBroker): Promise<Document> =>
+  (await (await fetch(`${broker.url}/openapi.json`)).json()) as Document
+
+t.test('a linter accepts what is served', async (t) => {
+  const broker = await buildBroker(t, { basePath: '/broker' })
+  const source = JSON.stringify(await read(broker))
+  const config = await createConfig({
+    extends: ['recommended-strict'],
+    // The test's broker is on this machine, and what has no 4xx answer is public and takes nothing.
+    rules: { 'no-server-example.com': 'off', 'operation-4xx-response': 'off' },
+  })
+  for (const { ruleId, message, location } of await lintFromString({ source, config })) {
+    t.fail(`${ruleId}: ${message} at ${location[0]?.pointer}`)
+  }
+})
+
+t.test(
+  'all that apps call is in it, under the base path, and the page says the same',
+  async (t) => {
+    const broker = await buildBroker(t, { basePath: '/broker' })
+    const document = await read(broker)
+    t.match(document, { openapi: '3.1.0', servers: [{ url: broker.url }] })
+    const paths = Object.keys(document.paths)
+    for (const path of [
+      '/oauth/authorize',
+      '/oauth/token',
+      '/oauth/revoke',
+      '/oauth/introspect',
+      '/oauth/device_authorization',
+      '/exchange',
+      '/metrics',
+    ]) {
+      t.ok(paths.includes(path), path)
+    }
+    const answer = await fetch(`${broker.url}/docs`, { headers: { accept: 'text/html' } })
+    t.match(answer.headers.get('content-security-policy'), "default-src 'none'")
+    const page = await answer.text()
+    t.notMatch(page, /<script|style="|undefined|\[object|`/)
+    for (const [path, methods] of Object.entries(document.paths)) {
+      for (const [method, { operationId }] of Object.entries(methods)) {
+        t.match(page, `<a href="#${operationId}"><code>${method.toUpperCase()} ${path}</code>`)
+        t.match(page, `<article id="${operationId}">`)
+      }
+    }
+  },
+)
+
+function examine(t: Test, name: string, schema: object | undefined, type: string, text: string) {
+  if (!schema) return t.fail(`${name}: undocumented type ${type}`)
+  if (type !== 'application/json') return t.match(type, /^text/)
+  const [valid, errors] = Schema.Compile(schema).Errors(JSON.parse(text))
+  return t.ok(valid, `${name} ${text.slice(0, 300)}`, { errors })
+}
+
+/** Asks brokers, and holds each answer against what the document says of it. */
+async function examiner(t: Test, broker: TestBroker) {
+  const open = new Set<string>()
+  const checks = new Map<string, (answer: Response) => Promise<void>>()
+  for (const methods of Object.values((await read(broker)).paths)) {
+    for (const { operationId, responses } of Object.values(methods)) {
+      for (const [status, { content }] of Object.entries(responses)) {
+        open.add(`${operationId} ${status}`)
+        checks.set(`${operationId} ${status}`, async (answer) => {
+          const type = (answer.headers.get('content-type') ?? '').replace(/;.*/, '')
+          const text = await answer.text()
+          const name = `${operationId} ${status}`
+          if (!content) t.equal(text, '', `${name}: no body`)
+          else examine(t, name, content[type]?.schema, type, text)
+        })
+      }
+    }
+  }
+  const ask = async (id: string, url: string, init: RequestInit = {}): Promise<void> => {
+    const answer = await fetch(url, { redirect: 'manual', ...init })
+    const check = checks.get(`${id} ${answer.status}`)
+    open.delete(`${id} ${answer.status}`)
+    if (check) await check(answer)
+    else t.fail(`${id}: undocumented status ${answer.status}: ${await answer.text()}`)
+  }
+  return { ask, open }
+}
+
+const post = (body: BodyInit, headers: Record<string, string> = {}): RequestInit => ({
+  method: 'POST',
+  body,
+  headers,
+})
+
+t.test('every documented answer is given, and is as documented', async (t) => {
+  const start = (more: TestOptions = {}) =>
+    buildBroker(t, { switches: { tokenLifetime: 62 }, ...more })
+  const broker = await start()
+  const { ask, open } = await examiner(t, broker)
+  const { services, standIn, clock, url } = broker
+  const app = await addApp(broker, { device: true })
+  const { parameters } = authorizationRequest(app)
+  const query = (more: Record<string, string> = {}) =>
+    new URLSearchParams({ ...parameters, ...more }).toString()
+
+  for (const path of ['healthz', 'readyz', 'metrics', 'docs']) await ask(path, `${url}/${path}`)
+  await ask('openapi', `${url}/openapi.json`)
+  await ask('metadata', `${url}/.well-known/oauth-authorization-server`)
+  await ask('jwks', `${url}/.well-known/jwks.json`)
+  await ask('metrics', `${url}/metrics`, { headers: { via: 'a proxy' } })
+
+  await ask('authorize', `${url}/oauth/authorize?${query()}`)
+  await ask('authorize', `${url}/oauth/authorize?${query({ scope: 'all' })}`)
+  await ask('authorize', `${url}/oauth/authorize`)
+  await ask('connect', `${url}/connect/${app.id}`)
+  await ask('connect', `${url}/connect/${app.id}?scope=all`)
+  await ask('connect', `${url}/connect/nobody`)
+  await ask('callback', `${url}/callback`)
+  await askCallback(broker, ask)
+
+  const { brokerToken } = await connect(broker, app)
+  const fresh = await authorize(broker, app)
+  const bearer = { authorization: `Bearer ${brokerToken}` }
+  const swap = () => ask('exchange', `${url}/exchange`, { method: 'POST', headers: bearer })
+  const form = (fields: Record<string, string>) =>
+    post(new URLSearchParams({ client_id: app.id, ...fields }))
+  const token = (fields: Record<string, string>) => ask('token', `${url}/oauth/token`, form(fields))
+  const subject = {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_token: brokerToken,
+    subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+  }
+  await swap()
+  await token(subject)
+  await token({
+    grant_type: 'authorization_code',
+    code: fresh.returned.searchParams.get('code') ?? '',
+    redirect_uri: RETURN,
+    code_verifier: fresh.verifier,
+  })
+
+  // What an app does wrong.
+  const big = 'x'.repeat(40_000)
+  const json = { 'content-type': 'application/json' }
+  await ask('exchange', `${url}/exchange`, post('{', json))
+  await ask('exchange', `${url}/exchange`, { method: 'POST' })
+  await ask('exchange', `${url}/exchange`, post('x', { 'content-type': 'text/plain' }))
+  await ask('exchange', `${url}/exchange`, post(`"${big}"`, json))
+  for (const [id, path] of [
+    ['token', '/oauth/token'],
+    ['revoke', '/oauth/revoke'],
+    ['introspect', '/oauth/introspect'],
+    ['deviceAuthorization', '/oauth/device_authorization'],
+  ] as const) {
+    await ask(id, url + path, form({}))
+    await ask(id, url + path, post('{}', json))
+    await ask(id, url + path, form({ big }))
+  }
+  await token({ ...subject, client_secret: 'wrong' })
+  const revoke = (fields: Record<string, string>) =>
+    ask('revoke', `${url}/oauth/revoke`, form(fields))
+  await revoke({ token: brokerToken, client_secret: 'wrong' })
+
+  const { app: server, clientSecret } = await addAppWithSecret(broker, { confidential: true })
+  const own = { client_id: server.id, client_secret: clientSecret?.reveal() ?? '' }
+  const introspect = (fields: Record<string, string>) =>
+    ask('introspect', `${url}/oauth/introspect`, form({ ...own, token: brokerToken, ...fields }))
+  await introspect({})
+  await introspect({ client_secret: 'wrong' })
+  const device = (fields: Record<string, string>) =>
+    ask('deviceAuthorization', `${url}/oauth/device_authorization`, form(fields))
+  await device({})
+  await device({ scope: 'all' })
+  await device({ client_secret: 'wrong' })
+  await ask('device', `${url}/device`)
+
+  // Trouble at the broker, and upstream.
+  const { getSwapState, checkWritable, getApp } = services.store
+  const broken = async () => Promise.reject(new Error('the disk is gone'))
+  Object.assign(services.store, { getSwapState: broken, checkWritable: broken })
+  clock.advance(1001)
+  await ask('readyz', `${url}/readyz`)
+  await swap()
+  await token(subject)
+  await revoke({ token: brokerToken })
+  Object.assign(services.store, { getApp: broken })
+  await introspect({})
+  await device({})
+  Object.assign(services.store, { getSwapState, checkWritable, getApp })
+  clock.advance(3_600_000)
+  standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 10 })
+  await swap()
+  await token(subject)
+  standIn.clearFaults()
+  clock.advance(3_600_000)
+  standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 10 })
+  await swap()
+  await token(subject)
+  await revoke({ token: brokerToken })
+
+  await askTooOften(await start({ env: { BROKER_FAILURE_LIMIT: '1' } }), ask)
+  t.strictSame([...open], [], 'documented, and never given')
+})
+
+type Ask = Awaited<ReturnType<typeof examiner>>['ask']
+
+/** Comes back from Ellipsis Drive in every way. */
+async function askCallback(broker: TestBroker, ask: Ask): Promise<void> {
+  const app = await addApp(broker)
+  const stopAt = `${broker.url}/callback`
+  const comeBack = async (path: string) => {
+    const visitor = new Visitor()
+    const asked = await visitor.open(broker.url + path)
+    const left = await visitor.press(asked, 'Continue to Ellipsis Drive', {}, stopAt)
+    const { url } = await allow(visitor, left, 'amelie', stopAt)
+    const cookies = [...visitor.cookies(broker.url)].map((pair) => pair.join('='))
+    await ask('callback', url, { headers: { cookie: cookies.join('; ') } })
+  }
+  const { parameters } = authorizationRequest(app)
+  await comeBack(`/oauth/authorize?${new URLSearchParams(parameters)}`)
+  await comeBack(`/connect/${app.id}`)
+  broker.standIn.addFault({ endpoint: 'token', kind: 'status', status: 503, times: 10 })
+  await comeBack(`/connect/${app.id}`)
+  broker.standIn.clearFaults()
+}
+
+/** Fails until it is told to slow down, wherever that happens. */
+async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
+  const form = post(new URLSearchParams({ client_id: 'nobody', token: 'nonsense' }))
+  for (let failure = 0; failure < 3; failure++) {
+    await ask('exchange', `${url}/exchange`, { method: 'POST' })
+    await ask('revoke', `${url}/oauth/revoke`, form)
+    await ask('introspect', `${url}/oauth/introspect`, form)
+    await ask('deviceAuthorization', `${url}/oauth/device_authorization`, form)
+  }
+  await ask('token', `${url}/oauth/token`, form)
+  await ask('authorize', `${url}/oauth/authorize`)
+  await ask('connect', `${url}/connect/nobody`)
+  await ask('callback', `${url}/callback`)
+  const visitor = new Visitor()
+  for (let failure = 0; failure < 2; failure++) {
+    const typed = await visitor.open(`${url}/device`)
+    await visitor.press(typed, 'Continue', { user_code: 'BBBB-BBBB' })
+  }
+  await ask('device', `${url}/device`)
+}

@@ -1,0 +1,146 @@
+import { execFileSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { copyFileSync, writeFileSync } from 'node:fs'
+import { request } from 'node:https'
+import { join } from 'node:path'
+import { connect } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
+import { once } from 'node:events'
+import t from 'tap'
+import type { Test } from 'tap'
+import { loadConfig } from '../../server/config/config.ts'
+import { startBroker } from '../../server/cli/serve.ts'
+import { createLog } from '../../server/log.ts'
+import { freePort } from '../helper.ts'
+import { runCli, serve } from '../processes.ts'
+import { temporaryFolder } from '../temporary.ts'
+
+/** Makes a certificate for that name in a folder: `NAME.crt`, `NAME.key`. */
+function make(folder: string, name: string): void {
+  const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)]
+  const what = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  const files = ['-keyout', key, '-out', cert, '-subj', `/CN=${name}`, '-days', '2']
+  execFileSync('openssl', [...what, ...files], { stdio: 'ignore' })
+}
+
+const settings = (folder: string, port: number) => ({
+  ELLIPSIS_CLIENT_ID: 'id',
+  ELLIPSIS_CLIENT_SECRET: 'secret',
+  BROKER_PUBLIC_URL: `https://localhost:${port}`,
+  BROKER_PORT: String(port),
+  BROKER_DATA_DIR: join(folder, 'data'),
+  BROKER_TLS_CERT: join(folder, 'live.crt'),
+  BROKER_TLS_KEY: join(folder, 'live.key'),
+})
+
+/** The name in the certificate that is served there. */
+async function serving(port: number): Promise<string> {
+  const socket: TLSSocket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
+  await once(socket, 'secureConnect')
+  const { subject } = socket.getPeerCertificate()
+  socket.destroy()
+  return String(subject.CN)
+}
+
+async function start(t: Test, folder: string) {
+  const port = await freePort()
+  const config = loadConfig(settings(folder, port), { serve: true })
+  const logged: string[] = []
+  const log = createLog(config, { write: (line: string) => logged.push(line) > 0 })
+  const broker = await startBroker(config, log)
+  t.teardown(() => broker.stop())
+  return { port, logged }
+}
+
+t.test('https from certificate files, and a renewed one without a restart', async (t) => {
+  const folder = temporaryFolder(t)
+  for (const name of ['first', 'second']) make(folder, name)
+  const use = (cert: string, key = cert) => {
+    copyFileSync(join(folder, `${cert}.crt`), join(folder, 'live.crt'))
+    copyFileSync(join(folder, `${key}.key`), join(folder, 'live.key'))
+  }
+  use('first')
+  const { port, logged } = await start(t, folder)
+  t.equal(await serving(port), 'first')
+  const status = await new Promise((resolve, reject) => {
+    const options = { port, host: '127.0.0.1', path: '/healthz', rejectUnauthorized: false }
+    const asked = request(options, (answer) => {
+      answer.resume()
+      resolve(answer.statusCode)
+    })
+    asked.on('error', reject).end()
+  })
+  t.equal(status, 200)
+
+  // Half written: the old one goes on, and it is told once.
+  use('second', 'first')
+  process.emit('SIGHUP')
+  process.emit('SIGHUP')
+  t.equal(await serving(port), 'first')
+  t.equal(logged.filter((line) => line.includes('the old one goes on')).length, 1)
+
+  use('second')
+  process.emit('SIGHUP')
+  t.equal(await serving(port), 'second')
+  process.emit('SIGHUP')
+  t.equal(logged.filter((line) => line.includes('took over')).length, 1)
+})
+
+t.test('SIGHUP takes over a renewed certificate, and stops no process', async (t) => {
+  const folder = temporaryFolder(t)
+  for (const name of ['live', 'second']) make(folder, name)
+  const port = await freePort()
+  const child = runCli(['serve'], settings(folder, port))
+  const closed = once(child, 'close')
+  t.teardown(() => child.kill('SIGKILL'))
+  await logged(child, 'ready at')
+  t.equal(await serving(port), 'live')
+  for (const kind of ['crt', 'key']) {
+    copyFileSync(join(folder, `second.${kind}`), join(folder, `live.${kind}`))
+  }
+  const renewed = logged(child, 'took over the renewed certificate')
+  child.kill('SIGHUP')
+  await renewed
+  t.equal(await serving(port), 'second')
+  child.kill('SIGTERM')
+  t.strictSame(await closed, [0, null])
+})
+
+t.test('SIGHUP does nothing to a broker without a certificate of its own', async (t) => {
+  const { child, url, stop } = await serve(t, {
+    ELLIPSIS_CLIENT_ID: 'id',
+    ELLIPSIS_CLIENT_SECRET: 'secret',
+    BROKER_DATA_DIR: temporaryFolder(t),
+  })
+  const told = logged(child, 'SIGHUP')
+  child.kill('SIGHUP')
+  await told
+  t.equal((await fetch(`${url}/readyz`)).status, 200)
+  t.equal(await stop(), 0)
+})
+
+/** Resolves once a process has logged that; rejects if it ends before. */
+function logged(child: ChildProcess, what: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let output = ''
+    const read = (chunk: Buffer) => {
+      output += chunk.toString()
+      if (output.includes(what)) resolve()
+    }
+    child.stdout?.on('data', read)
+    child.stderr?.on('data', read)
+    child.once('close', () => reject(new Error(`it ended:\n${output}`)))
+  })
+}
+
+t.test('files that are no certificate stop the start', async (t) => {
+  const folder = t.testdir({ 'live.crt': 'nonsense', 'live.key': 'nonsense' })
+  await t.rejects(start(t, folder), { name: 'StartError', message: /BROKER_TLS_CERT/ })
+  writeFileSync(join(folder, 'live.crt'), '')
+})
+
+t.test('one file without the other is told', async (t) => {
+  for (const name of ['BROKER_TLS_CERT', 'BROKER_TLS_KEY']) {
+    t.throws(() => loadConfig({ [name]: 'x' }), /is not set, and BROKER_TLS_/)
+  }
+})

@@ -1,0 +1,98 @@
+import t from 'tap'
+import {
+  findRedirectUri,
+  isClaimable,
+  originOf,
+  originProblem,
+  redirectUriProblem,
+  withAnswer,
+} from '../../server/oauth/redirect-uri.ts'
+
+t.test('what may be registered', async (t) => {
+  for (const uri of [
+    'https://app.example.com/return',
+    'https://app.example.com/?page=1',
+    'http://127.0.0.1/return',
+    'http://[::1]:8000/return',
+    'http://localhost:5173/',
+    'com.example.app:/return',
+  ]) {
+    t.equal(redirectUriProblem(uri), null, uri)
+  }
+})
+
+t.test('what may not', async (t) => {
+  const cases: [string, RegExp][] = [
+    ['nonsense', /absolute/],
+    ['/return', /absolute/],
+    ['https://app.example.com/ü', /ASCII/],
+    ['https://app.example.com/ a', /ASCII/],
+    [`https://app.example.com/${'x'.repeat(500)}`, /500/],
+    ['https://app.example.com/#here', /fragment/],
+    ['https://app.example.com/#', /fragment/],
+    ['https://me:pw@app.example.com/', /user info/],
+    ['https://@app.example.com/', /user info/],
+    ['https://app.example.com/?state=1', /parameters/],
+    ['http://app.example.com/', /http/],
+    ['javascript:alert(1)', /scheme/],
+    ['myapp:/return', /scheme/],
+  ]
+  for (const [uri, problem] of cases) t.match(redirectUriProblem(uri), problem, uri)
+})
+
+t.test('a redirect URI matches character by character', async (t) => {
+  const registered = ['https://app.example.com/return', 'com.example.app:/return']
+  t.equal(findRedirectUri(registered, registered[0] ?? ''), registered[0])
+  for (const asked of [
+    'https://APP.example.com/return',
+    'https://app.example.com/return/',
+    'https://app.example.com:443/return',
+    'https://app.example.com/%72eturn',
+    'https://me@app.example.com/return',
+    'https://app.example.com/return?more=1',
+    'https://app.example.com/return#',
+    'https://app.example.com/../return',
+    'com.example.app:/return2',
+  ]) {
+    t.equal(findRedirectUri(registered, asked), undefined, asked)
+  }
+})
+
+t.test('but for the port of the loopback addresses', async (t) => {
+  const registered = ['http://127.0.0.1/return', 'http://[::1]:1/x?y=1', 'http://localhost/return']
+  for (const asked of ['http://127.0.0.1:50000/return', 'http://[::1]/x?y=1']) {
+    t.equal(findRedirectUri(registered, asked), asked)
+  }
+  for (const asked of [
+    'http://localhost:50000/return',
+    'http://127.0.0.1:70000/return',
+    'http://127.0.0.1:/return',
+    'http://127.0.0.1.example.com/return',
+    'http://127.0.0.1:80@example.com/return',
+    'https://127.0.0.1:50000/return',
+    'http://127.0.0.1:50000/return/',
+  ]) {
+    t.equal(findRedirectUri(registered, asked), undefined, asked)
+  }
+})
+
+t.test('which redirect URIs another program could receive at', async (t) => {
+  t.equal(isClaimable('https://app.example.com/'), false)
+  t.equal(isClaimable('http://127.0.0.1/'), true)
+  t.equal(isClaimable('com.example.app:/'), true)
+})
+
+t.test('origins', async (t) => {
+  t.equal(originOf('https://app.example.com:8443/x'), 'https://app.example.com:8443')
+  t.equal(originOf('com.example.app:/x'), null)
+  t.equal(originProblem('https://app.example.com'), null)
+  for (const wrong of ['*', 'null', 'https://app.example.com/', 'app.example.com', 'HTTPS://A.b']) {
+    t.ok(originProblem(wrong), wrong)
+  }
+})
+
+t.test('answers go into the query, or the fragment', async (t) => {
+  t.equal(withAnswer('https://a.b/c', { code: 'x y', state: null }), 'https://a.b/c?code=x+y')
+  t.equal(withAnswer('https://a.b/?d=1', { code: 'x' }), 'https://a.b/?d=1&code=x')
+  t.equal(withAnswer('https://a.b/', { n: 1, z: undefined }, true), 'https://a.b/#n=1')
+})

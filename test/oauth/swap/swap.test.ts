@@ -1,0 +1,105 @@
+import { setTimeout } from 'node:timers/promises'
+import t from 'tap'
+import { exchange } from '../../helper.ts'
+import { swapAtToken, begin, ACCESS_TOKEN } from './begin.ts'
+
+t.test('a swap answers with Ellipsis Drive’s access token, at both endpoints', async (t) => {
+  const { broker, brokerToken } = await begin(t)
+  const one = await exchange(broker, brokerToken)
+  t.equal(one.status, 200)
+  t.match(one.body, { token_type: 'Bearer', scope: 'projects' })
+  t.ok(broker.standIn.issued().includes(String(one.body.access_token)))
+  const left = Number(one.body.expires_in)
+  t.ok(left > 3500 && left <= 3600)
+  t.ok(Math.abs(Number(one.body.expires_at) - Date.now() / 1000 - left) < 3)
+  t.equal(one.headers.get('cache-control'), 'no-store')
+
+  const two = await swapAtToken(broker, brokerToken)
+  t.equal(two.status, 200)
+  t.match(two.body, { access_token: one.body.access_token, issued_token_type: ACCESS_TOKEN })
+  t.equal(broker.standIn.calls.refresh, 0, 'the access token of the authorization still lives')
+})
+
+t.test('an expired access token is refreshed, once', async (t) => {
+  const { broker, brokerToken } = await begin(t)
+  const before = await exchange(broker, brokerToken)
+  broker.clock.advance(3_590_000)
+  const after = await exchange(broker, brokerToken)
+  t.equal(after.status, 200)
+  t.not(after.body.access_token, before.body.access_token)
+  await exchange(broker, brokerToken)
+  t.equal(broker.standIn.calls.refresh, 1)
+})
+
+t.test(
+  'once the clock was set back, nothing tells when a token ends: it is refreshed',
+  async (t) => {
+    const { broker, brokerToken } = await begin(t)
+    const before = await exchange(broker, brokerToken)
+    broker.clock.advance(-500)
+    await exchange(broker, brokerToken)
+    t.equal(broker.standIn.calls.refresh, 0, 'clocks are set back by that much all the time')
+    broker.clock.advance(-3_600_000)
+    const after = await exchange(broker, brokerToken)
+    t.equal(after.status, 200)
+    t.not(after.body.access_token, before.body.access_token)
+    t.equal(broker.standIn.calls.refresh, 1)
+  },
+)
+
+t.test('min_ttl is what the answer must have left; a fresh token always does', async (t) => {
+  const { broker, brokerToken } = await begin(t, { switches: { tokenLifetime: 300 } })
+  await exchange(broker, brokerToken, { min_ttl: 200 })
+  t.equal(broker.standIn.calls.refresh, 0)
+  broker.clock.advance(150_000)
+  await exchange(broker, brokerToken, { min_ttl: 200 })
+  t.equal(broker.standIn.calls.refresh, 1)
+  for (const min_ttl of [301, 9999, 10_000]) {
+    t.equal((await exchange(broker, brokerToken, { min_ttl })).status, 200)
+  }
+  t.equal(broker.standIn.calls.refresh, 1, 'another one at once would be no better')
+  broker.clock.advance(10_001)
+  await exchange(broker, brokerToken, { min_ttl: 9999 })
+  t.equal(broker.standIn.calls.refresh, 2)
+  broker.clock.advance(250_000)
+  await exchange(broker, brokerToken, { min_ttl: 0 })
+  t.equal(broker.standIn.calls.refresh, 3, 'the broker’s own floor of 60 s')
+})
+
+t.test('force wants a token fetched after the request came, once in ten seconds', async (t) => {
+  const { broker, brokerToken } = await begin(t)
+  const before = await exchange(broker, brokerToken)
+  const forced = await exchange(broker, brokerToken, { force: true })
+  t.equal(forced.status, 200)
+  t.not(forced.body.access_token, before.body.access_token)
+  const again = await exchange(broker, brokerToken, { force: true })
+  t.match(again, { status: 429, body: { error: 'slow_down', retry_after: Number } })
+  t.ok(Number(again.headers.get('retry-after')) <= 10)
+  t.equal((await exchange(broker, brokerToken)).body.access_token, forced.body.access_token)
+  broker.clock.advance(10_001)
+  t.equal((await swapAtToken(broker, brokerToken, { force: 'true' })).status, 200)
+})
+
+t.test('a forced swap does not join a refresh that began before it', async (t) => {
+  const { broker, brokerToken } = await begin(t, { switches: { tokenDelay: 300 } })
+  broker.clock.advance(3_590_000)
+  const unforced = exchange(broker, brokerToken)
+  while (broker.standIn.calls.refresh === 0) await setTimeout(1)
+  const forced = exchange(broker, brokerToken, { force: true })
+  const tokens = (await Promise.all([unforced, forced])).map(({ body }) => body.access_token)
+  t.not(tokens[0], tokens[1])
+  t.equal(broker.standIn.calls.refresh, 2)
+})
+
+t.test('a thousand simultaneous swaps of an expired token make one call upstream', async (t) => {
+  const { broker, brokerToken } = await begin(t, {
+    switches: { tokenDelay: 50, rotation: 'always' },
+  })
+  broker.clock.advance(3_590_000)
+  const answers = await Promise.all(
+    Array.from({ length: 1000 }, () => exchange(broker, brokerToken)),
+  )
+  t.same(new Set(answers.map(({ status }) => status)), new Set([200]))
+  t.equal(new Set(answers.map(({ body }) => body.access_token)).size, 1)
+  t.equal(broker.standIn.calls.refresh, 1)
+})

@@ -1,0 +1,183 @@
+import t from 'tap'
+import type { Store } from '../../db/store.ts'
+import { createConnections } from '../../server/connections/connections.ts'
+import { createSweeper } from '../../server/operate/sweeper.ts'
+import { createUsage } from '../../server/connections/usage.ts'
+import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+
+const logger = () => {
+  const lines: string[] = []
+  const log = (_details: object, message: string) => void lines.push(message)
+  return { lines, log: { info: log, warn: log, error: log } }
+}
+
+/** A store of which only these methods matter. */
+const partly = (methods: Partial<Store>) => methods as Store
+
+/** A clock whose sleeps take no time. */
+const quick = () => {
+  let now = 1_800_000_000_000
+  return {
+    now: () => now,
+    sleep: async (milliseconds: number) => {
+      now += milliseconds
+      await new Promise((resolve) => setImmediate(resolve))
+    },
+  }
+}
+
+t.test('an erasure is tried for ten seconds, and then reported as pending', async (t) => {
+  const broker = await buildBroker(t)
+  const { connectionId } = await connect(broker, await addApp(broker))
+  const { refresher } = broker.services
+  const held = (times: number) => {
+    let left = times
+    const { store } = broker.services
+    return createConnections({
+      store: Object.assign(Object.create(store) as Store, {
+        ...store,
+        purge: async (now: number) => (left-- > 0 ? false : store.purge(now)),
+      }),
+      refresher,
+      clock: quick(),
+    })
+  }
+  t.match(await held(3).revoke(connectionId, 'test'), { grants: 1, erased: true })
+  t.match(await held(Infinity).revoke(connectionId, 'test'), { grants: 0, erased: false })
+  t.equal(await broker.services.connections.revokeGrant('grant_unknown', 'test'), false)
+})
+
+t.test('usage is counted by app, hour and outcome, and written in batches', async (t) => {
+  const writes: Parameters<Store['recordUse']>[0][] = []
+  const { lines, log } = logger()
+  let broken = false
+  const store = partly({
+    recordUse: async (use) => {
+      if (broken) throw new Error('the disk is full')
+      writes.push(use)
+    },
+  })
+  const usage = createUsage({ store, clock: quick(), log })
+  await usage.flush()
+  t.same(writes, [], 'nothing to write')
+  usage.count('swap', 'app_1', 'ok')
+  usage.count('swap', 'app_1', 'ok')
+  usage.count('swap', 'app_1', 'invalid_token')
+  for (let count = 0; count < 51; count++) usage.touch(`grant_${count}`)
+  let turns = 0
+  let counting = true
+  const count = () => {
+    turns++
+    if (counting) setImmediate(count)
+  }
+  setImmediate(count)
+  await usage.flush()
+  t.same(
+    writes.map(({ grants, counts }) => [grants.length, counts.length]),
+    [
+      [25, 2],
+      [25, 0],
+      [1, 0],
+    ],
+    'each changes several pages of the database',
+  )
+  counting = false
+  t.ok(turns >= 3, 'others have their turn')
+  broken = true
+  usage.count('swap', 'app_1', 'ok')
+  await usage.flush()
+  t.match(lines, [/could not be written/])
+})
+
+t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
+  const { lines, log } = logger()
+  let [sweeps, pending, removed] = [0, 3, 3]
+  const store = partly({
+    sweep: async () => {
+      if (sweeps++ === 0) throw new Error('the disk is full')
+      const [flows, codes, deviceCodes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0, 0]
+      return { flows, codes, deviceCodes, grants, connections, events }
+    },
+    isErasurePending: async () => pending > 0,
+    // In the way at first; then some of very many, and the rest.
+    purge: async () => --pending !== 2,
+    endRemovedGrants: async () => Math.max(0, --removed),
+    getMeta: async () => ({}),
+    setMeta: async () => undefined,
+  })
+  const usage = { count: () => undefined, touch: () => undefined, flush: async () => undefined }
+  const upstream = { flush: async () => undefined }
+  const sweeper = createSweeper({
+    store,
+    usage,
+    upstream,
+    pace: (piece) => piece(),
+    clock: quick(),
+    log,
+    eventDays: 400,
+    followKeys: async () => undefined,
+    keys: { maintain: async () => undefined },
+  })
+  sweeper.start()
+  while (sweeps < 4 || pending > 0 || removed > 0)
+    await new Promise((resolve) => setImmediate(resolve))
+  await sweeper.stop()
+  for (const words of ['upkeep failed', 'swept', 'is pending', 'is complete']) {
+    t.ok(
+      lines.some((line) => line.includes(words)),
+      words,
+    )
+  }
+  t.equal(lines.filter((line) => line.includes('is complete')).length, 1, 'when all is')
+  const after = sweeps
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(sweeps, after)
+})
+
+t.test('a clock that is far ahead for a while deletes nothing that lives', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  const days = 24 * 60 * 60 * 1000
+  await broker.services.sweeper.sweep()
+  broker.clock.advance(300 * days)
+  await broker.services.sweeper.sweep()
+  broker.clock.advance(-300 * days)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  broker.clock.advance(300 * days)
+  for (let sweep = 0; sweep < 10; sweep++) await broker.services.sweeper.sweep()
+  broker.clock.advance(-300 * days)
+  t.equal((await exchange(broker, brokerToken)).status, 401, 'what has ended goes, in strides')
+})
+
+t.test('what was counted shows in the store after a flush', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { brokerToken, grantId } = await connect(broker, app)
+  await exchange(broker, brokerToken)
+  await broker.services.sweeper.stop()
+  const usage = { appId: app.id, since: 0, stretch: 1e15 }
+  t.match(await broker.services.store.sumUsage(usage), [{ kind: 'swap', outcome: 'ok', count: 1 }])
+  t.type((await broker.services.store.getGrant(grantId))?.lastUsedAt, 'number')
+})
+
+t.test('a swap that fails counts for its app, a refresh for the app that asked', async (t) => {
+  const broker = await buildBroker(t, { switches: { tokenLifetime: 30 } })
+  const app = await addApp(broker)
+  const { brokerToken, connectionId } = await connect(broker, app)
+  const { store, connections, usage } = broker.services
+  await exchange(broker, brokerToken)
+  await connections.refresh(connectionId, 'test')
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 9 })
+  broker.clock.advance(60_000)
+  t.equal((await exchange(broker, brokerToken)).status, 403)
+  await exchange(broker, 'rubbish')
+  await usage.flush()
+  const sums = async (appId: string | null) =>
+    (await store.sumUsage({ appId, since: 0, stretch: 1e15 })).map(
+      ({ kind, outcome, count }) => `${kind} ${outcome} ${count}`,
+    )
+  const own = ['refresh needs_reconnect 1', 'refresh ok 1', 'swap needs_reconnect 1', 'swap ok 1']
+  t.strictSame(await sums(app.id), own)
+  t.match(await sums(null), ['refresh needs_reconnect 1', 'refresh ok 2'], 'the admin’s too')
+  t.match(await sums(null), /swap token_refused 1/)
+})

@@ -1,0 +1,188 @@
+/** What happens when two do the same thing at once, or the store says that another came first. */
+import t from 'tap'
+import type { Store } from '../../db/store.ts'
+import { addApp, authorize, buildBroker, connect, exchange, postForm } from '../helper.ts'
+import type { TestBroker } from '../helper.ts'
+import { addDevice, letIn } from '../oauth/device/begin.ts'
+import { Secret } from '../../server/secret.ts'
+
+const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const JWT = 'urn:ietf:params:oauth:token-type:jwt'
+
+/** Another writer comes first: one method answers `false`, the next `times` times. */
+function lose(broker: TestBroker, method: keyof Store, times: number): void {
+  const { store } = broker.services
+  const whole = store[method] as (...args: unknown[]) => Promise<unknown>
+  let left = times
+  const losing = (...args: unknown[]) => (left-- > 0 ? Promise.resolve(false) : whole(...args))
+  Object.assign(store, { [method]: losing })
+}
+
+/** Another does the same with its own values just before, once. */
+function comeFirst<Name extends 'redeemCode' | 'redeemDeviceCode' | 'renewGrant'>(
+  { services: { store } }: TestBroker,
+  method: Name,
+  other: (given: Parameters<Store[Name]>[0]) => Parameters<Store[Name]>[0],
+): void {
+  const whole = store[method] as (given: Parameters<Store[Name]>[0]) => Promise<boolean>
+  const second = async (given: Parameters<Store[Name]>[0]) => {
+    Object.assign(store, { [method]: whole })
+    await whole(other(given))
+    return whole(given)
+  }
+  Object.assign(store, { [method]: second })
+}
+
+const codeOf = (returned: URL) => returned.searchParams.get('code') ?? ''
+
+t.test('a code that comes twice at once works once at most, and ends what it began', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { returned, verifier } = await authorize(broker, app)
+  const form = {
+    grant_type: 'authorization_code',
+    client_id: app.id,
+    code: codeOf(returned),
+    code_verifier: verifier,
+  }
+  const answers = await Promise.all(
+    [1, 2, 3].map(() => postForm(`${broker.url}/oauth/token`, form)),
+  )
+  const good = answers.filter(({ status }) => status === 200)
+  t.equal(good.length, 1)
+  t.equal(answers.filter(({ body }) => body.error === 'invalid_grant').length, 2)
+  t.equal((await exchange(broker, String(good[0]?.body.access_token))).status, 401)
+})
+
+t.test('a code that another redeems just before is used, and what that began ends', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { returned, verifier } = await authorize(broker, app)
+  const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
+  comeFirst(broker, 'redeemCode', (given) => ({
+    ...given,
+    grant: { ...given.grant, id: 'grant_other', jti: 'other' },
+  }))
+  const answer = await postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
+  t.match(answer, { status: 400, body: { error_description: /used before; the grant .* revoked/ } })
+  t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
+})
+
+t.test('a device code likewise', async (t) => {
+  const broker = await buildBroker(t)
+  const { start, poll } = await addDevice(broker)
+  const { body } = await start()
+  await letIn(broker, body.user_code)
+  comeFirst(broker, 'redeemDeviceCode', (given) => ({
+    ...given,
+    grant: { ...given.grant, id: 'grant_other', jti: 'other' },
+  }))
+  t.match(await poll(body.device_code), {
+    status: 400,
+    body: { error: 'invalid_grant', error_description: /used before; the grant .* revoked/ },
+  })
+  t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
+})
+
+t.test('a device whose user is revoked while it redeems its code gets nothing', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, deviceFlow } = broker.services
+  const { app, start } = await addDevice(broker)
+  const { body } = await start()
+  await letIn(broker, body.user_code)
+  const deviceCode = new Secret(String(body.device_code))
+  const poll = { app, deviceCode, proof: null, address: '::1' }
+  const revoke = async ({ connectionId }: { connectionId: string }) =>
+    void (await store.revokeConnection({ id: connectionId, now: 1, events: [] }))
+  await t.rejects(deviceFlow.poll(poll, revoke), {
+    code: 'invalid_grant',
+    message: /not known/,
+  })
+})
+
+t.test('a code that ends while it is redeemed is refused', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { returned, verifier } = await authorize(broker, app)
+  const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
+  const redeem = () => postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
+  lose(broker, 'redeemCode', 1)
+  t.match(await redeem(), { status: 400, body: { error_description: 'This code has ended.' } })
+  t.equal((await redeem()).status, 200)
+})
+
+t.test('renewals at once give the same token', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  const form = { subject_token: brokerToken, subject_token_type: JWT, requested_token_type: JWT }
+  const renew = () => postForm(`${broker.url}/oauth/token`, { grant_type: TOKEN_EXCHANGE, ...form })
+  const answers = await Promise.all([1, 2, 3, 4].map(renew))
+  t.same(
+    answers.map(({ status }) => status),
+    [200, 200, 200, 200],
+  )
+  t.equal(new Set(answers.map(({ body }) => body.access_token)).size, 1)
+  t.not(answers[0]?.body.access_token, brokerToken)
+  t.equal((await renew()).body.access_token, answers[0]?.body.access_token, 'until it is used')
+})
+
+t.test('of two renewals the second answers with what the first has made', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken, grantId } = await connect(broker, await addApp(broker))
+  comeFirst(broker, 'renewGrant', (given) => ({ ...given, jti: 'theirs' }))
+  const form = { subject_token: brokerToken, subject_token_type: JWT, requested_token_type: JWT }
+  const url = `${broker.url}/oauth/token`
+  const { body } = await postForm(url, { grant_type: TOKEN_EXCHANGE, ...form })
+  const payload = Buffer.from(String(body.access_token).split('.')[1] ?? '', 'base64url')
+  t.match(JSON.parse(payload.toString()), { jti: 'theirs' })
+  t.match(await broker.services.store.getGrant(grantId), { jti: 'theirs', jtiUsedAt: null })
+})
+
+t.test('a renewal that comes too late gives none', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  lose(broker, 'renewGrant', 2)
+  const form = { subject_token: brokerToken, subject_token_type: JWT, requested_token_type: JWT }
+  const renewed = await postForm(`${broker.url}/oauth/token`, {
+    grant_type: TOKEN_EXCHANGE,
+    ...form,
+  })
+  t.match(renewed, { status: 400, body: { error: 'invalid_request' } })
+  broker.clock.advance(16 * 86_400_000)
+  const swapped = await exchange(broker, brokerToken)
+  t.equal(swapped.status, 200, 'a swap does without')
+  t.notOk('broker_token' in swapped.body)
+})
+
+t.test('a connection that changes while it is stored is read again, a few times', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  lose(broker, 'saveConnection', 2)
+  t.ok(codeOf((await authorize(broker, app)).returned))
+  lose(broker, 'saveConnection', 99)
+  const { returned } = await authorize(broker, app)
+  t.equal(returned.searchParams.get('error'), 'server_error')
+})
+
+t.test('an account that stays unknown connects all the same', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  broker.standIn.addFault({ endpoint: 'account', kind: 'status', status: 500, times: 99 })
+  const { brokerToken, connectionId } = await connect(broker, app)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  const { connection } = await broker.services.connections.show(connectionId)
+  t.match(connection, { accountId: null, username: '' })
+  t.ok(broker.logged.some((line) => line.includes('did not tell whose account')))
+})
+
+t.test('no refresh token for a code is the broker’s trouble, and told to the app', async (t) => {
+  const stripped: typeof fetch = async (input, init) => {
+    const answer = await fetch(input, init)
+    const json = (await answer.json()) as Record<string, unknown>
+    return Response.json({ ...json, refresh_token: undefined }, { status: answer.status })
+  }
+  const broker = await buildBroker(t, { world: { fetch: stripped } })
+  const { returned } = await authorize(broker, await addApp(broker))
+  t.equal(returned.searchParams.get('error'), 'server_error')
+  t.same(await Array.fromAsync(broker.services.connections.all()), [])
+})

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import type { Connection, Store } from '../../db/store.ts'
+import type { Lease } from '../../server/refresh/lease.ts'
+import { LostLease } from '../../server/refresh/lease.ts'
+import type { Log } from '../../server/log.ts'
+import { createRefreshOutcomes } from '../../server/refresh/refresh-outcome.ts'
+import { createSigns } from '../../server/refresh/upstream-health.ts'
+import type { Vault } from '../../server/crypto/vault.ts'
+import { EllipsisError } from '../../server/ellipsis/errors.ts'
+import { Secret } from '../../server/secret.ts'
+import { virtualClock } from '../virtual-clock.ts'
+
+const error = (kind: EllipsisError['kind'], status = 400) =>
+  new EllipsisError(`it is ${kind}`, { kind, status, maybeApplied: false })
+
+const lease = (id = 'con', fields: Partial<Connection> = {}): Lease =>
+  ({
+    connection: {
+      id,
+      generation: 1,
+      status: 'active',
+      failures: 0,
+      restoredFrom: null,
+      doubt: null,
+      ...fields,
+    },
+    owner: 'me',
+    doubt: null,
+  }) as unknown as Lease
+
+/** How refreshes end, with a store that tells what is written; `lost`: another writer came first. */
+function begin(options: { lost?: boolean } = {}) {
+  const { clock, advance } = virtualClock()
+  const written: object[] = []
+  const counted: string[] = []
+  const logged: string[] = []
+  const write = async (values: object) => {
+    written.push(values)
+    return options.lost !== true
+  }
+  const log = (_: object, line: string) => logged.push(line)
+  const signs = createSigns()
+  const outcomes = createRefreshOutcomes({
+    store: { saveTokens: write, saveFailure: write } as unknown as Store,
+    vault: { seal: (_: string, secret: Secret) => secret.reveal() } as unknown as Vault,
+    signs,
+    clock,
+    random: randomBytes,
+    log: { error: log, warn: () => undefined } as unknown as Log,
+    refreshes: { inc: ({ result }) => counted.push(result) },
+  })
+  return { outcomes, signs, advance, written, counted, logged }
+}
+
+const tokens = {
+  accessToken: new Secret('access'),
+  refreshToken: new Secret('new'),
+  expiresAt: 9,
+  fetchedAt: 1,
+  scope: null,
+}
+
+t.test('whoever came second has lost its lease, however the refresh ended', async (t) => {
+  const { outcomes, counted } = begin({ lost: true })
+  for (const ended of [
+    outcomes.keep(lease(), new Secret('used'), tokens),
+    outcomes.fail(lease(), error('transient', 503), false),
+  ]) {
+    t.ok((await ended.catch((error: unknown) => error)) instanceof LostLease)
+  }
+  t.strictSame(counted, ['superseded', 'superseded'])
+})
+
+t.test('what isn’t of Ellipsis Drive’s making is written nowhere', async (t) => {
+  const { outcomes, written } = begin()
+  await t.rejects(outcomes.fail(lease(), new Error('a bug'), false), /a bug/)
+  t.strictSame(written, [])
+})
+
+t.test('a refused previous token is dropped; the connection’s own trouble keeps it', async (t) => {
+  const { outcomes, written } = begin()
+  await t.rejects(outcomes.fail(lease(), error('refused'), true), { code: 'needs_reconnect' })
+  await t.rejects(outcomes.fail(lease(), error('transient', 503), true))
+  t.match(written, [{ dropPrevious: true }, { dropPrevious: false }])
+})
+
+t.test('while all are refused it is no refusal, and the app is told to wait', async (t) => {
+  const { outcomes, signs, written } = begin()
+  for (let count = 0; count < 5; count++) signs.failed(`con${count}`, 'refused')
+  await t.rejects(outcomes.fail(lease(), error('refused'), false), {
+    code: 'temporarily_unavailable',
+    details: { retryAfter: 30 },
+  })
+  t.match(written, [{ status: 'active' }])
+})
+
+t.test('a refused client leaves Ellipsis Drive alone, once two connections met it', async (t) => {
+  const { outcomes, signs, advance, logged } = begin()
+  const fail = (id: string) =>
+    t.rejects(outcomes.fail(lease(id), error('misconfigured'), false), { code: 'server_error' })
+  await fail('one')
+  t.equal(outcomes.isIncident(), false)
+  await fail('two')
+  t.equal(outcomes.isIncident(), true)
+  t.match(logged, [/refuses this broker’s own client/, /refuses this broker’s own client/])
+  await advance(5000)
+  t.equal(outcomes.isIncident(), false)
+  signs.succeeded('other')
+  await fail('one')
+  t.equal(logged.length, 2, 'others work: it is not the client')
+})
+
+t.test('a refresh token that came alone is kept beside no access token, too', async (t) => {
+  const { outcomes, written } = begin()
+  const trouble = error('transient', 200)
+  const bare = lease('con', { accessToken: null })
+  await t.rejects(outcomes.keepRefreshToken(bare, new Secret('used'), trouble, new Secret('new')), {
+    code: 'temporarily_unavailable',
+  })
+  t.match(written, [
+    {
+      tokens: { refreshToken: 'new', accessToken: '', accessTokenExpiresAt: 0 },
+      previousRefreshToken: 'used',
+      failure: { lastError: 'it is transient' },
+    },
+  ])
+})

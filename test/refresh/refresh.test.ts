@@ -1,0 +1,298 @@
+import t from 'tap'
+import type { Store } from '../../db/store.ts'
+import { BrokerError } from '../../server/errors.ts'
+import { Secret } from '../../server/secret.ts'
+import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+import type { TestBroker, TestOptions } from '../helper.ts'
+
+/** A broker with one connected app, whose access token has just ended. */
+async function begin(t: Parameters<typeof buildBroker>[0], options: TestOptions = {}) {
+  const broker = await buildBroker(t, options)
+  const { brokerToken, connectionId } = await connect(broker, await addApp(broker))
+  broker.clock.advance(3_601_000)
+  const show = async () => (await broker.services.connections.show(connectionId)).connection
+  return { broker, brokerToken, connectionId, show }
+}
+
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
+
+/** Makes one method of the store fail, the next `times` times. */
+function breakStore(broker: TestBroker, method: keyof Store, times: number): void {
+  const { store } = broker.services
+  const whole = store[method] as (...args: unknown[]) => Promise<unknown>
+  let left = times
+  Object.assign(store, {
+    [method]: (...args: unknown[]) =>
+      left-- > 0 ? Promise.reject(new Error('the disk is full')) : whole(...args),
+  })
+}
+
+t.test('refreshed tokens that can’t be stored are kept until they can', async (t) => {
+  const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
+  breakStore(broker, 'saveTokens', 3)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.equal(broker.standIn.calls.refresh, 1, 'upstream was asked once')
+  t.ok(broker.logged.some((line) => line.includes('can’t be stored')))
+  const { refreshToken } = await show()
+  const opened = broker.services.vault.open(
+    `connections/${(await show()).id}/refresh_token`,
+    refreshToken ?? new Uint8Array(),
+  )
+  t.equal(broker.standIn.honours(opened.reveal()), true)
+})
+
+t.test('a rotation is kept, its predecessor too, until the next has worked', async (t) => {
+  const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
+  await exchange(broker, brokerToken)
+  const open = async (column: 'refresh_token' | 'previous_refresh_token') => {
+    const row = await show()
+    const sealed = column === 'refresh_token' ? row.refreshToken : row.previousRefreshToken
+    if (!sealed) return null
+    return broker.services.vault.open(`connections/${row.id}/${column}`, sealed).reveal()
+  }
+  const current = await open('refresh_token')
+  t.equal(broker.standIn.honours(current ?? ''), true)
+  t.equal(broker.standIn.honours((await open('previous_refresh_token')) ?? ''), false)
+  broker.standIn.switches.omitRefreshToken = true
+  broker.clock.advance(3_590_000)
+  await exchange(broker, brokerToken)
+  t.equal(await open('refresh_token'), current, 'none came: the old one stays')
+  t.equal(await open('previous_refresh_token'), null)
+})
+
+t.test('the previous token is tried once, when the refusal has stood for a while', async (t) => {
+  const { broker, brokerToken, connectionId, show } = await begin(t)
+  const other = await connect(broker, await addApp(broker), { user: 'bo' })
+  const { store, vault } = broker.services
+  const place = `connections/${connectionId}` as const
+  const row = await show()
+  const good = vault.open(`${place}/refresh_token`, row.refreshToken ?? new Uint8Array())
+  // As if upstream had lost the newest token, in a restore of its own.
+  await store.takeLease({
+    id: connectionId,
+    expectedGeneration: row.generation,
+    owner: 'x',
+    now: 0,
+    until: 1,
+    longest: 30_000,
+    orphaned: null,
+  })
+  await store.saveTokens({
+    id: connectionId,
+    expectedGeneration: row.generation,
+    tokens: {
+      refreshToken: vault.seal(`${place}/refresh_token`, new Secret('never-heard-of')),
+      accessToken: vault.seal(`${place}/access_token`, new Secret('old')),
+      accessTokenExpiresAt: 0,
+      accessTokenFetchedAt: 0,
+    },
+    previousRefreshToken: vault.seal(`${place}/previous_refresh_token`, good),
+    now: 0,
+    events: [],
+  })
+  t.equal((await exchange(broker, brokerToken)).status, 403)
+  t.equal(broker.standIn.calls.refresh, 2)
+  broker.clock.advance(120_000)
+  t.equal((await exchange(broker, brokerToken)).status, 403, 'all may be refused for now')
+  broker.clock.advance(3_600_000)
+  t.equal((await exchange(broker, other.brokerToken)).status, 200)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.match(await show(), { status: 'active', lastError: null })
+})
+
+t.test('an answer that was lost is the reason that is told', async (t) => {
+  const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'cut-after', times: 1 })
+  t.equal((await exchange(broker, brokerToken)).status, 503)
+  t.match(await show(), { status: 'active', failures: 1, lastError: /answer .* was lost/ })
+  broker.clock.advance(5000)
+  t.equal((await exchange(broker, brokerToken)).status, 403)
+  t.match(await show(), { status: 'needs_reconnect', lastError: /answer .* was lost/ })
+})
+
+t.test('with a grace period an answer that was lost costs nothing', async (t) => {
+  const { broker, brokerToken } = await begin(t, { switches: { rotation: 'grace' } })
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'cut-after', times: 1 })
+  t.equal((await exchange(broker, brokerToken)).status, 503)
+  broker.clock.advance(5000)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
+t.test('a late answer is stored, though nobody waits for it any more', async (t) => {
+  const { broker, brokerToken, show } = await begin(t, {
+    switches: { rotation: 'always' },
+  })
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 11_000, times: 1 })
+  t.equal((await exchange(broker, brokerToken)).status, 503, 'ten seconds are enough')
+  await pause(1500)
+  t.equal((await show()).generation, 2)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.equal(broker.standIn.calls.refresh, 1)
+})
+
+t.test(
+  'a process killed in the middle leaves a connection that the next one picks up',
+  async (t) => {
+    const { broker, brokerToken, connectionId, show } = await begin(t)
+    const { generation } = await show()
+    const now = broker.clock.steady()
+    const lease = {
+      id: connectionId,
+      expectedGeneration: generation,
+      owner: 'dead',
+      longest: 30_000,
+      orphaned: null,
+    }
+    t.equal(await broker.services.store.takeLease({ ...lease, now, until: now + 30_000 }), true)
+    const waiting = exchange(broker, brokerToken)
+    await pause(300)
+    t.equal(broker.standIn.calls.refresh, 0, 'the lease is respected')
+    broker.clock.advance(30_000)
+    t.equal((await waiting).status, 200)
+    t.equal(broker.standIn.calls.refresh, 1)
+  },
+)
+
+t.test('a lease that ends further ahead than any can counts as ended', async (t) => {
+  const { broker, brokerToken, connectionId, show } = await begin(t)
+  const { generation } = await show()
+  const ahead = broker.clock.steady() + 3_600_000
+  const lease = { id: connectionId, expectedGeneration: generation, owner: 'jumped' }
+  const bounds = { now: ahead, until: ahead + 30_000, longest: 30_000, orphaned: null }
+  t.equal(await broker.services.store.takeLease({ ...lease, ...bounds }), true)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
+t.test('a reconnect while a refresh is under way wins', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { brokerToken, connectionId } = await connect(broker, app)
+  broker.clock.advance(3_590_000)
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 600, times: 1 })
+  const swap = exchange(broker, brokerToken)
+  await pause(200)
+  const again = await connect(broker, app)
+  t.equal(again.connectionId, connectionId)
+  t.equal((await swap).status, 200)
+  const { connection } = await broker.services.connections.show(connectionId)
+  t.equal(connection.generation, 2, 'the late answer belongs to the past')
+})
+
+t.test('a revocation while a refresh is under way holds', async (t) => {
+  const { broker, brokerToken, connectionId, show } = await begin(t)
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 500, times: 1 })
+  const swap = exchange(broker, brokerToken)
+  await pause(200)
+  await broker.services.connections.revoke(connectionId, 'test')
+  t.equal((await swap).status, 401)
+  t.match(await show(), { status: 'revoked', refreshToken: null })
+})
+
+t.test('a grant revoked while its refresh is under way gets nothing', async (t) => {
+  const broker = await buildBroker(t)
+  const { brokerToken, grantId } = await connect(broker, await addApp(broker))
+  broker.clock.advance(3_590_000)
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 500, times: 1 })
+  const swap = exchange(broker, brokerToken)
+  await pause(200)
+  t.equal(await broker.services.connections.revokeGrant(grantId, 'test'), true)
+  t.equal(await broker.services.connections.revokeGrant('grant_x', 'test'), false)
+  t.equal((await swap).status, 401)
+})
+
+t.test(
+  'a row sealed with a key that this process lacks is a 503, not a dead connection',
+  async (t) => {
+    const { broker, brokerToken, show } = await begin(t)
+    broker.services.vault.open = () => {
+      throw new BrokerError('temporarily_unavailable', { cause: new Error('unknown key') })
+    }
+    t.equal((await exchange(broker, brokerToken)).status, 503)
+    t.match(await show(), { status: 'active', failures: 0 })
+  },
+)
+
+t.test(
+  'unclear answers are a refusal only when they go on while others are refreshed',
+  async (t) => {
+    const broker = await buildBroker(t, { switches: { errorShape: 'message' } })
+    const app = await addApp(broker)
+    const dead = await connect(broker, app)
+    const well = await connect(broker, app, { user: 'bo' })
+    const { vault } = broker.services
+    const { connection } = await broker.services.connections.show(dead.connectionId)
+    const sealed = connection.refreshToken ?? new Uint8Array()
+    const token = vault.open(`connections/${dead.connectionId}/refresh_token`, sealed)
+    broker.standIn.revokeRefreshToken(token.reveal())
+    broker.clock.advance(3_590_000)
+    const ask = async () => {
+      broker.clock.advance(60_000)
+      return (await exchange(broker, dead.brokerToken)).status
+    }
+    for (let round = 0; round < 8; round++) t.equal(await ask(), 503)
+    t.equal((await exchange(broker, well.brokerToken)).status, 200)
+    t.equal(await ask(), 403)
+  },
+)
+
+t.test('an outage opens the breaker: no call for every swap, and readyz tells', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  broker.standIn.addUser('chen')
+  const users = await Promise.all(
+    ['amelie', 'bo', 'chen'].map((user) => connect(broker, app, { user })),
+  )
+  broker.clock.advance(3_601_000)
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 500, times: 1000 })
+  const beganAt = Date.now()
+  for (let round = 0; round < 30; round++) {
+    broker.clock.advance(200)
+    for (const { brokerToken } of users) t.equal((await exchange(broker, brokerToken)).status, 503)
+  }
+  const seconds = 6 + (Date.now() - beganAt) / 1000
+  t.ok(broker.standIn.calls.refresh < 9 + seconds, `${broker.standIn.calls.refresh} calls`)
+  const ready = await fetch(`${broker.url}/readyz`)
+  t.match(await ready.json(), { status: 'ready', upstream: 'failing', breaker: 'open' })
+  for (const { connectionId } of users) {
+    const { connection } = await broker.services.connections.show(connectionId)
+    t.equal(connection.status, 'active')
+  }
+  const metrics = await (await fetch(`${broker.url}/metrics`)).text()
+  t.match(metrics, 'ellipsis_broker_breaker{state="open"} 1')
+  t.match(metrics, /ellipsis_broker_refreshes_total{result="failed"} [1-9]/)
+})
+
+t.test('a stop waits for a refresh under way', async (t) => {
+  const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 500, times: 1 })
+  void exchange(broker, brokerToken)
+  await pause(200)
+  await broker.services.refresher.settled()
+  t.equal((await show()).generation, 2)
+})
+
+t.test('of an answer that can’t be read, a good refresh token is kept', async (t) => {
+  const broker = await buildBroker(t, {
+    switches: { rotation: 'always' },
+    world: { fetch: dropAccessToken },
+  })
+  const { brokerToken, connectionId } = await connect(broker, await addApp(broker))
+  broker.clock.advance(3_601_000)
+  dropping = true
+  t.equal((await exchange(broker, brokerToken)).status, 503)
+  dropping = false
+  broker.clock.advance(3000)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+  const { connection } = await broker.services.connections.show(connectionId)
+  t.equal(connection.generation, 3)
+})
+
+let dropping = false
+
+/** A network that takes the access token out of answers, while `dropping`. */
+const dropAccessToken: typeof fetch = async (...args) => {
+  const response = await fetch(...args)
+  if (!dropping) return response
+  const body = (await response.json()) as Record<string, unknown>
+  return new Response(JSON.stringify({ ...body, access_token: null }))
+}
