@@ -18,16 +18,21 @@ import type { StandIn, Switches } from '../server/stand-in/app.ts'
 import { Visitor } from './visitor.ts'
 import { migratedFolder } from './db/temporary.ts'
 
-/** A clock that a test can move; sleeping takes real time. */
+/** A clock that a test can move and stop; sleeping takes real time. */
 export function testClock() {
   let offset = 0
+  let stopped: { now: number; steady: number } | null = null
   return {
-    now: () => Date.now() + offset,
-    steady: () => world.clock.steady() + offset,
+    now: () => (stopped?.now ?? Date.now()) + offset,
+    steady: () => (stopped?.steady ?? world.clock.steady()) + offset,
     sleep: world.clock.sleep,
     /** Milliseconds. */
     advance(by: number) {
       offset += by
+    },
+    /** Time goes by no more but when told: for limits that a slow machine would reach by itself. */
+    stop() {
+      stopped ??= { now: Date.now(), steady: world.clock.steady() }
     },
   }
 }

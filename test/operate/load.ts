@@ -15,7 +15,9 @@ export interface Device {
 }
 
 /** A broker with or without HTTP. */
-export type Headless = Pick<TestBroker, 'services' | 'standIn' | 'clock'>
+export type Headless = Pick<TestBroker, 'services' | 'standIn'> & {
+  clock: Pick<TestBroker['clock'], 'now' | 'advance'>
+}
 
 /** Many connections, each with a grant, made without a browser. */
 export async function connectMany(broker: Headless, count: number): Promise<Device[]> {

@@ -9,6 +9,7 @@ import { buildWorld } from '../operate/headless.ts'
 async function begin(t: Test) {
   const broker = await (await buildWorld(t)).start()
   const { store } = broker.services
+  broker.clock.stop()
   const [device] = await connectMany(broker, 1)
   const id = device?.connectionId ?? ''
   const dead = new Set<string>()

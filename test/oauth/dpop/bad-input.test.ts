@@ -7,6 +7,7 @@ import type { Odd } from './prover.ts'
 
 t.test('malformed DPoP proofs', async (t) => {
   const broker = await buildBroker(t)
+  broker.clock.stop()
   const app = await addApp(broker)
   const prover = await createProver(broker)
   const { returned, verifier, parameters } = await authorize(broker, app)
