@@ -116,20 +116,28 @@ t.test('backup, killed at any point under load, leaves no file or a whole one', 
   const folder = temporaryFolder(t)
   const whole = join(folder, 'whole.db')
   await make(broker.dataDir, whole)
-  const pages = sizeOf(whole)
-  const pointsOf = (file: string): KillPoint[] => [
-    { name: 'half is copied', reached: () => sizeOf(`${file}.part`) > pages / 2 },
-    { name: 'it is checked', reached: () => sizeOf(`${file}.part`) >= pages, laterByMs: 20 },
-    { name: 'it has its name', reached: () => existsSync(file) },
-    { name: 'the copy is begun', reached: () => existsSync(`${file}.part`), laterByMs: 20 },
-  ]
+  const pointsOf = (file: string): KillPoint[] => {
+    const copied = () => sizeOf(`${file}.part`) / sizeOf(whole)
+    const isNamed = () => existsSync(file)
+    const isBegun = () => existsSync(`${file}.part`) && !isNamed()
+    const isHalf = () => copied() > 0.4 && copied() < 0.9
+    const isChecked = () => copied() > 0.99 && !isNamed()
+    return [
+      { name: 'half is copied', reached: isHalf, holds: isHalf },
+      { name: 'it is checked', reached: isChecked, holds: isChecked, laterByMs: 10 },
+      { name: 'it has its name', reached: isNamed },
+      { name: 'the copy is begun', reached: isBegun, holds: isBegun, laterByMs: 20 },
+    ]
+  }
   const kills = createKills(t)
   const found = { nothing: 0, part: 0, whole: 0 }
   for (let round = 0; round < killRounds; round++) {
     const file = join(folder, `${round}.db`)
     const points = pointsOf(file)
     const point = points[round % points.length]
-    if (point) await kills.at(runCli(['backup', file], broker.env), point)
+    if (!point) break
+    const landed = await kills.at(runCli(['backup', file], broker.env), point)
+    if (landed) t.equal(existsSync(file), point.name === 'it has its name', point.name)
     if (existsSync(file)) {
       found.whole++
       t.strictSame(inspectDatabase(file, undefined).problems, [])

@@ -5,10 +5,12 @@ import { Secret } from '../../server/secret.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, exchange } from '../helper.ts'
 import { line, run } from './imports.ts'
+import { skipPauses } from '../pauses.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 t.test('tokens that were refused for a while are taken by the next run', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const file = join(temporaryFolder(t), 'tokens')
   const names = Array.from({ length: 8 }, (_, index) => `user${index}`)
@@ -31,6 +33,7 @@ t.test('tokens that were refused for a while are taken by the next run', async (
 
 t.test('a line that is too long is told, and those after it are read', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const file = join(temporaryFolder(t), 'tokens')
   const lines = [
@@ -55,6 +58,7 @@ t.test('a line that is too long is told, and those after it are read', async (t)
 
 t.test('what an earlier run left is waited for while it is being erased', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { importer, store } = broker.services
   const refreshToken = new Secret(broker.standIn.grant('ada'))
@@ -70,6 +74,7 @@ t.test('what an earlier run left is waited for while it is being erased', async 
 
 t.test('what is revoked while it is proven is told as that, and a fault as itself', async (t) => {
   const broker = await buildBroker(t, { switches: { tokenDelay: 500 } })
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { importer, store, refresher } = broker.services
   const holding = (account: string) => {
@@ -87,6 +92,7 @@ t.test('what is revoked while it is proven is told as that, and a fault as itsel
 
 t.test('an outage is no refusal, and a refused client ends the run', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const file = join(temporaryFolder(t), 'tokens')
   writeFileSync(file, line(broker, 'ada', app.id))
@@ -112,6 +118,7 @@ t.test('an outage is no refusal, and a refused client ends the run', async (t) =
 
 t.test('a mistyped client is mended in the setting alone, and leaves nothing behind', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const lines = ['ada', 'bob'].map((name) => line(broker, name, app.id))
   const file = join(temporaryFolder(t), 'tokens')

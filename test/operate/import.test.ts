@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -6,13 +5,16 @@ import { Secret } from '../../server/secret.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
+import { createKills, killRounds, outputOf } from '../kill.ts'
 import { runCli } from '../processes.ts'
 import { line, run } from './imports.ts'
-import { killRounds, swapAt } from './load.ts'
+import { swapAt } from './load.ts'
+import { skipPauses } from '../pauses.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 t.test('tokens are taken over, proven one by one, and a run can be repeated', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const other = await addApp(broker, { name: 'Other' })
   const before = await connect(broker, app)
@@ -87,6 +89,7 @@ async function endAtEllipsis({ services, standIn }: TestBroker, id: string): Pro
 
 t.test('a dead connection of the same account gets the token that works', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { connectionId, brokerToken } = await connect(broker, app)
   const { services, standIn } = broker
@@ -103,6 +106,7 @@ t.test('a dead connection of the same account gets the token that works', async 
 
 t.test('a refusal that passes ends nothing that was imported before', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { importer, store } = broker.services
   const take = (refreshToken: Secret) =>
@@ -134,6 +138,7 @@ t.test('a refusal that passes ends nothing that was imported before', async (t) 
 
 t.test('what is revoked in the middle of its import brings nobody back', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { connectionId } = await connect(broker, app)
   const { importer, store } = broker.services
@@ -156,6 +161,7 @@ t.test('what is revoked in the middle of its import brings nobody back', async (
 
 t.test('an account without a name that can be shown is known by its id', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { importer, store } = broker.services
   const refreshToken = new Secret(broker.standIn.grant('\u200b'))
@@ -170,6 +176,7 @@ t.test('an account without a name that can be shown is known by its id', async (
 
 t.test('where Ellipsis Drive doesn’t tell whose a token is, the host’s word counts', async (t) => {
   const broker = await buildBroker(t, { switches: { refuseAccount: true } })
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { importer, store } = broker.services
   const take = (account: string) =>
@@ -193,6 +200,7 @@ t.test('where Ellipsis Drive doesn’t tell whose a token is, the host’s word 
 
 t.test('one whose account is told only by a later run keeps what it gave', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { connectionId, brokerToken } = await connect(broker, app)
   const { importer, store } = broker.services
@@ -211,6 +219,7 @@ t.test('one whose account is told only by a later run keeps what it gave', async
 
 t.test('what was revoked since stays so, whoever imports it again', async (t) => {
   const broker = await buildBroker(t)
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const { importer, store } = broker.services
   const holding = (account: string) => {
@@ -235,20 +244,33 @@ t.test('what was revoked since stays so, whoever imports it again', async (t) =>
   await t.rejects(importer.take(bob), /kept changing while it was imported/)
 })
 
-t.test('an import, killed at random points and run again, loses nothing', async (t) => {
+t.test('an import, killed at any point and run again, loses nothing', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always', tokenDelay: 20 } })
+  skipPauses(broker.clock)
   const app = await addApp(broker)
   const folder = temporaryFolder(t)
+  const kills = createKills(t)
   for (let round = 0; round < killRounds; round++) {
-    const names = Array.from({ length: 12 }, (_, index) => `user${round}-${index}`)
+    const names = Array.from({ length: 8 }, (_, index) => `user${round}-${index}`)
     const file = join(folder, `${round}`)
     writeFileSync(file, names.map((name) => line(broker, name, app.id)).join('\n'))
+    const { calls } = broker.standIn
+    const before = calls.refresh
     const child = runCli(['connection', 'import', file, '--json'], broker.env)
-    const closed = once(child, 'close')
-    await new Promise((resolve) => setTimeout(resolve, 800 + Math.random() * 2500))
-    child.kill('SIGKILL')
-    await closed
+    const output = outputOf(child)
+    const isTold = (count: number) => () => output().split('\n').length > count
+    const isAsked = (count: number) => () => calls.refresh >= before + count
+    const some = kills.dice.between(1, names.length - 1)
+    const points = [
+      { name: 'a token is being proven', reached: isAsked(some), laterByMs: 20 },
+      { name: 'some are told', reached: isTold(some), laterByMs: 10 },
+      { name: 'the last is being proven', reached: isAsked(names.length), laterByMs: 20 },
+      { name: 'the first is being proven', reached: isAsked(1) },
+    ]
+    const point = points[round % points.length]
+    if (point) await kills.at(child, point)
     const { told } = await run(broker, file)
+    t.equal(told.length, names.length)
     // One alone can be lost: whose rotation's answer was under way when the process was killed.
     const lost = told.filter(({ status }) => status !== 'imported' && status !== 'already')
     t.ok(lost.length <= 1, JSON.stringify(lost))
@@ -256,4 +278,5 @@ t.test('an import, killed at random points and run again, loses nothing', async 
     for (const { broker_token: token } of good) t.equal(await swapAt(broker.url, token), 200)
     t.equal(new Set(good.map(({ connection_id: id }) => id)).size, good.length)
   }
+  kills.check()
 })

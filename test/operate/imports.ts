@@ -1,5 +1,7 @@
+import { world } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import type { TestBroker } from '../helper.ts'
+import { skipPauses } from '../pauses.ts'
 
 /** A line of the file: a refresh token of that account at the stand-in, or the one given. */
 export const line = (broker: TestBroker, account: string, app: string, token?: string) =>
@@ -12,12 +14,11 @@ export interface Told {
   reason: string
 }
 
-/** Imports the file; answers what was told of each line. */
+/** Imports the file, without its pauses; answers what was told of each line. */
 export async function run(broker: TestBroker, file: string) {
-  const { code, stdout, stderr } = await command(
-    ['connection', 'import', file, '--json'],
-    broker.env,
-  )
+  const restore = skipPauses(world.clock)
+  const args = ['connection', 'import', file, '--json']
+  const { code, stdout, stderr } = await command(args, broker.env).finally(restore)
   const lines = stdout.split('\n').filter((text) => text !== '')
   return { code, stderr, told: lines.map((text) => JSON.parse(text) as Told) }
 }

@@ -30,11 +30,14 @@ t.test('restore, killed at any point, leaves the one or the other whole', async 
 
   const made = join(dataDir, 'broker.db.restoring')
   const isPast = () => readdirSync(dataDir).some((name) => /\.restored|\.replaced/.test(name))
+  const isBegun = () => existsSync(made) && !isPast()
+  const isHalf = () => sizeOf(made) > sizeOf(file) * 0.4 && sizeOf(made) < sizeOf(file) * 0.9
+  const isSettled = () => existsSync(`${made}-wal`) && !isPast()
   const points: KillPoint[] = [
-    { name: 'half is copied', reached: () => sizeOf(made) > sizeOf(file) / 2 },
-    { name: 'revocations are carried over', reached: () => existsSync(`${made}-wal`) },
+    { name: 'half is copied', reached: isHalf, holds: isHalf },
+    { name: 'revocations are carried over', reached: isSettled, holds: isSettled },
     { name: 'it counts', reached: isPast },
-    { name: 'it is begun', reached: () => existsSync(made), laterByMs: 50 },
+    { name: 'it is begun', reached: isBegun, holds: isBegun, laterByMs: 50 },
   ]
   const kills = createKills(t)
   const found = { former: 0, restored: 0 }
@@ -44,11 +47,13 @@ t.test('restore, killed at any point, leaves the one or the other whole', async 
     }
     copyFileSync(join(folder, 'former.db'), join(dataDir, 'broker.db'))
     const point = points[round % points.length]
-    if (point) await kills.at(runCli(['restore', file], env), point)
+    if (!point) break
+    const landed = await kills.at(runCli(['restore', file], env), point)
 
     const broker = await place.start()
     t.equal((await checkSealed(broker.services, () => undefined)).failed, 0)
     const isFormer = (await broker.services.apps.list()).length === 2
+    if (landed) t.equal(isFormer, point.name !== 'it counts', point.name)
     found[isFormer ? 'former' : 'restored']++
     t.equal(await outcome(broker, devices[0]?.token ?? ''), 'ok')
     t.equal(await outcome(broker, devices[1]?.token ?? ''), 'connection_revoked')

@@ -1,22 +1,33 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import Database from 'better-sqlite3'
 import t from 'tap'
+import { fill } from '../../bench/scale/fill.ts'
 import { withLock } from '../../db/data-directory/open.ts'
 import { announce } from '../../db/data-directory/presence.ts'
+import { keyIdOf } from '../../server/crypto/vault.ts'
 import { checkSealed } from '../../server/crypto/reseal.ts'
 import { occasionally, rotateSecrets } from '../../server/operate/rotate-secrets.ts'
 import { newKey, readKeys } from '../../server/data/secret-key.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
+import { createKills, killRounds, outputOf } from '../kill.ts'
+import type { KillPoint } from '../kill.ts'
 import { runCli, serve } from '../processes.ts'
-import { connectMany, killRounds, startLoad, swapAt } from './load.ts'
+import { connectMany, startLoad, swapAt } from './load.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const quiet = () => undefined
+
+/** Has a broker look every 20 ms whether the keys have changed, rather than every second. */
+function followOften({ clock }: TestBroker): void {
+  const { sleep } = clock
+  clock.sleep = (milliseconds, signal) => sleep(milliseconds === 1000 ? 20 : milliseconds, signal)
+}
+
 const check = ({ services }: TestBroker) => checkSealed(services, quiet)
 const keysIn = ({ dataDir }: TestBroker) => readKeys(join(dataDir, 'secret.key'))
 
@@ -47,6 +58,7 @@ t.test('secret check opens everything, and names what doesn’t open', async (t)
 
 t.test('secret rotate, while brokers serve, leaves one key and everything open', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
+  followOften(broker)
   broker.services.sweeper.start()
   const devices = await connectMany(broker, 20)
   const other = await serve(t, broker.env)
@@ -70,6 +82,7 @@ t.test('secret rotate, while brokers serve, leaves one key and everything open',
 
 t.test('secret rotate keeps the old key aside, for the backups from before', async (t) => {
   const broker = await buildBroker(t)
+  followOften(broker)
   broker.services.sweeper.start()
   const before = keysIn(broker).map((key) => key.reveal())
   const rotated = await command(['secret', 'rotate'], broker.env)
@@ -90,29 +103,76 @@ t.test('secret rotate keeps the old key aside, for the backups from before', asy
   holdsOld()
 })
 
-t.test('secret rotate, killed at random points and run again, loses nothing', async (t) => {
+t.test('secret rotate, killed at any point and run again, loses nothing', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
+  followOften(broker)
   broker.services.sweeper.start()
   const devices = await connectMany(broker, 30)
+  // More than are sealed in one go, and mostly of connections that nobody refreshes.
+  await fill(broker.services, 1000)
   const other = await serve(t, broker.env)
   const load = startLoad(t, broker, [broker.url, other.url], devices, 2)
-  let killed = 0
+  const kills = createKills(t)
   for (let round = 0; round < killRounds; round++) {
     const child = runCli(['secret', 'rotate'], broker.env)
-    const closed = once(child, 'close')
-    await new Promise((resolve) => setTimeout(resolve, 700 + Math.random() * 3000))
-    child.kill('SIGKILL')
-    const [code] = (await closed) as [number | null]
-    if (code === null) killed++
+    // One after the other, as each run goes on where the one before was killed.
+    const all = pointsOf(broker, outputOf(child))
+    const points = killRounds < all.length ? [all[1], all[3], all[4]] : all
+    const point = points[round % points.length]
+    if (point) await kills.at(child, point)
     t.equal((await check(broker)).failed, 0, 'everything opens at any point')
+    if (point === points.at(-1)) {
+      t.match(await command(['secret', 'rotate'], broker.env), { code: 0 })
+    }
   }
-  t.match(await command(['secret', 'rotate'], broker.env), { code: 0 })
-  t.comment(`killed ${killed} times`)
+  kills.check()
   t.strictSame(Object.keys(await load.stop()), ['200'])
   t.equal(keysIn(broker).length, 1)
   t.strictSame(Object.keys((await check(broker)).byKey), [broker.services.vault.keyId()])
   for (const { token } of devices) t.equal(await swapAt(broker.url, token), 200)
 })
+
+/** Where a rotation is killed, in order; `output` is what it has written. */
+function pointsOf(broker: TestBroker, output: () => string): KillPoint[] {
+  const copies = () =>
+    readdirSync(broker.dataDir).filter((name) => name.startsWith('secret.key.before-')).length
+  const [copiesBefore, sealedBefore] = [copies(), countSealed(broker).young]
+  const isAdded = () => keysIn(broker).length === 2
+  const isWaiting = () => isAdded() && output().includes('Waiting until')
+  const isOther = () => isAdded() && countSealed(broker).isOther
+  const isBetween = () => {
+    const { isOther, young, all } = countSealed(broker)
+    // More than what the brokers have sealed meanwhile.
+    return isOther && young > sealedBefore + 200 && young < all - 100
+  }
+  const isAside = () => copies() > copiesBefore
+  return [
+    { name: 'a key is added', reached: isAdded, holds: isAdded },
+    { name: 'it waits for brokers', reached: isWaiting, holds: isWaiting, laterByMs: 100 },
+    { name: 'the new key seals', reached: isOther, holds: isOther, laterByMs: 100 },
+    { name: 'some are sealed anew', reached: isBetween, holds: isBetween },
+    { name: 'the old key is aside', reached: isAside, laterByMs: 5 },
+  ]
+}
+
+/** Sealed values in all and with the new key of a rotation under way, and whether that is the first of the file. */
+function countSealed(broker: TestBroker): { isOther: boolean; young: number; all: number } {
+  const [first] = keysIn(broker)
+  const client = new Database(join(broker.dataDir, 'broker.db'), { readonly: true })
+  const read = (sql: string, ...values: unknown[]) =>
+    client
+      .prepare(sql)
+      .pluck()
+      .get(...values)
+  const key = String(read("select value from meta where key = 'secret_rotation'") ?? '')
+  const all = Number(read('select count(*) from sealed where free = 0'))
+  const isYoung = 'free = 0 and substr(bytes, 2, 8) = ?'
+  const young = Number(
+    read(`select count(*) from sealed where ${isYoung}`, Buffer.from(key, 'hex')),
+  )
+  client.close()
+  return { isOther: first !== undefined && keyIdOf(first) === key, young, all }
+}
 
 t.test(
   'with BROKER_SECRETS it waits for the operator to change the variable everywhere',
@@ -172,15 +232,22 @@ t.test('another secret.key isn’t taken up by a running broker, which says so',
   const broker = await buildBroker(t)
   const { services, dataDir, logged } = broker
   const [device] = await connectMany(broker, 1)
+  let looks = 0
+  const getMeta = services.store.getMeta.bind(services.store)
+  services.store.getMeta = async () => {
+    looks++
+    return getMeta()
+  }
+  followOften(broker)
   services.sweeper.start()
   const file = join(dataDir, 'secret.key')
   const [kept, own] = [readFileSync(file), services.vault.keyId()]
   writeFileSync(file, `${newKey(randomBytes).reveal()}\n`)
   const refused = () => logged.filter((line) => line.includes('secret.key holds other keys'))
-  while (refused().length === 0) await sleep(50)
+  while (refused().length === 0) await sleep(5)
   t.equal(services.vault.keyId(), own)
   t.equal(await swapAt(broker.url, device?.token ?? '', { min_ttl: 9999 }), 200)
-  await sleep(1200)
+  for (const until = looks + 5; looks < until;) await sleep(5)
   t.equal(refused().length, 1, 'once')
   writeFileSync(file, kept)
   t.equal((await check(broker)).failed, 0)
