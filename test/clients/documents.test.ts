@@ -1,6 +1,6 @@
 /** The examples of docs/connect/, run as they stand in the documents. */
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -19,7 +19,6 @@ import {
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 import { runProgram, runPython, without } from './python.ts'
-import { temporaryFolder } from '../temporary.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -37,69 +36,67 @@ const lettingIn = (broker: TestBroker) => (line: string) => {
   if (code !== undefined) void letIn(broker, code)
 }
 
-t.test('curl.md', async (t) => {
-  const broker = await buildBroker(t)
-  const { app } = await addDevice(broker)
-  const env = {
-    BROKER: broker.url,
-    CLIENT_ID: app.id,
-    ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
-  }
-  const command = ['bash', '-c', block('curl', 'bash')]
-  const { code, output } = await runProgram(command, env, lettingIn(broker))
-  t.equal(code, 0, output)
-  t.match(output, '"username":"amelie"')
-})
-
-t.test('python.md', { skip: without('requests_oauthlib') }, async (t) => {
-  const broker = await buildBroker(t)
-  const { app } = await addDevice(broker, { tokens: 'ellipsis' })
-  const env = {
-    BROKER: broker.url,
-    CLIENT_ID: app.id,
-    ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
-  }
-  const { code, output } = await runPython(block('python', 'python'), env, lettingIn(broker))
-  t.equal(code, 0, output)
-  t.match(output, /Connected as amelie\nStill amelie/)
-})
-
-t.test('server.md', async (t) => {
-  const broker = await buildBroker(t)
-  const here = `http://127.0.0.1:${await freePort()}`
-  const redirectUris = [`${here}/connected`]
-  const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true, redirectUris })
-  const file = join(temporaryFolder(t), 'server.mjs')
-  writeFileSync(file, block('server', 'js'))
-  const env = {
-    ...{ BROKER: broker.url, CLIENT_ID: app.id, HERE: here },
-    CLIENT_SECRET: clientSecret?.reveal() ?? '',
-    ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
-  }
-  const stop = new AbortController()
-  const running = runProgram([process.execPath, file], env, undefined, stop.signal)
-  t.teardown(() => stop.abort())
-  const visitor = new Visitor()
-  const asked = await patiently(() => visitor.open(here))
-  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
-  const page = await allow(visitor, login, 'amelie')
-  t.equal(page.body, 'Connected as amelie')
-  t.equal((await visitor.open(here)).body, 'Connected as amelie')
-  stop.abort()
-  await running
-})
-
-/** Until a server that was just started answers. */
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (attempt === 200) throw error
-      await new Promise((resolve) => setTimeout(resolve, 100))
+// Two of them wait between their polls for as long as the broker tells them: at once.
+t.test('programs', { jobs: 3 }, (t) => {
+  void t.test('curl.md', { buffered: true }, async (t) => {
+    const broker = await buildBroker(t)
+    const { app } = await addDevice(broker)
+    const env = {
+      BROKER: broker.url,
+      CLIENT_ID: app.id,
+      ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
     }
-  }
-}
+    const command = ['bash', '-c', block('curl', 'bash')]
+    const { code, output } = await runProgram(command, env, lettingIn(broker))
+    t.equal(code, 0, output)
+    t.match(output, '"username":"amelie"')
+  })
+
+  void t.test('python.md', { buffered: true, skip: without('requests_oauthlib') }, async (t) => {
+    const broker = await buildBroker(t)
+    const { app } = await addDevice(broker, { tokens: 'ellipsis' })
+    const env = {
+      BROKER: broker.url,
+      CLIENT_ID: app.id,
+      ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
+    }
+    const { code, output } = await runPython(block('python', 'python'), env, lettingIn(broker))
+    t.equal(code, 0, output)
+    t.match(output, /Connected as amelie\nStill amelie/)
+  })
+
+  void t.test('server.md', { buffered: true }, async (t) => {
+    const broker = await buildBroker(t)
+    const here = `http://127.0.0.1:${await freePort()}`
+    const redirectUris = [`${here}/connected`]
+    const { app, clientSecret } = await addAppWithSecret(broker, {
+      confidential: true,
+      redirectUris,
+    })
+    const env = {
+      ...{ BROKER: broker.url, CLIENT_ID: app.id, HERE: here },
+      CLIENT_SECRET: clientSecret?.reveal() ?? '',
+      ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
+    }
+    const stop = new AbortController()
+    t.teardown(() => stop.abort())
+    const listening = Promise.withResolvers<undefined>()
+    const onLine = (line: string) => void (line === 'listening' && listening.resolve(undefined))
+    // Not from a file: what it imports is found from the folder that the tests run in.
+    const source = `${block('server', 'js')}\nconsole.log('listening')`
+    const command = [process.execPath, '--input-type=module', '--eval', source]
+    const ended = runProgram(command, env, onLine, stop.signal).then(({ output }) => output)
+    t.equal(await Promise.race([listening.promise, ended]), undefined, 'it listens')
+    const visitor = new Visitor()
+    const login = await visitor.press(await visitor.open(here), 'Continue to Ellipsis Drive')
+    const page = await allow(visitor, login, 'amelie')
+    t.equal(page.body, 'Connected as amelie')
+    t.equal((await visitor.open(here)).body, 'Connected as amelie')
+    stop.abort()
+    await ended
+  })
+  t.end()
+})
 
 t.test('page.md', { skip: noBrowser }, async (t) => {
   const broker = await buildBroker(t)
