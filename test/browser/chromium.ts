@@ -4,7 +4,30 @@ import { chromium } from 'playwright-core'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
+/** The first that is there is taken. The headless shell has no window to draw: half the processor time. */
+const NAMES = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
+
+/**
+ * Of two `--disable-features`, Chromium reads the last. So this has those of Playwright that matter here, and
+ * the pages of Chromium's own that every window loads for its address bar: two more processes each.
+ */
+const DISABLED_FEATURES = [
+  'AimEnabled',
+  'AvoidUnnecessaryBeforeUnloadCheckSync',
+  'DestroyProfileOnBrowserClose',
+  'HttpsFirstBalancedModeAutoEnable',
+  'HttpsUpgrades',
+  'LensOverlay',
+  'MediaRouter',
+  'NetworkTimeServiceQuerying',
+  'OptimizationHints',
+  'PaintHolding',
+  'PreconnectToSearch',
+  'ThirdPartyStoragePartitioning',
+  'WebUIOmniboxAimPopup',
+  'WebUIOmniboxFullPopup',
+  'WebUIOmniboxPopup',
+]
 const ARGUMENTS = [
   '--no-sandbox',
   '--disable-background-networking',
@@ -13,7 +36,11 @@ const ARGUMENTS = [
   '--no-first-run',
   '--disable-gpu',
   '--disable-quic',
+  `--disable-features=${DISABLED_FEATURES.join(',')}`,
 ]
+
+/** How long a page may take to do something, milliseconds: it guards against hangs alone. */
+const HANG_MS = 10 * 60_000
 
 /** Why browser tests are skipped here, for tap's `skip`; `false`: there is a Chromium. */
 export const noBrowser: string | false =
@@ -66,6 +93,7 @@ export async function visit(
   options: BrowserContextOptions = {},
 ): Promise<BrowserContext> {
   const context = await browser.newContext(options)
+  context.setDefaultTimeout(HANG_MS)
   context.on('page', (page: Page) => {
     page.on('pageerror', (error) => t.fail(`a page’s script failed: ${error.message}`))
     page.on('console', (message) => {
