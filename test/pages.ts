@@ -15,13 +15,19 @@ export type { ShownPage } from './pages/shown.ts'
 export const pages: ShownPage[] = [
   ...connectingPages,
   // Getting in: before somebody is signed in, so that the broker is still to be set up where it's empty.
-  { name: 'setup', path: (_data, secret) => secret && `/admin/setup/${secret}`, stranger: true },
+  {
+    name: 'setup',
+    path: (_data, secret) => secret && `/admin/setup/${secret}`,
+    stranger: true,
+    hasEmptyState: true,
+  },
   { name: 'setup-ended', path: always('/admin/setup/none'), stranger: true },
-  { name: 'sign-in', path: always('/admin/sign-in'), stranger: true },
+  { name: 'sign-in', path: always('/admin/sign-in'), stranger: true, hasEmptyState: true },
   {
     name: 'sign-in-refused',
     path: always('/admin/sign-in'),
     stranger: true,
+    hasEmptyState: true,
     act: async (page) => {
       await page.getByLabel('E-mail address').fill('nobody@example.com')
       await page.getByLabel('Password').fill('wrong')
@@ -41,19 +47,19 @@ export const pages: ShownPage[] = [
     },
   },
   // The dashboard.
-  { name: 'overview', path: always('/admin') },
-  { name: 'keys', path: always('/admin/keys') },
+  { name: 'overview', path: always('/admin'), hasEmptyState: true },
+  { name: 'keys', path: always('/admin/keys'), hasEmptyState: true },
   { name: 'key-rotate', path: always('/admin/keys/rotate') },
   { name: 'key-revoke', path: of(({ kid }) => `/admin/keys/${kid}/revoke`) },
-  { name: 'admins', path: always('/admin/admins') },
+  { name: 'admins', path: always('/admin/admins'), hasEmptyState: true },
   { name: 'admin-remove', path: of(({ carefulId }) => `/admin/admins/${carefulId}/remove`) },
-  { name: 'audit', path: always('/admin/audit') },
-  { name: 'bulks', path: always('/admin/bulk') },
+  { name: 'audit', path: always('/admin/audit'), hasEmptyState: true },
+  { name: 'bulks', path: always('/admin/bulk'), hasEmptyState: true },
   ...(['collecting', 'ready', 'running', 'done', 'cancelled'] as const).map((status) => ({
     name: `bulk-${status}`,
     path: of(({ bulkIds }) => `/admin/bulk/${bulkIds[status]}`),
   })),
-  { name: 'users', path: always('/admin/users') },
+  { name: 'users', path: always('/admin/users'), hasEmptyState: true },
   { name: 'users-found', path: of(() => '/admin/users?q=per&sort=used') },
   { name: 'users-nobody', path: of(() => '/admin/users?q=nobody') },
   { name: 'user', path: of(({ connectionId }) => `/admin/users/${connectionId}`) },
@@ -73,7 +79,7 @@ export const pages: ShownPage[] = [
     ),
   },
   { name: 'user-erase', path: of(({ connectionId }) => `/admin/users/${connectionId}/erase`) },
-  { name: 'apps', path: always('/admin/apps') },
+  { name: 'apps', path: always('/admin/apps'), hasEmptyState: true },
   { name: 'app', path: of(({ appId }) => `/admin/apps/${appId}`) },
   {
     name: 'app-confidential',

@@ -9,6 +9,8 @@ export interface ShownPage {
   path: (data: ShownData | null, setupSecret: string | null) => string | null
   /** Somebody is signed in (with the role `admin`) unless this says otherwise. */
   stranger?: boolean
+  /** It looks different on an empty broker, or is there alone. */
+  hasEmptyState?: boolean
   /** What is done on the page before it is looked at. */
   act?: (page: Page) => Promise<unknown>
 }
@@ -19,10 +21,11 @@ export const always = (path: string) => () => path
 export const of = (path: (data: ShownData) => string) => (data: ShownData | null) =>
   data && path(data)
 
-/** Presses a button of that very name. */
+/** Presses a button of that very name, and waits for the page that it leads to. */
 export function press(name: string) {
   return async (page: Page) => {
+    const loaded = page.waitForEvent('load')
     await page.getByRole('button', { name, exact: true }).click()
-    await page.waitForLoadState()
+    await loaded
   }
 }
