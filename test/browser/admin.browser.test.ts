@@ -108,13 +108,16 @@ t.test('a form is sent once, and a key is copied', { skip: noBrowser }, async (t
 
   await page.goto(`${broker.url}/admin/keys/rotate`)
   let posts = 0
+  const clicked = Promise.withResolvers<undefined>()
   await page.route('**/keys/rotate', async (route) => {
     if (route.request().method() === 'POST') posts++
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    // Both clicks are on this page: the next one comes after them.
+    await clicked.promise
     await route.continue()
   })
   const button = page.getByRole('button', { name: 'Sign with the next key' })
   await button.dblclick()
+  clicked.resolve(undefined)
   await page.getByText('signs from now on').waitFor()
   t.equal(posts, 1)
 })
