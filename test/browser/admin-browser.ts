@@ -1,7 +1,6 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import type { Test } from 'tap'
-import { Secret } from '../../server/secret.ts'
-import { PASSWORD } from '../admin.ts'
+import { PASSWORD, signInBrowser } from '../admin.ts'
 import { launch, noBrowser, visit } from './chromium.ts'
 import { buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
@@ -31,11 +30,10 @@ export function walk(t: Test, name: string, steps: (t: Test, desk: Desk) => Prom
   }
 }
 
-/** Has an admin sign in on the way to that page of the dashboard. */
-export async function enter({ broker, page }: Desk, path: string): Promise<void> {
-  await broker.services.admins.add(EMAIL, new Secret(PASSWORD), 'test', 'admin')
+/** Opens that page of the dashboard as an admin who is signed in. */
+export async function enter({ broker, context, page }: Desk, path: string): Promise<void> {
+  await signInBrowser(broker, context, { email: EMAIL })
   await page.goto(`${broker.url}/admin${path}`)
-  await signInByHand(page)
 }
 
 /** Fills in the page that asks an admin to sign in. */
