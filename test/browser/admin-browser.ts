@@ -18,7 +18,6 @@ export interface Desk {
 
 /** Walks it in a real browser twice: with JavaScript on, and off. */
 export function walk(t: Test, name: string, steps: (t: Test, desk: Desk) => Promise<unknown>) {
-  if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
   for (const javaScriptEnabled of [true, false]) {
     const words = `${name}, JavaScript ${javaScriptEnabled ? 'on' : 'off'}`
     t.test(words, { skip: noBrowser }, async (t) => {

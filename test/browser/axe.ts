@@ -24,8 +24,6 @@ const NO_PAGE = ['/admin/apps/check']
  * leaves out of the empty broker's pages those that look as they do with data.
  */
 export function testPages(t: Test, state: 'with data' | 'empty'): void {
-  if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
-
   t.test(`axe finds nothing on any page, ${state}`, { skip: noBrowser }, async (t) => {
     const browser = await launch(t)
     const broker = await buildBroker(t)

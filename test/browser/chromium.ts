@@ -46,6 +46,8 @@ const HANG_MS = 10 * 60_000
 export const noBrowser: string | false =
   findChromium() === undefined && 'there is no Chromium: apt-get install chromium'
 
+if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
+
 function findChromium(): string | undefined {
   const { CHROMIUM_PATH, PATH = '' } = process.env
   const places = PATH.split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name)))

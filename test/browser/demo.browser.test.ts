@@ -7,8 +7,6 @@ import { freePort } from '../helper.ts'
 import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 
-if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
-
 /** Three free ports in a row. */
 async function freePorts(): Promise<number> {
   for (;;) {
