@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
+import { passwordHashing } from './crypto/argon2.ts'
+import type { PasswordHashing } from './crypto/argon2.ts'
 
 /** Time, as an argument: the domain never asks the machine. */
 export interface Clock {
@@ -26,6 +28,7 @@ export interface World {
   clock: SteadyClock
   random: Random
   fetch: typeof fetch
+  passwordHashing: PasswordHashing
 }
 
 export const world: World = {
@@ -37,4 +40,5 @@ export const world: World = {
   },
   random: randomBytes,
   fetch: globalThis.fetch,
+  passwordHashing,
 }

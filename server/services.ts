@@ -31,6 +31,7 @@ import { createRefreshOutcomes } from './refresh/refresh-outcome.ts'
 import { createRefresher } from './refresh/refresher.ts'
 import type { Refresher } from './refresh/refresher.ts'
 import { createRenewals } from './oauth/renewal.ts'
+import { createPasswords } from './admin/password.ts'
 import { createSecondFactors } from './admin/second-factor.ts'
 import { createSessions } from './admin/sessions.ts'
 import { createSetup } from './admin/setup.ts'
@@ -74,7 +75,7 @@ export async function startServices(
 
 /** The domain over what is open; `stop` ends it, and closes the store last. */
 export function compose(config: Config, log: Logger, data: Data, given: World = world) {
-  const { clock, random, fetch } = given
+  const { clock, random, fetch, passwordHashing } = given
   const { store, vault, keys, formerUrls, presence, locks, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createBreaker(clock)
@@ -106,7 +107,8 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
   const swapNeeds = { store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds }
   const newGrant = createNewGrant({ tokens, clock, random })
   const deviceFlow = createDeviceFlow({ store, newGrant, clock, random })
-  const admins = createAdmins({ store, clock, random })
+  const passwords = createPasswords({ random, passwordHashing })
+  const admins = createAdmins({ store, passwords, clock, random })
   const sessions = createSessions({ store, clock, random })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
@@ -137,12 +139,13 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     processes,
     checkWritable: () => store.checkWritable(),
     apps: createApps({ store, clock, random }),
+    passwords,
     admins,
     sessions,
     secondFactors,
     attempts,
     setup: createSetup({ store, admins, clock, random }),
-    signIn: createSignIn({ store, sessions, attempts, secondFactors, clock }),
+    signIn: createSignIn({ store, passwords, sessions, attempts, secondFactors, clock }),
     importer: createImporter({ ...parts, refresher, tokens, clientId: config.ellipsis.clientId }),
     connect: createConnect({ ...parts, keep: createKeep(parts), deviceFlow, publicUrl }),
     deviceFlow,

@@ -3,7 +3,7 @@ import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
-import { hashPassword } from './password.ts'
+import type { Passwords } from './password.ts'
 
 /** The people who run this broker. */
 export interface Admins {
@@ -33,8 +33,13 @@ const [SHORTEST, LONGEST] = [12, 1024]
 /** RFC 5321 4.5.3.1.3. */
 const LONGEST_EMAIL = 254
 
-export function createAdmins(needs: { store: Store; clock: Clock; random: Random }): Admins {
-  const { store, clock, random } = needs
+export function createAdmins(needs: {
+  store: Store
+  passwords: Passwords
+  clock: Clock
+  random: Random
+}): Admins {
+  const { store, passwords, clock, random } = needs
   const event = (actor: string, action: string, email: string, more = '') => [
     { at: clock.now(), actor, action, details: email + more },
   ]
@@ -47,7 +52,7 @@ export function createAdmins(needs: { store: Store; clock: Clock; random: Random
     const email = normal(address)
     checkEmail(email)
     checkPassword(password)
-    const passwordHash = await hashPassword(password, random)
+    const passwordHash = await passwords.hash(password)
     return { id: newId(random, 'adm'), email, passwordHash, role, createdAt: clock.now() }
   }
 
@@ -78,14 +83,14 @@ export function createAdmins(needs: { store: Store; clock: Clock; random: Random
     async setPassword(address, password, actor) {
       const email = normal(address)
       checkPassword(password)
-      const passwordHash = await hashPassword(password, random)
+      const passwordHash = await passwords.hash(password)
       const events = event(actor, 'admin.password_set', email)
       return store.setAdminPassword({ email, passwordHash }, events)
     },
 
     async changePassword({ email }, password, keepSession) {
       checkPassword(password)
-      const passwordHash = await hashPassword(password, random)
+      const passwordHash = await passwords.hash(password)
       const events = event(`admin:${email}`, 'admin.password_set', email)
       return store.setAdminPassword({ email, passwordHash, keepSession }, events)
     },

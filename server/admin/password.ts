@@ -1,52 +1,75 @@
-import { argon2, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { Argon2Parameters } from 'node:crypto'
-import { promisify } from 'node:util'
 import { bulkhead, isBulkheadRejectedError } from 'cockatiel'
+import type { PasswordCost, PasswordHashing } from '../crypto/argon2.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { Random } from '../runtime.ts'
 
-/** OWASP's parameters for argon2id: 19 MiB, two passes, one lane. */
-const COST = { memory: 19_456, passes: 2, parallelism: 1, tagLength: 32 }
-const { memory, passes, parallelism } = COST
-const HEAD = `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$`
+const TAG_LENGTH_BYTES = 32
 
-/**
- * It runs on Node's pool of four threads, which looks up addresses and reads files for everybody else:
- * two of them go on being theirs, however many people try to sign in.
- */
-const turns = bulkhead(2, 32)
-const argon2Async = promisify(argon2)
-
-/** A PHC string that no password belongs to, and that takes as long to find out. */
-export const NO_PASSWORD = HEAD + ['A'.repeat(22), 'A'.repeat(43)].join('$')
-
-/** Hashes a password into a PHC string of argon2id (RFC 9106). @throws BrokerError `slow_down` */
-export async function hashPassword(password: Secret, random: Random): Promise<string> {
-  const nonce = random(16)
-  const tag = await derive({ message: password.reveal(), nonce, ...COST })
-  const [salt, sum] = [nonce, tag].map((bytes) => bytes.toString('base64').replace(/=+$/, ''))
-  return `${HEAD}${salt}$${sum}`
+export interface Passwords {
+  /** Hashes a password into a PHC string of argon2id. @throws BrokerError `slow_down` */
+  hash(password: Secret): Promise<string>
+  /**
+   * Is this the password of that PHC string? `false` also for a string that is none. Without a string it is
+   * nobody's password, which takes as long to find out.
+   * @throws BrokerError `slow_down`
+   */
+  verify(password: Secret, phc: string | undefined): Promise<boolean>
 }
 
-/**
- * Is this the password of that PHC string? `false` also for a string that is none.
- * @throws BrokerError `slow_down`
- */
-export async function verifyPassword(password: Secret, phc: string): Promise<boolean> {
+export function createPasswords(needs: {
+  random: Random
+  passwordHashing: PasswordHashing
+}): Passwords {
+  const { random } = needs
+  const { cost, derive } = needs.passwordHashing
+  const head = `$argon2id$v=19$m=${cost.memory},t=${cost.passes},p=${cost.parallelism}$`
+  /** A PHC string that no password belongs to. */
+  const nobodys = head + ['A'.repeat(22), 'A'.repeat(43)].join('$')
+
+  /**
+   * Hashing runs on Node's pool of four threads, which looks up addresses and reads files for everybody else:
+   * two of them go on being theirs, however many people try to sign in.
+   */
+  const turns = bulkhead(2, 32)
+
+  const deriveInTurn = async (parameters: Argon2Parameters): Promise<Buffer> => {
+    try {
+      return await turns.execute(() => derive(parameters))
+    } catch (error) {
+      if (isBulkheadRejectedError(error)) throw new BrokerError('slow_down', { retryAfter: 5 })
+      throw error
+    }
+  }
+
+  return {
+    async hash(password) {
+      const nonce = random(16)
+      const message = password.reveal()
+      const tag = await deriveInTurn({ message, nonce, ...cost, tagLength: TAG_LENGTH_BYTES })
+      const [salt, sum] = [nonce, tag].map((bytes) => bytes.toString('base64').replace(/=+$/, ''))
+      return `${head}${salt}$${sum}`
+    },
+
+    async verify(password, phc = nobodys) {
+      const stored = readPhc(phc)
+      if (!stored) return false
+      const { tag, ...parameters } = stored
+      const message = password.reveal()
+      return timingSafeEqual(
+        await deriveInTurn({ message, ...parameters, tagLength: tag.length }),
+        tag,
+      )
+    },
+  }
+}
+
+function readPhc(phc: string): (PasswordCost & { nonce: Buffer; tag: Buffer }) | null {
   const parts = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(phc)
-  if (!parts) return false
+  if (!parts) return null
   const [memory, passes, parallelism] = parts.slice(1, 4).map(Number) as [number, number, number]
   const [nonce, tag] = parts.slice(4).map((part) => Buffer.from(part, 'base64')) as [Buffer, Buffer]
-  const cost = { memory, passes, parallelism, tagLength: tag.length }
-  return timingSafeEqual(await derive({ message: password.reveal(), nonce, ...cost }), tag)
-}
-
-async function derive(parameters: Argon2Parameters): Promise<Buffer> {
-  try {
-    return await turns.execute(() => argon2Async('argon2id', parameters))
-  } catch (error) {
-    if (isBulkheadRejectedError(error)) throw new BrokerError('slow_down', { retryAfter: 5 })
-    throw error
-  }
+  return { memory, passes, parallelism, nonce, tag }
 }

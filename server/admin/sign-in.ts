@@ -3,7 +3,7 @@ import type { Secret } from '../secret.ts'
 import type { Attempt, Attempts } from './login-throttle.ts'
 import type { Clock } from '../runtime.ts'
 import { sha256 } from '../crypto/hash.ts'
-import { NO_PASSWORD, verifyPassword } from './password.ts'
+import type { Passwords } from './password.ts'
 import type { SecondFactors } from './second-factor.ts'
 import type { Browser, Sessions, SignedIn } from './sessions.ts'
 
@@ -35,12 +35,13 @@ export interface SignIn {
 
 export function createSignIn(needs: {
   store: Store
+  passwords: Passwords
   sessions: Sessions
   attempts: Attempts
   secondFactors: SecondFactors
   clock: Clock
 }): SignIn {
-  const { store, sessions, attempts, secondFactors, clock } = needs
+  const { store, passwords, sessions, attempts, secondFactors, clock } = needs
 
   const isKnown = async (adminId: string | undefined, { device }: Browser): Promise<boolean> => {
     if (adminId === undefined || !device) return false
@@ -73,7 +74,7 @@ export function createSignIn(needs: {
       isKnown: await isKnown(admin?.id, browser),
     })
     if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
-    const isRight = await verifyPassword(password, admin?.passwordHash ?? NO_PASSWORD)
+    const isRight = await passwords.verify(password, admin?.passwordHash)
     if (admin && isRight) {
       await attempt.giveBack()
       return { kind: 'right' }

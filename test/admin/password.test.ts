@@ -1,16 +1,56 @@
-import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { hashPassword, verifyPassword } from '../../server/admin/password.ts'
+import { createPasswords } from '../../server/admin/password.ts'
+import { world } from '../../server/runtime.ts'
 import { Secret } from '../../server/secret.ts'
 
+/** At what it costs in earnest. */
+const passwords = createPasswords(world)
+
 t.test('a password proves itself, and no other does', async (t) => {
-  const phc = await hashPassword(new Secret('correct horse battery'), randomBytes)
+  const phc = await passwords.hash(new Secret('correct horse battery'))
   t.match(phc, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
-  t.equal(await verifyPassword(new Secret('correct horse battery'), phc), true)
-  t.equal(await verifyPassword(new Secret('correct horse batterx'), phc), false)
-  t.equal(await verifyPassword(new Secret('x'), 'no PHC string'), false)
+  t.equal(await passwords.verify(new Secret('correct horse battery'), phc), true)
+  t.equal(await passwords.verify(new Secret('correct horse batterx'), phc), false)
+  t.equal(await passwords.verify(new Secret('x'), 'no PHC string'), false)
+  t.equal(await passwords.verify(new Secret('x'), undefined), false)
+})
+
+t.test('one that was hashed at another cost is checked at that', async (t) => {
+  const { derive } = world.passwordHashing
+  const costs: unknown[] = []
+  const watched = createPasswords({
+    random: world.random,
+    passwordHashing: {
+      cost: { memory: 8, passes: 1, parallelism: 1 },
+      derive(parameters) {
+        const { memory, passes, parallelism } = parameters
+        costs.push([memory, passes, parallelism])
+        return derive(parameters)
+      },
+    },
+  })
+  const phc = await passwords.hash(new Secret('correct horse battery'))
+  t.equal(await watched.verify(new Secret('correct horse battery'), phc), true)
+  t.match(await watched.hash(new Secret('correct horse battery')), /m=8,t=1,p=1/)
+  t.equal(await watched.verify(new Secret('x'), undefined), false)
+  t.strictSame(costs, [
+    [19_456, 2, 1],
+    [8, 1, 1],
+    [8, 1, 1],
+  ])
 })
 
 t.test('a string that no password can have made is no wrong password', async (t) => {
-  await t.rejects(verifyPassword(new Secret('x'), '$argon2id$v=19$m=1,t=1,p=1$AAAA$AAAA'))
+  await t.rejects(passwords.verify(new Secret('x'), '$argon2id$v=19$m=1,t=1,p=1$AAAA$AAAA'))
+})
+
+t.test('hashing many passwords leaves time for everything else', async (t) => {
+  let done = 0
+  const hashes = Array.from({ length: 30 }, () =>
+    passwords.verify(new Secret('x'), undefined).finally(() => done++),
+  )
+  await readFile(import.meta.filename)
+  t.ok(done < hashes.length, `a file was read when ${done} of ${hashes.length} were done`)
+  await Promise.all(hashes)
 })

@@ -4,8 +4,9 @@ import { gunzipSync } from 'node:zlib'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import type { ConnectionQuery } from '../../db/store.ts'
-import { verifyPassword } from '../../server/admin/password.ts'
+import { createPasswords } from '../../server/admin/password.ts'
 import { Secret } from '../../server/secret.ts'
+import { world } from '../../server/runtime.ts'
 import {
   EMAIL,
   KNOWN,
@@ -76,7 +77,7 @@ for (const file of stored) {
     t.match(await apps.authenticate({ clientId, clientSecret: secret }), { name: 'Report' })
     const [admin] = await admins.list()
     t.equal(admin?.email, EMAIL)
-    t.ok(await verifyPassword(new Secret(PASSWORD), admin?.passwordHash ?? ''))
+    t.ok(await createPasswords(world).verify(new Secret(PASSWORD), admin?.passwordHash ?? ''))
     const find: Pick<ConnectionQuery, 'statuses' | 'appId'> = {
       statuses: ['active', 'needs_reconnect', 'revoked'],
       appId: null,
