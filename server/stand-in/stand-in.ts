@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { AccessTokens } from './access-tokens.ts'
 import { Codes } from './codes.ts'
 import { Drive } from './drive.ts'
@@ -26,6 +27,8 @@ export interface StandInOptions {
   switches?: Partial<Switches>
   /** Milliseconds since the epoch. */
   now?: () => number
+  /** Waits so many milliseconds: for delays that switches and faults ask for. */
+  sleep?: (milliseconds: number) => Promise<void>
   /** Numbers in [0, 1): which calls a fault with a `share` strikes. */
   random?: () => number
 }
@@ -50,15 +53,17 @@ export class StandIn {
   readonly codes: Codes
   readonly refreshTokens: RefreshTokens
   readonly accessTokens: AccessTokens
+  readonly sleep: (milliseconds: number) => Promise<void>
   readonly #issued = new Issued()
 
   /** @throws Error for a redirect URI that is no URL or too long */
   constructor(options: StandInOptions) {
-    const { clients, now = Date.now, random = Math.random } = options
+    const { clients, now = Date.now, sleep = setTimeout, random = Math.random } = options
     clients.forEach(checkRedirectUris)
     this.clients = clients
     this.switches = { ...switchDefaults, ...options.switches }
     const parts = { switches: this.switches, now, issued: this.#issued, users: this.users }
+    this.sleep = sleep
     this.drive = new Drive(this.users.list())
     this.faults = new Faults(random)
     this.codes = new Codes(parts)

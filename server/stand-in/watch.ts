@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Effect } from './effects.ts'
 import { effectOf } from './effects.ts'
@@ -22,22 +21,27 @@ export function watching(standIn: StandIn) {
       if (!fault) return undefined
       request.log.info({ endpoint: name, kind: fault.kind }, 'a fault strikes')
       const effect = effectOf(fault, standIn.switches)
-      if (!worksFirst(fault)) return strikeBefore(effect, request, reply)
+      if (!worksFirst(fault)) return strikeBefore(effect, request, reply, standIn)
       later.set(request, effect)
       return undefined
     },
     async onSend(request: FastifyRequest, reply: FastifyReply, payload: unknown) {
       const effect = later.get(request)
-      return effect ? strikeAfter(effect, request, reply, payload) : payload
+      return effect ? strikeAfter(effect, request, payload, { reply, standIn }) : payload
     },
   })
 }
 
 /** In place of the work; a wait goes before it. */
-async function strikeBefore(effect: Effect, request: FastifyRequest, reply: FastifyReply) {
+async function strikeBefore(
+  effect: Effect,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  standIn: StandIn,
+) {
   switch (effect.does) {
     case 'wait':
-      return sleep(effect.milliseconds)
+      return standIn.sleep(effect.milliseconds)
     case 'hang':
       return reply.hijack()
     case 'cut':
@@ -52,12 +56,13 @@ async function strikeBefore(effect: Effect, request: FastifyRequest, reply: Fast
 async function strikeAfter(
   effect: Effect,
   request: FastifyRequest,
-  reply: FastifyReply,
   payload: unknown,
+  { reply, standIn }: { reply: FastifyReply; standIn: StandIn },
 ) {
   switch (effect.does) {
     case 'wait':
-      return sleep(effect.milliseconds, payload)
+      await standIn.sleep(effect.milliseconds)
+      return payload
     case 'hang':
       return new Promise(() => {}) // until one of the two hangs up
     case 'cut':

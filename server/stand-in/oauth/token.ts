@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { Endpoint } from '../faults.ts'
 import { SCOPE } from '../access-tokens.ts'
@@ -25,7 +24,7 @@ export const tokenRoute: FastifyPluginAsync<{ standIn: StandIn }> = async (app, 
   })
 
   app.post('/oauth/token', watch(endpointOf), async (request, reply) => {
-    if (switches.tokenDelay > 0) await sleep(switches.tokenDelay)
+    if (switches.tokenDelay > 0) await standIn.sleep(switches.tokenDelay)
     void reply.header('cache-control', 'no-store')
     const parameters = readParameters(request, switches)
     const { grant_type: grantType } = parameters
