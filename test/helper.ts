@@ -15,26 +15,17 @@ import type { Services } from '../server/services.ts'
 import type { World } from '../server/runtime.ts'
 import { standInDefaults, startStandIn } from '../server/stand-in/app.ts'
 import type { StandIn, Switches } from '../server/stand-in/app.ts'
+import { testClock } from './clock.ts'
+import type { TestClock } from './clock.ts'
 import { Visitor } from './visitor.ts'
 import { migratedFolder } from './db/temporary.ts'
 
-/** A clock that a test can move and stop; sleeping takes real time. */
-export function testClock() {
-  let offset = 0
-  let stopped: { now: number; steady: number } | null = null
-  return {
-    now: () => (stopped?.now ?? Date.now()) + offset,
-    steady: () => (stopped?.steady ?? world.clock.steady()) + offset,
-    sleep: world.clock.sleep,
-    /** Milliseconds. */
-    advance(by: number) {
-      offset += by
-    },
-    /** Time goes by no more but when told: for limits that a slow machine would reach by itself. */
-    stop() {
-      stopped ??= { now: Date.now(), steady: world.clock.steady() }
-    },
-  }
+export { testClock }
+
+/** As cheap as argon2id can be: tests whose subject is the cost take the real one. */
+export const cheapHashing = {
+  ...world.passwordHashing,
+  cost: { memory: 8, passes: 1, parallelism: 1 },
 }
 
 export interface TestBroker {
@@ -42,7 +33,8 @@ export interface TestBroker {
   app: FastifyInstance
   services: Services
   standIn: StandIn
-  clock: ReturnType<typeof testClock>
+  /** Of the broker and of the stand-in, where the test’s `world` has no other. */
+  clock: TestClock
   /** Lines that the program logged, at every level. */
   logged: string[]
   env: Record<string, string>
@@ -54,6 +46,8 @@ export interface TestOptions {
   env?: Record<string, string>
   basePath?: string
   world?: Partial<World>
+  /** The stand-in’s. */
+  random?: () => number
   dataDir?: string
 }
 
@@ -86,13 +80,16 @@ async function startBroker(
   options: TestOptions,
 ): Promise<TestBroker> {
   const clock = testClock()
+  const time = options.world?.clock ?? clock
   const origin = `http://127.0.0.1:${port}`
   const url = origin + (options.basePath ?? '')
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
   const standIn = await startStandIn({
     port: 0,
     clients: [client],
-    now: () => clock.now(),
+    now: () => time.now(),
+    sleep: (milliseconds) => time.sleep(milliseconds),
+    ...(options.random && { random: options.random }),
     ...(options.switches && { switches: options.switches }),
   })
   t.teardown(() => standIn.close())
@@ -112,7 +109,7 @@ async function startBroker(
   const logged: string[] = []
   const log = createLog(config, { write: (line: string) => logged.push(line) > 0 })
   const services = await startServices(config, log, {
-    world: { ...world, clock, ...options.world },
+    world: { ...world, clock, passwordHashing: cheapHashing, ...options.world },
   })
   t.teardown(() => services.stop())
   const app = await buildApp(services)

@@ -10,6 +10,7 @@ import { world } from '../../server/runtime.ts'
 import type { Services } from '../../server/services.ts'
 import { standInDefaults, startStandIn } from '../../server/stand-in/app.ts'
 import type { StandIn, Switches } from '../../server/stand-in/app.ts'
+import { testClock } from '../helper.ts'
 import { connectMany } from '../operate/load.ts'
 import type { Device } from '../operate/load.ts'
 import { Broker, bundleBroker } from './brokers.ts'
@@ -65,7 +66,7 @@ export async function prepare(options: {
   const data = await openData(config, world, { claim: 'same' })
   const services = compose(config, createLog({ logLevel: 'silent' }), data)
   const devices = await connectMany(
-    { services, standIn: standIn.standIn, clock: { ...world.clock, advance: () => undefined } },
+    { services, standIn: standIn.standIn, clock: testClock() },
     options.connections,
   )
   const program = await bundleBroker()

@@ -6,7 +6,7 @@ import { startServices } from '../../server/services.ts'
 import { world } from '../../server/runtime.ts'
 import { startStandIn, standInDefaults } from '../../server/stand-in/app.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
-import { testClock } from '../helper.ts'
+import { cheapHashing, testClock } from '../helper.ts'
 import type { Headless } from './load.ts'
 import { temporaryFolder } from '../temporary.ts'
 
@@ -19,7 +19,8 @@ export async function buildWorld(
   const clock = testClock()
   const url = 'http://127.0.0.1:3000'
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
-  const options = { port: 0, clients: [client], switches, now: () => clock.now() }
+  const { now, sleep } = clock
+  const options = { port: 0, clients: [client], switches, now, sleep }
   const standIn = await startStandIn(options)
   t.teardown(() => standIn.close())
   const env: Record<string, string> = {
@@ -37,7 +38,7 @@ export async function buildWorld(
     const log = createLog({ logLevel: 'silent' })
     const services = await startServices(config, log, {
       claim: 'same',
-      world: { ...world, clock },
+      world: { ...world, clock, passwordHashing: cheapHashing },
     })
     let stopped = false
     const stop = async () => {

@@ -3,6 +3,8 @@ import type { Test } from 'tap'
 import { standInDefaults, startStandIn } from '../../server/stand-in/app.ts'
 import type { AppOptions } from '../../server/stand-in/app.ts'
 import type { StandIn } from '../../server/stand-in/stand-in.ts'
+import { testClock } from '../clock.ts'
+import type { TestClock } from '../clock.ts'
 import { Visitor } from '../visitor.ts'
 import type { Page } from '../visitor.ts'
 
@@ -14,17 +16,17 @@ export interface Running {
   url: string
   apiUrl: string
   standIn: StandIn
-  clock: { advance(milliseconds: number): void }
+  clock: TestClock
   close(): Promise<void>
 }
 
 /** A stand-in that listens, with a clock that the test moves; it ends with the test. */
 export async function start(t: Test, options: Partial<AppOptions> = {}): Promise<Running> {
-  let now = Date.now()
-  const running = await startStandIn({ clients: [client], port: 0, now: () => now, ...options })
+  const clock = testClock({ frozen: true })
+  const { now, sleep } = clock
+  const running = await startStandIn({ clients: [client], port: 0, now, sleep, ...options })
   t.teardown(() => running.close())
-  const advance = (milliseconds: number): void => void (now += milliseconds)
-  return { ...running, clock: { advance } }
+  return { ...running, clock }
 }
 
 /** The address to send a browser to. What is `undefined` is left out. */
