@@ -25,6 +25,20 @@ export function runCli(
   })
 }
 
+/** Resolves once a process has logged that; rejects if it ends before. */
+export function logged(child: ChildProcess, what: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let output = ''
+    const read = (chunk: Buffer) => {
+      output += chunk.toString()
+      if (output.includes(what)) resolve()
+    }
+    child.stdout?.on('data', read)
+    child.stderr?.on('data', read)
+    child.once('close', () => reject(new Error(`it ended:\n${output}`)))
+  })
+}
+
 /** Runs a command to its end. */
 export async function cli(args: string[], env: Record<string, string>, input = '', user?: User) {
   const child = runCli(args, env, undefined, user)

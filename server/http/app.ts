@@ -8,7 +8,7 @@ import { limitFailures } from './plugins/failure-limits.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { requestIds } from './plugins/request-id.ts'
 import { logRequests } from './plugins/request-log.ts'
-import { serverLimits, timeLimits } from './plugins/time-limits.ts'
+import { endConnections, serverLimits, timeLimits } from './plugins/time-limits.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
@@ -68,6 +68,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   app.addHook('onRoute', (route) => void routes.push(route))
   app.decorate('routeTable', routes)
 
+  endConnections(app)
   await limitFailures(app, config, services.apps)
   handleErrors(app, services)
   app.setNotFoundHandler(refuseUnknown)

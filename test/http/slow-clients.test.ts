@@ -1,12 +1,12 @@
+import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import type { Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
-import { closeInTime } from '../../server/http/plugins/time-limits.ts'
+import { CLOSE_WITHIN_MS, closeInTime } from '../../server/http/plugins/time-limits.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
-import { serve } from '../processes.ts'
+import { logged, serve } from '../processes.ts'
 
 /** A socket that says what it is told, and remembers what it hears; it ends with the test. */
 function open(t: Test, url: string) {
@@ -36,9 +36,15 @@ t.test('clients that never end their requests keep nobody out, and are sent away
   for (let count = 0; count < 20; count++) {
     t.equal((await exchange(broker, token)).status, 200)
   }
+  const { server } = broker.app
+  const limits = { headersTimeout: 10_000, requestTimeout: 20_000, timeout: 60_000 }
+  t.match(server, limits)
+  // As if their time had gone by: the server looks every two seconds.
+  Object.assign(server, { headersTimeout: 1, requestTimeout: 1 })
   await Promise.all([...slowHeads, ...slowBodies, ...mute].map(({ closed }) => closed))
   t.match(slowHeads[0]?.heard(), /^HTTP\/1\.1 408 /)
   t.match(slowBodies[0]?.heard(), /^HTTP\/1\.1 408 /)
+  Object.assign(server, limits)
   t.equal((await exchange(broker, token)).status, 200)
 })
 
@@ -52,7 +58,7 @@ t.test('heads and bodies that are too large are refused', async (t) => {
   const body = open(t, broker.url)
   const headers = 'host: b\r\ncontent-type: application/json\r\ncontent-length: 40000\r\n'
   body.socket.write(`POST /exchange HTTP/1.1\r\n${headers}\r\n${'x'.repeat(40_000)}`)
-  while (body.heard() === '') await sleep(10)
+  await once(body.socket, 'data')
   t.match(body.heard(), /^HTTP\/1\.1 413 /)
   t.equal((await exchange(broker, token)).status, 200)
 })
@@ -76,31 +82,39 @@ t.test('one that reads no answers, or hangs up in the middle, harms nobody', asy
 t.test('a stop waits for no slow client', async (t) => {
   const broker = await buildBroker(t)
   const slow = open(t, broker.url)
+  const begun = once(broker.app.server, 'request')
   slow.socket.write('POST /exchange HTTP/1.1\r\nhost: b\r\ncontent-length: 9\r\n\r\n{')
-  await sleep(100)
-  const began = Date.now()
-  await closeInTime(broker.app)
-  t.ok(Date.now() - began < 15_000)
+  await begun
+  t.equal(CLOSE_WITHIN_MS, 12_000, 'longer than anyone who is well waits for an answer')
+  await closeInTime(broker.app, 50)
   await slow.closed
 })
 
 t.test('under load, what was accepted before a stop is answered', async (t) => {
-  const broker = await buildBroker(t, { switches: { rotation: 'always', tokenDelay: 700 } })
+  const broker = await buildBroker(t, { switches: { rotation: 'always' } })
   const { brokerToken, connectionId } = await connect(broker, await addApp(broker))
+  // Until the test’s clock is advanced.
+  const delay = 9000
+  broker.standIn.switches.tokenDelay = delay
   const other = await serve(t, broker.env)
   const wishes = { method: 'POST', headers: { authorization: `Bearer ${brokerToken}` } }
   const json = { ...wishes.headers, 'content-type': 'application/json' }
+  t.equal((await fetch(`${other.url}/exchange`, wishes)).status, 200, 'its token is in memory')
   const forced = fetch(`${other.url}/exchange`, {
     ...wishes,
     headers: json,
     body: JSON.stringify({ force: true }),
   })
-  await sleep(250)
+  await broker.clock.asleep(delay)
   const swaps = Array.from({ length: 50 }, () => fetch(`${other.url}/exchange`, wishes))
-  await Promise.all(swaps)
-  const code = await other.stop()
-  t.equal(code, 0)
+  t.ok((await Promise.all(swaps)).every(({ status }) => status === 200))
+  const told = logged(other.child, '"stopping"')
+  const stopped = other.stop()
+  await told
+  broker.clock.advance(delay)
+  t.equal(await stopped, 0)
   t.equal((await forced).status, 200, 'the refresh under way ended first')
+  t.equal((await forced).headers.get('connection'), 'close', 'so the stop needn’t wait any longer')
   const { connection } = await broker.services.connections.show(connectionId)
   t.equal(connection.generation, 2, 'and was stored')
   t.match(other.output(), /stopped/)

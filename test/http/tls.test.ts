@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { copyFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { join } from 'node:path'
@@ -12,7 +11,7 @@ import { loadConfig } from '../../server/config/config.ts'
 import { startBroker } from '../../server/cli/serve.ts'
 import { createLog } from '../../server/log.ts'
 import { freePort } from '../helper.ts'
-import { runCli, serve } from '../processes.ts'
+import { logged, runCli, serve } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 /** Makes a certificate for that name in a folder: `NAME.crt`, `NAME.key`. */
@@ -118,20 +117,6 @@ t.test('SIGHUP does nothing to a broker without a certificate of its own', async
   t.equal((await fetch(`${url}/readyz`)).status, 200)
   t.equal(await stop(), 0)
 })
-
-/** Resolves once a process has logged that; rejects if it ends before. */
-function logged(child: ChildProcess, what: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let output = ''
-    const read = (chunk: Buffer) => {
-      output += chunk.toString()
-      if (output.includes(what)) resolve()
-    }
-    child.stdout?.on('data', read)
-    child.stderr?.on('data', read)
-    child.once('close', () => reject(new Error(`it ended:\n${output}`)))
-  })
-}
 
 t.test('files that are no certificate stop the start', async (t) => {
   const folder = t.testdir({ 'live.crt': 'nonsense', 'live.key': 'nonsense' })

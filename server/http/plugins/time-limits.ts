@@ -23,15 +23,34 @@ export const serverLimits = {
   maxHeaderSize: LARGEST_HEAD,
 }
 
-/** How long a stop waits for requests under way. */
-const CLOSE_WITHIN = 12_000
+/**
+ * What is answered during a stop is the last answer on its connection. Otherwise the stop would wait for clients
+ * that keep connections open.
+ */
+export function endConnections(app: FastifyInstance): void {
+  let isClosing = false
+  app.addHook('preClose', (done) => {
+    isClosing = true
+    done()
+  })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (isClosing) void reply.header('connection', 'close')
+    done(null, payload)
+  })
+}
+
+/** How long a stop waits for requests under way, milliseconds. */
+export const CLOSE_WITHIN_MS = 12_000
 
 /**
  * Takes no more requests, and resolves when those under way are answered, or cut off after a while. What is
  * still being sent, or not read, by then is nobody's loss.
  */
-export async function closeInTime(app: FastifyInstance): Promise<void> {
-  const late = setTimeout(() => app.server.closeAllConnections(), CLOSE_WITHIN)
+export async function closeInTime(
+  app: FastifyInstance,
+  withinMs: number = CLOSE_WITHIN_MS,
+): Promise<void> {
+  const late = setTimeout(() => app.server.closeAllConnections(), withinMs)
   try {
     await app.close()
   } finally {
