@@ -26,7 +26,7 @@ t.test('tokens outlive a store that is in trouble for a while', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   breakStore(broker, 'saveConnection', 3)
-  const { brokerToken } = await connect(broker, app)
+  const { brokerToken } = await broker.clock.hurry(connect(broker, app))
   t.equal((await exchange(broker, brokerToken)).status, 200)
   t.ok(broker.logged.some((line) => line.includes('can’t be stored; trying again')))
 })
@@ -41,23 +41,19 @@ t.test('a store that stays in trouble is told to the app in the end', async (t) 
       throw new Error('disk I/O error')
     },
   })
-  const { returned } = await authorize(broker, app)
+  const { returned } = await broker.clock.hurry(authorize(broker, app))
   t.equal(returned.searchParams.get('error'), 'server_error')
 })
 
 t.test('an account that takes too long to say who it is connects without a name', async (t) => {
-  const hurried = {
-    now: Date.now,
-    steady: () => performance.now(),
-    sleep: (milliseconds: number, signal?: AbortSignal) =>
-      new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, milliseconds / 100)
-        signal?.addEventListener('abort', () => (clearTimeout(timer), resolve()))
-      }),
-  }
-  const broker = await buildBroker(t, { world: { clock: hurried } })
+  const broker = await buildBroker(t)
   broker.standIn.addFault({ endpoint: 'account', kind: 'hang' })
-  const { connectionId } = await connect(broker, await addApp(broker))
+  const connecting = connect(broker, await addApp(broker))
+  await broker.clock.asleep(8000)
+  broker.clock.advance(7999)
+  t.same(await Array.fromAsync(broker.services.connections.all()), [])
+  broker.clock.advance(1)
+  const { connectionId } = await connecting
   const { connection } = await broker.services.connections.show(connectionId)
   t.match(connection, { accountId: null, username: '' })
 })

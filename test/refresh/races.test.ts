@@ -168,7 +168,7 @@ t.test('an account that stays unknown connects all the same', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   broker.standIn.addFault({ endpoint: 'account', kind: 'status', status: 500, times: 99 })
-  const { brokerToken, connectionId } = await connect(broker, app)
+  const { brokerToken, connectionId } = await broker.clock.hurry(connect(broker, app))
   t.equal((await exchange(broker, brokerToken)).status, 200)
   const { connection } = await broker.services.connections.show(connectionId)
   t.match(connection, { accountId: null, username: '' })

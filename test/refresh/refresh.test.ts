@@ -14,7 +14,16 @@ async function begin(t: Parameters<typeof buildBroker>[0], options: TestOptions 
   return { broker, brokerToken, connectionId, show }
 }
 
-const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
+/** How long upstream takes to answer, milliseconds: until the test's clock is advanced by that. */
+const LATE = 9000
+
+/** A swap whose refresh Ellipsis Drive has carried out, and not answered yet. */
+async function beginLate(broker: TestBroker, brokerToken: string) {
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: LATE, times: 1 })
+  const swap = exchange(broker, brokerToken)
+  await broker.clock.asleep(LATE)
+  return { swap, answer: () => broker.clock.advance(LATE) }
+}
 
 /** Makes one method of the store fail, the next `times` times. */
 function breakStore(broker: TestBroker, method: keyof Store, times: number): void {
@@ -30,7 +39,7 @@ function breakStore(broker: TestBroker, method: keyof Store, times: number): voi
 t.test('refreshed tokens that can’t be stored are kept until they can', async (t) => {
   const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
   breakStore(broker, 'saveTokens', 3)
-  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 200)
   t.equal(broker.standIn.calls.refresh, 1, 'upstream was asked once')
   t.ok(broker.logged.some((line) => line.includes('can’t be stored')))
   const { refreshToken } = await show()
@@ -90,13 +99,14 @@ t.test('the previous token is tried once, when the refusal has stood for a while
     now: 0,
     events: [],
   })
-  t.equal((await exchange(broker, brokerToken)).status, 403)
+  const swap = (token: string) => broker.clock.hurry(exchange(broker, token))
+  t.equal((await swap(brokerToken)).status, 403)
   t.equal(broker.standIn.calls.refresh, 2)
   broker.clock.advance(120_000)
-  t.equal((await exchange(broker, brokerToken)).status, 403, 'all may be refused for now')
+  t.equal((await swap(brokerToken)).status, 403, 'all may be refused for now')
   broker.clock.advance(3_600_000)
-  t.equal((await exchange(broker, other.brokerToken)).status, 200)
-  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.equal((await swap(other.brokerToken)).status, 200)
+  t.equal((await swap(brokerToken)).status, 200)
   t.match(await show(), { status: 'active', lastError: null })
 })
 
@@ -106,7 +116,7 @@ t.test('an answer that was lost is the reason that is told', async (t) => {
   t.equal((await exchange(broker, brokerToken)).status, 503)
   t.match(await show(), { status: 'active', failures: 1, lastError: /answer .* was lost/ })
   broker.clock.advance(5000)
-  t.equal((await exchange(broker, brokerToken)).status, 403)
+  t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 403)
   t.match(await show(), { status: 'needs_reconnect', lastError: /answer .* was lost/ })
 })
 
@@ -123,8 +133,13 @@ t.test('a late answer is stored, though nobody waits for it any more', async (t)
     switches: { rotation: 'always' },
   })
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 11_000, times: 1 })
-  t.equal((await exchange(broker, brokerToken)).status, 503, 'ten seconds are enough')
-  await pause(1500)
+  const swap = exchange(broker, brokerToken)
+  await broker.clock.asleep(11_000)
+  broker.clock.advance(10_000)
+  t.equal((await swap).status, 503, 'ten seconds are enough')
+  t.equal((await show()).generation, 1)
+  broker.clock.advance(1000)
+  await broker.services.refresher.settled()
   t.equal((await show()).generation, 2)
   t.equal((await exchange(broker, brokerToken)).status, 200)
   t.equal(broker.standIn.calls.refresh, 1)
@@ -144,10 +159,20 @@ t.test(
       orphaned: null,
     }
     t.equal(await broker.services.store.takeLease({ ...lease, now, until: now + 30_000 }), true)
+    const { store } = broker.services
+    const { takeLease } = store
+    let [tries, tried] = [0, () => undefined as void]
+    const triedThrice = new Promise<void>((resolve) => (tried = resolve))
+    store.takeLease = async (...given) => {
+      const taken = await takeLease(...given)
+      if (++tries === 3) tried()
+      return taken
+    }
     const waiting = exchange(broker, brokerToken)
-    await pause(300)
+    await triedThrice
     t.equal(broker.standIn.calls.refresh, 0, 'the lease is respected')
-    broker.clock.advance(30_000)
+    // By then upstream has carried out what it was asked for.
+    broker.clock.advance(5000)
     t.equal((await waiting).status, 200)
     t.equal(broker.standIn.calls.refresh, 1)
   },
@@ -160,7 +185,7 @@ t.test('a lease that ends further ahead than any can counts as ended', async (t)
   const lease = { id: connectionId, expectedGeneration: generation, owner: 'jumped' }
   const bounds = { now: ahead, until: ahead + 30_000, longest: 30_000, orphaned: null }
   t.equal(await broker.services.store.takeLease({ ...lease, ...bounds }), true)
-  t.equal((await exchange(broker, brokerToken)).status, 200)
+  t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 200)
 })
 
 t.test('a reconnect while a refresh is under way wins', async (t) => {
@@ -168,11 +193,10 @@ t.test('a reconnect while a refresh is under way wins', async (t) => {
   const app = await addApp(broker)
   const { brokerToken, connectionId } = await connect(broker, app)
   broker.clock.advance(3_590_000)
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 600, times: 1 })
-  const swap = exchange(broker, brokerToken)
-  await pause(200)
+  const { swap, answer } = await beginLate(broker, brokerToken)
   const again = await connect(broker, app)
   t.equal(again.connectionId, connectionId)
+  answer()
   t.equal((await swap).status, 200)
   const { connection } = await broker.services.connections.show(connectionId)
   t.equal(connection.generation, 2, 'the late answer belongs to the past')
@@ -180,10 +204,9 @@ t.test('a reconnect while a refresh is under way wins', async (t) => {
 
 t.test('a revocation while a refresh is under way holds', async (t) => {
   const { broker, brokerToken, connectionId, show } = await begin(t)
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 500, times: 1 })
-  const swap = exchange(broker, brokerToken)
-  await pause(200)
+  const { swap, answer } = await beginLate(broker, brokerToken)
   await broker.services.connections.revoke(connectionId, 'test')
+  answer()
   t.equal((await swap).status, 401)
   t.match(await show(), { status: 'revoked', refreshToken: null })
 })
@@ -192,11 +215,10 @@ t.test('a grant revoked while its refresh is under way gets nothing', async (t) 
   const broker = await buildBroker(t)
   const { brokerToken, grantId } = await connect(broker, await addApp(broker))
   broker.clock.advance(3_590_000)
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 500, times: 1 })
-  const swap = exchange(broker, brokerToken)
-  await pause(200)
+  const { swap, answer } = await beginLate(broker, brokerToken)
   t.equal(await broker.services.connections.revokeGrant(grantId, 'test'), true)
   t.equal(await broker.services.connections.revokeGrant('grant_x', 'test'), false)
+  answer()
   t.equal((await swap).status, 401)
 })
 
@@ -227,7 +249,7 @@ t.test(
     broker.clock.advance(3_590_000)
     const ask = async () => {
       broker.clock.advance(60_000)
-      return (await exchange(broker, dead.brokerToken)).status
+      return (await broker.clock.hurry(exchange(broker, dead.brokerToken))).status
     }
     for (let round = 0; round < 8; round++) t.equal(await ask(), 503)
     t.equal((await exchange(broker, well.brokerToken)).status, 200)
@@ -244,12 +266,14 @@ t.test('an outage opens the breaker: no call for every swap, and readyz tells', 
   )
   broker.clock.advance(3_601_000)
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 500, times: 1000 })
-  const beganAt = Date.now()
+  const beganAt = broker.clock.steady()
   for (let round = 0; round < 30; round++) {
     broker.clock.advance(200)
-    for (const { brokerToken } of users) t.equal((await exchange(broker, brokerToken)).status, 503)
+    for (const { brokerToken } of users) {
+      t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 503)
+    }
   }
-  const seconds = 6 + (Date.now() - beganAt) / 1000
+  const seconds = (broker.clock.steady() - beganAt) / 1000
   t.ok(broker.standIn.calls.refresh < 9 + seconds, `${broker.standIn.calls.refresh} calls`)
   const ready = await fetch(`${broker.url}/readyz`)
   t.match(await ready.json(), { status: 'ready', upstream: 'failing', breaker: 'open' })
@@ -264,11 +288,15 @@ t.test('an outage opens the breaker: no call for every swap, and readyz tells', 
 
 t.test('a stop waits for a refresh under way', async (t) => {
   const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: 500, times: 1 })
-  void exchange(broker, brokerToken)
-  await pause(200)
-  await broker.services.refresher.settled()
+  const { swap, answer } = await beginLate(broker, brokerToken)
+  let isSettled = false
+  const settled = broker.services.refresher.settled().then(() => (isSettled = true))
+  await exchange(broker, 'another request, which is answered meanwhile')
+  t.equal(isSettled, false)
+  answer()
+  await settled
   t.equal((await show()).generation, 2)
+  t.equal((await swap).status, 200)
 })
 
 t.test('of an answer that can’t be read, a good refresh token is kept', async (t) => {

@@ -39,10 +39,12 @@ async function present(
 ): Promise<void> {
   const { force } = more
   const form = { ...client, ...(force && { force: 'true' }) }
+  // Before a refusal is believed, and between retries, the broker pauses.
+  const { hurry } = broker.clock
   const answers = {
-    exchange: await exchange(broker, token, force ? { force } : undefined),
-    tokenExchange: await swapAtToken(broker, token, form),
-    refreshToken: await refresh(broker, token, form),
+    exchange: await hurry(exchange(broker, token, force ? { force } : undefined)),
+    tokenExchange: await hurry(swapAtToken(broker, token, form)),
+    refreshToken: await hurry(refresh(broker, token, form)),
   }
   for (const [name, answer] of Object.entries(answers)) {
     const [status, error] = row[name as keyof Row]
