@@ -1,4 +1,5 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -76,18 +77,18 @@ ${Object.entries(headers)
     child.kill('SIGTERM')
     await ended
   })
-  await listening(port)
+  await listening(port, child)
 }
 
-/** Waits until something listens there. */
-async function listening(port: number): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+/** Waits until something listens there, or nginx has ended. */
+async function listening(port: number, child: ChildProcess): Promise<void> {
+  while (child.exitCode === null) {
     const code = await fetch(`http://127.0.0.1:${port}/`).then(
       () => 'open',
       (error: Error) => (error.cause as { code?: string } | undefined)?.code,
     )
     if (code !== 'ECONNREFUSED') return
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, 5))
   }
   throw new Error('nginx did not start')
 }

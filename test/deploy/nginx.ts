@@ -56,7 +56,7 @@ export async function startNginx(t: Test, upstream: number, port: number): Promi
   const url = `http://127.0.0.1:${port}`
   while (!(await fetch(`${url}/healthz`).catch(() => null))) {
     if (child.exitCode !== null) throw new Error(readFileSync(join(folder, 'error.log'), 'utf8'))
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, 5))
   }
   const workers = (): string =>
     readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim()

@@ -5,8 +5,10 @@ import t from 'tap'
 import { EllipsisError } from '../../server/ellipsis/client.ts'
 import type { EllipsisClient } from '../../server/ellipsis/client.ts'
 import { Secret } from '../../server/secret.ts'
+import { size } from '../size.ts'
 import { CLIENT_SECRET, REFRESH_TOKEN, always, clientOf, clientOfBytes } from './upstream.ts'
 
+const RUNS = size(150, 1000)
 const SENT = [REFRESH_TOKEN, CLIENT_SECRET, 'Code-1-sent', 'Verifier-1-sent', 'Access-1-sent']
 const RECEIVED = ['Access-2-received', 'Refresh-2-received']
 const SECRETS = [...SENT, ...RECEIVED]
@@ -86,8 +88,8 @@ t.test('whatever upstream answers', async (t) => {
     now = always(code, code === 204 || code === 304 ? '' : body, { 'retry-after': wait })
     check(await endings(client))
   })
-  await fc.assert(property, { numRuns: 400 })
-  t.pass('400 answers')
+  await fc.assert(property, { numRuns: RUNS })
+  t.pass(`${RUNS} answers`)
 })
 
 t.test('whatever bytes upstream sends', async (t) => {

@@ -1,6 +1,5 @@
 import { createServer } from 'node:http'
 import type { RequestListener } from 'node:http'
-import { setTimeout } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { Secret } from '../../server/secret.ts'
@@ -80,21 +79,32 @@ t.test('the time covers the body too, also one that drips', async (t) => {
     const dripping = setInterval(() => response.write(' '), 10)
     response.once('close', () => clearInterval(dripping))
   }
-  const startedAt = performance.now()
   const error = await failureOf(refresh(await clientOf(t, drips, { timeoutMs: 150 })))
   t.match(error, { kind: 'transient', status: null, maybeApplied: true })
   t.equal(error.message, 'Ellipsis Drive did not answer within 0.15 s')
-  t.ok(performance.now() - startedAt < 2000)
 })
 
 t.test('a slow answer within the time is a good one', async (t) => {
+  let begun = () => undefined as void
+  const received = new Promise<void>((resolve) => (begun = resolve))
+  /** Tells when the first half has come. */
+  const watched: typeof fetch = async (...args) => {
+    const response = await fetch(...args)
+    const told = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        controller.enqueue(chunk)
+        begun()
+      },
+    })
+    return new Response(response.body?.pipeThrough(told) ?? null, response)
+  }
   const client = await clientOf(
     t,
     (_request, response) => {
       response.write(good.slice(0, 8))
-      void setTimeout(100).then(() => response.end(good.slice(8)))
+      void received.then(() => response.end(good.slice(8)))
     },
-    { timeoutMs: 5000 },
+    { fetch: watched },
   )
   t.equal((await refresh(client)).accessToken.reveal(), 'a')
 })

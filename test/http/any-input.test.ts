@@ -206,7 +206,7 @@ t.test('any input', async (t) => {
           throw new Error(`refused with ${answer.status}, and yet a row changed`)
       },
     )
-    await fc.assert(property, { numRuns: RUNS, interruptAfterTimeLimit: RUNS * 60 })
+    await fc.assert(property, { numRuns: RUNS })
     t.ok((seen.get(200) ?? 0) > 0, 'some got through')
     t.ok((seen.get(400) ?? 0) > 0, 'some were refused')
     t.comment(Object.fromEntries(seen))
