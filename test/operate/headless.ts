@@ -7,6 +7,7 @@ import { world } from '../../server/runtime.ts'
 import { startStandIn, standInDefaults } from '../../server/stand-in/app.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
 import { cheapHashing, testClock } from '../helper.ts'
+import type { TestClock } from '../clock.ts'
 import type { Headless } from './load.ts'
 import { temporaryFolder } from '../temporary.ts'
 
@@ -33,7 +34,7 @@ export async function buildWorld(
   /** Starts a broker on the directory; `stop` ends it, and so does the test's end. */
   const start = async (
     more: Record<string, string> = {},
-  ): Promise<Headless & { stop(): Promise<void> }> => {
+  ): Promise<Headless & { clock: TestClock; stop(): Promise<void> }> => {
     const config = loadConfig({ ...env, ...more }, { serve: true })
     const log = createLog({ logLevel: 'silent' })
     const services = await startServices(config, log, {
