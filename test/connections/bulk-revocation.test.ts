@@ -5,7 +5,9 @@ import { fill } from '../../bench/scale/fill.ts'
 import type { ConnectionFilter } from '../../db/store.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
+import { createKills } from '../kill.ts'
 import { serve } from '../processes.ts'
+import { size } from '../size.ts'
 
 const by = { actor: 'admin:ann@example.com', address: '192.0.2.7' }
 const bea = { actor: 'admin:bea@example.com', address: '192.0.2.8' }
@@ -80,9 +82,9 @@ t.test('some are picked, confirmed and revoked', async (t) => {
 t.test('all that match are collected in the background, and can be let go', async (t) => {
   const broker = await buildBroker(t)
   const { bulks, store } = broker.services
-  await fill(broker.services, 2000)
+  await fill(broker.services, size(500, 2000))
   bulks.start()
-  const found = { ...everybody, search: 'hanna' }
+  const found = { ...everybody, search: 'ann' }
   const id = await bulks.begin(found, by)
   const { bulk } = await reach(broker, id, 'ready')
   const query = { ...found, statuses: ['active' as const], sort: 'user' as const, limit: 1 }
@@ -98,19 +100,20 @@ t.test('all that match are collected in the background, and can be let go', asyn
 t.test('killed half-way, it goes on: none is left out, and none is revoked twice', async (t) => {
   const broker = await buildBroker(t)
   const { bulks, store } = broker.services
-  await fill(broker.services, 600)
+  await fill(broker.services, size(300, 600))
   const { active } = await store.countConnections()
   const id = await bulks.begin(everybody, by)
   const first = await serve(t, broker.env)
   await reach(broker, id, 'ready')
   await bulks.confirm(id, by)
-  for (;;) {
-    const bulk = await store.getBulk(id)
-    if (bulk && bulk.revoked > active / 4) break
-    await new Promise((resolve) => setTimeout(resolve, 5))
+  const isHalfWay = async () => {
+    const { revoked = 0 } = (await store.getBulk(id)) ?? {}
+    return revoked > active / 4 && revoked < active
   }
-  first.child.kill('SIGKILL')
-  await first.stop()
+  const kills = createKills(t)
+  const halfWay = { name: 'half-way', reached: isHalfWay, holds: isHalfWay }
+  t.ok(await kills.at(first.child, halfWay), 'killed half-way')
+  kills.check()
   const { status, revoked = 0 } = (await store.getBulk(id)) ?? {}
   t.equal(status, 'running')
   t.ok(revoked < active, `${revoked} of ${active}`)
@@ -128,6 +131,7 @@ t.test('killed half-way, it goes on: none is left out, and none is revoked twice
     'none is in the audit log twice',
   )
   t.equal((await store.countConnections()).active, 0)
-  while ((await bulks.find(id))?.erasurePending) await new Promise((done) => setTimeout(done, 50))
+  // The other two do so every five seconds.
+  while ((await bulks.find(id))?.erasurePending) await store.purge(broker.clock.now())
   for (const other of [second, third]) t.equal(await other.stop(), 0)
 })

@@ -164,11 +164,11 @@ function countSealed(broker: TestBroker): { isOther: boolean; young: number; all
       .prepare(sql)
       .pluck()
       .get(...values)
-  const key = String(read("select value from meta where key = 'secret_rotation'") ?? '')
+  const key = read("select value from meta where key = 'secret_rotation'") as string | undefined
   const all = Number(read('select count(*) from sealed where free = 0'))
   const isYoung = 'free = 0 and substr(bytes, 2, 8) = ?'
   const young = Number(
-    read(`select count(*) from sealed where ${isYoung}`, Buffer.from(key, 'hex')),
+    read(`select count(*) from sealed where ${isYoung}`, Buffer.from(key ?? '', 'hex')),
   )
   client.close()
   return { isOther: first !== undefined && keyIdOf(first) === key, young, all }
