@@ -57,7 +57,7 @@ t.test(
     for (const [path, methods] of Object.entries(document.paths)) {
       for (const [method, { operationId }] of Object.entries(methods)) {
         t.match(page, `<a href="#${operationId}"><code>${method.toUpperCase()} ${path}</code>`)
-        t.match(page, `<article id="${operationId}">`)
+        t.match(page, ` id="${operationId}">`)
       }
     }
   },

@@ -33,7 +33,7 @@ const isAccepted = async (broker: TestBroker, id: string, secret: string): Promi
   return body.error === 'invalid_grant'
 }
 
-const secretOf = (body: string): string => /<code id="secret">(.*?)<\/code>/.exec(body)?.[1] ?? ''
+const secretOf = (body: string): string => /id="secret">(.*?)<\/code>/.exec(body)?.[1] ?? ''
 
 t.test('without an app, it says what one is and how to register it', async (t) => {
   const broker = await buildBroker(t)
