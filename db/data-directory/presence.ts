@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type Database from 'better-sqlite3'
+import Database from 'better-sqlite3'
 import { makeDirectory, openFile, replaceFile } from './files.ts'
 
 /** What a process that has the store open tells of itself to the others on this data directory. */
@@ -23,6 +23,8 @@ export interface Presence {
 
 /** In the data directory: for each process a lock, which dies with it, and what it tells. */
 const FOLDER = 'running'
+/** Whoever looks whether a lock is held has it for an instant; on a busy machine, for a longer one. */
+const LOOKED_AT_FOR_MS = 5000
 
 /**
  * Says that this process has the store open, until it leaves or dies, however it dies: the lock is the
@@ -37,7 +39,7 @@ export function announce(
   makeDirectory(folder)
   removeDead(folder, nativeBinding)
   const id = `${told.pid}-${randomBytes(6).toString('hex')}`
-  const lock = openFile(folder, `${id}.lock`, nativeBinding, 0)
+  const lock = openFile(folder, `${id}.lock`, nativeBinding, LOOKED_AT_FOR_MS)
   lock.exec('begin immediate')
   write(folder, id, told)
   return {
@@ -83,11 +85,18 @@ function idsIn(folder: string): string[] {
 }
 
 function isAlive(folder: string, id: string, nativeBinding: string | undefined): boolean {
-  const lock = openFile(folder, `${id}.lock`, nativeBinding, 0)
+  const path = join(folder, `${id}.lock`)
   try {
-    return isHeld(lock)
-  } finally {
-    lock.close()
+    const lock = new Database(path, { fileMustExist: true, timeout: 0, nativeBinding })
+    try {
+      return isHeld(lock)
+    } finally {
+      lock.close()
+    }
+  } catch (error) {
+    // It left in between.
+    if (!existsSync(path)) return false
+    throw error
   }
 }
 

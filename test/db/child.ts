@@ -1,9 +1,10 @@
 /** A process beside the test: `child.ts MODE DIRECTORY`. It tells by messages, and ends by itself. */
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { withStartLock } from '../../db/data-directory/open.ts'
-import { announce } from '../../db/data-directory/presence.ts'
+import { announce, listPresent } from '../../db/data-directory/presence.ts'
 import { NOW, newTokens } from './rows.ts'
 import { openAt } from './temporary.ts'
 
@@ -47,9 +48,21 @@ const modes: Record<string, () => Promise<void>> = {
 
   /** Has the store open, as others see it, until it is killed. */
   async 'be-present'() {
-    announce(directory, undefined, { pid: process.pid, command: 'test', startedAt: 0, keyIds: [] })
+    const told = { pid: process.pid, command: 'test', startedAt: 0, keyIds: [] }
+    const presence = announce(directory, undefined, told)
     tell('here')
     await untilKilled()
+    // Not before: what nothing refers to is collected, and its lock with it.
+    presence.leave()
+  },
+
+  /** Lists who has the store open, again and again. */
+  async 'look-around'() {
+    tell('here')
+    while (process.connected) {
+      for (let look = 0; look < 100; look++) listPresent(directory, undefined)
+      await setImmediate()
+    }
   },
 
   /** Refreshes the connection `con` a hundred times, against others. Tells each generation it stored. */

@@ -49,6 +49,16 @@ t.test('one that is killed is listed no more, and the next one tidies up', async
   presence.leave()
 })
 
+t.test('whoever looks around meanwhile keeps nobody from announcing itself', async (t) => {
+  const directory = temporaryFolder(t)
+  const child = forkChild('look-around', directory)
+  const exited = once(child, 'exit')
+  t.equal(await firstMessage(child), 'here')
+  for (let round = 0; round < 300; round++) announce(directory, undefined, told).leave()
+  child.disconnect()
+  t.strictSame(await exited, [0, null])
+})
+
 t.test('what can’t be looked at is told', async (t) => {
   const directory = t.testdir({ running: { 'x.lock': {} } })
   t.throws(() => list(directory), { code: 'SQLITE_CANTOPEN' })
