@@ -13,7 +13,7 @@ export const suites = {
   processes: [
     'test/{operate,deploy,cli,data}/**/*.test.ts',
     'test/refresh/{outage,two-processes}.test.ts',
-    'test/*.test.ts',
+    'test/!(chaos).test.ts',
   ],
   server: ['test/{http,oauth,connections,clients}/**/*.test.ts'],
   parts: ['test/**/*.test.ts'],
