@@ -33,7 +33,7 @@ import type { EventStore } from './store/events.ts'
 import type { ListingStore } from './store/listing.ts'
 import type { ProofStore } from './store/proofs.ts'
 import type { RefreshStore } from './store/refresh.ts'
-import type { MovingStore } from './store/data-ownership.ts'
+import type { DataOwnershipStore } from './store/data-ownership.ts'
 import type { SealedStore } from './store/sealed.ts'
 import type { UsageStore } from './store/usage.ts'
 
@@ -50,7 +50,7 @@ export type * from './store/sealed.ts'
 export type * from './store/usage.ts'
 
 /** Runs a piece of long work, such as one transaction, when its turn has come. */
-export type Pace = <T>(piece: () => Promise<T>) => Promise<T>
+export type Throttle = <T>(piece: () => Promise<T>) => Promise<T>
 
 /** Rows that a sweep removed. */
 export interface Swept {
@@ -64,7 +64,7 @@ export interface Swept {
 
 export interface Store
   extends
-    MovingStore,
+    DataOwnershipStore,
     AdminStore,
     BulkStore,
     DeviceCodeStore,
@@ -189,7 +189,7 @@ export interface Store
    * marks revoked connections and signing keys as erased: some of them a `pace`, and the rest of very many
    * at the next call; or that connection alone. `false`: something holds it; try again.
    */
-  purge(now: Millis, options?: { pace?: Pace; connectionId?: string }): Promise<boolean>
+  purge(now: Millis, options?: { throttle?: Throttle; connectionId?: string }): Promise<boolean>
   /** Are there revoked connections or signing keys whose erasure is pending? */
   isErasurePending(): Promise<boolean>
 
@@ -237,7 +237,7 @@ export interface Store
    */
   sweep(
     bounds: { now: Millis; usedFor: number; endedBefore: Millis; eventsBefore: Millis },
-    work?: { pace?: Pace; stop?: AbortSignal },
+    work?: { throttle?: Throttle; stop?: AbortSignal },
   ): Promise<Swept>
   /**
    * Can it be written to, and is it still the one in its place? Commits something that changes nothing; throws

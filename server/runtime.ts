@@ -23,15 +23,15 @@ export type Random = (bytes: number) => Buffer
 /** A number in [0, 1), for jitter. */
 export const fraction = (random: Random): number => random(4).readUInt32BE() / 2 ** 32
 
-/** What the world gives to the broker; tests give their own. */
-export interface World {
+/** Time, randomness, network and password hashing, as arguments; tests give their own. */
+export interface Runtime {
   clock: SteadyClock
   random: Random
   fetch: typeof fetch
   passwordHashing: PasswordHashing
 }
 
-export const world: World = {
+export const runtime: Runtime = {
   clock: {
     now: Date.now,
     steady: () => Number(process.hrtime.bigint() / 1_000_000n),

@@ -5,23 +5,23 @@ import { openData } from './data/open-data.ts'
 import type { Data } from './data/open-data.ts'
 import { createAdmins } from './admin/admins.ts'
 import { createApps } from './oauth/apps.ts'
-import { createAttempts } from './admin/login-throttle.ts'
-import { createBreaker } from './refresh/circuit-breaker.ts'
+import { createLoginThrottle } from './admin/login-throttle.ts'
+import { createCircuitBreaker } from './refresh/circuit-breaker.ts'
 import { createBrokerTokens } from './oauth/broker-token.ts'
-import { createBulks } from './connections/bulk-revocation.ts'
-import { world } from './runtime.ts'
-import type { World } from './runtime.ts'
+import { createBulkRevocations } from './connections/bulk-revocation.ts'
+import { runtime } from './runtime.ts'
+import type { Runtime } from './runtime.ts'
 import { createConnect } from './connections/connect.ts'
 import { createConnections } from './connections/connections.ts'
 import { createDpop } from './oauth/dpop.ts'
 import { createDeviceFlow } from './oauth/device-flow.ts'
 import { createNewGrant } from './oauth/grants.ts'
-import { createKeep } from './connections/store-connection.ts'
+import { createStoreConnection } from './connections/store-connection.ts'
 import { createEvents } from './connections/events.ts'
 import { createExports } from './connections/export.ts'
 import { createIntrospect } from './oauth/introspect.ts'
 import { createOverview } from './connections/overview.ts'
-import { createPace } from './operate/background-throttle.ts'
+import { createBackgroundThrottle } from './operate/background-throttle.ts'
 import { createImporter } from './connections/import.ts'
 import { createRedeem } from './oauth/redeem-code.ts'
 import { createLeases } from './refresh/lease.ts'
@@ -35,11 +35,11 @@ import { createPasswords } from './admin/password.ts'
 import { createSecondFactors } from './admin/second-factor.ts'
 import { createSessions } from './admin/sessions.ts'
 import { createSetup } from './admin/setup.ts'
-import { createSigns } from './refresh/upstream-health.ts'
+import { createUpstreamHealth } from './refresh/upstream-health.ts'
 import { createSignIn } from './admin/sign-in.ts'
 import { createSwap } from './oauth/swap.ts'
 import { createSweeper } from './operate/sweeper.ts'
-import { createUpstream } from './refresh/upstream-status.ts'
+import { createUpstreamStatus } from './refresh/upstream-status.ts'
 import { createUsage } from './connections/usage.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
 import { createKeyFollower } from './data/key-follower.ts'
@@ -67,20 +67,20 @@ const SETTLE_WITHIN = 22_000
 export async function startServices(
   config: Config,
   log: Logger,
-  options: { claim?: Claim; world?: World; command?: string } = {},
+  options: { claim?: Claim; runtime?: Runtime; command?: string } = {},
 ): Promise<Services> {
-  const { world: given = world, ...rest } = options
+  const { runtime: given = runtime, ...rest } = options
   return compose(config, log, await openData(config, given, rest), given)
 }
 
 /** The domain over what is open; `stop` ends it, and closes the store last. */
-export function compose(config: Config, log: Logger, data: Data, given: World = world) {
+export function compose(config: Config, log: Logger, data: Data, given: Runtime = runtime) {
   const { clock, random, fetch, passwordHashing } = given
   const { store, vault, keys, formerUrls, presence, locks, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
-  const breaker = createBreaker(clock)
+  const breaker = createCircuitBreaker(clock)
   const metrics = createMetrics(store, build, breaker)
-  const upstream = createUpstream({ store, clock })
+  const upstream = createUpstreamStatus({ store, clock })
   const ellipsis = createEllipsisClient({
     ...config.ellipsis,
     redirectUri: config.callbackUrl,
@@ -94,10 +94,10 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls })
   const usage = createUsage({ store, clock, log })
   const parts = { store, vault, ellipsis, breaker, clock, random, log, usage }
-  const signs = createSigns()
+  const upstreamHealth = createUpstreamHealth()
   const leases = createLeases({ ...parts, processes })
-  const outcomes = createRefreshOutcomes({ ...parts, signs, refreshes: metrics.refreshes })
-  const attempt = createRefreshAttempt({ ...parts, leases, outcomes, signs })
+  const outcomes = createRefreshOutcomes({ ...parts, upstreamHealth, refreshes: metrics.refreshes })
+  const attempt = createRefreshAttempt({ ...parts, leases, outcomes, upstreamHealth })
   const refresher: Refresher = createRefresher({
     ...{ attempt, store, vault, clock },
     onToken: (id, token) => ahead.plan(id, token),
@@ -112,13 +112,13 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
   const sessions = createSessions({ store, clock, random })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
-  const attempts = createAttempts({ store, clock })
+  const attempts = createLoginThrottle({ store, clock })
   const followKeys = createKeyFollower({ store, vault, presence, log })
   const upkeep = { usage, upstream, keys, followKeys }
   const active = () => performance.eventLoopUtilization().active
-  const pace = createPace({ clock, active })
-  const bulks = createBulks({ store, pace, clock, random, log })
-  const sweeper = createSweeper({ store, ...upkeep, pace, clock, log, eventDays })
+  const throttle = createBackgroundThrottle({ clock, active })
+  const bulks = createBulkRevocations({ store, throttle, clock, random, log })
+  const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
 
   return {
     config,
@@ -147,12 +147,12 @@ export function compose(config: Config, log: Logger, data: Data, given: World = 
     setup: createSetup({ store, admins, clock, random }),
     signIn: createSignIn({ store, passwords, sessions, attempts, secondFactors, clock }),
     importer: createImporter({ ...parts, refresher, tokens, clientId: config.ellipsis.clientId }),
-    connect: createConnect({ ...parts, keep: createKeep(parts), deviceFlow, publicUrl }),
+    connect: createConnect({ ...parts, keep: createStoreConnection(parts), deviceFlow, publicUrl }),
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,
     events: createEvents({ store }),
-    exports: createExports({ store, pace, clock }),
+    exports: createExports({ store, throttle, clock }),
     overview: createOverview({ store, upstream, clock }),
     connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),

@@ -1,5 +1,5 @@
 import type { SteadyClock } from '../server/runtime.ts'
-import { world } from '../server/runtime.ts'
+import { runtime } from '../server/runtime.ts'
 
 /** Sleeps this long are time limits. They end by `advance` alone: a slow machine reaches none. */
 const LIMITS_FROM_MS = 8000
@@ -35,7 +35,7 @@ export function testClock({ frozen = false } = {}): TestClock {
   const sleepers = new Set<Sleeper>()
   const watchers = new Set<{ milliseconds: number; tell: () => void }>()
   const now = () => (stopped?.now ?? Date.now()) + offset
-  const steady = () => (stopped?.steady ?? world.clock.steady()) + offset
+  const steady = () => (stopped?.steady ?? runtime.clock.steady()) + offset
 
   const wakeDue = (): void => {
     const due = [...sleepers].filter(({ at }) => at <= steady())
@@ -110,4 +110,4 @@ export function testClock({ frozen = false } = {}): TestClock {
   }
 }
 
-const readMachine = () => ({ now: Date.now(), steady: world.clock.steady() })
+const readMachine = () => ({ now: Date.now(), steady: runtime.clock.steady() })

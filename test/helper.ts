@@ -10,9 +10,9 @@ import type { AppSettings } from '../server/oauth/apps.ts'
 import { sha256 } from '../server/crypto/hash.ts'
 import { createLog } from '../server/log.ts'
 import { startServices } from '../server/services.ts'
-import { world } from '../server/runtime.ts'
+import { runtime } from '../server/runtime.ts'
 import type { Services } from '../server/services.ts'
-import type { World } from '../server/runtime.ts'
+import type { Runtime } from '../server/runtime.ts'
 import { standInDefaults, startStandIn } from '../server/stand-in/app.ts'
 import type { StandIn, Switches } from '../server/stand-in/app.ts'
 import { testClock } from './clock.ts'
@@ -24,7 +24,7 @@ export { testClock }
 
 /** As cheap as argon2id can be: tests whose subject is the cost take the real one. */
 export const cheapHashing = {
-  ...world.passwordHashing,
+  ...runtime.passwordHashing,
   cost: { memory: 8, passes: 1, parallelism: 1 },
 }
 
@@ -33,7 +33,7 @@ export interface TestBroker {
   app: FastifyInstance
   services: Services
   standIn: StandIn
-  /** Of the broker and of the stand-in, where the test’s `world` has no other. */
+  /** Of the broker and of the stand-in, where the test’s `runtime` has no other. */
   clock: TestClock
   /** Lines that the program logged, at every level. */
   logged: string[]
@@ -45,7 +45,7 @@ export interface TestOptions {
   switches?: Partial<Switches>
   env?: Record<string, string>
   basePath?: string
-  world?: Partial<World>
+  runtime?: Partial<Runtime>
   /** The stand-in’s. */
   random?: () => number
   dataDir?: string
@@ -80,7 +80,7 @@ async function startBroker(
   options: TestOptions,
 ): Promise<TestBroker> {
   const clock = testClock()
-  const time = options.world?.clock ?? clock
+  const time = options.runtime?.clock ?? clock
   const origin = `http://127.0.0.1:${port}`
   const url = origin + (options.basePath ?? '')
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
@@ -109,7 +109,7 @@ async function startBroker(
   const logged: string[] = []
   const log = createLog(config, { write: (line: string) => logged.push(line) > 0 })
   const services = await startServices(config, log, {
-    world: { ...world, clock, passwordHashing: cheapHashing, ...options.world },
+    runtime: { ...runtime, clock, passwordHashing: cheapHashing, ...options.runtime },
   })
   t.teardown(() => services.stop())
   const app = await buildApp(services)

@@ -9,7 +9,7 @@ export interface Operator {
 }
 
 /** Where a visit to the broker ends. */
-interface Ended {
+interface CommandError {
   appName: string
   /** The app's address; `null`: it has none. */
   backTo: string | null
@@ -31,14 +31,14 @@ export interface Models {
     operator: Operator
   }
   /** The end of a plain connect link, or of what began on another device. */
-  connected: Ended & {
+  connected: CommandError & {
     username: string
     /** The link was to renew another connection than this one. */
     isAnother: boolean
     operator: Operator
   }
   /** The visitor said no where no app is to be told by a redirect. */
-  refused: Ended
+  refused: CommandError
   /** Asks for the code that a device shows. */
   device: {
     /** Filled in; empty: not yet. */

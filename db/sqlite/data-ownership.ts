@@ -1,16 +1,16 @@
 import { and, asc, eq, gt, isNotNull, ne } from 'drizzle-orm'
 import { fold } from '../fold.ts'
 import { connections, grants } from './schema.ts'
-import type { MovingStore } from '../store/data-ownership.ts'
+import type { DataOwnershipStore } from '../store/data-ownership.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import type { SealedValues } from './sealed.ts'
 import { noLease, unrevoked } from './tokens.ts'
 
-export function movingMethods(
+export function dataOwnershipMethods(
   { db, write, ...rest }: Engine,
   sealedValues: SealedValues,
-): MovingStore {
+): DataOwnershipStore {
   const engine = { db, write, ...rest }
   const live = (id: string) => and(eq(connections.id, id), unrevoked)
 
@@ -43,7 +43,7 @@ export function movingMethods(
         return true
       }),
 
-    disownConnections: ({ after, limit, toOtherApi, reason }) =>
+    markConnectionsForReconnect: ({ after, limit, toOtherApi, reason }) =>
       write(() => {
         const further = after === null ? undefined : gt(connections.id, after)
         const query = db.select().from(connections).where(and(further, unrevoked))
@@ -51,10 +51,14 @@ export function movingMethods(
         for (const row of rows) {
           const { id, refreshToken, previousRefreshToken, accessToken, generation } = row
           if (toOtherApi) sealedValues.erase([refreshToken, previousRefreshToken, accessToken])
-          const disowned = { status: 'needs_reconnect', lastError: reason, retryAt: null } as const
+          const markedForReconnect = {
+            status: 'needs_reconnect',
+            lastError: reason,
+            retryAt: null,
+          } as const
           const without = toOtherApi ? { ...nothing, generation: generation + 1 } : {}
           db.update(connections)
-            .set({ ...disowned, ...without, ...noLease })
+            .set({ ...markedForReconnect, ...without, ...noLease })
             .where(eq(connections.id, id))
             .run()
         }

@@ -35,7 +35,7 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
     engine.checkpoint() <= MOST && client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
 
   return {
-    async purge(now, { pace = atOnce, connectionId } = {}) {
+    async purge(now, { throttle = atOnce, connectionId } = {}) {
       // Who is revoked between this and the truncation, by another process, waits for the next one.
       const pending = connectionId
         ? { connections: [connectionId], keys: [] }
@@ -47,7 +47,7 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
       for (let from = 0; from < pending.connections.length; from += BATCH) {
         const batch = isOneOf(connections.id, pending.connections.slice(from, from + BATCH))
         const mark = () => db.update(connections).set(erased).where(and(batch, isPending)).run()
-        await pace(() => write(mark))
+        await throttle(() => write(mark))
       }
       if (pending.keys.length > 0) {
         const keys = isOneOf(signingKeys.kid, pending.keys)

@@ -12,7 +12,7 @@ import { leaseMethods } from './leases.ts'
 import { listingMethods } from './listing.ts'
 import { metaMethods } from './meta.ts'
 import { proofMethods } from './proofs.ts'
-import { movingMethods } from './data-ownership.ts'
+import { dataOwnershipMethods } from './data-ownership.ts'
 import { purgeMethods } from './purge.ts'
 import { refreshMethods } from './refresh.ts'
 import { resealMethods } from './reseal.ts'
@@ -54,6 +54,6 @@ export function createSqliteStore(client: Database.Database): Store {
     ...purgeMethods(engine),
     ...upkeepMethods(engine, sealedValues),
     ...resealMethods(engine),
-    ...movingMethods(engine, sealedValues),
+    ...dataOwnershipMethods(engine, sealedValues),
   }
 }

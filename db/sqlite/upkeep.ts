@@ -46,11 +46,11 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
 
   /** Runs batches, each a transaction of its own, until one isn't full. Answers how many rows went. */
   const inBatches = async (removeBatch: () => number, work: Work): Promise<number> => {
-    const { pace = atOnce, stop } = work
+    const { throttle = atOnce, stop } = work
     let total = 0
     let removed = BATCH
     while (removed === BATCH && !stop?.aborted) {
-      removed = await pace(() => write(removeBatch))
+      removed = await throttle(() => write(removeBatch))
       total += removed
     }
     return total

@@ -1,7 +1,7 @@
 import type { Grant, NewEvent } from '../model.ts'
 
 /** What moves connections in, or to another client or API of Ellipsis Drive. */
-export interface MovingStore {
+export interface DataOwnershipStore {
   /**
    * Tells whose connection it is, of one that was stored before that was known. `false`: there is none
    * that isn't revoked, or another unrevoked one holds that account.
@@ -20,7 +20,7 @@ export interface MovingStore {
    * were: they need reconnecting, with `reason` told. `toOtherApi`: accounts there are others, so that they
    * lose their account and their tokens, which are overwritten. Answers the last id; `null`: that was all.
    */
-  disownConnections(batch: {
+  markConnectionsForReconnect(batch: {
     after: string | null
     limit: number
     toOtherApi: boolean

@@ -20,14 +20,14 @@ const PER_DEVICE = { most: 10, window: 15 * MINUTE }
 const PER_SECOND_FACTOR = { most: 5, window: 15 * MINUTE }
 
 /** An attempt under way: counted as failed until it is given back. */
-export interface Attempt {
+export interface LoginAttempt {
   /** It used up a budget. */
   wasLast: boolean
   /** It was no failure. */
   giveBack(): Promise<void>
 }
 
-export interface Attempts {
+export interface LoginThrottle {
   /** @returns the attempt, or until when there are no more, milliseconds since the epoch */
   take(what: {
     kind: 'password' | 'code'
@@ -36,10 +36,16 @@ export interface Attempts {
     browser: Browser
     /** The browser is known as this account's. */
     isKnown: boolean
-  }): Promise<Attempt | { refusedUntil: number }>
+  }): Promise<LoginAttempt | { refusedUntil: number }>
 }
 
-export function createAttempts({ store, clock }: { store: Store; clock: Clock }): Attempts {
+export function createLoginThrottle({
+  store,
+  clock,
+}: {
+  store: Store
+  clock: Clock
+}): LoginThrottle {
   return {
     async take({ kind, account, browser, isKnown }) {
       const now = clock.now()

@@ -1,6 +1,6 @@
 import type { Admin, Store } from '../../db/store.ts'
 import type { Secret } from '../secret.ts'
-import type { Attempt, Attempts } from './login-throttle.ts'
+import type { LoginAttempt, LoginThrottle } from './login-throttle.ts'
 import type { Clock } from '../runtime.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Passwords } from './password.ts'
@@ -37,7 +37,7 @@ export function createSignIn(needs: {
   store: Store
   passwords: Passwords
   sessions: Sessions
-  attempts: Attempts
+  attempts: LoginThrottle
   secondFactors: SecondFactors
   clock: Clock
 }): SignIn {
@@ -53,7 +53,7 @@ export function createSignIn(needs: {
     action: string,
     admin: Admin | undefined,
     { address }: Browser,
-    { wasLast }: Pick<Attempt, 'wasLast'>,
+    { wasLast }: Pick<LoginAttempt, 'wasLast'>,
   ): Promise<void> => {
     const details = admin?.email ?? 'no such account'
     const event = { at: clock.now(), actor: 'system', address, details }

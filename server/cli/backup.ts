@@ -2,9 +2,9 @@ import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import { backup } from '../operate/backup.ts'
 import { restore } from '../operate/restore.ts'
-import { world } from '../runtime.ts'
+import { runtime } from '../runtime.ts'
 import { print } from './output.ts'
-import { stepBack } from './lower-priority.ts'
+import { lowerPriority } from './lower-priority.ts'
 
 /** `backup`: the store into one file, while brokers serve. */
 export function backupCommand(): Command {
@@ -12,8 +12,8 @@ export function backupCommand(): Command {
     .description('copy the store into a new file, while brokers serve; never the encryption keys')
     .argument('<file>')
     .action(async (file: string) => {
-      stepBack()
-      print(await backup(loadConfig(readEnvironment()), file, world))
+      lowerPriority()
+      print(await backup(loadConfig(readEnvironment()), file, runtime))
     })
 }
 
@@ -24,7 +24,7 @@ export function restoreCommand(): Command {
     .argument('<file>')
     .option('--accept-revoked', 'also where it can’t be told what was revoked since the backup')
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
-      const { clock } = world
+      const { clock } = runtime
       print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, clock }))
     })
 }

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import { examine } from '../operate/doctor.ts'
-import { Ended, message } from '../operate/messages.ts'
-import { world } from '../runtime.ts'
+import { CommandError, message } from '../operate/messages.ts'
+import { runtime } from '../runtime.ts'
 import { print, printJson } from './output.ts'
-import { stepBack } from './lower-priority.ts'
+import { lowerPriority } from './lower-priority.ts'
 
 const SIGNS = { ok: 'ok      ', warning: 'warning ', problem: 'PROBLEM ' }
 
@@ -14,8 +14,8 @@ export function doctorCommand(): Command {
     .description('what is wrong with this installation, and the mend; changes nothing')
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: boolean }) => {
-      stepBack()
-      const findings = await examine(loadConfig(readEnvironment()), world)
+      lowerPriority()
+      const findings = await examine(loadConfig(readEnvironment()), runtime)
       if (json) printJson(findings)
       else {
         for (const { check, status, finding, mend } of findings) {
@@ -26,7 +26,7 @@ export function doctorCommand(): Command {
       }
       const problems = findings.filter(({ status }) => status === 'problem').length
       const warnings = findings.filter(({ status }) => status === 'warning').length
-      if (problems > 0) throw new Ended('doctor.problems', { problems, warnings })
+      if (problems > 0) throw new CommandError('doctor.problems', { problems, warnings })
       if (!json) print(message('doctor.well', { checks: findings.length, warnings }))
     })
 }

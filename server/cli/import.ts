@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { Command } from 'commander'
 import type { Holding, Imported } from '../connections/import.ts'
-import { Ended, message } from '../operate/messages.ts'
+import { CommandError, message } from '../operate/messages.ts'
 import { reasonOf } from '../operate/backup.ts'
 import { Secret } from '../secret.ts'
 import { withServices } from './with-services.ts'
@@ -45,17 +45,17 @@ async function importFile(file: string, json: boolean): Promise<void> {
   ).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EISDIR') return unreadable(file)(error)
-    if (code === 'server_error') throw new Ended('import.client', counts)
+    if (code === 'server_error') throw new CommandError('import.client', counts)
     throw error
   })
-  if (counts.failed > 0) throw new Ended('import.partly', counts)
+  if (counts.failed > 0) throw new CommandError('import.partly', counts)
   note(message('import.done', counts))
 }
 
 const unreadable =
   (file: string) =>
   (error: unknown): never => {
-    throw new Ended('import.unreadable', { file, reason: reasonOf(error) })
+    throw new CommandError('import.unreadable', { file, reason: reasonOf(error) })
   }
 
 /** The lines of a file, however long they are: `null` for one that is too long, which is never held whole. */

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import type { SigningKey } from '../../db/store.ts'
 import { PUBLISHED_FOR } from '../crypto/signing-keys.ts'
-import { Ended, message } from '../operate/messages.ts'
+import { CommandError, message } from '../operate/messages.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { print, printJson, printTable, time } from './output.ts'
 
@@ -46,7 +46,7 @@ export function keyCommand(): Command {
     .action((kid: string) =>
       withServices(
         async ({ keys }) => {
-          if (!(await keys.revoke(kid, ACTOR))) throw new Ended('key.revoke.none', { kid })
+          if (!(await keys.revoke(kid, ACTOR))) throw new CommandError('key.revoke.none', { kid })
           print(message('key.revoke.done', { kid }))
         },
         { existing: true },

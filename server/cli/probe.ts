@@ -4,10 +4,10 @@ import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import type { Config } from '../config/config.ts'
 import { reasonOf } from '../operate/backup.ts'
-import { Ended, message } from '../operate/messages.ts'
+import { CommandError, message } from '../operate/messages.ts'
 import { putSettings } from '../operate/env-file.ts'
 import { ProbeError, probe, settingsOf } from '../operate/probe.ts'
-import { world } from '../runtime.ts'
+import { runtime } from '../runtime.ts'
 import { note, print, printJson } from './output.ts'
 
 interface Flags {
@@ -42,19 +42,19 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
     )
   }
   const asked = authorize ? (url: string) => askPerson(config, url) : null
-  const found = await probe(config, world, asked, { reuse }).catch((error: unknown) => {
-    if (error instanceof Ended) throw error
-    if (error instanceof ProbeError) throw new Ended('probe.no-code')
+  const found = await probe(config, runtime, asked, { reuse }).catch((error: unknown) => {
+    if (error instanceof CommandError) throw error
+    if (error instanceof ProbeError) throw new CommandError('probe.no-code')
     // What fetch throws has its reason in a cause, which may be without words.
     const causes = [error, (error as Error).cause].filter((one) => one instanceof Error)
     const reason = causes.map(reasonOf).filter(Boolean).join(': ')
-    throw new Ended('probe.failed', { url: config.ellipsis.apiUrl, reason })
+    throw new CommandError('probe.failed', { url: config.ellipsis.apiUrl, reason })
   })
   if (json) printJson(found)
   else for (const [name, value] of Object.entries(found)) print(`${name.padEnd(16)}${show(value)}`)
   const encodings = Object.values(found.encodings)
   if (!encodings.includes('read')) {
-    throw new Ended(encodings.includes(null) ? 'probe.untold' : 'probe.unread')
+    throw new CommandError(encodings.includes(null) ? 'probe.untold' : 'probe.unread')
   }
   const lines = settingsOf(found)
   const settings = lines.join(' ')
@@ -62,7 +62,7 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
     try {
       putSettings('.env', lines)
     } catch (error) {
-      throw new Ended('probe.unwritten', { reason: reasonOf(error), settings })
+      throw new CommandError('probe.unwritten', { reason: reasonOf(error), settings })
     }
   }
   note(message(write ? 'probe.written' : 'probe.done', { settings }))
@@ -94,7 +94,7 @@ async function askPerson({ host, port, callbackUrl }: Config, url: string): Prom
     )
     const mute = new Promise((resolve) => lines.once('close', resolve))
     const cutOff = Promise.all([deaf, mute]).then(([reason]) => {
-      throw new Ended('probe.cut-off', { reason })
+      throw new CommandError('probe.cut-off', { reason })
     })
     const address = await Promise.race([listened, pasted, cutOff])
     if (!URL.canParse(address)) throw new ProbeError()

@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { build } from '../assets.ts'
 import { ConfigError } from '../config/config.ts'
 import { BrokerError } from '../errors.ts'
-import { Ended } from '../operate/messages.ts'
+import { CommandError } from '../operate/messages.ts'
 import { StartError } from '../data/start-error.ts'
 import { adminCommand } from './admin.ts'
 import { appCommand } from './app.ts'
@@ -62,7 +62,7 @@ export async function run(argv: string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     process.stderr.write(`${words(error)}\n`)
-    if (error instanceof Ended) return error.exitCode
+    if (error instanceof CommandError) return error.exitCode
     return isUsage(error) ? 2 : 1
   }
 }
@@ -80,7 +80,7 @@ const isUsage = (error: unknown): boolean =>
   (error instanceof BrokerError && error.code === 'invalid_request')
 
 const isExpected = (error: unknown): boolean =>
-  isUsage(error) || error instanceof BrokerError || error instanceof Ended
+  isUsage(error) || error instanceof BrokerError || error instanceof CommandError
 
 /** An expected error has its words; of any other the stack helps more. */
 function words(error: unknown): string {

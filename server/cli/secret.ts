@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { checkSealed } from '../crypto/reseal.ts'
-import { Ended, message } from '../operate/messages.ts'
+import { CommandError, message } from '../operate/messages.ts'
 import { occasionally, rotateSecrets } from '../operate/rotate-secrets.ts'
 import { withServices } from './with-services.ts'
 import { note, print, printJson } from './output.ts'
@@ -36,7 +36,7 @@ async function check(services: Parameters<typeof checkSealed>[0], json?: boolean
   )
   if (json) printJson({ values, failed, by_key: byKey, places })
   if (failed > 0)
-    throw new Ended('secret.check.failed', { values, failed, places: places.join(', ') })
+    throw new CommandError('secret.check.failed', { values, failed, places: places.join(', ') })
   if (json) return
   const keys = Object.entries(byKey).map(
     ([key, count]) => `${count.toLocaleString('en')} with ${key}`,

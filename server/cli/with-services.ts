@@ -3,7 +3,7 @@ import { createLog } from '../log.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
 import { hasStore } from '../../db/data-directory/open.ts'
-import { Ended } from '../operate/messages.ts'
+import { CommandError } from '../operate/messages.ts'
 import { explain } from '../data/start-error.ts'
 
 /**
@@ -18,7 +18,7 @@ export async function withServices<T>(
 ): Promise<T> {
   const config = loadConfig(readEnvironment(), { serve: upstream })
   const { dataDir: directory } = config
-  if (existing && !hasStore(directory)) throw new Ended('data.none', { directory })
+  if (existing && !hasStore(directory)) throw new CommandError('data.none', { directory })
   const log = createLog({ logLevel: 'error' }, process.stderr)
   const services = await startServices(config, log, {
     command: 'a command',

@@ -3,32 +3,32 @@ import type {
   BulkRevocation,
   ConnectionFilter,
   NewEvent,
-  Pace,
+  Throttle,
   Store,
 } from '../../db/store.ts'
-import { who } from '../admin/actor.ts'
-import type { By } from '../admin/actor.ts'
+import { actorFields } from '../admin/actor.ts'
+import type { Actor } from '../admin/actor.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { Log } from '../log.ts'
 
 /** Revokes many connections at once: collected first, confirmed by an admin, then worked off in batches. */
-export interface Bulks {
+export interface BulkRevocations {
   /**
    * Collects whom to revoke: these, or all that match now. Few are ready when it returns; many are
    * collected on in the background. Answers its id.
    */
-  begin(selection: ConnectionFilter | string[], by: By): Promise<number>
+  begin(selection: ConnectionFilter | string[], by: Actor): Promise<number>
   /** One, with a few of those to do and of those that failed. `undefined`: there is none. */
   find(id: number): Promise<ShownBulk | undefined>
   /** The latest. */
   list(): Promise<BulkRevocation[]>
   /** Begins to revoke those that were collected; `by` answers for it. `false`: it isn't ready. */
-  confirm(id: number, by: By): Promise<boolean>
+  confirm(id: number, by: Actor): Promise<boolean>
   /**
    * Ends it; who was revoked stays so. `false`: it has ended, or runs.
    * @param options.running whether it is also ended if it runs, as whoever asks has to have seen
    */
-  cancel(id: number, by: By, options?: { running: boolean }): Promise<boolean>
+  cancel(id: number, by: Actor, options?: { running: boolean }): Promise<boolean>
   /** Works off what there is, until `stop`. */
   start(): void
   stop(): Promise<void>
@@ -55,14 +55,14 @@ const BATCH_TAKES = 8
 const LARGEST_BATCH = 100
 const SHOWN = 20
 
-export function createBulks(needs: {
+export function createBulkRevocations(needs: {
   store: Store
-  pace: Pace
+  throttle: Throttle
   clock: Clock
   random: Random
   log: Log
-}): Bulks {
-  const { store, pace, clock, random, log } = needs
+}): BulkRevocations {
+  const { store, throttle, clock, random, log } = needs
   const owner = random(12).toString('base64url')
   const stopping = new AbortController()
   let wake = new AbortController()
@@ -78,7 +78,7 @@ export function createBulks(needs: {
     const { id, filter } = bulk
     let cursor = bulk.cursor
     while (filter && !stopping.signal.aborted && clock.now() < deadline) {
-      const page = await pace(() => store.walkConnections(filter, cursor))
+      const page = await throttle(() => store.walkConnections(filter, cursor))
       cursor = page.next
       const connectionIds = page.rows.map((row) => row.id)
       const added = await store.addBulkItems({ id, owner, until: until(), connectionIds, cursor })
@@ -90,7 +90,7 @@ export function createBulks(needs: {
   const revoke = async ({ id }: BulkRevocation): Promise<void> => {
     const batch = { id, owner, limit: LARGEST_BATCH, within: BATCH_TAKES }
     for (let going = true; going && !stopping.signal.aborted;) {
-      going = await pace(() =>
+      going = await throttle(() =>
         store.revokeBulkItems({ ...batch, now: clock.now(), until: until() }),
       )
     }
@@ -128,8 +128,8 @@ export function createBulks(needs: {
     }
   }
 
-  const event = (id: number, by: By, action: string): NewEvent => ({
-    ...who(by),
+  const event = (id: number, by: Actor, action: string): NewEvent => ({
+    ...actorFields(by),
     at: clock.now(),
     action,
     details: `bulk revocation ${id}`,
@@ -143,7 +143,7 @@ export function createBulks(needs: {
 
   return {
     async begin(selection, by) {
-      const { actor, address = null } = who(by)
+      const { actor, address = null } = actorFields(by)
       const now = clock.now()
       const picked = Array.isArray(selection)
       const filter = picked ? null : withoutRevoked(selection)
@@ -176,7 +176,7 @@ export function createBulks(needs: {
     list: () => store.listBulks(SHOWN),
 
     async confirm(id, by) {
-      const { actor, address = null } = who(by)
+      const { actor, address = null } = actorFields(by)
       const events = [event(id, by, 'bulk.confirmed')]
       const started = await store.startBulk({ id, actor, address, now: clock.now(), events })
       wake.abort()

@@ -8,12 +8,12 @@ import type { Clock, Random } from '../runtime.ts'
 import type { DeviceFlow } from '../oauth/device-flow.ts'
 import { upstreamError } from '../refresh/failure-policy.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
-import type { Keep } from './store-connection.ts'
+import type { StoreConnection } from './store-connection.ts'
 import { findRedirectUri, isClaimable, withAnswer } from '../oauth/redirect-uri.ts'
 import type { Vault } from '../crypto/vault.ts'
 
 /** What the browser takes along to Ellipsis Drive. */
-export interface Begun {
+export interface StartedFlow {
   /** Ellipsis Drive's authorization page. */
   location: string
   state: string
@@ -35,10 +35,10 @@ export interface Callback {
 /** How a connect flow ends: back at the app, or on a page of the broker's own. */
 export type Finished =
   | { kind: 'redirect'; location: string }
-  | ({ kind: 'connected'; username: string; isAnother: boolean } & Ended)
-  | ({ kind: 'refused' } & Ended)
+  | ({ kind: 'connected'; username: string; isAnother: boolean } & CommandError)
+  | ({ kind: 'refused' } & CommandError)
 
-interface Ended {
+interface CommandError {
   appName: string
   /** `null`: the app has no address. */
   backTo: string | null
@@ -53,7 +53,7 @@ export interface Connect {
   /** Must a person be asked first? All but the host's own apps, where nobody else can get the answer. */
   mustAsk(request: AuthorizationRequest): boolean
   /** Stores a flow for this browser. `device`: a label for people. */
-  begin(request: AuthorizationRequest, device: string): Promise<Begun>
+  begin(request: AuthorizationRequest, device: string): Promise<StartedFlow>
   /**
    * Takes the flow, once; exchanges the code, stores the connection, and only then lets the browser go on.
    * @throws BrokerError with `returnTo` where the app is to be told
@@ -68,7 +68,7 @@ export function createConnect(needs: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
-  keep: Keep
+  keep: StoreConnection
   clock: Clock
   random: Random
   deviceFlow: DeviceFlow

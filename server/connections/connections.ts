@@ -11,8 +11,8 @@ import type {
 } from '../../db/store.ts'
 import { StoreUnavailableError } from '../../db/errors.ts'
 import { BrokerError } from '../errors.ts'
-import { who } from '../admin/actor.ts'
-import type { By } from '../admin/actor.ts'
+import { actorFields } from '../admin/actor.ts'
+import type { Actor } from '../admin/actor.ts'
 import type { Clock } from '../runtime.ts'
 import type { AccessToken } from '../refresh/access-token.ts'
 import type { Refresher } from '../refresh/refresher.ts'
@@ -36,22 +36,22 @@ export interface Connections {
   /** The same; `undefined`: there is none. `cursor`: of another page of its events. */
   find(id: string, cursor?: string | null): Promise<ShownConnection | undefined>
   /** Refreshes now, also one that is left alone after failures. @throws BrokerError */
-  refresh(id: string, by: By): Promise<AccessToken>
+  refresh(id: string, by: Actor): Promise<AccessToken>
   /**
    * Revokes a connection and deletes its tokens; it holds from its return on.
    * @throws BrokerError `invalid_request` if there is none
    */
-  revoke(id: string, by: By): Promise<Revoked>
+  revoke(id: string, by: Actor): Promise<Revoked>
   /** Revokes one app's grants on a connection. @throws BrokerError `invalid_request` if there is none */
-  revokeApp(id: string, appId: string, by: By): Promise<{ grants: number }>
+  revokeApp(id: string, appId: string, by: Actor): Promise<{ grants: number }>
   /** Revokes one device. `false`: there is none, or it was revoked before. */
-  revokeGrant(id: string, by: By): Promise<boolean>
+  revokeGrant(id: string, by: Actor): Promise<boolean>
   /**
    * Revokes a connection, and forgets whose it was: name, account, devices and the addresses that its user
    * came from. That there was a connection, and what was done to it, stays.
    * @throws BrokerError `invalid_request` if there is none
    */
-  erase(id: string, by: By): Promise<Revoked>
+  erase(id: string, by: Actor): Promise<Revoked>
 }
 
 /** A connection with what belongs to it. */
@@ -164,13 +164,13 @@ export function createConnections(needs: {
 
     async refresh(id, by) {
       await get(id)
-      const need = { minTtlSeconds: 0, since: clock.now(), evenIfPaused: true, appId: null }
+      const requirement = { minTtlSeconds: 0, since: clock.now(), evenIfPaused: true, appId: null }
       const tell = (details: string) => {
-        const event = { ...who(by), at: clock.now(), action: 'connection.refresh_asked' }
+        const event = { ...actorFields(by), at: clock.now(), action: 'connection.refresh_asked' }
         return store.addEvents([{ ...event, connectionId: id, details }])
       }
       try {
-        const token = await refresher.get(id, need)
+        const token = await refresher.get(id, requirement)
         await tell('a fresh access token was fetched')
         return token
       } catch (error) {
@@ -181,14 +181,25 @@ export function createConnections(needs: {
 
     revoke: (id, by) =>
       cutOff(id, (now, details) => {
-        const event = { ...who(by), at: now, action: 'connection.revoked', connectionId: id }
+        const event = {
+          ...actorFields(by),
+          at: now,
+          action: 'connection.revoked',
+          connectionId: id,
+        }
         return store.revokeConnection({ id, now, events: [{ ...event, details }] })
       }),
 
     async revokeApp(id, appId, by) {
       await get(id)
       const now = clock.now()
-      const event = { ...who(by), at: now, action: 'app.grants_revoked', connectionId: id, appId }
+      const event = {
+        ...actorFields(by),
+        at: now,
+        action: 'app.grants_revoked',
+        connectionId: id,
+        appId,
+      }
       const grants = await store.revokeAppGrants({ connectionId: id, appId, now, events: [event] })
       return { grants }
     },
@@ -198,13 +209,13 @@ export function createConnections(needs: {
       if (!grant) return false
       const { connectionId, appId } = grant
       const now = clock.now()
-      const event = { ...who(by), at: now, action: 'grant.revoked', grantId: id }
+      const event = { ...actorFields(by), at: now, action: 'grant.revoked', grantId: id }
       return store.revokeGrant({ id, now, events: [{ ...event, connectionId, appId }] })
     },
 
     erase: (id, by) =>
       cutOff(id, (now, details) => {
-        const event = { ...who(by), at: now, action: 'connection.erased', connectionId: id }
+        const event = { ...actorFields(by), at: now, action: 'connection.erased', connectionId: id }
         return store.eraseConnection({ id, now, events: [{ ...event, details }] })
       }),
   }

@@ -4,11 +4,11 @@ import type {
   Event,
   EventFilter,
   ListedConnection,
-  Pace,
+  Throttle,
   Store,
 } from '../../db/store.ts'
-import { who } from '../admin/actor.ts'
-import type { By } from '../admin/actor.ts'
+import { actorFields } from '../admin/actor.ts'
+import type { Actor } from '../admin/actor.ts'
 import type { Clock } from '../runtime.ts'
 
 /** `csv`: RFC 4180, safe to open in a spreadsheet. `jsonl`: a JSON object a line. */
@@ -19,9 +19,13 @@ export interface Exports {
   users(
     filter: ConnectionFilter,
     format: ExportFormat,
-    by: By,
+    by: Actor,
   ): Promise<AsyncGenerator<string, void>>
-  events(filter: EventFilter, format: ExportFormat, by: By): Promise<AsyncGenerator<string, void>>
+  events(
+    filter: EventFilter,
+    format: ExportFormat,
+    by: Actor,
+  ): Promise<AsyncGenerator<string, void>>
 }
 
 /** A field of an exported row; lists are joined in CSV. */
@@ -31,11 +35,11 @@ type Row = Record<string, Field>
 /** Events read at once. */
 const BATCH = 50
 
-export function createExports(needs: { store: Store; pace: Pace; clock: Clock }): Exports {
-  const { store, pace, clock } = needs
+export function createExports(needs: { store: Store; throttle: Throttle; clock: Clock }): Exports {
+  const { store, throttle, clock } = needs
 
-  const tell = (by: By, action: string, details: string): Promise<void> =>
-    store.addEvents([{ ...who(by), at: clock.now(), action, details }])
+  const tell = (by: Actor, action: string, details: string): Promise<void> =>
+    store.addEvents([{ ...actorFields(by), at: clock.now(), action, details }])
 
   /** Reads and writes a page at a time, in its turn. */
   async function* pages<T>(
@@ -46,7 +50,7 @@ export function createExports(needs: { store: Store; pace: Pace; clock: Clock })
     if (format === 'csv') yield toCsv([Object.fromEntries(columns.map((name) => [name, name]))])
     let cursor: string | null = null
     do {
-      const piece: { text: string; next: string | null } = await pace(async () => {
+      const piece: { text: string; next: string | null } = await throttle(async () => {
         const { rows, next } = await read(cursor)
         return { text: write(rows.map(rowOf)), next }
       })

@@ -8,7 +8,13 @@ import type { Clock, Random } from '../runtime.ts'
 import { isEllipsisError, withRetries } from '../refresh/failure-policy.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Refresher } from '../refresh/refresher.ts'
-import { ENDED, endUnproven, isUnproven, removeUnproven, wasUnproven } from './pending-import.ts'
+import {
+  ENDED,
+  endPendingImport,
+  isPendingImport,
+  removePendingImport,
+  wasPendingImport,
+} from './pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
 
 /** A refresh token that a host already holds, of the same client at Ellipsis Drive. */
@@ -191,8 +197,8 @@ export function createImporter(needs: {
   }
 
   const prove = async (id: string, appId: string): Promise<Secret> => {
-    const need = { minTtlSeconds: 60, since: null, evenIfPaused: true, appId }
-    return (await refresher.get(id, need)).value
+    const requirement = { minTtlSeconds: 60, since: null, evenIfPaused: true, appId }
+    return (await refresher.get(id, requirement)).value
   }
 
   return {
@@ -207,10 +213,10 @@ export function createImporter(needs: {
       let stored = await keepFirst(holding)
       if (stored.status === 'revoked') {
         const reason = await whyRevoked(stored.id)
-        if (!wasUnproven(reason)) {
+        if (!wasPendingImport(reason)) {
           return takeAgain(reason, holding, app.tokenLifetimeSeconds)
         }
-        if (!(await removeUnproven(store, clock, stored.id))) {
+        if (!(await removePendingImport(store, clock, stored.id))) {
           const reason = 'what an earlier run left of it is being erased; run it again'
           return { status: 'failed', reason }
         }
@@ -251,21 +257,21 @@ export function createImporter(needs: {
   async function refuse(error: unknown, id: string): Promise<Imported> {
     if (!(error instanceof BrokerError)) throw error
     const connection = await store.getConnection(id)
-    const unproven = connection !== undefined && isUnproven(connection)
+    const pendingImport = connection !== undefined && isPendingImport(connection)
     if (error.code === 'server_error') {
-      if (unproven) {
-        await endUnproven(store, clock, id, 'clientRefused')
-        await removeUnproven(store, clock, id)
+      if (pendingImport) {
+        await endPendingImport(store, clock, id, 'clientRefused')
+        await removePendingImport(store, clock, id)
       }
       throw error
     }
     if (error.code !== 'needs_reconnect') return { status: 'failed', reason: whyNot(error) }
     // One that has worked may be in use, and the refusal may pass: how it stands is the refresh's to say.
-    if (!unproven) {
+    if (!pendingImport) {
       const reason = `Ellipsis Drive refuses the token of ${id} now; it stays, and is asked about again`
       return { status: 'refused', reason }
     }
-    await endUnproven(store, clock, id, 'refused')
+    await endPendingImport(store, clock, id, 'refused')
     return { status: 'refused', reason: ENDED.refused }
   }
 }

@@ -2,7 +2,7 @@ import type { App, BulkRevocation, ConnectionStatus, Millis, Store } from '../..
 import type { UpstreamState } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 import { troubleNow } from '../refresh/upstream-status.ts'
-import type { Upstream } from '../refresh/upstream-status.ts'
+import type { UpstreamStatus } from '../refresh/upstream-status.ts'
 
 /** How far back, and in stretches of how many hours. */
 export const PERIODS = {
@@ -58,7 +58,7 @@ const SECRET_ENDS_WITHIN = 7 * DAY
 
 export function createOverview(needs: {
   store: Store
-  upstream: Upstream
+  upstream: UpstreamStatus
   clock: Clock
 }): Overview {
   const { store, upstream, clock } = needs

@@ -5,7 +5,7 @@ import type { Clock } from '../runtime.ts'
  * Connections that an import has stored, and that no refresh has proven yet: nobody got a grant of them, and
  * their tokens are in the host's file as they are here.
  */
-export const isUnproven = (connection: Connection): boolean =>
+export const isPendingImport = (connection: Connection): boolean =>
   connection.status !== 'revoked' &&
   connection.generation === 1 &&
   connection.accountId === null &&
@@ -19,17 +19,21 @@ export const ENDED = {
 }
 
 /** Was a connection ended as one that was never proven? By the details of its latest event. */
-export const wasUnproven = (reason: string): boolean => Object.values(ENDED).includes(reason)
+export const wasPendingImport = (reason: string): boolean => Object.values(ENDED).includes(reason)
 
 /** Ends one. */
-export function endUnproven(store: Store, clock: Clock, id: string, why: keyof typeof ENDED) {
+export function endPendingImport(store: Store, clock: Clock, id: string, why: keyof typeof ENDED) {
   const at = clock.now()
   const event = { at, actor: 'cli', action: 'connection.revoked', connectionId: id }
   return store.revokeConnection({ id, now: at, events: [{ ...event, details: ENDED[why] }] })
 }
 
 /** Removes one that was ended, so that nothing is left of it. `false`: its erasure is pending yet. */
-export async function removeUnproven(store: Store, clock: Clock, id: string): Promise<boolean> {
+export async function removePendingImport(
+  store: Store,
+  clock: Clock,
+  id: string,
+): Promise<boolean> {
   const erased = await store.purge(clock.now(), { connectionId: id })
   return erased && store.removeConnection(id)
 }
@@ -37,13 +41,13 @@ export async function removeUnproven(store: Store, clock: Clock, id: string): Pr
 const PAGE = 100
 
 /** All of them, by their ids, where there are no others but revoked ones; otherwise `null`. */
-export async function findUnprovenAlone(store: Store): Promise<string[] | null> {
+export async function findOnlyPendingImport(store: Store): Promise<string[] | null> {
   const found: string[] = []
   let after: string | null = null
   do {
     const page: Connection[] = await store.listConnections({ after, limit: PAGE })
     const live = page.filter(({ status }) => status !== 'revoked')
-    if (!live.every(isUnproven)) return null
+    if (!live.every(isPendingImport)) return null
     found.push(...live.map(({ id }) => id))
     after = page.at(-1)?.id ?? null
   } while (after !== null)

@@ -9,10 +9,10 @@ import type { Log } from '../log.ts'
 import type { Vault } from '../crypto/vault.ts'
 
 /** What Ellipsis Drive gave for an authorization. */
-export type Kept = Tokens & { refreshToken: Secret }
+export type GrantedTokens = Tokens & { refreshToken: Secret }
 
 /** Where the tokens of an authorization went. */
-export interface KeptConnection {
+export interface StoredConnection {
   id: string
   /** Empty where Ellipsis Drive doesn't tell. */
   username: string
@@ -27,12 +27,12 @@ export interface KeptConnection {
  * minute if the store is in trouble: they exist nowhere else.
  * @throws BrokerError `invalid_request` if nobody could ever use the connection
  */
-export type Keep = (authorization: Authorization) => Promise<KeptConnection>
+export type StoreConnection = (authorization: Authorization) => Promise<StoredConnection>
 
 /** A flow that Ellipsis Drive answered well. */
 export interface Authorization {
   flow: Flow
-  tokens: Kept
+  tokens: GrantedTokens
   /** Does it hand anything out? A plain link only connects the account. */
   isUsed: boolean
   /** Network address that it came from. */
@@ -47,14 +47,14 @@ const IDENTIFY_WITHIN = 8000
 const STORE_WITHIN = 30_000
 const RACES = 5
 
-export function createKeep(needs: {
+export function createStoreConnection(needs: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
   clock: Clock
   random: Random
   log: Log
-}): Keep {
+}): StoreConnection {
   const { store, vault, ellipsis, clock, random, log } = needs
 
   /** Who connected. Ellipsis Drive may not tell: the connection works all the same. */
@@ -139,7 +139,7 @@ export function createKeep(needs: {
   }
 
   /** The same, through races, and through a store that is full or held for a while. */
-  const saveForSure = async (...given: Parameters<typeof save>): Promise<KeptConnection> => {
+  const saveForSure = async (...given: Parameters<typeof save>): Promise<StoredConnection> => {
     const end = clock.now() + STORE_WITHIN
     for (let [races, faults] = [0, 0]; races < RACES;) {
       try {

@@ -8,7 +8,7 @@ import { claimData } from './data-ownership.ts'
 import type { Claim } from './data-ownership.ts'
 import { message } from '../operate/messages.ts'
 import { loadSecretKeys } from './secret-key.ts'
-import type { World } from '../runtime.ts'
+import type { Runtime } from '../runtime.ts'
 import { StartError, explain } from './start-error.ts'
 
 /** What the data directory holds, open: store and keys, and who else has it open. */
@@ -21,7 +21,7 @@ export type Data = Awaited<ReturnType<typeof openData>>
  */
 export async function openData(
   config: Config,
-  { clock, random }: Pick<World, 'clock' | 'random'>,
+  { clock, random }: Pick<Runtime, 'clock' | 'random'>,
   options: { claim?: Claim; command?: string } = {},
 ) {
   const { dataDir } = config

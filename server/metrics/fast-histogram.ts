@@ -4,7 +4,7 @@ import type { Metric, Registry } from 'prom-client'
  * A histogram without labels for what happens tens of thousands of times a second: an observation costs
  * some ten nanoseconds, where prom-client's own costs a quarter of a microsecond. Shown like any other.
  */
-export class QuickHistogram {
+export class FastHistogram {
   readonly type = 'histogram'
   readonly name: string
   readonly help: string

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../../db/store.ts'
-import type { Breaker, BreakerState } from '../refresh/circuit-breaker.ts'
+import type { CircuitBreaker, CircuitBreakerState } from '../refresh/circuit-breaker.ts'
 import type { RefreshResult } from '../refresh/refresh-outcome.ts'
 import { addProcessMetrics } from './process.ts'
 import { createSwapMetrics } from './swaps.ts'
@@ -16,7 +16,7 @@ export interface Metrics {
   pages: Histogram<'route' | 'status'>
 }
 
-const STATES: BreakerState[] = ['closed', 'open', 'half-open']
+const STATES: CircuitBreakerState[] = ['closed', 'open', 'half-open']
 /** Counted from the start on, so that the first of them is seen as a rise. */
 const RESULTS: RefreshResult[] = [
   'ok',
@@ -31,7 +31,7 @@ const RESULTS: RefreshResult[] = [
 export function createMetrics(
   store: Pick<Store, 'countConnections'>,
   build: { version: string; commit: string | null },
-  breaker: Pick<Breaker, 'state'>,
+  breaker: Pick<CircuitBreaker, 'state'>,
 ): Metrics {
   const registry = new Registry()
   const registers = [registry]

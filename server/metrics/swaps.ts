@@ -1,6 +1,6 @@
 import { Counter } from 'prom-client'
 import type { Registry } from 'prom-client'
-import { QuickHistogram } from './fast-histogram.ts'
+import { FastHistogram } from './fast-histogram.ts'
 
 /** What is counted of each swap; on every swap's way, so it costs next to nothing. */
 export interface SwapMetrics {
@@ -29,7 +29,7 @@ export function createSwapMetrics(registry: Registry): SwapMetrics {
       }
     },
   })
-  const seconds = new QuickHistogram({
+  const seconds = new FastHistogram({
     name: 'ellipsis_broker_swap_seconds',
     help: 'Time that swaps take, refreshes included, whatever their outcome.',
     buckets: [

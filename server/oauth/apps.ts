@@ -1,8 +1,8 @@
 import type { App, NewEvent, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
-import { who } from '../admin/actor.ts'
-import type { By } from '../admin/actor.ts'
+import { actorFields } from '../admin/actor.ts'
+import type { Actor } from '../admin/actor.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { equalHashes, newId, newSecret, sha256 } from '../crypto/hash.ts'
 import { originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
@@ -34,19 +34,19 @@ export interface Credentials {
 
 export interface Apps {
   /** @throws BrokerError `invalid_request` with all that is wrong. */
-  add(settings: AppSettings, by: By): Promise<{ app: App; clientSecret: Secret | null }>
+  add(settings: AppSettings, by: Actor): Promise<{ app: App; clientSecret: Secret | null }>
   list(): Promise<App[]>
   find(id: string): Promise<App | undefined>
   /** @throws BrokerError `invalid_request` if there is none. */
   get(id: string): Promise<App>
   /** @throws BrokerError `invalid_request` with all that is wrong. */
-  set(id: string, changes: Partial<AppSettings>, by: By): Promise<App>
+  set(id: string, changes: Partial<AppSettings>, by: Actor): Promise<App>
   /** Removes the app: from then on nothing is handed out to it. `false`: there is none. */
-  remove(id: string, by: By): Promise<boolean>
+  remove(id: string, by: Actor): Promise<boolean>
   /** A new secret; the old one is accepted `overlapSeconds` longer. */
-  rotateSecret(id: string, overlapSeconds: number, by: By): Promise<Secret>
+  rotateSecret(id: string, overlapSeconds: number, by: Actor): Promise<Secret>
   /** Ends every secret but the newest at once. `false`: there is no other. @throws BrokerError `invalid_request` */
-  endOldSecret(id: string, by: By): Promise<boolean>
+  endOldSecret(id: string, by: Actor): Promise<boolean>
   /** Does any app register this origin? */
   hasOrigin(origin: string): Promise<boolean>
   /** Unrevoked connections on which the app has an unrevoked grant. */
@@ -113,7 +113,13 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
         createdAt: clock.now(),
       }
       await store.addApp(app, [
-        { ...who(by), at: clock.now(), action: 'app.added', appId: app.id, details: app.name },
+        {
+          ...actorFields(by),
+          at: clock.now(),
+          action: 'app.added',
+          appId: app.id,
+          details: app.name,
+        },
       ])
       return { app, clientSecret: made?.secret ?? null }
     },
@@ -131,7 +137,7 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
 
     async set(id, changes, by) {
       const details = Object.keys(changes).join(', ')
-      const event = { ...who(by), action: 'app.changed', details }
+      const event = { ...actorFields(by), action: 'app.changed', details }
       const { after } = await change(id, event, (before) => {
         const app = { ...before, ...changes }
         if (app.confidential !== before.confidential) {
@@ -147,7 +153,7 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
 
     async remove(id, by) {
       const app = await store.getApp(id)
-      const event = { ...who(by), at: clock.now(), action: 'app.removed', appId: id }
+      const event = { ...actorFields(by), at: clock.now(), action: 'app.removed', appId: id }
       if (!app || !(await store.removeApp(id, [{ ...event, details: app.name }]))) return false
       // Of an app with many users the rest is left to upkeep: its grants mean nothing without it.
       for (let batch = 0; batch < BATCHES; batch++) {
@@ -159,7 +165,7 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     async rotateSecret(id, overlapSeconds, by) {
       const made = newAppSecret()
       const end = clock.now() + overlapSeconds * 1000
-      await change(id, { ...who(by), action: 'app.secret_rotated' }, (app) => {
+      await change(id, { ...actorFields(by), action: 'app.secret_rotated' }, (app) => {
         if (!app.confidential) {
           const description = `App ${id} is public and has no secret.`
           throw new BrokerError('invalid_request', { description })
@@ -173,7 +179,7 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     },
 
     async endOldSecret(id, by) {
-      const event = { ...who(by), action: 'app.old_secret_ended' }
+      const event = { ...actorFields(by), action: 'app.old_secret_ended' }
       const { before, after } = await change(id, event, (app) => {
         const live = liveSecrets(app, clock.now())
         return live.length < 2 ? app : { ...app, secrets: live.slice(-1) }

@@ -5,7 +5,7 @@ import { SCOPE } from './authorize.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { keyToBind } from './dpop.ts'
 import type { Proof } from './dpop.ts'
-import { begun } from './grants.ts'
+import { grantBegunEvent } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 import { newUserCode, readUserCode } from './user-code.ts'
@@ -179,7 +179,7 @@ export function createDeviceFlow(needs: {
       await prepare?.({ connectionId })
       const issued = await newGrant({ ...code, connectionId }, poll.app, jkt)
       const { grant } = issued
-      const events = [begun(grant, poll.address)]
+      const events = [grantBegunEvent(grant, poll.address)]
       if (await store.redeemDeviceCode({ deviceCodeHash, now, grant, events })) return issued
       const again = await store.getDeviceCode(deviceCodeHash)
       if (again?.usedAt) return refuseUsed(again, poll.address)

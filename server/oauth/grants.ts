@@ -50,7 +50,7 @@ export function createNewGrant(needs: {
 }
 
 /** The event of a grant's begin. */
-export const begun = (grant: Grant, address: string) => ({
+export const grantBegunEvent = (grant: Grant, address: string) => ({
   at: grant.createdAt,
   actor: 'app',
   action: 'grant.begun',

@@ -2,13 +2,13 @@ import type { Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from '../runtime.ts'
-import { readLive, standingOf } from './token-status.ts'
-import type { Live } from './token-status.ts'
+import { readLiveGrant, tokenStatus } from './token-status.ts'
+import type { LiveGrant } from './token-status.ts'
 
 /** A broker token that is good, as its app is told. */
 export interface Introspected {
   claims: Claims
-  grant: Live['grant']
+  grant: LiveGrant['grant']
 }
 
 /** Looks at broker tokens without using them (RFC 7662): nothing is written, no `jti` counts as used. */
@@ -27,9 +27,9 @@ export function createIntrospect(needs: {
   const look = async (brokerToken: string, appId: string): Promise<Introspected | null> => {
     const claims = await tokens.verify(brokerToken)
     if (claims.clientId !== appId) return null
-    const { grant } = await readLive(store, claims)
-    const standing = standingOf(grant, claims, clock.now())
-    return standing === 'current' || standing === 'previous' ? { claims, grant } : null
+    const { grant } = await readLiveGrant(store, claims)
+    const status = tokenStatus(grant, claims, clock.now())
+    return status === 'current' || status === 'previous' ? { claims, grant } : null
   }
 
   return {

@@ -4,7 +4,7 @@ import type { Secret } from '../secret.ts'
 import type { Clock } from '../runtime.ts'
 import { keyToBind } from './dpop.ts'
 import type { Proof } from './dpop.ts'
-import { begun } from './grants.ts'
+import { grantBegunEvent } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
 import { equalHashes, sha256 } from '../crypto/hash.ts'
 import { findRedirectUri } from './redirect-uri.ts'
@@ -80,7 +80,7 @@ export function createRedeem(needs: { store: Store; newGrant: NewGrant; clock: C
       const issued = await newGrant(code, app, jkt)
       const { grant } = issued
       const now = clock.now()
-      const events = [begun(grant, address)]
+      const events = [grantBegunEvent(grant, address)]
       if (await store.redeemCode({ codeHash: code.codeHash, now, grant, events })) return issued
       const again = await store.getCode(code.codeHash)
       if (again?.usedAt) return refuseUsed(again, address)

@@ -1,15 +1,15 @@
 import type { Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { lifeLeft } from '../refresh/access-token.ts'
-import type { AccessToken, Need } from '../refresh/access-token.ts'
+import type { AccessToken, TokenRequirement } from '../refresh/access-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from '../runtime.ts'
 import type { Proof } from './dpop.ts'
 import { reconnectUrl } from './reconnect-url.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import type { Renewals, RenewedToken } from './renewal.ts'
-import { isOf, readLive, refused, standingOf } from './token-status.ts'
-import type { Live } from './token-status.ts'
+import { belongsTo, readLiveGrant, refused, tokenStatus } from './token-status.ts'
+import type { LiveGrant } from './token-status.ts'
 import type { Usage } from '../connections/usage.ts'
 
 /** The app that a request names; one that gave no secret is taken at its word only if it is public. */
@@ -85,12 +85,12 @@ export function createSwap(needs: {
    * Refuses a `jti` that the grant doesn't hold; one used too late ends the grant (RFC 9700 4.14.2).
    * Answers whether it waited for a write.
    */
-  const checkJti = async ({ grant, app }: Live, claims: Claims): Promise<boolean> => {
+  const checkJti = async ({ grant, app }: LiveGrant, claims: Claims): Promise<boolean> => {
     const now = clock.now()
-    const standing = standingOf(grant, claims, now)
-    if (standing === 'unknown') throw refused()
-    if (standing !== 'late') {
-      const first = standing === 'current' && grant.jtiUsedAt === null
+    const status = tokenStatus(grant, claims, now)
+    if (status === 'unknown') throw refused()
+    if (status !== 'late') {
+      const first = status === 'current' && grant.jtiUsedAt === null
       if (first) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
       return first
     }
@@ -108,11 +108,11 @@ export function createSwap(needs: {
   const open = async (
     { brokerToken, client, proof }: Presented,
     known?: (appId: string) => void,
-  ): Promise<[Claims, Live, boolean]> => {
+  ): Promise<[Claims, LiveGrant, boolean]> => {
     const claims = await tokens.verify(brokerToken)
     known?.(claims.clientId)
     try {
-      const live = await readLive(store, claims)
+      const live = await readLiveGrant(store, claims)
       checkClient(live.app, client)
       checkKey(live, proof)
       await proof?.use()
@@ -124,11 +124,13 @@ export function createSwap(needs: {
   }
 
   /** The access token in memory, where it is enough; a dead connection's is not handed out. */
-  const findCached = (live: Live, need: Need): AccessToken | undefined => {
+  const findCached = (live: LiveGrant, requirement: TokenRequirement): AccessToken | undefined => {
     const { id, generation, status } = live.connection
-    if (need.since !== null || status !== 'active') return undefined
+    if (requirement.since !== null || status !== 'active') return undefined
     const token = refresher.peek(id, generation)
-    return token && lifeLeft(token, clock.now()) >= need.minTtlSeconds * 1000 ? token : undefined
+    return token && lifeLeft(token, clock.now()) >= requirement.minTtlSeconds * 1000
+      ? token
+      : undefined
   }
 
   const swapOnce = async (
@@ -141,14 +143,14 @@ export function createSwap(needs: {
       throw new BrokerError('unauthorized_client')
     }
     const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, floor)
-    const need = { minTtlSeconds, since, evenIfPaused: false, appId: live.app.id }
+    const requirement = { minTtlSeconds, since, evenIfPaused: false, appId: live.app.id }
     try {
-      const cached = findCached(live, need)
-      const accessToken = cached ?? (await refresher.get(live.connection.id, need))
+      const cached = findCached(live, requirement)
+      const accessToken = cached ?? (await refresher.get(live.connection.id, requirement))
       const renewal = renewals.ifDue(live.grant, live.app, claims)
       const renewed = await renewal
       // Much can end while one waits: a revocation holds from the moment of its commit.
-      if (waitedBefore || !cached || renewal) await readLive(store, claims)
+      if (waitedBefore || !cached || renewal) await readLiveGrant(store, claims)
       usage.touch(live.grant.id)
       return { accessToken, scope: live.grant.scope, renewed }
     } catch (error) {
@@ -185,7 +187,7 @@ export function createSwap(needs: {
       const state =
         claims && (await store.getSwapState({ grantId: claims.grantId, kid: claims.kid }))
       if (!state || state.keyStatus === null || state.keyStatus === 'revoked') return false
-      if (!isOf(state.grant, claims)) return false
+      if (!belongsTo(state.grant, claims)) return false
       if (state.app) checkClient(state.app, client, 'revoke')
       const { id, appId, connectionId } = state.grant
       const now = clock.now()
@@ -202,7 +204,7 @@ function ignoreRefusal(error: unknown): undefined {
 
 /** The JWT's app must be the one that is named; a confidential one must have authenticated. */
 function checkClient(
-  app: Live['app'],
+  app: LiveGrant['app'],
   client: NamedClient | null,
   purpose: 'swap' | 'revoke' = 'swap',
 ): void {
@@ -216,7 +218,7 @@ function checkClient(
 }
 
 /** A token that is bound to a key comes with a proof of it, and only that (RFC 9449 7.1, 7.2). */
-function checkKey({ app, grant: { jkt } }: Live, proof: Proof | null): void {
+function checkKey({ app, grant: { jkt } }: LiveGrant, proof: Proof | null): void {
   if (jkt === null && proof === null && app.dpop === 'optional') return
   if (jkt !== null && proof?.jkt === jkt) return
   const description =

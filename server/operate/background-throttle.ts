@@ -1,4 +1,4 @@
-import type { Pace } from '../../db/store.ts'
+import type { Throttle } from '../../db/store.ts'
 import type { SteadyClock } from '../runtime.ts'
 
 /** Rest after a piece, in times of what it took: while others need the loop, and else. */
@@ -15,7 +15,10 @@ const LONGEST = 1000
  * milliseconds; nothing else is done between its parts.
  * @param needs.active how long the event loop has been at work in all, milliseconds
  */
-export function createPace(needs: { clock: SteadyClock; active: () => number }): Pace {
+export function createBackgroundThrottle(needs: {
+  clock: SteadyClock
+  active: () => number
+}): Throttle {
   const { clock, active } = needs
   let last: Promise<unknown> = Promise.resolve()
   let busy = true

@@ -8,11 +8,11 @@ import { sqliteBinding } from '../assets.ts'
 import type { Place } from '../assets.ts'
 import { newId } from '../crypto/hash.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
-import type { World } from '../runtime.ts'
+import type { Runtime } from '../runtime.ts'
 import { explain } from '../data/start-error.ts'
-import { Ended, message } from './messages.ts'
+import { CommandError, message } from './messages.ts'
 
-type Needs = Pick<World, 'clock' | 'random'>
+type Needs = Pick<Runtime, 'clock' | 'random'>
 
 /** Codes of what is wrong with the store, rather than with the place of the copy. */
 const OF_THE_STORE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
@@ -22,25 +22,25 @@ const OF_THE_STORE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
  * keys. The file appears whole and checked, or not at all. Answers how it ended.
  * @throws Ended, StartError
  */
-export async function backup(home: Place, path: string, world: Needs): Promise<string> {
+export async function backup(home: Place, path: string, runtime: Needs): Promise<string> {
   const { dataDir } = home
   const file = resolve(path)
-  if (existsSync(file)) throw new Ended('backup.exists', { file })
+  if (existsSync(file)) throw new CommandError('backup.exists', { file })
   if (!existsSync(dirname(file)))
-    throw new Ended('backup.no-directory', { directory: dirname(file) })
-  if (!hasStore(dataDir)) throw new Ended('data.none', { directory: dataDir })
+    throw new CommandError('backup.no-directory', { directory: dirname(file) })
+  if (!hasStore(dataDir)) throw new CommandError('data.none', { directory: dataDir })
   await withStartLock(dataDir, sqliteBinding(home), async () => completeRestore(dataDir)).catch(
     explain(dataDir),
   )
 
   const part = `${file}.part`
   clear(part, file)
-  return write(home, file, part, world)
+  return write(home, file, part, runtime)
     .catch((error: unknown) => {
-      if (error instanceof Ended) throw error
+      if (error instanceof CommandError) throw error
       const { code } = error as { code?: string }
       if (code !== undefined && OF_THE_STORE.test(code)) return explain(dataDir)(error)
-      throw new Ended('backup.failed', { file, reason: reasonOf(error) })
+      throw new CommandError('backup.failed', { file, reason: reasonOf(error) })
     })
     .finally(() => rmSync(part, { force: true }))
 }
@@ -61,7 +61,7 @@ async function write(
   await copyDatabase(join(dataDir, 'broker.db'), part, binding, stamp)
   const { problems, meta, connections } = inspectDatabase(part, binding)
   const [problem] = problems
-  if (problem !== undefined) throw new Ended('backup.damaged', { problem })
+  if (problem !== undefined) throw new CommandError('backup.damaged', { problem })
   const megabytes = (statSync(part).size / 1e6).toFixed(1)
   place(part, file)
   const keys = fingerprintsOf(meta).join(', ')
@@ -73,7 +73,7 @@ function clear(part: string, file: string): void {
   try {
     rmSync(part, { force: true })
   } catch (error) {
-    throw new Ended('backup.failed', { file, reason: reasonOf(error) })
+    throw new CommandError('backup.failed', { file, reason: reasonOf(error) })
   }
 }
 
@@ -83,7 +83,7 @@ function place(part: string, file: string): void {
     linkSync(part, file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST' || existsSync(file)) {
-      throw new Ended('backup.exists', { file })
+      throw new CommandError('backup.exists', { file })
     }
     // A file system without links.
     renameSync(part, file)

@@ -11,10 +11,10 @@ export type { Finding } from './doctor/finding.ts'
 const checks: Record<string, Check> = { ...dataChecks, ...upstreamChecks, ...publicChecks }
 
 /** What is wrong with this installation, and the mend of each. Changes nothing. */
-export async function examine(config: Config, world: Patient['world']): Promise<Finding[]> {
+export async function examine(config: Config, runtime: Patient['runtime']): Promise<Finding[]> {
   const findings: Finding[] = []
   for (const [check, look] of Object.entries(checks)) {
-    const told = await look({ ...config, world }).catch((error: unknown) => {
+    const told = await look({ ...config, runtime }).catch((error: unknown) => {
       const mend = findings.some(({ status }) => status === 'problem')
         ? 'Mend what is told before.'
         : 'See to what this names, and run `doctor` again.'

@@ -390,7 +390,7 @@ export function message(name: MessageName, values: Values = {}): string {
 }
 
 /** How a command ends that didn't do what it was asked to. */
-export class Ended extends Error {
+export class CommandError extends Error {
   override name = 'Ended'
   readonly code: MessageName
   readonly exitCode: number

@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 import { createEllipsisClient } from '../ellipsis/client.ts'
 import { Secret } from '../secret.ts'
-import type { World } from '../runtime.ts'
+import type { Runtime } from '../runtime.ts'
 
 /** What Ellipsis Drive was found to do where its documentation is silent; `null`: it could not be told. */
 export interface Probed {
@@ -38,7 +38,7 @@ type Fields = Record<string, string>
  */
 export async function probe(
   config: Config,
-  { fetch: fetchFn, clock, random }: World,
+  { fetch: fetchFn, clock, random }: Runtime,
   authorize: ((url: string) => Promise<string>) | null,
   options: { reuse: boolean },
 ): Promise<Probed> {

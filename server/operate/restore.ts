@@ -15,7 +15,7 @@ import { fingerprintsOf } from '../data/data-ownership.ts'
 import { readKeys, secretKeyFile } from '../data/secret-key.ts'
 import { explain } from '../data/start-error.ts'
 import { reasonOf } from './backup.ts'
-import { Ended, message } from './messages.ts'
+import { CommandError, message } from './messages.ts'
 
 /**
  * `restore FILE`: a backup takes the place of the store, which is kept aside. What was revoked since the
@@ -31,7 +31,7 @@ export async function restore(
   const { dataDir } = config
   const file = readable(resolve(path))
   const binding = sqliteBinding(config)
-  if (isStore(file, dataDir)) throw new Ended('restore.itself', { file })
+  if (isStore(file, dataDir)) throw new CommandError('restore.itself', { file })
   return withStartLock(dataDir, binding, async () => {
     refuseOpen(dataDir, binding)
     const cutOff = completeRestore(dataDir)
@@ -50,7 +50,7 @@ export async function restore(
       now: clock.now(),
       acceptRevoked,
     })
-    if (!restored.done) throw new Ended('restore.incomparable', { file })
+    if (!restored.done) throw new CommandError('restore.incomparable', { file })
     const { compared, carried, replaced } = restored
     return message(compared ? 'restore.done' : 'restore.done-uncompared', {
       connections: found.connections,
@@ -65,7 +65,7 @@ function refuseOpen(dataDir: string, binding: string | undefined): void {
   const open = listPresent(dataDir, binding)
   if (open.length === 0) return
   const processes = describePresent(open)
-  throw new Ended('restore.open', { directory: dataDir, processes })
+  throw new CommandError('restore.open', { directory: dataDir, processes })
 }
 
 /** The file, if it is there and this user may read it. */
@@ -75,8 +75,8 @@ function readable(file: string): string {
     return file
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') throw new Ended('restore.no-file', { file })
-    throw new Ended('restore.unreadable', { file, reason: reasonOf(error) })
+    if (code === 'ENOENT') throw new CommandError('restore.no-file', { file })
+    throw new CommandError('restore.unreadable', { file, reason: reasonOf(error) })
   }
 }
 
@@ -90,7 +90,7 @@ function inspect(file: string, binding: string | undefined): Inspected {
   try {
     return inspectDatabase(file, binding)
   } catch (error) {
-    throw new Ended('restore.damaged', { file, problem: reasonOf(error) })
+    throw new CommandError('restore.damaged', { file, problem: reasonOf(error) })
   }
 }
 
@@ -100,17 +100,17 @@ function check(
   file: string,
   { problems: [problem], migrations, meta }: Inspected,
 ): void {
-  if (problem !== undefined) throw new Ended('restore.damaged', { file, problem })
-  if (migrations.length === 0) throw new Ended('restore.not-ours', { file })
+  if (problem !== undefined) throw new CommandError('restore.damaged', { file, problem })
+  if (migrations.length === 0) throw new CommandError('restore.not-ours', { file })
   const known = new Set(readMigrations().map(({ folderMillis }) => folderMillis))
-  if (!migrations.every((at) => known.has(at))) throw new Ended('restore.newer', { file })
+  if (!migrations.every((at) => known.has(at))) throw new CommandError('restore.newer', { file })
   const keyFile = secretKeyFile(config.dataDir)
   const keys = config.secrets ?? (existsSync(keyFile) ? readKeys(keyFile) : [])
   const have = new Set(keys.map(keyIdOf))
   const missing = fingerprintsOf(meta).filter((id) => !have.has(id))
   if (missing.length === 0) return
   const source = config.secrets ? 'BROKER_SECRETS' : keyFile
-  throw new Ended('restore.key', { file, source, fingerprints: missing.join(' and ') })
+  throw new CommandError('restore.key', { file, source, fingerprints: missing.join(' and ') })
 }
 
 /** Is the store that is there now the one that this backup makes? */

@@ -5,7 +5,7 @@ import { keyIdOf } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
 import { newKey, readKeys, secretKeyFile, writeKeys } from '../data/secret-key.ts'
 import type { Services } from '../services.ts'
-import { Ended, message } from './messages.ts'
+import { CommandError, message } from './messages.ts'
 
 /** How long the brokers are waited for, milliseconds; each looks at the keys every second. */
 const PATIENCE = 60_000
@@ -29,7 +29,7 @@ export async function rotateSecrets(
     .alone('rotate.lock', () => rotate(services, report, patience))
     .catch((error) => {
       throw (error as { code?: unknown }).code === 'SQLITE_BUSY'
-        ? new Ended('secret.rotate.busy')
+        ? new CommandError('secret.rotate.busy')
         : error
     })
 }
@@ -115,7 +115,7 @@ async function untilAll(
     const late = processes.others().filter((process) => !isReady(process))
     if (late.length === 0) return
     const names = describePresent(late)
-    if (clock.now() >= until) throw new Ended('secret.rotate.waiting', { processes: names })
+    if (clock.now() >= until) throw new CommandError('secret.rotate.waiting', { processes: names })
     if (!told) report(`Waiting until these use the new key: ${names}`)
     await clock.sleep(200)
   }
@@ -127,7 +127,8 @@ async function reseal(services: Services, report: Report): Promise<number> {
   const { resealed, failed, places } = await resealAll(services, (count) =>
     everyTwoSeconds(() => report(`Sealed ${count.toLocaleString('en')} values anew …`)),
   )
-  if (failed > 0) throw new Ended('secret.rotate.unopened', { failed, places: places.join(', ') })
+  if (failed > 0)
+    throw new CommandError('secret.rotate.unopened', { failed, places: places.join(', ') })
   // What the log still holds of the values before is emptied; a running broker does so too.
   await store.purge(clock.now())
   return resealed

@@ -1,8 +1,8 @@
-import type { Pace, Store } from '../../db/store.ts'
+import type { Throttle, Store } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 import type { Log } from '../log.ts'
 import type { SigningKeys } from '../crypto/signing-keys.ts'
-import type { Upstream } from '../refresh/upstream-status.ts'
+import type { UpstreamStatus } from '../refresh/upstream-status.ts'
 import type { Usage } from '../connections/usage.ts'
 
 const SECOND = 1000
@@ -37,8 +37,8 @@ export interface Sweeper {
 export function createSweeper(needs: {
   store: Store
   usage: Usage
-  upstream: Pick<Upstream, 'flush'>
-  pace: Pace
+  upstream: Pick<UpstreamStatus, 'flush'>
+  throttle: Throttle
   clock: Clock
   log: Log
   eventDays: number
@@ -46,7 +46,7 @@ export function createSweeper(needs: {
   followKeys: () => Promise<void>
   keys: Pick<SigningKeys, 'maintain'>
 }): Sweeper {
-  const { store, usage, upstream, pace, clock, log, eventDays, followKeys, keys } = needs
+  const { store, usage, upstream, throttle, clock, log, eventDays, followKeys, keys } = needs
   const stopping = new AbortController()
   let loops: Promise<void>[] = []
 
@@ -62,7 +62,7 @@ export function createSweeper(needs: {
   const sweep = async (): Promise<void> => {
     const now = await reach()
     const bounds = { endedBefore: now - ENDED, eventsBefore: now - eventDays * DAY }
-    const work = { pace, stop: stopping.signal }
+    const work = { throttle, stop: stopping.signal }
     const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds }, work)
     if (Object.values(swept).some((rows) => rows > 0)) log.info({ swept }, 'swept what had ended')
   }
@@ -74,7 +74,7 @@ export function createSweeper(needs: {
 
   const erase = async (): Promise<void> => {
     if (!(await store.isErasurePending())) return
-    if (!(await store.purge(clock.now(), { pace }))) {
+    if (!(await store.purge(clock.now(), { throttle }))) {
       log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
     } else if (!(await store.isErasurePending())) {
       log.info({}, 'erasure of revoked tokens is complete')
@@ -84,7 +84,7 @@ export function createSweeper(needs: {
   /** A removed app is refused at once; what is left of it ends bit by bit. */
   const endRemoved = async (): Promise<void> => {
     const endSome = () => store.endRemovedGrants({ now: clock.now(), limit: REMOVED_AT_ONCE })
-    while (!stopping.signal.aborted && (await pace(endSome)) > 0);
+    while (!stopping.signal.aborted && (await throttle(endSome)) > 0);
   }
 
   const every = async (period: number, work: () => Promise<void>): Promise<void> => {

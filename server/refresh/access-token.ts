@@ -12,7 +12,7 @@ export interface AccessToken {
 }
 
 /** What an access token must be. */
-export interface Need {
+export interface TokenRequirement {
   /** Validity that it must have left, seconds. One that was just fetched always has enough. */
   minTtlSeconds: number
   /** Forced: it must have been fetched at or after this time. */

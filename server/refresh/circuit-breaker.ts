@@ -1,16 +1,16 @@
 import { BrokerError } from '../errors.ts'
 import type { SteadyClock } from '../runtime.ts'
 import { isEllipsisError } from './failure-policy.ts'
-import { PACED, Rate, turnAt } from './slow-start.ts'
+import { SLOW_START_MS, Rate, slowStartDelayMs } from './slow-start.ts'
 
 /**
  * `closed`: calls go through. `open`: Ellipsis Drive is taken for down; one call a second tries it.
  * `half-open`: one came through; the others follow, each in its turn.
  */
-export type BreakerState = 'closed' | 'open' | 'half-open'
+export type CircuitBreakerState = 'closed' | 'open' | 'half-open'
 
 /** Keeps an outage upstream from becoming a call for every swap, and its end from becoming a stampede. */
-export interface Breaker {
+export interface CircuitBreaker {
   /** Would a call be let through now? Ask before doing work that only leads up to one. */
   admits(who: Caller): boolean
   /**
@@ -18,7 +18,7 @@ export interface Breaker {
    * @throws BrokerError `temporarily_unavailable` where Ellipsis Drive is taken for down
    */
   run<T>(who: Caller, call: () => Promise<T>, ready?: () => Promise<void>): Promise<T>
-  state(): BreakerState
+  state(): CircuitBreakerState
 }
 
 /** Whom a call is made for. */
@@ -59,7 +59,7 @@ const asksForPeace = (error: unknown): boolean =>
 const wishOf = (error: unknown): number =>
   isEllipsisError(error) ? Math.min(error.retryAfterMs ?? 0, LONGEST_WISH) : 0
 
-export function createBreaker(clock: SteadyClock): Breaker {
+export function createCircuitBreaker(clock: SteadyClock): CircuitBreaker {
   const rate = new Rate()
   const slots = createSlots(AT_ONCE)
   let failures = 0
@@ -95,7 +95,7 @@ export function createBreaker(clock: SteadyClock): Breaker {
     ;[resumedAt, turns] = [clock.steady(), 0]
   }
 
-  const isResuming = (): boolean => clock.steady() - resumedAt < PACED
+  const isResuming = (): boolean => clock.steady() - resumedAt < SLOW_START_MS
   const admits = (who: Caller): boolean =>
     openedAt === null || clock.steady() >= nextTrialAt + (who.failing ? FAILING_WAITS : 0)
 
@@ -104,7 +104,7 @@ export function createBreaker(clock: SteadyClock): Breaker {
     let leave = () => undefined as void
     if (openedAt === null) {
       if (isResuming()) {
-        const turn = resumedAt + turnAt(turns++, rate.perSecond)
+        const turn = resumedAt + slowStartDelayMs(turns++, rate.perSecond)
         await clock.sleep(Math.max(0, turn - clock.steady()))
       } else rate.add(clock.steady())
       leave = await slots.take()

@@ -17,7 +17,7 @@ export interface Lease {
 }
 
 /** Another writer came first: read again what it wrote. */
-export class LostLease extends Error {}
+export class LeaseLostError extends Error {}
 
 export interface Leases {
   /** `null`: the connection has changed since it was read, or another refreshes it. @throws LostLease */
@@ -97,10 +97,10 @@ export function createLeases(needs: {
         doubt: held.doubt,
         async extend() {
           end = await writeInTime((_now, until) => store.extendLease({ id, owner, until }))
-          if (end === null) throw new LostLease()
+          if (end === null) throw new LeaseLostError()
         },
         check() {
-          if (end === null || clock.steady() + CALL > end) throw new LostLease()
+          if (end === null || clock.steady() + CALL > end) throw new LeaseLostError()
         },
       }
       if (tookOver && orphaned === null) {

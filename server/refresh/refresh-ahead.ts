@@ -1,6 +1,6 @@
 import type { Millis, Store } from '../../db/store.ts'
 import type { AccessToken } from './access-token.ts'
-import type { Breaker } from './circuit-breaker.ts'
+import type { CircuitBreaker } from './circuit-breaker.ts'
 import { fraction } from '../runtime.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { Leases } from './lease.ts'
@@ -39,7 +39,7 @@ export function createRefreshAhead(needs: {
   store: Store
   refresher: Refresher
   leases: Leases
-  breaker: Breaker
+  breaker: CircuitBreaker
   clock: Clock
   random: Random
   log: Log

@@ -3,14 +3,14 @@ import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import { lifeLeft, openStored } from './access-token.ts'
-import type { AccessToken, Need } from './access-token.ts'
-import type { Breaker } from './circuit-breaker.ts'
+import type { AccessToken, TokenRequirement } from './access-token.ts'
+import type { CircuitBreaker } from './circuit-breaker.ts'
 import type { Random, SteadyClock } from '../runtime.ts'
 import { backoff, isEllipsisError, pauseLeft, withRetries } from './failure-policy.ts'
-import { LostLease } from './lease.ts'
+import { LeaseLostError } from './lease.ts'
 import type { Lease, Leases } from './lease.ts'
 import type { RefreshOutcomes } from './refresh-outcome.ts'
-import type { Signs } from './upstream-health.ts'
+import type { UpstreamHealth } from './upstream-health.ts'
 import type { Usage } from '../connections/usage.ts'
 import type { Vault } from '../crypto/vault.ts'
 
@@ -21,7 +21,7 @@ import type { Vault } from '../crypto/vault.ts'
  */
 export type RefreshAttempt = (
   connectionId: string,
-  run: { need: Need; called: boolean },
+  run: { requirement: TokenRequirement; called: boolean },
 ) => Promise<AccessToken>
 
 /** Before a refusal is believed, it is asked for once more. Milliseconds. */
@@ -35,15 +35,26 @@ export function createRefreshAttempt(needs: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
-  breaker: Breaker
+  breaker: CircuitBreaker
   leases: Leases
   outcomes: RefreshOutcomes
-  signs: Signs
+  upstreamHealth: UpstreamHealth
   clock: SteadyClock
   random: Random
   usage: Pick<Usage, 'count'>
 }): RefreshAttempt {
-  const { store, vault, ellipsis, breaker, leases, outcomes, signs, clock, random, usage } = needs
+  const {
+    store,
+    vault,
+    ellipsis,
+    breaker,
+    leases,
+    outcomes,
+    upstreamHealth,
+    clock,
+    random,
+    usage,
+  } = needs
 
   const read = async (id: string): Promise<Connection> => {
     const connection = await store.getConnection(id)
@@ -55,20 +66,20 @@ export function createRefreshAttempt(needs: {
    * The stored access token, if it meets the need, or was refreshed a moment ago: another one would hardly
    * be valid for longer, however long a validity is asked for.
    */
-  const findStored = (connection: Connection, need: Need, startedAt: Millis) => {
+  const findStored = (connection: Connection, requirement: TokenRequirement, startedAt: Millis) => {
     const token = openStored(connection, vault)
-    if (!token || (need.since !== null && token.fetchedAt < need.since)) return null
+    if (!token || (requirement.since !== null && token.fetchedAt < requirement.since)) return null
     const now = clock.now()
     const left = lifeLeft(token, now)
     const refreshed = (connection.refreshedAt ?? -Infinity) >= token.fetchedAt
     const fresh = token.fetchedAt >= startedAt || (refreshed && now - token.fetchedAt < FRESH)
-    return (fresh && left > 0) || left >= need.minTtlSeconds * 1000 ? token : null
+    return (fresh && left > 0) || left >= requirement.minTtlSeconds * 1000 ? token : null
   }
 
   /** Leaves upstream alone where it would only refuse again. */
-  const checkPause = (connection: Connection, need: Need): void => {
+  const checkPause = (connection: Connection, requirement: TokenRequirement): void => {
     const wait = pauseLeft(connection, clock.now())
-    if (wait > 0 && !need.evenIfPaused) {
+    if (wait > 0 && !requirement.evenIfPaused) {
       if (connection.status === 'needs_reconnect') throw new BrokerError('needs_reconnect')
       throw unavailable('the last refresh failed a moment ago', wait)
     }
@@ -95,7 +106,7 @@ export function createRefreshAttempt(needs: {
 
   /** Calls upstream with the current token; a refusal is asked for again, and at last the previous tried. */
   const refreshHeld = async (lease: Lease): Promise<AccessToken> => {
-    const tries = triesOf(lease.connection, vault, signs.othersWork(lease.connection.id))
+    const tries = triesOf(lease.connection, vault, upstreamHealth.othersWork(lease.connection.id))
     let failure = { error: new Error('a connection without a refresh token'), previous: false }
     for (const [index, { token, previous }] of tries.entries()) {
       if (index > 0) {
@@ -104,7 +115,7 @@ export function createRefreshAttempt(needs: {
       }
       const answer = await call(lease, token).catch((error: unknown) => error)
       if (!(answer instanceof Error)) return outcomes.keep(lease, token, answer as Tokens)
-      if (answer instanceof LostLease) throw answer
+      if (answer instanceof LeaseLostError) throw answer
       if (isEllipsisError(answer) && answer.refreshToken) {
         return outcomes.keepRefreshToken(lease, token, answer, answer.refreshToken)
       }
@@ -117,7 +128,7 @@ export function createRefreshAttempt(needs: {
   /** `null`: another refreshes it, or came first. */
   const refresh = async (
     connection: Connection,
-    run: { need: Need; called: boolean },
+    run: { requirement: TokenRequirement; called: boolean },
   ): Promise<AccessToken | null> => {
     let lease: Lease | null = null
     try {
@@ -125,14 +136,14 @@ export function createRefreshAttempt(needs: {
       if (!lease) return null
       run.called = true
       const token = await refreshHeld(lease)
-      usage.count('refresh', run.need.appId, 'ok')
+      usage.count('refresh', run.requirement.appId, 'ok')
       return token
     } catch (error) {
-      if (error instanceof LostLease) return null
+      if (error instanceof LeaseLostError) return null
       // What ended in no way that was foreseen is left unfinished: whoever comes next is warned.
       if (lease && error instanceof BrokerError) await leases.free(lease)
       const outcome = error instanceof BrokerError ? error.code : 'server_error'
-      if (lease) usage.count('refresh', run.need.appId, outcome)
+      if (lease) usage.count('refresh', run.requirement.appId, outcome)
       throw error
     }
   }
@@ -141,11 +152,11 @@ export function createRefreshAttempt(needs: {
     const startedAt = clock.now()
     for (let poll = 0; poll < POLLS; poll++) {
       const connection = await read(id)
-      const stored = findStored(connection, run.need, startedAt)
+      const stored = findStored(connection, run.requirement, startedAt)
       if (stored) return stored
       // One of another API of Ellipsis Drive has none: it is never called with.
       if (connection.refreshToken === null) throw new BrokerError('needs_reconnect')
-      checkPause(connection, run.need)
+      checkPause(connection, run.requirement)
       // Compared with the generation just read: had another process stored tokens since, it fails.
       const token = await refresh(connection, run)
       if (token) return token

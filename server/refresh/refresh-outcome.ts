@@ -6,10 +6,10 @@ import type { AccessToken } from './access-token.ts'
 import { openStored } from './access-token.ts'
 import type { Random, SteadyClock } from '../runtime.ts'
 import { backoff, isEllipsisError, judge, upstreamError } from './failure-policy.ts'
-import { LostLease } from './lease.ts'
+import { LeaseLostError } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { Log } from '../log.ts'
-import type { Signs } from './upstream-health.ts'
+import type { UpstreamHealth } from './upstream-health.ts'
 import type { Vault } from '../crypto/vault.ts'
 
 /**
@@ -49,20 +49,20 @@ const SAVE_AGAIN = 500
 export function createRefreshOutcomes(needs: {
   store: Store
   vault: Vault
-  signs: Signs
+  upstreamHealth: UpstreamHealth
   clock: SteadyClock
   random: Random
   log: Log
   refreshes: { inc(labels: { result: RefreshResult }): void }
 }): RefreshOutcomes {
-  const { store, vault, signs, clock, random, log, refreshes } = needs
+  const { store, vault, upstreamHealth, clock, random, log, refreshes } = needs
   let incidentUntil = -Infinity
 
   const count = (result: RefreshResult): void => refreshes.inc({ result })
 
-  const lost = (): LostLease => {
+  const lost = (): LeaseLostError => {
     count('superseded')
-    return new LostLease()
+    return new LeaseLostError()
   }
 
   const saveForSure = async (save: () => Promise<boolean>, id: string): Promise<boolean> => {
@@ -119,8 +119,8 @@ export function createRefreshOutcomes(needs: {
 
   /** One loud incident, unless others work; seen with several, it leaves Ellipsis Drive alone. None is marked. */
   const noteIncident = (id: string, error: EllipsisError): void => {
-    if (signs.othersWork(id)) return
-    if (signs.refusesClient()) incidentUntil = clock.steady() + INCIDENT
+    if (upstreamHealth.othersWork(id)) return
+    if (upstreamHealth.refusesClient()) incidentUntil = clock.steady() + INCIDENT
     const message =
       'Ellipsis Drive refuses this broker’s own client: check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET'
     log.error({ err: error }, message)
@@ -128,8 +128,8 @@ export function createRefreshOutcomes(needs: {
 
   const judgeNow = ({ connection, doubt }: Lease, error: EllipsisError) => {
     const context = {
-      othersWork: signs.othersWork(connection.id),
-      refusesAll: signs.refusesAll(),
+      othersWork: upstreamHealth.othersWork(connection.id),
+      refusesAll: upstreamHealth.refusesAll(),
       now: clock.now(),
       random,
     }
@@ -139,7 +139,7 @@ export function createRefreshOutcomes(needs: {
   return {
     async keep(lease, used, tokens) {
       await save(lease, used, tokens)
-      signs.succeeded(lease.connection.id)
+      upstreamHealth.succeeded(lease.connection.id)
       const { accessToken: value, expiresAt, fetchedAt } = tokens
       return { value, expiresAt, fetchedAt, generation: lease.connection.generation + 1 }
     },
@@ -158,7 +158,7 @@ export function createRefreshOutcomes(needs: {
       const { connection, owner } = lease
       const { id, generation, status } = connection
       const expected = error.kind === 'refused' && lease.doubt !== null
-      signs.failed(id, error.kind === 'transient' || expected ? 'otherwise' : error.kind)
+      upstreamHealth.failed(id, error.kind === 'transient' || expected ? 'otherwise' : error.kind)
       const { refused, ...verdict } = judgeNow(lease, error)
       const at = clock.now()
       const fallen = verdict.status === 'needs_reconnect' && status === 'active'

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { BrokerError } from '../errors.ts'
 import { openStored } from './access-token.ts'
-import type { AccessToken, Need } from './access-token.ts'
+import type { AccessToken, TokenRequirement } from './access-token.ts'
 import type { Clock } from '../runtime.ts'
 import type { Millis, Store } from '../../db/store.ts'
 import type { RefreshAttempt } from './refresh-attempt.ts'
@@ -18,7 +18,7 @@ export interface Refresher {
    * @throws BrokerError `connection_revoked`, `needs_reconnect`, `temporarily_unavailable`,
    *   `slow_down` (forced too often), `server_error` (the broker's own client was refused)
    */
-  get(connectionId: string, need: Need): Promise<AccessToken>
+  get(connectionId: string, requirement: TokenRequirement): Promise<AccessToken>
   /**
    * Refreshes a connection that nobody waits for, unless its token was fetched at `since` or later.
    * Rejects as `get` does, and has no bound of its own.
@@ -34,7 +34,7 @@ export interface Refresher {
 interface Run {
   promise: Promise<AccessToken>
   /** Widened by those who join before the call upstream begins. */
-  need: Need
+  requirement: TokenRequirement
   /** Has the call upstream begun? Then its token may be too old for a forced request. */
   called: boolean
 }
@@ -66,8 +66,8 @@ export function createRefresher(needs: {
   const runs = new Map<string, Run>()
   const forcedAt = new LRUCache<string, number>({ maxSize: 100_000, sizeCalculation: () => 1 })
 
-  const start = (id: string, need: Need): Run => {
-    const work = { need: { ...need }, called: false }
+  const start = (id: string, requirement: TokenRequirement): Run => {
+    const work = { requirement: { ...requirement }, called: false }
     const promise = attempt(id, work).then((token) => {
       opened.set(id, { ...token, used: false })
       onToken(id, token)
@@ -91,19 +91,19 @@ export function createRefresher(needs: {
   }
 
   /** The run that will meet the need: one under way, or a new one. */
-  const find = async (id: string, need: Need): Promise<Run> => {
+  const find = async (id: string, requirement: TokenRequirement): Promise<Run> => {
     const run = runs.get(id)
-    if (run && (need.since === null || !run.called)) {
-      widen(run.need, need)
+    if (run && (requirement.since === null || !run.called)) {
+      widen(run.requirement, requirement)
       return run
     }
-    if (need.since !== null) checkForce(id)
+    if (requirement.since !== null) checkForce(id)
     if (run) {
       await leaveAfter(WAIT, run.promise, clock).catch(() => undefined)
-      return find(id, need)
+      return find(id, requirement)
     }
-    if (need.since !== null) forcedAt.set(id, clock.now())
-    return start(id, need)
+    if (requirement.since !== null) forcedAt.set(id, clock.now())
+    return start(id, requirement)
   }
 
   const findLiving = async (id: string): Promise<AccessToken | undefined> => {
@@ -123,17 +123,18 @@ export function createRefresher(needs: {
     recall: (connectionId) => opened.peek(connectionId),
 
     async renew(connectionId, since) {
-      const need = { minTtlSeconds: 0, since, evenIfPaused: false, appId: null }
-      await (runs.get(connectionId) ?? start(connectionId, need)).promise
+      const requirement = { minTtlSeconds: 0, since, evenIfPaused: false, appId: null }
+      await (runs.get(connectionId) ?? start(connectionId, requirement)).promise
     },
 
-    async get(connectionId, need) {
+    async get(connectionId, requirement) {
       try {
-        const run = await find(connectionId, need)
+        const run = await find(connectionId, requirement)
         return await leaveAfter(WAIT, run.promise, clock)
       } catch (error) {
         const away = error instanceof BrokerError && error.code === 'temporarily_unavailable'
-        const living = away && need.since === null ? await findLiving(connectionId) : undefined
+        const living =
+          away && requirement.since === null ? await findLiving(connectionId) : undefined
         if (living) return living
         throw error
       }
@@ -147,10 +148,10 @@ export function createRefresher(needs: {
   }
 }
 
-function widen(run: Need, need: Need): void {
-  run.minTtlSeconds = Math.max(run.minTtlSeconds, need.minTtlSeconds)
-  run.since = run.since === null ? need.since : Math.max(run.since, need.since ?? 0)
-  run.evenIfPaused ||= need.evenIfPaused
+function widen(run: TokenRequirement, requirement: TokenRequirement): void {
+  run.minTtlSeconds = Math.max(run.minTtlSeconds, requirement.minTtlSeconds)
+  run.since = run.since === null ? requirement.since : Math.max(run.since, requirement.since ?? 0)
+  run.evenIfPaused ||= requirement.evenIfPaused
 }
 
 /** The promise, or a 503 after `wait` milliseconds; the promise is not disturbed. */

@@ -5,18 +5,18 @@
  */
 
 /** Longest wait for a turn, milliseconds: from then on everyone is let through. */
-export const PACED = 4000
+export const SLOW_START_MS = 4000
 /** Growth a second, once the first has gone by. */
 const GROWTH = 10
 /** Calls a second that are few to any upstream. */
 const FEW = 5
 
 /** When the `nth` call (from 0) may be made, milliseconds from the begin, at `rate` calls a second. */
-export function turnAt(nth: number, rate: number): number {
+export function slowStartDelayMs(nth: number, rate: number): number {
   const seconds = nth / Math.max(rate, FEW)
   const at =
     seconds <= 1 ? seconds : 1 + Math.log1p((seconds - 1) * Math.log(GROWTH)) / Math.log(GROWTH)
-  return Math.min(at * 1000, PACED)
+  return Math.min(at * 1000, SLOW_START_MS)
 }
 
 /** What is remembered of the rate, milliseconds. */

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache'
  * What the latest refreshes of all connections, taken together, tell of Ellipsis Drive: so that what ails it
  * is blamed on no connection. Of this process; after a start nothing is known, and nobody is blamed.
  */
-export interface Signs {
+export interface UpstreamHealth {
   succeeded(id: string): void
   failed(id: string, how: 'refused' | 'misconfigured' | 'otherwise'): void
   /** Has another connection been refreshed since this one began to fail? */
@@ -19,7 +19,7 @@ export interface Signs {
 const MANY_REFUSED = 5
 const MANY_MISCONFIGURED = 2
 
-export function createSigns(): Signs {
+export function createUpstreamHealth(): UpstreamHealth {
   /** Successes by now; and at which of them a connection began to fail. */
   let successes = 0
   const failingSince = new LRUCache<string, number>({ max: 10_000 })

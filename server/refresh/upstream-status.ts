@@ -4,7 +4,7 @@ import type { Outcome } from '../ellipsis/client.ts'
 import type { Clock } from '../runtime.ts'
 
 /** Whether Ellipsis Drive answers, told apart from connections that it has ended. */
-export interface Upstream {
+export interface UpstreamStatus {
   /** A call of it has ended. Costs nothing that a swap would wait for. */
   saw(outcome: Outcome): void
   /** Tells the other processes what was seen; every few seconds. */
@@ -13,7 +13,7 @@ export interface Upstream {
   state(): Promise<UpstreamState>
 }
 
-export function createUpstream(needs: { store: Store; clock: Clock }): Upstream {
+export function createUpstreamStatus(needs: { store: Store; clock: Clock }): UpstreamStatus {
   const { store, clock } = needs
   let [seen, told]: [UpstreamState, boolean] = [NOTHING, true]
 

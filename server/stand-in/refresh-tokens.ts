@@ -61,7 +61,7 @@ export class RefreshTokens {
   }
 
   /** The account of a token: what a client that kept it lost, and whether it could have kept a newer one. */
-  standing(token: string): Standing {
+  status(token: string): Standing {
     const endedAt = this.#last.get(token) ?? null
     const { current, previous = null } = this.#families.get(token) ?? {}
     const newest = endedAt !== null || current === token

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { createPasswords } from '../../server/admin/password.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { Secret } from '../../server/secret.ts'
 
 /** At what it costs in earnest. */
-const passwords = createPasswords(world)
+const passwords = createPasswords(runtime)
 
 t.test('a password proves itself, and no other does', async (t) => {
   const phc = await passwords.hash(new Secret('correct horse battery'))
@@ -17,10 +17,10 @@ t.test('a password proves itself, and no other does', async (t) => {
 })
 
 t.test('one that was hashed at another cost is checked at that', async (t) => {
-  const { derive } = world.passwordHashing
+  const { derive } = runtime.passwordHashing
   const costs: unknown[] = []
   const watched = createPasswords({
-    random: world.random,
+    random: runtime.random,
     passwordHashing: {
       cost: { memory: 8, passes: 1, parallelism: 1 },
       derive(parameters) {

@@ -87,7 +87,7 @@ t.test(
         return cheapHashing.derive(parameters).finally(() => running--)
       },
     }
-    const { services } = await buildBroker(t, { world: { passwordHashing } })
+    const { services } = await buildBroker(t, { runtime: { passwordHashing } })
     const tries = Array.from({ length: TRIES }, async (_, index) => {
       const from = { ...browser, address: `192.0.2.${index}` }
       try {

@@ -10,7 +10,7 @@ import { loadConfig, readEnvironment } from '../../server/config/config.ts'
 import { openData } from '../../server/data/open-data.ts'
 import { createLog } from '../../server/log.ts'
 import { compose } from '../../server/services.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import type { Order, Point } from './orders.ts'
 
 let dieAt: Point | null = null
@@ -68,8 +68,8 @@ process.on('uncaughtException', (error) => {
   process.exit(1)
 })
 const given = {
-  ...world,
-  clock: { ...world.clock, now: () => Date.now() + offset },
+  ...runtime,
+  clock: { ...runtime.clock, now: () => Date.now() + offset },
   fetch: fetchAndPass,
 }
 const data = await openData(config, given, { claim: 'same' })

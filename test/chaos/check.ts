@@ -85,7 +85,7 @@ async function isEnded(setting: Setting, device: Device, findings: Findings): Pr
   const { refreshToken, previousRefreshToken, status, lastError } = connection ?? {}
   if (!connection || !refreshToken) throw new Error(`${id} has no refresh token`)
   const token = services.vault.open(`connections/${id}/refresh_token`, refreshToken).reveal()
-  const { honoured, newest, endedAt, graceUntil } = standIn.refreshTokens.standing(token)
+  const { honoured, newest, endedAt, graceUntil } = standIn.refreshTokens.status(token)
   const previous = previousRefreshToken
     ? services.vault.open(`connections/${id}/previous_refresh_token`, previousRefreshToken).reveal()
     : ''
@@ -104,10 +104,10 @@ async function isEnded(setting: Setting, device: Device, findings: Findings): Pr
 }
 
 /** For how much of a grace that ended then brokers were kept from asking again, milliseconds. */
-function blocked({ deeds }: Setting, graceUntil: number): number {
+function blocked({ actions }: Setting, graceUntil: number): number {
   const within = (at: number) => Math.min(Math.max(at, graceUntil - GRACE), graceUntil)
-  return deeds
-    .filter(({ did }) => BLOCKING.includes(did))
+  return actions
+    .filter(({ action }) => BLOCKING.includes(action))
     .reduce((sum, { from, to }) => sum + within(to) - within(from), 0)
 }
 

@@ -33,7 +33,7 @@ const setting = await prepare({ rotation, ...numbers })
 print(
   `rotation ${rotation}, ${numbers.brokers} brokers, ${numbers.connections} connections, seed ${seed}`,
 )
-const totals = { deeds: {} as Record<string, number>, answers: {} as Record<string, number> }
+const totals = { actions: {} as Record<string, number>, answers: {} as Record<string, number> }
 const violations: string[] = []
 let [lost, overslept, outOfGrace, slowest] = [0, 0, 0, 0]
 
@@ -50,7 +50,7 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   const stop = new AbortController()
   const working = load(setting, dice, stop.signal)
   const wrecking = wreak(setting, dice, AbortSignal.timeout(Number(values.round) * 1000))
-  add(totals.deeds, await wrecking)
+  add(totals.actions, await wrecking)
   stop.abort()
   add(totals.answers, await working)
   const found = await check(setting)
@@ -72,7 +72,7 @@ const table = (counts: Record<string, number>) =>
     .sort(([one], [other]) => one.localeCompare(other))
     .map(([name, count]) => `  ${String(count).padStart(6)}  ${name}`)
     .join('\n')
-print(`\nDone to them:\n${table(totals.deeds)}`)
+print(`\nDone to them:\n${table(totals.actions)}`)
 print(`\nSwaps by answer (0: none came):\n${table(totals.answers)}`)
 const total = killed()
 if (sum('crashes') > 0) {

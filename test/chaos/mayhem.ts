@@ -8,13 +8,13 @@ import type { Dice } from './random.ts'
 import type { Setting } from './setting.ts'
 
 /** What was done, for the report. */
-export type Deeds = Record<string, number>
+export type Actions = Record<string, number>
 
-type Deed = (setting: Setting, dice: Dice) => Promise<string>
+type Action = (setting: Setting, dice: Dice) => Promise<string>
 
 const HOUR = 3_600_000
 
-const upstream = (kind: Fault['kind'], more: object): Deed => {
+const upstream = (kind: Fault['kind'], more: object): Action => {
   return async ({ standIn }, dice) => {
     const bounds = dice.next() < 0.5 ? { times: dice.between(1, 6) } : { share: 0.3 }
     standIn.addFault({ endpoint: 'refresh', kind, ...more, ...bounds } as Fault)
@@ -25,7 +25,7 @@ const upstream = (kind: Fault['kind'], more: object): Deed => {
 }
 
 /** Upstream's faults that lose nothing: it didn't work, or whoever asks is told in the end. */
-const harmless: Deed[] = [
+const harmless: Action[] = [
   upstream('status', { status: 500 }),
   upstream('status', { status: 503, retryAfter: 1 }),
   upstream('status', { status: 429 }),
@@ -42,7 +42,7 @@ const harmless: Deed[] = [
 ]
 
 /** Those that lose the answer to a rotation. */
-const losing: Deed[] = [
+const losing: Action[] = [
   upstream('cut-after', {}),
   upstream('garbage', { worked: true }),
   upstream('status', { status: 502, worked: true }),
@@ -52,7 +52,7 @@ const losing: Deed[] = [
 export const BLOCKING = ['paused for longer than a lease', 'disk full', 'database locked']
 
 /** Longer than a lease lasts. */
-const pause: Deed = async ({ brokers, wokenAt }, dice) => {
+const pause: Action = async ({ brokers, wokenAt }, dice) => {
   const broker = dice.pick(brokers)
   broker.signal('SIGSTOP')
   await sleep(32_000)
@@ -61,7 +61,7 @@ const pause: Deed = async ({ brokers, wokenAt }, dice) => {
   return 'paused for longer than a lease'
 }
 
-const fillDisk: Deed = async ({ dataDir, ownDisk }, dice) => {
+const fillDisk: Action = async ({ dataDir, ownDisk }, dice) => {
   if (!ownDisk) return 'skipped: disk full (takes the right to mount a small one)'
   const path = join(dataDir, 'ballast')
   const file = openSync(path, 'w')
@@ -81,7 +81,7 @@ const fillDisk: Deed = async ({ dataDir, ownDisk }, dice) => {
   return 'disk full'
 }
 
-const lockDatabase: Deed = async ({ dataDir }, dice) => {
+const lockDatabase: Action = async ({ dataDir }, dice) => {
   const other = new Database(join(dataDir, 'broker.db'), { timeout: 1000 })
   try {
     other.exec('begin immediate')
@@ -95,14 +95,14 @@ const lockDatabase: Deed = async ({ dataDir }, dice) => {
   }
 }
 
-const makeReadOnly: Deed = async ({ brokers }, dice) => {
+const makeReadOnly: Action = async ({ brokers }, dice) => {
   const milliseconds = dice.between(1000, 6000)
   dice.pick(brokers).order({ readOnly: milliseconds })
   await sleep(milliseconds)
   return 'database read-only'
 }
 
-const jump: Deed = async ({ brokers }, dice) => {
+const jump: Action = async ({ brokers }, dice) => {
   const by = dice.pick([-26, -5, -0.05, 0.05, 5, 26]) * HOUR
   for (const broker of brokers) broker.order({ jump: by })
   await sleep(3000)
@@ -110,7 +110,7 @@ const jump: Deed = async ({ brokers }, dice) => {
   return by < 0 ? 'clock set back, and on again' : 'clock set on, and back again'
 }
 
-const killAtPoint: Deed = async ({ brokers }, dice) => {
+const killAtPoint: Action = async ({ brokers }, dice) => {
   const [broker, point] = [dice.pick(brokers), dice.pick(POINTS)]
   const before = broker.kills
   broker.order({ die: point })
@@ -120,7 +120,7 @@ const killAtPoint: Deed = async ({ brokers }, dice) => {
   return `killed ${point}`
 }
 
-const killAtRandom: Deed = async ({ brokers }, dice) => {
+const killAtRandom: Action = async ({ brokers }, dice) => {
   const broker = dice.pick(brokers)
   const before = broker.kills
   await sleep(dice.between(50, 900))
@@ -134,14 +134,14 @@ const killAtRandom: Deed = async ({ brokers }, dice) => {
 }
 
 /** Kills, one broker after the other, so that at least one is left; beside them, one of the rest at a time. */
-export async function wreak(setting: Setting, dice: Dice, signal: AbortSignal): Promise<Deeds> {
-  const deeds: Deeds = {}
-  const repeat = async (choose: () => Deed): Promise<void> => {
+export async function wreak(setting: Setting, dice: Dice, signal: AbortSignal): Promise<Actions> {
+  const actions: Actions = {}
+  const repeat = async (choose: () => Action): Promise<void> => {
     while (!signal.aborted) {
       const from = Date.now()
-      const did = await choose()(setting, dice)
-      setting.deeds.push({ did, from, to: Date.now() })
-      deeds[did] = (deeds[did] ?? 0) + 1
+      const action = await choose()(setting, dice)
+      setting.actions.push({ action, from, to: Date.now() })
+      actions[action] = (actions[action] ?? 0) + 1
     }
   }
   const rest = [fillDisk, lockDatabase, makeReadOnly, jump, pause]
@@ -153,5 +153,5 @@ export async function wreak(setting: Setting, dice: Dice, signal: AbortSignal): 
   const kill = () => repeat(() => (dice.next() < 0.6 ? killAtPoint : killAtRandom))
   const killers = Array.from({ length: Math.max(1, setting.brokers.length - 1) }, kill)
   await Promise.all([...killers, repeat(others)])
-  return deeds
+  return actions
 }

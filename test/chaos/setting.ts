@@ -6,7 +6,7 @@ import { loadConfig } from '../../server/config/config.ts'
 import { openData } from '../../server/data/open-data.ts'
 import { createLog } from '../../server/log.ts'
 import { compose } from '../../server/services.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import type { Services } from '../../server/services.ts'
 import { standInDefaults, startStandIn } from '../../server/stand-in/app.ts'
 import type { StandIn, Switches } from '../../server/stand-in/app.ts'
@@ -25,7 +25,7 @@ export interface Setting {
   /** When one went on that had been paused for longer than a lease, milliseconds. */
   wokenAt: number[]
   /** What was done beside the kills, and from when to when, milliseconds. */
-  deeds: { did: string; from: number; to: number }[]
+  actions: { action: string; from: number; to: number }[]
   devices: Device[]
   dataDir: string
   /** A small disk of its own, which can be filled; `false`: that takes the right to mount. */
@@ -63,7 +63,7 @@ export async function prepare(options: {
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
   }
   const config = loadConfig(env, { serve: true })
-  const data = await openData(config, world, { claim: 'same' })
+  const data = await openData(config, runtime, { claim: 'same' })
   const services = compose(config, createLog({ logLevel: 'silent' }), data)
   const devices = await connectMany(
     { services, standIn: standIn.standIn, clock: testClock() },
@@ -79,7 +79,7 @@ export async function prepare(options: {
     services,
     brokers,
     wokenAt: [],
-    deeds: [],
+    actions: [],
     devices,
     dataDir,
     ownDisk,

@@ -2,7 +2,7 @@ import t from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { answering, command } from '../command.ts'
 import { RETURN } from '../helper.ts'
 import { temporaryFolder } from '../temporary.ts'
@@ -151,8 +151,8 @@ t.test(
   'a signing key that has been published for long is rotated to without a warning',
   async (t) => {
     const env = { BROKER_DATA_DIR: temporaryFolder(t) }
-    const before = { ...world.clock, now: () => Date.now() - 100 * 3_600_000 }
-    const options = { world: { ...world, clock: before } }
+    const before = { ...runtime.clock, now: () => Date.now() - 100 * 3_600_000 }
+    const options = { runtime: { ...runtime, clock: before } }
     await (await startServices(loadConfig(env), createLog({ logLevel: 'silent' }), options)).stop()
     t.match(await command(['key', 'rotate'], env), { code: 0, stdout: /The one before verifies/ })
   },

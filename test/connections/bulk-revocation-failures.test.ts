@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Store } from '../../db/store.ts'
-import { createBulks } from '../../server/connections/bulk-revocation.ts'
+import { createBulkRevocations } from '../../server/connections/bulk-revocation.ts'
 import type { Log } from '../../server/log.ts'
 import { connect } from '../db/rows.ts'
 import { openTemporary } from '../db/temporary.ts'
@@ -16,7 +16,7 @@ t.test('trouble with the database is told, and the rest done once it is over', a
   const troubled = (method: keyof typeof failing) => {
     if (failing[method]-- > 0) throw new Error('the disk is full')
   }
-  const bulks = createBulks({
+  const bulks = createBulkRevocations({
     store: {
       ...store,
       async revokeBulkItems(batch: Parameters<Store['revokeBulkItems']>[0]) {
@@ -28,7 +28,7 @@ t.test('trouble with the database is told, and the rest done once it is over', a
         return store.hasBulkWork()
       },
     },
-    pace: (piece) => piece(),
+    throttle: (piece) => piece(),
     clock,
     random: randomBytes,
     log: { error: (_: object, line: string) => logged.push(line) } as unknown as Log,

@@ -7,7 +7,7 @@ import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { openTemporary } from '../db/temporary.ts'
 import type { Vault } from '../../server/crypto/vault.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 
 const DAY = 86_400_000
 
@@ -71,7 +71,7 @@ t.test(
   'a key of before activations were written down signs for 90 days from its making',
   async (t) => {
     const { store } = await openTemporary(t)
-    const clock = { ...world.clock, now: () => 100 * DAY }
+    const clock = { ...runtime.clock, now: () => 100 * DAY }
     const vault = { seal: () => Buffer.alloc(40) } as unknown as Vault
     const keys = createSigningKeys({ store, vault, clock, random: randomBytes })
     const old = { publicJwk: '{}', privateKey: Buffer.alloc(40), endedAt: null, tokensUntil: null }
@@ -169,7 +169,7 @@ t.test('no key’s id looks like an option', async (t) => {
   const { store } = await openTemporary(t)
   const dashes = (bytes: number) => Buffer.alloc(bytes, 0xfb)
   const vault = { seal: () => Buffer.alloc(8) } as unknown as Vault
-  const keys = createSigningKeys({ store, vault, clock: world.clock, random: dashes })
+  const keys = createSigningKeys({ store, vault, clock: runtime.clock, random: dashes })
   await keys.ensure().catch(() => undefined)
   t.match((await keys.list())[0]?.kid, /^_/)
 })

@@ -6,7 +6,7 @@ import t from 'tap'
 import type { ConnectionQuery } from '../../db/store.ts'
 import { createPasswords } from '../../server/admin/password.ts'
 import { Secret } from '../../server/secret.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import {
   EMAIL,
   KNOWN,
@@ -77,7 +77,7 @@ for (const file of stored) {
     t.match(await apps.authenticate({ clientId, clientSecret: secret }), { name: 'Report' })
     const [admin] = await admins.list()
     t.equal(admin?.email, EMAIL)
-    t.ok(await createPasswords(world).verify(new Secret(PASSWORD), admin?.passwordHash ?? ''))
+    t.ok(await createPasswords(runtime).verify(new Secret(PASSWORD), admin?.passwordHash ?? ''))
     const find: Pick<ConnectionQuery, 'statuses' | 'appId'> = {
       statuses: ['active', 'needs_reconnect', 'revoked'],
       appId: null,

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { createPace } from '../../server/operate/background-throttle.ts'
+import { createBackgroundThrottle } from '../../server/operate/background-throttle.ts'
 
 /** A pace whose time passes only in rests and by hand; what else goes on in them takes `share` of it. */
 function paced(share: number) {
@@ -18,35 +18,35 @@ function paced(share: number) {
       active += passed * share
     },
   }
-  const pace = createPace({ clock, active: () => active })
+  const throttle = createBackgroundThrottle({ clock, active: () => active })
   /** A piece that takes so long. */
   const piece = (milliseconds: number) => async () => {
     now += milliseconds
     return milliseconds
   }
-  return { pace, piece, rests }
+  return { throttle, piece, rests }
 }
 
 t.test('background work takes a tenth of the time while others need it', async (t) => {
-  const { pace, piece, rests } = paced(0.9)
-  for (const took of [4, 10, 0]) t.equal(await pace(piece(took)), took)
-  await pace(piece(500))
-  await pace(piece(1))
+  const { throttle, piece, rests } = paced(0.9)
+  for (const took of [4, 10, 0]) t.equal(await throttle(piece(took)), took)
+  await throttle(piece(500))
+  await throttle(piece(1))
   await setImmediate()
   t.strictSame(rests, [36, 90, 0, 1000, 9], 'and rests for a second at most')
 })
 
 t.test('half of it while nobody does', async (t) => {
-  const { pace, piece, rests } = paced(0.1)
-  for (const took of [4, 10, 20, 1]) await pace(piece(took))
+  const { throttle, piece, rests } = paced(0.1)
+  for (const took of [4, 10, 20, 1]) await throttle(piece(took))
   await setImmediate()
   t.strictSame(rests, [36, 10, 20, 1], 'once it knows')
 })
 
 t.test('all of it together: pieces take turns, and a failed one holds up none', async (t) => {
-  const { pace, piece, rests } = paced(0.9)
-  const failed = pace(() => Promise.reject(new Error('full')))
-  const others = [pace(piece(2)), pace(piece(3))]
+  const { throttle, piece, rests } = paced(0.9)
+  const failed = throttle(() => Promise.reject(new Error('full')))
+  const others = [throttle(piece(2)), throttle(piece(3))]
   await t.rejects(failed, { message: 'full' })
   t.strictSame(await Promise.all(others), [2, 3])
   await setImmediate()

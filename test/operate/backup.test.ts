@@ -16,21 +16,21 @@ import t from 'tap'
 import { inspectDatabase } from '../../db/data-directory/copy.ts'
 import { withStartLock } from '../../db/data-directory/open.ts'
 import { backup } from '../../server/operate/backup.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { buildBroker } from '../helper.ts'
 import { createKills, addBallast, killRounds, sizeOf } from '../kill.ts'
 import type { KillPoint } from '../kill.ts'
 import { runCli, serve } from '../processes.ts'
 import { connectMany, startLoad } from './load.ts'
-import { buildWorld, damage } from './headless.ts'
+import { buildHeadless, damage } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const isLow = (pid = 0): boolean => getPriority(pid) >= constants.priority.PRIORITY_BELOW_NORMAL
 
-const make = (dataDir: string, file: string) => backup({ dataDir }, file, world)
+const make = (dataDir: string, file: string) => backup({ dataDir }, file, runtime)
 
 t.test('a backup is whole, private, and says what it needs', async (t) => {
-  const { dataDir, start } = await buildWorld(t)
+  const { dataDir, start } = await buildHeadless(t)
   const broker = await start()
   await connectMany(broker, 3)
   const folder = temporaryFolder(t)
@@ -49,7 +49,7 @@ t.test('a backup is whole, private, and says what it needs', async (t) => {
 })
 
 t.test('a backup overwrites nothing, and says what stands in its way', async (t) => {
-  const { dataDir, start } = await buildWorld(t)
+  const { dataDir, start } = await buildHeadless(t)
   const folder = temporaryFolder(t)
   writeFileSync(join(folder, 'taken'), 'x')
   await t.rejects(make(dataDir, join(folder, 'a')), { code: 'data.none' })
@@ -71,7 +71,7 @@ t.test('a backup overwrites nothing, and says what stands in its way', async (t)
 })
 
 t.test('a file system without links holds backups too', async (t) => {
-  const { dataDir, start } = await buildWorld(t)
+  const { dataDir, start } = await buildHeadless(t)
   await start()
   const file = join(temporaryFolder(t), 'backup')
   const { backup: elsewhere } = await t.mockImport<{ backup: typeof backup }>(
@@ -84,12 +84,12 @@ t.test('a file system without links holds backups too', async (t) => {
       }),
     },
   )
-  t.match(await elsewhere({ dataDir }, file, world), /^Backed up/)
+  t.match(await elsewhere({ dataDir }, file, runtime), /^Backed up/)
   t.strictSame(inspectDatabase(file, undefined).problems, [])
 })
 
 t.test('a damaged store gives no backup', async (t) => {
-  const { dataDir, start } = await buildWorld(t)
+  const { dataDir, start } = await buildHeadless(t)
   const broker = await start()
   await connectMany(broker, 30)
   await broker.stop()
@@ -156,7 +156,7 @@ t.test('backup, killed at any point under load, leaves no file or a whole one', 
 })
 
 t.test('a backup leaves the processor to brokers that want it', async (t) => {
-  const { dataDir, env, start } = await buildWorld(t)
+  const { dataDir, env, start } = await buildHeadless(t)
   await start()
   const child = runCli(['backup', join(temporaryFolder(t), 'a')], env)
   const closed = once(child, 'close')

@@ -3,20 +3,20 @@ import type { Test } from 'tap'
 import type { Secret } from '../../server/secret.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { restore } from '../../server/operate/restore.ts'
-import { world } from '../../server/runtime.ts'
-import type { buildWorld } from './headless.ts'
+import { runtime } from '../../server/runtime.ts'
+import type { buildHeadless } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-type World = Awaited<ReturnType<typeof buildWorld>>
+type Runtime = Awaited<ReturnType<typeof buildHeadless>>
 
-export async function makeBackup(t: Test, { dataDir }: World): Promise<string> {
+export async function makeBackup(t: Test, { dataDir }: Runtime): Promise<string> {
   const file = join(temporaryFolder(t), 'backup.db')
-  await backup({ dataDir }, file, world)
+  await backup({ dataDir }, file, runtime)
   return file
 }
 
 export const putBack = (
-  { config, clock }: World,
+  { config, clock }: Runtime,
   file: string,
   options: { acceptRevoked?: boolean; secrets?: Secret[] } = {},
 ) =>

@@ -28,7 +28,7 @@ import {
 } from '../kill.ts'
 import { runCli, serve } from '../processes.ts'
 import { connectMany, startLoad, swapAt } from './load.ts'
-import { buildWorld, outcome } from './headless.ts'
+import { buildHeadless, outcome } from './headless.ts'
 import { size } from '../size.ts'
 import { temporaryFolder } from '../temporary.ts'
 
@@ -153,7 +153,7 @@ t.test('moving up, killed at any point, is completed by the next start', async (
 })
 
 t.test('moving to another client, killed at any point, is completed or not begun', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const { dataDir, env } = place
   const first = await place.start()
   const devices = await connectMany(first, 8)

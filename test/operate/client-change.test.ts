@@ -5,12 +5,12 @@ import { loadConfig } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
 import { connectMany } from './load.ts'
-import { buildWorld, outcome } from './headless.ts'
+import { buildHeadless, outcome } from './headless.ts'
 
 const silent = createLog({ logLevel: 'silent' })
 
 t.test('for another client every connection says that it needs reconnecting', async (t) => {
-  const { env, start, clock, standIn } = await buildWorld(t)
+  const { env, start, clock, standIn } = await buildHeadless(t)
   const first = await start()
   const devices = await connectMany(first, 2)
   const config = loadConfig({ ...env, ELLIPSIS_CLIENT_ID: 'another' }, { serve: true })
@@ -34,8 +34,8 @@ t.test('for another client every connection says that it needs reconnecting', as
 })
 
 t.test('for another API connections lose account and tokens, which are sent nowhere', async (t) => {
-  const { env, start, clock, standIn, dataDir } = await buildWorld(t)
-  const other = await buildWorld(t)
+  const { env, start, clock, standIn, dataDir } = await buildHeadless(t)
+  const other = await buildHeadless(t)
   const first = await start()
   const devices = await connectMany(first, 3)
   await first.services.store.identifyConnection({ id: 'con_2', accountId: null, username: 'ada' })
@@ -61,7 +61,7 @@ t.test('for another API connections lose account and tokens, which are sent nowh
 })
 
 t.test('a change that was cut off has to be completed', async (t) => {
-  const { env, start, clock, dataDir } = await buildWorld(t)
+  const { env, start, clock, dataDir } = await buildHeadless(t)
   const first = await start()
   await connectMany(first, 2)
   const { store } = first.services
@@ -69,9 +69,9 @@ t.test('a change that was cut off has to be completed', async (t) => {
   let batches = 0
   const dying: Store = {
     ...store,
-    disownConnections: async (batch) => {
+    markConnectionsForReconnect: async (batch) => {
       if (++batches === 2) throw new Error('killed')
-      return store.disownConnections({ ...batch, limit: 1 })
+      return store.markConnectionsForReconnect({ ...batch, limit: 1 })
     },
   }
   const before = { client_id: client_id ?? '', api_url: api_url ?? '' }
@@ -91,7 +91,7 @@ t.test('a change that was cut off has to be completed', async (t) => {
 })
 
 t.test('a client or API that nobody connected with is changed in the setting alone', async (t) => {
-  const { env, start } = await buildWorld(t)
+  const { env, start } = await buildHeadless(t)
   const mistyped = await start({ ELLIPSIS_CLIENT_ID: 'typo' })
   await t.rejects(start(), /still work with the former: \d+ \(serve\)/)
   await mistyped.stop()

@@ -2,7 +2,7 @@ import t from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
 import { examine } from '../../server/operate/doctor.ts'
 import { judgeCertificate, judgeProxy } from '../../server/operate/doctor/public.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { buildBroker, freePort } from '../helper.ts'
 import { noNginx, startNginx } from '../nginx.ts'
 
@@ -19,7 +19,7 @@ t.test('what a proxy tells of its visitors', { skip: noNginx }, async (t) => {
     const env = { ...own, ...(trusted !== undefined && { BROKER_TRUST_PROXY: trusted }) }
     const broker = await buildBroker(t, { env })
     await startNginx(t, { port, path: '', upstream: broker.url, ...(headers && { headers }) })
-    const findings = await examine(loadConfig(broker.env), world)
+    const findings = await examine(loadConfig(broker.env), runtime)
     return Object.fromEntries(findings.map(({ check, ...told }) => [check, told]))
   }
 

@@ -6,13 +6,13 @@ import { loadConfig } from '../../server/config/config.ts'
 import { examine } from '../../server/operate/doctor.ts'
 import { judgeAccess, judgeFileSystem, judgeSpace } from '../../server/operate/doctor/data.ts'
 import { judgeClock } from '../../server/operate/doctor/upstream.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
-import { buildWorld, damage } from './headless.ts'
+import { buildHeadless, damage } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-const look = async (env: Record<string, string>, given = world) => {
+const look = async (env: Record<string, string>, given = runtime) => {
   const findings = await examine(loadConfig(env), given)
   return Object.fromEntries(findings.map(({ check, ...told }) => [check, told]))
 }
@@ -21,7 +21,7 @@ t.test('a broker that is well', async (t) => {
   // On a disk: doctor doesn't take memory for one.
   const broker = await buildBroker(t, { dataDir: t.testdir({}) })
   chmodSync(broker.dataDir, 0o700)
-  const findings = await examine(loadConfig(broker.env), world)
+  const findings = await examine(loadConfig(broker.env), runtime)
   const unwell = findings.filter(({ status }) => status !== 'ok')
   t.same(
     unwell.filter(({ check }) => check !== 'disk space'),
@@ -100,7 +100,7 @@ t.test('each ailment is found, with its mend', async (t) => {
 })
 
 t.test('a database that is damaged, or of a newer version', async (t) => {
-  const { dataDir, env, start } = await buildWorld(t)
+  const { dataDir, env, start } = await buildHeadless(t)
   const broker = await start()
   await broker.stop()
   const path = join(dataDir, 'broker.db')
@@ -116,7 +116,7 @@ t.test('a database that is damaged, or of a newer version', async (t) => {
 })
 
 t.test('an empty file is no broker’s database', async (t) => {
-  const { dataDir, env } = await buildWorld(t)
+  const { dataDir, env } = await buildHeadless(t)
   writeFileSync(join(dataDir, 'broker.db'), '', { mode: 0o600 })
   t.match(await look(env), {
     database: { status: 'problem', finding: /nothing is in it/, mend: /restore the last backup/ },
@@ -124,7 +124,7 @@ t.test('an empty file is no broker’s database', async (t) => {
 })
 
 t.test('a file that can’t be opened is named, and one that went meanwhile is not', async (t) => {
-  const { dataDir, env, start } = await buildWorld(t)
+  const { dataDir, env, start } = await buildHeadless(t)
   await (await start()).stop()
   chmodSync(dataDir, 0o700)
   symlinkSync(join(dataDir, 'gone'), join(dataDir, 'broker.db-gone'))
@@ -136,7 +136,7 @@ t.test('a file that can’t be opened is named, and one that went meanwhile is n
 })
 
 t.test('what can’t be looked at says what to do, whether or not more is wrong', async (t) => {
-  const { dataDir, env, start } = await buildWorld(t, {}, t.testdir({}))
+  const { dataDir, env, start } = await buildHeadless(t, {}, t.testdir({}))
   await (await start()).stop()
   chmodSync(dataDir, 0o700)
   rmSync(join(dataDir, 'secret.key'))
@@ -148,18 +148,18 @@ t.test('what can’t be looked at says what to do, whether or not more is wrong'
 })
 
 t.test('a proxy that doesn’t lead the callback here', async (t) => {
-  const { env } = await buildWorld(t)
+  const { env } = await buildHeadless(t)
   const proxy = async (...[url]: Parameters<typeof fetch>) =>
     new Response('', { status: (url as string).endsWith('/healthz') ? 200 : 404 })
-  t.match(await look(env, { ...world, fetch: proxy }), {
+  t.match(await look(env, { ...runtime, fetch: proxy }), {
     'public URL': { status: 'problem', finding: /callback .*status 404/, mend: /every path/ },
   })
 })
 
 t.test('an API that takes any token is not Ellipsis Drive', async (t) => {
-  const { env } = await buildWorld(t)
+  const { env } = await buildHeadless(t)
   const yes = async () => Response.json({ access_token: 'a', refresh_token: 'b', expires_in: 60 })
-  t.match(await look(env, { ...world, fetch: yes }), {
+  t.match(await look(env, { ...runtime, fetch: yes }), {
     'Ellipsis Drive': { status: 'warning', finding: /never was/, mend: 'Check ELLIPSIS_API_URL.' },
   })
 })

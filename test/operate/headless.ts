@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { startStandIn, standInDefaults } from '../../server/stand-in/app.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
 import { cheapHashing, testClock } from '../helper.ts'
@@ -12,7 +12,7 @@ import type { Headless } from './load.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 /** A stand-in, and brokers without HTTP on a data directory of one's own, which can be stopped. */
-export async function buildWorld(
+export async function buildHeadless(
   t: Test,
   switches: Partial<Switches> = {},
   dataDir = temporaryFolder(t),
@@ -39,7 +39,7 @@ export async function buildWorld(
     const log = createLog({ logLevel: 'silent' })
     const services = await startServices(config, log, {
       claim: 'same',
-      world: { ...world, clock, passwordHashing: cheapHashing },
+      runtime: { ...runtime, clock, passwordHashing: cheapHashing },
     })
     let stopped = false
     const stop = async () => {

@@ -1,4 +1,4 @@
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import type { TestBroker } from '../helper.ts'
 import { skipPauses } from '../pauses.ts'
@@ -16,7 +16,7 @@ export interface Told {
 
 /** Imports the file, without its pauses; answers what was told of each line. */
 export async function run(broker: TestBroker, file: string) {
-  const restore = skipPauses(world.clock)
+  const restore = skipPauses(runtime.clock)
   const args = ['connection', 'import', file, '--json']
   const { code, stdout, stderr } = await command(args, broker.env).finally(restore)
   const lines = stdout.split('\n').filter((text) => text !== '')

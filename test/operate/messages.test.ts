@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { backup } from '../../server/operate/backup.ts'
 import { message, messages } from '../../server/operate/messages.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { connectMany } from './load.ts'
-import { buildWorld } from './headless.ts'
+import { buildHeadless } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const server = join(import.meta.dirname, '../../server')
@@ -28,12 +28,12 @@ t.test('every message is one that something ends with', async (t) => {
 })
 
 t.test('however the data is, a command ends with one of its messages, and its code', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const broker = await place.start()
   await connectMany(broker, 1)
   const folder = temporaryFolder(t)
   const kept = join(folder, 'kept')
-  await backup({ dataDir: place.dataDir }, kept, world)
+  await backup({ dataDir: place.dataDir }, kept, runtime)
   await broker.stop()
   writeFileSync(join(folder, 'a file'), 'x')
   const directory = (name: string) => join(folder, name)

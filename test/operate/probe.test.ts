@@ -4,20 +4,20 @@ import t from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
 import { putSettings } from '../../server/operate/env-file.ts'
 import { probe, settingsOf } from '../../server/operate/probe.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
 import { command } from '../command.ts'
 import { allow, freePort } from '../helper.ts'
 import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
-import { buildWorld } from './headless.ts'
+import { buildHeadless } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 async function ask(
-  place: Awaited<ReturnType<typeof buildWorld>>,
+  place: Awaited<ReturnType<typeof buildHeadless>>,
   switches: Partial<Switches>,
   reuse = true,
-  fetchFn = world.fetch,
+  fetchFn = runtime.fetch,
 ) {
   Object.assign(place.standIn.switches, switches)
   const config = loadConfig(place.env, { serve: true })
@@ -26,7 +26,7 @@ async function ask(
     const page = await visitor.open(url, config.callbackUrl)
     return (await allow(visitor, page, 'amelie', config.callbackUrl)).url
   }
-  return probe(config, { ...world, fetch: fetchFn }, authorize, { reuse })
+  return probe(config, { ...runtime, fetch: fetchFn }, authorize, { reuse })
 }
 
 t.test('every variant of Ellipsis Drive is told from the others', async (t) => {
@@ -70,14 +70,18 @@ t.test('every variant of Ellipsis Drive is told from the others', async (t) => {
     [{ accountWithoutId: true }, { account: 'username' }],
   ]
   for (const [switches, expected] of variants) {
-    const place = await buildWorld(t)
+    const place = await buildHeadless(t)
     t.match(await ask(place, switches), expected, JSON.stringify(switches))
   }
 })
 
 t.test('what differs from one answer to the next by itself tells nothing', async (t) => {
   for (const errorShape of ['oauth', 'html'] as const) {
-    const place = await buildWorld(t, { tokenRequest: 'json', codeParameter: 'code', errorShape })
+    const place = await buildHeadless(t, {
+      tokenRequest: 'json',
+      codeParameter: 'code',
+      errorShape,
+    })
     const config = loadConfig(place.env, { serve: true })
     let calls = 0
     const numbered = async (...[url, init]: Parameters<typeof fetch>) => {
@@ -85,22 +89,22 @@ t.test('what differs from one answer to the next by itself tells nothing', async
       const text = (await response.text()).replace(/<pre>|(?<=^)\{/, `$&"request ${++calls}", `)
       return new Response(text, { status: response.status })
     }
-    const found = await probe(config, { ...world, fetch: numbered }, null, { reuse: false })
+    const found = await probe(config, { ...runtime, fetch: numbered }, null, { reuse: false })
     t.match(found, { encodings: { form: 'not read', json: 'read' }, codeParameters: ['code'] })
   }
 })
 
 t.test('answers that never are alike tell nothing', async (t) => {
-  const { env } = await buildWorld(t)
+  const { env } = await buildHeadless(t)
   let calls = 0
   const longer = async () => new Response('word '.repeat(++calls), { status: 400 })
   const config = loadConfig(env, { serve: true })
-  const found = await probe(config, { ...world, fetch: longer }, null, { reuse: false })
+  const found = await probe(config, { ...runtime, fetch: longer }, null, { reuse: false })
   t.strictSame(found.encodings, { form: null, json: null })
 })
 
 t.test('an answer that passes tells nothing', async (t) => {
-  const { env, standIn, ...place } = await buildWorld(t, { tokenRequest: 'json' })
+  const { env, standIn, ...place } = await buildHeadless(t, { tokenRequest: 'json' })
   /** Probes while the call of that number, from 1, fails. */
   const failing = (call: number, status: number, switches: Partial<Switches> = {}) => {
     let calls = 0
@@ -130,14 +134,14 @@ t.test('an answer that passes tells nothing', async (t) => {
 })
 
 t.test('what it asks is what it says', async (t) => {
-  const { env, standIn } = await buildWorld(t)
+  const { env, standIn } = await buildHeadless(t)
   const config = loadConfig(env, { serve: true })
   const asked: string[] = []
   const counted = (...[url, init]: Parameters<typeof fetch>) => {
     asked.push((init?.body as URLSearchParams | string).toString())
     return fetch(url, init)
   }
-  await probe(config, { ...world, fetch: counted }, null, { reuse: false })
+  await probe(config, { ...runtime, fetch: counted }, null, { reuse: false })
   const wrong = asked.filter((body) => body.includes(`${env.ELLIPSIS_CLIENT_SECRET}x`))
   t.strictSame([asked.length, wrong.length], [10, 2])
   t.strictSame([standIn.calls.refresh, standIn.calls.token], [6, 4])
@@ -147,9 +151,9 @@ t.test('what it asks is what it says', async (t) => {
 })
 
 t.test('what costs nothing is asked alone, and the settings follow', async (t) => {
-  const place = await buildWorld(t, { tokenRequest: 'json' })
+  const place = await buildHeadless(t, { tokenRequest: 'json' })
   const config = loadConfig(place.env, { serve: true })
-  const found = await probe(config, world, null, { reuse: false })
+  const found = await probe(config, runtime, null, { reuse: false })
   t.match(found, { encodings: { form: 'not read', json: 'read' }, refreshToken: null })
   t.equal(place.standIn.calls.authorize, 0)
   t.strictSame(settingsOf(found), ['ELLIPSIS_TOKEN_REQUEST=json'])
@@ -160,15 +164,15 @@ t.test('what costs nothing is asked alone, and the settings follow', async (t) =
     'ELLIPSIS_ACCESS_TOKEN_LIFETIME=3600',
   ])
   const wrong = { ...config, ellipsis: { ...config.ellipsis, clientId: 'nobody' } }
-  t.strictSame(settingsOf(await probe(wrong, world, null, { reuse: false })), [])
+  t.strictSame(settingsOf(await probe(wrong, runtime, null, { reuse: false })), [])
   await t.rejects(
-    probe(config, world, async () => 'http://127.0.0.1/?error=access_denied', { reuse: false }),
+    probe(config, runtime, async () => 'http://127.0.0.1/?error=access_denied', { reuse: false }),
     { name: 'ProbeError' },
   )
 })
 
 t.test('an Ellipsis Drive like none that is known', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const silent = async (...[url, init]: Parameters<typeof fetch>) => {
     const response = await fetch(url, init)
     const body = (await response.json()) as object
@@ -190,11 +194,11 @@ t.test('an Ellipsis Drive like none that is known', async (t) => {
   const config = loadConfig(place.env, { serve: true })
   const wrongCode = async (url: string) =>
     `${config.callbackUrl}?code=x&state=${new URL(url).searchParams.get('state')}`
-  await t.rejects(probe(config, world, wrongCode, { reuse: false }), { name: 'ProbeError' })
+  await t.rejects(probe(config, runtime, wrongCode, { reuse: false }), { name: 'ProbeError' })
 })
 
 t.test('probe says what it found, and takes the address that the browser ended at', async (t) => {
-  const { env, standIn } = await buildWorld(t)
+  const { env, standIn } = await buildHeadless(t)
   const free = await command(['probe', '--no-authorize'], env)
   t.match(free, { code: 0, stdout: /encodings.*form/s })
   t.match(free.stderr, 'ELLIPSIS_TOKEN_REQUEST=form')
@@ -212,7 +216,7 @@ t.test('probe says what it found, and takes the address that the browser ended a
 })
 
 t.test('the browser comes back to the port, and the settings go into .env', async (t) => {
-  const { env } = await buildWorld(t)
+  const { env } = await buildHeadless(t)
   const cwd = t.testdir({ '.env': 'A=1\nELLIPSIS_TOKEN_REQUEST=json\n\n' })
   const port = String(await freePort())
   const browse = async (url: string) => {
@@ -243,7 +247,7 @@ t.test('the browser comes back to the port, and the settings go into .env', asyn
 })
 
 t.test('where .env can’t be written it stays as it was, and the settings are told', async (t) => {
-  const { env } = await buildWorld(t)
+  const { env } = await buildHeadless(t)
   const cwd = t.testdir({ '.env': 'A=1\n', '.env.new': { 'in the way': '' } })
   const told = await command(['probe', '--write', '--no-authorize'], env, '', cwd)
   t.match(told, { code: 1, stderr: /\.env could not be written: .*ELLIPSIS_TOKEN_REQUEST=form/ })
@@ -266,7 +270,7 @@ t.test('.env is replaced whole, behind a link, for those who read it before', as
 })
 
 t.test('without a terminal or a port the browser has no way back', async (t) => {
-  const { env } = await buildWorld(t)
+  const { env } = await buildHeadless(t)
   const taken = { ...env, BROKER_PORT: new URL(env.ELLIPSIS_API_URL ?? '').port }
   t.match(await cli(['probe'], taken), { code: 1, stderr: /has no way back.*EADDRINUSE/ })
 })

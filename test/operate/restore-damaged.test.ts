@@ -10,16 +10,16 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { announce } from '../../db/data-directory/presence.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { makeBackup, putBack } from './backups.ts'
 import { connectMany } from './load.ts'
-import { buildWorld, outcome } from './headless.ts'
+import { buildHeadless, outcome } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const left = (dataDir: string) => readdirSync(dataDir).filter((name) => name.includes('restoring'))
 
 t.test('a damaged store is replaced where that is accepted', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   const devices = await connectMany(first, 30)
   const file = await makeBackup(t, place)
@@ -43,7 +43,7 @@ t.test('a damaged store is replaced where that is accepted', async (t) => {
 })
 
 t.test('whom a confirmed bulk revocation had still to revoke is revoked', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   const devices = await connectMany(first, 4)
   const { bulks } = first.services
@@ -58,7 +58,7 @@ t.test('whom a confirmed bulk revocation had still to revoke is revoked', async 
 })
 
 t.test('a store that was put aside can be put back, as of when it was', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   await connectMany(first, 2)
   const file = await makeBackup(t, place)
@@ -81,7 +81,7 @@ t.test('a store that was put aside can be put back, as of when it was', async (t
 })
 
 t.test('the store itself is refused by any name, and a key stays for what it signed', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   const file = await makeBackup(t, place)
   const { kid } = await first.services.keys.current()
@@ -99,10 +99,10 @@ t.test('the store itself is refused by any name, and a key stays for what it sig
 })
 
 t.test('a database that is gone from under a running broker is not made anew', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   await (await place.start()).stop()
   const path = join(place.dataDir, 'broker.db')
-  const told = { pid: 77, command: 'serve', startedAt: world.clock.now(), keyIds: [] }
+  const told = { pid: 77, command: 'serve', startedAt: runtime.clock.now(), keyIds: [] }
   const other = announce(place.dataDir, undefined, told)
   renameSync(path, `${path}.moved`)
   await t.rejects(place.start(), /is gone from there, and these processes still work on it: 77/)

@@ -8,9 +8,9 @@ import { Secret } from '../../server/secret.ts'
 import { EMAIL, SECRET, startThen } from '../db/stored/setting.ts'
 import { connectMany } from './load.ts'
 import { restore } from '../../server/operate/restore.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { makeBackup, putBack } from './backups.ts'
-import { buildWorld, outcome } from './headless.ts'
+import { buildHeadless, outcome } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 /** Stores of every schema so far. */
@@ -19,7 +19,7 @@ const STORED = join(import.meta.dirname, '../db/stored')
 const DAY = 86_400_000
 
 t.test('a superseded broker token stays superseded, and the one after it good', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   const devices = await connectMany(first, 3)
   const tokens = devices.map(({ token }) => token)
@@ -44,7 +44,7 @@ t.test('a superseded broker token stays superseded, and the one after it good', 
 })
 
 t.test('what an app may do is what it has become', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   const { apps } = first.services
   const redirectUris = ['https://app.example/return', 'https://lapsed.example/return']
@@ -81,7 +81,7 @@ t.test('what an app may do is what it has become', async (t) => {
 })
 
 t.test('what was under way is over, and what was used stays used', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   await connectMany(first, 2)
   const { store, bulks, deviceFlow, apps } = first.services
@@ -105,7 +105,7 @@ t.test('what was under way is over, and what was used stays used', async (t) => 
 })
 
 t.test('what was swept since, or never was, is not revived', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   await connectMany(first, 3)
   const file = await makeBackup(t, place)
@@ -134,7 +134,7 @@ for (const name of older) {
       client.exec("update connections set status = 'revoked', revoked_at = 1 where id = 'con_0'")
       client.close()
       const config = { dataDir: directory, secrets: [new Secret(SECRET)] }
-      const text = await restore(config, file, { acceptRevoked: false, clock: world.clock })
+      const text = await restore(config, file, { acceptRevoked: false, clock: runtime.clock })
       t.match(text, /Restored 3 connections.*1 connections/s)
       const { store, admins, stop } = await startThen(directory)
       t.teardown(stop)

@@ -4,24 +4,24 @@ import t from 'tap'
 import { appDefaults } from '../../server/oauth/apps.ts'
 import { checkSealed } from '../../server/crypto/reseal.ts'
 import { backup } from '../../server/operate/backup.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { addBallast, createKills, killRounds, sizeOf } from '../kill.ts'
 import type { KillPoint } from '../kill.ts'
 import { runCli } from '../processes.ts'
 import { connectMany } from './load.ts'
-import { buildWorld, outcome } from './headless.ts'
+import { buildHeadless, outcome } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 t.test('restore, killed at any point, leaves the one or the other whole', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const { dataDir, env } = place
   const first = await place.start()
   const devices = await connectMany(first, 40)
   addBallast(join(dataDir, 'broker.db'))
   const folder = temporaryFolder(t)
   const file = join(folder, 'backup.db')
-  await backup({ dataDir }, file, world)
+  await backup({ dataDir }, file, runtime)
   await first.services.connections.revoke('con_1', 'test')
   const later = { ...appDefaults, name: 'Later', redirectUris: ['https://later.example/'] }
   await first.services.apps.add(later, 'test')

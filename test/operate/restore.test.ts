@@ -17,16 +17,16 @@ import { checkSealed } from '../../server/crypto/reseal.ts'
 import { Secret } from '../../server/secret.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { newKey } from '../../server/data/secret-key.ts'
-import { world } from '../../server/runtime.ts'
+import { runtime } from '../../server/runtime.ts'
 import { connectMany } from './load.ts'
 import { makeBackup, putBack } from './backups.ts'
-import { buildWorld, damage, outcome } from './headless.ts'
+import { buildHeadless, damage, outcome } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 t.test(
   'a restored backup serves what upstream honours, and what was revoked stays so',
   async (t) => {
-    const place = await buildWorld(t)
+    const place = await buildHeadless(t)
     const first = await place.start()
     const devices = await connectMany(first, 6)
     const token = (index: number) => devices[index]?.token ?? ''
@@ -87,7 +87,7 @@ t.test(
 )
 
 t.test('a refusal afterwards says that the token came from a backup', async (t) => {
-  const place = await buildWorld(t, { rotation: 'always' })
+  const place = await buildHeadless(t, { rotation: 'always' })
   const first = await place.start()
   const devices = await connectMany(first, 2)
   const file = await makeBackup(t, place)
@@ -104,7 +104,7 @@ t.test('a refusal afterwards says that the token came from a backup', async (t) 
 })
 
 t.test('where it can’t be told what was revoked, it has to be accepted', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   const devices = await connectMany(first, 2)
   const file = await makeBackup(t, place)
@@ -137,7 +137,7 @@ t.test('where it can’t be told what was revoked, it has to be accepted', async
   await third.services.connections.revoke('con_0', 'test')
   await third.services.store.addEvents([{ at: 1, actor: 'x', action: 'y' }])
   const newer = join(temporaryFolder(t), 'newer.db')
-  await backup({ dataDir: place.dataDir }, newer, world)
+  await backup({ dataDir: place.dataDir }, newer, runtime)
   await third.stop()
   await putBack(place, file)
   await t.rejects(putBack(place, newer), { code: 'restore.incomparable' })
@@ -145,7 +145,7 @@ t.test('where it can’t be told what was revoked, it has to be accepted', async
 })
 
 t.test('a copy of broker.db itself is a backup as of now', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   await connectMany(first, 2)
   await first.stop()
@@ -159,7 +159,7 @@ t.test('a copy of broker.db itself is a backup as of now', async (t) => {
 })
 
 t.test('what can’t be restored is refused, and nothing changes', async (t) => {
-  const place = await buildWorld(t)
+  const place = await buildHeadless(t)
   const first = await place.start()
   await connectMany(first, 2)
   const file = await makeBackup(t, place)
@@ -200,7 +200,7 @@ t.test('what can’t be restored is refused, and nothing changes', async (t) => 
 t.test(
   'a restore that was cut off after its commit is completed, by it or by a start',
   async (t) => {
-    const place = await buildWorld(t)
+    const place = await buildHeadless(t)
     const first = await place.start()
     await connectMany(first, 2)
     const file = await makeBackup(t, place)

@@ -111,7 +111,7 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
     store,
     usage,
     upstream,
-    pace: (piece) => piece(),
+    throttle: (piece) => piece(),
     clock: quick(),
     log,
     eventDays: 400,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createBreaker } from '../../server/refresh/circuit-breaker.ts'
+import { createCircuitBreaker } from '../../server/refresh/circuit-breaker.ts'
 import { EllipsisError } from '../../server/ellipsis/errors.ts'
 import { virtualClock } from '../virtual-clock.ts'
 
@@ -15,7 +15,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 /** A breaker, and a clock whose time goes by when told. */
 function begin() {
   const { clock, advance } = virtualClock()
-  return { breaker: createBreaker(clock), advance }
+  return { breaker: createCircuitBreaker(clock), advance }
 }
 
 async function breakIt({ breaker }: ReturnType<typeof begin>): Promise<void> {

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Test } from 'tap'
-import { createLeases, LostLease } from '../../server/refresh/lease.ts'
+import { createLeases, LeaseLostError } from '../../server/refresh/lease.ts'
 import { connectMany } from '../operate/load.ts'
-import { buildWorld } from '../operate/headless.ts'
+import { buildHeadless } from '../operate/headless.ts'
 
 /** Two processes' leases on one store, and its one connection. */
 async function begin(t: Test) {
-  const broker = await (await buildWorld(t)).start()
+  const broker = await (await buildHeadless(t)).start()
   const { store } = broker.services
   broker.clock.stop()
   const [device] = await connectMany(broker, 1)
@@ -67,7 +67,7 @@ t.test(
     t.equal(taken?.doubt, 'answer_lost')
     t.equal(broker.slept(), 0, 'nobody is left who could store anything')
     const late = await lease?.extend().catch((error: unknown) => error)
-    t.ok(late instanceof LostLease)
+    t.ok(late instanceof LeaseLostError)
     dead.delete('a.one')
     if (lease) await one.free(lease)
     t.equal(await one.take(await read()), null, 'who no longer holds it frees nothing')

@@ -52,7 +52,7 @@ t.test('an outage of Ellipsis Drive is met with a trickle, and its end with no r
   }
   const broker = await buildBroker(t, {
     switches: { rotation: 'always' },
-    world: { clock, fetch: watched },
+    runtime: { clock, fetch: watched },
     env: { BROKER_MIN_TTL: '0' },
     random: () => dice.next(),
   })

@@ -181,7 +181,7 @@ t.test('no refresh token for a code is the broker’s trouble, and told to the a
     const json = (await answer.json()) as Record<string, unknown>
     return Response.json({ ...json, refresh_token: undefined }, { status: answer.status })
   }
-  const broker = await buildBroker(t, { world: { fetch: stripped } })
+  const broker = await buildBroker(t, { runtime: { fetch: stripped } })
   const { returned } = await authorize(broker, await addApp(broker))
   t.equal(returned.searchParams.get('error'), 'server_error')
   t.same(await Array.fromAsync(broker.services.connections.all()), [])

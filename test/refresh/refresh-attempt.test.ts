@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Connection, Store } from '../../db/store.ts'
-import type { AccessToken, Need } from '../../server/refresh/access-token.ts'
-import { LostLease } from '../../server/refresh/lease.ts'
+import type { AccessToken, TokenRequirement } from '../../server/refresh/access-token.ts'
+import { LeaseLostError } from '../../server/refresh/lease.ts'
 import type { Lease } from '../../server/refresh/lease.ts'
 import { createRefreshAttempt } from '../../server/refresh/refresh-attempt.ts'
-import { createSigns } from '../../server/refresh/upstream-health.ts'
+import { createUpstreamHealth } from '../../server/refresh/upstream-health.ts'
 import type { Vault } from '../../server/crypto/vault.ts'
 import { EllipsisError } from '../../server/ellipsis/errors.ts'
 import { Secret } from '../../server/secret.ts'
@@ -20,7 +20,12 @@ const connection = {
   retryAt: null,
   doubt: null,
 } as unknown as Connection
-const need: Need = { minTtlSeconds: 60, since: null, evenIfPaused: false, appId: 'app' }
+const requirement: TokenRequirement = {
+  minTtlSeconds: 60,
+  since: null,
+  evenIfPaused: false,
+  appId: 'app',
+}
 const fresh: AccessToken = {
   value: new Secret('access'),
   expiresAt: 9,
@@ -61,12 +66,12 @@ function begin(parts: {
       fail: (_lease, error) => Promise.reject(error),
       isIncident: () => parts.incident === true,
     },
-    signs: createSigns(),
+    upstreamHealth: createUpstreamHealth(),
     clock: { now: () => 0, steady: () => 0, sleep: async () => undefined },
     random: randomBytes,
     usage: { count: (kind, _appId, outcome) => void counted.push(`${kind} ${outcome}`) },
   })
-  return { run: () => attempt('con', { need, called: false }), lease, counted, freed }
+  return { run: () => attempt('con', { requirement, called: false }), lease, counted, freed }
 }
 
 t.test('a lease that another holds on to is waited for, and not for ever', async (t) => {
@@ -81,7 +86,7 @@ t.test('whoever was paused before the call begins anew, and makes one call', asy
   let [checks, calls] = [0, 0]
   const { run, counted } = begin({
     check: () => {
-      if (checks++ === 0) throw new LostLease()
+      if (checks++ === 0) throw new LeaseLostError()
     },
     call: async () => (calls++, {}),
   })
@@ -105,7 +110,7 @@ t.test('while the broker’s own client is refused nothing is asked', async (t) 
 t.test('whose lease is lost between two calls reads again, and tells of no failure', async (t) => {
   let calls = 0
   const down = new EllipsisError('down', { kind: 'transient', status: 503, maybeApplied: false })
-  const lost = async () => Promise.reject(new LostLease())
+  const lost = async () => Promise.reject(new LeaseLostError())
   let taken = 0
   const parts = begin({
     call: async () => (calls++ === 0 ? Promise.reject(down) : {}),

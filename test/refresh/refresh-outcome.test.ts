@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Connection, Store } from '../../db/store.ts'
 import type { Lease } from '../../server/refresh/lease.ts'
-import { LostLease } from '../../server/refresh/lease.ts'
+import { LeaseLostError } from '../../server/refresh/lease.ts'
 import type { Log } from '../../server/log.ts'
 import { createRefreshOutcomes } from '../../server/refresh/refresh-outcome.ts'
-import { createSigns } from '../../server/refresh/upstream-health.ts'
+import { createUpstreamHealth } from '../../server/refresh/upstream-health.ts'
 import type { Vault } from '../../server/crypto/vault.ts'
 import { EllipsisError } from '../../server/ellipsis/errors.ts'
 import { Secret } from '../../server/secret.ts'
@@ -40,17 +40,17 @@ function begin(options: { lost?: boolean } = {}) {
     return options.lost !== true
   }
   const log = (_: object, line: string) => logged.push(line)
-  const signs = createSigns()
+  const upstreamHealth = createUpstreamHealth()
   const outcomes = createRefreshOutcomes({
     store: { saveTokens: write, saveFailure: write } as unknown as Store,
     vault: { seal: (_: string, secret: Secret) => secret.reveal() } as unknown as Vault,
-    signs,
+    upstreamHealth,
     clock,
     random: randomBytes,
     log: { error: log, warn: () => undefined } as unknown as Log,
     refreshes: { inc: ({ result }) => counted.push(result) },
   })
-  return { outcomes, signs, advance, written, counted, logged }
+  return { outcomes, upstreamHealth, advance, written, counted, logged }
 }
 
 const tokens = {
@@ -67,7 +67,7 @@ t.test('whoever came second has lost its lease, however the refresh ended', asyn
     outcomes.keep(lease(), new Secret('used'), tokens),
     outcomes.fail(lease(), error('transient', 503), false),
   ]) {
-    t.ok((await ended.catch((error: unknown) => error)) instanceof LostLease)
+    t.ok((await ended.catch((error: unknown) => error)) instanceof LeaseLostError)
   }
   t.strictSame(counted, ['superseded', 'superseded'])
 })
@@ -86,8 +86,8 @@ t.test('a refused previous token is dropped; the connection’s own trouble keep
 })
 
 t.test('while all are refused it is no refusal, and the app is told to wait', async (t) => {
-  const { outcomes, signs, written } = begin()
-  for (let count = 0; count < 5; count++) signs.failed(`con${count}`, 'refused')
+  const { outcomes, upstreamHealth, written } = begin()
+  for (let count = 0; count < 5; count++) upstreamHealth.failed(`con${count}`, 'refused')
   await t.rejects(outcomes.fail(lease(), error('refused'), false), {
     code: 'temporarily_unavailable',
     details: { retryAfter: 30 },
@@ -96,7 +96,7 @@ t.test('while all are refused it is no refusal, and the app is told to wait', as
 })
 
 t.test('a refused client leaves Ellipsis Drive alone, once two connections met it', async (t) => {
-  const { outcomes, signs, advance, logged } = begin()
+  const { outcomes, upstreamHealth, advance, logged } = begin()
   const fail = (id: string) =>
     t.rejects(outcomes.fail(lease(id), error('misconfigured'), false), { code: 'server_error' })
   await fail('one')
@@ -106,7 +106,7 @@ t.test('a refused client leaves Ellipsis Drive alone, once two connections met i
   t.match(logged, [/refuses this broker’s own client/, /refuses this broker’s own client/])
   await advance(5000)
   t.equal(outcomes.isIncident(), false)
-  signs.succeeded('other')
+  upstreamHealth.succeeded('other')
   await fail('one')
   t.equal(logged.length, 2, 'others work: it is not the client')
 })

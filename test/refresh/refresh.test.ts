@@ -302,7 +302,7 @@ t.test('a stop waits for a refresh under way', async (t) => {
 t.test('of an answer that can’t be read, a good refresh token is kept', async (t) => {
   const broker = await buildBroker(t, {
     switches: { rotation: 'always' },
-    world: { fetch: dropAccessToken },
+    runtime: { fetch: dropAccessToken },
   })
   const { brokerToken, connectionId } = await connect(broker, await addApp(broker))
   broker.clock.advance(3_601_000)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Connection, Store } from '../../db/store.ts'
-import type { AccessToken, Need } from '../../server/refresh/access-token.ts'
+import type { AccessToken, TokenRequirement } from '../../server/refresh/access-token.ts'
 import { createRefresher } from '../../server/refresh/refresher.ts'
 import type { RefreshAttempt } from '../../server/refresh/refresh-attempt.ts'
 import type { Vault } from '../../server/crypto/vault.ts'
@@ -8,7 +8,7 @@ import { BrokerError } from '../../server/errors.ts'
 import { Secret } from '../../server/secret.ts'
 import { virtualClock } from '../virtual-clock.ts'
 
-const need = (fields: Partial<Need> = {}): Need => ({
+const requirement = (fields: Partial<TokenRequirement> = {}): TokenRequirement => ({
   ...{ minTtlSeconds: 60, since: null, evenIfPaused: false, appId: null },
   ...fields,
 })
@@ -23,19 +23,19 @@ function begin(attempt: RefreshAttempt, connection?: Partial<Connection>) {
 
 t.test('those who join before the call widen what it has to bring', async (t) => {
   let begun: (token: AccessToken) => void = () => undefined
-  let run: { need: Need } | undefined
+  let run: { requirement: TokenRequirement } | undefined
   const refresher = begin((_id, given) => {
     run = given
     return new Promise((resolve) => (begun = resolve))
   })
   const asked = [
-    need(),
-    need({ since: 5, minTtlSeconds: 90 }),
-    need({ evenIfPaused: true }),
-    need({ since: 7 }),
-    need({ since: 6 }),
+    requirement(),
+    requirement({ since: 5, minTtlSeconds: 90 }),
+    requirement({ evenIfPaused: true }),
+    requirement({ since: 7 }),
+    requirement({ since: 6 }),
   ].map((one) => refresher.get('con', one))
-  t.match(run?.need, { minTtlSeconds: 90, since: 7, evenIfPaused: true })
+  t.match(run?.requirement, { minTtlSeconds: 90, since: 7, evenIfPaused: true })
   begun(token)
   t.strictSame(await Promise.all(asked), [token, token, token, token, token])
 })
@@ -44,9 +44,9 @@ t.test(
   'what is refreshed for nobody is remembered as unused, until somebody takes it',
   async (t) => {
     let begun: (token: AccessToken) => void = () => undefined
-    const needs: Need[] = []
+    const needs: TokenRequirement[] = []
     const refresher = begin((_id, run) => {
-      needs.push(run.need)
+      needs.push(run.requirement)
       return new Promise((resolve) => (begun = resolve))
     })
     t.equal(refresher.recall('con'), undefined)
@@ -65,8 +65,8 @@ t.test(
 t.test('while Ellipsis Drive is away only a living connection’s token is handed out', async (t) => {
   const away = () => Promise.reject(new BrokerError('temporarily_unavailable'))
   const stored = { id: 'con', accessToken: Buffer.alloc(1), accessTokenFetchedAt: 0, generation: 1 }
-  const get = (connection?: Partial<Connection>, fields: Partial<Need> = {}) =>
-    begin(away, connection).get('con', need(fields))
+  const get = (connection?: Partial<Connection>, fields: Partial<TokenRequirement> = {}) =>
+    begin(away, connection).get('con', requirement(fields))
   const living = { ...stored, status: 'active', accessTokenExpiresAt: 9 } as const
   t.match(await get(living), { expiresAt: 9 })
   const unavailable = { code: 'temporarily_unavailable' }

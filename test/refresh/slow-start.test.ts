@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PACED, Rate, turnAt } from '../../server/refresh/slow-start.ts'
+import { SLOW_START_MS, Rate, slowStartDelayMs } from '../../server/refresh/slow-start.ts'
 
 t.test('a rate is what went by; a time that doesn’t count is left out', async (t) => {
   const rate = new Rate()
@@ -12,9 +12,9 @@ t.test('a rate is what went by; a time that doesn’t count is left out', async 
 })
 
 t.test('turns begin at the rate of before, and all come within four seconds', async (t) => {
-  t.equal(turnAt(0, 100), 0)
-  t.equal(turnAt(100, 100), 1000)
-  t.ok(turnAt(1000, 100) < 2500)
-  t.equal(turnAt(1e9, 100), PACED)
-  t.equal(turnAt(5, 0), 1000, 'five a second are few to anyone')
+  t.equal(slowStartDelayMs(0, 100), 0)
+  t.equal(slowStartDelayMs(100, 100), 1000)
+  t.ok(slowStartDelayMs(1000, 100) < 2500)
+  t.equal(slowStartDelayMs(1e9, 100), SLOW_START_MS)
+  t.equal(slowStartDelayMs(5, 0), 1000, 'five a second are few to anyone')
 })

@@ -1,14 +1,14 @@
 import t from 'tap'
 import type { Store } from '../../db/store.ts'
-import { createUpstream } from '../../server/refresh/upstream-status.ts'
+import { createUpstreamStatus } from '../../server/refresh/upstream-status.ts'
 import { openTemporary } from '../db/temporary.ts'
 
 const clock = (now: number) => ({ now: () => now++, sleep: async () => undefined })
 
 t.test('an outage is told since its first failure, by its last, in every process', async (t) => {
   const { store } = await openTemporary(t)
-  const one = createUpstream({ store, clock: clock(1000) })
-  const other = createUpstream({ store, clock: clock(2000) })
+  const one = createUpstreamStatus({ store, clock: clock(1000) })
+  const other = createUpstreamStatus({ store, clock: clock(2000) })
   t.match(await one.state(), { answeredAt: null, failingSince: null })
   one.saw('ok')
   one.saw('failed')
@@ -27,7 +27,7 @@ t.test('an outage is told since its first failure, by its last, in every process
 
 t.test('each kind of trouble has its words', async (t) => {
   const { store } = await openTemporary(t)
-  const upstream = createUpstream({ store, clock: clock(1000) })
+  const upstream = createUpstreamStatus({ store, clock: clock(1000) })
   const words = {
     failed: /no answer/,
     unusable: /no sense/,
@@ -48,7 +48,7 @@ t.test('what could not be written is told the next time', async (t) => {
     if (broken) throw new Error('the disk is full')
     return store.recordUpstream(seen)
   }
-  const upstream = createUpstream({ store: { ...store, recordUpstream }, clock: clock(1000) })
+  const upstream = createUpstreamStatus({ store: { ...store, recordUpstream }, clock: clock(1000) })
   upstream.saw('failed')
   await t.rejects(upstream.flush(), /disk/)
   broken = false

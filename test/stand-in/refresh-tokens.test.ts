@@ -59,8 +59,8 @@ t.test('grace: sixty seconds at most', async (t) => {
   running.clock.advance(1)
   t.equal(await use(running, first), 'invalid_grant', 'being asked again did not lengthen it')
   const { refreshTokens } = running.standIn
-  t.match(refreshTokens.standing(first), { honoured: false, graceUntil: Number })
-  t.match(refreshTokens.standing(second), { honoured: true, graceUntil: null })
+  t.match(refreshTokens.status(first), { honoured: false, graceUntil: Number })
+  t.match(refreshTokens.status(second), { honoured: true, graceUntil: null })
   t.not(await use(running, second), 'invalid_grant')
 })
 
@@ -82,23 +82,23 @@ t.test('the standing of a token: honoured, newest, and when its family ended', a
   const { standIn } = running
   const first = standIn.grant('amelie')
   const second = await use(running, first)
-  const standing = (token: string) => standIn.refreshTokens.standing(token)
+  const status = (token: string) => standIn.refreshTokens.status(token)
   const unknown = { honoured: false, newest: false, endedAt: null, graceUntil: null }
-  t.strictSame(standing(first), unknown)
-  t.strictSame(standing(second), { ...unknown, honoured: true, newest: true })
+  t.strictSame(status(first), unknown)
+  t.strictSame(status(second), { ...unknown, honoured: true, newest: true })
   standIn.revokeRefreshToken(second)
   const ended = { ...unknown, newest: true, endedAt: now }
-  t.strictSame(standing(second), ended)
-  t.strictSame(standing(first), unknown)
-  t.strictSame(standing('nonsense'), unknown)
+  t.strictSame(status(second), ended)
+  t.strictSame(status(first), unknown)
+  t.strictSame(status('nonsense'), unknown)
 
   const end = (count: number) => {
     for (; count > 0; count--) standIn.revokeRefreshToken(standIn.grant('amelie'))
   }
   end(9999)
-  t.strictSame(standing(second), ended)
+  t.strictSame(status(second), ended)
   end(1)
-  t.strictSame(standing(second), unknown, 'long ago')
+  t.strictSame(status(second), unknown, 'long ago')
 })
 
 t.test('a family remembers its last thousand spent tokens', async (t) => {

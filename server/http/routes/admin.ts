@@ -7,7 +7,7 @@ import type { HttpServices } from '../../services.ts'
 import { accountRoutes } from './admin/account.ts'
 import { adminsRoutes } from './admin/admins.ts'
 import { keysRoutes } from './admin/keys.ts'
-import { appDeeds } from './admin/app-actions.ts'
+import { appActionRoutes } from './admin/app-actions.ts'
 import { appFormRoutes } from './admin/app-form.ts'
 import { appsRoutes } from './admin/apps.ts'
 import { auditRoutes } from './admin/audit.ts'
@@ -16,7 +16,7 @@ import { overviewRoutes } from './admin/overview.ts'
 import { secondFactorRoutes } from './admin/second-factor.ts'
 import { setupRoutes } from './admin/setup.ts'
 import { signInRoutes } from './admin/sign-in.ts'
-import { userDeeds } from './admin/user-actions.ts'
+import { userActionRoutes } from './admin/user-actions.ts'
 import { userRoute } from './admin/user.ts'
 import { usersRoutes } from './admin/users.ts'
 
@@ -79,8 +79,8 @@ export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
     await pages.register(usersRoutes, { services })
     await pages.register(appsRoutes, { services })
     await pages.register(appFormRoutes, { services })
-    await pages.register(appDeeds, { services })
+    await pages.register(appActionRoutes, { services })
     await pages.register(userRoute, { services })
-    await pages.register(userDeeds, { services })
+    await pages.register(userActionRoutes, { services })
   })
 }

@@ -1,5 +1,5 @@
 import type { Config } from '../../config/config.ts'
-import type { World } from '../../runtime.ts'
+import type { Runtime } from '../../runtime.ts'
 
 /** What one check found. `warning`: it works, but may not for long, or couldn't be told. */
 export interface Finding {
@@ -14,7 +14,7 @@ export interface Finding {
 export type Told = Omit<Finding, 'check'>
 
 /** Who is examined. */
-export type Patient = Config & { world: Pick<World, 'clock' | 'fetch'> }
+export type Patient = Config & { runtime: Pick<Runtime, 'clock' | 'fetch'> }
 
 /** Looks at one thing, and changes nothing. What it throws is told as a problem. */
 export type Check = (patient: Patient) => Promise<Told>

@@ -8,10 +8,10 @@ import { reach, within } from './reach.ts'
 
 /** Of the broker, as browsers and apps see it. */
 export const publicChecks: Record<string, Check> = {
-  'public URL': async ({ publicUrl, callbackUrl, world }) => {
-    const answer = await reach(world.fetch, `${publicUrl}/healthz`)
+  'public URL': async ({ publicUrl, callbackUrl, runtime }) => {
+    const answer = await reach(runtime.fetch, `${publicUrl}/healthz`)
     if (answer.status !== 200) return unreachable(publicUrl, answer.status)
-    const callback = await reach(world.fetch, callbackUrl)
+    const callback = await reach(runtime.fetch, callbackUrl)
     if (callback.status === 400) return ok(`${publicUrl}, with the callback ${callbackUrl}`)
     return problem(
       `the callback ${callbackUrl} is not answered by a broker (status ${callback.status})`,
@@ -19,11 +19,11 @@ export const publicChecks: Record<string, Check> = {
     )
   },
 
-  metadata: async ({ publicUrl, basePath, world }) => {
+  metadata: async ({ publicUrl, basePath, runtime }) => {
     const wellKnown = '/.well-known/oauth-authorization-server'
     const inserted = new URL(publicUrl).origin + wellKnown + basePath
     for (const url of new Set([publicUrl + wellKnown, inserted])) {
-      const { status, json } = await reach(world.fetch, url)
+      const { status, json } = await reach(runtime.fetch, url)
       if (status !== 200) {
         return problem(
           `${url} answers ${status || 'nothing'}`,
@@ -38,7 +38,7 @@ export const publicChecks: Record<string, Check> = {
     return ok(`at ${inserted}`)
   },
 
-  certificate: async ({ publicUrl, world }) => {
+  certificate: async ({ publicUrl, runtime }) => {
     const { protocol, hostname, port } = new URL(publicUrl)
     if (protocol === 'http:') return ok('none is needed for plain http on this machine')
     const host = hostname.replace(/^\[|\]$/g, '')
@@ -53,18 +53,18 @@ export const publicChecks: Record<string, Check> = {
       await once(socket, 'secureConnect', within())
       const until = Date.parse(socket.getPeerCertificate().valid_to)
       const mistrust = socket.authorized ? null : String(socket.authorizationError)
-      return judgeCertificate(until, mistrust, world.clock.now())
+      return judgeCertificate(until, mistrust, runtime.clock.now())
     } finally {
       socket.destroy()
     }
   },
 
-  'proxy headers': async ({ publicUrl, trustProxy, tls, world }) => {
+  'proxy headers': async ({ publicUrl, trustProxy, tls, runtime }) => {
     const url = `${publicUrl}/healthz`
     const seen = async (headers: Record<string, string> = {}) =>
-      (await reach(world.fetch, url, headers)).headers.get('x-seen-as')
+      (await reach(runtime.fetch, url, headers)).headers.get('x-seen-as')
     const forged = await seen({ 'x-forwarded-for': FORGED })
-    const metrics = await reach(world.fetch, `${publicUrl}/metrics`)
+    const metrics = await reach(runtime.fetch, `${publicUrl}/metrics`)
     return judgeProxy(
       { publicUrl, trustProxy, tls },
       { plain: await seen(), forged, opensMetrics: metrics.status === 200 },

@@ -8,10 +8,10 @@ import { within } from './reach.ts'
 export const upstreamChecks: Record<string, Check> = {
   'Ellipsis Drive': askUpstream,
 
-  clock: async ({ ellipsis, world }) => {
-    const began = world.clock.now()
-    const { headers } = await world.fetch(ellipsis.apiUrl, { method: 'HEAD', ...within() })
-    return judgeClock(headers.get('date'), (began + world.clock.now()) / 2)
+  clock: async ({ ellipsis, runtime }) => {
+    const began = runtime.clock.now()
+    const { headers } = await runtime.fetch(ellipsis.apiUrl, { method: 'HEAD', ...within() })
+    return judgeClock(headers.get('date'), (began + runtime.clock.now()) / 2)
   },
 }
 
@@ -27,18 +27,18 @@ export function judgeClock(date: string | null, now: number): Told {
 }
 
 /** A refresh with a token that never was: how it is refused tells whether the client is known. */
-async function askUpstream({ ellipsis, callbackUrl, world }: Patient): Promise<Told> {
+async function askUpstream({ ellipsis, callbackUrl, runtime }: Patient): Promise<Told> {
   if (ellipsis.clientId === '') {
     return problem(
       'ELLIPSIS_CLIENT_ID is not set',
       'Set it, and ELLIPSIS_CLIENT_SECRET: docs/configure.md says where they are found.',
     )
   }
-  const now = () => world.clock.now()
+  const now = () => runtime.clock.now()
   const options = {
     ...ellipsis,
     redirectUri: callbackUrl,
-    fetch: world.fetch,
+    fetch: runtime.fetch,
     now,
     timeoutMs: 10_000,
   }

@@ -52,11 +52,11 @@ export function testMoving(t: Test, open: OpenStore): void {
     const store = await open(t)
     for (const id of ['a', 'b', 'c', 'd']) await connect(store, id)
     await store.revokeConnection({ id: 'b', now: NOW, events: [] })
-    const disown = (after: string | null, toOtherApi: boolean) =>
-      store.disownConnections({ after, limit: 2, toOtherApi, reason: 'moved' })
-    t.equal(await disown(null, false), 'c')
-    t.equal(await disown('c', true), 'd')
-    t.equal(await disown('d', true), null)
+    const markForReconnect = (after: string | null, toOtherApi: boolean) =>
+      store.markConnectionsForReconnect({ after, limit: 2, toOtherApi, reason: 'moved' })
+    t.equal(await markForReconnect(null, false), 'c')
+    t.equal(await markForReconnect('c', true), 'd')
+    t.equal(await markForReconnect('d', true), null)
     const moved = { status: 'needs_reconnect', lastError: 'moved' }
     t.match(await store.getConnection('a'), {
       ...moved,

@@ -35,11 +35,11 @@ t.test('a sweep goes in small pieces, and when it is told to stop leaves the res
   const bounds = { now: NOW, usedFor: 0, endedBefore: 0, eventsBefore: 2 }
   t.match(await store.sweep(bounds, { stop: AbortSignal.abort() }), { events: 0 })
   let pieces = 0
-  const pace = <T>(piece: () => Promise<T>) => {
+  const throttle = <T>(piece: () => Promise<T>) => {
     pieces++
     return piece()
   }
-  t.match(await store.sweep(bounds, { pace }), { events: 200 })
+  t.match(await store.sweep(bounds, { throttle }), { events: 200 })
   t.ok(pieces > 20, 'a few rows a piece')
 })
 

@@ -2,7 +2,7 @@ import { testClock } from '../../helper.ts'
 import { loadConfig } from '../../../server/config/config.ts'
 import { createLog } from '../../../server/log.ts'
 import { startServices } from '../../../server/services.ts'
-import { world } from '../../../server/runtime.ts'
+import { runtime } from '../../../server/runtime.ts'
 import type { Services } from '../../../server/services.ts'
 
 /**
@@ -41,6 +41,6 @@ export async function startThen(dataDir: string): Promise<Services> {
   return startServices(
     loadConfig(settingsOf(dataDir), { serve: true }),
     createLog({ logLevel: 'silent' }),
-    { claim: 'same', world: { ...world, clock } },
+    { claim: 'same', runtime: { ...runtime, clock } },
   )
 }

@@ -11,7 +11,7 @@ import { pathOf } from './apps.ts'
 const OVERLAPS = { '7d': 'seven days', '1d': 'one day', '1h': 'one hour', '0s': 'not at all' }
 
 /** What an admin does to an app: new secrets, and its end. */
-export const appDeeds: FastifyPluginAsync<{ services: HttpServices }> = async (
+export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

@@ -1,5 +1,5 @@
 import type { Event } from '../../../../db/store.ts'
-import { eventWords } from './event-text.ts'
+import { eventText } from './event-text.ts'
 
 /** What may be looked for, in the words of the filter. */
 const ACTIONS: Record<string, string> = {
@@ -52,8 +52,8 @@ export const actionChoices = (selected: string) =>
     .map(([value, words]) => ({ value, words, selected: value === selected }))
 
 /** What happened, in words, to whoever wasn't there. `app`: the name of the event's app. */
-export function auditWords(event: Event, app: string): string {
-  const words = eventWords(event, app)
+export function auditText(event: Event, app: string): string {
+  const words = eventText(event, app)
   const known = ACTIONS[event.action]
   // Where the timeline of a user has no words, the filter's will do.
   return known !== undefined && words.startsWith(event.action)

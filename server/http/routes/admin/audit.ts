@@ -3,8 +3,8 @@ import type { App, Event, EventFilter } from '../../../../db/store.ts'
 import type { AuditRow } from '../../../../views/admin/oversight.ts'
 import type { HttpServices } from '../../../services.ts'
 import { byAdmin } from './actor.ts'
-import { actionChoices, auditWords } from './audit-text.ts'
-import { actorWords } from './event-text.ts'
+import { actionChoices, auditText } from './audit-text.ts'
+import { actorText } from './event-text.ts'
 import { sendExport } from './export.ts'
 import { plainName } from './name.ts'
 
@@ -109,8 +109,8 @@ function rowsOf(
     }
     return {
       at,
-      who: actorWords(actor),
-      words: auditWords(event, app),
+      who: actorText(actor),
+      words: auditText(event, app),
       user: user || null,
       address,
     }

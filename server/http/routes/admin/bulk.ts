@@ -4,7 +4,7 @@ import type { BulkItemView, BulkView } from '../../../../views/admin/oversight.t
 import type { ShownBulk } from '../../../connections/bulk-revocation.ts'
 import type { HttpServices } from '../../../services.ts'
 import { byAdmin } from './actor.ts'
-import { actorWords } from './event-text.ts'
+import { actorText } from './event-text.ts'
 import { sendExport } from './export.ts'
 import { formOf } from './form.ts'
 import { number } from './usage-view.ts'
@@ -27,7 +27,7 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
         path: `/admin/bulk/${bulk.id}`,
         selection: selectionWords(bulk.filter, all),
         status: STATUSES[bulk.status],
-        actor: actorWords(bulk.actor),
+        actor: actorText(bulk.actor),
         isConfirmed: bulk.startedAt !== null,
         createdAt: bulk.createdAt,
         progress: `${number.format(bulk.revoked)} of ${number.format(bulk.total)}`,
@@ -122,7 +122,7 @@ function viewOf({ bulk, sample, failed, erasurePending }: ShownBulk, apps: App[]
     title: TITLES[bulk.status],
     status: bulk.status,
     selection: selectionWords(bulk.filter, apps),
-    actor: actorWords(bulk.actor),
+    actor: actorText(bulk.actor),
     createdAt: bulk.createdAt,
     startedAt: bulk.startedAt,
     endedAt: bulk.endedAt,

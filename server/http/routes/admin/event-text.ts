@@ -4,7 +4,7 @@ import { timeText } from '../../../../views/time.ts'
 const ISO = /\d{4}-\d\d-\d\dT[\d:.]+Z/g
 
 /** What happened, in words. `app`: the name of the event's app, as it is called now. */
-export function eventWords({ action, details: told }: Event, app: string): string {
+export function eventText({ action, details: told }: Event, app: string): string {
   const details = told?.replace(ISO, (time) => timeText(Date.parse(time))) ?? ''
   const how = details === '' ? '' : `: ${details}`
   const on = details === '' ? '' : `, on ${details}`
@@ -31,7 +31,7 @@ export function eventWords({ action, details: told }: Event, app: string): strin
 }
 
 /** Who did it, in words. */
-export function actorWords(actor: string): string {
+export function actorText(actor: string): string {
   const known: Record<string, string> = {
     user: 'The user',
     app: 'The app',

@@ -10,7 +10,7 @@ import { plainName } from './name.ts'
 import { byAdmin } from './actor.ts'
 
 /** What an admin does to one user: refresh, revoke a device, an app or all, erase. Loss is asked about first. */
-export const userDeeds: FastifyPluginAsync<{ services: HttpServices }> = async (
+export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {

@@ -6,7 +6,7 @@ import { tokensUntil } from '../../../connections/connections.ts'
 import { reconnectUrl } from '../../../oauth/reconnect-url.ts'
 import { troubleNow } from '../../../refresh/upstream-status.ts'
 import type { HttpServices } from '../../../services.ts'
-import { actorWords, eventWords } from './event-text.ts'
+import { actorText, eventText } from './event-text.ts'
 import { plainName } from './name.ts'
 import { badgeOf } from './user-status.ts'
 
@@ -126,10 +126,10 @@ function deviceBadge(grant: Grant, app: App | undefined, expired: boolean): Badg
 
 const entryOf = (event: Event, all: App[]) => ({
   at: event.at,
-  words: eventWords(
+  words: eventText(
     event,
     plainName(all.find(({ id }) => id === event.appId)?.name ?? 'a removed app'),
   ),
-  who: actorWords(event.actor),
+  who: actorText(event.actor),
   address: event.address,
 })

@@ -9,13 +9,13 @@ import type { Body } from './body.ts'
 /** The ways in which a grant begins at the token endpoint. */
 
 /** Who redeems, from where, and the key that it proves. */
-type By = Pick<Redemption, 'app' | 'address' | 'proof'>
+type Actor = Pick<Redemption, 'app' | 'address' | 'proof'>
 
 /** Runs before what is redeemed is used up: if it throws, the app may ask again. */
 type Prepare = (authorized: { connectionId: string }) => Promise<void>
 
 /** authorization_code (RFC 6749 4.1.3). */
-export async function redeemCode(body: Body, by: By, services: HttpServices) {
+export async function redeemCode(body: Body, by: Actor, services: HttpServices) {
   const code = required(body, 'code')
   const verifier = required(body, 'code_verifier')
   const redemption = { ...by, code, verifier, redirectUri: body.redirect_uri }
@@ -23,7 +23,7 @@ export async function redeemCode(body: Body, by: By, services: HttpServices) {
 }
 
 /** device_code (RFC 8628 3.4). */
-export async function redeemDeviceCode(body: Body, by: By, services: HttpServices) {
+export async function redeemDeviceCode(body: Body, by: Actor, services: HttpServices) {
   const poll = { ...by, deviceCode: required(body, 'device_code') }
   return issue(by.app, services, (prepare) => services.deviceFlow.poll(poll, prepare))
 }
@@ -47,10 +47,10 @@ async function issueAsEllipsis(
   begin: (prepare: Prepare) => Promise<IssuedToken>,
 ) {
   const { minTtlSeconds } = config
-  const need = { minTtlSeconds, since: null, evenIfPaused: false, appId: app.id }
+  const requirement = { minTtlSeconds, since: null, evenIfPaused: false, appId: app.id }
   let accessToken: Awaited<ReturnType<typeof refresher.get>> | undefined
   const { grant, token } = await begin(async ({ connectionId }) => {
-    accessToken = await refresher.get(connectionId, need)
+    accessToken = await refresher.get(connectionId, requirement)
   })
   /* c8 ignore next -- what begins a grant has prepared it */
   if (!accessToken) throw new Error('redeemed without an access token')

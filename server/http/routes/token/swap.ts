@@ -7,13 +7,13 @@ import type { Body } from './body.ts'
 /** The ways in which a broker token is presented at the token endpoint. */
 
 /** Who presents it. */
-type By = Pick<Presented, 'client' | 'proof'>
+type Actor = Pick<Presented, 'client' | 'proof'>
 
 const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
 
 /** refresh_token: the swap of RFC 6749's own form, for apps served with `--tokens ellipsis`. */
-export async function refresh(body: Body, by: By, { swap, clock }: HttpServices) {
+export async function refresh(body: Body, by: Actor, { swap, clock }: HttpServices) {
   checkScope(body)
   const brokerToken = required(body, 'refresh_token').reveal()
   const answer = await swap.swap({
@@ -29,7 +29,7 @@ export async function refresh(body: Body, by: By, { swap, clock }: HttpServices)
 }
 
 /** Token exchange: broker token in; Ellipsis Drive's access token, or a newer broker token, out. */
-export async function exchange(body: Body, by: By, { swap, clock }: HttpServices) {
+export async function exchange(body: Body, by: Actor, { swap, clock }: HttpServices) {
   checkScope(body)
   const brokerToken = required(body, 'subject_token').reveal()
   const type = required(body, 'subject_token_type').reveal()

@@ -100,7 +100,7 @@ t.test('an unknown account takes as long as a known one', async (t) => {
       return cheapHashing.derive(parameters)
     },
   }
-  const broker = await buildBroker(t, { env, world: { passwordHashing } })
+  const broker = await buildBroker(t, { env, runtime: { passwordHashing } })
   await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
   const costs = async (email: string) => {
     derived = []
