@@ -67,9 +67,13 @@ export function createKills(t: Test): Kills {
         child.kill('SIGCONT')
         return false
       }
-      while (!ended && !passed() && !(await isThere())) await sleep(1)
+      try {
+        while (!ended && !passed() && !(await isThere())) await sleep(1)
+      } finally {
+        // Also where the point can't be told: a process that is stopped would stay.
+        child.kill('SIGKILL')
+      }
       const isPast = passed()
-      child.kill('SIGKILL')
       const [code, signal] = (await closed) as [number | null, NodeJS.Signals | null]
       const landed = signal === 'SIGKILL' && !isPast
       count(name, landed)
