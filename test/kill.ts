@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
 import { createDice } from './chaos/random.ts'
@@ -17,6 +17,8 @@ export interface KillPoint {
   name: string
   /** Whether the process has come so far. */
   reached: () => boolean | Promise<boolean>
+  /** Whether it comes close: from then on it runs a few milliseconds at a time, and is looked at in between. */
+  near?: () => boolean | Promise<boolean>
   /** Whether it is still there: it is stopped while this is asked, and goes on if it isn't. */
   holds?: () => boolean | Promise<boolean>
   /** Whether it has gone on too far, where it doesn't end by itself. It is killed then too: a miss. */
@@ -54,21 +56,26 @@ export function createKills(t: Test): Kills {
   return {
     dice,
 
-    async at(child, { name, reached, holds = () => true, passed = () => false, laterByMs = 0 }) {
+    async at(child, point) {
+      const { name, reached, near = no, holds = () => true, passed = no, laterByMs = 0 } = point
       let [ended, errors] = [false, '']
       child.stdout?.resume()
       child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()))
       const closed = once(child, 'close').finally(() => (ended = true))
+      let stepwise = false
       const isThere = async (): Promise<boolean> => {
         if (!(await reached())) return false
-        if (laterByMs > 0) await sleep(dice.next() * laterByMs)
+        if (laterByMs > 0) await run(child, dice.next() * laterByMs, stepwise)
         child.kill('SIGSTOP')
         if (await holds()) return true
-        child.kill('SIGCONT')
+        if (!stepwise) child.kill('SIGCONT')
         return false
       }
       try {
-        while (!ended && !passed() && !(await isThere())) await sleep(1)
+        while (!ended && !passed() && !(await isThere())) {
+          stepwise ||= await near()
+          await run(child, stepwise ? STEP_MS : 1, stepwise)
+        }
       } finally {
         // Also where the point can't be told: a process that is stopped would stay.
         child.kill('SIGKILL')
@@ -91,6 +98,18 @@ export function createKills(t: Test): Kills {
       if (isLong) t.ok(landed >= missed, 'half of them at least')
     },
   }
+}
+
+const STEP_MS = 2
+const no = () => false
+
+/** Lets a process run for some milliseconds; `stepwise`: and stops it, however busy this process is. */
+async function run(child: ChildProcess, milliseconds: number, stepwise: boolean): Promise<void> {
+  if (!stepwise) return sleep(milliseconds)
+  child.kill('SIGCONT')
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
+  child.kill('SIGSTOP')
+  await setImmediate()
 }
 
 /** What a process has written to its outputs so far. */

@@ -18,7 +18,7 @@ import { withStartLock } from '../../db/data-directory/open.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { runtime } from '../../server/runtime.ts'
 import { buildBroker } from '../helper.ts'
-import { createKills, addBallast, killRounds, sizeOf } from '../kill.ts'
+import { createKills, addBallast, holdWrites, killRounds, sizeOf } from '../kill.ts'
 import type { KillPoint } from '../kill.ts'
 import { runCli, serve } from '../processes.ts'
 import { connectMany, startLoad } from './load.ts'
@@ -136,7 +136,16 @@ t.test('backup, killed at any point under load, leaves no file or a whole one', 
     const points = pointsOf(file)
     const point = points[round % points.length]
     if (!point) break
-    const landed = await kills.at(runCli(['backup', file], broker.env), point)
+    // Before it makes the copy it waits for this, at its low priority already.
+    const held = holdWrites(join(broker.dataDir, 'start.lock'))
+    const child = runCli(['backup', file], broker.env)
+    const near = () => {
+      if (!isLow(child.pid)) return false
+      held.release()
+      return true
+    }
+    const landed = await kills.at(child, { ...point, near })
+    held.release()
     if (landed) t.equal(existsSync(file), point.name === 'it has its name', point.name)
     if (existsSync(file)) {
       found.whole++
