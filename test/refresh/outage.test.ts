@@ -33,7 +33,7 @@ function breakDown({ standIn }: TestBroker): void {
 }
 
 t.test('an outage of Ellipsis Drive is met with a trickle, and its end with no rush', async (t) => {
-  const seed = Number(process.env.SEED ?? randomInt(2 ** 31))
+  const seed = Number(process.env.TEST_SEED ?? randomInt(2 ** 31))
   const dice = createDice(seed)
   /** Apps that swap. Each pauses itself, or its refresh does in the broker, or there is work to wait for. */
   let running = 0
@@ -128,5 +128,5 @@ t.test('an outage of Ellipsis Drive is met with a trickle, and its end with no r
   const connections = await Array.fromAsync(broker.services.connections.all())
   t.same(new Set(connections.map(({ status }) => status)), new Set(['active']), 'none is marked')
   t.comment(`${during} calls in the outage, ${first} in the first second, ${steady} steady`)
-  if (!t.passing()) t.comment(`SEED=${seed}`)
+  if (!t.passing()) t.comment(`TEST_SEED=${seed}`)
 })
