@@ -38,7 +38,7 @@ export interface App {
   tokens: 'broker' | 'ellipsis'
   /** May be used on devices without a browser (RFC 8628). */
   device: boolean
-  /** `required`: its broker tokens are bound to a key of its own (RFC 9449); else as it likes. */
+  /** `required`: its broker tokens are bound to a key of its own (RFC 9449); `optional`: the app decides. */
   dpop: 'optional' | 'required'
   createdAt: Millis
 }

@@ -1,6 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { syncBuiltinESMExports } from 'node:module'
+import os from 'node:os'
 import { PassThrough } from 'node:stream'
 import { run } from '../server/cli/program.ts'
+
+// `backup` and `doctor` lower the priority of their process. Here that would be the whole suite's, for good.
+os.setPriority = () => undefined
+syncBuiltinESMExports()
 
 /** A person at a terminal: what they type when the command has said something; `undefined`: nothing. */
 type Person = (said: string) => string | undefined | void

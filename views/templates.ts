@@ -20,7 +20,7 @@ interface Layouts {
   'admin/layout': { title: string; shell: Shell; body: string }
 }
 
-/** Parts of pages. Whoever includes one passes on the helpers that it calls. */
+/** Parts of pages. The including template passes on the helpers that they call. */
 interface Partials {
   operator: Operator
   'reference-text': { text: string }
@@ -29,7 +29,7 @@ interface Partials {
   'admin/counts': CountsView
   'admin/devices': {
     title: string
-    deeds: boolean
+    hasActions: boolean
     devices: DeviceView[]
     shell: Pick<Shell, 'mayChange'>
   } & Pick<Helpers, 'time' | 'url'>

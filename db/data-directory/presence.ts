@@ -23,7 +23,7 @@ export interface Presence {
 
 /** In the data directory: for each process a lock, which dies with it, and what it tells. */
 const FOLDER = 'running'
-/** Whoever looks whether a lock is held has it for an instant; on a busy machine, for a longer one. */
+/** A process that tests whether a lock is held takes it for an instant; on a busy machine, for longer. */
 const LOOKED_AT_FOR_MS = 5000
 
 /**

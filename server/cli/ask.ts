@@ -16,7 +16,7 @@ export async function ask(question: string, usual = ''): Promise<string> {
 export async function askHidden(question: string): Promise<string> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const line = createInterface({ input: process.stdin, output: nowhere, terminal: true })
-  // The terminal shows no more what is typed: whoever answers at once is not seen either.
+  // Echo is off before the question appears, so that an immediate answer is hidden too.
   process.stderr.write(question)
   return answered(line, '').finally(() => process.stderr.write('\n'))
 }

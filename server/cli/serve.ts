@@ -38,7 +38,7 @@ export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same
   for (const warning of config.warnings) log.warn(warning)
   warnOfLoss(config, log)
   const broker = await startBroker(config, log, claim)
-  // Before it says that it is ready: whoever waits for that may stop it at once.
+  // Before the ready line: a supervisor that waits for it may send SIGTERM at once.
   const ended = stopped(log, () => broker.stop(), ['SIGHUP'])
   log.info(
     { listening: broker.address, callback: config.callbackUrl },

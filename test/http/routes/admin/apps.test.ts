@@ -217,7 +217,7 @@ t.test('an app is removed, and the page says whom that cuts off', async (t) => {
   t.match(asked.body, 'nobody uses it')
 })
 
-t.test('a viewer sees apps, and no deeds', async (t) => {
+t.test('a viewer sees apps, and no actions', async (t) => {
   const broker = await buildBroker(t)
   const { app } = await addAppWithSecret(broker, { confidential: true })
   const viewer = await signIn(broker, { role: 'viewer' })

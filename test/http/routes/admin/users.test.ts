@@ -234,7 +234,7 @@ t.test('a reconnect link leads back to a connection that is well', async (t) => 
   t.equal(events[0]?.action, 'connection.renewed')
 })
 
-t.test('a viewer looks, and sees no deeds', async (t) => {
+t.test('a viewer looks, and sees no actions', async (t) => {
   const broker = await buildBroker(t)
   const { connectionId, brokerToken } = await connect(broker, await addApp(broker))
   const viewer = await signIn(broker, { role: 'viewer' })
