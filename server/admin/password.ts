@@ -12,8 +12,8 @@ export interface Passwords {
   /** Hashes a password into a PHC string of argon2id. @throws BrokerError `slow_down` */
   hash(password: Secret): Promise<string>
   /**
-   * Is this the password of that PHC string? `false` also for a string that is none. Without a string it is
-   * nobody's password, which takes as long to find out.
+   * Compares a password with its PHC string. `false` for a malformed string, and for `undefined` (no such
+   * account), which takes as long as a real comparison.
    * @throws BrokerError `slow_down`
    */
   verify(password: Secret, phc: string | undefined): Promise<boolean>
