@@ -164,7 +164,12 @@ export function createConnections(needs: {
 
     async refresh(id, by) {
       await get(id)
-      const requirement = { minTtlSeconds: 0, since: clock.now(), evenIfPaused: true, appId: null }
+      const requirement = {
+        minTtlSeconds: 0,
+        fetchedAfter: clock.now(),
+        evenIfPaused: true,
+        appId: null,
+      }
       const tell = (details: string) => {
         const event = { ...actorFields(by), at: clock.now(), action: 'connection.refresh_asked' }
         return store.addEvents([{ ...event, connectionId: id, details }])

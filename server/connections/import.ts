@@ -197,7 +197,7 @@ export function createImporter(needs: {
   }
 
   const prove = async (id: string, appId: string): Promise<Secret> => {
-    const requirement = { minTtlSeconds: 60, since: null, evenIfPaused: true, appId }
+    const requirement = { minTtlSeconds: 60, fetchedAfter: null, evenIfPaused: true, appId }
     return (await refresher.get(id, requirement)).value
   }
 

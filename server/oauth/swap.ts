@@ -126,7 +126,7 @@ export function createSwap(needs: {
   /** The access token in memory, where it is enough; a dead connection's is not handed out. */
   const findCached = (live: LiveGrant, requirement: TokenRequirement): AccessToken | undefined => {
     const { id, generation, status } = live.connection
-    if (requirement.since !== null || status !== 'active') return undefined
+    if (requirement.fetchedAfter !== null || status !== 'active') return undefined
     const token = refresher.peek(id, generation)
     return token && lifeLeft(token, clock.now()) >= requirement.minTtlSeconds * 1000
       ? token
@@ -137,13 +137,13 @@ export function createSwap(needs: {
     request: SwapRequest,
     known: (appId: string) => void,
   ): Promise<SwapAnswer> => {
-    const since = request.force === true ? clock.now() : null
+    const fetchedAfter = request.force === true ? clock.now() : null
     const [claims, live, waitedBefore] = await open(request, known)
     if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
       throw new BrokerError('unauthorized_client')
     }
     const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, floor)
-    const requirement = { minTtlSeconds, since, evenIfPaused: false, appId: live.app.id }
+    const requirement = { minTtlSeconds, fetchedAfter, evenIfPaused: false, appId: live.app.id }
     try {
       const cached = findCached(live, requirement)
       const accessToken = cached ?? (await refresher.get(live.connection.id, requirement))

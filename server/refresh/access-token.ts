@@ -15,8 +15,8 @@ export interface AccessToken {
 export interface TokenRequirement {
   /** Validity that it must have left, seconds. One that was just fetched always has enough. */
   minTtlSeconds: number
-  /** Forced: it must have been fetched at or after this time. */
-  since: Millis | null
+  /** Forced: its fetching must have begun after this time. */
+  fetchedAfter: Millis | null
   /** An admin asks: try also a connection that is left alone for a while after failures. */
   evenIfPaused: boolean
   /** The app that asks, for counting; `null`: an admin, or the broker itself. */

@@ -96,7 +96,7 @@ export function createRefreshAhead(needs: {
     if (!token?.used || now < token.fetchedAt + (token.expiresAt - token.fetchedAt) / 2) return
     try {
       if (breaker.state() !== 'closed') throw new Error('Ellipsis Drive is not well')
-      await refresher.renew(id, token.fetchedAt + 1)
+      await refresher.renew(id, token.fetchedAt)
     } catch {
       if (now < token.expiresAt) planAt(id, now + AGAIN_WITHIN * fraction(random))
     }

@@ -68,7 +68,11 @@ export function createRefreshAttempt(needs: {
    */
   const findStored = (connection: Connection, requirement: TokenRequirement, startedAt: Millis) => {
     const token = openStored(connection, vault)
-    if (!token || (requirement.since !== null && token.fetchedAt < requirement.since)) return null
+    if (
+      !token ||
+      (requirement.fetchedAfter !== null && token.fetchedAt <= requirement.fetchedAfter)
+    )
+      return null
     const now = clock.now()
     const left = lifeLeft(token, now)
     const refreshed = (connection.refreshedAt ?? -Infinity) >= token.fetchedAt

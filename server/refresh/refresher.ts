@@ -20,10 +20,10 @@ export interface Refresher {
    */
   get(connectionId: string, requirement: TokenRequirement): Promise<AccessToken>
   /**
-   * Refreshes a connection that nobody waits for, unless its token was fetched at `since` or later.
+   * Refreshes a connection that nobody waits for, unless its token was fetched after that time.
    * Rejects as `get` does, and has no bound of its own.
    */
-  renew(connectionId: string, since: Millis): Promise<void>
+  renew(connectionId: string, fetchedAfter: Millis): Promise<void>
   /** The access token in memory, and whether it was used since it was fetched. */
   recall(connectionId: string): (AccessToken & { used: boolean }) | undefined
   /** Resolves when no refresh is under way. */
@@ -93,16 +93,16 @@ export function createRefresher(needs: {
   /** The run that will meet the need: one under way, or a new one. */
   const find = async (id: string, requirement: TokenRequirement): Promise<Run> => {
     const run = runs.get(id)
-    if (run && (requirement.since === null || !run.called)) {
+    if (run && (requirement.fetchedAfter === null || !run.called)) {
       widen(run.requirement, requirement)
       return run
     }
-    if (requirement.since !== null) checkForce(id)
+    if (requirement.fetchedAfter !== null) checkForce(id)
     if (run) {
       await leaveAfter(WAIT, run.promise, clock).catch(() => undefined)
       return find(id, requirement)
     }
-    if (requirement.since !== null) forcedAt.set(id, clock.now())
+    if (requirement.fetchedAfter !== null) forcedAt.set(id, clock.now())
     return start(id, requirement)
   }
 
@@ -122,8 +122,8 @@ export function createRefresher(needs: {
 
     recall: (connectionId) => opened.peek(connectionId),
 
-    async renew(connectionId, since) {
-      const requirement = { minTtlSeconds: 0, since, evenIfPaused: false, appId: null }
+    async renew(connectionId, fetchedAfter) {
+      const requirement = { minTtlSeconds: 0, fetchedAfter, evenIfPaused: false, appId: null }
       await (runs.get(connectionId) ?? start(connectionId, requirement)).promise
     },
 
@@ -134,7 +134,7 @@ export function createRefresher(needs: {
       } catch (error) {
         const away = error instanceof BrokerError && error.code === 'temporarily_unavailable'
         const living =
-          away && requirement.since === null ? await findLiving(connectionId) : undefined
+          away && requirement.fetchedAfter === null ? await findLiving(connectionId) : undefined
         if (living) return living
         throw error
       }
@@ -150,7 +150,10 @@ export function createRefresher(needs: {
 
 function widen(run: TokenRequirement, requirement: TokenRequirement): void {
   run.minTtlSeconds = Math.max(run.minTtlSeconds, requirement.minTtlSeconds)
-  run.since = run.since === null ? requirement.since : Math.max(run.since, requirement.since ?? 0)
+  run.fetchedAfter =
+    run.fetchedAfter === null
+      ? requirement.fetchedAfter
+      : Math.max(run.fetchedAfter, requirement.fetchedAfter ?? 0)
   run.evenIfPaused ||= requirement.evenIfPaused
 }
 

@@ -22,7 +22,7 @@ const connection = {
 } as unknown as Connection
 const requirement: TokenRequirement = {
   minTtlSeconds: 60,
-  since: null,
+  fetchedAfter: null,
   evenIfPaused: false,
   appId: 'app',
 }

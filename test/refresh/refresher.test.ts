@@ -9,7 +9,7 @@ import { Secret } from '../../server/secret.ts'
 import { virtualClock } from '../virtual-clock.ts'
 
 const requirement = (fields: Partial<TokenRequirement> = {}): TokenRequirement => ({
-  ...{ minTtlSeconds: 60, since: null, evenIfPaused: false, appId: null },
+  ...{ minTtlSeconds: 60, fetchedAfter: null, evenIfPaused: false, appId: null },
   ...fields,
 })
 const token: AccessToken = { value: new Secret('a'), expiresAt: 9, fetchedAt: 0, generation: 1 }
@@ -30,12 +30,12 @@ t.test('those who join before the call widen what it has to bring', async (t) =>
   })
   const asked = [
     requirement(),
-    requirement({ since: 5, minTtlSeconds: 90 }),
+    requirement({ fetchedAfter: 5, minTtlSeconds: 90 }),
     requirement({ evenIfPaused: true }),
-    requirement({ since: 7 }),
-    requirement({ since: 6 }),
+    requirement({ fetchedAfter: 7 }),
+    requirement({ fetchedAfter: 6 }),
   ].map((one) => refresher.get('con', one))
-  t.match(run?.requirement, { minTtlSeconds: 90, since: 7, evenIfPaused: true })
+  t.match(run?.requirement, { minTtlSeconds: 90, fetchedAfter: 7, evenIfPaused: true })
   begun(token)
   t.strictSame(await Promise.all(asked), [token, token, token, token, token])
 })
@@ -51,7 +51,7 @@ t.test(
     })
     t.equal(refresher.recall('con'), undefined)
     const renewals = [refresher.renew('con', 7), refresher.renew('con', 8)]
-    t.match(needs, [{ minTtlSeconds: 0, since: 7, appId: null }], 'they share one refresh')
+    t.match(needs, [{ minTtlSeconds: 0, fetchedAfter: 7, appId: null }], 'they share one refresh')
     begun(token)
     await Promise.all(renewals)
     t.match(refresher.recall('con'), { expiresAt: 9, used: false })
@@ -70,7 +70,7 @@ t.test('while Ellipsis Drive is away only a living connection’s token is hande
   const living = { ...stored, status: 'active', accessTokenExpiresAt: 9 } as const
   t.match(await get(living), { expiresAt: 9 })
   const unavailable = { code: 'temporarily_unavailable' }
-  await t.rejects(get(living, { since: 0 }), unavailable, 'a fresh one was asked for')
+  await t.rejects(get(living, { fetchedAfter: 0 }), unavailable, 'a fresh one was asked for')
   await t.rejects(get({ ...living, accessTokenExpiresAt: 0 }), unavailable, 'it has ended')
   await t.rejects(get({ ...living, accessToken: null }), unavailable, 'there is none')
   await t.rejects(get({ ...living, status: 'needs_reconnect' }), unavailable)

@@ -89,6 +89,8 @@ t.test('a forced swap does not join a refresh that began before it', async (t) =
   const delay = 9000
   standIn.switches.tokenDelay = delay
   clock.advance(3_590_000)
+  // All in one millisecond: it began before all the same.
+  clock.stop()
   const unforced = exchange(broker, brokerToken)
   await clock.asleep(delay)
   let isWaiting = () => undefined as void

@@ -47,7 +47,7 @@ async function issueAsEllipsis(
   begin: (prepare: Prepare) => Promise<IssuedToken>,
 ) {
   const { minTtlSeconds } = config
-  const requirement = { minTtlSeconds, since: null, evenIfPaused: false, appId: app.id }
+  const requirement = { minTtlSeconds, fetchedAfter: null, evenIfPaused: false, appId: app.id }
   let accessToken: Awaited<ReturnType<typeof refresher.get>> | undefined
   const { grant, token } = await begin(async ({ connectionId }) => {
     accessToken = await refresher.get(connectionId, requirement)
