@@ -82,6 +82,13 @@ export interface Connection {
   doubt: Doubt | null
   /** When the backup was made that its tokens come from; `null`: none, or they have been renewed since. */
   restoredFrom: Millis | null
+  /**
+   * Of an imported connection: `pending` until a refresh has worked; `rejected` if the import ended it, so that
+   * its token may be imported again. `null`: its tokens work, or were never imported.
+   */
+  importState: 'pending' | 'rejected' | null
+  /** The connection of the same account that took its place; `null`: none did. */
+  replacedBy: string | null
   connectedAt: Millis
   refreshedAt: Millis | null
   /** To the minute, and some seconds late. */

@@ -137,6 +137,8 @@ export interface Store
     tokens: NewTokens
     now: Millis
     code: Omit<Code, 'usedAt' | 'grantId'> | null
+    /** A new connection of an import, whose token is yet to be refreshed. */
+    importState?: 'pending'
     events: NewEvent[]
   }): Promise<boolean>
 
@@ -177,7 +179,13 @@ export interface Store
    * then dropped, codes removed, grants revoked, lease freed. `false`: there is none, or it was
    * revoked before. The bytes are gone for good once `purge` has answered `true`.
    */
-  revokeConnection(connection: { id: string; now: Millis; events: NewEvent[] }): Promise<boolean>
+  revokeConnection(connection: {
+    id: string
+    now: Millis
+    /** Why an import ends it. */
+    why?: { importState: 'rejected' } | { replacedBy: string }
+    events: NewEvent[]
+  }): Promise<boolean>
   /**
    * Revokes the connection, unless it is revoked already, and removes whose it was: account, username, the
    * devices of its grants, and the address and details of events that its user and the apps caused.

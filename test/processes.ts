@@ -16,8 +16,9 @@ export function runCli(
   env: Record<string, string>,
   cwd?: string,
   user?: User,
+  program = PROGRAM,
 ): ChildProcess {
-  return spawn(process.execPath, [PROGRAM, ...args], {
+  return spawn(process.execPath, [program, ...args], {
     env: { ...PROGRAM_ENV, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
@@ -66,12 +67,14 @@ export interface BrokerProcess {
 }
 
 /** Starts `serve` on a port that the system chooses, and waits until it is ready. It ends with the test. */
-export async function serve(t: Test, env: Record<string, string>): Promise<BrokerProcess> {
-  const child = runCli(['serve'], {
-    BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
-    ...env,
-    BROKER_PORT: '0',
-  })
+export async function serve(
+  t: Test,
+  env: Record<string, string>,
+  program = PROGRAM,
+): Promise<BrokerProcess> {
+  const publicUrl = { BROKER_PUBLIC_URL: 'http://127.0.0.1:3000' }
+  const settings = { ...publicUrl, ...env, BROKER_PORT: '0' }
+  const child = runCli(['serve'], settings, undefined, undefined, program)
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
   const output = () => stdout() + stderr()
   const closed = once(child, 'close')

@@ -5,7 +5,6 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { keepCopy } from './copy.ts'
 import { openFile } from './files.ts'
-import { fold } from '../fold.ts'
 import { completeRestore, isRestored } from './restore-complete.ts'
 import { emptyLog } from '../sqlite/checkpoint.ts'
 import { retryBusy } from '../sqlite/engine.ts'
@@ -142,8 +141,6 @@ function refuseNewer(
 
 /** Drizzle's own `migrate()` reads a folder, which a single binary doesn't have. */
 function migrate(client: Database.Database, migrations: MigrationMeta[]): void {
-  // For migrations alone, which fill what is made of names.
-  client.function('fold', { deterministic: true }, (name) => fold(String(name)))
   const { dialect, session } = drizzle(client) as unknown as {
     dialect: { migrate(migrations: MigrationMeta[], session: unknown): void }
     session: unknown

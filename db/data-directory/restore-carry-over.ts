@@ -1,6 +1,5 @@
 import type Database from 'better-sqlite3'
 import { sealedColumns } from '../sqlite/sealed-columns.ts'
-import { columnsOf, takeOver } from './restore-columns.ts'
 
 /** What of the replaced store holds on in the one that takes its place. */
 export interface CarriedOver {
@@ -88,7 +87,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   )
   const removedApps = run(`delete from apps where ${apps}`)
   if (descends) {
-    takeOver(client, 'apps', columnsOf(client, 'main', 'apps'))
+    takeOver(client, 'apps')
     takeOver(client, 'grants', TOKEN.split(' '))
   }
 
@@ -102,7 +101,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   erase(client, 'connections', swept)
   const sweptConnections = run(`delete from connections where ${swept}`)
   const revoked = `status <> 'revoked' and id in (
-    select id from old.connections where status = 'revoked' ${meantByBulks(client)})`
+    select id from old.connections where status = 'revoked' ${PENDING_IN_BULKS})`
   erase(client, 'connections', revoked)
   run(
     `update grants set revoked_at = ? where revoked_at is null
@@ -140,24 +139,19 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   }
 }
 
-/** Whom a bulk revocation that was confirmed had still to revoke. Older stores know of none. */
-function meantByBulks(client: Database.Database): string {
-  if (columnsOf(client, 'old', 'bulk_items').length === 0) return ''
-  return `union select connection_id from old.bulk_items join old.bulks on bulks.id = bulk_id
+/** Connections that a confirmed bulk revocation had not revoked yet. */
+const PENDING_IN_BULKS = `union select connection_id from old.bulk_items join old.bulks on bulks.id = bulk_id
     where bulks.status = 'running' and error is null`
-}
 
-/** A signing key stays for as long as what it has signed since. Older stores don't know of it. */
+/** Keeps a signing key until the tokens that it signed after the backup have expired. */
 function carryTokenEnds(client: Database.Database): void {
-  if (!columnsOf(client, 'old', 'signing_keys').includes('tokens_until')) return
   client.exec(`update signing_keys set tokens_until = max(coalesce(tokens_until, 0), (
       select o.tokens_until from old.signing_keys o where o.kid = signing_keys.kid))
     where kid in (select kid from old.signing_keys where tokens_until is not null)`)
 }
 
-/** Erased people stay erased: as `eraseConnection` leaves them. Older stores don't know of it. */
+/** Erases again who was erased after the backup, as `eraseConnection` does. */
 function forgetPersons(client: Database.Database): void {
-  if (!columnsOf(client, 'old', 'connections').includes('person_erased_at')) return
   const erased = `select id from old.connections where person_erased_at is not null`
   client.exec(`
     update connections set account_id = null, username = '', name_key = '', last_error = null,
@@ -175,7 +169,6 @@ function carryAdmins(client: Database.Database, descends: boolean, gone: string)
   const removed = client.prepare(`delete from admins where ${gone}`).run().changes
   takeOver(client, 'admins', ['password_hash', 'role'])
   // A second factor that has changed since is worth nothing: its owner sets it up anew.
-  if (!columnsOf(client, 'old', 'admins').includes('second_factor')) return removed
   const changed = `exists (select 1 from old.admins o where o.id = admins.id
     and o.second_factor_since is not admins.second_factor_since)`
   erase(client, 'admins', changed)
@@ -193,10 +186,8 @@ function erase(client: Database.Database, table: string, where: string): void {
   }
 }
 
-/** A proof that was used since the backup can't be used again. Older stores know of none. */
+/** DPoP proofs that were used after the backup cannot be used again. */
 function carryProofs(client: Database.Database): void {
-  const tables = client.prepare("select name from old.sqlite_schema where type = 'table'").pluck()
-  if (!tables.all().includes('dpop_proofs')) return
   client.exec(`insert or ignore into dpop_proofs (proof_hash, expires_at)
     select proof_hash, expires_at from old.dpop_proofs`)
 }
@@ -226,4 +217,16 @@ function endWhatWasUnderWay(client: Database.Database, now: number, from: number
       `update connections set restored_from = coalesce(restored_from, ?) where status <> 'revoked'`,
     )
     .run(from)
+}
+
+const columnsOf = (client: Database.Database, store: 'main' | 'old', table: string): unknown[] =>
+  client.prepare('select name from pragma_table_info(?, ?)').pluck().all(table, store)
+
+/** Copies columns from `old` to the rows that both stores have. One of the stores may lack a column. */
+function takeOver(client: Database.Database, table: string, columns?: string[]): void {
+  const known = columnsOf(client, 'old', table)
+  const both = (columns ?? columnsOf(client, 'main', table)).filter((name) => known.includes(name))
+  client.exec(`update main.${table} as new set (${both.join(', ')}) =
+    (select ${both.map((name) => `o.${String(name)}`).join(', ')} from old.${table} o where o.id = new.id)
+    where id in (select id from old.${table})`)
 }

@@ -41,12 +41,21 @@ export function connectionMethods(
     return db.select({ id: connections.id }).from(connections).where(other).get() !== undefined
   }
 
-  const create = ({ id, accountId, username, tokens, now }: NewConnection): boolean => {
+  const create = (connection: NewConnection): boolean => {
+    const { id, accountId, username, tokens, now, importState = null } = connection
     if (get.get({ id })) return false
     const stored = tokenWriter.put(null, tokens, null)
     const begin = { status: 'active', generation: 1, failures: 0, connectedAt: now } as const
     db.insert(connections)
-      .values({ id, accountId, username, nameKey: fold(username), ...begin, ...stored })
+      .values({
+        id,
+        accountId,
+        username,
+        nameKey: fold(username),
+        importState,
+        ...begin,
+        ...stored,
+      })
       .run()
     return true
   }

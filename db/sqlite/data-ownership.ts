@@ -75,4 +75,5 @@ const nothing = {
   accessToken: null,
   accessTokenExpiresAt: null,
   accessTokenFetchedAt: null,
+  importState: null,
 }

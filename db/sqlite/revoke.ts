@@ -81,9 +81,10 @@ export function revokeMethods(engine: Engine, sealedValues: SealedValues): Pick<
         return revoked
       }),
 
-    revokeConnection: ({ id, now, events }) =>
+    revokeConnection: ({ id, now, why, events }) =>
       write(() => {
         if (!endConnection(id, now)) return false
+        if (why) db.update(connections).set(why).where(eq(connections.id, id)).run()
         insertEvents(engine, events)
         return true
       }),

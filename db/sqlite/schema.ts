@@ -94,6 +94,8 @@ export const connections = sqliteTable(
     personErasedAt: millis(),
     restoredFrom: millis(),
     doubt: text({ enum: ['answer_lost'] }),
+    importState: text({ enum: ['pending', 'rejected'] }),
+    replacedBy: text(),
   },
   (table) => [
     uniqueIndex('connections_account')

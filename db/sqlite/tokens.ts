@@ -64,6 +64,7 @@ export function createTokenWriter({ db }: Engine, sealedValues: SealedValues): T
       retryAt: null,
       restoredFrom: null,
       doubt: null,
+      importState: null,
       refreshedAt: now,
     }),
   }

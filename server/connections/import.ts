@@ -9,11 +9,10 @@ import { isEllipsisError, withRetries } from '../refresh/failure-policy.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import {
-  ENDED,
-  endPendingImport,
+  REJECTIONS,
+  rejectPendingImport,
   isPendingImport,
-  removePendingImport,
-  wasPendingImport,
+  removeRejectedImport,
 } from './pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
 
@@ -89,6 +88,7 @@ export function createImporter(needs: {
       },
       now: clock.now(),
       code: null,
+      importState: 'pending',
       events: [event('connection.imported', id)],
     })
     const stored = await store.getConnection(id)
@@ -97,9 +97,11 @@ export function createImporter(needs: {
     return stored
   }
 
-  const drop = (id: string, details: string): Promise<boolean> => {
+  /** Revokes a second connection of an account. */
+  const replace = (id: string, replacedBy: string): Promise<boolean> => {
+    const details = `the account is connected as ${replacedBy}`
     const events = [event('connection.revoked', id, { details })]
-    return store.revokeConnection({ id, now: clock.now(), events })
+    return store.revokeConnection({ id, now: clock.now(), why: { replacedBy }, events })
   }
 
   /** Why it was revoked, as its latest event tells. */
@@ -123,7 +125,7 @@ export function createImporter(needs: {
         // Known to be the same only now: what an earlier run gave to apps works on, beside the other.
         if (await hasGrants(id)) return id
         if (other.status === 'needs_reconnect') await move(id, other, account)
-        await drop(id, `the account is connected as ${other.id}`)
+        await replace(id, other.id)
         return other.id
       }
     }
@@ -212,11 +214,10 @@ export function createImporter(needs: {
       }
       let stored = await keepFirst(holding)
       if (stored.status === 'revoked') {
-        const reason = await whyRevoked(stored.id)
-        if (!wasPendingImport(reason)) {
-          return takeAgain(reason, holding, app.tokenLifetimeSeconds)
+        if (stored.importState !== 'rejected') {
+          return takeAgain(stored, holding, app.tokenLifetimeSeconds)
         }
-        if (!(await removePendingImport(store, clock, stored.id))) {
+        if (!(await removeRejectedImport(store, clock, stored.id))) {
           const reason = 'what an earlier run left of it is being erased; run it again'
           return { status: 'failed', reason }
         }
@@ -244,11 +245,14 @@ export function createImporter(needs: {
   }
 
   /** One that was revoked: as a second connection of its account, or by an admin or its user. */
-  async function takeAgain(reason: string, holding: Holding, life: number): Promise<Imported> {
-    const other = /the account is connected as (con_\S+)/.exec(reason)?.[1]
-    const connection = other === undefined ? undefined : await store.getConnection(other)
+  async function takeAgain(
+    { id, replacedBy }: Connection,
+    holding: Holding,
+    life: number,
+  ): Promise<Imported> {
+    const connection = replacedBy === null ? undefined : await store.getConnection(replacedBy)
     if (!connection || connection.status === 'revoked') {
-      return { status: 'refused', reason }
+      return { status: 'refused', reason: await whyRevoked(id) }
     }
     const { brokerToken } = await begin(connection.id, holding, life)
     return { status: 'already', connectionId: connection.id, brokerToken }
@@ -260,8 +264,8 @@ export function createImporter(needs: {
     const pendingImport = connection !== undefined && isPendingImport(connection)
     if (error.code === 'server_error') {
       if (pendingImport) {
-        await endPendingImport(store, clock, id, 'clientRefused')
-        await removePendingImport(store, clock, id)
+        await rejectPendingImport(store, clock, id, 'clientRefused')
+        await removeRejectedImport(store, clock, id)
       }
       throw error
     }
@@ -271,8 +275,8 @@ export function createImporter(needs: {
       const reason = `Ellipsis Drive refuses the token of ${id} now; it stays, and is asked about again`
       return { status: 'refused', reason }
     }
-    await endPendingImport(store, clock, id, 'refused')
-    return { status: 'refused', reason: ENDED.refused }
+    await rejectPendingImport(store, clock, id, 'refused')
+    return { status: 'refused', reason: REJECTIONS.refused }
   }
 }
 

@@ -1,35 +1,36 @@
 import type { Connection, Store } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 
-/**
- * Connections that an import has stored, and that no refresh has proven yet: nobody got a grant of them, and
- * their tokens are in the host's file as they are here.
- */
-export const isPendingImport = (connection: Connection): boolean =>
-  connection.status !== 'revoked' &&
-  connection.generation === 1 &&
-  connection.accountId === null &&
-  connection.accessTokenFetchedAt === 0
+/** Was this connection imported, and no refresh of it has worked yet? It has no grant. */
+export const isPendingImport = ({ status, importState }: Connection): boolean =>
+  status !== 'revoked' && importState === 'pending'
 
-/** Why such a connection is ended, though nobody asked for it: its token may be taken from the file anew. */
-export const ENDED = {
+/** Why an import ends a connection. */
+export const REJECTIONS = {
   refused: 'Ellipsis Drive refused this refresh token',
   clientRefused: 'Ellipsis Drive refused the broker’s own client',
   clientChanged: 'it was imported for another OAuth client or API, and never proven',
 }
 
-/** Was a connection ended as one that was never proven? By the details of its latest event. */
-export const wasPendingImport = (reason: string): boolean => Object.values(ENDED).includes(reason)
-
-/** Ends one. */
-export function endPendingImport(store: Store, clock: Clock, id: string, why: keyof typeof ENDED) {
+/** Revokes a pending connection. Its token can be imported again. */
+export function rejectPendingImport(
+  store: Store,
+  clock: Clock,
+  id: string,
+  why: keyof typeof REJECTIONS,
+) {
   const at = clock.now()
   const event = { at, actor: 'cli', action: 'connection.revoked', connectionId: id }
-  return store.revokeConnection({ id, now: at, events: [{ ...event, details: ENDED[why] }] })
+  return store.revokeConnection({
+    id,
+    now: at,
+    why: { importState: 'rejected' },
+    events: [{ ...event, details: REJECTIONS[why] }],
+  })
 }
 
-/** Removes one that was ended, so that nothing is left of it. `false`: its erasure is pending yet. */
-export async function removePendingImport(
+/** Deletes a rejected connection and all its rows. `false`: the erasure of its tokens is still pending. */
+export async function removeRejectedImport(
   store: Store,
   clock: Clock,
   id: string,
@@ -40,8 +41,8 @@ export async function removePendingImport(
 
 const PAGE = 100
 
-/** All of them, by their ids, where there are no others but revoked ones; otherwise `null`. */
-export async function findOnlyPendingImport(store: Store): Promise<string[] | null> {
+/** The ids of all unrevoked connections if all of them are pending imports; otherwise `null`. */
+export async function listIfAllPending(store: Store): Promise<string[] | null> {
   const found: string[] = []
   let after: string | null = null
   do {

@@ -4,7 +4,7 @@ import { changeOwner } from './change-owner.ts'
 import type { Owner } from './change-owner.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
-import { endPendingImport, findOnlyPendingImport, removePendingImport } from '../connections/pending-import.ts'
+import { rejectPendingImport, listIfAllPending, removeRejectedImport } from '../connections/pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { message } from '../operate/messages.ts'
 import { StartError } from './start-error.ts'
@@ -35,13 +35,13 @@ export async function claimData(
   checkKeys(meta, vault, config)
   const owner = { client_id: config.ellipsis.clientId, api_url: config.ellipsis.apiUrl }
   const isOther = claim !== undefined && isChanged(meta, owner) && !isCutOff(meta)
-  const pendingImport = isOther ? await findOnlyPendingImport(store) : null
+  const pendingImport = isOther ? await listIfAllPending(store) : null
   if (pendingImport) {
     // Nobody ever connected with the former, which was mistyped, most likely.
     place.refuseOthers()
     for (const id of pendingImport) {
-      await endPendingImport(store, clock, id, 'clientChanged')
-      await removePendingImport(store, clock, id)
+      await rejectPendingImport(store, clock, id, 'clientChanged')
+      await removeRejectedImport(store, clock, id)
     }
   } else if (claim === 'same') checkOwner(meta, owner)
   else if (claim === 'anew') {

@@ -1,7 +1,15 @@
 /** What changes a whole store at its start, and what changes keys, killed at points that are seen from outside. */
 import type { ChildProcess } from 'node:child_process'
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import Database from 'better-sqlite3'
 import t from 'tap'
@@ -14,7 +22,7 @@ import { createLog } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
 import { command } from '../command.ts'
 import { KNOWN, accessTokenOf, settingsOf, startThen } from '../db/stored/setting.ts'
-import { migrations } from '../db/temporary.ts'
+import { PROGRAM } from '../program.ts'
 import type { Known } from '../db/stored/setting.ts'
 import { addApp, buildBroker, connect } from '../helper.ts'
 import {
@@ -60,13 +68,14 @@ const CHANGE_POINTS = [
 function createKillInChange(
   t: Test,
   isChanging: (dataDir: string) => boolean,
-  flags: string[] = [],
+  { flags = [], program = PROGRAM }: { flags?: string[]; program?: string } = {},
 ) {
   const kills = createKills(t)
   const kill = async (round: number, dataDir: string, env: Record<string, string>) => {
     const name = CHANGE_POINTS[round % CHANGE_POINTS.length] ?? 'it waits'
     const held = name === 'it waits' ? holdWrites(join(dataDir, 'broker.db')) : null
-    const child = runCli(['serve', ...flags], { ...env, BROKER_PORT: '0' })
+    const settings = { ...env, BROKER_PORT: '0' }
+    const child = runCli(['serve', ...flags], settings, undefined, undefined, program)
     const output = outputOf(child)
     const isServing = () => output().includes('"listening"')
     const reached = {
@@ -97,42 +106,65 @@ function addRevoked(path: string, count: number): void {
   client.close()
 }
 
-/** Somebody changes the store, and hasn't had all migrations committed. */
+/** The program with one more migration. */
+function makeNewerProgram(t: Test): string {
+  const folder = t.testdir()
+  cpSync(dirname(PROGRAM), folder, { recursive: true })
+  const sql = join(folder, 'db/migrations/sqlite')
+  const journal = join(sql, 'meta/_journal.json')
+  const known = JSON.parse(readFileSync(journal, 'utf8')) as { entries: object[] }
+  const later = { tag: '9999_later', when: LATER, breakpoints: true }
+  writeFileSync(journal, JSON.stringify({ entries: [...known.entries, later] }))
+  writeFileSync(
+    join(sql, '9999_later.sql'),
+    `create table later as select a.id, b.username from connections a, connections b limit 100000;
+     --> statement-breakpoint
+     create index later_id on later (id)`,
+  )
+  return join(folder, basename(PROGRAM))
+}
+
+/** When the migration of the newer program was made. */
+const LATER = 9e12
+
+/** Somebody writes to the store and has not committed all migrations. */
 function isMigrating(dataDir: string): boolean {
   const path = join(dataDir, 'broker.db')
-  if (!isWriting(path)) return false
-  const client = new Database(path, { readonly: true })
-  const applied = client.prepare('select count(*) from __drizzle_migrations').pluck().get()
-  client.close()
-  return Number(applied) < migrations.length
+  return isWriting(path) && inspectDatabase(path, undefined).migrations.at(-1) !== LATER
 }
 
 /** Connections that the change of the client has come to. */
 const MOVED = "last_error like 'it was connected for another%'"
 
-t.test('moving up, killed at any point, is completed by the next start', async (t) => {
-  const stored = join(import.meta.dirname, '../db/stored')
-  const older = readdirSync(stored)
-    .filter((name) => name.endsWith('.db.gz'))
-    .slice(0, -1)
-  const { kill, check } = createKillInChange(t, isMigrating)
+t.test('an upgrade, killed at any point, is completed by the next start', async (t) => {
+  const stored = gunzipSync(readFileSync(join(import.meta.dirname, '../db/stored/0000.db.gz')))
+  const program = makeNewerProgram(t)
+  const { kill, check } = createKillInChange(t, isMigrating, { program })
   const found = { former: 0, changed: 0 }
   const folder = temporaryFolder(t)
   for (let round = 0; round < killRounds; round++) {
     const directory = join(folder, `${round}`)
+    const path = join(directory, 'broker.db')
     mkdirSync(directory)
-    const bytes = gunzipSync(readFileSync(join(stored, older[round % older.length] ?? '')))
-    writeFileSync(join(directory, 'broker.db'), bytes)
-    addRevoked(join(directory, 'broker.db'), 3000)
-    addBallast(join(directory, 'broker.db'))
-    const { migrations: former } = inspectDatabase(join(directory, 'broker.db'), undefined)
+    writeFileSync(path, stored)
+    addRevoked(path, 3000)
+    addBallast(path)
+    const { migrations: former } = inspectDatabase(path, undefined)
     const { name, landed } = await kill(round, directory, settingsOf(directory))
-    const left = inspectDatabase(join(directory, 'broker.db'), undefined)
+    const left = inspectDatabase(path, undefined)
     t.strictSame(left.problems, [])
     const isFormer = left.migrations.length === former.length
     if (landed) t.equal(isFormer, name !== 'it serves', name)
     found[isFormer ? 'former' : 'changed']++
 
+    await (await serve(t, settingsOf(directory), program)).stop()
+    const upgraded = inspectDatabase(path, undefined)
+    t.match(upgraded, { problems: [], migrations: [...former, LATER] })
+    // What an upgrade kept is read by today's program, to which the newer table means nothing.
+    const client = new Database(path)
+    t.equal(client.prepare('select count(*) from later').pluck().get(), 100_000)
+    client.prepare('delete from __drizzle_migrations where created_at = ?').run(LATER)
+    client.close()
     const services = await startThen(directory)
     const { tokens } = JSON.parse((await services.store.getMeta())[KNOWN] ?? '') as Known
     for (const username of ['amelie', 'Çelik']) {
@@ -175,7 +207,7 @@ t.test('moving to another client, killed at any point, is completed or not begun
     client.close()
     return Number(moved) > 0 && Number(moved) < count
   }
-  const { kill, check } = createKillInChange(t, isBetween, ['--accept-client-change'])
+  const { kill, check } = createKillInChange(t, isBetween, { flags: ['--accept-client-change'] })
   const found = { former: 0, between: 0, changed: 0 }
   for (let round = 0; round < killRounds; round++) {
     for (const name of readdirSync(dataDir)) {

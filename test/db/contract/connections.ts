@@ -21,6 +21,8 @@ export function testConnections(t: Test, open: OpenStore): void {
       retryAt: null,
       doubt: null,
       restoredFrom: null,
+      importState: null,
+      replacedBy: null,
       connectedAt: NOW,
       refreshedAt: null,
       lastUsedAt: null,
@@ -33,6 +35,27 @@ export function testConnections(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['new'])
     t.equal(await store.getConnection('another'), undefined)
     t.equal(await store.findConnection('another'), undefined)
+  })
+
+  t.test('an imported connection is pending until a refresh has worked', async (t) => {
+    const store = await open(t)
+    const state = async (id: string) => {
+      const { importState, replacedBy } = (await store.getConnection(id)) ?? {}
+      return [importState, replacedBy]
+    }
+    for (const id of ['a', 'b', 'c']) await connect(store, id, { importState: 'pending' })
+    t.strictSame(await state('a'), ['pending', null])
+    const refreshed = { id: 'a', expectedGeneration: 1, tokens: newTokens('new'), now: NOW }
+    await store.saveTokens({ ...refreshed, previousRefreshToken: null, failure: null, events: [] })
+    t.strictSame(await state('a'), [null, null])
+    const why = { importState: 'rejected' } as const
+    t.equal(await store.revokeConnection({ id: 'b', now: NOW, why, events: [] }), true)
+    t.strictSame(await state('b'), ['rejected', null])
+    await store.revokeConnection({ id: 'a', now: NOW, why: { replacedBy: 'c' }, events: [] })
+    t.strictSame(await state('a'), [null, 'c'])
+    await store.revokeConnection({ id: 'c', now: NOW, events: [] })
+    t.equal(await store.revokeConnection({ id: 'c', now: NOW, why, events: [] }), false)
+    t.strictSame(await state('c'), ['pending', null])
   })
 
   t.test('an account has one connection that isn’t revoked', async (t) => {

@@ -1,14 +1,12 @@
 /**
- * `npm exec -- node test/db/stored/make.ts [NUMBER…]`: makes the stored database of today's schema, or of
- * those after the migrations with these numbers, with what of today's data they have room for. Run it before
- * a new migration is added: what is stored is never made again.
+ * `npm exec -- node test/db/stored/make.ts`: makes the stored database of today's schema. Run it before a new
+ * migration is added: a stored database is never made again.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import type Database from 'better-sqlite3'
-import { openDatabase } from '../../../db/data-directory/open.ts'
+import Database from 'better-sqlite3'
 import { appDefaults } from '../../../server/oauth/apps.ts'
 import { sha256 } from '../../../server/crypto/hash.ts'
 import { Secret } from '../../../server/secret.ts'
@@ -36,14 +34,13 @@ const BROWSER = {
 const REDIRECT = 'https://app.example.com/'
 
 const folder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-stored-'))
-const today = join(folder, 'today')
-await fill(today)
-const wanted = process.argv.slice(2).map(Number)
-for (const number of wanted.length > 0 ? wanted : [migrations.length - 1]) {
-  const file = join(import.meta.dirname, `${String(number).padStart(4, '0')}.db.gz`)
-  writeFileSync(file, gzipSync(await storeAt(number), { level: 9 }), { flag: 'wx' })
-  process.stdout.write(`${file}\n`)
-}
+await fill(folder)
+const file = join(import.meta.dirname, `${String(migrations.length - 1).padStart(4, '0')}.db.gz`)
+const client = new Database(join(folder, 'broker.db'))
+client.prepare('vacuum into ?').run(join(folder, 'copy.db'))
+client.close()
+writeFileSync(file, gzipSync(readFileSync(join(folder, 'copy.db')), { level: 9 }), { flag: 'wx' })
+process.stdout.write(`${file}\n`)
 rmSync(folder, { recursive: true })
 
 /** Accounts that are connected, refused, and revoked; two apps, an admin, and what happened. */
@@ -120,40 +117,4 @@ async function connect(
   const proof = { verifier: new Secret(verifier), redirectUri: undefined, proof: null }
   const asked = { app, code: new Secret(code), ...proof, address: '192.0.2.17' }
   return (await redeem.redeem(asked as Parameters<typeof redeem.redeem>[0])).token
-}
-
-/** The bytes of a store after that migration. */
-async function storeAt(number: number): Promise<Buffer> {
-  const directory = join(folder, String(number))
-  const known = migrations.slice(0, number + 1)
-  const client = await openDatabase({ directory, migrations: known, nativeBinding: undefined })
-  client.pragma('foreign_keys = OFF')
-  client.prepare('attach ? as today').run(join(today, 'broker.db'))
-  for (const table of tablesOf(client, 'main')) {
-    if (/^(listing|__|sqlite_)/.test(table) || !tablesOf(client, 'today').includes(table)) continue
-    const shared = columnsOf(client, 'main', table).filter((column) =>
-      columnsOf(client, 'today', table).includes(column),
-    )
-    const names = shared.map((column) => `"${column}"`).join()
-    client.exec(
-      `insert or ignore into main."${table}" (${names}) select ${names} from today."${table}"`,
-    )
-  }
-  const [violation] = client.pragma('main.foreign_key_check') as unknown[]
-  if (violation) throw new Error(JSON.stringify(violation))
-  client.exec('detach today')
-  const copy = join(directory, 'copy.db')
-  client.prepare('vacuum into ?').run(copy)
-  client.close()
-  return readFileSync(copy)
-}
-
-function tablesOf(client: Database.Database, schema: string): string[] {
-  const sql = `select name from ${schema}.sqlite_schema where type = 'table'`
-  return client.prepare(sql).pluck().all() as string[]
-}
-
-function columnsOf(client: Database.Database, schema: string, table: string): string[] {
-  const sql = 'select name from pragma_table_info(?, ?)'
-  return client.prepare(sql).pluck().all(table, schema) as string[]
 }

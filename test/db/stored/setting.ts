@@ -6,8 +6,8 @@ import { runtime } from '../../../server/runtime.ts'
 import type { Services } from '../../../server/services.ts'
 
 /**
- * What the stored databases of this folder hold, whatever their schema: `NNNN.db.gz` is a store after the
- * migration of that number, made by `make.ts` when the next one was written.
+ * The contents of the stored databases in this folder, whatever their schema: `NNNN.db.gz` is a store after the
+ * migration of that number, made by `make.ts` before the next migration was written.
  */
 export const SECRET = Buffer.alloc(32, 7).toString('base64url')
 export const EMAIL = 'ada@example.com'
