@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: what the README's figures come from. Every figure is a ratio of two measurements of
+ * `npm run bench`: the figures of docs/scale.md. Every figure is a ratio of two measurements of
  * one run, taken in turns, as machines are shared and noisy.
  */
 import { availableParallelism, cpus } from 'node:os'

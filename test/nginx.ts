@@ -15,7 +15,7 @@ function runs(command: string, argument: string): boolean {
   return spawnSync(command, [argument], { env, stdio: 'ignore' }).status === 0
 }
 
-/** What a proxy should tell, as docs/dashboard.md shows it. */
+/** What a proxy should tell, as docs/install.md shows it. */
 const HEADERS = {
   Host: '$host',
   'X-Forwarded-For': '$remote_addr',
