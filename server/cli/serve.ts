@@ -10,7 +10,7 @@ import type { Config } from '../config/config.ts'
 import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
 import type { Claim } from '../data/data-ownership.ts'
-import { closeInTime } from '../http/plugins/time-limits.ts'
+import { closeWithTimeout } from '../http/plugins/time-limits.ts'
 import { secretKeyFile } from '../data/secret-key.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
@@ -108,7 +108,7 @@ export async function listen(services: Services): Promise<RunningBroker> {
       async stop() {
         unwatch?.()
         try {
-          await closeInTime(app)
+          await closeWithTimeout(app)
         } finally {
           await services.stop()
         }

@@ -3,12 +3,13 @@ import cors from '@fastify/cors'
 import formbody from '@fastify/formbody'
 import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { handleErrors, refuseUnknown, refuseUnreadable } from './plugins/errors.ts'
+import { build } from '../assets.ts'
+import { createOpenApiDocument } from './openapi-document.ts'
+import { handleErrors, sendMalformedUrl, sendNotFound } from './plugins/errors.ts'
 import { limitFailures } from './plugins/failure-limits.ts'
 import { pageHeaders } from './plugins/headers.ts'
-import { requestIds } from './plugins/request-id.ts'
-import { logRequests } from './plugins/request-log.ts'
-import { endConnections, serverLimits, timeLimits } from './plugins/time-limits.ts'
+import { createRequestIds, logRequests } from './plugins/request-log.ts'
+import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
@@ -20,7 +21,7 @@ import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
 import { introspectRoute } from './routes/introspect.ts'
 import { metadataRoutes } from './routes/metadata.ts'
-import { notFoundRoutes } from './routes/not-found.ts'
+import { notFoundRoute } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { revokeRoute } from './routes/revoke.ts'
 import { tokenRoute } from './routes/token.ts'
@@ -30,15 +31,15 @@ import { schemaController } from '../validators.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Every route there is, in the order in which they were added. */
+    /** All routes, in the order of registration. */
     routeTable: readonly RouteOptions[]
   }
 }
 
-/** Bytes of a request's body; the largest is a form with a broker token. */
-const BODY_LIMIT = 32 * 1024
+/** Enough for a form with a broker token. */
+const BODY_LIMIT_BYTES = 32 * 1024
 
-/** The broker's HTTP side, ready to listen or to be injected into. */
+/** Builds the broker's HTTP server. The caller listens, or injects requests. */
 export async function buildApp(services: HttpServices): Promise<FastifyInstance> {
   const { config, log } = services
   const prefix = config.basePath
@@ -47,44 +48,49 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     ...(config.tls
       ? { https: { ...readCertificate(config.tls), ...serverLimits } }
       : { http: serverLimits }),
-    // A stop answers what still comes on open connections, and tells them that it was their last.
+    // During shutdown, answer requests on open connections; closeConnectionsOnStop then closes those.
     return503OnClosing: false,
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
-    bodyLimit: BODY_LIMIT,
-    genReqId: requestIds(services.random, config.trustProxy),
-    // A logger made anew for each request costs more than a swap's own work: lines name the request.
+    bodyLimit: BODY_LIMIT_BYTES,
+    genReqId: createRequestIds(services.random, config.trustProxy),
+    // A child logger for each request costs more than a swap; log calls add the request id themselves.
     childLoggerFactory: (logger) => logger,
-    // What is sent is taken as it is: "60" is no number.
+    // Never convert types: "60" is not a number.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     schemaController,
     routerOptions: { maxParamLength: 200 },
-    frameworkErrors: refuseUnreadable,
+    frameworkErrors: sendMalformedUrl,
   }) as unknown as FastifyInstance
-  // Answers are small: JSON.stringify makes quicker work of them than serializers made from schemas.
+  // For small responses JSON.stringify is faster than serializers that are compiled from schemas.
   app.setSerializerCompiler(() => JSON.stringify)
   const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => void routes.push(route))
   app.decorate('routeTable', routes)
 
-  endConnections(app)
+  closeConnectionsOnStop(app)
   await limitFailures(app, config, services.apps)
   handleErrors(app, services)
-  app.setNotFoundHandler(refuseUnknown)
+  app.setNotFoundHandler(sendNotFound)
   await app.register(metadataRoutes, { services })
   await app.register(healthRoutes, { services, prefix })
-  await app.register(openapiRoute, { services, routes, prefix })
+  const { publicUrl } = config
+  const document = createOpenApiDocument({
+    ...{ routes, publicUrl, basePath: prefix },
+    version: build.version,
+  })
+  await app.register(openapiRoute, { config, document, prefix })
   if (prefix !== '') await app.register(healthRoutes, { services })
 
-  // Apps in browsers, too: only what a swap needs.
+  // Endpoints for apps, with CORS for apps in browsers.
   await app.register(
     async (apps) => {
-      await allowOrigins(apps, services)
+      await allowRegisteredOrigins(apps, services)
       apps.removeContentTypeParser('text/plain')
       await apps.register(exchangeRoute, { services })
       await apps.register(async (forms) => {
-        await takeForms(forms)
+        await acceptForms(forms)
         await forms.register(tokenRoute, { services })
         await forms.register(revokeRoute, { services })
       })
@@ -92,17 +98,17 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     { prefix },
   )
 
-  // Apps elsewhere.
+  // Endpoints for apps, without CORS.
   await app.register(
     async (forms) => {
-      await takeForms(forms)
+      await acceptForms(forms)
       await forms.register(deviceAuthorizationRoute, { services })
       await forms.register(introspectRoute, { services })
     },
     { prefix },
   )
 
-  // People: pages, with cookies, forms, headers and a line in the log.
+  // Pages for people, with cookies, forms, security headers and request logs.
   await app.register(
     async (pages) => {
       logRequests(pages, services.metrics)
@@ -112,29 +118,29 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       await pages.register(cookie)
       await pages.register(formbody)
       await pages.register(homeRoute)
-      await pages.register(referenceRoute, { services, routes })
+      await pages.register(referenceRoute, { config, document })
       await pages.register(authorizeRoutes, { services })
       await pages.register(deviceRoutes, { services })
       await pages.register(callbackRoute, { services })
       await pages.register(adminRoutes, { services, prefix: '/admin' })
-      await pages.register(notFoundRoutes, { routes: [...routes] })
+      await pages.register(notFoundRoute, { routes: [...routes] })
     },
     { prefix },
   )
   return app
 }
 
-/** Nothing but forms, from addresses that don't fail too often. */
-async function takeForms(app: FastifyInstance): Promise<void> {
+/** Accepts only forms, and limits failures by address. */
+async function acceptForms(app: FastifyInstance): Promise<void> {
   app.removeAllContentTypeParsers()
-  app.addHook('onRequest', app.failures.check)
+  app.addHook('onRequest', app.failureLimits.check)
   await app.register(formbody)
 }
 
-/** CORS for the origins that apps registered; their tokens travel in headers, never in cookies. */
-async function allowOrigins(app: FastifyInstance, { apps }: HttpServices): Promise<void> {
+/** CORS for the origins of registered apps. Their tokens are in headers, never in cookies. */
+async function allowRegisteredOrigins(app: FastifyInstance, { apps }: HttpServices): Promise<void> {
   await app.register(cors, {
-    // Most swaps come from no browser; they needn't wait for a promise.
+    // Most swaps are not sent by browsers: without an origin, avoid the cost of a promise.
     origin: (origin: string | undefined, done: (error: Error | null, known: boolean) => void) => {
       if (origin === undefined) return done(null, false)
       apps.hasOrigin(origin).then(

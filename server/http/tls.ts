@@ -6,17 +6,16 @@ import type { Logger } from '../log.ts'
 import { StartError } from '../data/start-error.ts'
 
 /** A certificate with its chain, and its private key, as PEM. */
-export interface Certificate {
+interface Certificate {
   cert: Buffer
   key: Buffer
 }
 
-/** How often the files are looked at, milliseconds. */
-const LOOK_EVERY = 60_000
+const CHECK_INTERVAL_MS = 60_000
 
 /**
  * Reads the certificate and its key.
- * @throws StartError if they can't be read, or don't belong together
+ * @throws StartError if they cannot be read or do not match
  */
 export function readCertificate({ certFile, keyFile }: NonNullable<Config['tls']>): Certificate {
   try {
@@ -25,16 +24,16 @@ export function readCertificate({ certFile, keyFile }: NonNullable<Config['tls']
     return certificate
   } catch (cause) {
     throw new StartError(
-      `BROKER_TLS_CERT (${certFile}) and BROKER_TLS_KEY (${keyFile}) can't be used.\n` +
-        'They must be readable PEM files: the certificate with its chain, and its private key.',
+      `BROKER_TLS_CERT (${certFile}) and BROKER_TLS_KEY (${keyFile}) cannot be used.\n` +
+        'Set them to readable PEM files: the certificate with its chain, and its private key.',
       { cause },
     )
   }
 }
 
 /**
- * Takes over a renewed certificate without a restart: looks at the files every minute, and at once on
- * SIGHUP. One that can't be used is logged, and the old one goes on. Answers what ends the watch.
+ * Loads a renewed certificate without a restart: checks the files every minute, and on SIGHUP. If the new
+ * files cannot be used, logs it once and keeps the current certificate. Returns a function that stops this.
  */
 export function watchCertificate(
   server: Pick<Server, 'setSecureContext'>,
@@ -42,26 +41,26 @@ export function watchCertificate(
   log: Pick<Logger, 'info' | 'error'>,
 ): () => void {
   let current = readCertificate(files)
-  let complaint = ''
-  const look = (): void => {
+  let lastError = ''
+  const reload = (): void => {
     try {
       const next = readCertificate(files)
-      complaint = ''
+      lastError = ''
       if (next.cert.equals(current.cert) && next.key.equals(current.key)) return
       server.setSecureContext(next)
       current = next
-      log.info({ certificate: files.certFile }, 'took over the renewed certificate')
+      log.info({ certificate: files.certFile }, 'loaded the renewed certificate')
     } catch (error) {
       const { message } = error as Error
-      if (message === complaint) return
-      complaint = message
-      log.error({ err: error }, 'a renewed certificate can’t be used; the old one goes on')
+      if (message === lastError) return
+      lastError = message
+      log.error({ err: error }, 'cannot load the renewed certificate; still using the current one')
     }
   }
-  const timer = setInterval(look, LOOK_EVERY).unref()
-  process.on('SIGHUP', look)
+  const timer = setInterval(reload, CHECK_INTERVAL_MS).unref()
+  process.on('SIGHUP', reload)
   return () => {
     clearInterval(timer)
-    process.off('SIGHUP', look)
+    process.off('SIGHUP', reload)
   }
 }

@@ -1,15 +1,15 @@
 import type { Metric, Registry } from 'prom-client'
 
 /**
- * A histogram without labels for what happens tens of thousands of times a second: an observation costs
- * some ten nanoseconds, where prom-client's own costs a quarter of a microsecond. Shown like any other.
+ * A histogram without labels for the hot path: an observation takes some ten nanoseconds, while prom-client's
+ * takes 250. The registry exports it like any other metric.
  */
 export class FastHistogram {
   readonly type = 'histogram'
   readonly name: string
   readonly help: string
   readonly #bounds: number[]
-  /** By bucket, where there is something to count; the last one is what exceeds all bounds. */
+  /** Observations by bucket, `undefined` for none; the last bucket is above all bounds. */
   readonly #counts: number[] = []
   #sum = 0
 
@@ -17,7 +17,7 @@ export class FastHistogram {
     this.name = options.name
     this.help = options.help
     this.#bounds = options.buckets
-    // Of a metric the registry uses its name and `get()`.
+    // The registry uses only `name` and `get()`.
     options.registry.registerMetric(this as unknown as Metric)
   }
 
@@ -28,7 +28,7 @@ export class FastHistogram {
     this.#sum += seconds
   }
 
-  /** As prom-client's metrics tell their values; those of buckets add up. */
+  /** The values in prom-client's format; bucket counts are cumulative. */
   get() {
     let count = 0
     const buckets = [...this.#bounds, '+Inf'].map((le, index) => {

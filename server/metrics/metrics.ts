@@ -6,19 +6,19 @@ import { addProcessMetrics } from './process.ts'
 import { createSwapMetrics } from './swaps.ts'
 import type { SwapMetrics } from './swaps.ts'
 
-/** What the broker counts, chosen one by one. Times in seconds, as Prometheus has them. */
+/** The broker's metrics. Times are in seconds, as Prometheus requires. */
 export interface Metrics {
   registry: Registry
   swaps: SwapMetrics
   refreshes: Counter<'result'>
   upstreamCalls: Histogram<'endpoint' | 'outcome'>
-  /** Pages for people, by route and status class such as `4xx`. */
+  /** HTML pages, by route and status class such as `4xx`. */
   pages: Histogram<'route' | 'status'>
 }
 
-const STATES: CircuitBreakerState[] = ['closed', 'open', 'half-open']
-/** Counted from the start on, so that the first of them is seen as a rise. */
-const RESULTS: RefreshResult[] = [
+const BREAKER_STATES: CircuitBreakerState[] = ['closed', 'open', 'half-open']
+/** Each starts at 0, so that Prometheus sees the first occurrence as an increase. */
+const REFRESH_RESULTS: RefreshResult[] = [
   'ok',
   'recovered',
   'failed',
@@ -28,6 +28,7 @@ const RESULTS: RefreshResult[] = [
   'superseded',
 ]
 
+/** Creates the metrics in a registry of their own. */
 export function createMetrics(
   store: Pick<Store, 'countConnections'>,
   build: { version: string; commit: string | null },
@@ -38,30 +39,30 @@ export function createMetrics(
   const swaps = createSwapMetrics(registry)
   const refreshes = new Counter({
     name: 'ellipsis_broker_refreshes_total',
-    help: 'Refreshes by result; answer_lost: refused, and an earlier answer had been lost.',
+    help: 'Refreshes by result; answer_lost: rejected after an earlier response was lost.',
     labelNames: ['result'] as const,
     registers,
   })
-  for (const result of RESULTS) refreshes.inc({ result }, 0)
+  for (const result of REFRESH_RESULTS) refreshes.inc({ result }, 0)
   new Gauge({
     name: 'ellipsis_broker_breaker',
-    help: 'Circuit breaker before Ellipsis Drive: 1 for the state that it is in.',
+    help: 'Circuit breaker for Ellipsis Drive: 1 for its current state.',
     labelNames: ['state'] as const,
     registers,
     collect() {
-      for (const state of STATES) this.set({ state }, Number(state === breaker.state()))
+      for (const state of BREAKER_STATES) this.set({ state }, Number(state === breaker.state()))
     },
   })
   const upstreamCalls = new Histogram({
     name: 'ellipsis_broker_upstream_call_seconds',
-    help: 'Calls of Ellipsis Drive by endpoint and outcome.',
+    help: 'Calls to Ellipsis Drive by endpoint and outcome.',
     labelNames: ['endpoint', 'outcome'] as const,
     buckets: [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20],
     registers,
   })
   const pages = new Histogram({
     name: 'ellipsis_broker_page_seconds',
-    help: 'Pages for people, by route and class of status.',
+    help: 'HTML pages by route and status class.',
     labelNames: ['route', 'status'] as const,
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
@@ -71,7 +72,7 @@ export function createMetrics(
     help: 'Connections by status.',
     labelNames: ['status'] as const,
     registers,
-    // Read only when somebody asks.
+    // Counted only when the metrics are read.
     async collect() {
       for (const [status, count] of Object.entries(await store.countConnections())) {
         this.set({ status }, count)
@@ -80,7 +81,7 @@ export function createMetrics(
   })
   const info = new Gauge({
     name: 'ellipsis_broker_build_info',
-    help: 'Always 1; the labels say which build this is.',
+    help: 'Always 1; the labels name the build.',
     labelNames: ['version', 'commit', 'node'] as const,
     registers,
   })

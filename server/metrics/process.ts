@@ -2,10 +2,9 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { Counter, Gauge } from 'prom-client'
 import type { Registry } from 'prom-client'
 
-/** Milliseconds between two looks at the event loop. */
-const RESOLUTION = 20
+const EVENT_LOOP_SAMPLING_MS = 20
 
-/** What the process itself is doing, under the names that dashboards know. */
+/** Adds metrics of the process, under the usual names of Node.js dashboards. */
 export function addProcessMetrics(registry: Registry): void {
   const registers = [registry]
   const gauge = (name: string, help: string, read: () => number) =>
@@ -29,12 +28,12 @@ export function addProcessMetrics(registry: Registry): void {
     })
 
   const startedAt = Date.now() - process.uptime() * 1000
-  gauge('process_start_time_seconds', 'When the process began, in Unix seconds.', () =>
+  gauge('process_start_time_seconds', 'Start time of the process in Unix seconds.', () =>
     Math.round(startedAt / 1000),
   )
   gauge('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss())
-  gauge('nodejs_heap_used_bytes', 'JavaScript’s heap in use.', () => process.memoryUsage().heapUsed)
-  counter('process_cpu_seconds_total', 'Processor time, user and system.', () => {
+  gauge('nodejs_heap_used_bytes', 'JavaScript heap in use.', () => process.memoryUsage().heapUsed)
+  counter('process_cpu_seconds_total', 'CPU time, user and system.', () => {
     const { user, system } = process.cpuUsage()
     return (user + system) / 1e6
   })
@@ -43,16 +42,16 @@ export function addProcessMetrics(registry: Registry): void {
     'Time that the event loop was busy; its rate is the utilization.',
     () => performance.eventLoopUtilization().active / 1000,
   )
-  const delay = monitorEventLoopDelay({ resolution: RESOLUTION })
+  const delay = monitorEventLoopDelay({ resolution: EVENT_LOOP_SAMPLING_MS })
   delay.enable()
   gauge(
     'nodejs_eventloop_lag_p99_seconds',
-    'How late the event loop was since the last look at these figures, 99th percentile.',
+    'Event loop delay since the metrics were last read, 99th percentile.',
     () => {
-      // What is measured is the whole pause between two looks.
-      const late = delay.percentile(99) / 1e9 - RESOLUTION / 1000
+      // The histogram measures the whole time between two samples.
+      const delaySeconds = delay.percentile(99) / 1e9 - EVENT_LOOP_SAMPLING_MS / 1000
       delay.reset()
-      return Math.max(0, late)
+      return Math.max(0, delaySeconds)
     },
   )
 }

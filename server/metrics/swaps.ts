@@ -2,24 +2,29 @@ import { Counter } from 'prom-client'
 import type { Registry } from 'prom-client'
 import { FastHistogram } from './fast-histogram.ts'
 
-/** What is counted of each swap; on every swap's way, so it costs next to nothing. */
+/** Counts and times swaps. On the hot path of every swap. */
 export interface SwapMetrics {
-  /** One swap begins. Answers when, for `end`. */
+  /** Starts timing a swap. Returns the start time for `end`. */
   begin(): number
-  /** It ended: that app's (`null`: none is proven), with that outcome: `ok`, or an error code. */
-  end(beganAt: number, appId: string | null, outcome: string): void
+  /**
+   * Records a swap.
+   * @param appId `null`: no app is authenticated
+   * @param outcome `ok`, or an error code
+   */
+  end(startedAt: number, appId: string | null, outcome: string): void
 }
 
-/** Apps that have a label of their own; a host with more sees the rest as one. */
-const NAMED = 200
-const OTHER = 'other'
+/** Apps with their own label; all others share one. */
+const MAX_LABELED_APPS = 200
+const OTHER_APPS = 'other'
 
 export function createSwapMetrics(registry: Registry): SwapMetrics {
+  /** By outcome, then by app. */
   const counts = new Map<string, Map<string, number>>()
   const apps = new Set<string>()
   new Counter({
     name: 'ellipsis_broker_swaps_total',
-    help: `Swaps by app (those beyond ${NAMED}, and requests that prove none: ${OTHER}) and outcome: ok, or an error code.`,
+    help: `Swaps by app and outcome (ok, or an error code). ${OTHER_APPS}: apps after the first ${MAX_LABELED_APPS}, and requests without an authenticated app.`,
     labelNames: ['app', 'outcome'] as const,
     registers: [registry],
     collect() {
@@ -31,7 +36,7 @@ export function createSwapMetrics(registry: Registry): SwapMetrics {
   })
   const seconds = new FastHistogram({
     name: 'ellipsis_broker_swap_seconds',
-    help: 'Time that swaps take, refreshes included, whatever their outcome.',
+    help: 'Duration of swaps with any outcome, refreshes included.',
     buckets: [
       0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10,
     ],
@@ -39,9 +44,9 @@ export function createSwapMetrics(registry: Registry): SwapMetrics {
   })
 
   const labelOf = (appId: string | null): string => {
-    if (appId === null) return OTHER
+    if (appId === null) return OTHER_APPS
     if (apps.has(appId)) return appId
-    if (apps.size >= NAMED) return OTHER
+    if (apps.size >= MAX_LABELED_APPS) return OTHER_APPS
     apps.add(appId)
     return appId
   }
@@ -49,8 +54,8 @@ export function createSwapMetrics(registry: Registry): SwapMetrics {
   return {
     begin: () => performance.now(),
 
-    end(beganAt, appId, outcome) {
-      seconds.observe((performance.now() - beganAt) / 1000)
+    end(startedAt, appId, outcome) {
+      seconds.observe((performance.now() - startedAt) / 1000)
       const app = labelOf(appId)
       const byApp = counts.get(outcome) ?? new Map<string, number>()
       if (byApp.size === 0) counts.set(outcome, byApp)

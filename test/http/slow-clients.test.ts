@@ -3,7 +3,7 @@ import { connect as connectSocket } from 'node:net'
 import type { Socket } from 'node:net'
 import t from 'tap'
 import type { Test } from 'tap'
-import { CLOSE_WITHIN_MS, closeInTime } from '../../server/http/plugins/time-limits.ts'
+import { CLOSE_TIMEOUT_MS, closeWithTimeout } from '../../server/http/plugins/time-limits.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { logged, serve } from '../processes.ts'
@@ -85,8 +85,8 @@ t.test('a stop waits for no slow client', async (t) => {
   const begun = once(broker.app.server, 'request')
   slow.socket.write('POST /exchange HTTP/1.1\r\nhost: b\r\ncontent-length: 9\r\n\r\n{')
   await begun
-  t.equal(CLOSE_WITHIN_MS, 12_000, 'longer than anyone who is well waits for an answer')
-  await closeInTime(broker.app, 50)
+  t.equal(CLOSE_TIMEOUT_MS, 12_000, 'longer than anyone who is well waits for an answer')
+  await closeWithTimeout(broker.app, 50)
   await slow.closed
 })
 

@@ -6,26 +6,26 @@ import type { Exactly } from './views.ts'
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Sends a page of the dashboard: a template of that name under views/, with its model and the shell. */
+    /** Sends a page of the dashboard: the template `views/NAME.eta` with its model and the shell. */
     show<Name extends keyof AdminModels, Given extends AdminModels[Name]>(
       name: Name,
       model: Exactly<AdminModels[Name], Given>,
     ): FastifyReply
     /**
-     * Ends a change: on to a page of the dashboard, with a notice that says what was done.
-     * @param path the broker's own, without its base path, such as `/admin/apps`
+     * Ends a change: redirects to a page of the dashboard with a notice of what was done.
+     * @param path without the base path, such as `/admin/apps`
      */
-    done(path: `/admin${string}`, words: string, tone?: Notice['tone']): FastifyReply
-    /** Has the next page say this, once. Words are shown as they are, never as markup. */
-    notify(words: string, tone?: Notice['tone']): void
-    /** Sends a page that says what is wrong; the status is set before. */
-    problem(words: string): FastifyReply
-    /** There is no such thing (any more): 404. */
-    missing(words: string): FastifyReply
+    done(path: `/admin${string}`, message: string, tone?: Notice['tone']): FastifyReply
+    /** Shows a notice once, on the next page. The message is text, never markup. */
+    notify(message: string, tone?: Notice['tone']): void
+    /** Sends a page with an error message; set the status first. */
+    problem(message: string): FastifyReply
+    /** Sends 404 with a message. */
+    missing(message: string): FastifyReply
   }
 }
 
-/** The pages that the navigation leads to, in its order; it shows those that there are. */
+/** The links of the navigation, in order. */
 const NAVIGATION = [
   { title: 'Overview', path: '/admin' },
   { title: 'Users', path: '/admin/users' },
@@ -36,35 +36,32 @@ const NAVIGATION = [
   { title: 'Account', path: '/admin/account' },
 ]
 
-/** Longest notice: a cookie holds 4096 bytes. */
-const LONGEST_NOTICE = 600
-const NOTICE_SECONDS = 60
+/** A notice is kept in a cookie, which holds 4096 bytes. */
+const MAX_NOTICE_LENGTH_CHARS = 600
+const NOTICE_LIFETIME_SECONDS = 60
 
-/** Adds what the dashboard's pages are made with. */
+/** Adds the reply methods of the dashboard. */
 export function adminPages(app: FastifyInstance, { config }: HttpServices): void {
   const { basePath } = config
-  const secure = config.publicUrl.startsWith('https:')
-  const cookie = cookieName('notice', secure)
-  const pages = () =>
-    NAVIGATION.filter(({ path }) => app.hasRoute({ method: 'GET', url: basePath + path }))
+  const cookie = cookieName('notice', config)
 
-  app.decorateReply('notify', function (words, tone = 'done') {
-    const value = JSON.stringify({ tone, words: words.slice(0, LONGEST_NOTICE) })
-    const options = { ...cookieOptions(secure), maxAge: NOTICE_SECONDS }
+  app.decorateReply('notify', function (message, tone = 'done') {
+    const value = JSON.stringify({ tone, words: message.slice(0, MAX_NOTICE_LENGTH_CHARS) })
+    const options = { ...cookieOptions(config), maxAge: NOTICE_LIFETIME_SECONDS }
     void this.setCookie(cookie, Buffer.from(value).toString('base64url'), options)
   })
 
-  app.decorateReply('done', function (path, words, tone = 'done') {
-    this.notify(words, tone)
+  app.decorateReply('done', function (path, message, tone = 'done') {
+    this.notify(message, tone)
     return this.redirect(basePath + path, 303)
   })
 
   app.decorateReply('show', function (name, model) {
     const notice = readNotice(this.request.cookies[cookie])
-    if (notice) void this.clearCookie(cookie, cookieOptions(secure))
+    if (notice) void this.clearCookie(cookie, cookieOptions(config))
     const { signedIn } = this.request
     const shell: Shell = {
-      nav: pages().map(({ title, path }) => link(title, basePath + path, this)),
+      nav: NAVIGATION.map(({ title, path }) => link(title, basePath + path, this)),
       email: signedIn.admin.email,
       mayChange: signedIn.admin.role === 'admin',
       notice,
@@ -82,7 +79,7 @@ export function adminPages(app: FastifyInstance, { config }: HttpServices): void
   })
 
   app.decorateReply('missing', function (message) {
-    return this.code(404).show('admin/problem', { title: 'Nothing here', message })
+    return this.code(404).show('admin/problem', { title: 'Not found', message })
   })
 
   const link = (title: string, href: string, { request }: FastifyReply): NavigationLink => {
@@ -96,9 +93,9 @@ export function adminPages(app: FastifyInstance, { config }: HttpServices): void
 function readNotice(value: string | undefined): Notice | null {
   if (value === undefined) return null
   try {
-    const given = JSON.parse(Buffer.from(value, 'base64url').toString()) as Partial<Notice> | null
-    if (typeof given?.words !== 'string') return null
-    return { tone: given.tone === 'done' ? 'done' : 'problem', words: given.words }
+    const notice = JSON.parse(Buffer.from(value, 'base64url').toString()) as Partial<Notice> | null
+    if (typeof notice?.words !== 'string') return null
+    return { tone: notice.tone === 'done' ? 'done' : 'problem', words: notice.words }
   } catch {
     return null
   }

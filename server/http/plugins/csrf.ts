@@ -1,21 +1,40 @@
 import csrf from '@fastify/csrf-protection'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
+import { BrokerError } from '../../errors.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
 
 /**
- * CSRF tokens bound to the browser by a cookie. Forms carry them in a field `_csrf`, made by
- * `reply.generateCsrf()`; check them in `preHandler` with `app.csrfProtection` (earlier there is no body).
+ * Registers CSRF tokens that a cookie binds to the browser. A form carries the token in its field `_csrf`,
+ * made by `reply.generateCsrf()`. Check it in `preHandler` with `app.csrfProtection`: earlier hooks have
+ * no body.
  */
 export async function protectForms(
   app: FastifyInstance,
-  { publicUrl }: Pick<Config, 'publicUrl'>,
+  config: Pick<Config, 'publicUrl'>,
 ): Promise<void> {
-  const secure = publicUrl.startsWith('https:')
   await app.register(csrf, {
-    cookieKey: cookieName('csrf', secure),
-    cookieOpts: cookieOptions(secure),
-    // In the form alone: no header of a script's.
+    cookieKey: cookieName('csrf', config),
+    cookieOpts: cookieOptions(config),
+    // From the form only, never from a header.
     getToken: ({ body }) => (body as { _csrf?: string } | undefined)?._csrf,
   })
+}
+
+/**
+ * Rejects a form that another site posts, by the browser's `Origin` and `Sec-Fetch-Site` (RFC 9700 2.1).
+ * @param advice the second sentence of the message
+ * @throws BrokerError `access_denied`
+ */
+export function checkSameOrigin(
+  request: FastifyRequest,
+  publicUrl: string,
+  advice = 'Go back to the app and connect again.',
+): void {
+  const { origin, 'sec-fetch-site': site } = request.headers
+  const isOtherOrigin = origin !== undefined && origin !== new URL(publicUrl).origin
+  if (isOtherOrigin || (site !== undefined && site !== 'same-origin')) {
+    const description = `This form was sent from another site. ${advice}`
+    throw new BrokerError('access_denied', { description })
+  }
 }

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifySchemaValidationError } from 'fastify'
+import { StoreUnavailableError } from '../../../db/errors.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
 import { withAnswer } from '../../oauth/redirect-uri.ts'
 import { BrokerError, publicError } from '../../errors.ts'
@@ -8,25 +9,27 @@ import type { HttpServices } from '../../services.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Which form of the swap this request speaks; errors are told in it. */
+    /** Which form of the swap this request uses; it decides the error codes. */
     dialect: Dialect
   }
   interface FastifyContextConfig {
-    /** A person reads the answer in a browser: one who connects, or an `admin`. */
+    /** The response is a page for a person in a browser: a user, or an `admin`. */
     page?: boolean | 'admin'
   }
 }
 
-/** The one handler: every error becomes a redirect to the app, a page, or OAuth's JSON. */
+export const NOT_FOUND = 'There is no page or endpoint at this URL. Check the path.'
+
+/** Adds the one error handler: each error becomes a redirect to the app, a page, or OAuth's JSON. */
 export function handleErrors(app: FastifyInstance, services: HttpServices): void {
   app.decorateRequest('dialect', 'exchange')
 
   app.setErrorHandler(async (thrown, request, reply) => {
     let error = thrown as FastifyError | BrokerError
-    let answer = toPublic(error, request)
-    if (isFailure(error, answer)) {
-      error = (await app.failures.count(request)) ?? error
-      answer = toPublic(error, request)
+    let answer = toPublicError(error, request)
+    if (mayBeGuess(error, answer)) {
+      error = (await app.failureLimits.count(request)) ?? error
+      answer = toPublicError(error, request)
     }
     logError(error, answer, request)
     if (error instanceof BrokerError && error.details.returnTo) {
@@ -36,54 +39,53 @@ export function handleErrors(app: FastifyInstance, services: HttpServices): void
       return reply.redirect(withAnswer(redirectUri, parameters, fragment), 303)
     }
     return request.routeOptions.config.page
-      ? sendPage(answer, request, reply, services)
-      : send(answer, request, reply)
+      ? sendErrorPage(answer, request, reply, services)
+      : sendError(answer, request, reply)
   })
 }
 
-/** What no route is found for, as its path can't be read: nothing of it is repeated. */
-export function refuseUnreadable(_error: unknown, _request: FastifyRequest, reply: FastifyReply) {
-  const description = 'This address can’t be read.'
+/** Answers a request whose URL cannot be decoded, for Fastify's `frameworkErrors`. Repeats nothing of the URL. */
+export function sendMalformedUrl(_error: unknown, _request: FastifyRequest, reply: FastifyReply) {
+  const description = 'The URL is malformed. Check its percent-encoding.'
   const { status, body } = publicError(new BrokerError('invalid_request', { description }))
   void reply.code(status).header('cache-control', 'no-store').send(body)
 }
 
-/** What has no route in any way: methods that nothing here takes. */
-export function refuseUnknown(request: FastifyRequest, reply: FastifyReply) {
-  const description = 'There is nothing at this address.'
-  const answer = publicError(new BrokerError('invalid_request', { description }))
-  return send({ ...answer, status: 404 }, request, reply)
+/** Sends 404 as JSON. */
+export function sendNotFound(request: FastifyRequest, reply: FastifyReply) {
+  const answer = publicError(new BrokerError('invalid_request', { description: NOT_FOUND }))
+  return sendError({ ...answer, status: 404 }, request, reply)
 }
 
-/** OAuth's JSON, with the headers that belong to it (RFC 6749 5.2, 6750 3). */
-export function send(answer: PublicError, request: FastifyRequest, reply: FastifyReply) {
+/** Sends OAuth's JSON, with its headers (RFC 6749 5.2, RFC 6750 3). */
+export function sendError(answer: PublicError, request: FastifyRequest, reply: FastifyReply) {
   const { body } = answer
-  const status = isSwap(request) && isProofError(body.error) ? 401 : answer.status
+  const status = isExchange(request) && isProofError(body.error) ? 401 : answer.status
   if (status === 401) {
-    void reply.header('www-authenticate', challenge(body.error, request))
+    void reply.header('www-authenticate', challengeOf(body.error, request))
   }
   if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
-  // The log names the request by it.
+  // The log has the same id.
   void reply.headers({ 'cache-control': 'no-store', 'x-request-id': request.id })
   return reply.code(status).send(body)
 }
 
-const isSwap = ({ routeOptions }: FastifyRequest): boolean =>
+const isExchange = ({ routeOptions }: FastifyRequest): boolean =>
   routeOptions.url?.endsWith('/exchange') === true
 
 const isProofError = (code: OAuthCode): boolean =>
   code === 'invalid_dpop_proof' || code === 'use_dpop_nonce'
 
-/** How to do better: as a resource is asked (RFC 6750 3, RFC 9449 7.1), or as a client (RFC 6749 5.2). */
-function challenge(code: OAuthCode, request: FastifyRequest): string {
-  if (!isSwap(request)) return 'Basic realm="ellipsis-broker"'
+/** The challenge of a resource (RFC 6750 3, RFC 9449 7.1), or that of client authentication (RFC 6749 5.2). */
+function challengeOf(code: OAuthCode, request: FastifyRequest): string {
+  if (!isExchange(request)) return 'Basic realm="ellipsis-broker"'
   const { authorization = '', dpop } = request.headers
   return dpop !== undefined || /^DPoP /i.test(authorization)
     ? `DPoP error="${code}", algs="${DPOP_ALGORITHMS.join(' ')}"`
     : `Bearer error="${code}"`
 }
 
-function sendPage(
+function sendErrorPage(
   { status, body }: PublicError,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -97,8 +99,8 @@ function sendPage(
   return reply.page('error', { message, code, requestId: request.id, operator: config.operator })
 }
 
-/** What only those are told who hold something of the broker's: no guess. */
-const KNOWING: string[] = [
+/** Errors that only a client with a valid token, code or nonce gets: never the result of a guess. */
+const NEVER_GUESSES: string[] = [
   'needs_reconnect',
   'connection_revoked',
   'authorization_pending',
@@ -108,47 +110,51 @@ const KNOWING: string[] = [
   'use_dpop_nonce',
 ]
 
-/** May it have been a guess? */
-const isFailure = ({ code }: FastifyError | BrokerError, { status }: PublicError): boolean =>
-  (status === 400 || status === 401) && !KNOWING.includes(code)
+const mayBeGuess = ({ code }: FastifyError | BrokerError, { status }: PublicError): boolean =>
+  (status === 400 || status === 401) && !NEVER_GUESSES.includes(code)
 
-const ENDED = 'This form has ended. Go back to the app or page that you came from, and try again.'
+const FORM_EXPIRED =
+  'This form has expired. Go back to the app or page that you came from and try again.'
 
-/** Fastify's own errors, in OAuth's words: what was sent is never repeated. */
-const FRAMEWORK: Record<string, string> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'Send the content type that this endpoint takes.',
-  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is too large.',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'The body is empty.',
-  FST_CSRF_MISSING_SECRET: ENDED,
-  FST_CSRF_INVALID_TOKEN: ENDED,
+/** Descriptions of Fastify's own errors, by its code. None repeats what was sent. */
+const FRAMEWORK_ERRORS: Record<string, string> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE:
+    'Unsupported Content-Type. Send application/json to /exchange, and application/x-www-form-urlencoded to other endpoints.',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'The request body is too large. Send 32 KiB at most.',
+  FST_ERR_CTP_EMPTY_JSON_BODY:
+    'The JSON body is empty. Send a JSON object, or leave out the Content-Type.',
+  FST_CSRF_MISSING_SECRET: FORM_EXPIRED,
+  FST_CSRF_INVALID_TOKEN: FORM_EXPIRED,
 }
 
-function toPublic(error: FastifyError | BrokerError, request: FastifyRequest): PublicError {
+function toPublicError(error: FastifyError | BrokerError, request: FastifyRequest): PublicError {
   if (error instanceof BrokerError) return publicError(error, request.dialect)
-  // Told by name: routes know no engine.
-  if (error.name === 'StoreUnavailableError') {
+  if (error instanceof StoreUnavailableError) {
     return publicError(new BrokerError('temporarily_unavailable', { retryAfter: 5 }))
   }
   const status = error.statusCode ?? 500
   if (status >= 500) return publicError(new BrokerError('server_error'))
   const [invalid] = error.validation ?? []
-  const description = invalid ? wordsOf(invalid) : FRAMEWORK[error.code]
-  const broken = new BrokerError(
+  const description = invalid ? describeInvalid(invalid) : FRAMEWORK_ERRORS[error.code]
+  const brokerError = new BrokerError(
     'invalid_request',
     description === undefined ? {} : { description },
   )
-  return { ...publicError(broken), status }
+  return { ...publicError(brokerError), status }
 }
 
-function wordsOf({ instancePath, message = 'is not valid' }: FastifySchemaValidationError): string {
+function describeInvalid({
+  instancePath,
+  message = 'is not valid',
+}: FastifySchemaValidationError): string {
   const field = instancePath.slice(1).replaceAll('/', '.')
   return `${field || 'The request'} ${message}.`
 }
 
-/** The broker's own troubles are logged with their cause; what others do wrong, by its code alone. */
+/** Logs the broker's own errors with their cause, and clients' errors by their code. */
 function logError(error: Error, { status, body }: PublicError, { id, log }: FastifyRequest): void {
   const request = id
-  if (status >= 500 && status !== 503) log.error({ request, err: error }, 'a request failed')
-  else if (status === 503) log.warn({ request, err: error }, 'a request could not be served now')
-  else log.debug({ request, status, code: body.error }, 'a request was refused')
+  if (status >= 500 && status !== 503) log.error({ request, err: error }, 'request failed')
+  else if (status === 503) log.warn({ request, err: error }, 'request failed: unavailable')
+  else log.debug({ request, status, code: body.error }, 'request rejected')
 }

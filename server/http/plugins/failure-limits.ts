@@ -7,88 +7,86 @@ import { isUnknownProxy } from './peer.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    failures: FailureLimits
+    failureLimits: FailureLimits
   }
   interface FastifyRequest {
-    /** The app proved with its secret that it is itself: what then fails is no guess. */
-    appProven: boolean
+    /** The client authenticated with its secret: a later failure is not a guess. */
+    clientAuthenticated: boolean
   }
 }
 
 /**
- * Limits on guessing: failures are counted, successes never, by address (IPv6: by /64) and by app. An
- * address with too many is refused for the rest of the minute. An app with too many is told so when it
- * fails again, but goes on being served: its id is public, and anyone can fail in its name. Likewise what
- * fails at `/exchange` limits nothing but more of that: an app that swaps an ended token over and over is
- * no reason to keep the people around it from connecting anew.
+ * Rate limits on guessing. Only failures count, by address (IPv6: by /64) and by app.
+ *
+ * - An address over its limit is rejected for the rest of the minute.
+ * - An app over its limit gets `slow_down` for its failures; its valid requests still succeed. Its id is
+ *   public, so anyone can fail in its name.
+ * - Failures at `/exchange` limit only further failures there: an app that keeps swapping an expired token
+ *   does not keep users at the same address from connecting again.
  */
 export interface FailureLimits {
-  /** For `onRequest` of what takes guesses. @throws BrokerError `slow_down` */
+  /**
+   * For the `onRequest` hook of endpoints where a guess is possible.
+   * @throws BrokerError `slow_down`; `access_denied` if another site embeds or calls the endpoint
+   */
   check(request: FastifyRequest): Promise<void>
-  /** Counts one; answers the error to send in its stead, once there are too many. */
+  /** Counts a failure. Returns the error to send instead once the limit is exceeded, else `null`. */
   count(request: FastifyRequest): Promise<BrokerError | null>
 }
 
-const MINUTE = 60_000
-/** An app has users at many addresses. */
-const APP_SHARE = 10
-const USER_CODE_SHARE = 30
-/** Addresses and apps that are remembered. */
-const REMEMBERED = 10_000
+const WINDOW_MS = 60_000
+/** An app may fail this many times as often as an address: it has users at many addresses. */
+const APP_LIMIT_FACTOR = 10
+/** User codes are short, so an address may try this many times fewer of them. */
+const USER_CODE_LIMIT_DIVISOR = 30
+/** Addresses, or apps, that are tracked at a time. */
+const MAX_TRACKED_KEYS = 10_000
+const MAX_CLIENT_ID_LENGTH_CHARS = 64
 
 /**
  * @param config `failureLimit`: failures that an address may have in a minute
- * @param registered knows the origins of apps
+ * @param apps the registered apps, for their origins
  */
 export async function limitFailures(
   app: FastifyInstance,
-  { failureLimit: perMinute, publicUrl }: Pick<Config, 'failureLimit' | 'publicUrl'>,
-  registered: Pick<Apps, 'hasOrigin'>,
+  { failureLimit, publicUrl }: Pick<Config, 'failureLimit' | 'publicUrl'>,
+  apps: Pick<Apps, 'hasOrigin'>,
 ): Promise<void> {
   await app.register(rateLimit, { global: false })
-  const window = { timeWindow: MINUTE, cache: REMEMBERED }
-  const addresses = app.createRateLimit({ ...window, max: perMinute, ipv6Subnet: 64 })
-  // Short, as people type them: an address may try ten a minute where it may fail three hundred times.
-  const userCodes = app.createRateLimit({
-    ...window,
-    max: Math.ceil(perMinute / USER_CODE_SHARE),
-    ipv6Subnet: 64,
-  })
-  const swaps = app.createRateLimit({ ...window, max: perMinute, ipv6Subnet: 64 })
-  const apps = app.createRateLimit({
-    ...window,
-    max: perMinute * APP_SHARE,
-    keyGenerator: clientOf,
-  })
+  const options = { timeWindow: WINDOW_MS, cache: MAX_TRACKED_KEYS }
+  const byAddress = (max: number) => app.createRateLimit({ ...options, max, ipv6Subnet: 64 })
+  const addressLimit = byAddress(failureLimit)
+  const userCodeLimit = byAddress(Math.ceil(failureLimit / USER_CODE_LIMIT_DIVISOR))
+  const exchangeLimit = byAddress(failureLimit)
+  const max = failureLimit * APP_LIMIT_FACTOR
+  const appLimit = app.createRateLimit({ ...options, max, keyGenerator: claimedClientId })
 
-  const limiterOf = ({ routeOptions: { url } }: FastifyRequest) => {
-    if (url?.endsWith('/exchange')) return swaps
-    return url?.endsWith('/device') ? userCodes : addresses
+  const limitOf = ({ routeOptions: { url } }: FastifyRequest) => {
+    if (url?.endsWith('/exchange')) return exchangeLimit
+    return url?.endsWith('/device') ? userCodeLimit : addressLimit
   }
 
-  /** Where nobody failed within the minute, there is nothing to look up. */
-  let failedAt = -Infinity
+  /** Without a failure in the last minute no limit can be exceeded, and the check is skipped. */
+  let lastFailureAt = -Infinity
 
-  app.decorateRequest('appProven', false)
-  app.decorate('failures', {
+  app.decorateRequest('clientAuthenticated', false)
+  app.decorate('failureLimits', {
     async check(request) {
       if (isEmbedded(request)) throw new BrokerError('access_denied', { description: EMBEDDED })
-      if (
-        isFromOtherSite(request) &&
-        !(await registered.hasOrigin(request.headers.origin ?? 'null'))
-      ) {
-        throw new BrokerError('access_denied', { description: STRANGER })
+      if (isCrossSite(request) && !(await apps.hasOrigin(request.headers.origin ?? 'null'))) {
+        throw new BrokerError('access_denied', { description: UNKNOWN_ORIGIN })
       }
-      if (performance.now() - failedAt > MINUTE || isUnknownProxy(request, publicUrl)) return
-      const limit = await limiterOf(request)(request, { increment: false })
+      const isIdle = performance.now() - lastFailureAt > WINDOW_MS
+      if (isIdle || isUnknownProxy(request, publicUrl)) return
+      const limit = await limitOf(request)(request, { increment: false })
       if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
     },
     async count(request) {
-      if (request.appProven) return null
-      failedAt = performance.now()
+      if (request.clientAuthenticated) return null
+      lastFailureAt = performance.now()
       const limits = [
-        ...(isUnknownProxy(request, publicUrl) ? [] : [await limiterOf(request)(request)]),
-        ...(clientOf(request) === '' ? [] : [await apps(request)]),
+        ...(isUnknownProxy(request, publicUrl) ? [] : [await limitOf(request)(request)]),
+        ...(claimedClientId(request) === '' ? [] : [await appLimit(request)]),
       ]
       const exceeded = limits.find((limit) => !limit.isAllowed && limit.isExceeded)
       return exceeded && !exceeded.isAllowed ? slowDown(exceeded.ttlInSeconds) : null
@@ -97,33 +95,32 @@ export async function limitFailures(
 }
 
 /**
- * Did another page ask for one of ours as if it were an image, a script or a frame? People never do, and
- * such failures would be counted against whoever looks at that page (Fetch Metadata).
+ * Does another page load one of ours as an image, script or frame (Fetch Metadata)? A person never does, and
+ * such failures would count against anyone who views that page.
  */
 const isEmbedded = ({ headers, routeOptions }: FastifyRequest): boolean => {
   const destination = headers['sec-fetch-dest'] ?? 'document'
   return routeOptions.config.page !== undefined && destination !== 'document'
 }
-const EMBEDDED = 'Open this page by itself: it can’t be part of another one.'
+const EMBEDDED = 'Open this page in its own tab: it cannot be embedded in another page.'
 
 /**
- * Does a page of another site send something? One of no app's origin could read no answer, but fail in the name
- * of whoever looks at it until their address is refused. Our own forms have their tokens; what is no browser
- * is asked nothing here.
+ * Does a page of another site call an endpoint of apps? A page whose origin no app registered cannot read the
+ * answer, but its failures would count against anyone who views it. Our own forms have CSRF tokens instead,
+ * and clients other than browsers do not send this header.
  */
-const isFromOtherSite = ({ headers, routeOptions }: FastifyRequest): boolean =>
+const isCrossSite = ({ headers, routeOptions }: FastifyRequest): boolean =>
   routeOptions.config.page === undefined && headers['sec-fetch-site'] === 'cross-site'
-const STRANGER = 'Pages of this origin can’t call the broker: no app has registered it.'
+const UNKNOWN_ORIGIN =
+  'No app is registered with this origin. Add the origin to the app on the dashboard, or with "app set".'
 
 const slowDown = (retryAfter: number): BrokerError => new BrokerError('slow_down', { retryAfter })
 
-/** The app that a request claims to be from; empty: it names none. Cut, as what is remembered isn't checked. */
-const clientOf = (request: FastifyRequest): string => claimedClient(request).slice(0, 64)
-
-function claimedClient({ headers, body, query, params }: FastifyRequest): string {
+/** The client id that a request claims, unchecked and therefore shortened; empty: none. */
+function claimedClientId({ headers, body, query, params }: FastifyRequest): string {
   const basic = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(headers.authorization ?? '')?.[1]
-  if (basic !== undefined) return Buffer.from(basic, 'base64').toString().split(':', 1).join()
   const { clientId } = params as { clientId?: unknown }
   const { client_id: id = clientId } = (body ?? query) as { client_id?: unknown }
-  return typeof id === 'string' ? id : ''
+  const claimed = basic === undefined ? id : Buffer.from(basic, 'base64').toString().split(':')[0]
+  return typeof claimed === 'string' ? claimed.slice(0, MAX_CLIENT_ID_LENGTH_CHARS) : ''
 }

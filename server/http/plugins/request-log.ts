@@ -1,17 +1,43 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { createNetworkMatcher } from '../../addresses.ts'
 import type { Metrics } from '../../metrics/metrics.ts'
+import type { Random } from '../../runtime.ts'
 
-/** Each answer of this scope is timed, and has a line: method, path without its query, status, time. */
+/** The formats that proxies use: hex digits (nginx, W3C trace ids) or a UUID (Caddy, Envoy). Matches no broker token. */
+const PROXY_REQUEST_ID = /^(?:[0-9a-f]{16,32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/
+
+/**
+ * Returns Fastify's `genReqId`. A request has the id that a trusted proxy sends (`X-Request-Id`), so that
+ * both logs use the same id, or else a new one, unique across processes and restarts.
+ * @param trustedProxies addresses and networks; the header is ignored from any other peer
+ */
+export function createRequestIds(
+  random: Random,
+  trustedProxies: string[],
+): (request: IncomingMessage) => string {
+  const prefix = random(6).toString('base64url')
+  const isTrustedProxy = createNetworkMatcher(trustedProxies)
+  let count = 0
+  return ({ headers, socket }) => {
+    const id = headers['x-request-id']
+    const isValid = typeof id === 'string' && PROXY_REQUEST_ID.test(id)
+    if (isValid && isTrustedProxy(socket.remoteAddress)) return id
+    return `${prefix}-${(++count).toString(36)}`
+  }
+}
+
+/** Measures each response of this scope, and logs its method, path without query, status and duration. */
 export function logRequests(app: FastifyInstance, { pages }: Metrics): void {
   app.addHook('onResponse', async (request, reply) => {
     const { url: path = '(none)' } = request.routeOptions
     const { id, method, ip: address } = request
     const labels = { route: path, status: `${Math.floor(reply.statusCode / 100)}xx` }
     pages.observe(labels, reply.elapsedTime / 1000)
-    const took = Math.round(reply.elapsedTime)
+    const milliseconds = Math.round(reply.elapsedTime)
     request.log.info(
-      { request: id, method, path, status: reply.statusCode, address, milliseconds: took },
-      'answered',
+      { request: id, method, path, status: reply.statusCode, address, milliseconds },
+      'request completed',
     )
   })
 }

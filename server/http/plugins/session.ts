@@ -8,88 +8,83 @@ import { isUnknownProxy } from './peer.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who is signed in; inside `requireSession` always somebody. */
+    /** The signed-in admin and session. Always set inside the scope of `requireSession`. */
     signedIn: SignedIn
   }
   interface FastifyContextConfig {
-    /** A change that concerns the visitor's own account alone: viewers may make it too. */
+    /** The route changes only the admin's own account, so viewers may use it. */
     own?: boolean
   }
 }
 
-const [SESSION, DEVICE] = ['session', 'device']
-/** Browsers keep no cookie for longer (draft-ietf-httpbis-rfc6265bis 5.5). */
-const DEVICE_SECONDS = 400 * 86_400
+const [SESSION_COOKIE, DEVICE_COOKIE] = ['session', 'device']
+/** The longest lifetime that browsers allow (draft-ietf-httpbis-rfc6265bis 5.5). */
+const DEVICE_COOKIE_LIFETIME_SECONDS = 400 * 86_400
 
-const isSecure = ({ config }: HttpServices): boolean => config.publicUrl.startsWith('https:')
-
-/** Changes nothing (RFC 9110 9.2.1). */
+/** Is the method safe, so that the request changes nothing (RFC 9110 9.2.1)? */
 export const isSafe = ({ method }: Pick<FastifyRequest, 'method'>): boolean =>
   method === 'GET' || method === 'HEAD'
 
 /**
- * Lets nobody into this scope who isn't signed in, and lets viewers only look: what isn't safe needs the
- * role `admin`, but for routes with `config: { own: true }`.
+ * Requires a session in this scope. Unsafe methods also require the role `admin`, except on routes with
+ * `config: { own: true }`.
  */
 export function requireSession(app: FastifyInstance, services: HttpServices): void {
   app.addHook('onRequest', async (request, reply) => {
     const signedIn = await findSession(request, services)
     if (!signedIn?.session.complete) {
       const next = isSafe(request) ? `?next=${encodeURIComponent(request.url)}` : ''
-      if (next === '')
-        reply.notify('You were not signed in any more, so nothing was changed.', 'problem')
+      if (next === '') reply.notify('Your session has expired, so nothing was changed.', 'problem')
       return reply.redirect(`${services.config.basePath}/admin/sign-in${next}`, 303)
     }
     request.signedIn = signedIn
     const isOwn = request.routeOptions.config.own === true
     if (isSafe(request) || isOwn || signedIn.admin.role === 'admin') return
-    const description = 'You may look, but change nothing: that takes the role admin.'
+    const description = 'Your role is viewer. Only admins can make changes.'
     throw new BrokerError('access_denied', { description })
   })
 }
 
-/** The session of this browser, complete or halfway. */
+/** The session of this browser, also one that still needs the second factor. */
 export async function findSession(
   request: FastifyRequest,
   services: HttpServices,
 ): Promise<SignedIn | undefined> {
-  const value = request.cookies[cookieName(SESSION, isSecure(services))]
+  const value = request.cookies[cookieName(SESSION_COOKIE, services.config)]
   return value === undefined ? undefined : services.sessions.find(new Secret(value))
 }
 
-/** Gives this browser its session; it lasts until the browser is closed, or the session has ended. */
+/** Sets the session cookie, which lasts until the browser closes, and the device cookie if there is one. */
 export function setSession(
   reply: FastifyReply,
   { session, device }: { session: Secret; device?: Secret },
-  services: HttpServices,
+  { config }: HttpServices,
 ): void {
-  const secure = isSecure(services)
-  const options = cookieOptions(secure)
-  void reply.setCookie(cookieName(SESSION, secure), session.reveal(), options)
+  const options = cookieOptions(config)
+  void reply.setCookie(cookieName(SESSION_COOKIE, config), session.reveal(), options)
   if (!device) return
-  const life = { ...options, maxAge: DEVICE_SECONDS }
-  void reply.setCookie(cookieName(DEVICE, secure), device.reveal(), life)
+  const longLived = { ...options, maxAge: DEVICE_COOKIE_LIFETIME_SECONDS }
+  void reply.setCookie(cookieName(DEVICE_COOKIE, config), device.reveal(), longLived)
 }
 
-export function clearSession(reply: FastifyReply, services: HttpServices): void {
-  const secure = isSecure(services)
-  void reply.clearCookie(cookieName(SESSION, secure), cookieOptions(secure))
+export function clearSession(reply: FastifyReply, { config }: HttpServices): void {
+  void reply.clearCookie(cookieName(SESSION_COOKIE, config), cookieOptions(config))
 }
 
-/** Which browser a request comes from. */
-export function browserOf(request: FastifyRequest, services: HttpServices): Browser {
-  const device = request.cookies[cookieName(DEVICE, isSecure(services))]
+/** The browser that sent a request. */
+export function browserOf(request: FastifyRequest, { config }: HttpServices): Browser {
+  const device = request.cookies[cookieName(DEVICE_COOKIE, config)]
   return {
     address: request.ip,
     userAgent: request.headers['user-agent'],
     device: device === undefined || device === '' ? undefined : new Secret(device),
-    isAddressShared: isUnknownProxy(request, services.config.publicUrl),
+    isAddressShared: isUnknownProxy(request, config.publicUrl),
   }
 }
 
 /**
- * Where to go after signing in: a page of the dashboard, whatever was asked for.
- * @param next from the address, so from anybody
+ * Where to redirect after signing in: always to a page of the dashboard.
+ * @param next from the query, untrusted
  */
 export function safeNext(next: unknown, { config }: HttpServices): string {
   const home = `${config.basePath}/admin`

@@ -1,33 +1,32 @@
 import type { FastifyInstance } from 'fastify'
 
 /**
- * Bounds on clients that are slow, or gone without a word, so that they keep nobody else from being served.
- * Times in milliseconds. Whoever waits for a refresh is answered within ten seconds; a callback within thirty.
+ * Limits on slow and silent clients, so that others are still served. A request that waits for a refresh is
+ * answered within ten seconds, a callback within thirty.
  */
-const HEAD_WITHIN = 10_000
-const REQUEST_WITHIN = 20_000
-/** A connection on which nothing has moved for so long is closed. */
-const SILENT = 60_000
-const LOOK_EVERY = 2000
+const HEADERS_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 20_000
+const IDLE_CONNECTION_TIMEOUT_MS = 60_000
+const CONNECTION_CHECK_INTERVAL_MS = 2000
 
-/** Bytes of a request's head: broker tokens and long redirects fit in. */
-const LARGEST_HEAD = 16 * 1024
+/** Enough for broker tokens and long redirects. */
+const MAX_HEADER_BYTES = 16 * 1024
 
-/** For fastify's own options. */
-export const timeLimits = { requestTimeout: REQUEST_WITHIN, connectionTimeout: SILENT }
-
-/** For Node's server, beneath. */
-export const serverLimits = {
-  headersTimeout: HEAD_WITHIN,
-  connectionsCheckingInterval: LOOK_EVERY,
-  maxHeaderSize: LARGEST_HEAD,
+/** Options for Fastify. */
+export const timeLimits = {
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  connectionTimeout: IDLE_CONNECTION_TIMEOUT_MS,
 }
 
-/**
- * What is answered during a stop is the last answer on its connection. Otherwise the stop would wait for clients
- * that keep connections open.
- */
-export function endConnections(app: FastifyInstance): void {
+/** Options for Node's HTTP server. */
+export const serverLimits = {
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  connectionsCheckingInterval: CONNECTION_CHECK_INTERVAL_MS,
+  maxHeaderSize: MAX_HEADER_BYTES,
+}
+
+/** During shutdown, closes each connection after its response. Otherwise keep-alive clients would delay it. */
+export function closeConnectionsOnStop(app: FastifyInstance): void {
   let isClosing = false
   app.addHook('preClose', (done) => {
     isClosing = true
@@ -39,21 +38,18 @@ export function endConnections(app: FastifyInstance): void {
   })
 }
 
-/** How long a stop waits for requests under way, milliseconds. */
-export const CLOSE_WITHIN_MS = 12_000
+/** How long a shutdown waits for requests in progress. */
+export const CLOSE_TIMEOUT_MS = 12_000
 
-/**
- * Takes no more requests, and resolves when those under way are answered, or cut off after a while. What is
- * still being sent, or not read, by then is nobody's loss.
- */
-export async function closeInTime(
+/** Stops accepting requests, and resolves when those in progress are answered, or aborted after `timeoutMs`. */
+export async function closeWithTimeout(
   app: FastifyInstance,
-  withinMs: number = CLOSE_WITHIN_MS,
+  timeoutMs: number = CLOSE_TIMEOUT_MS,
 ): Promise<void> {
-  const late = setTimeout(() => app.server.closeAllConnections(), withinMs)
+  const timeout = setTimeout(() => app.server.closeAllConnections(), timeoutMs)
   try {
     await app.close()
   } finally {
-    clearTimeout(late)
+    clearTimeout(timeout)
   }
 }

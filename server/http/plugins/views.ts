@@ -8,12 +8,12 @@ import type { Helpers } from '../../../views/templates.ts'
 import { listAssets, readAsset, readAssetBytes } from '../../assets.ts'
 import { time } from '../../../views/time.ts'
 
-/** What is given, if it has no fields beside those of `Model`. */
+/** `Given`, if it has no fields beyond those of `Model`. */
 export type Exactly<Model, Given> = Given & Record<Exclude<keyof Given, keyof Model>, never>
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Sends a page: a template of that name under views/, with its model. */
+    /** Sends a page: the template `views/NAME.eta` with its model. */
     page<Name extends keyof Models, Given extends Models[Name]>(
       name: Name,
       model: Exactly<Models[Name], Given>,
@@ -25,8 +25,8 @@ const VIEWS = 'views'
 const ASSETS = `${VIEWS}/assets`
 
 /**
- * Eta over the program's assets, which in the binary are no files. A template is named from `views/`,
- * such as `admin/users`; within another, `./` and `../` begin in that one's folder.
+ * Eta that reads templates from the program's assets, which are not files in the single binary. Names are
+ * relative to `views/`, such as `admin/users`; `./` and `../` are relative to the including template.
  */
 class AssetEta extends Eta {
   override resolvePath = (path: string, { filepath = '' }: { filepath?: string } = {}): string => {
@@ -37,21 +37,19 @@ class AssetEta extends Eta {
   override readFile = readAsset
 }
 
-const TYPES: Record<string, string> = {
+const CONTENT_TYPES: Record<string, string> = {
   '.css': 'text/css; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
   '.svg': 'image/svg+xml',
 }
 
-/**
- * Adds `reply.page()` to this scope, and the routes of its styles, scripts and pictures.
- */
+/** Adds `reply.page()` to this scope, and routes for styles, scripts and images. */
 export async function views(
   app: FastifyInstance,
   { basePath }: { basePath: string },
 ): Promise<void> {
   const assets = new Map(
-    listAssets(ASSETS).map((path) => [path.slice(ASSETS.length + 1), addressed(path)]),
+    listAssets(ASSETS).map((path) => [path.slice(ASSETS.length + 1), readStaticFile(path)]),
   )
   const helpers: Helpers = {
     asset: (name) => `${basePath}/assets/${assets.get(name)?.file}`,
@@ -75,12 +73,12 @@ export async function views(
   }
 }
 
-/** An asset under a name that changes with its content, so that it can be kept for good. */
-function addressed(path: string) {
+/** An asset. Its file name has a hash of the content, so browsers may cache it forever. */
+function readStaticFile(path: string) {
   const bytes = readAssetBytes(path)
   const { dir, name, ext } = posix.parse(path.slice(ASSETS.length + 1))
   const hash = createHash('sha256').update(bytes).digest('base64url').slice(0, 12)
   const file = posix.join(dir, `${name}.${hash}${ext}`)
-  const { [ext]: type = 'application/octet-stream' } = TYPES
+  const { [ext]: type = 'application/octet-stream' } = CONTENT_TYPES
   return { file, type, bytes }
 }

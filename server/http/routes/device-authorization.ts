@@ -3,31 +3,30 @@ import { Type } from 'typebox'
 import { programLabel } from '../../connections/device-label.ts'
 import { showUserCode } from '../../oauth/user-code.ts'
 import type { HttpServices } from '../../services.ts'
-import { authenticateApp } from './client.ts'
-import { FORM, failures, unreadable } from './schemas.ts'
-import { checkScope } from './token/body.ts'
+import { authenticateClient } from './client-authentication.ts'
+import {
+  FORM,
+  bodyFailures,
+  checkScope,
+  clientParameters,
+  failures,
+  lifetimeSeconds,
+  scopeParameter,
+} from './schemas.ts'
 
-const text = (description: string) => Type.Optional(Type.String({ description }))
-
-const Body = Type.Object({
-  client_id: text('The app’s id.'),
-  client_secret: text('Of a confidential app, unless it authenticates by Basic.'),
-  scope: text('Always `projects`, or left out.'),
-})
-
-const Answer = Type.Object(
+const DeviceAuthorizationResponse = Type.Object(
   {
-    device_code: Type.String({ description: 'What to poll the token endpoint with.' }),
-    user_code: Type.String({ description: 'What the user types.' }),
-    verification_uri: Type.String({ format: 'uri', description: 'Where the user types it.' }),
+    device_code: Type.String({ description: 'For polling the token endpoint.' }),
+    user_code: Type.String({ description: 'The code that the user enters.' }),
+    verification_uri: Type.String({ format: 'uri', description: 'Where the user enters it.' }),
     verification_uri_complete: Type.String({
       format: 'uri',
-      description: 'The same with the code in it, for a QR code.',
+      description: 'The same with the code filled in, for a QR code.',
     }),
-    expires_in: Type.Integer({ description: 'Seconds that both codes live.' }),
-    interval: Type.Integer({ description: 'Seconds to wait between two polls.' }),
+    expires_in: lifetimeSeconds('Lifetime of both codes in seconds.'),
+    interval: Type.Integer({ description: 'Seconds to wait between polls.' }),
   },
-  { description: 'What to show the user, and what to poll with.' },
+  { description: 'The code for the user, and the code for polling.' },
 )
 
 const schema = {
@@ -35,12 +34,12 @@ const schema = {
   tags: ['connect'],
   summary: 'Connect a user on another device',
   description:
-    'RFC 8628, for programs without a browser: show the code and the address, and poll the token endpoint until the user has answered. For apps registered with `--device`.',
+    'RFC 8628, for programs without a browser: show the code and the URL, and poll the token endpoint until the user has decided. For apps registered with `--device`.',
   security: [{ client: [] }, {}],
   consumes: [FORM],
-  body: Body,
+  body: Type.Object({ ...clientParameters, scope: scopeParameter }),
   response: {
-    200: Answer,
+    200: DeviceAuthorizationResponse,
     ...failures(
       'invalid_request',
       'invalid_scope',
@@ -49,18 +48,18 @@ const schema = {
       'slow_down',
       'server_error',
     ),
-    ...unreadable,
+    ...bodyFailures,
   },
 }
 
-/** Begins a device flow (RFC 8628 3.1, 3.2). */
+/** Starts a device flow (RFC 8628 3.1, 3.2). */
 export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{
   services: HttpServices
 }> = async (app, { services }) => {
-  const address = `${services.config.publicUrl}/device`
+  const verificationUri = `${services.config.publicUrl}/device`
   app.post('/oauth/device_authorization', { schema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
-    const client = await authenticateApp(request, request.body, services)
+    const client = await authenticateClient(request, request.body, services)
     checkScope(request.body)
     const device = programLabel(request.headers['user-agent'])
     const started = await services.deviceFlow.start(client, { device, address: request.ip })
@@ -68,8 +67,8 @@ export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{
     return {
       device_code: started.deviceCode.reveal(),
       user_code: userCode,
-      verification_uri: address,
-      verification_uri_complete: `${address}?user_code=${userCode}`,
+      verification_uri: verificationUri,
+      verification_uri_complete: `${verificationUri}?user_code=${userCode}`,
       expires_in: started.expiresIn,
       interval: started.interval,
     }

@@ -1,81 +1,74 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Waiting } from '../../oauth/device-flow.ts'
+import type { Waiting as PendingDevice } from '../../oauth/device-flow.ts'
 import { readUserCode, showUserCode } from '../../oauth/user-code.ts'
-import { protectForms } from '../plugins/csrf.ts'
-import { checkSameOrigin } from '../plugins/same-origin.ts'
+import { checkSameOrigin, protectForms } from '../plugins/csrf.ts'
+import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
-import { allowForm, begin } from './begin.ts'
-import { page } from './schemas.ts'
+import { page, skipValidation } from './schemas.ts'
+import { redirectToUpstream } from './upstream-flow.ts'
 
 const schema = {
   operationId: 'device',
   tags: ['connect'],
-  summary: 'Where the user types the code of a device',
+  summary: 'Enter the code of a device',
   description:
-    'The verification URI of RFC 8628 3.3. A code in the address is only filled in: the user still compares it, and is asked.',
+    'The verification URI of RFC 8628 3.3. A code in the URL is only filled in: the user still compares and confirms it.',
   security: [],
   querystring: {
     type: 'object',
-    properties: { user_code: { type: 'string', description: 'The code, to be filled in.' } },
+    properties: { user_code: { type: 'string', description: 'The code to fill in.' } },
   },
   response: {
-    200: page('Asks for the code.'),
-    429: page('This address has tried too many codes; Retry-After says how long to wait.'),
+    200: page('The page to enter the code.'),
+    429: page('Too many wrong codes from this address; Retry-After says how long to wait.'),
   },
 }
 
-/** The page where a person types the code of a device, and is asked about it. */
+/** The pages where the user enters the code of a device, and allows or denies the app on it. */
 export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
   const config = { page: true }
-  app.addHook('onRequest', app.failures.check)
+  app.addHook('onRequest', app.failureLimits.check)
   await protectForms(app, services.config)
 
-  const unchecked = () => () => true
-  app.get('/device', { schema, validatorCompiler: unchecked, config }, async (request, reply) => {
-    const { user_code: given } = request.query as Record<string, unknown>
-    return askCode(typeof given === 'string' ? given : '', null, reply, services)
+  const enter = { schema, validatorCompiler: skipValidation, config }
+  app.get('/device', enter, async (request, reply) => {
+    const { user_code: userCode } = request.query as Record<string, unknown>
+    return askCode(typeof userCode === 'string' ? userCode : '', null, reply, services)
   })
 
-  const answered = { config, preHandler: app.csrfProtection.bind(app) }
-  app.post('/device', answered, async (request, reply) => {
+  const decide = { config, preHandler: app.csrfProtection.bind(app) }
+  app.post('/device', decide, async (request, reply) => {
     checkSameOrigin(request, services.config.publicUrl)
-    const { user_code: given, decision } = request.body as Record<string, unknown>
-    const typed = typeof given === 'string' ? given : ''
-    const waiting = await services.deviceFlow.find(typed)
-    if (!waiting) return notFound(typed, request, reply, services)
-    if (decision === 'allow') return allow(waiting, request, reply, services)
-    if (decision === 'deny') return deny(waiting, request, reply, services)
-    return ask(waiting, typed, reply, services)
+    const { user_code: userCode, decision } = request.body as Record<string, unknown>
+    const entered = typeof userCode === 'string' ? userCode : ''
+    const pending = await services.deviceFlow.find(entered)
+    if (!pending) return rejectCode(entered, request, reply)
+    if (decision === 'allow') return allow(pending, request, reply, services)
+    if (decision === 'deny') return deny(pending, reply, services)
+    return askConsent(pending, entered, reply, services)
   })
 
-  /** A wrong code may be a guess. */
-  const notFound: Step<string> = async (typed, request, reply, services) => {
-    const limited = await app.failures.count(request)
-    if (limited) throw limited
+  /** A wrong code may be a guess, so it counts as a failure. */
+  async function rejectCode(entered: string, request: FastifyRequest, reply: FastifyReply) {
+    const limitError = await app.failureLimits.count(request)
+    if (limitError) throw limitError
     void reply.code(400)
-    const problem = 'No device waits with this code. Compare it, or begin anew on the device.'
-    return askCode(typed, problem, reply, services)
+    const problem = 'This code is wrong or has expired. Check it, or get a new one on the device.'
+    return askCode(entered, problem, reply, services)
   }
 }
 
-type Step<What> = (
-  what: What,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  services: HttpServices,
-) => Promise<FastifyReply>
-
 function askCode(
-  typed: string,
+  entered: string,
   problem: string | null,
   reply: FastifyReply,
   { config }: HttpServices,
 ): FastifyReply {
   return reply.page('device', {
-    userCode: showUserCode(readUserCode(typed)),
+    userCode: showUserCode(readUserCode(entered)),
     problem,
     action: `${config.basePath}/device`,
     fields: [{ name: '_csrf', value: reply.generateCsrf() }],
@@ -83,10 +76,14 @@ function askCode(
   })
 }
 
-function ask({ app, code }: Waiting, typed: string, reply: FastifyReply, services: HttpServices) {
-  const { config, clock } = services
-  allowForm(reply, services)
-  const userCode = showUserCode(readUserCode(typed))
+function askConsent(
+  { app, code }: PendingDevice,
+  entered: string,
+  reply: FastifyReply,
+  { config, clock }: HttpServices,
+): FastifyReply {
+  allowFormRedirects(reply, config)
+  const userCode = showUserCode(readUserCode(entered))
   return reply.page('device-ask', {
     appName: app.name,
     userCode,
@@ -102,14 +99,24 @@ function ask({ app, code }: Waiting, typed: string, reply: FastifyReply, service
   })
 }
 
-/** Through Ellipsis Drive, like any connect; the app has no say in where it ends. */
-const allow: Step<Waiting> = async ({ app, code }, request, reply, services) => {
-  const nothing = { redirectUri: '', state: null, challenge: null, jkt: null, reconnect: null }
+/** Continues at Ellipsis Drive like any authorization, but ends on a page of the broker. */
+async function allow(
+  { app, code }: PendingDevice,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  services: HttpServices,
+) {
+  const noRedirect = { redirectUri: '', state: null, challenge: null, jkt: null, reconnect: null }
   const { scope, deviceCodeHash } = code
-  return begin({ app, scope, deviceCodeHash, ...nothing }, request, reply, services)
+  const authorization = { app, scope, deviceCodeHash, ...noRedirect }
+  return redirectToUpstream(authorization, request, reply, services)
 }
 
-const deny: Step<Waiting> = async ({ app, code }, _request, reply, { deviceFlow }) => {
+async function deny(
+  { app, code }: PendingDevice,
+  reply: FastifyReply,
+  { deviceFlow }: HttpServices,
+) {
   await deviceFlow.deny(code)
   return reply.page('refused', { appName: app.name, backTo: null, onDevice: true })
 }

@@ -2,43 +2,43 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BrokerError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
-import { readProof } from './proof.ts'
+import { verifyProof } from './client-authentication.ts'
+import { bodyFailures, failures } from './schemas.ts'
 import {
   accessTokenFields,
-  expiresAt,
-  failures,
+  accessTokenSchema,
+  expiresAtSchema,
   renewedTokenFields,
-  unreadable,
-} from './schemas.ts'
-import { accessTokenAnswer, renewedFields } from './swap-answer.ts'
+  renewedTokenSchema,
+} from './token-response.ts'
 
 const Body = Type.Object({
   min_ttl: Type.Optional(
     Type.Integer({
       minimum: 0,
       maximum: 999_999_999,
-      description: 'Seconds that the access token must be valid for.',
+      description: 'Seconds that the access token must remain valid.',
     }),
   ),
   force: Type.Optional(
-    Type.Boolean({ description: 'Fetch a new one, as Ellipsis Drive refused the last.' }),
+    Type.Boolean({
+      description: 'Get a new access token, because Ellipsis Drive rejected the last one.',
+    }),
   ),
 })
-
-const Answer = Type.Object(
-  { ...accessTokenFields, expires_at: expiresAt, ...renewedTokenFields },
-  { description: 'An access token.' },
-)
 
 const schema = {
   operationId: 'exchange',
   tags: ['tokens'],
   summary: 'Swap a broker token',
-  description: 'The swap in one line, for public apps. The body may be left out.',
+  description: 'The shortest form of the swap, for public apps. The body may be omitted.',
   security: [{ brokerToken: [] }],
   body: Body,
   response: {
-    200: Answer,
+    200: Type.Object(
+      { ...accessTokenSchema, expires_at: expiresAtSchema, ...renewedTokenSchema },
+      { description: 'An access token.' },
+    ),
     ...failures(
       'invalid_request',
       'invalid_token',
@@ -48,42 +48,44 @@ const schema = {
       'server_error',
       'temporarily_unavailable',
     ),
-    ...unreadable,
+    ...bodyFailures,
   },
 }
 
-/** The swap in one line, for public apps. */
+/** The shortest form of the swap, for public apps. */
 export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
   const { swap, clock } = services
-  app.post('/exchange', { schema, preValidation: emptyBody }, async (request, reply) => {
+  app.post('/exchange', { schema, preValidation: allowEmptyBody }, async (request, reply) => {
     const { min_ttl: minTtlSeconds, force } = request.body
-    const { brokerToken, bound } = presented(request.headers.authorization)
-    const proof = bound ? await readProof(request, reply, services, brokerToken) : null
-    if (bound && proof === null)
-      throw new BrokerError('invalid_dpop_proof', { description: NO_PROOF })
+    const { brokerToken, bound } = readBrokerToken(request.headers.authorization)
+    const proof = bound ? await verifyProof(request, reply, services, brokerToken) : null
+    if (bound && proof === null) {
+      const description = 'Send a DPoP proof in the DPoP header.'
+      throw new BrokerError('invalid_dpop_proof', { description })
+    }
     const answer = await swap.swap({ brokerToken, client: null, proof, minTtlSeconds, force })
     void reply.header('cache-control', 'no-store')
-    const fields = accessTokenAnswer(answer.accessToken, answer.scope, clock)
-    return answer.renewed ? { ...fields, ...renewedFields(answer.renewed) } : fields
+    const fields = accessTokenFields(answer.accessToken, answer.scope, clock)
+    return answer.renewed ? { ...fields, ...renewedTokenFields(answer.renewed) } : fields
   })
 }
 
-/** The body may be left out. */
-function emptyBody(request: { body: unknown }, _reply: unknown, done: () => void): void {
+function allowEmptyBody(request: { body: unknown }, _reply: unknown, done: () => void): void {
   request.body ??= {}
   done()
 }
 
-const NO_PROOF = 'Send a DPoP proof in the DPoP header.'
-
-/** The token, as a bearer token (RFC 6750 2.1), or as one that is bound to a key (RFC 9449 7.1). */
-function presented(header: string | undefined): { brokerToken: string; bound: boolean } {
+/**
+ * Reads a bearer token (RFC 6750 2.1), or one that is bound to a DPoP key (RFC 9449 7.1).
+ * @throws BrokerError `token_refused`
+ */
+function readBrokerToken(header: string | undefined): { brokerToken: string; bound: boolean } {
   const [, scheme, brokerToken] = /^(Bearer|DPoP) +([^ ]+)$/i.exec(header ?? '') ?? []
   if (scheme === undefined || brokerToken === undefined) {
-    const description = 'Send the broker token: Authorization: Bearer …'
+    const description = 'Send the broker token in the header "Authorization: Bearer TOKEN".'
     throw new BrokerError('token_refused', { description })
   }
   return { brokerToken, bound: scheme.toLowerCase() === 'dpop' }

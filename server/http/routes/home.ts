@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 
-/** What somebody sees who opens the broker's own address. */
+/** The page at the broker's own URL. */
 export const homeRoute: FastifyPluginAsync = async (app) => {
   app.get('/', { config: { page: true } }, async (_request, reply) =>
     reply.page('notice', {

@@ -3,68 +3,74 @@ import { Type } from 'typebox'
 import type { Introspected } from '../../oauth/introspect.ts'
 import { BrokerError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
-import { authenticateApp } from './client.ts'
-import { FORM, failures, unreadable } from './schemas.ts'
+import { authenticateClient } from './client-authentication.ts'
+import {
+  FORM,
+  bodyFailures,
+  clientParameters,
+  failures,
+  optionalText,
+  tokenParameter,
+} from './schemas.ts'
 
-const text = (description: string) => Type.Optional(Type.String({ description }))
-const seconds = (description: string) => Type.Optional(Type.Integer({ description }))
+const unixSeconds = (description: string) => Type.Optional(Type.Integer({ description }))
 
-const Body = Type.Object({
-  token: Type.String({ minLength: 1, maxLength: 8192, description: 'The broker token.' }),
-  token_type_hint: text('Not needed.'),
-  client_id: text('The app’s id, unless it authenticates by Basic.'),
-  client_secret: text('Its secret, unless it authenticates by Basic.'),
-})
-
-const Answer = Type.Object(
+const IntrospectionResponse = Type.Object(
   {
-    active: Type.Boolean({ description: 'Is it this app’s, and good?' }),
-    scope: text('Always `projects`.'),
-    client_id: text('The app’s id.'),
-    token_type: text('How it is presented.'),
-    iss: text('This broker.'),
-    aud: text('This broker.'),
-    sub: text('The connection.'),
-    grant_id: text('The grant.'),
-    jti: text('The token’s own id.'),
-    iat: seconds('When it was issued, in Unix seconds.'),
-    exp: seconds('When it ends, in Unix seconds.'),
+    active: Type.Boolean({ description: 'Is it a valid broker token of this app?' }),
+    scope: optionalText('Always `projects`.'),
+    client_id: optionalText('The app’s id.'),
+    token_type: optionalText('`Bearer` or `DPoP`.'),
+    iss: optionalText('This broker.'),
+    aud: optionalText('This broker.'),
+    sub: optionalText('The connection’s id.'),
+    grant_id: optionalText('The grant’s id.'),
+    jti: optionalText('The token’s id.'),
+    iat: unixSeconds('Time of issue in Unix seconds.'),
+    exp: unixSeconds('Expiry in Unix seconds.'),
     cnf: Type.Optional(
       Type.Object(
         { jkt: Type.String() },
-        { description: 'The key that it is bound to (RFC 9449 6.2).' },
+        { description: 'The key that the token is bound to (RFC 9449 6.2).' },
       ),
     ),
   },
-  { description: 'What the token is; nothing but `active: false` where it is none of the app’s.' },
+  {
+    description: 'The token’s state; only `active: false` if it is not a valid token of this app.',
+  },
 )
 
 const schema = {
   operationId: 'introspect',
   tags: ['tokens'],
-  summary: 'Look at a broker token',
+  summary: 'Introspect a broker token',
   description:
-    'RFC 7662, for confidential apps, and for broker tokens of their own. Looking uses nothing: the token is as good as before.',
+    'RFC 7662, for confidential apps and their own broker tokens. It does not count as use of the token.',
   security: [{ client: [] }],
   consumes: [FORM],
-  body: Body,
+  body: Type.Object({
+    token: tokenParameter('The broker token.'),
+    token_type_hint: optionalText('Ignored.'),
+    ...clientParameters,
+  }),
   response: {
-    200: Answer,
+    200: IntrospectionResponse,
     ...failures('invalid_request', 'invalid_client', 'slow_down', 'server_error'),
-    ...unreadable,
+    ...bodyFailures,
   },
 }
 
-/** Tells a confidential app what its broker token is (RFC 7662 2). */
+/** Describes a confidential app's broker token (RFC 7662 2). */
 export const introspectRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
   const { publicUrl } = services.config
   app.post('/oauth/introspect', { schema }, async (request, reply) => {
-    const client = await authenticateApp(request, request.body, services)
+    const client = await authenticateClient(request, request.body, services)
     if (!client.confidential) {
-      const description = 'Introspection is for apps with a secret: authenticate with it.'
+      const description =
+        'Only confidential apps may introspect tokens. Authenticate with the client secret.'
       throw new BrokerError('invalid_client', { description })
     }
     void reply.header('cache-control', 'no-store')

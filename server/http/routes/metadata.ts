@@ -7,8 +7,8 @@ import { DEVICE_CODE, TOKEN_EXCHANGE } from './token.ts'
 
 const CLIENT_AUTHENTICATION = ['none', 'client_secret_basic', 'client_secret_post']
 
-/** What a client library needs to know of this server (RFC 8414 2). */
-export function metadata(publicUrl: string) {
+/** The authorization server metadata (RFC 8414 2). */
+function metadata(publicUrl: string) {
   return {
     issuer: publicUrl,
     authorization_endpoint: `${publicUrl}/oauth/authorize`,
@@ -33,7 +33,7 @@ export function metadata(publicUrl: string) {
 const schema = {
   operationId: 'metadata',
   tags: ['discovery'],
-  summary: 'What a client library needs to know',
+  summary: 'Authorization server metadata',
   description: 'RFC 8414.',
   security: [],
   response: {
@@ -52,8 +52,8 @@ const schema = {
 const keysSchema = {
   operationId: 'jwks',
   tags: ['discovery'],
-  summary: 'The public keys of broker tokens',
-  description: 'RFC 7517. A resource of your own can check a broker token with them.',
+  summary: 'Public keys that verify broker tokens',
+  description: 'RFC 7517. Your own resource server can verify a broker token with them.',
   security: [],
   response: {
     200: Type.Object(
@@ -72,7 +72,7 @@ const keysSchema = {
   },
 }
 
-/** The well-known documents: for everyone, from anywhere. */
+/** The well-known documents, public and readable from any origin. */
 export const metadataRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services: { config, keys } },
@@ -87,7 +87,7 @@ export const metadataRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
       'cache-control': 'public, max-age=300',
     })
   })
-  // With a base path: under it, and with the path inserted (RFC 8414 3.1).
+  // With a base path, at both URLs: below it, and with the path at the end (RFC 8414 3.1).
   const paths = basePath === '' ? [wellKnown] : [basePath + wellKnown, wellKnown + basePath]
   for (const path of paths) app.get(path, { schema }, async () => document)
   app.get(`${basePath}/.well-known/jwks.json`, { schema: keysSchema }, async () => keys.jwks())

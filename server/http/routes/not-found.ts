@@ -1,55 +1,38 @@
-import type {
-  FastifyPluginAsync,
-  FastifyReply,
-  FastifyRequest,
-  HTTPMethods,
-  RouteOptions,
-} from 'fastify'
+import type { FastifyPluginAsync, HTTPMethods, RouteOptions } from 'fastify'
 import { BrokerError, publicError } from '../../errors.ts'
-import { send } from '../plugins/errors.ts'
+import { NOT_FOUND, sendError } from '../plugins/errors.ts'
 
 const METHODS: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
-const NOTHING = 'There is nothing at this address.'
-
-/** The routes that there are, told while they are added. */
-export type Routes = Pick<RouteOptions, 'url' | 'method'>[]
-
-/** As if there were nothing here, to those who needn't know. */
-export function sendNotFound(request: FastifyRequest, reply: FastifyReply) {
-  const answer = publicError(new BrokerError('invalid_request', { description: NOTHING }))
-  return send({ ...answer, status: 404 }, request, reply)
-}
-
-/** What has no route: 405 for a known path, 404 otherwise; a page for people, JSON for programs. */
-export const notFoundRoutes: FastifyPluginAsync<{ routes: Routes }> = async (app, { routes }) => {
+/** Answers 405 for the path of another route, otherwise 404: a page for browsers, JSON for other clients. */
+export const notFoundRoute: FastifyPluginAsync<{
+  /** All other routes. */
+  routes: Pick<RouteOptions, 'url' | 'method'>[]
+}> = async (app, { routes }) => {
   const named = routes.filter(({ url, method }) => url !== '*' && method !== 'OPTIONS')
   const patterns = named.map(({ url, method }) => ({
     pattern: new URLPattern({ pathname: url }),
     methods: [method].flat(),
   }))
-  const allowed = (pathname: string): string[] => {
-    const known = patterns.filter(({ pattern }) => pattern.test({ pathname }))
-    return [...new Set(known.flatMap(({ methods }) => methods))]
+  const allowedMethods = (pathname: string): string[] => {
+    const matching = patterns.filter(({ pattern }) => pattern.test({ pathname }))
+    return [...new Set(matching.flatMap(({ methods }) => methods))]
   }
 
   app.route({
     method: METHODS,
     url: '/*',
     handler: async (request, reply) => {
-      const methods = allowed(request.url.replace(/[?#].*$/s, ''))
-      const wrong = methods.length > 0
-      const description = wrong ? `Use ${methods.join(' or ')} here.` : NOTHING
+      const methods = allowedMethods(request.url.replace(/[?#].*$/s, ''))
+      const isWrongMethod = methods.length > 0
+      const description = isWrongMethod ? `Use ${methods.join(' or ')} here.` : NOT_FOUND
       const answer = publicError(new BrokerError('invalid_request', { description }))
-      const status = wrong ? 405 : 404
-      if (wrong) void reply.header('allow', methods.join(', '))
+      const status = isWrongMethod ? 405 : 404
+      if (isWrongMethod) void reply.header('allow', methods.join(', '))
       if (!request.headers.accept?.includes('text/html'))
-        return send({ ...answer, status }, request, reply)
-      void reply.code(status)
-      return reply.page('notice', {
-        title: wrong ? 'Not this way' : 'Nothing here',
-        message: description,
-      })
+        return sendError({ ...answer, status }, request, reply)
+      const title = isWrongMethod ? 'Method not allowed' : 'Page not found'
+      return reply.code(status).page('notice', { title, message: description })
     },
   })
 }

@@ -1,34 +1,37 @@
 import { Type } from 'typebox'
 import type { TSchema } from 'typebox'
-import { answers } from '../../errors.ts'
+import { SCOPE } from '../../oauth/authorize.ts'
+import { BrokerError, answers } from '../../errors.ts'
 import type { OAuthCode } from '../../errors.ts'
 
 /**
- * Schemas that several routes share. Those of answers are documentation (/openapi.json): a test holds
- * every one of them against a real answer, and nothing is filtered by them.
+ * Schemas that routes share. Response schemas are documentation (/openapi.json): they do not filter
+ * responses, and a test compares each with a real one.
  */
 
-/** What the OAuth endpoints take. */
+/** The content type of the OAuth endpoints. */
 export const FORM = 'application/x-www-form-urlencoded'
 
-const seconds = (description: string) => Type.Integer({ minimum: 0, description })
+/** An optional parameter or field of text. */
+export const optionalText = (description: string) => Type.Optional(Type.String({ description }))
 
-/** An access token of Ellipsis Drive's, as every form of the swap gives it. */
-export const accessTokenFields = {
-  access_token: Type.String({ description: "Ellipsis Drive's access token." }),
-  token_type: Type.Literal('Bearer'),
-  expires_in: seconds('Seconds that it is valid for.'),
-  scope: Type.String({ description: 'Always `projects`.' }),
+export const lifetimeSeconds = (description: string) => Type.Integer({ minimum: 0, description })
+
+/** The parameters by which a client authenticates in a form. */
+export const clientParameters = {
+  client_id: optionalText('The app’s id.'),
+  client_secret: optionalText('For a confidential app that does not use HTTP Basic.'),
 }
 
-export const expiresAt = Type.Integer({ description: 'When it ends, in Unix seconds.' })
+/** The broker token in the forms of introspection and revocation. */
+export const tokenParameter = (description: string) =>
+  Type.String({ minLength: 1, maxLength: 8192, description })
 
-/** There where the broker token is past half its life. */
-export const renewedTokenFields = {
-  broker_token: Type.Optional(
-    Type.String({ description: 'A newer broker token: keep it instead of the old one.' }),
-  ),
-  broker_token_expires_in: Type.Optional(seconds('Seconds that the newer one is valid for.')),
+export const scopeParameter = optionalText('Always `projects`; may be omitted.')
+
+/** @throws BrokerError `invalid_scope` */
+export function checkScope({ scope }: { scope?: string | undefined }): void {
+  if (scope !== undefined && scope !== SCOPE) throw new BrokerError('invalid_scope')
 }
 
 const retryAfter = { type: 'integer', description: 'Seconds to wait.' }
@@ -38,7 +41,7 @@ const HEADERS: Record<number, object> = {
   503: { 'retry-after': retryAfter },
 }
 
-/** What went wrong, for the answers of a route: OAuth's JSON by status, with the codes it can hold. */
+/** The error responses of a route: OAuth's JSON by status, with the codes that it can have. */
 export function failures(...codes: OAuthCode[]): Record<number, TSchema> {
   const byStatus = Map.groupBy(codes, (code) => answers[code].status)
   return Object.fromEntries(
@@ -46,7 +49,7 @@ export function failures(...codes: OAuthCode[]): Record<number, TSchema> {
   )
 }
 
-/** One status whose body holds one of those codes. */
+/** The error response of one status, with one of `codes`. */
 export function failure(status: number, codes: OAuthCode[], description?: string): TSchema {
   const error = Type.Enum(codes, { description: 'For programs.' })
   const fields = {
@@ -55,30 +58,36 @@ export function failure(status: number, codes: OAuthCode[], description?: string
     reconnect_url: Type.Optional(
       Type.String({ format: 'uri', description: 'Where the user can connect again.' }),
     ),
-    retry_after: Type.Optional(seconds('Seconds to wait, as in Retry-After.')),
+    retry_after: Type.Optional(lifetimeSeconds('Seconds to wait, as in Retry-After.')),
   }
-  const words = description ?? codes.map((code) => `\`${code}\`: ${answers[code].description}`)
+  const text = description ?? codes.map((code) => `\`${code}\`: ${answers[code].description}`)
   return Type.Object(fields, {
-    description: [words].flat().join(' '),
+    description: [text].flat().join(' '),
     ...(HEADERS[status] && { headers: HEADERS[status] }),
   })
 }
 
-/** What is refused before it is read. */
-export const unreadable = {
-  413: failure(413, ['invalid_request'], 'The body is too large.'),
-  415: failure(415, ['invalid_request'], 'Another content type than this endpoint takes.'),
+/** Error responses to a body that is rejected before it is read. */
+export const bodyFailures = {
+  413: failure(413, ['invalid_request'], 'The body is larger than 32 KiB.'),
+  415: failure(415, ['invalid_request'], 'The endpoint does not accept this content type.'),
 }
 
-/** A page for people. */
+/** An HTML page. */
 export const page = (description: string) => ({
   description,
   content: { 'text/html': { schema: { type: 'string' } } },
 })
 
-/** A redirect. */
+export const tooManyFailures = page(
+  'Too many failures from this address; Retry-After says how long to wait.',
+)
+
 export const redirect = (description: string) => ({
   description,
   headers: { location: { type: 'string', description: 'Where to.' } },
   type: 'null',
 })
+
+/** For routes whose domain validates the parameters: the schema is documentation only. */
+export const skipValidation = () => () => true

@@ -2,35 +2,35 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BrokerError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
-import { authenticateApp, nameClient } from './client.ts'
-import { readProof } from './proof.ts'
+import { authenticateClient, identifyClient, verifyProof } from './client-authentication.ts'
+import { FORM, bodyFailures, failures, optionalText } from './schemas.ts'
 import {
-  FORM,
-  accessTokenFields,
-  expiresAt,
-  failures,
-  renewedTokenFields,
-  unreadable,
-} from './schemas.ts'
-import { Body } from './token/body.ts'
-import { redeemCode, redeemDeviceCode } from './token/redeem.ts'
-import { exchange, refresh } from './token/swap.ts'
+  TokenRequest,
+  exchangeToken,
+  redeemCode,
+  redeemDeviceCode,
+  swapRefreshToken,
+} from './token-grants.ts'
+import { accessTokenSchema, expiresAtSchema, renewedTokenSchema } from './token-response.ts'
 
-const text = (description: string) => Type.Optional(Type.String({ description }))
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+export const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code'
 
-const Answer = Type.Object(
+const TokenResponse = Type.Object(
   {
-    ...accessTokenFields,
+    ...accessTokenSchema,
     access_token: Type.String({
-      description: 'Ellipsis Drive’s access token; of a code or a renewal, the broker token.',
+      description: 'Ellipsis Drive’s access token; for a code or a renewal, the broker token.',
     }),
     token_type: Type.Enum(['Bearer', 'DPoP'], {
       description: '`DPoP`: a broker token that is bound to the app’s key.',
     }),
-    expires_at: Type.Optional(expiresAt),
-    refresh_token: text('For apps served as plain OAuth: the broker token to use from now on.'),
-    issued_token_type: text('Token exchange: what access_token is.'),
-    ...renewedTokenFields,
+    expires_at: Type.Optional(expiresAtSchema),
+    refresh_token: optionalText(
+      'For apps with `--tokens ellipsis`: the broker token to use from now on.',
+    ),
+    issued_token_type: optionalText('Token exchange: the type of access_token.'),
+    ...renewedTokenSchema,
   },
   { description: 'A token.' },
 )
@@ -39,13 +39,12 @@ const schema = {
   operationId: 'token',
   tags: ['tokens'],
   summary: 'Redeem a code, swap, or renew',
-  description:
-    'RFC 6749 3.2, RFC 8628 and RFC 8693: `authorization_code`, `refresh_token`, `urn:ietf:params:oauth:grant-type:device_code`, or `urn:ietf:params:oauth:grant-type:token-exchange`.',
+  description: `The token endpoint: RFC 6749 3.2, RFC 8628 and RFC 8693. Grant types: \`authorization_code\`, \`refresh_token\`, \`${DEVICE_CODE}\`, and \`${TOKEN_EXCHANGE}\`.`,
   security: [{ client: [] }, {}],
   consumes: [FORM],
-  body: Body,
+  body: TokenRequest,
   response: {
-    200: Answer,
+    200: TokenResponse,
     ...failures(
       'invalid_request',
       'invalid_grant',
@@ -62,14 +61,11 @@ const schema = {
       'server_error',
       'temporarily_unavailable',
     ),
-    ...unreadable,
+    ...bodyFailures,
   },
 }
 
-export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
-export const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code'
-
-/** The token endpoint (RFC 6749 3.2, RFC 8693 2). */
+/** The token endpoint (RFC 6749 3.2, RFC 8628 3.4, RFC 8693 2). */
 export const tokenRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> = async (
   app,
   { services },
@@ -79,26 +75,26 @@ export const tokenRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> =
     const { body, ip: address } = request
     switch (body.grant_type) {
       case 'authorization_code': {
-        const client = await authenticateApp(request, body, services)
-        const proof = await readProof(request, reply, services)
+        const client = await authenticateClient(request, body, services)
+        const proof = await verifyProof(request, reply, services)
         return redeemCode(body, { app: client, address, proof }, services)
       }
       case DEVICE_CODE: {
-        const client = await authenticateApp(request, body, services)
-        const proof = await readProof(request, reply, services)
+        const client = await authenticateClient(request, body, services)
+        const proof = await verifyProof(request, reply, services)
         return redeemDeviceCode(body, { app: client, address, proof }, services)
       }
       case 'refresh_token': {
         request.dialect = 'refresh_token'
-        const client = await nameClient(request, body, services)
-        const proof = await readProof(request, reply, services)
-        return refresh(body, { client, proof }, services)
+        const client = await identifyClient(request, body, services)
+        const proof = await verifyProof(request, reply, services)
+        return swapRefreshToken(body, { client, proof }, services)
       }
       case TOKEN_EXCHANGE: {
         request.dialect = 'token_exchange'
-        const client = await nameClient(request, body, services)
-        const proof = await readProof(request, reply, services)
-        return exchange(body, { client, proof }, services)
+        const client = await identifyClient(request, body, services)
+        const proof = await verifyProof(request, reply, services)
+        return exchangeToken(body, { client, proof }, services)
       }
       default:
         throw new BrokerError('unsupported_grant_type')

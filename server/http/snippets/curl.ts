@@ -1,31 +1,36 @@
-import { keptField, swapParameters, tokenParameter, usesExchange } from './app.ts'
-import type { SnippetApp } from './app.ts'
+import {
+  brokerTokenParameter,
+  issuedTokenField,
+  swapParameters,
+  usesExchange,
+} from './snippet-app.ts'
+import type { SnippetApp } from './snippet-app.ts'
 
-/** A value in single quotes, for a POSIX shell. */
-const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
+/** Quotes a value for a POSIX shell. */
+const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
-/** Connecting and swapping by hand: a script that asks for what the browser brings back. */
+/** A shell script that connects and swaps, and asks for the code from the browser. */
 export function curlSnippet(app: SnippetApp): string {
   const secret = app.confidential ? ` \\\n  -u "$CLIENT:$CLIENT_SECRET"` : ''
   const client = app.confidential ? '' : ` -d client_id="$CLIENT"`
-  return `BROKER=${quoted(app.brokerUrl)}
-CLIENT=${quoted(app.clientId)}
-REDIRECT_URI=${quoted(app.redirectUri)}
-${app.confidential ? '# CLIENT_SECRET is the secret that you were shown: export it, and keep it off the web.\n' : ''}
-# 1. Connect: open the address that this prints.
+  return `BROKER=${quote(app.brokerUrl)}
+CLIENT=${quote(app.clientId)}
+REDIRECT_URI=${quote(app.redirectUri)}
+${app.confidential ? '# Export CLIENT_SECRET, the client secret you were shown. Keep it off the web.\n' : ''}
+# 1. Connect: open the URL that this prints.
 VERIFIER=$(openssl rand -hex 32)
 CHALLENGE=$(printf %s "$VERIFIER" | openssl dgst -sha256 -binary | openssl base64 -A | tr '+/' '-_' | tr -d '=')
 echo "$BROKER/oauth/authorize?response_type=code&client_id=$CLIENT&state=$(openssl rand -hex 16)\\
 &redirect_uri=${encodeURIComponent(app.redirectUri)}&code_challenge=$CHALLENGE&code_challenge_method=S256"
 
-# 2. It leads back with a code, which is good for one minute. Type it in, to redeem it.
+# 2. Redeem: the browser returns with a code, valid for one minute. Enter it here.
 read -r CODE
 curl -sS "$BROKER/oauth/token"${secret} \\
   -d grant_type=authorization_code${client} -d code="$CODE" -d code_verifier="$VERIFIER" \\
   --data-urlencode redirect_uri="$REDIRECT_URI"
 echo
 
-# 3. Swap: type in the ${keptField(app)} from that answer, for an access token of Ellipsis Drive.
+# 3. Swap: enter the ${issuedTokenField(app)} from that response to get an access token for Ellipsis Drive.
 read -r BROKER_TOKEN
 ${swap(app, secret, client)}
 echo
@@ -39,5 +44,5 @@ function swap(app: SnippetApp, secret: string, client: string): string {
   const fields = Object.entries(swapParameters(app)).map(([name, value]) => `-d ${name}=${value}`)
   return `curl -sS "$BROKER/oauth/token"${secret} \\
   ${fields.join(' \\\n  ')} \\
-  -d ${tokenParameter(app)}="$BROKER_TOKEN"${client}`
+  -d ${brokerTokenParameter(app)}="$BROKER_TOKEN"${client}`
 }

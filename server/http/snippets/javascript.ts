@@ -1,17 +1,24 @@
-import { keptField, swapParameters, tokenParameter, usesExchange } from './app.ts'
-import type { SnippetApp } from './app.ts'
+import {
+  brokerTokenParameter,
+  issuedTokenField,
+  renewedTokenField,
+  swapParameters,
+  usesExchange,
+} from './snippet-app.ts'
+import type { SnippetApp } from './snippet-app.ts'
 
-const quoted = (text: string): string =>
+/** Quotes a value as a JavaScript string. */
+const quote = (text: string): string =>
   `'${JSON.stringify(text).slice(1, -1).replaceAll("'", "\\'")}'`
 
-/** Connecting and swapping in JavaScript: in the browser for public apps, on the server with a secret. */
+/** JavaScript that connects and swaps: in the browser for public apps, on the server for confidential ones. */
 export function javascriptSnippet(app: SnippetApp): string {
   const { confidential } = app
-  return `const broker = ${quoted(app.brokerUrl)}
-const clientId = ${quoted(app.clientId)}
-const redirectUri = ${quoted(app.redirectUri)}
-${confidential ? '// On your server: the secret never goes to a browser.\nconst clientSecret = process.env.CLIENT_SECRET\n' : ''}
-/** Where to send the user. Keep \`verifier\` and \`state\` until the user is back${confidential ? '' : ', in sessionStorage'}. */
+  return `const broker = ${quote(app.brokerUrl)}
+const clientId = ${quote(app.clientId)}
+const redirectUri = ${quote(app.redirectUri)}
+${confidential ? '// Run this on your server, and keep the secret there.\nconst clientSecret = process.env.CLIENT_SECRET\n' : ''}
+/** Returns the URL to send the user to. Keep \`verifier\` and \`state\`${confidential ? '' : ' in sessionStorage'} until the user returns. */
 export async function connect() {
   const [verifier, state] = [random(), random()]
   const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))
@@ -26,7 +33,7 @@ export async function connect() {
   return { url: \`\${broker}/oauth/authorize?\${query}\`, verifier, state }
 }
 
-/** Back at the redirect URI, with the same \`state\`: the code for a broker token, which you keep. */
+/** At the redirect URI, if \`state\` is the same: redeems the code for a broker token. Store it. */
 export async function redeem(code, verifier) {
   const answer = await post('/oauth/token', {
     grant_type: 'authorization_code',
@@ -34,10 +41,10 @@ export async function redeem(code, verifier) {
     code,
     code_verifier: verifier,
   })
-  return answer.${keptField(app)}
+  return answer.${issuedTokenField(app)}
 }
 
-/** Whenever you call Ellipsis Drive: the broker token for an access token. */
+/** Before you call Ellipsis Drive: swaps the broker token for an access token. */
 export async function swap(brokerToken) {
 ${swapBody(app)}
 }
@@ -46,7 +53,7 @@ async function post(path, fields, headers = {}) {
 ${postBody(app)}
   const answer = await response.json()
   if (response.ok) return answer
-  // Where there is a reconnect_url, send the user there.
+  // If the error has a reconnect_url, send the user there.
   throw Object.assign(new Error(answer.error_description), answer)
 }
 
@@ -57,22 +64,22 @@ const base64url = (bytes) =>
 }
 
 function swapBody(app: SnippetApp): string {
-  const kept = app.tokens === 'ellipsis' ? 'refresh_token' : 'broker_token'
-  const keep = `  // Keep this instead of the broker token that you had.
-  if (answer.${kept}) brokerToken = answer.${kept}
+  const renewed = renewedTokenField(app)
+  const returnTokens = `  // Store this broker token instead of the old one.
+  if (answer.${renewed}) brokerToken = answer.${renewed}
   return { accessToken: answer.access_token, expiresIn: answer.expires_in, brokerToken }`
   if (usesExchange(app)) {
     return `  const answer = await post('/exchange', null, { authorization: \`Bearer \${brokerToken}\` })
-${keep}`
+${returnTokens}`
   }
   const fields = Object.entries(swapParameters(app)).map(
     ([name, value]) => `    ${name}: '${value}',`,
   )
   return `  const answer = await post('/oauth/token', {
 ${fields.join('\n')}
-    ${tokenParameter(app)}: brokerToken,
+    ${brokerTokenParameter(app)}: brokerToken,
   })
-${keep}`
+${returnTokens}`
 }
 
 function postBody({ confidential }: SnippetApp): string {
@@ -82,4 +89,30 @@ function postBody({ confidential }: SnippetApp): string {
   }
   return `  const body = fields && new URLSearchParams({ client_id: clientId, ...fields })
   const response = await fetch(broker + path, { method: 'POST', headers, body })`
+}
+
+/** JavaScript for a page without a back end, which gets the access token in its URL's fragment. */
+export function fragmentSnippet({ brokerUrl, clientId, redirectUri }: SnippetApp): string {
+  return `const broker = ${quote(brokerUrl)}
+const clientId = ${quote(clientId)}
+const redirectUri = ${quote(redirectUri)}
+
+/** Returns the URL to send the user to. Keep \`state\` in sessionStorage until the user returns. */
+export function connect() {
+  const state = crypto.randomUUID()
+  const query = new URLSearchParams({ redirect_uri: redirectUri, state })
+  return { url: \`\${broker}/connect/\${clientId}?\${query}\`, state }
+}
+
+/**
+ * At the redirect URI: reads Ellipsis Drive's access token from \`location.hash\`. Then remove it from the
+ * URL: \`history.replaceState(null, '', location.pathname)\`. When it has expired, connect again.
+ */
+export function receive(hash, state) {
+  const answer = new URLSearchParams(hash.slice(1))
+  if (answer.get('state') !== state) throw new Error('The state does not match.')
+  if (answer.has('error')) throw new Error(answer.get('error_description') ?? answer.get('error'))
+  return { accessToken: answer.get('access_token'), expiresIn: Number(answer.get('expires_in')) }
+}
+`
 }

@@ -1,23 +1,29 @@
-import { keptField, swapParameters, tokenParameter, usesExchange } from './app.ts'
-import type { SnippetApp } from './app.ts'
+import {
+  brokerTokenParameter,
+  issuedTokenField,
+  renewedTokenField,
+  swapParameters,
+  usesExchange,
+} from './snippet-app.ts'
+import type { SnippetApp } from './snippet-app.ts'
 
-/** JSON's strings are Python's too. */
-const quoted = (text: string): string => JSON.stringify(text)
+/** Quotes a value as a Python string: JSON strings are valid Python. */
+const quote = (text: string): string => JSON.stringify(text)
 
-/** Connecting and swapping in Python 3, with its standard library alone. */
+/** Python 3 that connects and swaps, with the standard library only. */
 export function pythonSnippet(app: SnippetApp): string {
   const { confidential } = app
   return `import base64, hashlib, json, ${confidential ? 'os, ' : ''}secrets
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-BROKER = ${quoted(app.brokerUrl)}
-CLIENT_ID = ${quoted(app.clientId)}
-REDIRECT_URI = ${quoted(app.redirectUri)}
+BROKER = ${quote(app.brokerUrl)}
+CLIENT_ID = ${quote(app.clientId)}
+REDIRECT_URI = ${quote(app.redirectUri)}
 ${confidential ? 'CLIENT_SECRET = os.environ["CLIENT_SECRET"]\n' : ''}
 
 def connect():
-    """Where to send the user. Keep verifier and state until the user is back."""
+    """Returns the URL to send the user to. Keep verifier and state until the user returns."""
     verifier, state = secrets.token_urlsafe(32), secrets.token_urlsafe(16)
     digest = hashlib.sha256(verifier.encode()).digest()
     query = urlencode({
@@ -32,19 +38,19 @@ def connect():
 
 
 def redeem(code, verifier):
-    """Back at the redirect URI, with the same state: the code for a broker token, which you keep."""
+    """At the redirect URI, if state is the same: redeems the code for a broker token. Store it."""
     answer = post("/oauth/token", {
         "grant_type": "authorization_code",
         "redirect_uri": REDIRECT_URI,
         "code": code,
         "code_verifier": verifier,
     })
-    return answer["${keptField(app)}"]
+    return answer["${issuedTokenField(app)}"]
 
 
 def swap(broker_token):
-    """Whenever you call Ellipsis Drive: the broker token for an access token.
-    Keep the second value instead of the broker token that you had."""
+    """Before you call Ellipsis Drive: swaps the broker token for an access token.
+    Store the second value, the broker token to use from now on."""
 ${swapBody(app)}
 
 
@@ -56,20 +62,20 @@ ${postBody(app)}
 }
 
 function swapBody(app: SnippetApp): string {
-  const kept = app.tokens === 'ellipsis' ? 'refresh_token' : 'broker_token'
-  const keep = `    return answer["access_token"], answer.get("${kept}", broker_token)`
+  const renewed = renewedTokenField(app)
+  const returnTokens = `    return answer["access_token"], answer.get("${renewed}", broker_token)`
   if (usesExchange(app)) {
     return `    answer = post("/exchange", None, {"Authorization": f"Bearer {broker_token}"})
-${keep}`
+${returnTokens}`
   }
   const fields = Object.entries(swapParameters(app)).map(
     ([name, value]) => `        "${name}": "${value}",`,
   )
   return `    answer = post("/oauth/token", {
 ${fields.join('\n')}
-        "${tokenParameter(app)}": broker_token,
+        "${brokerTokenParameter(app)}": broker_token,
     })
-${keep}`
+${returnTokens}`
 }
 
 function postBody({ confidential }: SnippetApp): string {

@@ -69,13 +69,13 @@ t.test('malformed HTTP', async (t) => {
   t.test('what people see at addresses that lead nowhere', async (t) => {
     const page = await new Visitor().open(`${url}/nothing`)
     t.equal(page.status, 404)
-    t.match(page.body, 'Nothing here')
+    t.match(page.body, 'Page not found')
     const home = await new Visitor().open(`${url}/`)
     t.equal(home.status, 200)
     t.match(home.body, 'Apps come here')
     const wrong = await new Visitor().open(`${url}/exchange`)
     t.equal(wrong.status, 405)
-    t.match(wrong.body, 'Not this way')
+    t.match(wrong.body, 'Method not allowed')
   })
 
   t.test(

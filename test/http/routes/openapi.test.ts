@@ -2,7 +2,7 @@ import { createConfig, lintFromString } from '@redocly/openapi-core'
 import t from 'tap'
 import type { Test } from 'tap'
 import Schema from 'typebox/schema'
-import type { Document } from '../../../server/http/openapi.ts'
+import type { OpenApiDocument } from '../../../server/http/openapi-document.ts'
 import {
   RETURN,
   addApp,
@@ -16,8 +16,8 @@ import {
 import type { TestBroker, TestOptions } from '../../helper.ts'
 import { Visitor } from '../../visitor.ts'
 
-const read = async (broker: TestBroker): Promise<Document> =>
-  (await (await fetch(`${broker.url}/openapi.json`)).json()) as Document
+const read = async (broker: TestBroker): Promise<OpenApiDocument> =>
+  (await (await fetch(`${broker.url}/openapi.json`)).json()) as OpenApiDocument
 
 t.test('a linter accepts what is served', async (t) => {
   const broker = await buildBroker(t, { basePath: '/broker' })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import type { App } from '../../../db/store.ts'
-import { snippetsOf } from '../../../server/http/snippets/index.ts'
+import { createSnippets } from '../../../server/http/snippets/snippets.ts'
 import { RETURN, addAppWithSecret, allow, buildBroker } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
 import { Visitor } from '../../visitor.ts'
@@ -35,7 +35,7 @@ const codeFrom = async (url: string): Promise<string> =>
   (await follow(url)).searchParams.get('code') ?? ''
 
 const codeOf = (app: App, { url }: TestBroker, language: string): string =>
-  snippetsOf(app, url).find((snippet) => snippet.language === language)?.code ?? ''
+  createSnippets(app, url).find((snippet) => snippet.language === language)?.code ?? ''
 
 /** Is it an access token that Ellipsis Drive takes? */
 async function works(broker: TestBroker, token: unknown): Promise<boolean> {
@@ -127,7 +127,7 @@ print(swap(redeem(input(), verifier))[0], flush=True)
 t.test('JavaScript, for a page that gets its token in the fragment', async (t) => {
   const broker = await buildBroker(t)
   const { app } = await addAppWithSecret(broker, { deliver: 'fragment' })
-  t.equal(snippetsOf(app, broker.url).length, 1)
+  t.equal(createSnippets(app, broker.url).length, 1)
   const file = join(temporaryFolder(t), 'page.mjs')
   writeFileSync(file, codeOf(app, broker, 'JavaScript'))
   const code = (await import(pathToFileURL(file).href)) as {
@@ -146,7 +146,7 @@ t.test('JavaScript, for a page that gets its token in the fragment', async (t) =
 t.test('an app that nobody returns to, or that proves a key, has none', async (t) => {
   const broker = await buildBroker(t)
   const { app } = await addAppWithSecret(broker, { redirectUris: [], device: true })
-  t.strictSame(snippetsOf(app, broker.url), [])
+  t.strictSame(createSnippets(app, broker.url), [])
   const bound = await addAppWithSecret(broker, { dpop: 'required' })
-  t.strictSame(snippetsOf(bound.app, broker.url), [])
+  t.strictSame(createSnippets(bound.app, broker.url), [])
 })

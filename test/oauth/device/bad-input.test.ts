@@ -99,7 +99,7 @@ t.test('malformed device requests', async (t) => {
     ]) {
       const page = await type(broker, wrong)
       t.equal(page.status, 400, wrong)
-      t.match(page.body, 'No device waits with this code')
+      t.match(page.body, 'This code is wrong or has expired')
     }
     const visitor = new Visitor()
     const page = await visitor.open(`${broker.url}/device`)
@@ -133,7 +133,7 @@ t.test('malformed device requests', async (t) => {
       body: new URLSearchParams({ _csrf: csrf }),
       headers: { origin: broker.url },
     })
-    t.match(codeless, { status: 400, body: /No device waits with this code/ }, 'no code at all')
+    t.match(codeless, { status: 400, body: /This code is wrong or has expired/ }, 'no code at all')
     t.notOk(changed())
     const asked = await post({ origin: broker.url }, { decision: 'nonsense' })
     t.match(asked.headers.get('content-security-policy'), "frame-ancestors 'none'")

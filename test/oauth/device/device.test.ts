@@ -149,7 +149,7 @@ t.test('both codes end after fifteen minutes, also while somebody signs in', asy
   t.match(end.body, 'Begin anew there')
   t.equal(broker.standIn.calls.token, 0, 'the code of Ellipsis Drive was not touched')
   t.match(await poll(body.device_code), { status: 400, body: { error: 'expired_token' } })
-  t.match((await type(broker, body.user_code)).body, 'No device waits with this code')
+  t.match((await type(broker, body.user_code)).body, 'This code is wrong or has expired')
 })
 
 t.test('a code that ends while Ellipsis Drive answers lets nobody in', async (t) => {
@@ -223,7 +223,7 @@ t.test('a revocation, or the app’s removal, ends what waits to be fetched', as
   const third = (await start()).body
   await apps.remove(app.id, 'test')
   t.match(await poll(third.device_code), { status: 401, body: { error: 'invalid_client' } })
-  t.match((await type(broker, third.user_code)).body, 'No device waits')
+  t.match((await type(broker, third.user_code)).body, 'This code is wrong or has expired')
 })
 
 t.test('the plain link of an app without an address connects, and ends here', async (t) => {

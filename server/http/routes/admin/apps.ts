@@ -4,7 +4,7 @@ import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/mo
 import { liveSecrets } from '../../../oauth/apps.ts'
 import { formatDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
-import { snippetsOf } from '../../snippets/index.ts'
+import { createSnippets } from '../../snippets/snippets.ts'
 import { attentionView, countsView } from './overview-view.ts'
 import { readPeriod, usageView } from './usage-view.ts'
 
@@ -75,7 +75,7 @@ function modelOf(
     device: app.device,
     bound: app.dpop === 'required',
     connectLink: app.redirectUris.length > 0 ? `${config.publicUrl}/connect/${app.id}` : null,
-    snippets: snippetsOf(app, config.publicUrl).map(({ language, code }, index) => ({
+    snippets: createSnippets(app, config.publicUrl).map(({ language, code }, index) => ({
       id: `code-${index}`,
       language,
       code,

@@ -1,6 +1,6 @@
 import type { App } from '../../../db/store.ts'
 
-/** What the code for one app is made from. */
+/** What a snippet needs to know of the app. */
 export interface SnippetApp {
   brokerUrl: string
   clientId: string
@@ -9,13 +9,13 @@ export interface SnippetApp {
   tokens: App['tokens']
 }
 
-/** Code to paste into an app, in one language. */
+/** Sample code for an app, in one language. */
 export interface Snippet {
   language: string
   code: string
 }
 
-/** Parameters that name the grant, of each way to swap at the token endpoint. */
+/** The constant parameters of a swap at the token endpoint. */
 export const swapParameters = ({ tokens }: Pick<SnippetApp, 'tokens'>): Record<string, string> =>
   tokens === 'ellipsis'
     ? { grant_type: 'refresh_token' }
@@ -24,14 +24,18 @@ export const swapParameters = ({ tokens }: Pick<SnippetApp, 'tokens'>): Record<s
         subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
       }
 
-/** The parameter that carries the broker token there. */
-export const tokenParameter = ({ tokens }: Pick<SnippetApp, 'tokens'>): string =>
+/** The parameter of a swap at the token endpoint that carries the broker token. */
+export const brokerTokenParameter = ({ tokens }: Pick<SnippetApp, 'tokens'>): string =>
   tokens === 'ellipsis' ? 'refresh_token' : 'subject_token'
 
-/** Does it swap at `/exchange`, in one line? */
+/** Does the app swap at `/exchange`, which takes no form? */
 export const usesExchange = ({ confidential, tokens }: SnippetApp): boolean =>
   !confidential && tokens === 'broker'
 
-/** What the app keeps from redeeming: the name of the answer's field. */
-export const keptField = ({ tokens }: Pick<SnippetApp, 'tokens'>): string =>
+/** The field of a redeemed code's response that has the broker token. */
+export const issuedTokenField = ({ tokens }: Pick<SnippetApp, 'tokens'>): string =>
   tokens === 'ellipsis' ? 'refresh_token' : 'access_token'
+
+/** The field of a swap's response that has a newer broker token, if there is one. */
+export const renewedTokenField = ({ tokens }: Pick<SnippetApp, 'tokens'>): string =>
+  tokens === 'ellipsis' ? 'refresh_token' : 'broker_token'

@@ -1,18 +1,17 @@
 import fastify from 'fastify'
 import type { RouteOptions } from 'fastify'
 
-/** What is served where. */
-export interface Api {
-  /** Every route there is; those whose schema has an `operationId` are documented. */
+interface Api {
+  /** All routes; those whose schema has an `operationId` are documented. */
   routes: Pick<RouteOptions, 'url' | 'method' | 'schema'>[]
-  /** Where it is found; its path is the prefix of the routes. */
+  /** Its path is the prefix of the routes. */
   publicUrl: string
   basePath: string
   version: string
 }
 
 /** The parts of an OpenAPI 3.1 document that the reference page reads. */
-export interface Document {
+export interface OpenApiDocument {
   info: { title: string; version: string; description: string }
   tags: { name: string; description: string }[]
   paths: Record<string, Record<string, Operation>>
@@ -38,44 +37,53 @@ export interface Schema {
   anyOf?: Schema[]
 }
 
+/** Returns a function that builds the document when first called, and then reuses it. */
+export function createOpenApiDocument(api: Api): () => Promise<OpenApiDocument> {
+  let document: Promise<OpenApiDocument> | undefined
+  return () => (document ??= buildDocument(api))
+}
+
 /**
- * The OpenAPI 3.1 document of the documented routes, from their own schemas. Takes some ten milliseconds
- * and a library that nothing else needs, so it is loaded and made when somebody asks.
+ * Builds the OpenAPI 3.1 document from the schemas of the routes. This takes some ten milliseconds, and a
+ * library that nothing else needs: it is loaded here.
  */
-export async function describeApi({ routes, publicUrl, basePath, version }: Api) {
+async function buildDocument({ routes, publicUrl, basePath, version }: Api) {
   const { default: swagger } = await import('@fastify/swagger')
-  const nothing = () => () => true
+  const noop = () => () => true
   const app = fastify({ exposeHeadRoutes: false })
-  app.setValidatorCompiler(nothing).setSerializerCompiler(() => () => '')
+  app.setValidatorCompiler(noop).setSerializerCompiler(() => () => '')
   await app.register(swagger, {
     convertConstToEnum: false,
     stripBasePath: false,
-    openapi: { openapi: '3.1.0', servers: [{ url: publicUrl }], ...about(version) },
+    openapi: { openapi: '3.1.0', servers: [{ url: publicUrl }], ...describeServer(version) },
   })
   for (const { url, method, schema } of routes) {
     const documented = schema !== undefined && 'operationId' in schema
     if (!documented || method === 'HEAD' || !url.startsWith(`${basePath}/`)) continue
-    app.route({ url: url.slice(basePath.length), method, schema, handler: nothing })
+    app.route({ url: url.slice(basePath.length), method, schema, handler: noop })
   }
   await app.ready()
-  const document = app.swagger() as unknown as Document
+  const document = app.swagger() as unknown as OpenApiDocument
   await app.close()
   return document
 }
 
-const about = (version: string) => ({
+const describeServer = (version: string) => ({
   info: {
     title: 'Ellipsis Broker',
     version,
     description:
-      'Takes users through Ellipsis Drive’s authorization, keeps their refresh tokens, and swaps broker tokens for fresh access tokens.',
+      'Connects users of Ellipsis Drive, stores their refresh tokens, and swaps broker tokens for valid access tokens.',
     license: { name: 'MIT', identifier: 'MIT' },
   },
   tags: [
-    { name: 'connect', description: 'A browser goes here, and comes back to the app with a code.' },
-    { name: 'tokens', description: 'Redeem the code, swap the broker token, give it up.' },
-    { name: 'discovery', description: 'What client libraries read by themselves.' },
-    { name: 'operation', description: 'For those who run and watch the broker.' },
+    {
+      name: 'connect',
+      description: 'The user’s browser goes here, and returns to the app with a code.',
+    },
+    { name: 'tokens', description: 'Redeem the code, swap the broker token, revoke the grant.' },
+    { name: 'discovery', description: 'Documents for client libraries.' },
+    { name: 'operation', description: 'For operators and monitoring.' },
   ],
   components: {
     securitySchemes: {
@@ -89,12 +97,12 @@ const about = (version: string) => ({
         type: 'http' as const,
         scheme: 'basic',
         description:
-          'client_id and client_secret of a confidential app; it may send them in the form instead. A public app sends its client_id alone.',
+          'client_id and client_secret of a confidential app, here or in the form. A public app sends only its client_id.',
       },
       metricsToken: {
         type: 'http' as const,
         scheme: 'bearer',
-        description: 'BROKER_METRICS_TOKEN; programs on the same machine need none.',
+        description: 'BROKER_METRICS_TOKEN. Programs on the same machine do not need it.',
       },
     },
   },

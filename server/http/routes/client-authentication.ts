@@ -1,0 +1,106 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { App } from '../../../db/store.ts'
+import type { Credentials } from '../../oauth/apps.ts'
+import type { Proof } from '../../oauth/dpop.ts'
+import type { NamedClient } from '../../oauth/swap.ts'
+import { BrokerError } from '../../errors.ts'
+import { Secret } from '../../secret.ts'
+import type { HttpServices } from '../../services.ts'
+
+/** The client's parameters in a form (RFC 6749 2.3.1). */
+interface ClientParameters {
+  client_id?: string | undefined
+  client_secret?: string | undefined
+}
+
+/**
+ * The client that a form request names: by Basic, in the form, or, if public, by its id alone. Checks the
+ * secret if there is one; the caller decides whether the app needs one. `null`: the request names no client.
+ * @throws BrokerError `invalid_client`, `invalid_request`
+ */
+export async function identifyClient(
+  request: FastifyRequest,
+  body: ClientParameters,
+  { apps }: HttpServices,
+): Promise<NamedClient | null> {
+  const credentials = readCredentials(request.headers.authorization, body)
+  if (!credentials) return null
+  if (credentials.clientSecret === null) return { id: credentials.clientId, authenticated: false }
+  const { id } = await apps.authenticate(credentials)
+  request.clientAuthenticated = true
+  return { id, authenticated: true }
+}
+
+/**
+ * The app that sends the request, for endpoints that require client authentication.
+ * @throws BrokerError `invalid_client`, `invalid_request`
+ */
+export async function authenticateClient(
+  request: FastifyRequest,
+  body: ClientParameters,
+  { apps }: HttpServices,
+): Promise<App> {
+  const credentials = readCredentials(request.headers.authorization, body)
+  if (!credentials) throw new BrokerError('invalid_client')
+  const app = await apps.authenticate(credentials)
+  request.clientAuthenticated = app.confidential
+  return app
+}
+
+/**
+ * Verifies the request's DPoP proof (RFC 9449 4.3); `null`: it has none. The response, even an error,
+ * carries the nonce for the next proof.
+ * @param accessToken the token that is presented with the proof, if any
+ * @throws BrokerError `invalid_dpop_proof`, `use_dpop_nonce`
+ */
+export async function verifyProof(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { dpop, config }: HttpServices,
+  accessToken?: string,
+): Promise<Proof | null> {
+  const { dpop: proof } = request.headers
+  if (typeof proof !== 'string') return null
+  void reply.header('dpop-nonce', dpop.nonce())
+  const url = new URL(config.publicUrl).origin + request.routeOptions.url
+  return dpop.verify(proof, { method: request.method, url, accessToken })
+}
+
+function readCredentials(header: string | undefined, body: ClientParameters): Credentials | null {
+  const { client_id: clientId, client_secret: secret } = body
+  const basic = parseBasic(header)
+  if (basic && secret !== undefined) {
+    const description =
+      'Send the client credentials once: in the Authorization header or in the form, not in both.'
+    throw new BrokerError('invalid_request', { description })
+  }
+  if (basic && clientId !== undefined && clientId !== basic.clientId) {
+    throw new BrokerError('invalid_client')
+  }
+  if (basic) return basic
+  if (clientId === undefined && secret === undefined) return null
+  return {
+    clientId: clientId ?? '',
+    // An empty secret counts as omitted (RFC 6749 2.3.1).
+    clientSecret: secret === undefined || secret === '' ? null : new Secret(secret),
+  }
+}
+
+function parseBasic(header: string | undefined): Credentials | undefined {
+  if (header === undefined) return undefined
+  const encoded = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(header)?.[1]
+  if (encoded === undefined) throw new BrokerError('invalid_client')
+  const [id = '', ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
+  const secret = decodeFormValue(rest.join(':'))
+  // Some clients send the id of a public app with an empty password.
+  return { clientId: decodeFormValue(id), clientSecret: secret === '' ? null : new Secret(secret) }
+}
+
+/** Both parts are form-encoded before Basic encodes them (RFC 6749 2.3.1). */
+function decodeFormValue(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    throw new BrokerError('invalid_client')
+  }
+}

@@ -1,0 +1,170 @@
+import { Type } from 'typebox'
+import type { Static } from 'typebox'
+import type { App } from '../../../db/store.ts'
+import { BrokerError } from '../../errors.ts'
+import type { IssuedToken } from '../../oauth/grants.ts'
+import type { Redemption } from '../../oauth/redeem-code.ts'
+import type { Presented } from '../../oauth/swap.ts'
+import { Secret } from '../../secret.ts'
+import type { HttpServices } from '../../services.ts'
+import { checkScope, clientParameters, optionalText, scopeParameter } from './schemas.ts'
+import { accessTokenFields, renewedTokenFields } from './token-response.ts'
+
+/** The grant types of the token endpoint, one function each. */
+
+const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
+const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
+
+/** Every parameter of every grant type. Unknown ones are ignored (RFC 6749 3.2). */
+export const TokenRequest = Type.Object({
+  grant_type: Type.String({ description: 'One of the grant types above.' }),
+  ...clientParameters,
+  device_code: optionalText('device_code: from the device authorization endpoint.'),
+  code: optionalText('authorization_code: from the redirect to the app.'),
+  code_verifier: optionalText('authorization_code: the PKCE verifier of the challenge.'),
+  redirect_uri: optionalText('authorization_code: as sent to /oauth/authorize.'),
+  refresh_token: optionalText('refresh_token: the broker token.'),
+  scope: scopeParameter,
+  subject_token: optionalText('Token exchange: the broker token.'),
+  subject_token_type: optionalText('Token exchange: `urn:ietf:params:oauth:token-type:jwt`.'),
+  requested_token_type: optionalText(
+    'Token exchange: `urn:ietf:params:oauth:token-type:jwt` for a renewed broker token.',
+  ),
+  min_ttl: Type.Optional(
+    Type.String({
+      pattern: '^[0-9]{1,9}$',
+      description: 'Swaps: seconds that the access token must remain valid.',
+    }),
+  ),
+  force: Type.Optional(
+    Type.Union([Type.Literal('true'), Type.Literal('false')], {
+      description: 'Swaps: get a new access token, because Ellipsis Drive rejected the last one.',
+    }),
+  ),
+})
+export type TokenRequest = Static<typeof TokenRequest>
+
+/** The app that redeems a code, its address, and its DPoP proof. */
+type Redeemer = Pick<Redemption, 'app' | 'address' | 'proof'>
+
+/** The client that presents a broker token, and its DPoP proof. */
+type Presenter = Pick<Presented, 'client' | 'proof'>
+
+/** Runs before the code is used up: if it throws, the app may redeem the code again. */
+type BeforeRedeem = (authorized: { connectionId: string }) => Promise<void>
+
+/** authorization_code (RFC 6749 4.1.3). */
+export async function redeemCode(body: TokenRequest, redeemer: Redeemer, services: HttpServices) {
+  const code = required(body, 'code')
+  const verifier = required(body, 'code_verifier')
+  const redemption = { ...redeemer, code, verifier, redirectUri: body.redirect_uri }
+  return respond(redeemer.app, services, (before) => services.redeem.redeem(redemption, before))
+}
+
+/** device_code (RFC 8628 3.4). */
+export async function redeemDeviceCode(
+  body: TokenRequest,
+  redeemer: Redeemer,
+  services: HttpServices,
+) {
+  const poll = { ...redeemer, deviceCode: required(body, 'device_code') }
+  return respond(redeemer.app, services, (before) => services.deviceFlow.poll(poll, before))
+}
+
+/** The response to a redeemed code: a broker token, with `--tokens ellipsis` also an access token. */
+async function respond(
+  app: App,
+  services: HttpServices,
+  redeem: (before?: BeforeRedeem) => Promise<IssuedToken>,
+) {
+  if (app.tokens === 'ellipsis') return respondWithAccessToken(app, services, redeem)
+  const { grant, token, expiresIn } = await redeem()
+  const token_type = grant.jkt === null ? 'Bearer' : 'DPoP'
+  return { access_token: token, token_type, expires_in: expiresIn, scope: grant.scope }
+}
+
+/** Gets the access token first: if Ellipsis Drive is unavailable, the code stays valid. */
+async function respondWithAccessToken(
+  app: App,
+  { refresher, config, clock }: HttpServices,
+  redeem: (before: BeforeRedeem) => Promise<IssuedToken>,
+) {
+  const { minTtlSeconds } = config
+  const requirement = { minTtlSeconds, fetchedAfter: null, evenIfPaused: false, appId: app.id }
+  let accessToken: Awaited<ReturnType<typeof refresher.get>> | undefined
+  const { grant, token } = await redeem(async ({ connectionId }) => {
+    accessToken = await refresher.get(connectionId, requirement)
+  })
+  /* c8 ignore next -- redeeming has called the function above */
+  if (!accessToken) throw new Error('redeemed without an access token')
+  const fields = accessTokenFields(accessToken, grant.scope, clock)
+  const { token_type, access_token, expires_in } = fields
+  return { access_token, token_type, expires_in, scope: grant.scope, refresh_token: token }
+}
+
+/** refresh_token (RFC 6749 6): the swap for apps with `--tokens ellipsis`. */
+export async function swapRefreshToken(
+  body: TokenRequest,
+  presenter: Presenter,
+  { swap, clock }: HttpServices,
+) {
+  checkScope(body)
+  const brokerToken = required(body, 'refresh_token').reveal()
+  const presented = { brokerToken, ...presenter, ...swapOptions(body) }
+  const answer = await swap.swap({ ...presented, asRefreshToken: true })
+  const fields = accessTokenFields(answer.accessToken, answer.scope, clock)
+  const { access_token, token_type, expires_in, scope } = fields
+  const refresh_token = answer.renewed?.token ?? brokerToken
+  return { access_token, token_type, expires_in, scope, refresh_token }
+}
+
+/** Token exchange (RFC 8693 2): a broker token for an access token, or for a newer broker token. */
+export async function exchangeToken(
+  body: TokenRequest,
+  presenter: Presenter,
+  { swap, clock }: HttpServices,
+) {
+  checkScope(body)
+  const brokerToken = required(body, 'subject_token').reveal()
+  const type = required(body, 'subject_token_type').reveal()
+  if (type !== JWT_TYPE && type !== ACCESS_TOKEN_TYPE) {
+    throw invalid(`Use subject_token_type=${JWT_TYPE}.`)
+  }
+  const requestedType = body.requested_token_type ?? ACCESS_TOKEN_TYPE
+  if (requestedType === JWT_TYPE) {
+    const { renewed, scope, bound } = await swap.renew({ brokerToken, ...presenter })
+    const issued = { access_token: renewed.token, issued_token_type: JWT_TYPE }
+    const token_type = bound ? 'DPoP' : 'Bearer'
+    return { ...issued, token_type, expires_in: renewed.expiresIn, scope }
+  }
+  if (requestedType !== ACCESS_TOKEN_TYPE) {
+    throw invalid(`Use requested_token_type=${ACCESS_TOKEN_TYPE}, or ${JWT_TYPE} to renew.`)
+  }
+  const answer = await swap.swap({ brokerToken, ...presenter, ...swapOptions(body) })
+  const fields = accessTokenFields(answer.accessToken, answer.scope, clock)
+  return { ...fields, issued_token_type: ACCESS_TOKEN_TYPE, ...renewedTokenFields(answer.renewed) }
+}
+
+const swapOptions = ({ min_ttl, force }: TokenRequest) => ({
+  minTtlSeconds: min_ttl === undefined ? undefined : Number(min_ttl),
+  force: force === 'true',
+})
+
+/** A parameter that the grant type requires. @throws BrokerError `invalid_request` */
+function required(
+  body: TokenRequest,
+  name:
+    | 'code'
+    | 'code_verifier'
+    | 'device_code'
+    | 'refresh_token'
+    | 'subject_token'
+    | 'subject_token_type',
+): Secret {
+  const value = body[name]
+  if (value === undefined || value === '') throw invalid(`Send ${name}.`)
+  return new Secret(value)
+}
+
+const invalid = (description: string): BrokerError =>
+  new BrokerError('invalid_request', { description })
