@@ -1,4 +1,5 @@
-import type { App, Flow, Store } from '../../db/store.ts'
+import { LRUCache } from 'lru-cache'
+import type { App, Flow, Millis, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
@@ -56,6 +57,7 @@ export interface Connect {
   begin(request: AuthorizationRequest, device: string): Promise<StartedFlow>
   /**
    * Takes the flow, once; exchanges the code, stores the connection, and only then lets the browser go on.
+   * The same callback again gets the same result, for ten minutes.
    * @throws BrokerError with `returnTo` where the app is to be told
    */
   finish(callback: Callback): Promise<Finished>
@@ -63,6 +65,7 @@ export interface Connect {
 
 /** Life of a flow, milliseconds. */
 const FLOW_LIFE = 10 * 60_000
+const MAX_RESULTS = 10_000
 
 export function createConnect(needs: {
   store: Store
@@ -156,6 +159,26 @@ export function createConnect(needs: {
     }
   }
 
+  /** Results of callbacks, as a browser may repeat one: a reload, or a navigation that was aborted. */
+  const results = new LRUCache<string, { result: Promise<Finished>; expiresAt: Millis }>({
+    max: MAX_RESULTS,
+  })
+
+  /** @param unknown called if this browser has no such flow, so that nothing can be repeated */
+  const finishOnce = async (callback: Callback, unknown: () => void): Promise<Finished> => {
+    const flow = await take(callback).catch((error: unknown) => {
+      unknown()
+      throw error
+    })
+    const app = await appOf(flow)
+    try {
+      return await complete(flow, app, callback)
+    } finally {
+      // Ellipsis Drive took a while: nothing goes to an address that the app has given up since.
+      await appOf(flow)
+    }
+  }
+
   return {
     check: (parameters, plain) => checkAuthorization(store, parameters, plain),
 
@@ -184,15 +207,14 @@ export function createConnect(needs: {
       return { location, state, browserSecret: new Secret(browserSecret) }
     },
 
-    async finish(callback) {
-      const flow = await take(callback)
-      const app = await appOf(flow)
-      try {
-        return await complete(flow, app, callback)
-      } finally {
-        // Ellipsis Drive took a while: nothing goes to an address that the app has given up since.
-        await appOf(flow)
-      }
+    finish(callback) {
+      const { state, browserSecret } = callback
+      const key = sha256([state, browserSecret?.reveal() ?? ''].join('\n'))
+      const former = results.get(key)
+      if (former && former.expiresAt > clock.now()) return former.result
+      const result = finishOnce(callback, () => results.delete(key))
+      results.set(key, { result, expiresAt: clock.now() + FLOW_LIFE })
+      return result
     },
   }
 }

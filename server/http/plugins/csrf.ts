@@ -32,7 +32,11 @@ export function checkSameOrigin(
   advice = 'Go back to the app and connect again.',
 ): void {
   const { origin, 'sec-fetch-site': site } = request.headers
-  const isOtherOrigin = origin !== undefined && origin !== new URL(publicUrl).origin
+  // Without a referrer (a proxy may add `Referrer-Policy: no-referrer`), browsers send the origin `null`.
+  const isOtherOrigin =
+    origin === 'null'
+      ? site === undefined
+      : origin !== undefined && origin !== new URL(publicUrl).origin
   if (isOtherOrigin || (site !== undefined && site !== 'same-origin')) {
     const description = `This form was sent from another site. ${advice}`
     throw new BrokerError('access_denied', { description })

@@ -1,5 +1,5 @@
 import helmet from '@fastify/helmet'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import { isHttps } from './cookies.ts'
 
@@ -14,27 +14,38 @@ export async function pageHeaders(app: FastifyInstance, config: Config): Promise
     xFrameOptions: { action: 'deny' },
   })
   const policy = contentSecurityPolicy(config)
-  app.addHook('onRequest', async (_request, reply) => {
+  app.addHook('onRequest', async (request, reply) => {
     void reply.headers({ 'content-security-policy': policy, 'cache-control': 'no-store' })
+    if (!request.routeOptions.config.page) return
+    // Browsers drop what they prefetched with an error status, and request it again when it is visited.
+    if (isPrefetch(request)) return reply.code(503).send()
+    // A page may use up a link or start a flow, so HEAD must not run it.
+    if (request.method === 'HEAD') return reply.send()
   })
 }
 
+/** Was this page requested before the user asked for it (https://www.w3.org/TR/prefetch/, 4.2)? */
+function isPrefetch({ headers }: FastifyRequest): boolean {
+  const purposes = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz'].map((name) => headers[name])
+  return purposes.some(
+    (purpose) => typeof purpose === 'string' && /^(prefetch|preview)/i.test(purpose),
+  )
+}
+
 /**
- * Allows this page's form to redirect to Ellipsis Drive, and from there to the app.
- * @param redirectUri of the app; empty: none
+ * Allows this page's form to lead anywhere. Browsers apply `form-action` to the whole chain of redirects that
+ * follows, and the hosts of that chain are unknown: Ellipsis Drive may use single sign-on, and the app's
+ * redirect URI may redirect on.
  */
-export function allowFormRedirects(reply: FastifyReply, config: Config, redirectUri = ''): void {
-  const { apiUrl, webUrl } = config.ellipsis
-  const targets = [apiUrl, webUrl ?? '', redirectUri].filter((target) => target !== '')
-  const policy = contentSecurityPolicy(config, targets.map(cspSource))
-  void reply.header('content-security-policy', policy)
+export function allowFormRedirects(reply: FastifyReply, config: Config): void {
+  void reply.header('content-security-policy', contentSecurityPolicy(config, false))
 }
 
 /**
  * The content security policy of a page: nothing from other hosts, nothing inline, never framed.
- * @param formAction where the page's forms may lead besides the broker, redirects included
+ * @param restrictForms forms lead to the broker only, redirects included
  */
-function contentSecurityPolicy(config: Config, formAction: string[] = []): string {
+function contentSecurityPolicy(config: Config, restrictForms = true): string {
   const directives = [
     "default-src 'none'",
     "script-src 'self'",
@@ -42,17 +53,10 @@ function contentSecurityPolicy(config: Config, formAction: string[] = []): strin
     "img-src 'self'",
     "font-src 'self'",
     "connect-src 'self'",
-    ["form-action 'self'", ...formAction].join(' '),
+    ...(restrictForms ? ["form-action 'self'"] : []),
     "frame-ancestors 'none'",
     "base-uri 'none'",
     ...(isHttps(config) ? ['upgrade-insecure-requests'] : []),
   ]
   return directives.join('; ')
-}
-
-/** The CSP source of a URL: its origin, or its scheme where CSP cannot name the host (IPv6, custom schemes). */
-function cspSource(target: string): string {
-  const url = new URL(target)
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') return url.protocol
-  return url.hostname.startsWith('[') ? url.protocol : url.origin
 }

@@ -127,7 +127,7 @@ async function askConsent(
     return redirectToUpstream(authorization, request, reply, services)
   }
   const { app, redirectUri } = authorization
-  allowFormRedirects(reply, config, redirectUri)
+  allowFormRedirects(reply, config)
   const fields = FORM_PARAMETERS.flatMap((name) => {
     const value = parameters[name]
     return typeof value === 'string' ? [{ name, value }] : []

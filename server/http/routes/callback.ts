@@ -3,7 +3,7 @@ import { BrokerError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
-import { takeFlowCookie } from './upstream-flow.ts'
+import { readFlowCookie } from './upstream-flow.ts'
 
 const schema = {
   operationId: 'callback',
@@ -35,7 +35,7 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
     }
     const finished = await connect.finish({
       state,
-      browserSecret: takeFlowCookie(request, reply, state, config),
+      browserSecret: readFlowCookie(request, state, config),
       code: typeof code === 'string' && code !== '' ? new Secret(code) : undefined,
       error: typeof error === 'string' ? error : undefined,
       address: request.ip,

@@ -34,18 +34,14 @@ export async function redirectToUpstream(
   return reply.redirect(flow.location, 303)
 }
 
-/** Reads this browser's secret for the flow with that state, and clears its cookie. */
-export function takeFlowCookie(
+/** This browser's secret for the flow with that state. The cookie stays, for a callback that is repeated. */
+export function readFlowCookie(
   request: FastifyRequest,
-  reply: FastifyReply,
   state: string,
   config: Config,
 ): Secret | undefined {
-  const name = flowCookieName(state, config)
-  const value = request.cookies[name]
-  if (value === undefined) return undefined
-  void reply.clearCookie(name, cookieOptions(config))
-  return new Secret(value)
+  const value = request.cookies[flowCookieName(state, config)]
+  return value === undefined ? undefined : new Secret(value)
 }
 
 const flowCookieName = (state: string, config: Config): string =>
