@@ -17,8 +17,7 @@ type Effect =
 const JSON_TYPE = 'application/json; charset=utf-8'
 const HTML_TYPE = 'text/html; charset=utf-8'
 const TRUNCATED_JSON = '{"access_token":"half of i'
-const MAINTENANCE_PAGE =
-  '<!doctype html><title>Maintenance</title><h1>We will be back soon</h1>'
+const MAINTENANCE_PAGE = '<!doctype html><title>Maintenance</title><h1>We will be back soon</h1>'
 
 /**
  * Returns a function that creates the hooks of a route. The hooks count the endpoint's calls, and

@@ -25,8 +25,14 @@ const CONTROL_TEXTS: [string, string][] = [
   ],
   ['DELETE /control/faults', 'remove all faults'],
   ['POST /control/revoke', '{"refresh_token"}: revoke it and its family'],
-  ['POST /control/honours', '{"refresh_tokens": []}: tell whether a refresh with each would work now'],
-  ['POST /control/grants', '{"usernames": [], "client_id"}: issue refresh tokens without a browser'],
+  [
+    'POST /control/honours',
+    '{"refresh_tokens": []}: tell whether a refresh with each would work now',
+  ],
+  [
+    'POST /control/grants',
+    '{"usernames": [], "client_id"}: issue refresh tokens without a browser',
+  ],
 ]
 
 const FAULT_TEXTS: [string, string][] = [
@@ -51,7 +57,11 @@ export const homeRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, 
     const wantsHtml = request.headers.accept?.includes('text/html')
     if (!wantsHtml) return summary(standIn)
     const origin = `${request.protocol}://${request.host}`
-    return sendPage(reply, 'Ellipsis Drive stand-in', homePage(standIn, origin, sessions.findUser(request)))
+    return sendPage(
+      reply,
+      'Ellipsis Drive stand-in',
+      homePage(standIn, origin, sessions.findUser(request)),
+    )
   })
 
   app.post('/log-out', async (request, reply) => {
@@ -74,7 +84,8 @@ function summary({ users, clients, switches }: StandIn) {
 function homePage({ users, clients, switches }: StandIn, origin: string, user: User | undefined) {
   const userItems = users.list().map(({ username, name }) => html`<li>${name} (${username})</li>`)
   const clientItems = clients.map(
-    ({ id, redirectUris }) => html`<li><code>${id}</code>, redirect URIs: ${redirectUris.join(', ')}</li>`,
+    ({ id, redirectUris }) =>
+      html`<li><code>${id}</code>, redirect URIs: ${redirectUris.join(', ')}</li>`,
   )
   return html`
     <p>

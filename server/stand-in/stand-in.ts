@@ -130,7 +130,9 @@ function checkRedirectUris({ id, redirectUris }: Client): void {
   for (const uri of redirectUris) {
     if (!URL.canParse(uri)) throw new Error(`A redirect URI of client ${id} is not a URL.`)
     if (uri.length > MAX_REDIRECT_URI_LENGTH_CHARS) {
-      throw new Error(`A redirect URI of client ${id} is longer than ${MAX_REDIRECT_URI_LENGTH_CHARS}.`)
+      throw new Error(
+        `A redirect URI of client ${id} is longer than ${MAX_REDIRECT_URI_LENGTH_CHARS}.`,
+      )
     }
   }
 }

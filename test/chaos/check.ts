@@ -97,7 +97,8 @@ async function isEnded(setting: Setting, device: Device, findings: Findings): Pr
     findings.violations.push(`${id}: upstream ended it, though the disk has its last token`)
   else if (!shown) findings.violations.push(`${id}: lost, and shown as ${status}: ${lastError}`)
   else if (rotation === 'always') findings.lost++
-  else if (graceUntil !== null && blocked(setting, graceUntil) > GRACE_PERIOD_MS / 2) findings.outOfGrace++
+  else if (graceUntil !== null && blocked(setting, graceUntil) > GRACE_PERIOD_MS / 2)
+    findings.outOfGrace++
   else findings.violations.push(`${id}: lost with rotation ${rotation}`)
   await reconnect(setting, id, connection)
   return true

@@ -61,12 +61,18 @@ function readRedirectUri(sent: string | undefined, { redirectUris }: Client): st
 
 function readState({ state }: Parameters): string | undefined {
   if (state !== undefined && state.length > MAX_STATE_LENGTH_CHARS) {
-    throw new OAuthError('invalid_request', `state is longer than ${MAX_STATE_LENGTH_CHARS} characters.`)
+    throw new OAuthError(
+      'invalid_request',
+      `state is longer than ${MAX_STATE_LENGTH_CHARS} characters.`,
+    )
   }
   return state
 }
 
-function checkResponseTypeAndScope({ response_type: type, scope = SCOPE }: Parameters, returnTo: ReturnTo): void {
+function checkResponseTypeAndScope(
+  { response_type: type, scope = SCOPE }: Parameters,
+  returnTo: ReturnTo,
+): void {
   if (type !== 'code') {
     const description = 'response_type must be code.'
     throw new AuthorizationError('unsupported_response_type', description, returnTo)

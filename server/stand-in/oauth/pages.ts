@@ -28,9 +28,8 @@ export function sendConsentPage(
   const { protocol, host } = new URL(returnTo.redirectUri)
   const content = html`
     <p>
-      You are logged in as ${user.name} (${user.username}). <strong>${name}</strong> asks for
-      full access to your account, except its security settings (scope
-      <code>projects</code>).
+      You are logged in as ${user.name} (${user.username}). <strong>${name}</strong> asks for full
+      access to your account, except its security settings (scope <code>projects</code>).
     </p>
     <p>You return to ${protocol}//${host} in either case.</p>
     <form method="post" action="${url}">
@@ -47,8 +46,8 @@ export function sendErrorPage(reply: FastifyReply, message: string): FastifyRepl
   const content = html`
     <p>${message}</p>
     <p>
-      Ellipsis Drive would not accept the request of the app that sent you here, and can't return you
-      to the app. If it is your app, compare its request with its registration.
+      Ellipsis Drive would not accept the request of the app that sent you here, and can't return
+      you to the app. If it is your app, compare its request with its registration.
     </p>
   `
   return sendPage(reply.code(400), 'This request is not valid', content)

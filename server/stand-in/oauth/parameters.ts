@@ -28,6 +28,7 @@ export function readTokenRequest(
 export function readParameters(parameters: unknown): Parameters {
   const entries = Object.entries(parameters ?? {})
   const invalid = entries.find(([, value]) => typeof value !== 'string')
-  if (invalid) throw new OAuthError('invalid_request', `${invalid[0]} must be sent once, as a string.`)
+  if (invalid)
+    throw new OAuthError('invalid_request', `${invalid[0]} must be sent once, as a string.`)
   return Object.fromEntries(entries.filter(([, value]) => value !== ''))
 }
