@@ -1,5 +1,5 @@
-import type { Item, ItemType } from './drive-data.ts'
-import { sampleItemsOf } from './drive-data.ts'
+import type { Item, ItemType } from './sample-drives.ts'
+import { sampleItemsOf } from './sample-drives.ts'
 import type { User } from './users.ts'
 import { stableId } from './users.ts'
 
@@ -88,7 +88,9 @@ const isTrashed = (node: Node): boolean => withAncestors(node).some(({ item }) =
 
 /** The root and the visible path to the item, including the item, as the viewer sees them. */
 function driveLocation(node: Node, viewer: User | null) {
-  const visible = withAncestors(node).filter((one) => accessLevel(one, viewer) > ACCESS_LEVELS.none)
+  const visible = withAncestors(node).filter(
+    (visited) => accessLevel(visited, viewer) > ACCESS_LEVELS.none,
+  )
   const path = visible.reverse().map(({ id, item }) => ({ id, name: item.name }))
   if (node.owner !== viewer) return { root: 'sharedWithMe', path }
   return { root: isTrashed(node) ? 'trash' : 'myDrive', path }
@@ -96,7 +98,11 @@ function driveLocation(node: Node, viewer: User | null) {
 
 /** The property named after the type, with the fields that clients read. */
 function typeDetails({ id, item }: Node): object {
-  const timestamp = { id: stableId(`timestamp/${id}`), status: 'active', totalSize: item.size ?? 0 }
+  const timestamp = {
+    id: stableId(`timestamp/${id}`),
+    status: 'active',
+    totalSize: item.sizeBytes ?? 0,
+  }
   const details: Record<ItemType, object> = {
     folder: {},
     raster: { timestamps: [timestamp], styles: [], bands: [] },
@@ -122,7 +128,7 @@ export function describePath(node: Node, viewer: User | null) {
     trashed: isTrashed(node),
     metadata: { description: item.description ?? '' },
     hashtags: item.hashtags ?? [],
-    storageSize: item.size ?? 0,
+    storageSize: item.sizeBytes ?? 0,
     [item.type]: typeDetails(node),
   }
 }

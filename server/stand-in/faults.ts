@@ -99,7 +99,9 @@ export class Faults {
 
   /** Returns the fault that applies to this call and counts it; of several, the one added first. */
   take(endpoint: Endpoint): Fault | undefined {
-    const fault = this.#pending.find((one) => one.endpoint === endpoint && this.#applies(one))
+    const fault = this.#pending.find(
+      (candidate) => candidate.endpoint === endpoint && this.#applies(candidate),
+    )
     if (fault) this.#countUse(fault)
     return fault
   }
@@ -111,6 +113,6 @@ export class Faults {
   #countUse(fault: Fault): void {
     const { times = fault.share === undefined ? 1 : Infinity } = fault
     if (times > 1) fault.times = times - 1
-    else this.#pending = this.#pending.filter((one) => one !== fault)
+    else this.#pending = this.#pending.filter((pending) => pending !== fault)
   }
 }

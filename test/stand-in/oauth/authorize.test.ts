@@ -51,8 +51,8 @@ t.test('login and consent are remembered, unless askAgain is set', async (t) => 
   t.match(readRedirectParameters(second), { code: UUID }, 'redirected without a page')
 
   running.standIn.switches.askAgain = true
-  const asked = await visitor.open(authorizeUrl(running), REDIRECT_URI)
-  t.match(asked.body, '>Allow<')
+  const consentAgain = await visitor.open(authorizeUrl(running), REDIRECT_URI)
+  t.match(consentAgain.body, '>Allow<')
 
   running.standIn.switches.askAgain = false
   const other = { ...client, id: 'another', name: 'Another' }
@@ -94,13 +94,13 @@ t.test('redirect_uri must match exactly; it is optional if one is registered', a
   const form = await visitor.press(login, LOGIN_BUTTONS.amelie, {}, REDIRECT_URI)
   t.equal(form.status, 400, 'also checked when the form is posted')
   const url = authorizeUrl(running, { redirect_uri: second, state: 's' })
-  const asked = await visitor.press(
+  const consentPage = await visitor.press(
     await visitor.open(url, second),
     LOGIN_BUTTONS.amelie,
     {},
     second,
   )
-  const back = await visitor.press(asked, 'Allow', {}, second)
+  const back = await visitor.press(consentPage, 'Allow', {}, second)
   t.match(back.url, /^com\.example\.app:\/cb\?keep=1&code=[0-9a-f-]{36}&state=s$/)
 })
 
@@ -108,11 +108,11 @@ t.test('invalid forms are rejected', async (t) => {
   const running = await start(t)
   const visitor = new Visitor()
   const login = await visitor.open(authorizeUrl(running), REDIRECT_URI)
-  const nobody = await visitor.press(login, LOGIN_BUTTONS.amelie, { user: 'nobody' })
-  t.equal(nobody.status, 400)
+  const unknownUser = await visitor.press(login, LOGIN_BUTTONS.amelie, { user: 'nobody' })
+  t.equal(unknownUser.status, 400)
   const consent = await visitor.press(login, LOGIN_BUTTONS.amelie, {}, REDIRECT_URI)
-  const odd = await visitor.press(consent, 'Allow', { decision: 'perhaps' })
-  t.equal(odd.status, 400)
+  const unknownDecision = await visitor.press(consent, 'Allow', { decision: 'perhaps' })
+  t.equal(unknownDecision.status, 400)
 })
 
 t.test('errors of client and state are shown only to the user', async (t) => {

@@ -6,8 +6,7 @@ export interface Item {
   type: ItemType
   description?: string
   hashtags?: string[]
-  /** Bytes. */
-  size?: number
+  sizeBytes?: number
   children?: Item[]
   trashed?: true
   favorite?: true
@@ -28,10 +27,14 @@ const folder = (name: string, children: Item[], more: Partial<Item> = {}): Item 
 const layer = (
   type: 'raster' | 'vector' | 'pointCloud',
   name: string,
-  size: number,
+  sizeMebibytes: number,
   more: Partial<Item> = {},
-): Item => ({ name, type, size: mebibytes(size), ...more })
-const file = (name: string, size: number): Item => ({ name, type: 'file', size: mebibytes(size) })
+): Item => ({ name, type, sizeBytes: mebibytes(sizeMebibytes), ...more })
+const file = (name: string, sizeMebibytes: number): Item => ({
+  name,
+  type: 'file',
+  sizeBytes: mebibytes(sizeMebibytes),
+})
 
 /** More items than one page holds, so that clients must use paging. */
 const weeklyMosaics = Array.from({ length: 64 }, (_, week) =>
