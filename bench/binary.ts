@@ -1,6 +1,6 @@
 /**
- * `npm run bench:binary`: the single binary beside a bare Fastify app that is built the same way: how much
- * larger, how soon ready, and how much memory it holds after the same hundred thousand requests.
+ * `npm run bench:binary`: compares the single binary with a bare Fastify app that is built the same way:
+ * size, startup time, and resident memory after the same number of requests.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
@@ -10,64 +10,66 @@ import { build } from 'esbuild'
 import { makeBinary } from '../scripts/binary.ts'
 import { bundling } from '../scripts/bundle.ts'
 import { freePort } from '../test/helper.ts'
-import { load, median, request } from './load.ts'
-import { answering, run, startBench } from './setup.ts'
+import { buildRequest, median, sendLoad } from './load.ts'
+import { startBench, startProcess, stopProcess, waitUntilReachable } from './setup.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const ROUNDS = 7
 const REQUESTS = 100_000
-const MEBIBYTE = 1024 * 1024
+const MEBIBYTE_BYTES = 1024 * 1024
 
-const BARE = `import fastify from 'fastify'
+const BARE_APP = `import fastify from 'fastify'
 const app = fastify()
 const answer = JSON.parse(process.env.ANSWER ?? '{}')
 app.get('/healthz', async () => ({ status: 'ok' }))
 app.post('/exchange', async () => answer)
 await app.listen({ host: '127.0.0.1', port: Number(process.env.BROKER_PORT) })`
 
+type Print = (line: string) => void
+
 if (import.meta.main) await measureBinary((line) => void process.stdout.write(`${line}\n`))
 
-/** Measures in turns, as machines are shared and noisy, and prints ratios. */
-export async function measureBinary(print: (line: string) => void): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'ellipsis-broker-binary-'))
+/** Prints the comparison. The two programs are measured in turns, because machines are shared and noisy. */
+export async function measureBinary(print: Print): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'ellipsis-broker-binary-'))
   try {
-    execFileSync(process.execPath, ['scripts/build.ts', folder], { cwd: ROOT, stdio: 'pipe' })
-    const [broker, bare] = [join(folder, 'ellipsis-broker'), join(folder, 'bare')]
-    const outfile = join(folder, 'bare.mjs')
-    const stdin = { contents: BARE, resolveDir: ROOT }
+    execFileSync(process.execPath, ['scripts/build.ts', directory], { cwd: ROOT, stdio: 'pipe' })
+    const [broker, bare] = [join(directory, 'ellipsis-broker'), join(directory, 'bare')]
+    const outfile = join(directory, 'bare.mjs')
+    const stdin = { contents: BARE_APP, resolveDir: ROOT }
     await build({ ...bundling, stdin, outfile })
     makeBinary(outfile, bare, {})
 
-    const larger = ((await stat(broker)).size - (await stat(bare)).size) / MEBIBYTE
-    print(`size: ${larger.toFixed(1)} MiB larger than a bare Fastify binary   aim 10 MiB`)
-    await compareStarts(broker, bare, folder, print)
+    const addedMebibytes = ((await stat(broker)).size - (await stat(bare)).size) / MEBIBYTE_BYTES
+    print(
+      `size: ${addedMebibytes.toFixed(1)} MiB larger than a bare Fastify binary   target 10 MiB`,
+    )
+    await compareStarts(broker, bare, directory, print)
     await compareMemory(broker, bare, print)
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    await rm(directory, { recursive: true, force: true })
   }
 }
 
-type Print = (line: string) => void
-
-async function compareStarts(broker: string, bare: string, folder: string, print: Print) {
-  const data = join(folder, 'data')
-  await start(broker, data)
-  const results = { broker: [] as Started[], bare: [] as Started[] }
+async function compareStarts(broker: string, bare: string, directory: string, print: Print) {
+  const dataDir = join(directory, 'data')
+  await measureStart(broker, dataDir)
+  const results = { broker: [] as StartResult[], bare: [] as StartResult[] }
   for (let round = 0; round < ROUNDS; round++) {
-    results.bare.push(await start(bare, data))
-    results.broker.push(await start(broker, data))
+    results.bare.push(await measureStart(bare, dataDir))
+    results.broker.push(await measureStart(broker, dataDir))
   }
-  const of = (name: keyof typeof results, key: keyof Started) =>
-    median(results[name].map((one) => one[key]))
-  const line = (what: string, key: keyof Started, unit: string, aim: string) => {
-    const [one, other] = [of('broker', key), of('bare', key)]
-    const ratio = (one / other).toFixed(2)
+  const medianOf = (program: keyof typeof results, key: keyof StartResult) =>
+    median(results[program].map((result) => result[key]))
+  const printLine = (label: string, key: keyof StartResult, unit: string, target: string) => {
+    const [brokerValue, bareValue] = [medianOf('broker', key), medianOf('bare', key)]
+    const ratio = (brokerValue / bareValue).toFixed(2)
     print(
-      `${what}: ${one.toFixed(0)} ${unit}, bare ${other.toFixed(0)} ${unit}, ratio ${ratio}${aim}`,
+      `${label}: ${brokerValue.toFixed(0)} ${unit}, bare ${bareValue.toFixed(0)} ${unit}, ratio ${ratio}${target}`,
     )
   }
-  line('ready', 'milliseconds', 'ms', '   aim 400 ms')
-  line('resident when ready', 'mebibytes', 'MiB', '')
+  printLine('ready', 'milliseconds', 'ms', '   target 400 ms')
+  printLine('resident when ready', 'mebibytes', 'MiB', '')
 }
 
 async function compareMemory(broker: string, bare: string, print: Print): Promise<void> {
@@ -76,27 +78,29 @@ async function compareMemory(broker: string, bare: string, print: Print): Promis
   const headers = { authorization: `Bearer ${bench.brokerToken}` }
   const ANSWER = await (await fetch(`${bench.url}/exchange`, { method: 'POST', headers })).text()
   const BROKER_PORT = String(await freePort())
-  const url = `http://127.0.0.1:${BROKER_PORT}`
-  const { pid = 0 } = run(cleanup, [], { ANSWER, BROKER_PORT }, bare)
-  await answering(url)
-  const after = async (url: string, pid: number) => {
-    const bytes = request(`${url}/exchange`, 'POST', headers)
-    await load(url, bytes, { requests: REQUESTS })
-    return resident(pid)
+  const bareUrl = `http://127.0.0.1:${BROKER_PORT}`
+  const { pid: barePid = 0 } = startProcess(cleanup, [], { ANSWER, BROKER_PORT }, bare)
+  await waitUntilReachable(bareUrl)
+  const measureAfterLoad = async (url: string, pid: number) => {
+    const bytes = buildRequest(`${url}/exchange`, 'POST', headers)
+    await sendLoad(url, bytes, { requests: REQUESTS })
+    return readResidentMebibytes(pid)
   }
-  const [one, other] = [await after(bench.url, bench.pid), await after(url, pid)]
-  const ratio = (one / other).toFixed(2)
+  const brokerMebibytes = await measureAfterLoad(bench.url, bench.pid)
+  const bareMebibytes = await measureAfterLoad(bareUrl, barePid)
+  const ratio = (brokerMebibytes / bareMebibytes).toFixed(2)
   print(
-    `resident after ${REQUESTS} requests: ${one.toFixed(0)} MiB, bare ${other.toFixed(0)} MiB, ratio ${ratio}   aim 1.4`,
+    `resident after ${REQUESTS} requests: ${brokerMebibytes.toFixed(0)} MiB, bare ${bareMebibytes.toFixed(0)} MiB, ratio ${ratio}   target 1.4`,
   )
 }
 
-interface Started {
+interface StartResult {
   milliseconds: number
   mebibytes: number
 }
 
-async function start(program: string, dataDir: string): Promise<Started> {
+/** Starts the program, waits until it is ready, and stops it. */
+async function measureStart(program: string, dataDir: string): Promise<StartResult> {
   const port = await freePort()
   const env = {
     PATH: process.env.PATH,
@@ -109,22 +113,20 @@ async function start(program: string, dataDir: string): Promise<Started> {
   }
   const startedAt = performance.now()
   const child = spawn(program, ['serve'], { env, stdio: 'inherit' })
-  const ended = new Promise((resolve) => child.once('exit', resolve))
   for (;;) {
-    const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => null)
-    if (answer) break
-    if (child.exitCode !== null) throw new Error(`${program} ended`)
+    const response = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => null)
+    if (response) break
+    if (child.exitCode !== null) throw new Error(`${program} exited`)
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
   const milliseconds = performance.now() - startedAt
-  const mebibytes = await resident(child.pid ?? 0)
-  child.kill('SIGTERM')
-  await ended
+  const mebibytes = await readResidentMebibytes(child.pid ?? 0)
+  await stopProcess(child)
   return { milliseconds, mebibytes }
 }
 
-/** Linux tells it in /proc; elsewhere there is no figure. */
-async function resident(pid: number): Promise<number> {
+/** Resident memory from /proc; `NaN` on other systems than Linux. */
+async function readResidentMebibytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? NaN) / 1024
 }

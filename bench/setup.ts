@@ -8,8 +8,8 @@ import { connect, freePort } from '../test/helper.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** Runs a program with this Node, or one of its own, until the stack is disposed of. */
-export function run(
+/** Starts a program, by default this Node.js. It stops when the stack is disposed. */
+export function startProcess(
   cleanup: AsyncDisposableStack,
   args: string[],
   env: Record<string, string> = {},
@@ -20,47 +20,60 @@ export function run(
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
-  cleanup.defer(() => end(child))
+  cleanup.defer(() => stopProcess(child))
   return child
 }
 
-async function end(child: ChildProcess): Promise<void> {
+/** Sends SIGTERM and waits for the exit. */
+export async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
-  const ended = new Promise((resolve) => child.once('exit', resolve))
+  const exited = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGTERM')
-  await ended
+  await exited
 }
 
-/** Waits until an address answers. */
-export async function answering(url: string): Promise<void> {
+/** Waits until a URL responds to a POST request. */
+export async function waitUntilReachable(url: string): Promise<void> {
   for (;;) {
-    const answer = await fetch(url, { method: 'POST' }).catch(() => null)
-    if (answer) return
+    const response = await fetch(url, { method: 'POST' }).catch(() => null)
+    if (response) return
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
-/** A broker in a process of its own, before a stand-in in this one, with one connected app. */
+/** Starts a stand-in for the broker at this URL. It stops when the stack is disposed. */
+export async function startBenchStandIn(cleanup: AsyncDisposableStack, brokerUrl: string) {
+  const client = { ...standInDefaults.client, redirectUris: [`${brokerUrl}/callback`] }
+  const standIn = await startStandIn({ port: 0, clients: [client] })
+  cleanup.defer(() => standIn.close())
+  return standIn
+}
+
+/** The settings of a broker that uses the default client of the stand-in. */
+export const benchEnvironment = (
+  { url, port, apiUrl }: { url: string; port: number; apiUrl: string },
+  dataDir: string,
+) => ({
+  ELLIPSIS_CLIENT_ID: standInDefaults.client.id,
+  ELLIPSIS_CLIENT_SECRET: standInDefaults.client.secret,
+  ELLIPSIS_API_URL: apiUrl,
+  BROKER_PUBLIC_URL: url,
+  BROKER_PORT: String(port),
+  BROKER_DATA_DIR: dataDir,
+  BROKER_LOG_LEVEL: 'error',
+})
+
+/** Starts a broker in a process of its own with one connected app, and a stand-in in this process. */
 export async function startBench(cleanup: AsyncDisposableStack, binary?: string) {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
-  const standIn = await startStandIn({ port: 0, clients: [client] })
-  cleanup.defer(() => standIn.close())
+  const standIn = await startBenchStandIn(cleanup, url)
   const dataDir = await mkdtemp(join(tmpdir(), 'ellipsis-broker-bench-'))
   cleanup.defer(() => rm(dataDir, { recursive: true, force: true }))
-  const env = {
-    ELLIPSIS_CLIENT_ID: client.id,
-    ELLIPSIS_CLIENT_SECRET: client.secret,
-    ELLIPSIS_API_URL: standIn.apiUrl,
-    BROKER_PUBLIC_URL: url,
-    BROKER_PORT: String(port),
-    BROKER_DATA_DIR: dataDir,
-    BROKER_LOG_LEVEL: 'error',
-  }
-  const serve = binary === undefined ? ['server/main.ts', 'serve'] : ['serve']
-  const child = run(cleanup, serve, env, binary)
-  await answering(url)
+  const env = benchEnvironment({ url, port, apiUrl: standIn.apiUrl }, dataDir)
+  const args = binary === undefined ? ['server/main.ts', 'serve'] : ['serve']
+  const child = startProcess(cleanup, args, env, binary)
+  await waitUntilReachable(url)
   const app = await addApp(env)
   const broker = { url } as Parameters<typeof connect>[0]
   const { brokerToken } = await connect(broker, app)
@@ -74,9 +87,9 @@ async function addApp(env: Record<string, string>): Promise<Parameters<typeof co
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  let text = ''
-  for await (const chunk of child.stdout) text += String(chunk)
-  const { client_id, redirect_uris } = JSON.parse(text) as Record<string, unknown>
+  let json = ''
+  for await (const chunk of child.stdout) json += String(chunk)
+  const { client_id, redirect_uris } = JSON.parse(json) as Record<string, unknown>
   const app: unknown = { id: client_id, redirectUris: redirect_uris }
   return app as Parameters<typeof connect>[1]
 }

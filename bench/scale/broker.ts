@@ -1,34 +1,34 @@
 /**
- * A broker of the measurement's own: as `serve` makes it, with a watch on its event loop. Its settings come
- * from the environment; it tells its parent when it is ready, and how long the loop stood still.
+ * The measured broker: started as `serve` does, with a monitor of its event loop. It reads its settings from
+ * the environment, sends 'ready' to its parent, and answers each message with `ProcessStats`.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { startBroker } from '../../server/cli/serve.ts'
 import { loadConfig, readEnvironment } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
 
-/** Told on `{ ask: 'loop' }`: milliseconds since the last time it was asked. */
-export interface LoopDelay {
-  longest: number
-  p99: number
+/** Event loop delay since the previous message, and resident memory now. */
+export interface ProcessStats {
+  longestDelayMs: number
+  p99DelayMs: number
   mebibytes: number
 }
 
-const resolution = 5
-const delay = monitorEventLoopDelay({ resolution })
+const RESOLUTION_MS = 5
+const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
 const config = loadConfig(readEnvironment(), { serve: true })
 const broker = await startBroker(config, createLog(config))
-delay.enable()
+histogram.enable()
 
 process.on('message', () => {
-  const told: LoopDelay = {
-    // The histogram counts the whole interval between two ticks; what is beyond it is the delay.
-    longest: Math.max(0, delay.max / 1e6 - resolution),
-    p99: Math.max(0, delay.percentile(99) / 1e6 - resolution),
+  const stats: ProcessStats = {
+    // The histogram has the whole interval between two ticks; the rest is the delay.
+    longestDelayMs: Math.max(0, histogram.max / 1e6 - RESOLUTION_MS),
+    p99DelayMs: Math.max(0, histogram.percentile(99) / 1e6 - RESOLUTION_MS),
     mebibytes: process.memoryUsage().rss / 2 ** 20,
   }
-  delay.reset()
-  process.send?.(told)
+  histogram.reset()
+  process.send?.(stats)
 })
 process.on('SIGTERM', () => void broker.stop().then(() => process.exit(0)))
 process.send?.('ready')

@@ -1,6 +1,6 @@
 /**
- * Fills a store with connections as a large host has them: a fifth not used for months, some in need of
- * reconnecting, three grants each over five apps of very different size.
+ * Fills a store with connections like those of a large host: a fifth unused for months, some that need to
+ * reconnect, three grants each, spread over five apps of very different size.
  */
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -12,17 +12,17 @@ import { createLog } from '../../server/log.ts'
 import { Secret } from '../../server/secret.ts'
 import { startServices } from '../../server/services.ts'
 import type { Services } from '../../server/services.ts'
-import { createPeople } from './people.ts'
-import type { Person, PlannedGrant } from './people.ts'
+import { createSampleConnections } from './sample-connections.ts'
+import type { SampleConnection, SampleGrant } from './sample-connections.ts'
 
-/** Seconds. Longer than anybody's last use is ago: a broker that ran all the time has swept the rest. */
-const LIFETIME = 365 * 86_400
+/** Longer ago than any last use: a running broker would have swept older grants. */
+const TOKEN_LIFETIME_SECONDS = 365 * 86_400
 
-/** Rows a transaction. */
-const BATCH = 2000
+/** Connections per transaction. */
+const BATCH_SIZE = 2000
 
-/** The apps, and which share of all connections each has. */
-export const SHARES: Record<string, number> = {
+/** The apps and their shares of all connections. */
+const APP_SHARES: Record<string, number> = {
   'Web map': 0.6,
   'Mobile map': 0.5,
   'Desktop GIS': 0.3,
@@ -30,29 +30,41 @@ export const SHARES: Record<string, number> = {
   'Pilot project': 0.0002,
 }
 
-/** Fills the store under `services`, whose vault seals: what is filled in can be swapped. */
+/**
+ * Fills the store of `services`. The tokens are sealed with its vault, so that swaps work.
+ * @returns the added apps
+ */
 export async function fill(
   services: Pick<Services, 'vault' | 'apps' | 'config' | 'clock'>,
   count: number,
 ): Promise<App[]> {
   const apps: App[] = []
-  for (const [index, name] of Object.keys(SHARES).entries()) {
+  for (const [index, name] of Object.keys(APP_SHARES).entries()) {
     const redirectUris = [`https://app${index}.example.com/`]
-    const settings = { ...appDefaults, name, redirectUris, tokenLifetimeSeconds: LIFETIME }
+    const settings = {
+      ...appDefaults,
+      name,
+      redirectUris,
+      tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,
+    }
     const { app } = await services.apps.add(settings, 'cli')
     apps.push(app)
   }
   const client = new Database(join(services.config.dataDir, 'broker.db'), { timeout: 5000 })
-  // Whoever loses power here fills anew.
+  // Durability is not needed: after a power loss, fill again.
   client.pragma('synchronous = OFF')
   client.pragma('cache_size = -500000')
   const write = prepareWrites(client, services)
-  const people = createPeople({ now: services.clock.now(), count, shares: Object.values(SHARES) })
-  const batch = client.transaction((from: number, to: number) => {
-    for (let index = from; index < to; index++) write(people(index), apps)
+  const sampleConnection = createSampleConnections({
+    now: services.clock.now(),
+    count,
+    shares: Object.values(APP_SHARES),
   })
-  for (let from = 0; from < count; from += BATCH) {
-    batch.immediate(from, Math.min(from + BATCH, count))
+  const batch = client.transaction((from: number, to: number) => {
+    for (let index = from; index < to; index++) write(sampleConnection(index), apps)
+  })
+  for (let from = 0; from < count; from += BATCH_SIZE) {
+    batch.immediate(from, Math.min(from + BATCH_SIZE, count))
     await new Promise(setImmediate)
   }
   client.pragma('wal_checkpoint(TRUNCATE)')
@@ -86,68 +98,72 @@ function prepareWrites(client: Database.Database, { vault }: Pick<Services, 'vau
   const sealToken = (id: string, column: string, text: string) =>
     seal(vault.seal(`connections/${id}/${column}`, new Secret(text)))
 
-  const writeConnection = (person: Person): void => {
-    const { id, tokensUntil: until, revokedAt } = person
-    const gone = revokedAt !== null
+  const writeConnection = (connection: SampleConnection): void => {
+    const { id, tokensUntil: until, revokedAt } = connection
+    const isRevoked = revokedAt !== null
     addConnection.run({
       id,
-      account_id: person.accountId,
-      username: person.username,
-      name_key: fold(person.username),
-      status: person.status,
+      account_id: connection.accountId,
+      username: connection.username,
+      name_key: fold(connection.username),
+      status: connection.status,
       generation: 3,
-      refresh_token: gone ? null : sealToken(id, 'refresh_token', `refresh ${id}`),
-      access_token: gone ? null : sealToken(id, 'access_token', `access ${id} `.padEnd(700, 'x')),
-      access_token_expires_at: gone ? null : until,
-      access_token_fetched_at: gone ? null : until - 3_600_000,
-      failures: person.status === 'needs_reconnect' ? 3 : 0,
+      refresh_token: isRevoked ? null : sealToken(id, 'refresh_token', `refresh ${id}`),
+      access_token: isRevoked
+        ? null
+        : sealToken(id, 'access_token', `access ${id} `.padEnd(700, 'x')),
+      access_token_expires_at: isRevoked ? null : until,
+      access_token_fetched_at: isRevoked ? null : until - 3_600_000,
+      failures: connection.status === 'needs_reconnect' ? 3 : 0,
       last_error:
-        person.status === 'needs_reconnect' ? 'Ellipsis Drive refused the refresh token.' : null,
+        connection.status === 'needs_reconnect'
+          ? 'Ellipsis Drive refused the refresh token.'
+          : null,
       retry_at: null,
-      connected_at: person.connectedAt,
+      connected_at: connection.connectedAt,
       refreshed_at: until - 3_600_000,
-      last_used_at: person.lastUsedAt,
+      last_used_at: connection.lastUsedAt,
       revoked_at: revokedAt,
       erased_at: revokedAt,
     })
   }
 
-  const writeGrant = (person: Person, grant: PlannedGrant, app: App): void => {
-    const issued = Math.floor(grant.createdAt / 1000)
+  const writeGrant = (connection: SampleConnection, grant: SampleGrant, app: App): void => {
+    const issuedAtSeconds = Math.floor(grant.createdAt / 1000)
     addGrant.run({
       id: grant.id,
       app_id: app.id,
-      connection_id: person.id,
+      connection_id: connection.id,
       scope: 'projects',
       jti: grant.jti,
-      issued_at_seconds: issued,
-      expires_at_seconds: Math.floor(person.lastUsedAt / 1000) + app.tokenLifetimeSeconds,
+      issued_at_seconds: issuedAtSeconds,
+      expires_at_seconds: Math.floor(connection.lastUsedAt / 1000) + app.tokenLifetimeSeconds,
       device: grant.device,
       created_at: grant.createdAt,
-      last_used_at: person.lastUsedAt,
-      revoked_at: person.revokedAt,
+      last_used_at: connection.lastUsedAt,
+      revoked_at: connection.revokedAt,
     })
   }
 
-  return (person: Person, apps: App[]): void => {
-    writeConnection(person)
-    const event = { connection_id: person.id, address: person.address }
-    const [first] = person.grants
-    const app = first && apps[first.app]
+  return (connection: SampleConnection, apps: App[]): void => {
+    writeConnection(connection)
+    const event = { connection_id: connection.id, address: connection.address }
+    const [first] = connection.grants
+    const firstApp = first && apps[first.app]
     addEvent.run({
       ...event,
-      at: person.connectedAt,
+      at: connection.connectedAt,
       actor: 'user',
       action: 'connection.connected',
-      app_id: app?.id,
+      app_id: firstApp?.id,
       grant_id: null,
       details: first?.device,
     })
-    for (const grant of person.grants) {
+    for (const grant of connection.grants) {
       const app = apps[grant.app]
-      /* c8 ignore next -- every grant is of one of them */
+      /* c8 ignore next -- the app of each grant exists */
       if (!app) continue
-      writeGrant(person, grant, app)
+      writeGrant(connection, grant, app)
       addEvent.run({
         ...event,
         at: grant.createdAt,
@@ -161,8 +177,8 @@ function prepareWrites(client: Database.Database, { vault }: Pick<Services, 'vau
   }
 }
 
-/* c8 ignore start -- by hand; the tests fill a broker of their own */
-/** Fills a directory that nothing else uses. */
+/* c8 ignore start -- only for benchmarks; tests call fill */
+/** Fills a new data directory. */
 export async function fillDirectory(directory: string, count: number): Promise<void> {
   const env = {
     ELLIPSIS_CLIENT_ID: 'fill',

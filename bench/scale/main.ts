@@ -1,55 +1,57 @@
 /**
- * `npm run bench:scale -- [10000 [1000000]] [--keep DIRECTORY]`: what docs/scale.md's figures come from.
- * Fills a store with so many connections, then another, and measures the dashboard's pages on both; then
- * how swaps fare while everybody is exported and an eighth revoked, and beside a backup. Works in a
- * temporary folder that it removes; `--keep` keeps what was filled, and takes it the next time.
+ * `npm run bench:scale -- [10000 [1000000]] [--keep DIRECTORY]`: the figures in docs/scale.md.
+ * Fills two stores with that many connections and measures the dashboard's pages on both. On the larger one,
+ * measures swaps during a backup, and during an export of all connections and a bulk revocation of an eighth
+ * of them. Works in a temporary directory that it removes. `--keep` saves the filled stores for the next run.
  */
 import { cp, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import type { Percentiles } from '../load.ts'
 import { fillDirectory } from './fill.ts'
 import { measureSize } from './size.ts'
-import type { Measured } from './size.ts'
-import { measureBackup, measureLoad } from './swaps.ts'
-import type { Times } from './times.ts'
+import type { SizeResult } from './size.ts'
+import { measureSwapsDuringBackup, measureSwapsDuringBulkWork } from './swaps.ts'
 
 const { values, positionals } = parseArgs({
   options: { keep: { type: 'string' } },
   allowPositionals: true,
 })
-const [small = 10_000, large = 1_000_000] = positionals.map(Number)
+const [smallCount = 10_000, largeCount = 1_000_000] = positionals.map(Number)
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 const parent = await mkdtemp(join(tmpdir(), 'ellipsis-broker-scale-'))
-const beganAt = performance.now()
+const startedAt = performance.now()
 try {
   print(`Node.js ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? ''}`)
-  const few = await measureSize(await filled(small), small)
-  await rm(join(parent, String(small)), { recursive: true })
-  await measureSize(await filled(large), large, async (many, running) => {
-    report(few, many)
-    for (const measure of [measureBackup, measureLoad]) (await measure(running)).forEach(print)
+  const small = await measureSize(await prepareStore(smallCount), smallCount)
+  await rm(join(parent, String(smallCount)), { recursive: true })
+  await measureSize(await prepareStore(largeCount), largeCount, async (large, broker) => {
+    report(small, large)
+    for (const measure of [measureSwapsDuringBackup, measureSwapsDuringBulkWork]) {
+      ;(await measure(broker)).forEach(print)
+    }
   })
 } finally {
   await rm(parent, { recursive: true, force: true })
 }
-print(`\n${Math.round((performance.now() - beganAt) / 60_000)} minutes in all`)
-if (await exists(parent)) print(`${parent} is left`)
+print(`\n${Math.round((performance.now() - startedAt) / 60_000)} minutes in total`)
+if (await exists(parent)) print(`${parent} was not removed`)
 
-/** A directory of its own with a store of so many connections. */
-async function filled(count: number): Promise<string> {
+/** Returns a data directory with that many connections: a saved one, or a new one. */
+async function prepareStore(count: number): Promise<string> {
   const directory = join(parent, String(count))
-  const kept = values.keep && join(values.keep, String(count))
+  const saved = values.keep && join(values.keep, String(count))
   const startedAt = performance.now()
-  if (!kept || !(await exists(kept))) {
+  if (!saved || !(await exists(saved))) {
     await fillDirectory(directory, count)
     const seconds = Math.round((performance.now() - startedAt) / 1000)
-    print(`${count.toLocaleString('en-GB')} connections: filled in ${seconds} s`)
-    if (!kept) return directory
+    print(`${count.toLocaleString('en-GB')} connections filled in ${seconds} s`)
+    if (!saved) return directory
     await mkdir(values.keep ?? '', { recursive: true })
-    await cp(directory, `${kept}.part`, { recursive: true })
-    await rename(`${kept}.part`, kept)
-  } else await cp(kept, directory, { recursive: true })
+    await cp(directory, `${saved}.part`, { recursive: true })
+    await rename(`${saved}.part`, saved)
+  } else await cp(saved, directory, { recursive: true })
   return directory
 }
 
@@ -60,30 +62,30 @@ function exists(path: string): Promise<boolean> {
   )
 }
 
-function report(few: Measured, many: Measured): void {
-  const one = (times: Times | undefined) =>
+function report(small: SizeResult, large: SizeResult): void {
+  const format = (times: Percentiles | undefined) =>
     times ? `${times.median.toFixed(1)} / ${times.p99.toFixed(1)}` : '–'
-  const n = (count: number) => count.toLocaleString('en-GB')
+  const formatCount = (count: number) => count.toLocaleString('en-GB')
   print(`
-| page: median / 99th percentile, ms | ${n(few.count)} | ${n(many.count)} | growth of the median |
+| page: median / 99th percentile, ms | ${formatCount(small.count)} | ${formatCount(large.count)} | growth of the median |
 |---|---|---|---|`)
-  for (const [name, times] of Object.entries(many.pages)) {
-    const before = few.pages[name]
+  for (const [name, times] of Object.entries(large.pages)) {
+    const before = small.pages[name]
     const growth = before ? (times.median / before.median).toFixed(2) : '–'
-    print(`| ${name} | ${one(before)} | ${one(times)} | ${growth} |`)
+    print(`| ${name} | ${format(before)} | ${format(times)} | ${growth} |`)
   }
-  const worst = (key: keyof Times, { pages }: Measured) =>
+  const worst = (key: keyof Percentiles, { pages }: SizeResult) =>
     Math.max(...Object.values(pages).map((times) => times[key])).toFixed(1)
-  const growth = Object.entries(many.pages).map(
-    ([name, times]) => times.median / (few.pages[name]?.median ?? NaN),
+  const growth = Object.entries(large.pages).map(
+    ([name, times]) => times.median / (small.pages[name]?.median ?? NaN),
   )
   print(
-    `| **slowest** (aims 5 and 20; growth 2) | ${worst('median', few)} / ${worst('p99', few)} | ${worst('median', many)} / ${worst('p99', many)} | ${Math.max(...growth).toFixed(2)} |`,
+    `| **slowest** (targets 5 and 20; growth 2) | ${worst('median', small)} / ${worst('p99', small)} | ${worst('median', large)} / ${worst('p99', large)} | ${Math.max(...growth).toFixed(2)} |`,
   )
   print(`
-| | ${n(few.count)} | ${n(many.count)} |
+| | ${formatCount(small.count)} | ${formatCount(large.count)} |
 |---|---|---|`)
-  for (const [name, value] of Object.entries(many.figures)) {
-    print(`| ${name} | ${few.figures[name] ?? '–'} | ${value} |`)
+  for (const [name, value] of Object.entries(large.figures)) {
+    print(`| ${name} | ${small.figures[name] ?? '–'} | ${value} |`)
   }
 }

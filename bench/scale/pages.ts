@@ -2,15 +2,16 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import type { App } from '../../db/store.ts'
 import type { Visitor } from '../../test/visitor.ts'
-import { timesOf } from './times.ts'
-import type { Times } from './times.ts'
+import { percentilesOf } from '../load.ts'
+import type { Percentiles } from '../load.ts'
 
-/** How often each page is asked for, after some that don't count. */
+/** Measured requests per page. */
 const ROUNDS = 200
-const WARM_UP = 20
+/** Requests per page that are not measured. */
+const WARM_UP_ROUNDS = 20
 
-/** The pages that are measured, by what they are called in the report. */
-export function pagesOf(dataDir: string, apps: App[]): Record<string, string> {
+/** The paths of the measured pages, by their names in the report. */
+export function listPages(dataDir: string, apps: App[]): Record<string, string> {
   const client = new Database(join(dataDir, 'broker.db'), { readonly: true })
   const middle = client
     .prepare(
@@ -23,11 +24,11 @@ export function pagesOf(dataDir: string, apps: App[]): Record<string, string> {
     .pluck()
     .get(middle.n) as string
   client.close()
-  const place = Buffer.from(JSON.stringify([0, middle.n, middle.at])).toString('base64url')
+  const cursor = Buffer.from(JSON.stringify([0, middle.n, middle.at])).toString('base64url')
   const users = (query: string) => `/admin/users?${query}`
   return {
     'list, first page': users(''),
-    'list, a page in the middle': users(`from=${place}&sort=connected&order=desc`),
+    'list, a page in the middle': users(`from=${cursor}&sort=connected&order=desc`),
     ...Object.fromEntries(
       ['active', 'needs_reconnect', 'revoked', 'all'].map((status) => [
         `filter: ${status}`,
@@ -46,10 +47,10 @@ export function pagesOf(dataDir: string, apps: App[]): Record<string, string> {
         ]),
       ),
     ),
-    'search that hits often': users('q=anna'),
+    'search with many matches': users('q=anna'),
     'search by one letter': users('q=a'),
-    'search that hits rarely': users('q=zephyrine'),
-    'search that never hits': users('q=qqqq'),
+    'search with few matches': users('q=zephyrine'),
+    'search without matches': users('q=qqqq'),
     'search by id': users(`q=${id}`),
     "a user's page": `/admin/users/${id}`,
     overview: '/admin',
@@ -57,18 +58,18 @@ export function pagesOf(dataDir: string, apps: App[]): Record<string, string> {
     'audit log': '/admin/audit',
     'audit log of one user': `/admin/audit?connection=${id}`,
     'audit log, an action': '/admin/audit?action=grant.begun',
-    'audit log, nothing found': '/admin/audit?actor=admin:nobody@example.com',
+    'audit log without matches': '/admin/audit?actor=admin:nobody@example.com',
   }
 }
 
-/** Times of one page from the request to its last byte, as one browser sees them on the same machine. */
-export async function timePage(visitor: Visitor, url: string): Promise<Times> {
-  const times: number[] = []
-  for (let round = -WARM_UP; round < ROUNDS; round++) {
-    const beganAt = performance.now()
+/** Measures a page, in milliseconds from the request to the last byte, on the same machine. */
+export async function measurePage(visitor: Visitor, url: string): Promise<Percentiles> {
+  const durationsMs: number[] = []
+  for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
+    const startedAt = performance.now()
     const { status } = await visitor.open(url)
-    if (status !== 200) throw new Error(`${url} answered ${status}`)
-    if (round >= 0) times.push(performance.now() - beganAt)
+    if (status !== 200) throw new Error(`${url} responded with status ${status}`)
+    if (round >= 0) durationsMs.push(performance.now() - startedAt)
   }
-  return timesOf(times)
+  return percentilesOf(durationsMs)
 }

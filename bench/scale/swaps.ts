@@ -3,160 +3,167 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cli } from '../../test/processes.ts'
 import type { Page, Visitor } from '../../test/visitor.ts'
-import { load, request } from '../load.ts'
-import type { Running } from './size.ts'
-import { timesOf } from './times.ts'
+import { buildRequest, percentilesOf, sendLoad } from '../load.ts'
+import type { MeasuredBroker } from './size.ts'
 
-/** Seconds of one slice of load; what goes on beside it is watched between two. */
-const SLICE = 5
-/** As long as work beside it goes on, but no longer than this many slices. */
-const MOST = 60
-/** Slices without any work beside it. */
-const ALONE = 4
+/** Load is sent in slices; the concurrent work is checked between them. */
+const SLICE_SECONDS = 5
+const MAX_SLICES = 60
+/** Slices without concurrent work. */
+const IDLE_SLICES = 4
 
-/** How swaps fare while everybody is exported and many are revoked. Lines for the report. */
-export async function measureLoad(running: Running): Promise<string[]> {
-  const alone = await measureSlices(running, async (slices) => slices >= ALONE)
-  const revoking = await revoke(running)
-  const exporting = exportUsers(running)
-  const isDone = async () => exporting.done() && (await revoking.look()).done
-  const beside = await measureSlices(running, isDone)
-  const { revoked } = await revoking.look()
-  const n = (count: number) => count.toLocaleString('en-GB')
-  const told = `Exported ${n(exporting.lines())} lines and revoked ${n(revoked)} of ${n(revoking.total)} in ${beside.seconds} s of that load`
-  const from = performance.now()
+/** Measures swaps during an export of all connections and a bulk revocation. Returns lines of the report. */
+export async function measureSwapsDuringBulkWork(broker: MeasuredBroker): Promise<string[]> {
+  const alone = await measureSlices(broker, async (slices) => slices >= IDLE_SLICES)
+  const revocation = await startBulkRevocations(broker)
+  const exported = startExport(broker)
+  const isDone = async () => exported.isDone() && (await revocation.readProgress()).isDone
+  const during = await measureSlices(broker, isDone)
+  const { revoked } = await revocation.readProgress()
+  const formatCount = (count: number) => count.toLocaleString('en-GB')
+  const underLoad = `Under this load, ${formatCount(exported.lines())} lines were exported and ${formatCount(revoked)} of ${formatCount(revocation.total)} connections revoked in ${during.seconds} s`
+  const startedAt = performance.now()
   while (!(await isDone())) await sleep(1000)
-  const rest = ((performance.now() - from) / 1000).toFixed(0)
+  const restSeconds = ((performance.now() - startedAt) / 1000).toFixed(0)
   return [
-    ...compare('an export of all and a bulk revocation', alone, beside),
+    ...compare('an export of all and a bulk revocation', alone, during),
     '',
-    `${told}; the rest, up to ${n(exporting.lines())} lines, took ${rest} s without it.`,
+    `${underLoad}. The rest, up to ${formatCount(exported.lines())} lines, took ${restSeconds} s without load.`,
   ]
 }
 
-/** How swaps fare beside a backup, made as an operator makes it. Lines for the report. */
-export async function measureBackup(running: Running): Promise<string[]> {
-  const alone = await measureSlices(running, async (slices) => slices >= ALONE)
-  const file = join(running.env.BROKER_DATA_DIR ?? '', 'backup.db')
+/** Measures swaps during a backup with the CLI. Returns lines of the report. */
+export async function measureSwapsDuringBackup(broker: MeasuredBroker): Promise<string[]> {
+  const alone = await measureSlices(broker, async (slices) => slices >= IDLE_SLICES)
+  const file = join(broker.env.BROKER_DATA_DIR ?? '', 'backup.db')
   const startedAt = performance.now()
   let seconds = 0
-  const backup = cli(['backup', file], running.env).then(({ stderr }) => {
+  const backup = cli(['backup', file], broker.env).then(({ stderr }) => {
     seconds = (performance.now() - startedAt) / 1000
     return stderr
   })
-  const beside = await measureSlices(running, async () => seconds > 0)
-  const underLoad = seconds > 0
+  const during = await measureSlices(broker, async () => seconds > 0)
+  const endedUnderLoad = seconds > 0
   const failure = await backup
   if (failure !== '') throw new Error(failure)
   const mebibytes = (await stat(file)).size / 2 ** 20
   return [
-    ...compare('a backup', alone, beside),
+    ...compare('a backup', alone, during),
     '',
-    `The backup took ${seconds.toFixed(0)} s${underLoad ? '' : `, the last ${(seconds - beside.seconds).toFixed(0)} without that load`}, and has ${mebibytes.toFixed(0)} MiB.`,
+    `The backup took ${seconds.toFixed(0)} s${endedUnderLoad ? '' : `, the last ${(seconds - during.seconds).toFixed(0)} without load`}, and has ${mebibytes.toFixed(0)} MiB.`,
   ]
 }
 
-type Slices = Awaited<ReturnType<typeof measureSlices>>
+type SwapResult = Awaited<ReturnType<typeof measureSlices>>
 
-/** Swaps until it is done, in slices of some seconds. */
+/** Sends swaps in slices until `isDone`, or for `MAX_SLICES`. */
 async function measureSlices(
-  { url, brokerToken, loop, env }: Running,
+  { url, brokerToken, readStats, env }: MeasuredBroker,
   isDone: (slices: number) => Promise<boolean>,
 ) {
-  const bytes = request(`${url}/exchange`, 'POST', { authorization: `Bearer ${brokerToken}` })
-  const log = join(env.BROKER_DATA_DIR ?? '', 'broker.db-wal')
-  const times: number[] = []
-  let [slices, answers, longest, logBytes] = [0, 0, 0, 0]
-  await load(url, bytes, { seconds: 1 })
-  await loop()
-  while (slices < MOST && !(await isDone(slices))) {
-    const told = (time: number) => void times.push(time)
-    answers += SLICE * (await load(url, bytes, { seconds: SLICE, told }))
+  const bytes = buildRequest(`${url}/exchange`, 'POST', { authorization: `Bearer ${brokerToken}` })
+  const walFile = join(env.BROKER_DATA_DIR ?? '', 'broker.db-wal')
+  const durationsMs: number[] = []
+  let [slices, responses, longestDelayMs, walBytes] = [0, 0, 0, 0]
+  await sendLoad(url, bytes, { seconds: 1 })
+  await readStats()
+  while (slices < MAX_SLICES && !(await isDone(slices))) {
+    const onResponse = (durationMs: number) => void durationsMs.push(durationMs)
+    responses +=
+      SLICE_SECONDS * (await sendLoad(url, bytes, { seconds: SLICE_SECONDS, onResponse }))
     slices++
-    longest = Math.max(longest, (await loop()).longest)
-    logBytes = Math.max(logBytes, (await stat(log)).size)
+    longestDelayMs = Math.max(longestDelayMs, (await readStats()).longestDelayMs)
+    walBytes = Math.max(walBytes, (await stat(walFile)).size)
   }
-  const seconds = slices * SLICE
-  return { ...timesOf(times), seconds, rate: answers / seconds, longest, logBytes }
+  const seconds = slices * SLICE_SECONDS
+  return {
+    ...percentilesOf(durationsMs),
+    seconds,
+    rate: responses / seconds,
+    longestDelayMs,
+    walBytes,
+  }
 }
 
-function compare(work: string, alone: Slices, beside: Slices): string[] {
-  const times = ({ median, p99 }: Slices) => `${median.toFixed(1)} / ${p99.toFixed(1)}`
-  const log = ({ logBytes }: Slices) => (logBytes / 2 ** 20).toFixed(0)
+function compare(work: string, alone: SwapResult, during: SwapResult): string[] {
+  const times = ({ median, p99 }: SwapResult) => `${median.toFixed(1)} / ${p99.toFixed(1)}`
+  const walMebibytes = ({ walBytes }: SwapResult) => (walBytes / 2 ** 20).toFixed(0)
   return [
     '',
-    `| swaps, 32 at a time | alone | beside ${work} |`,
+    `| swaps, 32 at a time | alone | during ${work} |`,
     '|---|---|---|',
-    `| a second | ${alone.rate.toFixed(0)} | ${beside.rate.toFixed(0)} (${(beside.rate / alone.rate).toFixed(2)}, aim 0.8) |`,
-    `| median / 99th percentile, ms | ${times(alone)} | ${times(beside)} (aim 50) |`,
-    `| longest stop of the event loop, ms | ${alone.longest.toFixed(1)} | ${beside.longest.toFixed(1)} (aim 50) |`,
-    `| largest write-ahead log, MiB | ${log(alone)} | ${log(beside)} |`,
+    `| per second | ${alone.rate.toFixed(0)} | ${during.rate.toFixed(0)} (${(during.rate / alone.rate).toFixed(2)}, target 0.8) |`,
+    `| median / 99th percentile, ms | ${times(alone)} | ${times(during)} (target 50) |`,
+    `| longest event loop delay, ms | ${alone.longestDelayMs.toFixed(1)} | ${during.longestDelayMs.toFixed(1)} (target 50) |`,
+    `| largest write-ahead log, MiB | ${walMebibytes(alone)} | ${walMebibytes(during)} |`,
   ]
 }
 
-/** Begins to export everybody, and takes it as fast as it comes. */
-function exportUsers({ url, visitor }: Running) {
-  let [lines, done] = [0, false]
-  const take = async () => {
-    const token = await tokenOf(visitor, url)
+/** Starts an export of all connections and reads it at full speed. */
+function startExport({ url, visitor }: MeasuredBroker) {
+  let [lines, isDone] = [0, false]
+  const download = async () => {
+    const csrfToken = await readCsrfToken(visitor, url)
     const cookie = [...visitor.cookies(url)].map((pair) => pair.join('=')).join('; ')
-    const body = new URLSearchParams({ _csrf: token, status: 'all', format: 'csv' })
-    const answer = await fetch(`${url}/admin/users/export`, {
+    const body = new URLSearchParams({ _csrf: csrfToken, status: 'all', format: 'csv' })
+    const response = await fetch(`${url}/admin/users/export`, {
       method: 'POST',
       body,
       headers: { cookie, origin: url },
     })
-    if (!answer.ok || !answer.body) throw new Error(`the export answered ${answer.status}`)
-    for await (const chunk of answer.body)
+    if (!response.ok || !response.body) {
+      throw new Error(`the export responded with status ${response.status}`)
+    }
+    for await (const chunk of response.body)
       lines += Buffer.from(chunk).toString().split('\n').length - 1
-    done = true
+    isDone = true
   }
-  take().catch((error: unknown) => {
+  download().catch((error: unknown) => {
     throw error
   })
-  return { done: () => done, lines: () => lines }
+  return { isDone: () => isDone, lines: () => lines }
 }
 
-/** Whom to revoke: together an eighth of all, as bench/scale/people.ts names them. */
-const SEARCHES = ['anna', 'chen']
+/** Searches that match an eighth of all connections (sample-connections.ts). */
+const REVOKED_SEARCHES = ['anna', 'chen']
 
-/** Collects and confirms bulk revocations, and follows them. */
-async function revoke({ url, visitor }: Running) {
-  const addresses: string[] = []
+/** Collects and confirms bulk revocations. */
+async function startBulkRevocations({ url, visitor }: MeasuredBroker) {
+  const urls: string[] = []
   let total = 0
-  for (const q of SEARCHES) {
+  for (const q of REVOKED_SEARCHES) {
     const fields = { which: 'all', q, status: 'active' }
-    const asked = await post(visitor, url, '/admin/bulk', fields)
-    const page = await waitFor(visitor, asked.url, /Revoke these [\d,]+ connections/)
+    const collecting = await post(visitor, url, '/admin/bulk', fields)
+    const page = await waitFor(visitor, collecting.url, /Revoke these [\d,]+ connections/)
     const button = /Revoke these ([\d,]+) connections/.exec(page.body)
-    if (!button) throw new Error(`nobody to revoke at ${asked.url}`)
+    if (!button) throw new Error(`no connections to revoke at ${collecting.url}`)
     total += Number(button[1]?.replaceAll(',', ''))
-    addresses.push(asked.url)
+    urls.push(collecting.url)
   }
-  for (const address of addresses) {
-    const page = await visitor.open(address)
-    const words = /Revoke these [\d,]+ connections/.exec(page.body)?.[0] ?? ''
-    await visitor.press(page, words)
+  for (const bulkUrl of urls) {
+    const page = await visitor.open(bulkUrl)
+    const button = /Revoke these [\d,]+ connections/.exec(page.body)?.[0] ?? ''
+    await visitor.press(page, button)
   }
   return {
     total,
-    /** Whether all have ended, and how many are revoked. */
-    async look() {
-      const pages = await Promise.all(addresses.map((address) => visitor.open(address)))
+    /** Tells whether all revocations have finished, and how many connections are revoked. */
+    async readProgress() {
+      const pages = await Promise.all(urls.map((bulkUrl) => visitor.open(bulkUrl)))
       const counts = pages.map(({ body }) => /([\d,]+)<\/strong> of [\d,]+ revoked/.exec(body)?.[1])
       const numbers = counts.map((count = '0') => Number(count.replaceAll(',', '')))
       return {
-        done: pages.every(({ body }) => body.includes('<dt>Ended</dt>')),
+        isDone: pages.every(({ body }) => body.includes('<dt>Ended</dt>')),
         revoked: numbers.reduce((sum, count) => sum + count, 0),
       }
     },
   }
 }
 
-async function waitFor(visitor: Visitor, url: string, words: RegExp): Promise<Page> {
+async function waitFor(visitor: Visitor, url: string, text: RegExp): Promise<Page> {
   for (;;) {
     const page = await visitor.open(url)
-    if (words.test(page.body)) return page
+    if (text.test(page.body)) return page
     await sleep(500)
   }
 }
@@ -167,11 +174,11 @@ async function post(
   path: string,
   fields: Record<string, string>,
 ): Promise<Page> {
-  const body = new URLSearchParams({ _csrf: await tokenOf(visitor, url), ...fields })
+  const body = new URLSearchParams({ _csrf: await readCsrfToken(visitor, url), ...fields })
   return visitor.open(url + path, undefined, { method: 'POST', body, headers: { origin: url } })
 }
 
-async function tokenOf(visitor: Visitor, url: string): Promise<string> {
+async function readCsrfToken(visitor: Visitor, url: string): Promise<string> {
   const page = await visitor.open(`${url}/admin/account`)
   return /name="_csrf" value="([^"]+)"/.exec(page.body)?.[1] ?? ''
 }

@@ -8,20 +8,20 @@ const FILES = [
   { url: '/style.css', file: 'style.css', type: 'text/css; charset=utf-8' },
 ]
 
-/** The sample app: three static files, and what they need to know of the broker. */
+/** Builds the sample app: three static files, and `/config.json` with the settings. */
 export function buildSampleApp(settings: {
   brokerUrl: string
   clientId: string
-  /** Such as `http://127.0.0.1:4001/v3`. */
+  /** The API of Ellipsis Drive, such as `http://127.0.0.1:4001/v3`. */
   apiUrl: string
 }): FastifyInstance {
   const app = fastify()
   const { brokerUrl, apiUrl } = settings
   const origins = [brokerUrl, apiUrl].map((url) => new URL(url).origin).join(' ')
-  const policy = `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ${origins}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+  const contentSecurityPolicy = `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ${origins}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
   app.addHook('onRequest', async (_request, reply) => {
     void reply.headers({
-      'content-security-policy': policy,
+      'content-security-policy': contentSecurityPolicy,
       'x-content-type-options': 'nosniff',
       'referrer-policy': 'no-referrer',
     })

@@ -1,69 +1,74 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { jwtVerify, SignJWT } from 'jose'
-import type { Issued } from './issued.ts'
 import type { Switches } from './switches.ts'
 import type { User, Users } from './users.ts'
 
-/** The only scope there is: everything but the account's security settings. */
+/** The only scope of Ellipsis Drive: everything except the account's security settings. */
 export const SCOPE = 'projects'
 
-/** Access tokens: JWTs that nobody keeps, or, with the switch `opaqueTokens`, random text. */
+/** Access tokens: JWTs, which are not stored, or random text with the switch `opaqueTokens`. */
 export class AccessTokens {
   readonly #key = randomBytes(32)
-  /** Opaque tokens alone, oldest first. */
-  readonly #opaque = new Map<string, { userId: string; expiresAt: number }>()
+  /** Opaque tokens only, oldest first. */
+  readonly #opaqueTokens = new Map<string, { userId: string; expiresAt: number }>()
   readonly #switches: Switches
   readonly #now: () => number
-  readonly #issued: Issued
+  readonly #recordIssued: (secret: string) => void
   readonly #users: Users
 
-  constructor(parts: { switches: Switches; now: () => number; issued: Issued; users: Users }) {
-    this.#switches = parts.switches
-    this.#now = parts.now
-    this.#issued = parts.issued
-    this.#users = parts.users
+  constructor(deps: {
+    switches: Switches
+    now: () => number
+    recordIssued: (secret: string) => void
+    users: Users
+  }) {
+    this.#switches = deps.switches
+    this.#now = deps.now
+    this.#recordIssued = deps.recordIssued
+    this.#users = deps.users
   }
 
   async issue(user: User, clientId: string): Promise<string> {
     const token = this.#switches.opaqueTokens
       ? this.#issueOpaque(user)
       : await this.#issueJwt(user, clientId)
-    return this.#issued.add(token)
+    this.#recordIssued(token)
+    return token
   }
 
-  /** Whose token it is; `undefined` if it is not one, or has expired. */
-  async read(token: string): Promise<User | undefined> {
-    const opaque = this.#opaque.get(token)
-    const userId = opaque ? this.#liveId(opaque) : await this.#readJwt(token)
-    return userId === undefined ? undefined : this.#users.byId(userId)
+  /** The user that the token belongs to; `undefined` if the token is invalid or expired. */
+  async findUser(token: string): Promise<User | undefined> {
+    const opaque = this.#opaqueTokens.get(token)
+    const userId = opaque ? this.#userIdUnlessExpired(opaque) : await this.#verifyJwt(token)
+    return userId === undefined ? undefined : this.#users.findById(userId)
   }
 
   #issueOpaque(user: User): string {
-    this.#dropExpired()
+    this.#deleteExpired()
     const { tokenLength, tokenLifetime } = this.#switches
     const token = randomBytes(32).toString('base64url').padEnd(tokenLength, 'x')
     const expiresAt = this.#now() + tokenLifetime * 1000
-    this.#opaque.set(token, { userId: user.id, expiresAt })
+    this.#opaqueTokens.set(token, { userId: user.id, expiresAt })
     return token
   }
 
   async #issueJwt(user: User, clientId: string): Promise<string> {
-    const issuedAt = Math.floor(this.#now() / 1000)
+    const issuedAtSeconds = Math.floor(this.#now() / 1000)
     const claims = { client_id: clientId, scope: SCOPE }
-    const sign = (more: object) =>
-      new SignJWT({ ...claims, ...more })
+    const sign = (extraClaims: object) =>
+      new SignJWT({ ...claims, ...extraClaims })
         .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
         .setSubject(user.id)
-        .setIssuedAt(issuedAt)
-        .setExpirationTime(issuedAt + this.#switches.tokenLifetime)
+        .setIssuedAt(issuedAtSeconds)
+        .setExpirationTime(issuedAtSeconds + this.#switches.tokenLifetime)
         .setJti(randomUUID())
         .sign(this.#key)
     const token = await sign({})
-    const missing = this.#switches.tokenLength - token.length
-    return missing > 0 ? sign({ padding: 'x'.repeat(missing) }) : token
+    const missingChars = this.#switches.tokenLength - token.length
+    return missingChars > 0 ? sign({ padding: 'x'.repeat(missingChars) }) : token
   }
 
-  async #readJwt(token: string): Promise<string | undefined> {
+  async #verifyJwt(token: string): Promise<string | undefined> {
     try {
       const { payload } = await jwtVerify(token, this.#key, { currentDate: new Date(this.#now()) })
       return payload.sub
@@ -72,14 +77,14 @@ export class AccessTokens {
     }
   }
 
-  #liveId({ userId, expiresAt }: { userId: string; expiresAt: number }): string | undefined {
-    return this.#now() < expiresAt ? userId : undefined
+  #userIdUnlessExpired(token: { userId: string; expiresAt: number }): string | undefined {
+    return this.#now() < token.expiresAt ? token.userId : undefined
   }
 
-  #dropExpired(): void {
-    for (const [token, entry] of this.#opaque) {
-      if (this.#liveId(entry) !== undefined) return
-      this.#opaque.delete(token)
+  #deleteExpired(): void {
+    for (const [token, entry] of this.#opaqueTokens) {
+      if (this.#userIdUnlessExpired(entry) !== undefined) return
+      this.#opaqueTokens.delete(token)
     }
   }
 }

@@ -1,18 +1,30 @@
 import type { FastifyError, FastifyPluginAsync, FastifyRequest } from 'fastify'
-import { ApiError } from './api-error.ts'
 import type { Node, Root } from './drive.ts'
-import { accessLevel, describe, ROOTS } from './drive.ts'
-import { listing } from './listing.ts'
+import { accessLevel, describePath, ROOTS } from './drive.ts'
+import { createEndpointHooks } from './endpoint-hooks.ts'
 import type { StandIn } from './stand-in.ts'
 import type { User } from './users.ts'
-import { watching } from './watch.ts'
 
-/** The account and its drive, as far as clients of the broker's apps read them. */
+const TYPES = ['raster', 'vector', 'folder', 'file', 'pointCloud', 'bookmark']
+const DEFAULT_TYPES = ['raster', 'vector']
+const MAX_PAGE_SIZE = 50
+
+/** An error of the API, sent as JSON `{"message": …}`. */
+export class ApiError extends Error {
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** The account and its drive, as far as the broker's apps read them. */
 export const apiRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, { standIn }) => {
-  const watch = watching(standIn)
+  const hooksFor = createEndpointHooks(standIn)
 
-  app.get('/account', watch('account'), async (request) => {
-    const { id, username } = await owner(request, standIn)
+  app.get('/account', hooksFor('account'), async (request) => {
+    const { id, username } = await requireUser(request, standIn)
     const { refuseAccount, accountWithoutId } = standIn.switches
     if (refuseAccount) throw new ApiError(403, 'You do not have access.')
     return accountWithoutId ? { username } : { id, username }
@@ -20,66 +32,118 @@ export const apiRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, {
 
   app.get<{ Params: { root: Root }; Querystring: Record<string, unknown> }>(
     '/account/root/:root',
-    watch('root'),
+    hooksFor('root'),
     async (request) => {
-      const user = await owner(request, standIn)
+      const user = await requireUser(request, standIn)
       const { root } = request.params
       if (!ROOTS.includes(root)) throw new ApiError(400, `root must be one of ${ROOTS.join(', ')}.`)
-      return listing(standIn.drive.root(user, root), user, request.query)
+      return listPage(standIn.drive.listRoot(user, root), user, request.query)
     },
   )
 
-  app.get<{ Params: { id: string } }>('/path/:id', watch('path'), async (request) => {
-    const user = await viewer(request, standIn)
-    return describe(visible(request.params.id, user, standIn), user)
+  app.get<{ Params: { id: string } }>('/path/:id', hooksFor('path'), async (request) => {
+    const viewer = await findViewer(request, standIn)
+    return describePath(findVisiblePath(request.params.id, viewer, standIn), viewer)
   })
 
   app.get<{ Params: { id: string }; Querystring: Record<string, unknown> }>(
     '/path/:id/folder/list',
-    watch('folder'),
+    hooksFor('folder'),
     async (request) => {
-      const user = await viewer(request, standIn)
-      const { item, children } = visible(request.params.id, user, standIn)
+      const viewer = await findViewer(request, standIn)
+      const { item, children } = findVisiblePath(request.params.id, viewer, standIn)
       if (item.type !== 'folder') throw new ApiError(400, 'This path is not a folder.')
-      return listing(children, user, request.query)
+      return listPage(children, viewer, request.query)
     },
   )
 }
 
-/** Whose token came with the request; `null` if none did: what is public can be seen without. */
-async function viewer(request: FastifyRequest, standIn: StandIn): Promise<User | null> {
+/** Converts an error to the API's status and message. Details of server errors are not sent. */
+export function toErrorResponse(error: FastifyError | ApiError): {
+  status: number
+  message: string
+} {
+  if (error instanceof ApiError) return error
+  const { statusCode: status = 500, validation, message } = error
+  const unknownProperty = validation?.[0]?.params.additionalProperty
+  if (typeof unknownProperty === 'string') {
+    return { status, message: `Unknown property: ${unknownProperty}.` }
+  }
+  return { status, message: status < 500 ? message : 'Something went wrong.' }
+}
+
+/** The user of the request's token; `null` without a token: public items need none. */
+async function findViewer(request: FastifyRequest, standIn: StandIn): Promise<User | null> {
   const token = readToken(request)
   if (token === undefined) return null
-  const user = await standIn.accessTokens.read(token)
+  const user = await standIn.accessTokens.findUser(token)
   if (!user) throw new ApiError(401, 'Your token is not valid or has expired.')
   return user
 }
 
-async function owner(request: FastifyRequest, standIn: StandIn): Promise<User> {
-  const user = await viewer(request, standIn)
-  if (!user) throw new ApiError(401, 'You need a token for this.')
+async function requireUser(request: FastifyRequest, standIn: StandIn): Promise<User> {
+  const user = await findViewer(request, standIn)
+  if (!user) throw new ApiError(401, 'A token is required.')
   return user
 }
 
-/** From the header, `Bearer` in any case, or from the address. */
+/** Reads the token from the `Authorization` header (`Bearer` in any case) or the query. */
 function readToken({ headers, query }: FastifyRequest): string | undefined {
   const fromHeader = /^bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
   const { token } = query as { token?: unknown }
   return fromHeader ?? (typeof token === 'string' ? token : undefined)
 }
 
-function visible(id: string, user: User | null, { drive }: StandIn): Node {
+function findVisiblePath(id: string, viewer: User | null, { drive }: StandIn): Node {
   const node = drive.find(id)
-  if (!node) throw new ApiError(404, 'There is no such path.')
-  if (accessLevel(node, user) === 0) throw new ApiError(403, 'You do not have access to this path.')
+  if (!node) throw new ApiError(404, 'This path does not exist.')
+  if (accessLevel(node, viewer) === 0) {
+    throw new ApiError(403, 'You do not have access to this path.')
+  }
   return node
 }
 
-/** What any error says: `{"message": …}`. */
-export function errorBody(error: FastifyError | ApiError): { status: number; message: string } {
-  if (error instanceof ApiError) return error
-  const { statusCode: status = 500, validation, message } = error
-  const unknown = validation?.[0]?.params.additionalProperty
-  if (typeof unknown === 'string') return { status, message: `There is no ${unknown} to set.` }
-  return { status, message: status < 500 ? message : 'Something went wrong.' }
+/** One page of a listing, selected by `type`, `pageSize` and `pageStart`. */
+function listPage(nodes: Node[], viewer: User | null, query: Record<string, unknown>) {
+  const types = readTypes(query.type)
+  const pageSize = readPageSize(query.pageSize)
+  const matches = nodes.filter((node) => types.includes(node.item.type))
+  const start = readPageStart(query.pageStart, matches)
+  const page = matches.slice(start, start + pageSize)
+  return {
+    result: page.map((node) => describePath(node, viewer)),
+    nextPageStart: matches[start + pageSize]?.id ?? null,
+  }
+}
+
+function readTypes(type: unknown): string[] {
+  if (type === undefined) return DEFAULT_TYPES
+  const types = parseJson(type)
+  const isValid = Array.isArray(types) && types.every((name) => TYPES.includes(name as string))
+  if (!isValid) throw new ApiError(400, `type must be a JSON array of ${TYPES.join(', ')}.`)
+  return types as string[]
+}
+
+function parseJson(text: unknown): unknown {
+  try {
+    return JSON.parse(String(text))
+  } catch {
+    return undefined
+  }
+}
+
+function readPageSize(pageSize: unknown): number {
+  if (pageSize === undefined) return MAX_PAGE_SIZE
+  const size = Number(pageSize)
+  const isValid = Number.isInteger(size) && size >= 1 && size <= MAX_PAGE_SIZE
+  if (!isValid) throw new ApiError(400, `pageSize must be a number from 1 to ${MAX_PAGE_SIZE}.`)
+  return size
+}
+
+/** Index of the page's first item; `pageStart` is that item's id. */
+function readPageStart(pageStart: unknown, nodes: Node[]): number {
+  if (pageStart === undefined) return 0
+  const start = nodes.findIndex((node) => node.id === pageStart)
+  if (start === -1) throw new ApiError(400, 'pageStart is unknown.')
+  return start
 }

@@ -3,8 +3,7 @@ import formbody from '@fastify/formbody'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyError, FastifyInstance, FastifyServerOptions } from 'fastify'
 import { schemaController } from '../validators.ts'
-import { ApiError } from './api-error.ts'
-import { apiRoutes, errorBody } from './api.ts'
+import { ApiError, apiRoutes, toErrorResponse } from './api.ts'
 import { controlRoutes } from './control.ts'
 import { homeRoutes } from './home.ts'
 import { authorizeRoute } from './oauth/authorize.ts'
@@ -17,7 +16,7 @@ export type { Client, StandIn, StandInOptions } from './stand-in.ts'
 export { switchDefaults, switchSchema } from './switches.ts'
 export type { Switches } from './switches.ts'
 
-/** The client that the demo registers. Its secret guards nothing: it is known to everyone. */
+/** The client that the demo registers. Its secret is public and protects nothing. */
 export const standInDefaults = {
   client: {
     id: 'c0ffee00-5eed-4000-a000-000000000001',
@@ -30,50 +29,50 @@ export interface AppOptions extends StandInOptions {
   logger?: FastifyServerOptions['logger']
 }
 
-/** Bytes of a request's head: access tokens of 32 KiB fit in, in the header and in the address. */
-const LARGEST_HEAD = 96 * 1024
+/** Fits an access token of 32 KiB in the header and another one in the URL. */
+const MAX_HEADER_SIZE_BYTES = 96 * 1024
 
-/** A local Ellipsis Drive, not yet listening; `standIn` steers it. */
+/** Builds a local Ellipsis Drive that does not listen yet. Tests control it through `standIn`. */
 export function buildStandIn(options: AppOptions): FastifyInstance & { standIn: StandIn } {
   const standIn = new StandIn(options)
   const app: FastifyInstance = Fastify({
     logger: options.logger ?? false,
-    // Addresses may hold codes and tokens: what is logged is below.
+    // URLs may contain codes and tokens; `logResponses` logs the route instead.
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: true,
-    http: { maxHeaderSize: LARGEST_HEAD },
+    http: { maxHeaderSize: MAX_HEADER_SIZE_BYTES },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, discriminator: true } },
     schemaController,
     exposeHeadRoutes: false,
   })
-  logAnswers(app)
-  answerErrors(app)
+  logResponses(app)
+  handleErrors(app)
   app.register(browserPages, { standIn })
   app.register(controlRoutes, { standIn })
   app.register(ellipsisApi, { standIn, prefix: '/v3' })
   return Object.assign(app, { standIn })
 }
 
-interface Parts {
+interface PluginOptions {
   standIn: StandIn
 }
 
-async function browserPages(app: FastifyInstance, { standIn }: Parts): Promise<void> {
+async function browserPages(app: FastifyInstance, { standIn }: PluginOptions): Promise<void> {
   await app.register(formbody)
   await app.register(homeRoutes, { standIn })
 }
 
-async function ellipsisApi(app: FastifyInstance, { standIn }: Parts): Promise<void> {
-  allowEveryOrigin(app)
-  answerErrors(app)
+async function ellipsisApi(app: FastifyInstance, { standIn }: PluginOptions): Promise<void> {
+  allowAllOrigins(app)
+  handleErrors(app)
   await app.register(formbody)
   await app.register(authorizeRoute, { standIn })
   await app.register(tokenRoute, { standIn })
   await app.register(apiRoutes, { standIn })
 }
 
-/** CORS: browser clients of Ellipsis Drive read its API from anywhere. */
-function allowEveryOrigin(app: FastifyInstance): void {
+/** CORS: browser apps of any origin read the API of Ellipsis Drive. */
+function allowAllOrigins(app: FastifyInstance): void {
   app.addHook('onRequest', async (_request, reply) => {
     void reply.header('access-control-allow-origin', '*')
   })
@@ -86,28 +85,28 @@ function allowEveryOrigin(app: FastifyInstance): void {
   )
 }
 
-function answerErrors(app: FastifyInstance): void {
+function handleErrors(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | ApiError, request, reply) => {
-    const { status, message } = errorBody(error)
-    if (status >= 500) request.log.error({ err: error }, 'a call failed')
+    const { status, message } = toErrorResponse(error)
+    if (status >= 500) request.log.error({ err: error }, 'request failed')
     return reply.code(status).send({ message })
   })
   app.setNotFoundHandler(() => {
-    throw new ApiError(404, 'There is nothing at this address.')
+    throw new ApiError(404, 'Not found.')
   })
 }
 
-function logAnswers(app: FastifyInstance): void {
+function logResponses(app: FastifyInstance): void {
   app.addHook('onResponse', async ({ method, routeOptions, log }, { statusCode }) => {
-    log.info({ method, route: routeOptions.url, status: statusCode }, 'answered')
+    log.info({ method, route: routeOptions.url, status: statusCode }, 'request completed')
   })
 }
 
-/** Starts a local Ellipsis Drive. `port` 0 takes a free one. */
+/** Starts a local Ellipsis Drive. `port` 0 selects a free port. */
 export async function startStandIn(options: AppOptions & { port: number; host?: string }): Promise<{
   /** Origin. */
   url: string
-  /** What to set as `ELLIPSIS_API_URL`. */
+  /** The value for `ELLIPSIS_API_URL`. */
   apiUrl: string
   standIn: StandIn
   close(): Promise<void>
@@ -115,7 +114,7 @@ export async function startStandIn(options: AppOptions & { port: number; host?: 
   const { host = '127.0.0.1', port } = options
   const app = buildStandIn(options)
   await app.listen({ host, port })
-  const { port: taken } = app.server.address() as AddressInfo
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${taken}`
+  const { port: boundPort } = app.server.address() as AddressInfo
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}`
   return { url, apiUrl: `${url}/v3`, standIn: app.standIn, close: () => app.close() }
 }

@@ -5,21 +5,24 @@ import type { StandIn } from './stand-in.ts'
 import type { Switches } from './switches.ts'
 import { switchSchema } from './switches.ts'
 
-const text = { type: 'string', minLength: 1 } as const
-const object = (properties: object, required: string[]) => ({
+const nonEmptyString = { type: 'string', minLength: 1 } as const
+const strictObject = (properties: object, required: string[]) => ({
   type: 'object',
   additionalProperties: false,
   properties,
   required,
 })
-const tokens = { type: 'array', items: { type: 'string' } }
-const revokeSchema = object({ refresh_token: text }, ['refresh_token'])
-const honoursSchema = object({ refresh_tokens: tokens }, ['refresh_tokens'])
-const grantsSchema = object({ usernames: { type: 'array', items: text }, client_id: text }, [
-  'usernames',
-])
+const revokeSchema = strictObject({ refresh_token: nonEmptyString }, ['refresh_token'])
+const honoursSchema = strictObject(
+  { refresh_tokens: { type: 'array', items: { type: 'string' } } },
+  ['refresh_tokens'],
+)
+const grantsSchema = strictObject(
+  { usernames: { type: 'array', items: nonEmptyString }, client_id: nonEmptyString },
+  ['usernames'],
+)
 
-/** Steers the stand-in over HTTP. Ellipsis Drive has nothing like it. */
+/** Controls the stand-in over HTTP. Ellipsis Drive has no such endpoints. */
 export const controlRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, { standIn }) => {
   const state = () => {
     const { switches, calls, faults } = standIn

@@ -1,9 +1,9 @@
-import type { Item, ItemType } from './drive-data.ts'
-import { itemsOf } from './drive-data.ts'
-import { stableId } from './stable-id.ts'
+import type { Item, ItemType } from './sample-drives.ts'
+import { sampleItemsOf } from './sample-drives.ts'
 import type { User } from './users.ts'
+import { stableId } from './users.ts'
 
-/** An item in its place. */
+/** An item with its owner and its position in the drive. */
 export interface Node {
   id: string
   item: Item
@@ -15,8 +15,8 @@ export interface Node {
 export const ROOTS = ['myDrive', 'sharedWithMe', 'favorites', 'trash'] as const
 export type Root = (typeof ROOTS)[number]
 
-/** Levels as clients of Ellipsis Drive know them: none, view, and all that an owner may do. */
-const ACCESS = { none: 0, view: 100, owner: 900 } as const
+/** Access levels of Ellipsis Drive. */
+const ACCESS_LEVELS = { none: 0, view: 100, owner: 900 } as const
 
 /** The drives of all users. */
 export class Drive {
@@ -24,25 +24,25 @@ export class Drive {
   readonly #byOwner = new Map<string, Node[]>()
 
   constructor(users: User[]) {
-    for (const user of users) this.plant(user)
+    for (const user of users) this.create(user)
   }
 
-  /** Gives a user the drive that belongs to the username, once; answers what lies at its top. */
-  plant(owner: User): Node[] {
-    const planted = this.#byOwner.get(owner.id)
-    if (planted) return planted
-    const grown = this.#grow(itemsOf(owner.username), owner, null)
-    this.#byOwner.set(owner.id, grown)
-    return grown
+  /** Creates the user's drive if it does not exist. Returns the items at its top. */
+  create(owner: User): Node[] {
+    const existing = this.#byOwner.get(owner.id)
+    if (existing) return existing
+    const nodes = this.#createNodes(sampleItemsOf(owner.username), owner, null)
+    this.#byOwner.set(owner.id, nodes)
+    return nodes
   }
 
   find(id: string): Node | undefined {
     return this.#byId.get(id)
   }
 
-  /** What lies directly in one of the four roots of this user. */
-  root(user: User, root: Root): Node[] {
-    const own = this.plant(user)
+  /** The items directly in one of the user's four roots. */
+  listRoot(user: User, root: Root): Node[] {
+    const own = this.create(user)
     const all = [...this.#byId.values()]
     switch (root) {
       case 'myDrive':
@@ -56,47 +56,53 @@ export class Drive {
     }
   }
 
-  #grow(items: Item[], owner: User, parent: Node | null): Node[] {
+  #createNodes(items: Item[], owner: User, parent: Node | null): Node[] {
     return items.map((item) => {
       const id = stableId(`path/${parent?.id ?? owner.id}/${item.name}`)
       const node: Node = { id, item, owner, parent, children: [] }
-      node.children = this.#grow(item.children ?? [], owner, node)
+      node.children = this.#createNodes(item.children ?? [], owner, node)
       this.#byId.set(id, node)
       return node
     })
   }
 }
 
-/** The item itself and the folders around it, from the inside out. */
-function chain(node: Node): Node[] {
-  return node.parent ? [node, ...chain(node.parent)] : [node]
+/** The item itself and its parent folders, innermost first. */
+function withAncestors(node: Node): Node[] {
+  return node.parent ? [node, ...withAncestors(node.parent)] : [node]
 }
 
-/** Where an item's rights come from: itself, or the innermost folder around it that grants them. */
-const sharedAt = (node: Node, user: User) =>
-  chain(node).find(({ item }) => item.sharedWith?.includes(user.username))
-const publicAt = (node: Node) => chain(node).find(({ item }) => item.public)
+/** The item or innermost parent folder that gives access. */
+const findShared = (node: Node, user: User) =>
+  withAncestors(node).find(({ item }) => item.sharedWith?.includes(user.username))
+const findPublic = (node: Node) => withAncestors(node).find(({ item }) => item.public)
 
-/** What this viewer may do with the item; `null` is someone without a token. */
+/** The viewer's access to the item. Without a token, `viewer` is `null`. */
 export function accessLevel(node: Node, viewer: User | null): number {
-  if (node.owner === viewer) return ACCESS.owner
-  const seen = publicAt(node) ?? (viewer && sharedAt(node, viewer))
-  return seen ? ACCESS.view : ACCESS.none
+  if (node.owner === viewer) return ACCESS_LEVELS.owner
+  const isVisible = findPublic(node) ?? (viewer && findShared(node, viewer))
+  return isVisible ? ACCESS_LEVELS.view : ACCESS_LEVELS.none
 }
 
-const isTrashed = (node: Node): boolean => chain(node).some(({ item }) => item.trashed)
+const isTrashed = (node: Node): boolean => withAncestors(node).some(({ item }) => item.trashed)
 
-/** Where the viewer finds it: the root, and the visible way from there, the item itself included. */
+/** The root and the visible path to the item, including the item, as the viewer sees them. */
 function driveLocation(node: Node, viewer: User | null) {
-  const visible = chain(node).filter((one) => accessLevel(one, viewer) > ACCESS.none)
+  const visible = withAncestors(node).filter(
+    (visited) => accessLevel(visited, viewer) > ACCESS_LEVELS.none,
+  )
   const path = visible.reverse().map(({ id, item }) => ({ id, name: item.name }))
   if (node.owner !== viewer) return { root: 'sharedWithMe', path }
   return { root: isTrashed(node) ? 'trash' : 'myDrive', path }
 }
 
-/** The object named after the type, as far as clients look into it. */
+/** The property named after the type, with the fields that clients read. */
 function typeDetails({ id, item }: Node): object {
-  const timestamp = { id: stableId(`timestamp/${id}`), status: 'active', totalSize: item.size ?? 0 }
+  const timestamp = {
+    id: stableId(`timestamp/${id}`),
+    status: 'active',
+    totalSize: item.sizeBytes ?? 0,
+  }
   const details: Record<ItemType, object> = {
     folder: {},
     raster: { timestamps: [timestamp], styles: [], bands: [] },
@@ -108,8 +114,8 @@ function typeDetails({ id, item }: Node): object {
   return details[item.type]
 }
 
-/** The path object of Ellipsis Drive, as this viewer gets it. */
-export function describe(node: Node, viewer: User | null) {
+/** The path object of Ellipsis Drive, as this viewer sees it. */
+export function describePath(node: Node, viewer: User | null) {
   const { id, item, owner } = node
   return {
     id,
@@ -118,11 +124,11 @@ export function describe(node: Node, viewer: User | null) {
     user: { id: owner.id, username: owner.username },
     driveLocation: driveLocation(node, viewer),
     yourAccess: { accessLevel: accessLevel(node, viewer) },
-    publicAccess: { accessLevel: publicAt(node) ? ACCESS.view : ACCESS.none },
+    publicAccess: { accessLevel: findPublic(node) ? ACCESS_LEVELS.view : ACCESS_LEVELS.none },
     trashed: isTrashed(node),
     metadata: { description: item.description ?? '' },
     hashtags: item.hashtags ?? [],
-    storageSize: item.size ?? 0,
+    storageSize: item.sizeBytes ?? 0,
     [item.type]: typeDetails(node),
   }
 }

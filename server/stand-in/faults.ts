@@ -1,7 +1,7 @@
-/** What can be counted and what can be made to fail, by name. */
+/** The endpoints whose calls are counted and can fail. */
 export const ENDPOINTS = [
   'authorize', // GET /oauth/authorize
-  'token', // POST /oauth/token, but for refreshes
+  'token', // POST /oauth/token, other grant types
   'refresh', // POST /oauth/token, grant_type refresh_token
   'account', // GET /account
   'root', // GET /account/root/{root}
@@ -10,33 +10,33 @@ export const ENDPOINTS = [
 ] as const
 export type Endpoint = (typeof ENDPOINTS)[number]
 
-/** A failure on purpose. */
+/** An injected failure. */
 export type Fault = FaultKind & {
   endpoint: Endpoint
-  /** For how many calls; without it and `share`, for one. */
+  /** Number of calls; without `times` and `share`, one. */
   times?: number
-  /** Which part of the calls it strikes, 0 to 1. */
+  /** Share of the calls that fail, 0 to 1. */
   share?: number
 }
 
 type FaultKind =
-  /** Answers with that status; `retryAfter` is sent as it is (seconds or an HTTP date). */
+  /** Responds with that status; `retryAfter` is sent unchanged (seconds or an HTTP date). */
   | { kind: 'status'; status: number; retryAfter?: string | number; worked?: boolean }
-  /** Waits, then works and answers. */
+  /** Waits before the work. */
   | { kind: 'delay'; milliseconds: number }
-  /** Works, waits, then answers. */
+  /** Waits after the work. */
   | { kind: 'late'; milliseconds: number }
-  /** Destroys the connection before the work. */
+  /** Closes the connection before the work. */
   | { kind: 'cut-before' }
-  /** Works, then destroys the connection. */
+  /** Closes the connection after the work. */
   | { kind: 'cut-after' }
-  /** Never answers. / JSON that ends in the middle. / A page where JSON belongs, status 200. */
+  /** No response. / Truncated JSON, status 200. / An HTML page instead of JSON, status 200. */
   | { kind: 'hang' | 'garbage' | 'html'; worked?: boolean }
-  /** The OAuth error, whatever the client or the token is worth. Nothing happens to the token. */
+  /** The OAuth error, even for a valid client and token. The token stays valid. */
   | { kind: 'invalid_client' | 'invalid_grant' }
 
-/** Does the endpoint do its work (a rotation, say) before this fault strikes? */
-export function worksFirst(fault: Fault): boolean {
+/** Tells whether the endpoint does its work (such as a rotation) before this fault applies. */
+export function appliesAfterWork(fault: Fault): boolean {
   if (fault.kind === 'late' || fault.kind === 'cut-after') return true
   return 'worked' in fault && fault.worked === true
 }
@@ -54,7 +54,7 @@ const variant = (kinds: string[], properties: object, required: string[] = []) =
   },
 })
 
-/** JSON Schema of what `POST /control/faults` takes. */
+/** JSON Schema for the body of `POST /control/faults`. */
 export const faultSchema = {
   type: 'object',
   required: ['endpoint', 'kind'],
@@ -75,42 +75,44 @@ export const faultSchema = {
   ],
 }
 
-/** Faults that wait for a call to strike. */
+/** The faults that apply to coming calls. */
 export class Faults {
-  #waiting: Fault[] = []
+  #pending: Fault[] = []
   readonly #random: () => number
 
-  /** @param random numbers in [0, 1), for faults that strike a share of the calls */
+  /** @param random numbers in [0, 1), for faults with a `share` */
   constructor(random: () => number) {
     this.#random = random
   }
 
   add(fault: Fault): void {
-    this.#waiting.push({ ...fault })
+    this.#pending.push({ ...fault })
   }
 
   clear(): void {
-    this.#waiting = []
+    this.#pending = []
   }
 
   list(): Fault[] {
-    return this.#waiting.map((fault) => ({ ...fault }))
+    return this.#pending.map((fault) => ({ ...fault }))
   }
 
-  /** The fault that strikes this call, if one does: of several the one that was added first. */
+  /** Returns the fault that applies to this call and counts it; of several, the one added first. */
   take(endpoint: Endpoint): Fault | undefined {
-    const fault = this.#waiting.find((one) => one.endpoint === endpoint && this.#strikes(one))
-    if (fault) this.#use(fault)
+    const fault = this.#pending.find(
+      (candidate) => candidate.endpoint === endpoint && this.#applies(candidate),
+    )
+    if (fault) this.#countUse(fault)
     return fault
   }
 
-  #strikes({ share }: Fault): boolean {
+  #applies({ share }: Fault): boolean {
     return share === undefined || this.#random() < share
   }
 
-  #use(fault: Fault): void {
+  #countUse(fault: Fault): void {
     const { times = fault.share === undefined ? 1 : Infinity } = fault
     if (times > 1) fault.times = times - 1
-    else this.#waiting = this.#waiting.filter((one) => one !== fault)
+    else this.#pending = this.#pending.filter((pending) => pending !== fault)
   }
 }

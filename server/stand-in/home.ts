@@ -1,42 +1,47 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { ENDPOINTS } from './faults.ts'
-import { html } from './html.ts'
-import { sendPage } from './layout.ts'
+import { html, sendPage } from './page.ts'
 import type { StandIn } from './stand-in.ts'
 import type { Switches } from './switches.ts'
 import { switchSchema } from './switches.ts'
 import type { User } from './users.ts'
 
-const ADDRESSES: [string, string][] = [
-  ['GET /v3/oauth/authorize', 'where a browser goes to log in and allow'],
-  ['POST /v3/oauth/token', 'code or refresh token in, tokens out'],
+const ENDPOINT_TEXTS: [string, string][] = [
+  ['GET /v3/oauth/authorize', 'log in and give consent, in a browser'],
+  ['POST /v3/oauth/token', 'exchange a code or refresh token for tokens'],
   ['GET /v3/account', 'the account'],
-  ['GET /v3/account/root/{root}', 'myDrive, sharedWithMe, favorites or trash'],
+  ['GET /v3/account/root/{root}', 'list myDrive, sharedWithMe, favorites or trash'],
   ['GET /v3/path/{id}', 'one path'],
-  ['GET /v3/path/{id}/folder/list', 'what lies in a folder'],
+  ['GET /v3/path/{id}/folder/list', 'list a folder'],
 ]
 
-const CONTROLS: [string, string][] = [
-  ['GET /control', 'switches, calls by endpoint, faults that wait'],
-  ['POST /control', 'JSON with the switches to turn'],
-  ['DELETE /control/calls', 'count from zero'],
+const CONTROL_TEXTS: [string, string][] = [
+  ['GET /control', 'read switches, call counts and pending faults'],
+  ['POST /control', 'change switches; JSON'],
+  ['DELETE /control/calls', 'reset the call counts'],
   [
     'POST /control/faults',
-    'JSON with a fault: endpoint, kind, times or share, and what the kind needs',
+    'add a fault; JSON with endpoint, kind, times or share, and the fields of the kind',
   ],
-  ['DELETE /control/faults', 'no more faults'],
-  ['POST /control/revoke', '{"refresh_token"}: end it and its family'],
-  ['POST /control/honours', '{"refresh_tokens": []}: would a refresh with each work now?'],
-  ['POST /control/grants', '{"usernames": [], "client_id"}: refresh tokens without a browser'],
+  ['DELETE /control/faults', 'remove all faults'],
+  ['POST /control/revoke', '{"refresh_token"}: revoke it and its family'],
+  [
+    'POST /control/honours',
+    '{"refresh_tokens": []}: tell whether a refresh with each would work now',
+  ],
+  [
+    'POST /control/grants',
+    '{"usernames": [], "client_id"}: issue refresh tokens without a browser',
+  ],
 ]
 
-const FAULTS: [string, string][] = [
-  ['status', 'an answer with status, and retryAfter if given'],
-  ['delay, late', 'milliseconds more, before the work or after it'],
-  ['cut-before, cut-after', 'the connection is destroyed, before the work or after it'],
-  ['hang', 'no answer'],
-  ['garbage, html', 'status 200, and half of a JSON text, or a page'],
-  ['invalid_client, invalid_grant', 'the OAuth error, whatever the client or the token is worth'],
+const FAULT_TEXTS: [string, string][] = [
+  ['status', 'respond with status, and Retry-After if retryAfter is set'],
+  ['delay, late', 'wait for milliseconds, before or after the work'],
+  ['cut-before, cut-after', 'close the connection, before or after the work'],
+  ['hang', 'never respond'],
+  ['garbage, html', 'status 200 with truncated JSON, or an HTML page'],
+  ['invalid_client, invalid_grant', 'the OAuth error, even for a valid client and token'],
 ]
 
 const EXAMPLE = (origin: string) => `curl ${origin}/control -H 'content-type: application/json' \\
@@ -44,15 +49,19 @@ const EXAMPLE = (origin: string) => `curl ${origin}/control -H 'content-type: ap
 curl ${origin}/control/faults -H 'content-type: application/json' \\
   -d '{"endpoint": "refresh", "kind": "status", "status": 503, "retryAfter": 5, "times": 3}'`
 
-/** What this is, for whoever visits it: a page, or JSON for who asks for no page. */
+/** The home page that describes the stand-in: HTML for browsers, JSON otherwise. */
 export const homeRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, { standIn }) => {
   const { sessions } = standIn
 
   app.get('/', async (request, reply) => {
-    const wantsPage = request.headers.accept?.includes('text/html')
-    if (!wantsPage) return summary(standIn)
+    const wantsHtml = request.headers.accept?.includes('text/html')
+    if (!wantsHtml) return summary(standIn)
     const origin = `${request.protocol}://${request.host}`
-    return sendPage(reply, 'What this is', page(standIn, origin, sessions.user(request)))
+    return sendPage(
+      reply,
+      'Ellipsis Drive stand-in',
+      homePage(standIn, origin, sessions.findUser(request)),
+    )
   })
 
   app.post('/log-out', async (request, reply) => {
@@ -63,52 +72,53 @@ export const homeRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, 
 
 function summary({ users, clients, switches }: StandIn) {
   return {
-    message: 'A local double of Ellipsis Drive, for development. This is not Ellipsis Drive.',
-    addresses: Object.fromEntries(ADDRESSES),
-    control: Object.fromEntries(CONTROLS),
+    message: 'A local stand-in for Ellipsis Drive, for development. This is not Ellipsis Drive.',
+    addresses: Object.fromEntries(ENDPOINT_TEXTS),
+    control: Object.fromEntries(CONTROL_TEXTS),
     users: users.list().map(({ id, username, name }) => ({ id, username, name })),
     clients: clients.map(({ id, redirectUris }) => ({ id, redirect_uris: redirectUris })),
     switches,
   }
 }
 
-function page({ users, clients, switches }: StandIn, origin: string, user: User | undefined) {
-  const people = users.list().map(({ username, name }) => html`<li>${name} (${username})</li>`)
-  const registered = clients.map(
-    ({ id, redirectUris }) => html`<li><code>${id}</code>, to ${redirectUris.join(' or ')}</li>`,
+function homePage({ users, clients, switches }: StandIn, origin: string, user: User | undefined) {
+  const userItems = users.list().map(({ username, name }) => html`<li>${name} (${username})</li>`)
+  const clientItems = clients.map(
+    ({ id, redirectUris }) =>
+      html`<li><code>${id}</code>, redirect URIs: ${redirectUris.join(', ')}</li>`,
   )
   return html`
     <p>
-      It answers as Ellipsis Drive does, as far as that is known, so that you can develop and test
-      without it. Its API is at <code>${origin}/v3</code>. Nothing is kept when it stops.
+      Behaves like Ellipsis Drive, as far as its behaviour is known, for development and tests. The
+      API is at <code>${origin}/v3</code>. All data is deleted when the stand-in stops.
     </p>
-    ${login(user)}
-    <h2>Users, all made up</h2>
+    ${loginStatus(user)}
+    <h2>Users (fictional)</h2>
     <ul>
-      ${people}
+      ${userItems}
     </ul>
     <h2>Clients</h2>
     <ul>
-      ${registered}
+      ${clientItems}
     </ul>
-    <h2>Addresses</h2>
-    ${definitions(ADDRESSES)}
+    <h2>Endpoints</h2>
+    ${definitionList(ENDPOINT_TEXTS)}
     <h2>Switches</h2>
     <dl>${Object.entries(switches).map(describeSwitch)}</dl>
-    <h2>Control, which only a stand-in has</h2>
-    ${definitions(CONTROLS)}
-    <h2>Faults, by kind</h2>
-    ${definitions(FAULTS)}
+    <h2>Control (stand-in only)</h2>
+    ${definitionList(CONTROL_TEXTS)}
+    <h2>Fault kinds</h2>
+    ${definitionList(FAULT_TEXTS)}
     <p>
-      With worked: true, status, hang, garbage and html strike after the work is done. Endpoints, as
-      counted and as named in faults: ${ENDPOINTS.join(', ')}.
+      With worked: true, the faults status, hang, garbage and html apply after the work. Endpoint
+      names in call counts and faults: ${ENDPOINTS.join(', ')}.
     </p>
     <pre>${EXAMPLE(origin)}</pre>
   `
 }
 
-function login(user: User | undefined) {
-  if (!user) return html`<p>Nobody is logged in in this browser.</p>`
+function loginStatus(user: User | undefined) {
+  if (!user) return html`<p>No user is logged in in this browser.</p>`
   return html`
     <form method="post" action="/log-out">
       <span>You are logged in as ${user.name} (${user.username}).</span>
@@ -117,7 +127,7 @@ function login(user: User | undefined) {
   `
 }
 
-const definitions = (list: [string, string][]) => html`
+const definitionList = (list: [string, string][]) => html`
   <dl>
     ${list.map(
       ([term, meaning]) =>

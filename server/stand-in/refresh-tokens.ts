@@ -1,128 +1,132 @@
 import { randomBytes } from 'node:crypto'
-import type { Issued } from './issued.ts'
 import type { Switches } from './switches.ts'
 import type { User } from './users.ts'
 
-/** `grace`: how long an old token may outlive its replacement, milliseconds. */
-export const GRACE = 60_000
-/** How many spent tokens of a family are still recognised as its own. */
-const SPENT_KEPT = 1000
-/** How many families that have ended are remembered. */
-const ENDED_KEPT = 10_000
+/** With rotation `grace`: how long a replaced token still works. */
+export const GRACE_PERIOD_MS = 60_000
+/** Used tokens that a family still recognises. */
+const MAX_USED_TOKENS = 1000
+/** Revoked families that are remembered. */
+const MAX_REVOKED_FAMILIES = 10_000
 
-/** A refresh token and all that replaced it: one authorization of one client by one user. */
-interface Family {
+/** A refresh token and its replacements: one authorization of one client by one user. */
+interface TokenFamily {
   user: User
   clientId: string
   current: string
-  /** What `current` replaced, while it may still be used. */
-  previous: { token: string; until: number } | null
-  /** Used up, oldest first. */
-  spent: string[]
+  /** The token that `current` replaced. */
+  previous: { token: string; graceUntil: number } | null
+  /** Used tokens before `previous`, oldest first. */
+  used: string[]
 }
 
-/** What became of a refresh token that was handed out. */
-export interface Standing {
-  /** Would a refresh with it work now? */
+/** The state of a refresh token that was issued. */
+export interface RefreshTokenStatus {
+  /** A refresh with it would work now. */
   honoured: boolean
-  /** Is it the last one that its family was given, dead or alive? */
+  /** It is the last one of its family, whether the family is revoked or not. */
   newest: boolean
-  /** When its family was ended, milliseconds; `null`: it wasn't, or that is long ago. */
+  /** When its family was revoked, in milliseconds; `null`: not revoked, or no longer remembered. */
   endedAt: number | null
-  /** Until when it may be used though it was replaced, milliseconds; `null`: it wasn't, or others followed. */
+  /** When the grace period of this replaced token ends, in milliseconds; `null`: it has none. */
   graceUntil: number | null
 }
 
-/** Refresh tokens, and what becomes of them when they are used (switch `rotation`). */
+/** Refresh tokens and their rotation (switch `rotation`). */
 export class RefreshTokens {
-  readonly #families = new Map<string, Family>()
-  /** The last tokens of families that have ended, and when that was. */
-  readonly #last = new Map<string, number>()
+  readonly #families = new Map<string, TokenFamily>()
+  /** The last token of each revoked family, and when it was revoked. */
+  readonly #revokedAt = new Map<string, number>()
   readonly #switches: Switches
   readonly #now: () => number
-  readonly #issued: Issued
+  readonly #recordIssued: (secret: string) => void
 
-  constructor(parts: { switches: Switches; now: () => number; issued: Issued }) {
-    this.#switches = parts.switches
-    this.#now = parts.now
-    this.#issued = parts.issued
+  constructor(deps: {
+    switches: Switches
+    now: () => number
+    recordIssued: (secret: string) => void
+  }) {
+    this.#switches = deps.switches
+    this.#now = deps.now
+    this.#recordIssued = deps.recordIssued
   }
 
-  /** Begins a family; answers its first token. */
-  begin(user: User, clientId: string): string {
-    const family = { user, clientId, current: '', previous: null, spent: [] }
-    return this.#renew(family)
+  /** Starts a token family and returns its first token. */
+  issue(user: User, clientId: string): string {
+    return this.#rotate({ user, clientId, current: '', previous: null, used: [] })
   }
 
-  /** Would a refresh with this token work now? */
+  /** Tells whether a refresh with this token would work now. */
   honours(token: string): boolean {
     const family = this.#families.get(token)
-    return family !== undefined && (family.current === token || this.#inGrace(family, token))
+    return family !== undefined && (family.current === token || this.#inGracePeriod(family, token))
   }
 
-  /** The account of a token: what a client that kept it lost, and whether it could have kept a newer one. */
-  status(token: string): Standing {
-    const endedAt = this.#last.get(token) ?? null
+  /** Tells whether a client that stored this token lost its access, and whether there was a newer token. */
+  status(token: string): RefreshTokenStatus {
+    const endedAt = this.#revokedAt.get(token) ?? null
     const { current, previous = null } = this.#families.get(token) ?? {}
     const newest = endedAt !== null || current === token
     const hasGrace = this.#switches.rotation === 'grace' && previous?.token === token
-    const graceUntil = hasGrace ? previous.until : null
+    const graceUntil = hasGrace ? previous.graceUntil : null
     return { honoured: this.honours(token), newest, endedAt, graceUntil }
   }
 
   /**
-   * Uses a token. Answers whose it is and the token to use from now on, or `undefined` if it is
-   * unknown, spent or another client's. With rotation `always`, a spent one ends its whole family.
+   * Uses a token. Returns its user and the token for the next refresh, or `undefined` if the token is
+   * unknown, already used or another client's. With rotation `always`, reuse revokes the family.
    */
   use(token: string, clientId: string): { user: User; refreshToken: string } | undefined {
     const family = this.#families.get(token)
     if (family?.clientId !== clientId) return undefined
-    const refreshToken = this.#next(family, token)
+    const refreshToken = this.#nextToken(family, token)
     return refreshToken === undefined ? undefined : { user: family.user, refreshToken }
   }
 
-  /** Ends the family that the token belongs to, if there is one. */
+  /** Revokes the token's family. An unknown token is ignored. */
   revoke(token: string): void {
     const family = this.#families.get(token)
     if (!family) return
-    const { current, previous, spent } = family
-    const tokens = previous ? [...spent, previous.token, current] : [current]
-    for (const one of tokens) this.#families.delete(one)
-    this.#last.set(current, this.#now())
-    const [oldest = current] = this.#last.keys()
-    if (this.#last.size > ENDED_KEPT) this.#last.delete(oldest)
+    const { current, previous, used } = family
+    const tokens = previous ? [...used, previous.token, current] : [current]
+    for (const familyToken of tokens) this.#families.delete(familyToken)
+    this.#revokedAt.set(current, this.#now())
+    const [oldest = current] = this.#revokedAt.keys()
+    if (this.#revokedAt.size > MAX_REVOKED_FAMILIES) this.#revokedAt.delete(oldest)
   }
 
-  #next(family: Family, token: string): string | undefined {
+  #nextToken(family: TokenFamily, token: string): string | undefined {
     const { rotation, omitRefreshToken } = this.#switches
-    // Asked again with the old token, a service with a grace gives the replacement again.
-    if (this.#inGrace(family, token)) return family.current
+    // During the grace period, the previous token gets the same replacement again.
+    if (this.#inGracePeriod(family, token)) return family.current
     if (token !== family.current) {
       if (rotation === 'always') this.revoke(token)
       return undefined
     }
-    // A new token that the answer leaves out could never be used.
-    return rotation === 'never' || omitRefreshToken ? token : this.#renew(family)
+    // The client never sees a token that the response omits, so that the current one stays valid.
+    return rotation === 'never' || omitRefreshToken ? token : this.#rotate(family)
   }
 
-  #inGrace({ previous }: Family, token: string): boolean {
+  #inGracePeriod({ previous }: TokenFamily, token: string): boolean {
     if (this.#switches.rotation !== 'grace' || previous?.token !== token) return false
-    return this.#now() < previous.until
+    return this.#now() < previous.graceUntil
   }
 
-  /** Puts a new token in the place of the current one. */
-  #renew(family: Family): string {
-    if (family.previous) this.#spend(family, family.previous.token)
+  /** Replaces the current token by a new one. */
+  #rotate(family: TokenFamily): string {
+    if (family.previous) this.#addUsed(family, family.previous.token)
     const { current } = family
-    family.previous = current === '' ? null : { token: current, until: this.#now() + GRACE }
-    family.current = this.#issued.add(randomBytes(48).toString('base64url'))
+    const graceUntil = this.#now() + GRACE_PERIOD_MS
+    family.previous = current === '' ? null : { token: current, graceUntil }
+    family.current = randomBytes(48).toString('base64url')
+    this.#recordIssued(family.current)
     this.#families.set(family.current, family)
     return family.current
   }
 
-  #spend(family: Family, token: string): void {
-    family.spent.push(token)
-    const tooMany = Math.max(0, family.spent.length - SPENT_KEPT)
-    for (const one of family.spent.splice(0, tooMany)) this.#families.delete(one)
+  #addUsed(family: TokenFamily, token: string): void {
+    family.used.push(token)
+    const excess = Math.max(0, family.used.length - MAX_USED_TOKENS)
+    for (const oldest of family.used.splice(0, excess)) this.#families.delete(oldest)
   }
 }

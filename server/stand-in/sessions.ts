@@ -2,36 +2,36 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { User } from './users.ts'
 
-/** Cookies know no ports: a name that no other program on this host is likely to use. */
-const COOKIE = 'stand-in-session'
-/** Logins that are remembered; the oldest is forgotten first. */
-const KEPT = 1000
+/** Cookies are shared between the ports of a host, so the name must be unique on it. */
+const COOKIE_NAME = 'stand-in-session'
+/** The oldest session is deleted first. */
+const MAX_SESSIONS = 1000
 
-/** Who is logged in, by cookie. */
+/** Login sessions, by cookie. */
 export class Sessions {
   readonly #users = new Map<string, User>()
 
-  /** Who is logged in in this browser. */
-  user(request: FastifyRequest): User | undefined {
-    return this.#users.get(sessionId(request))
+  /** The user who is logged in in this browser. */
+  findUser(request: FastifyRequest): User | undefined {
+    return this.#users.get(readSessionId(request))
   }
 
   logIn(user: User, reply: FastifyReply): void {
     const id = randomBytes(16).toString('base64url')
     this.#users.set(id, user)
-    const oldest = [...this.#users.keys()].slice(0, -KEPT)
-    for (const forgotten of oldest) this.#users.delete(forgotten)
-    void reply.header('set-cookie', `${COOKIE}=${id}; Path=/; HttpOnly; SameSite=Lax`)
+    const oldest = [...this.#users.keys()].slice(0, -MAX_SESSIONS)
+    for (const oldId of oldest) this.#users.delete(oldId)
+    void reply.header('set-cookie', `${COOKIE_NAME}=${id}; Path=/; HttpOnly; SameSite=Lax`)
   }
 
   logOut(request: FastifyRequest, reply: FastifyReply): void {
-    this.#users.delete(sessionId(request))
-    void reply.header('set-cookie', `${COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0`)
+    this.#users.delete(readSessionId(request))
+    void reply.header('set-cookie', `${COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0`)
   }
 }
 
-function sessionId({ headers }: FastifyRequest): string {
+function readSessionId({ headers }: FastifyRequest): string {
   const pairs = (headers.cookie ?? '').split(';').map((pair) => pair.trim())
-  const own = pairs.find((pair) => pair.startsWith(`${COOKIE}=`))
-  return own?.slice(COOKIE.length + 1) ?? ''
+  const sessionPair = pairs.find((pair) => pair.startsWith(`${COOKIE_NAME}=`))
+  return sessionPair?.slice(COOKIE_NAME.length + 1) ?? ''
 }

@@ -1,10 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { AccessTokens } from './access-tokens.ts'
-import { Codes } from './codes.ts'
+import { AuthorizationCodes } from './authorization-codes.ts'
 import { Drive } from './drive.ts'
 import type { Endpoint, Fault } from './faults.ts'
 import { ENDPOINTS, Faults } from './faults.ts'
-import { Issued } from './issued.ts'
 import { RefreshTokens } from './refresh-tokens.ts'
 import { Sessions } from './sessions.ts'
 import type { Switches } from './switches.ts'
@@ -16,9 +15,9 @@ import { Users } from './users.ts'
 export interface Client {
   id: string
   secret: string
-  /** At most 100 characters each; they are compared exactly. */
+  /** At most 100 characters each; compared exactly. */
   redirectUris: string[]
-  /** What people see when they are asked; without it, the id. */
+  /** Shown on the consent page; default: the id. */
   name?: string
 }
 
@@ -27,77 +26,81 @@ export interface StandInOptions {
   switches?: Partial<Switches>
   /** Milliseconds since the epoch. */
   now?: () => number
-  /** Waits so many milliseconds: for delays that switches and faults ask for. */
+  /** Waits, for the delays of switches and faults. */
   sleep?: (milliseconds: number) => Promise<void>
-  /** Numbers in [0, 1): which calls a fault with a `share` strikes. */
+  /** Numbers in [0, 1), for faults with a `share`. */
   random?: () => number
 }
 
-/** Longest redirect URI that Ellipsis Drive can keep. */
-const REDIRECT_URI_LENGTH = 100
+/** The limit of Ellipsis Drive. */
+const MAX_REDIRECT_URI_LENGTH_CHARS = 100
+/** Enough to search logs for leaked secrets after a long test. */
+const MAX_ISSUED_SECRETS = 100_000
 
-const noCalls = () => Object.fromEntries(ENDPOINTS.map((name) => [name, 0]))
+const zeroCalls = () =>
+  Object.fromEntries(ENDPOINTS.map((name) => [name, 0])) as Record<Endpoint, number>
 
-/** All that a local Ellipsis Drive knows, and the handles by which a test steers it. */
+/** The state of a local Ellipsis Drive, and the methods that tests control it with. */
 export class StandIn {
-  /** May be changed at any time. */
+  /** Can be changed at any time. */
   readonly switches: Switches
-  /** May be added to at any time. */
+  /** Clients can be added at any time. */
   readonly clients: Client[]
-  /** Calls since the start or the last `resetCalls`, those that a fault struck included. */
-  calls = noCalls() as Record<Endpoint, number>
+  /** Calls since the start or the last `resetCalls`, including those that failed by a fault. */
+  calls = zeroCalls()
   readonly users = new Users()
   readonly drive: Drive
   readonly sessions = new Sessions()
   readonly faults: Faults
-  readonly codes: Codes
+  readonly codes: AuthorizationCodes
   readonly refreshTokens: RefreshTokens
   readonly accessTokens: AccessTokens
   readonly sleep: (milliseconds: number) => Promise<void>
-  readonly #issued = new Issued()
+  #issuedSecrets: string[] = []
 
-  /** @throws Error for a redirect URI that is no URL or too long */
+  /** @throws Error if a redirect URI is not a URL or is too long */
   constructor(options: StandInOptions) {
     const { clients, now = Date.now, sleep = setTimeout, random = Math.random } = options
     clients.forEach(checkRedirectUris)
     this.clients = clients
     this.switches = { ...switchDefaults, ...options.switches }
-    const parts = { switches: this.switches, now, issued: this.#issued, users: this.users }
+    const recordIssued = (secret: string) => this.#recordIssued(secret)
+    const deps = { switches: this.switches, now, recordIssued, users: this.users }
     this.sleep = sleep
     this.drive = new Drive(this.users.list())
     this.faults = new Faults(random)
-    this.codes = new Codes(parts)
-    this.refreshTokens = new RefreshTokens(parts)
-    this.accessTokens = new AccessTokens(parts)
+    this.codes = new AuthorizationCodes(deps)
+    this.refreshTokens = new RefreshTokens(deps)
+    this.accessTokens = new AccessTokens(deps)
   }
 
   resetCalls(): void {
-    this.calls = noCalls() as Record<Endpoint, number>
+    this.calls = zeroCalls()
   }
 
-  /** Adds a user, with a small drive; one that is known stays as it is. */
+  /** Adds a user with a small drive. An existing user stays unchanged. */
   addUser(username: string, name?: string): User {
     const user = this.users.add(username, name)
-    this.drive.plant(user)
+    this.drive.create(user)
     return user
   }
 
   /**
-   * A refresh token as an authorization would give it, without the browser; adds the user if need be.
-   * @param clientId without it, the first client's
-   * @throws Error without a client
+   * Issues a refresh token without a browser. Adds the user if it does not exist.
+   * @param clientId default: the first client
+   * @throws Error if there is no client
    */
   grant(username: string, clientId = this.clients[0]?.id): string {
-    if (clientId === undefined) throw new Error('There is no client to grant anything to.')
-    return this.refreshTokens.begin(this.addUser(username), clientId)
+    if (clientId === undefined) throw new Error('There is no client to issue a token to.')
+    return this.refreshTokens.issue(this.addUser(username), clientId)
   }
 
-  /** Would a refresh with this token work now? */
+  /** Tells whether a refresh with this token would work now. */
   honours(refreshToken: string): boolean {
     return this.refreshTokens.honours(refreshToken)
   }
 
-  /** Ends the token and its whole family; access tokens live on until they expire. */
+  /** Revokes the token and its whole family. Access tokens stay valid until they expire. */
   revokeRefreshToken(refreshToken: string): void {
     this.refreshTokens.revoke(refreshToken)
   }
@@ -110,17 +113,26 @@ export class StandIn {
     this.faults.clear()
   }
 
-  /** The last 100,000 codes, access tokens and refresh tokens that were handed out, oldest first. */
+  /** The last codes, access tokens and refresh tokens that were issued (at most 100,000), oldest first. */
   issued(): string[] {
-    return this.#issued.list()
+    return [...this.#issuedSecrets]
+  }
+
+  #recordIssued(secret: string): void {
+    if (this.#issuedSecrets.length >= MAX_ISSUED_SECRETS) {
+      this.#issuedSecrets = this.#issuedSecrets.slice(MAX_ISSUED_SECRETS / 4)
+    }
+    this.#issuedSecrets.push(secret)
   }
 }
 
 function checkRedirectUris({ id, redirectUris }: Client): void {
   for (const uri of redirectUris) {
     if (!URL.canParse(uri)) throw new Error(`A redirect URI of client ${id} is not a URL.`)
-    if (uri.length > REDIRECT_URI_LENGTH) {
-      throw new Error(`A redirect URI of client ${id} is longer than ${REDIRECT_URI_LENGTH}.`)
+    if (uri.length > MAX_REDIRECT_URI_LENGTH_CHARS) {
+      throw new Error(
+        `A redirect URI of client ${id} is longer than ${MAX_REDIRECT_URI_LENGTH_CHARS}.`,
+      )
     }
   }
 }

@@ -1,4 +1,4 @@
-/** What the stand-in does where Ellipsis Drive is unknown, or known to differ. May be turned at any time. */
+/** Behaviour that is unknown of Ellipsis Drive, or that may vary. Can be changed at any time. */
 export interface Switches {
   rotation: 'never' | 'always' | 'grace'
   tokenLifetime: number
@@ -33,7 +33,7 @@ export const switchDefaults: Readonly<Switches> = {
 
 const flag = (description: string) => ({ type: 'boolean', description }) as const
 
-/** JSON Schema of what `POST /control` takes; its descriptions are the documentation of the switches. */
+/** JSON Schema for the body of `POST /control`. Its descriptions document the switches. */
 export const switchSchema = {
   type: 'object',
   additionalProperties: false,
@@ -41,44 +41,44 @@ export const switchSchema = {
     rotation: {
       enum: ['never', 'always', 'grace'],
       description:
-        'What a refresh does to the refresh token. never: the same one stays. always: a new one each ' +
-        'time; using an old one ends the whole family. grace: a new one each time; the old one works ' +
-        'until the new one is first used, 60 seconds at most.',
+        'Refresh token rotation. never: the token stays the same. always: a new token each time; ' +
+        'reuse of an old one revokes the whole family. grace: a new token each time; the old one ' +
+        'works until the new one is first used, for at most 60 seconds.',
     },
     tokenLifetime: {
       type: 'integer',
       minimum: 1,
-      description: 'Life of an access token, in seconds.',
+      description: 'Lifetime of access tokens, in seconds.',
     },
-    omitExpiresIn: flag('Token answers come without expires_in.'),
-    omitRefreshToken: flag('A refresh answers without refresh_token, and the old one stays.'),
-    refuseAccount: flag('GET /account answers 403.'),
-    accountWithoutId: flag('GET /account answers without id.'),
+    omitExpiresIn: flag('Token responses omit expires_in.'),
+    omitRefreshToken: flag('Refresh responses omit refresh_token, and the old token stays valid.'),
+    refuseAccount: flag('GET /account responds with 403.'),
+    accountWithoutId: flag('GET /account omits id.'),
     tokenRequest: {
       enum: ['any', 'form', 'json'],
-      description: 'Encoding that the token endpoint reads; another body counts as empty.',
+      description: 'Encoding that the token endpoint reads. Other bodies count as empty.',
     },
     codeParameter: {
       enum: ['any', 'code', 'authorization_code'],
-      description: 'Parameter in which the token endpoint looks for the authorization code.',
+      description: 'Parameter from which the token endpoint reads the authorization code.',
     },
     errorShape: {
       enum: ['oauth', 'message', 'html', 'empty'],
       description:
-        "Body of the token endpoint's errors: {error, error_description}, {message}, HTML or nothing.",
+        'Body of token endpoint errors: {error, error_description}, {message}, HTML or empty.',
     },
-    opaqueTokens: flag('Access tokens are random text rather than JWTs with exp.'),
+    opaqueTokens: flag('Access tokens are random text instead of JWTs with exp.'),
     tokenLength: {
       type: 'integer',
       minimum: 0,
       maximum: 32_768,
-      description: 'Access tokens are at least this many characters long.',
+      description: 'Minimum length of access tokens, in characters.',
     },
     tokenDelay: {
       type: 'integer',
       minimum: 0,
-      description: 'The token endpoint takes this long, in milliseconds, before it works.',
+      description: 'Delay of the token endpoint before its work, in milliseconds.',
     },
-    askAgain: flag('Ask for consent even if this user allowed this client before.'),
+    askAgain: flag('Ask for consent even if the user has already allowed the client.'),
   },
 } as const

@@ -1,17 +1,17 @@
-import { stableId } from './stable-id.ts'
+import { createHash } from 'node:crypto'
 
-/** A made-up account. */
+/** A fictional account. */
 export interface User {
   /** UUID; the same at every start. */
   id: string
   username: string
-  /** For people. */
+  /** Display name. */
   name: string
-  /** Ids of the clients that this user allowed once. */
-  allowed: Set<string>
+  /** Ids of the clients that the user has allowed. */
+  allowedClients: Set<string>
 }
 
-/** The accounts: two people, and whoever a test adds. */
+/** The accounts: two fixed ones, and those that a test adds. */
 export class Users {
   readonly #byUsername = new Map<string, User>()
   readonly #byId = new Map<string, User>()
@@ -21,25 +21,34 @@ export class Users {
     this.add('bo', 'Bo Lindqvist')
   }
 
-  /** Adds an account, or answers the one that has this username. */
+  /** Adds an account. If the username exists, returns the existing account. */
   add(username: string, name = username): User {
-    const known = this.#byUsername.get(username)
-    if (known) return known
-    const user = { id: stableId(`user/${username}`), username, name, allowed: new Set<string>() }
+    const existing = this.#byUsername.get(username)
+    if (existing) return existing
+    const id = stableId(`user/${username}`)
+    const user = { id, username, name, allowedClients: new Set<string>() }
     this.#byUsername.set(username, user)
     this.#byId.set(user.id, user)
     return user
   }
 
-  get(username: string): User | undefined {
+  findByUsername(username: string): User | undefined {
     return this.#byUsername.get(username)
   }
 
-  byId(id: string): User | undefined {
+  findById(id: string): User | undefined {
     return this.#byId.get(id)
   }
 
   list(): User[] {
     return [...this.#byUsername.values()]
   }
+}
+
+/** A UUID (version 8, RFC 9562 5.8) derived from a name: the same name always gives the same id. */
+export function stableId(name: string): string {
+  const hex = createHash('sha256').update(name).digest('hex')
+  const version = `8${hex.slice(13, 16)}`
+  const variant = `a${hex.slice(17, 20)}`
+  return [hex.slice(0, 8), hex.slice(8, 12), version, variant, hex.slice(20, 32)].join('-')
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Secret } from '../../server/secret.ts'
-import { GRACE } from '../../server/stand-in/refresh-tokens.ts'
+import { GRACE_PERIOD_MS } from '../../server/stand-in/refresh-tokens.ts'
 import type { Device } from '../operate/load.ts'
 import { BLOCKING } from './mayhem.ts'
 import { swap } from './setting.ts'
@@ -97,7 +97,8 @@ async function isEnded(setting: Setting, device: Device, findings: Findings): Pr
     findings.violations.push(`${id}: upstream ended it, though the disk has its last token`)
   else if (!shown) findings.violations.push(`${id}: lost, and shown as ${status}: ${lastError}`)
   else if (rotation === 'always') findings.lost++
-  else if (graceUntil !== null && blocked(setting, graceUntil) > GRACE / 2) findings.outOfGrace++
+  else if (graceUntil !== null && blocked(setting, graceUntil) > GRACE_PERIOD_MS / 2)
+    findings.outOfGrace++
   else findings.violations.push(`${id}: lost with rotation ${rotation}`)
   await reconnect(setting, id, connection)
   return true
@@ -105,7 +106,7 @@ async function isEnded(setting: Setting, device: Device, findings: Findings): Pr
 
 /** For how much of a grace that ended then brokers were kept from asking again, milliseconds. */
 function blocked({ actions }: Setting, graceUntil: number): number {
-  const within = (at: number) => Math.min(Math.max(at, graceUntil - GRACE), graceUntil)
+  const within = (at: number) => Math.min(Math.max(at, graceUntil - GRACE_PERIOD_MS), graceUntil)
   return actions
     .filter(({ action }) => BLOCKING.includes(action))
     .reduce((sum, { from, to }) => sum + within(to) - within(from), 0)

@@ -1,12 +1,12 @@
 import t from 'tap'
-import type { Running } from './helper.ts'
+import type { TestStandIn } from './helper.ts'
 import { accessToken, get, send, start } from './helper.ts'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const ALL = '["raster","vector","folder","file","pointCloud","bookmark"]'
+const ALL_TYPES = '["raster","vector","folder","file","pointCloud","bookmark"]'
 
-/** GETs as a user, and answers the body. */
-async function reader(running: Running, username = 'amelie') {
+/** Returns a function that sends GET requests as the user. */
+async function createReader(running: TestStandIn, username = 'amelie') {
   const authorization = `Bearer ${await accessToken(running, username)}`
   return (path: string, query: Record<string, string> = {}) =>
     get(`${running.apiUrl}${path}?${new URLSearchParams(query)}`, { authorization })
@@ -15,7 +15,7 @@ async function reader(running: Running, username = 'amelie') {
 const names = ({ body }: { body: { result: { name: string }[] } }) =>
   body.result.map(({ name }) => name)
 
-t.test('the token: in the header, Bearer in any case, or in the address', async (t) => {
+t.test('the token is read from the header (Bearer in any case) or from the query', async (t) => {
   const running = await start(t)
   const token = await accessToken(running)
   const url = `${running.apiUrl}/account`
@@ -35,16 +35,20 @@ t.test('the token: in the header, Bearer in any case, or in the address', async 
   }
 })
 
-t.test('the account', async (t) => {
+t.test('the account endpoint returns id and username', async (t) => {
   const running = await start(t)
   const { standIn } = running
-  const read = await reader(running)
+  const read = await createReader(running)
   const { status, body } = await read('/account')
   t.equal(status, 200)
   t.match(body, { id: UUID, username: 'amelie' })
   const again = await start(t)
-  t.equal((await (await reader(again))('/account')).body.id, body.id, 'the same at every start')
-  t.not((await (await reader(running, 'bo'))('/account')).body.id, body.id)
+  t.equal(
+    (await (await createReader(again))('/account')).body.id,
+    body.id,
+    'the same at every start',
+  )
+  t.not((await (await createReader(running, 'bo'))('/account')).body.id, body.id)
 
   standIn.switches.accountWithoutId = true
   t.strictSame((await read('/account')).body, { username: 'amelie' })
@@ -54,32 +58,36 @@ t.test('the account', async (t) => {
   t.match(refused.body, { message: String })
 })
 
-t.test('the four roots; rasters and vectors unless types are named', async (t) => {
+t.test('the four roots list rasters and vectors by default', async (t) => {
   const running = await start(t)
-  const read = await reader(running)
-  const plain = names(await read('/account/root/myDrive'))
-  t.strictSame(plain, ['Elevation Provence', 'Hiking trails'])
-  const all = names(await read('/account/root/myDrive', { type: ALL }))
+  const read = await createReader(running)
+  const defaultTypes = names(await read('/account/root/myDrive'))
+  t.strictSame(defaultTypes, ['Elevation Provence', 'Hiking trails'])
+  const all = names(await read('/account/root/myDrive', { type: ALL_TYPES }))
   t.ok(all.includes('Camargue wetlands') && all.includes('Project plan.docx'))
   t.notOk(all.includes('Test upload'))
   t.strictSame(names(await read('/account/root/trash')), ['Test upload'])
   t.strictSame(names(await read('/account/root/favorites')), ['Flood extent 2024', 'Hiking trails'])
-  const shared = await read('/account/root/sharedWithMe', { type: ALL })
+  const shared = await read('/account/root/sharedWithMe', { type: ALL_TYPES })
   t.strictSame(names(shared), ['Lake Vättern'])
-  const theirs = names(await (await reader(running, 'bo'))('/account/root/myDrive', { type: ALL }))
-  t.ok(theirs.includes('Forest inventory'), 'every user has another drive')
+  const theirs = names(
+    await (
+      await createReader(running, 'bo')
+    )('/account/root/myDrive', { type: ALL_TYPES }),
+  )
+  t.ok(theirs.includes('Forest inventory'), 'each user has a separate drive')
   t.equal((await read('/account/root/attic')).status, 400)
   t.equal((await get(`${running.apiUrl}/account/root/myDrive`)).status, 401)
 })
 
-t.test('pages', async (t) => {
+t.test('listings are paged', async (t) => {
   const running = await start(t)
-  const read = await reader(running)
+  const read = await createReader(running)
   const { body } = await read('/account/root/myDrive', { type: '["folder"]' })
   const inside = await read(`/path/${body.result[0].id}/folder/list`, { type: '["folder"]' })
   const list = `/path/${inside.body.result[1].id}/folder/list`
   const first = await read(list)
-  t.equal(first.body.result.length, 50, 'fifty unless told')
+  t.equal(first.body.result.length, 50, 'the default page size is 50')
   const second = await read(list, { pageStart: first.body.nextPageStart })
   t.equal(second.body.result.length, 14)
   t.equal(second.body.nextPageStart, null)
@@ -102,9 +110,9 @@ t.test('pages', async (t) => {
   }
 })
 
-t.test('a path object', async (t) => {
+t.test('the path endpoint returns a path object', async (t) => {
   const running = await start(t)
-  const read = await reader(running)
+  const read = await createReader(running)
   const { id } = (await read('/account/root/favorites')).body.result[0]
   const { status, body } = await read(`/path/${id}`)
   t.equal(status, 200)
@@ -125,14 +133,14 @@ t.test('a path object', async (t) => {
   })
   const trashed = (await read('/account/root/trash')).body.result[0]
   t.match(trashed, { trashed: true, driveLocation: { root: 'trash' } })
-  const all = await read('/account/root/myDrive', { type: ALL })
+  const all = await read('/account/root/myDrive', { type: ALL_TYPES })
   t.ok(all.body.result.every((one: Record<string, unknown>) => String(one.type) in one))
 })
 
-t.test('who may see what', async (t) => {
+t.test('access depends on owner, sharing and public access', async (t) => {
   const running = await start(t)
-  const amelie = await reader(running)
-  const bo = await reader(running, 'bo')
+  const amelie = await createReader(running)
+  const bo = await createReader(running, 'bo')
   const [wetlands, trees] = (await amelie('/account/root/myDrive', { type: '["folder"]' })).body
     .result
 
@@ -149,7 +157,7 @@ t.test('who may see what', async (t) => {
   const open = inside.find(({ name }: { name: string }) => name === 'Protected areas')
   t.equal(open.publicAccess.accessLevel, 100)
   const anyone = await get(`${running.apiUrl}/path/${open.id}`)
-  t.equal(anyone.status, 200, 'what is public needs no token')
+  t.equal(anyone.status, 200, 'a public path needs no token')
   t.match(anyone.body, {
     yourAccess: { accessLevel: 100 },
     driveLocation: { path: [{ id: open.id }] },
@@ -157,19 +165,19 @@ t.test('who may see what', async (t) => {
   t.equal((await get(`${running.apiUrl}/path/${open.id}?token=nonsense`)).status, 401)
   t.equal((await bo(`/path/${open.id}`)).status, 200)
   t.equal((await get(`${running.apiUrl}/path/${wetlands.id}`)).status, 403)
-  t.equal((await amelie(`/path/${open.id}/folder/list`)).status, 400, 'no folder')
+  t.equal((await amelie(`/path/${open.id}/folder/list`)).status, 400, 'not a folder')
   t.equal((await amelie('/path/00000000-0000-4000-8000-000000000000')).status, 404)
 })
 
-t.test('a user made in passing has a drive too', async (t) => {
+t.test('a user that a test adds has a drive', async (t) => {
   const running = await start(t)
-  const read = await reader(running, 'carla')
+  const read = await createReader(running, 'carla')
   t.strictSame(names(await read('/account/root/myDrive')), ['Satellite image'])
   const user = running.standIn.addUser('carla')
-  t.equal(running.standIn.addUser('carla', 'Carla'), user, 'known users stay as they are')
+  t.equal(running.standIn.addUser('carla', 'Carla'), user, 'an existing user stays unchanged')
 })
 
-t.test('CORS, and errors as JSON', async (t) => {
+t.test('CORS headers and JSON errors', async (t) => {
   const running = await start(t)
   for (const path of ['/account', '/nowhere', '/oauth/token']) {
     const preflight = await fetch(running.apiUrl + path, { method: 'OPTIONS' })
@@ -185,5 +193,5 @@ t.test('CORS, and errors as JSON', async (t) => {
     t.equal((await get(`${running.url}/.well-known/${path}`)).status, 404)
   }
   const control = await send('OPTIONS', `${running.url}/control`)
-  t.equal(control.headers.get('access-control-allow-origin'), null, 'not for the controls')
+  t.equal(control.headers.get('access-control-allow-origin'), null, 'not for the control endpoints')
 })

@@ -7,20 +7,20 @@ import {
   authorizeUrl,
   client,
   get,
-  LOG_IN,
+  LOGIN_BUTTONS,
   redeem,
   refresh,
-  RETURN,
+  REDIRECT_URI,
   start,
 } from './helper.ts'
 
-t.test('it says what it is, to people and to programs', async (t) => {
+t.test('the home page describes the stand-in in HTML and JSON', async (t) => {
   const running = await start(t)
   const { body } = await get(running.url)
   t.match(body, {
     message: /not Ellipsis Drive/,
     users: [{ username: 'amelie' }, { username: 'bo' }],
-    clients: [{ id: client.id, redirect_uris: [RETURN] }],
+    clients: [{ id: client.id, redirect_uris: [REDIRECT_URI] }],
     switches: { rotation: 'never' },
   })
   const page = await get(running.url, { accept: 'text/html,*/*' })
@@ -29,7 +29,7 @@ t.test('it says what it is, to people and to programs', async (t) => {
     running.apiUrl,
     'Amelie Laurent',
     'not Ellipsis Drive',
-    'Nobody is logged in',
+    'No user is logged in',
   ]) {
     t.match(page.text, text)
   }
@@ -38,18 +38,18 @@ t.test('it says what it is, to people and to programs', async (t) => {
   t.equal((await get(`${running.url}/nowhere`)).status, 404)
 })
 
-t.test('it says who is logged in, and logs out', async (t) => {
+t.test('the home page shows the logged-in user and logs out', async (t) => {
   const running = await start(t)
   const visitor = new Visitor()
-  const login = await visitor.open(authorizeUrl(running), RETURN)
-  await visitor.press(login, LOG_IN.bo, {}, RETURN)
+  const login = await visitor.open(authorizeUrl(running), REDIRECT_URI)
+  await visitor.press(login, LOGIN_BUTTONS.bo, {}, REDIRECT_URI)
   const home = await visitor.open(running.url)
   t.match(home.body, 'You are logged in as Bo Lindqvist (bo).')
   const after = await visitor.press(home, 'Log out')
-  t.match(after.body, 'Nobody is logged in')
+  t.match(after.body, 'No user is logged in')
 })
 
-t.test('redirect URIs: URLs of 100 characters at most', async (t) => {
+t.test('redirect URIs must be URLs of at most 100 characters', async (t) => {
   const build = (uri: string) => () =>
     buildStandIn({ clients: [{ ...client, redirectUris: [uri] }] }).standIn
   const fits = `https://example.com/${'x'.repeat(80)}`
@@ -59,28 +59,28 @@ t.test('redirect URIs: URLs of 100 characters at most', async (t) => {
   t.throws(build('nonsense'), { message: /not a URL/ })
 })
 
-t.test('it starts on its own clock and numbers, also at an IPv6 address', async (t) => {
+t.test('it starts with the default clock and randomness, and on an IPv6 address', async (t) => {
   const running = await startStandIn({ clients: [client], port: 0, host: '::1' })
   t.teardown(() => running.close())
   t.match(running.url, /^http:\/\/\[::1\]:\d+$/)
   t.equal((await get(running.url)).status, 200)
 })
 
-t.test('no secret is in its log', async (t) => {
+t.test('the log contains no secrets', async (t) => {
   const logged: string[] = []
   const stream = { write: (line: string) => logged.push(line) }
   const running = await start(t, { logger: { level: 'trace', stream } })
   const visitor = new Visitor()
-  const login = await visitor.open(authorizeUrl(running), RETURN)
-  const consent = await visitor.press(login, LOG_IN.amelie, {}, RETURN)
-  const back = await visitor.press(consent, 'Allow', {}, RETURN)
+  const login = await visitor.open(authorizeUrl(running), REDIRECT_URI)
+  const consent = await visitor.press(login, LOGIN_BUTTONS.amelie, {}, REDIRECT_URI)
+  const back = await visitor.press(consent, 'Allow', {}, REDIRECT_URI)
   await redeem(running, new URL(back.url).searchParams.get('code') ?? '')
   await get(`${running.apiUrl}/account?token=${await accessToken(running)}`)
   running.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant' })
   await refresh(running, running.standIn.grant('amelie'))
   const text = logged.join('')
   t.match(text, '/v3/account')
-  t.match(text, 'a fault strikes')
+  t.match(text, 'fault applied')
   const secrets = [
     ...running.standIn.issued(),
     client.secret,
@@ -90,7 +90,7 @@ t.test('no secret is in its log', async (t) => {
   t.notOk(secrets.some((secret) => text.includes(secret)))
 })
 
-t.test('its own mistakes are logged and not told', async (t) => {
+t.test('internal errors are logged and their details are not sent', async (t) => {
   const logged: string[] = []
   const stream = { write: (line: string) => logged.push(line) }
   const running = await start(t, {
@@ -115,7 +115,7 @@ t.test('its own mistakes are logged and not told', async (t) => {
   t.equal(logged.filter((line) => line.includes('out of numbers')).length, 3)
 })
 
-t.test('it remembers the last 100,000 values that it handed out', async (t) => {
+t.test('issued() returns at most the last 100,000 secrets', async (t) => {
   const { standIn } = buildStandIn({ clients: [client] })
   const first = standIn.grant('amelie')
   t.ok(standIn.issued().includes(first))
@@ -125,25 +125,27 @@ t.test('it remembers the last 100,000 values that it handed out', async (t) => {
   t.ok(issued.length >= 75_000 && issued.length <= 100_000)
 })
 
-t.test('without a client there is nobody to grant to', async (t) => {
+t.test('grant fails without a client', async (t) => {
   const { standIn } = buildStandIn({ clients: [] })
   t.throws(() => standIn.grant('amelie'), { message: /no client/ })
   t.ok(standIn.honours(standIn.grant('amelie', 'some-client')))
 })
 
-const CHAINS = size(4, 20)
+const TOKEN_FAMILIES = size(4, 20)
 
-t.test(`${50 * CHAINS} refreshes, ${CHAINS} at a time`, async (t) => {
+t.test(`${50 * TOKEN_FAMILIES} refreshes, ${TOKEN_FAMILIES} concurrently`, async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
-  const begin = performance.now()
-  const chains = Array.from({ length: CHAINS }, async (_, index) => {
+  const startedAt = performance.now()
+  const families = Array.from({ length: TOKEN_FAMILIES }, async (_, index) => {
     let token = running.standIn.grant(`user-${index}`)
     for (let count = 0; count < 50; count++) {
       token = (await refresh(running, token)).body.refresh_token
     }
     return running.standIn.honours(token)
   })
-  t.ok((await Promise.all(chains)).every(Boolean))
-  t.equal(running.standIn.calls.refresh, 50 * CHAINS)
-  t.comment(`${((50_000 * CHAINS) / (performance.now() - begin)).toFixed(0)} a second`)
+  t.ok((await Promise.all(families)).every(Boolean))
+  t.equal(running.standIn.calls.refresh, 50 * TOKEN_FAMILIES)
+  t.comment(
+    `${((50_000 * TOKEN_FAMILIES) / (performance.now() - startedAt)).toFixed(0)} refreshes per second`,
+  )
 })

@@ -2,14 +2,14 @@ import t from 'tap'
 import { switchDefaults } from '../../server/stand-in/app.ts'
 import { get, refresh, send, start } from './helper.ts'
 
-t.test('switches are seen and turned', async (t) => {
+t.test('switches are listed and changed', async (t) => {
   const running = await start(t, { switches: { rotation: 'grace' } })
   const control = `${running.url}/control`
   const { body } = await get(control)
   t.strictSame(body.switches, { ...switchDefaults, rotation: 'grace' })
   t.strictSame(body.faults, [])
-  const turned = await send('POST', control, { rotation: 'always', tokenLifetime: 5 })
-  t.match(turned.body.switches, { rotation: 'always', tokenLifetime: 5 })
+  const changed = await send('POST', control, { rotation: 'always', tokenLifetime: 5 })
+  t.match(changed.body.switches, { rotation: 'always', tokenLifetime: 5 })
   t.match(running.standIn.switches, { rotation: 'always', tokenLifetime: 5, askAgain: false })
   const wrong: [unknown, RegExp][] = [
     [{ rotaton: 'never' }, /rotaton/],
@@ -27,11 +27,11 @@ t.test('switches are seen and turned', async (t) => {
     method: 'POST',
     body: new URLSearchParams({ rotation: 'never' }),
   })
-  t.equal(form.status, 415, 'a page on another site cannot post to it')
+  t.equal(form.status, 415, 'a form on another site cannot change switches')
   t.equal(running.standIn.switches.rotation, 'always')
 })
 
-t.test('calls are counted from zero when told', async (t) => {
+t.test('call counts are reset', async (t) => {
   const running = await start(t)
   await refresh(running, running.standIn.grant('bo'))
   t.equal((await get(`${running.url}/control`)).body.calls.refresh, 1)
@@ -69,7 +69,7 @@ t.test('faults are added and cleared', async (t) => {
   t.strictSame((await send('DELETE', faults)).body.faults, [])
 })
 
-t.test('grants without a browser; what is honoured; revoked', async (t) => {
+t.test('refresh tokens are granted, checked and revoked without a browser', async (t) => {
   const running = await start(t)
   const control = (path: string, body: unknown) =>
     send('POST', `${running.url}/control/${path}`, body)
@@ -79,10 +79,11 @@ t.test('grants without a browser; what is honoured; revoked', async (t) => {
   t.equal((await refresh(running, second)).status, 200)
   const foreign = await control('grants', { usernames, client_id: 'other' })
   const tokens = [first, second, foreign.body.refresh_tokens[0], 'nonsense']
-  const honours = async () => (await control('honours', { refresh_tokens: tokens })).body.honoured
-  t.strictSame(await honours(), [true, true, true, false])
+  const readHonoured = async () =>
+    (await control('honours', { refresh_tokens: tokens })).body.honoured
+  t.strictSame(await readHonoured(), [true, true, true, false])
   t.equal((await control('revoke', { refresh_token: first })).status, 200)
-  t.strictSame(await honours(), [false, true, true, false])
+  t.strictSame(await readHonoured(), [false, true, true, false])
   t.equal((await refresh(running, first)).body.error, 'invalid_grant')
   for (const path of ['grants', 'honours', 'revoke']) t.equal((await control(path, {})).status, 400)
 })

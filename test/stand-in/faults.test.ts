@@ -1,32 +1,35 @@
 import t from 'tap'
 import type { Endpoint, Fault } from '../../server/stand-in/app.ts'
-import type { Running } from './helper.ts'
+import type { TestStandIn } from './helper.ts'
 import { accessToken, authorize, authorizeUrl, get, redeem, refresh, start } from './helper.ts'
 
-/** Distributes over the union, so that each kind keeps its own properties. */
-type Effect = Fault extends infer One ? (One extends Fault ? Omit<One, 'endpoint'> : never) : never
+/** A fault without its endpoint. Distributes over the union, so that each kind keeps its fields. */
+type EndpointFault = Fault extends infer One
+  ? One extends Fault
+    ? Omit<One, 'endpoint'>
+    : never
+  : never
 
-/** Milliseconds, until the test's clock is advanced by them. */
-const WAIT = 10_000
-const turn = () => new Promise((resolve) => setImmediate(resolve))
+const DELAY_MS = 10_000
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
 
-/** Adds the fault, refreshes, and says what came of it and of the token. */
-async function struck(running: Running, effect: Effect) {
+/** Adds the fault and refreshes. Returns the response and the state of the token. */
+async function refreshWithFault(running: TestStandIn, fault: EndpointFault) {
   const { standIn } = running
   const token = standIn.grant('amelie')
-  standIn.addFault({ ...effect, endpoint: 'refresh' })
+  standIn.addFault({ ...fault, endpoint: 'refresh' })
   const answer = await refresh(running, token).catch((error: Error) => error)
-  return { answer, rotated: !standIn.honours(token), waiting: standIn.faults.list().length }
+  return { answer, rotated: !standIn.honours(token), pending: standIn.faults.list().length }
 }
 
-t.test('each kind, before the work and after', async (t) => {
+t.test('each fault kind applies before or after the work', async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
-  const seen = async (effect: Effect) => {
-    const result = await struck(running, effect)
-    t.equal(result.waiting, 0, `${effect.kind} strikes once unless told`)
+  const apply = async (fault: EndpointFault) => {
+    const result = await refreshWithFault(running, fault)
+    t.equal(result.pending, 0, `${fault.kind} applies once by default`)
     return result
   }
-  const answers: [Effect, object][] = [
+  const cases: [EndpointFault, object][] = [
     [{ kind: 'status', status: 503 }, { answer: { status: 503, body: { message: String } } }],
     [
       { kind: 'status', status: 502, worked: true },
@@ -43,30 +46,30 @@ t.test('each kind, before the work and after', async (t) => {
     [{ kind: 'cut-before' }, { answer: Error, rotated: false }],
     [{ kind: 'cut-after' }, { answer: Error, rotated: true }],
   ]
-  for (const [effect, expected] of answers) {
-    t.match(await seen(effect), expected, JSON.stringify(effect))
+  for (const [fault, expected] of cases) {
+    t.match(await apply(fault), expected, JSON.stringify(fault))
   }
   for (const kind of ['delay', 'late'] as const) {
-    const waited = seen({ kind, milliseconds: WAIT })
-    await running.clock.asleep(WAIT)
-    running.clock.advance(WAIT)
+    const waited = apply({ kind, milliseconds: DELAY_MS })
+    await running.clock.asleep(DELAY_MS)
+    running.clock.advance(DELAY_MS)
     t.match(await waited, { answer: { status: 200 }, rotated: true }, kind)
   }
-  const healthy = await struck(running, { kind: 'invalid_grant' })
-  t.notOk(healthy.rotated, 'the token that was refused is healthy')
+  const rejected = await refreshWithFault(running, { kind: 'invalid_grant' })
+  t.notOk(rejected.rotated, 'the rejected token stays valid')
 })
 
-t.test('delay waits before the work, late after it', async (t) => {
+t.test('delay waits before the work, late waits after it', async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
   const { standIn } = running
   for (const kind of ['delay', 'late'] as const) {
     const token = standIn.grant('amelie')
-    standIn.addFault({ endpoint: 'refresh', kind, milliseconds: WAIT })
+    standIn.addFault({ endpoint: 'refresh', kind, milliseconds: DELAY_MS })
     let isAnswered = false
     const answer = refresh(running, token).finally(() => (isAnswered = true))
-    await running.clock.asleep(WAIT)
+    await running.clock.asleep(DELAY_MS)
     t.equal(standIn.honours(token), kind === 'delay')
-    running.clock.advance(WAIT - 1)
+    running.clock.advance(DELAY_MS - 1)
     t.equal((await get(`${running.url}/control`)).status, 200)
     t.equal(isAnswered, false)
     running.clock.advance(1)
@@ -74,7 +77,7 @@ t.test('delay waits before the work, late after it', async (t) => {
   }
 })
 
-t.test('hang: no answer, until someone hangs up', async (t) => {
+t.test('hang never responds until the client disconnects', async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
   const { standIn } = running
   for (const worked of [false, true]) {
@@ -92,8 +95,8 @@ t.test('hang: no answer, until someone hangs up', async (t) => {
     let isAnswered = false
     void call.catch(() => undefined).finally(() => (isAnswered = true))
     const before = standIn.calls.refresh
-    while (standIn.calls.refresh === before || standIn.honours(token) === worked) await turn()
-    t.equal((await get(`${running.url}/control`)).status, 200, 'others are answered')
+    while (standIn.calls.refresh === before || standIn.honours(token) === worked) await nextTurn()
+    t.equal((await get(`${running.url}/control`)).status, 200, 'other requests get a response')
     t.equal(isAnswered, false)
     abort.abort()
     await t.rejects(call, { name: 'AbortError' })
@@ -101,19 +104,19 @@ t.test('hang: no answer, until someone hangs up', async (t) => {
   }
 })
 
-t.test('it closes although calls hang', async (t) => {
+t.test('close() works while calls hang', async (t) => {
   const running = await start(t)
   for (const worked of [false, true]) {
     running.standIn.addFault({ endpoint: 'account', kind: 'hang', worked })
   }
   const outcome = () => get(`${running.apiUrl}/account`).catch((error: Error) => error.name)
   const outcomes = Promise.all([outcome(), outcome()])
-  while (running.standIn.calls.account < 2) await turn()
+  while (running.standIn.calls.account < 2) await nextTurn()
   await running.close()
   t.strictSame(await outcomes, ['TypeError', 'TypeError'])
 })
 
-t.test('429 with and without Retry-After', async (t) => {
+t.test('status 429 with and without Retry-After', async (t) => {
   const running = await start(t)
   const { standIn } = running
   for (const retryAfter of [undefined, 7, 'Wed, 21 Oct 2026 07:28:00 GMT']) {
@@ -126,7 +129,7 @@ t.test('429 with and without Retry-After', async (t) => {
   }
 })
 
-t.test('the next N calls, in the order in which faults were added', async (t) => {
+t.test('faults apply to the next calls in the order they were added', async (t) => {
   const running = await start(t)
   const { standIn } = running
   const token = await accessToken(running)
@@ -140,13 +143,13 @@ t.test('the next N calls, in the order in which faults were added', async (t) =>
   standIn.addFault({ endpoint: 'account', kind: 'status', status: 500, times: 2 })
   standIn.addFault({ endpoint: 'account', kind: 'status', status: 503 })
   t.strictSame(await statuses(4), [500, 500, 503, 200])
-  t.equal(standIn.calls.account, 4, 'calls that a fault struck are counted')
+  t.equal(standIn.calls.account, 4, 'failed calls are counted')
   standIn.addFault({ endpoint: 'account', kind: 'status', status: 500 })
   standIn.clearFaults()
   t.strictSame(await statuses(1), [200])
 })
 
-t.test('a share of the calls, by the numbers it is given', async (t) => {
+t.test('a share of the calls fails, by the injected random numbers', async (t) => {
   const numbers = [0.1, 0.9, 0.29, 0.3, 0.0, 0.0]
   const running = await start(t, { random: () => numbers.shift() ?? 1 })
   const token = await accessToken(running)
@@ -156,15 +159,15 @@ t.test('a share of the calls, by the numbers it is given', async (t) => {
   for (let index = 0; index < 6; index++) {
     seen.push((await get(`${running.apiUrl}/account?token=${token}`)).status)
   }
-  t.strictSame(seen, [500, 200, 500, 200, 500, 200], 'three times at most')
+  t.strictSame(seen, [500, 200, 500, 200, 500, 200], 'at most three times')
   running.standIn.addFault({ endpoint: 'account', kind: 'status', status: 500, share: 1 })
   numbers.push(0.9, 0.9)
   const again = () => get(`${running.apiUrl}/account`)
   t.strictSame([(await again()).status, (await again()).status], [500, 500])
-  t.equal(running.standIn.faults.list().length, 1, 'a share alone lasts')
+  t.equal(running.standIn.faults.list().length, 1, 'a share without times stays active')
 })
 
-t.test('every endpoint is counted and can fail, each by its own name', async (t) => {
+t.test('each endpoint is counted and can fail by its name', async (t) => {
   const running = await start(t)
   const { standIn, apiUrl } = running
   const token = await accessToken(running)

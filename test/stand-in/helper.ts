@@ -8,11 +8,11 @@ import type { TestClock } from '../clock.ts'
 import { Visitor } from '../visitor.ts'
 import type { Page } from '../visitor.ts'
 
-/** Where the client has its users return to. Nothing listens there. */
-export const RETURN = 'https://broker.example.com/callback'
-export const client = { ...standInDefaults.client, redirectUris: [RETURN] }
+/** The client's redirect URI. Nothing listens there. */
+export const REDIRECT_URI = 'https://broker.example.com/callback'
+export const client = { ...standInDefaults.client, redirectUris: [REDIRECT_URI] }
 
-export interface Running {
+export interface TestStandIn {
   url: string
   apiUrl: string
   standIn: StandIn
@@ -20,8 +20,8 @@ export interface Running {
   close(): Promise<void>
 }
 
-/** A stand-in that listens, with a clock that the test moves; it ends with the test. */
-export async function start(t: Test, options: Partial<AppOptions> = {}): Promise<Running> {
+/** Starts a stand-in with a clock that the test controls. It stops when the test ends. */
+export async function start(t: Test, options: Partial<AppOptions> = {}): Promise<TestStandIn> {
   const clock = testClock({ frozen: true })
   const { now, sleep } = clock
   const running = await startStandIn({ clients: [client], port: 0, now, sleep, ...options })
@@ -29,42 +29,52 @@ export async function start(t: Test, options: Partial<AppOptions> = {}): Promise
   return { ...running, clock }
 }
 
-/** The address to send a browser to. What is `undefined` is left out. */
-export function authorizeUrl({ apiUrl }: Running, query: Record<string, string | undefined> = {}) {
+/** The authorization request's URL. Parameters that are `undefined` are omitted. */
+export function authorizeUrl(
+  { apiUrl }: TestStandIn,
+  query: Record<string, string | undefined> = {},
+) {
   const url = new URL(`${apiUrl}/oauth/authorize`)
-  const all = { response_type: 'code', client_id: client.id, redirect_uri: RETURN, ...query }
+  const all = { response_type: 'code', client_id: client.id, redirect_uri: REDIRECT_URI, ...query }
   for (const [name, value] of Object.entries(all)) {
     if (value !== undefined) url.searchParams.set(name, value)
   }
   return url.href
 }
 
-export const LOG_IN = {
+export const LOGIN_BUTTONS = {
   amelie: 'Log in as Amelie Laurent (amelie)',
   bo: 'Log in as Bo Lindqvist (bo)',
 }
 
-/** Parameters with which a browser came back to the client. */
-export const broughtBack = ({ url }: Page) => Object.fromEntries(new URL(url).searchParams)
+/** The parameters of the authorization response. */
+export const readRedirectParameters = ({ url }: Page) =>
+  Object.fromEntries(new URL(url).searchParams)
 
-/** Logs in, allows if asked, and answers the code. */
-export async function authorize(running: Running, query: Record<string, string | undefined> = {}) {
+/** Logs in as amelie, allows the client, and returns the code. */
+export async function authorize(
+  running: TestStandIn,
+  query: Record<string, string | undefined> = {},
+) {
   const visitor = new Visitor()
-  const login = await visitor.open(authorizeUrl(running, query), RETURN)
-  const next = await visitor.press(login, LOG_IN.amelie, {}, RETURN)
-  const isBack = next.url.startsWith(RETURN)
-  return broughtBack(isBack ? next : await visitor.press(next, 'Allow', {}, RETURN)).code ?? ''
+  const login = await visitor.open(authorizeUrl(running, query), REDIRECT_URI)
+  const next = await visitor.press(login, LOGIN_BUTTONS.amelie, {}, REDIRECT_URI)
+  const isAllowed = next.url.startsWith(REDIRECT_URI)
+  return (
+    readRedirectParameters(isAllowed ? next : await visitor.press(next, 'Allow', {}, REDIRECT_URI))
+      .code ?? ''
+  )
 }
 
-export interface Answered {
+export interface TestResponse {
   status: number
   headers: Headers
   text: string
-  // What JSON there is; a test says what it expects of it.
+  // The parsed JSON; undefined for other content.
   body: any // eslint-disable-line @typescript-eslint/no-explicit-any
 }
 
-async function read(response: Response): Promise<Answered> {
+async function read(response: Response): Promise<TestResponse> {
   const text = await response.text()
   const isJson = response.headers.get('content-type')?.includes('json') && text.endsWith('}')
   const body = isJson ? JSON.parse(text) : undefined
@@ -87,9 +97,9 @@ export const send = async (method: string, url: string, body?: unknown) =>
 
 export const CREDENTIALS = { client_id: client.id, client_secret: client.secret }
 
-/** A form to the token endpoint; the client authenticates in the body unless told otherwise. */
+/** Posts a form to the token endpoint. The client authenticates in the body, unless `headers` has credentials. */
 export const postForm = async (
-  { apiUrl }: Running,
+  { apiUrl }: TestStandIn,
   parameters: Record<string, string>,
   headers: Record<string, string> = {},
 ) => {
@@ -99,19 +109,19 @@ export const postForm = async (
   return read(await fetch(`${apiUrl}/oauth/token`, { method: 'POST', body, headers }))
 }
 
-export const redeem = (running: Running, code: string, more: Record<string, string> = {}) =>
+export const redeem = (running: TestStandIn, code: string, more: Record<string, string> = {}) =>
   postForm(running, {
     grant_type: 'authorization_code',
     authorization_code: code,
-    redirect_uri: RETURN,
+    redirect_uri: REDIRECT_URI,
     ...more,
   })
 
-export const refresh = (running: Running, token: string) =>
+export const refresh = (running: TestStandIn, token: string) =>
   postForm(running, { grant_type: 'refresh_token', refresh_token: token })
 
-/** An access token of that user. */
-export async function accessToken(running: Running, username = 'amelie'): Promise<string> {
+/** Issues an access token for the user. */
+export async function accessToken(running: TestStandIn, username = 'amelie'): Promise<string> {
   const { body } = await refresh(running, running.standIn.grant(username))
   return body.access_token
 }

@@ -1,21 +1,21 @@
 import t from 'tap'
-import type { Running } from './helper.ts'
+import type { TestStandIn } from './helper.ts'
 import { accessToken, get, refresh, start } from './helper.ts'
 
-/** Refreshes; answers the refresh token that came back, or the error. */
-async function use(running: Running, token: string): Promise<string> {
+/** Refreshes. Returns the refresh token of the response, or the error code. */
+async function use(running: TestStandIn, token: string): Promise<string> {
   const { body } = await refresh(running, token)
   return body.refresh_token ?? body.error
 }
 
-t.test('never: the same token stays', async (t) => {
+t.test('rotation never: the token stays the same', async (t) => {
   const running = await start(t, { switches: { rotation: 'never' } })
   const token = running.standIn.grant('amelie')
   t.equal(await use(running, token), token)
   t.equal(await use(running, token), token)
 })
 
-t.test('always: a new token each time; a reused one ends the family', async (t) => {
+t.test('rotation always: a new token each time; reuse revokes the family', async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
   const { standIn } = running
   const first = standIn.grant('amelie')
@@ -28,43 +28,43 @@ t.test('always: a new token each time; a reused one ends the family', async (t) 
     [false, false, true],
   )
   t.equal(await use(running, first), 'invalid_grant')
-  t.notOk(standIn.honours(third), 'the newest is gone as well')
+  t.notOk(standIn.honours(third), 'the newest is revoked too')
   t.equal(await use(running, third), 'invalid_grant')
-  t.ok(standIn.honours(bystander), 'another authorization of the same user is not touched')
+  t.ok(standIn.honours(bystander), 'another authorization of the same user stays valid')
 })
 
-t.test('grace: the old one works until the new one is first used', async (t) => {
+t.test('rotation grace: the old token works until the new one is first used', async (t) => {
   const running = await start(t, { switches: { rotation: 'grace' } })
   const { standIn } = running
   const first = standIn.grant('amelie')
   const second = await use(running, first)
   t.not(second, first)
   t.ok(standIn.honours(first))
-  t.equal(await use(running, first), second, 'asked again, it gives the same new one')
+  t.equal(await use(running, first), second, 'a retry gets the same new token')
   const third = await use(running, second)
   t.strictSame(
     [first, second, third].map((token) => standIn.honours(token)),
     [false, true, true],
   )
   t.equal(await use(running, first), 'invalid_grant')
-  t.ok(standIn.honours(third), 'a refusal harms nobody')
+  t.ok(standIn.honours(third), 'a rejection revokes nothing')
 })
 
-t.test('grace: sixty seconds at most', async (t) => {
+t.test('rotation grace: the old token works for at most 60 seconds', async (t) => {
   const running = await start(t, { switches: { rotation: 'grace' } })
   const first = running.standIn.grant('amelie')
   const second = await use(running, first)
   running.clock.advance(59_999)
   t.equal(await use(running, first), second)
   running.clock.advance(1)
-  t.equal(await use(running, first), 'invalid_grant', 'being asked again did not lengthen it')
+  t.equal(await use(running, first), 'invalid_grant', 'a retry does not extend the grace period')
   const { refreshTokens } = running.standIn
   t.match(refreshTokens.status(first), { honoured: false, graceUntil: Number })
   t.match(refreshTokens.status(second), { honoured: true, graceUntil: null })
   t.not(await use(running, second), 'invalid_grant')
 })
 
-t.test('revoked: the family ends, access tokens live on', async (t) => {
+t.test('revocation ends the family; access tokens stay valid', async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
   const { standIn } = running
   const token = await accessToken(running)
@@ -76,7 +76,7 @@ t.test('revoked: the family ends, access tokens live on', async (t) => {
   t.equal((await get(`${running.apiUrl}/account?token=${token}`)).status, 200)
 })
 
-t.test('the standing of a token: honoured, newest, and when its family ended', async (t) => {
+t.test('status: honoured, newest, and when the family was revoked', async (t) => {
   const now = Date.now()
   const running = await start(t, { switches: { rotation: 'always' }, now: () => now })
   const { standIn } = running
@@ -92,16 +92,16 @@ t.test('the standing of a token: honoured, newest, and when its family ended', a
   t.strictSame(status(first), unknown)
   t.strictSame(status('nonsense'), unknown)
 
-  const end = (count: number) => {
+  const revokeOthers = (count: number) => {
     for (; count > 0; count--) standIn.revokeRefreshToken(standIn.grant('amelie'))
   }
-  end(9999)
+  revokeOthers(9999)
   t.strictSame(status(second), ended)
-  end(1)
-  t.strictSame(status(second), unknown, 'long ago')
+  revokeOthers(1)
+  t.strictSame(status(second), unknown, 'no longer remembered')
 })
 
-t.test('a family remembers its last thousand spent tokens', async (t) => {
+t.test('a family remembers its last 1000 used tokens', async (t) => {
   const running = await start(t, { switches: { rotation: 'always' } })
   const { refreshTokens, clients } = running.standIn
   const clientId = clients[0]?.id ?? ''
@@ -111,7 +111,7 @@ t.test('a family remembers its last thousand spent tokens', async (t) => {
   }
   const newest = tokens.at(-1) ?? ''
   t.equal(refreshTokens.use(tokens[0] ?? '', clientId), undefined)
-  t.ok(running.standIn.honours(newest), 'forgotten: refused, but it ends nothing')
+  t.ok(running.standIn.honours(newest), 'a forgotten token is rejected and revokes nothing')
   t.equal(refreshTokens.use(tokens[500] ?? '', clientId), undefined)
-  t.notOk(running.standIn.honours(newest), 'remembered: it ends the family')
+  t.notOk(running.standIn.honours(newest), 'a remembered token revokes the family')
 })

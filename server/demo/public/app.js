@@ -1,10 +1,10 @@
-// Everything an app without a back end needs to use the broker. Copy what you like.
+// All the code that an app without a back end needs to use the broker. Copy it freely.
 
 const { brokerUrl, clientId, apiUrl } = await (await fetch('/config.json')).json()
 const redirectUri = `${location.origin}/`
 const element = (id) => document.getElementById(id)
 
-// --- connect: OAuth's authorization code flow with PKCE ---
+// --- Connect: OAuth authorization code flow with PKCE ---
 
 const base64url = (bytes) =>
   btoa(String.fromCharCode(...new Uint8Array(bytes)))
@@ -28,24 +28,25 @@ async function connect() {
   location.assign(`${brokerUrl}/oauth/authorize?${parameters}`)
 }
 
-// Back from the broker: the address has a code, or says why there is none.
-async function finishConnecting() {
-  const answer = new URLSearchParams(location.search)
-  if (!answer.has('state')) return
+// Handles the authorization response: the URL has a code or an error.
+async function handleRedirect() {
+  const response = new URLSearchParams(location.search)
+  if (!response.has('state')) return
   history.replaceState(null, '', '/')
   const flow = JSON.parse(sessionStorage.getItem('flow') ?? '{}')
   sessionStorage.removeItem('flow')
-  if (answer.get('state') !== flow.state || answer.get('iss') !== brokerUrl) {
-    throw new Error('This answer belongs to no question of this page. Connect again.')
+  if (response.get('state') !== flow.state || response.get('iss') !== brokerUrl) {
+    throw new Error('This response does not match a request of this page. Connect again.')
   }
-  if (answer.get('error') === 'access_denied')
+  if (response.get('error') === 'access_denied')
     throw new Error('You refused, so nothing was connected.')
-  if (answer.has('error')) throw new Error(answer.get('error_description') ?? answer.get('error'))
+  if (response.has('error'))
+    throw new Error(response.get('error_description') ?? response.get('error'))
   const { access_token: brokerToken } = await post('/oauth/token', {
     grant_type: 'authorization_code',
     client_id: clientId,
     redirect_uri: redirectUri,
-    code: answer.get('code'),
+    code: response.get('code'),
     code_verifier: flow.verifier,
   })
   localStorage.setItem('broker_token', brokerToken)
@@ -56,10 +57,10 @@ async function post(path, form) {
     method: 'POST',
     body: new URLSearchParams(form),
   })
-  const body = await response.text()
-  const answer = body === '' ? {} : JSON.parse(body)
-  if (!response.ok) throw new BrokerError(answer)
-  return answer
+  const text = await response.text()
+  const body = text === '' ? {} : JSON.parse(text)
+  if (!response.ok) throw new BrokerError(body)
+  return body
 }
 
 class BrokerError extends Error {
@@ -69,23 +70,23 @@ class BrokerError extends Error {
   }
 }
 
-// --- swap: broker token in, access token out; the broker caches, so ask each time ---
+// --- Swap: broker token in, access token out. The broker caches: call it before each request. ---
 
-async function accessToken() {
+async function getAccessToken() {
   const response = await fetch(`${brokerUrl}/exchange`, {
     method: 'POST',
     headers: { authorization: `Bearer ${localStorage.getItem('broker_token')}` },
   })
-  const answer = await response.json()
-  if (!response.ok) throw new BrokerError(answer)
-  if (answer.broker_token) localStorage.setItem('broker_token', answer.broker_token)
-  return answer.access_token
+  const body = await response.json()
+  if (!response.ok) throw new BrokerError(body)
+  if (body.broker_token) localStorage.setItem('broker_token', body.broker_token)
+  return body.access_token
 }
 
 async function callEllipsis(path) {
-  const headers = { authorization: `Bearer ${await accessToken()}` }
+  const headers = { authorization: `Bearer ${await getAccessToken()}` }
   const response = await fetch(apiUrl + path, { headers })
-  if (!response.ok) throw new Error(`Ellipsis Drive answered ${response.status}.`)
+  if (!response.ok) throw new Error(`Ellipsis Drive responded with status ${response.status}.`)
   return response.json()
 }
 
@@ -94,67 +95,68 @@ async function disconnect() {
   localStorage.removeItem('broker_token')
 }
 
-// --- the page ---
+// --- Page ---
 
-let trail = [{ id: null, name: 'My Drive' }]
+// The path to the current folder.
+let breadcrumbs = [{ id: null, name: 'My Drive' }]
 
 async function listFolder() {
   const types = JSON.stringify(['folder', 'raster', 'vector', 'file', 'pointCloud', 'bookmark'])
-  const { id } = trail.at(-1)
-  const place = id === null ? '/account/root/myDrive' : `/path/${id}/folder/list`
+  const { id } = breadcrumbs.at(-1)
+  const path = id === null ? '/account/root/myDrive' : `/path/${id}/folder/list`
   const items = []
   let start = ''
   do {
-    const page = await callEllipsis(
-      `${place}?pageSize=50&type=${encodeURIComponent(types)}${start}`,
-    )
+    const page = await callEllipsis(`${path}?pageSize=50&type=${encodeURIComponent(types)}${start}`)
     items.push(...page.result)
     start = page.nextPageStart ? `&pageStart=${page.nextPageStart}` : null
   } while (start)
   return items
 }
 
-function button(text, action) {
-  const made = document.createElement('button')
-  made.textContent = text
-  made.addEventListener('click', () => void show(action))
-  return made
+function createButton(text, action) {
+  const button = document.createElement('button')
+  button.textContent = text
+  button.addEventListener('click', () => void show(action))
+  return button
 }
 
-function draw(items) {
-  const open = (length) => () => (trail = trail.slice(0, length))
-  element('trail').replaceChildren(...trail.map(({ name }, at) => button(name, open(at + 1))))
+function render(items) {
+  const goTo = (depth) => () => (breadcrumbs = breadcrumbs.slice(0, depth))
+  element('trail').replaceChildren(
+    ...breadcrumbs.map(({ name }, index) => createButton(name, goTo(index + 1))),
+  )
   const rows = items.map(({ id, name, type }) => {
     const row = document.createElement('li')
     row.className = type
-    row.append(type === 'folder' ? button(name, () => trail.push({ id, name })) : name)
-    const kind = document.createElement('small')
-    kind.textContent = type
-    row.append(' ', kind)
+    row.append(type === 'folder' ? createButton(name, () => breadcrumbs.push({ id, name })) : name)
+    const label = document.createElement('small')
+    label.textContent = type
+    row.append(' ', label)
     return row
   })
   element('list').replaceChildren(...rows)
   if (rows.length === 0) element('list').append('This folder is empty.')
 }
 
-// Does something, and shows the drive as it is afterwards, or what went wrong.
+// Runs the action, then shows the current folder, or the error.
 async function show(action = () => {}) {
   element('notice').hidden = true
   try {
     await action()
     if (localStorage.getItem('broker_token')) {
       element('username').textContent = (await callEllipsis('/account')).username
-      draw(await listFolder())
+      render(await listFolder())
     }
   } catch (error) {
-    explain(error)
+    showError(error)
   }
   const connected = localStorage.getItem('broker_token') !== null
   element('disconnected').hidden = connected
   element('drive').hidden = !connected
 }
 
-function explain(error) {
+function showError(error) {
   const notice = element('notice')
   notice.hidden = false
   notice.textContent = error.message
@@ -163,13 +165,13 @@ function explain(error) {
     localStorage.removeItem('broker_token')
   }
   if (error.code === 'reconnect_required') {
-    // reconnect_url is for apps that can't begin the flow themselves, such as a nightly job's e-mail.
+    // Apps that cannot start the flow themselves, such as nightly jobs, send reconnect_url to the user.
     notice.replaceChildren('Ellipsis Drive ended this connection. ')
-    notice.append(button('Connect again', connect))
+    notice.append(createButton('Connect again', connect))
   }
 }
 
 element('connect').addEventListener('click', () => void connect())
 element('refresh').addEventListener('click', () => void show())
 element('disconnect').addEventListener('click', () => void show(disconnect))
-await show(finishConnecting)
+await show(handleRedirect)

@@ -1,30 +1,30 @@
 import { SCOPE } from '../access-tokens.ts'
-import type { Challenge } from '../codes.ts'
+import type { CodeChallenge } from '../authorization-codes.ts'
 import type { Client } from '../stand-in.ts'
 import { OAuthError } from './errors.ts'
 import type { Parameters } from './parameters.ts'
-import { eachOnce } from './parameters.ts'
+import { readParameters } from './parameters.ts'
 
-/** Columns of Ellipsis Drive's database: what is longer can't be kept. */
-const STATE_LENGTH = 50
-const CHALLENGE_LENGTH = 50
+/** The column sizes of Ellipsis Drive's database. */
+const MAX_STATE_LENGTH_CHARS = 50
+const MAX_CHALLENGE_LENGTH_CHARS = 50
 
-/** An authorization request that may be put before a user. */
+/** A valid authorization request. */
 export interface AuthorizationRequest {
   client: Client
-  /** As it was sent; `undefined` if it wasn't. */
+  /** `redirect_uri` of the request; `undefined` if the request had none. */
   sentRedirectUri: string | undefined
   returnTo: ReturnTo
-  challenge: Challenge | undefined
+  challenge: CodeChallenge | undefined
 }
 
-/** Where answers go. */
+/** Where the authorization response goes. */
 export interface ReturnTo {
   redirectUri: string
   state: string | undefined
 }
 
-/** A fault that the client is told at its redirect URI. */
+/** An error that is sent to the client's redirect URI (RFC 6749 4.1.2.1). */
 export class AuthorizationError extends OAuthError {
   readonly returnTo: ReturnTo
 
@@ -36,37 +36,43 @@ export class AuthorizationError extends OAuthError {
 
 /**
  * Reads an authorization request (RFC 6749 4.1.1, RFC 7636 4.3).
- * @throws OAuthError for what only the user may be told: client, redirect URI or state are wrong
- * @throws AuthorizationError for what the client is told
+ * @throws OAuthError shown only to the user: invalid client, redirect URI or state
+ * @throws AuthorizationError sent to the client: all other errors
  */
 export function readAuthorizationRequest(query: unknown, clients: Client[]): AuthorizationRequest {
-  const parameters = eachOnce(query)
+  const parameters = readParameters(query)
   const client = clients.find(({ id }) => id === parameters.client_id)
-  if (!client) throw new OAuthError('invalid_client', 'client_id is not known.')
+  if (!client) throw new OAuthError('invalid_client', 'client_id is unknown.')
   const { redirect_uri: sentRedirectUri } = parameters
   const redirectUri = readRedirectUri(sentRedirectUri, client)
   const returnTo = { redirectUri, state: readState(parameters) }
-  checkKind(parameters, returnTo)
+  checkResponseTypeAndScope(parameters, returnTo)
   return { client, sentRedirectUri, returnTo, challenge: readChallenge(parameters, returnTo) }
 }
 
 function readRedirectUri(sent: string | undefined, { redirectUris }: Client): string {
-  const lone = redirectUris.length === 1 ? redirectUris[0] : undefined
-  const redirectUri = sent === undefined ? lone : redirectUris.find((uri) => uri === sent)
+  const only = redirectUris.length === 1 ? redirectUris[0] : undefined
+  const redirectUri = sent === undefined ? only : redirectUris.find((uri) => uri === sent)
   if (redirectUri === undefined) {
-    throw new OAuthError('invalid_request', 'redirect_uri is not one of those registered.')
+    throw new OAuthError('invalid_request', 'redirect_uri is not registered for this client.')
   }
   return redirectUri
 }
 
 function readState({ state }: Parameters): string | undefined {
-  if (state !== undefined && state.length > STATE_LENGTH) {
-    throw new OAuthError('invalid_request', `state is longer than ${STATE_LENGTH} characters.`)
+  if (state !== undefined && state.length > MAX_STATE_LENGTH_CHARS) {
+    throw new OAuthError(
+      'invalid_request',
+      `state is longer than ${MAX_STATE_LENGTH_CHARS} characters.`,
+    )
   }
   return state
 }
 
-function checkKind({ response_type: type, scope = SCOPE }: Parameters, returnTo: ReturnTo): void {
+function checkResponseTypeAndScope(
+  { response_type: type, scope = SCOPE }: Parameters,
+  returnTo: ReturnTo,
+): void {
   if (type !== 'code') {
     const description = 'response_type must be code.'
     throw new AuthorizationError('unsupported_response_type', description, returnTo)
@@ -76,15 +82,15 @@ function checkKind({ response_type: type, scope = SCOPE }: Parameters, returnTo:
   }
 }
 
-function readChallenge(parameters: Parameters, returnTo: ReturnTo): Challenge | undefined {
+function readChallenge(parameters: Parameters, returnTo: ReturnTo): CodeChallenge | undefined {
   const { code_challenge: value, code_challenge_method: method = 'plain' } = parameters
   if (value === undefined) return undefined
   if (method !== 'S256' && method !== 'plain') {
     const description = 'code_challenge_method must be S256 or plain.'
     throw new AuthorizationError('invalid_request', description, returnTo)
   }
-  if (value.length > CHALLENGE_LENGTH) {
-    const description = `code_challenge is longer than ${CHALLENGE_LENGTH} characters.`
+  if (value.length > MAX_CHALLENGE_LENGTH_CHARS) {
+    const description = `code_challenge is longer than ${MAX_CHALLENGE_LENGTH_CHARS} characters.`
     throw new AuthorizationError('invalid_request', description, returnTo)
   }
   return { value, method }

@@ -9,7 +9,7 @@ type ErrorCode =
   | 'invalid_scope'
   | 'access_denied'
 
-/** An error of RFC 6749 4.1.2.1 and 5.2. */
+/** An OAuth error (RFC 6749 4.1.2.1 and 5.2). */
 export class OAuthError extends Error {
   readonly code: ErrorCode
 
@@ -19,8 +19,8 @@ export class OAuthError extends Error {
   }
 }
 
-/** What goes out, whole. */
-export interface Answer {
+/** A complete HTTP response. */
+export interface RawResponse {
   status: number
   /** Content type. */
   type: string
@@ -30,11 +30,11 @@ export interface Answer {
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 
-/** The token endpoint's error (RFC 6749 5.2), its body in the shape that the switch `errorShape` says. */
-export function oauthErrorAnswer(
+/** The token endpoint's error response (RFC 6749 5.2), in the form that the switch `errorShape` selects. */
+export function oauthErrorResponse(
   { code, message }: OAuthError,
   { errorShape }: Pick<Switches, 'errorShape'>,
-): Answer {
+): RawResponse {
   const status = code === 'invalid_client' ? 401 : 400
   const headers: Record<string, string> = { 'cache-control': 'no-store' }
   if (status === 401) headers['www-authenticate'] = 'Basic realm="stand-in"'

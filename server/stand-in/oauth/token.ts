@@ -2,39 +2,39 @@ import { createHash } from 'node:crypto'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { Endpoint } from '../faults.ts'
 import { SCOPE } from '../access-tokens.ts'
-import type { Authorization, Challenge } from '../codes.ts'
+import type { Authorization, CodeChallenge } from '../authorization-codes.ts'
 import type { Client, StandIn } from '../stand-in.ts'
 import type { Switches } from '../switches.ts'
 import type { User } from '../users.ts'
-import { watching } from '../watch.ts'
-import { authenticate } from './client.ts'
-import { OAuthError, oauthErrorAnswer } from './errors.ts'
-import { readParameters } from './parameters.ts'
+import { createEndpointHooks } from '../endpoint-hooks.ts'
+import { authenticateClient } from './client-authentication.ts'
+import { OAuthError, oauthErrorResponse } from './errors.ts'
+import { readTokenRequest } from './parameters.ts'
 import type { Parameters } from './parameters.ts'
 
-/** The token endpoint (RFC 6749 3.2), with the two grants of Ellipsis Drive. */
+/** The token endpoint (RFC 6749 3.2), with the two grant types of Ellipsis Drive. */
 export const tokenRoute: FastifyPluginAsync<{ standIn: StandIn }> = async (app, { standIn }) => {
   const { switches } = standIn
-  const watch = watching(standIn)
+  const hooksFor = createEndpointHooks(standIn)
 
   app.setErrorHandler((error, _request, reply) => {
     if (!(error instanceof OAuthError)) throw error
-    const { status, type, headers, body } = oauthErrorAnswer(error, switches)
+    const { status, type, headers, body } = oauthErrorResponse(error, switches)
     return reply.code(status).type(type).headers(headers).send(body)
   })
 
-  app.post('/oauth/token', watch(endpointOf), async (request, reply) => {
+  app.post('/oauth/token', hooksFor(endpointOf), async (request, reply) => {
     if (switches.tokenDelay > 0) await standIn.sleep(switches.tokenDelay)
     void reply.header('cache-control', 'no-store')
-    const parameters = readParameters(request, switches)
+    const parameters = readTokenRequest(request, switches)
     const { grant_type: grantType } = parameters
     if (grantType === undefined) throw new OAuthError('invalid_request', 'grant_type is missing.')
-    const client = authenticate(request, parameters, standIn.clients)
+    const client = authenticateClient(request, parameters, standIn.clients)
     switch (grantType) {
       case 'authorization_code':
-        return redeem(parameters, client, standIn)
+        return redeemCode(parameters, client, standIn)
       case 'refresh_token':
-        return refresh(parameters, client, standIn)
+        return refreshTokens(parameters, client, standIn)
       default:
         throw new OAuthError('unsupported_grant_type', 'The grant type is not supported.')
     }
@@ -46,25 +46,26 @@ function endpointOf({ body }: FastifyRequest): Endpoint {
   return grantType === 'refresh_token' ? 'refresh' : 'token'
 }
 
-/** authorization_code: from here on the code is used up, whatever comes of it. */
-async function redeem(parameters: Parameters, client: Client, standIn: StandIn) {
+/** Grant type authorization_code. The code is consumed even if a check fails. */
+async function redeemCode(parameters: Parameters, client: Client, standIn: StandIn) {
   const code = readCode(parameters, standIn.switches)
-  if (code === undefined) throw new OAuthError('invalid_request', 'The code is missing.')
-  const authorization = standIn.codes.take(code)
+  if (code === undefined) throw new OAuthError('invalid_request', 'code is missing.')
+  const authorization = standIn.codes.consume(code)
   if (authorization?.clientId !== client.id) throw invalidGrant('The code is not valid.')
   checkRedirectUri(authorization, parameters.redirect_uri, client)
   checkVerifier(authorization.challenge, parameters.code_verifier)
   const { user } = authorization
-  return answer(user, client, standIn, standIn.refreshTokens.begin(user, client.id))
+  return tokenResponse(user, client, standIn, standIn.refreshTokens.issue(user, client.id))
 }
 
-async function refresh(parameters: Parameters, client: Client, standIn: StandIn) {
+/** Grant type refresh_token. */
+async function refreshTokens(parameters: Parameters, client: Client, standIn: StandIn) {
   const { refresh_token: token } = parameters
   if (token === undefined) throw new OAuthError('invalid_request', 'refresh_token is missing.')
   const used = standIn.refreshTokens.use(token, client.id)
   if (!used) throw invalidGrant('The refresh token is not valid.')
-  const told = standIn.switches.omitRefreshToken ? undefined : used.refreshToken
-  return answer(used.user, client, standIn, told)
+  const refreshToken = standIn.switches.omitRefreshToken ? undefined : used.refreshToken
+  return tokenResponse(used.user, client, standIn, refreshToken)
 }
 
 function readCode(parameters: Parameters, { codeParameter }: Switches): string | undefined {
@@ -73,14 +74,14 @@ function readCode(parameters: Parameters, { codeParameter }: Switches): string |
   return codeParameter === 'code' ? standard : documented
 }
 
-/** Required if it was sent to authorize (RFC 6749 4.1.3); otherwise there is only one that it may be. */
+/** Required if the authorization request had it (RFC 6749 4.1.3). Otherwise the only registered one. */
 function checkRedirectUri(authorization: Authorization, sent: string | undefined, client: Client) {
   const expected = authorization.redirectUri ?? (sent && client.redirectUris[0])
-  if (sent !== expected) throw invalidGrant('redirect_uri is not the one of the authorization.')
+  if (sent !== expected) throw invalidGrant('redirect_uri differs from the authorization request.')
 }
 
 /** RFC 7636 4.6. */
-function checkVerifier(challenge: Challenge | undefined, verifier: string | undefined): void {
+function checkVerifier(challenge: CodeChallenge | undefined, verifier: string | undefined): void {
   if (!challenge) return
   if (verifier === undefined) throw new OAuthError('invalid_request', 'code_verifier is missing.')
   const derived =
@@ -90,7 +91,7 @@ function checkVerifier(challenge: Challenge | undefined, verifier: string | unde
   if (derived !== challenge.value) throw invalidGrant('code_verifier is not valid.')
 }
 
-async function answer(user: User, client: Client, standIn: StandIn, refreshToken?: string) {
+async function tokenResponse(user: User, client: Client, standIn: StandIn, refreshToken?: string) {
   const { tokenLifetime, omitExpiresIn } = standIn.switches
   return {
     access_token: await standIn.accessTokens.issue(user, client.id),

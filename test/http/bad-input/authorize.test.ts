@@ -1,50 +1,52 @@
 import t from 'tap'
 import { RETURN, authorizationRequest } from '../../helper.ts'
 import { Visitor } from '../../visitor.ts'
-import { setUp } from './set-up.ts'
+import { setUpBadInput } from './setup.ts'
 
 t.test('malformed authorization requests', async (t) => {
-  const { url, app, changed, line } = await setUp(t)
+  const { url, app, hasChanged, testUnchanged } = await setUpBadInput(t)
 
-  t.test('authorize: what is wrong with app or redirect URI is told on a page alone', async (t) => {
+  t.test('authorize: client_id and redirect_uri errors never redirect', async (t) => {
     const { parameters } = authorizationRequest(app)
     const cases: Record<string, Record<string, string>> = {
-      'unknown app': { client_id: 'app_unknown' },
-      'no app': { client_id: '' },
-      'an app’s id as SQL': { client_id: "' or 1=1 --" },
+      'unknown client_id': { client_id: 'app_unknown' },
+      'empty client_id': { client_id: '' },
+      'SQL in client_id': { client_id: "' or 1=1 --" },
       'wrong redirect URI': { redirect_uri: 'https://evil.example/' },
       'another app’s redirect URI': { redirect_uri: 'https://other.example.com/' },
-      'redirect URI in another case': { redirect_uri: 'https://app.example.com/Return' },
+      'path in another case': { redirect_uri: 'https://app.example.com/Return' },
       'host in another case': { redirect_uri: 'https://APP.example.com/return' },
       'trailing slash': { redirect_uri: `${RETURN}/` },
       'another port': { redirect_uri: 'https://app.example.com:8443/return' },
-      'the default port, named': { redirect_uri: 'https://app.example.com:443/return' },
-      encoded: { redirect_uri: 'https://app.example.com/%72eturn' },
+      'explicit default port': { redirect_uri: 'https://app.example.com:443/return' },
+      'percent-encoded': { redirect_uri: 'https://app.example.com/%72eturn' },
       'encoded twice': { redirect_uri: encodeURIComponent(RETURN) },
       'user info': { redirect_uri: 'https://app.example.com@evil.example/return' },
-      'user info of its own host': { redirect_uri: 'https://x:y@app.example.com/return' },
+      'user info with the right host': { redirect_uri: 'https://x:y@app.example.com/return' },
       'extra parameter': { redirect_uri: `${RETURN}?next=https://evil.example` },
       fragment: { redirect_uri: `${RETURN}#x` },
-      'parent folder': { redirect_uri: `${RETURN}/../return` },
+      'path with ..': { redirect_uri: `${RETURN}/../return` },
       subdomain: { redirect_uri: 'https://evil.app.example.com/return' },
-      'longer host': { redirect_uri: 'https://app.example.com.evil.example/return' },
+      'registered host as a prefix': {
+        redirect_uri: 'https://app.example.com.evil.example/return',
+      },
       http: { redirect_uri: 'http://app.example.com/return' },
-      script: { redirect_uri: 'javascript:alert(1)' },
+      'javascript: URL': { redirect_uri: 'javascript:alert(1)' },
       backslash: { redirect_uri: 'https://app.example.com\\@evil.example/return' },
       'line break': { redirect_uri: `${RETURN}\r\nset-cookie: a=b` },
     }
-    for (const [words, wrong] of Object.entries(cases)) {
-      await t.test(words, async (t) => {
-        changed()
+    for (const [title, wrong] of Object.entries(cases)) {
+      await t.test(title, async (t) => {
+        hasChanged()
         const query = new URLSearchParams({ ...parameters, ...wrong }).toString()
         for (const path of ['/oauth/authorize', '/connect/app_unknown']) {
           const answer = await fetch(`${url}${path}?${query}`, { redirect: 'manual' })
           t.equal(answer.status, 400)
-          t.equal(answer.headers.get('location'), null, 'nothing is sent anywhere')
+          t.equal(answer.headers.get('location'), null, 'no redirect')
           t.match(answer.headers.get('content-security-policy'), "frame-ancestors 'none'")
           t.match(await answer.text(), 'That did not work')
         }
-        t.notOk(changed())
+        t.notOk(hasChanged())
       })
     }
     for (const name of ['client_id', 'redirect_uri']) {
@@ -60,50 +62,50 @@ t.test('malformed authorization requests', async (t) => {
     }
   })
 
-  t.test('authorize: other faults go back to the app, with state and iss', async (t) => {
+  t.test('authorize: other errors are sent to the redirect URI with state and iss', async (t) => {
     const { parameters } = authorizationRequest(app)
     const cases: [string, Record<string, string | undefined>, string][] = [
-      ['response type', { response_type: 'token' }, 'unsupported_response_type'],
-      ['no response type', { response_type: undefined }, 'invalid_request'],
-      ['no challenge at all', { code_challenge: undefined }, 'invalid_request'],
-      ['no method at all', { code_challenge_method: undefined }, 'invalid_request'],
-      ['plain', { code_challenge_method: 'plain' }, 'invalid_request'],
-      ['no method', { code_challenge_method: '' }, 'invalid_request'],
-      ['challenge of plain’s form', { code_challenge: 'x'.repeat(44) }, 'invalid_request'],
-      ['challenge with padding', { code_challenge: `${'x'.repeat(42)}=` }, 'invalid_request'],
-      ['no challenge', { code_challenge: '' }, 'invalid_request'],
-      ['scope', { scope: 'projects admin' }, 'invalid_scope'],
-      ['connection', { connection: 'con_x' }, 'invalid_request'],
-      ['thumbprint', { dpop_jkt: 'short' }, 'invalid_request'],
-      ['response mode', { response_mode: 'form_post' }, 'invalid_request'],
+      ['wrong response_type', { response_type: 'token' }, 'unsupported_response_type'],
+      ['no response_type', { response_type: undefined }, 'invalid_request'],
+      ['no code_challenge', { code_challenge: undefined }, 'invalid_request'],
+      ['no code_challenge_method', { code_challenge_method: undefined }, 'invalid_request'],
+      ['method plain', { code_challenge_method: 'plain' }, 'invalid_request'],
+      ['empty code_challenge_method', { code_challenge_method: '' }, 'invalid_request'],
+      ['code_challenge of 44 characters', { code_challenge: 'x'.repeat(44) }, 'invalid_request'],
+      ['code_challenge with padding', { code_challenge: `${'x'.repeat(42)}=` }, 'invalid_request'],
+      ['empty code_challenge', { code_challenge: '' }, 'invalid_request'],
+      ['unknown scope', { scope: 'projects admin' }, 'invalid_scope'],
+      ['invalid connection', { connection: 'con_x' }, 'invalid_request'],
+      ['invalid dpop_jkt', { dpop_jkt: 'short' }, 'invalid_request'],
+      ['unsupported response_mode', { response_mode: 'form_post' }, 'invalid_request'],
     ]
-    for (const [words, wrong, error] of cases) {
-      await t.test(words, async (t) => {
-        changed()
+    for (const [title, wrong, error] of cases) {
+      await t.test(title, async (t) => {
+        hasChanged()
         const pairs = Object.entries({ ...parameters, ...wrong })
-        const given = pairs.filter((pair): pair is [string, string] => pair[1] !== undefined)
-        const query = new URLSearchParams(given).toString()
+        const sent = pairs.filter((pair): pair is [string, string] => pair[1] !== undefined)
+        const query = new URLSearchParams(sent).toString()
         const answer = await fetch(`${url}/oauth/authorize?${query}`, { redirect: 'manual' })
         const { searchParams, origin, pathname } = new URL(answer.headers.get('location') ?? '')
         t.equal(origin + pathname, RETURN)
         t.match(Object.fromEntries(searchParams), { error, state: parameters.state, iss: url })
         t.match(searchParams.get('error_description'), /^[\x20-\x7e]{10,}$/)
-        t.notOk(changed())
+        t.notOk(hasChanged())
       })
     }
   })
 
-  for (const [words, more] of [
-    ['a parameter twice', { name: 'scope', value: 'projects' }],
-    ['a state that is too long', { name: 'state', value: 'x'.repeat(2000) }],
+  for (const [title, parameter] of [
+    ['repeated parameter', { name: 'scope', value: 'projects' }],
+    ['state too long', { name: 'state', value: 'x'.repeat(2000) }],
   ] as const) {
-    line(`authorize: ${words}`, async (t) => {
+    testUnchanged(`authorize: ${title}`, async (t) => {
       const query = new URLSearchParams({
         ...authorizationRequest(app).parameters,
         scope: 'projects',
       })
-      if (more.name === 'state') query.delete('state')
-      query.append(more.name, more.value)
+      if (parameter.name === 'state') query.delete('state')
+      query.append(parameter.name, parameter.value)
       const answer = await fetch(`${url}/oauth/authorize?${query.toString()}`, {
         redirect: 'manual',
       })
@@ -112,13 +114,13 @@ t.test('malformed authorization requests', async (t) => {
     })
   }
 
-  line('authorize: a verifier’s method that no challenge goes with, on a plain link', async (t) => {
+  testUnchanged('connect link: code_challenge_method without code_challenge', async (t) => {
     const address = `${url}/connect/${app.id}?code_challenge_method=S256`
     const answer = await fetch(address, { redirect: 'manual' })
     t.match(answer.headers.get('location'), 'error=invalid_request')
   })
 
-  t.test('a browser with very many flows gets rid of them', async (t) => {
+  t.test('a browser with very many flows keeps a limited number of flow cookies', async (t) => {
     const { parameters } = authorizationRequest(app)
     const address = `${url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
     const visitor = new Visitor()
@@ -130,7 +132,7 @@ t.test('malformed authorization requests', async (t) => {
     t.ok(flows().length >= 1)
   })
 
-  line('a consent from another site, or from a frame', async (t) => {
+  testUnchanged('consent from another site or from a frame', async (t) => {
     const { parameters } = authorizationRequest(app)
     const visitor = new Visitor()
     const address = `${url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`

@@ -10,7 +10,7 @@ import {
   postForm,
   redeem,
   refresh,
-  RETURN,
+  REDIRECT_URI,
   send,
   start,
 } from '../helper.ts'
@@ -18,14 +18,14 @@ import {
 const basic = (id: string, secret: string) =>
   `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`
 
-t.test('a code brings tokens, and works once', async (t) => {
+t.test('a code is exchanged for tokens once', async (t) => {
   const running = await start(t)
   const code = await authorize(running)
   const { status, headers, body } = await redeem(running, code)
   t.equal(status, 200)
   t.equal(headers.get('cache-control'), 'no-store')
   t.match(body, { token_type: 'Bearer', expires_in: 3600, scope: 'projects' })
-  t.ok(body.refresh_token.length <= 256, 'fits its column')
+  t.ok(body.refresh_token.length <= 256, 'fits the column of Ellipsis Drive')
   const issued = running.standIn.issued()
   t.ok([code, body.access_token, body.refresh_token].every((value) => issued.includes(value)))
   const again = await redeem(running, code)
@@ -33,19 +33,19 @@ t.test('a code brings tokens, and works once', async (t) => {
   t.match(again.body, { error: 'invalid_grant', error_description: String })
 })
 
-t.test('a code is good for one minute', async (t) => {
+t.test('a code expires after one minute', async (t) => {
   const running = await start(t)
   const [early, late] = [await authorize(running), await authorize(running)]
-  await authorize(running) // never redeemed
+  await authorize(running) // not redeemed
   running.clock.advance(59_999)
   t.equal((await redeem(running, early)).status, 200)
   running.clock.advance(1)
   t.equal((await redeem(running, late)).body.error, 'invalid_grant')
-  t.match(await authorize(running), /-/, 'and forgotten when the next is made')
+  t.match(await authorize(running), /-/, 'expired codes are deleted when the next is issued')
 })
 
-t.test('the code belongs to one client', async (t) => {
-  const other = { id: 'other', secret: 'sesame', redirectUris: [RETURN] }
+t.test('codes and refresh tokens belong to one client', async (t) => {
+  const other = { id: 'other', secret: 'sesame', redirectUris: [REDIRECT_URI] }
   const running = await start(t, { clients: [client, other] })
   const code = await authorize(running)
   const credentials = { client_id: 'other', client_secret: 'sesame' }
@@ -56,25 +56,25 @@ t.test('the code belongs to one client', async (t) => {
   t.ok(running.standIn.honours(token))
 })
 
-t.test('redirect_uri: required if it was sent to authorize, and the same', async (t) => {
+t.test('redirect_uri is required and must match if the authorization request had it', async (t) => {
   const running = await start(t)
-  const without = { grant_type: 'authorization_code' }
+  const grantType = { grant_type: 'authorization_code' }
   const cases: [string | undefined, Record<string, string>, number][] = [
-    [RETURN, { redirect_uri: RETURN }, 200],
-    [RETURN, {}, 400],
-    [RETURN, { redirect_uri: 'https://other.example.com' }, 400],
+    [REDIRECT_URI, { redirect_uri: REDIRECT_URI }, 200],
+    [REDIRECT_URI, {}, 400],
+    [REDIRECT_URI, { redirect_uri: 'https://other.example.com' }, 400],
     [undefined, {}, 200],
-    [undefined, { redirect_uri: RETURN }, 200],
+    [undefined, { redirect_uri: REDIRECT_URI }, 200],
     [undefined, { redirect_uri: 'https://other.example.com' }, 400],
   ]
   for (const [redirect_uri, sent, status] of cases) {
     const code = await authorize(running, { redirect_uri })
-    const answer = await postForm(running, { ...without, authorization_code: code, ...sent })
+    const answer = await postForm(running, { ...grantType, authorization_code: code, ...sent })
     t.equal(answer.status, status, `${redirect_uri}, ${JSON.stringify(sent)}`)
   }
 })
 
-t.test('PKCE: S256, and plain, which is the default', async (t) => {
+t.test('PKCE: S256 and plain; plain is the default', async (t) => {
   const running = await start(t)
   const { verifier, challenge } = pkce()
   const cases: [Record<string, string>, string, string?][] = [
@@ -92,9 +92,9 @@ t.test('PKCE: S256, and plain, which is the default', async (t) => {
   }
 })
 
-t.test('the client authenticates by Basic or in the body', async (t) => {
-  const odd = { id: 'a b:c', secret: '50% + &', redirectUris: [RETURN] }
-  const running = await start(t, { clients: [client, odd] })
+t.test('client authentication by HTTP Basic or in the body', async (t) => {
+  const specialClient = { id: 'a b:c', secret: '50% + &', redirectUris: [REDIRECT_URI] }
+  const running = await start(t, { clients: [client, specialClient] })
   const refreshing = { grant_type: 'refresh_token', refresh_token: running.standIn.grant('bo') }
   const byBasic = (authorization: string, more = {}) =>
     postForm(running, { ...refreshing, ...more }, { authorization })
@@ -103,8 +103,8 @@ t.test('the client authenticates by Basic or in the body', async (t) => {
   t.equal((await byBasic(basic(client.id, client.secret), { client_id: client.id })).status, 200)
 
   const encoded = basic('a+b%3Ac', '50%25+%2B+%26')
-  const own = { refresh_token: running.standIn.grant('bo', odd.id) }
-  t.equal((await byBasic(encoded, own)).status, 200, 'form-encoded (RFC 6749 2.3.1)')
+  const ownToken = { refresh_token: running.standIn.grant('bo', specialClient.id) }
+  t.equal((await byBasic(encoded, ownToken)).status, 200, 'form-encoded (RFC 6749 2.3.1)')
 
   for (const header of [basic(client.id, 'wrong'), basic('nobody', client.secret), 'Basic !']) {
     const refused = await byBasic(header)
@@ -115,10 +115,10 @@ t.test('the client authenticates by Basic or in the body', async (t) => {
   const wrong = await postForm(running, { ...refreshing, client_secret: 'wrong' })
   t.equal(wrong.body.error, 'invalid_client')
   const twice = await byBasic(basic(client.id, client.secret), CREDENTIALS)
-  t.equal(twice.body.error, 'invalid_request', 'not in both ways at once')
+  t.equal(twice.body.error, 'invalid_request', 'not both methods at once')
 })
 
-t.test('form and JSON', async (t) => {
+t.test('the token endpoint reads form and JSON, by tokenRequest', async (t) => {
   const running = await start(t)
   const refresh_token = running.standIn.grant('amelie')
   const body = { ...CREDENTIALS, grant_type: 'refresh_token', refresh_token }
@@ -145,12 +145,12 @@ t.test('form and JSON', async (t) => {
   t.match(await broken.json(), { message: String })
 })
 
-t.test('which parameter holds the code', async (t) => {
+t.test('codeParameter selects the parameter of the code', async (t) => {
   const running = await start(t)
   const post = (parameters: Record<string, string>) =>
     postForm(running, {
       grant_type: 'authorization_code',
-      redirect_uri: RETURN,
+      redirect_uri: REDIRECT_URI,
       ...parameters,
     })
   const works = async (name: string) => (await post({ [name]: await authorize(running) })).status
@@ -163,10 +163,14 @@ t.test('which parameter holds the code', async (t) => {
   t.equal(await works('authorization_code'), 200)
   const code = await authorize(running)
   t.equal((await post({ code })).body.error, 'invalid_request')
-  t.equal((await post({ code, authorization_code: code })).status, 200, 'both, and not yet used up')
+  t.equal(
+    (await post({ code, authorization_code: code })).status,
+    200,
+    'both sent; the code is not consumed yet',
+  )
 })
 
-t.test('what is missing or unknown', async (t) => {
+t.test('missing and unknown parameters are rejected', async (t) => {
   const running = await start(t)
   t.equal((await postForm(running, {})).body.error, 'invalid_request')
   const refreshing = await postForm(running, { grant_type: 'refresh_token' })
@@ -176,10 +180,10 @@ t.test('what is missing or unknown', async (t) => {
   t.equal((await refresh(running, 'nonsense')).body.error, 'invalid_grant')
   t.equal((await redeem(running, 'nonsense')).body.error, 'invalid_grant')
   const none = await fetch(`${running.apiUrl}/oauth/token`, { method: 'POST' })
-  t.equal(none.status, 400, 'no body at all')
+  t.equal(none.status, 400, 'no body')
 })
 
-t.test('the shapes of errors', async (t) => {
+t.test('errorShape selects the form of errors', async (t) => {
   const running = await start(t)
   const shapes = [
     ['oauth', 'application/json', /^{"error":"invalid_grant","error_description":".+"}$/],
@@ -196,13 +200,13 @@ t.test('the shapes of errors', async (t) => {
   }
 })
 
-t.test('what an answer tells, and what it leaves out', async (t) => {
+t.test('expires_in and refresh_token are omitted by switch', async (t) => {
   const running = await start(t)
   const { switches } = running.standIn
   switches.tokenLifetime = 60
   const token = running.standIn.grant('amelie')
-  const told = await refresh(running, token)
-  t.match(told.body, { expires_in: 60, refresh_token: token })
+  const complete = await refresh(running, token)
+  t.match(complete.body, { expires_in: 60, refresh_token: token })
 
   switches.omitExpiresIn = true
   t.notOk('expires_in' in (await refresh(running, token)).body)
@@ -210,12 +214,16 @@ t.test('what an answer tells, and what it leaves out', async (t) => {
   switches.omitRefreshToken = true
   switches.rotation = 'always'
   t.notOk('refresh_token' in (await refresh(running, token)).body)
-  t.equal((await refresh(running, token)).status, 200, 'what was not replaced still works')
+  t.equal(
+    (await refresh(running, token)).status,
+    200,
+    'the token that was not replaced still works',
+  )
   const { body } = await redeem(running, await authorize(running))
-  t.ok(body.refresh_token, 'a code always brings one')
+  t.ok(body.refresh_token, 'a code response always has one')
 })
 
-t.test('access tokens: JWTs with exp, or opaque; long ones too', async (t) => {
+t.test('access tokens are JWTs or opaque, with a minimum length', async (t) => {
   const running = await start(t)
   const { switches } = running.standIn
   switches.tokenLifetime = 60
@@ -240,17 +248,17 @@ t.test('access tokens: JWTs with exp, or opaque; long ones too', async (t) => {
   t.ok(longJwt.length >= 16_384)
   for (const token of [longOpaque, longJwt]) {
     t.equal((await account(token)).status, 200, 'in the header')
-    t.equal((await get(`${running.apiUrl}/account?token=${token}`)).status, 200, 'in the address')
+    t.equal((await get(`${running.apiUrl}/account?token=${token}`)).status, 200, 'in the query')
   }
 
   running.clock.advance(61_000)
   for (const token of [jwt, opaque, longOpaque, longJwt])
     t.equal((await account(token)).status, 401)
   switches.opaqueTokens = true
-  t.equal((await account(await accessToken(running))).status, 200, 'the expired ones are dropped')
+  t.equal((await account(await accessToken(running))).status, 200, 'expired tokens are deleted')
 })
 
-t.test('the token endpoint takes its time', async (t) => {
+t.test('tokenDelay delays the token endpoint', async (t) => {
   const running = await start(t, { switches: { tokenDelay: 10_000 } })
   const token = running.standIn.grant('bo')
   const answer = refresh(running, token)

@@ -1,6 +1,7 @@
 /**
- * What the broker is measured against, in a process of its own: `node bench/bare.ts naked|dressed PORT`.
- * `naked`: a Fastify route that answers the JSON of a swap. `dressed`: with the same headers, CORS and metrics.
+ * The server that the broker is compared with, in a process of its own:
+ * `node bench/baseline.ts bare|with-plugins PORT`. Both respond with the JSON in `ANSWER`, the response of a
+ * swap. `bare` is only a Fastify route; `with-plugins` adds the broker's headers, CORS and metrics.
  */
 import cors from '@fastify/cors'
 import fastify from 'fastify'
@@ -10,7 +11,7 @@ const [kind, port] = process.argv.slice(2)
 
 const app = fastify()
 const answer: unknown = JSON.parse(process.env.ANSWER ?? '{}')
-if (kind === 'dressed') {
+if (kind === 'with-plugins') {
   const swaps = new Counter({
     name: 'swaps_total',
     help: 'Swaps',

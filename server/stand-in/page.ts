@@ -1,6 +1,35 @@
 import { createHash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
-import { html, Html } from './html.ts'
+
+/** Escaped HTML. Created with the `html` template tag. */
+class Html {
+  readonly markup: string
+
+  constructor(markup: string) {
+    this.markup = markup
+  }
+}
+
+type Value = string | number | Html | Value[]
+
+/** Template tag for HTML. Values are escaped unless they are `Html`; lists are joined. */
+export function html(parts: TemplateStringsArray, ...values: Value[]): Html {
+  const markup = parts.map((part, index) => part + render(values[index] ?? ''))
+  return new Html(markup.join(''))
+}
+
+function render(value: Value): string {
+  if (value instanceof Html) return value.markup
+  return Array.isArray(value) ? value.map(render).join('') : escape(String(value))
+}
+
+const escape = (text: string): string =>
+  text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll("'", '&#39;')
 
 const STYLE = `
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
@@ -20,16 +49,13 @@ pre { padding: .75rem; border: 1px solid #767676; white-space: pre-wrap; }
 `
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64')
 
-/**
- * No `form-action`: browsers apply it to the whole chain of redirects after a form, which leads to
- * the client and on from there.
- */
-const POLICY = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'`
+/** No `form-action`: browsers apply it also to the redirects after a form, which lead to the client. */
+const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'`
 
-/** Written apart from the page, so that no formatter alters what the policy's hash covers. */
+/** Not in the page's template, because a formatter would change the hashed text. */
 const styleElement = new Html(`<style>${STYLE}</style>`)
 
-/** Sends a page, under the banner that says what this is not. */
+/** Sends a page with a banner that says that this is not Ellipsis Drive. */
 export function sendPage(reply: FastifyReply, title: string, content: Html): FastifyReply {
   const page = html`<!doctype html>
     <html lang="en">
@@ -41,7 +67,7 @@ export function sendPage(reply: FastifyReply, title: string, content: Html): Fas
       </head>
       <body>
         <div class="banner" role="note">
-          A local double for development. This is not Ellipsis Drive.
+          A local stand-in for development. This is not Ellipsis Drive.
         </div>
         <main>
           <h1>${title}</h1>
@@ -51,7 +77,7 @@ export function sendPage(reply: FastifyReply, title: string, content: Html): Fas
     </html>`
   return reply
     .type('text/html; charset=utf-8')
-    .header('content-security-policy', POLICY)
+    .header('content-security-policy', CONTENT_SECURITY_POLICY)
     .header('cache-control', 'no-store')
     .send(page.markup)
 }

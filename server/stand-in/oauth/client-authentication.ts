@@ -10,11 +10,11 @@ interface Credentials {
 }
 
 /**
- * The client that asks, by HTTP Basic or by `client_id` and `client_secret` in the body; never both
- * (RFC 6749 2.3).
+ * Authenticates the client by HTTP Basic or by `client_id` and `client_secret` in the body, but not
+ * both (RFC 6749 2.3).
  * @throws OAuthError invalid_client, invalid_request
  */
-export function authenticate(
+export function authenticateClient(
   { headers }: FastifyRequest,
   parameters: Parameters,
   clients: Client[],
@@ -22,15 +22,17 @@ export function authenticate(
   const basic = readBasic(headers.authorization)
   const { client_id: id, client_secret: secret } = parameters
   if (basic && secret !== undefined) {
-    throw new OAuthError('invalid_request', 'The client must authenticate in one way.')
+    throw new OAuthError('invalid_request', 'Use only one client authentication method.')
   }
-  const sent = basic ?? { id, secret }
-  const client = clients.find((one) => one.id === sent.id && one.secret === sent.secret)
-  if (!client) throw new OAuthError('invalid_client', 'Client not known, or wrong secret.')
+  const credentials = basic ?? { id, secret }
+  const client = clients.find(
+    (known) => known.id === credentials.id && known.secret === credentials.secret,
+  )
+  if (!client) throw new OAuthError('invalid_client', 'Unknown client or wrong secret.')
   return client
 }
 
-/** Both halves are form-encoded before they are joined (RFC 6749 2.3.1). */
+/** Id and secret are form-encoded (RFC 6749 2.3.1). */
 function readBasic(authorization: string | undefined): Credentials | undefined {
   const encoded = /^basic +(\S+)$/i.exec(authorization ?? '')?.[1]
   if (encoded === undefined) return undefined

@@ -1,23 +1,22 @@
 export type ItemType = 'folder' | 'raster' | 'vector' | 'file' | 'pointCloud' | 'bookmark'
 
-/** An item of a made-up drive, before it has an id. */
+/** An item of a sample drive; `Drive` gives it an id. */
 export interface Item {
   name: string
   type: ItemType
   description?: string
   hashtags?: string[]
-  /** Bytes. */
-  size?: number
+  sizeBytes?: number
   children?: Item[]
   trashed?: true
   favorite?: true
-  /** Anyone may see it. */
+  /** Visible without a token. */
   public?: true
-  /** Usernames of those who may see it. */
+  /** Usernames of the users who may see it. */
   sharedWith?: string[]
 }
 
-const megabytes = (count: number): number => count * 1024 ** 2
+const mebibytes = (count: number): number => count * 1024 ** 2
 
 const folder = (name: string, children: Item[], more: Partial<Item> = {}): Item => ({
   name,
@@ -28,12 +27,16 @@ const folder = (name: string, children: Item[], more: Partial<Item> = {}): Item 
 const layer = (
   type: 'raster' | 'vector' | 'pointCloud',
   name: string,
-  size: number,
+  sizeMebibytes: number,
   more: Partial<Item> = {},
-): Item => ({ name, type, size: megabytes(size), ...more })
-const file = (name: string, size: number): Item => ({ name, type: 'file', size: megabytes(size) })
+): Item => ({ name, type, sizeBytes: mebibytes(sizeMebibytes), ...more })
+const file = (name: string, sizeMebibytes: number): Item => ({
+  name,
+  type: 'file',
+  sizeBytes: mebibytes(sizeMebibytes),
+})
 
-/** More than one page holds, so that whoever lists it has to turn the page. */
+/** More items than one page holds, so that clients must use paging. */
 const weeklyMosaics = Array.from({ length: 64 }, (_, week) =>
   layer('raster', `Mosaic week ${String(week + 1).padStart(2, '0')}`, 180 + (week % 7)),
 )
@@ -82,14 +85,14 @@ const bo: Item[] = [
   layer('vector', 'Old plots', 1, { trashed: true }),
 ]
 
-/** What a user made in passing finds in the drive. */
-const anyone: Item[] = [
+/** The drive of users that a test adds. */
+const defaultItems: Item[] = [
   folder('My first project', [layer('vector', 'Boundaries', 3), file('Notes.txt', 1)]),
   layer('raster', 'Satellite image', 420),
 ]
 
-/** The drive of the user with that name. */
-export function itemsOf(username: string): Item[] {
+/** The items at the top of the user's drive. */
+export function sampleItemsOf(username: string): Item[] {
   if (username === 'amelie') return amelie
-  return username === 'bo' ? bo : anyone
+  return username === 'bo' ? bo : defaultItems
 }

@@ -1,0 +1,61 @@
+import t from 'tap'
+import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+import { accessToken, start } from '../stand-in/helper.ts'
+
+/** The part of the package that these tests use; it has no types. */
+interface EllipsisApi {
+  setApiUrl(url: string): void
+  get(path: string, body?: object, user?: { token: string }): Promise<unknown>
+  getPath(id: string, user?: { token: string }): Promise<unknown>
+}
+
+/** Loads Ellipsis Drive's own client library, which expects a browser's global object. */
+async function loadEllipsisApi(): Promise<EllipsisApi> {
+  Object.assign(globalThis, { self: globalThis })
+  // @ts-expect-error the package has no types
+  const module = (await import('ellipsis-js-util')) as { default: { EllipsisApi: EllipsisApi } }
+  return module.default.EllipsisApi
+}
+
+interface Listing {
+  result: { id: string; name: string; type: string }[]
+  nextPageStart: string
+}
+
+t.test('ellipsis-js-util reads the stand-in', async (t) => {
+  const running = await start(t)
+  const api = await loadEllipsisApi()
+  api.setApiUrl(running.apiUrl)
+  const user = { token: await accessToken(running) }
+  t.match(await api.get('/account', undefined, user), { username: 'amelie' })
+
+  const query = { type: ['folder', 'vector'], pageSize: 1 }
+  const page = await api.get('/account/root/myDrive', { ...query }, user)
+  const { result, nextPageStart } = page as Listing
+  t.equal(result.length, 1)
+  const next = await api.get('/account/root/myDrive', { ...query, pageStart: nextPageStart }, user)
+  t.match(next, { result: [{ name: 'Marseille trees' }] })
+
+  const id = result[0]?.id ?? ''
+  t.match(await api.getPath(id, user), { id, name: 'Camargue wetlands' })
+  t.match(await api.get(`/path/${id}/folder/list`, {}, user), { result: [{ type: 'raster' }] })
+  await t.rejects(api.getPath(id), { status: 403, message: /access/ })
+  await t.rejects(api.get('/account', undefined, { token: 'old' }), {
+    status: 401,
+    message: /token/,
+  })
+})
+
+t.test('ellipsis-js-util reads the drive with the access token from a swap', async (t) => {
+  const broker = await buildBroker(t)
+  const api = await loadEllipsisApi()
+  api.setApiUrl(broker.env.ELLIPSIS_API_URL ?? '')
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  const { body } = await exchange(broker, brokerToken)
+  const user = { token: String(body.access_token) }
+  const type = JSON.stringify(['folder', 'raster', 'vector'])
+  const page = await api.get('/account/root/myDrive', { type, pageSize: 50 }, user)
+  const folder = (page as Listing).result.find((path) => path.type === 'folder')
+  t.ok(folder, 'there is a folder')
+  t.match(await api.getPath(folder?.id ?? '', user), { name: folder?.name ?? '' })
+})
