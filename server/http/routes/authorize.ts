@@ -125,7 +125,7 @@ async function ask(
     const value = parameters[name]
     return typeof value === 'string' ? [{ name, value }] : []
   })
-  return reply.page('ask', {
+  return reply.page('consent', {
     appName: asked.app.name,
     returnsTo: readableTarget(asked.redirectUri),
     fragment: asked.app.deliver === 'fragment',

@@ -87,7 +87,7 @@ function ask({ app, code }: Waiting, typed: string, reply: FastifyReply, service
   const { config, clock } = services
   allowForm(reply, services)
   const userCode = showUserCode(readUserCode(typed))
-  return reply.page('device-ask', {
+  return reply.page('device-consent', {
     appName: app.name,
     userCode,
     device: code.device,

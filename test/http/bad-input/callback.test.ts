@@ -26,7 +26,7 @@ t.test('malformed callbacks', async (t) => {
       changed()
       const page = await who.open(address, 'https://')
       t.equal(page.status, 400)
-      t.match(page.body, 'That did not work')
+      t.match(page.body, 'Something went wrong')
       t.notOk(changed(), 'nothing was written')
     }
     const without = (name: string) => {
