@@ -10,7 +10,7 @@ import { signInBrowser } from '../test/admin.ts'
 import { startChromium, noBrowser } from '../test/browser/chromium.ts'
 import { buildBroker } from '../test/helper.ts'
 import { pages } from '../test/pages.ts'
-import type { ShownPage } from '../test/pages.ts'
+import type { TestedPage } from '../test/pages.ts'
 import { fillPages } from '../test/pages/data.ts'
 
 const SIZES = [
@@ -39,11 +39,11 @@ try {
 async function picture(browser: Browser, state: 'data' | 'empty'): Promise<void> {
   const broker = await buildBroker(t)
   const data = state === 'data' ? await fillPages(broker) : null
-  const [stranger, admin] = [await browser.newContext(), await browser.newContext()]
+  const [anonymous, admin] = [await browser.newContext(), await browser.newContext()]
   const secret = (await broker.services.setup.invite())?.reveal() ?? null
   let isSignedIn = false
-  const take = async ({ name, act, stranger: isStranger }: ShownPage, address: string) => {
-    const page = await (isStranger ? stranger : admin).newPage()
+  const take = async ({ name, act, anonymous: isAnonymous }: TestedPage, address: string) => {
+    const page = await (isAnonymous ? anonymous : admin).newPage()
     await page.goto(broker.url + address)
     await act?.(page)
     for (const size of SIZES) {
@@ -58,8 +58,8 @@ async function picture(browser: Browser, state: 'data' | 'empty'): Promise<void>
   }
   for (const page of pages) {
     const address = page.path(data, secret)
-    if (!page.stranger && !isSignedIn) await signInBrowser(broker, admin)
-    isSignedIn ||= !page.stranger
+    if (!page.anonymous && !isSignedIn) await signInBrowser(broker, admin)
+    isSignedIn ||= !page.anonymous
     if (address !== null && (names.length === 0 || names.includes(page.name))) {
       await take(page, address)
     }

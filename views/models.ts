@@ -1,6 +1,6 @@
-/** What each page is given: plain values, never rows. Names come from elsewhere and may hold anything. */
+/** View models of the pages: plain values, never database rows. Names are untrusted text. */
 
-/** Who runs this broker; each part may be missing. */
+/** The operator of this broker; each part may be missing. */
 export interface Operator {
   name: string | null
   /** An e-mail address, or the URL of a page. */
@@ -8,72 +8,72 @@ export interface Operator {
   privacyUrl: string | null
 }
 
-/** Where a visit to the broker ends. */
-interface CommandError {
+/** The last page of an authorization. */
+interface FinalPage {
   appName: string
-  /** The app's address; `null`: it has none. */
+  /** The app's URL; `null` if it has none. */
   backTo: string | null
-  /** It goes on at the device that waits. */
+  /** The flow continues on the waiting device. */
   onDevice: boolean
 }
 
 export interface Models {
-  /** Asks whether an app may use the visitor's Ellipsis Drive. */
-  ask: {
+  /** Asks for consent: may an app use the user's Ellipsis Drive? */
+  consent: {
     appName: string
-    /** Where the visitor returns to, as people read it; `null`: nowhere. */
+    /** Where the user returns to, in readable form; `null`: nowhere. */
     returnsTo: string | null
-    /** The app gets its token in the address: the less safe way. */
+    /** The app gets its token in the URL fragment, which is less safe. */
     fragment: boolean
-    /** Where the form is posted. */
+    /** The URL that the form posts to. */
     action: string
     fields: { name: string; value: string }[]
     operator: Operator
   }
-  /** The end of a plain connect link, or of what began on another device. */
-  connected: CommandError & {
+  /** Shown after a connect link, or after a flow that started on another device. */
+  connected: FinalPage & {
     username: string
-    /** The link was to renew another connection than this one. */
+    /** The link asked to renew a different connection. */
     isAnother: boolean
     operator: Operator
   }
-  /** The visitor said no where no app is to be told by a redirect. */
-  refused: CommandError
-  /** Asks for the code that a device shows. */
+  /** The user denied access, and there is no app to redirect to. */
+  refused: FinalPage
+  /** Asks for the user code of a device. */
   device: {
-    /** Filled in; empty: not yet. */
+    /** The prefilled code; empty if none. */
     userCode: string
-    /** What is wrong with the code that was typed. */
+    /** What is wrong with the entered code. */
     problem: string | null
     action: string
     fields: { name: string; value: string }[]
     operator: Operator
   }
-  /** Asks whether an app on another device may use the visitor's Ellipsis Drive. */
-  'device-ask': {
+  /** Asks for consent for an app on another device. */
+  'device-consent': {
     appName: string
     userCode: string
-    /** What the device calls itself. */
+    /** The name that the device reported. */
     device: string
-    /** Where it asked from, and how long ago. */
+    /** The IP address that the request came from, and how long ago. */
     address: string
     minutesAgo: number
     action: string
     fields: { name: string; value: string }[]
     operator: Operator
   }
-  /** Something went wrong, and the visitor may do something about it. */
+  /** An error that the user may be able to fix. */
   error: { message: string; code: string; requestId: string; operator: Operator }
-  /** Anything else, in a sentence. */
+  /** A short message. */
   notice: { title: string; message: string }
-  /** Makes the first admin. */
+  /** Creates the first admin. */
   'admin/setup': { csrf: string; email: string; problem: string | null }
-  /** The second step of signing in. */
+  /** The second step of signing in: the second factor. */
   'admin/code': {
     csrf: string
     action: string
     next: string
-    /** Where one begins anew. */
+    /** Where signing in starts over. */
     back: string
     problem: string | null
   }
@@ -84,10 +84,10 @@ export interface Models {
     next: string
     email: string
     problem: string | null
-    /** Nobody could sign in: the first admin is still to be made. */
+    /** There is no admin yet, so nobody can sign in. */
     isEmpty: boolean
   }
-  /** The API, for people who write apps. */
+  /** The API reference, for app developers. */
   reference: {
     version: string
     publicUrl: string
@@ -96,7 +96,7 @@ export interface Models {
   }
 }
 
-/** One endpoint of the reference. */
+/** One endpoint of the API reference. */
 export interface ReferenceOperation {
   id: string
   method: string
@@ -104,7 +104,7 @@ export interface ReferenceOperation {
   summary: string
   about: string
   parameters: ReferenceField[]
-  /** `null`: it takes no body. */
+  /** `null`: the endpoint takes no body. */
   body: { type: string; fields: ReferenceField[] } | null
   answers: { status: string; about: string; type: string; fields: ReferenceField[] }[]
 }

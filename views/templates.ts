@@ -1,26 +1,26 @@
-/** What each template is given as `it`. A test holds all templates to this: test/views/templates.test.ts. */
+/** The type of `it` in each template. test/views/templates.test.ts checks all templates against it. */
 
 import type { AdminModels, DeviceView, Shell } from './admin/models.ts'
-import type { AttentionView, CountsView, UsageView } from './admin/oversight.ts'
+import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
 import type { Models, Operator, ReferenceField } from './models.ts'
 
-/** What every page and layout can call. */
+/** Functions that every page and layout can call. */
 export interface Helpers {
-  /** The address of a file under views/assets. */
+  /** The URL of a file under views/assets. */
   asset(name: string): string
-  /** An address of the broker's own, with its base path. */
+  /** A path of the broker with its base path in front. */
   url(path: string): string
-  /** Markup of a time, to be put in by `<%~`; `null`: what `never` says. */
+  /** Markup of a time, to be output with `<%~`; for `null`, the text `never`. */
   time(milliseconds: number | null, never?: string): string
 }
 
-/** What pages are put into; `body` is the page. */
+/** The layouts; `body` is the page. */
 interface Layouts {
   layout: { title: string; operator?: Operator; body: string }
   'admin/layout': { title: string; shell: Shell; body: string }
 }
 
-/** Parts of pages. The including template passes on the helpers that they call. */
+/** Parts of pages. The including template passes the helpers that they call. */
 interface Partials {
   operator: Operator
   'reference-text': { text: string }
@@ -33,12 +33,12 @@ interface Partials {
     devices: DeviceView[]
     shell: Pick<Shell, 'mayChange'>
   } & Pick<Helpers, 'time' | 'url'>
-  'admin/pages': { newer: string | null; older: string | null }
+  'admin/pagination': { newer: string | null; older: string | null }
   'admin/password-field': { id: string; csrf: string }
   'admin/usage': UsageView & Pick<Helpers, 'time'>
 }
 
-/** Each template's `it`, by its path from views/. */
+/** The type of `it` by template name (its path from views/). */
 export type Templates = Partials & {
   [Name in keyof Layouts]: Layouts[Name] & Helpers
 } & {

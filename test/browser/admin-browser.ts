@@ -7,8 +7,8 @@ import type { TestBroker } from '../helper.ts'
 
 export const EMAIL = 'ada@example.com'
 
-/** An admin's browser, and the broker that it is signed in at. */
-export interface Desk {
+/** An admin's browser and its broker. */
+export interface AdminBrowser {
   broker: TestBroker
   browser: Browser
   context: BrowserContext
@@ -16,11 +16,15 @@ export interface Desk {
   javaScriptEnabled: boolean
 }
 
-/** Walks it in a real browser twice: with JavaScript on, and off. */
-export function walk(t: Test, name: string, steps: (t: Test, desk: Desk) => Promise<unknown>) {
+/** Runs a test in a real browser twice: with and without JavaScript. */
+export function testInBrowser(
+  t: Test,
+  name: string,
+  steps: (t: Test, admin: AdminBrowser) => Promise<unknown>,
+) {
   for (const javaScriptEnabled of [true, false]) {
-    const words = `${name}, JavaScript ${javaScriptEnabled ? 'on' : 'off'}`
-    t.test(words, { skip: noBrowser }, async (t) => {
+    const title = `${name}, JavaScript ${javaScriptEnabled ? 'on' : 'off'}`
+    t.test(title, { skip: noBrowser }, async (t) => {
       const [broker, browser] = [await buildBroker(t), await launch(t)]
       const context = await visit(t, browser, { javaScriptEnabled })
       const page = await context.newPage()
@@ -29,26 +33,26 @@ export function walk(t: Test, name: string, steps: (t: Test, desk: Desk) => Prom
   }
 }
 
-/** Opens that page of the dashboard as an admin who is signed in. */
-export async function enter({ broker, context, page }: Desk, path: string): Promise<void> {
+/** Signs in and opens a page of the dashboard. */
+export async function openDashboard({ broker, context, page }: AdminBrowser, path: string): Promise<void> {
   await signInBrowser(broker, context, { email: EMAIL })
   await page.goto(`${broker.url}/admin${path}`)
 }
 
-/** Fills in the page that asks an admin to sign in. */
-export async function signInByHand(page: Page): Promise<void> {
+/** Fills in the sign-in form. */
+export async function fillSignInForm(page: Page): Promise<void> {
   await page.getByLabel('E-mail address').fill(EMAIL)
   await page.getByLabel('Password').fill(PASSWORD)
   await page.getByRole('button', { name: 'Sign in' }).click()
 }
 
-/** Opens a page that asks first, reads it, and goes on; resolves to what it said. */
+/** Opens a confirmation page and confirms. Returns the text of the confirmation page. */
 export async function confirm(page: Page, link: string, button: string): Promise<string> {
   await page.getByRole('link', { name: link }).click()
-  const sure = page.getByRole('button', { name: button, exact: true })
-  await sure.waitFor()
-  const said = await page.getByRole('main').innerText()
-  await sure.click()
+  const confirmButton = page.getByRole('button', { name: button, exact: true })
+  await confirmButton.waitFor()
+  const text = await page.getByRole('main').innerText()
+  await confirmButton.click()
   await page.getByRole('status').first().waitFor()
-  return said
+  return text
 }

@@ -1,61 +1,53 @@
 import t from 'tap'
-import { confirm, enter, walk } from './admin-browser.ts'
-import { connect, exchange, postForm, RETURN } from '../helper.ts'
-import type { TestBroker } from '../helper.ts'
+import { confirm, openDashboard, testInBrowser } from './admin-browser.ts'
+import { connect, exchange, RETURN } from '../helper.ts'
+import { isSecretAccepted } from '../http/routes/admin/dashboard.ts'
 
-/** Does the token endpoint know the app by that secret? */
-async function isAccepted(broker: TestBroker, id: string, secret: string): Promise<boolean> {
-  const fields = { grant_type: 'authorization_code', code: 'x', code_verifier: 'x' }
-  const own = { client_id: id, client_secret: secret }
-  const { body } = await postForm(`${broker.url}/oauth/token`, { ...fields, ...own })
-  return body.error === 'invalid_grant'
-}
-
-walk(t, 'a confidential app, and its secrets', async (t, desk) => {
-  const { broker, page, javaScriptEnabled } = desk
-  await enter(desk, '/apps')
+testInBrowser(t, 'a confidential app: registered, its secret rotated and revoked', async (t, admin) => {
+  const { broker, page, javaScriptEnabled } = admin
+  await openDashboard(admin, '/apps')
   await page.getByRole('link', { name: 'Register an app' }).click()
   await page.getByLabel('Name').fill('Nightly report')
-  await page.getByLabel('On a server of yours').check()
+  await page.getByLabel('Confidential').check()
   const uris = page.getByLabel('Redirect URIs')
   await uris.fill('http://report.example.com/')
   const wrong = page.getByText('http://report.example.com/ is http: use https').first()
   if (javaScriptEnabled) {
     await wrong.waitFor()
-    t.equal(await uris.getAttribute('aria-invalid'), 'true', 'said while one types')
+    t.equal(await uris.getAttribute('aria-invalid'), 'true', 'checked while typing')
   }
-  await page.getByRole('button', { name: 'Register this app' }).click()
+  await page.getByRole('button', { name: 'Register app' }).click()
   await page.getByRole('alert').waitFor()
   t.ok(await wrong.isVisible())
-  t.ok(await page.getByLabel('On a server of yours').isChecked(), 'what was chosen is kept')
+  t.ok(await page.getByLabel('Confidential').isChecked(), 'the input is kept')
   await uris.fill(RETURN)
-  await page.getByRole('button', { name: 'Register this app' }).click()
+  await page.getByRole('button', { name: 'Register app' }).click()
   const secret = page.locator('#secret')
   const first = await secret.innerText()
-  await page.getByRole('link', { name: 'I have it' }).click()
+  await page.getByRole('link', { name: 'I have saved it' }).click()
   const [app] = await broker.services.apps.list()
   const id = app?.id ?? ''
   t.notMatch(await page.content(), first)
-  t.ok(await isAccepted(broker, id, first))
+  t.ok(await isSecretAccepted(broker, id, first))
 
-  await page.getByRole('link', { name: 'Make a new secret…' }).click()
-  await page.getByLabel('The old secret is accepted for').selectOption('one day')
-  await page.getByRole('button', { name: 'Make a new secret' }).click()
+  await page.getByRole('link', { name: 'Rotate secret…' }).click()
+  await page.getByLabel('Old secret stays valid for').selectOption('1 day')
+  await page.getByRole('button', { name: 'Rotate secret' }).click()
   const second = await secret.innerText()
-  t.ok((await isAccepted(broker, id, first)) && (await isAccepted(broker, id, second)), 'overlap')
-  await page.getByRole('link', { name: 'I have it' }).click()
-  const said = await confirm(page, 'End the old one now…', 'End the old secret')
-  t.match(said, 'only the newest secret is accepted')
-  t.notOk(await isAccepted(broker, id, first))
-  t.ok(await isAccepted(broker, id, second))
+  t.ok((await isSecretAccepted(broker, id, first)) && (await isSecretAccepted(broker, id, second)), 'overlap')
+  await page.getByRole('link', { name: 'I have saved it' }).click()
+  const text = await confirm(page, 'Revoke old secret…', 'Revoke old secret')
+  t.match(text, 'only the newest secret is valid')
+  t.notOk(await isSecretAccepted(broker, id, first))
+  t.ok(await isSecretAccepted(broker, id, second))
 })
 
-walk(t, 'a public app: registered, edited, and removed', async (t, desk) => {
-  const { broker, page } = desk
-  await enter(desk, '/apps/new')
+testInBrowser(t, 'a public app: registered, edited, and removed', async (t, admin) => {
+  const { broker, page } = admin
+  await openDashboard(admin, '/apps/new')
   await page.getByLabel('Name').fill('Flood map')
   await page.getByLabel('Redirect URIs').fill(RETURN)
-  await page.getByRole('button', { name: 'Register this app' }).click()
+  await page.getByRole('button', { name: 'Register app' }).click()
   await page.getByRole('heading', { name: 'Flood map' }).waitFor()
   const code = await page.getByRole('region', { name: 'curl' }).innerText()
   t.match(code, broker.url)
@@ -70,9 +62,9 @@ walk(t, 'a public app: registered, edited, and removed', async (t, desk) => {
   if (!app) throw new Error('no app')
   const { brokerToken } = await connect(broker, app)
   t.equal((await exchange(broker, brokerToken)).status, 200)
-  const said = await confirm(page, 'Remove…', 'Remove this app')
-  t.match(said, '1 user is cut off in it, on every device')
-  await page.getByText('Nothing is handed out to it any more').waitFor()
+  const text = await confirm(page, 'Remove…', 'Remove app')
+  t.match(text, '1 user loses access on all devices')
+  await page.getByText('It gets no more tokens').waitFor()
   t.equal((await exchange(broker, brokerToken)).status, 401)
-  await page.getByRole('heading', { name: 'No app yet' }).waitFor()
+  await page.getByRole('heading', { name: 'No apps yet' }).waitFor()
 })

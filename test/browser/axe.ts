@@ -13,69 +13,69 @@ import { isLong } from '../size.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
-/** Screens, from a phone's to a wide one. The first is the one that axe sees. */
-const WIDTHS = isLong ? [1280, 390, 768, 1024, 1440] : [1280, 390]
+/** Screen widths, from phone to wide. axe runs at the first one. */
+const WIDTHS_PX = isLong ? [1280, 390, 768, 1024, 1440] : [1280, 390]
 
-/** What a page's own script asks for: no page. */
-const NO_PAGE = ['/admin/apps/check']
+/** Routes that scripts call; they are no pages. */
+const SCRIPT_ROUTES = ['/admin/apps/check']
 
 /**
- * Has axe look at every page, light and dark, on a broker of its own. None is wider than its screen. `npm test`
- * leaves out of the empty broker's pages those that look as they do with data.
+ * Checks every page with axe, in the light and dark scheme, on a broker of its own, and that no page is wider
+ * than the screen. With an empty broker, `npm test` checks only pages that look different there.
  */
 export function testPages(t: Test, state: 'with data' | 'empty'): void {
-  t.test(`axe finds nothing on any page, ${state}`, { skip: noBrowser }, async (t) => {
+  t.test(`axe finds no violations on any page, ${state}`, { skip: noBrowser }, async (t) => {
     const browser = await launch(t)
     const broker = await buildBroker(t)
     const data = state === 'with data' ? await fillPages(broker) : null
-    const [stranger, admin] = [await visit(t, browser), await visit(t, browser)]
+    const [anonymous, admin] = [await visit(t, browser), await visit(t, browser)]
     const secret = (await broker.services.setup.invite())?.reveal() ?? null
-    const reached = new Set<string>()
-    for (const context of [stranger, admin]) keepReached(context, broker, reached)
-    // A tab for all pages of each: another tab is another process, which costs more than a page.
-    const [strangerTab, adminTab] = [await stranger.newPage(), await admin.newPage()]
+    const visited = new Set<string>()
+    for (const context of [anonymous, admin]) recordVisitedRoutes(context, broker, visited)
+    // One tab for each context: a new tab is a new process and costs more than a page load.
+    const [anonymousTab, adminTab] = [await anonymous.newPage(), await admin.newPage()]
     let isSignedIn = false
 
-    for (const { name, path, stranger: isStranger, act, hasEmptyState } of pages) {
+    for (const { name, path, anonymous: isAnonymous, act, hasEmptyState } of pages) {
       const address = path(data, secret)
       if (address === null) continue
       if (!data && !hasEmptyState && !isLong) continue
-      if (!isStranger && !isSignedIn) await signInBrowser(broker, admin)
-      isSignedIn ||= !isStranger
+      if (!isAnonymous && !isSignedIn) await signInBrowser(broker, admin)
+      isSignedIn ||= !isAnonymous
       await t.test(name, async (t) => {
-        const page = isStranger ? strangerTab : adminTab
+        const page = isAnonymous ? anonymousTab : adminTab
         await page.emulateMedia({ colorScheme: 'light' })
         await page.goto(broker.url + address)
         await act?.(page)
         await page.evaluate(axe)
-        for (const width of WIDTHS) {
+        for (const width of WIDTHS_PX) {
           await page.setViewportSize({ width, height: 900 })
-          t.strictSame(await page.evaluate(tooWide), [], `${width} wide`)
-          if (width !== WIDTHS[0]) continue
-          t.strictSame(await violations(page), [], 'light')
-          // The scheme alters colours alone.
+          t.strictSame(await page.evaluate(findWideElements), [], `${width} wide`)
+          if (width !== WIDTHS_PX[0]) continue
+          t.strictSame(await findViolations(page), [], 'light')
+          // The colour scheme changes only colours.
           await page.emulateMedia({ colorScheme: 'dark' })
-          t.strictSame(await violations(page, ['color-contrast', 'link-in-text-block']), [], 'dark')
+          t.strictSame(await findViolations(page, ['color-contrast', 'link-in-text-block']), [], 'dark')
         }
       })
     }
     if (data)
       t.strictSame(
-        htmlRoutes(broker).filter((url) => !reached.has(url)),
+        htmlRoutes(broker).filter((url) => !visited.has(url)),
         [],
         'all routes',
       )
   })
 }
 
-/** Routes that answer with a page. */
+/** The routes that return an HTML page. */
 const htmlRoutes = ({ app }: TestBroker): string[] =>
   app.routeTable
     .filter(({ method, config }) => [method].flat().includes('GET') && config?.page)
-    .flatMap(({ url }) => (NO_PAGE.includes(url) ? [] : [url.replace(/(?<=.)\/$/, '')]))
+    .flatMap(({ url }) => (SCRIPT_ROUTES.includes(url) ? [] : [url.replace(/(?<=.)\/$/, '')]))
 
-/** Notes the routes of what is opened there; where several fit, the most exact one. */
-function keepReached(context: BrowserContext, broker: TestBroker, reached: Set<string>): void {
+/** Records the route of each page load; if several patterns match, the most specific one. */
+function recordVisitedRoutes(context: BrowserContext, broker: TestBroker, visited: Set<string>): void {
   const routes = htmlRoutes(broker)
     .sort((one, other) => one.split(':').length - other.split(':').length)
     .map((pathname) => ({ pathname, pattern: new URLPattern({ pathname }) }))
@@ -83,13 +83,13 @@ function keepReached(context: BrowserContext, broker: TestBroker, reached: Set<s
     if (!request.isNavigationRequest() || request.method() !== 'GET') return
     const { origin, pathname } = new URL(request.url())
     const route = routes.find(({ pattern }) => pattern.test({ pathname }))
-    if (origin === broker.url && route) reached.add(route.pathname)
+    if (origin === broker.url && route) visited.add(route.pathname)
   })
 }
 
-/** In the page: what makes it wider than its screen, or scrolls by itself and can't be reached by keys or named. */
-const tooWide = `(() => {
-  const words = (element) => element.outerHTML.slice(0, 120)
+/** Runs in the page: finds elements wider than the screen, and scrolling elements without keyboard focus or name. */
+const findWideElements = `(() => {
+  const describe = (element) => element.outerHTML.slice(0, 120)
   const scrolling = [...document.querySelectorAll('main *')].filter((element) =>
     /auto|scroll/.test(getComputedStyle(element).overflowX) &&
     element.scrollWidth > element.clientWidth && !/^(input|select|textarea)$/i.test(element.tagName))
@@ -98,11 +98,11 @@ const tooWide = `(() => {
   const isWide = document.documentElement.scrollWidth > innerWidth
   const wide = !isWide ? [] : [...document.querySelectorAll('body *')].filter((element) =>
     element.getBoundingClientRect().right > innerWidth && !scrolling.some((one) => one.contains(element)))
-  return [...(isWide ? ['wider than the screen'] : []), ...wide.map(words), ...unreachable.map(words)]
+  return [...(isWide ? ['wider than the screen'] : []), ...wide.map(describe), ...unreachable.map(describe)]
 })()`
 
-/** What axe has to say, in a line each. */
-async function violations(page: Page, rules?: string[]): Promise<string[]> {
+/** The violations that axe finds, as text. */
+async function findViolations(page: Page, rules?: string[]): Promise<string[]> {
   const options = { resultTypes: ['violations'], ...(rules && { runOnly: rules }) }
   const found = await page.evaluate<AxeResults['violations']>(
     `axe.run(${JSON.stringify(options)}).then(({ violations }) => violations)`,

@@ -4,12 +4,12 @@ import { chromium } from 'playwright-core'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 
-/** The first that is there is taken. The headless shell has no window to draw: half the processor time. */
-const NAMES = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
+/** Executables, in order of preference. The headless shell draws no window and needs half the CPU time. */
+const EXECUTABLE_NAMES = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
 
 /**
- * Of two `--disable-features`, Chromium reads the last. So this has those of Playwright that matter here, and
- * the pages of Chromium's own that every window loads for its address bar: two more processes each.
+ * Chromium reads only the last `--disable-features`. This list has the relevant ones of Playwright, and the
+ * internal pages that every window loads for its address bar (two more processes each).
  */
 const DISABLED_FEATURES = [
   'AimEnabled',
@@ -39,36 +39,36 @@ const ARGUMENTS = [
   `--disable-features=${DISABLED_FEATURES.join(',')}`,
 ]
 
-/** How long a page may take to do something, milliseconds: it guards against hangs alone. */
-const HANG_MS = 10 * 60_000
+/** Timeout of browser actions. It only guards against hangs. */
+const ACTION_TIMEOUT_MS = 10 * 60_000
 
-/** Why browser tests are skipped here, for tap's `skip`; `false`: there is a Chromium. */
+/** The reason to skip browser tests, for tap's `skip`; `false` if Chromium is installed. */
 export const noBrowser: string | false =
-  findChromium() === undefined && 'there is no Chromium: apt-get install chromium'
+  findChromium() === undefined && 'Chromium is not installed: apt-get install chromium'
 
 if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
 
 function findChromium(): string | undefined {
   const { CHROMIUM_PATH, PATH = '' } = process.env
-  const places = PATH.split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name)))
-  return [...(CHROMIUM_PATH === undefined ? [] : [CHROMIUM_PATH]), ...places].find(existsSync)
+  const paths = PATH.split(delimiter).flatMap((folder) => EXECUTABLE_NAMES.map((name) => join(folder, name)))
+  return [...(CHROMIUM_PATH === undefined ? [] : [CHROMIUM_PATH]), ...paths].find(existsSync)
 }
 
-/** How long the shared Chromium waits for the next test that wants it, milliseconds. */
-const IDLE_MS = 2000
+/** How long the shared Chromium stays open without a test that uses it. */
+const IDLE_TIMEOUT_MS = 2000
 
 let shared: Promise<Browser> | undefined
-let users = 0
-let idle: NodeJS.Timeout | undefined
+let userCount = 0
+let idleTimer: NodeJS.Timeout | undefined
 
-/** The Chromium that all tests of this process share. It ends a little after the last that used it. */
+/** The Chromium that all tests of this process share. It closes soon after the last test that uses it. */
 export function launch(t: Pick<Test, 'teardown'>): Promise<Browser> {
   shared ??= startChromium()
-  users++
-  clearTimeout(idle)
+  userCount++
+  clearTimeout(idleTimer)
   t.teardown(() => {
-    users--
-    if (users === 0) idle = setTimeout(() => void close(), IDLE_MS)
+    userCount--
+    if (userCount === 0) idleTimer = setTimeout(() => void close(), IDLE_TIMEOUT_MS)
   })
   return shared
 }
@@ -79,7 +79,7 @@ async function close(): Promise<void> {
   await (await browser)?.close()
 }
 
-/** A Chromium of one's own. */
+/** Starts a separate Chromium. */
 export function startChromium(): Promise<Browser> {
   const executablePath = findChromium()
   return chromium.launch({
@@ -88,14 +88,14 @@ export function startChromium(): Promise<Browser> {
   })
 }
 
-/** A person's browser with cookies of its own. What its pages complain about on the console fails the test. */
+/** A browser context with its own cookies. Script errors and CSP violations fail the test. */
 export async function visit(
   t: Test,
   browser: Browser,
   options: BrowserContextOptions = {},
 ): Promise<BrowserContext> {
   const context = await browser.newContext(options)
-  context.setDefaultTimeout(HANG_MS)
+  context.setDefaultTimeout(ACTION_TIMEOUT_MS)
   context.on('page', (page: Page) => {
     page.on('pageerror', (error) => t.fail(`a page’s script failed: ${error.message}`))
     page.on('console', (message) => {

@@ -70,7 +70,7 @@ t.test('the demo, clicked through', { skip: noBrowser }, async (t) => {
     const page = await (await visit(t, browser)).newPage()
     await page.goto(sampleUrl)
     await page.getByRole('button', { name: 'Connect Ellipsis Drive' }).click()
-    await page.getByRole('button', { name: 'Refuse' }).click()
+    await page.getByRole('button', { name: 'Deny' }).click()
     await page.getByText('You refused, so nothing was connected').waitFor()
 
     await page.getByRole('button', { name: 'Connect Ellipsis Drive' }).click()

@@ -1,38 +1,38 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { enter, walk } from './admin-browser.ts'
-import type { Desk } from './admin-browser.ts'
+import { openDashboard, testInBrowser } from './admin-browser.ts'
+import type { AdminBrowser } from './admin-browser.ts'
 import { fillBroker } from '../sample-data.ts'
 
-/** Those on the page, in its order. */
+/** The names on the page, in order. */
 const shown = (page: Page): Promise<string[]> => page.locator('tbody th a').allInnerTexts()
 
 async function search(page: Page, name: string): Promise<void> {
-  await page.getByLabel('Name or id').fill(name)
+  await page.getByLabel('Name or ID').fill(name)
   await page.getByRole('button', { name: 'Search' }).click()
   await page.waitForURL((url) => url.searchParams.get('q') === name)
 }
 
-/** Waits for the end of a bulk revocation: the page follows it, or is asked to look again. */
-async function follow({ page, javaScriptEnabled }: Desk): Promise<void> {
+/** Waits for the end of a bulk revocation. Without JavaScript, reloads the page. */
+async function waitForRevocation({ page, javaScriptEnabled }: AdminBrowser): Promise<void> {
   const end = page.getByRole('heading', { name: 'Revoked', exact: true })
   if (!javaScriptEnabled) {
-    while (!(await end.isVisible())) await page.getByRole('link', { name: 'Look again' }).click()
+    while (!(await end.isVisible())) await page.getByRole('link', { name: 'Reload' }).click()
   }
   await end.waitFor()
 }
 
-walk(t, 'users are found: searched, filtered, sorted, leafed through', async (t, desk) => {
-  const { broker, page } = desk
+testInBrowser(t, 'users are searched, filtered, sorted and paged', async (t, admin) => {
+  const { broker, page } = admin
   await fillBroker(broker)
-  await enter(desk, '/users')
+  await openDashboard(admin, '/users')
   await page.getByText('33 users.').waitFor()
   const first = await shown(page)
   t.equal(first.length, 25)
   await page.getByRole('link', { name: 'Next page' }).click()
   await page.getByRole('link', { name: 'Previous page' }).waitFor()
   const second = await shown(page)
-  t.equal(new Set([...first, ...second]).size, 33, 'nobody twice, and nobody left out')
+  t.equal(new Set([...first, ...second]).size, 33, 'every user exactly once')
   await page.getByRole('link', { name: 'Previous page' }).click()
   await page.getByRole('link', { name: 'Next page' }).waitFor()
   t.strictSame(await shown(page), first)
@@ -48,52 +48,52 @@ walk(t, 'users are found: searched, filtered, sorted, leafed through', async (t,
   await page.getByRole('button', { name: 'Search' }).click()
   await page.getByText(/^\d users match/).waitFor()
   const those = await shown(page)
-  t.ok(those.length < 11 && those.every((name) => name.startsWith('person1')), 'both conditions')
+  t.ok(those.length < 11 && those.every((name) => name.startsWith('person1')), 'both filters apply')
 
   await search(page, 'nobody')
-  await page.getByText('Nobody matches').waitFor()
-  await page.getByRole('link', { name: 'Show everybody' }).first().click()
+  await page.getByText('No users match these filters').waitFor()
+  await page.getByRole('link', { name: 'Clear filters' }).first().click()
   await page.getByLabel('Status').selectOption('Needs reconnecting')
   await page.getByRole('button', { name: 'Search' }).click()
   await page.getByText('1 user matches.').waitFor()
   t.strictSame(await shown(page), ['bo.lindqvist'])
 })
 
-walk(t, 'some are ticked, or all that match are taken, and revoked', async (t, desk) => {
-  const { broker, page, javaScriptEnabled } = desk
+testInBrowser(t, 'selected users, and all matches, are revoked', async (t, admin) => {
+  const { broker, page, javaScriptEnabled } = admin
   const { store, bulks } = broker.services
   await fillBroker(broker)
   const before = await store.countConnections()
-  await enter(desk, '/users?q=person2')
-  await page.getByRole('button', { name: 'Revoke those ticked…' }).click()
-  await page.getByText('Nobody was selected, so nothing was revoked.').waitFor()
+  await openDashboard(admin, '/users?q=person2')
+  await page.getByRole('button', { name: 'Revoke selected…' }).click()
+  await page.getByText('No users selected. Nothing was revoked.').waitFor()
 
   await search(page, 'person2')
   if (javaScriptEnabled) {
-    await page.getByRole('button', { name: 'Tick this page' }).click()
+    await page.getByRole('button', { name: 'Select all' }).click()
     t.equal(await page.locator('tbody input:checked').count(), 10)
-    await page.getByRole('button', { name: 'Untick this page' }).click()
+    await page.getByRole('button', { name: 'Deselect all' }).click()
   }
-  for (const name of ['person20', 'person21']) await page.getByLabel(`Tick ${name}`).check()
-  await page.getByRole('button', { name: 'Revoke those ticked…' }).click()
+  for (const name of ['person20', 'person21']) await page.getByLabel(`Select ${name}`).check()
+  await page.getByRole('button', { name: 'Revoke selected…' }).click()
   await page.getByRole('heading', { name: 'Revoke these connections?' }).waitFor()
   t.strictSame(await page.locator('.sample li').allInnerTexts(), ['person20', 'person21'])
-  t.match(await page.getByRole('main').innerText(), 'Access tokens that apps already hold live on')
-  t.strictSame(await store.countConnections(), before, 'looking changes nothing')
+  t.match(await page.getByRole('main').innerText(), 'Access tokens that apps already hold work until they expire')
+  t.strictSame(await store.countConnections(), before, 'the confirmation page changes nothing')
   await page.getByRole('button', { name: 'Revoke these 2 connections' }).click()
   await page.getByRole('heading', { name: 'Revoking' }).waitFor()
   t.equal(await page.getByRole('progressbar').getAttribute('value'), '0')
-  t.match(await page.getByRole('main').innerText(), 'It goes on if you leave this page')
+  t.match(await page.getByRole('main').innerText(), 'The revocation continues if you leave this page')
   bulks.start()
-  await follow(desk)
+  await waitForRevocation(admin)
   await page.getByText('2 of 2 revoked.').waitFor()
 
   await page.getByRole('link', { name: 'Users', exact: true }).click()
   await search(page, 'person1')
-  await page.getByRole('button', { name: 'Revoke all that match…' }).click()
-  await page.getByText('All connections found by “person1”').waitFor()
+  await page.getByRole('button', { name: 'Revoke all matches…' }).click()
+  await page.getByText('All connections matching “person1”').waitFor()
   await page.getByRole('button', { name: 'Revoke these 11 connections' }).click()
-  await follow(desk)
+  await waitForRevocation(admin)
   await page.getByText('11 of 11 revoked.').waitFor()
   const after = await store.countConnections()
   t.equal(after.revoked, before.revoked + 13)

@@ -43,7 +43,7 @@ t.test('a refusal on either page comes back as access_denied', async (t) => {
   const visitor = new Visitor()
   const address = `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
 
-  const here = await visitor.press(await visitor.open(address), 'Refuse', {}, RETURN)
+  const here = await visitor.press(await visitor.open(address), 'Deny', {}, RETURN)
   const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')
   const consent = await visitor.press(login, 'Log in as Amelie Laurent (amelie)')
   const there = await visitor.press(consent, 'Refuse', {}, RETURN)

@@ -64,7 +64,7 @@ t.test('a plain connect link issues nothing, and ends on a page of the broker’
 
   const refused = await visitor.press(
     await visitor.open(`${broker.url}/connect/${app.id}`),
-    'Refuse',
+    'Deny',
   )
   t.match(refused.body, 'Nothing was connected')
 })
@@ -115,7 +115,7 @@ t.test('fragment delivery: an access token in the fragment, and no broker token'
   const visitor = new Visitor()
   const address = `${broker.url}/connect/${app.id}?state=abc`
   const asked = await visitor.open(address)
-  t.match(asked.body, 'Take care')
+  t.match(asked.body, 'Warning:')
   const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
   const page = await allow(visitor, login, 'amelie', RETURN)
   const answer = new URLSearchParams(new URL(page.url).hash.slice(1))

@@ -1,78 +1,78 @@
 import type { Page } from 'playwright-core'
-import { always, of, press } from './shown.ts'
-import type { ShownPage } from './shown.ts'
+import { clickButton, fixedPath, pathWithData } from './page.ts'
+import type { TestedPage } from './page.ts'
 
-/** What people meet who connect their Ellipsis Drive: strangers, all of them. */
-const pages: Omit<ShownPage, 'stranger'>[] = [
-  { name: 'home', path: always('/') },
-  { name: 'ask', path: of(({ appId }) => `/connect/${appId}`) },
-  { name: 'ask-app', path: of(authorize) },
-  { name: 'refused', path: of(({ appId }) => `/connect/${appId}`), act: press('Refuse') },
+/** Pages for users who connect their Ellipsis Drive. None needs a session. */
+const pages: Omit<TestedPage, 'anonymous'>[] = [
+  { name: 'home', path: fixedPath('/') },
+  { name: 'consent', path: pathWithData(({ appId }) => `/connect/${appId}`) },
+  { name: 'consent-app', path: pathWithData(authorizePath) },
+  { name: 'refused', path: pathWithData(({ appId }) => `/connect/${appId}`), act: clickButton('Deny') },
   {
-    name: 'refused-there',
-    path: of(({ appId }) => `/connect/${appId}`),
-    act: answerThere('Refuse', 'Nothing was connected'),
+    name: 'refused-at-ellipsis-drive',
+    path: pathWithData(({ appId }) => `/connect/${appId}`),
+    act: answerAtEllipsisDrive('Refuse', 'Nothing was connected'),
   },
   {
     name: 'connected',
-    path: of(({ appId }) => `/connect/${appId}`),
-    act: answerThere('Allow', 'You are connected'),
+    path: pathWithData(({ appId }) => `/connect/${appId}`),
+    act: answerAtEllipsisDrive('Allow', 'You are connected'),
   },
-  { name: 'error', path: always('/connect/app_unknown') },
-  { name: 'error-callback', path: always('/callback?state=none&code=none') },
-  { name: 'nothing', path: always('/none') },
-  { name: 'reference', path: always('/docs') },
-  { name: 'device', path: always('/device') },
-  { name: 'device-filled', path: of(deviceAt(0)) },
+  { name: 'error', path: fixedPath('/connect/app_unknown') },
+  { name: 'error-callback', path: fixedPath('/callback?state=none&code=none') },
+  { name: 'nothing', path: fixedPath('/none') },
+  { name: 'reference', path: fixedPath('/docs') },
+  { name: 'device', path: fixedPath('/device') },
+  { name: 'device-filled', path: pathWithData(devicePath(0)) },
   {
     name: 'device-unknown',
-    path: always('/device?user_code=BBBB-BBBB'),
+    path: fixedPath('/device?user_code=BBBB-BBBB'),
     act: async (page) => {
-      await press('Continue')(page)
+      await clickButton('Continue')(page)
       await page.getByRole('alert').waitFor()
     },
   },
-  { name: 'device-ask', path: of(deviceAt(0)), act: askedOnDevice },
+  { name: 'device-consent', path: pathWithData(devicePath(0)), act: openDeviceConsent },
   {
     name: 'device-refused',
-    path: of(deviceAt(1)),
+    path: pathWithData(devicePath(1)),
     act: async (page) => {
-      await askedOnDevice(page)
-      await press('Refuse')(page)
+      await openDeviceConsent(page)
+      await clickButton('Deny')(page)
     },
   },
   {
     name: 'device-connected',
-    path: of(deviceAt(2)),
+    path: pathWithData(devicePath(2)),
     act: async (page) => {
-      await askedOnDevice(page)
-      await answerThere('Allow', 'You are connected')(page)
+      await openDeviceConsent(page)
+      await answerAtEllipsisDrive('Allow', 'You are connected')(page)
     },
   },
 ]
 
-export const connectingPages: ShownPage[] = pages.map((page) => ({ ...page, stranger: true }))
+export const connectingPages: TestedPage[] = pages.map((page) => ({ ...page, anonymous: true }))
 
-function authorize({ appId }: { appId: string }): string {
+function authorizePath({ appId }: { appId: string }): string {
   const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'
   const query = { response_type: 'code', client_id: appId, code_challenge: challenge }
   return `/oauth/authorize?${new URLSearchParams({ ...query, code_challenge_method: 'S256' })}`
 }
 
-/** Where a device leads: each code is good for one answer. */
-function deviceAt(index: number) {
+/** The verification URI of a device. Each code takes one answer. */
+function devicePath(index: number) {
   return ({ userCodes }: { userCodes: string[] }) => `/device?user_code=${userCodes[index]}`
 }
 
-async function askedOnDevice(page: Page): Promise<void> {
-  await press('Continue')(page)
-  await page.getByRole('button', { name: 'Refuse' }).waitFor()
+async function openDeviceConsent(page: Page): Promise<void> {
+  await clickButton('Continue')(page)
+  await page.getByRole('button', { name: 'Deny' }).waitFor()
 }
 
-/** On to Ellipsis Drive, signs in there and answers, where it asks, and comes back. */
-function answerThere(answer: 'Allow' | 'Refuse', heading: string) {
+/** Continues to Ellipsis Drive, signs in if needed, answers if asked, and returns. */
+function answerAtEllipsisDrive(answer: 'Allow' | 'Refuse', heading: string) {
   return async (page: Page) => {
-    await press('Continue to Ellipsis Drive')(page)
+    await clickButton('Continue to Ellipsis Drive')(page)
     const end = page.getByRole('heading', { name: heading })
     const user = page.getByRole('button', { name: /^Log in as Amelie/ })
     const button = page.getByRole('button', { name: answer, exact: true })

@@ -6,20 +6,20 @@ import type { TestBroker } from '../helper.ts'
 import { CAREFUL, fillBroker } from '../sample-data.ts'
 import type { SampleData } from '../sample-data.ts'
 
-const BY = 'admin:ada@example.com'
-const OWNER = 'pages'
-const MINUTE = 60_000
+const ACTOR = 'admin:ada@example.com'
+const LEASE_OWNER = 'pages'
+const MINUTE_MS = 60_000
 
-/** What pages are shown with: everything in every state. */
-export interface ShownData extends SampleData {
+/** Ids of the data for the pages: everything in every state. */
+export interface PageData extends SampleData {
   bulkIds: Record<BulkStatus, number>
-  /** Codes of devices that wait for an answer. */
+  /** User codes of devices that wait for an answer. */
   userCodes: string[]
   carefulId: string
 }
 
-/** Fills a broker as `fillBroker` does, with whatever no user of that needs. */
-export async function fillPages(broker: TestBroker): Promise<ShownData> {
+/** Fills a broker like `fillBroker`, plus bulk revocations and waiting devices. */
+export async function fillPages(broker: TestBroker): Promise<PageData> {
   const data = await fillBroker(broker)
   const admins = await broker.services.admins.list()
   return {
@@ -32,40 +32,40 @@ export async function fillPages(broker: TestBroker): Promise<ShownData> {
 
 async function addDevices({ services: { apps, deviceFlow } }: TestBroker): Promise<string[]> {
   const settings = { ...appDefaults, name: 'Night job', redirectUris: [], device: true }
-  const { app } = await apps.add(settings, BY)
+  const { app } = await apps.add(settings, ACTOR)
   const from = { device: 'A device (python-requests)', address: '192.0.2.33' }
   const started = await Promise.all([1, 2, 3].map(() => deviceFlow.start(app, from)))
   return started.map(({ userCode }) => userCode)
 }
 
-/** A bulk revocation in each state; the one that is done failed at a connection. */
+/** Adds a bulk revocation in each state. The finished one failed for one connection. */
 async function addBulks(broker: TestBroker): Promise<Record<BulkStatus, number>> {
   const { bulks, store, clock } = broker.services
   const now = clock.now()
-  const lease = { owner: OWNER, until: now + 10 * MINUTE }
-  const people = (first: number) => [0, 1, 2, 3].map((index) => `con_sample${first + index}`)
-  const work = async (first: number, limit: number) => {
-    const id = await bulks.begin(people(first), BY)
-    await bulks.confirm(id, BY)
-    await store.takeBulk({ ...lease, now, longest: 20 * MINUTE })
+  const lease = { owner: LEASE_OWNER, until: now + 10 * MINUTE_MS }
+  const connectionIdsFrom = (first: number) => [0, 1, 2, 3].map((index) => `con_sample${first + index}`)
+  const startBulk = async (first: number, limit: number) => {
+    const id = await bulks.begin(connectionIdsFrom(first), ACTOR)
+    await bulks.confirm(id, ACTOR)
+    await store.takeBulk({ ...lease, now, longest: 20 * MINUTE_MS })
     await store.revokeBulkItems({ id, ...lease, now, limit, within: Infinity })
     return id
   }
   const client = new Database(join(broker.dataDir, 'broker.db'))
   client.exec(`create trigger stuck before update of revoked_at on connections
     when old.id = 'con_sample31' begin select raise(abort, 'The row can’t be changed.'); end`)
-  const done = await work(31, 9)
+  const done = await startBulk(31, 9)
   client.exec('drop trigger stuck')
   client.close()
-  const cancelled = await work(27, 2)
-  await bulks.cancel(cancelled, BY)
-  const running = await work(23, 2)
+  const cancelled = await startBulk(27, 2)
+  await bulks.cancel(cancelled, ACTOR)
+  const running = await startBulk(23, 2)
 
   const filter = { search: 'person', statuses: ['active' as const], appId: null }
-  const begun = { actor: BY, address: null, createdAt: now, leaseOwner: OWNER }
-  const collecting = await store.addBulk({ filter, ...begun, leaseUntil: lease.until }, () => [])
-  const connectionIds = people(10)
+  const request = { actor: ACTOR, address: null, createdAt: now, leaseOwner: LEASE_OWNER }
+  const collecting = await store.addBulk({ filter, ...request, leaseUntil: lease.until }, () => [])
+  const connectionIds = connectionIdsFrom(10)
   await store.addBulkItems({ id: collecting, ...lease, connectionIds, cursor: 'more' })
-  const ready = await bulks.begin(filter, BY)
+  const ready = await bulks.begin(filter, ACTOR)
   return { collecting, ready, running, done, cancelled }
 }

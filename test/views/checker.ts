@@ -5,8 +5,8 @@ import ts from 'typescript'
 
 const root = join(import.meta.dirname, '../..')
 
-/** Where `Templates` is, the map from a template's name to the type of its `it`. */
-const TYPES = join(root, 'views/templates.ts')
+/** The file with `Templates`, the map from a template's name to the type of its `it`. */
+const TYPES_FILE = join(root, 'views/templates.ts')
 
 const OPTIONS: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2024,
@@ -20,10 +20,10 @@ const OPTIONS: ts.CompilerOptions = {
   noUnusedLocals: true,
 }
 
-/** Sources of templates by their names, which are paths from views/ without `.eta`. */
+/** Template sources by name (the path from views/ without `.eta`). */
 export type Sources = Map<string, string>
 
-/** The templates under views/. */
+/** Reads the templates under views/. */
 export function readTemplates(): Sources {
   const names = globSync('**/*.eta', { cwd: join(root, 'views') }).sort()
   return new Map(
@@ -35,24 +35,24 @@ export function readTemplates(): Sources {
 }
 
 /**
- * Type-checks each template as a function of its model, and finds fields that a model has in vain: those that
- * neither the template nor what it includes reads, and optional ones that nothing sets.
- * @param types the source of views/templates.ts, if not as it is
- * @returns a line for each problem
+ * Type-checks each template as a function of its model, and finds unused fields of models: those that neither
+ * the template nor its includes read, and optional ones that nothing sets.
+ * @param types replaces the source of views/templates.ts
+ * @returns one line per problem
  */
 export function checkTemplates(templates: Sources, types?: string): string[] {
   const files = new Map(
     [...templates].map(([name, source]) => [pathOf(name), moduleOf(name, source, templates)]),
   )
   files.set(join(root, 'views/names.ts'), namesModule(templates))
-  if (types !== undefined) files.set(TYPES, types)
+  if (types !== undefined) files.set(TYPES_FILE, types)
   const program = createProgram(files)
-  return [...typeErrors(program), ...idleFields(program, [...templates.keys()])]
+  return [...typeErrors(program), ...unusedFields(program, [...templates.keys()])]
 }
 
 const pathOf = (name: string) => join(root, `views/${name}.eta.ts`)
 
-/** A program of files that need not exist. */
+/** A TypeScript program of files that exist only in memory. */
 function createProgram(files: Map<string, string>): ts.Program {
   const host = ts.createCompilerHost(OPTIONS, true)
   const { getSourceFile, fileExists } = host
@@ -67,9 +67,9 @@ function createProgram(files: Map<string, string>): ts.Program {
 
 const eta = new Eta({ debug: true })
 
-/** A template as TypeScript: its code, on the lines that it has in the template. */
+/** A template as a TypeScript module, with the same line numbers. */
 function moduleOf(name: string, source: string, templates: Sources): string {
-  const near = [...templates.keys()].map((other) => {
+  const includes = [...templates.keys()].map((other) => {
     const path = posix.relative(posix.dirname(name), other)
     return `'${path.startsWith('.') ? path : `./${path}`}': Templates['${other}']`
   })
@@ -83,17 +83,17 @@ function moduleOf(name: string, source: string, templates: Sources): string {
   }
   return `${code}
 }
-import type { Templates } from '${TYPES}'
-interface Near { ${near.join('; ')} }
+import type { Templates } from '${TYPES_FILE}'
+interface Includes { ${includes.join('; ')} }
 type Print = (value: string | number) => void
-type Include = <Name extends keyof Near>(name: Name, model: Near[Name]) => string
-type Layout = <Name extends keyof Near>(name: Name, model: Omit<Near[Name], 'body'>) => void
+type Include = <Name extends keyof Includes>(name: Name, model: Includes[Name]) => string
+type Layout = <Name extends keyof Includes>(name: Name, model: Omit<Includes[Name], 'body'>) => void
 `
 }
 
-/** Fails to compile unless there is a type for each template, and a template for each type. */
+/** A module that compiles only if each template has a type, and each type a template. */
 const namesModule = (templates: Sources) => `
-import type { Templates } from '${TYPES}'
+import type { Templates } from '${TYPES_FILE}'
 export const names: Record<keyof Templates, true> = { ${[...templates.keys()].map((name) => `'${name}': true`).join(', ')} }
 `
 
@@ -106,19 +106,19 @@ function typeErrors(program: ts.Program): string[] {
   })
 }
 
-/** What one template does. */
-interface Use {
+/** What one template reads, sets and calls. */
+interface Usage {
   model: ts.Type
-  /** Declarations of fields that it reads. */
+  /** Declarations of the fields that it reads. */
   read: Set<ts.Declaration>
-  /** Declarations of fields of other templates' models that it sets. */
+  /** Declarations of the fields that it sets in models of other templates. */
   set: Set<ts.Declaration>
-  /** Names of the templates that it includes, and of its layout. */
+  /** Names of its includes and its layout. */
   calls: string[]
 }
 
-function idleFields(program: ts.Program, names: string[]): string[] {
-  const uses = new Map(names.map((name) => [name, useOf(name, program)]))
+function unusedFields(program: ts.Program, names: string[]): string[] {
+  const uses = new Map(names.map((name) => [name, usageOf(name, program)]))
   const set = new Set([...uses.values()].flatMap((use) => [...use.set]))
   const readBy = (name: string, seen = new Set<string>()): ts.Declaration[] => {
     const use = uses.get(name)
@@ -138,12 +138,12 @@ function idleFields(program: ts.Program, names: string[]): string[] {
   })
 }
 
-function useOf(name: string, program: ts.Program): Use {
+function usageOf(name: string, program: ts.Program): Usage {
   const checker = program.getTypeChecker()
   const template = program.getSourceFile(pathOf(name))?.statements.find(ts.isFunctionDeclaration)
   const [it] = template?.parameters ?? []
-  if (!it) throw new Error(`${name} is no template`)
-  const use: Use = {
+  if (!it) throw new Error(`${name} is not a template`)
+  const use: Usage = {
     model: checker.getTypeAtLocation(it),
     read: new Set(),
     set: new Set(),
@@ -159,13 +159,13 @@ function useOf(name: string, program: ts.Program): Use {
       add(use.read, checker.getTypeAtLocation(node.parent).getProperty(field))
     }
     if (ts.isObjectLiteralExpression(node)) {
-      const wanted = checker.getContextualType(node)?.getProperties() ?? []
+      const expected = checker.getContextualType(node)?.getProperties() ?? []
       const given = checker.getTypeAtLocation(node)
-      for (const field of wanted) if (given.getProperty(field.name)) add(use.set, field)
-      // `{ ...it }` reads what is wanted there.
+      for (const field of expected) if (given.getProperty(field.name)) add(use.set, field)
+      // `{ ...it }` reads the fields that the other template expects.
       for (const spread of node.properties.filter(ts.isSpreadAssignment)) {
         const from = checker.getTypeAtLocation(spread.expression)
-        for (const field of wanted) add(use.read, from.getProperty(field.name))
+        for (const field of expected) add(use.read, from.getProperty(field.name))
       }
     }
     if (ts.isCallExpression(node) && /^(include|layout)$/.test(node.expression.getText())) {
@@ -179,7 +179,7 @@ function useOf(name: string, program: ts.Program): Use {
   return use
 }
 
-/** All fields of a model, with those of the lists and objects in it; not the helpers, nor what is JavaScript's. */
+/** All fields of a model, including nested ones, without helpers and fields of built-in types. */
 function fieldsOf(model: ts.Type, program: ts.Program) {
   const checker = program.getTypeChecker()
   const fields = new Map<ts.Declaration, Field>()

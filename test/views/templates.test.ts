@@ -6,7 +6,7 @@ import { checkTemplates, readTemplates } from './checker.ts'
 const root = join(import.meta.dirname, '../..')
 const templates = readTemplates()
 
-t.test('templates read the fields of their models: these, and all of them', async (t) => {
+t.test('templates read all fields of their models, and no others', async (t) => {
   t.strictSame(checkTemplates(templates), [])
 })
 
@@ -23,7 +23,7 @@ t.test('every template is used', async (t) => {
   )
 })
 
-t.test('the check finds what is wrong', async (t) => {
+t.test('the check finds mistakes', async (t) => {
   const types = `
     interface Person { name: string; age: number; note?: string }
     export interface Templates {

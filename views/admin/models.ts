@@ -1,17 +1,17 @@
-/** What each page of the dashboard is given, besides the shell: plain values, never rows. */
+/** View models of the dashboard pages, without the shell: plain values, never database rows. */
 
-import type { AttentionView, CountsView, OversightModels, UsageView } from './oversight.ts'
+import type { AttentionView, CountsView, MonitoringModels, UsageView } from './monitoring.ts'
 
-/** What every page has around it; templates find it as `it.shell`. */
+/** What every page has in common; templates read it as `it.shell`. */
 export interface Shell {
   nav: NavigationLink[]
-  /** Who is signed in. */
+  /** The signed-in admin. */
   email: string
-  /** Has the role `admin`; a viewer sees no forms that change anything. */
+  /** The admin has the role `admin`. Viewers see no forms that change anything. */
   mayChange: boolean
-  /** What the last change did, told once. */
+  /** The result of the last change, shown once. */
   notice: Notice | null
-  /** For the field `_csrf` of every form that posts. */
+  /** The value of the field `_csrf` in every form that posts. */
   csrf: string
 }
 
@@ -26,18 +26,18 @@ export interface Notice {
   words: string
 }
 
-/** Asks before something is lost. The form posts to where the question was asked, unless told. */
+/** Asks for confirmation before a destructive action. The form posts to the URL of the page. */
 export interface Confirmation {
   title: string
-  /** What it does, and what it doesn't: a paragraph each. */
-  words: string[]
-  /** What the button says: the deed itself, such as "Revoke this key". */
+  /** What the action does and does not do. */
+  paragraphs: string[]
+  /** The action, such as "Revoke key". */
   button: string
-  /** Where "Cancel" leads, without the base path. */
+  /** Target of "Cancel", without the base path. */
   back: `/admin${string}`
 }
 
-export interface AdminModels extends OversightModels {
+export interface AdminModels extends MonitoringModels {
   'admin/confirm': Confirmation
   'admin/problem': { title: string; message: string }
   'admin/users': {
@@ -48,19 +48,20 @@ export interface AdminModels extends OversightModels {
     action: string
     columns: SortableColumn[]
     rows: UserRow[]
-    /** How many match, in words. */
+    /** The number of matches, as a sentence. */
     count: string
-    crowded: boolean
-    /** There may be more: not all names could be tried. */
-    partial: boolean
+    /** There are more matches than the list covers. */
+    isCapped: boolean
+    /** Not all names could be checked, so there may be more matches. */
+    isPartial: boolean
     newer: string | null
     older: string | null
-    /** Since when Ellipsis Drive doesn't answer; `null`: it does. */
-    awaySince: number | null
-    /** Nobody ever connected. */
+    /** Since when Ellipsis Drive has been failing; `null`: it is up. */
+    outageSince: number | null
+    /** No user ever connected. */
     isEmpty: boolean
-    /** A search or a filter leaves some out. */
-    narrowed: boolean
+    /** A search or filter is active. */
+    isFiltered: boolean
   }
   'admin/user': {
     id: string
@@ -70,20 +71,20 @@ export interface AdminModels extends OversightModels {
     badge: Badge
     note: string | null
     /** Not revoked. */
-    live: boolean
+    isLive: boolean
     connectedAt: number
     lastUsedAt: number | null
     refreshedAt: number | null
-    tokenUntil: number | null
-    tokenEnded: boolean
+    tokenExpiresAt: number | null
+    isTokenExpired: boolean
     lastError: string | null
     retryAt: number | null
     revokedAt: number | null
     erasurePending: boolean
     personErasedAt: number | null
     apps: UserAppView[]
-    events: { at: number; words: string; who: string; address: string | null }[]
-    /** Addresses of the pages of events beside this one. */
+    events: { at: number; text: string; actor: string; address: string | null }[]
+    /** URLs of the previous and next page of events. */
     newer: string | null
     older: string | null
   }
@@ -121,32 +122,32 @@ export interface AdminModels extends OversightModels {
   'admin/app-rotate': {
     name: string
     path: string
-    /** Which secret the form knows as the newest. */
+    /** Identifies the newest secret when the form was shown. */
     newest: string
     isSecondLive: boolean
     overlaps: Choice[]
   }
-  /** The one time that a secret is shown. */
+  /** Shows a new secret, once. */
   'admin/app-secret': {
     title: string
     path: string
     clientId: string
     secret: string
-    words: string | null
+    note: string | null
   }
   'admin/account': {
     email: string
     role: string
-    /** `null`: there is no second factor. */
+    /** `null`: no second factor. */
     recoveryCodesLeft: number | null
     sessions: SessionView[]
     problem: string | null
   }
   'admin/second-factor': {
-    /** `null`: there is none, or it isn't confirmed. */
+    /** `null`: none, or not confirmed yet. */
     since: number | null
     recoveryCodesLeft: number | null
-    /** What an authenticator app is to be told; `qr`: an SVG element. */
+    /** The secret for the authenticator app; `qr` is an SVG element. */
     proposal: { secret: string; qr: string } | null
     problem: string | null
   }
@@ -176,16 +177,16 @@ export interface KeyView {
   endedAt: number | null
 }
 
-/** A status: a word, never a colour alone. */
+/** A status: a text, never a colour alone. */
 export interface Badge {
   tone: 'good' | 'warn' | 'bad' | 'quiet'
-  words: string
+  text: string
 }
 
-/** Something to choose in a form. */
+/** An option of a select field. */
 export interface Choice {
   value: string
-  words: string
+  label: string
   selected: boolean
 }
 
@@ -202,7 +203,7 @@ export interface AppRow {
   createdAt: number
 }
 
-/** A secret that is accepted; `expiresAt` `null`: until it is ended. */
+/** A valid secret; `expiresAt` is `null` if it does not expire. */
 export interface SecretView {
   createdAt: number
   expiresAt: number | null
@@ -224,7 +225,7 @@ export interface AppFormFields {
   tokens: 'broker' | 'ellipsis'
 }
 
-/** A column whose heading sorts. */
+/** A column that can be sorted by its header. */
 export interface SortableColumn {
   title: string
   href: string
@@ -233,24 +234,25 @@ export interface SortableColumn {
 
 export interface UserRow {
   href: string
-  /** Empty: Ellipsis Drive didn't tell. */
+  /** Empty if Ellipsis Drive did not report it. */
   name: string
   id: string
   badge: Badge
-  apps: { name: string; ended: boolean }[]
+  apps: { name: string; isExpired: boolean }[]
   connectedAt: number
   lastUsedAt: number | null
-  tokenUntil: number | null
-  tokenEnded: boolean
+  tokenExpiresAt: number | null
+  isTokenExpired: boolean
 }
 
-/** What one app has of one user. */
+/** An app that a user connected, with its devices. */
 export interface UserAppView {
   name: string
-  /** Its page; `null`: it was removed. */
+  /** The app's page; `null` if the app was removed. */
   href: string | null
+  /** Devices that can get tokens. */
   devices: DeviceView[]
-  former: DeviceView[]
+  inactiveDevices: DeviceView[]
   reconnectUrl: string | null
   revoke: string
 }
@@ -258,14 +260,14 @@ export interface UserAppView {
 export interface DeviceView {
   name: string
   badge: Badge
-  beganAt: number
+  connectedAt: number
   lastUsedAt: number | null
   endsAt: number
   revoke: string
 }
 
 export interface SessionView {
-  /** What the session is called in forms. */
+  /** The session's id in forms. */
   id: string
   device: string
   address: string

@@ -1,15 +1,15 @@
-// What makes the dashboard quicker; every page works without it.
+// Conveniences for the dashboard. Every page works without this script.
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
 const hour = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' })
 
-/** Times in the reader's zone; the exact one on hover. */
+/** Shows times in the reader's time zone, and the exact time on hover. */
 function localTimes(root) {
   for (const time of root.querySelectorAll('time[datetime]')) {
     const date = new Date(time.dateTime)
-    // Where there is little room it breaks between the two, and nowhere else.
+    // A line may break only between the two parts.
     const parts = [day, hour].map((part) => part.format(date).replace(/\s/g, '\u00a0'))
     time.textContent = parts.join(', ')
     time.title = `${exact.format(date)} (${zone})`
@@ -20,7 +20,7 @@ function localTimes(root) {
 function copyButtons(root) {
   if (!navigator.clipboard) return
   for (const button of root.querySelectorAll('button.copy[data-copy]')) {
-    const words = button.textContent
+    const label = button.textContent
     button.hidden = false
     button.addEventListener('click', async () => {
       const source = document.getElementById(button.dataset.copy)
@@ -29,71 +29,71 @@ function copyButtons(root) {
         () => true,
         () => false,
       )
-      button.textContent = copied ? 'Copied' : 'Copying was refused'
+      button.textContent = copied ? 'Copied' : 'Copy failed'
       document.getElementById('said').textContent = button.textContent
-      setTimeout(() => (button.textContent = words), 2000)
+      setTimeout(() => (button.textContent = label), 2000)
     })
   }
 }
 
-/** `<button type="button" data-tick="#FORM" hidden>Tick this page</button>`: ticks that form’s boxes, or unticks them. */
-function tickButtons(root) {
-  for (const button of root.querySelectorAll('button[data-tick]')) {
-    const { elements } = document.querySelector(button.dataset.tick)
+/** `<button type="button" data-select="#FORM" hidden>Select all</button>` checks or unchecks all boxes of that form. */
+function selectAllButtons(root) {
+  for (const button of root.querySelectorAll('button[data-select]')) {
+    const { elements } = document.querySelector(button.dataset.select)
     const boxes = [...elements].filter(({ type }) => type === 'checkbox')
-    const allTicked = () => boxes.every(({ checked }) => checked)
-    const tell = () => (button.textContent = allTicked() ? 'Untick this page' : 'Tick this page')
+    const allChecked = () => boxes.every(({ checked }) => checked)
+    const updateLabel = () => (button.textContent = allChecked() ? 'Deselect all' : 'Select all')
     button.hidden = false
     button.addEventListener('click', () => {
-      const checked = !allTicked()
+      const checked = !allChecked()
       for (const box of boxes) box.checked = checked
-      tell()
+      updateLabel()
     })
-    for (const box of boxes) box.addEventListener('change', tell)
-    tell()
+    for (const box of boxes) box.addEventListener('change', updateLabel)
+    updateLabel()
   }
 }
 
-/** A form is sent once, however often its button is pressed. */
+/** Submits a form only once, even if its button is pressed again. */
 function submitOnce() {
   document.addEventListener('submit', ({ target }) => {
-    // What is downloaded leaves the page as it is.
+    // A download does not leave the page.
     if ('again' in target.dataset) return
-    // After the form has been read: a disabled button doesn't send its value.
+    // Wait until the form has been read: a disabled button does not send its value.
     setTimeout(() => {
       for (const button of target.querySelectorAll('button')) button.disabled = true
     })
   })
-  // A page that comes back from the browser's history is to be used again.
+  // Enable the buttons when the page is restored from the browser history.
   window.addEventListener('pageshow', ({ persisted }) => {
     if (!persisted) return
     for (const button of document.querySelectorAll('button:disabled')) button.disabled = false
   })
 }
 
-/** `<textarea data-check="ADDRESS" aria-describedby="… LIST">`: says what is wrong while one types. */
+/** `<textarea data-check="ADDRESS" aria-describedby="… LIST">`: shows problems while the user types. */
 function checkAsTyped(root) {
   for (const field of root.querySelectorAll('textarea[data-check]')) {
     const list = document.getElementById(field.getAttribute('aria-describedby').split(' ').pop())
-    let last = 0
-    let waiting
+    let lastCheck = 0
+    let timer
     const check = async () => {
-      const mine = ++last
+      const thisCheck = ++lastCheck
       const query = new URLSearchParams({ [field.name]: field.value })
       const answer = await fetch(`${field.dataset.check}?${query}`).catch(() => null)
-      if (!answer?.ok || mine !== last) return
+      if (!answer?.ok || thisCheck !== lastCheck) return
       const { problems } = await answer.json()
-      const items = problems.map((words) => {
+      const items = problems.map((problem) => {
         const item = document.createElement('li')
-        item.textContent = words
+        item.textContent = problem
         return item
       })
       list.replaceChildren(...items)
       field.setAttribute('aria-invalid', String(problems.length > 0))
     }
     field.addEventListener('input', () => {
-      clearTimeout(waiting)
-      waiting = setTimeout(check, 400)
+      clearTimeout(timer)
+      timer = setTimeout(check, 400)
     })
   }
 }
@@ -101,11 +101,11 @@ function checkAsTyped(root) {
 localTimes(document)
 checkAsTyped(document)
 copyButtons(document)
-tickButtons(document)
+selectAllButtons(document)
 submitOnce()
 
-/** What is marked `data-live` follows the server, until it comes without the mark. */
-async function follow() {
+/** Reloads the element marked `data-live` every second, until the server sends it without the mark. */
+async function pollLiveElement() {
   for (;;) {
     const live = document.querySelector('[data-live]')
     if (!live) return
@@ -121,4 +121,4 @@ async function follow() {
   }
 }
 
-void follow()
+void pollLiveElement()

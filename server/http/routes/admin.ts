@@ -20,30 +20,30 @@ import { userRoute } from './admin/user.ts'
 import { usersRoutes } from './admin/users.ts'
 
 /**
- * The dashboard, everything under `/admin`. One scope for strangers (setting up, signing in), and one in
- * which somebody is signed in (`request.signedIn`). How it is added to:
+ * The dashboard: everything under `/admin`. One scope is public (setup, sign-in); the other requires a
+ * session (`request.signedIn`).
  *
- * **A page** is a plugin in `server/routes/admin/`, registered below among the pages, a model in
- * `views/admin/models.ts`, and a template in `views/admin/` that begins with
- * `<% layout('./layout', { ...it, title: 'Apps' }) %>`. The handler asks the domain, makes the model and
- * answers `reply.show('admin/apps', model)`. What isn't there: `reply.missing('There is no such app.')`.
- * Add it to the navigation in `server/http/plugins/admin-pages.ts`. Addresses
- * are made with `it.url('/admin/apps')`, for the base path. Add the page to `test/pages.ts`, from which
- * axe and `npm run pictures` take it.
+ * **To add a page**: write a plugin in `server/http/routes/admin/` and register it below, a model in
+ * `views/admin/models.ts`, and a template in `views/admin/` that starts with
+ * `<% layout('./layout', { ...it, title: 'Apps' }) %>`. The handler asks the domain, builds the model and
+ * returns `reply.show('admin/apps', model)`; for something that does not exist,
+ * `reply.missing('This app does not exist or was removed.')`. Add its link to the navigation
+ * (`server/http/plugins/admin-pages.ts`). Build URLs with `it.url('/admin/apps')`, which adds the base
+ * path. Add the page to `test/pages.ts`, which axe and `npm run pictures` use.
  *
- * **A change** is a POST. Its form has `<input type="hidden" name="_csrf" value="<%= it.shell.csrf %>">`;
- * token and origin are checked here, for every route. Once it is done, `reply.done('/admin/apps', 'Added
- * the app “Map”.')` leads on (303) with a notice; the path is one of ours, never one that was sent. A
- * form that won't do is shown again: `reply.code(422).show(…)` with `problem` in its model. A GET
- * changes nothing, ever.
+ * **To add a change**: use a POST whose form has
+ * `<input type="hidden" name="_csrf" value="<%= it.shell.csrf %>">`. The hook below checks token and origin
+ * on every route. On success, `reply.done('/admin/apps', 'Added the app “Map”.')` redirects (303) with a
+ * notice. The path is fixed, never taken from the request. Show an invalid form again with
+ * `reply.code(422).show(…)` and `problem` in its model. A GET never changes anything.
  *
- * **Roles**: a viewer looks; whatever isn't GET takes the role `admin`, without a word in the route.
- * `config: { own: true }` is for what concerns the visitor's own account alone, and viewers may too.
- * Templates leave out the forms and buttons of changes unless `it.shell.mayChange`.
+ * **Roles**: viewers can read. Every method other than GET requires the role `admin`, without code in the
+ * route. `config: { own: true }` marks changes to the admin's own account, which viewers may make too.
+ * Templates show forms and buttons of changes only if `it.shell.mayChange`.
  *
- * **Before a loss**, ask: the button of the page is a link to a GET that shows `admin/confirm`, with what
- * the deed does and doesn't do; its form posts to the same address, where the deed is done. Events name
- * `actorOf(request)` as who did it, and `request.ip`.
+ * **Before a destructive action**, ask for confirmation: the button is a link to a GET that shows
+ * `admin/confirm` with what the action does and does not do. Its form posts to the same URL, which performs
+ * the action. The actor of the event is `actorOf(request)`, with `request.ip`.
  */
 export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,

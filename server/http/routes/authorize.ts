@@ -132,7 +132,7 @@ async function askConsent(
     const value = parameters[name]
     return typeof value === 'string' ? [{ name, value }] : []
   })
-  return reply.page('ask', {
+  return reply.page('consent', {
     appName: app.name,
     returnsTo: describeTarget(redirectUri),
     fragment: app.deliver === 'fragment',

@@ -84,7 +84,7 @@ function askConsent(
 ): FastifyReply {
   allowFormRedirects(reply, config)
   const userCode = showUserCode(readUserCode(entered))
-  return reply.page('device-ask', {
+  return reply.page('device-consent', {
     appName: app.name,
     userCode,
     device: code.device,

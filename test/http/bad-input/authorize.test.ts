@@ -44,7 +44,7 @@ t.test('malformed authorization requests', async (t) => {
           t.equal(answer.status, 400)
           t.equal(answer.headers.get('location'), null, 'no redirect')
           t.match(answer.headers.get('content-security-policy'), "frame-ancestors 'none'")
-          t.match(await answer.text(), 'That did not work')
+          t.match(await answer.text(), 'Something went wrong')
         }
         t.notOk(hasChanged())
       })

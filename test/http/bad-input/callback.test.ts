@@ -26,7 +26,7 @@ t.test('malformed callbacks', async (t) => {
       hasChanged()
       const page = await visitor.open(url, 'https://')
       t.equal(page.status, 400)
-      t.match(page.body, 'That did not work')
+      t.match(page.body, 'Something went wrong')
       t.notOk(hasChanged(), 'nothing was written')
     }
     const without = (name: string) => {

@@ -22,7 +22,7 @@ t.test('a program without a browser connects by a code that a person types', asy
 
   const visitor = new Visitor()
   const asked = await type(broker, String(userCode).toLowerCase().replace('-', ' '), visitor)
-  for (const words of ['Night job', String(userCode), 'began this yourself', 'python-requests']) {
+  for (const words of ['Night job', String(userCode), 'started this yourself', 'python-requests']) {
     t.ok(asked.body.includes(words), words)
   }
   const answered = await visitor.press(asked, 'Continue to Ellipsis Drive')
@@ -51,7 +51,7 @@ t.test('a code in the address is filled in, and the person asked all the same', 
   const visitor = new Visitor()
   const page = await visitor.open(String(body.verification_uri_complete))
   t.match(page.body, `value="${String(body.user_code)}"`)
-  t.match(page.body, 'Does your device show this very code?')
+  t.match(page.body, 'Check that your device shows exactly this code.')
   t.notMatch(page.body, 'Night job', 'nothing is looked up by a link')
   const asked = await visitor.press(page, 'Continue')
   t.match(asked.body, 'Continue to Ellipsis Drive')
@@ -65,7 +65,7 @@ t.test('a trusted app is asked for all the same', async (t) => {
   const { body } = await start()
   const visitor = new Visitor()
   const asked = await type(broker, body.user_code, visitor)
-  for (const words of ['Night job', String(body.user_code), 'began this yourself']) {
+  for (const words of ['Night job', String(body.user_code), 'started this yourself']) {
     t.ok(asked.body.includes(words), words)
   }
   t.match(await poll(body.device_code), { body: { error: 'authorization_pending' } })
@@ -105,7 +105,7 @@ t.test('a refusal, here or at Ellipsis Drive, is told to the device', async (t) 
   const { broker, start, poll } = await begin(t)
   const visitor = new Visitor()
   const first = await start()
-  const refused = await visitor.press(await type(broker, first.body.user_code, visitor), 'Refuse')
+  const refused = await visitor.press(await type(broker, first.body.user_code, visitor), 'Deny')
   t.match(refused.body, 'Nothing was connected')
   t.match(refused.body, 'Your device will say so, too')
   t.match(await poll(first.body.device_code), { status: 400, body: { error: 'access_denied' } })
@@ -235,7 +235,7 @@ t.test('the plain link of an app without an address connects, and ends here', as
   const end = await allow(visitor, login, 'amelie')
   t.match(end.body, 'You can close this window')
   const again = await visitor.open(`${broker.url}/connect/${app.id}`)
-  t.match((await visitor.press(again, 'Refuse')).body, 'You can close this window')
+  t.match((await visitor.press(again, 'Deny')).body, 'You can close this window')
   for (const query of ['?scope=all', '?code_challenge=x', '?redirect_uri=https://evil.example/']) {
     const wrong = await visitor.open(`${broker.url}/connect/${app.id}${query}`, 'https://')
     t.equal(wrong.status, 400, query)

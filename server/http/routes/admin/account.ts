@@ -2,12 +2,9 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { deviceLabel } from '../../../connections/device-label.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { proveIdentity } from './identity.ts'
-import { formOf, problemOf } from './form.ts'
+import { confirmPassword, fieldReader, validationMessage } from './request.ts'
 
-const ENDED = 'Your session had ended meanwhile, so nothing was changed.'
-
-/** One's own account: password, and where one is signed in. The second factor has pages of its own. */
+/** The signed-in admin's own account: password and sessions. second-factor.ts has the second factor. */
 export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
@@ -37,35 +34,36 @@ export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
   app.get('/account', async (request, reply) => show(request, reply, null))
 
   app.post('/account/password', { config }, async (request, reply) => {
-    const field = formOf(request)
+    const field = fieldReader(request.body)
     const { admin, session } = request.signedIn
-    const problem = await proveIdentity(request, reply, services)
+    const problem = await confirmPassword(request, reply, services)
     if (problem !== null) return show(request, reply, problem)
     if (field('next') !== field('again')) {
       void reply.code(422)
-      return show(request, reply, 'The two new passwords differ.')
+      return show(request, reply, 'The new passwords do not match.')
     }
     try {
       const changed = await admins.changePassword(admin, new Secret(field('next')), session.idHash)
-      if (!changed) return await reply.done('/admin/account', ENDED, 'problem')
+      if (!changed) {
+        const message = 'Your session has ended, so nothing was changed.'
+        return await reply.done('/admin/account', message, 'problem')
+      }
     } catch (error) {
       void reply.code(422)
-      return show(request, reply, problemOf(error))
+      return show(request, reply, validationMessage(error))
     }
-    return reply.done('/admin/account', 'Your password is changed. Your other sessions have ended.')
+    return reply.done('/admin/account', 'Password changed. Your other sessions have ended.')
   })
 
   app.post('/account/sessions/end', { config }, async (request, reply) => {
     const { admin } = request.signedIn
-    const ended = await sessions.end(admin, formOf(request)('id'), request.ip)
-    const words = ended ? 'The session has ended.' : 'That session had ended already.'
-    return reply.done('/admin/account', words)
+    const ended = await sessions.end(admin, fieldReader(request.body)('id'), request.ip)
+    const message = ended ? 'Session ended.' : 'That session had already ended.'
+    return reply.done('/admin/account', message)
   })
 
   app.post('/account/sessions/end-others', { config }, async (request, reply) => {
     const count = await sessions.endOthers(request.signedIn, request.ip)
-    const words =
-      count === 1 ? 'One other session has ended.' : `${count} other sessions have ended.`
-    return reply.done('/admin/account', words)
+    return reply.done('/admin/account', `Ended ${count} other ${count === 1 ? 'session' : 'sessions'}.`)
   })
 }

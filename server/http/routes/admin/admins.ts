@@ -2,14 +2,12 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admin, AdminChange } from '../../../../db/store.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { actorOf } from './actor.ts'
-import { formOf, problemOf } from './form.ts'
+import { actorOf, fieldReader, validationMessage } from './request.ts'
 
-const HOME = '/admin/admins'
-const LAST =
-  'Nobody could change anything any more: this is the last one with the role admin. Add another first.'
+const ADMINS_PATH = '/admin/admins'
+const LAST_ADMIN = 'This is the last account with the role admin. Add another one first.'
 
-/** The people who run the broker: who there is, add, change the role, remove. */
+/** The accounts of the dashboard: list, add, change the role, remove. */
 export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services: { admins } },
@@ -17,7 +15,7 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   const show = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    given: { email: string; role: string; problem: string | null },
+    form: { email: string; role: string; problem: string | null },
   ) => {
     const all = await admins.list()
     return reply.show('admin/admins', {
@@ -29,7 +27,7 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
         hasSecondFactor: secondFactorSince !== null,
         isSelf: id === request.signedIn.admin.id,
       })),
-      form: given,
+      form,
     })
   }
 
@@ -38,12 +36,12 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     return (await admins.list()).find((admin) => admin.id === id)
   }
 
-  const missing = (reply: FastifyReply) => reply.missing('There is no such admin (any more).')
+  const missing = (reply: FastifyReply) => reply.missing('This admin does not exist or was removed.')
 
-  const told = (reply: FastifyReply, change: AdminChange, words: string) => {
-    /* c8 ignore next -- somebody else removed them between the look and the deed */
+  const report = (reply: FastifyReply, change: AdminChange, message: string) => {
+    /* c8 ignore next -- removed by someone else after `find` */
     if (change === 'none') return missing(reply)
-    return change === 'last' ? reply.done(HOME, LAST, 'problem') : reply.done(HOME, words)
+    return change === 'last' ? reply.done(ADMINS_PATH, LAST_ADMIN, 'problem') : reply.done(ADMINS_PATH, message)
   }
 
   app.get('/admins', async (request, reply) =>
@@ -51,24 +49,24 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   )
 
   app.post('/admins', async (request, reply) => {
-    const field = formOf(request)
+    const field = fieldReader(request.body)
     const role = field('role') === 'admin' ? 'admin' : 'viewer'
     try {
       const password = new Secret(field('password'))
       const { email } = await admins.add(field('email'), password, actorOf(request), role)
-      return reply.done(HOME, `Added ${email} as ${role}. Give them the password on a safe way.`)
+      return reply.done(ADMINS_PATH, `Added ${email} as ${role}. Send them the password over a secure channel.`)
     } catch (error) {
       void reply.code(422)
-      return show(request, reply, { email: field('email'), role, problem: problemOf(error) })
+      return show(request, reply, { email: field('email'), role, problem: validationMessage(error) })
     }
   })
 
   app.post('/admins/:id/role', async (request, reply) => {
     const admin = await find(request)
     if (!admin) return missing(reply)
-    const role = formOf(request)('role') === 'admin' ? 'admin' : 'viewer'
+    const role = fieldReader(request.body)('role') === 'admin' ? 'admin' : 'viewer'
     const change = await admins.setRole(admin.email, role, actorOf(request))
-    return told(reply, change, `${admin.email} has the role ${role} now.`)
+    return report(reply, change, `${admin.email} now has the role ${role}.`)
   })
 
   app.get('/admins/:id/remove', async (request, reply) => {
@@ -76,13 +74,13 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     if (!admin) return missing(reply)
     return reply.show('admin/confirm', {
       title: `Remove ${admin.email}?`,
-      words: [
-        'Their sessions end at once, in every browser, and they can’t sign in any more.',
-        'What they did stays in the audit log. Apps and connected users are not affected.',
-        ...(admin.id === request.signedIn.admin.id ? ['This is you: you will be signed out.'] : []),
+      paragraphs: [
+        'All their sessions end immediately, and they can no longer sign in.',
+        'Their actions stay in the audit log. Apps and connected users are not affected.',
+        ...(admin.id === request.signedIn.admin.id ? ['This is your own account: you will be signed out.'] : []),
       ],
-      button: 'Remove this admin',
-      back: HOME,
+      button: 'Remove admin',
+      back: ADMINS_PATH,
     })
   })
 
@@ -90,6 +88,6 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     const admin = await find(request)
     if (!admin) return missing(reply)
     const change = await admins.remove(admin.email, actorOf(request), { keepOne: true })
-    return told(reply, change, `Removed ${admin.email}. Their sessions have ended.`)
+    return report(reply, change, `Removed ${admin.email}. Their sessions have ended.`)
   })
 }

@@ -3,126 +3,126 @@ import type { App } from '../../../../db/store.ts'
 import { liveSecrets } from '../../../oauth/apps.ts'
 import { parseDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
-import { byAdmin } from './actor.ts'
-import { plainName } from './name.ts'
 import { pathOf } from './apps.ts'
+import { formatCount, plainName } from './format.ts'
+import { byAdmin } from './request.ts'
 
-/** How long the old secret goes on beside a new one. */
-const OVERLAPS = { '7d': 'seven days', '1d': 'one day', '1h': 'one hour', '0s': 'not at all' }
+/** How long the old secret stays valid after a rotation. */
+const OVERLAPS = { '7d': '7 days', '1d': '1 day', '1h': '1 hour', '0s': 'no time' }
+const DEFAULT_OVERLAP = '7d'
 
-/** What an admin does to an app: new secrets, and its end. */
+/** Actions on an app: rotate or revoke its secret, remove it. */
 export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
   const { apps, clock } = services
 
-  const found = async (
+  /** Runs `work` with the app of the URL, or sends 404. */
+  const withApp = async (
     request: FastifyRequest,
     reply: FastifyReply,
     work: (one: App, path: `/admin/apps/${string}`) => Promise<unknown>,
   ): Promise<unknown> => {
     const one = await apps.find((request.params as { appId: string }).appId)
-    return one ? work(one, pathOf(one.id)) : reply.missing('There is no such app (any more).')
+    return one ? work(one, pathOf(one.id)) : reply.missing('This app does not exist or was removed.')
   }
 
-  /** Of a public app there is no secret; its address isn’t linked to. */
-  const withSecret = (
+  /** The same, for confidential apps only. No page links here for a public app. */
+  const withConfidentialApp = (
     request: FastifyRequest,
     reply: FastifyReply,
     work: (one: App, path: `/admin/apps/${string}`) => Promise<unknown>,
   ) =>
-    found(request, reply, async (one, path) =>
+    withApp(request, reply, async (one, path) =>
       one.confidential ? work(one, path) : reply.missing('A public app has no secret.'),
     )
 
   app.get('/apps/:appId/rotate', (request, reply) =>
-    withSecret(request, reply, async (one, path) =>
+    withConfidentialApp(request, reply, async (one, path) =>
       reply.show('admin/app-rotate', {
         name: one.name,
         path,
-        newest: newestOf(one),
+        newest: newestSecretOf(one),
         isSecondLive: liveSecrets(one, clock.now()).length > 1,
-        overlaps: Object.entries(OVERLAPS).map(([value, words]) => ({
+        overlaps: Object.entries(OVERLAPS).map(([value, label]) => ({
           value,
-          words,
-          selected: value === '7d',
+          label,
+          selected: value === DEFAULT_OVERLAP,
         })),
       }),
     ),
   )
 
   app.post('/apps/:appId/rotate', (request, reply) =>
-    withSecret(request, reply, async (one, path) => {
+    withConfidentialApp(request, reply, async (one, path) => {
       const { overlap, newest } = request.body as { overlap?: string; newest?: string }
-      // A page that is loaded anew posts its form again: one press makes one secret.
-      if (newest !== newestOf(one)) {
-        return reply.done(path, 'A new secret was made already, and is shown only once.', 'problem')
+      // Reloading the page posts the form again. Rotate only once.
+      if (newest !== newestSecretOf(one)) {
+        return reply.done(path, 'The secret was already rotated. A new secret is shown only once.', 'problem')
       }
-      const chosen = overlap !== undefined && overlap in OVERLAPS ? overlap : '7d'
+      const chosen = overlap !== undefined && overlap in OVERLAPS ? overlap : DEFAULT_OVERLAP
       const seconds = parseDuration(chosen)
       const secret = await apps.rotateSecret(one.id, seconds, byAdmin(request))
       return reply.show('admin/app-secret', {
-        title: `The new secret of ${plainName(one.name)}`,
+        title: `New secret of ${plainName(one.name)}`,
         path,
         clientId: one.id,
         secret: secret.reveal(),
-        words:
+        note:
           seconds === 0
-            ? 'The old secret is refused from now on.'
-            : `The old secret is accepted for ${OVERLAPS[chosen as keyof typeof OVERLAPS]} more: put the new one into the app until then.`,
+            ? 'The old secret is no longer valid.'
+            : `The old secret stays valid for ${OVERLAPS[chosen as keyof typeof OVERLAPS]}. Update the app before then.`,
       })
     }),
   )
 
   app.get('/apps/:appId/end-old-secret', (request, reply) =>
-    withSecret(request, reply, async (one, path) =>
+    withConfidentialApp(request, reply, async (one, path) =>
       reply.show('admin/confirm', {
-        title: `End the old secret of ${plainName(one.name)}?`,
-        words: [
-          'From that moment on only the newest secret is accepted. Where the app still uses the old one, its swaps fail until it has the new one; nobody has to connect again.',
+        title: `Revoke the old secret of ${plainName(one.name)}?`,
+        paragraphs: [
+          'From then on, only the newest secret is valid. If the app still uses the old one, its swaps fail until you update it. Users do not have to reconnect.',
         ],
-        button: 'End the old secret',
+        button: 'Revoke old secret',
         back: path,
       }),
     ),
   )
   app.post('/apps/:appId/end-old-secret', (request, reply) =>
-    withSecret(request, reply, async (one, path) => {
+    withConfidentialApp(request, reply, async (one, path) => {
       const ended = await apps.endOldSecret(one.id, byAdmin(request))
       return reply.done(
         path,
-        ended ? 'The old secret is refused from now on.' : 'There is no old secret.',
+        ended ? 'The old secret is no longer valid.' : 'There is no old secret.',
       )
     }),
   )
 
   app.get('/apps/:appId/remove', (request, reply) =>
-    found(request, reply, async (one, path) => {
+    withApp(request, reply, async (one, path) => {
       const users = await apps.countUsers(one.id)
       return reply.show('admin/confirm', {
         title: `Remove ${plainName(one.name)}?`,
-        words: [
-          `From that moment on it gets nothing: ${users === 0 ? 'nobody uses it' : `${number.format(users)} user${users === 1 ? ' is' : 's are'} cut off in it, on every device`}, its connect links end, and its client_id is never valid again.`,
-          'Access tokens that it holds already go on working until they end, mostly within the hour: Ellipsis Drive has no way to take them back.',
-          'The users’ connections stay, for other apps. If it was a mistake, register the app anew; its users then have to let it in again.',
+        paragraphs: [
+          `The app gets no more tokens: ${users === 0 ? 'no users are connected' : `${formatCount(users, 'user')} ${users === 1 ? 'loses' : 'lose'} access on all devices`}. Its connect links stop working, and its client_id is never valid again.`,
+          'Access tokens that the app already holds work until they expire, usually within an hour: Ellipsis Drive cannot revoke them.',
+          'The users’ connections remain for other apps. If you remove the app by mistake, register it again; its users then have to reconnect.',
         ],
-        button: 'Remove this app',
+        button: 'Remove app',
         back: path,
       })
     }),
   )
   app.post('/apps/:appId/remove', (request, reply) =>
-    found(request, reply, async (one) => {
+    withApp(request, reply, async (one) => {
       await apps.remove(one.id, byAdmin(request))
       return reply.done(
         '/admin/apps',
-        `Removed “${plainName(one.name)}”. Nothing is handed out to it any more.`,
+        `Removed “${plainName(one.name)}”. It gets no more tokens.`,
       )
     }),
   )
 }
 
-const number = new Intl.NumberFormat('en-GB')
-
-const newestOf = (app: App): string => String(app.secrets.at(-1)?.createdAt)
+const newestSecretOf = (app: App): string => String(app.secrets.at(-1)?.createdAt)

@@ -7,8 +7,8 @@ import { formatDuration, parseDuration } from '../../../oauth/duration.ts'
 import { redirectUriProblem } from '../../../oauth/redirect-uri.ts'
 import { BrokerError } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
-import { byAdmin } from './actor.ts'
-import { plainName } from './name.ts'
+import { plainName } from './format.ts'
+import { byAdmin } from './request.ts'
 import { pathOf } from './apps.ts'
 
 /** Registering and editing apps. */
@@ -16,7 +16,7 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
   app,
   { services: { apps } },
 ) => {
-  /** What is wrong while one types; the script of the form asks. */
+  /** Checks redirect URIs while the user types; called by the form’s script. */
   app.get('/apps/check', async (request) => {
     const { redirect_uris: given } = request.query as { redirect_uris?: unknown }
     return { problems: typeof given === 'string' ? uriProblems(given) : [] }
@@ -28,27 +28,27 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
     const fields = fieldsOf(request)
     return trying(reply, fields, null, async () => {
       const made = await apps.add(settingsOf(fields), byAdmin(request))
-      const words = `Registered the app “${plainName(made.app.name)}”.`
-      if (!made.clientSecret) return reply.done(pathOf(made.app.id), words)
+      const message = `Registered the app “${plainName(made.app.name)}”.`
+      if (!made.clientSecret) return reply.done(pathOf(made.app.id), message)
       return reply.show('admin/app-secret', {
-        title: words,
+        title: message,
         path: pathOf(made.app.id),
         clientId: made.app.id,
         secret: made.clientSecret.reveal(),
-        words: null,
+        note: null,
       })
     })
   })
 
   app.get('/apps/:appId/edit', async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
-    if (!one) return reply.missing('There is no such app (any more).')
+    if (!one) return reply.missing('This app does not exist or was removed.')
     return reply.show('admin/app-form', formOf(fieldsOfApp(one), one))
   })
 
   app.post('/apps/:appId/edit', async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
-    if (!one) return reply.missing('There is no such app (any more).')
+    if (!one) return reply.missing('This app does not exist or was removed.')
     const fields = { ...fieldsOf(request), confidential: one.confidential }
     return trying(reply, fields, one, async () => {
       const { name } = await apps.set(one.id, changesOf(one, settingsOf(fields)), byAdmin(request))

@@ -5,10 +5,10 @@ import { liveSecrets } from '../../../oauth/apps.ts'
 import { formatDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
 import { createSnippets } from '../../snippets/snippets.ts'
-import { attentionView, countsView } from './overview-view.ts'
+import { attentionView, countsView } from './overview.ts'
 import { readPeriod, usageView } from './usage-view.ts'
 
-/** The apps, and one of them with the code that it needs. */
+/** The list of apps, and the page of one app with code samples. */
 export const appsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
@@ -25,7 +25,7 @@ export const appsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   app.get('/apps/:appId', async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
-    if (!one) return reply.missing('There is no such app (any more).')
+    if (!one) return reply.missing('This app does not exist or was removed.')
     const page = services.config.basePath + pathOf(one.id)
     const list = `${services.config.basePath}/admin/users`
     const attention = await overview.attentionOf(one)

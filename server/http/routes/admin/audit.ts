@@ -1,17 +1,17 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { App, Event, EventFilter } from '../../../../db/store.ts'
-import type { AuditRow } from '../../../../views/admin/oversight.ts'
+import type { AuditRow } from '../../../../views/admin/monitoring.ts'
 import type { HttpServices } from '../../../services.ts'
-import { byAdmin } from './actor.ts'
-import { actionChoices, auditText } from './audit-text.ts'
-import { actorText } from './event-text.ts'
+import { actionChoices, actorText, auditText } from './event-text.ts'
 import { sendExport } from './export.ts'
-import { plainName } from './name.ts'
+import { plainName } from './format.ts'
+import { byAdmin, fieldReader } from './request.ts'
 
-const ROWS = 50
-const DAY = 86_400_000
+const ROWS_PER_PAGE = 50
+const DAY_MS = 86_400_000
+const MAX_FIELD_LENGTH_CHARS = 300
 
-/** Who did what to whom, from where. */
+/** The audit log: search and export events. */
 export const auditRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
@@ -20,55 +20,53 @@ export const auditRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
   const page = `${config.basePath}/admin/audit`
 
   app.get('/audit', async (request, reply) => {
-    const asked = readAsked(request.query)
-    const query = { filter: filterOf(asked), cursor: asked.from_event || null, limit: ROWS }
-    const [found, all, people] = await Promise.all([
-      events.browse(query),
+    const query = readAuditQuery(request.query)
+    const [found, all, accounts] = await Promise.all([
+      events.browse({
+        filter: filterOf(query),
+        cursor: query.from_event || null,
+        limit: ROWS_PER_PAGE,
+      }),
       apps.list(),
       admins.list(),
     ])
-    const address = (from_event: string) =>
-      `${page}?${new URLSearchParams(given({ ...asked, from_event })).toString()}`
+    const filterFields = nonEmpty({ ...query, from_event: '' })
+    const pageUrl = (from_event: string) =>
+      `${page}?${new URLSearchParams(nonEmpty({ ...query, from_event })).toString()}`
     return reply.show('admin/audit', {
       action: page,
-      filter: asked,
-      actors: people.map(({ email }) => email),
-      actions: actionChoices(asked.action),
-      apps: all.map(({ id, name }) => ({ value: id, words: name, selected: id === asked.app })),
+      filter: query,
+      actors: accounts.map(({ email }) => email),
+      actions: actionChoices(query.action),
+      apps: all.map(({ id, name }) => ({ value: id, label: name, selected: id === query.app })),
       rows: rowsOf(found, all),
-      newer: found.newer && address(found.newer),
-      older: found.older && address(found.older),
+      newer: found.newer && pageUrl(found.newer),
+      older: found.older && pageUrl(found.older),
       searchedTo: found.searchedTo,
-      narrowed: Object.keys(given({ ...asked, from_event: '' })).length > 0,
-      fields: Object.entries(given({ ...asked, from_event: '' })).map(([name, value]) => ({
-        name,
-        value,
-      })),
+      isFiltered: Object.keys(filterFields).length > 0,
+      fields: Object.entries(filterFields).map(([name, value]) => ({ name, value })),
       days: config.eventDays,
     })
   })
 
-  // It changes nothing but this log: who looks may take along what is shown.
+  // Viewers may export what they can see; the only change is the event of the export.
   app.post('/audit/export', { config: { own: true } }, async (request, reply) => {
-    const filter = filterOf(readAsked(request.body))
+    const filter = filterOf(readAuditQuery(request.body))
     const write = (format: 'csv' | 'jsonl') => exports.events(filter, format, byAdmin(request))
     return sendExport(request, reply, 'audit-log', write, services)
   })
 }
 
-/** What the address of the list, or the form of an export, says. */
-type Asked = Record<
+/** The query of the log, or the fields of the export form. */
+type AuditQuery = Record<
   'actor' | 'action' | 'app' | 'connection' | 'from' | 'to' | 'from_event',
   string
 >
 
-/** Anything may be in an address, or a form: what makes no sense is as if it weren't there. */
-function readAsked(query: unknown): Asked {
-  const fields = query as Record<string, unknown>
-  const text = (name: string) => {
-    const value = fields[name]
-    return typeof value === 'string' ? value.trim().slice(0, 300) : ''
-  }
+/** Reads a query or form. Invalid dates count as absent. */
+function readAuditQuery(fields: unknown): AuditQuery {
+  const field = fieldReader(fields)
+  const text = (name: string) => field(name).trim().slice(0, MAX_FIELD_LENGTH_CHARS)
   const day = (name: string) =>
     /^\d{4}-\d\d-\d\d$/.test(text(name)) && !Number.isNaN(Date.parse(text(name))) ? text(name) : ''
   return {
@@ -82,18 +80,18 @@ function readAsked(query: unknown): Asked {
   }
 }
 
-const given = (asked: Asked): Record<string, string> =>
-  Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== ''))
+const nonEmpty = (query: AuditQuery): Record<string, string> =>
+  Object.fromEntries(Object.entries(query).filter(([, value]) => value !== ''))
 
-const filterOf = ({ actor, action, app, connection, from, to }: Asked): EventFilter => ({
-  // An admin is asked for as the list shows them.
+const filterOf = ({ actor, action, app, connection, from, to }: AuditQuery): EventFilter => ({
+  // The log shows admins by e-mail address only.
   actor: actor.replace(/^(?!admin:)(?=.*@)/, 'admin:') || null,
   action: action || null,
   appId: app || null,
   connectionId: connection || null,
   from: from === '' ? null : Date.parse(from),
-  // To the end of that day.
-  to: to === '' ? null : Date.parse(to) + DAY,
+  // The end of that day.
+  to: to === '' ? null : Date.parse(to) + DAY_MS,
 })
 
 function rowsOf(
@@ -109,8 +107,8 @@ function rowsOf(
     }
     return {
       at,
-      who: actorText(actor),
-      words: auditText(event, app),
+      actor: actorText(actor),
+      text: auditText(event, app),
       user: user || null,
       address,
     }

@@ -1,19 +1,18 @@
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import type { App, ConnectionFilter, BulkItem, BulkRevocation } from '../../../../db/store.ts'
-import type { BulkItemView, BulkView } from '../../../../views/admin/oversight.ts'
+import type { BulkItemView, BulkView } from '../../../../views/admin/monitoring.ts'
 import type { ShownBulk } from '../../../connections/bulk-revocation.ts'
 import type { HttpServices } from '../../../services.ts'
-import { byAdmin } from './actor.ts'
 import { actorText } from './event-text.ts'
 import { sendExport } from './export.ts'
-import { formOf } from './form.ts'
-import { number } from './usage-view.ts'
-import { readUserFilter } from './user-filter.ts'
+import { formatNumber } from './format.ts'
+import { byAdmin, fieldReader } from './request.ts'
+import { readUserFilter } from './user-query.ts'
 
-/** As many as a page of users shows, and more. */
-const MOST_PICKED = 500
+/** More than a page of users shows. */
+const MAX_SELECTED = 500
 
-/** What is done to many users at once: revoke, and export. */
+/** Actions on many users at once: bulk revocation and export. */
 export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
@@ -25,12 +24,12 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     return reply.show('admin/bulks', {
       rows: (await bulks.list()).map((bulk) => ({
         path: `/admin/bulk/${bulk.id}`,
-        selection: selectionWords(bulk.filter, all),
+        selection: selectionText(bulk.filter, all),
         status: STATUSES[bulk.status],
         actor: actorText(bulk.actor),
         isConfirmed: bulk.startedAt !== null,
         createdAt: bulk.createdAt,
-        progress: `${number.format(bulk.revoked)} of ${number.format(bulk.total)}`,
+        progress: `${formatNumber(bulk.revoked)} of ${formatNumber(bulk.total)}`,
       })),
     })
   })
@@ -38,44 +37,44 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
   app.post('/bulk', async (request, reply) => {
     const selection = selectionOf(request)
     if (Array.isArray(selection) && selection.length === 0) {
-      return reply.done('/admin/users', 'Nobody was selected, so nothing was revoked.', 'problem')
+      return reply.done('/admin/users', 'No users selected. Nothing was revoked.', 'problem')
     }
     const id = await bulks.begin(selection, byAdmin(request))
     return reply.redirect(`${services.config.basePath}/admin/bulk/${id}`, 303)
   })
 
   app.get('/bulk/:id', async (request, reply) => {
-    const shown = await find(request)
-    if (!shown) return reply.missing('There is no such bulk revocation.')
-    return reply.show('admin/bulk', viewOf(shown, await apps.list()))
+    const found = await find(request)
+    if (!found) return reply.missing('This bulk revocation does not exist.')
+    return reply.show('admin/bulk', viewOf(found, await apps.list()))
   })
 
   app.post('/bulk/:id/confirm', async (request, reply) => {
-    const shown = await find(request)
-    if (!shown) return reply.missing('There is no such bulk revocation.')
-    const { id } = shown.bulk
-    const words = (await bulks.confirm(id, byAdmin(request)))
-      ? 'The revocation has begun. It goes on if you leave this page.'
-      : 'It was confirmed or cancelled before.'
-    return reply.done(`/admin/bulk/${id}`, words)
+    const found = await find(request)
+    if (!found) return reply.missing('This bulk revocation does not exist.')
+    const { id } = found.bulk
+    const message = (await bulks.confirm(id, byAdmin(request)))
+      ? 'The revocation has started. It continues if you leave this page.'
+      : 'It was already confirmed or cancelled.'
+    return reply.done(`/admin/bulk/${id}`, message)
   })
 
   app.post('/bulk/:id/cancel', async (request, reply) => {
-    const shown = await find(request)
-    if (!shown) return reply.missing('There is no such bulk revocation.')
-    const { id } = shown.bulk
+    const found = await find(request)
+    if (!found) return reply.missing('This bulk revocation does not exist.')
+    const { id } = found.bulk
     const path = `/admin/bulk/${id}` as const
-    // A page from before somebody confirmed it means to keep it from beginning, not to stop it half-way.
-    const running = formOf(request)('seen') === 'running'
+    // A page loaded before the confirmation must not stop a running revocation.
+    const running = fieldReader(request.body)('seen') === 'running'
     if (await bulks.cancel(id, byAdmin(request), { running })) {
-      return reply.done(path, 'Cancelled. Who had been revoked stays revoked.')
+      return reply.done(path, 'Cancelled. Connections that were already revoked stay revoked.')
     }
     return (await bulks.find(id))?.bulk.status === 'running'
-      ? reply.done(path, 'It has been confirmed meanwhile; stop it here if you mean to.', 'problem')
-      : reply.done(path, 'It had ended before.')
+      ? reply.done(path, 'It was confirmed in the meantime. Select Stop to stop it.', 'problem')
+      : reply.done(path, 'It was already finished or cancelled.')
   })
 
-  // It changes nothing but the audit log: who looks may take along what is shown.
+  // Viewers may export what they can see; the only change is the event of the export.
   app.post('/users/export', { config: { own: true } }, async (request, reply) => {
     const filter = readUserFilter(request.body)
     const write = (format: 'csv' | 'jsonl') => exports.users(filter, format, byAdmin(request))
@@ -88,26 +87,26 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
   }
 }
 
-/** Those that were ticked, or all that match. */
+/** The selected ids, or the filter for all matches. */
 function selectionOf({ body }: FastifyRequest): string[] | ConnectionFilter {
   const { which, id } = body as { which?: unknown; id?: unknown }
   if (which === 'all') return readUserFilter(body)
   return [id]
     .flat()
     .filter((each) => typeof each === 'string')
-    .slice(0, MOST_PICKED)
+    .slice(0, MAX_SELECTED)
 }
 
 const STATUSES: Record<BulkRevocation['status'], string> = {
-  collecting: 'Being collected',
-  ready: 'Waits to be confirmed',
-  running: 'Under way',
+  collecting: 'Collecting',
+  ready: 'Waiting for confirmation',
+  running: 'Running',
   done: 'Done',
   cancelled: 'Cancelled',
 }
 
 const TITLES: Record<BulkRevocation['status'], string> = {
-  collecting: 'Collecting who is meant',
+  collecting: 'Collecting connections',
   ready: 'Revoke these connections?',
   running: 'Revoking',
   done: 'Revoked',
@@ -115,30 +114,30 @@ const TITLES: Record<BulkRevocation['status'], string> = {
 }
 
 function viewOf({ bulk, sample, failed, erasurePending }: ShownBulk, apps: App[]): BulkView {
-  const done = bulk.revoked + bulk.skipped + bulk.failed
-  const some = (count: number) => (count === 0 ? null : number.format(count))
+  const processedCount = bulk.revoked + bulk.skipped + bulk.failed
+  const formatPositive = (count: number) => (count === 0 ? null : formatNumber(count))
   return {
     path: `/admin/bulk/${bulk.id}`,
     title: TITLES[bulk.status],
     status: bulk.status,
-    selection: selectionWords(bulk.filter, apps),
+    selection: selectionText(bulk.filter, apps),
     actor: actorText(bulk.actor),
     createdAt: bulk.createdAt,
     startedAt: bulk.startedAt,
     endedAt: bulk.endedAt,
-    total: number.format(bulk.total),
-    of: bulk.total,
-    done,
-    revoked: number.format(bulk.revoked),
+    total: formatNumber(bulk.total),
+    totalCount: bulk.total,
+    processedCount,
+    revoked: formatNumber(bulk.revoked),
     anyRevoked: bulk.revoked > 0,
-    skipped: some(bulk.skipped),
-    failed: some(bulk.failed),
-    left: number.format(bulk.total - done),
-    trouble: bulk.trouble,
+    skipped: formatPositive(bulk.skipped),
+    failed: formatPositive(bulk.failed),
+    remaining: formatNumber(bulk.total - processedCount),
+    problem: bulk.trouble,
     sample: sample.map(itemView),
-    more: some(bulk.total - sample.length),
+    more: formatPositive(bulk.total - sample.length),
     failures: failed.map((item) => ({ ...itemView(item), error: String(item.error) })),
-    moreFailures: some(bulk.failed - failed.length),
+    moreFailures: formatPositive(bulk.failed - failed.length),
     erasurePending,
   }
 }
@@ -148,17 +147,17 @@ const itemView = ({ connectionId, username }: BulkItem): BulkItemView => ({
   path: `/admin/users/${encodeURIComponent(connectionId)}`,
 })
 
-/** Who is meant, in words. */
-function selectionWords(filter: ConnectionFilter | null, apps: App[]): string {
-  if (!filter) return 'Picked one by one'
+/** The selected connections, in words. */
+function selectionText(filter: ConnectionFilter | null, apps: App[]): string {
+  if (!filter) return 'Selected individually'
   const { search, statuses, appId } = filter
-  const only = statuses.length === 1 ? statuses[0] : null
+  const onlyStatus = statuses.length === 1 ? statuses[0] : null
   const app = apps.find(({ id }) => id === appId)?.name ?? appId
   const parts = [
-    only === 'needs_reconnect' ? 'in need of reconnecting' : null,
+    onlyStatus === 'needs_reconnect' ? 'that need reconnecting' : null,
     appId === null ? null : `with the app ${app}`,
-    search === null ? null : `found by “${search}”`,
+    search === null ? null : `matching “${search}”`,
   ].filter((part) => part !== null)
-  const all = only === 'active' ? 'All healthy connections' : 'All connections'
+  const all = onlyStatus === 'active' ? 'All healthy connections' : 'All connections'
   return parts.length === 0 ? all : `${all} ${parts.join(', ')}`
 }

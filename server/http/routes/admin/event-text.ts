@@ -1,42 +1,109 @@
+/** Events in plain English, for the audit log and the page of a user. */
+
 import type { Event } from '../../../../db/store.ts'
 import { timeText } from '../../../../views/time.ts'
 
-const ISO = /\d{4}-\d\d-\d\dT[\d:.]+Z/g
-
-/** What happened, in words. `app`: the name of the event's app, as it is called now. */
-export function eventText({ action, details: told }: Event, app: string): string {
-  const details = told?.replace(ISO, (time) => timeText(Date.parse(time))) ?? ''
-  const how = details === '' ? '' : `: ${details}`
-  const on = details === '' ? '' : `, on ${details}`
-  const words: Record<string, string> = {
-    'connection.connected': `Connected for ${app}${on}`,
-    'connection.renewed': `Connected again, for ${app}${on}`,
-    'connection.needs_reconnect': `Ellipsis Drive refused to refresh it: the user has to connect again${how}`,
-    'connection.recovered': 'Ellipsis Drive accepts it again: recovered without the user',
-    'connection.refresh_asked': `Asked for a fresh access token${how}`,
-    'connection.revoked': `Revoked, with every app and device${how}`,
-    'connection.erased': `Revoked, and whose it was removed${how}`,
-    'connection.imported': `Imported${how}`,
-    'device.allowed': `A device code of ${app} was accepted${on}`,
-    'grant.begun': `${app} was let in${on}`,
-    'grant.revoked': `A device of ${app} was cut off${how}`,
-    'app.grants_revoked': `${app} was cut off, on all devices`,
-    'app.added': `Registered the app ${app}`,
-    'app.changed': `Changed ${app}${how}`,
-    'app.secret_rotated': `Made a new secret for ${app}`,
-    'app.old_secret_ended': `Ended the old secret of ${app}`,
-    'app.removed': `Removed the app ${details || app}`,
-  }
-  return words[action] ?? `${action}${how}`
+/** Labels of the action filter of the audit log. */
+const ACTION_LABELS: Record<string, string> = {
+  'connection.connected': 'Connected',
+  'connection.renewed': 'Reconnected',
+  'connection.needs_reconnect': 'Needs reconnecting',
+  'connection.recovered': 'Recovered',
+  'connection.refresh_asked': 'Refresh requested',
+  'connection.revoked': 'Connection revoked',
+  'connection.erased': 'Personal data erased',
+  'connection.imported': 'Imported',
+  'device.allowed': 'Device code approved',
+  'grant.begun': 'App authorized',
+  'grant.revoked': 'Device revoked',
+  'app.grants_revoked': 'App revoked for a user',
+  'bulk.asked': 'Bulk revocation requested',
+  'bulk.confirmed': 'Bulk revocation confirmed',
+  'bulk.cancelled': 'Bulk revocation cancelled',
+  'users.exported': 'Users exported',
+  'audit.exported': 'Audit log exported',
+  'app.added': 'App registered',
+  'app.changed': 'App changed',
+  'app.secret_rotated': 'App secret rotated',
+  'app.old_secret_ended': 'Old app secret revoked',
+  'app.removed': 'App removed',
+  'key.created': 'Signing key created',
+  'key.activated': 'Signing key activated',
+  'key.removed': 'Signing key removed',
+  'key.revoked': 'Signing key revoked',
+  'admin.added': 'Admin added',
+  'admin.removed': 'Admin removed',
+  'admin.role_set': 'Admin role changed',
+  'admin.password_set': 'Admin password set',
+  'admin.signed_in': 'Admin signed in',
+  'admin.sign_in_failed': 'Sign-in failed',
+  'admin.sign_in_slowed': 'Sign-in throttled',
+  'admin.session_ended': 'Session ended',
+  'admin.other_sessions_ended': 'Other sessions ended',
+  'admin.second_factor_added': 'Second factor added',
+  'admin.second_factor_removed': 'Second factor removed',
+  'admin.second_factor_failed': 'Second factor failed',
+  'admin.recovery_code_used': 'Recovery code used',
+  'admin.recovery_codes_renewed': 'Recovery codes renewed',
 }
 
-/** Who did it, in words. */
-export function actorText(actor: string): string {
-  const known: Record<string, string> = {
-    user: 'The user',
-    app: 'The app',
-    system: 'The broker',
-    cli: 'An operator, on the command line',
+const ISO_TIME = /\d{4}-\d\d-\d\dT[\d:.]+Z/g
+
+/** Options of the action filter, including a selected action that is unknown. */
+export const actionChoices = (selected: string) =>
+  [
+    ...Object.entries(ACTION_LABELS),
+    ...(selected in ACTION_LABELS ? [] : [[selected, selected] as const]),
+  ]
+    .filter(([value]) => value !== '')
+    .map(([value, label]) => ({ value, label, selected: value === selected }))
+
+/**
+ * An event as a sentence, for the page of a user. An unknown action is shown by its name.
+ * @param app the current name of the event's app
+ */
+export function eventText({ action, details: stored }: Event, app: string): string {
+  const details = stored?.replace(ISO_TIME, (time) => timeText(Date.parse(time))) ?? ''
+  const colonDetails = details === '' ? '' : `: ${details}`
+  const onDevice = details === '' ? '' : `, on ${details}`
+  const texts: Record<string, string> = {
+    'connection.connected': `Connected to ${app}${onDevice}`,
+    'connection.renewed': `Reconnected to ${app}${onDevice}`,
+    'connection.needs_reconnect': `Ellipsis Drive rejected the refresh token: the user has to reconnect${colonDetails}`,
+    'connection.recovered': 'Ellipsis Drive accepts the refresh token again: the user need not reconnect',
+    'connection.refresh_asked': `Requested a refresh of the access token${colonDetails}`,
+    'connection.revoked': `Revoked, with all apps and devices${colonDetails}`,
+    'connection.erased': `Revoked, and personal data erased${colonDetails}`,
+    'connection.imported': `Imported${colonDetails}`,
+    'device.allowed': `Approved a device code of ${app}${onDevice}`,
+    'grant.begun': `${app} was authorized${onDevice}`,
+    'grant.revoked': `Revoked a device of ${app}${colonDetails}`,
+    'app.grants_revoked': `Revoked ${app} on all devices`,
+    'app.added': `Registered the app ${app}`,
+    'app.changed': `Changed ${app}${colonDetails}`,
+    'app.secret_rotated': `Rotated the secret of ${app}`,
+    'app.old_secret_ended': `Revoked the old secret of ${app}`,
+    'app.removed': `Removed the app ${details || app}`,
   }
-  return known[actor] ?? actor.replace(/^admin:/, '')
+  return texts[action] ?? `${action}${colonDetails}`
+}
+
+/** An event as a sentence, for the audit log: `eventText`, or else the label of the action. */
+export function auditText(event: Event, app: string): string {
+  const text = eventText(event, app)
+  const label = ACTION_LABELS[event.action]
+  return label !== undefined && text.startsWith(event.action)
+    ? text.replace(event.action, label)
+    : text
+}
+
+/** The actor of an event, as text. */
+export function actorText(actor: string): string {
+  const labels: Record<string, string> = {
+    user: 'User',
+    app: 'App',
+    system: 'Broker',
+    cli: 'Command line',
+  }
+  return labels[actor] ?? actor.replace(/^admin:/, '')
 }

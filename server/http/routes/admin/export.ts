@@ -3,16 +3,16 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ExportFormat } from '../../../connections/export.ts'
 import type { HttpServices } from '../../../services.ts'
 import { findSession } from '../../plugins/session.ts'
-import { formOf } from './form.ts'
+import { fieldReader } from './request.ts'
 
-const TYPES: Record<ExportFormat, string> = {
+const CONTENT_TYPES: Record<ExportFormat, string> = {
   csv: 'text/csv; charset=utf-8; header=present',
   jsonl: 'application/x-ndjson; charset=utf-8',
 }
 
 /**
- * Sends an export in the format that the form asks for, as fast as it is taken. It ends with the server, and
- * with the session: what is cut off so fails as a download.
+ * Streams an export in the format that the form requests. If the server stops or the session ends, the
+ * download fails.
  */
 export async function sendExport(
   request: FastifyRequest,
@@ -22,28 +22,28 @@ export async function sendExport(
   services: HttpServices,
 ): Promise<FastifyReply> {
   const { clock, log } = services
-  const format = formOf(request)('format') === 'jsonl' ? 'jsonl' : 'csv'
-  const pieces = whileSignedIn(request, await write(format), services)
-  const stream = Readable.from(pieces, { objectMode: false, highWaterMark: 64 * 1024 })
+  const format = fieldReader(request.body)('format') === 'jsonl' ? 'jsonl' : 'csv'
+  const chunks = whileSignedIn(request, await write(format), services)
+  const stream = Readable.from(chunks, { objectMode: false, highWaterMark: 64 * 1024 })
   stream.on('error', (error) => {
-    log.error({ request: request.id, err: error }, 'an export was broken off')
+    log.error({ request: request.id, err: error }, 'an export failed')
   })
   const day = new Date(clock.now()).toISOString().slice(0, 10)
   return reply
-    .type(TYPES[format])
+    .type(CONTENT_TYPES[format])
     .header('content-disposition', `attachment; filename="${name}-${day}.${format}"`)
     .send(stream)
 }
 
-/** Looks for the session again with each piece; a download that goes on is use of it. */
+/** Checks the session before each chunk. This also keeps the session alive during a download. */
 async function* whileSignedIn(
   request: FastifyRequest,
-  pieces: AsyncGenerator<string, void>,
+  chunks: AsyncGenerator<string, void>,
   services: HttpServices,
 ): AsyncGenerator<string, void> {
-  for await (const piece of pieces) {
+  for await (const chunk of chunks) {
     const signedIn = await findSession(request, services)
-    if (!signedIn) throw new Error('the session of whoever asked for it has ended')
-    yield piece
+    if (!signedIn) throw new Error('the session that requested the export has ended')
+    yield chunk
   }
 }

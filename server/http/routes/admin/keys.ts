@@ -1,22 +1,22 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { SigningKey } from '../../../../db/store.ts'
 import type { HttpServices } from '../../../services.ts'
-import { actorOf } from './actor.ts'
+import { actorOf } from './request.ts'
 
-const HOME = '/admin/keys'
+const KEYS_PATH = '/admin/keys'
 
-/** The keys that sign broker tokens: list, rotate, revoke. */
+/** Signing keys: list, rotate, revoke. */
 export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services: { keys } },
 ) => {
-  /** One that isn't revoked: what has ended can't end again. */
+  /** The key of the URL, unless it is revoked. */
   const find = async ({ params }: FastifyRequest): Promise<SigningKey | undefined> => {
     const { kid } = params as { kid: string }
     return (await keys.list()).find((key) => key.kid === kid && key.status !== 'revoked')
   }
 
-  const missing = (reply: FastifyReply) => reply.missing('There is no such live key.')
+  const missing = (reply: FastifyReply) => reply.missing('This key does not exist or is already revoked.')
 
   app.get('/keys', async (_request, reply) => {
     const all = await keys.list()
@@ -35,51 +35,51 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   app.get('/keys/rotate', async (_request, reply) =>
     reply.show('admin/confirm', {
-      title: 'Sign with the next key now?',
-      words: [
-        'Broker tokens are signed with it from now on, and another is published that will come after it. This happens by itself every 90 days.',
-        'Nobody is cut off: the key before goes on verifying until the last token that it signed has ended. An app that verifies tokens itself, and fetched the keys before the next one was published, has to fetch them again.',
+      title: 'Rotate the signing key?',
+      paragraphs: [
+        'The next key signs broker tokens from now on, and a new next key is published. This happens automatically every 90 days.',
+        'No user loses access: the current key verifies tokens until the last one that it signed expires. An app that verifies tokens itself, and fetched the keys before the next one was published, has to fetch them again.',
       ],
-      button: 'Sign with the next key',
-      back: HOME,
+      button: 'Rotate key',
+      back: KEYS_PATH,
     }),
   )
 
   app.post('/keys/rotate', async (request, reply) => {
     const { kid } = await keys.rotate(actorOf(request))
-    return reply.done(HOME, `Key ${kid} signs from now on.`)
+    return reply.done(KEYS_PATH, `Key ${kid} is now the active key.`)
   })
 
   app.get('/keys/:kid/revoke', async (request, reply) => {
     const key = await find(request)
     if (!key) return missing(reply)
     return reply.show('admin/confirm', {
-      title: `Revoke the key ${key.kid}?`,
-      words: consequences(key),
-      button: 'Revoke this key',
-      back: HOME,
+      title: `Revoke key ${key.kid}?`,
+      paragraphs: consequencesOf(key),
+      button: 'Revoke key',
+      back: KEYS_PATH,
     })
   })
 
   app.post('/keys/:kid/revoke', async (request, reply) => {
     const { kid } = request.params as { kid: string }
     if (!(await keys.revoke(kid, actorOf(request)))) return missing(reply)
-    return reply.done(HOME, `Revoked ${kid}. Broker tokens that it signed are refused from now on.`)
+    return reply.done(KEYS_PATH, `Revoked ${kid}. Broker tokens that it signed are now rejected.`)
   })
 }
 
-/** What a revocation does, and what it doesn't. */
-function consequences({ status }: SigningKey): string[] {
+/** What revoking a key does and does not do. */
+function consequencesOf({ status }: SigningKey): string[] {
   if (status === 'next') {
     return [
-      'It has signed nothing yet, so nobody is cut off. Another takes its place as the next.',
-      'Its private half is deleted for good.',
+      'It has not signed anything yet, so no user loses access. A new next key replaces it.',
+      'Its private key is deleted permanently.',
     ]
   }
   return [
-    'Every broker token that it signed is refused from this moment, by every process of this broker: whoever holds one has to connect again. Revoke it if it may be known to somebody else; to change keys otherwise, rotate.',
-    ...(status === 'active' ? ['The next key signs from now on.'] : []),
-    'Access tokens that apps got by then live until they end, and Ellipsis Drive has no way to take them back. Connections stay: nothing is deleted at Ellipsis Drive.',
-    'The key’s private half is deleted for good. There is no way back.',
+    'Every broker token that it signed is rejected immediately, by every process of this broker. Users with such a token have to reconnect. Revoke a key only if it may have leaked; otherwise rotate it.',
+    ...(status === 'active' ? ['The next key becomes the active key.'] : []),
+    'Access tokens that apps already hold work until they expire: Ellipsis Drive cannot revoke them. Connections remain: nothing is deleted at Ellipsis Drive.',
+    'The private key is deleted permanently. This cannot be undone.',
   ]
 }

@@ -1,12 +1,11 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { renderSVG } from 'uqr'
 import type { HttpServices } from '../../../services.ts'
-import { formOf } from './form.ts'
-import { proveIdentity } from './identity.ts'
+import { confirmPassword, fieldReader } from './request.ts'
 
-const HOME = '/admin/account/second-factor'
+const SECOND_FACTOR_PATH = '/admin/account/second-factor'
 
-/** One's own second factor: add it, renew its recovery codes, remove it. */
+/** The signed-in admin's second factor: add it, renew its recovery codes, remove it. */
 export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
@@ -36,40 +35,40 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
   app.get('/account/second-factor', async (request, reply) => show(request, reply))
 
   app.post('/account/second-factor/propose', { config }, async (request, reply) => {
-    const problem = await proveIdentity(request, reply, services)
+    const problem = await confirmPassword(request, reply, services)
     if (problem !== null) return show(request, reply, problem)
     const proposed = await secondFactors.propose(request.signedIn.admin)
     return proposed
-      ? reply.redirect(services.config.basePath + HOME, 303)
-      : reply.done(HOME, 'You have a second factor already.', 'problem')
+      ? reply.redirect(services.config.basePath + SECOND_FACTOR_PATH, 303)
+      : reply.done(SECOND_FACTOR_PATH, 'You already have a second factor.', 'problem')
   })
 
   app.post('/account/second-factor/confirm', { config }, async (request, reply) => {
-    const code = formOf(request)('code')
+    const code = fieldReader(request.body)('code')
     const { admin } = request.signedIn
     const codes = await secondFactors.confirm(admin, code, request.ip)
     if (codes) return reply.show('admin/recovery-codes', { codes, isNew: true })
     void reply.code(422)
-    return show(request, reply, 'This code is not right. Is the clock of your device?')
+    return show(request, reply, 'Incorrect code. Check that the clock of your device is correct.')
   })
 
   app.post('/account/second-factor/recovery-codes', { config }, async (request, reply) => {
-    const problem = await proveIdentity(request, reply, services)
+    const problem = await confirmPassword(request, reply, services)
     if (problem !== null) return show(request, reply, problem)
     const codes = await secondFactors.renewRecoveryCodes(request.signedIn.admin, request.ip)
     return codes
       ? reply.show('admin/recovery-codes', { codes, isNew: false })
-      : reply.done(HOME, 'You have no second factor.', 'problem')
+      : reply.done(SECOND_FACTOR_PATH, 'You have no second factor.', 'problem')
   })
 
   app.post('/account/second-factor/remove', { config }, async (request, reply) => {
-    const problem = await proveIdentity(request, reply, services)
+    const problem = await confirmPassword(request, reply, services)
     if (problem !== null) return show(request, reply, problem)
     const { email } = request.signedIn.admin
     await secondFactors.drop(email, `admin:${email}`, request.ip)
     return reply.done(
       '/admin/account',
-      'Your second factor is removed: the password alone lets you in.',
+      'Second factor removed. You now sign in with your password only.',
     )
   })
 }

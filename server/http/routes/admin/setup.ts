@@ -3,45 +3,45 @@ import type { Admin } from '../../../../db/store.ts'
 import { browserOf, setSession } from '../../plugins/session.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { formOf, problemOf } from './form.ts'
+import { fieldReader, validationMessage } from './request.ts'
 
-/** Setting up: whoever has the address that the first start printed makes the first admin. */
+/** Setup: anyone with the setup URL that the broker printed can create the first admin. */
 export const setupRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
   const { setup, sessions } = services
 
-  const ended = (reply: FastifyReply) =>
+  const expired = (reply: FastifyReply) =>
     reply.code(404).page('notice', {
-      title: 'This address has ended',
+      title: 'This setup URL has expired',
       message:
-        'It was good for an hour, until there was an admin. Sign in if you are one; otherwise start the broker again for another address, or run "ellipsis-broker admin add".',
+        'A setup URL is valid for one hour, until there is an admin. If you are an admin, sign in. Otherwise restart the broker to get a new URL, or run "ellipsis-broker admin add".',
     })
 
-  const ask = (reply: FastifyReply, email = '', problem: string | null = null) =>
+  const showForm = (reply: FastifyReply, email = '', problem: string | null = null) =>
     reply.page('admin/setup', { csrf: reply.generateCsrf(), email, problem })
 
   app.get('/setup/:secret', async (request, reply) => {
     const { secret } = request.params as { secret: string }
-    return (await setup.isOpen(new Secret(secret))) ? ask(reply) : ended(reply)
+    return (await setup.isOpen(new Secret(secret))) ? showForm(reply) : expired(reply)
   })
 
   app.post('/setup/:secret', async (request, reply) => {
     const secret = new Secret((request.params as { secret: string }).secret)
-    if (!(await setup.isOpen(secret))) return ended(reply)
-    const field = formOf(request)
+    if (!(await setup.isOpen(secret))) return expired(reply)
+    const field = fieldReader(request.body)
     const [email, password] = [field('email'), new Secret(field('password'))]
     let admin: Admin | undefined
     try {
       admin = await setup.complete(secret, { email, password, address: request.ip })
     } catch (error) {
       void reply.code(422)
-      return ask(reply, email, problemOf(error))
+      return showForm(reply, email, validationMessage(error))
     }
-    const begun = admin && (await sessions.begin(admin, browserOf(request, services)))
-    if (!begun) return ended(reply)
-    setSession(reply, begun, services)
-    return reply.done('/admin', 'You are the first admin. Add a second factor under “Account”.')
+    const started = admin && (await sessions.begin(admin, browserOf(request, services)))
+    if (!started) return expired(reply)
+    setSession(reply, started, services)
+    return reply.done('/admin', 'You are the first admin. Set up a second factor under “Account”.')
   })
 }

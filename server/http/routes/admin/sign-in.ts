@@ -8,9 +8,9 @@ import {
 } from '../../plugins/session.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { formOf, slowDown } from './form.ts'
+import { fieldReader, tooManyAttempts } from './request.ts'
 
-/** Signing in, with a second factor where there is one, and out. */
+/** Sign in, with the second factor if the account has one, and sign out. */
 export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
@@ -19,20 +19,20 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   const action = `${config.basePath}/admin/sign-in`
   const codeAction = `${action}/code`
 
-  const ask = async (
+  const showForm = async (
     reply: FastifyReply,
-    given: { next: unknown; email?: string; problem?: string },
+    form: { next: unknown; email?: string; problem?: string },
   ) =>
     reply.page('admin/sign-in', {
       csrf: reply.generateCsrf(),
       action,
-      next: safeNext(given.next, services),
-      email: given.email ?? '',
-      problem: given.problem ?? null,
+      next: safeNext(form.next, services),
+      email: form.email ?? '',
+      problem: form.problem ?? null,
       isEmpty: (await admins.list()).length === 0,
     })
 
-  const askCode = (reply: FastifyReply, next: unknown, problem: string | null) =>
+  const showCodeForm = (reply: FastifyReply, next: unknown, problem: string | null) =>
     reply.page('admin/code', {
       csrf: reply.generateCsrf(),
       action: codeAction,
@@ -45,11 +45,11 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     const { next } = request.query as { next?: unknown }
     const signedIn = await findSession(request, services)
     if (signedIn?.session.complete) return reply.redirect(safeNext(next, services), 303)
-    return ask(reply, { next })
+    return showForm(reply, { next })
   })
 
   app.post('/sign-in', async (request, reply) => {
-    const field = formOf(request)
+    const field = fieldReader(request.body)
     const [next, email] = [field('next'), field('email')]
     const password = new Secret(field('password'))
     const outcome = await signIn.withPassword(email, password, browserOf(request, services))
@@ -64,10 +64,10 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
       }
       case 'refused': {
         void reply.code(401)
-        return ask(reply, { next, email, problem: 'E-mail address or password are not right.' })
+        return showForm(reply, { next, email, problem: 'Incorrect e-mail address or password.' })
       }
       case 'slowed':
-        return ask(reply, { next, email, problem: slowDown(reply, outcome.until - clock.now()) })
+        return showForm(reply, { next, email, problem: tooManyAttempts(reply, outcome.until - clock.now()) })
     }
   })
 
@@ -75,11 +75,11 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     const { next } = request.query as { next?: unknown }
     const halfway = await findSession(request, services)
     if (!halfway || halfway.session.complete) return reply.redirect(action, 303)
-    return askCode(reply, next, null)
+    return showCodeForm(reply, next, null)
   })
 
   app.post('/sign-in/code', async (request, reply) => {
-    const field = formOf(request)
+    const field = fieldReader(request.body)
     const next = field('next')
     const halfway = await findSession(request, services)
     if (!halfway || halfway.session.complete) return reply.redirect(action, 303)
@@ -90,9 +90,9 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
         return reply.redirect(safeNext(next, services), 303)
       case 'refused':
         void reply.code(401)
-        return askCode(reply, next, 'This code is not right, or was used before.')
+        return showCodeForm(reply, next, 'Incorrect code, or the code was already used.')
       case 'slowed':
-        return askCode(reply, next, slowDown(reply, outcome.until - clock.now()))
+        return showCodeForm(reply, next, tooManyAttempts(reply, outcome.until - clock.now()))
     }
   })
 

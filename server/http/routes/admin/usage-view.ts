@@ -1,32 +1,31 @@
 import type { Period, UsageStretch } from '../../../connections/overview.ts'
 import type { HttpServices } from '../../../services.ts'
-import type { ChartView, UsageView } from '../../../../views/admin/oversight.ts'
+import type { ChartView, UsageView } from '../../../../views/admin/monitoring.ts'
+import { formatNumber } from './format.ts'
 
-const WORDS: Record<Period, string> = {
+const PERIOD_LABELS: Record<Period, string> = {
   '24h': 'the last 24 hours',
   '7d': 'the last 7 days',
   '30d': 'the last 30 days',
 }
 
-const WIDTH = 720
-const HEIGHT = 96
-/** Space between bars. */
-const GAP = 2
-/** The least that can be seen. */
-const LOWEST = 2
+/** The chart, in SVG units. */
+const CHART_WIDTH = 720
+const CHART_HEIGHT = 96
+const BAR_GAP = 2
+/** A lower bar would be invisible. */
+const MIN_BAR_HEIGHT = 2
 
-export const number = new Intl.NumberFormat('en-GB')
-
-/** The period that an address asks for. */
+/** Reads the query parameter `period`; the default is 24 hours. */
 export function readPeriod(query: unknown): Period {
   const { period } = query as { period?: unknown }
-  return typeof period === 'string' && Object.hasOwn(WORDS, period) ? (period as Period) : '24h'
+  return typeof period === 'string' && Object.hasOwn(PERIOD_LABELS, period) ? (period as Period) : '24h'
 }
 
 /**
- * Charts and table of what was swapped and refreshed, for `views/admin/usage.eta`.
- * @param page where they are shown, with the base path; `?period=` is added to it
- * @param appId left out: all apps together
+ * Charts and table of swaps, refreshes and failures, for `views/admin/usage.eta`.
+ * @param page path of the page that shows them, with the base path; links add `?period=`
+ * @param appId only this app; default: all apps
  */
 export async function usageView(
   { overview }: Pick<HttpServices, 'overview'>,
@@ -41,18 +40,18 @@ export async function usageView(
     { id: 'failures', title: 'Failures' },
   ] as const
   return {
-    period: WORDS[period],
-    periods: (Object.keys(WORDS) as Period[]).map((each) => ({
-      words: WORDS[each].replace('the last ', ''),
+    period: PERIOD_LABELS[period],
+    periods: (Object.keys(PERIOD_LABELS) as Period[]).map((each) => ({
+      label: PERIOD_LABELS[each].replace('the last ', ''),
       href: `${page}?period=${each}`,
       isCurrent: each === period,
     })),
     charts: kinds.map(({ id, title }) => chartOf(id, title, stretches, period)),
     rows: stretches.toReversed().map(({ start, swaps, refreshes, failures }) => ({
       start,
-      swaps: number.format(swaps),
-      refreshes: number.format(refreshes),
-      failures: number.format(failures),
+      swaps: formatNumber(swaps),
+      refreshes: formatNumber(refreshes),
+      failures: formatNumber(failures),
     })),
   }
 }
@@ -64,22 +63,22 @@ function chartOf(
   period: Period,
 ): ChartView {
   const counts = stretches.map((stretch) => stretch[id])
-  const most = Math.max(...counts)
+  const max = Math.max(...counts)
   const total = counts.reduce((sum, count) => sum + count, 0)
-  const step = WIDTH / counts.length
+  const step = CHART_WIDTH / counts.length
   return {
     id,
     title,
-    total: number.format(total),
-    words: `${title} in ${WORDS[period]}: ${number.format(total)}, at most ${number.format(most)} at a time. The table below has the numbers.`,
-    width: WIDTH,
-    height: HEIGHT,
+    total: formatNumber(total),
+    description: `${title} in ${PERIOD_LABELS[period]}: ${formatNumber(total)}, at most ${formatNumber(max)} per bar. The table below has the numbers.`,
+    width: CHART_WIDTH,
+    height: CHART_HEIGHT,
     bars: stretches.flatMap(({ start, [id]: count }, index) => {
       if (count === 0) return []
-      const height = Math.max(LOWEST, Math.round((count / most) * HEIGHT))
+      const height = Math.max(MIN_BAR_HEIGHT, Math.round((count / max) * CHART_HEIGHT))
       const at = new Date(start).toISOString().slice(0, 16).replace('T', ' ')
-      const words = `${number.format(count)}, from ${at} UTC`
-      return [{ x: index * step, y: HEIGHT - height, width: step - GAP, height, words }]
+      const label = `${formatNumber(count)}, from ${at} UTC`
+      return [{ x: index * step, y: CHART_HEIGHT - height, width: step - BAR_GAP, height, label }]
     }),
   }
 }

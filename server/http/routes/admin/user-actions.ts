@@ -6,18 +6,18 @@ import type { Revoked } from '../../../connections/connections.ts'
 import { BrokerError } from '../../../errors.ts'
 import type { ErrorCode } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
-import { plainName } from './name.ts'
-import { byAdmin } from './actor.ts'
+import { formatCount, plainName } from './format.ts'
+import { byAdmin } from './request.ts'
 
-/** What an admin does to one user: refresh, revoke a device, an app or all, erase. Loss is asked about first. */
+/** Actions on one user: refresh, revoke a device, an app or everything, erase. Each loss needs a confirmation. */
 export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
   const { connections, apps, clock } = services
 
-  /** Has what the address names, or answers that it isn't there. */
-  const found = async (
+  /** Runs `work` with the target of the URL, or sends 404. */
+  const withTarget = async (
     request: FastifyRequest,
     reply: FastifyReply,
     work: (target: Target) => Promise<unknown>,
@@ -31,46 +31,46 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
       appId?: string
       grantId?: string
     }
-    const shown = await connections.find(id)
-    if (!shown) return reply.missing('There is no such user (any more).')
-    const { connection, grants } = shown
+    const found = await connections.find(id)
+    if (!found) return reply.missing('This user does not exist or was deleted.')
+    const { connection, grants } = found
     const all = await apps.list()
-    const named = grants.find((grant) => grant.id === grantId)
-    if (grantId !== '' && !named) return reply.missing('There is no such device (any more).')
-    const ofApp = appId ?? named?.appId
+    const grant = grants.find(({ id }) => id === grantId)
+    if (grantId !== '' && !grant) return reply.missing('This device does not exist or was deleted.')
+    const targetAppId = appId ?? grant?.appId
     return work({
       connection,
-      live: grants.filter(({ revokedAt }) => revokedAt === null),
+      liveGrants: grants.filter(({ revokedAt }) => revokedAt === null),
       grantId,
-      device: plainName(named?.device || 'A device'),
-      appId: ofApp ?? '',
-      appName: plainName(all.find((one) => one.id === ofApp)?.name ?? 'the removed app'),
+      device: plainName(grant?.device || 'A device'),
+      appId: targetAppId ?? '',
+      appName: plainName(all.find((one) => one.id === targetAppId)?.name ?? 'the removed app'),
       user: plainName(connection.username || connection.id),
       path: `/admin/users/${encodeURIComponent(connection.id)}`,
-      out: outWords(connection, clock.now()),
+      tokenNote: issuedTokensText(connection, clock.now()),
     })
   }
 
   app.post('/users/:id/refresh', (request, reply) =>
-    found(request, reply, async ({ connection, path }) => {
+    withTarget(request, reply, async ({ connection, path }) => {
       try {
         const { expiresAt } = await connections.refresh(connection.id, byAdmin(request))
-        return reply.done(path, `Fetched a fresh access token, good until ${timeText(expiresAt)}.`)
+        return reply.done(path, `Refreshed. The new access token is valid until ${timeText(expiresAt)}.`)
       } catch (error) {
         if (!(error instanceof BrokerError)) throw error
-        return reply.done(path, refreshWords(error), 'problem')
+        return reply.done(path, refreshErrorText(error), 'problem')
       }
     }),
   )
 
   app.get('/users/:id/revoke', (request, reply) =>
-    found(request, reply, async ({ user, live, path, out }) =>
+    withTarget(request, reply, async ({ user, liveGrants, path, tokenNote }) =>
       reply.show('admin/confirm', {
         title: `Revoke everything of ${user}?`,
-        words: [
-          `From that moment on nothing new is handed out: ${devices(live.length)} ${live.length === 1 ? 'is' : 'are'} cut off, and the tokens that this broker keeps are deleted for good.`,
-          out,
-          'The user may connect again later; that makes a new connection.',
+        paragraphs: [
+          `No more tokens are handed out: ${formatCount(liveGrants.length, 'device')} ${liveGrants.length === 1 ? 'loses' : 'lose'} access, and the tokens that this broker stores are deleted permanently.`,
+          tokenNote,
+          'The user can connect again later; that creates a new connection.',
         ],
         button: 'Revoke everything',
         back: path,
@@ -78,64 +78,64 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     ),
   )
   app.post('/users/:id/revoke', (request, reply) =>
-    found(request, reply, async ({ connection, path }) => {
+    withTarget(request, reply, async ({ connection, path }) => {
       const revoked = await connections.revoke(connection.id, byAdmin(request))
-      return reply.done(path, `Revoked, with ${devices(revoked.grants)}. ${afterWords(revoked)}`)
+      return reply.done(path, `Revoked everything, on ${formatCount(revoked.grants, 'device')}. ${revocationText(revoked)}`)
     }),
   )
 
   app.get('/users/:id/apps/:appId/revoke', (request, reply) =>
-    found(request, reply, async ({ user, live, appId, appName, path, out }) => {
-      const own = live.filter((grant) => grant.appId === appId).length
+    withTarget(request, reply, async ({ user, liveGrants, appId, appName, path, tokenNote }) => {
+      const own = liveGrants.filter((grant) => grant.appId === appId).length
       return reply.show('admin/confirm', {
-        title: `Cut ${appName} off from ${user}?`,
-        words: [
-          `From that moment on ${appName} gets nothing new for this user, on ${own === 1 ? 'its one device' : `any of its ${own} devices`}. Other apps go on.`,
-          out,
-          'The user may let the app in again.',
+        title: `Revoke ${appName} for ${user}?`,
+        paragraphs: [
+          `${appName} gets no more tokens for this user, on ${formatCount(own, 'device')}. Other apps keep working.`,
+          tokenNote,
+          'The user can connect this app again.',
         ],
-        button: 'Revoke this app',
+        button: 'Revoke app',
         back: path,
       })
     }),
   )
   app.post('/users/:id/apps/:appId/revoke', (request, reply) =>
-    found(request, reply, async ({ connection, appId, appName, path }) => {
+    withTarget(request, reply, async ({ connection, appId, appName, path }) => {
       const { grants } = await connections.revokeApp(connection.id, appId, byAdmin(request))
-      return reply.done(path, `${appName} is cut off, on ${devices(grants)}.`)
+      return reply.done(path, `Revoked ${appName} on ${formatCount(grants, 'device')}.`)
     }),
   )
 
   app.get('/users/:id/devices/:grantId/revoke', (request, reply) =>
-    found(request, reply, async ({ user, device, appName, path, out }) =>
+    withTarget(request, reply, async ({ user, device, appName, path, tokenNote }) =>
       reply.show('admin/confirm', {
         title: `Revoke ${device} of ${user}?`,
-        words: [
-          `From that moment on ${appName} gets nothing new there. Other devices and apps go on.`,
-          out,
-          'The user may connect from that device again.',
+        paragraphs: [
+          `${appName} gets no more tokens on this device. Other devices and apps keep working.`,
+          tokenNote,
+          'The user can connect from this device again.',
         ],
-        button: 'Revoke this device',
+        button: 'Revoke device',
         back: path,
       }),
     ),
   )
   app.post('/users/:id/devices/:grantId/revoke', (request, reply) =>
-    found(request, reply, async ({ grantId, device, appName, path }) => {
+    withTarget(request, reply, async ({ grantId, device, appName, path }) => {
       const revoked = await connections.revokeGrant(grantId, byAdmin(request))
-      const words = `${device} is cut off from ${appName}.`
-      return reply.done(path, revoked ? words : 'That device was cut off before.')
+      const message = `Revoked ${device} for ${appName}.`
+      return reply.done(path, revoked ? message : 'That device was already revoked.')
     }),
   )
 
   app.get('/users/:id/erase', (request, reply) =>
-    found(request, reply, async ({ user, path, out }) =>
+    withTarget(request, reply, async ({ user, path, tokenNote }) =>
       reply.show('admin/confirm', {
         title: `Erase ${user}?`,
-        words: [
-          'Everything of this user is revoked, and what tells who it was is removed: the name, the account at Ellipsis Drive, the names of devices, and the addresses that the user and the apps came from. It can’t be undone.',
-          'What is kept, so that you can show later what was done: that there was a connection, under its random id; which apps it had, and when; and what admins did to it. The connection itself goes after 30 days, the events when their time is up. Backups that were made before still hold it all.',
-          out,
+        paragraphs: [
+          'All access of this user is revoked, and personal data is deleted: name, Ellipsis Drive account, device names, and the IP addresses that the user and the apps came from. This cannot be undone.',
+          'What is kept, so that you can show later what was done: the connection’s random ID, its apps with times, and the actions of admins on it. The connection is deleted after 30 days, its events at the end of their retention period. Earlier backups still contain everything.',
+          tokenNote,
         ],
         button: 'Revoke and erase',
         back: path,
@@ -143,63 +143,62 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     ),
   )
   app.post('/users/:id/erase', (request, reply) =>
-    found(request, reply, async ({ connection, path }) => {
+    withTarget(request, reply, async ({ connection, path }) => {
       const erased = await connections.erase(connection.id, byAdmin(request))
       return reply.done(
         path,
-        `Erased: nothing here tells any more who this was. ${afterWords(erased)}`,
+        `Erased: no data here identifies this user. ${revocationText(erased)}`,
       )
     }),
   )
 }
 
-/** What a deed is done to. */
+/** The target of an action. */
 interface Target {
   connection: Connection
-  live: Grant[]
-  /** Empty: no device is named, nor an app. */
+  liveGrants: Grant[]
+  /** Empty if the URL names no device. `appId` is empty if it names neither a device nor an app. */
   grantId: string
   appId: string
   appName: string
-  /** What the device is called. */
+  /** The device's name. */
   device: string
-  /** What the user is called. */
+  /** The user's name. */
   user: string
   path: `/admin${string}`
-  /** What becomes of access tokens that are out. */
-  out: string
+  /** Until when access tokens that were already issued work. */
+  tokenNote: string
 }
 
-/** Ellipsis Drive's access tokens can't be called back; this says until when they are of use. */
-function outWords(connection: Connection, now: number): string {
+/** Ellipsis Drive cannot revoke access tokens: says until when issued ones work. */
+function issuedTokensText(connection: Connection, now: number): string {
   const until = tokensUntil(connection, now)
-  if (until === null) return 'No access token is out: the last one that was handed out has ended.'
-  return `Access tokens that are out already go on working until ${timeText(until)} at the latest: Ellipsis Drive has no way to take them back.`
+  if (until === null) return 'No valid access token exists: the last one has expired.'
+  return `Access tokens already issued work until ${timeText(until)} at the latest: Ellipsis Drive cannot revoke them.`
 }
 
-const afterWords = ({ erased, tokensUntil: until }: Revoked): string =>
+/** The message after a revocation. */
+const revocationText = ({ erased, tokensUntil: until }: Revoked): string =>
   [
     until === null
-      ? 'No access token is out any more.'
-      : `Access tokens that are out work until ${timeText(until)} at the latest.`,
+      ? 'No valid access token is left.'
+      : `Access tokens already issued work until ${timeText(until)} at the latest.`,
     ...(erased
       ? []
-      : ['The tokens’ bytes are being erased; something reads the database just now.']),
+      : ['The tokens are still being erased from disk, because another program is reading the database.']),
   ].join(' ')
 
-const devices = (count: number): string => `${count} device${count === 1 ? '' : 's'}`
-
-/** What came of a refresh that an admin asked for. */
-function refreshWords({ code, details, message }: BrokerError): string {
-  const wait = details.retryAfter === undefined ? '' : ` in ${details.retryAfter} s`
-  const words: Partial<Record<ErrorCode, string>> = {
+/** Explains why a refresh that an admin requested failed. */
+function refreshErrorText({ code, details, message }: BrokerError): string {
+  const delay = details.retryAfter === undefined ? '' : ` in ${details.retryAfter} s`
+  const texts: Partial<Record<ErrorCode, string>> = {
     needs_reconnect:
-      'Ellipsis Drive refused the refresh token: the user has to connect again. Send them a reconnect link.',
-    connection_revoked: 'This connection is revoked: there is nothing to refresh.',
-    slow_down: `A fresh token was fetched a moment ago; try again${wait}.`,
-    temporarily_unavailable: `Ellipsis Drive gave no answer, or was busy. The connection isn’t dead: try again${wait || ' later'}.`,
+      'Ellipsis Drive rejected the refresh token. The user has to reconnect: send them a reconnect link.',
+    connection_revoked: 'This connection is revoked and cannot be refreshed.',
+    slow_down: `The token was refreshed a moment ago. Try again${delay}.`,
+    temporarily_unavailable: `Ellipsis Drive did not answer, or is busy. The connection is not lost. Try again${delay || ' later'}.`,
     server_error:
-      'Ellipsis Drive refuses this broker’s own client: check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET. The connection isn’t dead.',
+      'Ellipsis Drive rejects this broker’s client credentials. Check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET. The connection is not lost.',
   }
-  return words[code] ?? message
+  return texts[code] ?? message
 }

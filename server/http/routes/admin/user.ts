@@ -7,10 +7,10 @@ import { reconnectUrl } from '../../../oauth/reconnect-url.ts'
 import { troubleNow } from '../../../refresh/upstream-status.ts'
 import type { HttpServices } from '../../../services.ts'
 import { actorText, eventText } from './event-text.ts'
-import { plainName } from './name.ts'
-import { badgeOf } from './user-status.ts'
+import { plainName } from './format.ts'
+import { connectionBadge } from './users.ts'
 
-/** One connected user: apps, devices, and what happened. */
+/** The page of one connected user: status, apps, devices and events. */
 export const userRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
@@ -20,116 +20,117 @@ export const userRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app.get('/users/:id', async (request, reply) => {
     const { id } = request.params as { id: string }
     const { events } = request.query as { events?: unknown }
-    const shown = await connections.find(id, typeof events === 'string' ? events : null)
-    if (!shown) return reply.missing('There is no such user (any more).')
-    const known = { all: await apps.list(), state: await upstream.state() }
-    return reply.show('admin/user', modelOf(shown, known, services))
+    const found = await connections.find(id, typeof events === 'string' ? events : null)
+    if (!found) return reply.missing('This user does not exist or was deleted.')
+    const context = { all: await apps.list(), state: await upstream.state() }
+    return reply.show('admin/user', modelOf(found, context, services))
   })
 }
 
-type Shown = NonNullable<Awaited<ReturnType<HttpServices['connections']['find']>>>
+type FoundConnection = NonNullable<Awaited<ReturnType<HttpServices['connections']['find']>>>
 
 function modelOf(
-  { connection, grants, events, newer, older }: Shown,
+  { connection, grants, events, newer, older }: FoundConnection,
   { all, state }: { all: App[]; state: UpstreamState },
   { config, clock }: HttpServices,
 ): AdminModels['admin/user'] {
   const now = clock.now()
   const base = `/admin/users/${encodeURIComponent(connection.id)}`
-  const live = connection.status !== 'revoked'
-  const eventsAt = (cursor: string) =>
+  const isLive = connection.status !== 'revoked'
+  const eventsUrl = (cursor: string) =>
     `${config.basePath}${base}?events=${encodeURIComponent(cursor)}#events`
   return {
     id: connection.id,
     path: base as `/admin${string}`,
     name: connection.username,
     accountId: connection.accountId,
-    badge: badgeOf(connection, state),
+    badge: connectionBadge(connection, state),
     note: noteOf(connection, state),
-    live,
+    isLive,
     connectedAt: connection.connectedAt,
     lastUsedAt: connection.lastUsedAt,
     refreshedAt: connection.refreshedAt,
-    tokenUntil: connection.accessTokenExpiresAt,
-    tokenEnded: tokensUntil(connection, now) === null,
+    tokenExpiresAt: connection.accessTokenExpiresAt,
+    isTokenExpired: tokensUntil(connection, now) === null,
     lastError: connection.lastError,
-    retryAt: live && connection.failures > 0 ? connection.retryAt : null,
+    retryAt: isLive && connection.failures > 0 ? connection.retryAt : null,
     revokedAt: connection.revokedAt,
-    erasurePending: !live && connection.erasedAt === null,
+    erasurePending: !isLive && connection.erasedAt === null,
     personErasedAt: connection.personErasedAt,
-    apps: appsOf(grants, all, { connection, now, publicUrl: config.publicUrl }),
-    events: events.map((event) => entryOf(event, all)),
-    newer: newer && eventsAt(newer),
-    older: older && eventsAt(older),
+    apps: appModels(grants, all, { connection, now, publicUrl: config.publicUrl }),
+    events: events.map((event) => eventModel(event, all)),
+    newer: newer && eventsUrl(newer),
+    older: older && eventsUrl(older),
   }
 }
 
-/** What the status means, and what can be done. */
+/** Explains the status, and what the admin can do. */
 function noteOf(connection: Connection, upstream: UpstreamState): string | null {
   if (connection.status === 'needs_reconnect') {
-    return 'Ellipsis Drive refuses this connection’s refresh token. The user has to connect again: send them a reconnect link.'
+    return 'Ellipsis Drive rejects this connection’s refresh token. The user has to reconnect: send them a reconnect link.'
   }
   if (connection.status === 'revoked' || connection.failures === 0) return null
-  const trouble = troubleNow(upstream)
-  return trouble === null
-    ? 'The last refresh failed. The connection isn’t dead: it is tried again.'
-    : `Ellipsis Drive hasn’t answered as it should since ${timeText(trouble.since)}: ${trouble.error}. The connection isn’t dead: it goes on once that answers.`
+  const outage = troubleNow(upstream)
+  return outage === null
+    ? 'The last refresh failed. The connection is not lost: the broker retries.'
+    : `Ellipsis Drive has been failing since ${timeText(outage.since)}: ${outage.error}. The connection is not lost: it works again once Ellipsis Drive answers.`
 }
 
-interface Around {
+/** What the models of apps and devices depend on. */
+interface Context {
   connection: Connection
   now: number
   publicUrl: string
 }
 
-/** Those that may still do something first, and in each the devices likewise. */
-function appsOf(grants: Grant[], all: App[], around: Around): UserAppView[] {
-  const { connection, publicUrl } = around
+/** The connected apps with their devices; apps with active devices come first. */
+function appModels(grants: Grant[], all: App[], context: Context): UserAppView[] {
+  const { connection, publicUrl } = context
   const base = `/admin/users/${encodeURIComponent(connection.id)}`
   const views = [...Map.groupBy(grants, ({ appId }) => appId)].map(([appId, own]): UserAppView => {
     const app = all.find(({ id }) => id === appId)
-    const devices = own.map((grant) => deviceOf(grant, app, around, base))
-    const returns = app && app.redirectUris.length > 0
-    const reconnect = returns && connection.status !== 'revoked'
+    const devices = own.map((grant) => deviceModel(grant, app, context, base))
+    const hasRedirectUri = app && app.redirectUris.length > 0
+    const canReconnect = hasRedirectUri && connection.status !== 'revoked'
     return {
-      name: app?.name ?? 'A removed app',
+      name: app?.name ?? 'Removed app',
       href: app ? `/admin/apps/${encodeURIComponent(appId)}` : null,
-      devices: devices.filter(isLive),
-      former: devices.filter((device) => !isLive(device)),
-      reconnectUrl: reconnect ? reconnectUrl(publicUrl, app, connection.id) : null,
+      devices: devices.filter(isActive),
+      inactiveDevices: devices.filter((device) => !isActive(device)),
+      reconnectUrl: canReconnect ? reconnectUrl(publicUrl, app, connection.id) : null,
       revoke: `${base}/apps/${encodeURIComponent(appId)}/revoke`,
     }
   })
   return views.sort((one, other) => other.devices.length - one.devices.length)
 }
 
-function deviceOf(grant: Grant, app: App | undefined, { now }: Around, base: string): DeviceView {
+function deviceModel(grant: Grant, app: App | undefined, { now }: Context, base: string): DeviceView {
   const endsAt = grant.expiresAtSeconds * 1000
   const badge = deviceBadge(grant, app, endsAt <= now)
   return {
     name: grant.device,
     badge,
-    beganAt: grant.createdAt,
+    connectedAt: grant.createdAt,
     lastUsedAt: grant.lastUsedAt,
     endsAt: grant.revokedAt ?? endsAt,
     revoke: `${base}/devices/${encodeURIComponent(grant.id)}/revoke`,
   }
 }
 
-const isLive = ({ badge }: DeviceView): boolean => badge.tone === 'good'
+const isActive = ({ badge }: DeviceView): boolean => badge.tone === 'good'
 
-function deviceBadge(grant: Grant, app: App | undefined, expired: boolean): Badge {
-  if (grant.revokedAt !== null) return { tone: 'quiet', words: 'Revoked' }
-  if (!app) return { tone: 'quiet', words: 'Ended with its app' }
-  return expired ? { tone: 'quiet', words: 'Ended' } : { tone: 'good', words: 'Active' }
+function deviceBadge(grant: Grant, app: App | undefined, isExpired: boolean): Badge {
+  if (grant.revokedAt !== null) return { tone: 'quiet', text: 'Revoked' }
+  if (!app) return { tone: 'quiet', text: 'App removed' }
+  return isExpired ? { tone: 'quiet', text: 'Expired' } : { tone: 'good', text: 'Active' }
 }
 
-const entryOf = (event: Event, all: App[]) => ({
+const eventModel = (event: Event, all: App[]) => ({
   at: event.at,
-  words: eventText(
+  text: eventText(
     event,
     plainName(all.find(({ id }) => id === event.appId)?.name ?? 'a removed app'),
   ),
-  who: actorText(event.actor),
+  actor: actorText(event.actor),
   address: event.address,
 })

@@ -3,26 +3,27 @@ import { Secret } from '../../../../server/secret.ts'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import type { Visitor } from '../../../visitor.ts'
+import { csrfTokenOf } from './dashboard.ts'
 
-const HOUR = 3_600_000
+const HOUR_MS = 3_600_000
 const next = 'another horse battery staple'
 
-t.test('a session ends when it is left alone, and after a day in any case', async (t) => {
+t.test('a session expires after an hour without use, and after a day at the latest', async (t) => {
   const broker = await buildBroker(t)
-  const isIn = async (visitor: Visitor) =>
+  const isSignedIn = async (visitor: Visitor) =>
     (await visitor.open(`${broker.url}/admin/account`)).url.endsWith('/admin/account')
   const visitor = await signIn(broker)
   for (let hours = 0; hours < 23; hours++) {
-    broker.clock.advance(HOUR - 1000)
-    t.equal(await isIn(visitor), true, `hour ${hours}`)
+    broker.clock.advance(HOUR_MS - 1000)
+    t.equal(await isSignedIn(visitor), true, `hour ${hours}`)
   }
   const idle = await signIn(broker)
-  broker.clock.advance(HOUR)
-  t.equal(await isIn(idle), false, 'left alone for an hour')
-  t.equal(await isIn(visitor), false, 'a day old')
+  broker.clock.advance(HOUR_MS)
+  t.equal(await isSignedIn(idle), false, 'idle for an hour')
+  t.equal(await isSignedIn(visitor), false, 'a day old')
 })
 
-t.test('sessions are seen and ended by their owner, and by nobody else', async (t) => {
+t.test('only its owner sees and ends a session', async (t) => {
   const broker = await buildBroker(t)
   const email = 'ada@example.com'
   const [one, two, three] = [
@@ -40,24 +41,24 @@ t.test('sessions are seen and ended by their owner, and by nobody else', async (
   const foreign = await bob.press(await open(bob), 'Sign out', {})
   t.match(foreign.url, '/admin/sign-in')
   const again = await signIn(broker, { email: 'bob@example.com', role: 'viewer' })
-  const token = /name="_csrf" value="([^"]+)"/.exec((await open(again)).body)?.[1] ?? ''
+  const token = csrfTokenOf(await open(again))
   const stolen = await again.open(`${broker.url}/admin/account/sessions/end`, undefined, {
     method: 'POST',
     body: new URLSearchParams({ _csrf: token, id }),
   })
-  t.match(stolen.body, 'That session had ended already')
+  t.match(stolen.body, 'That session had already ended')
 
   const ended = await one.press(page, 'End the session of Firefox on Linux')
-  t.match(ended.body, 'The session has ended')
-  const inside = await Promise.all([two, three].map(async (who) => (await open(who)).url))
+  t.match(ended.body, 'Session ended')
+  const inside = await Promise.all([two, three].map(async (visitor) => (await open(visitor)).url))
   t.equal(inside.filter((url) => url.endsWith('/admin/account')).length, 1)
-  t.match((await one.press(await open(one), 'End all other sessions')).body, 'One other session')
+  t.match((await one.press(await open(one), 'End all other sessions')).body, 'Ended 1 other session')
   t.match((await open(two)).url, '/sign-in')
   t.match((await open(three)).url, '/sign-in')
   t.equal((await open(one)).url, `${broker.url}/admin/account`)
 })
 
-t.test('sessions of which nothing is known can be ended, and so can one’s own', async (t) => {
+t.test('a session without address and browser can be ended, and so can the current one', async (t) => {
   const broker = await buildBroker(t)
   const visitor = await signIn(broker)
   const { admins, store } = broker.services
@@ -65,7 +66,7 @@ t.test('sessions of which nothing is known can be ended, and so can one’s own'
   if (!admin) throw new Error('no admin')
   const account = `${broker.url}/admin/account`
   for (const idHash of ['one', 'two']) {
-    const [now, expiresAt] = [broker.clock.now(), broker.clock.now() + HOUR]
+    const [now, expiresAt] = [broker.clock.now(), broker.clock.now() + HOUR_MS]
     const times = { createdAt: now, lastSeenAt: now, expiresAt }
     const session = { idHash, adminId: admin.id, ...times, complete: true }
     const unknown = { address: null, userAgent: null }
@@ -74,9 +75,9 @@ t.test('sessions of which nothing is known can be ended, and so can one’s own'
   const page = await visitor.open(account)
   t.equal(page.body.match(/Unknown browser/g)?.length, 4)
   t.match(page.body, 'unknown')
-  t.match((await visitor.press(page, 'End all other sessions')).body, '2 other sessions have ended')
+  t.match((await visitor.press(page, 'End all other sessions')).body, 'Ended 2 other sessions')
   const [own] = await store.listSessions({ adminId: admin.id, now: broker.clock.now() })
-  const csrf = /name="_csrf" value="([^"]+)"/.exec(page.body)?.[1] ?? ''
+  const csrf = csrfTokenOf(page)
   const out = await visitor.open(`${account}/sessions/end`, undefined, {
     method: 'POST',
     body: new URLSearchParams({ _csrf: csrf, id: own?.idHash ?? '' }),
@@ -84,51 +85,51 @@ t.test('sessions of which nothing is known can be ended, and so can one’s own'
   t.match(out.url, '/admin/sign-in')
 })
 
-t.test('a changed password ends the other sessions, and the old one lets nobody in', async (t) => {
+t.test('changing the password ends the other sessions and invalidates the old password', async (t) => {
   const broker = await buildBroker(t)
   const email = 'ada@example.com'
   const [here, elsewhere] = [await signIn(broker, { email }), await signIn(broker, { email })]
   const page = await here.open(`${broker.url}/admin/account`)
   const change = (password: string, wanted: string, again = wanted) =>
-    here.press(page, 'Change the password', { password, next: wanted, again })
-  t.match(await change('wrong', next), { status: 422, body: 'Your current password is another' })
-  t.match(await change(PASSWORD, next, 'x'), { status: 422, body: 'differ' })
+    here.press(page, 'Change password', { password, next: wanted, again })
+  t.match(await change('wrong', next), { status: 422, body: 'The current password is incorrect' })
+  t.match(await change(PASSWORD, next, 'x'), { status: 422, body: 'do not match' })
   t.match(await change(PASSWORD, 'short'), { status: 422, body: '12 to 1024' })
-  t.match(await change(PASSWORD, next), { status: 200, body: 'Your password is changed' })
+  t.match(await change(PASSWORD, next), { status: 200, body: 'Password changed' })
   t.match((await elsewhere.open(`${broker.url}/admin/account`)).url, '/sign-in')
   t.match((await here.open(`${broker.url}/admin/account`)).body, email)
-  const door = await elsewhere.open(`${broker.url}/admin/sign-in`)
-  t.equal((await elsewhere.press(door, 'Sign in', { email, password: PASSWORD })).status, 401)
-  t.equal((await elsewhere.press(door, 'Sign in', { email, password: next })).status, 200)
+  const signInPage = await elsewhere.open(`${broker.url}/admin/sign-in`)
+  t.equal((await elsewhere.press(signInPage, 'Sign in', { email, password: PASSWORD })).status, 401)
+  t.equal((await elsewhere.press(signInPage, 'Sign in', { email, password: next })).status, 200)
 })
 
-t.test('a password that was set by others meanwhile is not changed back', async (t) => {
+t.test('a password that someone else reset in the meantime is not overwritten', async (t) => {
   const broker = await buildBroker(t)
-  const { admins, signIn: door } = broker.services
-  const [email, reset] = ['ada@example.com', 'what was set meanwhile']
+  const { admins, signIn: signInService } = broker.services
+  const [email, reset] = ['ada@example.com', 'the password after the reset']
   const visitor = await signIn(broker, { email })
   const page = await visitor.open(`${broker.url}/admin/account`)
-  const { prove } = door
-  door.prove = async (...given) => {
-    const outcome = await prove(...given)
+  const { prove } = signInService
+  signInService.prove = async (...args) => {
+    const outcome = await prove(...args)
     await admins.setPassword(email, new Secret(reset), 'cli')
     return outcome
   }
   const change = { password: PASSWORD, next, again: next }
-  const out = await visitor.press(page, 'Change the password', change)
+  const out = await visitor.press(page, 'Change password', change)
   t.match(out.url, '/admin/sign-in')
   t.equal((await visitor.press(out, 'Sign in', { email, password: next })).status, 401)
   const inside = await visitor.press(out, 'Sign in', { email, password: reset })
-  t.match(inside.body, 'Your session had ended meanwhile, so nothing was changed.')
+  t.match(inside.body, 'Your session has ended, so nothing was changed.')
 })
 
-t.test('a viewer has an account too, and sees no forms that would be refused', async (t) => {
+t.test('a viewer can use the account page and sees no forms for changes', async (t) => {
   const broker = await buildBroker(t)
   const viewer = await signIn(broker, { role: 'viewer' })
   const page = await viewer.open(`${broker.url}/admin/account`)
-  t.match(page.body, 'to look only')
+  t.match(page.body, '(read-only)')
   const change = { password: PASSWORD, next, again: next }
-  t.match(await viewer.press(page, 'Change the password', change), { status: 200 })
+  t.match(await viewer.press(page, 'Change password', change), { status: 200 })
   for (const path of ['/admin/admins', '/admin/keys']) {
     const { status, body } = await viewer.open(broker.url + path)
     t.equal(status, 200)
@@ -136,40 +137,40 @@ t.test('a viewer has an account too, and sees no forms that would be refused', a
   }
 })
 
-t.test('what was posted after the session had ended is told, and not done', async (t) => {
+t.test('a form posted after the session expired changes nothing and leads to the sign-in page', async (t) => {
   const broker = await buildBroker(t)
   const visitor = await signIn(broker)
   const page = await visitor.open(`${broker.url}/admin/admins`)
-  broker.clock.advance(HOUR)
-  const given = { email: 'eve@example.com', password: PASSWORD }
-  const answer = await visitor.press(page, 'Add the admin', given)
+  broker.clock.advance(HOUR_MS)
+  const fields = { email: 'eve@example.com', password: PASSWORD }
+  const answer = await visitor.press(page, 'Add admin', fields)
   t.match(answer.url, '/admin/sign-in')
   t.equal((await broker.services.admins.list()).length, 1)
 })
 
-t.test('a password is guessed no further from a session that was left open', async (t) => {
+t.test('password guesses from an unattended session are limited', async (t) => {
   const broker = await buildBroker(t)
   const visitor = await signIn(broker)
   const page = await visitor.open(`${broker.url}/admin/account`)
   const change = (password: string) =>
-    visitor.press(page, 'Change the password', { password, next, again: next })
+    visitor.press(page, 'Change password', { password, next, again: next })
   for (let count = 0; count < 10; count++) t.equal((await change('wrong')).status, 422)
-  t.match(await change(PASSWORD), { status: 429, body: 'Too many attempts failed' })
+  t.match(await change(PASSWORD), { status: 429, body: 'Too many failed attempts' })
 })
 
-t.test('a notice is words that the broker wrote, or none', async (t) => {
+t.test('a notice is shown as text only, and only if its cookie is valid', async (t) => {
   const broker = await buildBroker(t)
   const visitor = await signIn(broker)
-  const show = async (notice: string) => {
-    visitor.cookies(broker.url).set('notice', notice)
+  const show = async (cookie: string) => {
+    visitor.cookies(broker.url).set('notice', cookie)
     return (await visitor.open(`${broker.url}/admin/account`)).body
   }
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-  for (const odd of ['%%%', encode(null), encode({ words: 7 }), encode([])]) {
-    t.notMatch(await show(odd), 'class="notice')
+  for (const invalid of ['%%%', encode(null), encode({ words: 7 }), encode([])]) {
+    t.notMatch(await show(invalid), 'class="notice')
   }
-  const given = { tone: '"><script>', words: '<script>alert(1)</script>' }
-  const body = await show(encode(given))
+  const notice = { tone: '"><script>', words: '<script>alert(1)</script>' }
+  const body = await show(encode(notice))
   t.match(body, '<p class="notice problem" role="status">&lt;script&gt;alert(1)')
   t.notMatch(body, '<script>alert')
 })

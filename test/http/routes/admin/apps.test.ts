@@ -6,9 +6,9 @@ import {
   buildBroker,
   connect,
   exchange,
-  postForm,
 } from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
+import { isSecretAccepted } from './dashboard.ts'
 
 const form = {
   name: 'My map',
@@ -25,23 +25,15 @@ async function open(broker: TestBroker, path: string) {
   return { admin, page: await admin.open(`${broker.url}/admin${path}`) }
 }
 
-/** Does the token endpoint know the app by that secret? */
-const isAccepted = async (broker: TestBroker, id: string, secret: string): Promise<boolean> => {
-  const fields = { grant_type: 'authorization_code', code: 'x', code_verifier: 'x' }
-  const own = { client_id: id, client_secret: secret }
-  const { body } = await postForm(`${broker.url}/oauth/token`, { ...fields, ...own })
-  return body.error === 'invalid_grant'
-}
-
 const secretOf = (body: string): string => /id="secret">(.*?)<\/code>/.exec(body)?.[1] ?? ''
 
-t.test('without an app, it says what one is and how to register it', async (t) => {
+t.test('the empty list explains apps and leads to registering one', async (t) => {
   const broker = await buildBroker(t)
   const { admin, page } = await open(broker, '/apps')
-  t.match(page.body, 'No app yet')
+  t.match(page.body, 'No apps yet')
   const added = await admin.press(
     await admin.open(`${broker.url}/admin/apps/new`),
-    'Register this app',
+    'Register app',
     form,
   )
   t.match(added.body, /Registered the app “.?My map.?”/)
@@ -64,19 +56,19 @@ t.test('without an app, it says what one is and how to register it', async (t) =
 t.test('a confidential app’s secret is shown once', async (t) => {
   const broker = await buildBroker(t)
   const { admin, page } = await open(broker, '/apps/new')
-  const made = await admin.press(page, 'Register this app', { ...form, type: 'confidential' })
+  const made = await admin.press(page, 'Register app', { ...form, type: 'confidential' })
   const secret = secretOf(made.body)
   t.equal(secret.length, 43)
   t.equal(made.headers.get('cache-control'), 'no-store')
   const [app] = await broker.services.apps.list()
-  t.ok(await isAccepted(broker, app?.id ?? '', secret))
+  t.ok(await isSecretAccepted(broker, app?.id ?? '', secret))
   const later = await admin.open(`${broker.url}/admin/apps/${app?.id}`)
-  t.match(later.body, 'The current one')
+  t.match(later.body, 'Current, created')
   t.notMatch(later.body, secret)
   t.notOk(broker.logged.some((line) => line.includes(secret)))
 })
 
-t.test('what is wrong with an app is said, and what was typed is kept', async (t) => {
+t.test('an invalid form shows the problems and keeps the input', async (t) => {
   const broker = await buildBroker(t)
   const { admin, page } = await open(broker, '/apps/new')
   const wrong = {
@@ -88,25 +80,25 @@ t.test('what is wrong with an app is said, and what was typed is kept', async (t
     tokens: 'ellipsis',
     trusted: 'yes',
   }
-  const refused = await admin.press(page, 'Register this app', wrong)
+  const refused = await admin.press(page, 'Register app', wrong)
   t.equal(refused.status, 422)
-  for (const words of [
+  for (const problem of [
     'a name of 1',
     'is http: use https',
     'is not an origin',
     'Fragment delivery',
   ]) {
-    t.match(refused.body, words)
+    t.match(refused.body, problem)
   }
   t.match(refused.body, 'https://ok.example/</textarea>')
   t.match(refused.body, /value="ellipsis" checked/)
   t.match(refused.body, 'aria-invalid="true"')
-  const forever = await admin.press(page, 'Register this app', { ...form, lifetime: 'forever' })
+  const forever = await admin.press(page, 'Register app', { ...form, lifetime: 'forever' })
   t.match(forever.body, 'forever is no duration')
   t.strictSame(await broker.services.apps.list(), [])
 })
 
-t.test('redirect URIs are checked while one types', async (t) => {
+t.test('redirect URIs are checked while the user types', async (t) => {
   const broker = await buildBroker(t)
   const admin = await signIn(broker)
   const check = async (uris?: string) => {
@@ -120,7 +112,7 @@ t.test('redirect URIs are checked while one types', async (t) => {
   t.strictSame(await check(), [])
 })
 
-t.test('an app is edited; its kind stays', async (t) => {
+t.test('an app is edited; its client type stays', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker, { tokenLifetimeSeconds: 90 })
   const { admin, page } = await open(broker, `/apps/${app.id}/edit`)
@@ -149,45 +141,45 @@ t.test('an app is edited; its kind stays', async (t) => {
   const other = await admin.open(`${broker.url}/admin/apps/${own.id}/edit`)
   t.match(other.body, 'https://else.example</textarea>')
   t.match(other.body, /value="fragment" checked/)
-  t.match((await admin.open(`${broker.url}/admin/apps/${own.id}`)).body, 'The less safe way')
+  t.match((await admin.open(`${broker.url}/admin/apps/${own.id}`)).body, 'Less safe delivery')
   t.equal((await admin.open(`${broker.url}/admin/apps/app_none/edit`)).status, 404)
 })
 
-t.test('a secret is rotated: old and new overlap, and the old one can be ended', async (t) => {
+t.test('a rotated secret stays valid for the chosen time, and can be revoked earlier', async (t) => {
   const broker = await buildBroker(t)
   const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
   const first = clientSecret?.reveal() ?? ''
   const { admin, page } = await open(broker, `/apps/${app.id}/rotate`)
-  const rotated = await admin.press(page, 'Make a new secret', { overlap: '1d' })
+  const rotated = await admin.press(page, 'Rotate secret', { overlap: '1d' })
   const second = secretOf(rotated.body)
-  t.match(rotated.body, 'accepted for one day more')
-  t.ok(await isAccepted(broker, app.id, first))
-  t.ok(await isAccepted(broker, app.id, second))
-  const again = await admin.press(page, 'Make a new secret', { overlap: '1d' })
-  t.match(again.body, 'was made already')
+  t.match(rotated.body, 'stays valid for 1 day')
+  t.ok(await isSecretAccepted(broker, app.id, first))
+  t.ok(await isSecretAccepted(broker, app.id, second))
+  const again = await admin.press(page, 'Rotate secret', { overlap: '1d' })
+  t.match(again.body, 'was already rotated')
   t.equal(secretOf(again.body), '')
 
   const shown = await admin.open(`${broker.url}/admin/apps/${app.id}`)
-  t.match(shown.body, 'The one before')
+  t.match(shown.body, 'Previous, created')
   t.match(
     (await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)).body,
-    'the older of them ends',
+    'The older one stops working',
   )
   const ending = await admin.open(`${broker.url}/admin/apps/${app.id}/end-old-secret`)
-  t.ok(await isAccepted(broker, app.id, first), 'asking changes nothing')
-  t.match((await admin.press(ending, 'End the old secret')).body, 'refused from now on')
-  t.match((await admin.press(ending, 'End the old secret')).body, 'There is no old secret')
-  t.notOk(await isAccepted(broker, app.id, first))
-  t.ok(await isAccepted(broker, app.id, second))
+  t.ok(await isSecretAccepted(broker, app.id, first), 'asking changes nothing')
+  t.match((await admin.press(ending, 'Revoke old secret')).body, 'is no longer valid')
+  t.match((await admin.press(ending, 'Revoke old secret')).body, 'There is no old secret')
+  t.notOk(await isSecretAccepted(broker, app.id, first))
+  t.ok(await isSecretAccepted(broker, app.id, second))
 
   const last = await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)
-  const at = await admin.press(last, 'Make a new secret', { overlap: '0s' })
-  t.match(at.body, 'The old secret is refused from now on')
-  t.notOk(await isAccepted(broker, app.id, second))
+  const at = await admin.press(last, 'Rotate secret', { overlap: '0s' })
+  t.match(at.body, 'The old secret is no longer valid')
+  t.notOk(await isSecretAccepted(broker, app.id, second))
   const strange = await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)
   t.match(
-    (await admin.press(strange, 'Make a new secret', { overlap: 'x' })).body,
-    'seven days more',
+    (await admin.press(strange, 'Rotate secret', { overlap: 'x' })).body,
+    'valid for 7 days',
   )
 })
 
@@ -198,15 +190,15 @@ t.test('a public app has no secret to rotate', async (t) => {
   t.equal(page.status, 404)
 })
 
-t.test('an app is removed, and the page says whom that cuts off', async (t) => {
+t.test('removing an app shows how many users lose access', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { brokerToken, grantId } = await connect(broker, app)
   await connect(broker, app, { user: 'bo' })
   const { admin, page } = await open(broker, `/apps/${app.id}/remove`)
-  t.match(page.body, '2 users are cut off in it')
+  t.match(page.body, '2 users lose access')
   t.equal((await exchange(broker, brokerToken)).status, 200)
-  t.match((await admin.press(page, 'Remove this app')).body, /Removed “.?Test map.?”/)
+  t.match((await admin.press(page, 'Remove app')).body, /Removed “.?Test map.?”/)
   t.equal((await exchange(broker, brokerToken)).status, 401)
   t.type((await broker.services.store.getGrant(grantId))?.revokedAt, 'number')
   for (const path of ['', '/remove', '/edit', '/rotate']) {
@@ -214,15 +206,15 @@ t.test('an app is removed, and the page says whom that cuts off', async (t) => {
   }
   const unused = await addApp(broker)
   const asked = await admin.open(`${broker.url}/admin/apps/${unused.id}/remove`)
-  t.match(asked.body, 'nobody uses it')
+  t.match(asked.body, 'no users are connected')
 })
 
-t.test('a viewer sees apps, and no actions', async (t) => {
+t.test('a viewer sees apps but no actions', async (t) => {
   const broker = await buildBroker(t)
   const { app } = await addAppWithSecret(broker, { confidential: true })
   const viewer = await signIn(broker, { role: 'viewer' })
   const page = await viewer.open(`${broker.url}/admin/apps/${app.id}`)
-  for (const words of ['Edit', 'Remove', 'Make a new secret']) t.notMatch(page.body, `>${words}`)
+  for (const label of ['Edit', 'Remove', 'Rotate secret']) t.notMatch(page.body, `>${label}`)
   for (const path of ['/new', `/${app.id}/edit`, `/${app.id}/rotate`, `/${app.id}/remove`]) {
     const { body } = await viewer.open(`${broker.url}/admin/apps${path}`)
     t.notMatch(body, /<button class="(primary|danger)"/, path)

@@ -6,8 +6,9 @@ import type { TestBroker } from '../../../helper.ts'
 import { changes } from '../../../rows.ts'
 import { fillBroker } from '../../../sample-data.ts'
 import { Visitor } from '../../../visitor.ts'
+import { csrfTokenOf } from './dashboard.ts'
 
-// What holds for every page of the dashboard, tried on all routes that there are.
+// Security rules of the dashboard, checked on every route in the route table.
 
 t.test('every admin route', async (t) => {
   const broker = await buildBroker(t)
@@ -15,7 +16,7 @@ t.test('every admin route', async (t) => {
   const admin = await signIn(broker)
   const viewer = await signIn(broker, { role: 'viewer' })
 
-  /** Reachable without a session, and why. */
+  /** Routes that need no session. */
   const PUBLIC = [
     '/admin/sign-in',
     '/admin/sign-out',
@@ -31,20 +32,20 @@ t.test('every admin route', async (t) => {
   const inside = routes.filter(({ url }) => !PUBLIC.includes(url))
   const posts = routes.filter(({ method }) => !isSafe(method))
 
-  /** The route's address, with what is really there in place of its parameters. */
-  function addressOf({ url }: Pick<RouteOptions, 'url'>, held = data): string {
+  /** The route's URL with existing ids as parameters. */
+  function addressOf({ url }: Pick<RouteOptions, 'url'>, ids = data): string {
     const path = url
-      .replace(/(?<=\/users\/):\w+/, held.connectionId)
-      .replace(/(?<=\/apps\/):\w+/, held.appId)
-      .replace(/(?<=\/keys\/):\w+/, held.kid)
-      .replace(/(?<=\/(grants|devices)\/):\w+/, held.grantId)
+      .replace(/(?<=\/users\/):\w+/, ids.connectionId)
+      .replace(/(?<=\/apps\/):\w+/, ids.appId)
+      .replace(/(?<=\/keys\/):\w+/, ids.kid)
+      .replace(/(?<=\/(grants|devices)\/):\w+/, ids.grantId)
       .replace(/(?<=\/admins\/):\w+/, 'viewer@example.com')
       .replace(/:\w+/g, 'x')
     return broker.url + path
   }
 
-  /** Asks as the visitor would, following nothing. */
-  async function ask(
+  /** Sends a request as this visitor, without following redirects. */
+  async function send(
     visitor: Visitor,
     route: { url: string; method: string },
     form: Record<string, string> = {},
@@ -59,24 +60,23 @@ t.test('every admin route', async (t) => {
     })
   }
 
-  /** The token that goes with this visitor's cookie. */
+  /** The CSRF token that belongs to this visitor's cookie. */
   async function tokenOf(visitor: Visitor, { url }: TestBroker): Promise<string> {
-    const page = await visitor.open(`${url}/admin/account`)
-    return /name="_csrf" value="([^"]+)"/.exec(page.body)?.[1] ?? ''
+    return csrfTokenOf(await visitor.open(`${url}/admin/account`))
   }
 
-  t.test('there is something to try', async (t) => {
+  t.test('the route table has routes to check', async (t) => {
     t.ok(inside.length >= 4)
     t.ok(posts.length >= 2)
   })
 
-  t.test('a stranger is sent to sign in, and sees and changes nothing', async (t) => {
-    const stranger = new Visitor()
-    await stranger.open(`${broker.url}/admin/sign-in`)
+  t.test('a visitor without a session is redirected to sign in and changes nothing', async (t) => {
+    const anonymous = new Visitor()
+    await anonymous.open(`${broker.url}/admin/sign-in`)
     const changed = changes(t, broker.dataDir)
     for (const route of inside) {
       const name = `${route.method} ${route.url}`
-      const answer = await ask(stranger, route, { _csrf: 'x' })
+      const answer = await send(anonymous, route, { _csrf: 'x' })
       t.equal(answer.status, 303, name)
       t.match(answer.headers.get('location'), '/admin/sign-in', name)
       t.equal(await answer.text(), '', name)
@@ -89,20 +89,20 @@ t.test('every admin route', async (t) => {
     const token = await tokenOf(viewer, broker)
     for (const route of inside.filter(({ method }) => !isSafe(method))) {
       if (route.config?.own === true) continue
-      const answer = await ask(viewer, route, { _csrf: token }, { origin: broker.url })
+      const answer = await send(viewer, route, { _csrf: token }, { origin: broker.url })
       t.equal(answer.status, 403, route.url)
       t.match(await answer.text(), 'takes the role admin', route.url)
     }
     t.equal(changed(), false)
   })
 
-  t.test('looking changes nothing', async (t) => {
-    // What is written every few seconds, whoever looks.
+  t.test('a GET changes nothing', async (t) => {
+    // The background flush is no change of the request.
     await broker.services.upstream.flush()
     const changed = changes(t, broker.dataDir)
     for (const visitor of [admin, viewer]) {
       for (const route of routes.filter(({ method }) => isSafe(method))) {
-        const answer = await ask(visitor, route)
+        const answer = await send(visitor, route)
         t.ok(answer.status < 500, `${route.method} ${route.url}: ${answer.status}`)
       }
     }
@@ -110,16 +110,16 @@ t.test('every admin route', async (t) => {
   })
 
   t.test(
-    'a POST without its token, with another’s, or from another site changes nothing',
+    'a POST without its token, with someone else’s token, or from another site changes nothing',
     async (t) => {
       const changed = changes(t, broker.dataDir)
       const token = await tokenOf(admin, broker)
-      const others = await tokenOf(viewer, broker)
+      const viewerToken = await tokenOf(viewer, broker)
       const { url } = broker
-      const tries: [string, Record<string, string>, Record<string, string>][] = [
+      const attempts: [string, Record<string, string>, Record<string, string>][] = [
         ['no token', {}, { origin: url }],
         ['a wrong token', { _csrf: `${token}x` }, { origin: url }],
-        ['another’s token', { _csrf: others }, { origin: url }],
+        ['another’s token', { _csrf: viewerToken }, { origin: url }],
         ['a foreign origin', { _csrf: token }, { origin: 'https://evil.example' }],
         ['an opaque origin', { _csrf: token }, { origin: 'null' }],
         ['a foreign site', { _csrf: token }, { 'sec-fetch-site': 'cross-site' }],
@@ -127,18 +127,18 @@ t.test('every admin route', async (t) => {
         ['a token in a header', {}, { 'csrf-token': token, origin: url }],
       ]
       for (const route of posts) {
-        for (const [words, form, headers] of tries) {
-          const { status } = await ask(admin, route, form, headers)
-          t.equal(status, 403, `${route.url}: ${words}`)
+        for (const [name, form, headers] of attempts) {
+          const { status } = await send(admin, route, form, headers)
+          t.equal(status, 403, `${route.url}: ${name}`)
         }
       }
       t.equal(changed(), false)
     },
   )
 
-  t.test('no page is framed, kept by caches, or runs what it was not given', async (t) => {
+  t.test('no page can be framed, cached, or run foreign scripts', async (t) => {
     for (const route of routes.filter(({ method }) => method === 'GET')) {
-      const { headers } = await ask(admin, route)
+      const { headers } = await send(admin, route)
       const policy = headers.get('content-security-policy') ?? ''
       t.match(policy, "frame-ancestors 'none'", route.url)
       t.notMatch(policy, 'unsafe', route.url)
@@ -147,31 +147,31 @@ t.test('every admin route', async (t) => {
     }
   })
 
-  t.test('names with markup, or from right to left, do no harm on any page', async (t) => {
+  t.test('names with markup or bidirectional characters are harmless on every page', async (t) => {
     for (const connectionId of ['con_sample3', 'con_sample4', 'con_sample5']) {
       for (const route of routes.filter(({ method }) => method === 'GET')) {
         const address = addressOf(route, { ...data, connectionId, appId: data.oddAppId })
         const { body } = await admin.open(address)
         t.notMatch(body, /<script>alert|<b onclick/, address)
         t.notMatch(
-          outside(body),
+          textOutsideIsolates(body),
           '\u202e',
-          `${address}: in <bdi>, so that it turns nothing else round`,
+          `${address}: only in <bdi>, so that it reverses no other text`,
         )
       }
     }
   })
 
-  /** The text of a page beside what is kept apart by itself: <bdi>, the title, options, attributes. */
-  const outside = (body: string): string =>
+  /** The text of a page outside isolated elements and attributes. */
+  const textOutsideIsolates = (body: string): string =>
     body.replace(/<(bdi|title|option|textarea)\b[^>]*>.*?<\/\1>/gs, '').replace(/<[^>]*>/g, '')
 
-  t.test('with its token, a POST does change something', async (t) => {
+  t.test('with its token, a POST makes a change', async (t) => {
     const changed = changes(t, broker.dataDir)
     const leaving = await signIn(broker, { email: 'leaving@example.com' })
     changed()
     const form = { _csrf: await tokenOf(leaving, broker) }
-    t.equal((await ask(leaving, { url: '/admin/sign-out', method: 'POST' }, form)).status, 303)
+    t.equal((await send(leaving, { url: '/admin/sign-out', method: 'POST' }, form)).status, 303)
     t.equal(changed(), true)
   })
 })

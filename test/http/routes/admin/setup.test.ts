@@ -4,9 +4,9 @@ import { buildBroker } from '../../../helper.ts'
 import { serve } from '../../../processes.ts'
 import { Visitor } from '../../../visitor.ts'
 
-const HOUR = 3_600_000
+const HOUR_MS = 3_600_000
 
-t.test('the first admin is made at the setup address, and is signed in', async (t) => {
+t.test('the setup URL creates the first admin and signs in', async (t) => {
   const broker = await buildBroker(t)
   const secret = await broker.services.setup.invite()
   const address = `${broker.url}/admin/setup/${secret?.reveal()}`
@@ -15,58 +15,58 @@ t.test('the first admin is made at the setup address, and is signed in', async (
   const page = await visitor.open(address)
   t.match(page, { status: 200, body: 'Set up this broker' })
 
-  const wrong = [
+  const invalid = [
     { email: 'nonsense', password: PASSWORD },
     { email: 'ada@example.com', password: 'short' },
     { email: `${'a'.repeat(250)}@b.example`, password: PASSWORD },
     { email: 'ada\u202e@example.com', password: PASSWORD },
   ]
-  for (const given of wrong) {
-    const answer = await visitor.press(page, 'Make the first admin', given)
+  for (const fields of invalid) {
+    const answer = await visitor.press(page, 'Create first admin', fields)
     t.match(answer, { status: 422, body: /role="alert">(Choose a password|.* is no e-mail)/ })
   }
-  const given = { email: ' Ada@Example.com', password: PASSWORD }
-  const inside = await visitor.press(page, 'Make the first admin', given)
+  const fields = { email: ' Ada@Example.com', password: PASSWORD }
+  const inside = await visitor.press(page, 'Create first admin', fields)
   t.equal(inside.url, `${broker.url}/admin`)
   t.match(inside.body, 'You are the first admin')
   t.match(inside.body, 'Signed in as <bdi>ada@example.com')
-  t.notMatch((await visitor.open(`${broker.url}/admin`)).body, 'first admin', 'told once')
+  t.notMatch((await visitor.open(`${broker.url}/admin`)).body, 'first admin', 'shown once')
 
-  const again = await visitor.press(page, 'Make the first admin', given)
-  t.match(again, { status: 404, body: 'This address has ended' })
+  const again = await visitor.press(page, 'Create first admin', fields)
+  t.match(again, { status: 404, body: 'This setup URL has expired' })
   t.match(await visitor.open(address), { status: 404 })
   t.equal(await broker.services.setup.invite(), undefined)
   const [event] = await broker.services.store.listEvents({ limit: 2 })
   t.match(event, { action: 'admin.signed_in', actor: 'admin:ada@example.com' })
 })
 
-t.test('a setup address ends after an hour, and no other opens', async (t) => {
+t.test('a setup URL expires after an hour, and a wrong one is rejected', async (t) => {
   const broker = await buildBroker(t)
   const secret = (await broker.services.setup.invite())?.reveal()
   const open = async (secret = '') =>
     (await new Visitor().open(`${broker.url}/admin/setup/${secret}`)).status
   t.equal(await open(secret), 200)
   t.equal(await open(`${secret}x`), 404)
-  broker.clock.advance(HOUR)
+  broker.clock.advance(HOUR_MS)
   t.equal(await open(secret), 404)
 })
 
-t.test('two who set up at once: one is the first admin', async (t) => {
+t.test('concurrent setups create one admin', async (t) => {
   const broker = await buildBroker(t)
   const answers = await Promise.all(
     ['ada', 'bob'].map(async (name) => {
       const secret = await broker.services.setup.invite()
       const visitor = new Visitor()
       const page = await visitor.open(`${broker.url}/admin/setup/${secret?.reveal()}`)
-      const given = { email: `${name}@example.com`, password: PASSWORD }
-      return (await visitor.press(page, 'Make the first admin', given)).status
+      const fields = { email: `${name}@example.com`, password: PASSWORD }
+      return (await visitor.press(page, 'Create first admin', fields)).status
     }),
   )
   t.strictSame(answers.sort(), [200, 404])
   t.equal((await broker.services.admins.list()).length, 1)
 })
 
-t.test('serve prints it while there is no admin; each process its own, all good', async (t) => {
+t.test('each process prints its own setup URL while there is no admin, and all are valid', async (t) => {
   const broker = await buildBroker(t)
   const others = [await serve(t, broker.env), await serve(t, broker.env)]
   const visitor = new Visitor()

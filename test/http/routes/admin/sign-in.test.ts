@@ -2,8 +2,9 @@ import t from 'tap'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import { Visitor } from '../../../visitor.ts'
+import { csrfTokenOf } from './dashboard.ts'
 
-t.test('sign in, look around, sign out', async (t) => {
+t.test('an admin signs in, opens pages and signs out', async (t) => {
   const broker = await buildBroker(t)
   const visitor = await signIn(broker, { email: 'ada@example.com' })
   const home = await visitor.open(`${broker.url}/admin`)
@@ -11,7 +12,7 @@ t.test('sign in, look around, sign out', async (t) => {
   t.match(home.body, /<a href="\/admin" aria-current="page">Overview/)
 
   const account = await visitor.open(`${broker.url}/admin/account`)
-  t.match(account.body, /Firefox on Linux.*This one/s)
+  t.match(account.body, /Firefox on Linux.*>Current</s)
   t.match(account.body, /<a href="\/admin\/account" aria-current="page">Account/)
 
   const out = await visitor.press(home, 'Sign out')
@@ -20,24 +21,24 @@ t.test('sign in, look around, sign out', async (t) => {
   t.match((await visitor.open(`${broker.url}/admin/account`)).url, '/admin/sign-in?next=')
 })
 
-t.test('a wrong password, an unknown address and an empty form are told the same', async (t) => {
+t.test('a wrong password, an unknown account and an empty form get the same answer', async (t) => {
   const broker = await buildBroker(t)
   await signIn(broker, { email: 'ada@example.com' })
   const visitor = new Visitor()
   const page = await visitor.open(`${broker.url}/admin/sign-in`)
-  const tries = [
+  const attempts = [
     { email: 'ada@example.com', password: 'wrong' },
     { email: 'nobody@example.com', password: PASSWORD },
     { email: '', password: '' },
   ]
-  for (const given of tries) {
-    const answer = await visitor.press(page, 'Sign in', given)
-    t.match(answer, { status: 401, body: /E-mail address or password are not right/ })
+  for (const fields of attempts) {
+    const answer = await visitor.press(page, 'Sign in', fields)
+    t.match(answer, { status: 401, body: /Incorrect e-mail address or password/ })
     t.equal(visitor.cookies(broker.url).has('session'), false)
   }
 })
 
-t.test('after signing in, on to the page that was asked for, and nowhere else', async (t) => {
+t.test('after signing in, `next` leads to pages of the dashboard only', async (t) => {
   const broker = await buildBroker(t, { basePath: '/broker' })
   const { url } = broker
   const inside = await signIn(broker, { email: 'ada@example.com' })
@@ -64,7 +65,7 @@ t.test('after signing in, on to the page that was asked for, and nowhere else', 
       redirect: 'manual',
       headers: { cookie: `csrf=${visitor.cookies(new URL(url).origin).get('csrf')}` },
       body: new URLSearchParams({
-        _csrf: /name="_csrf" value="([^"]+)"/.exec(page.body)?.[1] ?? '',
+        _csrf: csrfTokenOf(page),
         email: 'ada@example.com',
         password: PASSWORD,
         next,

@@ -1,5 +1,5 @@
-/** What the pages for overseeing many are given: overview, bulk revocations, audit log. */
-export interface OversightModels {
+/** View models of the overview, bulk revocations and the audit log. */
+export interface MonitoringModels {
   'admin/overview': {
     counts: CountsView
     upstream: UpstreamView
@@ -9,88 +9,87 @@ export interface OversightModels {
   'admin/bulks': { rows: BulkRow[] }
   'admin/bulk': BulkView
   'admin/audit': {
-    /** Where the form leads. */
+    /** The URL that the filter form leads to. */
     action: string
     filter: AuditFilterView
-    /** Admins and the like that the field for who did it suggests. */
+    /** E-mail addresses that the actor field suggests. */
     actors: string[]
-    actions: { value: string; words: string; selected: boolean }[]
-    apps: { value: string; words: string; selected: boolean }[]
+    actions: { value: string; label: string; selected: boolean }[]
+    apps: { value: string; label: string; selected: boolean }[]
     rows: AuditRow[]
     newer: string | null
     older: string | null
-    /** The page isn't full: the search ended here, and there may be more behind it. */
+    /** Where the search stopped before the page was full; there may be more matches beyond. */
     searchedTo: number | null
-    /** A filter leaves some out. */
-    narrowed: boolean
-    /** What an export of these is to hold. */
+    /** A filter is active. */
+    isFiltered: boolean
+    /** The filter, as hidden fields of the export form. */
     fields: { name: string; value: string }[]
-    /** How long events are kept. */
+    /** How many days events are kept. */
     days: number
   }
 }
 
-/** Connections by health, and where those are listed, with the base path. */
+/** Number of connections by health, and URLs of the matching user lists. */
 export interface CountsView {
   connected: string
   healthy: string
   needReconnecting: string
-  /** Are there any that need it? */
-  someNeedIt: boolean
+  anyNeedReconnecting: boolean
   connectedHref: string
   healthyHref: string
   needReconnectingHref: string
 }
 
-/** Ellipsis Drive itself, told apart from connections that have ended. */
+/** Status of Ellipsis Drive itself, separate from the status of connections. */
 export interface UpstreamView {
-  badge: { tone: 'good' | 'bad' | 'quiet'; words: string }
+  badge: { tone: 'good' | 'bad' | 'quiet'; text: string }
   failingSince: number | null
   answeredAt: number | null
-  /** The last failure, whether or not it is over. */
+  /** The last failure, even if Ellipsis Drive has recovered. */
   lastError: string | null
   failedAt: number | null
 }
 
-/** Something to be seen to: what, and where that is done. */
+/** Something that needs attention, and a link to where it can be handled. */
 export interface AttentionView {
   tone: 'warn' | 'bad' | 'quiet'
   label: string
-  words: string
-  /** A time that follows the words. */
+  text: string
+  /** A time shown after the text. */
   at: number | null
   /** Without the base path. */
   path: string | null
   link: string
 }
 
-/** What happened over a period, as charts and as a table. */
+/** Usage over a period, as charts and as a table. */
 export interface UsageView {
-  periods: { words: string; href: string; isCurrent: boolean }[]
+  periods: { label: string; href: string; isCurrent: boolean }[]
   /** Such as "the last 24 hours". */
   period: string
   charts: ChartView[]
   rows: { start: number; swaps: string; refreshes: string; failures: string }[]
 }
 
-/** A bar chart; lengths in its own units, y from the top. */
+/** A bar chart; lengths in SVG units, y from the top. */
 export interface ChartView {
   id: string
   title: string
-  /** Its sum. */
+  /** The sum of all bars. */
   total: string
-  /** In words, for those who don't see it. */
-  words: string
+  /** A text alternative for screen readers. */
+  description: string
   width: number
   height: number
-  bars: { x: number; y: number; width: number; height: number; words: string }[]
+  bars: { x: number; y: number; width: number; height: number; label: string }[]
 }
 
 export interface BulkRow {
   path: string
   selection: string
   status: string
-  /** Who confirmed it, or asked for it. */
+  /** The admin who confirmed it, or else requested it. */
   actor: string
   isConfirmed: boolean
   createdAt: number
@@ -101,28 +100,28 @@ export interface BulkView {
   path: string
   title: string
   status: 'collecting' | 'ready' | 'running' | 'done' | 'cancelled'
-  /** Who is meant. */
+  /** The selected connections, in words. */
   selection: string
-  /** Who confirmed it, once it has begun; before that, who asked for it. */
+  /** The admin who confirmed it; before that, who requested it. */
   actor: string
   createdAt: number
   startedAt: number | null
   endedAt: number | null
-  /** Written out, and as numbers for the bar. */
+  /** Formatted, and as numbers for the progress bar. */
   total: string
-  of: number
-  done: number
+  totalCount: number
+  processedCount: number
   revoked: string
   anyRevoked: boolean
   skipped: string | null
   failed: string | null
-  left: string
-  trouble: string | null
+  remaining: string
+  problem: string | null
   sample: BulkItemView[]
-  /** How many there are beyond the sample. */
+  /** The number of connections that are not in the sample. */
   more: string | null
   failures: (BulkItemView & { error: string })[]
-  /** How many failed beyond these. */
+  /** The number of further failures. */
   moreFailures: string | null
   erasurePending: boolean
 }
@@ -142,9 +141,9 @@ export interface AuditFilterView {
 
 export interface AuditRow {
   at: number
-  who: string
-  words: string
-  /** `path` `null`: the connection is gone. */
+  actor: string
+  text: string
+  /** `path` is `null` if the connection was deleted. */
   user: { name: string; path: string | null } | null
   address: string | null
 }

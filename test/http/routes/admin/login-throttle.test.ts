@@ -6,20 +6,21 @@ import type { TestBroker } from '../../../helper.ts'
 import { serve } from '../../../processes.ts'
 import { Secret } from '../../../../server/secret.ts'
 import { Visitor } from '../../../visitor.ts'
+import { csrfTokenOf } from './dashboard.ts'
 
-const MINUTE = 60_000
+const MINUTE_MS = 60_000
 const env = { BROKER_TRUST_PROXY: '127.0.0.1' }
 
-/** Tries to sign in, from an address of the visitor's own. */
+/** Tries to sign in from the given IP address. */
 async function attempt(
   { url }: Pick<TestBroker, 'url'>,
-  given: { email?: string; password?: string; address?: string; visitor?: Visitor } = {},
+  options: { email?: string; password?: string; address?: string; visitor?: Visitor } = {},
 ) {
-  const { email = 'ada@example.com', password = 'wrong', address = '192.0.2.1' } = given
-  const visitor = given.visitor ?? new Visitor()
+  const { email = 'ada@example.com', password = 'wrong', address = '192.0.2.1' } = options
+  const visitor = options.visitor ?? new Visitor()
   const headers = { 'x-forwarded-for': address }
-  const door = await visitor.open(`${url}/admin/sign-in`, undefined, { headers })
-  const _csrf = /name="_csrf" value="([^"]+)"/.exec(door.body)?.[1] ?? ''
+  const page = await visitor.open(`${url}/admin/sign-in`, undefined, { headers })
+  const _csrf = csrfTokenOf(page)
   const form = new URLSearchParams({ _csrf, email, password, next: '' })
   const init = { method: 'POST', body: form, headers }
   const answer = await visitor.open(`${url}/admin/sign-in`, `${url}/admin`, init)
@@ -27,7 +28,7 @@ async function attempt(
 }
 
 t.test(
-  'an address is slowed after ten failures; others, and what comes later, are not',
+  'an IP address is throttled after ten failures; others are not, and the limit expires',
   async (t) => {
     const broker = await buildBroker(t, { env })
     await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
@@ -35,23 +36,23 @@ t.test(
       const email = count % 2 === 0 ? 'ada@example.com' : `guess${count}@example.com`
       t.equal((await attempt(broker, { email })).status, 401)
     }
-    const slowed = await attempt(broker, { password: PASSWORD })
-    t.match(slowed, { status: 429, body: 'Try again in 15 minutes' })
-    t.ok(Number(slowed.headers.get('retry-after')) > 800)
+    const throttled = await attempt(broker, { password: PASSWORD })
+    t.match(throttled, { status: 429, body: 'Try again in 15 minutes' })
+    t.ok(Number(throttled.headers.get('retry-after')) > 800)
     t.equal((await attempt(broker, { password: PASSWORD, address: '192.0.2.2' })).status, 303)
-    broker.clock.advance(14 * MINUTE + 1000)
-    t.match(await attempt(broker), { status: 429, body: 'in a minute' })
-    broker.clock.advance(MINUTE)
+    broker.clock.advance(14 * MINUTE_MS + 1000)
+    t.match(await attempt(broker), { status: 429, body: 'in 1 minute' })
+    broker.clock.advance(MINUTE_MS)
     t.equal((await attempt(broker, { password: PASSWORD })).status, 303)
   },
 )
 
-t.test('a stranger uses up the account’s attempts, and its owner still gets in', async (t) => {
+t.test('guesses by a stranger do not lock the owner out of a known browser', async (t) => {
   const broker = await buildBroker(t, { env })
   const owner = await signIn(broker, { email: 'ada@example.com' })
   for (let count = 0; count < 100; count++) {
-    // Without the cost of a hundred hashes: as the attempts are counted.
-    await take(broker, `2001:db8:${count}::1`)
+    // Counts attempts directly, without the cost of a hundred hashes.
+    await countAttempt(broker, `2001:db8:${count}::1`)
   }
   const stranger = await attempt(broker, { address: '2001:db8:ffff::1' })
   t.equal(stranger.status, 429)
@@ -65,7 +66,7 @@ t.test('a stranger uses up the account’s attempts, and its owner still gets in
   t.equal(bobs.status, 401)
 })
 
-t.test('the owner’s browser has a limit too', async (t) => {
+t.test('a known browser has a limit too', async (t) => {
   const broker = await buildBroker(t, { env })
   const owner = await signIn(broker, { email: 'ada@example.com' })
   await owner.press(await owner.open(`${broker.url}/admin`), 'Sign out')
@@ -75,7 +76,7 @@ t.test('the owner’s browser has a limit too', async (t) => {
   t.equal((await attempt(broker, { visitor: owner, password: PASSWORD })).status, 429)
 })
 
-t.test('failures are told in the events, without what was typed where nobody is', async (t) => {
+t.test('failures are recorded as events, without the e-mail address of an unknown account', async (t) => {
   const broker = await buildBroker(t, { env })
   await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
   await attempt(broker)
@@ -112,7 +113,7 @@ t.test('an unknown account takes as long as a known one', async (t) => {
   t.strictSame(await costs('nobody@example.com'), known)
 })
 
-t.test('what one process counted holds in the others', async (t) => {
+t.test('attempts are counted across processes', async (t) => {
   const broker = await buildBroker(t, { env })
   await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
   const other = await serve(t, broker.env)
@@ -124,19 +125,19 @@ t.test('what one process counted holds in the others', async (t) => {
   t.equal((await attempt(other)).status, 429)
 })
 
-t.test('guesses at once are counted before they are checked', async (t) => {
+t.test('concurrent attempts are counted before the password is checked', async (t) => {
   const broker = await buildBroker(t, { env })
   const answers = await Promise.all(Array.from({ length: 24 }, () => attempt(broker)))
   const count = (status: number) => answers.filter((answer) => answer.status === status).length
   t.strictSame([count(401), count(429)], [10, 14])
 })
 
-t.test('the address of an unknown proxy is nobody’s: it isn’t limited', async (t) => {
+t.test('the IP address of an unknown proxy is not limited', async (t) => {
   const broker = await buildBroker(t)
   for (let count = 0; count < 12; count++) t.equal((await attempt(broker)).status, 401)
 })
 
-t.test('codes of the second factor are guessed five times', async (t) => {
+t.test('codes of the second factor are limited to five attempts', async (t) => {
   const broker = await buildBroker(t, { env })
   const { attempts } = broker.services
   const take = (isKnown: boolean, address: string) =>
@@ -155,7 +156,7 @@ const browser = {
   isAddressShared: false,
 }
 
-const take = ({ services }: TestBroker, address: string) =>
+const countAttempt = ({ services }: TestBroker, address: string) =>
   services.attempts.take({
     kind: 'password',
     account: 'ada@example.com',

@@ -1,0 +1,17 @@
+/** How the dashboard writes names and numbers. */
+
+/**
+ * An untrusted name for plain text: without control and bidirectional control characters, and isolated from
+ * the text around it, as in HTML's `<bdi>` (UAX #9, 2.4).
+ */
+export const plainName = (name: string): string =>
+  `\u2068${name.replace(/\p{Bidi_Control}|\p{Cc}/gu, '')}\u2069`
+
+const numberFormat = new Intl.NumberFormat('en-GB')
+
+/** A number with separators: "1,234". */
+export const formatNumber = (value: number): string => numberFormat.format(value)
+
+/** A number with its noun: "1 device", "2 devices". */
+export const formatCount = (count: number, noun: string): string =>
+  `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`

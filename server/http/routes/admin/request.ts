@@ -1,0 +1,62 @@
+/** What dashboard routes read from a request: form fields, the acting admin, a confirmed password. */
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { BrokerError } from '../../../errors.ts'
+import { Secret } from '../../../secret.ts'
+import type { HttpServices } from '../../../services.ts'
+import { browserOf } from '../../plugins/session.ts'
+
+/**
+ * Reads fields of a form or a query as text. A field that is missing or sent twice is empty.
+ * @param fields the parsed body or query
+ */
+export function fieldReader(fields: unknown): (name: string) => string {
+  const values = fields as Record<string, unknown>
+  return (name) => {
+    const value = Object.hasOwn(values, name) ? values[name] : ''
+    return typeof value === 'string' ? value : ''
+  }
+}
+
+/** The signed-in admin with the IP address, as the actor of a change. */
+export const byAdmin = (request: FastifyRequest): { actor: string; address: string } => ({
+  actor: actorOf(request),
+  address: request.ip,
+})
+
+/** The signed-in admin as the actor of an event. */
+export const actorOf = ({ signedIn }: FastifyRequest): string => `admin:${signedIn.admin.email}`
+
+/** The message of an invalid form, to be shown beside it. @throws every other error */
+export function validationMessage(error: unknown): string {
+  const isInvalid = error instanceof BrokerError && error.code === 'invalid_request'
+  if (!isInvalid) throw error
+  return error.message
+}
+
+/** Sets status 429 and `Retry-After`, and returns the message for the form. */
+export function tooManyAttempts(reply: FastifyReply, delayMs: number): string {
+  const seconds = Math.max(Math.ceil(delayMs / 1000), 1)
+  const minutes = Math.ceil(seconds / 60)
+  void reply.code(429).header('retry-after', seconds)
+  return `Too many failed attempts. Try again in ${minutes} ${minutes === 1 ? 'minute' : 'minutes'}.`
+}
+
+/**
+ * Checks the current password (field `password`) of the signed-in admin, before an action that an
+ * unattended browser must not allow.
+ * @returns `null` if it is correct; otherwise a message for the form, with the status set
+ */
+export async function confirmPassword(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  services: HttpServices,
+): Promise<string | null> {
+  const password = new Secret(fieldReader(request.body)('password'))
+  const browser = browserOf(request, services)
+  const outcome = await services.signIn.prove(request.signedIn.admin, password, browser)
+  if (outcome.kind === 'right') return null
+  if (outcome.kind === 'slowed') return tooManyAttempts(reply, outcome.until - services.clock.now())
+  void reply.code(422)
+  return 'The current password is incorrect.'
+}
