@@ -93,7 +93,7 @@ export const connections = sqliteTable(
     lastUsedAt: millis(),
     personErasedAt: millis(),
     restoredFrom: millis(),
-    doubt: text({ enum: ['answer_lost'] }),
+    staleReason: text('doubt', { enum: ['answer_lost'] }),
   },
   (table) => [
     uniqueIndex('connections_account')

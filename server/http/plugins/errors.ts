@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifySchemaValidationError } from 'fastify'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
-import { withAnswer } from '../../oauth/redirect-uri.ts'
+import { withResponse } from '../../oauth/redirect-uri.ts'
 import { BrokerError, publicError } from '../../errors.ts'
 import type { Dialect, OAuthCode, PublicError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
@@ -33,7 +33,7 @@ export function handleErrors(app: FastifyInstance, services: HttpServices): void
       const { redirectUri, state, fragment } = error.details.returnTo
       const { error: code, error_description } = answer.body
       const parameters = { error: code, error_description, state, iss: services.config.publicUrl }
-      return reply.redirect(withAnswer(redirectUri, parameters, fragment), 303)
+      return reply.redirect(withResponse(redirectUri, parameters, fragment), 303)
     }
     return request.routeOptions.config.page
       ? sendPage(answer, request, reply, services)

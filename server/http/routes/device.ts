@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Waiting } from '../../oauth/device-flow.ts'
-import { readUserCode, showUserCode } from '../../oauth/user-code.ts'
+import type { PendingDevice } from '../../oauth/device-flow.ts'
+import { readUserCode, formatUserCode } from '../../oauth/user-code.ts'
 import { protectForms } from '../plugins/csrf.ts'
 import { checkSameOrigin } from '../plugins/same-origin.ts'
 import type { HttpServices } from '../../services.ts'
@@ -75,7 +75,7 @@ function askCode(
   { config }: HttpServices,
 ): FastifyReply {
   return reply.page('device', {
-    userCode: showUserCode(readUserCode(typed)),
+    userCode: formatUserCode(readUserCode(typed)),
     problem,
     action: `${config.basePath}/device`,
     fields: [{ name: '_csrf', value: reply.generateCsrf() }],
@@ -83,10 +83,15 @@ function askCode(
   })
 }
 
-function ask({ app, code }: Waiting, typed: string, reply: FastifyReply, services: HttpServices) {
+function ask(
+  { app, code }: PendingDevice,
+  typed: string,
+  reply: FastifyReply,
+  services: HttpServices,
+) {
   const { config, clock } = services
   allowForm(reply, services)
-  const userCode = showUserCode(readUserCode(typed))
+  const userCode = formatUserCode(readUserCode(typed))
   return reply.page('device-ask', {
     appName: app.name,
     userCode,
@@ -103,13 +108,13 @@ function ask({ app, code }: Waiting, typed: string, reply: FastifyReply, service
 }
 
 /** Through Ellipsis Drive, like any connect; the app has no say in where it ends. */
-const allow: Step<Waiting> = async ({ app, code }, request, reply, services) => {
+const allow: Step<PendingDevice> = async ({ app, code }, request, reply, services) => {
   const nothing = { redirectUri: '', state: null, challenge: null, jkt: null, reconnect: null }
   const { scope, deviceCodeHash } = code
   return begin({ app, scope, deviceCodeHash, ...nothing }, request, reply, services)
 }
 
-const deny: Step<Waiting> = async ({ app, code }, _request, reply, { deviceFlow }) => {
+const deny: Step<PendingDevice> = async ({ app, code }, _request, reply, { deviceFlow }) => {
   await deviceFlow.deny(code)
   return reply.page('refused', { appName: app.name, backTo: null, onDevice: true })
 }

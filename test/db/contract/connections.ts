@@ -19,7 +19,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
-      doubt: null,
+      staleReason: null,
       restoredFrom: null,
       connectedAt: NOW,
       refreshedAt: null,
@@ -70,7 +70,7 @@ export function testConnections(t: Test, open: OpenStore): void {
     const failure = { status: 'needs_reconnect', lastError: 'refused', retryAt: NOW } as const
     const fallen = {
       ...failure,
-      doubt: 'answer_lost',
+      staleReason: 'answer_lost',
       dropPrevious: false,
       events: event('fallen'),
     } as const
@@ -91,7 +91,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
-      doubt: null,
+      staleReason: null,
       connectedAt: NOW,
       refreshedAt: NOW + 9,
     })

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../../db/store.ts'
-import { liveSecrets } from '../../../oauth/apps.ts'
+import { validSecrets } from '../../../oauth/apps.ts'
 import { parseDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
 import { byAdmin } from './actor.ts'
@@ -42,7 +42,7 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
         name: one.name,
         path,
         newest: newestOf(one),
-        isSecondLive: liveSecrets(one, clock.now()).length > 1,
+        isSecondLive: validSecrets(one, clock.now()).length > 1,
         overlaps: Object.entries(OVERLAPS).map(([value, words]) => ({
           value,
           words,

@@ -3,8 +3,8 @@ import type { App, Connection, Event, Grant, UpstreamState } from '../../../../d
 import type { AdminModels, Badge, DeviceView, UserAppView } from '../../../../views/admin/models.ts'
 import { timeText } from '../../../../views/time.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
-import { reconnectUrl } from '../../../oauth/reconnect-url.ts'
-import { troubleNow } from '../../../refresh/upstream-status.ts'
+import { reconnectUrl } from '../../../oauth/swap.ts'
+import { currentProblem } from '../../../refresh/upstream-status.ts'
 import type { HttpServices } from '../../../services.ts'
 import { actorText, eventText } from './event-text.ts'
 import { plainName } from './name.ts'
@@ -70,7 +70,7 @@ function noteOf(connection: Connection, upstream: UpstreamState): string | null 
     return 'Ellipsis Drive refuses this connection’s refresh token. The user has to connect again: send them a reconnect link.'
   }
   if (connection.status === 'revoked' || connection.failures === 0) return null
-  const trouble = troubleNow(upstream)
+  const trouble = currentProblem(upstream)
   return trouble === null
     ? 'The last refresh failed. The connection isn’t dead: it is tried again.'
     : `Ellipsis Drive hasn’t answered as it should since ${timeText(trouble.since)}: ${trouble.error}. The connection isn’t dead: it goes on once that answers.`

@@ -1,6 +1,6 @@
 import type { App } from '../../../../db/store.ts'
 import type { IssuedToken } from '../../../oauth/grants.ts'
-import type { Redemption } from '../../../oauth/redeem-code.ts'
+import type { CodeRequest } from '../../../oauth/redeem-code.ts'
 import type { HttpServices } from '../../../services.ts'
 import { accessTokenAnswer } from '../swap-answer.ts'
 import { required } from './body.ts'
@@ -9,7 +9,7 @@ import type { Body } from './body.ts'
 /** The ways in which a grant begins at the token endpoint. */
 
 /** Who redeems, from where, and the key that it proves. */
-type Actor = Pick<Redemption, 'app' | 'address' | 'proof'>
+type Actor = Pick<CodeRequest, 'app' | 'address' | 'proof'>
 
 /** Runs before what is redeemed is used up: if it throws, the app may ask again. */
 type Prepare = (authorized: { connectionId: string }) => Promise<void>

@@ -1,4 +1,4 @@
-import type { Presented } from '../../../oauth/swap.ts'
+import type { PresentedToken } from '../../../oauth/swap.ts'
 import type { HttpServices } from '../../../services.ts'
 import { accessTokenAnswer, renewedFields } from '../swap-answer.ts'
 import { checkScope, invalid, required } from './body.ts'
@@ -7,7 +7,7 @@ import type { Body } from './body.ts'
 /** The ways in which a broker token is presented at the token endpoint. */
 
 /** Who presents it. */
-type Actor = Pick<Presented, 'client' | 'proof'>
+type Actor = Pick<PresentedToken, 'client' | 'proof'>
 
 const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'

@@ -102,7 +102,7 @@ t.test('what is wrong with an app is said, and what was typed is kept', async (t
   t.match(refused.body, /value="ellipsis" checked/)
   t.match(refused.body, 'aria-invalid="true"')
   const forever = await admin.press(page, 'Register this app', { ...form, lifetime: 'forever' })
-  t.match(forever.body, 'forever is no duration')
+  t.match(forever.body, 'forever is not a duration')
   t.strictSame(await broker.services.apps.list(), [])
 })
 
