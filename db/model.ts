@@ -49,7 +49,7 @@ export type ConnectionStatus = 'active' | 'needs_reconnect' | 'revoked'
  * Why a connection's refresh token may be out of date. `answer_lost`: a refresh ended without its answer
  * being stored, and upstream may have given a new token in it.
  */
-export type Doubt = 'answer_lost'
+export type StaleReason = 'answer_lost'
 
 /** One connected Ellipsis Drive account, with its one refresh token. */
 export interface Connection {
@@ -79,7 +79,7 @@ export interface Connection {
   /** No refresh before this, unless the connection is renewed. */
   retryAt: Millis | null
   /** `null`: the refresh token is the newest that is known of. */
-  doubt: Doubt | null
+  staleReason: StaleReason | null
   /** When the backup was made that its tokens come from; `null`: none, or they have been renewed since. */
   restoredFrom: Millis | null
   /**

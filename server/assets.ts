@@ -6,20 +6,20 @@ import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { checkLoads, extract } from './data/native-addon.ts'
 
 /**
- * The only reader of views, styles, scripts and migrations: from disk, or from the single binary.
+ * The only reader of bundled files (views, styles, scripts, migrations): from disk, or from the single binary.
  * Paths are relative to the project's root and use `/`, such as `views/ask.eta`.
  */
 
-/** Folders whose files are assets. scripts/build.ts puts them into the binary. */
+/** Folders whose files are assets; scripts/build.ts puts them into the binary. */
 export const assetFolders = ['views', 'server/demo/public', 'db/migrations']
 
-/** better-sqlite3's native addon: its name as an asset of the binary, and as a file beside the bundle. */
+/** The native addon of better-sqlite3: an asset of the binary, or a file beside the bundle. */
 export const sqliteAddon = 'better_sqlite3.node'
 
-/** The licenses of everything inside: an asset of the binary, and a file beside the bundle. */
+/** The licenses of all included packages: an asset of the binary, or a file beside the bundle. */
 export const licensesFile = 'LICENSES.txt'
 
-/** What scripts/build.ts writes into the bundle in place of the name; undeclared when run from source. */
+/** Replaced by scripts/build.ts in the bundle; undeclared when run from source. */
 declare const BUILD_STAMP: { version: string; commit: string | null }
 
 const bundled = typeof BUILD_STAMP !== 'undefined'
@@ -27,13 +27,13 @@ const binary = sea.isSea()
 const root = findRoot()
 
 /**
- * Which build this is. `commit`: the git commit, `null` when run from source. `command`: how it is called,
- * for words that tell what to run next.
+ * The running build. `commit`: the git commit; `null` when run from source. `command`: how to call the program,
+ * for messages that say what to run next.
  */
 export const build: { version: string; commit: string | null; binary: boolean; command: string } = {
   ...readStamp(),
   binary,
-  /* c8 ignore next -- counted apart for each instance, and only the binary's own has the other */
+  /* c8 ignore next -- counted per instance, and only the binary has the other value */
   command: binary ? process.execPath : 'npm run --silent broker --',
 }
 
@@ -58,7 +58,7 @@ export function listAssets(folder: string): string[] {
   return paths.filter((path) => path.startsWith(`${folder}/`)).sort()
 }
 
-/** Drizzle's migrations of SQLite in their order, as its own `readMigrationFiles` reads them. */
+/** Drizzle's SQLite migrations in order, as its `readMigrationFiles` returns them. */
 export function readMigrations(): MigrationMeta[] {
   const folder = 'db/migrations/sqlite'
   const { entries } = JSON.parse(readAsset(`${folder}/meta/_journal.json`)) as Journal
@@ -78,11 +78,11 @@ interface Journal {
 }
 
 /**
- * What better-sqlite3 takes as `nativeBinding`. From source it finds its addon itself (`undefined`); the
- * binary writes its own to `native/` in the data directory, or where it is told to.
- * @throws StartError if what was written there is changed by somebody else, or can't be loaded
+ * The `nativeBinding` option of better-sqlite3. From source it finds its addon itself (`undefined`); the binary
+ * writes the addon to `nativeDir`, by default `native/` in the data directory.
+ * @throws StartError if the written file was changed, or can't be loaded
  */
-export function sqliteBinding({ dataDir, nativeDir }: Place): string | undefined {
+export function sqliteBinding({ dataDir, nativeDir }: DataDirectories): string | undefined {
   if (binary) {
     const folder = nativeDir ?? join(dataDir, 'native')
     const file = extract(Buffer.from(sea.getAsset(sqliteAddon)), folder, 'better_sqlite3')
@@ -92,21 +92,21 @@ export function sqliteBinding({ dataDir, nativeDir }: Place): string | undefined
   return bundled ? join(root, sqliteAddon) : undefined
 }
 
-/** The licenses of everything inside. From source it is this program's own, and a word on the others. */
+/** The licenses of all included packages. From source: this program's own, and where to find the others. */
 export function readLicenses(): string {
   if (binary) return Buffer.from(sea.getAsset(licensesFile)).toString('utf8')
   if (bundled) return readFileSync(join(root, licensesFile), 'utf8')
   const own = readFileSync(join(root, 'LICENSE'), 'utf8')
-  return `${own}\nFrom source: the licenses of what it uses are beside each package in node_modules.`
+  return `${own}\nFrom source: the licenses of the used packages are in node_modules.`
 }
 
-/** Directories of the configuration. */
-export interface Place {
+/** Directories from the configuration. */
+export interface DataDirectories {
   dataDir: string
   nativeDir?: string | null
 }
 
-/** Refuses on disk what the binary wouldn't hold either, and every way out of the folders. */
+/** Only paths inside the asset folders, without `..`: the same on disk as in the binary. */
 const isAsset = (path: string): boolean =>
   posix.normalize(path) === path && assetFolders.some((folder) => path.startsWith(`${folder}/`))
 
@@ -117,7 +117,7 @@ function filesIn(folder: string): string[] {
     .map((path) => path.replaceAll(sep, '/'))
 }
 
-/** The bundle's assets lie beside it. */
+/** The assets of the bundle are beside it. */
 function findRoot(): string {
   return bundled ? import.meta.dirname : join(import.meta.dirname, '..')
 }

@@ -1,9 +1,9 @@
-/**
- * Every way in which a request can fail: its code, status and public words, in one place.
- * Causes are for the log; they are never sent.
- */
+/** All errors that a request can end with: code, status and public message. Causes are logged, never sent. */
 
-/** OAuth's codes as apps see them (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8628 3.5, 8693 2.2.2, 9449 5 and 8), and one of our own. */
+/**
+ * OAuth error codes (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8628 3.5, 8693 2.2.2, 9449 5 and 8), and the broker's
+ * own `reconnect_required`.
+ */
 export type OAuthCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -23,25 +23,25 @@ export type OAuthCode =
   | 'server_error'
   | 'temporarily_unavailable'
 
-/** What a swap finds wrong; each dialect has its own code for it. */
+/** Reasons to refuse a swap; the public code depends on the dialect. */
 export type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect'
 
-/** What a polling device is told in codes that elsewhere have another status (RFC 8628 3.5: 400, always). */
+/** Answers to a polling device. Their public codes have another status elsewhere; here it is 400 (RFC 8628 3.5). */
 export type DeviceRefusal = 'polled_too_often' | 'device_refused'
 
 export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal
 
-/** Which of the swap's three forms a request speaks. */
+/** The three forms of a swap request. */
 export type Dialect = 'exchange' | 'token_exchange' | 'refresh_token'
 
-interface Answer {
+interface PublicAnswer {
   status: number
-  /** What the reader can do about it. */
+  /** What the developer or user can do. */
   description: string
 }
 
-/** Status and public words of each code. */
-export const answers: Record<OAuthCode, Answer> = {
+/** Status and public message of each code. */
+export const answers: Record<OAuthCode, PublicAnswer> = {
   invalid_request: {
     status: 400,
     description: 'The request is malformed; compare it with the documentation.',
@@ -101,7 +101,7 @@ export const answers: Record<OAuthCode, Answer> = {
   },
 }
 
-const refusals: Record<SwapRefusal, Record<Dialect, OAuthCode>> = {
+const swapRefusalCodes: Record<SwapRefusal, Record<Dialect, OAuthCode>> = {
   token_refused: {
     exchange: 'invalid_token',
     token_exchange: 'invalid_request',
@@ -119,17 +119,17 @@ const refusals: Record<SwapRefusal, Record<Dialect, OAuthCode>> = {
   },
 }
 
-const refusalWords: Record<SwapRefusal, string> = {
+const swapRefusalDescriptions: Record<SwapRefusal, string> = {
   token_refused: answers.invalid_token.description,
   connection_revoked: 'This connection was revoked; send the user to reconnect_url.',
   needs_reconnect: answers.reconnect_required.description,
 }
 
-const deviceRefusals: Record<DeviceRefusal, Answer & { code: OAuthCode }> = {
+const deviceRefusals: Record<DeviceRefusal, PublicAnswer & { code: OAuthCode }> = {
   polled_too_often: {
     code: 'slow_down',
     status: 400,
-    description: 'Polled too soon; from now on wait five seconds longer each time.',
+    description: 'Polled too soon; wait five seconds longer before each further poll.',
   },
   device_refused: {
     code: 'access_denied',
@@ -138,29 +138,29 @@ const deviceRefusals: Record<DeviceRefusal, Answer & { code: OAuthCode }> = {
   },
 }
 
-/** Where an authorization's error goes back to (RFC 6749 4.1.2.1). */
+/** Where an authorization error is sent (RFC 6749 4.1.2.1). */
 export interface ReturnAddress {
   redirectUri: string
-  /** The app's own state, given back unchanged. */
+  /** The app's `state`, returned unchanged. */
   state: string | null
-  /** In the fragment, where the app takes its answers there. */
+  /** Send the error in the fragment, as the app expects. */
   fragment: boolean
 }
 
 export interface ErrorDetails {
-  /** Public words that say more than the code's own. Never a secret, never a cause. */
+  /** Public message that is more specific than the code's own. Never a secret, never a cause. */
   description?: string
-  /** Where the user can connect again. */
+  /** The URL where the user can connect again. */
   reconnectUrl?: string
-  /** Seconds to wait. */
+  /** Seconds. */
   retryAfter?: number
-  /** Tell the app, by a redirect. Without it the browser gets a page, and an app JSON. */
+  /** Redirect the error to the app. Otherwise a browser gets a page, and an app gets JSON. */
   returnTo?: ReturnAddress
   /** For the log. */
   cause?: unknown
 }
 
-/** The one error that the domain and the routes throw on purpose. */
+/** The error that the domain and the routes throw on purpose. */
 export class BrokerError extends Error {
   readonly code: ErrorCode
   readonly details: ErrorDetails
@@ -173,7 +173,7 @@ export class BrokerError extends Error {
   }
 }
 
-/** An error as it goes out: JSON body (RFC 6749 5.2) and status. */
+/** The response of an error: status and JSON body (RFC 6749 5.2). */
 export interface PublicError {
   status: number
   body: {
@@ -185,17 +185,19 @@ export interface PublicError {
 }
 
 const isDeviceRefusal = (code: ErrorCode): code is DeviceRefusal => code in deviceRefusals
-const isRefusal = (code: ErrorCode): code is SwapRefusal => code in refusals
+const isSwapRefusal = (code: ErrorCode): code is SwapRefusal => code in swapRefusalCodes
 
-/** What the reader of `dialect` is told. */
+/** The public form of an error, in the codes of the dialect. */
 export function publicError(error: BrokerError, dialect: Dialect = 'exchange'): PublicError {
   if (isDeviceRefusal(error.code)) {
     const { code, status, description } = deviceRefusals[error.code]
     return { status, body: { error: code, error_description: description } }
   }
-  const code = isRefusal(error.code) ? refusals[error.code][dialect] : error.code
-  const words = isRefusal(error.code) ? refusalWords[error.code] : answers[code].description
-  const { description = words, reconnectUrl, retryAfter } = error.details
+  const code = isSwapRefusal(error.code) ? swapRefusalCodes[error.code][dialect] : error.code
+  const defaultDescription = isSwapRefusal(error.code)
+    ? swapRefusalDescriptions[error.code]
+    : answers[code].description
+  const { description = defaultDescription, reconnectUrl, retryAfter } = error.details
   return {
     status: answers[code].status,
     body: {

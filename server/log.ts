@@ -3,7 +3,7 @@ import type { DestinationStream, Logger } from 'pino'
 import pretty from 'pino-pretty'
 import type { Config } from './config/config.ts'
 
-/** Where the domain says what happened. Details never hold a secret in plain text. */
+/** The log of the domain. Details never contain a secret in plain text. */
 export interface Log {
   info(details: object, message: string): void
   warn(details: object, message: string): void
@@ -13,8 +13,8 @@ export interface Log {
 export type { Logger } from 'pino'
 
 /**
- * The program's log: JSON lines, or readable ones on a terminal. Secrets travel wrapped and print as
- * `[redacted]`; what looks like one in an error's words is taken out here, as a second line of defence.
+ * The program's log: JSON lines, or readable lines on a terminal. A `Secret` prints as `[redacted]`; as a second
+ * line of defence, text that looks like a token is removed from error messages here.
  */
 export function createLog(
   config: Pick<Config, 'logLevel'>,
@@ -26,13 +26,16 @@ export function createLog(
   return pino(options, stream)
 }
 
-/** Runs of characters that a token, code, state or JWT may be. Words and paths have shorter ones. */
+/** Text that may be a token, code, state or JWT. Words and paths are shorter. */
 const TOKEN_LIKE =
   /eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|[A-Za-z0-9_-]{32,}(?:\.[A-Za-z0-9_-]+)*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi
 
+const MAX_CAUSES = 4
+const MAX_STACK_FRAMES = 6
+
 const redact = (text: string): string => text.replace(TOKEN_LIKE, '[redacted]')
 
-/** An error and its causes, in words: name, message, code, and where it arose. */
+/** Serializes an error and its causes: name, message, code and stack frames. */
 export function describeError(error: unknown, depth = 0): object | string {
   if (!(error instanceof Error)) return redact(String(error))
   const { name, message, stack, cause } = error
@@ -44,7 +47,7 @@ export function describeError(error: unknown, depth = 0): object | string {
     type: name,
     message: redact(message),
     ...(typeof code === 'string' && { code: redact(code) }),
-    ...(depth === 0 && { at: frames.slice(0, 6).map((line) => line.trim()) }),
-    ...(cause !== undefined && depth < 4 && { cause: describeError(cause, depth + 1) }),
+    ...(depth === 0 && { at: frames.slice(0, MAX_STACK_FRAMES).map((line) => line.trim()) }),
+    ...(cause !== undefined && depth < MAX_CAUSES && { cause: describeError(cause, depth + 1) }),
   }
 }

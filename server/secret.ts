@@ -3,8 +3,8 @@ import { inspect } from 'node:util'
 const REDACTED = '[redacted]'
 
 /**
- * A value that must not be seen: every way of printing it gives `[redacted]`, and only `reveal()`
- * gives the value. Tokens, codes, verifiers and client secrets travel in it.
+ * Holds a secret value: token, code, verifier, client secret. Every way of printing it gives `[redacted]`; only
+ * `reveal()` returns the value.
  */
 export class Secret {
   readonly #value: string
@@ -13,7 +13,6 @@ export class Secret {
     this.#value = value
   }
 
-  /** The value itself, for the one place that needs it. */
   reveal(): string {
     return this.#value
   }

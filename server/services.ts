@@ -9,7 +9,7 @@ import { createLoginThrottle } from './admin/login-throttle.ts'
 import { createCircuitBreaker } from './refresh/circuit-breaker.ts'
 import { createBrokerTokens } from './oauth/broker-token.ts'
 import { createBulkRevocations } from './connections/bulk-revocation.ts'
-import { runtime } from './runtime.ts'
+import { runtime as defaultRuntime } from './runtime.ts'
 import type { Runtime } from './runtime.ts'
 import { createConnect } from './connections/connect.ts'
 import { createConnections } from './connections/connections.ts'
@@ -47,35 +47,40 @@ import type { Logger } from './log.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Claim } from './data/data-ownership.ts'
 
-/** Everything the broker is made of, ready to be used. */
+/** All parts of the broker, ready for use. */
 export type Services = ReturnType<typeof compose>
 
-/** What routes get: they call the domain, which alone has the store and the keys. */
+/** What routes get: only the domain has the store and the vault. */
 export type HttpServices = Omit<Services, 'store' | 'vault'>
 
-/** How long a stop waits for refreshes under way, milliseconds: as long as a call upstream can take. */
-const SETTLE_WITHIN = 22_000
+/** How long `stop` waits for pending refreshes: as long as an upstream call can take. */
+const SETTLE_TIMEOUT_MS = 22_000
 
 /**
- * Builds everything, in order: store, keys, domain. What a first start makes is made under one lock
- * between processes.
- * @param options.claim the data is to belong to this configuration's Ellipsis client; `anew`: even if it
- *   belonged to another. Left out, for commands on the data alone: whose it is doesn't matter
- * @param options.command what this process tells the others that it is
- * @throws StartError with what to do
+ * Builds everything, in order: store, keys, domain. A first start creates its data under a lock between
+ * processes.
+ * @param options.claim checks that the data belongs to this configuration's Ellipsis client; `anew`: takes it
+ *   over if it belongs to another. Omit it for commands that only work on the data
+ * @param options.command the name of this process's command, as shown to other processes
+ * @throws StartError that says what to do
  */
 export async function startServices(
   config: Config,
   log: Logger,
   options: { claim?: Claim; runtime?: Runtime; command?: string } = {},
 ): Promise<Services> {
-  const { runtime: given = runtime, ...rest } = options
-  return compose(config, log, await openData(config, given, rest), given)
+  const { runtime = defaultRuntime, ...rest } = options
+  return compose(config, log, await openData(config, runtime, rest), runtime)
 }
 
-/** The domain over what is open; `stop` ends it, and closes the store last. */
-export function compose(config: Config, log: Logger, data: Data, given: Runtime = runtime) {
-  const { clock, random, fetch, passwordHashing } = given
+/** Builds the domain on opened data; `stop` ends it, and closes the store last. */
+export function compose(
+  config: Config,
+  log: Logger,
+  data: Data,
+  runtime: Runtime = defaultRuntime,
+) {
+  const { clock, random, fetch, passwordHashing } = runtime
   const { store, vault, keys, formerUrls, presence, locks, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createCircuitBreaker(clock)
@@ -88,23 +93,26 @@ export function compose(config: Config, log: Logger, data: Data, given: Runtime 
     now: () => clock.now(),
     onCall: ({ endpoint, outcome, durationMs }) => {
       metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000)
-      upstream.saw(outcome)
+      upstream.recordCall(outcome)
     },
   })
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls })
   const usage = createUsage({ store, clock, log })
-  const parts = { store, vault, ellipsis, breaker, clock, random, log, usage }
+  const shared = { store, vault, ellipsis, breaker, clock, random, log, usage }
   const upstreamHealth = createUpstreamHealth()
-  const leases = createLeases({ ...parts, processes })
-  const outcomes = createRefreshOutcomes({ ...parts, upstreamHealth, refreshes: metrics.refreshes })
-  const attempt = createRefreshAttempt({ ...parts, leases, outcomes, upstreamHealth })
+  const leases = createLeases({ ...shared, processes })
+  const outcomes = createRefreshOutcomes({
+    ...shared,
+    upstreamHealth,
+    refreshes: metrics.refreshes,
+  })
+  const attempt = createRefreshAttempt({ ...shared, leases, outcomes, upstreamHealth })
   const refresher: Refresher = createRefresher({
     ...{ attempt, store, vault, clock },
-    onToken: (id, token) => ahead.plan(id, token),
+    onToken: (id, token) => refreshAhead.schedule(id, token),
   })
-  const ahead = createRefreshAhead({ ...parts, refresher, leases, minTtlSeconds })
+  const refreshAhead = createRefreshAhead({ ...shared, refresher, leases, minTtlSeconds })
   const renewals = createRenewals({ store, tokens, clock, random })
-  const swapNeeds = { store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds }
   const newGrant = createNewGrant({ tokens, clock, random })
   const deviceFlow = createDeviceFlow({ store, newGrant, clock, random })
   const passwords = createPasswords({ random, passwordHashing })
@@ -112,7 +120,7 @@ export function compose(config: Config, log: Logger, data: Data, given: Runtime 
   const sessions = createSessions({ store, clock, random })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
-  const attempts = createLoginThrottle({ store, clock })
+  const loginThrottle = createLoginThrottle({ store, clock })
   const followKeys = createKeyFollower({ store, vault, presence, log })
   const upkeep = { usage, upstream, keys, followKeys }
   const active = () => performance.eventLoopUtilization().active
@@ -133,7 +141,7 @@ export function compose(config: Config, log: Logger, data: Data, given: Runtime 
     usage,
     upstream,
     refresher,
-    ahead,
+    refreshAhead,
     sweeper,
     locks,
     processes,
@@ -143,11 +151,16 @@ export function compose(config: Config, log: Logger, data: Data, given: Runtime 
     admins,
     sessions,
     secondFactors,
-    attempts,
+    loginThrottle,
     setup: createSetup({ store, admins, clock, random }),
-    signIn: createSignIn({ store, passwords, sessions, attempts, secondFactors, clock }),
-    importer: createImporter({ ...parts, refresher, tokens, clientId: config.ellipsis.clientId }),
-    connect: createConnect({ ...parts, keep: createStoreConnection(parts), deviceFlow, publicUrl }),
+    signIn: createSignIn({ store, passwords, sessions, loginThrottle, secondFactors, clock }),
+    importer: createImporter({ ...shared, refresher, tokens, clientId: config.ellipsis.clientId }),
+    connect: createConnect({
+      ...shared,
+      keep: createStoreConnection(shared),
+      deviceFlow,
+      publicUrl,
+    }),
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,
@@ -157,14 +170,17 @@ export function compose(config: Config, log: Logger, data: Data, given: Runtime 
     connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     redeem: createRedeem({ store, newGrant, clock }),
-    swap: createSwap({ ...swapNeeds, swaps: metrics.swaps }),
+    swap: createSwap({
+      ...{ store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds },
+      swaps: metrics.swaps,
+    }),
 
-    /** Waits for what is under way, within a bound, and closes the store last. */
+    /** Waits for pending refreshes, with a timeout, and closes the store last. */
     async stop(): Promise<void> {
-      const settled = ahead.stop().then(() => refresher.settled())
-      const enough = new AbortController()
-      await Promise.race([settled, clock.sleep(SETTLE_WITHIN, enough.signal)])
-      enough.abort()
+      const settled = refreshAhead.stop().then(() => refresher.settled())
+      const timeout = new AbortController()
+      await Promise.race([settled, clock.sleep(SETTLE_TIMEOUT_MS, timeout.signal)])
+      timeout.abort()
       await bulks.stop()
       await sweeper.stop()
       await store.close()

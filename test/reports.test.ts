@@ -72,5 +72,5 @@ t.test('“all I get is invalid_grant”', async (t) => {
   t.match(JSON.stringify(body), broker.url, 'the app is told where to send its user')
   t.notMatch(JSON.stringify(body), 'invalid_grant')
   const { connection } = await broker.services.connections.show(connectionId)
-  t.match(connection.lastError, /refused the refresh token: it was revoked there, or has ended/)
+  t.match(connection.lastError, /refused the refresh token: it was revoked there, or has expired/)
 })

@@ -14,7 +14,7 @@ export function leaseMethods({ db, read, writeFleeting }: Engine): Pick<Store, M
     .select({
       leaseOwner: connections.leaseOwner,
       leaseUntil: connections.leaseUntil,
-      doubt: connections.doubt,
+      staleReason: connections.staleReason,
     })
     .from(connections)
     .where(
@@ -56,9 +56,9 @@ export function leaseMethods({ db, read, writeFleeting }: Engine): Pick<Store, M
         const row = find.get({ id, generation: expectedGeneration })
         if (!row || !isFree(row, lease)) return false
         const leftBehind = row.leaseOwner !== null && row.leaseOwner !== owner
-        const doubt = leftBehind ? 'answer_lost' : row.doubt
+        const staleReason = leftBehind ? 'answer_lost' : row.staleReason
         db.update(connections)
-          .set({ leaseOwner: owner, leaseUntil: until, doubt })
+          .set({ leaseOwner: owner, leaseUntil: until, staleReason })
           .where(eq(connections.id, id))
           .run()
         return true

@@ -34,11 +34,17 @@ export function refreshMethods(
       write(() => {
         const row = tokenWriter.find(id, expectedGeneration)
         if (!row || (row.leaseOwner !== null && row.leaseOwner !== owner)) return false
-        const { status, lastError, retryAt, doubt } = failure
+        const { status, lastError, retryAt, staleReason } = failure
         if (dropPrevious) sealedValues.erase([row.previousRefreshToken])
         const dropped = dropPrevious ? { previousRefreshToken: null } : {}
         const failures = row.failures + 1
-        const failed = { status, lastError, retryAt, failures, doubt: doubt ?? row.doubt }
+        const failed = {
+          status,
+          lastError,
+          retryAt,
+          failures,
+          staleReason: staleReason ?? row.staleReason,
+        }
         db.update(connections)
           .set({ ...failed, ...dropped, ...noLease })
           .where(eq(connections.id, id))

@@ -93,7 +93,7 @@ export const connections = sqliteTable(
     lastUsedAt: millis(),
     personErasedAt: millis(),
     restoredFrom: millis(),
-    doubt: text({ enum: ['answer_lost'] }),
+    staleReason: text({ enum: ['answer_lost'] }),
     importState: text({ enum: ['pending', 'rejected'] }),
     replacedBy: text(),
   },

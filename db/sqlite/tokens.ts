@@ -63,7 +63,7 @@ export function createTokenWriter({ db }: Engine, sealedValues: SealedValues): T
       lastError: null,
       retryAt: null,
       restoredFrom: null,
-      doubt: null,
+      staleReason: null,
       importState: null,
       refreshedAt: now,
     }),

@@ -1,4 +1,4 @@
-import type { Doubt, Millis, NewEvent, NewTokens, Sealed } from '../model.ts'
+import type { StaleReason, Millis, NewEvent, NewTokens, Sealed } from '../model.ts'
 
 /** What is known of a failed refresh, and when the next one may be. */
 export interface Failure {
@@ -40,7 +40,7 @@ export interface RefreshStore {
   listFailed(bounds: { retryBefore: Millis; limit: number }): Promise<string[]>
   /**
    * Stores refreshed tokens where the generation is still the one read and the connection isn't revoked:
-   * status `active`, doubt forgotten, generation raised. The lease ends, whoever holds it: what its holder
+   * status `active`, `staleReason` cleared, generation raised. The lease ends, whoever holds it: what its holder
    * read is out of date. `failure`: upstream gave no access token with them, which counts as another
    * failure; without it, failures are forgotten.
    */
@@ -56,7 +56,7 @@ export interface RefreshStore {
   /**
    * Records a failed refresh and frees the lease, where no other holds it, the generation is still the one
    * read, and the connection isn't revoked. Never raises the generation, so a late good answer still
-   * lands. `dropPrevious`: the previous refresh token was tried and refused; overwrite it. `doubt`: a new
+   * lands. `dropPrevious`: the previous refresh token was tried and refused; overwrite it. `staleReason`: a new
    * one; without it, what there was stays.
    */
   saveFailure(
@@ -65,7 +65,7 @@ export interface RefreshStore {
       expectedGeneration: number
       owner: string
       status: 'active' | 'needs_reconnect'
-      doubt?: Doubt | null
+      staleReason?: StaleReason | null
       dropPrevious: boolean
       events: NewEvent[]
     },

@@ -1,12 +1,17 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Argon2Parameters } from 'node:crypto'
-import { bulkhead, isBulkheadRejectedError } from 'cockatiel'
-import type { PasswordCost, PasswordHashing } from '../crypto/argon2.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
-import type { Random } from '../runtime.ts'
+import { createSemaphore } from '../semaphore.ts'
+import type { PasswordCost, PasswordHashing, Random } from '../runtime.ts'
 
 const TAG_LENGTH_BYTES = 32
+/**
+ * Hashing runs on Node's pool of four threads, which also looks up addresses and reads files: two of them stay
+ * free for that, however many people try to sign in.
+ */
+const MAX_CONCURRENT_HASHES = 2
+const MAX_WAITING_HASHES = 32
 
 export interface Passwords {
   /** Hashes a password into a PHC string of argon2id. @throws BrokerError `slow_down` */
@@ -29,18 +34,17 @@ export function createPasswords(needs: {
   /** A PHC string that no password belongs to. */
   const nobodys = head + ['A'.repeat(22), 'A'.repeat(43)].join('$')
 
-  /**
-   * Hashing runs on Node's pool of four threads, which looks up addresses and reads files for everybody else:
-   * two of them go on being theirs, however many people try to sign in.
-   */
-  const turns = bulkhead(2, 32)
+  const semaphore = createSemaphore(MAX_CONCURRENT_HASHES)
 
   const deriveInTurn = async (parameters: Argon2Parameters): Promise<Buffer> => {
+    if (semaphore.waiting() >= MAX_WAITING_HASHES) {
+      throw new BrokerError('slow_down', { retryAfter: 5 })
+    }
+    const release = await semaphore.acquire()
     try {
-      return await turns.execute(() => derive(parameters))
-    } catch (error) {
-      if (isBulkheadRejectedError(error)) throw new BrokerError('slow_down', { retryAfter: 5 })
-      throw error
+      return await derive(parameters)
+    } finally {
+      release()
     }
   }
 

@@ -37,11 +37,11 @@ export function createSignIn(needs: {
   store: Store
   passwords: Passwords
   sessions: Sessions
-  attempts: LoginThrottle
+  loginThrottle: LoginThrottle
   secondFactors: SecondFactors
   clock: Clock
 }): SignIn {
-  const { store, passwords, sessions, attempts, secondFactors, clock } = needs
+  const { store, passwords, sessions, loginThrottle, secondFactors, clock } = needs
 
   const isKnown = async (adminId: string | undefined, { device }: Browser): Promise<boolean> => {
     if (adminId === undefined || !device) return false
@@ -67,7 +67,7 @@ export function createSignIn(needs: {
     password: Secret,
     browser: Browser,
   ): Promise<ProofOutcome> => {
-    const attempt = await attempts.take({
+    const attempt = await loginThrottle.take({
       kind: 'password',
       account,
       browser,
@@ -103,7 +103,7 @@ export function createSignIn(needs: {
     },
 
     async withCode({ admin, session }, code, browser) {
-      const attempt = await attempts.take({
+      const attempt = await loginThrottle.take({
         kind: 'code',
         account: admin.id,
         browser,

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { SigningKey } from '../../db/store.ts'
-import { PUBLISHED_FOR } from '../crypto/signing-keys.ts'
+import { PUBLICATION_PERIOD_MS } from '../crypto/signing-keys.ts'
 import { CommandError, message } from '../operate/messages.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { print, printJson, printTable, time } from './output.ts'
@@ -30,7 +30,7 @@ export function keyCommand(): Command {
       withServices(
         async ({ keys, clock }) => {
           const { kid, publishedAt } = await keys.rotate(ACTOR)
-          const young = clock.now() - publishedAt < PUBLISHED_FOR
+          const young = clock.now() - publishedAt < PUBLICATION_PERIOD_MS
           const values = { kid, since: time(publishedAt) }
           print(message(young ? 'key.rotate.young' : 'key.rotate.done', values))
         },

@@ -101,7 +101,7 @@ export async function listen(services: Services): Promise<RunningBroker> {
     const unwatch = tls && watchCertificate(app.server as unknown as Server, tls, log)
     services.sweeper.start()
     services.bulks.start()
-    services.ahead.start()
+    services.refreshAhead.start()
     return {
       services,
       address,

@@ -10,7 +10,7 @@ import type { DeviceFlow } from '../oauth/device-flow.ts'
 import { upstreamError } from '../refresh/failure-policy.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 import type { StoreConnection } from './store-connection.ts'
-import { findRedirectUri, isClaimable, withAnswer } from '../oauth/redirect-uri.ts'
+import { findRedirectUri, isClaimable, withResponse } from '../oauth/redirect-uri.ts'
 import type { Vault } from '../crypto/vault.ts'
 
 /** What the browser takes along to Ellipsis Drive. */
@@ -149,7 +149,7 @@ export function createConnect(needs: {
       await letIn(flow, callback, id)
       if (!issues) return { kind: 'connected', username, isAnother, ...ended }
       const answer = fragment ? inFragment(tokens, clock.now()) : { code: code?.reveal() }
-      const location = withAnswer(redirectUri, { ...answer, ...common }, fragment)
+      const location = withResponse(redirectUri, { ...answer, ...common }, fragment)
       return { kind: 'redirect', location }
     } catch (error) {
       const denied = error instanceof BrokerError && error.code === 'access_denied'

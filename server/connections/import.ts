@@ -5,7 +5,8 @@ import { Secret } from '../secret.ts'
 import { openStored } from '../refresh/access-token.ts'
 import type { BrokerTokens } from '../oauth/broker-token.ts'
 import type { Clock, Random } from '../runtime.ts'
-import { isEllipsisError, withRetries } from '../refresh/failure-policy.ts'
+import { EllipsisError } from '../ellipsis/errors.ts'
+import { withRetries } from '../refresh/failure-policy.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import {
@@ -283,7 +284,7 @@ export function createImporter(needs: {
 /** Why a token could be neither proven nor refused. */
 function whyNot({ code, cause }: BrokerError): string {
   if (code === 'connection_revoked') return 'it was revoked here meanwhile'
-  if (isEllipsisError(cause) && cause.kind === 'refused') {
+  if (cause instanceof EllipsisError && cause.kind === 'refused') {
     return 'Ellipsis Drive refuses one token after the other, which may not be for the tokens; run it again'
   }
   return `${(cause as Error).message}; run it again`

@@ -1,7 +1,7 @@
 import type { App, BulkRevocation, ConnectionStatus, Millis, Store } from '../../db/store.ts'
 import type { UpstreamState } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
-import { troubleNow } from '../refresh/upstream-status.ts'
+import { currentProblem } from '../refresh/upstream-status.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
 
 /** How far back, and in stretches of how many hours. */
@@ -131,7 +131,7 @@ export function createOverview(needs: {
 
     async attention() {
       const [apps, state] = await Promise.all([store.listApps(), upstream.state()])
-      const trouble = troubleNow(state)
+      const trouble = currentProblem(state)
       const pending = await store.isErasurePending()
       return [
         ...(trouble ? [{ kind: 'upstream' as const, ...trouble }] : []),

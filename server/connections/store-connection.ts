@@ -3,7 +3,7 @@ import type { Account, EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
-import { backoff, withRetries } from '../refresh/failure-policy.ts'
+import { backoffMs, withRetries } from '../refresh/failure-policy.ts'
 import { newId, newSecret, sha256 } from '../crypto/hash.ts'
 import type { Log } from '../log.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -149,7 +149,7 @@ export function createStoreConnection(needs: {
       } catch (error) {
         if (error instanceof BrokerError || clock.now() > end) throw error
         log.error({ err: error }, 'a new connection can’t be stored; trying again')
-        await clock.sleep(backoff(faults++, 100, 5000, random))
+        await clock.sleep(backoffMs(faults++, 100, 5000, random))
       }
     }
     throw new Error('the connection kept changing while it was stored')

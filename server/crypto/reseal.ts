@@ -3,29 +3,30 @@ import type { SealedPlace, SealedValue } from '../../db/store/sealed.ts'
 import type { Secret } from '../secret.ts'
 import type { Vault } from './vault.ts'
 
-/** Values a transaction: whoever waits for it waits for a few milliseconds. */
-const BATCH = 200
-/** So many places that don't open are named; of more, only the number is told. */
-const NAMED = 20
-/** What another process has sealed meanwhile is found in a further pass; one is usually enough. */
-const PASSES = 5
+/** Values per transaction, so that a transaction takes only a few milliseconds. */
+const BATCH_SIZE = 200
+/** Number of failed places that are listed; of more, only the count is reported. */
+const MAX_LISTED_PLACES = 20
+/** Another pass finds what other processes have sealed meanwhile; one is usually enough. */
+const MAX_PASSES = 5
 
-/** What was found of all sealed values. */
-export interface Checked {
+/** The result of checking all sealed values. */
+export interface SealedValuesReport {
   values: number
-  /** How many are sealed with each key, by the key's id. */
+  /** Number of values by key id. */
   byKey: Record<string, number>
-  /** How many don't open, and where the first of them are. */
+  /** Number of values that can't be opened. */
   failed: number
+  /** The first of them. */
   places: SealedPlace[]
 }
 
-/** Opens every sealed value of every table. `report` is told how many so far. */
+/** Opens every sealed value of every table. `report` gets the number so far. */
 export async function checkSealed(
   { store, vault }: { store: Store; vault: Vault },
   report: (values: number) => void,
-): Promise<Checked> {
-  const found: Checked = { values: 0, byKey: {}, failed: 0, places: [] }
+): Promise<SealedValuesReport> {
+  const found: SealedValuesReport = { values: 0, byKey: {}, failed: 0, places: [] }
   for await (const page of pages(store)) {
     for (const { place, sealed } of page) {
       const key = vault.keyOf(sealed)
@@ -40,20 +41,20 @@ export async function checkSealed(
 }
 
 /**
- * Seals everything with the vault's first key that is sealed with another one, beside whatever writes at
- * the same time: what changed since it was read stays as it is. Once nobody seals with another key, and
- * `failed` is 0, nothing needs another key. Can be ended at any point, and run again.
+ * Seals every value with the vault's first key. Works beside other writers: a value that changed since it was
+ * read is left as it is. If no process seals with another key and `failed` is 0, no other key is needed
+ * afterwards. Can be interrupted at any point and run again.
  */
 export async function resealAll(
-  needs: { store: Store; vault: Vault },
+  deps: { store: Store; vault: Vault },
   report: (resealed: number) => void,
-): Promise<{ resealed: number } & Pick<Checked, 'failed' | 'places'>> {
+): Promise<{ resealed: number } & Pick<SealedValuesReport, 'failed' | 'places'>> {
   let resealed = 0
-  for (let pass = 0; pass < PASSES; pass++) {
+  for (let pass = 0; pass < MAX_PASSES; pass++) {
     const found = { failed: 0, places: [] as SealedPlace[] }
     const before = resealed
-    for await (const page of pages(needs.store)) {
-      resealed += await resealPage(needs, page, found)
+    for await (const page of pages(deps.store)) {
+      resealed += await resealPage(deps, page, found)
       report(resealed)
     }
     if (resealed === before || found.failed > 0) return { resealed, ...found }
@@ -64,7 +65,7 @@ export async function resealAll(
 async function resealPage(
   { store, vault }: { store: Store; vault: Vault },
   page: SealedValue[],
-  found: Pick<Checked, 'failed' | 'places'>,
+  found: Pick<SealedValuesReport, 'failed' | 'places'>,
 ): Promise<number> {
   const values = []
   for (const { place, sealed: expected } of page) {
@@ -82,7 +83,7 @@ async function resealPage(
 async function* pages(store: Store): AsyncGenerator<SealedValue[]> {
   let after: SealedPlace | null = null
   for (;;) {
-    const page: SealedValue[] = await store.listSealed({ after, limit: BATCH })
+    const page: SealedValue[] = await store.listSealed({ after, limit: BATCH_SIZE })
     const last = page.at(-1)
     if (!last) return
     yield page
@@ -98,7 +99,7 @@ function tryOpen(vault: Vault, place: SealedPlace, sealed: Uint8Array): Secret |
   }
 }
 
-function addFailed(found: Pick<Checked, 'failed' | 'places'>, place: SealedPlace): void {
+function addFailed(found: Pick<SealedValuesReport, 'failed' | 'places'>, place: SealedPlace): void {
   found.failed++
-  if (found.places.length < NAMED) found.places.push(place)
+  if (found.places.length < MAX_LISTED_PLACES) found.places.push(place)
 }

@@ -6,52 +6,56 @@ import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { Vault } from './vault.ts'
 
-/** The broker's own keys: the one that signs, the one that will, and those that still verify. */
+/** The broker's signing keys: the active one, the next one, and retired ones that still verify. */
 export interface SigningKeys {
-  /** Makes the first keys where there are none. Call it under the start lock. */
+  /** Creates the first keys if there are none. Call it under the start lock. */
   ensure(): Promise<void>
-  /** The key that signs now. Asked of the store each time: signing is rare, and keys can be revoked. */
+  /** The active key. Read from the store each time, because keys can be revoked and signing is rare. */
   current(): Promise<{ kid: string; key: CryptoKey }>
-  /** Says that a key signs a token that lives until then: the key is kept for as long. */
+  /** Records that a key signs a token that expires at that time: the key is kept until then. */
   noteToken(kid: string, expiresAtSeconds: number): Promise<void>
-  /** The public key with that id; `undefined`: there is none, or it was revoked. */
+  /** The public key with that id; `undefined`: unknown or revoked. */
   find(kid: string): Promise<CryptoKey | undefined>
-  /** What apps and libraries verify with (RFC 7517 5): also the key that will sign next. */
+  /** The public keys (RFC 7517 5), including the next one. */
   jwks(): Promise<{ keys: JWK[] }>
   list(): Promise<SigningKey[]>
-  /** The next key signs from now on; the one before goes on verifying. `publishedAt`: since when it's known. */
+  /** Makes the next key active; the former one still verifies. `publishedAt`: when the key was published. */
   rotate(actor: string): Promise<{ kid: string; publishedAt: Millis }>
-  /** Ends a key at once, in every process; the next one signs if it was the current. `false`: nothing to revoke. */
+  /**
+   * Revokes a key at once, in every process. If it was active, the next key becomes active.
+   * `false`: unknown or revoked already.
+   */
   revoke(kid: string, actor: string): Promise<boolean>
   /**
-   * Rotates a key that has signed for 90 days, and removes those of which no token lives any more.
-   * @param until the time to go by, where the clock may be far ahead; milliseconds
+   * Rotates a key that was active for 90 days, and removes keys whose tokens have all expired.
+   * @param until upper bound of the current time, if the clock may be far ahead; milliseconds
    */
   maintain(until?: Millis): Promise<void>
 }
 
-const DAY = 24 * 60 * 60_000
-/** How long a key signs, milliseconds. */
-const SIGNS_FOR = 90 * DAY
-/** How long a key is published before it signs by schedule: longer than anyone caches keys. */
-export const PUBLISHED_FOR = DAY
-/** Longest life of a broker token, for keys of which it isn't known what they signed. */
-const LONGEST_TOKEN = 400 * DAY
+const DAY_MS = 24 * 60 * 60_000
+/** How long a key is active before scheduled rotation. */
+const ACTIVE_PERIOD_MS = 90 * DAY_MS
+/** How long a key is published before scheduled rotation makes it active: longer than anyone caches keys. */
+export const PUBLICATION_PERIOD_MS = DAY_MS
+/** Longest lifetime of a broker token, for keys with no record of what they signed. */
+const MAX_TOKEN_LIFETIME_MS = 400 * DAY_MS
 
-export function createSigningKeys(needs: {
+export function createSigningKeys(deps: {
   store: Store
   vault: Vault
   clock: Clock
   random: Random
 }): SigningKeys {
-  const { store, vault, clock, random } = needs
+  const { store, vault, clock, random } = deps
   const publicKeys = new Map<string, CryptoKey>()
   const privateKeys = new Map<string, CryptoKey>()
-  const noted = new Map<string, Millis>()
+  /** By key id: until when the store already keeps the key. */
+  const recordedUntil = new Map<string, Millis>()
 
-  const make = async (status: 'next' | 'active'): Promise<SigningKey> => {
+  const createKey = async (status: 'next' | 'active'): Promise<SigningKey> => {
     const pair = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true })
-    // An id that begins with a dash would look like an option of `key revoke`.
+    // An id that starts with a dash would look like an option of `key revoke`.
     const kid = random(12).toString('base64url').replace(/^-/, '_')
     const secret = new Secret(await exportPKCS8(pair.privateKey))
     const jwk = { ...(await exportJWK(pair.publicKey)), kid, alg: 'EdDSA', use: 'sig' }
@@ -75,21 +79,21 @@ export function createSigningKeys(needs: {
     details: kid,
   })
 
-  const findBy = async (status: SigningKey['status']): Promise<SigningKey | undefined> =>
+  const findByStatus = async (status: SigningKey['status']): Promise<SigningKey | undefined> =>
     (await store.listSigningKeys()).find((key) => key.status === status)
 
   const ensureNext = async (actor: string): Promise<SigningKey> => {
     for (;;) {
-      const next = await findBy('next')
+      const next = await findByStatus('next')
       if (next) return next
-      const made = await make('next')
-      await store.addSigningKey(made, [event('key.created', actor, made.kid)])
+      const created = await createKey('next')
+      await store.addSigningKey(created, [event('key.created', actor, created.kid)])
     }
   }
 
   /** `false`: another process came first. */
-  const turn = async (active: SigningKey | undefined, next: SigningKey, actor: string) => {
-    const following = await make('next')
+  const activateNext = async (active: SigningKey | undefined, next: SigningKey, actor: string) => {
+    const following = await createKey('next')
     return store.rotateSigningKeys({
       expectedActive: active?.kid ?? null,
       following,
@@ -105,18 +109,18 @@ export function createSigningKeys(needs: {
     }
   }
 
-  /** A key that signs: where there is none, the one that was published to be next. */
+  /** Makes sure that there is an active key: if there is none, the published next key becomes active. */
   const ensureActive = async (): Promise<void> => {
-    if (await findBy('active')) return
-    const next = await findBy('next')
-    if (next) return void (await turn(undefined, next, 'system'))
-    const first = await make('active')
+    if (await findByStatus('active')) return
+    const next = await findByStatus('next')
+    if (next) return void (await activateNext(undefined, next, 'system'))
+    const first = await createKey('active')
     await store.addSigningKey(first, [event('key.created', 'system', first.kid)])
   }
 
   const removeEnded = async (now: Millis): Promise<void> => {
     for (const { kid, endedAt, tokensUntil } of await store.listSigningKeys()) {
-      const until = tokensUntil ?? (endedAt ?? Infinity) + LONGEST_TOKEN
+      const until = tokensUntil ?? (endedAt ?? Infinity) + MAX_TOKEN_LIFETIME_MS
       if (endedAt === null || until >= now) continue
       if (await store.removeSigningKey({ kid, events: [event('key.removed', 'system', kid)] })) {
         publicKeys.delete(kid)
@@ -131,7 +135,7 @@ export function createSigningKeys(needs: {
     },
 
     async current() {
-      const active = await findBy('active')
+      const active = await findByStatus('active')
       if (!active) {
         const cause = new Error('no active signing key: run `key rotate`')
         throw new BrokerError('server_error', { cause })
@@ -146,11 +150,11 @@ export function createSigningKeys(needs: {
     },
 
     async noteToken(kid, expiresAtSeconds) {
-      // To the next day, so that a day of signing takes one write.
-      const until = Math.ceil((expiresAtSeconds * 1000) / DAY) * DAY
-      if ((noted.get(kid) ?? 0) >= until) return
+      // Rounded up to a full day, so that a day of signing takes one write.
+      const until = Math.ceil((expiresAtSeconds * 1000) / DAY_MS) * DAY_MS
+      if ((recordedUntil.get(kid) ?? 0) >= until) return
       await store.noteTokensUntil({ kid, until })
-      noted.set(kid, until)
+      recordedUntil.set(kid, until)
     },
 
     async find(kid) {
@@ -168,7 +172,7 @@ export function createSigningKeys(needs: {
     async rotate(actor) {
       for (;;) {
         const next = await ensureNext(actor)
-        if (await turn(await findBy('active'), next, actor)) {
+        if (await activateNext(await findByStatus('active'), next, actor)) {
           return { kid: next.kid, publishedAt: next.createdAt }
         }
       }
@@ -189,10 +193,11 @@ export function createSigningKeys(needs: {
     async maintain(until = Infinity) {
       await ensureActive()
       const next = await ensureNext('system')
-      const active = await findBy('active')
+      const active = await findByStatus('active')
       const now = Math.min(clock.now(), until)
-      const due = active && now - (active.activatedAt ?? active.createdAt) >= SIGNS_FOR
-      if (due && now - next.createdAt >= PUBLISHED_FOR) await turn(active, next, 'system')
+      const due = active && now - (active.activatedAt ?? active.createdAt) >= ACTIVE_PERIOD_MS
+      if (due && now - next.createdAt >= PUBLICATION_PERIOD_MS)
+        await activateNext(active, next, 'system')
       await removeEnded(now)
     },
   }

@@ -1,44 +1,48 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
 import type { Sealed } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
-import type { SealedPlace as Place } from '../../db/store/sealed.ts'
 import { Secret } from '../secret.ts'
 import type { Random } from '../runtime.ts'
 
-/** Seals secrets for storage, and opens them: at the place that they were sealed for, and nowhere else. */
+/** Binds a sealed value to its place in the store: `table/row/column`. Stored values depend on it. */
+export type AssociatedData = `${string}/${string}/${string}`
+
+/** Seals (encrypts) secrets for storage, and opens (decrypts) them, each bound to its place in the store. */
 export interface Vault {
-  /** Encrypts for one place. Its length tells only which of four sizes the secret fits. */
-  seal(place: Place, secret: Secret): Sealed
+  /** Encrypts. The length of the result shows only which of four sizes the secret fits. */
+  seal(associatedData: AssociatedData, secret: Secret): Sealed
   /**
-   * Decrypts. A value sealed with an unknown key makes the vault look for it among its keys anew, once.
-   * @throws BrokerError `temporarily_unavailable` if the key is still unknown: the keys of this
-   *   process are behind, which says nothing about the connection.
-   * @throws Error if the value was changed, or moved from another place.
+   * Decrypts. If the key is unknown, loads the keys again, once.
+   * @throws BrokerError `temporarily_unavailable` if the key is still unknown: this process has outdated keys,
+   *   which says nothing about the connection
+   * @throws Error if the value was changed, or copied from another place
    */
-  open(place: Place, sealed: Sealed): Secret
-  /** What `text` is signed with: an HMAC-SHA-256 under each key, that of the key that seals first. */
+  open(associatedData: AssociatedData, sealed: Sealed): Secret
+  /** HMAC-SHA-256 of `text` under each key; the key that seals comes first. */
   macs(text: string): Buffer[]
   /** Id of the key that seals. */
   keyId(): string
-  /** Ids of all keys that open, the one that seals first. */
+  /** Ids of all keys; the key that seals comes first. */
   keyIds(): string[]
   /**
-   * Loads the keys anew, unless one of `known` is missing, the ids of keys that anything may be sealed with,
-   * or another than these would seal: what it seals might never be opened again. Answers whether it did.
+   * Loads the keys again, and returns `true`. Does nothing and returns `false` if one of the ids in `known`
+   * (keys that values may be sealed with) is missing, or if a key that is not among them would seal: other
+   * processes could not open its values.
    */
   reload(known: string[]): boolean
-  /** Id of the key that a value was sealed with; `null`: there is no sealed value, it was overwritten. */
+  /** Id of the key that a value was sealed with; `null`: the value was overwritten. */
   keyOf(sealed: Sealed): string | null
 }
 
 // Layout: version (1) | key id (8) | nonce (12) | ciphertext | tag (16).
 const VERSION = 1
-const NONCE_AT = 9
-const TEXT_AT = 21
-const TAG = 16
+const NONCE_OFFSET_BYTES = 9
+const CIPHERTEXT_OFFSET_BYTES = 21
+const NONCE_LENGTH_BYTES = 12
+const TAG_LENGTH_BYTES = 16
 
-/** Sizes, in bytes, that a plaintext with its length in front is padded to. Access tokens may have 16 KiB. */
-const SIZES = [320, 1_152, 4_352, 17_408]
+/** A plaintext with its length in front is padded to one of these. Access tokens may have 16 KiB. */
+const PADDED_SIZES_BYTES = [320, 1_152, 4_352, 17_408]
 
 interface Key {
   id: string
@@ -47,8 +51,8 @@ interface Key {
 }
 
 /**
- * A vault over `loadKeys()`: 32-byte keys in base64url, the first of which seals.
- * AES-256-GCM with a fresh nonce a value; one key derived for each purpose (RFC 5869).
+ * AES-256-GCM with a fresh nonce for each value, and one derived key for each purpose (RFC 5869).
+ * @param loadKeys returns 32-byte keys in base64url; the first one seals
  */
 export function createVault(loadKeys: () => Secret[], random: Random): Vault {
   let keys = loadKeys().map(toKey)
@@ -64,33 +68,33 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
       keys = [...keys, loaded]
       return loaded
     }
-    const cause = new Error(`sealed with key ${id}, which this process lacks`)
+    const cause = new Error(`sealed with key ${id}, which this process does not have`)
     throw new BrokerError('temporarily_unavailable', { cause, retryAfter: 10 })
   }
 
   return {
-    seal(place, secret) {
+    seal(associatedData, secret) {
       const key = keys[0]
       if (!key) throw new Error('there is no encryption key')
-      const nonce = random(12)
+      const nonce = random(NONCE_LENGTH_BYTES)
       const head = Buffer.concat([Buffer.of(VERSION), Buffer.from(key.id, 'hex'), nonce])
       const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce)
-      cipher.setAAD(Buffer.concat([head, Buffer.from(place)]))
+      cipher.setAAD(Buffer.concat([head, Buffer.from(associatedData)]))
       const text = Buffer.concat([cipher.update(pad(secret)), cipher.final()])
       return Buffer.concat([head, text, cipher.getAuthTag()])
     },
 
-    open(place, sealed) {
+    open(associatedData, sealed) {
       const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength)
-      if (bytes[0] !== VERSION || bytes.length < TEXT_AT + TAG) {
-        throw new Error(`no sealed value at ${place}`)
+      if (bytes[0] !== VERSION || bytes.length < CIPHERTEXT_OFFSET_BYTES + TAG_LENGTH_BYTES) {
+        throw new Error(`no sealed value at ${associatedData}`)
       }
-      const head = bytes.subarray(0, TEXT_AT)
-      const key = findKey(head.toString('hex', 1, NONCE_AT))
-      const decipher = createDecipheriv('aes-256-gcm', key.bytes, head.subarray(NONCE_AT))
-      decipher.setAAD(Buffer.concat([head, Buffer.from(place)]))
-      decipher.setAuthTag(bytes.subarray(-TAG))
-      const text = decipher.update(bytes.subarray(TEXT_AT, -TAG))
+      const head = bytes.subarray(0, CIPHERTEXT_OFFSET_BYTES)
+      const key = findKey(head.toString('hex', 1, NONCE_OFFSET_BYTES))
+      const decipher = createDecipheriv('aes-256-gcm', key.bytes, head.subarray(NONCE_OFFSET_BYTES))
+      decipher.setAAD(Buffer.concat([head, Buffer.from(associatedData)]))
+      decipher.setAuthTag(bytes.subarray(-TAG_LENGTH_BYTES))
+      const text = decipher.update(bytes.subarray(CIPHERTEXT_OFFSET_BYTES, -TAG_LENGTH_BYTES))
       return unpad(Buffer.concat([text, decipher.final()]))
     },
 
@@ -102,23 +106,25 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
     reload(known) {
       const loaded = loadKeys().map(toKey)
       const ids = loaded.map((key) => key.id)
-      const isWhole = known.every((id) => ids.includes(id)) && known.includes(ids[0] ?? '')
-      if (isWhole) keys = loaded
-      return isWhole
+      const isComplete = known.every((id) => ids.includes(id)) && known.includes(ids[0] ?? '')
+      if (isComplete) keys = loaded
+      return isComplete
     },
 
     keyOf: (sealed) =>
-      sealed[0] === VERSION ? Buffer.from(sealed.subarray(1, NONCE_AT)).toString('hex') : null,
+      sealed[0] === VERSION
+        ? Buffer.from(sealed.subarray(1, NONCE_OFFSET_BYTES)).toString('hex')
+        : null,
   }
 }
 
-/** One key a purpose (RFC 5869), so that what one use reveals helps against no other. */
+/** Derives a key for one purpose (RFC 5869), so that a leak in one use does not affect the others. */
 export function deriveKey(secret: Secret, purpose: string, bytes: number): Buffer {
   const master = Buffer.from(secret.reveal(), 'base64url')
   return Buffer.from(hkdfSync('sha256', master, '', `ellipsis-broker ${purpose}`, bytes))
 }
 
-/** The fingerprint by which a key is known. */
+/** The fingerprint that identifies a key. */
 export const keyIdOf = (secret: Secret): string => deriveKey(secret, 'key id', 8).toString('hex')
 
 const toKey = (secret: Secret): Key => ({
@@ -127,10 +133,13 @@ const toKey = (secret: Secret): Key => ({
   mac: deriveKey(secret, 'mac', 32),
 })
 
-/** Length in four bytes, the text, and zeros up to the next size: a newer value overwrites the older. */
+/**
+ * Length in four bytes, text, and zeros up to the next size. With equal sizes a new value overwrites the old
+ * one in place.
+ */
 function pad(secret: Secret): Buffer {
   const text = Buffer.from(secret.reveal())
-  const size = SIZES.find((size) => text.length + 4 <= size)
+  const size = PADDED_SIZES_BYTES.find((size) => text.length + 4 <= size)
   if (size === undefined) throw new Error(`a secret of ${text.length} bytes is too long to seal`)
   const padded = Buffer.alloc(size)
   padded.writeUInt32BE(text.length)

@@ -1,45 +1,45 @@
-import { EllipsisError } from './errors.ts'
-import { failureOf } from './failure.ts'
-import type { Answer } from './transport.ts'
+import { EllipsisError, toEllipsisError } from './errors.ts'
+import type { UpstreamResponse } from './transport.ts'
 
-/** Whose account it is. */
+/** The account that a token belongs to. */
 export interface Account {
-  /** `null`: not told. Only this identifies an account. */
+  /** `null`: not in the response. Only this identifies an account. */
   id: string | null
   /** A label for people, without control characters; may be empty. */
   username: string
 }
 
 /**
- * Reads an answer of `GET /account`. OAuth tokens may not be allowed to ask, which is no fault: `null`.
- * `username` is certain, `id` only likely; `email` isn't counted on.
+ * Reads the response of `GET /account`. Returns `null` if OAuth tokens may not read the account, which is not
+ * an error. `username` is documented, `id` is only likely, `email` is not used.
  * @param now milliseconds
  * @throws EllipsisError
  */
-export function readAccount(answer: Answer, now: number): Account | null {
-  const { status, json } = answer
+export function readAccount(response: UpstreamResponse, now: number): Account | null {
+  const { status, json } = response
   if ([401, 403, 404].includes(status)) return null
-  if (status !== 200) throw failureOf(answer, now)
+  if (status !== 200) throw toEllipsisError(response, now)
   if (json === null) {
-    const words = 'Ellipsis Drive’s answer about the account can’t be read'
-    throw new EllipsisError(words, { kind: 'transient', status, maybeApplied: false })
+    const message = 'Ellipsis Drive’s answer about the account can’t be read'
+    throw new EllipsisError(message, { kind: 'transient', status, maybeApplied: false })
   }
-  return { id: idOf(json.id), username: labelOf(json.username) }
+  return { id: readId(json.id), username: readLabel(json.username) }
 }
 
-/** Longest id and username, characters. */
-const LONGEST = 200
+const MAX_ID_LENGTH_CHARS = 200
+const MAX_LABEL_LENGTH_CHARS = 200
 
-/** Numbers that JSON can't tell apart are no identity: two accounts would become one. */
-function idOf(id: unknown): string | null {
+/** Unsafe integers are not accepted: JSON cannot tell them apart, so two accounts would become one. */
+function readId(id: unknown): string | null {
   const text = Number.isSafeInteger(id) ? String(id) : id
-  const isId = typeof text === 'string' && text.length <= LONGEST && /^[\x21-\x7e]+$/.test(text)
-  return isId ? text : null
+  const isValid =
+    typeof text === 'string' && text.length <= MAX_ID_LENGTH_CHARS && /^[\x21-\x7e]+$/.test(text)
+  return isValid ? text : null
 }
 
-/** Terminals and pages show it: nothing invisible, no line breaks, no turned direction. */
-function labelOf(username: unknown): string {
+/** Safe to show on terminals and pages: no invisible characters, line breaks or changes of direction. */
+function readLabel(username: unknown): string {
   if (typeof username !== 'string') return ''
   const visible = username.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').trim()
-  return [...visible].slice(0, LONGEST).join('')
+  return [...visible].slice(0, MAX_LABEL_LENGTH_CHARS).join('')
 }

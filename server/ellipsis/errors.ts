@@ -1,12 +1,13 @@
 import type { Secret } from '../secret.ts'
+import type { UpstreamResponse } from './transport.ts'
 
 /** What a failed call means for the broker. */
 export type FailureKind =
-  /** The grant was refused: `invalid_grant`, in so many words. */
+  /** The grant was refused: error code `invalid_grant`. */
   | 'refused'
-  /** The broker's own client was refused: its id or secret is wrong. No grant is to blame. */
+  /** The broker's own client was refused: its id or secret is wrong. No grant is at fault. */
   | 'misconfigured'
-  /** All else, for what isn't understood is not held against a grant. */
+  /** Everything else. An error that the broker does not understand is not held against a grant. */
   | 'transient'
 
 export interface FailureFacts {
@@ -19,24 +20,24 @@ export interface FailureFacts {
 }
 
 /**
- * A call of Ellipsis Drive that brought no good answer. Its words hold nothing that was sent or received,
- * and it has no `cause`: fetch puts the bytes of an answer it can't parse, and headers it won't send, in
- * the errors that it throws.
+ * A call of Ellipsis Drive that failed. Its message contains nothing that was sent or received, and it has no
+ * `cause`: the errors of fetch contain the bytes of a response that it cannot parse, and headers that it
+ * refuses to send.
  */
 export class EllipsisError extends Error {
   override readonly name = 'EllipsisError'
   readonly kind: FailureKind
-  /** HTTP status; `null`: there was no answer, or a good one was cut off. */
+  /** HTTP status; `null`: there was no response, or a successful one was cut off. */
   readonly status: number | null
-  /** How long upstream asked to be left alone, milliseconds. */
+  /** The `Retry-After` of the response, milliseconds. */
   readonly retryAfterMs: number | null
-  /** May the call have taken effect all the same? Then the next refresh token may have been lost. */
+  /** Could the call have taken effect? Then the next refresh token may be lost. */
   readonly maybeApplied: boolean
-  /** Upstream's own OAuth error code (RFC 6749 5.2), if it is one. */
+  /** The OAuth error code of the response (RFC 6749 5.2), if it has one. */
   readonly code: string | null
   /**
-   * The next refresh token, where an answer brought one that is good and nothing else that is. Who rotates
-   * holds the only copy now: keep it, or the grant may be lost.
+   * A usable refresh token from a response that has no usable access token. If upstream rotates, this is the
+   * only copy: store it, or the grant may be lost.
    */
   readonly refreshToken: Secret | null
 
@@ -49,4 +50,76 @@ export class EllipsisError extends Error {
     this.code = facts.code ?? null
     this.refreshToken = facts.refreshToken ?? null
   }
+}
+
+/**
+ * Turns an error response into an `EllipsisError`. Ellipsis Drive's error bodies are not documented: expected
+ * are OAuth's `{error, error_description}`, `{message}`, HTML or nothing.
+ *
+ * Only the exact code `invalid_grant` counts as a refused grant. A 400 or 401 whose `message` mentions a
+ * refresh token in another way may also mean a wrong parameter, client or encoding, so it is transient. A
+ * transient error taken for a refusal would make every user connect again; a refusal taken for a transient
+ * error costs one more try, and callers can count those.
+ * @param now milliseconds; a date in `Retry-After` is compared with it
+ */
+export function toEllipsisError(response: UpstreamResponse, now: number): EllipsisError {
+  const { status, isSafeMethod } = response
+  const code = readErrorCode(response.json)
+  const kind = classify(status, code)
+  return new EllipsisError(describe(kind, status, code), {
+    kind,
+    status,
+    code,
+    retryAfterMs: readRetryAfterMs(response.headers, now),
+    maybeApplied: !isSafeMethod && kind === 'transient' && mayHaveTakenEffect(status),
+  })
+}
+
+/**
+ * 429, 5xx and redirects are transient, whatever their body says. A status below 300 is classified by its body
+ * like a 4xx: some services send OAuth errors with status 200.
+ */
+function classify(status: number, code: string | null): FailureKind {
+  if (status === 429 || status >= 500 || isRedirect(status)) return 'transient'
+  if (code === 'invalid_grant') return 'refused'
+  return code === 'invalid_client' || code === 'unauthorized_client' ? 'misconfigured' : 'transient'
+}
+
+/** Of the redirects, only 303 says that the call was processed; a 4xx says that it was not. */
+const mayHaveTakenEffect = (status: number): boolean =>
+  status < 300 || status === 303 || status >= 500
+
+const isRedirect = (status: number): boolean => status >= 300 && status < 400
+
+function describe(kind: FailureKind, status: number, code: string | null): string {
+  const details = code === null ? `status ${status}` : `${code}, status ${status}`
+  if (kind === 'refused') return `Ellipsis Drive refused the grant (${details})`
+  if (kind === 'misconfigured') return `Ellipsis Drive refused the broker’s own client (${details})`
+  if (isRedirect(status))
+    return `Ellipsis Drive sent a redirect (${details}); check ELLIPSIS_API_URL`
+  return `Ellipsis Drive answered with an error (${details})`
+}
+
+/**
+ * The error code of RFC 6749 5.2, in `error` or as the whole `message`, where Ellipsis Drive's other errors
+ * have their text. Two or more words in snake case: no secret looks like that.
+ */
+function readErrorCode(json: UpstreamResponse['json']): string | null {
+  const isCode = (value: unknown): value is string =>
+    typeof value === 'string' && value.length <= 60 && /^[a-z]{2,20}(_[a-z]{1,20})+$/.test(value)
+  return [json?.error, json?.message].find(isCode) ?? null
+}
+
+/** Longest `Retry-After` that is believed. */
+const MAX_RETRY_AFTER_MS = 60 * 60_000
+
+/** `Retry-After` in milliseconds, from seconds or a date (RFC 9110 10.2.3). */
+function readRetryAfterMs(headers: Headers, now: number): number | null {
+  const value = headers.get('retry-after') ?? ''
+  const waitMs = /^\d+$/.test(value)
+    ? Number(value) * 1000
+    : value.endsWith(' GMT')
+      ? Date.parse(value) - now
+      : NaN
+  return Number.isNaN(waitMs) ? null : Math.min(Math.max(waitMs, 0), MAX_RETRY_AFTER_MS)
 }

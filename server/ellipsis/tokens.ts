@@ -1,83 +1,143 @@
 import { Secret } from '../secret.ts'
-import { EllipsisError } from './errors.ts'
-import { failureOf } from './failure.ts'
-import { lifetimeOf } from './lifetime.ts'
-import type { Answer } from './transport.ts'
+import { EllipsisError, toEllipsisError } from './errors.ts'
+import type { UpstreamResponse } from './transport.ts'
 
-/** What the token endpoint gave. Times in milliseconds since the epoch. */
+/** A response of the token endpoint. Times in milliseconds since the epoch. */
 export interface Tokens {
   accessToken: Secret
-  /** `null`: none in the answer, so the one that was sent stays. */
+  /** `null`: none in the response, so the one that was sent stays valid. */
   refreshToken: Secret | null
   expiresAt: number
   /** When the call began. */
   fetchedAt: number
-  /** As told, which may be not at all. */
+  /** `null`: not in the response. */
   scope: string | null
 }
 
-/** Longest token that is taken, bytes; access tokens may be long. */
-const LONGEST = 16 * 1024
+/** Longest token that is accepted; access tokens may be long. */
+const MAX_TOKEN_LENGTH_BYTES = 16 * 1024
 
 /**
- * Reads an answer of the token endpoint. Ellipsis Drive's is not documented, so that only `access_token`
- * is relied on:
- * - Any 2xx with one is good. 200 is what the API's clients take for success, but upstream has rotated by
- *   then, and tokens that aren't kept are lost.
- * - `refresh_token` can be absent: the one that was sent stays. So it is where it can't be used (no string,
- *   too long, with control characters); the access token works, and so may the older refresh token.
- * - A refresh token without an access token goes along with the error, for it may be the only one left.
- * - `expires_in` can be absent or odd (lifetime.ts); `token_type` and the rest don't matter.
- * @param call `fetchedAt`, `now`: milliseconds, when the call began and ended; `assumedSeconds`: life of an
- *   access token where nothing tells
+ * Reads a response of the token endpoint. It is not documented, so only `access_token` is required:
+ * - Any 2xx status with an access token is a success. The API documents 200, but upstream has rotated by
+ *   then, and tokens that are not stored are lost.
+ * - `refresh_token` may be absent: the one that was sent stays valid. An unusable one (no string, too long, or
+ *   with control characters) counts as absent: the access token works, and the older refresh token may.
+ * - A refresh token without an access token is returned in the error, as it may be the only copy.
+ * - `expires_in` may be absent or invalid (see `lifetimeSeconds`); `token_type` and other fields are ignored.
+ * @param call `fetchedAt`, `now`: when the call began and ended, milliseconds; `defaultLifetimeSeconds`:
+ *   lifetime of an access token if the response has none
  * @throws EllipsisError
  */
 export function readTokens(
-  answer: Answer,
-  call: { fetchedAt: number; now: number; assumedSeconds: number },
+  response: UpstreamResponse,
+  call: { fetchedAt: number; now: number; defaultLifetimeSeconds: number },
 ): Tokens {
-  const json = isGood(answer) ? (answer.json ?? {}) : {}
-  const refreshToken = isKeepable(json.refresh_token) ? new Secret(json.refresh_token) : null
+  const json = isSuccess(response) ? (response.json ?? {}) : {}
+  const refreshToken = isUsableRefreshToken(json.refresh_token)
+    ? new Secret(json.refresh_token)
+    : null
   const value = json.access_token
-  if (!isSendable(value)) throw withoutTokens(answer, refreshToken, call.now)
-  const { fetchedAt, assumedSeconds } = call
-  const life = lifetimeOf({ value, expiresIn: json.expires_in }, fetchedAt, assumedSeconds)
+  if (!isUsableAccessToken(value)) throw missingTokenError(response, refreshToken, call.now)
+  const { fetchedAt, defaultLifetimeSeconds } = call
+  const token = { value, expiresIn: json.expires_in }
   return {
     accessToken: new Secret(value),
     refreshToken,
-    expiresAt: fetchedAt + life * 1000,
+    expiresAt: fetchedAt + lifetimeSeconds(token, fetchedAt, defaultLifetimeSeconds) * 1000,
     fetchedAt,
     scope: isScope(json.scope) ? json.scope : null,
   }
 }
 
-/** Did a good answer bring a refresh token that can't be used? If upstream rotated, it is lost. */
-export function losesRefreshToken({ json }: Answer): boolean {
+/** Does a success response have an unusable refresh token? If upstream rotated, the grant is lost. */
+export function losesRefreshToken({ json }: UpstreamResponse): boolean {
   const value = json?.refresh_token
-  return value !== undefined && value !== null && value !== '' && !isKeepable(value)
+  return value !== undefined && value !== null && value !== '' && !isUsableRefreshToken(value)
 }
 
-const isGood = ({ status }: Answer): boolean => status >= 200 && status < 300
+const isSuccess = ({ status }: UpstreamResponse): boolean => status >= 200 && status < 300
 
-function withoutTokens(answer: Answer, refreshToken: Secret | null, now: number): EllipsisError {
-  const failure = failureOf(answer, now)
-  const { status } = answer
-  if (!isGood(answer) || (failure.code !== null && refreshToken === null)) return failure
-  const words = `Ellipsis Drive’s answer holds no access token that can be used (status ${status})`
-  const facts = { kind: 'transient', status, maybeApplied: true, refreshToken } as const
-  return new EllipsisError(words, facts)
+function missingTokenError(
+  response: UpstreamResponse,
+  refreshToken: Secret | null,
+  now: number,
+): EllipsisError {
+  const error = toEllipsisError(response, now)
+  const { status } = response
+  if (!isSuccess(response) || (error.code !== null && refreshToken === null)) return error
+  const message = `Ellipsis Drive’s answer has no usable access token (status ${status})`
+  return new EllipsisError(message, {
+    kind: 'transient',
+    status,
+    maybeApplied: true,
+    refreshToken,
+  })
 }
 
-/** It goes into a header: visible ASCII and space (RFC 6749 A.12). */
-const isSendable = (value: unknown): value is string =>
-  typeof value === 'string' && value.length <= LONGEST && /^[\x20-\x7e]+$/.test(value)
+/** Can be sent in a header: visible ASCII and space (RFC 6749 A.12). */
+const isUsableAccessToken = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  value.length <= MAX_TOKEN_LENGTH_BYTES &&
+  /^[\x20-\x7e]+$/.test(value)
 
-/** It goes into a form or JSON, which take any text; control characters show that something is wrong. */
-const isKeepable = (value: unknown): value is string =>
+/** Is sent in a form or JSON, which take any text; control characters show that something is wrong. */
+const isUsableRefreshToken = (value: unknown): value is string =>
   typeof value === 'string' &&
   /^\P{Cc}+$/u.test(value) &&
   value.isWellFormed() &&
-  Buffer.byteLength(value) <= LONGEST
+  Buffer.byteLength(value) <= MAX_TOKEN_LENGTH_BYTES
 
 const isScope = (value: unknown): value is string =>
   typeof value === 'string' && /^[\x20-\x7e]{1,200}$/.test(value)
+
+/**
+ * Longest lifetime that is believed: 31 days. A longer one is probably in milliseconds, or a date. A lifetime
+ * that is too short costs some refreshes; one that is too long hands out expired tokens.
+ */
+const MAX_LIFETIME_SECONDS = 31 * 86_400
+
+/**
+ * Lifetime of an access token, whole seconds: `expires_in` (RFC 6749 5.1), else what the token itself says,
+ * else the default. Ellipsis Drive may omit `expires_in`.
+ * @param now milliseconds, when the call that returned the token began
+ */
+export function lifetimeSeconds(
+  token: { value: string; expiresIn: unknown },
+  now: number,
+  defaultSeconds: number,
+): number {
+  return readSeconds(token.expiresIn) ?? jwtLifetimeSeconds(token.value, now) ?? defaultSeconds
+}
+
+/** A plausible number of seconds, also as a string, which some servers send; otherwise `null`. */
+function readSeconds(value: unknown): number | null {
+  const number =
+    typeof value === 'string' && /^\d{1,9}(\.\d+)?$/.test(value) ? Number(value) : value
+  const seconds = typeof number === 'number' ? Math.floor(number) : NaN
+  return seconds > 0 && seconds <= MAX_LIFETIME_SECONDS ? seconds : null
+}
+
+/**
+ * The lifetime that a JWT's `exp` gives. Only a hint, because tokens are opaque (RFC 6749 1.4) and clocks
+ * differ. If it has `iat`, which is of the same clock, the shorter of the two durations counts.
+ */
+function jwtLifetimeSeconds(token: string, now: number): number | null {
+  const { exp, iat } = readJwtClaims(token) ?? {}
+  if (typeof exp !== 'number') return null
+  const remaining = readSeconds(exp - now / 1000)
+  const total = typeof iat === 'number' ? readSeconds(exp - iat) : null
+  return remaining !== null && total !== null ? Math.min(remaining, total) : remaining
+}
+
+/** The unverified claims of a JWT (RFC 7519 3); `null` if it does not look like one. */
+function readJwtClaims(token: string): Record<string, unknown> | null {
+  const [, payload, ...rest] = token.split('.')
+  if (payload === undefined || rest.length !== 1) return null
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())
+    return typeof claims === 'object' ? (claims as Record<string, unknown> | null) : null
+  } catch {
+    return null
+  }
+}

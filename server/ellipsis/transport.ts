@@ -1,77 +1,120 @@
+import type { Secret } from '../secret.ts'
 import { EllipsisError } from './errors.ts'
 
-/** An answer, read whole. */
-export interface Answer {
-  status: number
-  headers: Headers
-  /** The body, if it is a JSON object; of an error it may be cut or too large as well, and is `null` too. */
-  json: Record<string, unknown> | null
-  /** Was the method a safe one (RFC 9110 9.2.1)? Then the call has changed nothing. */
-  safe: boolean
+/** How the broker authenticates at the token endpoint. */
+export interface ClientCredentials {
+  clientId: string
+  clientSecret: Secret
+  /** Encoding of token requests. Not documented, so it is a setting. */
+  tokenRequest: 'form' | 'json'
 }
 
-/** Largest body that is read, bytes, once it is decompressed. */
-const LIMIT = 1024 * 1024
+const COMMON_HEADERS = { accept: 'application/json', 'user-agent': 'ellipsis-broker' }
 
 /**
- * One HTTP call: no redirect is followed, the body is limited, and the time covers all of it. Nothing is
- * sent twice, but for what fetch itself does on status 421, which says that the call was for nobody there
- * (RFC 9110 15.5.20).
- * @param timeoutMs milliseconds, to the body's last byte
- * @throws EllipsisError `transient`: there was no answer, or a good one was cut off or too large
+ * A token request. It is not documented which encoding Ellipsis Drive reads: RFC 6749 has a form with Basic
+ * authentication; its first-party clients send JSON with the credentials in the body.
  */
-export async function call(
+export function tokenRequest(
+  client: ClientCredentials,
+  fields: Record<string, string>,
+): RequestInit {
+  const { clientId, clientSecret } = client
+  if (client.tokenRequest === 'json') {
+    const credentials = { client_id: clientId, client_secret: clientSecret.reveal() }
+    const headers = { ...COMMON_HEADERS, 'content-type': 'application/json' }
+    return { method: 'POST', headers, body: JSON.stringify({ ...fields, ...credentials }) }
+  }
+  const headers = {
+    ...COMMON_HEADERS,
+    authorization: basicAuthorization(clientId, clientSecret),
+    'content-type': 'application/x-www-form-urlencoded',
+  }
+  return { method: 'POST', headers, body: new URLSearchParams(fields).toString() }
+}
+
+/** An API request on behalf of a user (RFC 6750 2.1). */
+export const bearerRequest = (accessToken: Secret): RequestInit => ({
+  headers: { ...COMMON_HEADERS, authorization: `Bearer ${accessToken.reveal()}` },
+})
+
+/** Basic authentication of a client; both parts are form-encoded first (RFC 6749 2.3.1). */
+function basicAuthorization(id: string, secret: Secret): string {
+  const encode = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
+  const pair = `${encode(id)}:${encode(secret.reveal())}`
+  return `Basic ${Buffer.from(pair).toString('base64')}`
+}
+
+/** A response of Ellipsis Drive, read completely. */
+export interface UpstreamResponse {
+  status: number
+  headers: Headers
+  /** The body, if it is a JSON object. Also `null` if the body of an error is cut off or too large. */
+  json: Record<string, unknown> | null
+  /** Was the method safe (RFC 9110 9.2.1)? Then the call has changed nothing. */
+  isSafeMethod: boolean
+}
+
+/** Largest body that is read, after decompression. */
+const MAX_BODY_BYTES = 1024 * 1024
+
+/**
+ * Makes one HTTP call. Follows no redirect, limits the body, and applies the timeout to all of it. Sends
+ * nothing twice, except for what fetch repeats on status 421, which says that no server processed the call
+ * (RFC 9110 15.5.20).
+ * @param timeoutMs to the last byte of the body
+ * @throws EllipsisError `transient`: there was no response, or a successful one was cut off or too large
+ */
+export async function callUpstream(
   fetchFn: typeof fetch,
   url: string,
   init: RequestInit,
   timeoutMs: number,
-): Promise<Answer> {
-  const { signal, end } = patience(timeoutMs)
-  const safe = init.method === undefined
-  const fail = (error: unknown): never => {
-    if (error instanceof EllipsisError) throw error
-    const name = nameOf(error)
-    const words = signal.aborted
-      ? `Ellipsis Drive did not answer within ${timeoutMs / 1000} s`
-      : `Ellipsis Drive could not be reached, or its answer not be read (${name})`
-    const maybeApplied = !safe && !isUnsent(error)
-    throw new EllipsisError(words, { kind: 'transient', status: null, maybeApplied })
-  }
-
-  const exchange = async (): Promise<Answer> => {
+): Promise<UpstreamResponse> {
+  const { signal, clear } = startTimeout(timeoutMs)
+  const isSafeMethod = init.method === undefined
+  try {
     const response = await fetchFn(url, { ...init, redirect: 'manual', signal })
     const { status, headers, ok } = response
-    // The status of an error says enough; its body is a help at most.
-    const body = await readLimited(response, safe).catch((error: unknown) => {
+    // The status of an error is enough; its body is optional.
+    const body = await readLimited(response, isSafeMethod).catch((error: unknown) => {
       if (ok) throw error
       return ''
     })
-    return { status, headers, json: parseObject(body), safe }
+    return { status, headers, json: parseObject(body), isSafeMethod }
+  } catch (error) {
+    if (error instanceof EllipsisError) throw error
+    const message = signal.aborted
+      ? `Ellipsis Drive did not answer within ${timeoutMs / 1000} s`
+      : `Ellipsis Drive could not be reached, or its answer could not be read (${errorCode(error)})`
+    const maybeApplied = !isSafeMethod && !isUnsent(error)
+    throw new EllipsisError(message, { kind: 'transient', status: null, maybeApplied })
+  } finally {
+    clear()
   }
-  return exchange().catch(fail).finally(end)
 }
 
 /**
- * Aborts after that time. A process that was stopped meanwhile gets the last second anew: the answer may have
- * come, and would be dropped unread.
+ * Aborts after the timeout. The last second is a timer of its own: a process that was paused gets this second
+ * to read a response that arrived meanwhile.
  */
-function patience(timeoutMs: number): { signal: AbortSignal; end: () => void } {
+function startTimeout(timeoutMs: number): { signal: AbortSignal; clear: () => void } {
   const controller = new AbortController()
-  const last = Math.min(1000, timeoutMs / 2)
+  const lastMs = Math.min(1000, timeoutMs / 2)
   let timer = setTimeout(() => {
-    timer = setTimeout(() => controller.abort(), last)
-  }, timeoutMs - last)
-  return { signal: controller.signal, end: () => clearTimeout(timer) }
+    timer = setTimeout(() => controller.abort(), lastMs)
+  }, timeoutMs - lastMs)
+  return { signal: controller.signal, clear: () => clearTimeout(timer) }
 }
 
-async function readLimited({ body, status }: Response, safe: boolean): Promise<string> {
+async function readLimited({ body, status }: Response, isSafeMethod: boolean): Promise<string> {
   const chunks: Uint8Array[] = []
   let length = 0
-  // Leaving the loop cancels the rest.
+  // Leaving the loop cancels the rest of the body.
   for await (const chunk of body ?? []) {
     length += chunk.byteLength
-    if (length > LIMIT) {
-      const facts = { kind: 'transient', status, maybeApplied: !safe } as const
+    if (length > MAX_BODY_BYTES) {
+      const facts = { kind: 'transient', status, maybeApplied: !isSafeMethod } as const
       throw new EllipsisError('Ellipsis Drive answered with more than 1 MiB', facts)
     }
     chunks.push(chunk)
@@ -85,30 +128,34 @@ function parseObject(body: string): Record<string, unknown> | null {
     const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
     return isObject ? (parsed as Record<string, unknown>) : null
   } catch {
-    // Its words repeat what was read: they go no further.
+    // The parser's message quotes the body, so it is dropped.
     return null
   }
 }
 
-/** Errors of looking up a name, of connecting, and of checking a certificate. */
-const UNSENT =
+/** Error codes of name lookup, connecting, and certificate checks. */
+const UNSENT_ERROR_CODES =
   /^(EAI_|ECONNREFUSED$|ENOTFOUND$|UND_ERR_CONNECT_TIMEOUT$|CERT_|DEPTH_ZERO_|ERR_TLS_CERT_|SELF_SIGNED_|UNABLE_TO_)/
 
-/** Did it fail before anything was sent? Then the call can't have taken effect. Doubt means no. */
+/** Did the call fail before anything was sent, so that it had no effect? `false` if unknown. */
 function isUnsent(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   if (error instanceof AggregateError && error.errors.length > 0)
     return error.errors.every(isUnsent)
   const { code, syscall } = error as NodeJS.ErrnoException
   if (syscall === 'connect' || syscall === 'getaddrinfo') return true
-  return (typeof code === 'string' && UNSENT.test(code)) || isUnsent(error.cause)
+  return (typeof code === 'string' && UNSENT_ERROR_CODES.test(code)) || isUnsent(error.cause)
 }
 
-/** The system's name for what went wrong, which fetch hides in a cause; never its words. */
-function nameOf(error: unknown): string {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && typeof at.code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(at.code)) {
-      return at.code
+/** The system's error code, which fetch puts into a cause; never its message. */
+function errorCode(error: unknown): string {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (
+      'code' in cause &&
+      typeof cause.code === 'string' &&
+      /^[A-Z][A-Z0-9_]{1,60}$/.test(cause.code)
+    ) {
+      return cause.code
     }
   }
   return 'unknown'

@@ -7,70 +7,75 @@ import type { Clock, Random } from '../runtime.ts'
 import { equalHashes, newId, newSecret, sha256 } from '../crypto/hash.ts'
 import { originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
 
-/** What a host says of an app. */
+/** The settings of an app. */
 export interface AppSettings {
   name: string
   redirectUris: string[]
-  /** Left out: the origins of its redirect URIs, for a public app; none for a confidential one. */
+  /** Default: the origins of the redirect URIs for a public app; none for a confidential one. */
   origins?: string[]
   confidential: boolean
   trusted: boolean
-  /** Life of a broker token, seconds. */
+  /** Lifetime of a broker token. */
   tokenLifetimeSeconds: number
   deliver: App['deliver']
   tokens: App['tokens']
-  /** May be used on devices without a browser (RFC 8628); it then needs no redirect URI. */
+  /** May use the device flow (RFC 8628); redirect URIs are then optional. */
   device: boolean
-  /** Must its broker tokens be bound to a key of its own (RFC 9449)? */
+  /** `required`: its broker tokens must be bound to a key (RFC 9449). */
   dpop: App['dpop']
 }
 
-/** How a client says who it is (RFC 6749 2.3). */
+/** Client authentication (RFC 6749 2.3). */
 export interface Credentials {
   clientId: string
-  /** `null`: none given, as public apps do. */
+  /** `null`: none sent, as by public apps. */
   clientSecret: Secret | null
 }
 
 export interface Apps {
-  /** @throws BrokerError `invalid_request` with all that is wrong. */
-  add(settings: AppSettings, by: Actor): Promise<{ app: App; clientSecret: Secret | null }>
+  /** @throws BrokerError `invalid_request` with every problem */
+  add(settings: AppSettings, actor: Actor): Promise<{ app: App; clientSecret: Secret | null }>
   list(): Promise<App[]>
   find(id: string): Promise<App | undefined>
-  /** @throws BrokerError `invalid_request` if there is none. */
+  /** @throws BrokerError `invalid_request` if there is no such app */
   get(id: string): Promise<App>
-  /** @throws BrokerError `invalid_request` with all that is wrong. */
-  set(id: string, changes: Partial<AppSettings>, by: Actor): Promise<App>
-  /** Removes the app: from then on nothing is handed out to it. `false`: there is none. */
-  remove(id: string, by: Actor): Promise<boolean>
-  /** A new secret; the old one is accepted `overlapSeconds` longer. */
-  rotateSecret(id: string, overlapSeconds: number, by: Actor): Promise<Secret>
-  /** Ends every secret but the newest at once. `false`: there is no other. @throws BrokerError `invalid_request` */
-  endOldSecret(id: string, by: Actor): Promise<boolean>
+  /** @throws BrokerError `invalid_request` with every problem */
+  set(id: string, changes: Partial<AppSettings>, actor: Actor): Promise<App>
+  /** Removes the app, which gets no tokens from then on. `false`: there is no such app. */
+  remove(id: string, actor: Actor): Promise<boolean>
+  /** Creates a new secret; the old one is accepted for `overlapSeconds` more. */
+  rotateSecret(id: string, overlapSeconds: number, actor: Actor): Promise<Secret>
+  /** Revokes all secrets except the newest. `false`: there is no other. @throws BrokerError `invalid_request` */
+  endOldSecret(id: string, actor: Actor): Promise<boolean>
   /** Does any app register this origin? */
   hasOrigin(origin: string): Promise<boolean>
-  /** Unrevoked connections on which the app has an unrevoked grant. */
+  /** Number of unrevoked connections with an unrevoked grant of the app. */
   countUsers(id: string): Promise<number>
-  /** The app that these credentials prove. @throws BrokerError `invalid_client` */
+  /** The app that the credentials authenticate. @throws BrokerError `invalid_client` */
   authenticate(credentials: Credentials): Promise<App>
 }
 
-const DAY = 86_400
-/** Connections a batch, and batches, on which a removed app's grants end at once. */
-const [BATCH, BATCHES] = [100, 10]
+const DAY_SECONDS = 86_400
+const MIN_TOKEN_LIFETIME_SECONDS = 60
+const MAX_TOKEN_LIFETIME_SECONDS = 400 * DAY_SECONDS
+const MAX_NAME_LENGTH_CHARS = 200
+const MAX_REDIRECT_URIS = 20
+/** Grants of a removed app that are revoked at once: connections per batch, and batches. */
+const REVOCATION_BATCH_SIZE = 100
+const MAX_REVOCATION_BATCHES = 10
 
 export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
   confidential: false,
   trusted: false,
-  tokenLifetimeSeconds: 30 * DAY,
+  tokenLifetimeSeconds: 30 * DAY_SECONDS,
   deliver: 'code',
   tokens: 'broker',
   device: false,
   dpop: 'optional',
 }
 
-export function createApps(needs: { store: Store; clock: Clock; random: Random }): Apps {
-  const { store, clock, random } = needs
+export function createApps(deps: { store: Store; clock: Clock; random: Random }): Apps {
+  const { store, clock, random } = deps
 
   const get = async (id: string): Promise<App> => {
     const app = await store.getApp(id)
@@ -78,15 +83,15 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     return app
   }
 
-  /** Changes an app as it is by now: what others change at the same time stays. */
-  const change = async (
+  /** Changes the current state of an app by compare-and-swap, so that concurrent changes are kept. */
+  const update = async (
     id: string,
     event: Omit<NewEvent, 'at'>,
-    make: (before: App) => App,
+    toUpdated: (before: App) => App,
   ): Promise<{ before: App; after: App }> => {
     for (;;) {
       const before = await get(id)
-      const after = make(before)
+      const after = toUpdated(before)
       const events = [{ ...event, at: clock.now(), appId: id }]
       if (after === before || (await store.updateApp(before, after, events))) {
         return { before, after }
@@ -101,27 +106,27 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
   }
 
   return {
-    async add(settings, by) {
-      check(settings)
-      const made = settings.confidential ? newAppSecret() : null
+    async add(settings, actor) {
+      checkSettings(settings)
+      const created = settings.confidential ? newAppSecret() : null
       const app: App = {
         ...settings,
         id: newId(random, 'app'),
         name: settings.name.trim(),
         origins: settings.origins ?? defaultOrigins(settings),
-        secrets: made ? [made.stored] : [],
+        secrets: created ? [created.stored] : [],
         createdAt: clock.now(),
       }
       await store.addApp(app, [
         {
-          ...actorFields(by),
+          ...actorFields(actor),
           at: clock.now(),
           action: 'app.added',
           appId: app.id,
           details: app.name,
         },
       ])
-      return { app, clientSecret: made?.secret ?? null }
+      return { app, clientSecret: created?.secret ?? null }
     },
 
     list: () => store.listApps(),
@@ -135,79 +140,86 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
 
     get,
 
-    async set(id, changes, by) {
+    async set(id, changes, actor) {
       const details = Object.keys(changes).join(', ')
-      const event = { ...actorFields(by), action: 'app.changed', details }
-      const { after } = await change(id, event, (before) => {
+      const event = { ...actorFields(actor), action: 'app.changed', details }
+      const { after } = await update(id, event, (before) => {
         const app = { ...before, ...changes }
         if (app.confidential !== before.confidential) {
           const description =
-            'A public app can’t become confidential, nor the reverse: add a new one.'
+            'The client type of an app can’t be changed (public or confidential). Add a new app.'
           throw new BrokerError('invalid_request', { description })
         }
-        check(app)
+        checkSettings(app)
         return app
       })
       return after
     },
 
-    async remove(id, by) {
+    async remove(id, actor) {
       const app = await store.getApp(id)
-      const event = { ...actorFields(by), at: clock.now(), action: 'app.removed', appId: id }
+      const event = { ...actorFields(actor), at: clock.now(), action: 'app.removed', appId: id }
       if (!app || !(await store.removeApp(id, [{ ...event, details: app.name }]))) return false
-      // Of an app with many users the rest is left to upkeep: its grants mean nothing without it.
-      for (let batch = 0; batch < BATCHES; batch++) {
-        if ((await store.endRemovedGrants({ now: clock.now(), limit: BATCH })) === 0) break
+      // The sweeper revokes the rest; without the app the grants are worthless anyway.
+      for (let batch = 0; batch < MAX_REVOCATION_BATCHES; batch++) {
+        if (
+          (await store.endRemovedGrants({ now: clock.now(), limit: REVOCATION_BATCH_SIZE })) === 0
+        )
+          break
       }
       return true
     },
 
-    async rotateSecret(id, overlapSeconds, by) {
-      const made = newAppSecret()
-      const end = clock.now() + overlapSeconds * 1000
-      await change(id, { ...actorFields(by), action: 'app.secret_rotated' }, (app) => {
+    async rotateSecret(id, overlapSeconds, actor) {
+      const created = newAppSecret()
+      const expiresAt = clock.now() + overlapSeconds * 1000
+      await update(id, { ...actorFields(actor), action: 'app.secret_rotated' }, (app) => {
         if (!app.confidential) {
           const description = `App ${id} is public and has no secret.`
           throw new BrokerError('invalid_request', { description })
         }
         const newest = app.secrets.at(-1)
-        const old = newest && { ...newest, expiresAt: Math.min(newest.expiresAt ?? end, end) }
-        const secrets = old && overlapSeconds > 0 ? [old, made.stored] : [made.stored]
+        const old = newest && {
+          ...newest,
+          expiresAt: Math.min(newest.expiresAt ?? expiresAt, expiresAt),
+        }
+        const secrets = old && overlapSeconds > 0 ? [old, created.stored] : [created.stored]
         return { ...app, secrets }
       })
-      return made.secret
+      return created.secret
     },
 
-    async endOldSecret(id, by) {
-      const event = { ...actorFields(by), action: 'app.old_secret_ended' }
-      const { before, after } = await change(id, event, (app) => {
-        const live = liveSecrets(app, clock.now())
-        return live.length < 2 ? app : { ...app, secrets: live.slice(-1) }
+    async endOldSecret(id, actor) {
+      const event = { ...actorFields(actor), action: 'app.old_secret_ended' }
+      const { before, after } = await update(id, event, (app) => {
+        const valid = validSecrets(app, clock.now())
+        return valid.length < 2 ? app : { ...app, secrets: valid.slice(-1) }
       })
       return after !== before
     },
 
     async authenticate({ clientId, clientSecret }) {
       const app = await store.getApp(clientId)
-      if (!app || !proves(app, clientSecret, clock.now())) throw new BrokerError('invalid_client')
+      if (!app || !isAuthenticated(app, clientSecret, clock.now()))
+        throw new BrokerError('invalid_client')
       return app
     },
   }
 }
 
-/** A public app proves itself by having no secret; a confidential one by either of its live ones. */
-function proves(app: App, secret: Secret | null, now: number): boolean {
+/** A public app must send no secret; a confidential app one of its valid secrets. */
+function isAuthenticated(app: App, secret: Secret | null, now: number): boolean {
   if (!app.confidential) return secret === null
   if (secret === null) return false
-  const given = sha256(secret.reveal())
-  return liveSecrets(app, now).some(({ hash }) => equalHashes(hash, given))
+  const hashed = sha256(secret.reveal())
+  return validSecrets(app, now).some(({ hash }) => equalHashes(hash, hashed))
 }
 
-/** The secrets that are accepted, the newest last. */
-export const liveSecrets = (app: App, now: number): App['secrets'] =>
+/** The secrets that are accepted now, newest last. */
+export const validSecrets = (app: App, now: number): App['secrets'] =>
   app.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt > now)
 
-/** Origins of an app that names none: those of its redirect URIs, if it runs in browsers. */
+/** The origins of the redirect URIs of a public app; none for a confidential app. */
 export function defaultOrigins(
   settings: Pick<AppSettings, 'confidential' | 'redirectUris'>,
 ): string[] {
@@ -216,19 +228,23 @@ export function defaultOrigins(
   return [...new Set(origins)]
 }
 
-/** Throws what is wrong with an app's settings, all of it at once. */
-function check(settings: AppSettings): void {
-  const problems = [...problemsOf(settings)]
+/** @throws BrokerError `invalid_request` with every problem of the settings */
+function checkSettings(settings: AppSettings): void {
+  const problems = [...findProblems(settings)]
   if (problems.length > 0) {
     throw new BrokerError('invalid_request', { description: problems.join('\n') })
   }
 }
 
-function* problemsOf(app: AppSettings): Generator<string> {
+function* findProblems(app: AppSettings): Generator<string> {
   const name = app.name.trim()
-  if (name === '' || name.length > 200) yield 'Give the app a name of 1 to 200 characters.'
+  if (name === '' || name.length > MAX_NAME_LENGTH_CHARS) {
+    yield `Give the app a name of 1 to ${MAX_NAME_LENGTH_CHARS} characters.`
+  }
   if (app.redirectUris.length === 0 && !app.device) yield 'Give at least one redirect URI.'
-  if (app.redirectUris.length > 20) yield 'Give at most 20 redirect URIs.'
+  if (app.redirectUris.length > MAX_REDIRECT_URIS) {
+    yield `Give at most ${MAX_REDIRECT_URIS} redirect URIs.`
+  }
   for (const uri of app.redirectUris) {
     const problem = redirectUriProblem(uri)
     if (problem !== null) yield `Redirect URI ${uri} ${problem}.`
@@ -237,13 +253,14 @@ function* problemsOf(app: AppSettings): Generator<string> {
     const problem = originProblem(origin)
     if (problem !== null) yield `Origin ${origin} ${problem}.`
   }
-  const life = app.tokenLifetimeSeconds
-  if (!Number.isInteger(life) || life < 60 || life > 400 * DAY) {
-    yield 'Let broker tokens live between a minute and 400 days.'
+  const lifetime = app.tokenLifetimeSeconds
+  const isInRange = lifetime >= MIN_TOKEN_LIFETIME_SECONDS && lifetime <= MAX_TOKEN_LIFETIME_SECONDS
+  if (!Number.isInteger(lifetime) || !isInRange) {
+    yield 'The token lifetime must be between a minute and 400 days.'
   }
   const { confidential, tokens, device, dpop } = app
-  const standard = confidential || tokens === 'ellipsis' || device || dpop === 'required'
-  if (app.deliver === 'fragment' && standard) {
-    yield 'Fragment delivery is for public apps on pages, and has no broker tokens.'
+  const needsCode = confidential || tokens === 'ellipsis' || device || dpop === 'required'
+  if (app.deliver === 'fragment' && needsCode) {
+    yield 'Fragment delivery is only for public apps without broker tokens, device flow or required DPoP.'
   }
 }

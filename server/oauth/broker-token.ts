@@ -6,7 +6,7 @@ import { BrokerError } from '../errors.ts'
 import type { Clock } from '../runtime.ts'
 import type { SigningKeys } from '../crypto/signing-keys.ts'
 
-/** What a verified broker token says. */
+/** The claims of a verified broker token. */
 export interface Claims {
   /** Connection id. */
   sub: string
@@ -20,50 +20,50 @@ export interface Claims {
   exp: number
 }
 
-/** The JWT that the broker signs for a grant (RFC 9068's form); worth nothing at Ellipsis Drive. */
+/** The JWTs that the broker signs for grants (in the form of RFC 9068); worthless at Ellipsis Drive. */
 export interface BrokerTokens {
-  /** Signs the grant's current token; the same grant gives the same token while the key is the same. */
-  sign(grant: Signable): Promise<string>
+  /** Signs the grant's current token. Returns the same token while grant and key are unchanged. */
+  sign(grant: TokenGrant): Promise<string>
   /**
-   * Checks form, signature, issuer, audience and expiry; whether it still counts, the store knows.
+   * Checks form, signature, issuer, audience and expiry. Does not check revocation, which is in the store.
    * @throws BrokerError `token_refused`
    */
   verify(token: string, options?: { expired?: 'accepted' }): Promise<Claims>
 }
 
-/** What of a grant goes into its token. */
-export type Signable = Pick<
+/** The part of a grant that goes into its token. */
+type TokenGrant = Pick<
   Grant,
   'id' | 'appId' | 'connectionId' | 'scope' | 'jti' | 'jkt' | 'issuedAtSeconds' | 'expiresAtSeconds'
 >
 
-/** Longer ones aren't ours: a broker token has some 600 characters. */
-const MAX_LENGTH = 4096
+/** A broker token has about 600 characters. */
+const MAX_TOKEN_LENGTH_CHARS = 4096
 
-/** Remembered verifications and signatures: their tokens take some 10 MB at most. */
-const REMEMBERED = 10_000
+/** Cached verifications, and cached signatures; the tokens take about 10 MB at most. */
+const CACHE_LIMIT_TOKENS = 10_000
 
-export function createBrokerTokens(needs: {
+export function createBrokerTokens(deps: {
   keys: SigningKeys
   clock: Clock
   publicUrl: string
-  /** Public URLs that this broker had before: tokens with their `iss` stay good. */
+  /** Former public URLs of this broker: tokens with these as `iss` stay valid. */
   formerUrls: string[]
 }): BrokerTokens {
-  const { keys, clock, publicUrl, formerUrls } = needs
-  const verified = new LRUCache<string, Claims>({ max: REMEMBERED })
-  const signed = new LRUCache<string, string>({ max: REMEMBERED })
+  const { keys, clock, publicUrl, formerUrls } = deps
+  const verified = new LRUCache<string, Claims>({ max: CACHE_LIMIT_TOKENS })
+  const signed = new LRUCache<string, string>({ max: CACHE_LIMIT_TOKENS })
   const urls = [publicUrl, ...formerUrls]
 
-  const verifyFirst = async (token: string): Promise<Claims> => {
-    if (token.length > MAX_LENGTH) throw new BrokerError('token_refused')
+  const verifySignature = async (token: string): Promise<Claims> => {
+    if (token.length > MAX_TOKEN_LENGTH_CHARS) throw new BrokerError('token_refused')
     const options: JWTVerifyOptions = {
       algorithms: ['EdDSA'],
       typ: 'at+jwt',
       issuer: urls,
       audience: urls,
       requiredClaims: ['sub', 'client_id', 'grant_id', 'jti', 'iat', 'exp'],
-      // Time is checked below: revocation takes an expired token too (RFC 7009).
+      // Expiry is checked below, because revocation accepts expired tokens (RFC 7009).
       clockTolerance: Number.MAX_SAFE_INTEGER,
     }
     const { payload, protectedHeader } = await jwtVerify(
@@ -78,17 +78,23 @@ export function createBrokerTokens(needs: {
     if (typeof clientId !== 'string' || typeof grantId !== 'string' || nbf * 1000 > clock.now()) {
       throw new BrokerError('token_refused')
     }
-    const numbers = { iat: iat as number, exp: exp as number }
-    const strings = { sub: sub as string, jti: jti as string, kid: protectedHeader.kid as string }
-    return { ...strings, ...numbers, clientId, grantId }
+    return {
+      sub: sub as string,
+      clientId,
+      grantId,
+      jti: jti as string,
+      kid: protectedHeader.kid as string,
+      iat: iat as number,
+      exp: exp as number,
+    }
   }
 
   return {
     async sign(grant) {
       const { kid, key } = await keys.current()
-      const name = `${kid}.${grant.jti}`
-      const before = signed.get(name)
-      if (before !== undefined) return before
+      const cacheKey = `${kid}.${grant.jti}`
+      const cached = signed.get(cacheKey)
+      if (cached !== undefined) return cached
       await keys.noteToken(kid, grant.expiresAtSeconds)
       const token = await new SignJWT({
         client_id: grant.appId,
@@ -104,15 +110,15 @@ export function createBrokerTokens(needs: {
         .setExpirationTime(grant.expiresAtSeconds)
         .setJti(grant.jti)
         .sign(key)
-      signed.set(name, token)
+      signed.set(cacheKey, token)
       return token
     },
 
     async verify(token, { expired } = {}) {
       let claims = verified.get(token)
       if (claims === undefined) {
-        claims = await verifyFirst(token).catch((cause: unknown) => {
-          // Anything else, such as a store that can't be read, says nothing about the token.
+        claims = await verifySignature(token).catch((cause: unknown) => {
+          // Other errors, such as an unreadable store, say nothing about the token.
           if (!(cause instanceof errors.JOSEError)) throw cause
           throw new BrokerError('token_refused', { cause })
         })

@@ -10,34 +10,34 @@ import type { IssuedToken, NewGrant } from './grants.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 import { newUserCode, readUserCode } from './user-code.ts'
 
-/** What a program without a browser is told to show, and to poll with (RFC 8628 3.2). */
-export interface Started {
+/** The device authorization response (RFC 8628 3.2). */
+export interface DeviceAuthorization {
   deviceCode: Secret
-  /** Letters alone. */
+  /** Only letters, without the dash. */
   userCode: string
   /** Seconds. */
   expiresIn: number
-  /** Seconds between two polls. */
+  /** Minimum time between two polls, seconds. */
   interval: number
 }
 
-/** What a person has found by its code, and is asked about. */
-export interface Waiting {
+/** A pending device code that a user has entered, and its app. */
+export interface PendingDevice {
   code: DeviceCode
   app: App
 }
 
-/** What a person answers, and from where. */
-export interface Answer {
+/** The user's answer, and where it came from. */
+export interface DeviceAnswer {
   deviceCodeHash: Hash
   appId: string
-  /** A label of the browser that the person answers with. */
+  /** Label of the browser that the user answers with. */
   device: string
   address: string
 }
 
-/** A request of a program that waits (RFC 8628 3.4). */
-export interface Poll {
+/** A device access token request (RFC 8628 3.4). */
+export interface DevicePoll {
   app: App
   deviceCode: Secret
   /** Binds the grant to a key. */
@@ -45,72 +45,77 @@ export interface Poll {
   address: string
 }
 
-/** The device flow, but for what the person does at Ellipsis Drive (RFC 8628). */
+/** Device authorization grant (RFC 8628), except for the user's authorization at Ellipsis Drive. */
 export interface DeviceFlow {
   /** @throws BrokerError `unauthorized_client` */
-  start(app: App, from: { device: string; address: string }): Promise<Started>
-  /** What waits under that code, as a person typed it; `undefined`: nothing (any more). */
-  find(typed: string): Promise<Waiting | undefined>
-  /** Does it still wait for a person's answer? */
+  start(app: App, from: { device: string; address: string }): Promise<DeviceAuthorization>
+  /** Finds a pending device code by its user code, as typed; `undefined`: none is pending. */
+  find(typed: string): Promise<PendingDevice | undefined>
+  /** Does the device code still wait for the user's answer? */
   isPending(deviceCodeHash: Hash): Promise<boolean>
-  /** The person let it in. `false`: too late. */
-  approve(answer: Answer & { connectionId: string }): Promise<boolean>
-  /** The person refuses. */
-  deny(answer: Pick<Answer, 'deviceCodeHash'>): Promise<void>
+  /** Records that the user allowed the device. `false`: too late. */
+  approve(answer: DeviceAnswer & { connectionId: string }): Promise<boolean>
+  /** Records that the user denied the device. */
+  deny(answer: Pick<DeviceAnswer, 'deviceCodeHash'>): Promise<void>
   /**
-   * @param prepare runs before the code is used up: if it throws, the program may ask again
+   * @param prepare runs before the code is used up: if it throws, the device may poll again
    * @throws BrokerError `authorization_pending`, `polled_too_often`, `device_refused`, `expired_token`,
    *   `invalid_grant`, `invalid_dpop_proof`
    */
   poll(
-    poll: Poll,
+    poll: DevicePoll,
     prepare?: (code: { connectionId: string }) => Promise<void>,
   ): Promise<IssuedToken>
 }
 
-/** Life of a device code, milliseconds: long enough to find another device and to sign in there. */
-const LIFE = 15 * 60_000
+/** Lifetime of a device code: time to find another device, and to sign in there. */
+const DEVICE_CODE_LIFETIME_MS = 15 * 60_000
 
-/** Seconds between two polls, and those that each poll too soon adds (RFC 8628 3.2, 3.5). */
-const INTERVAL = 5
-const PENALTY = 5
+/** Minimum time between two polls, and its increase after each poll that came too soon (RFC 8628 3.2, 3.5). */
+const POLL_INTERVAL_SECONDS = 5
+const POLL_INTERVAL_INCREASE_SECONDS = 5
 
-export function createDeviceFlow(needs: {
+export function createDeviceFlow(deps: {
   store: Store
   newGrant: NewGrant
   clock: Clock
   random: Random
 }): DeviceFlow {
-  const { store, newGrant, clock, random } = needs
+  const { store, newGrant, clock, random } = deps
 
-  /** The program's own code, whatever has become of it. */
-  const own = async ({ app, deviceCode }: Poll): Promise<DeviceCode> => {
+  /** The app's device code, in any state. */
+  const readCode = async ({ app, deviceCode }: DevicePoll): Promise<DeviceCode> => {
     checkAllowed(app)
     const code = await store.getDeviceCode(sha256(deviceCode.reveal()))
-    if (!code || code.appId !== app.id) throw refuse('This device_code is not known.')
+    if (!code || code.appId !== app.id) throw unknownCode()
     return code
   }
 
-  /** A device code that comes twice has a copy somewhere: what it began ends, as with RFC 6749 4.1.2. */
-  const refuseUsed = async ({ grantId, appId }: DeviceCode, address: string): Promise<never> => {
+  /** A device code that is used twice was copied: its grant is revoked, as in RFC 6749 4.1.2. */
+  const refuseReuse = async ({ grantId, appId }: DeviceCode, address: string): Promise<never> => {
     const now = clock.now()
     if (grantId !== null) {
-      const event = { at: now, actor: 'system', action: 'grant.revoked', appId, grantId, address }
-      const details = 'its device code was used a second time'
-      await store.revokeGrant({ id: grantId, now, events: [{ ...event, details }] })
+      const event = {
+        at: now,
+        actor: 'system',
+        action: 'grant.revoked',
+        appId,
+        grantId,
+        address,
+        details: 'its device code was used a second time',
+      }
+      await store.revokeGrant({ id: grantId, now, events: [event] })
     }
-    throw refuse('This device_code was used before; the grant that it began is revoked.')
+    throw invalidGrant('This device_code was used before; its grant is revoked.')
   }
 
-  const allowed = ({ appId, device, address }: Answer): NewEvent => ({
-    ...{ at: clock.now(), actor: 'user', action: 'device.allowed', appId, address },
-    details: device,
-  })
-
   const refusePending = async ({ deviceCodeHash }: DeviceCode): Promise<never> => {
-    const poll = { deviceCodeHash, now: clock.now(), penalty: PENALTY }
-    const tooSoon = await store.pollDeviceCode(poll)
-    throw new BrokerError(tooSoon ? 'polled_too_often' : 'authorization_pending')
+    const isTooSoon = await store.pollDeviceCode({
+      deviceCodeHash,
+      now: clock.now(),
+      penalty: POLL_INTERVAL_INCREASE_SECONDS,
+    })
+    throw new BrokerError(isTooSoon ? 'polled_too_often' : 'authorization_pending')
   }
 
   return {
@@ -120,7 +125,7 @@ export function createDeviceFlow(needs: {
       const now = clock.now()
       for (;;) {
         const userCode = newUserCode(random)
-        const added = await store.addDeviceCode({
+        const isAdded = await store.addDeviceCode({
           deviceCodeHash: sha256(deviceCode),
           userCodeHash: sha256(userCode),
           appId: app.id,
@@ -129,16 +134,20 @@ export function createDeviceFlow(needs: {
           address,
           status: 'pending',
           connectionId: null,
-          intervalSeconds: INTERVAL,
+          intervalSeconds: POLL_INTERVAL_SECONDS,
           polledAt: null,
           createdAt: now,
-          expiresAt: now + LIFE,
+          expiresAt: now + DEVICE_CODE_LIFETIME_MS,
           usedAt: null,
           grantId: null,
         })
-        const secret = new Secret(deviceCode)
-        if (added)
-          return { deviceCode: secret, userCode, expiresIn: LIFE / 1000, interval: INTERVAL }
+        if (!isAdded) continue
+        return {
+          deviceCode: new Secret(deviceCode),
+          userCode,
+          expiresIn: DEVICE_CODE_LIFETIME_MS / 1000,
+          interval: POLL_INTERVAL_SECONDS,
+        }
       }
     },
 
@@ -156,21 +165,29 @@ export function createDeviceFlow(needs: {
       return code?.status === 'pending' && code.expiresAt > clock.now()
     },
 
-    approve({ connectionId, ...answer }) {
-      const { deviceCodeHash } = answer
-      const events = [{ ...allowed(answer), connectionId }]
-      return store.approveDeviceCode({ deviceCodeHash, connectionId, now: clock.now(), events })
+    approve({ deviceCodeHash, connectionId, appId, device, address }) {
+      const now = clock.now()
+      const event: NewEvent = {
+        at: now,
+        actor: 'user',
+        action: 'device.allowed',
+        appId,
+        connectionId,
+        address,
+        details: device,
+      }
+      return store.approveDeviceCode({ deviceCodeHash, connectionId, now, events: [event] })
     },
 
-    // Of which there is no event: anyone can ask and refuse, as often as they like.
+    // Writes no event: anyone can start a device flow and deny it, any number of times.
     async deny({ deviceCodeHash }) {
       await store.denyDeviceCode({ deviceCodeHash, now: clock.now() })
     },
 
     async poll(poll, prepare) {
-      const code = await own(poll)
+      const code = await readCode(poll)
       const { deviceCodeHash, connectionId } = code
-      if (code.usedAt !== null) return refuseUsed(code, poll.address)
+      if (code.usedAt !== null) return refuseReuse(code, poll.address)
       if (code.status === 'denied') throw new BrokerError('device_refused')
       const now = clock.now()
       if (code.expiresAt <= now) throw new BrokerError('expired_token')
@@ -181,19 +198,21 @@ export function createDeviceFlow(needs: {
       const { grant } = issued
       const events = [grantBegunEvent(grant, poll.address)]
       if (await store.redeemDeviceCode({ deviceCodeHash, now, grant, events })) return issued
-      const again = await store.getDeviceCode(deviceCodeHash)
-      if (again?.usedAt) return refuseUsed(again, poll.address)
-      throw refuse('This device_code is not known.')
+      const current = await store.getDeviceCode(deviceCodeHash)
+      if (current?.usedAt) return refuseReuse(current, poll.address)
+      throw unknownCode()
     },
   }
 }
 
-/** The host says which apps may: whoever can start a device flow can try to talk people into it. */
+/** The host decides which apps may: a device flow can be used to trick users (RFC 8628 5.4). */
 function checkAllowed(app: App): void {
   if (app.device) return
   const description = 'This app is not registered for devices; ask the host of this broker.'
   throw new BrokerError('unauthorized_client', { description })
 }
 
-const refuse = (description: string): BrokerError =>
+const invalidGrant = (description: string): BrokerError =>
   new BrokerError('invalid_grant', { description })
+
+const unknownCode = (): BrokerError => invalidGrant('This device_code is unknown.')

@@ -1,9 +1,9 @@
-import type { App, Grant, Hash } from '../../db/store.ts'
+import type { App, Grant, Hash, NewEvent } from '../../db/store.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
 
-/** A grant's current token, as an app gets it. */
+/** A grant and its current broker token. */
 export interface IssuedToken {
   grant: Grant
   token: string
@@ -11,22 +11,29 @@ export interface IssuedToken {
   expiresIn: number
 }
 
-/** What an authorization was for: the code, or device code, that it ended in. */
-export interface Authorized {
+/** What the user authorized: the part of a code or device code that goes into the grant. */
+export interface Authorization {
   connectionId: string
   scope: string
   device: string
 }
 
-/** Makes a grant and its first broker token, bound to a key or not; whoever asks for it stores it. */
-export type NewGrant = (authorized: Authorized, app: App, jkt: Hash | null) => Promise<IssuedToken>
+/**
+ * Creates a grant and its first broker token; the caller stores the grant.
+ * @param jkt thumbprint of the key that the grant is bound to; `null`: bearer tokens
+ */
+export type NewGrant = (
+  authorization: Authorization,
+  app: App,
+  jkt: Hash | null,
+) => Promise<IssuedToken>
 
-export function createNewGrant(needs: {
+export function createNewGrant(deps: {
   tokens: BrokerTokens
   clock: Clock
   random: Random
 }): NewGrant {
-  const { tokens, clock, random } = needs
+  const { tokens, clock, random } = deps
   return async ({ connectionId, scope, device }, app, jkt) => {
     const issuedAtSeconds = Math.floor(clock.now() / 1000)
     const grant: Grant = {
@@ -49,8 +56,8 @@ export function createNewGrant(needs: {
   }
 }
 
-/** The event of a grant's begin. */
-export const grantBegunEvent = (grant: Grant, address: string) => ({
+/** The event of a new grant. */
+export const grantBegunEvent = (grant: Grant, address: string): NewEvent => ({
   at: grant.createdAt,
   actor: 'app',
   action: 'grant.begun',

@@ -5,42 +5,38 @@ import type { Clock } from '../runtime.ts'
 import { readLiveGrant, tokenStatus } from './token-status.ts'
 import type { LiveGrant } from './token-status.ts'
 
-/** A broker token that is good, as its app is told. */
-export interface Introspected {
+/** A valid broker token, as reported to its app. */
+export interface IntrospectedToken {
   claims: Claims
   grant: LiveGrant['grant']
 }
 
-/** Looks at broker tokens without using them (RFC 7662): nothing is written, no `jti` counts as used. */
+/** Token introspection (RFC 7662). Writes nothing: no `jti` counts as used. */
 export interface Introspect {
-  /** `null`: it isn't that app's, or it isn't good (any more); which of these is nobody's business. */
-  introspect(brokerToken: string, appId: string): Promise<Introspected | null>
+  /** `null`: the token is of another app, or not valid. The two are not told apart. */
+  introspect(brokerToken: string, appId: string): Promise<IntrospectedToken | null>
 }
 
-export function createIntrospect(needs: {
+export function createIntrospect(deps: {
   store: Store
   tokens: BrokerTokens
   clock: Clock
 }): Introspect {
-  const { store, tokens, clock } = needs
-
-  const look = async (brokerToken: string, appId: string): Promise<Introspected | null> => {
-    const claims = await tokens.verify(brokerToken)
-    if (claims.clientId !== appId) return null
-    const { grant } = await readLiveGrant(store, claims)
-    const status = tokenStatus(grant, claims, clock.now())
-    return status === 'current' || status === 'previous' ? { claims, grant } : null
-  }
+  const { store, tokens, clock } = deps
 
   return {
     async introspect(brokerToken, appId) {
       try {
-        return await look(brokerToken, appId)
+        const claims = await tokens.verify(brokerToken)
+        if (claims.clientId !== appId) return null
+        const { grant } = await readLiveGrant(store, claims)
+        const status = tokenStatus(grant, claims, clock.now())
+        return status === 'current' || status === 'previous' ? { claims, grant } : null
       } catch (error) {
-        const ended =
+        const isInvalid =
           error instanceof BrokerError &&
           (error.code === 'token_refused' || error.code === 'connection_revoked')
-        if (ended) return null
+        if (isInvalid) return null
         throw error
       }
     },

@@ -9,85 +9,95 @@ import type { IssuedToken, NewGrant } from './grants.ts'
 import { equalHashes, sha256 } from '../crypto/hash.ts'
 import { findRedirectUri } from './redirect-uri.ts'
 
-/** A request to redeem a code (RFC 6749 4.1.3, RFC 7636 4.5). */
-export interface Redemption {
+/** A request to redeem an authorization code (RFC 6749 4.1.3, RFC 7636 4.5). */
+export interface CodeRequest {
   app: App
   code: Secret
   verifier: Secret
-  /** `undefined`: left out, as an app with one redirect URI may. */
+  /** `undefined`: omitted, as an app with one redirect URI may. */
   redirectUri: string | undefined
   /** Binds the grant to a key. */
   proof: Proof | null
   address: string
 }
 
-/** Turns a one-time code into a grant and its first broker token. */
+/** Turns an authorization code into a grant and its first broker token. */
 export interface Redeem {
   /**
    * @param prepare runs before the code is used up: if it throws, the app may redeem the code again
    * @throws BrokerError `invalid_grant`, `invalid_dpop_proof`
    */
-  redeem(redemption: Redemption, prepare?: (code: Code) => Promise<void>): Promise<IssuedToken>
+  redeem(request: CodeRequest, prepare?: (code: Code) => Promise<void>): Promise<IssuedToken>
 }
 
-export function createRedeem(needs: { store: Store; newGrant: NewGrant; clock: Clock }): Redeem {
-  const { store, newGrant, clock } = needs
+export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Clock }): Redeem {
+  const { store, newGrant, clock } = deps
 
-  /** A code that comes twice has been stolen from one of the two: what it began ends (RFC 6749 4.1.2). */
-  const refuseUsed = async (code: Code, address: string): Promise<never> => {
+  /** A code that is used twice was copied: its grant is revoked (RFC 6749 4.1.2). */
+  const refuseReuse = async (code: Code, address: string): Promise<never> => {
     const now = clock.now()
     const { grantId, appId, connectionId } = code
     if (grantId !== null) {
-      const event = { at: now, actor: 'system', action: 'grant.revoked', appId, grantId, address }
-      const details = 'its code was used a second time'
-      await store.revokeGrant({ id: grantId, now, events: [{ ...event, connectionId, details }] })
+      const event = {
+        at: now,
+        actor: 'system',
+        action: 'grant.revoked',
+        appId,
+        grantId,
+        connectionId,
+        address,
+        details: 'its code was used a second time',
+      }
+      await store.revokeGrant({ id: grantId, now, events: [event] })
     }
-    throw refuse('This code was used before; the grant that it began is revoked.')
+    throw invalidGrant('This code was used before; its grant is revoked.')
   }
 
-  const check = async (redemption: Redemption): Promise<Code> => {
-    const { app, verifier, redirectUri } = redemption
-    const code = await store.getCode(sha256(redemption.code.reveal()))
-    if (!code || code.appId !== app.id) throw refuse('This code is not known.')
-    const proven = equalHashes(code.challenge, sha256(verifier.reveal()))
+  const checkCode = async (request: CodeRequest): Promise<Code> => {
+    const { app, verifier, redirectUri, proof, address } = request
+    const code = await store.getCode(sha256(request.code.reveal()))
+    if (!code || code.appId !== app.id) throw invalidGrant('This code is unknown.')
+    const isVerified = equalHashes(code.challenge, sha256(verifier.reveal()))
     if (code.usedAt !== null) {
-      // Whoever can't prove the verifier holds nothing but a copy, and may not end others' grants.
-      if (!proven && !app.confidential) throw refuse('The code_verifier is not the right one.')
-      return refuseUsed(code, redemption.address)
+      // Without the verifier, the sender has only a copy of the code, and may not revoke the grant.
+      if (!isVerified && !app.confidential) throw wrongVerifier()
+      return refuseReuse(code, address)
     }
-    if (code.expiresAt <= clock.now()) throw refuse('This code has ended; it lives a minute.')
-    if (
-      redirectUri === undefined ? app.redirectUris.length > 1 : redirectUri !== code.redirectUri
-    ) {
-      throw refuse('Send the redirect_uri that the authorization was asked for with.')
+    if (code.expiresAt <= clock.now()) {
+      throw invalidGrant('This code has expired; it is valid for one minute.')
     }
+    const isSameUri =
+      redirectUri === undefined ? app.redirectUris.length <= 1 : redirectUri === code.redirectUri
+    if (!isSameUri) throw invalidGrant('Send the redirect_uri of the authorization request.')
     if (!findRedirectUri(app.redirectUris, code.redirectUri)) {
-      throw refuse('The app no longer has the redirect URI that this code went to.')
+      throw invalidGrant('The redirect URI of this code is no longer registered for the app.')
     }
-    if (!proven) throw refuse('The code_verifier is not the right one.')
-    if (code.jkt !== null && code.jkt !== redemption.proof?.jkt) {
-      throw refuse('Send a DPoP proof of the key that dpop_jkt named.')
+    if (!isVerified) throw wrongVerifier()
+    if (code.jkt !== null && code.jkt !== proof?.jkt) {
+      throw invalidGrant('Send a DPoP proof of the key that dpop_jkt named.')
     }
     return code
   }
 
   return {
-    async redeem(redemption, prepare) {
-      const { app, address } = redemption
-      const code = await check(redemption)
-      const jkt = await keyToBind(app, redemption.proof)
+    async redeem(request, prepare) {
+      const { app, address } = request
+      const code = await checkCode(request)
+      const { codeHash } = code
+      const jkt = await keyToBind(app, request.proof)
       await prepare?.(code)
       const issued = await newGrant(code, app, jkt)
       const { grant } = issued
-      const now = clock.now()
       const events = [grantBegunEvent(grant, address)]
-      if (await store.redeemCode({ codeHash: code.codeHash, now, grant, events })) return issued
-      const again = await store.getCode(code.codeHash)
-      if (again?.usedAt) return refuseUsed(again, address)
-      throw refuse('This code has ended.')
+      if (await store.redeemCode({ codeHash, now: clock.now(), grant, events })) return issued
+      const current = await store.getCode(codeHash)
+      if (current?.usedAt) return refuseReuse(current, address)
+      throw invalidGrant('This code has expired.')
     },
   }
 }
 
-const refuse = (description: string): BrokerError =>
+const invalidGrant = (description: string): BrokerError =>
   new BrokerError('invalid_grant', { description })
+
+const wrongVerifier = (): BrokerError => invalidGrant('The code_verifier is wrong.')

@@ -1,45 +1,44 @@
-import type { Store } from '../../db/store.ts'
+import type { App, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
-import { lifeLeft } from '../refresh/access-token.ts'
+import { remainingLifetimeMs } from '../refresh/access-token.ts'
 import type { AccessToken, TokenRequirement } from '../refresh/access-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from '../runtime.ts'
 import type { Proof } from './dpop.ts'
-import { reconnectUrl } from './reconnect-url.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import type { Renewals, RenewedToken } from './renewal.ts'
-import { belongsTo, readLiveGrant, refused, tokenStatus } from './token-status.ts'
+import { isGrantOfToken, readLiveGrant, tokenRefused, tokenStatus } from './token-status.ts'
 import type { LiveGrant } from './token-status.ts'
 import type { Usage } from '../connections/usage.ts'
 
-/** The app that a request names; one that gave no secret is taken at its word only if it is public. */
+/** The app that a request names. Without authentication, only a public app is accepted. */
 export interface NamedClient {
   id: string
   authenticated: boolean
 }
 
-/** A broker token, and who presents it. */
-export interface Presented {
+/** A broker token, and the client that presents it. */
+export interface PresentedToken {
   brokerToken: string
-  /** `null`: none was named, which is enough for a public app's token. */
+  /** `null`: the request names no client, which is enough for a public app's token. */
   client: NamedClient | null
-  /** That of the key that the token is bound to; `null`: presented as a bearer token. */
+  /** Proof of the key that the token is bound to; `null`: presented as a bearer token. */
   proof: Proof | null
 }
 
-export interface SwapRequest extends Presented {
-  /** Validity that the answer must have left, seconds; raised to the broker's own floor. */
+export interface SwapRequest extends PresentedToken {
+  /** Minimum remaining lifetime of the access token, seconds. Raised to the broker's own minimum. */
   minTtlSeconds?: number | undefined
-  /** Wants a token fetched after this request came. */
+  /** Requires an access token that is fetched after this request. */
   force?: boolean | undefined
-  /** Presented as a refresh token, which only apps served with `tokens: 'ellipsis'` hold. */
+  /** Presented as a refresh token, which only apps with `tokens: 'ellipsis'` hold. */
   asRefreshToken?: boolean | undefined
 }
 
-/** Ellipsis Drive's access token, and a newer broker token where that is due. */
 export interface SwapAnswer {
   accessToken: AccessToken
   scope: string
+  /** A newer broker token, if renewal is due. */
   renewed: RenewedToken | null
 }
 
@@ -48,18 +47,18 @@ export interface Swap {
   /** @throws BrokerError */
   swap(request: SwapRequest): Promise<SwapAnswer>
   /** Broker token in, newer broker token out. @throws BrokerError */
-  renew(request: Presented): Promise<{ renewed: RenewedToken; scope: string; bound: boolean }>
-  /** Gives up the grant of this token, expired or not (RFC 7009). `false`: the token means nothing here. */
-  revoke(request: Omit<Presented, 'proof'>, address: string): Promise<boolean>
+  renew(request: PresentedToken): Promise<{ renewed: RenewedToken; scope: string; bound: boolean }>
+  /** Revokes the token's grant, also if the token has expired (RFC 7009). `false`: nothing to revoke. */
+  revoke(request: Omit<PresentedToken, 'proof'>, address: string): Promise<boolean>
 }
 
-export function createSwap(needs: {
+export function createSwap(deps: {
   store: Store
   tokens: BrokerTokens
   refresher: Refresher
   renewals: Renewals
   usage: Usage
-  /** The same counts with the time each took, for metrics. */
+  /** Counts and durations, for metrics. */
   swaps: {
     begin(): number
     end(beganAt: number, appId: string | null, outcome: string): void
@@ -68,11 +67,10 @@ export function createSwap(needs: {
   publicUrl: string
   minTtlSeconds: number
 }): Swap {
-  const { store, tokens, refresher, renewals, usage, swaps, clock, publicUrl } = needs
-  const floor = needs.minTtlSeconds
+  const { store, tokens, refresher, renewals, usage, swaps, clock, publicUrl } = deps
 
-  /** The same error, with the way out of it where the connection is what ended. */
-  const withWayOut = async (error: unknown, claims: Claims): Promise<unknown> => {
+  /** Adds `reconnect_url` to the error if reconnecting helps. */
+  const addReconnectUrl = async (error: unknown, claims: Claims): Promise<unknown> => {
     if (!(error instanceof BrokerError)) return error
     if (error.code !== 'connection_revoked' && error.code !== 'needs_reconnect') return error
     const app = await store.getApp(claims.clientId)
@@ -82,35 +80,43 @@ export function createSwap(needs: {
   }
 
   /**
-   * Refuses a `jti` that the grant doesn't hold; one used too late ends the grant (RFC 9700 4.14.2).
-   * Answers whether it waited for a write.
+   * Refuses a `jti` that the grant does not know. The late use of a superseded one revokes the grant
+   * (RFC 9700 4.14.2).
+   * @returns whether it waited for a write
    */
   const checkJti = async ({ grant, app }: LiveGrant, claims: Claims): Promise<boolean> => {
     const now = clock.now()
     const status = tokenStatus(grant, claims, now)
-    if (status === 'unknown') throw refused()
+    if (status === 'unknown') throw tokenRefused()
     if (status !== 'late') {
-      const first = status === 'current' && grant.jtiUsedAt === null
-      if (first) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
-      return first
+      const isFirstUse = status === 'current' && grant.jtiUsedAt === null
+      if (isFirstUse) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
+      return isFirstUse
     }
-    const event = { at: now, actor: 'system', action: 'grant.revoked', grantId: grant.id }
-    const details = 'a superseded broker token was used, so one of two holders has a copy'
-    const where = { connectionId: grant.connectionId, appId: app.id, details }
-    await store.revokeGrant({ id: grant.id, now, events: [{ ...event, ...where }] })
-    throw refused()
+    const event = {
+      at: now,
+      actor: 'system',
+      action: 'grant.revoked',
+      grantId: grant.id,
+      connectionId: grant.connectionId,
+      appId: app.id,
+      details: 'a superseded broker token was used: the token may have been copied',
+    }
+    await store.revokeGrant({ id: grant.id, now, events: [event] })
+    throw tokenRefused()
   }
 
   /**
-   * @param known told of the app as soon as the token has proved it
-   * @returns what the token says and stands on, and whether something was waited for since that was read
+   * Verifies a presented token and reads its current state.
+   * @param onVerified called with the app's id as soon as the token proves it
+   * @returns the claims, the state, and whether something was awaited since the state was read
    */
-  const open = async (
-    { brokerToken, client, proof }: Presented,
-    known?: (appId: string) => void,
+  const authenticateToken = async (
+    { brokerToken, client, proof }: PresentedToken,
+    onVerified?: (appId: string) => void,
   ): Promise<[Claims, LiveGrant, boolean]> => {
     const claims = await tokens.verify(brokerToken)
-    known?.(claims.clientId)
+    onVerified?.(claims.clientId)
     try {
       const live = await readLiveGrant(store, claims)
       checkClient(live.app, client)
@@ -119,42 +125,42 @@ export function createSwap(needs: {
       const waited = await checkJti(live, claims)
       return [claims, live, waited || proof !== null]
     } catch (error) {
-      throw await withWayOut(error, claims)
+      throw await addReconnectUrl(error, claims)
     }
   }
 
-  /** The access token in memory, where it is enough; a dead connection's is not handed out. */
+  /** The cached access token, if it satisfies the requirement and the connection is active. */
   const findCached = (live: LiveGrant, requirement: TokenRequirement): AccessToken | undefined => {
     const { id, generation, status } = live.connection
     if (requirement.fetchedAfter !== null || status !== 'active') return undefined
-    const token = refresher.peek(id, generation)
-    return token && lifeLeft(token, clock.now()) >= requirement.minTtlSeconds * 1000
+    const token = refresher.getCached(id, generation)
+    return token && remainingLifetimeMs(token, clock.now()) >= requirement.minTtlSeconds * 1000
       ? token
       : undefined
   }
 
-  const swapOnce = async (
+  const swapToken = async (
     request: SwapRequest,
-    known: (appId: string) => void,
+    onVerified: (appId: string) => void,
   ): Promise<SwapAnswer> => {
     const fetchedAfter = request.force === true ? clock.now() : null
-    const [claims, live, waitedBefore] = await open(request, known)
+    const [claims, live, waitedBefore] = await authenticateToken(request, onVerified)
     if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
       throw new BrokerError('unauthorized_client')
     }
-    const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, floor)
+    const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, deps.minTtlSeconds)
     const requirement = { minTtlSeconds, fetchedAfter, evenIfPaused: false, appId: live.app.id }
     try {
       const cached = findCached(live, requirement)
       const accessToken = cached ?? (await refresher.get(live.connection.id, requirement))
-      const renewal = renewals.ifDue(live.grant, live.app, claims)
+      const renewal = renewals.renewIfDue(live.grant, live.app, claims)
       const renewed = await renewal
-      // Much can end while one waits: a revocation holds from the moment of its commit.
+      // Check again after a wait: a revocation holds from the moment of its commit.
       if (waitedBefore || !cached || renewal) await readLiveGrant(store, claims)
       usage.touch(live.grant.id)
       return { accessToken, scope: live.grant.scope, renewed }
     } catch (error) {
-      throw await withWayOut(error, claims)
+      throw await addReconnectUrl(error, claims)
     }
   }
 
@@ -167,7 +173,7 @@ export function createSwap(needs: {
         swaps.end(beganAt, appId, outcome)
       }
       try {
-        const answer = await swapOnce(request, (known) => (appId = known))
+        const answer = await swapToken(request, (verified) => (appId = verified))
         count('ok')
         return answer
       } catch (error) {
@@ -177,7 +183,7 @@ export function createSwap(needs: {
     },
 
     async renew(request) {
-      const [claims, { grant, app }] = await open(request)
+      const [claims, { grant, app }] = await authenticateToken(request)
       const { scope, jkt } = grant
       return { renewed: await renewals.renew(grant, app, claims), scope, bound: jkt !== null }
     },
@@ -187,37 +193,57 @@ export function createSwap(needs: {
       const state =
         claims && (await store.getSwapState({ grantId: claims.grantId, kid: claims.kid }))
       if (!state || state.keyStatus === null || state.keyStatus === 'revoked') return false
-      if (!belongsTo(state.grant, claims)) return false
+      if (!isGrantOfToken(state.grant, claims)) return false
       if (state.app) checkClient(state.app, client, 'revoke')
       const { id, appId, connectionId } = state.grant
       const now = clock.now()
-      const event = { at: now, actor: 'app', action: 'grant.revoked', appId, connectionId }
-      const events = [{ ...event, grantId: id, address, details: 'the app gave it up' }]
-      return store.revokeGrant({ id, now, events })
+      const event = {
+        at: now,
+        actor: 'app',
+        action: 'grant.revoked',
+        appId,
+        connectionId,
+        grantId: id,
+        address,
+        details: 'revoked by the app',
+      }
+      return store.revokeGrant({ id, now, events: [event] })
     },
   }
+}
+
+/** The URL where the user of a connection can connect again, for one app. */
+export function reconnectUrl(
+  publicUrl: string,
+  { id, redirectUris: [first, second] }: Pick<App, 'id' | 'redirectUris'>,
+  connectionId: string,
+): string {
+  const url = new URL(`${publicUrl}/connect/${encodeURIComponent(id)}`)
+  url.searchParams.set('connection', connectionId)
+  if (first !== undefined && second !== undefined) url.searchParams.set('redirect_uri', first)
+  return url.href
 }
 
 function ignoreRefusal(error: unknown): undefined {
   if (!(error instanceof BrokerError)) throw error
 }
 
-/** The JWT's app must be the one that is named; a confidential one must have authenticated. */
+/** The token must be of the named app; a confidential app must have authenticated. */
 function checkClient(
   app: LiveGrant['app'],
   client: NamedClient | null,
   purpose: 'swap' | 'revoke' = 'swap',
 ): void {
-  const same = client === null || client.id === app.id
-  if (same && (!app.confidential || client?.authenticated === true)) return
+  const isSameApp = client === null || client.id === app.id
+  if (isSameApp && (!app.confidential || client?.authenticated === true)) return
   const description =
     client === null && purpose === 'swap'
-      ? 'This app has a secret: swap at /oauth/token, and authenticate there.'
+      ? 'This app is confidential: swap at /oauth/token, and authenticate there.'
       : 'This broker token belongs to another app, or the app did not authenticate.'
   throw new BrokerError('invalid_client', { description })
 }
 
-/** A token that is bound to a key comes with a proof of it, and only that (RFC 9449 7.1, 7.2). */
+/** A bound token needs a proof of its key; an unbound one must come without a proof (RFC 9449 7.1, 7.2). */
 function checkKey({ app, grant: { jkt } }: LiveGrant, proof: Proof | null): void {
   if (jkt === null && proof === null && app.dpop === 'optional') return
   if (jkt !== null && proof?.jkt === jkt) return

@@ -2,40 +2,40 @@ import type { Millis, Store, SwapState } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { Claims } from './broker-token.ts'
 
-/** A swap's state of which every part is there and in order. */
+/** The state behind a broker token, with everything present and valid. */
 export interface LiveGrant {
   grant: SwapState['grant']
   app: NonNullable<SwapState['app']>
   connection: SwapState['connection']
 }
 
-/** A superseded token works on for this long after the newer one was first used, milliseconds. */
-const OVERLAP = 5 * 60_000
+/** A superseded token stays valid for this long after the first use of the newer one. */
+const OVERLAP_MS = 5 * 60_000
 
-export const refused = (): BrokerError => new BrokerError('token_refused')
+export const tokenRefused = (): BrokerError => new BrokerError('token_refused')
 
 /**
- * Reads what a token stands on, now: its signing key, grant, app and connection.
- * @throws BrokerError `token_refused`, `connection_revoked` if any of that has ended
+ * Reads the current state behind a token: its signing key, grant, app and connection.
+ * @throws BrokerError `token_refused`, `connection_revoked` if one of them is missing or revoked
  */
 export async function readLiveGrant(store: Store, claims: Claims): Promise<LiveGrant> {
   const { grantId, kid } = claims
   const state = await store.getSwapState({ grantId, kid })
-  if (!state || state.keyStatus === null || state.keyStatus === 'revoked') throw refused()
+  if (!state || state.keyStatus === null || state.keyStatus === 'revoked') throw tokenRefused()
   const { grant, app, connection } = state
-  if (!belongsTo(grant, claims) || !app) throw refused()
+  if (!isGrantOfToken(grant, claims) || !app) throw tokenRefused()
   if (connection.status === 'revoked') throw new BrokerError('connection_revoked')
-  if (grant.revokedAt !== null) throw refused()
+  if (grant.revokedAt !== null) throw tokenRefused()
   return { grant, app, connection }
 }
 
-/** A token is of the grant that it names, only if that is its app's and its connection's. */
-export const belongsTo = (grant: SwapState['grant'], { clientId, sub }: Claims): boolean =>
+/** Does the grant belong to the app and the connection that the token names? */
+export const isGrantOfToken = (grant: SwapState['grant'], { clientId, sub }: Claims): boolean =>
   grant.appId === clientId && grant.connectionId === sub
 
 /**
- * What a token is to its grant: the current one, the one before it while that works on, one that was
- * superseded and came too late, or one that this store never heard of (after a restored backup).
+ * `current`: the grant's token. `previous`: superseded but still valid. `late`: superseded and used too late.
+ * `unknown`: not known to this store, as after a restored backup.
  */
 export function tokenStatus(
   grant: SwapState['grant'],
@@ -44,5 +44,5 @@ export function tokenStatus(
 ): 'current' | 'previous' | 'late' | 'unknown' {
   if (jti === grant.jti) return 'current'
   if (jti !== grant.previousJti) return iat < grant.issuedAtSeconds ? 'late' : 'unknown'
-  return grant.jtiUsedAt === null || now - grant.jtiUsedAt < OVERLAP ? 'previous' : 'late'
+  return grant.jtiUsedAt === null || now - grant.jtiUsedAt < OVERLAP_MS ? 'previous' : 'late'
 }

@@ -1,34 +1,34 @@
 import type { Random } from '../runtime.ts'
 
 /**
- * User codes (RFC 8628 6.1): eight of twenty consonants, which spell no words and of which none looks like
- * another or like a digit. 34.5 bits: with the limit of ten wrong ones a minute from an address, and a
- * hundred codes waiting, an address has one chance in 1.7 million to meet one in its fifteen minutes. And all
- * that it could do is to let somebody else's device into its own account.
+ * User codes (RFC 8628 6.1): eight of twenty consonants, which spell no words and are not confused with each
+ * other or with digits. 34.5 bits: with at most ten wrong codes per minute and address, and a hundred pending
+ * codes, an address has a chance of one in 1.7 million to guess one within fifteen minutes. A correct guess
+ * only connects another person's device to the guesser's own account.
  */
-const ALPHABET = 'BCDFGHJKLMNPQRSTVWXZ'
-const LENGTH = 8
+const LETTERS = 'BCDFGHJKLMNPQRSTVWXZ'
+const LENGTH_CHARS = 8
 
-/** A new code: its letters, without the dash that people see. */
+/** A new code: only the letters, without the dash. */
 export function newUserCode(random: Random): string {
-  // 240 is the largest multiple of 20 in a byte: each letter is equally likely.
+  // 240 is the largest multiple of 20 in a byte, so each letter is equally likely.
   const letters: string[] = []
-  while (letters.length < LENGTH) {
-    for (const byte of random(LENGTH)) {
-      if (byte < 240) letters.push(ALPHABET.charAt(byte % ALPHABET.length))
+  while (letters.length < LENGTH_CHARS) {
+    for (const byte of random(LENGTH_CHARS)) {
+      if (byte < 240) letters.push(LETTERS.charAt(byte % LETTERS.length))
     }
   }
-  return letters.slice(0, LENGTH).join('')
+  return letters.slice(0, LENGTH_CHARS).join('')
 }
 
-/** The letters of what a person typed: case, spaces and dashes don't matter. Empty: it can't be a code. */
+/** The letters of a typed code, whatever its case, spaces and dashes; empty if it is not a code. */
 export function readUserCode(typed: string): string {
   const letters = typed.toUpperCase().replace(/[\s\p{P}]/gu, '')
-  const valid =
-    letters.length === LENGTH && [...letters].every((letter) => ALPHABET.includes(letter))
-  return valid ? letters : ''
+  const isValid =
+    letters.length === LENGTH_CHARS && [...letters].every((letter) => LETTERS.includes(letter))
+  return isValid ? letters : ''
 }
 
-/** A code as people see it: `WDJB-MJHT`. */
-export const showUserCode = (letters: string): string =>
-  letters === '' ? '' : `${letters.slice(0, LENGTH / 2)}-${letters.slice(LENGTH / 2)}`
+/** Formats a code for people: `WDJB-MJHT`. */
+export const formatUserCode = (letters: string): string =>
+  letters === '' ? '' : `${letters.slice(0, LENGTH_CHARS / 2)}-${letters.slice(LENGTH_CHARS / 2)}`

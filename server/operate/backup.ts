@@ -5,7 +5,7 @@ import { syncDirectoryOf } from '../../db/data-directory/files.ts'
 import { hasStore, withStartLock } from '../../db/data-directory/open.ts'
 import { completeRestore } from '../../db/data-directory/restore.ts'
 import { sqliteBinding } from '../assets.ts'
-import type { Place } from '../assets.ts'
+import type { DataDirectories } from '../assets.ts'
 import { newId } from '../crypto/hash.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
 import type { Runtime } from '../runtime.ts'
@@ -22,7 +22,7 @@ const OF_THE_STORE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
  * keys. The file appears whole and checked, or not at all. Answers how it ended.
  * @throws Ended, StartError
  */
-export async function backup(home: Place, path: string, runtime: Needs): Promise<string> {
+export async function backup(home: DataDirectories, path: string, runtime: Needs): Promise<string> {
   const { dataDir } = home
   const file = resolve(path)
   if (existsSync(file)) throw new CommandError('backup.exists', { file })
@@ -47,7 +47,7 @@ export async function backup(home: Place, path: string, runtime: Needs): Promise
 
 /** Makes the copy as `part`, checks it, and gives it its name. */
 async function write(
-  home: Place,
+  home: DataDirectories,
   file: string,
   part: string,
   { clock, random }: Needs,

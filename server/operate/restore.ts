@@ -7,7 +7,7 @@ import { describePresent, listPresent } from '../../db/data-directory/presence.t
 import { completeRestore, restoreStore } from '../../db/data-directory/restore.ts'
 import type { CarriedOver } from '../../db/data-directory/restore.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
-import type { Place } from '../assets.ts'
+import type { DataDirectories } from '../assets.ts'
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../runtime.ts'
 import { keyIdOf } from '../crypto/vault.ts'
@@ -24,7 +24,7 @@ import { CommandError, message } from './messages.ts'
  * @throws Ended, StartError
  */
 export async function restore(
-  config: Pick<Config, 'secrets'> & Place,
+  config: Pick<Config, 'secrets'> & DataDirectories,
   path: string,
   { acceptRevoked, clock }: { acceptRevoked: boolean; clock: Clock },
 ): Promise<string> {

@@ -2,40 +2,40 @@ import type { Connection, Millis } from '../../db/store.ts'
 import type { Secret } from '../secret.ts'
 import type { Vault } from '../crypto/vault.ts'
 
-/** An access token of Ellipsis Drive's, opened. */
+/** A decrypted access token of Ellipsis Drive. */
 export interface AccessToken {
   value: Secret
   expiresAt: Millis
-  /** When the call that brought it began. */
+  /** When the call that returned it began. */
   fetchedAt: Millis
   generation: number
 }
 
-/** What an access token must be. */
+/** What an access token must satisfy. */
 export interface TokenRequirement {
-  /** Validity that it must have left, seconds. One that was just fetched always has enough. */
+  /** Minimum remaining lifetime, seconds. A token that was just fetched always satisfies it. */
   minTtlSeconds: number
-  /** Forced: its fetching must have begun after this time. */
+  /** Forced refresh: the call that fetched the token must have begun after this time. */
   fetchedAfter: Millis | null
-  /** An admin asks: try also a connection that is left alone for a while after failures. */
+  /** Requested by an admin: also call for a connection that is paused after failures. */
   evenIfPaused: boolean
-  /** The app that asks, for counting; `null`: an admin, or the broker itself. */
+  /** The app that asks, for counting; `null`: an admin or the broker itself. */
   appId: string | null
 }
 
-/** Clocks are set back by this much without a word, milliseconds. */
-const SLEWED = 1000
+/** Clock corrections up to this size are ignored. */
+const CLOCK_SKEW_TOLERANCE_MS = 1000
 
 /**
- * How long a token lives on, milliseconds. What was fetched in the future tells that the clock was set back
- * since, and then nothing tells when it ends: nothing is left of it.
+ * Remaining lifetime of a token, milliseconds. 0 if the token was fetched in the future: the clock was set
+ * back since, so the expiry is unknown.
  */
-export const lifeLeft = (
+export const remainingLifetimeMs = (
   { expiresAt, fetchedAt }: Pick<AccessToken, 'expiresAt' | 'fetchedAt'>,
   now: Millis,
-): number => (fetchedAt > now + SLEWED ? 0 : expiresAt - now)
+): number => (fetchedAt > now + CLOCK_SKEW_TOLERANCE_MS ? 0 : expiresAt - now)
 
-/** The stored access token, opened, whatever its age. */
+/** Decrypts the stored access token, whether it has expired or not. */
 export function openStored(connection: Connection, vault: Vault): AccessToken | null {
   const { id, accessToken, accessTokenExpiresAt, accessTokenFetchedAt, generation } = connection
   if (!accessToken || accessTokenExpiresAt === null || accessTokenFetchedAt === null) return null

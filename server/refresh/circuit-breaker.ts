@@ -1,196 +1,170 @@
+import { EllipsisError } from '../ellipsis/errors.ts'
 import { BrokerError } from '../errors.ts'
 import type { SteadyClock } from '../runtime.ts'
-import { isEllipsisError } from './failure-policy.ts'
-import { SLOW_START_MS, Rate, slowStartDelayMs } from './slow-start.ts'
+import { createSemaphore } from '../semaphore.ts'
+import { CallRate, SLOW_START_MS, slowStartDelayMs } from './slow-start.ts'
 
 /**
- * `closed`: calls go through. `open`: Ellipsis Drive is taken for down; one call a second tries it.
- * `half-open`: one came through; the others follow, each in its turn.
+ * `closed`: calls go through. `open`: Ellipsis Drive is considered down; one call per second is a trial.
+ * `half-open`: a trial succeeded; the other calls follow in slow start.
  */
 export type CircuitBreakerState = 'closed' | 'open' | 'half-open'
 
-/** Keeps an outage upstream from becoming a call for every swap, and its end from becoming a stampede. */
+/** Protects Ellipsis Drive: no call for every swap during an outage, no rush of calls after it. */
 export interface CircuitBreaker {
-  /** Would a call be let through now? Ask before doing work that only leads up to one. */
-  admits(who: Caller): boolean
+  /** Would a call be allowed now? Ask before doing work that only prepares a call. */
+  allows(caller: Caller): boolean
   /**
-   * Waits for a turn, and makes the call. After a long wait `ready` runs first; it may throw.
-   * @throws BrokerError `temporarily_unavailable` where Ellipsis Drive is taken for down
+   * Waits until the call may be made, and makes it. After a long wait it runs `beforeCall` first, which may
+   * throw.
+   * @throws BrokerError `temporarily_unavailable` if Ellipsis Drive is considered down
    */
-  run<T>(who: Caller, call: () => Promise<T>, ready?: () => Promise<void>): Promise<T>
+  run<T>(caller: Caller, call: () => Promise<T>, beforeCall?: () => Promise<void>): Promise<T>
   state(): CircuitBreakerState
 }
 
-/** Whom a call is made for. */
+/** The connection that a call is made for. */
 export interface Caller {
-  /** A connection's. */
-  id: string
-  /** Did its last call fail? Then another's tells more. */
+  connectionId: string
+  /** Did its last call fail? Then a call for another connection is the better trial. */
   failing: boolean
 }
 
-/** So many failures in a row, of so many connections, and Ellipsis Drive is taken for down. */
-const FAILURES = 5
-const OF_CONNECTIONS = 3
-/** Or so many in a row, where hardly anyone calls. */
-const FAILURES_OF_FEW = 10
-const TRIAL_EVERY = 1000
-/** A connection that failed itself leaves the trial to others for so long, milliseconds. */
-const FAILING_WAITS = 1500
-/** Upstream's wish to be left alone is honoured up to this. Milliseconds. */
-const LONGEST_WISH = 60_000
-/** A call without an answer for so long counts as failed, milliseconds: nobody waits for it any more. */
-const SLOW = 10_000
-/** Calls under way at once. */
-const AT_ONCE = 100
-/** A wait before a call, milliseconds, after which what it rests on is looked at again. */
-const LONG = 1000
+/** Opens after this many failures in a row, if they are of enough connections. */
+const FAILURE_THRESHOLD = 5
+const MIN_FAILING_CONNECTIONS = 3
+/** Opens after this many failures in a row of any number of connections. */
+const FAILURE_THRESHOLD_FEW_CONNECTIONS = 10
+const TRIAL_INTERVAL_MS = 1000
+/** A connection that failed itself leaves the trial to others for this long. */
+const FAILING_CALLER_DELAY_MS = 1500
+/** Longest `Retry-After` that is honoured. */
+const MAX_RETRY_AFTER_MS = 60_000
+/** A call without an answer for this long counts as failed. */
+const SLOW_CALL_MS = 10_000
+const MAX_CONCURRENT_CALLS = 100
+/** After a wait this long, `beforeCall` checks its conditions again. */
+const LONG_WAIT_MS = 1000
 
-/** Is Ellipsis Drive itself in trouble, rather than one connection? */
-const isOutage = (error: unknown): boolean =>
-  isEllipsisError(error) &&
+/** Does the error show a problem of Ellipsis Drive, and not of one connection? */
+const isOutage = (error: EllipsisError): boolean =>
   error.kind === 'transient' &&
   (error.status === null || error.status === 429 || error.status >= 500)
 
-/** Too many calls, and told how long to make none: that is meant for all of them. */
-const asksForPeace = (error: unknown): boolean =>
-  isEllipsisError(error) && error.status === 429 && error.retryAfterMs !== null
-
-const wishOf = (error: unknown): number =>
-  isEllipsisError(error) ? Math.min(error.retryAfterMs ?? 0, LONGEST_WISH) : 0
+/** Status 429 with `Retry-After` is meant for all calls. */
+const isRateLimit = (error: EllipsisError | null): boolean =>
+  error?.status === 429 && error.retryAfterMs !== null
 
 export function createCircuitBreaker(clock: SteadyClock): CircuitBreaker {
-  const rate = new Rate()
-  const slots = createSlots(AT_ONCE)
+  const rate = new CallRate()
+  const semaphore = createSemaphore(MAX_CONCURRENT_CALLS)
   let failures = 0
-  const failing = new Set<string>()
-  /** Open since; `null`: it isn't. */
+  const failingConnections = new Set<string>()
+  /** `null`: not open. */
   let openedAt: number | null = null
   let nextTrialAt = 0
-  /** Half-open since, and how many were given a turn. */
-  let [resumedAt, turns] = [-Infinity, 0]
+  let halfOpenSince = -Infinity
+  let callsSinceHalfOpen = 0
 
-  const isDown = (error: unknown): boolean =>
-    (failures >= FAILURES && failing.size >= OF_CONNECTIONS) ||
-    failures >= FAILURES_OF_FEW ||
-    asksForPeace(error)
+  const isDown = (error: EllipsisError | null): boolean =>
+    (failures >= FAILURE_THRESHOLD && failingConnections.size >= MIN_FAILING_CONNECTIONS) ||
+    failures >= FAILURE_THRESHOLD_FEW_CONNECTIONS ||
+    isRateLimit(error)
 
-  const failed = ({ id }: Caller, error?: unknown): void => {
+  const recordFailure = ({ connectionId }: Caller, error: EllipsisError | null): void => {
     failures++
-    if (failing.size < OF_CONNECTIONS) failing.add(id)
+    if (failingConnections.size < MIN_FAILING_CONNECTIONS) failingConnections.add(connectionId)
     if (openedAt === null && !isDown(error)) return
     const now = clock.steady()
+    const retryAfterMs = Math.min(error?.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS)
     openedAt ??= now
-    nextTrialAt = Math.max(nextTrialAt, now + Math.max(TRIAL_EVERY, wishOf(error)))
+    nextTrialAt = Math.max(nextTrialAt, now + Math.max(TRIAL_INTERVAL_MS, retryAfterMs))
     rate.interrupt()
-    slots.clear()
+    semaphore.reset()
   }
 
-  /** An answer to a call that began at `at`; an older one tells nothing of an outage that came after. */
-  const answered = (at: number): void => {
+  /** Records an answer. A call that began before the outage says nothing about its end. */
+  const recordAnswer = (callBeganAt: number): void => {
     failures = 0
-    failing.clear()
-    if (openedAt === null || at < openedAt) return
+    failingConnections.clear()
+    if (openedAt === null || callBeganAt < openedAt) return
     openedAt = null
-    ;[resumedAt, turns] = [clock.steady(), 0]
+    halfOpenSince = clock.steady()
+    callsSinceHalfOpen = 0
   }
 
-  const isResuming = (): boolean => clock.steady() - resumedAt < SLOW_START_MS
-  const admits = (who: Caller): boolean =>
-    openedAt === null || clock.steady() >= nextTrialAt + (who.failing ? FAILING_WAITS : 0)
+  const isHalfOpen = (): boolean => clock.steady() - halfOpenSince < SLOW_START_MS
+  const allows = ({ failing }: Caller): boolean =>
+    openedAt === null || clock.steady() >= nextTrialAt + (failing ? FAILING_CALLER_DELAY_MS : 0)
 
-  /** Waits for its turn after an outage, and for a slot. Answers how to give the slot back. */
-  const enter = async (who: Caller): Promise<() => void> => {
-    let leave = () => undefined as void
+  /** Waits for the caller's turn in slow start, and for a slot. Returns the slot's release. */
+  const enter = async (caller: Caller): Promise<() => void> => {
+    let release = () => undefined as void
     if (openedAt === null) {
-      if (isResuming()) {
-        const turn = resumedAt + slowStartDelayMs(turns++, rate.perSecond)
-        await clock.sleep(Math.max(0, turn - clock.steady()))
+      if (isHalfOpen()) {
+        const turnAt = halfOpenSince + slowStartDelayMs(callsSinceHalfOpen++, rate.perSecond)
+        await clock.sleep(Math.max(0, turnAt - clock.steady()))
       } else rate.add(clock.steady())
-      leave = await slots.take()
+      release = await semaphore.acquire()
     }
-    if (openedAt === null) return leave
-    leave()
-    if (!admits(who)) throw unavailable()
-    nextTrialAt = clock.steady() + TRIAL_EVERY
+    if (openedAt === null) return release
+    release()
+    if (!allows(caller)) throw unavailable()
+    nextTrialAt = clock.steady() + TRIAL_INTERVAL_MS
     return () => undefined
   }
 
-  /** Makes the call and learns from it, once: from its answer, or from there being none in time. */
-  const watch = async <T>(who: Caller, call: () => Promise<T>, leave: () => void): Promise<T> => {
-    const at = clock.steady()
-    const done = new AbortController()
-    let late = false
-    void clock.sleep(SLOW, done.signal).then(() => {
-      if (done.signal.aborted) return
-      late = true
-      failed(who)
+  /** Makes the call, and records its outcome once: when it ends, or when it becomes slow. */
+  const watch = async <T>(
+    caller: Caller,
+    call: () => Promise<T>,
+    release: () => void,
+  ): Promise<T> => {
+    const beganAt = clock.steady()
+    const ended = new AbortController()
+    let isSlow = false
+    void clock.sleep(SLOW_CALL_MS, ended.signal).then(() => {
+      if (ended.signal.aborted) return
+      isSlow = true
+      recordFailure(caller, null)
     })
-    const learn = async (): Promise<T> => {
-      try {
-        const value = await call()
-        answered(at)
-        return value
-      } catch (error) {
-        // What isn't of Ellipsis Drive's making, such as a lease that has ended, tells nothing of it.
-        if (isEllipsisError(error)) {
-          if (!isOutage(error)) answered(at)
-          else if (!late) failed(who, error)
-        }
-        throw error
+    try {
+      const value = await call()
+      recordAnswer(beganAt)
+      return value
+    } catch (error) {
+      // Other errors, such as a lost lease, say nothing about Ellipsis Drive.
+      if (error instanceof EllipsisError) {
+        if (!isOutage(error)) recordAnswer(beganAt)
+        else if (!isSlow) recordFailure(caller, error)
       }
-    }
-    return learn().finally(() => {
-      done.abort()
-      leave()
-    })
-  }
-
-  return {
-    admits,
-
-    async run(who, call, ready) {
-      const at = clock.steady()
-      const leave = await enter(who)
-      try {
-        if (ready && clock.steady() - at > LONG) await ready()
-      } catch (error) {
-        leave()
-        throw error
-      }
-      return watch(who, call, leave)
-    },
-
-    state: () => (openedAt !== null ? 'open' : isResuming() ? 'half-open' : 'closed'),
-  }
-}
-
-/** So many at once; the others queue. */
-function createSlots(count: number) {
-  const queue: ((leave: () => void) => void)[] = []
-  let taken = new Set<symbol>()
-
-  const give = (): (() => void) => {
-    const slot = Symbol('slot')
-    taken.add(slot)
-    return () => {
-      if (taken.delete(slot)) queue.shift()?.(give())
+      throw error
+    } finally {
+      ended.abort()
+      release()
     }
   }
 
   return {
-    /** Answers how to give it back; twice does nothing. */
-    take: (): Promise<() => void> =>
-      taken.size < count ? Promise.resolve(give()) : new Promise((resolve) => queue.push(resolve)),
-    /** Frees all of them, and lets everyone who queues go without one. */
-    clear(): void {
-      taken = new Set()
-      for (const resolve of queue.splice(0)) resolve(() => undefined)
+    allows,
+
+    async run(caller, call, beforeCall) {
+      const beganAt = clock.steady()
+      const release = await enter(caller)
+      try {
+        if (beforeCall && clock.steady() - beganAt > LONG_WAIT_MS) await beforeCall()
+      } catch (error) {
+        release()
+        throw error
+      }
+      return watch(caller, call, release)
     },
+
+    state: () => (openedAt !== null ? 'open' : isHalfOpen() ? 'half-open' : 'closed'),
   }
 }
 
 const unavailable = () => {
-  const cause = new Error('Ellipsis Drive is taken for down')
+  const cause = new Error('Ellipsis Drive is considered down')
   return new BrokerError('temporarily_unavailable', { cause, retryAfter: 2 })
 }

@@ -1,173 +1,193 @@
-import type { Connection, Doubt, Millis } from '../../db/store.ts'
-import type { EllipsisError } from '../ellipsis/errors.ts'
+import type { Connection, Millis, StaleReason } from '../../db/store.ts'
+import { EllipsisError } from '../ellipsis/errors.ts'
 import { BrokerError } from '../errors.ts'
 import { fraction } from '../runtime.ts'
 import type { Clock, Random } from '../runtime.ts'
 
-/** What failed calls of Ellipsis Drive mean, and how long to wait after them. Times in milliseconds. */
+/** What failed calls of Ellipsis Drive mean, and how long to wait after them. */
 
-const SECOND = 1000
-const MINUTE = 60 * SECOND
+const SECOND_MS = 1000
+const MINUTE_MS = 60 * SECOND_MS
+const HOUR_MS = 60 * MINUTE_MS
 
-/** An answer of Ellipsis Drive's that is none; told by name, so that the domain needs no client code. */
-export function isEllipsisError(error: unknown): error is EllipsisError {
-  return error instanceof Error && error.name === 'EllipsisError'
-}
-
-/** The public error for a failed call upstream that no connection is to blame for. */
+/** The public error for a failed upstream call that is no connection's fault. */
 export function upstreamError(error: unknown): BrokerError {
-  if (!isEllipsisError(error)) return new BrokerError('server_error', { cause: error })
-  if (error.kind !== 'transient') return new BrokerError('server_error', { cause: error })
-  const retryAfter = Math.ceil((error.retryAfterMs ?? 2 * SECOND) / SECOND)
+  if (!(error instanceof EllipsisError) || error.kind !== 'transient') {
+    return new BrokerError('server_error', { cause: error })
+  }
+  const retryAfter = Math.ceil((error.retryAfterMs ?? 2 * SECOND_MS) / SECOND_MS)
   return new BrokerError('temporarily_unavailable', { cause: error, retryAfter })
 }
 
-/** The `attempt`th pause (from 0) of an exponential backoff: half of it fixed, half chance. */
-export function backoff(attempt: number, first: number, longest: number, random: Random): number {
-  const pause = Math.min(first * 2 ** attempt, longest)
-  return pause / 2 + (pause / 2) * fraction(random)
+/**
+ * Exponential backoff: pause after the `attempt`th failure (from 0), milliseconds. Half of it is fixed, half
+ * is random.
+ */
+export function backoffMs(attempt: number, firstMs: number, maxMs: number, random: Random): number {
+  const pauseMs = Math.min(firstMs * 2 ** attempt, maxMs)
+  return pauseMs / 2 + (pauseMs / 2) * fraction(random)
 }
 
-/** Longest pauses after failures that pass: what upstream asks for, and what is waited unasked. */
-const LONGEST_ASKED = MINUTE
-const LONGEST_PASSING = 2 * SECOND
-/** After answers that mean neither: they may be about this connection, or not. */
-const LONGEST_UNCLEAR = MINUTE
+/** Longest pause that upstream can ask for. */
+const MAX_RETRY_AFTER_MS = MINUTE_MS
+/** Longest pause after a transient failure, if upstream asks for none. */
+const MAX_TRANSIENT_PAUSE_MS = 2 * SECOND_MS
+/** Longest pause after an unclear answer, which may concern this connection or not. */
+const MAX_UNCLEAR_PAUSE_MS = MINUTE_MS
 
-/** When a connection that failed in passing may be tried again, from now. Upstream's wish is honoured. */
-function transientPause(failures: number, random: Random, error: EllipsisError): number {
-  const asked = Math.min(error.retryAfterMs ?? 0, LONGEST_ASKED)
-  const longest = isUnclear(error) ? LONGEST_UNCLEAR : LONGEST_PASSING
-  return Math.max(asked, backoff(failures, 250, longest, random))
+/** Pause of a connection after a transient or unclear failure. Honours `Retry-After`. */
+function transientPauseMs(failures: number, random: Random, error: EllipsisError): number {
+  const retryAfterMs = Math.min(error.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS)
+  const maxMs = isUnclear(error) ? MAX_UNCLEAR_PAUSE_MS : MAX_TRANSIENT_PAUSE_MS
+  return Math.max(retryAfterMs, backoffMs(failures, 250, maxMs, random))
 }
 
-/** Pauses between the rare retries of a refused connection. */
-const RARE = [30 * SECOND, 2 * MINUTE, 10 * MINUTE, 60 * MINUTE, 6 * 60 * MINUTE]
-const RAREST = 24 * 60 * MINUTE
+/** Pauses between the retries of a refused connection. */
+const REFUSED_PAUSES_MS = [30 * SECOND_MS, 2 * MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS]
+const MAX_REFUSED_PAUSE_MS = 24 * HOUR_MS
+/** Share of a pause that is added at random. */
 const JITTER = 0.1
 
-const rarePause = (refusals: number): number => RARE[refusals] ?? RAREST
+const baseRefusedPauseMs = (refusals: number): number =>
+  REFUSED_PAUSES_MS[refusals] ?? MAX_REFUSED_PAUSE_MS
 
-function refusedPause(refusals: number, random: Random): number {
-  return rarePause(refusals) * (1 + fraction(random) * JITTER)
-}
+const refusedPauseMs = (refusals: number, random: Random): number =>
+  baseRefusedPauseMs(refusals) * (1 + fraction(random) * JITTER)
 
 /**
- * How much longer a connection that failed is left alone, milliseconds; 0: no longer. A pause that ends
- * further ahead than its last failure can have made it counts as ended: the clock was set back since.
+ * Remaining pause of a connection after a failure, milliseconds; 0: it may be tried now. A pause that is
+ * longer than any the broker sets counts as over: the clock was set back since.
  */
-export function pauseLeft(
+export function remainingPauseMs(
   { status, failures, retryAt }: Pick<Connection, 'status' | 'failures' | 'retryAt'>,
   now: Millis,
 ): number {
-  const left = (retryAt ?? now) - now
-  const mayBeRare = status !== 'active' || failures <= DISBELIEVED
-  const rarest = mayBeRare ? rarePause(Math.max(failures - 1, 0)) * (1 + JITTER) : 0
-  return left > 0 && left <= Math.max(LONGEST_ASKED, rarest) ? left : 0
+  const remainingMs = (retryAt ?? now) - now
+  const mayBeRefused = status !== 'active' || failures <= DISBELIEVED_REFUSALS_LIMIT
+  const maxRefusedMs = mayBeRefused
+    ? baseRefusedPauseMs(Math.max(failures - 1, 0)) * (1 + JITTER)
+    : 0
+  const isPlausible = remainingMs <= Math.max(MAX_RETRY_AFTER_MS, maxRefusedMs)
+  return remainingMs > 0 && isPlausible ? remainingMs : 0
 }
 
 /**
- * Can the same call be made again at once? Not while an answer to it may be under way, and not against
- * upstream's wish: a rotation whose answer was cut off waits for the next swap.
+ * Can the same call be repeated at once? Not if the first one may have taken effect (a rotation whose answer
+ * was lost waits for the next swap), and not if upstream asks for fewer calls without saying how long.
  */
 export function isRetryable(error: unknown): error is EllipsisError {
-  if (!isEllipsisError(error) || error.kind !== 'transient') return false
+  if (!(error instanceof EllipsisError) || error.kind !== 'transient') return false
   if (error.status === null) return !error.maybeApplied
   return error.status >= 500 || (error.status === 429 && error.retryAfterMs !== null)
 }
 
+const MAX_ATTEMPTS = 3
+/** Longest pause between two attempts; if upstream asks for a longer one, there is no further attempt. */
+const MAX_ATTEMPT_PAUSE_MS = 2 * SECOND_MS
+
 /**
- * Runs `call` up to three times, where its failure is retryable and asks for no longer wait than two
- * seconds. `before` runs ahead of each retry and may throw.
+ * Runs `call` up to three times, while its errors are retryable.
+ * @param options.beforeRetry runs before each retry, and may throw
  */
 export async function withRetries<T>(
   call: () => Promise<T>,
-  needs: { clock: Clock; random: Random; before?: () => Promise<void> },
+  options: { clock: Clock; random: Random; beforeRetry?: () => Promise<void> },
 ): Promise<T> {
-  let first: Error | undefined
-  let attempt = 0
-  for (;;) {
+  let firstError: Error | undefined
+  for (let attempt = 0; ; attempt++) {
     try {
       return await call()
     } catch (error) {
-      // That there was no second try says less than how the first one failed.
-      if (first !== undefined && error instanceof BrokerError) throw first
-      first ??= error as Error
-      if (attempt === 2 || !isRetryable(error)) throw error
-      const asked = error.retryAfterMs ?? 0
-      const pause = Math.max(asked, backoff(attempt++, 250, SECOND, needs.random))
-      if (pause > 2 * SECOND) throw error
-      await needs.clock.sleep(pause)
-      await needs.before?.()
+      // Report the first attempt's error; the retry was not made.
+      if (firstError !== undefined && error instanceof BrokerError) throw firstError
+      firstError ??= error as Error
+      if (attempt === MAX_ATTEMPTS - 1 || !isRetryable(error)) throw error
+      const minPauseMs = backoffMs(attempt, 250, SECOND_MS, options.random)
+      const pauseMs = Math.max(error.retryAfterMs ?? 0, minPauseMs)
+      if (pauseMs > MAX_ATTEMPT_PAUSE_MS) throw error
+      await options.clock.sleep(pauseMs)
+      await options.beforeRetry?.()
     }
   }
 }
 
 /** What a failed refresh means for its connection. */
-export interface Verdict {
-  /** Is it a refusal of the grant? */
-  refused: boolean
+export interface FailureAssessment {
+  /** Does the broker take it for a refusal of the grant? */
+  grantRefused: boolean
   status: 'active' | 'needs_reconnect'
   /** For people; never a secret. */
   lastError: string
   retryAt: Millis
-  doubt: Doubt | null
+  staleReason: StaleReason | null
 }
 
-/** Why a refresh token that may be out of date is refused, for people. */
-const DOUBTS: Record<Doubt, string> = {
+/** Why the refresh token may be out of date, for people. */
+const STALE_REASONS: Record<StaleReason, string> = {
   answer_lost:
-    'the answer to an earlier refresh was lost, and with it the refresh token that it may have carried',
+    'the answer to an earlier refresh was lost, and a new refresh token may have been lost with it',
 }
-
-/** Told when the refused token comes from a backup, and may have been replaced after it was made. */
-const restored = (from: Millis): string =>
-  `restored from a backup of ${new Date(from).toISOString()}: the token in it had been superseded, or revoked`
 
 /** Why a refresh token is refused, for people. */
-function reasonOf(doubt: Doubt | null, restoredFrom: Millis | null): string {
-  if (restoredFrom !== null) return restored(restoredFrom)
-  return doubt ? DOUBTS[doubt] : 'it was revoked there, or has ended'
+function describeRefusal(staleReason: StaleReason | null, restoredFrom: Millis | null): string {
+  if (restoredFrom !== null) {
+    const date = new Date(restoredFrom).toISOString()
+    return `restored from a backup of ${date}: its token was superseded or revoked`
+  }
+  return staleReason ? STALE_REASONS[staleReason] : 'it was revoked there, or has expired'
 }
 
-/** So many unclear answers in a row, while others are refreshed, are taken for a refusal. */
-const UNCLEAR = 8
-/** As long as all are refused, a refusal isn't believed before so many: for more than an hour. */
-const DISBELIEVED = 4
+/** More unclear answers than this in a row, while others are refreshed, count as a refusal. */
+const UNCLEAR_FAILURES_LIMIT = 8
+/** While all connections are refused, a refusal is believed only after this many: after more than an hour. */
+const DISBELIEVED_REFUSALS_LIMIT = 4
 
-/** Neither a refusal of the grant nor a passing fault: about this connection, or the client, or all else. */
+/** Neither a refusal nor transient: it may concern this connection, the client, or everything. */
 const isUnclear = ({ kind, status }: EllipsisError): boolean =>
   kind !== 'refused' && status !== null && status >= 400 && status < 500 && status !== 429
 
 /**
- * @param context `othersWork`: others were refreshed while this one failed, so that neither upstream nor the
- *   broker's client is to blame; `refusesAll`: many are refused, and none is refreshed
+ * Decides what a failed refresh means.
+ * @param connection as it was before the failure
+ * @param context.othersSucceed another connection was refreshed since this one began to fail
+ * @param context.refusesAll Ellipsis Drive currently refuses every connection
  */
-export function judge(
+export function assessFailure(
   error: EllipsisError,
-  connection: Pick<Connection, 'status' | 'failures' | 'doubt' | 'restoredFrom'>,
-  context: { othersWork: boolean; refusesAll: boolean; now: Millis; random: Random },
-): Verdict {
+  connection: Pick<Connection, 'status' | 'failures' | 'staleReason' | 'restoredFrom'>,
+  context: { othersSucceed: boolean; refusesAll: boolean; now: Millis; random: Random },
+): FailureAssessment {
   const { status, failures, restoredFrom } = connection
-  const { othersWork, refusesAll, now, random } = context
-  const doubt = error.maybeApplied ? 'answer_lost' : connection.doubt
-  // What may be out of date is refused with reason.
-  const disbelieved = refusesAll && doubt === null && failures < DISBELIEVED
-  const refused =
-    (error.kind === 'refused' && !(status === 'active' && disbelieved)) ||
-    (isUnclear(error) && failures >= UNCLEAR && othersWork)
-  if (refused) {
+  const { othersSucceed, refusesAll, now, random } = context
+  const staleReason = error.maybeApplied ? 'answer_lost' : connection.staleReason
+  // A refusal of a token that may be out of date is plausible.
+  const isDisbelieved =
+    status === 'active' &&
+    refusesAll &&
+    staleReason === null &&
+    failures < DISBELIEVED_REFUSALS_LIMIT
+  const grantRefused =
+    (error.kind === 'refused' && !isDisbelieved) ||
+    (isUnclear(error) && failures >= UNCLEAR_FAILURES_LIMIT && othersSucceed)
+  if (grantRefused) {
     const refusals = status === 'needs_reconnect' ? failures : 0
-    const lastError = `Ellipsis Drive refused the refresh token: ${reasonOf(doubt, restoredFrom)}`
-    const retryAt = now + refusedPause(refusals, random)
-    return { refused, status: 'needs_reconnect', lastError, retryAt, doubt }
+    return {
+      grantRefused,
+      status: 'needs_reconnect',
+      lastError: `Ellipsis Drive refused the refresh token: ${describeRefusal(staleReason, restoredFrom)}`,
+      retryAt: now + refusedPauseMs(refusals, random),
+      staleReason,
+    }
   }
-  const rarely = status === 'needs_reconnect' || error.kind === 'refused'
+  const retryRarely = status === 'needs_reconnect' || error.kind === 'refused'
+  const pauseMs = retryRarely
+    ? refusedPauseMs(failures, random)
+    : transientPauseMs(failures, random, error)
   return {
-    refused,
+    grantRefused,
     status: status === 'active' ? 'active' : 'needs_reconnect',
-    lastError: doubt ? `${error.message}; ${DOUBTS[doubt]}` : error.message,
-    retryAt: now + (rarely ? refusedPause : transientPause)(failures, random, error),
-    doubt,
+    lastError: staleReason ? `${error.message}; ${STALE_REASONS[staleReason]}` : error.message,
+    retryAt: now + pauseMs,
+    staleReason,
   }
 }

@@ -1,127 +1,146 @@
-import type { Connection, Doubt, Millis, Store } from '../../db/store.ts'
+import type { Connection, Millis, StaleReason, Store } from '../../db/store.ts'
 import type { Random, SteadyClock } from '../runtime.ts'
 
-/** The right of one run to refresh one connection, which is `connection`. */
+/** The right of one refresh attempt to refresh one connection for a limited time. */
 export interface Lease {
+  /** The connection as it was read under the lease. */
   connection: Connection
   owner: string
-  /** Why the refresh token may be out of date; a call whose answer may be lost sets it. */
-  doubt: Doubt | null
-  /** Makes it last for another call. @throws LostLease */
+  /** Why the refresh token may be out of date. Set by a call whose answer may be lost. */
+  staleReason: StaleReason | null
+  /** Extends the lease for another call. @throws LeaseLostError */
   extend(): Promise<void>
   /**
-   * Ask right before a call, with nothing waited for in between: does the lease outlast it? Not if this
-   * process was paused since, and another may have refreshed the connection. @throws LostLease
+   * Checks that the lease outlasts a call. Use it right before the call, with no `await` in between. It fails
+   * if this process was paused and another one may have refreshed the connection since.
+   * @throws LeaseLostError
    */
-  check(): void
+  assertOutlastsCall(): void
 }
 
-/** Another writer came first: read again what it wrote. */
+/** Another process changed the connection first: read it again. */
 export class LeaseLostError extends Error {}
 
 export interface Leases {
-  /** `null`: the connection has changed since it was read, or another refreshes it. @throws LostLease */
-  take(connection: Connection): Promise<Lease | null>
-  /** Frees it, if it is still held; if that fails, it ends by itself. */
-  free(lease: Lease): Promise<void>
-  /** Ids of connections whose refresh was left unfinished: the lease has ended, or its process died. */
-  listLeft(limit: number): Promise<string[]>
+  /**
+   * `null`: the connection has changed since it was read, or another process refreshes it.
+   * @throws LeaseLostError
+   */
+  acquire(connection: Connection): Promise<Lease | null>
+  /** Releases the lease if it is still held. If that fails, the lease expires. */
+  release(lease: Lease): Promise<void>
+  /** Ids of connections whose refresh was not finished: the lease has expired, or its process died. */
+  listAbandoned(limit: number): Promise<string[]>
 }
 
 /** The processes that share the store. */
 export interface Processes {
-  /** This one. */
+  /** Id of this process. */
   id: string
-  /** One that is paused has not. */
+  /** A paused process counts as alive. */
   hasDied(id: string): boolean
 }
 
-/** Bounds in milliseconds. A lease outlasts a call, which the Ellipsis client ends after 20 s. */
-const LEASE = 30_000
-const CALL = 20_000
-/** One that ends further ahead is of a clock that began anew: the machine was started since. */
-const LONGEST = 2 * LEASE
+/** A lease outlasts a call; the Ellipsis client ends a call after `CALL_TIMEOUT_MS`. */
+const LEASE_DURATION_MS = 30_000
+const CALL_TIMEOUT_MS = 20_000
+/** A lease that ends later than this is from before a restart of the machine, which reset the steady clock. */
+const MAX_LEASE_REMAINING_MS = 2 * LEASE_DURATION_MS
 /**
- * Of a process that has died a lease counts no longer than this from when it was taken: by then upstream has
- * carried out what it was asked for, as good as always. Nobody is left to take a later answer, so waiting on
- * would save nothing, and lose where a replaced token is honoured for some seconds only.
+ * The lease of a dead process ends this long after it was acquired: upstream has processed the call by then.
+ * Nobody can receive a later answer, so a longer wait saves nothing. A shorter wait helps where upstream
+ * accepts a replaced token for only a few seconds.
  */
-const ORPHANED_AFTER = 5000
-/** A lease that took longer to write is taken anew: the database was held meanwhile. */
-const SLOW = 5000
-/** Whoever left a lease behind may only be slow: so long it has to store what it got. */
-const LAST_CHANCE = 1000
+const DEAD_OWNER_LEASE_MS = 5000
+/** If writing the lease took this long, the database was blocked, and the lease is written again. */
+const MAX_WRITE_DURATION_MS = 5000
+/** The former owner of an expired lease may only be slow: it gets this long to store its result. */
+const FORMER_OWNER_GRACE_MS = 1000
 
-export function createLeases(needs: {
+export function createLeases(deps: {
   store: Store
   processes: Processes
   clock: SteadyClock
   random: Random
 }): Leases {
-  const { store, processes, clock, random } = needs
+  const { store, processes, clock, random } = deps
 
   /**
-   * Writes until that takes no longer than it should: what was begun long ago ends too soon. Answers when
-   * the lease that was written ends; `null`: it wasn't.
+   * Repeats `write` until it takes no longer than it should, because a slow write shortens the lease.
+   * Returns when the written lease ends; `null`: it was not written.
    */
   const writeInTime = async (
     write: (now: number, until: number) => Promise<boolean>,
   ): Promise<number | null> => {
     for (;;) {
       const now = clock.steady()
-      if (!(await write(now, now + LEASE))) return null
-      if (clock.steady() - now < SLOW) return now + LEASE
+      const until = now + LEASE_DURATION_MS
+      if (!(await write(now, until))) return null
+      if (clock.steady() - now < MAX_WRITE_DURATION_MS) return until
     }
   }
 
   const isOrphaned = (owner: string, until: Millis): boolean => {
-    const age = clock.steady() - (until - LEASE)
-    return age >= ORPHANED_AFTER && processes.hasDied(owner.slice(0, owner.lastIndexOf('.')))
+    const ageMs = clock.steady() - (until - LEASE_DURATION_MS)
+    const processId = owner.slice(0, owner.lastIndexOf('.'))
+    return ageMs >= DEAD_OWNER_LEASE_MS && processes.hasDied(processId)
+  }
+
+  const hasExpired = (until: Millis): boolean => {
+    const remainingMs = until - clock.steady()
+    return remainingMs <= 0 || remainingMs > MAX_LEASE_REMAINING_MS
   }
 
   return {
-    async take(connection) {
+    async acquire(connection) {
       const { id, generation, leaseOwner, leaseUntil } = connection
       const owner = `${processes.id}.${random(12).toString('base64url')}`
       const orphaned = leaseOwner && isOrphaned(leaseOwner, leaseUntil ?? 0) ? leaseOwner : null
-      const wanted = { id, expectedGeneration: generation, owner, longest: LONGEST, orphaned }
-      let end = await writeInTime((now, until) => store.takeLease({ ...wanted, now, until }))
-      if (end === null) return null
-      // Much may have happened since it was read: another may have left its lease behind.
-      const held = await store.getConnection(id)
-      if (held?.leaseOwner !== owner) return null
-      const tookOver = leaseOwner !== null || held.doubt !== connection.doubt
+      let until = await writeInTime((now, until) =>
+        store.takeLease({
+          id,
+          expectedGeneration: generation,
+          owner,
+          now,
+          until,
+          longest: MAX_LEASE_REMAINING_MS,
+          orphaned,
+        }),
+      )
+      if (until === null) return null
+      // The row may have changed since it was read: another process may have abandoned its lease.
+      const current = await store.getConnection(id)
+      if (current?.leaseOwner !== owner) return null
       const lease: Lease = {
-        connection: held,
+        connection: current,
         owner,
-        doubt: held.doubt,
+        staleReason: current.staleReason,
         async extend() {
-          end = await writeInTime((_now, until) => store.extendLease({ id, owner, until }))
-          if (end === null) throw new LeaseLostError()
+          until = await writeInTime((_now, until) => store.extendLease({ id, owner, until }))
+          if (until === null) throw new LeaseLostError()
         },
-        check() {
-          if (end === null || clock.steady() + CALL > end) throw new LeaseLostError()
+        assertOutlastsCall() {
+          if (until === null || clock.steady() + CALL_TIMEOUT_MS > until) throw new LeaseLostError()
         },
       }
-      if (tookOver && orphaned === null) {
-        await clock.sleep(LAST_CHANCE)
+      const hadFormerOwner = leaseOwner !== null || current.staleReason !== connection.staleReason
+      if (hadFormerOwner && orphaned === null) {
+        await clock.sleep(FORMER_OWNER_GRACE_MS)
         await lease.extend()
       }
       return lease
     },
 
-    async free({ connection: { id }, owner }) {
+    async release({ connection: { id }, owner }) {
       await store.freeLease({ id, owner }).catch(() => undefined)
     },
 
-    async listLeft(limit) {
+    async listAbandoned(limit) {
       const leases = await store.listLeases(limit)
-      const hasEnded = (until: Millis) =>
-        until <= clock.steady() || until > clock.steady() + LONGEST
       return leases
         .filter(
           ({ leaseOwner, leaseUntil }) =>
-            hasEnded(leaseUntil) || isOrphaned(leaseOwner, leaseUntil),
+            hasExpired(leaseUntil) || isOrphaned(leaseOwner, leaseUntil),
         )
         .map(({ id }) => id)
     },

@@ -9,33 +9,35 @@ import type { Refresher } from './refresher.ts'
 
 /**
  * Refreshes that no request waits for:
- * - ahead of the end, for access tokens that were used, so that swaps go on being answered from memory. Each
- *   process cares for what it has handed out itself: after a restart nothing is due, and nothing rushes;
- * - what a process that died or lost an answer left unfinished, while upstream may still honour the old token;
- * - what failed, when its pause is over: rarely, where it was refused.
+ * - before expiry, of access tokens that were used, so that swaps are answered from memory. Each process does
+ *   this for the tokens it handed out itself, so a restart causes no rush;
+ * - abandoned refreshes (the process died, or the answer was lost), while upstream may still accept the old
+ *   token;
+ * - failed refreshes, after their pause; rarely if the connection was refused.
  */
 export interface RefreshAhead {
-  /** Plans the refresh of a token that came into memory. */
-  plan(connectionId: string, token: AccessToken): void
+  /** Schedules the refresh of a token that was put into memory. */
+  schedule(connectionId: string, token: AccessToken): void
   start(): void
-  /** Begins nothing more; resolves when nothing of it is under way. */
+  /** Begins no further refreshes; resolves when the current ones have ended. */
   stop(): Promise<void>
 }
 
-const SECOND = 1000
-/** How often is looked for what is due in memory, and for what is unfinished in the store. Milliseconds. */
-const LOOK_EVERY = SECOND
-const SEARCH_EVERY = 2 * SECOND
-/** Refreshes under way at once: requests go first. */
-const AT_ONCE = 8
-/** Most that a search brings. */
-const SEARCHED = 100
-/** Part of its life that a token has left when it is refreshed: between the two, by chance. */
-const [LEAST_LEFT, MOST_LEFT] = [0.05, 0.15]
-/** What couldn't be refreshed is planned anew within this, milliseconds, while it lives. */
-const AGAIN_WITHIN = 30 * SECOND
+const SECOND_MS = 1000
+/** How often to look for due tokens in memory. */
+const DUE_CHECK_INTERVAL_MS = SECOND_MS
+/** How often to search the store for abandoned and failed refreshes. */
+const STORE_SEARCH_INTERVAL_MS = 2 * SECOND_MS
+const STORE_SEARCH_LIMIT = 100
+/** Concurrent refreshes; few, so that requests go first. */
+const MAX_CONCURRENT_REFRESHES = 8
+/** A token is refreshed when this share of its lifetime remains: random between the two. */
+const MIN_REMAINING_SHARE = 0.05
+const MAX_REMAINING_SHARE = 0.15
+/** A failed refresh is scheduled again within this time, until the token expires. */
+const RETRY_WITHIN_MS = 30 * SECOND_MS
 
-export function createRefreshAhead(needs: {
+export function createRefreshAhead(deps: {
   store: Store
   refresher: Refresher
   leases: Leases
@@ -43,32 +45,34 @@ export function createRefreshAhead(needs: {
   clock: Clock
   random: Random
   log: Log
-  /** Validity that swaps ask for at the least, seconds. */
+  /** Minimum remaining lifetime that swaps ask for, seconds. */
   minTtlSeconds: number
 }): RefreshAhead {
-  const { store, refresher, leases, breaker, clock, random, log, minTtlSeconds } = needs
+  const { store, refresher, leases, breaker, clock, random, log, minTtlSeconds } = deps
   const stopping = new AbortController()
-  /** Ids by the second in which they are due. */
+  /** Connection ids by the second in which they are due. */
   const due = new Map<number, string[]>()
-  const underWay = new Set<string>()
+  const inProgress = new Set<string>()
   let loops: Promise<void>[] = []
 
-  const planAt = (id: string, at: Millis): void => {
-    const second = Math.ceil(at / SECOND)
+  const scheduleAt = (id: string, at: Millis): void => {
+    const second = Math.ceil(at / SECOND_MS)
     const ids = due.get(second)
     if (ids) ids.push(id)
     else due.set(second, [id])
   }
 
-  /** Not before half of its life: a token that is short for what swaps ask for isn't fetched in a loop. */
+  /** Not before half of the lifetime, so that a short-lived token is not fetched in a loop. */
   const dueAt = ({ fetchedAt, expiresAt }: AccessToken): Millis => {
-    const life = expiresAt - fetchedAt
-    const left = life * (LEAST_LEFT + (MOST_LEFT - LEAST_LEFT) * fraction(random))
-    return Math.max(fetchedAt + life / 2, expiresAt - minTtlSeconds * SECOND - left)
+    const lifetimeMs = expiresAt - fetchedAt
+    const share =
+      MIN_REMAINING_SHARE + (MAX_REMAINING_SHARE - MIN_REMAINING_SHARE) * fraction(random)
+    const latestAt = expiresAt - minTtlSeconds * SECOND_MS - lifetimeMs * share
+    return Math.max(fetchedAt + lifetimeMs / 2, latestAt)
   }
 
   const takeDue = (): string[] => {
-    const now = Math.floor(clock.now() / SECOND)
+    const now = Math.floor(clock.now() / SECOND_MS)
     const past = [...due].filter(([second]) => second <= now).sort(([a], [b]) => a - b)
     return past.flatMap(([second, ids]) => {
       due.delete(second)
@@ -76,59 +80,62 @@ export function createRefreshAhead(needs: {
     })
   }
 
-  /** Runs `work` for each, a few at once, until told to stop. */
+  /** Runs `work` for each id, a few at a time, until stopped. */
   const forEach = async (ids: string[], work: (id: string) => Promise<void>): Promise<void> => {
-    const left = ids.values()
+    const remaining = ids.values()
     const worker = async () => {
-      for (const id of left) {
-        if (stopping.signal.aborted || underWay.has(id)) continue
-        underWay.add(id)
-        await work(id).finally(() => underWay.delete(id))
+      for (const id of remaining) {
+        if (stopping.signal.aborted || inProgress.has(id)) continue
+        inProgress.add(id)
+        await work(id).finally(() => inProgress.delete(id))
       }
     }
-    await Promise.all(Array.from({ length: AT_ONCE }, worker))
+    await Promise.all(Array.from({ length: MAX_CONCURRENT_REFRESHES }, worker))
   }
 
-  const refreshAhead = async (id: string): Promise<void> => {
-    const token = refresher.recall(id)
+  const refreshDue = async (id: string): Promise<void> => {
+    const token = refresher.inspectCache(id)
     const now = clock.now()
-    // It may have been replaced since: the newer one has a plan of its own.
+    // If the token was replaced meanwhile, the newer one has a schedule of its own.
     if (!token?.used || now < token.fetchedAt + (token.expiresAt - token.fetchedAt) / 2) return
     try {
-      if (breaker.state() !== 'closed') throw new Error('Ellipsis Drive is not well')
-      await refresher.renew(id, token.fetchedAt)
+      if (breaker.state() !== 'closed') throw new Error('the circuit breaker is not closed')
+      await refresher.refreshInBackground(id, token.fetchedAt)
     } catch {
-      if (now < token.expiresAt) planAt(id, now + AGAIN_WITHIN * fraction(random))
+      if (now < token.expiresAt) scheduleAt(id, now + RETRY_WITHIN_MS * fraction(random))
     }
   }
 
-  /** An error is logged where it happens, and told to the next one who asks. */
-  const finish = (id: string): Promise<void> =>
-    refresher.renew(id, clock.now()).catch(() => undefined)
+  /** Errors are logged where they happen, and reported to the next request. */
+  const finishRefresh = (id: string): Promise<void> =>
+    refresher.refreshInBackground(id, clock.now()).catch(() => undefined)
 
-  const search = async (): Promise<void> => {
-    const left = await leases.listLeft(SEARCHED)
-    const failed = await store.listFailed({ retryBefore: clock.now(), limit: SEARCHED })
-    await forEach([...left, ...failed], finish)
+  const finishRefreshes = async (): Promise<void> => {
+    const abandoned = await leases.listAbandoned(STORE_SEARCH_LIMIT)
+    const bounds = { retryBefore: clock.now(), limit: STORE_SEARCH_LIMIT }
+    const failed = await store.listFailed(bounds)
+    await forEach([...abandoned, ...failed], finishRefresh)
   }
 
-  const every = async (period: number, work: () => Promise<void>): Promise<void> => {
+  const repeat = async (intervalMs: number, work: () => Promise<void>): Promise<void> => {
     while (!stopping.signal.aborted) {
-      // Processes that were started together don't stay together.
-      await clock.sleep(period * (0.5 + fraction(random)), stopping.signal)
+      // Random intervals, so that processes started together drift apart.
+      await clock.sleep(intervalMs * (0.5 + fraction(random)), stopping.signal)
       if (stopping.signal.aborted) return
       await work().catch((error: unknown) => {
-        log.error({ err: error }, 'refreshing ahead failed; it is tried again')
+        log.error({ err: error }, 'refreshing ahead failed; trying again')
       })
     }
   }
 
   return {
-    plan: (id, token) => planAt(id, dueAt(token)),
+    schedule: (id, token) => scheduleAt(id, dueAt(token)),
 
     start() {
-      const look = () => forEach(takeDue(), refreshAhead)
-      loops = [every(LOOK_EVERY, look), every(SEARCH_EVERY, search)]
+      loops = [
+        repeat(DUE_CHECK_INTERVAL_MS, () => forEach(takeDue(), refreshDue)),
+        repeat(STORE_SEARCH_INTERVAL_MS, finishRefreshes),
+      ]
     },
 
     async stop() {

@@ -1,12 +1,13 @@
 import type { Connection, Millis, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
+import { EllipsisError } from '../ellipsis/errors.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
-import { lifeLeft, openStored } from './access-token.ts'
+import { openStored, remainingLifetimeMs } from './access-token.ts'
 import type { AccessToken, TokenRequirement } from './access-token.ts'
 import type { CircuitBreaker } from './circuit-breaker.ts'
 import type { Random, SteadyClock } from '../runtime.ts'
-import { backoff, isEllipsisError, pauseLeft, withRetries } from './failure-policy.ts'
+import { backoffMs, remainingPauseMs, withRetries } from './failure-policy.ts'
 import { LeaseLostError } from './lease.ts'
 import type { Lease, Leases } from './lease.ts'
 import type { RefreshOutcomes } from './refresh-outcome.ts'
@@ -14,24 +15,28 @@ import type { UpstreamHealth } from './upstream-health.ts'
 import type { Usage } from '../connections/usage.ts'
 import type { Vault } from '../crypto/vault.ts'
 
+/** A request for an access token that several callers may share. */
+export interface RefreshRequest {
+  /** May be widened until `callStarted` is set. */
+  requirement: TokenRequirement
+  /** Has the upstream call begun? Then its token may be too old for a forced refresh. */
+  callStarted: boolean
+}
+
 /**
- * Meets a need for one connection, from the store or by refreshing it, and answers with the token once
- * it is stored. `run.need` may widen until `run.called` is set. Only one runs at a time in a process;
- * the lease in the row holds off the others.
+ * Returns an access token that satisfies the requirement, from the store or by a refresh; a refreshed token is
+ * stored first. Run one attempt per connection and process at a time; the lease holds off other processes.
  */
-export type RefreshAttempt = (
-  connectionId: string,
-  run: { requirement: TokenRequirement; called: boolean },
-) => Promise<AccessToken>
+export type RefreshAttempt = (connectionId: string, request: RefreshRequest) => Promise<AccessToken>
 
-/** Before a refusal is believed, it is asked for once more. Milliseconds. */
-const CONFIRM_AFTER = 1000
-/** How often the row is read while another process refreshes: some 25 s, at 25 to 250 ms. */
-const POLLS = 130
-/** A refreshed token is taken as it is for so long, while it lives, milliseconds. */
-const FRESH = 10_000
+/** Wait before a refused refresh is tried a second time, to confirm the refusal. */
+const CONFIRMATION_DELAY_MS = 1000
+/** How often the row is read while another process refreshes: for about 25 s, every 25 to 250 ms. */
+const MAX_POLLS = 130
+/** A refreshed token is returned without another refresh for this long, until it expires. */
+const FRESH_TOKEN_MS = 10_000
 
-export function createRefreshAttempt(needs: {
+export function createRefreshAttempt(deps: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
@@ -43,157 +48,158 @@ export function createRefreshAttempt(needs: {
   random: Random
   usage: Pick<Usage, 'count'>
 }): RefreshAttempt {
-  const {
-    store,
-    vault,
-    ellipsis,
-    breaker,
-    leases,
-    outcomes,
-    upstreamHealth,
-    clock,
-    random,
-    usage,
-  } = needs
+  const { store, vault, ellipsis, breaker, leases, outcomes, upstreamHealth } = deps
+  const { clock, random, usage } = deps
 
-  const read = async (id: string): Promise<Connection> => {
+  const readConnection = async (id: string): Promise<Connection> => {
     const connection = await store.getConnection(id)
     if (connection && connection.status !== 'revoked') return connection
     throw new BrokerError('connection_revoked')
   }
 
   /**
-   * The stored access token, if it meets the need, or was refreshed a moment ago: another one would hardly
-   * be valid for longer, however long a validity is asked for.
+   * The stored access token, if it satisfies the requirement or was just refreshed. Another refresh would
+   * hardly bring a longer lifetime.
    */
-  const findStored = (connection: Connection, requirement: TokenRequirement, startedAt: Millis) => {
+  const findStored = (
+    connection: Connection,
+    requirement: TokenRequirement,
+    startedAt: Millis,
+  ): AccessToken | null => {
     const token = openStored(connection, vault)
-    if (
-      !token ||
-      (requirement.fetchedAfter !== null && token.fetchedAt <= requirement.fetchedAfter)
-    )
-      return null
+    const { fetchedAfter, minTtlSeconds } = requirement
+    if (!token || (fetchedAfter !== null && token.fetchedAt <= fetchedAfter)) return null
     const now = clock.now()
-    const left = lifeLeft(token, now)
-    const refreshed = (connection.refreshedAt ?? -Infinity) >= token.fetchedAt
-    const fresh = token.fetchedAt >= startedAt || (refreshed && now - token.fetchedAt < FRESH)
-    return (fresh && left > 0) || left >= requirement.minTtlSeconds * 1000 ? token : null
+    const remainingMs = remainingLifetimeMs(token, now)
+    const isRefreshed = (connection.refreshedAt ?? -Infinity) >= token.fetchedAt
+    const isFresh =
+      token.fetchedAt >= startedAt || (isRefreshed && now - token.fetchedAt < FRESH_TOKEN_MS)
+    return (isFresh && remainingMs > 0) || remainingMs >= minTtlSeconds * 1000 ? token : null
   }
 
-  /** Leaves upstream alone where it would only refuse again. */
+  /** Throws if a call now would only fail again. */
   const checkPause = (connection: Connection, requirement: TokenRequirement): void => {
-    const wait = pauseLeft(connection, clock.now())
-    if (wait > 0 && !requirement.evenIfPaused) {
+    const pauseMs = remainingPauseMs(connection, clock.now())
+    if (pauseMs > 0 && !requirement.evenIfPaused) {
       if (connection.status === 'needs_reconnect') throw new BrokerError('needs_reconnect')
-      throw unavailable('the last refresh failed a moment ago', wait)
+      throw unavailable('the connection is paused after a failed refresh', pauseMs)
     }
-    if (outcomes.isIncident()) throw new BrokerError('server_error')
-    const who = { id: connection.id, failing: connection.failures > 0 }
-    if (!breaker.admits(who)) throw unavailable('Ellipsis Drive is taken for down', 2000)
+    if (outcomes.isClientRefused()) throw new BrokerError('server_error')
+    if (!breaker.allows(toCaller(connection))) {
+      throw unavailable('Ellipsis Drive is considered down', 2000)
+    }
   }
 
-  const call = (lease: Lease, refreshToken: Secret): Promise<Tokens> => {
-    const before = () => lease.extend()
-    const { id, failures } = lease.connection
-    const ask = () => {
-      lease.check()
+  const callUpstream = (lease: Lease, refreshToken: Secret): Promise<Tokens> => {
+    const extendLease = () => lease.extend()
+    const call = () => {
+      lease.assertOutlastsCall()
       return ellipsis.refresh(refreshToken)
     }
-    const refresh = () =>
-      breaker.run({ id, failing: failures > 0 }, ask, before).catch((error: unknown) => {
-        if (isEllipsisError(error) && error.maybeApplied) lease.doubt = 'answer_lost'
+    const callOnce = () =>
+      breaker.run(toCaller(lease.connection), call, extendLease).catch((error: unknown) => {
+        if (error instanceof EllipsisError && error.maybeApplied) lease.staleReason = 'answer_lost'
         throw error
       })
-    // What failed before has its pauses between refreshes.
-    return failures > 0 ? refresh() : withRetries(refresh, { clock, random, before })
+    // A connection that failed before pauses between refreshes instead.
+    return lease.connection.failures > 0
+      ? callOnce()
+      : withRetries(callOnce, { clock, random, beforeRetry: extendLease })
   }
 
-  /** Calls upstream with the current token; a refusal is asked for again, and at last the previous tried. */
-  const refreshHeld = async (lease: Lease): Promise<AccessToken> => {
-    const tries = triesOf(lease.connection, vault, upstreamHealth.othersWork(lease.connection.id))
-    let failure = { error: new Error('a connection without a refresh token'), previous: false }
-    for (const [index, { token, previous }] of tries.entries()) {
+  /** Calls upstream with the current token; if it is refused, once more, then with the previous token. */
+  const refreshUnderLease = async (lease: Lease): Promise<AccessToken> => {
+    const { connection } = lease
+    const candidates = listCandidates(
+      connection,
+      vault,
+      upstreamHealth.othersSucceed(connection.id),
+    )
+    let failure = { error: new Error('the connection has no refresh token'), isPrevious: false }
+    for (const [index, { token, isPrevious }] of candidates.entries()) {
       if (index > 0) {
-        await clock.sleep(CONFIRM_AFTER)
+        await clock.sleep(CONFIRMATION_DELAY_MS)
         await lease.extend()
       }
-      const answer = await call(lease, token).catch((error: unknown) => error)
-      if (!(answer instanceof Error)) return outcomes.keep(lease, token, answer as Tokens)
-      if (answer instanceof LeaseLostError) throw answer
-      if (isEllipsisError(answer) && answer.refreshToken) {
-        return outcomes.keepRefreshToken(lease, token, answer, answer.refreshToken)
+      const result = await callUpstream(lease, token).catch((error: unknown) => error)
+      if (!(result instanceof Error)) return outcomes.saveTokens(lease, token, result as Tokens)
+      if (result instanceof LeaseLostError) throw result
+      if (result instanceof EllipsisError && result.refreshToken) {
+        return outcomes.saveRefreshToken(lease, token, result, result.refreshToken)
       }
-      failure = { error: answer, previous }
-      if (!isEllipsisError(answer) || answer.kind !== 'refused') break
+      failure = { error: result, isPrevious }
+      if (!(result instanceof EllipsisError) || result.kind !== 'refused') break
     }
-    return outcomes.fail(lease, failure.error, failure.previous)
+    return outcomes.saveFailure(lease, failure.error, failure.isPrevious)
   }
 
-  /** `null`: another refreshes it, or came first. */
+  /** `null`: another process refreshes the connection, or has changed it. */
   const refresh = async (
     connection: Connection,
-    run: { requirement: TokenRequirement; called: boolean },
+    request: RefreshRequest,
   ): Promise<AccessToken | null> => {
     let lease: Lease | null = null
     try {
-      lease = await leases.take(connection)
+      lease = await leases.acquire(connection)
       if (!lease) return null
-      run.called = true
-      const token = await refreshHeld(lease)
-      usage.count('refresh', run.requirement.appId, 'ok')
+      request.callStarted = true
+      const token = await refreshUnderLease(lease)
+      usage.count('refresh', request.requirement.appId, 'ok')
       return token
     } catch (error) {
       if (error instanceof LeaseLostError) return null
-      // What ended in no way that was foreseen is left unfinished: whoever comes next is warned.
-      if (lease && error instanceof BrokerError) await leases.free(lease)
+      // After an unexpected error the lease stays: the next owner learns that an answer may be lost.
+      if (lease && error instanceof BrokerError) await leases.release(lease)
       const outcome = error instanceof BrokerError ? error.code : 'server_error'
-      if (lease) usage.count('refresh', run.requirement.appId, outcome)
+      if (lease) usage.count('refresh', request.requirement.appId, outcome)
       throw error
     }
   }
 
-  return async (id, run) => {
+  return async (id, request) => {
     const startedAt = clock.now()
-    for (let poll = 0; poll < POLLS; poll++) {
-      const connection = await read(id)
-      const stored = findStored(connection, run.requirement, startedAt)
+    for (let poll = 0; poll < MAX_POLLS; poll++) {
+      const connection = await readConnection(id)
+      const stored = findStored(connection, request.requirement, startedAt)
       if (stored) return stored
-      // One of another API of Ellipsis Drive has none: it is never called with.
+      // A connection to another API of Ellipsis Drive has no refresh token, and is never called for.
       if (connection.refreshToken === null) throw new BrokerError('needs_reconnect')
-      checkPause(connection, run.requirement)
-      // Compared with the generation just read: had another process stored tokens since, it fails.
-      const token = await refresh(connection, run)
+      checkPause(connection, request.requirement)
+      // Fails if another process has stored tokens since the row was read: the generation has changed.
+      const token = await refresh(connection, request)
       if (token) return token
-      await clock.sleep(backoff(poll, 50, 250, random))
+      await clock.sleep(backoffMs(poll, 50, 250, random))
     }
     throw unavailable('another process holds the lease', 2000)
   }
 }
 
-const unavailable = (why: string, waitMilliseconds: number): BrokerError =>
+const toCaller = ({ id, failures }: Connection) => ({ connectionId: id, failing: failures > 0 })
+
+const unavailable = (reason: string, waitMs: number): BrokerError =>
   new BrokerError('temporarily_unavailable', {
-    cause: new Error(why),
-    retryAfter: Math.ceil(waitMilliseconds / 1000),
+    cause: new Error(reason),
+    retryAfter: Math.ceil(waitMs / 1000),
   })
 
 /**
- * What to call upstream with, in turn, while it refuses. The previous token comes last, and only once
- * the refusal has stood for a while, and others were refreshed in it: to an upstream that rotates strictly
- * its use is theft, and would end a healthy family over a passing fault.
+ * The refresh tokens to call upstream with, in order, while it refuses them. The previous token comes last,
+ * and only if the refusal has lasted and other connections were refreshed meanwhile: an upstream with strict
+ * rotation treats its use as theft, and would revoke a healthy grant because of a transient fault.
  */
-function triesOf(
+function listCandidates(
   connection: Connection,
   vault: Vault,
-  othersWork: boolean,
-): { token: Secret; previous: boolean }[] {
+  othersSucceed: boolean,
+): { token: Secret; isPrevious: boolean }[] {
   const { id, refreshToken, previousRefreshToken, status } = connection
-  /* c8 ignore next -- one without is never leased */
+  /* c8 ignore next -- a connection without a refresh token gets no lease */
   if (!refreshToken) return []
   const token = vault.open(`connections/${id}/refresh_token`, refreshToken)
-  const current = { token, previous: false }
-  if (!previousRefreshToken || status !== 'needs_reconnect' || !othersWork) {
+  const current = { token, isPrevious: false }
+  if (!previousRefreshToken || status !== 'needs_reconnect' || !othersSucceed) {
     return [current, current]
   }
-  const before = vault.open(`connections/${id}/previous_refresh_token`, previousRefreshToken)
-  return [current, current, { token: before, previous: true }]
+  const previous = vault.open(`connections/${id}/previous_refresh_token`, previousRefreshToken)
+  return [current, current, { token: previous, isPrevious: true }]
 }

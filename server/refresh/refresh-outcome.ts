@@ -1,11 +1,12 @@
 import type { Failure, Store } from '../../db/store.ts'
-import type { EllipsisError, Tokens } from '../ellipsis/client.ts'
+import type { Tokens } from '../ellipsis/client.ts'
+import { EllipsisError } from '../ellipsis/errors.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { AccessToken } from './access-token.ts'
 import { openStored } from './access-token.ts'
 import type { Random, SteadyClock } from '../runtime.ts'
-import { backoff, isEllipsisError, judge, upstreamError } from './failure-policy.ts'
+import { assessFailure, backoffMs, upstreamError } from './failure-policy.ts'
 import { LeaseLostError } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { Log } from '../log.ts'
@@ -13,40 +14,50 @@ import type { UpstreamHealth } from './upstream-health.ts'
 import type { Vault } from '../crypto/vault.ts'
 
 /**
- * How a refresh ended, for counting. `answer_lost`: refused, and an earlier answer had been lost.
- * `superseded`: another writer came first.
+ * Result of a refresh, for counting. `answer_lost`: refused after an earlier answer was lost. `superseded`:
+ * another process changed the connection first.
  */
 export type RefreshResult =
   'ok' | 'recovered' | 'failed' | 'refused' | 'answer_lost' | 'misconfigured' | 'superseded'
 
-/** Writes down how a refresh ended. */
+/** Stores the result of a refresh. */
 export interface RefreshOutcomes {
-  /** Stores what upstream gave, however long that takes: it exists nowhere else. @throws LostLease */
-  keep(lease: Lease, used: Secret, tokens: Tokens): Promise<AccessToken>
   /**
-   * Stores a refresh token that came without an access token; that one stays what it was. Throws what the
-   * app is told. @throws BrokerError, LostLease
+   * Stores new tokens. Retries until the store accepts them, because they exist nowhere else.
+   * @throws LeaseLostError
    */
-  keepRefreshToken(
+  saveTokens(lease: Lease, usedToken: Secret, tokens: Tokens): Promise<AccessToken>
+  /**
+   * Stores a refresh token that came without an access token, and keeps the stored access token. Always
+   * throws the error for the app.
+   * @throws BrokerError, LeaseLostError
+   */
+  saveRefreshToken(
     lease: Lease,
-    used: Secret,
+    usedToken: Secret,
     error: EllipsisError,
     refreshToken: Secret,
   ): Promise<never>
-  /** Records what a failure means, and throws what the app is told. @throws BrokerError, LostLease */
-  fail(lease: Lease, error: Error, triedPrevious: boolean): Promise<never>
-  /** After the broker's own client was refused, Ellipsis Drive is left alone for a while. */
-  isIncident(): boolean
+  /**
+   * Records what a failure means. Always throws the error for the app.
+   * @throws BrokerError, LeaseLostError
+   */
+  saveFailure(lease: Lease, error: Error, triedPrevious: boolean): Promise<never>
+  /** Was the broker's own client refused a moment ago? Then no call is made. */
+  isClientRefused(): boolean
 }
 
-/** After the broker's own client was refused, Ellipsis Drive is left alone for this long, milliseconds. */
-const INCIDENT = 5000
-/** When to ask again after a refusal that isn't believed, seconds. */
-const DISBELIEVED = 30
-/** Longest pause between two tries to store, milliseconds: whoever frees the disk is not kept waiting. */
-const SAVE_AGAIN = 500
+/** Pause of all calls after the broker's own client was refused. */
+const CLIENT_REFUSED_PAUSE_MS = 5000
+/** `Retry-After` for a refusal that is not believed yet. */
+const DISBELIEVED_RETRY_AFTER_SECONDS = 30
+/** Longest pause between attempts to store tokens; short, so that they are stored soon after a fix. */
+const MAX_SAVE_PAUSE_MS = 500
+const FIRST_SAVE_PAUSE_MS = 100
+/** Failed attempts to store tokens per log line. */
+const SAVE_ATTEMPTS_PER_LOG_LINE = 20
 
-export function createRefreshOutcomes(needs: {
+export function createRefreshOutcomes(deps: {
   store: Store
   vault: Vault
   upstreamHealth: UpstreamHealth
@@ -55,29 +66,28 @@ export function createRefreshOutcomes(needs: {
   log: Log
   refreshes: { inc(labels: { result: RefreshResult }): void }
 }): RefreshOutcomes {
-  const { store, vault, upstreamHealth, clock, random, log, refreshes } = needs
-  let incidentUntil = -Infinity
+  const { store, vault, upstreamHealth, clock, random, log, refreshes } = deps
+  let clientRefusedUntil = -Infinity
 
   const count = (result: RefreshResult): void => refreshes.inc({ result })
 
-  const lost = (): LeaseLostError => {
+  const countSuperseded = (): LeaseLostError => {
     count('superseded')
     return new LeaseLostError()
   }
 
-  const saveForSure = async (save: () => Promise<boolean>, id: string): Promise<boolean> => {
-    let attempt = 0
-    for (;;) {
+  const retryUntilSaved = async (save: () => Promise<boolean>, id: string): Promise<boolean> => {
+    for (let attempt = 0; ; attempt++) {
       try {
         return await save()
       } catch (error) {
-        if (attempt % 20 === 0) {
+        if (attempt % SAVE_ATTEMPTS_PER_LOG_LINE === 0) {
           log.error(
             { err: error, connection: id },
             'refreshed tokens can’t be stored; trying again',
           )
         }
-        await clock.sleep(backoff(attempt++, 100, SAVE_AGAIN, random))
+        await clock.sleep(backoffMs(attempt, FIRST_SAVE_PAUSE_MS, MAX_SAVE_PAUSE_MS, random))
       }
     }
   }
@@ -91,98 +101,114 @@ export function createRefreshOutcomes(needs: {
 
   const save = async (
     lease: Lease,
-    used: Secret,
+    usedToken: Secret,
     tokens: Omit<Tokens, 'scope'>,
     failure: Failure | null = null,
   ): Promise<void> => {
     const { id, generation, status } = lease.connection
-    const refreshToken = tokens.refreshToken ?? used
-    const rotated = refreshToken.reveal() !== used.reveal()
-    const recovered = status === 'needs_reconnect'
+    const refreshToken = tokens.refreshToken ?? usedToken
+    const isRotated = refreshToken.reveal() !== usedToken.reveal()
+    const isRecovered = status === 'needs_reconnect'
     const now = clock.now()
     const event = { at: now, actor: 'system', action: 'connection.recovered', connectionId: id }
-    // Sealed anew at each try: the encryption keys may change while a write can't be made.
-    const refreshed = () => ({
+    // Sealed again for each attempt: the encryption keys may change meanwhile.
+    const sealTokens = () => ({
       id,
       expectedGeneration: generation,
       tokens: seal(id, tokens, refreshToken),
-      previousRefreshToken: rotated
-        ? vault.seal(`connections/${id}/previous_refresh_token`, used)
+      previousRefreshToken: isRotated
+        ? vault.seal(`connections/${id}/previous_refresh_token`, usedToken)
         : null,
       failure,
       now,
-      events: recovered ? [event] : [],
+      events: isRecovered ? [event] : [],
     })
-    if (!(await saveForSure(() => store.saveTokens(refreshed()), id))) throw lost()
-    count(failure ? 'failed' : recovered ? 'recovered' : 'ok')
+    const isSaved = await retryUntilSaved(() => store.saveTokens(sealTokens()), id)
+    if (!isSaved) throw countSuperseded()
+    count(failure ? 'failed' : isRecovered ? 'recovered' : 'ok')
   }
 
-  /** One loud incident, unless others work; seen with several, it leaves Ellipsis Drive alone. None is marked. */
-  const noteIncident = (id: string, error: EllipsisError): void => {
-    if (upstreamHealth.othersWork(id)) return
-    if (upstreamHealth.refusesClient()) incidentUntil = clock.steady() + INCIDENT
+  /**
+   * Logs that the broker's own client was refused, unless other connections are refreshed. Pauses all calls
+   * if several connections met the refusal. Marks no connection.
+   */
+  const noteClientRefused = (id: string, error: EllipsisError): void => {
+    if (upstreamHealth.othersSucceed(id)) return
+    if (upstreamHealth.refusesClient()) {
+      clientRefusedUntil = clock.steady() + CLIENT_REFUSED_PAUSE_MS
+    }
     const message =
       'Ellipsis Drive refuses this broker’s own client: check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET'
     log.error({ err: error }, message)
   }
 
-  const judgeNow = ({ connection, doubt }: Lease, error: EllipsisError) => {
-    const context = {
-      othersWork: upstreamHealth.othersWork(connection.id),
-      refusesAll: upstreamHealth.refusesAll(),
-      now: clock.now(),
-      random,
-    }
-    return judge(error, { ...connection, doubt }, context)
-  }
+  const assess = ({ connection, staleReason }: Lease, error: EllipsisError) =>
+    assessFailure(
+      error,
+      { ...connection, staleReason },
+      {
+        othersSucceed: upstreamHealth.othersSucceed(connection.id),
+        refusesAll: upstreamHealth.refusesAll(),
+        now: clock.now(),
+        random,
+      },
+    )
 
   return {
-    async keep(lease, used, tokens) {
-      await save(lease, used, tokens)
-      upstreamHealth.succeeded(lease.connection.id)
+    async saveTokens(lease, usedToken, tokens) {
+      await save(lease, usedToken, tokens)
+      upstreamHealth.recordSuccess(lease.connection.id)
       const { accessToken: value, expiresAt, fetchedAt } = tokens
       return { value, expiresAt, fetchedAt, generation: lease.connection.generation + 1 }
     },
 
-    async keepRefreshToken(lease, used, error, refreshToken) {
-      const old = openStored(lease.connection, vault)
-      const { value: accessToken = new Secret(''), expiresAt = 0, fetchedAt = 0 } = old ?? {}
-      const { lastError, retryAt } = judgeNow(lease, error)
+    async saveRefreshToken(lease, usedToken, error, refreshToken) {
+      const stored = openStored(lease.connection, vault)
+      const { value: accessToken = new Secret(''), expiresAt = 0, fetchedAt = 0 } = stored ?? {}
+      const { lastError, retryAt } = assess(lease, error)
       const tokens = { accessToken, expiresAt, fetchedAt, refreshToken }
-      await save(lease, used, tokens, { lastError, retryAt })
+      await save(lease, usedToken, tokens, { lastError, retryAt })
       throw upstreamError(error)
     },
 
-    async fail(lease, error, triedPrevious) {
-      if (!isEllipsisError(error)) throw error
+    async saveFailure(lease, error, triedPrevious) {
+      if (!(error instanceof EllipsisError)) throw error
       const { connection, owner } = lease
-      const { id, generation, status } = connection
-      const expected = error.kind === 'refused' && lease.doubt !== null
-      upstreamHealth.failed(id, error.kind === 'transient' || expected ? 'otherwise' : error.kind)
-      const { refused, ...verdict } = judgeNow(lease, error)
-      const at = clock.now()
-      const fallen = verdict.status === 'needs_reconnect' && status === 'active'
-      const event = { at, actor: 'system', action: 'connection.needs_reconnect', connectionId: id }
-      log.warn({ err: error, connection: id, status: verdict.status }, 'a refresh failed')
-      const saved = await store.saveFailure({
+      const { id, generation } = connection
+      const { kind } = error
+      const isExpected = kind === 'refused' && lease.staleReason !== null
+      upstreamHealth.recordFailure(id, kind === 'transient' || isExpected ? 'other' : kind)
+      const { grantRefused, ...assessment } = assess(lease, error)
+      const needsReconnectNow =
+        assessment.status === 'needs_reconnect' && connection.status === 'active'
+      const event = {
+        at: clock.now(),
+        actor: 'system',
+        action: 'connection.needs_reconnect',
+        connectionId: id,
+        details: assessment.lastError,
+      }
+      log.warn({ err: error, connection: id, status: assessment.status }, 'a refresh failed')
+      const isSaved = await store.saveFailure({
         id,
         expectedGeneration: generation,
         owner,
-        ...verdict,
-        dropPrevious: triedPrevious && error.kind === 'refused',
-        events: fallen ? [{ ...event, details: verdict.lastError }] : [],
+        ...assessment,
+        dropPrevious: triedPrevious && kind === 'refused',
+        events: needsReconnectNow ? [event] : [],
       })
-      if (!saved) throw lost()
-      if (refused) {
-        count(verdict.doubt ?? 'refused')
+      if (!isSaved) throw countSuperseded()
+      if (grantRefused) {
+        count(assessment.staleReason ?? 'refused')
         throw new BrokerError('needs_reconnect', { cause: error })
       }
-      count(error.kind === 'misconfigured' ? 'misconfigured' : 'failed')
-      if (error.kind === 'misconfigured') noteIncident(id, error)
-      if (error.kind !== 'refused') throw upstreamError(error)
-      throw new BrokerError('temporarily_unavailable', { cause: error, retryAfter: DISBELIEVED })
+      count(kind === 'misconfigured' ? 'misconfigured' : 'failed')
+      if (kind === 'misconfigured') noteClientRefused(id, error)
+      if (kind !== 'refused') throw upstreamError(error)
+      const retryAfter = DISBELIEVED_RETRY_AFTER_SECONDS
+      throw new BrokerError('temporarily_unavailable', { cause: error, retryAfter })
     },
 
-    isIncident: () => clock.steady() < incidentUntil,
+    isClientRefused: () => clock.steady() < clientRefusedUntil,
   }
 }

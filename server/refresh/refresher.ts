@@ -4,170 +4,178 @@ import { openStored } from './access-token.ts'
 import type { AccessToken, TokenRequirement } from './access-token.ts'
 import type { Clock } from '../runtime.ts'
 import type { Millis, Store } from '../../db/store.ts'
-import type { RefreshAttempt } from './refresh-attempt.ts'
+import type { RefreshAttempt, RefreshRequest } from './refresh-attempt.ts'
 import type { Vault } from '../crypto/vault.ts'
 
-/** Hands out access tokens, and refreshes a connection once, however many ask. */
+/** Provides access tokens. Refreshes a connection once, however many callers ask. */
 export interface Refresher {
-  /** The access token of that generation, if it is in memory; it may have ended. It counts as used. */
-  peek(connectionId: string, generation: number): AccessToken | undefined
+  /** The access token of that generation, if it is cached; it may have expired. Marks it as used. */
+  getCached(connectionId: string, generation: number): AccessToken | undefined
   /**
-   * An access token that meets the need, from the store or from Ellipsis Drive; while that is away, the
-   * stored one as long as it lives, unless a fresh one is forced. Waits ten seconds at most; the refresh
-   * itself goes on without its waiters, for an answer that is dropped is a lost token.
+   * Returns an access token that satisfies the requirement, from the store or from Ellipsis Drive. While
+   * Ellipsis Drive is unavailable, returns the stored token until it expires, unless a refresh is forced.
+   * Waits at most ten seconds; the refresh continues without its waiters, because a dropped answer is a lost
+   * token.
    * @throws BrokerError `connection_revoked`, `needs_reconnect`, `temporarily_unavailable`,
    *   `slow_down` (forced too often), `server_error` (the broker's own client was refused)
    */
   get(connectionId: string, requirement: TokenRequirement): Promise<AccessToken>
   /**
    * Refreshes a connection that nobody waits for, unless its token was fetched after that time.
-   * Rejects as `get` does, and has no bound of its own.
+   * Has no timeout. Throws what `get` throws.
    */
-  renew(connectionId: string, fetchedAfter: Millis): Promise<void>
-  /** The access token in memory, and whether it was used since it was fetched. */
-  recall(connectionId: string): (AccessToken & { used: boolean }) | undefined
-  /** Resolves when no refresh is under way. */
+  refreshInBackground(connectionId: string, fetchedAfter: Millis): Promise<void>
+  /** The cached access token, and whether it was used since it was fetched. Does not mark it as used. */
+  inspectCache(connectionId: string): (AccessToken & { used: boolean }) | undefined
+  /** Resolves when no refresh is in progress. */
   settled(): Promise<void>
 }
 
-/** A refresh under way. */
-interface Run {
+interface PendingRefresh extends RefreshRequest {
   promise: Promise<AccessToken>
-  /** Widened by those who join before the call upstream begins. */
-  requirement: TokenRequirement
-  /** Has the call upstream begun? Then its token may be too old for a forced request. */
-  called: boolean
 }
 
-/** An opened access token. */
-interface Remembered extends AccessToken {
+interface CachedToken extends AccessToken {
   used: boolean
 }
 
-const WAIT = 10_000
-/** A fresh token of a connection can be forced once in this time, milliseconds. */
-const FORCED_EVERY = 10_000
-/** Room for opened access tokens, characters. */
-const REMEMBERED = 64 * 1024 * 1024
+const WAIT_TIMEOUT_MS = 10_000
+/** A connection's refresh can be forced once in this time. */
+const FORCE_INTERVAL_MS = 10_000
+const FORCE_MEMORY_CONNECTIONS = 100_000
+/** Size limit of the token cache, characters; each entry counts this many more than its token. */
+const TOKEN_CACHE_LIMIT_CHARS = 64 * 1024 * 1024
+const TOKEN_CACHE_ENTRY_CHARS = 500
 
-export function createRefresher(needs: {
+export function createRefresher(deps: {
   attempt: RefreshAttempt
   store: Store
   vault: Vault
   clock: Clock
-  /** Told of each token that comes into memory. */
+  /** Called with each token that is put into the cache. */
   onToken: (connectionId: string, token: AccessToken) => void
 }): Refresher {
-  const { attempt, store, vault, clock, onToken } = needs
-  const opened = new LRUCache<string, Remembered>({
-    maxSize: REMEMBERED,
-    sizeCalculation: (token) => token.value.reveal().length + 500,
+  const { attempt, store, vault, clock, onToken } = deps
+  const cache = new LRUCache<string, CachedToken>({
+    maxSize: TOKEN_CACHE_LIMIT_CHARS,
+    sizeCalculation: (token) => token.value.reveal().length + TOKEN_CACHE_ENTRY_CHARS,
   })
-  const runs = new Map<string, Run>()
-  const forcedAt = new LRUCache<string, number>({ maxSize: 100_000, sizeCalculation: () => 1 })
+  const pending = new Map<string, PendingRefresh>()
+  const forcedAt = new LRUCache<string, number>({
+    maxSize: FORCE_MEMORY_CONNECTIONS,
+    sizeCalculation: () => 1,
+  })
 
-  const start = (id: string, requirement: TokenRequirement): Run => {
-    const work = { requirement: { ...requirement }, called: false }
-    const promise = attempt(id, work).then((token) => {
-      opened.set(id, { ...token, used: false })
+  const startRefresh = (id: string, requirement: TokenRequirement): PendingRefresh => {
+    const request = { requirement: { ...requirement }, callStarted: false }
+    const promise = attempt(id, request).then((token) => {
+      cache.set(id, { ...token, used: false })
       onToken(id, token)
       return token
     })
-    const run: Run = Object.assign(work, { promise })
-    runs.set(id, run)
-    const done = () => {
-      if (runs.get(id) === run) runs.delete(id)
+    const refresh: PendingRefresh = Object.assign(request, { promise })
+    pending.set(id, refresh)
+    const remove = () => {
+      if (pending.get(id) === refresh) pending.delete(id)
     }
-    promise.then(done, done)
-    return run
+    promise.then(remove, remove)
+    return refresh
   }
 
-  const checkForce = (id: string): void => {
-    const ago = clock.now() - (forcedAt.get(id) ?? -Infinity)
-    if (ago < 0 || ago >= FORCED_EVERY) return
-    const retryAfter = Math.ceil((FORCED_EVERY - ago) / 1000)
-    const description = 'A fresh token was forced a moment ago; wait as long as Retry-After says.'
+  const checkForceInterval = (id: string): void => {
+    const elapsedMs = clock.now() - (forcedAt.get(id) ?? -Infinity)
+    if (elapsedMs < 0 || elapsedMs >= FORCE_INTERVAL_MS) return
+    const retryAfter = Math.ceil((FORCE_INTERVAL_MS - elapsedMs) / 1000)
+    const description = 'A refresh was forced a moment ago. Wait as long as Retry-After says.'
     throw new BrokerError('slow_down', { description, retryAfter })
   }
 
-  /** The run that will meet the need: one under way, or a new one. */
-  const find = async (id: string, requirement: TokenRequirement): Promise<Run> => {
-    const run = runs.get(id)
-    if (run && (requirement.fetchedAfter === null || !run.called)) {
-      widen(run.requirement, requirement)
-      return run
+  /** Joins a pending refresh that can satisfy the requirement, or starts one. */
+  const joinOrStart = async (
+    id: string,
+    requirement: TokenRequirement,
+  ): Promise<PendingRefresh> => {
+    const current = pending.get(id)
+    const isForced = requirement.fetchedAfter !== null
+    if (current && (!isForced || !current.callStarted)) {
+      widen(current.requirement, requirement)
+      return current
     }
-    if (requirement.fetchedAfter !== null) checkForce(id)
-    if (run) {
-      await leaveAfter(WAIT, run.promise, clock).catch(() => undefined)
-      return find(id, requirement)
+    if (isForced) checkForceInterval(id)
+    if (current) {
+      await withTimeout(WAIT_TIMEOUT_MS, current.promise, clock).catch(() => undefined)
+      return joinOrStart(id, requirement)
     }
-    if (requirement.fetchedAfter !== null) forcedAt.set(id, clock.now())
-    return start(id, requirement)
+    if (isForced) forcedAt.set(id, clock.now())
+    return startRefresh(id, requirement)
   }
 
-  const findLiving = async (id: string): Promise<AccessToken | undefined> => {
+  const findUnexpired = async (id: string): Promise<AccessToken | undefined> => {
     const connection = await store.getConnection(id)
     const token = connection?.status === 'active' ? openStored(connection, vault) : null
     return token && token.expiresAt > clock.now() ? token : undefined
   }
 
   return {
-    peek(connectionId, generation) {
-      const token = opened.get(connectionId)
+    getCached(connectionId, generation) {
+      const token = cache.get(connectionId)
       if (token?.generation !== generation) return undefined
       token.used = true
       return token
     },
 
-    recall: (connectionId) => opened.peek(connectionId),
+    inspectCache: (connectionId) => cache.peek(connectionId),
 
-    async renew(connectionId, fetchedAfter) {
+    async refreshInBackground(connectionId, fetchedAfter) {
       const requirement = { minTtlSeconds: 0, fetchedAfter, evenIfPaused: false, appId: null }
-      await (runs.get(connectionId) ?? start(connectionId, requirement)).promise
+      const refresh = pending.get(connectionId) ?? startRefresh(connectionId, requirement)
+      await refresh.promise
     },
 
     async get(connectionId, requirement) {
       try {
-        const run = await find(connectionId, requirement)
-        return await leaveAfter(WAIT, run.promise, clock)
+        const refresh = await joinOrStart(connectionId, requirement)
+        return await withTimeout(WAIT_TIMEOUT_MS, refresh.promise, clock)
       } catch (error) {
-        const away = error instanceof BrokerError && error.code === 'temporarily_unavailable'
-        const living =
-          away && requirement.fetchedAfter === null ? await findLiving(connectionId) : undefined
-        if (living) return living
+        const isUnavailable =
+          error instanceof BrokerError && error.code === 'temporarily_unavailable'
+        const token =
+          isUnavailable && requirement.fetchedAfter === null
+            ? await findUnexpired(connectionId)
+            : undefined
+        if (token) return token
         throw error
       }
     },
 
     async settled() {
-      while (runs.size > 0) {
-        await Promise.allSettled([...runs.values()].map((run) => run.promise))
+      while (pending.size > 0) {
+        await Promise.allSettled([...pending.values()].map(({ promise }) => promise))
       }
     },
   }
 }
 
-function widen(run: TokenRequirement, requirement: TokenRequirement): void {
-  run.minTtlSeconds = Math.max(run.minTtlSeconds, requirement.minTtlSeconds)
-  run.fetchedAfter =
-    run.fetchedAfter === null
+function widen(target: TokenRequirement, requirement: TokenRequirement): void {
+  target.minTtlSeconds = Math.max(target.minTtlSeconds, requirement.minTtlSeconds)
+  target.fetchedAfter =
+    target.fetchedAfter === null
       ? requirement.fetchedAfter
-      : Math.max(run.fetchedAfter, requirement.fetchedAfter ?? 0)
-  run.evenIfPaused ||= requirement.evenIfPaused
+      : Math.max(target.fetchedAfter, requirement.fetchedAfter ?? 0)
+  target.evenIfPaused ||= requirement.evenIfPaused
 }
 
-/** The promise, or a 503 after `wait` milliseconds; the promise is not disturbed. */
-async function leaveAfter<T>(wait: number, promise: Promise<T>, clock: Clock): Promise<T> {
-  const answered = new AbortController()
-  const late = clock.sleep(wait, answered.signal).then(() => {
-    const cause = new Error(`no fresh access token within ${wait} ms`)
+/** Resolves with the promise, or throws a 503 after the timeout; the promise continues. */
+async function withTimeout<T>(timeoutMs: number, promise: Promise<T>, clock: Clock): Promise<T> {
+  const settled = new AbortController()
+  const timeout = clock.sleep(timeoutMs, settled.signal).then(() => {
+    const cause = new Error(`no fresh access token within ${timeoutMs} ms`)
     throw new BrokerError('temporarily_unavailable', { cause, retryAfter: 2 })
   })
-  late.catch(() => undefined)
+  timeout.catch(() => undefined)
   try {
-    return await Promise.race([promise, late])
+    return await Promise.race([promise, timeout])
   } finally {
-    answered.abort()
+    settled.abort()
   }
 }

@@ -1,49 +1,51 @@
 /**
- * How calls upstream begin again after an outage. Everyone waits for them by then; all at once they would be
- * the next outage. In the first second no more than in any second before it; then ten times as many each
- * second, so that what a minute has held up is done within four.
+ * Spreads the upstream calls that waited for the end of an outage; all at once, they would cause the next
+ * outage. The first second gets no more calls than a second before the outage. The rate then grows tenfold
+ * each second, so a minute's backlog is done within four seconds.
  */
 
-/** Longest wait for a turn, milliseconds: from then on everyone is let through. */
+/** Longest delay of a call; after this time, calls are no longer delayed. */
 export const SLOW_START_MS = 4000
-/** Growth a second, once the first has gone by. */
-const GROWTH = 10
-/** Calls a second that are few to any upstream. */
-const FEW = 5
+/** Growth of the rate per second, after the first second. */
+const GROWTH_FACTOR = 10
+/** A rate that no upstream finds high. */
+const MIN_CALLS_PER_SECOND = 5
 
-/** When the `nth` call (from 0) may be made, milliseconds from the begin, at `rate` calls a second. */
+/** Delay of the `nth` call (from 0) after an outage, milliseconds, at `rate` calls per second before it. */
 export function slowStartDelayMs(nth: number, rate: number): number {
-  const seconds = nth / Math.max(rate, FEW)
-  const at =
-    seconds <= 1 ? seconds : 1 + Math.log1p((seconds - 1) * Math.log(GROWTH)) / Math.log(GROWTH)
-  return Math.min(at * 1000, SLOW_START_MS)
+  const seconds = nth / Math.max(rate, MIN_CALLS_PER_SECOND)
+  const delaySeconds =
+    seconds <= 1
+      ? seconds
+      : 1 + Math.log1p((seconds - 1) * Math.log(GROWTH_FACTOR)) / Math.log(GROWTH_FACTOR)
+  return Math.min(delaySeconds * 1000, SLOW_START_MS)
 }
 
-/** What is remembered of the rate, milliseconds. */
-const MEMORY = 60_000
+/** Time constant of the average. */
+const RATE_MEMORY_MS = 60_000
 
-/** Measures a rate: what went by long ago counts less and less. */
-export class Rate {
+/** Measures a call rate as an exponentially weighted average. */
+export class CallRate {
   #count = 0
-  #seen = 0
-  #at: number | null = null
+  #elapsedMs = 0
+  #lastAt: number | null = null
 
-  /** One more, at `now` (milliseconds of a steady clock). */
+  /** Records a call at `now`, milliseconds of a steady clock. */
   add(now: number): void {
-    const gone = now - (this.#at ?? now)
-    const kept = Math.exp(-gone / MEMORY)
-    this.#count = this.#count * kept + 1
-    this.#seen = this.#seen * kept + gone
-    this.#at = now
+    const sinceLastMs = now - (this.#lastAt ?? now)
+    const weight = Math.exp(-sinceLastMs / RATE_MEMORY_MS)
+    this.#count = this.#count * weight + 1
+    this.#elapsedMs = this.#elapsedMs * weight + sinceLastMs
+    this.#lastAt = now
   }
 
-  /** The time until the next one doesn't count. */
+  /** Excludes the time until the next call from the average. */
   interrupt(): void {
-    this.#at = null
+    this.#lastAt = null
   }
 
-  /** A second; 0 until some have gone by. */
+  /** Calls per second; 0 until two calls were recorded. */
   get perSecond(): number {
-    return this.#seen === 0 ? 0 : (this.#count / this.#seen) * 1000
+    return this.#elapsedMs === 0 ? 0 : (this.#count / this.#elapsedMs) * 1000
   }
 }

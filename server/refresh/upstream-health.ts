@@ -1,48 +1,50 @@
 import { LRUCache } from 'lru-cache'
 
 /**
- * What the latest refreshes of all connections, taken together, tell of Ellipsis Drive: so that what ails it
- * is blamed on no connection. Of this process; after a start nothing is known, and nobody is blamed.
+ * What the latest refreshes of all connections say about Ellipsis Drive, so that an upstream problem is not
+ * blamed on a connection. Per process; empty after a start, when nothing is blamed.
  */
 export interface UpstreamHealth {
-  succeeded(id: string): void
-  failed(id: string, how: 'refused' | 'misconfigured' | 'otherwise'): void
-  /** Has another connection been refreshed since this one began to fail? */
-  othersWork(id: string): boolean
-  /** Are refresh tokens refused one after the other, and none taken? Then hardly all of them are dead. */
+  recordSuccess(connectionId: string): void
+  recordFailure(connectionId: string, kind: 'refused' | 'misconfigured' | 'other'): void
+  /** Was another connection refreshed since this one began to fail? */
+  othersSucceed(connectionId: string): boolean
+  /** Were several refresh tokens refused in a row? Then upstream is more likely at fault than all of them. */
   refusesAll(): boolean
-  /** Is the broker's own client refused, whichever the connection? */
+  /** Is the broker's own client refused, for several connections? */
   refusesClient(): boolean
 }
 
-/** So many connections in a row, without a success between, are no chance. */
-const MANY_REFUSED = 5
-const MANY_MISCONFIGURED = 2
+/** Number of different connections in a row, without a success in between, that is no coincidence. */
+const REFUSED_CONNECTIONS_LIMIT = 5
+const MISCONFIGURED_CONNECTIONS_LIMIT = 2
 
 export function createUpstreamHealth(): UpstreamHealth {
-  /** Successes by now; and at which of them a connection began to fail. */
   let successes = 0
+  /** For each failing connection: the number of successes when it began to fail. */
   const failingSince = new LRUCache<string, number>({ max: 10_000 })
   const refused = new Set<string>()
   const misconfigured = new Set<string>()
 
   return {
-    succeeded(id) {
+    recordSuccess(id) {
       successes++
       failingSince.delete(id)
       refused.clear()
       misconfigured.clear()
     },
 
-    failed(id, how) {
+    recordFailure(id, kind) {
       if (!failingSince.has(id)) failingSince.set(id, successes)
-      if (how === 'refused' && refused.size < MANY_REFUSED) refused.add(id)
-      if (how === 'misconfigured' && misconfigured.size < MANY_MISCONFIGURED) misconfigured.add(id)
+      if (kind === 'refused' && refused.size < REFUSED_CONNECTIONS_LIMIT) refused.add(id)
+      if (kind === 'misconfigured' && misconfigured.size < MISCONFIGURED_CONNECTIONS_LIMIT) {
+        misconfigured.add(id)
+      }
     },
 
-    // Its own success would have ended its failing: all that came since are of others.
-    othersWork: (id) => successes > (failingSince.get(id) ?? successes),
-    refusesAll: () => refused.size >= MANY_REFUSED,
-    refusesClient: () => misconfigured.size >= MANY_MISCONFIGURED,
+    // A success of its own would have ended the failure: all later successes are of other connections.
+    othersSucceed: (id) => successes > (failingSince.get(id) ?? successes),
+    refusesAll: () => refused.size >= REFUSED_CONNECTIONS_LIMIT,
+    refusesClient: () => misconfigured.size >= MISCONFIGURED_CONNECTIONS_LIMIT,
   }
 }

@@ -70,10 +70,10 @@ async function checkOne(
     await sleep(status === 403 ? 3000 : 500)
   }
   const row = await setting.services.store.getConnection(device.connectionId)
-  const { status, failures, lastError, doubt, leaseUntil, retryAt } = row ?? {}
+  const { status, failures, lastError, staleReason, leaseUntil, retryAt } = row ?? {}
   const lease = leaseUntil ? leaseUntil - setting.services.clock.steady() : null
   const pause = retryAt ? retryAt - Date.now() : null
-  const facts = JSON.stringify({ status, failures, lastError, doubt, lease, pause })
+  const facts = JSON.stringify({ status, failures, lastError, staleReason, lease, pause })
   findings.violations.push(`${device.connectionId} doesn't work by itself: ${last} ${facts}`)
 }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { createSigningKeys, PUBLISHED_FOR } from '../../server/crypto/signing-keys.ts'
+import { createSigningKeys, PUBLICATION_PERIOD_MS } from '../../server/crypto/signing-keys.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { openTemporary } from '../db/temporary.ts'
@@ -61,7 +61,7 @@ t.test(
     const { active } = await kids(broker)
     await services.keys.maintain()
     t.same((await kids(broker)).active, active)
-    clock.advance(PUBLISHED_FOR)
+    clock.advance(PUBLICATION_PERIOD_MS)
     await services.keys.maintain()
     t.notSame((await kids(broker)).active, active)
   },

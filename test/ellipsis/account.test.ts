@@ -6,7 +6,7 @@ const answer = (json: Record<string, unknown> | null, status = 200) => ({
   status,
   json,
   headers: new Headers(),
-  safe: true,
+  isSafeMethod: true,
 })
 
 const read = (json: Record<string, unknown>) => readAccount(answer(json), 0)

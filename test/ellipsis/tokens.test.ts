@@ -2,13 +2,13 @@ import t from 'tap'
 import { losesRefreshToken, readTokens } from '../../server/ellipsis/tokens.ts'
 import { failureOf } from './upstream.ts'
 
-const call = { fetchedAt: 1_000_000, now: 1_000_300, assumedSeconds: 60 }
+const call = { fetchedAt: 1_000_000, now: 1_000_300, defaultLifetimeSeconds: 60 }
 
 const answer = (json: Record<string, unknown> | null, status = 200) => ({
   status,
   json,
   headers: new Headers(),
-  safe: false,
+  isSafeMethod: false,
 })
 
 const read = (json: Record<string, unknown>, status?: number) =>
@@ -17,7 +17,7 @@ const read = (json: Record<string, unknown>, status?: number) =>
 const failing = (json: Record<string, unknown> | null, status?: number) =>
   failureOf(new Promise((resolve) => resolve(readTokens(answer(json, status), call))))
 
-const LONGEST = 16 * 1024
+const MAX_TOKEN_LENGTH_BYTES = 16 * 1024
 
 t.test('an answer as RFC 6749 has it', async (t) => {
   const tokens = read({
@@ -51,8 +51,21 @@ t.test('nothing but access_token is relied on', async (t) => {
 })
 
 t.test('an access token is visible ASCII, of 16 KiB at most', async (t) => {
-  t.equal(read({ access_token: 'a'.repeat(LONGEST) }).accessToken.reveal().length, LONGEST)
-  const unusable = ['', 'a'.repeat(LONGEST + 1), 'a\nb', 'a\u0000', 'ä', 7, null, {}, undefined]
+  t.equal(
+    read({ access_token: 'a'.repeat(MAX_TOKEN_LENGTH_BYTES) }).accessToken.reveal().length,
+    MAX_TOKEN_LENGTH_BYTES,
+  )
+  const unusable = [
+    '',
+    'a'.repeat(MAX_TOKEN_LENGTH_BYTES + 1),
+    'a\nb',
+    'a\u0000',
+    'ä',
+    7,
+    null,
+    {},
+    undefined,
+  ]
   for (const access_token of unusable) {
     t.match(await failing({ access_token }), { kind: 'transient', status: 200, maybeApplied: true })
   }
@@ -60,7 +73,7 @@ t.test('an access token is visible ASCII, of 16 KiB at most', async (t) => {
 })
 
 t.test('a refresh token is any text that can be stored', async (t) => {
-  const longest = 'ä'.repeat(LONGEST / 2)
+  const longest = 'ä'.repeat(MAX_TOKEN_LENGTH_BYTES / 2)
   for (const refresh_token of ['r', 'ä 字 🗺', longest]) {
     const json = { access_token: 'a', refresh_token }
     t.equal(read(json).refreshToken?.reveal(), refresh_token)
@@ -77,7 +90,16 @@ t.test('without a refresh token, the one that was sent stays', async (t) => {
 })
 
 t.test('an unusable refresh token doesn’t cost the access token, and is told', async (t) => {
-  const unusable = [7, {}, ['r'], true, 'a\nb', 'a\u007f', '\ud800', 'ä'.repeat(LONGEST / 2 + 1)]
+  const unusable = [
+    7,
+    {},
+    ['r'],
+    true,
+    'a\nb',
+    'a\u007f',
+    '\ud800',
+    'ä'.repeat(MAX_TOKEN_LENGTH_BYTES / 2 + 1),
+  ]
   for (const refresh_token of unusable) {
     const json = { access_token: 'a', refresh_token }
     t.equal(read(json).refreshToken, null)

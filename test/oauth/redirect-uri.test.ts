@@ -5,7 +5,7 @@ import {
   originOf,
   originProblem,
   redirectUriProblem,
-  withAnswer,
+  withResponse,
 } from '../../server/oauth/redirect-uri.ts'
 
 t.test('what may be registered', async (t) => {
@@ -92,7 +92,7 @@ t.test('origins', async (t) => {
 })
 
 t.test('answers go into the query, or the fragment', async (t) => {
-  t.equal(withAnswer('https://a.b/c', { code: 'x y', state: null }), 'https://a.b/c?code=x+y')
-  t.equal(withAnswer('https://a.b/?d=1', { code: 'x' }), 'https://a.b/?d=1&code=x')
-  t.equal(withAnswer('https://a.b/', { n: 1, z: undefined }, true), 'https://a.b/#n=1')
+  t.equal(withResponse('https://a.b/c', { code: 'x y', state: null }), 'https://a.b/c?code=x+y')
+  t.equal(withResponse('https://a.b/?d=1', { code: 'x' }), 'https://a.b/?d=1&code=x')
+  t.equal(withResponse('https://a.b/', { n: 1, z: undefined }, true), 'https://a.b/#n=1')
 })

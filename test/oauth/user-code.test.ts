@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { newUserCode, readUserCode, showUserCode } from '../../server/oauth/user-code.ts'
+import { newUserCode, readUserCode, formatUserCode } from '../../server/oauth/user-code.ts'
 
 t.test('a user code is eight consonants, each as likely as any other', async (t) => {
   const counts = new Map<string, number>()
@@ -24,6 +24,6 @@ t.test('it is read however it is typed', async (t) => {
   for (const typed of ['', 'WDJB', 'WDJB-MJHTX', 'ADJB-MJHT', 'WDJB-MJH0', 'ＷDJBMJHT']) {
     t.equal(readUserCode(typed), '', typed)
   }
-  t.equal(showUserCode('WDJBMJHT'), 'WDJB-MJHT')
-  t.equal(showUserCode(''), '')
+  t.equal(formatUserCode('WDJBMJHT'), 'WDJB-MJHT')
+  t.equal(formatUserCode(''), '')
 })

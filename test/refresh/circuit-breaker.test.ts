@@ -8,94 +8,98 @@ const error = (status: number, retryAfterMs: number | null = null) =>
 const fail = () => Promise.reject(error(503))
 
 let count = 0
-/** Each call is of another connection. */
-const next = () => ({ id: `con_${count++}`, failing: false })
+/** A caller of another connection each time. */
+const nextCaller = () => ({ connectionId: `con_${count++}`, failing: false })
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-/** A breaker, and a clock whose time goes by when told. */
+/** A breaker with a virtual clock. */
 function begin() {
   const { clock, advance } = virtualClock()
   return { breaker: createCircuitBreaker(clock), advance }
 }
 
-async function breakIt({ breaker }: ReturnType<typeof begin>): Promise<void> {
-  for (let count = 0; count < 5; count++) await breaker.run(next(), fail).catch(() => undefined)
+async function openBreaker({ breaker }: ReturnType<typeof begin>): Promise<void> {
+  for (let count = 0; count < 5; count++)
+    await breaker.run(nextCaller(), fail).catch(() => undefined)
 }
 
-t.test('five failures in a row open it; one call a second tries', async (t) => {
+t.test('opens after five failures in a row; allows one trial call per second', async (t) => {
   const { breaker, advance } = begin()
   const refused = new EllipsisError('no', { kind: 'refused', status: 400, maybeApplied: false })
   const refuse = () => Promise.reject(refused)
   for (let count = 0; count < 9; count++)
-    await t.rejects(breaker.run(next(), refuse), 'is no outage')
+    await t.rejects(breaker.run(nextCaller(), refuse), 'a refusal is no outage')
   for (let count = 0; count < 5; count++) {
     t.equal(breaker.state(), 'closed')
-    await t.rejects(breaker.run(next(), fail), { message: 'down' })
+    await t.rejects(breaker.run(nextCaller(), fail), { message: 'down' })
   }
   t.equal(breaker.state(), 'open')
-  t.equal(breaker.admits(next()), false)
+  t.equal(breaker.allows(nextCaller()), false)
   const told = { code: 'temporarily_unavailable', details: { retryAfter: 2 } }
-  await t.rejects(breaker.run(next(), fail), told)
+  await t.rejects(breaker.run(nextCaller(), fail), told)
 
   await advance(1000)
-  t.equal(breaker.admits(next()), true)
-  const hung = breaker.run(next(), () => new Promise<string>(() => undefined))
-  t.equal(breaker.admits(next()), false, 'one at a time')
+  t.equal(breaker.allows(nextCaller()), true)
+  const hung = breaker.run(nextCaller(), () => new Promise<string>(() => undefined))
+  t.equal(breaker.allows(nextCaller()), false, 'one trial at a time')
   await advance(1000)
-  t.equal(breaker.admits(next()), true, 'whether it has an answer or not')
-  t.equal(await breaker.run(next(), async () => 'up'), 'up')
+  t.equal(breaker.allows(nextCaller()), true, 'also while the last trial has no answer')
+  t.equal(await breaker.run(nextCaller(), async () => 'up'), 'up')
   t.equal(breaker.state(), 'half-open')
   await advance(4000)
   t.equal(breaker.state(), 'closed')
   void hung
 })
 
-t.test('a call that was never made tells nothing', async (t) => {
+t.test('ignores an error from before the upstream call', async (t) => {
   const parts = begin()
-  await breakIt(parts)
+  await openBreaker(parts)
   await parts.advance(1000)
-  const give = () => {
+  const failBeforeCall = () => {
     throw new Error('the lease is lost')
   }
-  await t.rejects(parts.breaker.run(next(), give), { message: 'the lease is lost' })
+  await t.rejects(parts.breaker.run(nextCaller(), failBeforeCall), { message: 'the lease is lost' })
   t.equal(parts.breaker.state(), 'open')
 })
 
-t.test('a failed trial leaves it open, for as long as upstream asks', async (t) => {
+t.test('stays open after a failed trial, and honours Retry-After', async (t) => {
   const parts = begin()
   const { breaker, advance } = parts
-  await breakIt(parts)
+  await openBreaker(parts)
   await advance(1000)
-  await t.rejects(breaker.run(next(), () => Promise.reject(error(429, 30_000))))
+  await t.rejects(breaker.run(nextCaller(), () => Promise.reject(error(429, 30_000))))
   await advance(29_000)
-  t.equal(breaker.admits(next()), false)
+  t.equal(breaker.allows(nextCaller()), false)
   await advance(1000)
-  await t.rejects(breaker.run(next(), () => Promise.reject(error(503, 3_600_000))))
+  await t.rejects(breaker.run(nextCaller(), () => Promise.reject(error(503, 3_600_000))))
   await advance(60_000)
-  t.equal(breaker.admits(next()), true, 'a minute at most')
+  t.equal(breaker.allows(nextCaller()), true, 'a minute at most')
 })
 
-t.test('an answer to a call from before the outage doesn’t end it', async (t) => {
+t.test('stays open on an answer to a call that began before the outage', async (t) => {
   const parts = begin()
   const { breaker, advance } = parts
   let answer: (text: string) => void = () => undefined
-  const early = breaker.run(next(), () => new Promise<string>((resolve) => (answer = resolve)))
+  const early = breaker.run(
+    nextCaller(),
+    () => new Promise<string>((resolve) => (answer = resolve)),
+  )
   await advance(1)
-  await breakIt(parts)
+  await openBreaker(parts)
   answer('late')
   t.equal(await early, 'late')
   t.equal(breaker.state(), 'open')
 })
 
-t.test('calls that hang are an outage too, and keep no others out', async (t) => {
+t.test('counts hanging calls as failures, and frees their slots', async (t) => {
   const { breaker, advance } = begin()
   const hang = () => new Promise<never>(() => undefined)
-  for (let count = 0; count < 100; count++) void breaker.run(next(), hang)
+  for (let count = 0; count < 100; count++) void breaker.run(nextCaller(), hang)
   let ran = false
   const queued = t.rejects(
-    breaker.run(next(), async () => (ran = true)),
+    breaker.run(nextCaller(), async () => (ran = true)),
     { code: 'temporarily_unavailable' },
-    'a hundred at once',
+    'a hundred calls at once',
   )
   await advance(9999)
   t.equal(breaker.state(), 'closed')
@@ -104,34 +108,37 @@ t.test('calls that hang are an outage too, and keep no others out', async (t) =>
   await queued
   t.equal(ran, false)
   await advance(1000)
-  t.equal(await breaker.run(next(), async () => 'up'), 'up')
-})
-
-t.test('a slot goes to the next in the queue, and one who waited looks again', async (t) => {
-  const { breaker, advance } = begin()
-  const answers: (() => void)[] = []
-  const call = () => new Promise<void>((resolve) => answers.push(resolve))
-  for (let count = 0; count < 100; count++) void breaker.run(next(), call)
-  let looked = 0
-  const ready = async () => void looked++
-  const queued = breaker.run(next(), call, ready)
-  const other = t.rejects(
-    breaker.run(next(), call, () => Promise.reject(new Error('the lease is lost'))),
-    { message: 'the lease is lost' },
-  )
-  await advance(1500)
-  t.equal(answers.length, 100)
-  answers[0]?.()
-  answers[1]?.()
-  await turn()
-  t.equal(answers.length, 101)
-  answers[100]?.()
-  await Promise.all([queued, other])
-  t.equal(looked, 1)
+  t.equal(await breaker.run(nextCaller(), async () => 'up'), 'up')
 })
 
 t.test(
-  'after an outage: no more in the first second than before, and all within four',
+  'gives a free slot to the next in the queue, which checks its conditions again',
+  async (t) => {
+    const { breaker, advance } = begin()
+    const answers: (() => void)[] = []
+    const call = () => new Promise<void>((resolve) => answers.push(resolve))
+    for (let count = 0; count < 100; count++) void breaker.run(nextCaller(), call)
+    let checks = 0
+    const ready = async () => void checks++
+    const queued = breaker.run(nextCaller(), call, ready)
+    const other = t.rejects(
+      breaker.run(nextCaller(), call, () => Promise.reject(new Error('the lease is lost'))),
+      { message: 'the lease is lost' },
+    )
+    await advance(1500)
+    t.equal(answers.length, 100)
+    answers[0]?.()
+    answers[1]?.()
+    await turn()
+    t.equal(answers.length, 101)
+    answers[100]?.()
+    await Promise.all([queued, other])
+    t.equal(checks, 1)
+  },
+)
+
+t.test(
+  'limits the first second after an outage to the former rate, and runs all calls within four',
   async (t) => {
     const parts = begin()
     const { breaker, advance } = parts
@@ -139,16 +146,16 @@ t.test(
     const call = async () => void calls++
     for (let second = 0; second < 20; second++) {
       for (let count = 0; count < 10; count++) {
-        await breaker.run(next(), call)
+        await breaker.run(nextCaller(), call)
         await advance(100)
       }
     }
-    await breakIt(parts)
+    await openBreaker(parts)
     await advance(60_000)
     const waiting: Promise<void>[] = []
     calls = 0
-    await breaker.run(next(), call)
-    for (let count = 0; count < 600; count++) waiting.push(breaker.run(next(), call))
+    await breaker.run(nextCaller(), call)
+    for (let count = 0; count < 600; count++) waiting.push(breaker.run(nextCaller(), call))
     const perSecond: number[] = []
     for (let second = 0; second < 4; second++) {
       const before = calls
@@ -157,35 +164,35 @@ t.test(
     }
     await Promise.all(waiting)
     t.ok((perSecond[0] ?? 99) <= 20, perSecond.join(' '))
-    t.ok((perSecond[1] ?? 0) > 20, 'more in the next')
+    t.ok((perSecond[1] ?? 0) > 20, 'more in the second')
     t.equal(breaker.state(), 'closed')
   },
 )
 
 t.test(
-  'one connection that fails takes nobody else’s trials, and opens it only in the end',
+  'opens late for one failing connection, and gives trials to other connections first',
   async (t) => {
     const { breaker, advance } = begin()
-    const sick = { id: 'con_sick', failing: true }
-    for (let count = 0; count < 9; count++) await t.rejects(breaker.run(sick, fail))
+    const failingCaller = { connectionId: 'con_failing', failing: true }
+    for (let count = 0; count < 9; count++) await t.rejects(breaker.run(failingCaller, fail))
     t.equal(breaker.state(), 'closed')
-    await t.rejects(breaker.run(sick, fail))
+    await t.rejects(breaker.run(failingCaller, fail))
     t.equal(breaker.state(), 'open')
     await advance(1000)
-    t.equal(breaker.admits(sick), false, 'others first')
-    t.equal(breaker.admits(next()), true)
+    t.equal(breaker.allows(failingCaller), false, 'others first')
+    t.equal(breaker.allows(nextCaller()), true)
     await advance(1500)
-    t.equal(breaker.admits(sick), true)
+    t.equal(breaker.allows(failingCaller), true)
   },
 )
 
-t.test('a wish to be left alone is honoured at once, for all', async (t) => {
+t.test('opens at once for all connections on status 429 with Retry-After', async (t) => {
   const { breaker, advance } = begin()
-  await t.rejects(breaker.run(next(), () => Promise.reject(error(429))))
-  t.equal(breaker.state(), 'closed', 'without a time it is a failure as others are')
-  await t.rejects(breaker.run(next(), () => Promise.reject(error(429, 15_000))))
+  await t.rejects(breaker.run(nextCaller(), () => Promise.reject(error(429))))
+  t.equal(breaker.state(), 'closed', 'without Retry-After it is an ordinary failure')
+  await t.rejects(breaker.run(nextCaller(), () => Promise.reject(error(429, 15_000))))
   await advance(14_000)
-  t.equal(breaker.admits(next()), false)
+  t.equal(breaker.allows(nextCaller()), false)
   await advance(1000)
-  t.equal(breaker.admits(next()), true)
+  t.equal(breaker.allows(nextCaller()), true)
 })

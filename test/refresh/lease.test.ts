@@ -5,7 +5,7 @@ import { createLeases, LeaseLostError } from '../../server/refresh/lease.ts'
 import { connectMany } from '../operate/load.ts'
 import { buildHeadless } from '../operate/headless.ts'
 
-/** Two processes' leases on one store, and its one connection. */
+/** The leases of two processes on one store with one connection. */
 async function begin(t: Test) {
   const broker = await (await buildHeadless(t)).start()
   const { store } = broker.services
@@ -13,9 +13,9 @@ async function begin(t: Test) {
   const [device] = await connectMany(broker, 1)
   const id = device?.connectionId ?? ''
   const dead = new Set<string>()
-  let slept = 0
+  let sleptMs = 0
   const sleep = async (milliseconds: number) => {
-    slept += milliseconds
+    sleptMs += milliseconds
   }
   const process = (name: string) =>
     createLeases({
@@ -37,84 +37,94 @@ async function begin(t: Test) {
     one: process('a.one'),
     other: process('two'),
     read,
-    slept: () => slept,
+    sleptMs: () => sleptMs,
   }
 }
 
-t.test('one holds it until it frees it; nothing is in doubt then', async (t) => {
+t.test('a lease is exclusive until it is released, which leaves no stale reason', async (t) => {
   const { one, other, read, id } = await begin(t)
-  const lease = await one.take(await read())
-  t.match(lease, { doubt: null })
-  t.equal(await other.take(await read()), null)
-  t.same(await other.listLeft(10), [])
+  const lease = await one.acquire(await read())
+  t.match(lease, { staleReason: null })
+  t.equal(await other.acquire(await read()), null)
+  t.same(await other.listAbandoned(10), [])
   await lease?.extend()
-  if (lease) await one.free(lease)
-  t.match(await other.take(await read()), { connection: { id }, doubt: null })
+  if (lease) await one.release(lease)
+  t.match(await other.acquire(await read()), { connection: { id }, staleReason: null })
+})
+
+t.test('the lease of a dead process is taken over, that of a living one is not', async (t) => {
+  const broker = await begin(t)
+  const { one, other, read, id, clock, dead } = broker
+  const lease = await one.acquire(await read())
+  clock.advance(21_000)
+  t.equal(await other.acquire(await read()), null, 'its process is alive')
+  t.same(await other.listAbandoned(10), [])
+  dead.add('a.one')
+  t.same(await other.listAbandoned(10), [id])
+  const taken = await other.acquire(await read())
+  t.equal(taken?.staleReason, 'answer_lost')
+  t.equal(broker.sleptMs(), 0, 'a dead process can store nothing')
+  const late = await lease?.extend().catch((error: unknown) => error)
+  t.ok(late instanceof LeaseLostError)
+  dead.delete('a.one')
+  if (lease) await one.release(lease)
+  t.equal(await one.acquire(await read()), null, 'a lost lease cannot be released')
 })
 
 t.test(
-  'a dead process’s lease is taken over after twenty seconds, a living one’s isn’t',
+  'the lease of a dead process is kept for five seconds, while its call may be in progress',
   async (t) => {
-    const broker = await begin(t)
-    const { one, other, read, id, clock, dead } = broker
-    const lease = await one.take(await read())
-    clock.advance(21_000)
-    t.equal(await other.take(await read()), null, 'it may be at work')
-    t.same(await other.listLeft(10), [])
+    const { one, other, read, clock, dead } = await begin(t)
+    await one.acquire(await read())
     dead.add('a.one')
-    t.same(await other.listLeft(10), [id])
-    const taken = await other.take(await read())
-    t.equal(taken?.doubt, 'answer_lost')
-    t.equal(broker.slept(), 0, 'nobody is left who could store anything')
-    const late = await lease?.extend().catch((error: unknown) => error)
-    t.ok(late instanceof LeaseLostError)
-    dead.delete('a.one')
-    if (lease) await one.free(lease)
-    t.equal(await one.take(await read()), null, 'who no longer holds it frees nothing')
+    clock.advance(4900)
+    t.equal(await other.acquire(await read()), null)
+    t.same(await other.listAbandoned(10), [])
+    clock.advance(100)
+    t.equal(
+      (await other.acquire(await read()))?.staleReason,
+      'answer_lost',
+      'taken over before a short grace period ends',
+    )
   },
 )
 
-t.test('not sooner: its call may be on its way', async (t) => {
-  const { one, other, read, clock, dead } = await begin(t)
-  await one.take(await read())
-  dead.add('a.one')
-  clock.advance(4900)
-  t.equal(await other.take(await read()), null)
-  t.same(await other.listLeft(10), [])
-  clock.advance(100)
-  t.equal((await other.take(await read()))?.doubt, 'answer_lost', 'a grace may be short')
-})
+t.test(
+  'the lease of a paused process expires after 30 seconds; the next owner waits for a late write',
+  async (t) => {
+    const { one, other, read, id, clock, sleptMs } = await begin(t)
+    await one.acquire(await read())
+    clock.advance(30_000)
+    t.same(await other.listAbandoned(10), [id])
+    t.equal((await other.acquire(await read()))?.staleReason, 'answer_lost')
+    t.equal(sleptMs(), 1000)
+  },
+)
 
-t.test('a paused process’s lease ends after 30 seconds, with a last chance to store', async (t) => {
-  const { one, other, read, id, clock, slept } = await begin(t)
-  await one.take(await read())
-  clock.advance(30_000)
-  t.same(await other.listLeft(10), [id])
-  t.equal((await other.take(await read()))?.doubt, 'answer_lost')
-  t.equal(slept(), 1000)
-})
-
-t.test('whoever was paused before its call makes it no more', async (t) => {
+t.test('a process that was paused before its call does not make it', async (t) => {
   const { one, read, clock } = await begin(t)
-  const lease = await one.take(await read())
+  const lease = await one.acquire(await read())
   clock.advance(9000)
-  lease?.check()
+  lease?.assertOutlastsCall()
   clock.advance(2000)
-  t.throws(() => lease?.check(), 'the call may outlast the lease')
+  t.throws(() => lease?.assertOutlastsCall(), 'the call could outlast the lease')
   await lease?.extend()
-  lease?.check()
+  lease?.assertOutlastsCall()
 })
 
-t.test('one that ends further ahead than any can is of before a restart', async (t) => {
-  const { one, other, read, id, clock } = await begin(t)
-  clock.advance(3_600_000)
-  await one.take(await read())
-  clock.advance(-3_600_000)
-  t.same(await other.listLeft(10), [id])
-  t.equal((await other.take(await read()))?.doubt, 'answer_lost')
-})
+t.test(
+  'a lease that ends later than possible is from before a restart, and counts as expired',
+  async (t) => {
+    const { one, other, read, id, clock } = await begin(t)
+    clock.advance(3_600_000)
+    await one.acquire(await read())
+    clock.advance(-3_600_000)
+    t.same(await other.listAbandoned(10), [id])
+    t.equal((await other.acquire(await read()))?.staleReason, 'answer_lost')
+  },
+)
 
-t.test('a lease that took long to write is written anew', async (t) => {
+t.test('a lease that was written slowly is written again', async (t) => {
   const { one, store, read, clock } = await begin(t)
   const extend = store.extendLease.bind(store)
   let writes = 0
@@ -123,23 +133,29 @@ t.test('a lease that took long to write is written anew', async (t) => {
     if (writes++ === 0) clock.advance(6000)
     return held
   }
-  const lease = await one.take(await read())
+  const lease = await one.acquire(await read())
   await lease?.extend()
   t.equal(writes, 2)
   const left = ((await read()).leaseUntil ?? 0) - clock.steady()
   t.ok(left > 25_000, `${left} ms`)
 })
 
-t.test('whoever read it before another took and left it is warned all the same', async (t) => {
-  const { one, other, read, clock, slept } = await begin(t)
-  const early = await read()
-  await other.take(early)
-  clock.advance(30_000)
-  t.match(await one.take(early), { doubt: 'answer_lost', connection: { doubt: 'answer_lost' } })
-  t.equal(slept(), 1000)
-})
+t.test(
+  'acquire reports the stale reason if another process abandoned its lease after the read',
+  async (t) => {
+    const { one, other, read, clock, sleptMs } = await begin(t)
+    const early = await read()
+    await other.acquire(early)
+    clock.advance(30_000)
+    t.match(await one.acquire(early), {
+      staleReason: 'answer_lost',
+      connection: { staleReason: 'answer_lost' },
+    })
+    t.equal(sleptMs(), 1000)
+  },
+)
 
-t.test('what ended while the lease was taken is not refreshed', async (t) => {
+t.test('acquire returns null if the connection was revoked meanwhile', async (t) => {
   const { one, store, read, id } = await begin(t)
   const connection = await read()
   const take = store.takeLease.bind(store)
@@ -148,20 +164,22 @@ t.test('what ended while the lease was taken is not refreshed', async (t) => {
     await store.revokeConnection({ id, now: 1, events: [] })
     return taken
   }
-  t.equal(await one.take(connection), null)
+  t.equal(await one.acquire(connection), null)
 })
 
-t.test('a row that names no end is held by nobody living', async (t) => {
+t.test('a lease without an end is taken over from a dead process', async (t) => {
   const { one, read, store, id, dead } = await begin(t)
   const own = { id, expectedGeneration: (await read()).generation, owner: 'gone.1' }
   await store.takeLease({ ...own, now: 0, until: 1e15, longest: 1e16, orphaned: null })
   dead.add('gone')
-  t.match(await one.take({ ...(await read()), leaseUntil: null }), { doubt: 'answer_lost' })
+  t.match(await one.acquire({ ...(await read()), leaseUntil: null }), {
+    staleReason: 'answer_lost',
+  })
 })
 
-t.test('a lease that can’t be freed ends by itself', async (t) => {
+t.test('release ignores errors of the store: the lease expires', async (t) => {
   const { one, store, read } = await begin(t)
-  const lease = await one.take(await read())
+  const lease = await one.acquire(await read())
   store.freeLease = () => Promise.reject(new Error('the disk is gone'))
-  if (lease) await t.resolves(one.free(lease))
+  if (lease) await t.resolves(one.release(lease))
 })

@@ -1,4 +1,4 @@
-/** What happens when two do the same thing at once, or the store says that another came first. */
+/** Concurrent requests for the same thing, and writes that another writer preceded. */
 import t from 'tap'
 import type { Store } from '../../db/store.ts'
 import { addApp, authorize, buildBroker, connect, exchange, postForm } from '../helper.ts'
@@ -9,82 +9,95 @@ import { Secret } from '../../server/secret.ts'
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const JWT = 'urn:ietf:params:oauth:token-type:jwt'
 
-/** Another writer comes first: one method answers `false`, the next `times` times. */
+/** Simulates another writer: the method returns `false` the next `times` times. */
 function lose(broker: TestBroker, method: keyof Store, times: number): void {
   const { store } = broker.services
-  const whole = store[method] as (...args: unknown[]) => Promise<unknown>
-  let left = times
-  const losing = (...args: unknown[]) => (left-- > 0 ? Promise.resolve(false) : whole(...args))
+  const original = store[method] as (...args: unknown[]) => Promise<unknown>
+  let remaining = times
+  const losing = (...args: unknown[]) =>
+    remaining-- > 0 ? Promise.resolve(false) : original(...args)
   Object.assign(store, { [method]: losing })
 }
 
-/** Another does the same with its own values just before, once. */
-function comeFirst<Name extends 'redeemCode' | 'redeemDeviceCode' | 'renewGrant'>(
+/** Simulates another writer that calls the method with its own values just before, once. */
+function precede<Name extends 'redeemCode' | 'redeemDeviceCode' | 'renewGrant'>(
   { services: { store } }: TestBroker,
   method: Name,
   other: (given: Parameters<Store[Name]>[0]) => Parameters<Store[Name]>[0],
 ): void {
-  const whole = store[method] as (given: Parameters<Store[Name]>[0]) => Promise<boolean>
+  const original = store[method] as (given: Parameters<Store[Name]>[0]) => Promise<boolean>
   const second = async (given: Parameters<Store[Name]>[0]) => {
-    Object.assign(store, { [method]: whole })
-    await whole(other(given))
-    return whole(given)
+    Object.assign(store, { [method]: original })
+    await original(other(given))
+    return original(given)
   }
   Object.assign(store, { [method]: second })
 }
 
 const codeOf = (returned: URL) => returned.searchParams.get('code') ?? ''
 
-t.test('a code that comes twice at once works once at most, and ends what it began', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker)
-  const { returned, verifier } = await authorize(broker, app)
-  const form = {
-    grant_type: 'authorization_code',
-    client_id: app.id,
-    code: codeOf(returned),
-    code_verifier: verifier,
-  }
-  const answers = await Promise.all(
-    [1, 2, 3].map(() => postForm(`${broker.url}/oauth/token`, form)),
-  )
-  const good = answers.filter(({ status }) => status === 200)
-  t.equal(good.length, 1)
-  t.equal(answers.filter(({ body }) => body.error === 'invalid_grant').length, 2)
-  t.equal((await exchange(broker, String(good[0]?.body.access_token))).status, 401)
-})
+t.test(
+  'a code that is redeemed concurrently works at most once, and its grant is revoked',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const app = await addApp(broker)
+    const { returned, verifier } = await authorize(broker, app)
+    const form = {
+      grant_type: 'authorization_code',
+      client_id: app.id,
+      code: codeOf(returned),
+      code_verifier: verifier,
+    }
+    const answers = await Promise.all(
+      [1, 2, 3].map(() => postForm(`${broker.url}/oauth/token`, form)),
+    )
+    const good = answers.filter(({ status }) => status === 200)
+    t.equal(good.length, 1)
+    t.equal(answers.filter(({ body }) => body.error === 'invalid_grant').length, 2)
+    t.equal((await exchange(broker, String(good[0]?.body.access_token))).status, 401)
+  },
+)
 
-t.test('a code that another redeems just before is used, and what that began ends', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker)
-  const { returned, verifier } = await authorize(broker, app)
-  const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
-  comeFirst(broker, 'redeemCode', (given) => ({
-    ...given,
-    grant: { ...given.grant, id: 'grant_other', jti: 'other' },
-  }))
-  const answer = await postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
-  t.match(answer, { status: 400, body: { error_description: /used before; the grant .* revoked/ } })
-  t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
-})
+t.test(
+  'a code that another request redeems first is refused, and its grant is revoked',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const app = await addApp(broker)
+    const { returned, verifier } = await authorize(broker, app)
+    const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
+    precede(broker, 'redeemCode', (given) => ({
+      ...given,
+      grant: { ...given.grant, id: 'grant_other', jti: 'other' },
+    }))
+    const answer = await postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
+    t.match(answer, {
+      status: 400,
+      body: { error_description: /used before; its grant is revoked/ },
+    })
+    t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
+  },
+)
 
-t.test('a device code likewise', async (t) => {
-  const broker = await buildBroker(t)
-  const { start, poll } = await addDevice(broker)
-  const { body } = await start()
-  await letIn(broker, body.user_code)
-  comeFirst(broker, 'redeemDeviceCode', (given) => ({
-    ...given,
-    grant: { ...given.grant, id: 'grant_other', jti: 'other' },
-  }))
-  t.match(await poll(body.device_code), {
-    status: 400,
-    body: { error: 'invalid_grant', error_description: /used before; the grant .* revoked/ },
-  })
-  t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
-})
+t.test(
+  'a device code that another request redeems first is refused, and its grant is revoked',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const { start, poll } = await addDevice(broker)
+    const { body } = await start()
+    await letIn(broker, body.user_code)
+    precede(broker, 'redeemDeviceCode', (given) => ({
+      ...given,
+      grant: { ...given.grant, id: 'grant_other', jti: 'other' },
+    }))
+    t.match(await poll(body.device_code), {
+      status: 400,
+      body: { error: 'invalid_grant', error_description: /used before; its grant is revoked/ },
+    })
+    t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
+  },
+)
 
-t.test('a device whose user is revoked while it redeems its code gets nothing', async (t) => {
+t.test('a device code is refused if its connection is revoked while it is redeemed', async (t) => {
   const broker = await buildBroker(t)
   const { store, deviceFlow } = broker.services
   const { app, start } = await addDevice(broker)
@@ -96,22 +109,22 @@ t.test('a device whose user is revoked while it redeems its code gets nothing', 
     void (await store.revokeConnection({ id: connectionId, now: 1, events: [] }))
   await t.rejects(deviceFlow.poll(poll, revoke), {
     code: 'invalid_grant',
-    message: /not known/,
+    message: /unknown/,
   })
 })
 
-t.test('a code that ends while it is redeemed is refused', async (t) => {
+t.test('a code that expires while it is redeemed is refused', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { returned, verifier } = await authorize(broker, app)
   const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
   const redeem = () => postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
   lose(broker, 'redeemCode', 1)
-  t.match(await redeem(), { status: 400, body: { error_description: 'This code has ended.' } })
+  t.match(await redeem(), { status: 400, body: { error_description: 'This code has expired.' } })
   t.equal((await redeem()).status, 200)
 })
 
-t.test('renewals at once give the same token', async (t) => {
+t.test('concurrent renewals return the same token', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken } = await connect(broker, await addApp(broker))
   const form = { subject_token: brokerToken, subject_token_type: JWT, requested_token_type: JWT }
@@ -123,13 +136,17 @@ t.test('renewals at once give the same token', async (t) => {
   )
   t.equal(new Set(answers.map(({ body }) => body.access_token)).size, 1)
   t.not(answers[0]?.body.access_token, brokerToken)
-  t.equal((await renew()).body.access_token, answers[0]?.body.access_token, 'until it is used')
+  t.equal(
+    (await renew()).body.access_token,
+    answers[0]?.body.access_token,
+    'the same until it is used',
+  )
 })
 
-t.test('of two renewals the second answers with what the first has made', async (t) => {
+t.test('a renewal returns the token of another renewal that came first', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken, grantId } = await connect(broker, await addApp(broker))
-  comeFirst(broker, 'renewGrant', (given) => ({ ...given, jti: 'theirs' }))
+  precede(broker, 'renewGrant', (given) => ({ ...given, jti: 'theirs' }))
   const form = { subject_token: brokerToken, subject_token_type: JWT, requested_token_type: JWT }
   const url = `${broker.url}/oauth/token`
   const { body } = await postForm(url, { grant_type: TOKEN_EXCHANGE, ...form })
@@ -138,7 +155,7 @@ t.test('of two renewals the second answers with what the first has made', async 
   t.match(await broker.services.store.getGrant(grantId), { jti: 'theirs', jtiUsedAt: null })
 })
 
-t.test('a renewal that comes too late gives none', async (t) => {
+t.test('a renewal that comes too late returns no token', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken } = await connect(broker, await addApp(broker))
   lose(broker, 'renewGrant', 2)
@@ -150,7 +167,7 @@ t.test('a renewal that comes too late gives none', async (t) => {
   t.match(renewed, { status: 400, body: { error: 'invalid_request' } })
   broker.clock.advance(16 * 86_400_000)
   const swapped = await exchange(broker, brokerToken)
-  t.equal(swapped.status, 200, 'a swap does without')
+  t.equal(swapped.status, 200, 'a swap succeeds without a renewal')
   t.notOk('broker_token' in swapped.body)
 })
 
@@ -164,7 +181,7 @@ t.test('a connection that changes while it is stored is read again, a few times'
   t.equal(returned.searchParams.get('error'), 'server_error')
 })
 
-t.test('an account that stays unknown connects all the same', async (t) => {
+t.test('a user can connect although the account stays unknown', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   broker.standIn.addFault({ endpoint: 'account', kind: 'status', status: 500, times: 99 })
@@ -175,7 +192,7 @@ t.test('an account that stays unknown connects all the same', async (t) => {
   t.ok(broker.logged.some((line) => line.includes('did not tell whose account')))
 })
 
-t.test('no refresh token for a code is the broker’s trouble, and told to the app', async (t) => {
+t.test('a code that brings no refresh token is a server_error for the app', async (t) => {
   const stripped: typeof fetch = async (input, init) => {
     const answer = await fetch(input, init)
     const json = (await answer.json()) as Record<string, unknown>

@@ -9,7 +9,7 @@ import { virtualClock } from '../virtual-clock.ts'
 const SECOND = 1000
 const HOUR = 3600 * SECOND
 
-/** A token in memory, fetched at the begin. */
+/** A cached token, by default fetched at the start. */
 const token = (life: number, used = true, fetchedAt = 0) => ({
   value: new Secret('t'),
   fetchedAt,
@@ -18,151 +18,158 @@ const token = (life: number, used = true, fetchedAt = 0) => ({
   used,
 })
 
-/** Refreshing ahead by a clock of its own, of what a test puts into memory and into the store. */
+/** RefreshAhead with a virtual clock, and with the cache and store that a test defines. */
 function begin() {
   const { clock, advance } = virtualClock()
-  const runtime = {
+  const state = {
     memory: new Map<string, ReturnType<typeof token>>(),
-    left: [] as string[],
+    abandoned: [] as string[],
     failed: [] as string[],
     broken: false,
-    state: 'closed' as 'closed' | 'open',
-    renew: async () => undefined as void,
-    /** Who was renewed, and when. */
-    renewed: [] as { id: string; at: number }[],
+    breaker: 'closed' as 'closed' | 'open',
+    refresh: async () => undefined as void,
+    /** Refreshed connections, and when. */
+    refreshed: [] as { id: string; at: number }[],
     logged: [] as string[],
   }
   const ahead = createRefreshAhead({
     store: {
       listFailed: () =>
-        runtime.broken
+        state.broken
           ? Promise.reject(new Error('the disk is gone'))
-          : Promise.resolve(runtime.failed),
+          : Promise.resolve(state.failed),
     } as unknown as Store,
     refresher: {
-      peek: () => undefined,
-      get: () => Promise.reject(new Error('nobody waits')),
+      getCached: () => undefined,
+      get: () => Promise.reject(new Error('not expected')),
       settled: () => Promise.resolve(),
-      recall: (id) => runtime.memory.get(id),
-      async renew(id) {
-        runtime.renewed.push({ id, at: clock.now() })
-        await runtime.renew()
+      inspectCache: (id) => state.memory.get(id),
+      async refreshInBackground(id) {
+        state.refreshed.push({ id, at: clock.now() })
+        await state.refresh()
       },
     },
     leases: {
-      take: () => Promise.resolve(null),
-      free: () => Promise.resolve(),
-      listLeft: () => Promise.resolve(runtime.left),
+      acquire: () => Promise.resolve(null),
+      release: () => Promise.resolve(),
+      listAbandoned: () => Promise.resolve(state.abandoned),
     },
-    breaker: { admits: () => true, run: (_, call) => call(), state: () => runtime.state },
+    breaker: { allows: () => true, run: (_, call) => call(), state: () => state.breaker },
     clock,
     random: randomBytes,
-    log: { error: (_: object, line: string) => runtime.logged.push(line) } as unknown as Log,
+    log: { error: (_: object, line: string) => state.logged.push(line) } as unknown as Log,
     minTtlSeconds: 60,
   })
-  const plan = (id: string, planned: ReturnType<typeof token>) => {
-    runtime.memory.set(id, planned)
-    ahead.plan(id, planned)
+  const schedule = (id: string, cached: ReturnType<typeof token>) => {
+    state.memory.set(id, cached)
+    ahead.schedule(id, cached)
   }
-  return { runtime, ahead, advance, plan }
+  return { state, ahead, advance, schedule }
 }
 
-t.test('what is in use is refreshed in time and spread out; what isn’t, is not', async (t) => {
-  const { runtime, ahead, advance, plan } = begin()
-  for (let count = 0; count < 100; count++) {
-    plan(`used${count}`, token(HOUR))
-    plan(`unused${count}`, token(HOUR, false))
-  }
-  ahead.start()
-  await advance(HOUR)
-  t.equal(runtime.renewed.length, 100)
-  t.equal(new Set(runtime.renewed.map(({ id }) => id)).size, 100)
-  t.ok(runtime.renewed.every(({ id }) => id.startsWith('used')))
-  const times = runtime.renewed.map(({ at }) => at)
-  t.ok(Math.min(...times) >= HOUR * 0.8)
-  t.ok(Math.max(...times) <= HOUR * 0.95 - 57 * SECOND, 'before swaps have to wait for it')
-  const crowd = (at: number) => times.filter((other) => Math.abs(other - at) < 5 * SECOND).length
-  t.ok(Math.max(...times.map(crowd)) < 20, 'never many at once')
-  await ahead.stop()
-})
+t.test(
+  'used tokens are refreshed before expiry and spread out; unused ones are not refreshed',
+  async (t) => {
+    const { state, ahead, advance, schedule } = begin()
+    for (let count = 0; count < 100; count++) {
+      schedule(`used${count}`, token(HOUR))
+      schedule(`unused${count}`, token(HOUR, false))
+    }
+    ahead.start()
+    await advance(HOUR)
+    t.equal(state.refreshed.length, 100)
+    t.equal(new Set(state.refreshed.map(({ id }) => id)).size, 100)
+    t.ok(state.refreshed.every(({ id }) => id.startsWith('used')))
+    const times = state.refreshed.map(({ at }) => at)
+    t.ok(Math.min(...times) >= HOUR * 0.8)
+    t.ok(Math.max(...times) <= HOUR * 0.95 - 57 * SECOND, 'before swaps have to wait')
+    const countNear = (at: number) =>
+      times.filter((other) => Math.abs(other - at) < 5 * SECOND).length
+    t.ok(Math.max(...times.map(countNear)) < 20, 'never many at the same time')
+    await ahead.stop()
+  },
+)
 
-t.test('not before half of a life, and not what was replaced since', async (t) => {
-  const { runtime, ahead, advance, plan } = begin()
-  plan('short', token(60 * SECOND))
-  plan('replaced', token(60 * SECOND))
-  runtime.memory.set('replaced', token(HOUR, true, 20 * SECOND))
-  ahead.plan('forgotten', token(60 * SECOND))
+t.test('no refresh before half of the lifetime, and none of a replaced token', async (t) => {
+  const { state, ahead, advance, schedule } = begin()
+  schedule('short', token(60 * SECOND))
+  schedule('replaced', token(60 * SECOND))
+  state.memory.set('replaced', token(HOUR, true, 20 * SECOND))
+  ahead.schedule('forgotten', token(60 * SECOND))
   ahead.start()
   await advance(29 * SECOND)
-  t.equal(runtime.renewed.length, 0)
+  t.equal(state.refreshed.length, 0)
   await advance(5 * SECOND)
   t.same(
-    runtime.renewed.map(({ id }) => id),
+    state.refreshed.map(({ id }) => id),
     ['short'],
   )
   await ahead.stop()
 })
 
-t.test('what couldn’t be refreshed is tried again while it lives', async (t) => {
-  const { runtime, ahead, advance, plan } = begin()
-  runtime.renew = () => Promise.reject(new Error('down'))
-  plan('one', token(HOUR))
+t.test('a failed refresh is retried until the token expires', async (t) => {
+  const { state, ahead, advance, schedule } = begin()
+  state.refresh = () => Promise.reject(new Error('down'))
+  schedule('one', token(HOUR))
   ahead.start()
   await advance(HOUR - SECOND)
-  const tries = runtime.renewed.length
+  const tries = state.refreshed.length
   t.ok(tries > 5 && tries < 200, `${tries} tries`)
   await advance(40 * SECOND)
-  const all = runtime.renewed.length
+  const all = state.refreshed.length
   await advance(HOUR)
-  t.equal(runtime.renewed.length, all, 'then it is left to who asks for it')
+  t.equal(state.refreshed.length, all, 'not after it has expired')
   await ahead.stop()
 })
 
-t.test('while upstream is down it is left alone', async (t) => {
-  const { runtime, ahead, advance, plan } = begin()
-  runtime.state = 'open'
-  plan('one', token(HOUR))
+t.test('no refresh while the circuit breaker is open', async (t) => {
+  const { state, ahead, advance, schedule } = begin()
+  state.breaker = 'open'
+  schedule('one', token(HOUR))
   ahead.start()
   await advance(HOUR - 100 * SECOND)
-  t.equal(runtime.renewed.length, 0)
-  runtime.state = 'closed'
+  t.equal(state.refreshed.length, 0)
+  state.breaker = 'closed'
   await advance(40 * SECOND)
-  t.equal(runtime.renewed.length, 1)
+  t.equal(state.refreshed.length, 1)
   await ahead.stop()
 })
 
-t.test('what was left unfinished, or failed, is finished; an error ends nothing', async (t) => {
-  const { runtime, ahead, advance } = begin()
-  runtime.left = ['left', 'both']
-  runtime.failed = ['both', 'failed']
-  let end = () => undefined as void
-  const held = new Promise<void>((resolve) => (end = resolve))
-  runtime.renew = () => held
-  ahead.start()
-  await advance(4 * SECOND)
-  const ids = () => runtime.renewed.map(({ id }) => id).sort()
-  t.same(ids(), ['both', 'failed', 'left'], 'each once at a time')
-  runtime.renew = () => Promise.reject(new Error('still down'))
-  runtime.broken = true
-  end()
-  await advance(10 * SECOND)
-  t.ok(runtime.logged.length > 1)
-  t.equal(runtime.renewed.length, 3)
-  runtime.broken = false
-  await advance(4 * SECOND)
-  t.ok(runtime.renewed.length > 3)
-  await ahead.stop()
-})
+t.test(
+  'abandoned and failed refreshes are finished; an error does not stop the search',
+  async (t) => {
+    const { state, ahead, advance } = begin()
+    state.abandoned = ['abandoned', 'both']
+    state.failed = ['both', 'failed']
+    let end = () => undefined as void
+    const held = new Promise<void>((resolve) => (end = resolve))
+    state.refresh = () => held
+    ahead.start()
+    await advance(4 * SECOND)
+    const ids = () => state.refreshed.map(({ id }) => id).sort()
+    t.same(ids(), ['abandoned', 'both', 'failed'], 'each only once at a time')
+    state.refresh = () => Promise.reject(new Error('still down'))
+    state.broken = true
+    end()
+    await advance(10 * SECOND)
+    t.ok(state.logged.length > 1)
+    t.equal(state.refreshed.length, 3)
+    state.broken = false
+    await advance(4 * SECOND)
+    t.ok(state.refreshed.length > 3)
+    await ahead.stop()
+  },
+)
 
-t.test('a stop waits for what is under way, and begins nothing more', async (t) => {
-  const { runtime, ahead, advance } = begin()
-  runtime.left = Array.from({ length: 20 }, (_, index) => `con_${index}`)
+t.test('stop waits for refreshes in progress, and begins no more', async (t) => {
+  const { state, ahead, advance } = begin()
+  state.abandoned = Array.from({ length: 20 }, (_, index) => `con_${index}`)
   let end = () => undefined as void
   const held = new Promise<void>((resolve) => (end = resolve))
-  runtime.renew = () => held
+  state.refresh = () => held
   ahead.start()
   await advance(4 * SECOND)
-  t.equal(runtime.renewed.length, 8, 'a few at once')
+  t.equal(state.refreshed.length, 8, 'a few at a time')
   let stopped = false
   const stop = ahead.stop().then(() => (stopped = true))
   await advance(SECOND)
@@ -170,5 +177,5 @@ t.test('a stop waits for what is under way, and begins nothing more', async (t) 
   end()
   await stop
   await advance(HOUR)
-  t.equal(runtime.renewed.length, 8)
+  t.equal(state.refreshed.length, 8)
 })

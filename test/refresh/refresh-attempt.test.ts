@@ -18,7 +18,7 @@ const connection = {
   accessToken: null,
   failures: 0,
   retryAt: null,
-  doubt: null,
+  staleReason: null,
 } as unknown as Connection
 const requirement: TokenRequirement = {
   minTtlSeconds: 60,
@@ -33,59 +33,64 @@ const fresh: AccessToken = {
   generation: 2,
 }
 
-/** An attempt whose lease and call end as a test says; sleeping takes no time. */
+/** An attempt with the lease and call that a test defines; sleeping takes no time. */
 function begin(parts: {
-  take?: () => Promise<Lease | null>
-  check?: () => void
+  acquire?: () => Promise<Lease | null>
+  assertOutlastsCall?: () => void
   call?: () => Promise<object>
-  incident?: boolean
+  clientRefused?: boolean
   stored?: Partial<Connection>
 }) {
   const counted: string[] = []
-  const freed: Lease[] = []
+  const released: Lease[] = []
   const lease = (extend = async () => undefined): Lease => ({
     connection,
     owner: 'me',
-    doubt: null,
+    staleReason: null,
     extend,
-    check: parts.check ?? (() => undefined),
+    assertOutlastsCall: parts.assertOutlastsCall ?? (() => undefined),
   })
   const attempt = createRefreshAttempt({
     store: { getConnection: async () => ({ ...connection, ...parts.stored }) } as unknown as Store,
     vault: { open: () => new Secret('refresh') } as unknown as Vault,
     ellipsis: { refresh: parts.call ?? (async () => ({})) } as never,
-    breaker: { admits: () => true, run: async (_who, call) => call(), state: () => 'closed' },
+    breaker: { allows: () => true, run: async (_caller, call) => call(), state: () => 'closed' },
     leases: {
-      take: parts.take ?? (async () => lease()),
-      free: async (one) => void freed.push(one),
-      listLeft: async () => [],
+      acquire: parts.acquire ?? (async () => lease()),
+      release: async (one) => void released.push(one),
+      listAbandoned: async () => [],
     },
     outcomes: {
-      keep: async () => fresh,
-      keepRefreshToken: () => Promise.reject(new Error('not here')),
-      fail: (_lease, error) => Promise.reject(error),
-      isIncident: () => parts.incident === true,
+      saveTokens: async () => fresh,
+      saveRefreshToken: () => Promise.reject(new Error('not expected')),
+      saveFailure: (_lease, error) => Promise.reject(error),
+      isClientRefused: () => parts.clientRefused === true,
     },
     upstreamHealth: createUpstreamHealth(),
     clock: { now: () => 0, steady: () => 0, sleep: async () => undefined },
     random: randomBytes,
     usage: { count: (kind, _appId, outcome) => void counted.push(`${kind} ${outcome}`) },
   })
-  return { run: () => attempt('con', { requirement, called: false }), lease, counted, freed }
+  return {
+    run: () => attempt('con', { requirement, callStarted: false }),
+    lease,
+    counted,
+    released,
+  }
 }
 
-t.test('a lease that another holds on to is waited for, and not for ever', async (t) => {
+t.test('waits for a lease that another process holds, with a limit', async (t) => {
   let asked = 0
-  const { run, counted } = begin({ take: async () => (asked++, null) })
+  const { run, counted } = begin({ acquire: async () => (asked++, null) })
   await t.rejects(run(), { code: 'temporarily_unavailable', details: { retryAfter: 2 } })
   t.equal(asked, 130)
-  t.strictSame(counted, [], 'no call was made')
+  t.strictSame(counted, [], 'no upstream call was made')
 })
 
-t.test('whoever was paused before the call begins anew, and makes one call', async (t) => {
+t.test('starts again if the process was paused before the call, and makes one call', async (t) => {
   let [checks, calls] = [0, 0]
   const { run, counted } = begin({
-    check: () => {
+    assertOutlastsCall: () => {
       if (checks++ === 0) throw new LeaseLostError()
     },
     call: async () => (calls++, {}),
@@ -95,38 +100,41 @@ t.test('whoever was paused before the call begins anew, and makes one call', asy
   t.strictSame(counted, ['refresh ok'])
 })
 
-t.test('where there is no refresh token, nothing is asked', async (t) => {
-  const take = () => Promise.reject(new Error('not here'))
-  const { run, counted } = begin({ stored: { refreshToken: null }, take })
+t.test('makes no call without a refresh token', async (t) => {
+  const acquire = () => Promise.reject(new Error('not expected'))
+  const { run, counted } = begin({ stored: { refreshToken: null }, acquire })
   await t.rejects(run(), { code: 'needs_reconnect' })
   t.strictSame(counted, [])
 })
 
-t.test('while the broker’s own client is refused nothing is asked', async (t) => {
-  const { run } = begin({ incident: true, take: () => Promise.reject(new Error('not here')) })
+t.test('makes no call while the broker’s own client is refused', async (t) => {
+  const { run } = begin({
+    clientRefused: true,
+    acquire: () => Promise.reject(new Error('not expected')),
+  })
   await t.rejects(run(), { code: 'server_error' })
 })
 
-t.test('whose lease is lost between two calls reads again, and tells of no failure', async (t) => {
-  let calls = 0
-  const down = new EllipsisError('down', { kind: 'transient', status: 503, maybeApplied: false })
-  const lost = async () => Promise.reject(new LeaseLostError())
-  let taken = 0
-  const parts = begin({
-    call: async () => (calls++ === 0 ? Promise.reject(down) : {}),
-    take: async () => (taken++ === 0 ? parts.lease(lost) : parts.lease()),
-  })
-  t.equal(await parts.run(), fresh)
-  t.equal(taken, 2)
-  t.strictSame(parts.counted, ['refresh ok'])
-})
-
 t.test(
-  'what nobody foresaw leaves the lease as it is, so that the next one is warned',
+  'reads the connection again if the lease is lost between two calls, and reports no failure',
   async (t) => {
-    const { run, counted, freed } = begin({ call: () => Promise.reject(new Error('a bug')) })
-    await t.rejects(run(), /a bug/)
-    t.strictSame(counted, ['refresh server_error'])
-    t.strictSame(freed, [])
+    let calls = 0
+    const down = new EllipsisError('down', { kind: 'transient', status: 503, maybeApplied: false })
+    const lost = async () => Promise.reject(new LeaseLostError())
+    let taken = 0
+    const parts = begin({
+      call: async () => (calls++ === 0 ? Promise.reject(down) : {}),
+      acquire: async () => (taken++ === 0 ? parts.lease(lost) : parts.lease()),
+    })
+    t.equal(await parts.run(), fresh)
+    t.equal(taken, 2)
+    t.strictSame(parts.counted, ['refresh ok'])
   },
 )
+
+t.test('keeps the lease after an unexpected error, so that the next owner knows', async (t) => {
+  const { run, counted, released } = begin({ call: () => Promise.reject(new Error('a bug')) })
+  await t.rejects(run(), /a bug/)
+  t.strictSame(counted, ['refresh server_error'])
+  t.strictSame(released, [])
+})

@@ -22,22 +22,22 @@ const lease = (id = 'con', fields: Partial<Connection> = {}): Lease =>
       status: 'active',
       failures: 0,
       restoredFrom: null,
-      doubt: null,
+      staleReason: null,
       ...fields,
     },
     owner: 'me',
-    doubt: null,
+    staleReason: null,
   }) as unknown as Lease
 
-/** How refreshes end, with a store that tells what is written; `lost`: another writer came first. */
-function begin(options: { lost?: boolean } = {}) {
+/** Outcomes with a store that records what is written; `superseded`: another process wrote first. */
+function begin(options: { superseded?: boolean } = {}) {
   const { clock, advance } = virtualClock()
   const written: object[] = []
   const counted: string[] = []
   const logged: string[] = []
   const write = async (values: object) => {
     written.push(values)
-    return options.lost !== true
+    return options.superseded !== true
   }
   const log = (_: object, line: string) => logged.push(line)
   const upstreamHealth = createUpstreamHealth()
@@ -61,68 +61,84 @@ const tokens = {
   scope: null,
 }
 
-t.test('whoever came second has lost its lease, however the refresh ended', async (t) => {
-  const { outcomes, counted } = begin({ lost: true })
+t.test('saving fails with LeaseLostError if another process wrote first', async (t) => {
+  const { outcomes, counted } = begin({ superseded: true })
   for (const ended of [
-    outcomes.keep(lease(), new Secret('used'), tokens),
-    outcomes.fail(lease(), error('transient', 503), false),
+    outcomes.saveTokens(lease(), new Secret('used'), tokens),
+    outcomes.saveFailure(lease(), error('transient', 503), false),
   ]) {
     t.ok((await ended.catch((error: unknown) => error)) instanceof LeaseLostError)
   }
   t.strictSame(counted, ['superseded', 'superseded'])
 })
 
-t.test('what isn’t of Ellipsis Drive’s making is written nowhere', async (t) => {
+t.test('errors that are not from Ellipsis Drive are not stored', async (t) => {
   const { outcomes, written } = begin()
-  await t.rejects(outcomes.fail(lease(), new Error('a bug'), false), /a bug/)
+  await t.rejects(outcomes.saveFailure(lease(), new Error('a bug'), false), /a bug/)
   t.strictSame(written, [])
 })
 
-t.test('a refused previous token is dropped; the connection’s own trouble keeps it', async (t) => {
+t.test('a refused previous token is dropped; other failures keep it', async (t) => {
   const { outcomes, written } = begin()
-  await t.rejects(outcomes.fail(lease(), error('refused'), true), { code: 'needs_reconnect' })
-  await t.rejects(outcomes.fail(lease(), error('transient', 503), true))
+  await t.rejects(outcomes.saveFailure(lease(), error('refused'), true), {
+    code: 'needs_reconnect',
+  })
+  await t.rejects(outcomes.saveFailure(lease(), error('transient', 503), true))
   t.match(written, [{ dropPrevious: true }, { dropPrevious: false }])
 })
 
-t.test('while all are refused it is no refusal, and the app is told to wait', async (t) => {
-  const { outcomes, upstreamHealth, written } = begin()
-  for (let count = 0; count < 5; count++) upstreamHealth.failed(`con${count}`, 'refused')
-  await t.rejects(outcomes.fail(lease(), error('refused'), false), {
-    code: 'temporarily_unavailable',
-    details: { retryAfter: 30 },
-  })
-  t.match(written, [{ status: 'active' }])
-})
+t.test(
+  'a refusal is not believed while all are refused, and the app is told to wait',
+  async (t) => {
+    const { outcomes, upstreamHealth, written } = begin()
+    for (let count = 0; count < 5; count++) upstreamHealth.recordFailure(`con${count}`, 'refused')
+    await t.rejects(outcomes.saveFailure(lease(), error('refused'), false), {
+      code: 'temporarily_unavailable',
+      details: { retryAfter: 30 },
+    })
+    t.match(written, [{ status: 'active' }])
+  },
+)
 
-t.test('a refused client leaves Ellipsis Drive alone, once two connections met it', async (t) => {
-  const { outcomes, upstreamHealth, advance, logged } = begin()
-  const fail = (id: string) =>
-    t.rejects(outcomes.fail(lease(id), error('misconfigured'), false), { code: 'server_error' })
-  await fail('one')
-  t.equal(outcomes.isIncident(), false)
-  await fail('two')
-  t.equal(outcomes.isIncident(), true)
-  t.match(logged, [/refuses this broker’s own client/, /refuses this broker’s own client/])
-  await advance(5000)
-  t.equal(outcomes.isIncident(), false)
-  upstreamHealth.succeeded('other')
-  await fail('one')
-  t.equal(logged.length, 2, 'others work: it is not the client')
-})
+t.test(
+  'calls are paused when the broker’s own client is refused for two connections',
+  async (t) => {
+    const { outcomes, upstreamHealth, advance, logged } = begin()
+    const fail = (id: string) =>
+      t.rejects(outcomes.saveFailure(lease(id), error('misconfigured'), false), {
+        code: 'server_error',
+      })
+    await fail('one')
+    t.equal(outcomes.isClientRefused(), false)
+    await fail('two')
+    t.equal(outcomes.isClientRefused(), true)
+    t.match(logged, [/refuses this broker’s own client/, /refuses this broker’s own client/])
+    await advance(5000)
+    t.equal(outcomes.isClientRefused(), false)
+    upstreamHealth.recordSuccess('other')
+    await fail('one')
+    t.equal(logged.length, 2, 'other connections succeed: it is not the client')
+  },
+)
 
-t.test('a refresh token that came alone is kept beside no access token, too', async (t) => {
-  const { outcomes, written } = begin()
-  const trouble = error('transient', 200)
-  const bare = lease('con', { accessToken: null })
-  await t.rejects(outcomes.keepRefreshToken(bare, new Secret('used'), trouble, new Secret('new')), {
-    code: 'temporarily_unavailable',
-  })
-  t.match(written, [
-    {
-      tokens: { refreshToken: 'new', accessToken: '', accessTokenExpiresAt: 0 },
-      previousRefreshToken: 'used',
-      failure: { lastError: 'it is transient' },
-    },
-  ])
-})
+t.test(
+  'a refresh token without an access token is stored, also if no access token was stored before',
+  async (t) => {
+    const { outcomes, written } = begin()
+    const unusable = error('transient', 200)
+    const bare = lease('con', { accessToken: null })
+    await t.rejects(
+      outcomes.saveRefreshToken(bare, new Secret('used'), unusable, new Secret('new')),
+      {
+        code: 'temporarily_unavailable',
+      },
+    )
+    t.match(written, [
+      {
+        tokens: { refreshToken: 'new', accessToken: '', accessTokenExpiresAt: 0 },
+        previousRefreshToken: 'used',
+        failure: { lastError: 'it is transient' },
+      },
+    ])
+  },
+)

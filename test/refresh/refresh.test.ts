@@ -5,7 +5,7 @@ import { Secret } from '../../server/secret.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker, TestOptions } from '../helper.ts'
 
-/** A broker with one connected app, whose access token has just ended. */
+/** A broker with one connected app, whose access token has just expired. */
 async function begin(t: Parameters<typeof buildBroker>[0], options: TestOptions = {}) {
   const broker = await buildBroker(t, options)
   const { brokerToken, connectionId } = await connect(broker, await addApp(broker))
@@ -14,33 +14,33 @@ async function begin(t: Parameters<typeof buildBroker>[0], options: TestOptions 
   return { broker, brokerToken, connectionId, show }
 }
 
-/** How long upstream takes to answer, milliseconds: until the test's clock is advanced by that. */
-const LATE = 9000
+/** Delay of a late answer of upstream, milliseconds of the test's clock. */
+const LATE_MS = 9000
 
-/** A swap whose refresh Ellipsis Drive has carried out, and not answered yet. */
+/** A swap whose refresh Ellipsis Drive has processed, but not answered yet. */
 async function beginLate(broker: TestBroker, brokerToken: string) {
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: LATE, times: 1 })
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'late', milliseconds: LATE_MS, times: 1 })
   const swap = exchange(broker, brokerToken)
-  await broker.clock.asleep(LATE)
-  return { swap, answer: () => broker.clock.advance(LATE) }
+  await broker.clock.asleep(LATE_MS)
+  return { swap, answer: () => broker.clock.advance(LATE_MS) }
 }
 
-/** Makes one method of the store fail, the next `times` times. */
+/** Makes one method of the store fail the next `times` times. */
 function breakStore(broker: TestBroker, method: keyof Store, times: number): void {
   const { store } = broker.services
-  const whole = store[method] as (...args: unknown[]) => Promise<unknown>
-  let left = times
+  const original = store[method] as (...args: unknown[]) => Promise<unknown>
+  let remaining = times
   Object.assign(store, {
     [method]: (...args: unknown[]) =>
-      left-- > 0 ? Promise.reject(new Error('the disk is full')) : whole(...args),
+      remaining-- > 0 ? Promise.reject(new Error('the disk is full')) : original(...args),
   })
 }
 
-t.test('refreshed tokens that can’t be stored are kept until they can', async (t) => {
+t.test('refreshed tokens are kept in memory until the store accepts them', async (t) => {
   const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
   breakStore(broker, 'saveTokens', 3)
   t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 200)
-  t.equal(broker.standIn.calls.refresh, 1, 'upstream was asked once')
+  t.equal(broker.standIn.calls.refresh, 1, 'upstream was called once')
   t.ok(broker.logged.some((line) => line.includes('can’t be stored')))
   const { refreshToken } = await show()
   const opened = broker.services.vault.open(
@@ -50,7 +50,7 @@ t.test('refreshed tokens that can’t be stored are kept until they can', async 
   t.equal(broker.standIn.honours(opened.reveal()), true)
 })
 
-t.test('a rotation is kept, its predecessor too, until the next has worked', async (t) => {
+t.test('the previous refresh token is kept until the new one has worked', async (t) => {
   const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
   await exchange(broker, brokerToken)
   const open = async (column: 'refresh_token' | 'previous_refresh_token') => {
@@ -65,18 +65,18 @@ t.test('a rotation is kept, its predecessor too, until the next has worked', asy
   broker.standIn.switches.omitRefreshToken = true
   broker.clock.advance(3_590_000)
   await exchange(broker, brokerToken)
-  t.equal(await open('refresh_token'), current, 'none came: the old one stays')
+  t.equal(await open('refresh_token'), current, 'none in the answer: the old one stays')
   t.equal(await open('previous_refresh_token'), null)
 })
 
-t.test('the previous token is tried once, when the refusal has stood for a while', async (t) => {
+t.test('the previous token is tried once, after the refusal has lasted for a while', async (t) => {
   const { broker, brokerToken, connectionId, show } = await begin(t)
   const other = await connect(broker, await addApp(broker), { user: 'bo' })
   const { store, vault } = broker.services
-  const place = `connections/${connectionId}` as const
+  const prefix = `connections/${connectionId}` as const
   const row = await show()
-  const good = vault.open(`${place}/refresh_token`, row.refreshToken ?? new Uint8Array())
-  // As if upstream had lost the newest token, in a restore of its own.
+  const good = vault.open(`${prefix}/refresh_token`, row.refreshToken ?? new Uint8Array())
+  // As if upstream had lost the newest token in a restore.
   await store.takeLease({
     id: connectionId,
     expectedGeneration: row.generation,
@@ -90,12 +90,12 @@ t.test('the previous token is tried once, when the refusal has stood for a while
     id: connectionId,
     expectedGeneration: row.generation,
     tokens: {
-      refreshToken: vault.seal(`${place}/refresh_token`, new Secret('never-heard-of')),
-      accessToken: vault.seal(`${place}/access_token`, new Secret('old')),
+      refreshToken: vault.seal(`${prefix}/refresh_token`, new Secret('never-heard-of')),
+      accessToken: vault.seal(`${prefix}/access_token`, new Secret('old')),
       accessTokenExpiresAt: 0,
       accessTokenFetchedAt: 0,
     },
-    previousRefreshToken: vault.seal(`${place}/previous_refresh_token`, good),
+    previousRefreshToken: vault.seal(`${prefix}/previous_refresh_token`, good),
     now: 0,
     events: [],
   })
@@ -103,14 +103,14 @@ t.test('the previous token is tried once, when the refusal has stood for a while
   t.equal((await swap(brokerToken)).status, 403)
   t.equal(broker.standIn.calls.refresh, 2)
   broker.clock.advance(120_000)
-  t.equal((await swap(brokerToken)).status, 403, 'all may be refused for now')
+  t.equal((await swap(brokerToken)).status, 403, 'all connections may be refused at the moment')
   broker.clock.advance(3_600_000)
   t.equal((await swap(other.brokerToken)).status, 200)
   t.equal((await swap(brokerToken)).status, 200)
   t.match(await show(), { status: 'active', lastError: null })
 })
 
-t.test('an answer that was lost is the reason that is told', async (t) => {
+t.test('a lost answer is reported as the reason', async (t) => {
   const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'cut-after', times: 1 })
   t.equal((await exchange(broker, brokerToken)).status, 503)
@@ -120,7 +120,7 @@ t.test('an answer that was lost is the reason that is told', async (t) => {
   t.match(await show(), { status: 'needs_reconnect', lastError: /answer .* was lost/ })
 })
 
-t.test('with a grace period an answer that was lost costs nothing', async (t) => {
+t.test('with a grace period upstream, a lost answer has no consequence', async (t) => {
   const { broker, brokerToken } = await begin(t, { switches: { rotation: 'grace' } })
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'cut-after', times: 1 })
   t.equal((await exchange(broker, brokerToken)).status, 503)
@@ -128,7 +128,7 @@ t.test('with a grace period an answer that was lost costs nothing', async (t) =>
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
 
-t.test('a late answer is stored, though nobody waits for it any more', async (t) => {
+t.test('a late answer is stored although no request waits for it', async (t) => {
   const { broker, brokerToken, show } = await begin(t, {
     switches: { rotation: 'always' },
   })
@@ -136,7 +136,7 @@ t.test('a late answer is stored, though nobody waits for it any more', async (t)
   const swap = exchange(broker, brokerToken)
   await broker.clock.asleep(11_000)
   broker.clock.advance(10_000)
-  t.equal((await swap).status, 503, 'ten seconds are enough')
+  t.equal((await swap).status, 503, 'waiters give up after ten seconds')
   t.equal((await show()).generation, 1)
   broker.clock.advance(1000)
   await broker.services.refresher.settled()
@@ -145,40 +145,37 @@ t.test('a late answer is stored, though nobody waits for it any more', async (t)
   t.equal(broker.standIn.calls.refresh, 1)
 })
 
-t.test(
-  'a process killed in the middle leaves a connection that the next one picks up',
-  async (t) => {
-    const { broker, brokerToken, connectionId, show } = await begin(t)
-    const { generation } = await show()
-    const now = broker.clock.steady()
-    const lease = {
-      id: connectionId,
-      expectedGeneration: generation,
-      owner: 'dead',
-      longest: 30_000,
-      orphaned: null,
-    }
-    t.equal(await broker.services.store.takeLease({ ...lease, now, until: now + 30_000 }), true)
-    const { store } = broker.services
-    const { takeLease } = store
-    let [tries, tried] = [0, () => undefined as void]
-    const triedThrice = new Promise<void>((resolve) => (tried = resolve))
-    store.takeLease = async (...given) => {
-      const taken = await takeLease(...given)
-      if (++tries === 3) tried()
-      return taken
-    }
-    const waiting = exchange(broker, brokerToken)
-    await triedThrice
-    t.equal(broker.standIn.calls.refresh, 0, 'the lease is respected')
-    // By then upstream has carried out what it was asked for.
-    broker.clock.advance(5000)
-    t.equal((await waiting).status, 200)
-    t.equal(broker.standIn.calls.refresh, 1)
-  },
-)
+t.test('a process finishes the refresh of a process that was killed', async (t) => {
+  const { broker, brokerToken, connectionId, show } = await begin(t)
+  const { generation } = await show()
+  const now = broker.clock.steady()
+  const lease = {
+    id: connectionId,
+    expectedGeneration: generation,
+    owner: 'dead',
+    longest: 30_000,
+    orphaned: null,
+  }
+  t.equal(await broker.services.store.takeLease({ ...lease, now, until: now + 30_000 }), true)
+  const { store } = broker.services
+  const { takeLease } = store
+  let [tries, tried] = [0, () => undefined as void]
+  const triedThrice = new Promise<void>((resolve) => (tried = resolve))
+  store.takeLease = async (...given) => {
+    const taken = await takeLease(...given)
+    if (++tries === 3) tried()
+    return taken
+  }
+  const waiting = exchange(broker, brokerToken)
+  await triedThrice
+  t.equal(broker.standIn.calls.refresh, 0, 'the lease is respected')
+  // By then upstream has processed the call.
+  broker.clock.advance(5000)
+  t.equal((await waiting).status, 200)
+  t.equal(broker.standIn.calls.refresh, 1)
+})
 
-t.test('a lease that ends further ahead than any can counts as ended', async (t) => {
+t.test('a lease that ends later than possible counts as expired', async (t) => {
   const { broker, brokerToken, connectionId, show } = await begin(t)
   const { generation } = await show()
   const ahead = broker.clock.steady() + 3_600_000
@@ -188,7 +185,7 @@ t.test('a lease that ends further ahead than any can counts as ended', async (t)
   t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 200)
 })
 
-t.test('a reconnect while a refresh is under way wins', async (t) => {
+t.test('a reconnect during a refresh wins', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { brokerToken, connectionId } = await connect(broker, app)
@@ -199,10 +196,10 @@ t.test('a reconnect while a refresh is under way wins', async (t) => {
   answer()
   t.equal((await swap).status, 200)
   const { connection } = await broker.services.connections.show(connectionId)
-  t.equal(connection.generation, 2, 'the late answer belongs to the past')
+  t.equal(connection.generation, 2, 'the late answer is dropped')
 })
 
-t.test('a revocation while a refresh is under way holds', async (t) => {
+t.test('a revocation during a refresh holds', async (t) => {
   const { broker, brokerToken, connectionId, show } = await begin(t)
   const { swap, answer } = await beginLate(broker, brokerToken)
   await broker.services.connections.revoke(connectionId, 'test')
@@ -211,7 +208,7 @@ t.test('a revocation while a refresh is under way holds', async (t) => {
   t.match(await show(), { status: 'revoked', refreshToken: null })
 })
 
-t.test('a grant revoked while its refresh is under way gets nothing', async (t) => {
+t.test('a grant that is revoked during its refresh gets no token', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken, grantId } = await connect(broker, await addApp(broker))
   broker.clock.advance(3_590_000)
@@ -222,20 +219,17 @@ t.test('a grant revoked while its refresh is under way gets nothing', async (t) 
   t.equal((await swap).status, 401)
 })
 
-t.test(
-  'a row sealed with a key that this process lacks is a 503, not a dead connection',
-  async (t) => {
-    const { broker, brokerToken, show } = await begin(t)
-    broker.services.vault.open = () => {
-      throw new BrokerError('temporarily_unavailable', { cause: new Error('unknown key') })
-    }
-    t.equal((await exchange(broker, brokerToken)).status, 503)
-    t.match(await show(), { status: 'active', failures: 0 })
-  },
-)
+t.test('a connection sealed with an unknown key is a 503, and is not marked', async (t) => {
+  const { broker, brokerToken, show } = await begin(t)
+  broker.services.vault.open = () => {
+    throw new BrokerError('temporarily_unavailable', { cause: new Error('unknown key') })
+  }
+  t.equal((await exchange(broker, brokerToken)).status, 503)
+  t.match(await show(), { status: 'active', failures: 0 })
+})
 
 t.test(
-  'unclear answers are a refusal only when they go on while others are refreshed',
+  'unclear answers are a refusal only if they continue while others are refreshed',
   async (t) => {
     const broker = await buildBroker(t, { switches: { errorShape: 'message' } })
     const app = await addApp(broker)
@@ -257,7 +251,7 @@ t.test(
   },
 )
 
-t.test('an outage opens the breaker: no call for every swap, and readyz tells', async (t) => {
+t.test('an outage opens the circuit breaker: few calls, and /readyz shows it', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   broker.standIn.addUser('chen')
@@ -286,7 +280,7 @@ t.test('an outage opens the breaker: no call for every swap, and readyz tells', 
   t.match(metrics, /ellipsis_broker_refreshes_total{result="failed"} [1-9]/)
 })
 
-t.test('a stop waits for a refresh under way', async (t) => {
+t.test('settled waits for a refresh in progress', async (t) => {
   const { broker, brokerToken, show } = await begin(t, { switches: { rotation: 'always' } })
   const { swap, answer } = await beginLate(broker, brokerToken)
   let isSettled = false
@@ -299,7 +293,7 @@ t.test('a stop waits for a refresh under way', async (t) => {
   t.equal((await swap).status, 200)
 })
 
-t.test('of an answer that can’t be read, a good refresh token is kept', async (t) => {
+t.test('a refresh token without an access token is stored', async (t) => {
   const broker = await buildBroker(t, {
     switches: { rotation: 'always' },
     runtime: { fetch: dropAccessToken },
@@ -317,7 +311,7 @@ t.test('of an answer that can’t be read, a good refresh token is kept', async 
 
 let dropping = false
 
-/** A network that takes the access token out of answers, while `dropping`. */
+/** A network that removes the access token from responses while `dropping`. */
 const dropAccessToken: typeof fetch = async (...args) => {
   const response = await fetch(...args)
   if (!dropping) return response

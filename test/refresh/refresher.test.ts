@@ -21,12 +21,12 @@ function begin(attempt: RefreshAttempt, connection?: Partial<Connection>) {
   return createRefresher({ attempt, store, vault, clock, onToken: () => undefined })
 }
 
-t.test('those who join before the call widen what it has to bring', async (t) => {
-  let begun: (token: AccessToken) => void = () => undefined
-  let run: { requirement: TokenRequirement } | undefined
+t.test('callers that join before the upstream call widen its requirement', async (t) => {
+  let finish: (token: AccessToken) => void = () => undefined
+  let request: { requirement: TokenRequirement } | undefined
   const refresher = begin((_id, given) => {
-    run = given
-    return new Promise((resolve) => (begun = resolve))
+    request = given
+    return new Promise((resolve) => (finish = resolve))
   })
   const asked = [
     requirement(),
@@ -35,44 +35,59 @@ t.test('those who join before the call widen what it has to bring', async (t) =>
     requirement({ fetchedAfter: 7 }),
     requirement({ fetchedAfter: 6 }),
   ].map((one) => refresher.get('con', one))
-  t.match(run?.requirement, { minTtlSeconds: 90, fetchedAfter: 7, evenIfPaused: true })
-  begun(token)
+  t.match(request?.requirement, { minTtlSeconds: 90, fetchedAfter: 7, evenIfPaused: true })
+  finish(token)
   t.strictSame(await Promise.all(asked), [token, token, token, token, token])
 })
 
 t.test(
-  'what is refreshed for nobody is remembered as unused, until somebody takes it',
+  'a token that is refreshed in the background counts as unused until it is handed out',
   async (t) => {
-    let begun: (token: AccessToken) => void = () => undefined
-    const needs: TokenRequirement[] = []
-    const refresher = begin((_id, run) => {
-      needs.push(run.requirement)
-      return new Promise((resolve) => (begun = resolve))
+    let finish: (token: AccessToken) => void = () => undefined
+    const requirements: TokenRequirement[] = []
+    const refresher = begin((_id, request) => {
+      requirements.push(request.requirement)
+      return new Promise((resolve) => (finish = resolve))
     })
-    t.equal(refresher.recall('con'), undefined)
-    const renewals = [refresher.renew('con', 7), refresher.renew('con', 8)]
-    t.match(needs, [{ minTtlSeconds: 0, fetchedAfter: 7, appId: null }], 'they share one refresh')
-    begun(token)
-    await Promise.all(renewals)
-    t.match(refresher.recall('con'), { expiresAt: 9, used: false })
-    t.equal(refresher.peek('con', 2), undefined, 'of another generation')
-    t.match(refresher.recall('con'), { used: false })
-    t.match(refresher.peek('con', 1), { expiresAt: 9 })
-    t.match(refresher.recall('con'), { used: true })
+    t.equal(refresher.inspectCache('con'), undefined)
+    const refreshes = [
+      refresher.refreshInBackground('con', 7),
+      refresher.refreshInBackground('con', 8),
+    ]
+    t.match(
+      requirements,
+      [{ minTtlSeconds: 0, fetchedAfter: 7, appId: null }],
+      'both share one refresh',
+    )
+    finish(token)
+    await Promise.all(refreshes)
+    t.match(refresher.inspectCache('con'), { expiresAt: 9, used: false })
+    t.equal(refresher.getCached('con', 2), undefined, 'another generation')
+    t.match(refresher.inspectCache('con'), { used: false })
+    t.match(refresher.getCached('con', 1), { expiresAt: 9 })
+    t.match(refresher.inspectCache('con'), { used: true })
   },
 )
 
-t.test('while Ellipsis Drive is away only a living connection’s token is handed out', async (t) => {
-  const away = () => Promise.reject(new BrokerError('temporarily_unavailable'))
-  const stored = { id: 'con', accessToken: Buffer.alloc(1), accessTokenFetchedAt: 0, generation: 1 }
-  const get = (connection?: Partial<Connection>, fields: Partial<TokenRequirement> = {}) =>
-    begin(away, connection).get('con', requirement(fields))
-  const living = { ...stored, status: 'active', accessTokenExpiresAt: 9 } as const
-  t.match(await get(living), { expiresAt: 9 })
-  const unavailable = { code: 'temporarily_unavailable' }
-  await t.rejects(get(living, { fetchedAfter: 0 }), unavailable, 'a fresh one was asked for')
-  await t.rejects(get({ ...living, accessTokenExpiresAt: 0 }), unavailable, 'it has ended')
-  await t.rejects(get({ ...living, accessToken: null }), unavailable, 'there is none')
-  await t.rejects(get({ ...living, status: 'needs_reconnect' }), unavailable)
-  await t.rejects(get(undefined), unavailable)
-})
+t.test(
+  'while Ellipsis Drive is unavailable, only an active connection’s unexpired token is returned',
+  async (t) => {
+    const unavailable = () => Promise.reject(new BrokerError('temporarily_unavailable'))
+    const stored = {
+      id: 'con',
+      accessToken: Buffer.alloc(1),
+      accessTokenFetchedAt: 0,
+      generation: 1,
+    }
+    const get = (connection?: Partial<Connection>, fields: Partial<TokenRequirement> = {}) =>
+      begin(unavailable, connection).get('con', requirement(fields))
+    const living = { ...stored, status: 'active', accessTokenExpiresAt: 9 } as const
+    t.match(await get(living), { expiresAt: 9 })
+    const error = { code: 'temporarily_unavailable' }
+    await t.rejects(get(living, { fetchedAfter: 0 }), error, 'a refresh was forced')
+    await t.rejects(get({ ...living, accessTokenExpiresAt: 0 }), error, 'it has expired')
+    await t.rejects(get({ ...living, accessToken: null }), error, 'there is none')
+    await t.rejects(get({ ...living, status: 'needs_reconnect' }), error)
+    await t.rejects(get(undefined), error)
+  },
+)

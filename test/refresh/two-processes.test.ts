@@ -50,7 +50,7 @@ t.test(`${REFRESHES} refreshes of rotating tokens from two processes lose nothin
   const worker = async (token: string, index: number) => {
     for (let round = 0; round < ROUNDS; round++) {
       const url = others[(index + round) % 2]?.url ?? ''
-      // On a busy machine a refresh may outlast its waiters, who come again.
+      // On a busy machine a refresh may outlast its waiters, which then retry.
       let status: number
       do ({ status } = await swapAt(url, token, { min_ttl: 100 }))
       while (status === 503)

@@ -1,40 +1,43 @@
 import t from 'tap'
 import { createUpstreamHealth } from '../../server/refresh/upstream-health.ts'
 
-t.test('others work once another was refreshed after this one began to fail', async (t) => {
-  const upstreamHealth = createUpstreamHealth()
-  upstreamHealth.succeeded('other')
-  t.equal(upstreamHealth.othersWork('one'), false, 'nothing is held against one that hasn’t failed')
-  upstreamHealth.failed('one', 'otherwise')
-  t.equal(upstreamHealth.othersWork('one'), false, 'what came before tells nothing')
-  upstreamHealth.succeeded('other')
-  upstreamHealth.failed('one', 'refused')
-  t.equal(upstreamHealth.othersWork('one'), true)
-  upstreamHealth.succeeded('one')
-  upstreamHealth.failed('one', 'otherwise')
-  t.equal(upstreamHealth.othersWork('one'), false, 'its own success doesn’t count')
-})
+t.test(
+  'othersSucceed: another connection was refreshed after this one began to fail',
+  async (t) => {
+    const upstreamHealth = createUpstreamHealth()
+    upstreamHealth.recordSuccess('other')
+    t.equal(upstreamHealth.othersSucceed('one'), false, 'this connection has not failed')
+    upstreamHealth.recordFailure('one', 'other')
+    t.equal(upstreamHealth.othersSucceed('one'), false, 'earlier successes do not count')
+    upstreamHealth.recordSuccess('other')
+    upstreamHealth.recordFailure('one', 'refused')
+    t.equal(upstreamHealth.othersSucceed('one'), true)
+    upstreamHealth.recordSuccess('one')
+    upstreamHealth.recordFailure('one', 'other')
+    t.equal(upstreamHealth.othersSucceed('one'), false, 'its own success does not count')
+  },
+)
 
-t.test('many refused in a row are no chance; one success ends it', async (t) => {
+t.test('refusesAll: five connections in a row, until one succeeds', async (t) => {
   const upstreamHealth = createUpstreamHealth()
-  for (let count = 0; count < 9; count++) upstreamHealth.failed('one', 'refused')
-  t.equal(upstreamHealth.refusesAll(), false, 'one is one, however often')
-  for (const id of ['two', 'three', 'four']) upstreamHealth.failed(id, 'refused')
+  for (let count = 0; count < 9; count++) upstreamHealth.recordFailure('one', 'refused')
+  t.equal(upstreamHealth.refusesAll(), false, 'one connection counts once')
+  for (const id of ['two', 'three', 'four']) upstreamHealth.recordFailure(id, 'refused')
   t.equal(upstreamHealth.refusesAll(), false)
-  for (const id of ['five', 'six']) upstreamHealth.failed(id, 'refused')
+  for (const id of ['five', 'six']) upstreamHealth.recordFailure(id, 'refused')
   t.equal(upstreamHealth.refusesAll(), true)
-  upstreamHealth.succeeded('seven')
+  upstreamHealth.recordSuccess('seven')
   t.equal(upstreamHealth.refusesAll(), false)
 })
 
-t.test('the broker’s client is refused when two connections meet it', async (t) => {
+t.test('refusesClient: two connections in a row', async (t) => {
   const upstreamHealth = createUpstreamHealth()
-  upstreamHealth.failed('one', 'misconfigured')
-  upstreamHealth.failed('one', 'misconfigured')
+  upstreamHealth.recordFailure('one', 'misconfigured')
+  upstreamHealth.recordFailure('one', 'misconfigured')
   t.equal(upstreamHealth.refusesClient(), false)
-  upstreamHealth.failed('two', 'misconfigured')
-  upstreamHealth.failed('three', 'misconfigured')
+  upstreamHealth.recordFailure('two', 'misconfigured')
+  upstreamHealth.recordFailure('three', 'misconfigured')
   t.equal(upstreamHealth.refusesClient(), true)
-  upstreamHealth.succeeded('four')
+  upstreamHealth.recordSuccess('four')
   t.equal(upstreamHealth.refusesClient(), false)
 })

@@ -5,43 +5,43 @@ import { openTemporary } from '../db/temporary.ts'
 
 const clock = (now: number) => ({ now: () => now++, sleep: async () => undefined })
 
-t.test('an outage is told since its first failure, by its last, in every process', async (t) => {
+t.test('every process sees the begin of an outage and its last error', async (t) => {
   const { store } = await openTemporary(t)
   const one = createUpstreamStatus({ store, clock: clock(1000) })
   const other = createUpstreamStatus({ store, clock: clock(2000) })
   t.match(await one.state(), { answeredAt: null, failingSince: null })
-  one.saw('ok')
-  one.saw('failed')
-  one.saw('503')
+  one.recordCall('ok')
+  one.recordCall('failed')
+  one.recordCall('503')
   t.match(await one.state(), { answeredAt: 1000, failingSince: 1001, lastError: /503/ })
-  t.match(await other.state(), { failingSince: null }, 'not told yet')
+  t.match(await other.state(), { failingSince: null }, 'not flushed yet')
   await one.flush()
-  t.match(await other.state(), { failingSince: 1001 }, 'told to the others')
+  t.match(await other.state(), { failingSince: 1001 }, 'flushed to the other processes')
   for (const answer of ['refused', '400', 'refresh_token_lost'] as const) {
-    other.saw(answer)
+    other.recordCall(answer)
     await other.flush()
     t.match(await one.state(), { failingSince: null }, `${answer}: it is up`)
-    one.saw('ok')
+    one.recordCall('ok')
   }
 })
 
-t.test('each kind of trouble has its words', async (t) => {
+t.test('each kind of problem has its text', async (t) => {
   const { store } = await openTemporary(t)
   const upstream = createUpstreamStatus({ store, clock: clock(1000) })
-  const words = {
+  const messages = {
     failed: /no answer/,
-    unusable: /no sense/,
+    unusable: /can’t read/,
     misconfigured: /ELLIPSIS_CLIENT_ID/,
     '429': /fewer calls/,
     '502': /status 502/,
   } as const
-  for (const [outcome, expected] of Object.entries(words)) {
-    upstream.saw(outcome as keyof typeof words)
+  for (const [outcome, expected] of Object.entries(messages)) {
+    upstream.recordCall(outcome as keyof typeof messages)
     t.match((await upstream.state()).lastError, expected)
   }
 })
 
-t.test('what could not be written is told the next time', async (t) => {
+t.test('a failed flush is repeated', async (t) => {
   const { store } = await openTemporary(t)
   let broken = true
   const recordUpstream: Store['recordUpstream'] = async (seen) => {
@@ -49,7 +49,7 @@ t.test('what could not be written is told the next time', async (t) => {
     return store.recordUpstream(seen)
   }
   const upstream = createUpstreamStatus({ store: { ...store, recordUpstream }, clock: clock(1000) })
-  upstream.saw('failed')
+  upstream.recordCall('failed')
   await t.rejects(upstream.flush(), /disk/)
   broken = false
   await upstream.flush()

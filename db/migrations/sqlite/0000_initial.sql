@@ -105,7 +105,7 @@ CREATE TABLE `connections` (
 	`last_used_at` integer,
 	`person_erased_at` integer,
 	`restored_from` integer,
-	`doubt` text,
+	`stale_reason` text,
 	`import_state` text,
 	`replaced_by` text,
 	FOREIGN KEY (`refresh_token`) REFERENCES `sealed`(`id`) ON UPDATE no action ON DELETE no action,

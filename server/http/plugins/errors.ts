@@ -2,7 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { FastifySchemaValidationError } from 'fastify'
 import { StoreUnavailableError } from '../../../db/errors.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
-import { withAnswer } from '../../oauth/redirect-uri.ts'
+import { withResponse } from '../../oauth/redirect-uri.ts'
 import { BrokerError, publicError } from '../../errors.ts'
 import type { Dialect, OAuthCode, PublicError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
@@ -36,7 +36,7 @@ export function handleErrors(app: FastifyInstance, services: HttpServices): void
       const { redirectUri, state, fragment } = error.details.returnTo
       const { error: code, error_description } = answer.body
       const parameters = { error: code, error_description, state, iss: services.config.publicUrl }
-      return reply.redirect(withAnswer(redirectUri, parameters, fragment), 303)
+      return reply.redirect(withResponse(redirectUri, parameters, fragment), 303)
     }
     return request.routeOptions.config.page
       ? sendErrorPage(answer, request, reply, services)

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { programLabel } from '../../connections/device-label.ts'
-import { showUserCode } from '../../oauth/user-code.ts'
+import { formatUserCode } from '../../oauth/user-code.ts'
 import type { HttpServices } from '../../services.ts'
 import { authenticateClient } from './client-authentication.ts'
 import {
@@ -63,7 +63,7 @@ export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{
     checkScope(request.body)
     const device = programLabel(request.headers['user-agent'])
     const started = await services.deviceFlow.start(client, { device, address: request.ip })
-    const userCode = showUserCode(started.userCode)
+    const userCode = formatUserCode(started.userCode)
     return {
       device_code: started.deviceCode.reveal(),
       user_code: userCode,

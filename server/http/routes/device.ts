@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Waiting as PendingDevice } from '../../oauth/device-flow.ts'
-import { readUserCode, showUserCode } from '../../oauth/user-code.ts'
+import type { PendingDevice } from '../../oauth/device-flow.ts'
+import { readUserCode, formatUserCode } from '../../oauth/user-code.ts'
 import { checkSameOrigin, protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
@@ -68,7 +68,7 @@ function askCode(
   { config }: HttpServices,
 ): FastifyReply {
   return reply.page('device', {
-    userCode: showUserCode(readUserCode(entered)),
+    userCode: formatUserCode(readUserCode(entered)),
     problem,
     action: `${config.basePath}/device`,
     fields: [{ name: '_csrf', value: reply.generateCsrf() }],
@@ -83,7 +83,7 @@ function askConsent(
   { config, clock }: HttpServices,
 ): FastifyReply {
   allowFormRedirects(reply, config)
-  const userCode = showUserCode(readUserCode(entered))
+  const userCode = formatUserCode(readUserCode(entered))
   return reply.page('device-consent', {
     appName: app.name,
     userCode,

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import type { Introspected } from '../../oauth/introspect.ts'
+import type { IntrospectedToken } from '../../oauth/introspect.ts'
 import { BrokerError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
 import { authenticateClient } from './client-authentication.ts'
@@ -79,7 +79,7 @@ export const introspectRoute: FastifyPluginAsyncTypebox<{ services: HttpServices
   })
 }
 
-const describe = ({ claims, grant }: Introspected, publicUrl: string) => ({
+const describe = ({ claims, grant }: IntrospectedToken, publicUrl: string) => ({
   active: true,
   scope: grant.scope,
   client_id: claims.clientId,

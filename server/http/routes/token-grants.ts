@@ -3,8 +3,8 @@ import type { Static } from 'typebox'
 import type { App } from '../../../db/store.ts'
 import { BrokerError } from '../../errors.ts'
 import type { IssuedToken } from '../../oauth/grants.ts'
-import type { Redemption } from '../../oauth/redeem-code.ts'
-import type { Presented } from '../../oauth/swap.ts'
+import type { CodeRequest } from '../../oauth/redeem-code.ts'
+import type { PresentedToken } from '../../oauth/swap.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { checkScope, clientParameters, optionalText, scopeParameter } from './schemas.ts'
@@ -45,10 +45,10 @@ export const TokenRequest = Type.Object({
 export type TokenRequest = Static<typeof TokenRequest>
 
 /** The app that redeems a code, its address, and its DPoP proof. */
-type Redeemer = Pick<Redemption, 'app' | 'address' | 'proof'>
+type Redeemer = Pick<CodeRequest, 'app' | 'address' | 'proof'>
 
 /** The client that presents a broker token, and its DPoP proof. */
-type Presenter = Pick<Presented, 'client' | 'proof'>
+type Presenter = Pick<PresentedToken, 'client' | 'proof'>
 
 /** Runs before the code is used up: if it throws, the app may redeem the code again. */
 type BeforeRedeem = (authorized: { connectionId: string }) => Promise<void>

@@ -1,4 +1,5 @@
-import { createEllipsisClient, EllipsisError } from '../../ellipsis/client.ts'
+import { createEllipsisClient } from '../../ellipsis/client.ts'
+import { EllipsisError } from '../../ellipsis/errors.ts'
 import { Secret } from '../../secret.ts'
 import { ok, problem, warning } from './finding.ts'
 import type { Check, Patient, Told } from './finding.ts'

@@ -19,7 +19,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
-      doubt: null,
+      staleReason: null,
       restoredFrom: null,
       importState: null,
       replacedBy: null,
@@ -93,7 +93,7 @@ export function testConnections(t: Test, open: OpenStore): void {
     const failure = { status: 'needs_reconnect', lastError: 'refused', retryAt: NOW } as const
     const fallen = {
       ...failure,
-      doubt: 'answer_lost',
+      staleReason: 'answer_lost',
       dropPrevious: false,
       events: event('fallen'),
     } as const
@@ -114,7 +114,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
-      doubt: null,
+      staleReason: null,
       connectedAt: NOW,
       refreshedAt: NOW + 9,
     })

@@ -31,7 +31,7 @@ const failed = {
   status: 'needs_reconnect',
   lastError: 'refused',
   retryAt: NOW + 60_000,
-  doubt: null,
+  staleReason: null,
   dropPrevious: false,
 } as const
 
@@ -51,16 +51,16 @@ export function testRefresh(t: Test, open: OpenStore): void {
   t.test('a lease that was left behind makes the next refresh doubtful', async (t) => {
     const store = await open(t)
     await connect(store)
-    const doubt = async () => (await store.getConnection('con'))?.doubt
+    const staleReason = async () => (await store.getConnection('con'))?.staleReason
     await store.takeLease(lease('a'))
     await store.freeLease({ id: 'con', owner: 'a' })
     await store.takeLease(lease('b'))
     await store.takeLease(lease('b', NOW + 1))
-    t.equal(await doubt(), null)
+    t.equal(await staleReason(), null)
     t.equal(await store.takeLease(lease('c', NOW + 1 + LONGEST)), true)
-    t.equal(await doubt(), 'answer_lost')
+    t.equal(await staleReason(), 'answer_lost')
     await store.saveTokens(refreshed('well'))
-    t.equal(await doubt(), null)
+    t.equal(await staleReason(), null)
   })
 
   t.test('the lease of a process that died can be taken over', async (t) => {
@@ -69,7 +69,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     await store.takeLease(lease('dead'))
     t.equal(await store.takeLease({ ...lease('b'), orphaned: 'another' }), false)
     t.equal(await store.takeLease({ ...lease('b'), orphaned: 'dead' }), true)
-    t.match(await store.getConnection('con'), { leaseOwner: 'b', doubt: 'answer_lost' })
+    t.match(await store.getConnection('con'), { leaseOwner: 'b', staleReason: 'answer_lost' })
   })
 
   t.test(
@@ -141,7 +141,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('me'))
-    await store.saveFailure({ ...failed, doubt: 'answer_lost', events: [] })
+    await store.saveFailure({ ...failed, staleReason: 'answer_lost', events: [] })
     await store.takeLease(lease('me'))
     t.equal(await store.saveTokens(refreshed('first')), true)
     t.match(await store.getConnection('con'), {
@@ -154,7 +154,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
       failures: 0,
       lastError: null,
       retryAt: null,
-      doubt: null,
+      staleReason: null,
       refreshedAt: NOW + 7,
     })
     await store.saveTokens({ ...refreshed('second', 2), previousRefreshToken: null })

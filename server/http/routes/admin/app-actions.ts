@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../../db/store.ts'
-import { liveSecrets } from '../../../oauth/apps.ts'
+import { validSecrets } from '../../../oauth/apps.ts'
 import { parseDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
 import { pathOf } from './apps.ts'
@@ -25,7 +25,9 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     work: (one: App, path: `/admin/apps/${string}`) => Promise<unknown>,
   ): Promise<unknown> => {
     const one = await apps.find((request.params as { appId: string }).appId)
-    return one ? work(one, pathOf(one.id)) : reply.missing('This app does not exist or was removed.')
+    return one
+      ? work(one, pathOf(one.id))
+      : reply.missing('This app does not exist or was removed.')
   }
 
   /** The same, for confidential apps only. No page links here for a public app. */
@@ -44,7 +46,7 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
         name: one.name,
         path,
         newest: newestSecretOf(one),
-        isSecondLive: liveSecrets(one, clock.now()).length > 1,
+        isSecondLive: validSecrets(one, clock.now()).length > 1,
         overlaps: Object.entries(OVERLAPS).map(([value, label]) => ({
           value,
           label,
@@ -59,7 +61,11 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
       const { overlap, newest } = request.body as { overlap?: string; newest?: string }
       // Reloading the page posts the form again. Rotate only once.
       if (newest !== newestSecretOf(one)) {
-        return reply.done(path, 'The secret was already rotated. A new secret is shown only once.', 'problem')
+        return reply.done(
+          path,
+          'The secret was already rotated. A new secret is shown only once.',
+          'problem',
+        )
       }
       const chosen = overlap !== undefined && overlap in OVERLAPS ? overlap : DEFAULT_OVERLAP
       const seconds = parseDuration(chosen)
@@ -117,10 +123,7 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
   app.post('/apps/:appId/remove', (request, reply) =>
     withApp(request, reply, async (one) => {
       await apps.remove(one.id, byAdmin(request))
-      return reply.done(
-        '/admin/apps',
-        `Removed “${plainName(one.name)}”. It gets no more tokens.`,
-      )
+      return reply.done('/admin/apps', `Removed “${plainName(one.name)}”. It gets no more tokens.`)
     }),
   )
 }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { App } from '../../../../db/store.ts'
 import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/models.ts'
-import { liveSecrets } from '../../../oauth/apps.ts'
+import { validSecrets } from '../../../oauth/apps.ts'
 import { formatDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
 import { createSnippets } from '../../snippets/snippets.ts'
@@ -84,6 +84,6 @@ function modelOf(
 }
 
 const secretsOf = (app: App, now: number): SecretView[] =>
-  liveSecrets(app, now)
+  validSecrets(app, now)
     .map(({ createdAt, expiresAt }) => ({ createdAt, expiresAt }))
     .reverse()

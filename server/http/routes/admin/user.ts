@@ -3,8 +3,8 @@ import type { App, Connection, Event, Grant, UpstreamState } from '../../../../d
 import type { AdminModels, Badge, DeviceView, UserAppView } from '../../../../views/admin/models.ts'
 import { timeText } from '../../../../views/time.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
-import { reconnectUrl } from '../../../oauth/reconnect-url.ts'
-import { troubleNow } from '../../../refresh/upstream-status.ts'
+import { reconnectUrl } from '../../../oauth/swap.ts'
+import { currentProblem } from '../../../refresh/upstream-status.ts'
 import type { HttpServices } from '../../../services.ts'
 import { actorText, eventText } from './event-text.ts'
 import { plainName } from './format.ts'
@@ -70,7 +70,7 @@ function noteOf(connection: Connection, upstream: UpstreamState): string | null 
     return 'Ellipsis Drive rejects this connection’s refresh token. The user has to reconnect: send them a reconnect link.'
   }
   if (connection.status === 'revoked' || connection.failures === 0) return null
-  const outage = troubleNow(upstream)
+  const outage = currentProblem(upstream)
   return outage === null
     ? 'The last refresh failed. The connection is not lost: the broker retries.'
     : `Ellipsis Drive has been failing since ${timeText(outage.since)}: ${outage.error}. The connection is not lost: it works again once Ellipsis Drive answers.`
@@ -104,7 +104,12 @@ function appModels(grants: Grant[], all: App[], context: Context): UserAppView[]
   return views.sort((one, other) => other.devices.length - one.devices.length)
 }
 
-function deviceModel(grant: Grant, app: App | undefined, { now }: Context, base: string): DeviceView {
+function deviceModel(
+  grant: Grant,
+  app: App | undefined,
+  { now }: Context,
+  base: string,
+): DeviceView {
   const endsAt = grant.expiresAtSeconds * 1000
   const badge = deviceBadge(grant, app, endsAt <= now)
   return {

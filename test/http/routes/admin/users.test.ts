@@ -155,18 +155,22 @@ t.test(
     t.match(device.body, /Revoke .?Firefox on Linux.? of .?amelie.?\?/)
     t.match(device.body, /already issued work until \d+ \w+ \d{4}, \d\d:\d\d UTC at the latest/)
     t.match(device.body, 'Ellipsis Drive cannot revoke them')
-    t.equal((await exchange(broker, one.brokerToken)).status, 200, 'the confirmation page changes nothing')
-    t.match((await admin.press(device, 'Revoke device')).body, /Revoked .*Firefox on Linux.? for .?Test map/)
+    t.equal(
+      (await exchange(broker, one.brokerToken)).status,
+      200,
+      'the confirmation page changes nothing',
+    )
+    t.match(
+      (await admin.press(device, 'Revoke device')).body,
+      /Revoked .*Firefox on Linux.? for .?Test map/,
+    )
     t.match((await admin.press(device, 'Revoke device')).body, 'was already revoked')
     t.equal((await exchange(broker, one.brokerToken)).status, 401)
     t.equal((await exchange(broker, two.brokerToken)).status, 200)
 
     const whole = await ask(`/apps/${app.id}`)
     t.match(whole.body, 'for this user, on 1 device')
-    t.match(
-      (await admin.press(whole, 'Revoke app')).body,
-      /Revoked .?Test map.? on 1 device\./,
-    )
+    t.match((await admin.press(whole, 'Revoke app')).body, /Revoked .?Test map.? on 1 device\./)
     t.equal((await exchange(broker, two.brokerToken)).status, 401)
     t.equal((await exchange(broker, three.brokerToken)).status, 200)
 

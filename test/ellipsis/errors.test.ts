@@ -1,22 +1,22 @@
 import t from 'tap'
-import { failureOf } from '../../server/ellipsis/failure.ts'
+import { toEllipsisError } from '../../server/ellipsis/errors.ts'
 
 const NOW = Date.UTC(2026, 0, 1)
 
 const answer = (status: number, json: Record<string, unknown> | null, retryAfter?: string) => ({
   status,
   json,
-  safe: false,
+  isSafeMethod: false,
   headers: new Headers(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
 })
 
 t.test('invalid_grant in so many words is a refusal, and nothing else is', async (t) => {
   for (const status of [200, 400, 401, 403, 404, 418]) {
-    const error = failureOf(answer(status, { error: 'invalid_grant' }), NOW)
+    const error = toEllipsisError(answer(status, { error: 'invalid_grant' }), NOW)
     t.match(error, { kind: 'refused', status, code: 'invalid_grant', maybeApplied: false })
   }
   const framework = { statusCode: 400, error: 'Bad Request', message: 'invalid_grant' }
-  t.equal(failureOf(answer(400, framework), NOW).kind, 'refused')
+  t.equal(toEllipsisError(answer(400, framework), NOW).kind, 'refused')
   const doubtful = [
     { message: 'The refresh token is invalid or has expired' },
     { message: 'Not invalid_grant at all' },
@@ -30,7 +30,7 @@ t.test('invalid_grant in so many words is a refusal, and nothing else is', async
   ]
   for (const json of doubtful) {
     for (const status of [400, 401, 403]) {
-      const error = failureOf(answer(status, json), NOW)
+      const error = toEllipsisError(answer(status, json), NOW)
       t.match(error, { kind: 'transient', maybeApplied: false }, JSON.stringify(json))
     }
   }
@@ -40,7 +40,7 @@ t.test('the broker’s own client is to blame', async (t) => {
   for (const error of ['invalid_client', 'unauthorized_client']) {
     for (const status of [200, 400, 401, 403]) {
       const facts = { kind: 'misconfigured', code: error, maybeApplied: false }
-      t.match(failureOf(answer(status, { error }), NOW), facts)
+      t.match(toEllipsisError(answer(status, { error }), NOW), facts)
     }
   }
 })
@@ -50,13 +50,13 @@ t.test(
   async (t) => {
     for (const error of ['invalid_grant', 'invalid_client', 'slow_down']) {
       for (const status of [301, 302, 307, 308, 429]) {
-        t.match(failureOf(answer(status, { error }), NOW), {
+        t.match(toEllipsisError(answer(status, { error }), NOW), {
           kind: 'transient',
           maybeApplied: false,
         })
       }
       for (const status of [303, 500, 502, 503, 504, 599, 999]) {
-        t.match(failureOf(answer(status, { error }), NOW), {
+        t.match(toEllipsisError(answer(status, { error }), NOW), {
           kind: 'transient',
           maybeApplied: true,
         })
@@ -66,7 +66,7 @@ t.test(
 )
 
 t.test('an unknown code is told, if it is one', async (t) => {
-  const told = failureOf(answer(400, { error: 'refresh_token_expired' }), NOW)
+  const told = toEllipsisError(answer(400, { error: 'refresh_token_expired' }), NOW)
   t.match(told, { kind: 'transient', code: 'refresh_token_expired' })
   t.match(told.message, 'refresh_token_expired, status 400')
   for (const error of [
@@ -79,7 +79,7 @@ t.test('an unknown code is told, if it is one', async (t) => {
     'a b',
     7,
   ]) {
-    const { code, message } = failureOf(answer(400, { error }), NOW)
+    const { code, message } = toEllipsisError(answer(400, { error }), NOW)
     t.equal(code, null)
     t.equal(message, 'Ellipsis Drive answered with an error (status 400)')
   }
@@ -105,7 +105,11 @@ t.test('Retry-After, in seconds or as a date', async (t) => {
   ]
   for (const [header, milliseconds] of cases) {
     for (const status of [429, 503]) {
-      t.equal(failureOf(answer(status, null, header), NOW).retryAfterMs, milliseconds, `${header}`)
+      t.equal(
+        toEllipsisError(answer(status, null, header), NOW).retryAfterMs,
+        milliseconds,
+        `${header}`,
+      )
     }
   }
 })
