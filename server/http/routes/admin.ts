@@ -27,7 +27,7 @@ import { usersRoutes } from './admin/users.ts'
  * `views/admin/models.ts`, and a template in `views/admin/` that begins with
  * `<% layout('./layout', { ...it, title: 'Apps' }) %>`. The handler asks the domain, makes the model and
  * answers `reply.show('admin/apps', model)`. What isn't there: `reply.missing('There is no such app.')`.
- * Add it to the navigation in `server/http/plugins/admin-pages.ts`. Addresses
+ * The navigation (`server/http/plugins/admin-pages.ts`) shows a page as soon as its route is there. Addresses
  * are made with `it.url('/admin/apps')`, for the base path. Add the page to `test/pages.ts`, from which
  * axe and `npm run pictures` take it.
  *
