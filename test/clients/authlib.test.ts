@@ -1,7 +1,7 @@
 import t from 'tap'
 import { addAppWithSecret, allow, buildBroker, RETURN } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
-import { missingModules, runPython } from './python.ts'
+import { runPython, without } from './python.ts'
 
 /** Authorizes, redeems, refreshes, introspects and revokes. Prints the authorization URL, and reads the URL of the redirect from a file. */
 const SOURCE = `
@@ -25,7 +25,7 @@ print('revoked', gone.status_code, flush=True)
 `
 
 for (const method of ['client_secret_basic', 'client_secret_post']) {
-  t.test(`Authlib, with ${method}`, { skip: missingModules('authlib', 'requests') }, async (t) => {
+  t.test(`Authlib, with ${method}`, { skip: without('authlib', 'requests') }, async (t) => {
     const broker = await buildBroker(t)
     const settings = { confidential: true, tokens: 'ellipsis' as const }
     const { app, clientSecret } = await addAppWithSecret(broker, settings)

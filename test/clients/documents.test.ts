@@ -18,7 +18,7 @@ import {
 } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
-import { missingModules, runProgram, runPython } from './python.ts'
+import { runProgram, runPython, without } from './python.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -52,26 +52,22 @@ t.test('programs', { jobs: 3 }, (t) => {
     t.match(output, '"username":"amelie"')
   })
 
-  void t.test(
-    'python.md',
-    { buffered: true, skip: missingModules('requests_oauthlib') },
-    async (t) => {
-      const broker = await buildBroker(t)
-      const { app } = await addDevice(broker, { tokens: 'ellipsis' })
-      const env = {
-        BROKER: broker.url,
-        CLIENT_ID: app.id,
-        ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
-      }
-      const { code, output } = await runPython(
-        codeBlock('python', 'python'),
-        env,
-        allowPrintedCode(broker),
-      )
-      t.equal(code, 0, output)
-      t.match(output, /Connected as amelie\nStill amelie/)
-    },
-  )
+  void t.test('python.md', { buffered: true, skip: without('requests_oauthlib') }, async (t) => {
+    const broker = await buildBroker(t)
+    const { app } = await addDevice(broker, { tokens: 'ellipsis' })
+    const env = {
+      BROKER: broker.url,
+      CLIENT_ID: app.id,
+      ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
+    }
+    const { code, output } = await runPython(
+      codeBlock('python', 'python'),
+      env,
+      allowPrintedCode(broker),
+    )
+    t.equal(code, 0, output)
+    t.match(output, /Connected as amelie\nStill amelie/)
+  })
 
   void t.test('server.md', { buffered: true }, async (t) => {
     const broker = await buildBroker(t)

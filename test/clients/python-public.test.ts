@@ -6,7 +6,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { addApp, allow, buildBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
-import { missingModules, runPython } from './python.ts'
+import { runPython, without } from './python.ts'
 
 /** Each posts the authorization URL to USER_AGENT, which answers with the URL of the redirect. */
 const LIBRARIES = {
@@ -57,29 +57,25 @@ def redirect_of(url):
 `
 
 for (const [library, source] of Object.entries(LIBRARIES)) {
-  t.test(
-    `${library}, public, by code`,
-    { skip: missingModules(library, 'requests') },
-    async (t) => {
-      const broker = await buildBroker(t)
-      const redirectUri = 'http://127.0.0.1:8123/return'
-      const redirectUris = ['http://127.0.0.1/return']
-      const app = await addApp(broker, { tokens: 'ellipsis', redirectUris })
-      const env = { BROKER: broker.url, CLIENT_ID: app.id, RETURN: redirectUri }
-      const userAgent = await startUserAgent(t, redirectUri)
-      const { code, output } = await runPython(PREAMBLE + source, { ...env, USER_AGENT: userAgent })
-      t.equal(code, 0, output)
-      const [, token = '', refreshed = ''] =
-        /^token (.*)\nrefreshed (.*)\nrevoked 200$/m.exec(output) ?? []
-      for (const got of [token, refreshed]) t.ok(broker.standIn.issued().includes(got), output)
-      const [grant] = await broker.services.store.listGrants({
-        appId: app.id,
-        after: null,
-        limit: 1,
-      })
-      t.type(grant?.revokedAt, 'number')
-    },
-  )
+  t.test(`${library}, public, by code`, { skip: without(library, 'requests') }, async (t) => {
+    const broker = await buildBroker(t)
+    const redirectUri = 'http://127.0.0.1:8123/return'
+    const redirectUris = ['http://127.0.0.1/return']
+    const app = await addApp(broker, { tokens: 'ellipsis', redirectUris })
+    const env = { BROKER: broker.url, CLIENT_ID: app.id, RETURN: redirectUri }
+    const userAgent = await startUserAgent(t, redirectUri)
+    const { code, output } = await runPython(PREAMBLE + source, { ...env, USER_AGENT: userAgent })
+    t.equal(code, 0, output)
+    const [, token = '', refreshed = ''] =
+      /^token (.*)\nrefreshed (.*)\nrevoked 200$/m.exec(output) ?? []
+    for (const got of [token, refreshed]) t.ok(broker.standIn.issued().includes(got), output)
+    const [grant] = await broker.services.store.listGrants({
+      appId: app.id,
+      after: null,
+      limit: 1,
+    })
+    t.type(grant?.revokedAt, 'number')
+  })
 }
 
 /** Starts a server that acts as the user: opens a posted URL, allows, and answers with the URL of the redirect. */

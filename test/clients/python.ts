@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process'
 const PYTHON = '/usr/bin/python3'
 
 /** For tap's `skip`: the reason if one of the modules is missing, otherwise `false`. */
-export function missingModules(...modules: string[]): string | false {
+export function without(...modules: string[]): string | false {
   const { status } = spawnSync(PYTHON, ['-c', `import ${modules.join(', ')}`])
   return (
     status !== 0 &&

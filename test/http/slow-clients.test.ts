@@ -112,9 +112,9 @@ t.test('under load, requests accepted before a shutdown are answered', async (t)
   await broker.clock.asleep(delayMs)
   const swaps = Array.from({ length: 50 }, () => fetch(`${other.url}/exchange`, options))
   t.ok((await Promise.all(swaps)).every(({ status }) => status === 200))
-  const stopping = logged(other.child, '"stopping"')
+  const told = logged(other.child, '"stopping"')
   const stopped = other.stop()
-  await stopping
+  await told
   broker.clock.advance(delayMs)
   t.equal(await stopped, 0)
   t.equal((await forced).status, 200, 'the refresh in progress completed first')

@@ -33,7 +33,7 @@ const settings = (folder: string, port: number) => ({
 })
 
 /** The subject of the certificate that the broker serves. */
-async function servedSubject(port: number): Promise<string> {
+async function serving(port: number): Promise<string> {
   const socket: TLSSocket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
   await once(socket, 'secureConnect')
   const { subject } = socket.getPeerCertificate()
@@ -60,7 +60,7 @@ t.test('serves https, and loads a renewed certificate without a restart', async 
   }
   install('first')
   const { port, logged } = await start(t, folder)
-  t.equal(await servedSubject(port), 'first')
+  t.equal(await serving(port), 'first')
   const status = await new Promise((resolve, reject) => {
     const options = { port, host: '127.0.0.1', path: '/healthz', rejectUnauthorized: false }
     const asked = request(options, (answer) => {
@@ -75,12 +75,12 @@ t.test('serves https, and loads a renewed certificate without a restart', async 
   install('second', 'first')
   process.emit('SIGHUP')
   process.emit('SIGHUP')
-  t.equal(await servedSubject(port), 'first')
+  t.equal(await serving(port), 'first')
   t.equal(logged.filter((line) => line.includes('still using the current one')).length, 1)
 
   install('second')
   process.emit('SIGHUP')
-  t.equal(await servedSubject(port), 'second')
+  t.equal(await serving(port), 'second')
   process.emit('SIGHUP')
   t.equal(logged.filter((line) => line.includes('loaded the renewed')).length, 1)
 })
@@ -93,14 +93,14 @@ t.test('SIGHUP loads a renewed certificate, and does not stop the process', asyn
   const closed = once(child, 'close')
   t.teardown(() => child.kill('SIGKILL'))
   await logged(child, 'ready at')
-  t.equal(await servedSubject(port), 'live')
+  t.equal(await serving(port), 'live')
   for (const kind of ['crt', 'key']) {
     copyFileSync(join(folder, `second.${kind}`), join(folder, `live.${kind}`))
   }
   const renewed = logged(child, 'loaded the renewed certificate')
   child.kill('SIGHUP')
   await renewed
-  t.equal(await servedSubject(port), 'second')
+  t.equal(await serving(port), 'second')
   child.kill('SIGTERM')
   t.strictSame(await closed, [0, null])
 })
@@ -111,9 +111,9 @@ t.test('SIGHUP has no effect on a broker without a certificate', async (t) => {
     ELLIPSIS_CLIENT_SECRET: 'secret',
     BROKER_DATA_DIR: temporaryFolder(t),
   })
-  const hangup = logged(child, 'SIGHUP')
+  const told = logged(child, 'SIGHUP')
   child.kill('SIGHUP')
-  await hangup
+  await told
   t.equal((await fetch(`${url}/readyz`)).status, 200)
   t.equal(await stop(), 0)
 })
