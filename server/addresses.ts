@@ -35,18 +35,6 @@ export function createNetworkMatcher(networks: string[]): (address?: string) => 
   }
 }
 
-/**
- * The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, which one client can
- * use as a whole (RFC 6177 2). Text that is not an address is returned unchanged.
- */
-export function subnetOf(address: string): string {
-  const parsed = parse(address)
-  if (parsed === null) return address
-  if (!('parts' in parsed)) return parsed.toString()
-  const groups = parsed.parts.slice(0, 4).map((group) => group.toString(16))
-  return `${groups.join(':')}::/64`
-}
-
 const parse = (address: string) => (ipaddr.isValid(address) ? ipaddr.process(address) : null)
 
 function parseNetwork(network: string): [ReturnType<typeof ipaddr.process>, number] {

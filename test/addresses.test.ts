@@ -1,21 +1,5 @@
 import t from 'tap'
-import { createNetworkMatcher, isLoopback, isPrivate, subnetOf } from '../server/addresses.ts'
-
-t.test('an IPv6 client counts by its /64', async (t) => {
-  const cases = {
-    '192.0.2.7': '192.0.2.7',
-    '::ffff:192.0.2.7': '192.0.2.7',
-    '2001:db8:0:1:a:b:c:d': '2001:db8:0:1::/64',
-    '2001:DB8:0000:0001::1': '2001:db8:0:1::/64',
-    '2001:db8::1': '2001:db8:0:0::/64',
-    'fe80::1%eth0': 'fe80:0:0:0::/64',
-    '::1': '0:0:0:0::/64',
-    '::': '0:0:0:0::/64',
-    'no address': 'no address',
-  }
-  for (const [address, expected] of Object.entries(cases))
-    t.equal(subnetOf(address), expected, address)
-})
+import { createNetworkMatcher, isLoopback, isPrivate } from '../server/addresses.ts'
 
 t.test('addresses of this machine and of private networks', async (t) => {
   for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1']) {

@@ -7,8 +7,8 @@ import { noNginx, startNginx } from './nginx.ts'
 
 if (noNginx) console.error(`The test with nginx is skipped: ${noNginx}`)
 
-/** Where the client's requests come from: another address than nginx's own. */
-const CLIENT = '127.0.0.2'
+/** The client's address, which differs from nginx's. */
+const CLIENT_ADDRESS = '127.0.0.2'
 
 interface Answer {
   status: number
@@ -17,8 +17,8 @@ interface Answer {
   body: string
 }
 
-/** One request through nginx, whose certificate nobody vouches for. */
-function ask(url: string, { method = 'GET', cookie = '', form = '' } = {}): Promise<Answer> {
+/** Sends a request through nginx, whose certificate is self-signed. */
+function send(url: string, { method = 'GET', cookie = '', form = '' } = {}): Promise<Answer> {
   const headers = {
     accept: 'text/html',
     ...(cookie !== '' && { cookie }),
@@ -28,7 +28,7 @@ function ask(url: string, { method = 'GET', cookie = '', form = '' } = {}): Prom
     }),
   }
   return new Promise((resolve, reject) => {
-    const options = { method, headers, rejectUnauthorized: false, localAddress: CLIENT }
+    const options = { method, headers, rejectUnauthorized: false, localAddress: CLIENT_ADDRESS }
     const sent = request(url, options, (response) => {
       let body = ''
       response.on('data', (chunk: Buffer) => (body += chunk.toString()))
@@ -46,10 +46,10 @@ function ask(url: string, { method = 'GET', cookie = '', form = '' } = {}): Prom
   })
 }
 
-const pairs = ({ cookies }: Answer) => cookies.map((line) => line.split(';')[0]).join('; ')
-const tokenOf = ({ body }: Answer) => /name="_csrf" value="([^"]+)"/.exec(body)?.[1] ?? ''
+const cookiePairs = ({ cookies }: Answer) => cookies.map((line) => line.split(';')[0]).join('; ')
+const csrfTokenOf = ({ body }: Answer) => /name="_csrf" value="([^"]+)"/.exec(body)?.[1] ?? ''
 
-t.test('under a base path, behind an nginx that ends TLS', { skip: noNginx }, async (t) => {
+t.test('under a base path, behind nginx with TLS', { skip: noNginx }, async (t) => {
   const port = await freePort()
   const url = `https://localhost:${port}/broker`
   const env = { BROKER_PUBLIC_URL: url, BROKER_TRUST_PROXY: '127.0.0.1' }
@@ -58,56 +58,65 @@ t.test('under a base path, behind an nginx that ends TLS', { skip: noNginx }, as
   await startNginx(t, { port, path: '/broker', upstream: new URL(broker.url).origin })
   await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
 
-  const stranger = await ask(`${url}/admin/keys`)
-  t.equal(stranger.location, '/broker/admin/sign-in?next=%2Fbroker%2Fadmin%2Fkeys')
-  const door = await ask(new URL(stranger.location ?? '', url).href)
-  t.match(door.cookies[0], /^__Host-csrf=.*; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+  const signedOut = await send(`${url}/admin/keys`)
+  t.equal(signedOut.location, '/broker/admin/sign-in?next=%2Fbroker%2Fadmin%2Fkeys')
+  const signInPage = await send(new URL(signedOut.location ?? '', url).href)
+  t.match(signInPage.cookies[0], /^__Host-csrf=.*; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
   const form = new URLSearchParams({
-    _csrf: tokenOf(door),
+    _csrf: csrfTokenOf(signInPage),
     email: 'ada@example.com',
     password: PASSWORD,
     next: '/broker/admin/keys',
   }).toString()
-  const inside = await ask(`${url}/admin/sign-in`, { method: 'POST', cookie: pairs(door), form })
-  t.match(inside, { status: 303, location: '/broker/admin/keys' })
-  t.match(inside.cookies[0], /^__Host-session=[\w-]{43}; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
-  t.match(inside.cookies[1], /^__Host-device=.*; Secure/)
-  const session = `${pairs(door)}; ${pairs(inside)}`
+  const signedIn = await send(`${url}/admin/sign-in`, {
+    method: 'POST',
+    cookie: cookiePairs(signInPage),
+    form,
+  })
+  t.match(signedIn, { status: 303, location: '/broker/admin/keys' })
+  t.match(
+    signedIn.cookies[0],
+    /^__Host-session=[\w-]{43}; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
+  )
+  t.match(signedIn.cookies[1], /^__Host-device=.*; Secure/)
+  const session = `${cookiePairs(signInPage)}; ${cookiePairs(signedIn)}`
 
-  const page = await ask(`${url}/admin/keys`, { cookie: session })
+  const page = await send(`${url}/admin/keys`, { cookie: session })
   t.match(page, { status: 200, body: 'Signing keys' })
   const found = page.body.matchAll(/ (?:href|src|action)="([^"#]+)"/g)
   const links = [...found].map(([, link = '']) => link)
   t.ok(links.length > 8)
   for (const link of links) t.match(link, /^\/broker(\/|$)/)
   for (const link of new Set(links.filter((link) => !link.endsWith('/sign-out')))) {
-    t.equal((await ask(new URL(link, url).href, { cookie: session })).status, 200, link)
+    t.equal((await send(new URL(link, url).href, { cookie: session })).status, 200, link)
   }
 
-  const rotated = await ask(`${url}/admin/keys/rotate`, {
+  const rotated = await send(`${url}/admin/keys/rotate`, {
     method: 'POST',
     cookie: session,
-    form: new URLSearchParams({ _csrf: tokenOf(page) }).toString(),
+    form: new URLSearchParams({ _csrf: csrfTokenOf(page) }).toString(),
   })
   t.match(rotated, { status: 303, location: '/broker/admin/keys' })
   t.match(rotated.cookies[0], /^__Host-notice=/)
-  const told = await ask(`${url}/admin/keys`, { cookie: `${session}; ${pairs(rotated)}` })
-  t.match(told.body, 'signs from now on')
-  t.match(told.cookies[0], /^__Host-notice=; .*Expires=Thu, 01 Jan 1970/)
+  const nextPage = await send(`${url}/admin/keys`, {
+    cookie: `${session}; ${cookiePairs(rotated)}`,
+  })
+  t.match(nextPage.body, 'signs from now on')
+  t.match(nextPage.cookies[0], /^__Host-notice=; .*Expires=Thu, 01 Jan 1970/)
 
-  const sessions = await ask(`${url}/admin/account`, { cookie: session })
-  t.match(sessions.body, CLIENT, 'the address of the client, as nginx tells it')
+  const sessions = await send(`${url}/admin/account`, { cookie: session })
+  t.match(sessions.body, CLIENT_ADDRESS, 'the client’s address, as nginx sends it')
   const account = await broker.services.store.findAdmin('ada@example.com')
   const [listed] = await broker.services.sessions.list(account?.id ?? '')
-  t.equal(listed?.address, CLIENT)
+  t.equal(listed?.address, CLIENT_ADDRESS)
 
-  const connect = await ask(`${url}/connect/${app.id}`)
+  const connect = await send(`${url}/connect/${app.id}`)
   t.match(connect.body, 'action="/broker/oauth/authorize"')
-  t.equal((await ask(`${url}/admin`, { cookie: session })).status, 200)
+  t.equal((await send(`${url}/admin`, { cookie: session })).status, 200)
   t.equal(
-    (await ask(`https://localhost:${port}/admin`)).status,
+    (await send(`https://localhost:${port}/admin`)).status,
     404,
-    'nothing beside the base path',
+    'no routes outside the base path',
   )
 })
 
@@ -115,13 +124,13 @@ t.test('the address that a trusted proxy tells is the one of the session', async
   const env = { BROKER_TRUST_PROXY: '127.0.0.1' }
   const broker = await buildBroker(t, { env })
   await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
-  const door = await fetch(`${broker.url}/admin/sign-in`)
-  const _csrf = /name="_csrf" value="([^"]+)"/.exec(await door.text())?.[1] ?? ''
+  const signInPage = await fetch(`${broker.url}/admin/sign-in`)
+  const _csrf = /name="_csrf" value="([^"]+)"/.exec(await signInPage.text())?.[1] ?? ''
   const answer = await fetch(`${broker.url}/admin/sign-in`, {
     method: 'POST',
     redirect: 'manual',
     headers: {
-      cookie: door.headers.getSetCookie()[0]?.split(';')[0] ?? '',
+      cookie: signInPage.headers.getSetCookie()[0]?.split(';')[0] ?? '',
       'x-forwarded-for': '203.0.113.9',
     },
     body: new URLSearchParams({ _csrf, email: 'ada@example.com', password: PASSWORD }),

@@ -4,12 +4,12 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
-/** Why tests with nginx are skipped here, for tap's `skip`; `false`: it is there. */
+/** For tap's `skip`: the reason if nginx or openssl is missing, otherwise `false`. */
 export const noNginx: string | false =
-  (!runs('nginx', '-v') && 'there is no nginx: apt-get install nginx-light') ||
-  (!runs('openssl', 'version') && 'there is no openssl: apt-get install openssl')
+  (!isInstalled('nginx', '-v') && 'nginx is missing: apt-get install nginx-light') ||
+  (!isInstalled('openssl', 'version') && 'openssl is missing: apt-get install openssl')
 
-function runs(command: string, argument: string): boolean {
+function isInstalled(command: string, argument: string): boolean {
   const { PATH = '' } = process.env
   const env = { PATH: `${PATH}:/usr/sbin:/usr/local/sbin` }
   return spawnSync(command, [argument], { env, stdio: 'ignore' }).status === 0
@@ -23,10 +23,7 @@ const HEADERS = {
   'X-Request-Id': '$request_id',
 }
 
-/**
- * An nginx that ends TLS, with a certificate of its own making, and hands `path` on to `upstream`. It
- * ends with the test.
- */
+/** Starts nginx with TLS and a self-signed certificate, as a proxy of `path` to `upstream`. Stops it with the test. */
 export async function startNginx(
   t: Test,
   {
@@ -77,11 +74,11 @@ ${Object.entries(headers)
     child.kill('SIGTERM')
     await ended
   })
-  await listening(port, child)
+  await waitUntilListening(port, child)
 }
 
-/** Waits until something listens there, or nginx has ended. */
-async function listening(port: number, child: ChildProcess): Promise<void> {
+/** Waits until nginx listens. @throws Error if it exits */
+async function waitUntilListening(port: number, child: ChildProcess): Promise<void> {
   while (child.exitCode === null) {
     const code = await fetch(`http://127.0.0.1:${port}/`).then(
       () => 'open',

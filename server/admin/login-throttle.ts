@@ -1,8 +1,9 @@
+import { isIPv6 } from 'node:net'
+import ipaddr from 'ipaddr.js'
 import type { Budget, Hash, Store } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Browser } from './sessions.ts'
-import { subnetOf } from '../addresses.ts'
 
 /**
  * Limits on guessing passwords and codes. Budgets lie in the store, so they hold over all processes and
@@ -66,7 +67,7 @@ export function createLoginThrottle({
             budget(`account ${account}`, perAccount),
             ...(browser.isAddressShared
               ? []
-              : [budget(`address ${subnetOf(browser.address)}`, PER_ADDRESS)]),
+              : [budget(`address ${network(browser.address)}`, PER_ADDRESS)]),
           ]
       const { refusedUntil, wasLast } = await store.takeAttempt({ budgets, now })
       if (refusedUntil !== null) return { refusedUntil }
@@ -78,3 +79,12 @@ export function createLoginThrottle({
 
 /** Hashed: people type passwords where an e-mail address belongs. */
 const keyOf = (kind: string, key: string): Hash => sha256(`${kind} ${key}`)
+
+/** Who has one IPv6 address has a /64 of them (RFC 6177 2). */
+export function network(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
+  if (mapped !== undefined) return mapped
+  if (!isIPv6(address)) return address
+  const groups = ipaddr.IPv6.parse(address).parts.slice(0, 4)
+  return `${groups.map((group) => group.toString(16)).join(':')}::/64`
+}

@@ -76,10 +76,8 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   await app.register(metadataRoutes, { services })
   await app.register(healthRoutes, { services, prefix })
   const { publicUrl } = config
-  const document = createOpenApiDocument({
-    ...{ routes, publicUrl, basePath: prefix },
-    version: build.version,
-  })
+  const { version } = build
+  const document = createOpenApiDocument({ routes, publicUrl, basePath: prefix, version })
   await app.register(openapiRoute, { config, document, prefix })
   if (prefix !== '') await app.register(healthRoutes, { services })
 

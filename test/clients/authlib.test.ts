@@ -3,7 +3,7 @@ import { addAppWithSecret, allow, buildBroker, RETURN } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 import { runPython, without } from './python.ts'
 
-/** Authorizes, redeems, refreshes, introspects and revokes. The address that comes back is read from a line. */
+/** Authorizes, redeems, refreshes, introspects and revokes. Prints the authorization URL, and reads the URL of the redirect from a file. */
 const SOURCE = `
 import os, sys
 from authlib.integrations.requests_client import OAuth2Session

@@ -1,4 +1,4 @@
-/** The examples of docs/connect/, run as they stand in the documents. */
+/** Runs the examples in docs/connect/ unchanged. */
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -22,21 +22,21 @@ import { runProgram, runPython, without } from './python.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-/** The block of code in that language of docs/connect/NAME.md. */
-function block(name: string, language: string): string {
+/** The code block in that language of docs/connect/NAME.md. */
+function codeBlock(name: string, language: string): string {
   const text = readFileSync(join(root, `docs/connect/${name}.md`), 'utf8')
   const found = new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(text)?.[1]
   if (found === undefined) throw new Error(`no ${language} in ${name}.md`)
   return found
 }
 
-/** Lets a device in whose program prints the address to open. */
-const lettingIn = (broker: TestBroker) => (line: string) => {
+/** Allows the device whose program prints the URL to open. */
+const allowPrintedCode = (broker: TestBroker) => (line: string) => {
   const code = /Open .*user_code=(\S+)/.exec(line)?.[1]
   if (code !== undefined) void letIn(broker, code)
 }
 
-// Two of them wait between their polls for as long as the broker tells them: at once.
+// Run at the same time, because two of them wait between polls as long as the broker tells them.
 t.test('programs', { jobs: 3 }, (t) => {
   void t.test('curl.md', { buffered: true }, async (t) => {
     const broker = await buildBroker(t)
@@ -46,8 +46,8 @@ t.test('programs', { jobs: 3 }, (t) => {
       CLIENT_ID: app.id,
       ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
     }
-    const command = ['bash', '-c', block('curl', 'bash')]
-    const { code, output } = await runProgram(command, env, lettingIn(broker))
+    const command = ['bash', '-c', codeBlock('curl', 'bash')]
+    const { code, output } = await runProgram(command, env, allowPrintedCode(broker))
     t.equal(code, 0, output)
     t.match(output, '"username":"amelie"')
   })
@@ -60,7 +60,11 @@ t.test('programs', { jobs: 3 }, (t) => {
       CLIENT_ID: app.id,
       ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
     }
-    const { code, output } = await runPython(block('python', 'python'), env, lettingIn(broker))
+    const { code, output } = await runPython(
+      codeBlock('python', 'python'),
+      env,
+      allowPrintedCode(broker),
+    )
     t.equal(code, 0, output)
     t.match(output, /Connected as amelie\nStill amelie/)
   })
@@ -82,8 +86,8 @@ t.test('programs', { jobs: 3 }, (t) => {
     t.teardown(() => stop.abort())
     const listening = Promise.withResolvers<undefined>()
     const onLine = (line: string) => void (line === 'listening' && listening.resolve(undefined))
-    // Not from a file: what it imports is found from the folder that the tests run in.
-    const source = `${block('server', 'js')}\nconsole.log('listening')`
+    // With --eval, so that imports resolve from the working directory of the tests.
+    const source = `${codeBlock('server', 'js')}\nconsole.log('listening')`
     const command = [process.execPath, '--input-type=module', '--eval', source]
     const ended = runProgram(command, env, onLine, stop.signal).then(({ output }) => output)
     t.equal(await Promise.race([listening.promise, ended]), undefined, 'it listens')
@@ -111,7 +115,7 @@ t.test('page.md', { skip: noBrowser }, async (t) => {
   t.teardown(() => server.close())
   const here = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
   const app = await addApp(broker, { redirectUris: [here], dpop: 'required' })
-  const html = block('page', 'html')
+  const html = codeBlock('page', 'html')
     .replace('https://broker.example.com', broker.url)
     .replace('app_…', app.id)
     .replace('https://api.ellipsis-drive.com/v3', broker.env.ELLIPSIS_API_URL ?? '')
@@ -127,7 +131,7 @@ t.test('page.md', { skip: noBrowser }, async (t) => {
   t.equal(page.url(), here)
 })
 
-t.test('qgis.md: what QGIS sends, on a port of its own', async (t) => {
+t.test('qgis.md: the requests of QGIS, with another port', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker, { tokens: 'ellipsis', redirectUris: ['http://127.0.0.1:7070'] })
   const parameters = { redirect_uri: 'http://127.0.0.1:7071', scope: 'projects' }

@@ -34,8 +34,8 @@ t.test('openid-client drives all of it as the app', async (t) => {
     code_challenge_method: 'S256',
   })
   const visitor = new Visitor()
-  const asked = await visitor.open(address.href)
-  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  const consent = await visitor.open(address.href)
+  const login = await visitor.press(consent, 'Continue to Ellipsis Drive')
   const page = await allow(visitor, login, 'bo', redirectUri)
 
   const checks = { pkceCodeVerifier, expectedState }
@@ -61,7 +61,7 @@ t.test('openid-client drives all of it as the app', async (t) => {
   t.match(refused, { error: 'invalid_request', status: 400 })
 })
 
-t.test('an app served with Ellipsis tokens needs nothing but RFC 6749', async (t) => {
+t.test('an app with --tokens ellipsis needs only RFC 6749', async (t) => {
   const broker = await buildBroker(t)
   const { app, clientSecret } = await broker.services.apps.add(
     {
@@ -91,15 +91,15 @@ t.test('an app served with Ellipsis tokens needs nothing but RFC 6749', async (t
     code_challenge_method: 'S256',
   })
   const visitor = new Visitor()
-  const asked = await visitor.open(address.href)
-  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  const consent = await visitor.open(address.href)
+  const login = await visitor.press(consent, 'Continue to Ellipsis Drive')
   const page = await allow(visitor, login, 'amelie', 'https://server.example.com/return')
   const granted = await oauth.authorizationCodeGrant(config, new URL(page.url), {
     pkceCodeVerifier,
   })
   t.ok(broker.standIn.issued().includes(granted.access_token))
   const refreshed = await oauth.refreshTokenGrant(config, granted.refresh_token ?? '')
-  t.equal(refreshed.access_token, granted.access_token, 'it still lives')
+  t.equal(refreshed.access_token, granted.access_token, 'it is still valid')
   broker.clock.advance(3_590_000)
   const later = await oauth.refreshTokenGrant(config, refreshed.refresh_token ?? '')
   t.not(later.access_token, granted.access_token)
@@ -129,8 +129,8 @@ t.test('the device flow, in every way of serving', async (t) => {
     const more = { ...settings, device: true, redirectUris: [] }
     const { app, clientSecret } = await addAppWithSecret(broker, more)
     const secret = clientSecret?.reveal()
-    const how = secret === undefined ? oauth.None() : oauth.ClientSecretBasic(secret)
-    const config = await discover(broker, app.id, how)
+    const authentication = secret === undefined ? oauth.None() : oauth.ClientSecretBasic(secret)
+    const config = await discover(broker, app.id, authentication)
     const started = await oauth.initiateDeviceAuthorization(config, { scope: 'projects' })
     await letIn(broker, started.user_code)
     const granted = await oauth.pollDeviceAuthorizationGrant(config, { ...started, interval: 0.1 })
@@ -177,7 +177,7 @@ const discover = (broker: TestBroker, clientId: string, authentication: oauth.Cl
     execute: [oauth.allowInsecureRequests],
   })
 
-/** Takes a person through an authorization that the library asks for. */
+/** Authorizes with the library, as a user who allows. */
 async function signIn(
   config: oauth.Configuration,
   app: App,

@@ -1,4 +1,4 @@
-/** Python's libraries as public apps, by code with PKCE, as a program on a person's own machine. */
+/** Python libraries as public apps on a user's machine: authorization code with PKCE. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -8,7 +8,7 @@ import { addApp, allow, buildBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 import { runPython, without } from './python.ts'
 
-/** Each has a person open an address, and learns where the person was sent. */
+/** Each posts the authorization URL to USER_AGENT, which answers with the URL of the redirect. */
 const LIBRARIES = {
   authlib: `
 from authlib.integrations.requests_client import OAuth2Session
@@ -17,7 +17,7 @@ session = OAuth2Session(CLIENT_ID, scope='projects', redirect_uri=RETURN,
     revocation_endpoint_auth_method='none')
 verifier = 'v' * 43
 url, state = session.create_authorization_url(BROKER + '/oauth/authorize', code_verifier=verifier)
-answer = sent_to(url)
+answer = redirect_of(url)
 token = session.fetch_token(TOKEN, authorization_response=answer, code_verifier=verifier)
 print('token', token['access_token'], flush=True)
 token = session.refresh_token(TOKEN, refresh_token=token['refresh_token'])
@@ -34,7 +34,7 @@ verifier = client.create_code_verifier(43)
 challenge = client.create_code_challenge(verifier, 'S256')
 url, state = session.authorization_url(BROKER + '/oauth/authorize',
     code_challenge=challenge, code_challenge_method='S256')
-answer = sent_to(url)
+answer = redirect_of(url)
 token = session.fetch_token(TOKEN, authorization_response=answer, code_verifier=verifier,
     include_client_id=True)
 print('token', token['access_token'], flush=True)
@@ -46,13 +46,13 @@ print('revoked', gone.status_code, flush=True)
 `,
 }
 
-const SET_UP = `
+const PREAMBLE = `
 import os
 import urllib.request
 BROKER, CLIENT_ID, RETURN = (os.environ[name] for name in ('BROKER', 'CLIENT_ID', 'RETURN'))
 TOKEN = BROKER + '/oauth/token'
-def sent_to(url):
-    with urllib.request.urlopen(os.environ['PERSON'], data=url.encode()) as answer:
+def redirect_of(url):
+    with urllib.request.urlopen(os.environ['USER_AGENT'], data=url.encode()) as answer:
         return answer.read().decode()
 `
 
@@ -63,19 +63,23 @@ for (const [library, source] of Object.entries(LIBRARIES)) {
     const redirectUris = ['http://127.0.0.1/return']
     const app = await addApp(broker, { tokens: 'ellipsis', redirectUris })
     const env = { BROKER: broker.url, CLIENT_ID: app.id, RETURN: redirectUri }
-    const person = await signingIn(t, redirectUri)
-    const { code, output } = await runPython(SET_UP + source, { ...env, PERSON: person })
+    const userAgent = await startUserAgent(t, redirectUri)
+    const { code, output } = await runPython(PREAMBLE + source, { ...env, USER_AGENT: userAgent })
     t.equal(code, 0, output)
     const [, token = '', refreshed = ''] =
       /^token (.*)\nrefreshed (.*)\nrevoked 200$/m.exec(output) ?? []
     for (const got of [token, refreshed]) t.ok(broker.standIn.issued().includes(got), output)
-    const [grant] = await broker.services.store.listGrants({ appId: app.id, after: null, limit: 1 })
+    const [grant] = await broker.services.store.listGrants({
+      appId: app.id,
+      after: null,
+      limit: 1,
+    })
     t.type(grant?.revokedAt, 'number')
   })
 }
 
-/** A person with a browser: opens the address that is posted, and answers where the app would get it. */
-async function signingIn(t: Test, redirectUri: string): Promise<string> {
+/** Starts a server that acts as the user: opens a posted URL, allows, and answers with the URL of the redirect. */
+async function startUserAgent(t: Test, redirectUri: string): Promise<string> {
   const open = async (address: string) => {
     const visitor = new Visitor()
     const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')

@@ -1,9 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process'
 
-/** Debian's own: the one on PATH may lack its packages. */
+/** Debian's Python: another one on PATH may lack Debian's packages. */
 const PYTHON = '/usr/bin/python3'
 
-/** Why a test that needs these modules is skipped, for tap's `skip`; `false`: they are there. */
+/** For tap's `skip`: the reason if one of the modules is missing, otherwise `false`. */
 export function without(...modules: string[]): string | false {
   const { status } = spawnSync(PYTHON, ['-c', `import ${modules.join(', ')}`])
   return (
@@ -12,7 +12,7 @@ export function without(...modules: string[]): string | false {
   )
 }
 
-/** Runs a program and tells `onLine` of each line that it prints; its output and exit code. */
+/** Runs a program, and calls `onLine` for each line that it prints. Returns its output and exit code. */
 export async function runProgram(
   command: string[],
   env: Record<string, string>,
@@ -20,20 +20,20 @@ export async function runProgram(
   signal?: AbortSignal,
 ): Promise<{ code: number; output: string }> {
   const [program = '', ...args] = command
-  const plain = {
+  const baseEnv = {
     PATH: process.env.PATH,
     OAUTHLIB_INSECURE_TRANSPORT: '1',
     AUTHLIB_INSECURE_TRANSPORT: '1',
   }
-  const child = spawn(program, args, { env: { ...plain, ...env }, signal })
+  const child = spawn(program, args, { env: { ...baseEnv, ...env }, signal })
   child.on('error', () => undefined)
   let output = ''
-  const take = (chunk: Buffer) => {
+  const onData = (chunk: Buffer) => {
     output += chunk.toString()
     for (const line of chunk.toString().split('\n')) onLine(line)
   }
-  child.stdout.on('data', take)
-  child.stderr.on('data', take)
+  child.stdout.on('data', onData)
+  child.stderr.on('data', onData)
   const code = await new Promise<number>((resolve) =>
     child.on('close', (code) => resolve(code ?? 1)),
   )

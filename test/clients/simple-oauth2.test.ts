@@ -4,18 +4,18 @@ import { sha256 } from '../../server/crypto/hash.ts'
 import { addAppWithSecret, allow, buildBroker, RETURN } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 
-/** It has no types of its own. */
+/** The library has no types. */
 const { AuthorizationCode } = createRequire(import.meta.url)('simple-oauth2') as {
   AuthorizationCode: new (options: object) => Library
 }
 interface Library {
   authorizeURL(parameters: Record<string, string>): string
-  getToken(parameters: Record<string, string>): Promise<Held>
+  getToken(parameters: Record<string, string>): Promise<Token>
 }
-interface Held {
+interface Token {
   token: Record<string, string>
   expired(): boolean
-  refresh(): Promise<Held>
+  refresh(): Promise<Token>
   revoke(type: string): Promise<void>
 }
 
@@ -41,13 +41,13 @@ for (const authorizationMethod of ['header', 'body']) {
     const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')
     const page = await allow(visitor, login, 'amelie', RETURN)
     const code = new URL(page.url).searchParams.get('code') ?? ''
-    const held = await library.getToken({ code, redirect_uri: RETURN, code_verifier: verifier })
-    t.ok(broker.standIn.issued().includes(held.token.access_token ?? ''))
+    const token = await library.getToken({ code, redirect_uri: RETURN, code_verifier: verifier })
+    t.ok(broker.standIn.issued().includes(token.token.access_token ?? ''))
     broker.clock.advance(3_590_000)
-    const next = await held.refresh()
-    t.not(next.token.access_token, held.token.access_token)
-    t.ok(broker.standIn.issued().includes(next.token.access_token ?? ''))
-    await next.revoke('refresh_token')
-    await t.rejects(next.refresh())
+    const refreshed = await token.refresh()
+    t.not(refreshed.token.access_token, token.token.access_token)
+    t.ok(broker.standIn.issued().includes(refreshed.token.access_token ?? ''))
+    await refreshed.revoke('refresh_token')
+    await t.rejects(refreshed.refresh())
   })
 }

@@ -1,6 +1,6 @@
 /**
- * Whatever is sent to the app-facing endpoints and to the callback: no 500, no stack trace, and no changed
- * row on refusal. `ANY_INPUT_RUNS=100000 npx tap test/http/any-input.test.ts` for a longer run.
+ * Random input to the endpoints of apps and to the callback: never a 500 or a stack trace, and a rejected
+ * request changes no row. For a longer run: `ANY_INPUT_RUNS=100000 npx tap test/http/any-input.test.ts`.
  */
 import fc from 'fast-check'
 import t from 'tap'
@@ -21,8 +21,8 @@ t.test('any input', async (t) => {
   const { brokerToken } = await connect(broker, app)
   const { parameters, verifier } = authorizationRequest(app)
 
-  /** What is right somewhere, so that inputs get beyond the first check. */
-  const right = [
+  /** Values that are valid somewhere, so that inputs pass the first check. */
+  const validValues = [
     ...Object.values(parameters),
     ...[
       verifier,
@@ -59,9 +59,9 @@ t.test('any input', async (t) => {
   ]
 
   const value = fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom(...right) },
+    { weight: 3, arbitrary: fc.constantFrom(...validValues) },
     fc.string({ unit: 'binary', maxLength: 300 }),
-    fc.constantFrom(...right).map((text) => `${text}x`),
+    fc.constantFrom(...validValues).map((text) => `${text}x`),
     fc.constantFrom('\0', '\r\nx: y', '../../etc/passwd', "' or 1=1 --", '%', '%zz', '{{7*7}}', ''),
   )
   const fields = fc.array(
@@ -100,7 +100,7 @@ t.test('any input', async (t) => {
   )
   const prover = await createProver(broker)
   const proof = await prover.prove('/oauth/token')
-  /** DPoP proofs: a good one, which works once at most, or what is none. */
+  /** DPoP proofs: a valid one, which works once at most, or an invalid one. */
   const dpop = fc.option(
     fc.oneof(
       fc.constantFrom(proof, proof.slice(0, -3), `${proof}x`, proof.replace('.', '..')),
@@ -109,7 +109,7 @@ t.test('any input', async (t) => {
     { freq: 2 },
   )
   const cookie = fc.option(fc.string({ maxLength: 200 }))
-  /** Nearly what a client sends: the grant's own parameters, some of them wrong or missing. */
+  /** Almost valid: the parameters of a grant, some of them wrong or missing. */
   const grant = fc
     .record(
       Object.fromEntries(
@@ -122,7 +122,7 @@ t.test('any input', async (t) => {
           'client_id',
         ].map((name) => [
           name,
-          fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...right) }, value),
+          fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...validValues) }, value),
         ]),
       ),
       { requiredKeys: ['grant_type'] },
@@ -169,13 +169,13 @@ t.test('any input', async (t) => {
     dpop,
   })
 
-  /** URLs and headers can't carry half a surrogate pair. */
+  /** Removes lone surrogates, which URLs and headers cannot carry. */
   function wellFormed([name, text = '']: [string, string | undefined]): [string, string] {
     return [name.toWellFormed(), text.toWellFormed()]
   }
 
-  /** Header values as clients can send them: Latin-1 without control characters. */
-  const header = (text: string): string => text.replace(/[^\x20-\x7e\xa0-\xff]/g, '?').trim()
+  /** Limits a header value to what clients can send: Latin-1 without control characters. */
+  const toHeaderValue = (text: string): string => text.replace(/[^\x20-\x7e\xa0-\xff]/g, '?').trim()
 
   t.test(`${RUNS} inputs`, async (t) => {
     const changed = changes(t, broker.dataDir)
@@ -185,9 +185,10 @@ t.test('any input', async (t) => {
       async (input) => {
         changed()
         const headers = new Headers()
-        if (input.authorization !== null) headers.set('authorization', header(input.authorization))
-        if (input.dpop !== null) headers.set('dpop', header(input.dpop))
-        if (input.cookie !== null) headers.set('cookie', header(input.cookie))
+        if (input.authorization !== null)
+          headers.set('authorization', toHeaderValue(input.authorization))
+        if (input.dpop !== null) headers.set('dpop', toHeaderValue(input.dpop))
+        if (input.cookie !== null) headers.set('cookie', toHeaderValue(input.cookie))
         if (input.type !== '') headers.set('content-type', input.type)
         const query = input.query === '' ? '' : `?${input.query}`
         const answer = await fetch(broker.url + input.path + query, {
@@ -201,18 +202,18 @@ t.test('any input', async (t) => {
         if (answer.status >= 500) throw new Error(`status ${answer.status}: ${text}`)
         if (/\n\s+at |node:internal|SQLITE|\.ts:\d+/.test(text)) throw new Error(`a trace: ${text}`)
         const location = answer.headers.get('location') ?? ''
-        const refused = answer.status >= 400 || /[?&#]error=/.test(location)
-        if (refused && changed())
-          throw new Error(`refused with ${answer.status}, and yet a row changed`)
+        const isRejected = answer.status >= 400 || /[?&#]error=/.test(location)
+        if (isRejected && changed())
+          throw new Error(`rejected with ${answer.status}, but a row changed`)
       },
     )
     await fc.assert(property, { numRuns: RUNS })
-    t.ok((seen.get(200) ?? 0) > 0, 'some got through')
-    t.ok((seen.get(400) ?? 0) > 0, 'some were refused')
+    t.ok((seen.get(200) ?? 0) > 0, 'some requests succeeded')
+    t.ok((seen.get(400) ?? 0) > 0, 'some were rejected')
     t.comment(Object.fromEntries(seen))
-    const internal = broker.logged.filter(
+    const errors = broker.logged.filter(
       (line) => (JSON.parse(line) as { level: number }).level >= 50,
     )
-    t.same(internal, [], 'nothing is logged as an error')
+    t.same(errors, [], 'no error is logged')
   })
 })

@@ -13,7 +13,7 @@ import {
 import type { TestBroker } from '../helper.ts'
 import { Secret } from '../../server/secret.ts'
 
-/** Every file of the data directory, as bytes. The key file is what opens the rest: it is left out. */
+/** Every file of the data directory except the key file, which opens the others. */
 async function dataFiles({ dataDir }: TestBroker): Promise<Map<string, Buffer>> {
   const entries = await readdir(dataDir, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile() && entry.name !== 'secret.key')
@@ -37,15 +37,15 @@ t.test('no secret in plain text in any file, in the log, or where it doesn’t b
   await services.admins.add('admin@example.com', new Secret('a long enough password'), 'test')
   secrets.add('a long enough password')
 
-  // Work, and trouble of every kind, at every log level.
+  // Normal use, and every kind of error. The log level is trace.
   await exchange(broker, brokerToken)
   for (let round = 0; round < 3; round++) {
     broker.clock.advance(3_590_000)
     await exchange(broker, brokerToken)
   }
   const answers: unknown[] = []
-  const troubles = ['garbage', 'html', 'cut-before', 'invalid_client'] as const
-  for (const kind of troubles) {
+  const faultKinds = ['garbage', 'html', 'cut-before', 'invalid_client'] as const
+  for (const kind of faultKinds) {
     broker.clock.advance(3_590_000)
     standIn.addFault({ endpoint: 'refresh', kind, times: 1 })
     const { status, body } = await exchange(broker, brokerToken)
@@ -60,12 +60,12 @@ t.test('no secret in plain text in any file, in the log, or where it doesn’t b
     code: returned.searchParams.get('code') ?? '',
     code_verifier: verifier,
   }).then(({ body }) => answers.push(body))
-  const broken = `{"min_ttl": "${brokerToken}`
+  const malformedBody = `{"min_ttl": "${brokerToken}`
   const json = { 'content-type': 'application/json' }
   const malformed = await fetch(`${broker.url}/exchange`, {
     method: 'POST',
     headers: json,
-    body: broken,
+    body: malformedBody,
   })
   answers.push(await malformed.json())
   await fetch(`${broker.url}/callback?code=${verifier}&state=${verifier}`)
@@ -73,7 +73,7 @@ t.test('no secret in plain text in any file, in the log, or where it doesn’t b
 
   for (const issued of standIn.issued()) secrets.add(issued)
   secrets.delete('')
-  t.ok(secrets.size > 12, `${secrets.size} secrets were in play`)
+  t.ok(secrets.size > 12, `${secrets.size} secrets were used`)
   const files = await dataFiles(broker)
   t.ok(files.size >= 2)
   const places = new Map([
@@ -88,12 +88,12 @@ t.test('no secret in plain text in any file, in the log, or where it doesn’t b
   }
 })
 
-t.test('after a revocation its sealed bytes are gone from every file', async (t) => {
+t.test('revocation removes the sealed bytes from every file', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
   const { services } = broker
   const app = await addApp(broker)
   const { brokerToken, connectionId } = await connect(broker, app)
-  const kept = await connect(broker, app, { user: 'bo' })
+  const other = await connect(broker, app, { user: 'bo' })
   const sealed: Buffer[] = []
   for (let round = 0; round < 3; round++) {
     broker.clock.advance(3_590_000)
@@ -108,12 +108,12 @@ t.test('after a revocation its sealed bytes are gone from every file', async (t)
   }
   const inFiles = async (part: Buffer) =>
     [...(await dataFiles(broker)).values()].some((bytes) => bytes.includes(part))
-  t.ok(await inFiles(sealed.at(-1) ?? Buffer.alloc(0)), 'it was there')
+  t.ok(await inFiles(sealed.at(-1) ?? Buffer.alloc(0)), 'the files contain it before')
 
   t.match(await services.connections.revoke(connectionId, 'test'), { erased: true })
   t.equal(sealed.length, 9)
   for (const part of sealed) t.notOk(await inFiles(part))
-  t.equal((await exchange(broker, kept.brokerToken)).status, 200)
+  t.equal((await exchange(broker, other.brokerToken)).status, 200)
   const { connection } = await services.connections.show(connectionId)
   t.match(connection, {
     status: 'revoked',

@@ -14,12 +14,12 @@ import { freePort } from '../helper.ts'
 import { logged, runCli, serve } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-/** Makes a certificate for that name in a folder: `NAME.crt`, `NAME.key`. */
-function make(folder: string, name: string): void {
+/** Creates a self-signed certificate: `NAME.crt` and `NAME.key` in the folder. */
+function createCertificate(folder: string, name: string): void {
   const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)]
-  const what = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  const options = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
   const files = ['-keyout', key, '-out', cert, '-subj', `/CN=${name}`, '-days', '2']
-  execFileSync('openssl', [...what, ...files], { stdio: 'ignore' })
+  execFileSync('openssl', [...options, ...files], { stdio: 'ignore' })
 }
 
 const settings = (folder: string, port: number) => ({
@@ -32,7 +32,7 @@ const settings = (folder: string, port: number) => ({
   BROKER_TLS_KEY: join(folder, 'live.key'),
 })
 
-/** The name in the certificate that is served there. */
+/** The subject of the certificate that the broker serves. */
 async function serving(port: number): Promise<string> {
   const socket: TLSSocket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
   await once(socket, 'secureConnect')
@@ -51,14 +51,14 @@ async function start(t: Test, folder: string) {
   return { port, logged }
 }
 
-t.test('https from certificate files, and a renewed one without a restart', async (t) => {
+t.test('serves https, and loads a renewed certificate without a restart', async (t) => {
   const folder = temporaryFolder(t)
-  for (const name of ['first', 'second']) make(folder, name)
-  const use = (cert: string, key = cert) => {
+  for (const name of ['first', 'second']) createCertificate(folder, name)
+  const install = (cert: string, key = cert) => {
     copyFileSync(join(folder, `${cert}.crt`), join(folder, 'live.crt'))
     copyFileSync(join(folder, `${key}.key`), join(folder, 'live.key'))
   }
-  use('first')
+  install('first')
   const { port, logged } = await start(t, folder)
   t.equal(await serving(port), 'first')
   const status = await new Promise((resolve, reject) => {
@@ -72,22 +72,22 @@ t.test('https from certificate files, and a renewed one without a restart', asyn
   t.equal(status, 200)
 
   // Half written: the current one stays, and one error is logged.
-  use('second', 'first')
+  install('second', 'first')
   process.emit('SIGHUP')
   process.emit('SIGHUP')
   t.equal(await serving(port), 'first')
   t.equal(logged.filter((line) => line.includes('still using the current one')).length, 1)
 
-  use('second')
+  install('second')
   process.emit('SIGHUP')
   t.equal(await serving(port), 'second')
   process.emit('SIGHUP')
   t.equal(logged.filter((line) => line.includes('loaded the renewed')).length, 1)
 })
 
-t.test('SIGHUP takes over a renewed certificate, and stops no process', async (t) => {
+t.test('SIGHUP loads a renewed certificate, and does not stop the process', async (t) => {
   const folder = temporaryFolder(t)
-  for (const name of ['live', 'second']) make(folder, name)
+  for (const name of ['live', 'second']) createCertificate(folder, name)
   const port = await freePort()
   const child = runCli(['serve'], settings(folder, port))
   const closed = once(child, 'close')
@@ -105,7 +105,7 @@ t.test('SIGHUP takes over a renewed certificate, and stops no process', async (t
   t.strictSame(await closed, [0, null])
 })
 
-t.test('SIGHUP does nothing to a broker without a certificate of its own', async (t) => {
+t.test('SIGHUP has no effect on a broker without a certificate', async (t) => {
   const { child, url, stop } = await serve(t, {
     ELLIPSIS_CLIENT_ID: 'id',
     ELLIPSIS_CLIENT_SECRET: 'secret',
@@ -118,13 +118,13 @@ t.test('SIGHUP does nothing to a broker without a certificate of its own', async
   t.equal(await stop(), 0)
 })
 
-t.test('files that are no certificate stop the start', async (t) => {
+t.test('the broker does not start with an invalid certificate', async (t) => {
   const folder = t.testdir({ 'live.crt': 'nonsense', 'live.key': 'nonsense' })
   await t.rejects(start(t, folder), { name: 'StartError', message: /BROKER_TLS_CERT/ })
   writeFileSync(join(folder, 'live.crt'), '')
 })
 
-t.test('one file without the other is told', async (t) => {
+t.test('a certificate without a key, or a key without a certificate, is reported', async (t) => {
   for (const name of ['BROKER_TLS_CERT', 'BROKER_TLS_KEY']) {
     t.throws(() => loadConfig({ [name]: 'x' }), /is not set, and BROKER_TLS_/)
   }

@@ -72,7 +72,7 @@ export function adminPages(app: FastifyInstance, { config }: HttpServices): void
 
   app.decorateReply('problem', function (message) {
     const isInside = (this.request.signedIn as unknown) !== null
-    const title = 'That did not work'
+    const title = 'Something went wrong'
     return isInside
       ? this.show('admin/problem', { title, message })
       : this.page('notice', { title, message })

@@ -24,7 +24,7 @@ declare module 'fastify' {
  * - Failures at `/exchange` limit only further failures there: an app that keeps swapping an expired token
  *   does not keep users at the same address from connecting again.
  */
-export interface FailureLimits {
+interface FailureLimits {
   /**
    * For the `onRequest` hook of endpoints where a guess is possible.
    * @throws BrokerError `slow_down`; `access_denied` if another site embeds or calls the endpoint

@@ -40,7 +40,7 @@ export function requireSession(app: FastifyInstance, services: HttpServices): vo
     request.signedIn = signedIn
     const isOwn = request.routeOptions.config.own === true
     if (isSafe(request) || isOwn || signedIn.admin.role === 'admin') return
-    const description = 'Your role is viewer. Only admins can make changes.'
+    const description = 'Your access is read-only. Making changes requires the role admin.'
     throw new BrokerError('access_denied', { description })
   })
 }

@@ -16,7 +16,7 @@ const JWT = 'urn:ietf:params:oauth:token-type:jwt'
 
 const build = (t: Parameters<typeof buildBroker>[0], env: Record<string, string> = {}) =>
   buildBroker(t, { env: { BROKER_FAILURE_LIMIT: String(LIMIT), ...env } })
-/** Clients at many addresses, behind a proxy that is trusted. */
+/** Clients at many addresses, behind a trusted proxy. */
 const PROXY = { BROKER_TRUST_PROXY: '127.0.0.1' }
 const from = (address: string) => ({ 'x-forwarded-for': address })
 
@@ -31,7 +31,7 @@ t.test('an address that fails too often is refused for a while', async (t) => {
   const broker = await build(t)
   const { brokerToken } = await connect(broker, await addApp(broker))
   for (let count = 0; count < 3 * LIMIT; count++) {
-    t.equal((await swap(broker, brokerToken)).status, 200, 'successes never count')
+    t.equal((await swap(broker, brokerToken)).status, 200, 'successes do not count')
   }
   for (let count = 0; count < LIMIT; count++) t.equal((await swap(broker, 'x')).status, 400)
   const limited = await swap(broker, 'x')
@@ -48,11 +48,11 @@ t.test('an address that fails too often is refused for a while', async (t) => {
     t.match(page.headers.get('retry-after'), /^\d+$/)
     t.match(await page.text(), 'Too many attempts')
   }
-  t.equal((await exchange(broker, brokerToken)).status, 200, 'good swaps go on')
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'valid swaps still succeed')
   t.equal((await fetch(`${broker.url}/healthz`)).status, 200)
 })
 
-t.test('a page of a stranger fails in nobody’s name', async (t) => {
+t.test('calls from pages of unregistered origins are rejected, and do not count', async (t) => {
   const broker = await build(t)
   const origin = 'https://app.example.com'
   const { brokerToken } = await connect(broker, await addApp(broker, { origins: [origin] }))
@@ -63,23 +63,27 @@ t.test('a page of a stranger fails in nobody’s name', async (t) => {
   }
   const nameless = { 'sec-fetch-site': 'cross-site' }
   t.equal((await swap(broker, 'x', nameless)).status, 403)
-  t.equal((await swap(broker, brokerToken, page(origin))).status, 200, 'an app’s may ask')
+  t.equal(
+    (await swap(broker, brokerToken, page(origin))).status,
+    200,
+    'a registered origin may call',
+  )
   t.equal((await swap(broker, 'x', page(origin))).status, 400)
 })
 
-t.test('failures at /exchange limit nothing but themselves', async (t) => {
+t.test('failures at /exchange limit only further failures there', async (t) => {
   const broker = await build(t)
   const { brokerToken } = await connect(broker, await addApp(broker))
   for (let count = 0; count < LIMIT; count++) t.equal((await exchange(broker, 'x')).status, 401)
   const limited = await exchange(broker, 'x')
   t.match(limited, { status: 429, body: { error: 'slow_down' } })
   t.match(limited.headers.get('retry-after'), /^[1-9]\d?$/)
-  t.equal((await exchange(broker, brokerToken)).status, 200, 'good swaps go on')
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'valid swaps still succeed')
   t.equal((await swap(broker, brokerToken)).status, 200)
   t.equal((await swap(broker, 'x')).status, 400)
 })
 
-t.test('pages and revocation count too', async (t) => {
+t.test('failures of pages and of revocation count too', async (t) => {
   const broker = await build(t, PROXY)
   const tries: [string, () => Promise<{ status: number }>][] = [
     [
@@ -108,7 +112,7 @@ t.test('other addresses, and other addresses of one IPv6 network', async (t) => 
   t.equal((await swap(broker, brokerToken, from('2001:db8:1:2::1'))).status, 200)
 })
 
-t.test('an app that others fail for is told, and served', async (t) => {
+t.test('an app over its limit gets slow_down for failures, and valid swaps succeed', async (t) => {
   const broker = await build(t, PROXY)
   const app = await addApp(broker)
   const { brokerToken } = await connect(broker, app)
@@ -118,10 +122,10 @@ t.test('an app that others fail for is told, and served', async (t) => {
   }
   t.equal((await swap(broker, 'x', from('198.51.100.200'), named)).status, 429)
   t.equal((await swap(broker, brokerToken, from('198.51.100.201'), named)).status, 200)
-  t.equal((await swap(broker, 'x', from('198.51.100.202'))).status, 400, 'no app is named')
+  t.equal((await swap(broker, 'x', from('198.51.100.202'))).status, 400, 'without a client_id')
 })
 
-t.test('an app that proved itself may hold any number of ended tokens', async (t) => {
+t.test('failures of an authenticated app do not count', async (t) => {
   const broker = await build(t)
   const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
   const credentials = { client_id: app.id, client_secret: clientSecret?.reveal() ?? '' }
@@ -140,7 +144,7 @@ t.test('an app that proved itself may hold any number of ended tokens', async (t
 })
 
 t.test(
-  'behind a proxy that nobody named, all would share one address: none is refused',
+  'behind an unknown proxy, where all clients share an address, none is limited',
   async (t) => {
     const broker = await build(t)
     for (let count = 0; count < 3 * LIMIT; count++) {
@@ -150,14 +154,14 @@ t.test(
   },
 )
 
-t.test('nor behind one that doesn’t say for whom it asks', async (t) => {
+t.test('behind a proxy that does not send the client’s address, none is limited', async (t) => {
   const broker = await build(t, { BROKER_PUBLIC_URL: 'https://broker.example.com' })
   for (let count = 0; count < 3 * LIMIT; count++) {
     t.equal((await swap(broker, 'x')).status, 400)
   }
 })
 
-t.test('a page that shows ours as pictures or frames fails for nobody', async (t) => {
+t.test('loads of pages as images or frames are rejected, and do not count', async (t) => {
   const broker = await build(t)
   const embedded = (path: string, destination: string) =>
     fetch(broker.url + path, { headers: { 'sec-fetch-dest': destination } })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { addApp, authorizationRequest, buildBroker } from '../../helper.ts'
 
-t.test('behind https: cookies of this host alone, HSTS, and no mixed content', async (t) => {
+t.test('over https: __Host- cookies, HSTS, and no mixed content', async (t) => {
   const publicUrl = 'https://broker.example.com'
   const broker = await buildBroker(t, { env: { BROKER_PUBLIC_URL: publicUrl } })
   const app = await addApp(broker)
@@ -32,7 +32,7 @@ t.test('behind https: cookies of this host alone, HSTS, and no mixed content', a
   t.equal(callback, `${publicUrl}/callback`)
 })
 
-t.test('the policy names where the asking page’s form may lead', async (t) => {
+t.test('the content security policy names the form targets of the consent page', async (t) => {
   const broker = await buildBroker(t)
   const cases: [string, string][] = [
     ['https://app.example.com/return', 'https://app.example.com'],

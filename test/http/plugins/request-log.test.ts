@@ -2,23 +2,23 @@ import t from 'tap'
 import { buildBroker } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
 
-/** The id that an answer's error and the log name the request by. */
-async function idOf({ url, logged }: TestBroker, sent?: string): Promise<string> {
-  const headers = { ...(sent !== undefined && { 'x-request-id': sent }) }
+/** The request id in the response, which the log has too. */
+async function requestIdOf({ url, logged }: TestBroker, proxyId?: string): Promise<string> {
+  const headers = { ...(proxyId !== undefined && { 'x-request-id': proxyId }) }
   const answer = await fetch(`${url}/exchange`, { method: 'POST', headers })
   const id = answer.headers.get('x-request-id') ?? ''
   t.ok(
     logged.some((line) => (JSON.parse(line) as { request?: string }).request === id),
-    `the log names ${id}`,
+    `the log has ${id}`,
   )
   return id
 }
 
-t.test('a trusted proxy’s request id is taken over, if it is one', async (t) => {
+t.test('uses the request id of a trusted proxy, if it is valid', async (t) => {
   for (const networks of ['127.0.0.1', '10.0.0.0/8, ::1, 127.0.0.0/8']) {
     const broker = await buildBroker(t, { env: { BROKER_TRUST_PROXY: networks } })
     for (const id of ['a1b2c3d4e5f60718293a4b5c6d7e8f90', '0b1c2d3e-4f50-4617-8293-a4b5c6d7e8f9']) {
-      t.equal(await idOf(broker, id), id)
+      t.equal(await requestIdOf(broker, id), id)
     }
     for (const bad of [
       'short',
@@ -27,12 +27,12 @@ t.test('a trusted proxy’s request id is taken over, if it is one', async (t) =
       'eyJhbGciOi.eyJzdWIi.c2ln',
       '',
     ]) {
-      t.not(await idOf(broker, bad), bad)
+      t.not(await requestIdOf(broker, bad), bad)
     }
   }
 })
 
-t.test('a proxy may be of either family of addresses', async (t) => {
+t.test('matches IPv4 and IPv6 addresses of proxies', async (t) => {
   const { app } = await buildBroker(t, { env: { BROKER_TRUST_PROXY: '2001:db8::/32, 10.0.0.0/8' } })
   const sent = 'a1b2c3d4e5f60718293a4b5c6d7e8f90'
   const headers = { 'x-request-id': sent }
@@ -46,11 +46,11 @@ t.test('a proxy may be of either family of addresses', async (t) => {
   }
 })
 
-t.test('anyone else’s is not, and each request has its own', async (t) => {
+t.test('ignores the request id of other clients, and gives each request its own', async (t) => {
   for (const networks of ['', '10.0.0.0/8']) {
     const broker = await buildBroker(t, { env: { BROKER_TRUST_PROXY: networks } })
     const id = 'a1b2c3d4e5f60718293a4b5c6d7e8f90'
-    t.not(await idOf(broker, id), id)
-    t.not(await idOf(broker), await idOf(broker))
+    t.not(await requestIdOf(broker, id), id)
+    t.not(await requestIdOf(broker), await requestIdOf(broker))
   }
 })

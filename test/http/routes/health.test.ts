@@ -4,7 +4,7 @@ import t from 'tap'
 import type { Store } from '../../../db/store.ts'
 import { addApp, buildBroker, connect, exchange } from '../../helper.ts'
 
-t.test('a store that can’t be written to, and keys that are gone, are told', async (t) => {
+t.test('/readyz reports a read-only store, and missing keys', async (t) => {
   const broker = await buildBroker(t)
   const { store } = broker.services
   const ready = async () => {
@@ -16,7 +16,7 @@ t.test('a store that can’t be written to, and keys that are gone, are told', a
   const { checkWritable, listSigningKeys } = store
   const full = () => Promise.reject(new Error('the disk is full'))
   Object.assign(store, { checkWritable: full } satisfies Partial<Store>)
-  t.match(await ready(), { status: 200 }, 'asked once a second')
+  t.match(await ready(), { status: 200 }, 'the check is cached for a second')
   broker.clock.advance(1001)
   t.match(await ready(), { status: 503, body: { status: 'not ready', store: false, keys: true } })
 
@@ -26,37 +26,43 @@ t.test('a store that can’t be written to, and keys that are gone, are told', a
   Object.assign(store, { listSigningKeys })
   t.match(await ready(), { status: 200 })
   t.ok(broker.logged.some((line) => line.includes('not ready')))
-  t.equal((await fetch(`${broker.url}/healthz`)).status, 200, 'alive all the while')
+  t.equal((await fetch(`${broker.url}/healthz`)).status, 200, 'still alive')
 })
 
-t.test('a database file that is moved away or replaced is told, and why', async (t) => {
-  const broker = await buildBroker(t)
-  const file = join(broker.dataDir, 'broker.db')
-  const status = async () => {
-    broker.clock.advance(1001)
-    return (await fetch(`${broker.url}/readyz`)).status
-  }
-  t.equal(await status(), 200)
-  renameSync(file, `${file}.away`)
-  t.equal(await status(), 503)
-  t.match(broker.logged.join(''), 'is another file than the one that is open, or gone')
-  copyFileSync(`${file}.away`, file)
-  t.equal(await status(), 503, 'a copy is another file')
-  renameSync(`${file}.away`, file)
-  t.equal(await status(), 200)
-})
+t.test(
+  '/readyz fails if the database file is moved or replaced, and the log says why',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const file = join(broker.dataDir, 'broker.db')
+    const status = async () => {
+      broker.clock.advance(1001)
+      return (await fetch(`${broker.url}/readyz`)).status
+    }
+    t.equal(await status(), 200)
+    renameSync(file, `${file}.away`)
+    t.equal(await status(), 503)
+    t.match(broker.logged.join(''), 'is another file than the one that is open, or gone')
+    copyFileSync(`${file}.away`, file)
+    t.equal(await status(), 503, 'a copy is another file')
+    renameSync(`${file}.away`, file)
+    t.equal(await status(), 200)
+  },
+)
 
-t.test('without a key that signs nothing is issued, and what was issued still swaps', async (t) => {
-  const broker = await buildBroker(t)
-  const { brokerToken } = await connect(broker, await addApp(broker))
-  const { store, keys } = broker.services
-  t.equal((await exchange(broker, brokerToken)).status, 200)
-  Object.assign(store, { listSigningKeys: async () => [] })
-  await t.rejects(keys.current(), { code: 'server_error' })
-  t.equal((await exchange(broker, brokerToken)).status, 200)
-})
+t.test(
+  'without an active signing key no token is issued, but existing tokens still swap',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const { brokerToken } = await connect(broker, await addApp(broker))
+    const { store, keys } = broker.services
+    t.equal((await exchange(broker, brokerToken)).status, 200)
+    Object.assign(store, { listSigningKeys: async () => [] })
+    await t.rejects(keys.current(), { code: 'server_error' })
+    t.equal((await exchange(broker, brokerToken)).status, 200)
+  },
+)
 
-t.test('without a token metrics are for this machine alone', async (t) => {
+t.test('without a metrics token, only local programs can read the metrics', async (t) => {
   const broker = await buildBroker(t)
   const status = async (headers: Record<string, string>) =>
     (await fetch(`${broker.url}/metrics`, { headers })).status

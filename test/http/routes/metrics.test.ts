@@ -6,7 +6,7 @@ import { addApp, authorize, buildBroker, connect, exchange } from '../../helper.
 
 const missing = spawnSync('promtool', ['--version']).error !== undefined
 
-t.test('swaps by app and outcome, their time, pages, connections, and the process', async (t) => {
+t.test('counts and times swaps and pages, and reports connections and the process', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { brokerToken, connectionId } = await connect(broker, app)
@@ -37,18 +37,22 @@ t.test('swaps by app and outcome, their time, pages, connections, and the proces
   t.ok(value('nodejs_eventloop_active_seconds_total') > 0)
   t.ok(value('nodejs_eventloop_lag_p99_seconds') >= 0)
 
-  t.test('promtool accepts them', { skip: missing && 'promtool is not installed' }, async (t) => {
-    const ended = await new Promise<string>((resolve) => {
-      const child = execFile('promtool', ['check', 'metrics'], (error, stdout, stderr) =>
-        resolve(`${error?.message ?? 'accepted'}${stdout}${stderr}`),
-      )
-      child.stdin?.end(text)
-    })
-    t.equal(ended, 'accepted')
-  })
+  t.test(
+    'promtool accepts the metrics',
+    { skip: missing && 'promtool is not installed' },
+    async (t) => {
+      const ended = await new Promise<string>((resolve) => {
+        const child = execFile('promtool', ['check', 'metrics'], (error, stdout, stderr) =>
+          resolve(`${error?.message ?? 'accepted'}${stdout}${stderr}`),
+        )
+        child.stdin?.end(text)
+      })
+      t.equal(ended, 'accepted')
+    },
+  )
 })
 
-t.test('an app that a request merely names gets no label, and no row', async (t) => {
+t.test('an unauthenticated client_id gets no label and no row', async (t) => {
   const broker = await buildBroker(t)
   for (const id of ['app_1', 'app_2']) {
     await fetch(`${broker.url}/oauth/token`, {
@@ -61,7 +65,7 @@ t.test('an app that a request merely names gets no label, and no row', async (t)
   t.notMatch(text, 'app_1')
 })
 
-t.test('more apps than can be told apart are one, and buckets add up', async (t) => {
+t.test('apps over the limit share a label, and buckets are cumulative', async (t) => {
   const build = { version: '1', commit: null }
   const store = { countConnections: async () => ({}) as never }
   const { registry, swaps } = createMetrics(store, build, { state: () => 'closed' })
@@ -77,7 +81,7 @@ t.test('more apps than can be told apart are one, and buckets add up', async (t)
   t.match(text, 'commit="unknown"')
 })
 
-t.test('whoever may not read them is told that there is nothing', async (t) => {
+t.test('clients without access get 404', async (t) => {
   const token = 'm'.repeat(32)
   const { url } = await buildBroker(t, { env: { BROKER_METRICS_TOKEN: token } })
   const status = async (headers: Record<string, string>) =>
@@ -89,7 +93,7 @@ t.test('whoever may not read them is told that there is nothing', async (t) => {
   t.equal(await status({ ...proxied, authorization: 'Bearer x' }), 404)
 })
 
-t.test('a proxy that only passes the public host on is no program on this machine', async (t) => {
+t.test('a proxy that forwards only the public host is not a local program', async (t) => {
   const url = 'https://broker.example.com'
   const broker = await buildBroker(t, { env: { BROKER_PUBLIC_URL: url } })
   const app = await buildApp(broker.services)

@@ -19,12 +19,12 @@ import { Visitor } from '../../visitor.ts'
 const read = async (broker: TestBroker): Promise<OpenApiDocument> =>
   (await (await fetch(`${broker.url}/openapi.json`)).json()) as OpenApiDocument
 
-t.test('a linter accepts what is served', async (t) => {
+t.test('the document passes a linter', async (t) => {
   const broker = await buildBroker(t, { basePath: '/broker' })
   const source = JSON.stringify(await read(broker))
   const config = await createConfig({
     extends: ['recommended-strict'],
-    // The test's broker is on this machine, and what has no 4xx answer is public and takes nothing.
+    // The test's broker is local, and endpoints without a 4xx response are public and take no input.
     rules: { 'no-server-example.com': 'off', 'operation-4xx-response': 'off' },
   })
   for (const { ruleId, message, location } of await lintFromString({ source, config })) {
@@ -33,7 +33,7 @@ t.test('a linter accepts what is served', async (t) => {
 })
 
 t.test(
-  'all that apps call is in it, under the base path, and the page says the same',
+  'the document has every endpoint of apps, under the base path, and so has the page',
   async (t) => {
     const broker = await buildBroker(t, { basePath: '/broker' })
     const document = await read(broker)
@@ -70,14 +70,14 @@ function examine(t: Test, name: string, schema: object | undefined, type: string
   return t.ok(valid, `${name} ${text.slice(0, 300)}`, { errors })
 }
 
-/** Asks brokers, and holds each answer against what the document says of it. */
-async function examiner(t: Test, broker: TestBroker) {
-  const open = new Set<string>()
+/** Returns `ask`, which compares each response with the document, and the documented responses not seen yet. */
+async function createExaminer(t: Test, broker: TestBroker) {
+  const unseen = new Set<string>()
   const checks = new Map<string, (answer: Response) => Promise<void>>()
   for (const methods of Object.values((await read(broker)).paths)) {
     for (const { operationId, responses } of Object.values(methods)) {
       for (const [status, { content }] of Object.entries(responses)) {
-        open.add(`${operationId} ${status}`)
+        unseen.add(`${operationId} ${status}`)
         checks.set(`${operationId} ${status}`, async (answer) => {
           const type = (answer.headers.get('content-type') ?? '').replace(/;.*/, '')
           const text = await answer.text()
@@ -91,11 +91,11 @@ async function examiner(t: Test, broker: TestBroker) {
   const ask = async (id: string, url: string, init: RequestInit = {}): Promise<void> => {
     const answer = await fetch(url, { redirect: 'manual', ...init })
     const check = checks.get(`${id} ${answer.status}`)
-    open.delete(`${id} ${answer.status}`)
+    unseen.delete(`${id} ${answer.status}`)
     if (check) await check(answer)
     else t.fail(`${id}: undocumented status ${answer.status}: ${await answer.text()}`)
   }
-  return { ask, open }
+  return { ask, unseen }
 }
 
 const post = (body: BodyInit, headers: Record<string, string> = {}): RequestInit => ({
@@ -104,11 +104,11 @@ const post = (body: BodyInit, headers: Record<string, string> = {}): RequestInit
   headers,
 })
 
-t.test('every documented answer is given, and is as documented', async (t) => {
+t.test('every documented response occurs, and matches its schema', async (t) => {
   const start = (more: TestOptions = {}) =>
     buildBroker(t, { switches: { tokenLifetime: 62 }, ...more })
   const broker = await start()
-  const { ask, open } = await examiner(t, broker)
+  const { ask, unseen } = await createExaminer(t, broker)
   const { services, standIn, clock, url } = broker
   const app = await addApp(broker, { device: true })
   const { parameters } = authorizationRequest(app)
@@ -151,7 +151,7 @@ t.test('every documented answer is given, and is as documented', async (t) => {
     code_verifier: fresh.verifier,
   })
 
-  // What an app does wrong.
+  // Errors of apps.
   const big = 'x'.repeat(40_000)
   const json = { 'content-type': 'application/json' }
   await ask('exchange', `${url}/exchange`, post('{', json))
@@ -186,7 +186,7 @@ t.test('every documented answer is given, and is as documented', async (t) => {
   await device({ client_secret: 'wrong' })
   await ask('device', `${url}/device`)
 
-  // Trouble at the broker, and upstream.
+  // Errors of the broker and of Ellipsis Drive.
   const { getSwapState, checkWritable, getApp } = services.store
   const broken = async () => Promise.reject(new Error('the disk is gone'))
   Object.assign(services.store, { getSwapState: broken, checkWritable: broken })
@@ -211,20 +211,20 @@ t.test('every documented answer is given, and is as documented', async (t) => {
   await revoke({ token: brokerToken })
 
   await askTooOften(await start({ env: { BROKER_FAILURE_LIMIT: '1' } }), ask)
-  t.strictSame([...open], [], 'documented, and never given')
+  t.strictSame([...unseen], [], 'every documented response occurred')
 })
 
-type Ask = Awaited<ReturnType<typeof examiner>>['ask']
+type Ask = Awaited<ReturnType<typeof createExaminer>>['ask']
 
-/** Comes back from Ellipsis Drive in every way. */
+/** Returns from Ellipsis Drive in every way. */
 async function askCallback(broker: TestBroker, ask: Ask): Promise<void> {
   const app = await addApp(broker)
   const stopAt = `${broker.url}/callback`
   const comeBack = async (path: string) => {
     const visitor = new Visitor()
     const asked = await visitor.open(broker.url + path)
-    const left = await visitor.press(asked, 'Continue to Ellipsis Drive', {}, stopAt)
-    const { url } = await allow(visitor, left, 'amelie', stopAt)
+    const sent = await visitor.press(asked, 'Continue to Ellipsis Drive', {}, stopAt)
+    const { url } = await allow(visitor, sent, 'amelie', stopAt)
     const cookies = [...visitor.cookies(broker.url)].map((pair) => pair.join('='))
     await ask('callback', url, { headers: { cookie: cookies.join('; ') } })
   }
@@ -236,7 +236,7 @@ async function askCallback(broker: TestBroker, ask: Ask): Promise<void> {
   broker.standIn.clearFaults()
 }
 
-/** Fails until it is told to slow down, wherever that happens. */
+/** Fails at every endpoint until it answers `slow_down`. */
 async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
   const form = post(new URLSearchParams({ client_id: 'nobody', token: 'nonsense' }))
   for (let failure = 0; failure < 3; failure++) {
@@ -251,8 +251,8 @@ async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
   await ask('callback', `${url}/callback`)
   const visitor = new Visitor()
   for (let failure = 0; failure < 2; failure++) {
-    const typed = await visitor.open(`${url}/device`)
-    await visitor.press(typed, 'Continue', { user_code: 'BBBB-BBBB' })
+    const form = await visitor.open(`${url}/device`)
+    await visitor.press(form, 'Continue', { user_code: 'BBBB-BBBB' })
   }
   await ask('device', `${url}/device`)
 }

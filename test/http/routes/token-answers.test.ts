@@ -27,13 +27,13 @@ t.test('every answer with a token is complete, and no cache stores it', async (t
     'a renewal': await swapAtToken(broker, token, { requested_token_type: JWT }),
     'a device code': await device.poll(body.device_code),
   }
-  for (const [words, answer] of Object.entries(answers)) {
-    t.equal(answer.status, 200, words)
+  for (const [name, answer] of Object.entries(answers)) {
+    t.equal(answer.status, 200, name)
     t.match(answer.headers.get('content-type'), /^application\/json/)
     t.equal(answer.headers.get('cache-control'), 'no-store')
     t.equal(answer.headers.get('pragma'), 'no-cache')
     const complete = { access_token: /.{20}/, token_type: 'Bearer', scope: 'projects' }
-    t.match(answer.body, { ...complete, expires_in: Number }, words)
+    t.match(answer.body, { ...complete, expires_in: Number }, name)
   }
   for (const name of ['a swap', 'a renewal']) {
     t.match(answers[name]?.body.issued_token_type, /^urn:ietf:params:oauth:token-type:/, name)

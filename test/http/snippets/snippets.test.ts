@@ -14,38 +14,38 @@ import { temporaryFolder } from '../../temporary.ts'
 const missing = ['curl', 'openssl', 'python3'].filter(
   (name) => spawnSync(name, [name === 'openssl' ? 'version' : '--version']).error,
 )
-const skip = missing.length > 0 && `there is no ${missing.join(', no ')}`
+const skip = missing.length > 0 && `not installed: ${missing.join(', ')}`
 
-const KINDS = [
+const APP_KINDS = [
   {},
   { tokens: 'ellipsis' },
   { confidential: true },
   { confidential: true, tokens: 'ellipsis' },
 ] as const
 
-/** Follows an address as a user does; answers where the app gets its user back. */
-async function follow(url: string): Promise<URL> {
+/** Connects as a user, and returns the URL at which the user comes back to the app. */
+async function connectUser(url: string): Promise<URL> {
   const visitor = new Visitor()
-  const asked = await visitor.open(url, RETURN)
-  const answered = await visitor.press(asked, 'Continue to Ellipsis Drive', {}, RETURN)
-  return new URL((await allow(visitor, answered, 'amelie', RETURN)).url)
+  const consent = await visitor.open(url, RETURN)
+  const signIn = await visitor.press(consent, 'Continue to Ellipsis Drive', {}, RETURN)
+  return new URL((await allow(visitor, signIn, 'amelie', RETURN)).url)
 }
 
-const codeFrom = async (url: string): Promise<string> =>
-  (await follow(url)).searchParams.get('code') ?? ''
+const authorizationCode = async (url: string): Promise<string> =>
+  (await connectUser(url)).searchParams.get('code') ?? ''
 
-const codeOf = (app: App, { url }: TestBroker, language: string): string =>
+const snippetCode = (app: App, { url }: TestBroker, language: string): string =>
   createSnippets(app, url).find((snippet) => snippet.language === language)?.code ?? ''
 
-/** Is it an access token that Ellipsis Drive takes? */
-async function works(broker: TestBroker, token: unknown): Promise<boolean> {
+/** Does Ellipsis Drive accept this access token? */
+async function isAccepted(broker: TestBroker, token: unknown): Promise<boolean> {
   const authorization = `Bearer ${String(token)}`
   const api = broker.env.ELLIPSIS_API_URL ?? ''
   return (await fetch(`${api}/account`, { headers: { authorization } })).ok
 }
 
-/** A program that one talks to, line by line. */
-function talk(command: string, args: string[], env: Record<string, string>) {
+/** Starts a program that reads and writes lines. */
+function startProgram(command: string, args: string[], env: Record<string, string>) {
   const child = spawn(command, args, { env: { PATH: process.env.PATH, ...env } })
   const lines: string[] = []
   let rest = ''
@@ -58,31 +58,33 @@ function talk(command: string, args: string[], env: Record<string, string>) {
   })
   const closed = once(child, 'close')
   return {
-    say: (line: string) => void child.stdin.write(`${line}\n`),
-    async hear(): Promise<string> {
+    writeLine: (line: string) => void child.stdin.write(`${line}\n`),
+    async readLine(): Promise<string> {
       while (lines.length === 0 && child.exitCode === null) await once(child.stdout, 'data')
       const line = lines.shift()
-      if (line === undefined) throw new Error(`it said nothing more: ${errors}`)
+      if (line === undefined) throw new Error(`the program ended: ${errors}`)
       return line
     },
     closed,
   }
 }
 
-for (const kind of KINDS) {
+for (const kind of APP_KINDS) {
   const name = JSON.stringify(kind)
 
   t.test(`curl ${name}`, { skip }, async (t) => {
     const broker = await buildBroker(t)
     const { app, clientSecret } = await addAppWithSecret(broker, kind)
     const file = join(temporaryFolder(t), 'connect.sh')
-    writeFileSync(file, codeOf(app, broker, 'curl'))
-    const script = talk('sh', [file], { CLIENT_SECRET: clientSecret?.reveal() ?? '' })
-    script.say(await codeFrom(await script.hear()))
-    const redeemed = JSON.parse(await script.hear()) as Record<string, string>
-    script.say((app.tokens === 'ellipsis' ? redeemed.refresh_token : redeemed.access_token) ?? '')
-    const swapped = JSON.parse(await script.hear()) as Record<string, string>
-    t.ok(await works(broker, swapped.access_token))
+    writeFileSync(file, snippetCode(app, broker, 'curl'))
+    const script = startProgram('sh', [file], { CLIENT_SECRET: clientSecret?.reveal() ?? '' })
+    script.writeLine(await authorizationCode(await script.readLine()))
+    const redeemed = JSON.parse(await script.readLine()) as Record<string, string>
+    script.writeLine(
+      (app.tokens === 'ellipsis' ? redeemed.refresh_token : redeemed.access_token) ?? '',
+    )
+    const swapped = JSON.parse(await script.readLine()) as Record<string, string>
+    t.ok(await isAccepted(broker, swapped.access_token))
     await script.closed
   })
 
@@ -90,7 +92,7 @@ for (const kind of KINDS) {
     const broker = await buildBroker(t)
     const { app, clientSecret } = await addAppWithSecret(broker, kind)
     const file = join(temporaryFolder(t), 'app.mjs')
-    writeFileSync(file, codeOf(app, broker, 'JavaScript'))
+    writeFileSync(file, snippetCode(app, broker, 'JavaScript'))
     process.env.CLIENT_SECRET = clientSecret?.reveal() ?? ''
     const code = (await import(pathToFileURL(file).href)) as {
       connect(): Promise<{ url: string; verifier: string; state: string }>
@@ -98,12 +100,12 @@ for (const kind of KINDS) {
       swap(token: string): Promise<{ accessToken: string; brokerToken: string }>
     }
     const { url, verifier, state } = await code.connect()
-    const back = await follow(url)
+    const back = await connectUser(url)
     t.equal(back.searchParams.get('state'), state)
     const token = await code.redeem(back.searchParams.get('code') ?? '', verifier)
     const { accessToken, brokerToken } = await code.swap(token)
-    t.ok(await works(broker, accessToken))
-    t.ok(await works(broker, (await code.swap(brokerToken)).accessToken))
+    t.ok(await isAccepted(broker, accessToken))
+    t.ok(await isAccepted(broker, (await code.swap(brokerToken)).accessToken))
     await t.rejects(code.swap('nonsense'))
   })
 
@@ -116,34 +118,34 @@ url, verifier, state = connect()
 print(url, flush=True)
 print(swap(redeem(input(), verifier))[0], flush=True)
 `
-    writeFileSync(file, codeOf(app, broker, 'Python') + use)
-    const program = talk('python3', [file], { CLIENT_SECRET: clientSecret?.reveal() ?? '' })
-    program.say(await codeFrom(await program.hear()))
-    t.ok(await works(broker, await program.hear()))
+    writeFileSync(file, snippetCode(app, broker, 'Python') + use)
+    const program = startProgram('python3', [file], { CLIENT_SECRET: clientSecret?.reveal() ?? '' })
+    program.writeLine(await authorizationCode(await program.readLine()))
+    t.ok(await isAccepted(broker, await program.readLine()))
     await program.closed
   })
 }
 
-t.test('JavaScript, for a page that gets its token in the fragment', async (t) => {
+t.test('JavaScript for a page that gets its token in the fragment', async (t) => {
   const broker = await buildBroker(t)
   const { app } = await addAppWithSecret(broker, { deliver: 'fragment' })
   t.equal(createSnippets(app, broker.url).length, 1)
   const file = join(temporaryFolder(t), 'page.mjs')
-  writeFileSync(file, codeOf(app, broker, 'JavaScript'))
+  writeFileSync(file, snippetCode(app, broker, 'JavaScript'))
   const code = (await import(pathToFileURL(file).href)) as {
     connect(): { url: string; state: string }
     receive(hash: string, state: string): { accessToken: string; expiresIn: number }
   }
   const { url, state } = code.connect()
-  const { hash } = await follow(url)
+  const { hash } = await connectUser(url)
   const { accessToken, expiresIn } = code.receive(hash, state)
-  t.ok(await works(broker, accessToken))
+  t.ok(await isAccepted(broker, accessToken))
   t.ok(expiresIn > 0)
   t.throws(() => code.receive(hash, 'another'))
   t.throws(() => code.receive(`#error=access_denied&state=${state}`, state))
 })
 
-t.test('an app that nobody returns to, or that proves a key, has none', async (t) => {
+t.test('an app without redirect URI, or with required DPoP, has no snippets', async (t) => {
   const broker = await buildBroker(t)
   const { app } = await addAppWithSecret(broker, { redirectUris: [], device: true })
   t.strictSame(createSnippets(app, broker.url), [])

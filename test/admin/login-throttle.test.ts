@@ -1,0 +1,18 @@
+import t from 'tap'
+import { network } from '../../server/admin/login-throttle.ts'
+
+t.test('who has one IPv6 address has a /64 of them', async (t) => {
+  const cases = {
+    '192.0.2.7': '192.0.2.7',
+    '::ffff:192.0.2.7': '192.0.2.7',
+    '2001:db8:0:1:a:b:c:d': '2001:db8:0:1::/64',
+    '2001:DB8:0000:0001::1': '2001:db8:0:1::/64',
+    '2001:db8::1': '2001:db8:0:0::/64',
+    'fe80::1%eth0': 'fe80:0:0:0::/64',
+    '::1': '0:0:0:0::/64',
+    '::': '0:0:0:0::/64',
+    'no address': 'no address',
+  }
+  for (const [address, expected] of Object.entries(cases))
+    t.equal(network(address), expected, address)
+})
