@@ -52,7 +52,10 @@ export const pages: TestedPage[] = [
   { name: 'key-rotate', path: fixedPath('/admin/keys/rotate') },
   { name: 'key-revoke', path: pathWithData(({ kid }) => `/admin/keys/${kid}/revoke`) },
   { name: 'admins', path: fixedPath('/admin/admins'), hasEmptyState: true },
-  { name: 'admin-remove', path: pathWithData(({ carefulId }) => `/admin/admins/${carefulId}/remove`) },
+  {
+    name: 'admin-remove',
+    path: pathWithData(({ carefulId }) => `/admin/admins/${carefulId}/remove`),
+  },
   { name: 'audit', path: fixedPath('/admin/audit'), hasEmptyState: true },
   { name: 'bulks', path: fixedPath('/admin/bulk'), hasEmptyState: true },
   ...(['collecting', 'ready', 'running', 'done', 'cancelled'] as const).map((status) => ({
@@ -67,10 +70,15 @@ export const pages: TestedPage[] = [
   { name: 'user-revoked', path: pathWithData(({ revokedId }) => `/admin/users/${revokedId}`) },
   { name: 'user-erased', path: pathWithData(({ erasedId }) => `/admin/users/${erasedId}`) },
   { name: 'user-missing', path: fixedPath('/admin/users/con_none') },
-  { name: 'user-revoke', path: pathWithData(({ connectionId }) => `/admin/users/${connectionId}/revoke`) },
+  {
+    name: 'user-revoke',
+    path: pathWithData(({ connectionId }) => `/admin/users/${connectionId}/revoke`),
+  },
   {
     name: 'user-revoke-app',
-    path: pathWithData(({ connectionId, appId }) => `/admin/users/${connectionId}/apps/${appId}/revoke`),
+    path: pathWithData(
+      ({ connectionId, appId }) => `/admin/users/${connectionId}/apps/${appId}/revoke`,
+    ),
   },
   {
     name: 'user-revoke-device',
@@ -78,7 +86,10 @@ export const pages: TestedPage[] = [
       ({ connectionId, grantId }) => `/admin/users/${connectionId}/devices/${grantId}/revoke`,
     ),
   },
-  { name: 'user-erase', path: pathWithData(({ connectionId }) => `/admin/users/${connectionId}/erase`) },
+  {
+    name: 'user-erase',
+    path: pathWithData(({ connectionId }) => `/admin/users/${connectionId}/erase`),
+  },
   { name: 'apps', path: fixedPath('/admin/apps'), hasEmptyState: true },
   { name: 'app', path: pathWithData(({ appId }) => `/admin/apps/${appId}`) },
   {
@@ -109,12 +120,18 @@ export const pages: TestedPage[] = [
   },
   {
     name: 'app-end-old-secret',
-    path: pathWithData(({ confidentialAppId }) => `/admin/apps/${confidentialAppId}/end-old-secret`),
+    path: pathWithData(
+      ({ confidentialAppId }) => `/admin/apps/${confidentialAppId}/end-old-secret`,
+    ),
   },
   { name: 'app-remove', path: pathWithData(({ appId }) => `/admin/apps/${appId}/remove`) },
   { name: 'account', path: fixedPath('/admin/account') },
   { name: 'second-factor', path: fixedPath('/admin/account/second-factor') },
-  { name: 'second-factor-proposed', path: fixedPath('/admin/account/second-factor'), act: proposeSecret },
+  {
+    name: 'second-factor-proposed',
+    path: fixedPath('/admin/account/second-factor'),
+    act: proposeSecret,
+  },
   { name: 'recovery-codes', path: fixedPath('/admin/account/second-factor'), act: confirmSecret },
   { name: 'second-factor-on', path: fixedPath('/admin/account/second-factor') },
   { name: 'nothing-here', path: fixedPath('/admin/keys/none/revoke') },

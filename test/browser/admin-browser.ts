@@ -34,7 +34,10 @@ export function testInBrowser(
 }
 
 /** Signs in and opens a page of the dashboard. */
-export async function openDashboard({ broker, context, page }: AdminBrowser, path: string): Promise<void> {
+export async function openDashboard(
+  { broker, context, page }: AdminBrowser,
+  path: string,
+): Promise<void> {
   await signInBrowser(broker, context, { email: EMAIL })
   await page.goto(`${broker.url}/admin${path}`)
 }

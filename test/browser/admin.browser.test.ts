@@ -15,57 +15,61 @@ async function setUp(page: Page, setupUrl: string): Promise<void> {
   await page.getByText('You are the first admin').waitFor()
 }
 
-testInBrowser(t, 'a new admin sets up, adds a second factor, rotates keys and adds an admin', async (t, { broker, page, javaScriptEnabled }) => {
-  const secret = await broker.services.setup.invite()
-  await setUp(page, `${broker.url}/admin/setup/${secret?.reveal()}`)
+testInBrowser(
+  t,
+  'a new admin sets up, adds a second factor, rotates keys and adds an admin',
+  async (t, { broker, page, javaScriptEnabled }) => {
+    const secret = await broker.services.setup.invite()
+    await setUp(page, `${broker.url}/admin/setup/${secret?.reveal()}`)
 
-  await page.getByRole('link', { name: 'Account', exact: true }).click()
-  await page.getByRole('link', { name: 'Set up' }).click()
-  await page.getByLabel('Current password').fill(PASSWORD)
-  await page.getByRole('button', { name: 'Set up' }).click()
-  const key = await page.locator('#key').innerText()
-  const totp = new TOTP({ secret: OtpSecret.fromBase32(key.replaceAll(' ', '')) })
-  await page
-    .getByLabel('Code', { exact: true })
-    .fill(totp.generate({ timestamp: broker.clock.now() }))
-  await page.getByRole('button', { name: 'Enable second factor' }).click()
-  const recovery = await page.locator('#codes li').first().innerText()
-  await page.getByRole('link', { name: 'I have saved them' }).click()
+    await page.getByRole('link', { name: 'Account', exact: true }).click()
+    await page.getByRole('link', { name: 'Set up' }).click()
+    await page.getByLabel('Current password').fill(PASSWORD)
+    await page.getByRole('button', { name: 'Set up' }).click()
+    const key = await page.locator('#key').innerText()
+    const totp = new TOTP({ secret: OtpSecret.fromBase32(key.replaceAll(' ', '')) })
+    await page
+      .getByLabel('Code', { exact: true })
+      .fill(totp.generate({ timestamp: broker.clock.now() }))
+    await page.getByRole('button', { name: 'Enable second factor' }).click()
+    const recovery = await page.locator('#codes li').first().innerText()
+    await page.getByRole('link', { name: 'I have saved them' }).click()
 
-  await page.getByRole('button', { name: 'Sign out' }).click()
-  await page.goto(`${broker.url}/admin/keys`)
-  await fillSignInForm(page)
-  await page.getByLabel('Code', { exact: true }).fill(recovery)
-  await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('heading', { name: 'Signing keys' }).waitFor()
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.goto(`${broker.url}/admin/keys`)
+    await fillSignInForm(page)
+    await page.getByLabel('Code', { exact: true }).fill(recovery)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('heading', { name: 'Signing keys' }).waitFor()
 
-  await page.getByRole('link', { name: 'Rotate key' }).click()
-  await page.getByRole('link', { name: 'Cancel' }).click()
-  await page.getByRole('link', { name: 'Rotate key' }).click()
-  await page.getByRole('button', { name: 'Rotate key' }).click()
-  await page.getByRole('status').filter({ hasText: 'is now the active key' }).waitFor()
-  await page
-    .getByRole('link', { name: /^Revoke… the key/ })
-    .last()
-    .click()
-  await page.getByRole('button', { name: 'Revoke key' }).click()
-  await page.getByRole('status').filter({ hasText: 'are now rejected' }).waitFor()
+    await page.getByRole('link', { name: 'Rotate key' }).click()
+    await page.getByRole('link', { name: 'Cancel' }).click()
+    await page.getByRole('link', { name: 'Rotate key' }).click()
+    await page.getByRole('button', { name: 'Rotate key' }).click()
+    await page.getByRole('status').filter({ hasText: 'is now the active key' }).waitFor()
+    await page
+      .getByRole('link', { name: /^Revoke… the key/ })
+      .last()
+      .click()
+    await page.getByRole('button', { name: 'Revoke key' }).click()
+    await page.getByRole('status').filter({ hasText: 'are now rejected' }).waitFor()
 
-  await page.getByRole('link', { name: 'Admins' }).click()
-  await page.getByLabel('E-mail address').fill('vic@example.com')
-  await page.getByLabel('Initial password').fill(PASSWORD)
-  await page.getByRole('button', { name: 'Add admin' }).click()
-  await page.getByText('Added vic@example.com as viewer').waitFor()
-  await page.getByRole('link', { name: 'Remove vic@example.com' }).click()
-  await page.getByRole('button', { name: 'Remove admin' }).click()
-  await page.getByText('Removed vic@example.com').waitFor()
+    await page.getByRole('link', { name: 'Admins' }).click()
+    await page.getByLabel('E-mail address').fill('vic@example.com')
+    await page.getByLabel('Initial password').fill(PASSWORD)
+    await page.getByRole('button', { name: 'Add admin' }).click()
+    await page.getByText('Added vic@example.com as viewer').waitFor()
+    await page.getByRole('link', { name: 'Remove vic@example.com' }).click()
+    await page.getByRole('button', { name: 'Remove admin' }).click()
+    await page.getByText('Removed vic@example.com').waitFor()
 
-  const time = page.locator('time').first()
-  const shown = await time.innerText()
-  if (javaScriptEnabled) t.notMatch(shown, 'UTC', 'in the reader’s zone')
-  else t.match(shown, 'UTC')
-  t.ok(await time.getAttribute('title'))
-})
+    const time = page.locator('time').first()
+    const shown = await time.innerText()
+    if (javaScriptEnabled) t.notMatch(shown, 'UTC', 'in the reader’s zone')
+    else t.match(shown, 'UTC')
+    t.ok(await time.getAttribute('title'))
+  },
+)
 
 t.test(
   'keyboard only: a skip link leads to the content, and focus is visible',
@@ -118,7 +122,9 @@ t.test('a form is submitted once, and a key is copied', { skip: noBrowser }, asy
   // Chromium also drops the second of two equal submissions, so the page reports the state of the button.
   await page.evaluate(`document.addEventListener('submit', ({ submitter }) =>
     setTimeout(() => console.log('disabled: ' + submitter.disabled)), { once: true })`)
-  const buttonState = page.waitForEvent('console', (message) => message.text().startsWith('disabled: '))
+  const buttonState = page.waitForEvent('console', (message) =>
+    message.text().startsWith('disabled: '),
+  )
   await page.getByRole('button', { name: 'Rotate key' }).dblclick()
   t.equal((await buttonState).text(), 'disabled: true')
   clicked.resolve(undefined)

@@ -55,7 +55,11 @@ export function testPages(t: Test, state: 'with data' | 'empty'): void {
           t.strictSame(await findViolations(page), [], 'light')
           // The colour scheme changes only colours.
           await page.emulateMedia({ colorScheme: 'dark' })
-          t.strictSame(await findViolations(page, ['color-contrast', 'link-in-text-block']), [], 'dark')
+          t.strictSame(
+            await findViolations(page, ['color-contrast', 'link-in-text-block']),
+            [],
+            'dark',
+          )
         }
       })
     }
@@ -75,7 +79,11 @@ const htmlRoutes = ({ app }: TestBroker): string[] =>
     .flatMap(({ url }) => (SCRIPT_ROUTES.includes(url) ? [] : [url.replace(/(?<=.)\/$/, '')]))
 
 /** Records the route of each page load; if several patterns match, the most specific one. */
-function recordVisitedRoutes(context: BrowserContext, broker: TestBroker, visited: Set<string>): void {
+function recordVisitedRoutes(
+  context: BrowserContext,
+  broker: TestBroker,
+  visited: Set<string>,
+): void {
   const routes = htmlRoutes(broker)
     .sort((one, other) => one.split(':').length - other.split(':').length)
     .map((pathname) => ({ pathname, pattern: new URLPattern({ pathname }) }))

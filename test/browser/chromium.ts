@@ -5,7 +5,12 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playw
 import type { Test } from 'tap'
 
 /** Executables, in order of preference. The headless shell draws no window and needs half the CPU time. */
-const EXECUTABLE_NAMES = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
+const EXECUTABLE_NAMES = [
+  'chromium-headless-shell',
+  'chromium',
+  'chromium-browser',
+  'google-chrome',
+]
 
 /**
  * Chromium reads only the last `--disable-features`. This list has the relevant ones of Playwright, and the
@@ -50,7 +55,9 @@ if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
 
 function findChromium(): string | undefined {
   const { CHROMIUM_PATH, PATH = '' } = process.env
-  const paths = PATH.split(delimiter).flatMap((folder) => EXECUTABLE_NAMES.map((name) => join(folder, name)))
+  const paths = PATH.split(delimiter).flatMap((folder) =>
+    EXECUTABLE_NAMES.map((name) => join(folder, name)),
+  )
   return [...(CHROMIUM_PATH === undefined ? [] : [CHROMIUM_PATH]), ...paths].find(existsSync)
 }
 

@@ -78,12 +78,18 @@ testInBrowser(t, 'selected users, and all matches, are revoked', async (t, admin
   await page.getByRole('button', { name: 'Revoke selected…' }).click()
   await page.getByRole('heading', { name: 'Revoke these connections?' }).waitFor()
   t.strictSame(await page.locator('.sample li').allInnerTexts(), ['person20', 'person21'])
-  t.match(await page.getByRole('main').innerText(), 'Access tokens that apps already hold work until they expire')
+  t.match(
+    await page.getByRole('main').innerText(),
+    'Access tokens that apps already hold work until they expire',
+  )
   t.strictSame(await store.countConnections(), before, 'the confirmation page changes nothing')
   await page.getByRole('button', { name: 'Revoke these 2 connections' }).click()
   await page.getByRole('heading', { name: 'Revoking' }).waitFor()
   t.equal(await page.getByRole('progressbar').getAttribute('value'), '0')
-  t.match(await page.getByRole('main').innerText(), 'The revocation continues if you leave this page')
+  t.match(
+    await page.getByRole('main').innerText(),
+    'The revocation continues if you leave this page',
+  )
   bulks.start()
   await waitForRevocation(admin)
   await page.getByText('2 of 2 revoked.').waitFor()

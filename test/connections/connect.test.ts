@@ -62,10 +62,7 @@ t.test('a plain connect link issues nothing, and ends on a page of the broker’
   t.ok(page.body.includes(`href="${RETURN}"`))
   t.equal((await Array.fromAsync(broker.services.connections.all())).length, 1)
 
-  const refused = await visitor.press(
-    await visitor.open(`${broker.url}/connect/${app.id}`),
-    'Deny',
-  )
+  const refused = await visitor.press(await visitor.open(`${broker.url}/connect/${app.id}`), 'Deny')
   t.match(refused.body, 'Nothing was connected')
 })
 

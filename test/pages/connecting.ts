@@ -7,7 +7,11 @@ const pages: Omit<TestedPage, 'anonymous'>[] = [
   { name: 'home', path: fixedPath('/') },
   { name: 'consent', path: pathWithData(({ appId }) => `/connect/${appId}`) },
   { name: 'consent-app', path: pathWithData(authorizePath) },
-  { name: 'refused', path: pathWithData(({ appId }) => `/connect/${appId}`), act: clickButton('Deny') },
+  {
+    name: 'refused',
+    path: pathWithData(({ appId }) => `/connect/${appId}`),
+    act: clickButton('Deny'),
+  },
   {
     name: 'refused-at-ellipsis-drive',
     path: pathWithData(({ appId }) => `/connect/${appId}`),

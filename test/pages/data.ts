@@ -43,7 +43,8 @@ async function addBulks(broker: TestBroker): Promise<Record<BulkStatus, number>>
   const { bulks, store, clock } = broker.services
   const now = clock.now()
   const lease = { owner: LEASE_OWNER, until: now + 10 * MINUTE_MS }
-  const connectionIdsFrom = (first: number) => [0, 1, 2, 3].map((index) => `con_sample${first + index}`)
+  const connectionIdsFrom = (first: number) =>
+    [0, 1, 2, 3].map((index) => `con_sample${first + index}`)
   const startBulk = async (first: number, limit: number) => {
     const id = await bulks.begin(connectionIdsFrom(first), ACTOR)
     await bulks.confirm(id, ACTOR)

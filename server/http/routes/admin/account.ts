@@ -64,6 +64,9 @@ export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
 
   app.post('/account/sessions/end-others', { config }, async (request, reply) => {
     const count = await sessions.endOthers(request.signedIn, request.ip)
-    return reply.done('/admin/account', `Ended ${count} other ${count === 1 ? 'session' : 'sessions'}.`)
+    return reply.done(
+      '/admin/account',
+      `Ended ${count} other ${count === 1 ? 'session' : 'sessions'}.`,
+    )
   })
 }

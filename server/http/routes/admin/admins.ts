@@ -36,12 +36,15 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     return (await admins.list()).find((admin) => admin.id === id)
   }
 
-  const missing = (reply: FastifyReply) => reply.missing('This admin does not exist or was removed.')
+  const missing = (reply: FastifyReply) =>
+    reply.missing('This admin does not exist or was removed.')
 
   const report = (reply: FastifyReply, change: AdminChange, message: string) => {
     /* c8 ignore next -- removed by someone else after `find` */
     if (change === 'none') return missing(reply)
-    return change === 'last' ? reply.done(ADMINS_PATH, LAST_ADMIN, 'problem') : reply.done(ADMINS_PATH, message)
+    return change === 'last'
+      ? reply.done(ADMINS_PATH, LAST_ADMIN, 'problem')
+      : reply.done(ADMINS_PATH, message)
   }
 
   app.get('/admins', async (request, reply) =>
@@ -54,10 +57,17 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     try {
       const password = new Secret(field('password'))
       const { email } = await admins.add(field('email'), password, actorOf(request), role)
-      return reply.done(ADMINS_PATH, `Added ${email} as ${role}. Send them the password over a secure channel.`)
+      return reply.done(
+        ADMINS_PATH,
+        `Added ${email} as ${role}. Send them the password over a secure channel.`,
+      )
     } catch (error) {
       void reply.code(422)
-      return show(request, reply, { email: field('email'), role, problem: validationMessage(error) })
+      return show(request, reply, {
+        email: field('email'),
+        role,
+        problem: validationMessage(error),
+      })
     }
   })
 
@@ -77,7 +87,9 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
       paragraphs: [
         'All their sessions end immediately, and they can no longer sign in.',
         'Their actions stay in the audit log. Apps and connected users are not affected.',
-        ...(admin.id === request.signedIn.admin.id ? ['This is your own account: you will be signed out.'] : []),
+        ...(admin.id === request.signedIn.admin.id
+          ? ['This is your own account: you will be signed out.']
+          : []),
       ],
       button: 'Remove admin',
       back: ADMINS_PATH,

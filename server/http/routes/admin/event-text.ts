@@ -70,7 +70,8 @@ export function eventText({ action, details: stored }: Event, app: string): stri
     'connection.connected': `Connected to ${app}${onDevice}`,
     'connection.renewed': `Reconnected to ${app}${onDevice}`,
     'connection.needs_reconnect': `Ellipsis Drive rejected the refresh token: the user has to reconnect${colonDetails}`,
-    'connection.recovered': 'Ellipsis Drive accepts the refresh token again: the user need not reconnect',
+    'connection.recovered':
+      'Ellipsis Drive accepts the refresh token again: the user need not reconnect',
     'connection.refresh_asked': `Requested a refresh of the access token${colonDetails}`,
     'connection.revoked': `Revoked, with all apps and devices${colonDetails}`,
     'connection.erased': `Revoked, and personal data erased${colonDetails}`,

@@ -16,7 +16,8 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     return (await keys.list()).find((key) => key.kid === kid && key.status !== 'revoked')
   }
 
-  const missing = (reply: FastifyReply) => reply.missing('This key does not exist or is already revoked.')
+  const missing = (reply: FastifyReply) =>
+    reply.missing('This key does not exist or is already revoked.')
 
   app.get('/keys', async (_request, reply) => {
     const all = await keys.list()

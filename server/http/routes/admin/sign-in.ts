@@ -67,7 +67,11 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
         return showForm(reply, { next, email, problem: 'Incorrect e-mail address or password.' })
       }
       case 'slowed':
-        return showForm(reply, { next, email, problem: tooManyAttempts(reply, outcome.until - clock.now()) })
+        return showForm(reply, {
+          next,
+          email,
+          problem: tooManyAttempts(reply, outcome.until - clock.now()),
+        })
     }
   })
 

@@ -19,7 +19,9 @@ const MIN_BAR_HEIGHT = 2
 /** Reads the query parameter `period`; the default is 24 hours. */
 export function readPeriod(query: unknown): Period {
   const { period } = query as { period?: unknown }
-  return typeof period === 'string' && Object.hasOwn(PERIOD_LABELS, period) ? (period as Period) : '24h'
+  return typeof period === 'string' && Object.hasOwn(PERIOD_LABELS, period)
+    ? (period as Period)
+    : '24h'
 }
 
 /**

@@ -55,7 +55,10 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     withTarget(request, reply, async ({ connection, path }) => {
       try {
         const { expiresAt } = await connections.refresh(connection.id, byAdmin(request))
-        return reply.done(path, `Refreshed. The new access token is valid until ${timeText(expiresAt)}.`)
+        return reply.done(
+          path,
+          `Refreshed. The new access token is valid until ${timeText(expiresAt)}.`,
+        )
       } catch (error) {
         if (!(error instanceof BrokerError)) throw error
         return reply.done(path, refreshErrorText(error), 'problem')
@@ -80,7 +83,10 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
   app.post('/users/:id/revoke', (request, reply) =>
     withTarget(request, reply, async ({ connection, path }) => {
       const revoked = await connections.revoke(connection.id, byAdmin(request))
-      return reply.done(path, `Revoked everything, on ${formatCount(revoked.grants, 'device')}. ${revocationText(revoked)}`)
+      return reply.done(
+        path,
+        `Revoked everything, on ${formatCount(revoked.grants, 'device')}. ${revocationText(revoked)}`,
+      )
     }),
   )
 
@@ -185,7 +191,9 @@ const revocationText = ({ erased, tokensUntil: until }: Revoked): string =>
       : `Access tokens already issued work until ${timeText(until)} at the latest.`,
     ...(erased
       ? []
-      : ['The tokens are still being erased from disk, because another program is reading the database.']),
+      : [
+          'The tokens are still being erased from disk, because another program is reading the database.',
+        ]),
   ].join(' ')
 
 /** Explains why a refresh that an admin requested failed. */

@@ -104,7 +104,12 @@ function appModels(grants: Grant[], all: App[], context: Context): UserAppView[]
   return views.sort((one, other) => other.devices.length - one.devices.length)
 }
 
-function deviceModel(grant: Grant, app: App | undefined, { now }: Context, base: string): DeviceView {
+function deviceModel(
+  grant: Grant,
+  app: App | undefined,
+  { now }: Context,
+  base: string,
+): DeviceView {
   const endsAt = grant.expiresAtSeconds * 1000
   const badge = deviceBadge(grant, app, endsAt <= now)
   return {

@@ -52,56 +52,68 @@ t.test('only its owner sees and ends a session', async (t) => {
   t.match(ended.body, 'Session ended')
   const inside = await Promise.all([two, three].map(async (visitor) => (await open(visitor)).url))
   t.equal(inside.filter((url) => url.endsWith('/admin/account')).length, 1)
-  t.match((await one.press(await open(one), 'End all other sessions')).body, 'Ended 1 other session')
+  t.match(
+    (await one.press(await open(one), 'End all other sessions')).body,
+    'Ended 1 other session',
+  )
   t.match((await open(two)).url, '/sign-in')
   t.match((await open(three)).url, '/sign-in')
   t.equal((await open(one)).url, `${broker.url}/admin/account`)
 })
 
-t.test('a session without address and browser can be ended, and so can the current one', async (t) => {
-  const broker = await buildBroker(t)
-  const visitor = await signIn(broker)
-  const { admins, store } = broker.services
-  const [admin] = await admins.list()
-  if (!admin) throw new Error('no admin')
-  const account = `${broker.url}/admin/account`
-  for (const idHash of ['one', 'two']) {
-    const [now, expiresAt] = [broker.clock.now(), broker.clock.now() + HOUR_MS]
-    const times = { createdAt: now, lastSeenAt: now, expiresAt }
-    const session = { idHash, adminId: admin.id, ...times, complete: true }
-    const unknown = { address: null, userAgent: null }
-    await store.addSession({ ...session, ...unknown }, { checked: admin, events: [] })
-  }
-  const page = await visitor.open(account)
-  t.equal(page.body.match(/Unknown browser/g)?.length, 4)
-  t.match(page.body, 'unknown')
-  t.match((await visitor.press(page, 'End all other sessions')).body, 'Ended 2 other sessions')
-  const [own] = await store.listSessions({ adminId: admin.id, now: broker.clock.now() })
-  const csrf = csrfTokenOf(page)
-  const out = await visitor.open(`${account}/sessions/end`, undefined, {
-    method: 'POST',
-    body: new URLSearchParams({ _csrf: csrf, id: own?.idHash ?? '' }),
-  })
-  t.match(out.url, '/admin/sign-in')
-})
+t.test(
+  'a session without address and browser can be ended, and so can the current one',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const visitor = await signIn(broker)
+    const { admins, store } = broker.services
+    const [admin] = await admins.list()
+    if (!admin) throw new Error('no admin')
+    const account = `${broker.url}/admin/account`
+    for (const idHash of ['one', 'two']) {
+      const [now, expiresAt] = [broker.clock.now(), broker.clock.now() + HOUR_MS]
+      const times = { createdAt: now, lastSeenAt: now, expiresAt }
+      const session = { idHash, adminId: admin.id, ...times, complete: true }
+      const unknown = { address: null, userAgent: null }
+      await store.addSession({ ...session, ...unknown }, { checked: admin, events: [] })
+    }
+    const page = await visitor.open(account)
+    t.equal(page.body.match(/Unknown browser/g)?.length, 4)
+    t.match(page.body, 'unknown')
+    t.match((await visitor.press(page, 'End all other sessions')).body, 'Ended 2 other sessions')
+    const [own] = await store.listSessions({ adminId: admin.id, now: broker.clock.now() })
+    const csrf = csrfTokenOf(page)
+    const out = await visitor.open(`${account}/sessions/end`, undefined, {
+      method: 'POST',
+      body: new URLSearchParams({ _csrf: csrf, id: own?.idHash ?? '' }),
+    })
+    t.match(out.url, '/admin/sign-in')
+  },
+)
 
-t.test('changing the password ends the other sessions and invalidates the old password', async (t) => {
-  const broker = await buildBroker(t)
-  const email = 'ada@example.com'
-  const [here, elsewhere] = [await signIn(broker, { email }), await signIn(broker, { email })]
-  const page = await here.open(`${broker.url}/admin/account`)
-  const change = (password: string, wanted: string, again = wanted) =>
-    here.press(page, 'Change password', { password, next: wanted, again })
-  t.match(await change('wrong', next), { status: 422, body: 'The current password is incorrect' })
-  t.match(await change(PASSWORD, next, 'x'), { status: 422, body: 'do not match' })
-  t.match(await change(PASSWORD, 'short'), { status: 422, body: '12 to 1024' })
-  t.match(await change(PASSWORD, next), { status: 200, body: 'Password changed' })
-  t.match((await elsewhere.open(`${broker.url}/admin/account`)).url, '/sign-in')
-  t.match((await here.open(`${broker.url}/admin/account`)).body, email)
-  const signInPage = await elsewhere.open(`${broker.url}/admin/sign-in`)
-  t.equal((await elsewhere.press(signInPage, 'Sign in', { email, password: PASSWORD })).status, 401)
-  t.equal((await elsewhere.press(signInPage, 'Sign in', { email, password: next })).status, 200)
-})
+t.test(
+  'changing the password ends the other sessions and invalidates the old password',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const email = 'ada@example.com'
+    const [here, elsewhere] = [await signIn(broker, { email }), await signIn(broker, { email })]
+    const page = await here.open(`${broker.url}/admin/account`)
+    const change = (password: string, wanted: string, again = wanted) =>
+      here.press(page, 'Change password', { password, next: wanted, again })
+    t.match(await change('wrong', next), { status: 422, body: 'The current password is incorrect' })
+    t.match(await change(PASSWORD, next, 'x'), { status: 422, body: 'do not match' })
+    t.match(await change(PASSWORD, 'short'), { status: 422, body: '12 to 1024' })
+    t.match(await change(PASSWORD, next), { status: 200, body: 'Password changed' })
+    t.match((await elsewhere.open(`${broker.url}/admin/account`)).url, '/sign-in')
+    t.match((await here.open(`${broker.url}/admin/account`)).body, email)
+    const signInPage = await elsewhere.open(`${broker.url}/admin/sign-in`)
+    t.equal(
+      (await elsewhere.press(signInPage, 'Sign in', { email, password: PASSWORD })).status,
+      401,
+    )
+    t.equal((await elsewhere.press(signInPage, 'Sign in', { email, password: next })).status, 200)
+  },
+)
 
 t.test('a password that someone else reset in the meantime is not overwritten', async (t) => {
   const broker = await buildBroker(t)
@@ -137,16 +149,19 @@ t.test('a viewer can use the account page and sees no forms for changes', async 
   }
 })
 
-t.test('a form posted after the session expired changes nothing and leads to the sign-in page', async (t) => {
-  const broker = await buildBroker(t)
-  const visitor = await signIn(broker)
-  const page = await visitor.open(`${broker.url}/admin/admins`)
-  broker.clock.advance(HOUR_MS)
-  const fields = { email: 'eve@example.com', password: PASSWORD }
-  const answer = await visitor.press(page, 'Add admin', fields)
-  t.match(answer.url, '/admin/sign-in')
-  t.equal((await broker.services.admins.list()).length, 1)
-})
+t.test(
+  'a form posted after the session expired changes nothing and leads to the sign-in page',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const visitor = await signIn(broker)
+    const page = await visitor.open(`${broker.url}/admin/admins`)
+    broker.clock.advance(HOUR_MS)
+    const fields = { email: 'eve@example.com', password: PASSWORD }
+    const answer = await visitor.press(page, 'Add admin', fields)
+    t.match(answer.url, '/admin/sign-in')
+    t.equal((await broker.services.admins.list()).length, 1)
+  },
+)
 
 t.test('password guesses from an unattended session are limited', async (t) => {
   const broker = await buildBroker(t)

@@ -6,37 +6,43 @@ import type { Visitor } from '../../../visitor.ts'
 
 // Admins changed on the command line while servers run.
 
-t.test('removing an admin or resetting the password ends their sessions in every process', async (t) => {
-  const broker = await buildBroker(t)
-  const other = await serve(t, broker.env)
-  /** Is the session valid in the other process, which is a different origin? */
-  const isSignedInThere = async (visitor: Visitor) => {
-    const cookies = [...visitor.cookies(broker.url)].map((pair) => pair.join('=')).join('; ')
-    const headers = { cookie: cookies, accept: 'text/html' }
-    const path = `${other.url}/admin/account`
-    return (await fetch(path, { headers, redirect: 'manual' })).status === 200
-  }
+t.test(
+  'removing an admin or resetting the password ends their sessions in every process',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const other = await serve(t, broker.env)
+    /** Is the session valid in the other process, which is a different origin? */
+    const isSignedInThere = async (visitor: Visitor) => {
+      const cookies = [...visitor.cookies(broker.url)].map((pair) => pair.join('=')).join('; ')
+      const headers = { cookie: cookies, accept: 'text/html' }
+      const path = `${other.url}/admin/account`
+      return (await fetch(path, { headers, redirect: 'manual' })).status === 200
+    }
 
-  const [ada, bob] = [
-    await signIn(broker, { email: 'ada@example.com' }),
-    await signIn(broker, { email: 'bob@example.com' }),
-  ]
-  t.equal((await ada.open(`${broker.url}/admin`)).url, `${broker.url}/admin`)
-  t.equal(await isSignedInThere(ada), true)
-  const reset = ['admin', 'reset-password', 'ada@example.com', '--password-stdin']
-  t.equal((await cli(reset, broker.env, 'another horse battery')).code, 0)
-  t.strictSame(
-    [await isSignedInThere(ada), (await ada.open(`${broker.url}/admin`)).url],
-    [false, `${broker.url}/admin/sign-in?next=%2Fadmin`],
-  )
-  t.equal(await isSignedInThere(bob), true)
-  t.match(await cli(['admin', 'remove', 'bob@example.com'], broker.env), {
-    code: 0,
-    stdout: /Removed/,
-  })
-  t.equal(await isSignedInThere(bob), false)
-  t.equal((await bob.open(`${broker.url}/admin`)).url, `${broker.url}/admin/sign-in?next=%2Fadmin`)
-})
+    const [ada, bob] = [
+      await signIn(broker, { email: 'ada@example.com' }),
+      await signIn(broker, { email: 'bob@example.com' }),
+    ]
+    t.equal((await ada.open(`${broker.url}/admin`)).url, `${broker.url}/admin`)
+    t.equal(await isSignedInThere(ada), true)
+    const reset = ['admin', 'reset-password', 'ada@example.com', '--password-stdin']
+    t.equal((await cli(reset, broker.env, 'another horse battery')).code, 0)
+    t.strictSame(
+      [await isSignedInThere(ada), (await ada.open(`${broker.url}/admin`)).url],
+      [false, `${broker.url}/admin/sign-in?next=%2Fadmin`],
+    )
+    t.equal(await isSignedInThere(bob), true)
+    t.match(await cli(['admin', 'remove', 'bob@example.com'], broker.env), {
+      code: 0,
+      stdout: /Removed/,
+    })
+    t.equal(await isSignedInThere(bob), false)
+    t.equal(
+      (await bob.open(`${broker.url}/admin`)).url,
+      `${broker.url}/admin/sign-in?next=%2Fadmin`,
+    )
+  },
+)
 
 t.test('a lost second factor is removed on the command line', async (t) => {
   const broker = await buildBroker(t)

@@ -1,12 +1,6 @@
 import t from 'tap'
 import { signIn } from '../../../admin.ts'
-import {
-  addApp,
-  addAppWithSecret,
-  buildBroker,
-  connect,
-  exchange,
-} from '../../../helper.ts'
+import { addApp, addAppWithSecret, buildBroker, connect, exchange } from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
 import { isSecretAccepted } from './dashboard.ts'
 
@@ -145,43 +139,46 @@ t.test('an app is edited; its client type stays', async (t) => {
   t.equal((await admin.open(`${broker.url}/admin/apps/app_none/edit`)).status, 404)
 })
 
-t.test('a rotated secret stays valid for the chosen time, and can be revoked earlier', async (t) => {
-  const broker = await buildBroker(t)
-  const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
-  const first = clientSecret?.reveal() ?? ''
-  const { admin, page } = await open(broker, `/apps/${app.id}/rotate`)
-  const rotated = await admin.press(page, 'Rotate secret', { overlap: '1d' })
-  const second = secretOf(rotated.body)
-  t.match(rotated.body, 'stays valid for 1 day')
-  t.ok(await isSecretAccepted(broker, app.id, first))
-  t.ok(await isSecretAccepted(broker, app.id, second))
-  const again = await admin.press(page, 'Rotate secret', { overlap: '1d' })
-  t.match(again.body, 'was already rotated')
-  t.equal(secretOf(again.body), '')
+t.test(
+  'a rotated secret stays valid for the chosen time, and can be revoked earlier',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
+    const first = clientSecret?.reveal() ?? ''
+    const { admin, page } = await open(broker, `/apps/${app.id}/rotate`)
+    const rotated = await admin.press(page, 'Rotate secret', { overlap: '1d' })
+    const second = secretOf(rotated.body)
+    t.match(rotated.body, 'stays valid for 1 day')
+    t.ok(await isSecretAccepted(broker, app.id, first))
+    t.ok(await isSecretAccepted(broker, app.id, second))
+    const again = await admin.press(page, 'Rotate secret', { overlap: '1d' })
+    t.match(again.body, 'was already rotated')
+    t.equal(secretOf(again.body), '')
 
-  const shown = await admin.open(`${broker.url}/admin/apps/${app.id}`)
-  t.match(shown.body, 'Previous, created')
-  t.match(
-    (await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)).body,
-    'The older one stops working',
-  )
-  const ending = await admin.open(`${broker.url}/admin/apps/${app.id}/end-old-secret`)
-  t.ok(await isSecretAccepted(broker, app.id, first), 'asking changes nothing')
-  t.match((await admin.press(ending, 'Revoke old secret')).body, 'is no longer valid')
-  t.match((await admin.press(ending, 'Revoke old secret')).body, 'There is no old secret')
-  t.notOk(await isSecretAccepted(broker, app.id, first))
-  t.ok(await isSecretAccepted(broker, app.id, second))
+    const shown = await admin.open(`${broker.url}/admin/apps/${app.id}`)
+    t.match(shown.body, 'Previous, created')
+    t.match(
+      (await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)).body,
+      'The older one stops working',
+    )
+    const ending = await admin.open(`${broker.url}/admin/apps/${app.id}/end-old-secret`)
+    t.ok(await isSecretAccepted(broker, app.id, first), 'asking changes nothing')
+    t.match((await admin.press(ending, 'Revoke old secret')).body, 'is no longer valid')
+    t.match((await admin.press(ending, 'Revoke old secret')).body, 'There is no old secret')
+    t.notOk(await isSecretAccepted(broker, app.id, first))
+    t.ok(await isSecretAccepted(broker, app.id, second))
 
-  const last = await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)
-  const at = await admin.press(last, 'Rotate secret', { overlap: '0s' })
-  t.match(at.body, 'The old secret is no longer valid')
-  t.notOk(await isSecretAccepted(broker, app.id, second))
-  const strange = await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)
-  t.match(
-    (await admin.press(strange, 'Rotate secret', { overlap: 'x' })).body,
-    'valid for 7 days',
-  )
-})
+    const last = await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)
+    const at = await admin.press(last, 'Rotate secret', { overlap: '0s' })
+    t.match(at.body, 'The old secret is no longer valid')
+    t.notOk(await isSecretAccepted(broker, app.id, second))
+    const strange = await admin.open(`${broker.url}/admin/apps/${app.id}/rotate`)
+    t.match(
+      (await admin.press(strange, 'Rotate secret', { overlap: 'x' })).body,
+      'valid for 7 days',
+    )
+  },
+)
 
 t.test('a public app has no secret to rotate', async (t) => {
   const broker = await buildBroker(t)

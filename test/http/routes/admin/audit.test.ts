@@ -48,7 +48,10 @@ t.test('the audit log is searched, paged and exported', async (t) => {
   const fields: [string, string][] = [['actor', 'cli']]
   const csv = await postToDashboard(broker, admin, '/admin/audit/export', fields)
   t.equal(csv.body.split('\r\n').length, 122, 'a header, 120 events, and the end of the last line')
-  const json = await postToDashboard(broker, admin, '/admin/audit/export', [...fields, ['format', 'jsonl']])
+  const json = await postToDashboard(broker, admin, '/admin/audit/export', [
+    ...fields,
+    ['format', 'jsonl'],
+  ])
   t.match(JSON.parse(json.body.split('\n')[0] ?? ''), { actor: 'cli', details: 'App 119' })
   t.match(await look('?action=audit.exported'), 'Audit log exported: as jsonl, actor cli')
 })

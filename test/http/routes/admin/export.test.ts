@@ -28,7 +28,8 @@ t.test('the filtered users are exported, safe for spreadsheets', async (t) => {
   await connect(broker, app)
   await connect(broker, app, { user: 'bo' })
   const viewer = await signIn(broker, { role: 'viewer' })
-  const exportUsers = (fields: [string, string][]) => postToDashboard(broker, viewer, '/admin/users/export', fields)
+  const exportUsers = (fields: [string, string][]) =>
+    postToDashboard(broker, viewer, '/admin/users/export', fields)
   await broker.services.store.saveConnection(formula)
 
   const csv = await exportUsers([])

@@ -25,7 +25,10 @@ t.test('signing keys are listed, rotated and revoked', async (t) => {
   t.match(revoked.body, `Revoked ${signing}`)
   t.equal((await exchange(broker, brokerToken)).status, 401)
   t.match(await visitor.press(revocation, 'Revoke key'), { status: 404 })
-  t.match(await visitor.open(revocation.url), { status: 404, body: 'does not exist or is already revoked' })
+  t.match(await visitor.open(revocation.url), {
+    status: 404,
+    body: 'does not exist or is already revoked',
+  })
 
   const current = await visitor.open(`${broker.url}/admin/keys/${kid}/revoke`)
   t.match(current.body, 'The next key becomes the active key')

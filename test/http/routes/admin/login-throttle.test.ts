@@ -76,20 +76,23 @@ t.test('a known browser has a limit too', async (t) => {
   t.equal((await attempt(broker, { visitor: owner, password: PASSWORD })).status, 429)
 })
 
-t.test('failures are recorded as events, without the e-mail address of an unknown account', async (t) => {
-  const broker = await buildBroker(t, { env })
-  await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
-  await attempt(broker)
-  await attempt(broker, { email: 'my password, by mistake' })
-  for (let count = 0; count < 8; count++) await attempt(broker)
-  const events = await broker.services.store.listEvents({ limit: 50 })
-  const failed = events.filter(({ action }) => action === 'admin.sign_in_failed')
-  t.equal(failed.length, 10)
-  t.match(failed.at(-1), { details: 'ada@example.com', address: '192.0.2.1', actor: 'system' })
-  t.equal(failed.at(-2)?.details, 'no such account')
-  t.notMatch(JSON.stringify(events), 'by mistake')
-  t.equal(events.filter(({ action }) => action === 'admin.sign_in_slowed').length, 1)
-})
+t.test(
+  'failures are recorded as events, without the e-mail address of an unknown account',
+  async (t) => {
+    const broker = await buildBroker(t, { env })
+    await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
+    await attempt(broker)
+    await attempt(broker, { email: 'my password, by mistake' })
+    for (let count = 0; count < 8; count++) await attempt(broker)
+    const events = await broker.services.store.listEvents({ limit: 50 })
+    const failed = events.filter(({ action }) => action === 'admin.sign_in_failed')
+    t.equal(failed.length, 10)
+    t.match(failed.at(-1), { details: 'ada@example.com', address: '192.0.2.1', actor: 'system' })
+    t.equal(failed.at(-2)?.details, 'no such account')
+    t.notMatch(JSON.stringify(events), 'by mistake')
+    t.equal(events.filter(({ action }) => action === 'admin.sign_in_slowed').length, 1)
+  },
+)
 
 t.test('an unknown account takes as long as a known one', async (t) => {
   let derived: object[] = []

@@ -13,48 +13,45 @@ t.test('the overview of a new broker shows the first steps', async (t) => {
   t.match(text, 'No second factor: admin@example.com.')
 })
 
-t.test(
-  'the overview shows rejected connections, outages and what needs attention',
-  async (t) => {
-    const broker = await buildBroker(t, { switches: { tokenLifetime: 30 } })
-    const { services, clock, standIn, url } = broker
-    const app = await addApp(broker, { name: 'Flood <map>' })
-    const rejected = await connect(broker, app)
-    const healthy = await connect(broker, app, { user: 'bo' })
-    const admin = await signIn(broker)
-    const look = async (query = '') => textOf(await admin.open(`${url}/admin${query}`))
-    t.match(await look(), /2 connected.* 2 healthy.* 0 need reconnecting.* Up/)
+t.test('the overview shows rejected connections, outages and what needs attention', async (t) => {
+  const broker = await buildBroker(t, { switches: { tokenLifetime: 30 } })
+  const { services, clock, standIn, url } = broker
+  const app = await addApp(broker, { name: 'Flood <map>' })
+  const rejected = await connect(broker, app)
+  const healthy = await connect(broker, app, { user: 'bo' })
+  const admin = await signIn(broker)
+  const look = async (query = '') => textOf(await admin.open(`${url}/admin${query}`))
+  t.match(await look(), /2 connected.* 2 healthy.* 0 need reconnecting.* Up/)
 
-    clock.advance(60_000)
-    standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
-    for (let count = 0; count < 5; count++) await exchange(broker, rejected.brokerToken)
-    await services.usage.flush()
-    const text = await look()
-    t.match(text, /2 connected.* 1 healthy.* 1 need reconnecting.* Up/)
-    t.match(text, '1 user has to reconnect')
-    t.match(text, '5 of 5 swaps of Flood &lt;map&gt; failed in the last 24 hours.')
-    t.match(text, /Failures 6 /, 'with the refresh')
-    for (const period of ['7d', '30d', 'x']) {
-      t.match(await look(`?period=${period}`), /Failures 6 /, period)
-    }
+  clock.advance(60_000)
+  standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
+  for (let count = 0; count < 5; count++) await exchange(broker, rejected.brokerToken)
+  await services.usage.flush()
+  const text = await look()
+  t.match(text, /2 connected.* 1 healthy.* 1 need reconnecting.* Up/)
+  t.match(text, '1 user has to reconnect')
+  t.match(text, '5 of 5 swaps of Flood &lt;map&gt; failed in the last 24 hours.')
+  t.match(text, /Failures 6 /, 'with the refresh')
+  for (const period of ['7d', '30d', 'x']) {
+    t.match(await look(`?period=${period}`), /Failures 6 /, period)
+  }
 
-    const own = await admin.open(`${url}/admin/apps/${app.id}`)
-    t.match(textOf(own), /2 connected.* 1 healthy.* 1 need reconnecting/)
-    t.match(textOf(own), '5 of 5 swaps of Flood &lt;map&gt; failed')
-    t.match(own.body, `href="/admin/users?status=needs_reconnect&amp;app=${app.id}">View users`)
-    t.notMatch(own.body, 'View app')
-    const other = textOf(await admin.open(`${url}/admin/apps/${(await addApp(broker)).id}`))
-    t.match(other, /0 connected.* No issues./)
+  const own = await admin.open(`${url}/admin/apps/${app.id}`)
+  t.match(textOf(own), /2 connected.* 1 healthy.* 1 need reconnecting/)
+  t.match(textOf(own), '5 of 5 swaps of Flood &lt;map&gt; failed')
+  t.match(own.body, `href="/admin/users?status=needs_reconnect&amp;app=${app.id}">View users`)
+  t.notMatch(own.body, 'View app')
+  const other = textOf(await admin.open(`${url}/admin/apps/${(await addApp(broker)).id}`))
+  t.match(other, /0 connected.* No issues./)
 
-    standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 9 })
-    await exchange(broker, healthy.brokerToken)
-    t.match(await look(), /Ellipsis Drive Failing Since .*status 503/)
-    standIn.clearFaults()
-    clock.advance(60_000)
-    t.equal((await exchange(broker, healthy.brokerToken)).status, 200)
-    t.match(await look(), /Ellipsis Drive Up Last response .* Last failure .*status 503/)
-  },
-)
+  standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 9 })
+  await exchange(broker, healthy.brokerToken)
+  t.match(await look(), /Ellipsis Drive Failing Since .*status 503/)
+  standIn.clearFaults()
+  clock.advance(60_000)
+  t.equal((await exchange(broker, healthy.brokerToken)).status, 200)
+  t.match(await look(), /Ellipsis Drive Up Last response .* Last failure .*status 503/)
+})
 
 t.test('the overview shows expiring secrets, bulk revocations and pending erasures', async (t) => {
   const broker = await buildBroker(t)

@@ -16,15 +16,15 @@ const codeOf = (secret: string, { clock }: TestBroker, laterMs = 0) =>
 async function addFactor(broker: TestBroker) {
   const visitor = await signIn(broker, { email })
   const path = `${broker.url}/admin/account/second-factor`
-  const asked = await visitor.press(await visitor.open(path), 'Set up', { password: PASSWORD })
-  const secret = /id="key">([^<]+)</.exec(asked.body)?.[1]?.replaceAll(' ', '') ?? ''
-  const wrong = await visitor.press(asked, 'Enable second factor', { code: '000000' })
+  const proposal = await visitor.press(await visitor.open(path), 'Set up', { password: PASSWORD })
+  const secret = /id="key">([^<]+)</.exec(proposal.body)?.[1]?.replaceAll(' ', '') ?? ''
+  const wrong = await visitor.press(proposal, 'Enable second factor', { code: '000000' })
   const code = codeOf(secret, broker)
-  const added = await visitor.press(asked, 'Enable second factor', {
+  const added = await visitor.press(proposal, 'Enable second factor', {
     code: `${code.slice(0, 3)} ${code.slice(3)}`,
   })
   const codes = [...added.body.matchAll(/<li><code>([^<]+)</g)].map(([, code = '']) => code)
-  return { visitor, path, asked, wrong, added, secret, code, codes }
+  return { visitor, path, proposal, wrong, added, secret, code, codes }
 }
 
 /** Signs in with the password, up to the form for the code. */
@@ -38,16 +38,23 @@ async function signInWithPassword(broker: TestBroker) {
 
 t.test('once enabled, signing in requires a code, and each code works once', async (t) => {
   const broker = await buildBroker(t)
-  const { asked, wrong, added, secret, code, codes } = await addFactor(broker)
-  t.match(asked.body, /<svg xmlns/)
+  const { proposal, wrong, added, secret, code, codes } = await addFactor(broker)
+  t.match(proposal.body, /<svg xmlns/)
   t.match(wrong, { status: 422, body: 'Incorrect code' })
   t.match(added, { status: 200, body: 'shown only once' })
   t.equal(codes.length, 10)
 
   const { visitor, page, enterCode } = await signInWithPassword(broker)
   t.match(page.url, `${broker.url}/admin/sign-in/code?next=%2Fadmin%2Fkeys`)
-  t.match((await visitor.open(`${broker.url}/admin/keys`)).url, '/sign-in?next', 'not signed in without the code')
-  t.match(await enterCode('000000'), { status: 401, body: 'Incorrect code, or the code was already used' })
+  t.match(
+    (await visitor.open(`${broker.url}/admin/keys`)).url,
+    '/sign-in?next',
+    'not signed in without the code',
+  )
+  t.match(await enterCode('000000'), {
+    status: 401,
+    body: 'Incorrect code, or the code was already used',
+  })
   t.match(await enterCode(code), { status: 401 }, 'the code that enabled it')
   broker.clock.advance(STEP_MS)
   const fresh = codeOf(secret, broker)
@@ -57,7 +64,11 @@ t.test('once enabled, signing in requires a code, and each code works once', asy
   const second = await signInWithPassword(broker)
   t.equal((await second.enterCode(fresh)).status, 401, 'already used')
   t.equal((await second.enterCode(codeOf(secret, broker, 2 * STEP_MS))).status, 401, 'too early')
-  t.equal((await second.enterCode(codeOf(secret, broker, STEP_MS))).status, 200, 'a clock a little ahead')
+  t.equal(
+    (await second.enterCode(codeOf(secret, broker, STEP_MS))).status,
+    200,
+    'a clock a little ahead',
+  )
   t.match(await second.visitor.open(page.url), { url: `${broker.url}/admin` })
 
   const actions = (await broker.services.store.listEvents({ limit: 50 })).map((one) => one.action)
@@ -72,7 +83,10 @@ t.test('a recovery code works once, with any capitals and separators', async (t)
   t.match(first, /^([a-z2-7]{4}-){3}[a-z2-7]{4}$/)
   t.equal((await (await signInWithPassword(broker)).enterCode(first.toUpperCase())).status, 200)
   t.equal((await (await signInWithPassword(broker)).enterCode(first)).status, 401)
-  t.equal((await (await signInWithPassword(broker)).enterCode(` ${second.replaceAll('-', ' ')} `)).status, 200)
+  t.equal(
+    (await (await signInWithPassword(broker)).enterCode(` ${second.replaceAll('-', ' ')} `)).status,
+    200,
+  )
   t.match((await visitor.open(path)).body, '8 recovery codes are left')
 
   const page = await visitor.open(path)
@@ -80,7 +94,11 @@ t.test('a recovery code works once, with any capitals and separators', async (t)
   t.match(await renew('wrong'), { status: 422, body: 'The current password is incorrect' })
   const renewed = await renew(PASSWORD)
   const fresh = /<li><code>([^<]+)</.exec(renewed.body)?.[1] ?? ''
-  t.equal((await (await signInWithPassword(broker)).enterCode(codes[2] ?? '')).status, 401, 'an old one')
+  t.equal(
+    (await (await signInWithPassword(broker)).enterCode(codes[2] ?? '')).status,
+    401,
+    'an old one',
+  )
   t.equal((await (await signInWithPassword(broker)).enterCode(fresh)).status, 200)
 })
 
@@ -90,8 +108,15 @@ t.test('it is removed with the password, and can be set up again', async (t) => 
   const page = await visitor.open(path)
   const remove = (password: string) => visitor.press(page, 'Remove second factor', { password })
   t.match(await remove('wrong'), { status: 422 })
-  t.match(await remove(PASSWORD), { url: `${broker.url}/admin/account`, body: 'Second factor removed' })
-  t.equal((await signInWithPassword(broker)).page.url, `${broker.url}/admin/keys`, 'the password is enough')
+  t.match(await remove(PASSWORD), {
+    url: `${broker.url}/admin/account`,
+    body: 'Second factor removed',
+  })
+  t.equal(
+    (await signInWithPassword(broker)).page.url,
+    `${broker.url}/admin/keys`,
+    'the password is enough',
+  )
   const none = await visitor.press(page, 'Create new recovery codes', { password: PASSWORD })
   t.match(none.body, 'You have no second factor')
 

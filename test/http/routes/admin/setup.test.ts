@@ -66,23 +66,26 @@ t.test('concurrent setups create one admin', async (t) => {
   t.equal((await broker.services.admins.list()).length, 1)
 })
 
-t.test('each process prints its own setup URL while there is no admin, and all are valid', async (t) => {
-  const broker = await buildBroker(t)
-  const others = [await serve(t, broker.env), await serve(t, broker.env)]
-  const visitor = new Visitor()
-  for (const { output, url } of others) {
-    let path: string | undefined
-    while (!(path = /\/admin\/setup\/[\w-]{43}/.exec(output())?.[0])) {
-      await new Promise((resolve) => setTimeout(resolve, 25))
+t.test(
+  'each process prints its own setup URL while there is no admin, and all are valid',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const others = [await serve(t, broker.env), await serve(t, broker.env)]
+    const visitor = new Visitor()
+    for (const { output, url } of others) {
+      let path: string | undefined
+      while (!(path = /\/admin\/setup\/[\w-]{43}/.exec(output())?.[0])) {
+        await new Promise((resolve) => setTimeout(resolve, 25))
+      }
+      t.match((await visitor.open(url + path)).body, 'Set up this broker')
+      t.match((await visitor.open(broker.url + path)).body, 'Set up this broker')
     }
-    t.match((await visitor.open(url + path)).body, 'Set up this broker')
-    t.match((await visitor.open(broker.url + path)).body, 'Set up this broker')
-  }
-  const { Secret } = await import('../../../../server/secret.ts')
-  await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'cli')
-  const path = /\/admin\/setup\/[\w-]{43}/.exec(others[0]?.output() ?? '')?.[0] ?? ''
-  t.match(await visitor.open(others[1]?.url + path), { status: 404 })
-  const late = await serve(t, broker.env)
-  await late.stop()
-  t.notMatch(late.output(), '/admin/setup/')
-})
+    const { Secret } = await import('../../../../server/secret.ts')
+    await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'cli')
+    const path = /\/admin\/setup\/[\w-]{43}/.exec(others[0]?.output() ?? '')?.[0] ?? ''
+    t.match(await visitor.open(others[1]?.url + path), { status: 404 })
+    const late = await serve(t, broker.env)
+    await late.stop()
+    t.notMatch(late.output(), '/admin/setup/')
+  },
+)

@@ -85,49 +85,61 @@ t.test('a store error while registering an app is not shown as a form problem', 
   t.equal((await admin.press(page, 'Register app', form)).status, 500)
 })
 
-t.test('an app without redirect URIs has no connect link; one user is counted in the singular', async (t) => {
-  const broker = await buildBroker(t)
-  const device = await addApp(broker, { device: true, redirectUris: [] })
-  const used = await addApp(broker)
-  await connect(broker, used)
-  const { look } = await openDashboard(broker)
-  t.notMatch((await look(`/apps/${device.id}`)).body, `/connect/${device.id}`)
-  t.match((await look(`/apps/${used.id}`)).body, `/connect/${used.id}`)
-  t.match((await look(`/apps/${used.id}/remove`)).body, '1 user loses access')
-})
+t.test(
+  'an app without redirect URIs has no connect link; one user is counted in the singular',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const device = await addApp(broker, { device: true, redirectUris: [] })
+    const used = await addApp(broker)
+    await connect(broker, used)
+    const { look } = await openDashboard(broker)
+    t.notMatch((await look(`/apps/${device.id}`)).body, `/connect/${device.id}`)
+    t.match((await look(`/apps/${used.id}`)).body, `/connect/${used.id}`)
+    t.match((await look(`/apps/${used.id}/remove`)).body, '1 user loses access')
+  },
+)
 
-t.test('grants of a removed app and expired grants are shown as such until they are deleted', async (t) => {
-  const broker = await buildBroker(t)
-  const [removed, kept] = [await addApp(broker, { name: 'Gone' }), await addApp(broker)]
-  const { connectionId } = await connect(broker, removed)
-  await connect(broker, kept)
-  await broker.services.store.removeApp(removed.id, [])
-  broker.clock.advance(31 * 86_400_000)
-  const { admin, look } = await openDashboard(broker)
-  const list = await look('/users')
-  t.match(list.body, 'Removed app')
-  const { body } = await look(`/users/${connectionId}`)
-  t.match(body, 'Removed app')
-  t.match(body, 'App removed')
-  t.match(body, '>Expired</span>')
-  t.notMatch(body, `/admin/apps/${removed.id}`)
-  t.match((await look(`/users/${connectionId}/apps/${removed.id}/revoke`)).body, 'the removed app')
-  t.match((await admin.press(list, 'Export CSV')).body, removed.id, 'by its id')
-})
+t.test(
+  'grants of a removed app and expired grants are shown as such until they are deleted',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const [removed, kept] = [await addApp(broker, { name: 'Gone' }), await addApp(broker)]
+    const { connectionId } = await connect(broker, removed)
+    await connect(broker, kept)
+    await broker.services.store.removeApp(removed.id, [])
+    broker.clock.advance(31 * 86_400_000)
+    const { admin, look } = await openDashboard(broker)
+    const list = await look('/users')
+    t.match(list.body, 'Removed app')
+    const { body } = await look(`/users/${connectionId}`)
+    t.match(body, 'Removed app')
+    t.match(body, 'App removed')
+    t.match(body, '>Expired</span>')
+    t.notMatch(body, `/admin/apps/${removed.id}`)
+    t.match(
+      (await look(`/users/${connectionId}/apps/${removed.id}/revoke`)).body,
+      'the removed app',
+    )
+    t.match((await admin.press(list, 'Export CSV')).body, removed.id, 'by its id')
+  },
+)
 
 t.test('an erasure that waits for a reader of the database is shown', async (t) => {
   const broker = await buildBroker(t)
   const { connectionId } = await connect(broker, await addApp(broker))
   broker.clock.advance(3_601_000)
   const { admin, look } = await openDashboard(broker)
-  const asked = await look(`/users/${connectionId}/revoke`)
+  const confirmation = await look(`/users/${connectionId}/revoke`)
   const reader = new Database(join(broker.dataDir, 'broker.db'), { readonly: true })
   reader.exec('begin')
   reader.prepare('select * from connections').all()
-  const done = await broker.clock.hurry(admin.press(asked, 'Revoke everything'))
+  const done = await broker.clock.hurry(admin.press(confirmation, 'Revoke everything'))
   reader.close()
   t.match(done.body, 'No valid access token is left.')
-  t.match(done.body, 'still being erased from disk, because another program is reading the database')
+  t.match(
+    done.body,
+    'still being erased from disk, because another program is reading the database',
+  )
 })
 
 t.test('a search with more than a thousand matches says so', async (t) => {
@@ -141,36 +153,33 @@ t.test('a search with more than a thousand matches says so', async (t) => {
   t.match((await look('/users?q=anton')).body, 'More than 1,000 users')
 })
 
-t.test(
-  'a partial search says so, and actions include all matches',
-  async (t) => {
-    const broker = await buildBroker(t)
-    const client = new Database(join(broker.dataDir, 'broker.db'))
-    // Enough revoked users with the name that the connected one is not checked.
-    for (const [name, count, status] of [
-      ['zz anton', 5001, 'revoked'],
-      ['bo', 30_000, 'active'],
-      ['zz anton of all', 1, 'active'],
-    ]) {
-      const query = `
+t.test('a partial search says so, and actions include all matches', async (t) => {
+  const broker = await buildBroker(t)
+  const client = new Database(join(broker.dataDir, 'broker.db'))
+  // Enough revoked users with the name that the connected one is not checked.
+  for (const [name, count, status] of [
+    ['zz anton', 5001, 'revoked'],
+    ['bo', 30_000, 'active'],
+    ['zz anton of all', 1, 'active'],
+  ]) {
+    const query = `
       with recursive number(n) as (select 1 union all select n + 1 from number where n < @count)
       insert into connections (id, username, name_key, status, generation, failures, connected_at)
       select @name || n, @name || n, @name || n, @status, 1, 0, n from number`
-      client.prepare(query).run({ name, count, status })
-    }
-    client.close()
-    const { admin, look } = await openDashboard(broker)
-    const found = await look('/users?q=anton')
-    t.match(found.body, 'No match among the names that were checked.')
-    t.match(found.body, 'more users may match')
-    t.notMatch(found.body, 'No users match these filters')
-    t.notMatch(found.body, '<table')
-    t.match((await admin.press(found, 'Export CSV')).body, 'zz anton of all1')
-    t.match((await admin.press(found, 'Revoke all matches…')).body, 'matching “anton”')
-    t.match((await look('/users?q=anton&status=all')).body, 'More than 1,000 users match.')
-    t.match((await look('/users?q=anton+of+all')).body, '1 user matches.')
-  },
-)
+    client.prepare(query).run({ name, count, status })
+  }
+  client.close()
+  const { admin, look } = await openDashboard(broker)
+  const found = await look('/users?q=anton')
+  t.match(found.body, 'No match among the names that were checked.')
+  t.match(found.body, 'more users may match')
+  t.notMatch(found.body, 'No users match these filters')
+  t.notMatch(found.body, '<table')
+  t.match((await admin.press(found, 'Export CSV')).body, 'zz anton of all1')
+  t.match((await admin.press(found, 'Revoke all matches…')).body, 'matching “anton”')
+  t.match((await look('/users?q=anton&status=all')).body, 'More than 1,000 users match.')
+  t.match((await look('/users?q=anton+of+all')).body, '1 user matches.')
+})
 
 t.test('names of Object.prototype are no status, period or order', async (t) => {
   const broker = await buildBroker(t)

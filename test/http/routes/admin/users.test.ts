@@ -95,8 +95,8 @@ t.test('a rejected connection looks different from an outage', async (t) => {
   t.match(outage.body, 'Connections are not lost')
   const user = await admin.open(`${broker.url}/admin/users/${connectionId}`)
   t.match(user.body, 'it answers with status 503')
-  const asked = await admin.press(user, 'Refresh now')
-  t.match(asked.body, 'The connection is not lost. Try again')
+  const refreshed = await admin.press(user, 'Refresh now')
+  t.match(refreshed.body, 'The connection is not lost. Try again')
 })
 
 t.test('the page of a user shows apps, devices and events', async (t) => {
@@ -155,18 +155,22 @@ t.test(
     t.match(device.body, /Revoke .?Firefox on Linux.? of .?amelie.?\?/)
     t.match(device.body, /already issued work until \d+ \w+ \d{4}, \d\d:\d\d UTC at the latest/)
     t.match(device.body, 'Ellipsis Drive cannot revoke them')
-    t.equal((await exchange(broker, one.brokerToken)).status, 200, 'the confirmation page changes nothing')
-    t.match((await admin.press(device, 'Revoke device')).body, /Revoked .*Firefox on Linux.? for .?Test map/)
+    t.equal(
+      (await exchange(broker, one.brokerToken)).status,
+      200,
+      'the confirmation page changes nothing',
+    )
+    t.match(
+      (await admin.press(device, 'Revoke device')).body,
+      /Revoked .*Firefox on Linux.? for .?Test map/,
+    )
     t.match((await admin.press(device, 'Revoke device')).body, 'was already revoked')
     t.equal((await exchange(broker, one.brokerToken)).status, 401)
     t.equal((await exchange(broker, two.brokerToken)).status, 200)
 
     const whole = await ask(`/apps/${app.id}`)
     t.match(whole.body, 'for this user, on 1 device')
-    t.match(
-      (await admin.press(whole, 'Revoke app')).body,
-      /Revoked .?Test map.? on 1 device\./,
-    )
+    t.match((await admin.press(whole, 'Revoke app')).body, /Revoked .?Test map.? on 1 device\./)
     t.equal((await exchange(broker, two.brokerToken)).status, 401)
     t.equal((await exchange(broker, three.brokerToken)).status, 200)
 
@@ -197,9 +201,9 @@ t.test('erasing a user deletes the personal data', async (t) => {
   const broker = await buildBroker(t)
   const { connectionId, brokerToken } = await connect(broker, await addApp(broker))
   const { admin } = await open(broker, '/users')
-  const asked = await admin.open(`${broker.url}/admin/users/${connectionId}/erase`)
-  t.match(asked.body, 'What is kept')
-  const done = await admin.press(asked, 'Revoke and erase')
+  const confirmation = await admin.open(`${broker.url}/admin/users/${connectionId}/erase`)
+  t.match(confirmation.body, 'What is kept')
+  const done = await admin.press(confirmation, 'Revoke and erase')
   t.match(done.body, 'no data here identifies this user')
   t.match(done.body, 'Erased user')
   t.notMatch(done.body, 'amelie')
@@ -227,9 +231,9 @@ t.test('a reconnect link also works for a healthy connection', async (t) => {
   const address =
     /value="([^"]*\/connect\/[^"]*)"/.exec(page.body)?.[1]?.replaceAll('&amp;', '&') ?? ''
   const visitor = new Visitor()
-  const asked = await visitor.open(address)
-  const answered = await visitor.press(asked, 'Continue to Ellipsis Drive')
-  t.match((await allow(visitor, answered, 'amelie')).body, 'You are connected')
+  const consent = await visitor.open(address)
+  const signInPage = await visitor.press(consent, 'Continue to Ellipsis Drive')
+  t.match((await allow(visitor, signInPage, 'amelie')).body, 'You are connected')
   const { events } = await broker.services.connections.show(connectionId)
   t.equal(events[0]?.action, 'connection.renewed')
 })
@@ -241,7 +245,7 @@ t.test('a viewer sees a user but no actions', async (t) => {
   const page = await viewer.open(`${broker.url}/admin/users/${connectionId}`)
   t.equal(page.status, 200)
   for (const label of ['Refresh now', 'Revoke', 'Erase user']) t.notMatch(page.body, label)
-  const asked = await viewer.open(`${broker.url}/admin/users/${connectionId}/revoke`)
-  t.notMatch(asked.body, '<button class="danger"')
+  const confirmation = await viewer.open(`${broker.url}/admin/users/${connectionId}/revoke`)
+  t.notMatch(confirmation.body, '<button class="danger"')
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
