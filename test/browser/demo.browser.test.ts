@@ -7,16 +7,16 @@ import { freePort } from '../helper.ts'
 import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 
-/** Three free ports in a row. */
-async function freePorts(): Promise<number> {
+/** The first of three free ports in a row. */
+async function freePortRange(): Promise<number> {
   for (;;) {
     const port = await freePort()
     if (port < 65_000) return port
   }
 }
 
-t.test('the demo, clicked through', { skip: noBrowser }, async (t) => {
-  const port = await freePorts()
+t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
+  const port = await freePortRange()
   const demo = await startDemo(port)
   t.teardown(() => demo.stop())
   const [brokerUrl, sampleUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${port + 2}/`]
@@ -36,12 +36,12 @@ t.test('the demo, clicked through', { skip: noBrowser }, async (t) => {
     const allow = page.getByRole('button', { name: 'Allow' })
     const drive = page.getByRole('heading', { name: 'The drive of' })
     await allow.or(drive).waitFor()
-    // Ellipsis Drive asks a person once for each client.
+    // Ellipsis Drive asks a user once per client.
     if (await allow.isVisible()) await allow.click()
     await drive.waitFor()
   }
 
-  await t.test('connect, list, open a folder, revoke, list refused', async (t) => {
+  await t.test('connect, list, open a folder, revoke, list rejected', async (t) => {
     const page = await (await visit(t, browser)).newPage()
     await connectApp(page)
     await page.locator('#list li.folder').first().waitFor()
@@ -66,7 +66,7 @@ t.test('the demo, clicked through', { skip: noBrowser }, async (t) => {
     await page.getByRole('button', { name: 'Connect Ellipsis Drive' }).waitFor()
   })
 
-  await t.test('refuse at the broker’s page, and at Ellipsis Drive’s', async (t) => {
+  await t.test('deny access at the broker, and refuse it at Ellipsis Drive', async (t) => {
     const page = await (await visit(t, browser)).newPage()
     await page.goto(sampleUrl)
     await page.getByRole('button', { name: 'Connect Ellipsis Drive' }).click()
@@ -80,15 +80,18 @@ t.test('the demo, clicked through', { skip: noBrowser }, async (t) => {
     await page.getByText('You refused, so nothing was connected').waitFor()
   })
 
-  await t.test('a second app does not slip in, though Ellipsis Drive asks no more', async (t) => {
-    const page = await (await visit(t, browser)).newPage()
-    await connectApp(page)
-    await page.goto(secondApp)
-    await page.getByRole('heading', { name: 'Second app asks to use' }).waitFor()
-    t.ok(page.url().startsWith(brokerUrl), 'nothing happened without a click')
-    await page.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()
-    await page.getByRole('heading', { name: 'You are connected' }).waitFor()
-  })
+  await t.test(
+    'a second app needs its own consent, although Ellipsis Drive does not ask again',
+    async (t) => {
+      const page = await (await visit(t, browser)).newPage()
+      await connectApp(page)
+      await page.goto(secondApp)
+      await page.getByRole('heading', { name: 'Second app asks to use' }).waitFor()
+      t.ok(page.url().startsWith(brokerUrl), 'nothing happened without a click')
+      await page.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()
+      await page.getByRole('heading', { name: 'You are connected' }).waitFor()
+    },
+  )
 
   await t.test('two tabs at once', async (t) => {
     const context = await visit(t, browser)
@@ -115,16 +118,16 @@ t.test('the demo, clicked through', { skip: noBrowser }, async (t) => {
   })
 })
 
-t.test('what the demo used is gone when it stops', async (t) => {
-  const demo = await startDemo(await freePorts())
+t.test('the demo deletes its data when it stops', async (t) => {
+  const demo = await startDemo(await freePortRange())
   const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.words)?.[1] ?? ''
   t.ok(existsSync(dataDir))
   await demo.stop()
   t.notOk(existsSync(dataDir))
 })
 
-t.test('what the demo prints opens its dashboard', async (t) => {
-  const demo = await startDemo(await freePorts())
+t.test('the printed URL and password open the dashboard', async (t) => {
+  const demo = await startDemo(await freePortRange())
   t.teardown(() => demo.stop())
   const [, url = '', email = '', password = ''] =
     /Dashboard +(\S+) +sign in as (\S+), password (\S+)/.exec(demo.words) ?? []

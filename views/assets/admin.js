@@ -30,7 +30,7 @@ function copyButtons(root) {
         () => false,
       )
       button.textContent = copied ? 'Copied' : 'Copy failed'
-      document.getElementById('said').textContent = button.textContent
+      document.getElementById('announcement').textContent = button.textContent
       setTimeout(() => (button.textContent = label), 2000)
     })
   }

@@ -13,7 +13,7 @@ const DEFAULT_OVERLAP = '7d'
 
 /** Actions on an app: rotate or revoke its secret, remove it. */
 export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
-  app,
+  fastify,
   { services },
 ) => {
   const { apps, clock } = services
@@ -22,11 +22,17 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
   const withApp = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    work: (one: App, path: `/admin/apps/${string}`) => Promise<unknown>,
+    work: (app: App, path: `/admin/apps/${string}`) => Promise<unknown>,
   ): Promise<unknown> => {
+<<<<<<< HEAD
     const one = await apps.find((request.params as { appId: string }).appId)
     return one
       ? work(one, pathOf(one.id))
+=======
+    const app = await apps.find((request.params as { appId: string }).appId)
+    return app
+      ? work(app, pathOf(app.id))
+>>>>>>> be09902f109d2e8d9cc659fb785f2cd1509cbf54
       : reply.missing('This app does not exist or was removed.')
   }
 
@@ -34,19 +40,24 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
   const withConfidentialApp = (
     request: FastifyRequest,
     reply: FastifyReply,
-    work: (one: App, path: `/admin/apps/${string}`) => Promise<unknown>,
+    work: (app: App, path: `/admin/apps/${string}`) => Promise<unknown>,
   ) =>
-    withApp(request, reply, async (one, path) =>
-      one.confidential ? work(one, path) : reply.missing('A public app has no secret.'),
+    withApp(request, reply, async (app, path) =>
+      app.confidential ? work(app, path) : reply.missing('A public app has no secret.'),
     )
 
-  app.get('/apps/:appId/rotate', (request, reply) =>
-    withConfidentialApp(request, reply, async (one, path) =>
+  fastify.get('/apps/:appId/rotate', (request, reply) =>
+    withConfidentialApp(request, reply, async (app, path) =>
       reply.show('admin/app-rotate', {
-        name: one.name,
+        name: app.name,
         path,
+<<<<<<< HEAD
         newest: newestSecretOf(one),
         isSecondLive: validSecrets(one, clock.now()).length > 1,
+=======
+        newest: newestSecretOf(app),
+        isSecondLive: liveSecrets(app, clock.now()).length > 1,
+>>>>>>> be09902f109d2e8d9cc659fb785f2cd1509cbf54
         overlaps: Object.entries(OVERLAPS).map(([value, label]) => ({
           value,
           label,
@@ -56,11 +67,15 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     ),
   )
 
-  app.post('/apps/:appId/rotate', (request, reply) =>
-    withConfidentialApp(request, reply, async (one, path) => {
+  fastify.post('/apps/:appId/rotate', (request, reply) =>
+    withConfidentialApp(request, reply, async (app, path) => {
       const { overlap, newest } = request.body as { overlap?: string; newest?: string }
       // Reloading the page posts the form again. Rotate only once.
+<<<<<<< HEAD
       if (newest !== newestSecretOf(one)) {
+=======
+      if (newest !== newestSecretOf(app)) {
+>>>>>>> be09902f109d2e8d9cc659fb785f2cd1509cbf54
         return reply.done(
           path,
           'The secret was already rotated. A new secret is shown only once.',
@@ -69,11 +84,11 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
       }
       const chosen = overlap !== undefined && overlap in OVERLAPS ? overlap : DEFAULT_OVERLAP
       const seconds = parseDuration(chosen)
-      const secret = await apps.rotateSecret(one.id, seconds, byAdmin(request))
+      const secret = await apps.rotateSecret(app.id, seconds, byAdmin(request))
       return reply.show('admin/app-secret', {
-        title: `New secret of ${plainName(one.name)}`,
+        title: `New secret of ${plainName(app.name)}`,
         path,
-        clientId: one.id,
+        clientId: app.id,
         secret: secret.reveal(),
         note:
           seconds === 0
@@ -83,10 +98,10 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     }),
   )
 
-  app.get('/apps/:appId/end-old-secret', (request, reply) =>
-    withConfidentialApp(request, reply, async (one, path) =>
+  fastify.get('/apps/:appId/end-old-secret', (request, reply) =>
+    withConfidentialApp(request, reply, async (app, path) =>
       reply.show('admin/confirm', {
-        title: `Revoke the old secret of ${plainName(one.name)}?`,
+        title: `Revoke the old secret of ${plainName(app.name)}?`,
         paragraphs: [
           'From then on, only the newest secret is valid. If the app still uses the old one, its swaps fail until you update it. Users do not have to reconnect.',
         ],
@@ -95,9 +110,9 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
       }),
     ),
   )
-  app.post('/apps/:appId/end-old-secret', (request, reply) =>
-    withConfidentialApp(request, reply, async (one, path) => {
-      const ended = await apps.endOldSecret(one.id, byAdmin(request))
+  fastify.post('/apps/:appId/end-old-secret', (request, reply) =>
+    withConfidentialApp(request, reply, async (app, path) => {
+      const ended = await apps.endOldSecret(app.id, byAdmin(request))
       return reply.done(
         path,
         ended ? 'The old secret is no longer valid.' : 'There is no old secret.',
@@ -105,11 +120,11 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     }),
   )
 
-  app.get('/apps/:appId/remove', (request, reply) =>
-    withApp(request, reply, async (one, path) => {
-      const users = await apps.countUsers(one.id)
+  fastify.get('/apps/:appId/remove', (request, reply) =>
+    withApp(request, reply, async (app, path) => {
+      const users = await apps.countUsers(app.id)
       return reply.show('admin/confirm', {
-        title: `Remove ${plainName(one.name)}?`,
+        title: `Remove ${plainName(app.name)}?`,
         paragraphs: [
           `The app gets no more tokens: ${users === 0 ? 'no users are connected' : `${formatCount(users, 'user')} ${users === 1 ? 'loses' : 'lose'} access on all devices`}. Its connect links stop working, and its client_id is never valid again.`,
           'Access tokens that the app already holds work until they expire, usually within an hour: Ellipsis Drive cannot revoke them.',
@@ -120,10 +135,17 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
       })
     }),
   )
+<<<<<<< HEAD
   app.post('/apps/:appId/remove', (request, reply) =>
     withApp(request, reply, async (one) => {
       await apps.remove(one.id, byAdmin(request))
       return reply.done('/admin/apps', `Removed “${plainName(one.name)}”. It gets no more tokens.`)
+=======
+  fastify.post('/apps/:appId/remove', (request, reply) =>
+    withApp(request, reply, async (app) => {
+      await apps.remove(app.id, byAdmin(request))
+      return reply.done('/admin/apps', `Removed “${plainName(app.name)}”. It gets no more tokens.`)
+>>>>>>> be09902f109d2e8d9cc659fb785f2cd1509cbf54
     }),
   )
 }

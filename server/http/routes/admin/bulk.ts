@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { App, ConnectionFilter, BulkItem, BulkRevocation } from '../../../../db/store.ts'
 import type { BulkItemView, BulkView } from '../../../../views/admin/monitoring.ts'
 import type { ShownBulk } from '../../../connections/bulk-revocation.ts'
@@ -45,13 +45,12 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   app.get('/bulk/:id', async (request, reply) => {
     const found = await find(request)
-    if (!found) return reply.missing('This bulk revocation does not exist.')
-    return reply.show('admin/bulk', viewOf(found, await apps.list()))
+    return found ? reply.show('admin/bulk', viewOf(found, await apps.list())) : missing(reply)
   })
 
   app.post('/bulk/:id/confirm', async (request, reply) => {
     const found = await find(request)
-    if (!found) return reply.missing('This bulk revocation does not exist.')
+    if (!found) return missing(reply)
     const { id } = found.bulk
     const message = (await bulks.confirm(id, byAdmin(request)))
       ? 'The revocation has started. It continues if you leave this page.'
@@ -61,7 +60,7 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   app.post('/bulk/:id/cancel', async (request, reply) => {
     const found = await find(request)
-    if (!found) return reply.missing('This bulk revocation does not exist.')
+    if (!found) return missing(reply)
     const { id } = found.bulk
     const path = `/admin/bulk/${id}` as const
     // A page loaded before the confirmation must not stop a running revocation.
@@ -80,6 +79,8 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     const write = (format: 'csv' | 'jsonl') => exports.users(filter, format, byAdmin(request))
     return sendExport(request, reply, 'users', write, services)
   })
+
+  const missing = (reply: FastifyReply) => reply.missing('This bulk revocation does not exist.')
 
   const find = async ({ params }: FastifyRequest): Promise<ShownBulk | undefined> => {
     const { id } = params as { id: string }

@@ -24,16 +24,18 @@ t.test('selected users are revoked after the confirmation', async (t) => {
   const kept = await connect(broker, app, { user: 'bo' })
   broker.services.bulks.start()
   const admin = await signIn(broker)
-  const asked = await postToDashboard(broker, admin, '/admin/bulk', [['id', selected.connectionId]])
-  const text = textOf(asked)
+  const confirmation = await postToDashboard(broker, admin, '/admin/bulk', [
+    ['id', selected.connectionId],
+  ])
+  const text = textOf(confirmation)
   t.match(text, 'Revoke these connections?')
   t.match(text, 'This revokes 1 connection : exactly those that matched when you made the request')
   t.match(text, 'amelie')
   t.notMatch(text, 'and 1 more')
   const viewer = await signIn(broker, { role: 'viewer' })
-  const looked = await viewer.open(asked.url)
-  t.match(looked.body, 'amelie')
-  t.notMatch(looked.body, '/confirm')
+  const viewed = await viewer.open(confirmation.url)
+  t.match(viewed.body, 'amelie')
+  t.notMatch(viewed.body, '/confirm')
   t.equal((await exchange(broker, selected.brokerToken)).status, 200)
 
   t.match(text, /Requested by admin@example.com , /)
@@ -41,9 +43,9 @@ t.test('selected users are revoked after the confirmation', async (t) => {
   const other = await signIn(broker, { email: 'other@example.com' })
   const list = textOf(await other.open(`${broker.url}/admin/bulk`))
   t.match(list, 'Requested by admin@example.com')
-  const begun = await other.press(await other.open(asked.url), 'Revoke this connection')
-  t.match(textOf(begun), 'The revocation has started')
-  const done = await waitForText(admin, asked.url, /1 of 1 revoked/)
+  const started = await other.press(await other.open(confirmation.url), 'Revoke this connection')
+  t.match(textOf(started), 'The revocation has started')
+  const done = await waitForText(admin, confirmation.url, /1 of 1 revoked/)
   t.match(done, /Confirmed by other@example.com , .* Finished/)
   t.notMatch(done, 'by admin@example.com')
   t.equal((await exchange(broker, selected.brokerToken)).status, 401)
@@ -52,9 +54,19 @@ t.test('selected users are revoked after the confirmation', async (t) => {
     textOf(await admin.open(`${broker.url}/admin/bulk`)),
     /Selected individually Done 1 of 1 Confirmed by other@example.com/,
   )
-  const again = await postToDashboard(broker, admin, `${new URL(asked.url).pathname}/confirm`, [])
+  const again = await postToDashboard(
+    broker,
+    admin,
+    `${new URL(confirmation.url).pathname}/confirm`,
+    [],
+  )
   t.match(textOf(again), 'It was already confirmed or cancelled.')
-  const late = await postToDashboard(broker, admin, `${new URL(asked.url).pathname}/cancel`, [])
+  const late = await postToDashboard(
+    broker,
+    admin,
+    `${new URL(confirmation.url).pathname}/cancel`,
+    [],
+  )
   t.match(textOf(late), 'It was already finished or cancelled.')
 })
 
@@ -63,27 +75,30 @@ t.test('all matches are shown before the confirmation, which can be cancelled', 
   const [app] = await fill(broker.services, 1500)
   broker.services.bulks.start()
   const admin = await signIn(broker)
-  const ask = (fields: [string, string][]) =>
+  const requestRevocation = (fields: [string, string][]) =>
     postToDashboard(broker, admin, '/admin/bulk', [['which', 'all'], ...fields])
-  const asked = await ask([
+  const confirmation = await requestRevocation([
     ['q', 'a'],
     ['status', 'active'],
     ['app', app?.id ?? ''],
   ])
-  const text = await waitForText(admin, asked.url, /Revoke these connections/)
+  const text = await waitForText(admin, confirmation.url, /Revoke these connections/)
   t.match(text, /All healthy connections with the app Web map, matching “a”/)
   t.match(text, /and \d+ more\./)
-  const cancelled = await admin.press(await admin.open(asked.url), 'Cancel')
+  const cancelled = await admin.press(await admin.open(confirmation.url), 'Cancel')
   t.match(
     textOf(cancelled),
     /Cancelled. Connections that were already revoked stay revoked..*0 of \d+ revoked/,
   )
   t.equal((await broker.services.store.countConnections()).revoked < 60, true)
-  const nobody = await ask([['q', 'nobody of that name']])
-  t.match(await waitForText(admin, nobody.url, /Nothing to revoke/), 'Nothing to revoke')
-  t.match(textOf(await ask([['status', 'needs_reconnect']])), 'that need reconnecting')
-  t.match(textOf(await ask([['status', 'revoked']])), 'Nothing to revoke')
-  t.match(textOf(await ask([])), /All connections/)
+  const noMatch = await requestRevocation([['q', 'nobody of that name']])
+  t.match(await waitForText(admin, noMatch.url, /Nothing to revoke/), 'Nothing to revoke')
+  t.match(
+    textOf(await requestRevocation([['status', 'needs_reconnect']])),
+    'that need reconnecting',
+  )
+  t.match(textOf(await requestRevocation([['status', 'revoked']])), 'Nothing to revoke')
+  t.match(textOf(await requestRevocation([])), /All connections/)
   for (const path of ['/admin/bulk/999', '/admin/bulk/x']) {
     t.equal((await admin.open(broker.url + path)).status, 404)
     for (const action of ['confirm', 'cancel']) {
@@ -100,8 +115,8 @@ t.test('bulk revocation and export use the filter of the list', async (t) => {
   const admin = await signIn(broker)
   const list = await admin.open(`${broker.url}/admin/users?q=ame`)
   t.match(list.body, `form="bulk" name="id" value="${connectionId}"`)
-  const asked = await admin.press(list, 'Revoke all matches…')
-  t.match(textOf(asked), /All connections matching “ame”.*This revokes 1 connection/)
+  const confirmation = await admin.press(list, 'Revoke all matches…')
+  t.match(textOf(confirmation), /All connections matching “ame”.*This revokes 1 connection/)
   t.match(textOf(await admin.press(list, 'Revoke selected…')), 'No users selected')
   t.notMatch((await admin.press(list, 'Export CSV')).body, ',bo,')
   t.match(

@@ -16,15 +16,15 @@ const codeOf = (secret: string, { clock }: TestBroker, laterMs = 0) =>
 async function addFactor(broker: TestBroker) {
   const visitor = await signIn(broker, { email })
   const path = `${broker.url}/admin/account/second-factor`
-  const asked = await visitor.press(await visitor.open(path), 'Set up', { password: PASSWORD })
-  const secret = /id="key">([^<]+)</.exec(asked.body)?.[1]?.replaceAll(' ', '') ?? ''
-  const wrong = await visitor.press(asked, 'Enable second factor', { code: '000000' })
+  const proposal = await visitor.press(await visitor.open(path), 'Set up', { password: PASSWORD })
+  const secret = /id="key">([^<]+)</.exec(proposal.body)?.[1]?.replaceAll(' ', '') ?? ''
+  const wrong = await visitor.press(proposal, 'Enable second factor', { code: '000000' })
   const code = codeOf(secret, broker)
-  const added = await visitor.press(asked, 'Enable second factor', {
+  const added = await visitor.press(proposal, 'Enable second factor', {
     code: `${code.slice(0, 3)} ${code.slice(3)}`,
   })
   const codes = [...added.body.matchAll(/<li><code>([^<]+)</g)].map(([, code = '']) => code)
-  return { visitor, path, asked, wrong, added, secret, code, codes }
+  return { visitor, path, proposal, wrong, added, secret, code, codes }
 }
 
 /** Signs in with the password, up to the form for the code. */
@@ -38,8 +38,8 @@ async function signInWithPassword(broker: TestBroker) {
 
 t.test('once enabled, signing in requires a code, and each code works once', async (t) => {
   const broker = await buildBroker(t)
-  const { asked, wrong, added, secret, code, codes } = await addFactor(broker)
-  t.match(asked.body, /<svg xmlns/)
+  const { proposal, wrong, added, secret, code, codes } = await addFactor(broker)
+  t.match(proposal.body, /<svg xmlns/)
   t.match(wrong, { status: 422, body: 'Incorrect code' })
   t.match(added, { status: 200, body: 'shown only once' })
   t.equal(codes.length, 10)
