@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { launch, noBrowser, visit } from '../browser/chromium.ts'
-import { addDevice, letIn } from '../oauth/device/begin.ts'
+import { addDevice, allowDevice } from '../oauth/device/begin.ts'
 import {
   addApp,
   addAppWithSecret,
@@ -33,7 +33,7 @@ function block(name: string, language: string): string {
 /** Lets a device in whose program prints the address to open. */
 const lettingIn = (broker: TestBroker) => (line: string) => {
   const code = /Open .*user_code=(\S+)/.exec(line)?.[1]
-  if (code !== undefined) void letIn(broker, code)
+  if (code !== undefined) void allowDevice(broker, code)
 }
 
 // Two of them wait between their polls for as long as the broker tells them: at once.
