@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifySchemaValidationError } from 'fastify'
+import { StoreUnavailableError } from '../../../db/errors.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
 import { withResponse } from '../../oauth/redirect-uri.ts'
 import { BrokerError, publicError } from '../../errors.ts'
@@ -125,8 +126,7 @@ const FRAMEWORK: Record<string, string> = {
 
 function toPublic(error: FastifyError | BrokerError, request: FastifyRequest): PublicError {
   if (error instanceof BrokerError) return publicError(error, request.dialect)
-  // Told by name: routes know no engine.
-  if (error.name === 'StoreUnavailableError') {
+  if (error instanceof StoreUnavailableError) {
     return publicError(new BrokerError('temporarily_unavailable', { retryAfter: 5 }))
   }
   const status = error.statusCode ?? 500
