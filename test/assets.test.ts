@@ -29,10 +29,10 @@ const files: Record<string, string | Buffer> = {
     ],
   }),
   'better_sqlite3.node': addon,
-  'LICENSES.txt': 'what may be done with it',
+  'LICENSES.txt': 'the licenses',
 }
 
-/** The module as it is in a binary with those files. */
+/** The module as in a binary with these files. */
 const inBinary = (t: Pick<Test, 'mockImport'>) =>
   t.mockImport<typeof source>('../server/assets.ts', {
     'node:sea': {
@@ -46,7 +46,7 @@ const inBinary = (t: Pick<Test, 'mockImport'>) =>
     },
   })
 
-t.test('in the binary: text, bytes and lists', async (t) => {
+t.test('binary: text, bytes and lists', async (t) => {
   const assets = await inBinary(t)
   t.equal(assets.readAsset('views/ask.eta'), '<p>é</p>')
   t.strictSame(assets.readAssetBytes('views/ask.eta'), Buffer.from('<p>é</p>'))
@@ -54,10 +54,10 @@ t.test('in the binary: text, bytes and lists', async (t) => {
   t.strictSame(assets.listAssets('nowhere'), [])
   t.throws(() => assets.readAsset('views/missing.eta'), { message: /no asset/ })
   t.match(assets.build, { binary: true, command: process.execPath })
-  t.equal(assets.readLicenses(), 'what may be done with it')
+  t.equal(assets.readLicenses(), 'the licenses')
 })
 
-t.test('in the binary: the addon is written to a folder of the data directory', async (t) => {
+t.test('binary: the addon is written to a folder of the data directory', async (t) => {
   const assets = await inBinary(t)
   const data = temporaryFolder(t)
   const file = assets.sqliteBinding({ dataDir: data }) ?? ''
@@ -68,7 +68,7 @@ t.test('in the binary: the addon is written to a folder of the data directory', 
   t.match(assets.sqliteBinding({ dataDir: data, nativeDir }), /elsewhere.better_sqlite3/)
 })
 
-t.test('migrations are what Drizzle reads', async (t) => {
+t.test('binary: migrations are the same as Drizzle reads them', async (t) => {
   const assets = await inBinary(t)
   const folder = t.testdir({
     '0000_a.sql': String(files[`${migrations}/0000_a.sql`]),
@@ -81,7 +81,7 @@ t.test('migrations are what Drizzle reads', async (t) => {
   t.equal(read[1]?.hash, createHash('sha256').update('drop table a').digest('hex'))
 })
 
-t.test('from the bundle: stamped, the addon beside it', async (t) => {
+t.test('bundle: build stamp, and the addon beside it', async (t) => {
   const stamp = { version: '9.9.9', commit: 'abc' }
   Object.assign(globalThis, { BUILD_STAMP: stamp })
   t.teardown(() => Reflect.deleteProperty(globalThis, 'BUILD_STAMP'))
@@ -94,14 +94,18 @@ t.test('from the bundle: stamped, the addon beside it', async (t) => {
 t.test('from source', async (t) => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   t.match(source.build, { version, commit: null, binary: false, command: /^npm run/ })
-  t.equal(source.sqliteBinding({ dataDir: 'data' }), undefined, 'better-sqlite3 finds its own')
+  t.equal(
+    source.sqliteBinding({ dataDir: 'data' }),
+    undefined,
+    'better-sqlite3 finds its own addon',
+  )
   for (const path of ['package.json', 'views/../package.json', '/etc/hostname', 'views']) {
     t.throws(() => source.readAsset(path), { message: /is not in/ }, path)
   }
   t.throws(() => source.readAsset('views/missing.eta'), { code: 'ENOENT' })
 })
 
-t.test('from source: what a folder holds', async (t) => {
+t.test('from source: files of the asset folders', async (t) => {
   const paths = source.assetFolders.flatMap(source.listAssets)
   t.ok(paths.includes(`${migrations}/meta/_journal.json`))
   for (const path of paths) {

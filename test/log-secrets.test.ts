@@ -9,7 +9,7 @@ const LINES = size(1500, 10_000)
 const WORKERS = 16
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-/
 
-t.test(`${LINES} lines of log under load and faults hold no secret`, async (t) => {
+t.test(`${LINES} log lines under load and faults contain no secret`, async (t) => {
   const broker = await buildBroker(t, {
     switches: { rotation: 'always', tokenLifetime: 62 },
     env: { BROKER_TRUST_PROXY: '127.0.0.1', BROKER_METRICS_TOKEN: 'metrics-token-of-this-test' },
@@ -32,7 +32,7 @@ t.test(`${LINES} lines of log under load and faults hold no secret`, async (t) =
   ])
   secrets.delete(undefined)
 
-  /** Everywhere that a careless app or a guesser can put a secret. */
+  /** Requests with a secret wherever a careless app or a guesser can put one. */
   const careless = (secret: string): [string, RequestInit][] => {
     const form = (fields: Record<string, string>) => ({
       method: 'POST',
@@ -41,7 +41,7 @@ t.test(`${LINES} lines of log under load and faults hold no secret`, async (t) =
     const header = {
       'user-agent': secret,
       referer: `https://x/?${secret}`,
-      // Codes here are UUIDs, the one form that they share with what a trusted proxy sends.
+      // A code that is a UUID looks like the request id of a trusted proxy, which is logged.
       ...(!UUID.test(secret) && { 'x-request-id': secret }),
     }
     return [
@@ -84,7 +84,7 @@ t.test(`${LINES} lines of log under load and faults hold no secret`, async (t) =
   const text = logged.join('')
   t.ok(logged.length >= LINES, `${logged.length} lines, ${secrets.size} secrets`)
   for (const level of [20, 30, 40, 50]) t.match(text, `"level":${level}`)
-  t.match(text, 'no answer for [redacted]', 'an error that holds one is redacted')
+  t.match(text, 'no answer for [redacted]', 'a secret in an error is redacted')
   const found = [...secrets].filter((secret) => text.includes(secret as string))
   t.strictSame(found, [])
 })

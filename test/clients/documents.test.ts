@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { launch, noBrowser, visit } from '../browser/chromium.ts'
-import { addDevice, letIn } from '../oauth/device/begin.ts'
+import { addDevice, allowDevice } from '../oauth/device/begin.ts'
 import {
   addApp,
   addAppWithSecret,
@@ -33,7 +33,7 @@ function codeBlock(name: string, language: string): string {
 /** Allows the device whose program prints the URL to open. */
 const allowPrintedCode = (broker: TestBroker) => (line: string) => {
   const code = /Open .*user_code=(\S+)/.exec(line)?.[1]
-  if (code !== undefined) void letIn(broker, code)
+  if (code !== undefined) void allowDevice(broker, code)
 }
 
 // Run at the same time, because two of them wait between polls as long as the broker tells them.

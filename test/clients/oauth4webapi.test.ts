@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import t from 'tap'
-import { letIn } from '../oauth/device/begin.ts'
+import { allowDevice } from '../oauth/device/begin.ts'
 import { addAppWithSecret, buildBroker } from '../helper.ts'
 
 for (const { method, confidential } of [
@@ -37,7 +37,7 @@ for (const { method, confidential } of [
       return oauth.processDeviceCodeResponse(server, client, await answer)
     }
     t.match(await poll().catch((error: unknown) => error), { error: 'authorization_pending' })
-    await letIn(broker, begun.user_code)
+    await allowDevice(broker, begun.user_code)
     const { access_token: token } = await poll()
 
     const introspect = async () => {

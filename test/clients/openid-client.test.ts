@@ -1,7 +1,7 @@
 import * as oauth from 'openid-client'
 import t from 'tap'
 import type { App } from '../../db/store.ts'
-import { letIn } from '../oauth/device/begin.ts'
+import { allowDevice } from '../oauth/device/begin.ts'
 import { addApp, addAppWithSecret, allow, buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
@@ -132,7 +132,7 @@ t.test('the device flow, in every way of serving', async (t) => {
     const authentication = secret === undefined ? oauth.None() : oauth.ClientSecretBasic(secret)
     const config = await discover(broker, app.id, authentication)
     const started = await oauth.initiateDeviceAuthorization(config, { scope: 'projects' })
-    await letIn(broker, started.user_code)
+    await allowDevice(broker, started.user_code)
     const granted = await oauth.pollDeviceAuthorizationGrant(config, { ...started, interval: 0.1 })
     const isOwn = broker.standIn.issued().includes(granted.access_token)
     t.equal(isOwn, app.tokens === 'ellipsis')
@@ -164,7 +164,7 @@ t.test('DPoP, with its nonces: code, exchange, refresh and device', async (t) =>
   t.equal(swapped.status, 200)
 
   const started = await oauth.initiateDeviceAuthorization(config, {})
-  await letIn(broker, started.user_code)
+  await allowDevice(broker, started.user_code)
   const fast = { ...started, interval: 0.1 }
   const polled = await oauth.pollDeviceAuthorizationGrant(config, fast, undefined, { DPoP })
   t.equal(polled.token_type, 'dpop')

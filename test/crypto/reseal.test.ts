@@ -8,22 +8,22 @@ import { newKey } from '../../server/data/secret-key.ts'
 import { Secret } from '../../server/secret.ts'
 
 t.test(
-  'where another process keeps sealing with an old key, that is said in the end',
+  'resealAll fails after five passes if another process keeps sealing with an old key',
   async (t) => {
-    const [old, young] = [newKey(randomBytes), newKey(randomBytes)]
-    const before = createVault(() => [old], randomBytes)
-    const vault = createVault(() => [young, old], randomBytes)
+    const [oldKey, newest] = [newKey(randomBytes), newKey(randomBytes)]
+    const otherVault = createVault(() => [oldKey], randomBytes)
+    const vault = createVault(() => [newest, oldKey], randomBytes)
     const place = 'connections/con_1/refresh_token'
     let writes = 0
     const store = {
       listSealed: async ({ after }: { after: SealedPlace | null }) =>
-        after === null ? [{ place, sealed: before.seal(place, new Secret('token')) }] : [],
+        after === null ? [{ place, sealed: otherVault.seal(place, new Secret('token')) }] : [],
       reseal: async () => ++writes,
     } as unknown as Store
-    const told: number[] = []
-    const resealing = resealAll({ store, vault }, (count) => told.push(count))
+    const reported: number[] = []
+    const resealing = resealAll({ store, vault }, (count) => reported.push(count))
     await t.rejects(resealing, /kept being sealed with another key/)
     t.equal(writes, 5)
-    t.strictSame(told, [1, 2, 3, 4, 5])
+    t.strictSame(reported, [1, 2, 3, 4, 5])
   },
 )

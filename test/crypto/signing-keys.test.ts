@@ -9,7 +9,7 @@ import { openTemporary } from '../db/temporary.ts'
 import type { Vault } from '../../server/crypto/vault.ts'
 import { runtime } from '../../server/runtime.ts'
 
-const DAY = 86_400_000
+const DAY_MS = 86_400_000
 
 const kids = async ({ services }: TestBroker) => {
   const keys = await services.keys.list()
@@ -20,42 +20,45 @@ const kids = async ({ services }: TestBroker) => {
 const published = async (broker: TestBroker): Promise<string[]> =>
   (await broker.services.keys.jwks()).keys.map(({ kid }) => kid ?? '')
 
-t.test('a key is published before it signs, and as long as what it signed can live', async (t) => {
-  const broker = await buildBroker(t)
-  const { services, clock } = broker
-  const app = await addApp(broker, { tokenLifetimeSeconds: 200 * 86_400 })
-  const { brokerToken } = await connect(broker, app)
-  const before = await kids(broker)
-  t.equal(before.next.length, 1)
-  t.ok((await published(broker)).includes(before.next[0] ?? ''))
-
-  await services.keys.maintain()
-  t.same(await kids(broker), before, 'nothing is due')
-  clock.advance(90 * DAY)
-  await Promise.all([services.keys.maintain(), services.keys.maintain()])
-  const after = await kids(broker)
-  t.same(after.active, before.next)
-  t.same(after.retired, before.active)
-  t.equal(after.next.length, 1)
-  t.equal((await published(broker)).length, 3)
-  t.equal((await exchange(broker, brokerToken)).status, 200, 'what the old one signed is good')
-
-  clock.advance(90 * DAY)
-  await services.keys.maintain()
-  t.same((await kids(broker)).retired, [...before.active, ...before.next])
-  clock.advance(25 * DAY)
-  await services.keys.maintain()
-  const late = await published(broker)
-  t.notOk(late.includes(before.active[0] ?? ''), 'its last token has ended')
-  t.equal(late.length, 3, 'of the second it is not known what it signed')
-})
-
 t.test(
-  'the scheduled rotation waits until the next key has been published for long enough',
+  'a key is published before it signs, and until the tokens that it signed have expired',
   async (t) => {
     const broker = await buildBroker(t)
     const { services, clock } = broker
-    clock.advance(90 * DAY)
+    const app = await addApp(broker, { tokenLifetimeSeconds: 200 * 86_400 })
+    const { brokerToken } = await connect(broker, app)
+    const before = await kids(broker)
+    t.equal(before.next.length, 1)
+    t.ok((await published(broker)).includes(before.next[0] ?? ''))
+
+    await services.keys.maintain()
+    t.same(await kids(broker), before, 'nothing is due')
+    clock.advance(90 * DAY_MS)
+    await Promise.all([services.keys.maintain(), services.keys.maintain()])
+    const after = await kids(broker)
+    t.same(after.active, before.next)
+    t.same(after.retired, before.active)
+    t.equal(after.next.length, 1)
+    t.equal((await published(broker)).length, 3)
+    t.equal((await exchange(broker, brokerToken)).status, 200, 'tokens of the former key are valid')
+
+    clock.advance(90 * DAY_MS)
+    await services.keys.maintain()
+    t.same((await kids(broker)).retired, [...before.active, ...before.next])
+    clock.advance(25 * DAY_MS)
+    await services.keys.maintain()
+    const late = await published(broker)
+    t.notOk(late.includes(before.active[0] ?? ''), 'its last token has expired')
+    t.equal(late.length, 3, 'for the second key, there is no record of what it signed')
+  },
+)
+
+t.test(
+  'scheduled rotation waits until the next key has been published for long enough',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const { services, clock } = broker
+    clock.advance(90 * DAY_MS)
     const [next = ''] = (await kids(broker)).next
     await services.keys.revoke(next, 'test')
     const { active } = await kids(broker)
@@ -67,35 +70,32 @@ t.test(
   },
 )
 
-t.test(
-  'a key of before activations were written down signs for 90 days from its making',
-  async (t) => {
-    const { store } = await openTemporary(t)
-    const clock = { ...runtime.clock, now: () => 100 * DAY }
-    const vault = { seal: () => Buffer.alloc(40) } as unknown as Vault
-    const keys = createSigningKeys({ store, vault, clock, random: randomBytes })
-    const old = { publicJwk: '{}', privateKey: Buffer.alloc(40), endedAt: null, tokensUntil: null }
-    const active = { ...old, kid: 'old', status: 'active', activatedAt: null } as const
-    await store.addSigningKey({ ...active, createdAt: 11 * DAY }, [])
-    const next = { ...old, kid: 'next', status: 'next', activatedAt: null } as const
-    await store.addSigningKey({ ...next, createdAt: 50 * DAY }, [])
-    const signing = async () => (await keys.list()).find(({ status }) => status === 'active')?.kid
-    await keys.maintain()
-    t.equal(await signing(), 'old')
-    clock.now = () => 101 * DAY
-    await keys.maintain()
-    t.equal(await signing(), 'next')
-  },
-)
+t.test('a key without an activation date signs for 90 days from its creation', async (t) => {
+  const { store } = await openTemporary(t)
+  const clock = { ...runtime.clock, now: () => 100 * DAY_MS }
+  const vault = { seal: () => Buffer.alloc(40) } as unknown as Vault
+  const keys = createSigningKeys({ store, vault, clock, random: randomBytes })
+  const old = { publicJwk: '{}', privateKey: Buffer.alloc(40), endedAt: null, tokensUntil: null }
+  const active = { ...old, kid: 'old', status: 'active', activatedAt: null } as const
+  await store.addSigningKey({ ...active, createdAt: 11 * DAY_MS }, [])
+  const next = { ...old, kid: 'next', status: 'next', activatedAt: null } as const
+  await store.addSigningKey({ ...next, createdAt: 50 * DAY_MS }, [])
+  const signing = async () => (await keys.list()).find(({ status }) => status === 'active')?.kid
+  await keys.maintain()
+  t.equal(await signing(), 'old')
+  clock.now = () => 101 * DAY_MS
+  await keys.maintain()
+  t.equal(await signing(), 'next')
+})
 
-t.test('of several processes exactly one rotates', async (t) => {
+t.test('exactly one of several processes rotates', async (t) => {
   const broker = await buildBroker(t)
   const { store, vault } = broker.services
   const { clock } = broker
   const processes = Array.from({ length: 5 }, () =>
     createSigningKeys({ store, vault, clock, random: randomBytes }),
   )
-  clock.advance(91 * DAY)
+  clock.advance(91 * DAY_MS)
   await Promise.all(processes.map((keys) => keys.maintain()))
   t.match(await kids(broker), {
     active: { length: 1 },
@@ -103,14 +103,14 @@ t.test('of several processes exactly one rotates', async (t) => {
     next: { length: 1 },
   })
   const rotated = await Promise.all(processes.map((keys) => keys.rotate('test')))
-  t.equal(new Set(rotated.map(({ kid }) => kid)).size, 5, 'those who ask for it each get one')
+  t.equal(new Set(rotated.map(({ kid }) => kid)).size, 5, 'each requested rotation creates a key')
   t.match(await kids(broker), { active: { length: 1 }, next: { length: 1 } })
   await store.revokeSigningKey({ kid: (await kids(broker)).next[0] ?? '', now: 0, events: [] })
   await Promise.all(processes.map((keys) => keys.maintain()))
-  t.equal((await kids(broker)).next.length, 1, 'a next one is made once')
+  t.equal((await kids(broker)).next.length, 1, 'one next key is created')
 })
 
-t.test('a revoked key ends at once, in every process; the next one signs', async (t) => {
+t.test('a revoked key is invalid at once in every process, and the next one signs', async (t) => {
   const broker = await buildBroker(t)
   const { store, vault, keys } = broker.services
   const { clock } = broker
@@ -126,16 +126,16 @@ t.test('a revoked key ends at once, in every process; the next one signs', async
   t.equal((await exchange(broker, (await connect(broker, app)).brokerToken)).status, 200)
   t.notOk((await published(broker)).includes(active[0] ?? ''))
   await store.purge(clock.now())
-  clock.advance(31 * DAY)
+  clock.advance(31 * DAY_MS)
   await keys.maintain()
-  t.same((await kids(broker)).revoked, [], 'it is forgotten when nothing that it signed can live')
+  t.same((await kids(broker)).revoked, [], 'it is removed when all its tokens have expired')
 })
 
-t.test('where none signs, the one that was published does', async (t) => {
+t.test('without an active key, the published next key becomes active', async (t) => {
   const broker = await buildBroker(t)
   const { store, keys } = broker.services
   const { active, next } = await kids(broker)
-  // As a kill between two commits left it, before one did both.
+  // A state that earlier versions left after a kill between two commits.
   const client = new Database(join(broker.dataDir, 'broker.db'))
   t.teardown(() => client.close())
   client.prepare("update signing_keys set status = 'revoked' where kid = ?").run(active[0])
@@ -143,12 +143,12 @@ t.test('where none signs, the one that was published does', async (t) => {
   t.same((await kids(broker)).active, next)
   const [second] = (await kids(broker)).next
   await store.revokeSigningKey({ kid: next[0] ?? '', now: 0, events: [] })
-  t.same((await kids(broker)).active, [second], 'in the same moment')
+  t.same((await kids(broker)).active, [second], 'at the same time')
   await keys.ensure()
   t.equal((await kids(broker)).next.length, 1)
 })
 
-t.test('a clock that is far ahead for a while ends no key', async (t) => {
+t.test('a clock that is far ahead for a while retires no key', async (t) => {
   const broker = await buildBroker(t)
   const { services, clock } = broker
   const app = await addApp(broker)
@@ -156,16 +156,16 @@ t.test('a clock that is far ahead for a while ends no key', async (t) => {
   await services.keys.rotate('test')
   await services.sweeper.sweep()
   const before = await kids(broker)
-  clock.advance(3650 * DAY)
+  clock.advance(3650 * DAY_MS)
   services.sweeper.start()
-  // Its loops begin with their work, and stop after it.
+  // Each loop works once before it stops.
   await services.sweeper.stop()
   t.same((await kids(broker)).retired, before.retired)
-  clock.advance(-3650 * DAY)
+  clock.advance(-3650 * DAY_MS)
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
 
-t.test('no key’s id looks like an option', async (t) => {
+t.test('a key id does not look like an option', async (t) => {
   const { store } = await openTemporary(t)
   const dashes = (bytes: number) => Buffer.alloc(bytes, 0xfb)
   const vault = { seal: () => Buffer.alloc(8) } as unknown as Vault

@@ -11,20 +11,20 @@ const answer = (json: Record<string, unknown> | null, status = 200) => ({
 
 const read = (json: Record<string, unknown>) => readAccount(answer(json), 0)
 
-t.test('the account', async (t) => {
+t.test('readAccount: id and username', async (t) => {
   t.strictSame(read({ id: 'abc', username: 'ada', email: 'x' }), { id: 'abc', username: 'ada' })
   t.strictSame(read({ username: 'ada' }), { id: null, username: 'ada' })
   t.strictSame(read({}), { id: null, username: '' })
 })
 
-t.test('only what is surely one account’s is an id', async (t) => {
+t.test('an id must identify exactly one account', async (t) => {
   for (const id of [0, 7, Number.MAX_SAFE_INTEGER]) t.equal(read({ id })?.id, String(id))
   const rounded: unknown = JSON.parse('9007199254740993')
   const unsure = [rounded, 1.5, '', 'a b', 'a\n', 'ä', 'x'.repeat(201), null, true, {}, ['a']]
   for (const id of unsure) t.equal(read({ id })?.id, null, JSON.stringify(id))
 })
 
-t.test('the username can be shown anywhere', async (t) => {
+t.test('the username is safe to show anywhere', async (t) => {
   const cases: [unknown, string][] = [
     ['  Ada\tLovelace ', 'AdaLovelace'],
     ['ada\u001b[2J', 'ada[2J'],
@@ -40,13 +40,13 @@ t.test('the username can be shown anywhere', async (t) => {
   for (const [username, label] of cases) t.equal(read({ username })?.username, label)
 })
 
-t.test('OAuth tokens may not be allowed to ask', async (t) => {
+t.test('null if OAuth tokens may not read the account', async (t) => {
   for (const status of [401, 403, 404]) {
     t.equal(readAccount(answer({ message: 'no' }, status), 0), null)
   }
 })
 
-t.test('other answers say nothing', async (t) => {
+t.test('other responses are transient errors', async (t) => {
   const failing = (json: Record<string, unknown> | null, status: number) =>
     failureOf(new Promise((resolve) => resolve(readAccount(answer(json, status), 0))))
   for (const status of [201, 204, 302, 400, 429, 500]) {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { Secret } from '../../server/secret.ts'
 import { always, clientAt, clientOf, refresh } from './upstream.ts'
 
-t.test('a state or challenge that upstream can’t store is never sent', (t) => {
+t.test('a state or challenge that is too long for upstream is an error', (t) => {
   const client = clientAt('https://drive.example.com/v3')
   const [fits, long] = ['x'.repeat(50), 'x'.repeat(51)]
   t.match(client.authorizationUrl({ state: fits, challenge: fits }), `state=${fits}`)
@@ -12,7 +12,7 @@ t.test('a state or challenge that upstream can’t store is never sent', (t) => 
   t.end()
 })
 
-t.test('what is sent along', async (t) => {
+t.test('request headers', async (t) => {
   const seen: IncomingHttpHeaders[] = []
   const client = await clientOf(t, (request, response) => {
     seen.push(request.headers)
@@ -30,7 +30,7 @@ t.test('what is sent along', async (t) => {
   t.match(seen[1], { authorization: 'Bearer the-token' })
 })
 
-t.test('nothing is sent twice', async (t) => {
+t.test('no call is repeated', async (t) => {
   for (const status of [200, 400, 401, 429, 500, 503]) {
     let calls = 0
     const client = await clientOf(t, (request, response) => {
@@ -42,7 +42,7 @@ t.test('nothing is sent twice', async (t) => {
   }
 })
 
-t.test('every call is counted, by how it ended', async (t) => {
+t.test('every call is counted by its outcome', async (t) => {
   const cases: [RequestListener, string][] = [
     [always(200, { access_token: 'a', refresh_token: 'r' }), 'ok'],
     [always(201, { access_token: 'a' }), 'ok'],
@@ -64,7 +64,7 @@ t.test('every call is counted, by how it ended', async (t) => {
   }
 })
 
-t.test('each endpoint under its own name', async (t) => {
+t.test('every call is counted by its endpoint', async (t) => {
   const calls: string[] = []
   const onCall = (call: { endpoint: string; outcome: string }) =>
     calls.push(`${call.endpoint} ${call.outcome}`)
@@ -75,7 +75,7 @@ t.test('each endpoint under its own name', async (t) => {
   t.strictSame(calls, ['token 403', 'account refused'])
 })
 
-t.test('who counts can’t cost the tokens', async (t) => {
+t.test('an error in counting does not lose the tokens', async (t) => {
   let calls = 0
   const onCall = () => {
     calls++

@@ -10,14 +10,14 @@ const answer = (status: number, json: Record<string, unknown> | null, retryAfter
   headers: new Headers(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
 })
 
-t.test('invalid_grant in so many words is a refusal, and nothing else is', async (t) => {
+t.test('only the exact code invalid_grant is a refusal', async (t) => {
   for (const status of [200, 400, 401, 403, 404, 418]) {
     const error = toEllipsisError(answer(status, { error: 'invalid_grant' }), NOW)
     t.match(error, { kind: 'refused', status, code: 'invalid_grant', maybeApplied: false })
   }
   const framework = { statusCode: 400, error: 'Bad Request', message: 'invalid_grant' }
   t.equal(toEllipsisError(answer(400, framework), NOW).kind, 'refused')
-  const doubtful = [
+  const otherErrors = [
     { message: 'The refresh token is invalid or has expired' },
     { message: 'Not invalid_grant at all' },
     { error: 'Invalid_Grant' },
@@ -28,7 +28,7 @@ t.test('invalid_grant in so many words is a refusal, and nothing else is', async
     {},
     null,
   ]
-  for (const json of doubtful) {
+  for (const json of otherErrors) {
     for (const status of [400, 401, 403]) {
       const error = toEllipsisError(answer(status, json), NOW)
       t.match(error, { kind: 'transient', maybeApplied: false }, JSON.stringify(json))
@@ -36,7 +36,7 @@ t.test('invalid_grant in so many words is a refusal, and nothing else is', async
   }
 })
 
-t.test('the broker’s own client is to blame', async (t) => {
+t.test('invalid_client and unauthorized_client mean a misconfigured client', async (t) => {
   for (const error of ['invalid_client', 'unauthorized_client']) {
     for (const status of [200, 400, 401, 403]) {
       const facts = { kind: 'misconfigured', code: error, maybeApplied: false }
@@ -45,30 +45,27 @@ t.test('the broker’s own client is to blame', async (t) => {
   }
 })
 
-t.test(
-  'throttling, faults of the server and redirects pass, whatever their body says',
-  async (t) => {
-    for (const error of ['invalid_grant', 'invalid_client', 'slow_down']) {
-      for (const status of [301, 302, 307, 308, 429]) {
-        t.match(toEllipsisError(answer(status, { error }), NOW), {
-          kind: 'transient',
-          maybeApplied: false,
-        })
-      }
-      for (const status of [303, 500, 502, 503, 504, 599, 999]) {
-        t.match(toEllipsisError(answer(status, { error }), NOW), {
-          kind: 'transient',
-          maybeApplied: true,
-        })
-      }
+t.test('429, 5xx and redirects are transient, whatever their body says', async (t) => {
+  for (const error of ['invalid_grant', 'invalid_client', 'slow_down']) {
+    for (const status of [301, 302, 307, 308, 429]) {
+      t.match(toEllipsisError(answer(status, { error }), NOW), {
+        kind: 'transient',
+        maybeApplied: false,
+      })
     }
-  },
-)
+    for (const status of [303, 500, 502, 503, 504, 599, 999]) {
+      t.match(toEllipsisError(answer(status, { error }), NOW), {
+        kind: 'transient',
+        maybeApplied: true,
+      })
+    }
+  }
+})
 
-t.test('an unknown code is told, if it is one', async (t) => {
-  const told = toEllipsisError(answer(400, { error: 'refresh_token_expired' }), NOW)
-  t.match(told, { kind: 'transient', code: 'refresh_token_expired' })
-  t.match(told.message, 'refresh_token_expired, status 400')
+t.test('an unknown error code is reported if it has the form of one', async (t) => {
+  const unknown = toEllipsisError(answer(400, { error: 'refresh_token_expired' }), NOW)
+  t.match(unknown, { kind: 'transient', code: 'refresh_token_expired' })
+  t.match(unknown.message, 'refresh_token_expired, status 400')
   for (const error of [
     'oops',
     'a',
@@ -85,7 +82,7 @@ t.test('an unknown code is told, if it is one', async (t) => {
   }
 })
 
-t.test('Retry-After, in seconds or as a date', async (t) => {
+t.test('Retry-After in seconds or as a date', async (t) => {
   const hour = 3_600_000
   const cases: [string | undefined, number | null][] = [
     ['0', 0],

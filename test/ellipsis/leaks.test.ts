@@ -13,7 +13,7 @@ const SENT = [REFRESH_TOKEN, CLIENT_SECRET, 'Code-1-sent', 'Verifier-1-sent', 'A
 const RECEIVED = ['Access-2-received', 'Refresh-2-received']
 const SECRETS = [...SENT, ...RECEIVED]
 
-/** Every way in which the program may come to print a value. */
+/** The value in every form that the program may print. */
 function printed(value: unknown): string {
   let logged = ''
   pino({}, { write: (line: string) => void (logged += line) }).error({ err: value }, 'it failed')
@@ -21,8 +21,8 @@ function printed(value: unknown): string {
   return [logged, shown, JSON.stringify(value), String(value)].join('\n')
 }
 
-/** Ends all three calls, and answers with what they brought. */
-const endings = (client: EllipsisClient): Promise<unknown[]> =>
+/** Makes all three calls, and returns their results or errors. */
+const callAll = (client: EllipsisClient): Promise<unknown[]> =>
   Promise.all(
     [
       client.refresh(new Secret(REFRESH_TOKEN)),
@@ -34,11 +34,11 @@ const endings = (client: EllipsisClient): Promise<unknown[]> =>
     ].map((call) => call.catch((error: unknown) => error)),
   )
 
-/** Throws unless the calls ended with answers or EllipsisErrors that show no secret. */
-function check(ended: unknown[]): void {
-  for (const value of ended) {
+/** Throws unless all results are values or EllipsisErrors that print no secret. */
+function checkResults(results: unknown[]): void {
+  for (const value of results) {
     if (value instanceof Error && !(value instanceof EllipsisError)) throw value
-    // A label that upstream gives to an account is no secret, whatever it says.
+    // The account's label comes from upstream, and is not a secret.
     const isAccount = typeof value === 'object' && value !== null && 'username' in value
     const leaked = isAccount ? [] : SECRETS.filter((secret) => printed(value).includes(secret))
     if (leaked.length > 0) throw new Error(`${leaked.join()} in ${printed(value)}`)
@@ -50,7 +50,7 @@ const text = fc.oneof(fc.string({ unit: 'binary' }), secret, fc.constantFrom('',
 const code = fc.constantFrom('invalid_grant', 'invalid_client', 'invalid_request', 'slow_down')
 const life = fc.oneof(fc.integer(), fc.double(), fc.string(), fc.constant('600'))
 
-/** Bodies: what token endpoints send, what resembles it, and anything at all. */
+/** Bodies of token endpoints, similar ones, and arbitrary ones. */
 const body = fc.oneof(
   fc
     .record(
@@ -81,18 +81,18 @@ const status = fc.oneof(
 /** Header values that Node lets a server send. */
 const retryAfter = fc.oneof(fc.integer().map(String), secret, fc.stringMatching(/^[ -~]*$/))
 
-t.test('whatever upstream answers', async (t) => {
-  let now = always(200, '')
-  const client = await clientOf(t, (request, response) => now(request, response))
+t.test('no secret leaks, whatever upstream answers', async (t) => {
+  let respond = always(200, '')
+  const client = await clientOf(t, (request, response) => respond(request, response))
   const property = fc.asyncProperty(status, body, retryAfter, async (code, body, wait) => {
-    now = always(code, code === 204 || code === 304 ? '' : body, { 'retry-after': wait })
-    check(await endings(client))
+    respond = always(code, code === 204 || code === 304 ? '' : body, { 'retry-after': wait })
+    checkResults(await callAll(client))
   })
   await fc.assert(property, { numRuns: RUNS })
   t.pass(`${RUNS} answers`)
 })
 
-t.test('whatever bytes upstream sends', async (t) => {
+t.test('no secret leaks, whatever bytes upstream sends', async (t) => {
   const bytes = [
     ...RECEIVED.map((token) => `HTTP/1.1 200 OK\r\n${token}\r\n\r\n`),
     `HTTP/1.1 200 OK\r\nno header\r\n\r\n{"access_token":"Access-2-received"}`,
@@ -101,20 +101,20 @@ t.test('whatever bytes upstream sends', async (t) => {
     `HTTP/1.1 302 Found\r\nlocation: /?token=Access-2-received\r\ncontent-length: 0\r\n\r\n`,
     `Access-2-received`,
   ]
-  for (const sent of bytes) check(await endings(await clientOfBytes(t, sent)))
+  for (const sent of bytes) checkResults(await callAll(await clientOfBytes(t, sent)))
   t.pass(`${bytes.length} answers`)
 })
 
-t.test('a token that no header can carry', async (t) => {
+t.test('no secret leaks if a token is not valid in a header', async (t) => {
   const client = await clientOf(t, always(200, {}))
   const ended: unknown = await client
     .account(new Secret('Access-1-sent\nand more'))
     .catch((error: unknown) => error)
   t.ok(ended instanceof EllipsisError)
-  check([ended])
+  checkResults([ended])
 })
 
-t.test('a fetch that tells all', async (t) => {
+t.test('no secret leaks if the errors of fetch contain the request', async (t) => {
   const client = await clientOf(t, always(200, {}), {
     fetch: (url, init) => {
       const request = JSON.stringify([url, init])
@@ -122,7 +122,7 @@ t.test('a fetch that tells all', async (t) => {
       return Promise.reject(new TypeError(request, { cause }))
     },
   })
-  const ended = await endings(client)
+  const ended = await callAll(client)
   t.equal(ended.filter((error) => error instanceof EllipsisError).length, 3)
-  check(ended)
+  checkResults(ended)
 })

@@ -5,7 +5,7 @@ import { standInDefaults, startStandIn } from '../../server/stand-in/app.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
 import { clientAt, failureOf, refresh } from './upstream.ts'
 
-/** The stand-in's own client, in a stand-in of the test's own. */
+/** Starts a stand-in, and returns it with its registered client. */
 async function start(t: Test) {
   const client = { ...standInDefaults.client, redirectUris: [] }
   const standIn = await startStandIn({ port: 0, clients: [client] })
@@ -13,8 +13,7 @@ async function start(t: Test) {
   return { ...standIn, client }
 }
 
-/** What a token that never was means, in each shape of error that Ellipsis Drive may have. */
-t.test('an unknown refresh token', async (t) => {
+t.test('an unknown refresh token, in each error format that Ellipsis Drive may use', async (t) => {
   const { apiUrl, standIn, client: registered } = await start(t)
   const { id: clientId, secret } = registered
   const client = clientAt(apiUrl, { clientId, clientSecret: new Secret(secret) })

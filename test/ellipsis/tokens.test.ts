@@ -19,7 +19,7 @@ const failing = (json: Record<string, unknown> | null, status?: number) =>
 
 const MAX_TOKEN_LENGTH_BYTES = 16 * 1024
 
-t.test('an answer as RFC 6749 has it', async (t) => {
+t.test('a response as in RFC 6749', async (t) => {
   const tokens = read({
     access_token: 'a',
     refresh_token: 'r',
@@ -32,7 +32,7 @@ t.test('an answer as RFC 6749 has it', async (t) => {
   t.match(tokens, { expiresAt: 1_600_000, fetchedAt: 1_000_000, scope: 'projects' })
 })
 
-t.test('tokens are taken from any 2xx, for upstream has rotated by then', async (t) => {
+t.test('tokens are read from any 2xx response, because upstream has rotated by then', async (t) => {
   for (const status of [200, 201, 202, 203, 206, 299]) {
     t.equal(read({ access_token: 'a', refresh_token: 'r' }, status).refreshToken?.reveal(), 'r')
   }
@@ -42,15 +42,21 @@ t.test('tokens are taken from any 2xx, for upstream has rotated by then', async 
   }
 })
 
-t.test('nothing but access_token is relied on', async (t) => {
-  const odd = { access_token: 'a', token_type: 7, expires_in: {}, scope: ['projects'], error: 'x' }
-  t.match(read(odd), { refreshToken: null, expiresAt: 1_060_000, scope: null })
+t.test('only access_token is required', async (t) => {
+  const unusual = {
+    access_token: 'a',
+    token_type: 7,
+    expires_in: {},
+    scope: ['projects'],
+    error: 'x',
+  }
+  t.match(read(unusual), { refreshToken: null, expiresAt: 1_060_000, scope: null })
   t.equal(read({ access_token: 'a', error: 'invalid_grant' }).accessToken.reveal(), 'a')
   t.equal(read({ access_token: 'a', scope: 'x\ny' }).scope, null)
   t.equal(read({ access_token: 'a', scope: 'x'.repeat(201) }).scope, null)
 })
 
-t.test('an access token is visible ASCII, of 16 KiB at most', async (t) => {
+t.test('an access token is visible ASCII of at most 16 KiB', async (t) => {
   t.equal(
     read({ access_token: 'a'.repeat(MAX_TOKEN_LENGTH_BYTES) }).accessToken.reveal().length,
     MAX_TOKEN_LENGTH_BYTES,
@@ -72,7 +78,7 @@ t.test('an access token is visible ASCII, of 16 KiB at most', async (t) => {
   t.match(await failing(null, 204), { kind: 'transient', status: 204, maybeApplied: true })
 })
 
-t.test('a refresh token is any text that can be stored', async (t) => {
+t.test('a refresh token is any text without control characters, of at most 16 KiB', async (t) => {
   const longest = 'ä'.repeat(MAX_TOKEN_LENGTH_BYTES / 2)
   for (const refresh_token of ['r', 'ä 字 🗺', longest]) {
     const json = { access_token: 'a', refresh_token }
@@ -81,15 +87,15 @@ t.test('a refresh token is any text that can be stored', async (t) => {
   }
 })
 
-t.test('without a refresh token, the one that was sent stays', async (t) => {
+t.test('without a refresh token, the one that was sent stays valid', async (t) => {
   for (const json of [{}, { refresh_token: null }, { refresh_token: '' }]) {
     const complete = { access_token: 'a', ...json }
     t.equal(read(complete).refreshToken, null)
-    t.notOk(losesRefreshToken(answer(complete)), 'none was lost')
+    t.notOk(losesRefreshToken(answer(complete)), 'no refresh token was lost')
   }
 })
 
-t.test('an unusable refresh token doesn’t cost the access token, and is told', async (t) => {
+t.test('an unusable refresh token is reported, and the access token is kept', async (t) => {
   const unusable = [
     7,
     {},
@@ -107,7 +113,7 @@ t.test('an unusable refresh token doesn’t cost the access token, and is told',
   }
 })
 
-t.test('a refresh token alone goes along with the error', async (t) => {
+t.test('a refresh token without an access token is in the error', async (t) => {
   for (const access_token of [undefined, '', 'a\nb', 7]) {
     const error = await failing({ access_token, refresh_token: 'next' })
     t.match(error, { kind: 'transient', maybeApplied: true })
@@ -118,7 +124,7 @@ t.test('a refresh token alone goes along with the error', async (t) => {
   t.equal(contradictory.refreshToken?.reveal(), 'next')
 })
 
-t.test('a date to wait for counts from the end of the call', async (t) => {
+t.test('a date in Retry-After is compared with the end of the call', async (t) => {
   const headers = new Headers({ 'retry-after': new Date(5_000_000).toUTCString() })
   const busy = { ...answer(null, 503), headers }
   const times = { ...call, now: 4_990_000 }
@@ -126,7 +132,7 @@ t.test('a date to wait for counts from the end of the call', async (t) => {
   t.equal(error.retryAfterMs, 10_000)
 })
 
-t.test('an OAuth error with a good status is still one', async (t) => {
+t.test('an OAuth error with a 2xx status is an error', async (t) => {
   t.match(await failing({ error: 'invalid_grant' }), { kind: 'refused', maybeApplied: false })
   t.match(await failing({ error: 'invalid_client' }), { kind: 'misconfigured' })
   const unknown = await failing({ error: 'some_fault' })

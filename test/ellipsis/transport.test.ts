@@ -16,7 +16,7 @@ import {
 const MiB = 1024 * 1024
 const good = JSON.stringify({ access_token: 'a' })
 
-t.test('a body may have one MiB and no more', async (t) => {
+t.test('a body has at most one MiB', async (t) => {
   const client = await clientOf(t, always(200, good.padEnd(MiB)))
   t.equal((await refresh(client)).accessToken.reveal(), 'a')
   const larger = await clientOf(t, always(200, good.padEnd(MiB + 1)))
@@ -24,7 +24,7 @@ t.test('a body may have one MiB and no more', async (t) => {
   t.match(error, { kind: 'transient', status: 200, maybeApplied: true, message: /1 MiB/ })
 })
 
-t.test('of a body without an end, little more than the limit is read', async (t) => {
+t.test('an endless body is read only a little beyond the limit', async (t) => {
   let sent = 0
   let closed: Promise<unknown> | undefined
   const endless: RequestListener = (_request, response) => {
@@ -37,10 +37,10 @@ t.test('of a body without an end, little more than the limit is read', async (t)
   }
   t.match((await failureOf(refresh(await clientOf(t, endless)))).message, /1 MiB/)
   await closed
-  t.ok(sent < 32 * MiB, 'the connection was dropped')
+  t.ok(sent < 32 * MiB, 'the connection was closed')
 })
 
-t.test('a body is measured as it is decompressed', async (t) => {
+t.test('the limit applies to the decompressed body', async (t) => {
   const headers = { 'content-encoding': 'gzip' }
   const small = await clientOf(t, always(200, gzipSync(good), headers))
   t.equal((await refresh(small)).accessToken.reveal(), 'a')
@@ -49,7 +49,7 @@ t.test('a body is measured as it is decompressed', async (t) => {
   const before = process.memoryUsage().arrayBuffers
   const error = await failureOf(refresh(await clientOf(t, always(200, bomb, headers))))
   t.match(error, { kind: 'transient', maybeApplied: true, message: /1 MiB/ })
-  t.ok(process.memoryUsage().arrayBuffers - before < 16 * MiB, 'not all of it was unpacked')
+  t.ok(process.memoryUsage().arrayBuffers - before < 16 * MiB, 'only a part was decompressed')
   const broken = await clientOf(t, always(200, 'no gzip', headers))
   t.match(await failureOf(refresh(broken)), { status: null, maybeApplied: true })
 })
@@ -65,7 +65,7 @@ t.test('redirects are not followed', async (t) => {
       )
     })
     const error = await failureOf(refresh(client))
-    // 303 alone says that the request was carried out.
+    // Only 303 says that the request was processed.
     t.match(error, { kind: 'transient', status, maybeApplied: status === 303 })
     t.match(error.message, /redirect.*ELLIPSIS_API_URL/)
     t.equal(await client.account(new Secret('a')).catch(() => 'failed'), 'failed')
@@ -73,7 +73,7 @@ t.test('redirects are not followed', async (t) => {
   t.strictSame(new Set(paths), new Set(['/oauth/token', '/account']))
 })
 
-t.test('the time covers the body too, also one that drips', async (t) => {
+t.test('the timeout includes the body, also a slow one', async (t) => {
   const drips: RequestListener = (_request, response) => {
     response.writeHead(200)
     const dripping = setInterval(() => response.write(' '), 10)
@@ -84,19 +84,19 @@ t.test('the time covers the body too, also one that drips', async (t) => {
   t.equal(error.message, 'Ellipsis Drive did not answer within 0.15 s')
 })
 
-t.test('a slow answer within the time is a good one', async (t) => {
-  let begun = () => undefined as void
-  const received = new Promise<void>((resolve) => (begun = resolve))
-  /** Tells when the first half has come. */
+t.test('a slow response within the timeout is a success', async (t) => {
+  let markReceived = () => undefined as void
+  const received = new Promise<void>((resolve) => (markReceived = resolve))
+  /** Resolves `received` when the first half has arrived. */
   const watched: typeof fetch = async (...args) => {
     const response = await fetch(...args)
-    const told = new TransformStream<Uint8Array, Uint8Array>({
+    const observed = new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {
         controller.enqueue(chunk)
-        begun()
+        markReceived()
       },
     })
-    return new Response(response.body?.pipeThrough(told) ?? null, response)
+    return new Response(response.body?.pipeThrough(observed) ?? null, response)
   }
   const client = await clientOf(
     t,
@@ -109,7 +109,7 @@ t.test('a slow answer within the time is a good one', async (t) => {
   t.equal((await refresh(client)).accessToken.reveal(), 'a')
 })
 
-t.test('a good answer that is cut off may have taken effect', async (t) => {
+t.test('a call whose success response is cut off may have taken effect', async (t) => {
   const cut: RequestListener = (_request, response) => {
     response.writeHead(200, { 'content-length': 1000 })
     response.write(good, () => response.destroy())
@@ -118,32 +118,29 @@ t.test('a good answer that is cut off may have taken effect', async (t) => {
   t.match(error, { kind: 'transient', status: null, maybeApplied: true })
 })
 
-t.test(
-  'the status of an error counts, even if its body is cut, hangs or is too large',
-  async (t) => {
-    const cut = (status: number): RequestListener => {
-      return (_request, response) => {
-        response.writeHead(status, { 'content-length': 1000, 'retry-after': '3' })
-        response.write('{', () => response.destroy())
-      }
+t.test('the status of an error counts if its body is cut off, hangs or is too large', async (t) => {
+  const cut = (status: number): RequestListener => {
+    return (_request, response) => {
+      response.writeHead(status, { 'content-length': 1000, 'retry-after': '3' })
+      response.write('{', () => response.destroy())
     }
-    const hangs: RequestListener = (_request, response) => {
-      response.writeHead(429, { 'retry-after': '3' }).write('{')
-    }
-    const cases: [RequestListener, object][] = [
-      [cut(400), { status: 400, maybeApplied: false, retryAfterMs: 3000 }],
-      [cut(503), { status: 503, maybeApplied: true, retryAfterMs: 3000 }],
-      [hangs, { status: 429, maybeApplied: false, retryAfterMs: 3000 }],
-      [always(401, ' '.repeat(2 * MiB)), { status: 401, maybeApplied: false }],
-    ]
-    for (const [answer, facts] of cases) {
-      const error = await failureOf(refresh(await clientOf(t, answer, { timeoutMs: 300 })))
-      t.match(error, { kind: 'transient', ...facts })
-    }
-  },
-)
+  }
+  const hangs: RequestListener = (_request, response) => {
+    response.writeHead(429, { 'retry-after': '3' }).write('{')
+  }
+  const cases: [RequestListener, object][] = [
+    [cut(400), { status: 400, maybeApplied: false, retryAfterMs: 3000 }],
+    [cut(503), { status: 503, maybeApplied: true, retryAfterMs: 3000 }],
+    [hangs, { status: 429, maybeApplied: false, retryAfterMs: 3000 }],
+    [always(401, ' '.repeat(2 * MiB)), { status: 401, maybeApplied: false }],
+  ]
+  for (const [answer, facts] of cases) {
+    const error = await failureOf(refresh(await clientOf(t, answer, { timeoutMs: 300 })))
+    t.match(error, { kind: 'transient', ...facts })
+  }
+})
 
-t.test('answers that are no HTTP', async (t) => {
+t.test('responses that are not HTTP', async (t) => {
   const ok = 'HTTP/1.1 200 OK\r\n'
   const bytes = ['', 'nonsense', ok, `${ok}no header\r\n\r\n`, 'HTTP/1.1 099 No\r\n\r\n{}']
   for (const line of [...bytes, `${ok}transfer-encoding: chunked\r\n\r\nnot a size\r\n`]) {
@@ -154,17 +151,17 @@ t.test('answers that are no HTTP', async (t) => {
   t.match(await failureOf(refresh(beyond)), { kind: 'transient', status: 999, maybeApplied: true })
 })
 
-t.test('the status of an error counts, also where its body breaks off', async (t) => {
+t.test('the status of an error counts if its body ends early', async (t) => {
   const client = await clientOfBytes(t, 'HTTP/1.1 503 Down\r\ncontent-length: 99\r\n\r\n{}')
   t.match(await failureOf(refresh(client)), { kind: 'transient', status: 503 })
 })
 
-t.test('an answer without a body holds no tokens', async (t) => {
+t.test('a response without a body has no tokens', async (t) => {
   const error = await failureOf(refresh(await clientOf(t, always(204, ''))))
   t.match(error, { kind: 'transient', status: 204, maybeApplied: true })
 })
 
-t.test('what was never sent can’t have taken effect', async (t) => {
+t.test('a call that was never sent has not taken effect', async (t) => {
   const server = createServer()
   const url = await listen(t, server)
   await new Promise((resolve) => server.close(resolve))
@@ -174,12 +171,12 @@ t.test('what was never sent can’t have taken effect', async (t) => {
   t.match(nowhere, { maybeApplied: false, message: /ENOTFOUND|EAI_AGAIN/ })
 })
 
-/** What fetch rejects with where the system fails so. */
+/** A fetch that rejects with this cause. */
 const rejecting = (cause: Error): typeof fetch => {
   return () => Promise.reject(new TypeError('fetch failed', { cause }))
 }
 
-t.test('other failures, by the system’s names', async (t) => {
+t.test('other errors, by their system error codes', async (t) => {
   const named = (facts: object) => Object.assign(new Error(), facts)
   const connect = named({ code: 'ETIMEDOUT', syscall: 'connect' })
   const read = named({ code: 'ETIMEDOUT', syscall: 'read' })
@@ -203,7 +200,7 @@ t.test('other failures, by the system’s names', async (t) => {
   }
 })
 
-t.test('asking for the account changes nothing, however it fails', async (t) => {
+t.test('a failed account call has no effect upstream', async (t) => {
   const token = new Secret('a')
   const answers: RequestListener[] = [
     (request) => request.socket.destroy(),

@@ -12,7 +12,7 @@ export const NOW = 1_800_000_000_000
 export const REFRESH_TOKEN = 'Refresh-Token-1-sent'
 export const CLIENT_SECRET = 'Client-Secret-1-sent'
 
-/** A client of a server that answers everything with `answer`. Both end with the test. */
+/** A client of a server that answers with `answer`. Both are closed at the end of the test. */
 export async function clientOf(
   t: Test,
   answer: RequestListener,
@@ -24,7 +24,7 @@ export async function clientOf(
   return clientAt(url, options)
 }
 
-/** A client of a server that sends these very bytes, and ends the connection. */
+/** A client of a server that sends exactly these bytes, and closes the connection. */
 export async function clientOfBytes(t: Test, bytes: string): Promise<EllipsisClient> {
   const server = createSocketServer((socket) => {
     socket.on('error', () => undefined)
@@ -33,7 +33,7 @@ export async function clientOfBytes(t: Test, bytes: string): Promise<EllipsisCli
   return clientAt(await listen(t, server))
 }
 
-/** Listens until the test ends, and answers with where. */
+/** Listens until the end of the test. Returns the URL. */
 export async function listen(t: Test, server: Server): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => void server.close())
@@ -57,7 +57,7 @@ export function clientAt(
   })
 }
 
-/** Answers everything alike; what isn't text or bytes is sent as JSON. */
+/** Answers every request alike; a body that is not text or bytes is sent as JSON. */
 export const always =
   (status: number, body: unknown, headers: Record<string, string> = {}): RequestListener =>
   (request, response) => {
@@ -68,7 +68,7 @@ export const always =
 
 export const refresh = (client: EllipsisClient) => client.refresh(new Secret(REFRESH_TOKEN))
 
-/** The error that a call ends with; fails the test where it ends well, or with another error. */
+/** The EllipsisError that a call ends with; throws if it ends differently. */
 export async function failureOf(call: Promise<unknown>): Promise<EllipsisError> {
   const ended: unknown = await call.catch((error: unknown) => error)
   if (ended instanceof EllipsisError) return ended

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { addApp, addAppWithSecret, buildBroker } from '../helper.ts'
 
-t.test('what can’t be changed, or rotated', async (t) => {
+t.test('invalid changes are refused', async (t) => {
   const broker = await buildBroker(t)
   const { apps } = broker.services
   const app = await addApp(broker)
@@ -17,7 +17,7 @@ t.test('what can’t be changed, or rotated', async (t) => {
   t.equal(await apps.remove('app_unknown', 'test'), false)
 })
 
-t.test('a third secret takes the place of the oldest', async (t) => {
+t.test('a third secret replaces the oldest', async (t) => {
   const broker = await buildBroker(t)
   const { apps } = broker.services
   const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
@@ -34,31 +34,31 @@ t.test('a third secret takes the place of the oldest', async (t) => {
   t.same([await works(second), await works(third)], [false, true])
 })
 
-t.test('changes of an app at the same time all hold', async (t) => {
+t.test('concurrent changes of an app are all kept', async (t) => {
   const broker = await buildBroker(t)
   const { apps } = broker.services
   const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
-  const proves = (secret: typeof clientSecret) =>
+  const authenticate = (secret: typeof clientSecret) =>
     apps.authenticate({ clientId: app.id, clientSecret: secret })
   const [fresh] = await Promise.all([
     apps.rotateSecret(app.id, 0, 'test'),
     apps.set(app.id, { name: 'Renamed' }, 'test'),
     apps.set(app.id, { trusted: true }, 'test'),
   ])
-  await t.rejects(proves(clientSecret), { code: 'invalid_client' })
-  t.match(await proves(fresh), { name: 'Renamed', trusted: true })
+  await t.rejects(authenticate(clientSecret), { code: 'invalid_client' })
+  t.match(await authenticate(fresh), { name: 'Renamed', trusted: true })
 
   const [second] = await Promise.all([
     apps.rotateSecret(app.id, 3600, 'test'),
     apps.endOldSecret(app.id, 'test'),
     apps.rotateSecret(app.id, 0, 'test'),
   ])
-  await t.rejects(proves(fresh), { code: 'invalid_client' })
-  await t.rejects(proves(second), { code: 'invalid_client' })
+  await t.rejects(authenticate(fresh), { code: 'invalid_client' })
+  await t.rejects(authenticate(second), { code: 'invalid_client' })
 
   const contradictory = [{ deliver: 'fragment' }, { dpop: 'required' }] as const
-  const open = await addApp(broker)
-  const set = contradictory.map((changes) => apps.set(open.id, changes, 'test'))
+  const publicApp = await addApp(broker)
+  const set = contradictory.map((changes) => apps.set(publicApp.id, changes, 'test'))
   const outcomes = await Promise.allSettled(set)
   t.strictSame(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
 })

@@ -4,7 +4,7 @@ import { addApp, addAppWithSecret, authorize, buildBroker, connect, postForm } f
 import { changes } from '../rows.ts'
 import { JWT, swapAtToken } from './swap/begin.ts'
 
-/** A confidential app with a connected user, and what it may ask. */
+/** A confidential app with a connected user, and its introspection requests. */
 async function begin(t: Test) {
   const broker = await buildBroker(t)
   const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
@@ -21,7 +21,7 @@ async function begin(t: Test) {
 
 const inactive = { active: false }
 
-t.test('a confidential app is told what its broker token is, and nothing is used', async (t) => {
+t.test('a confidential app introspects its broker token, and nothing is written', async (t) => {
   const { broker, own, introspect, brokerToken } = await begin(t)
   const changed = changes(t, broker.dataDir)
   const answer = await introspect({ ...own, token: brokerToken, token_type_hint: 'refresh_token' })
@@ -34,10 +34,10 @@ t.test('a confidential app is told what its broker token is, and nothing is used
   const basic = Buffer.from(`${own.client_id}:${own.client_secret}`).toString('base64')
   const byBasic = await introspect({ token: brokerToken }, { authorization: `Basic ${basic}` })
   t.strictSame(byBasic.body, answer.body)
-  t.notOk(changed(), 'no jti was used by it')
+  t.notOk(changed(), 'no jti was marked as used')
 })
 
-t.test('what isn’t its own, or nobody’s, is not active', async (t) => {
+t.test('tokens of another app and unknown tokens are not active', async (t) => {
   const { broker, own, introspect, brokerToken } = await begin(t)
   const { brokerToken: others } = await connect(broker, await addApp(broker))
   const accessToken = (await swapAtToken(broker, others)).body.access_token as string
@@ -46,36 +46,36 @@ t.test('what isn’t its own, or nobody’s, is not active', async (t) => {
   }
 })
 
-t.test('what has ended is not active', async (t) => {
+t.test('expired, superseded and revoked tokens are not active', async (t) => {
   const { broker, app, own, introspect, brokerToken } = await begin(t)
-  const look = async (token: string) => (await introspect({ ...own, token })).body.active
+  const isActive = async (token: string) => (await introspect({ ...own, token })).body.active
   const renew = await swapAtToken(broker, brokerToken, { ...own, requested_token_type: JWT })
   const next = String(renew.body.access_token)
-  t.equal(await look(brokerToken), true, 'until the newer one is used')
-  t.equal(await look(next), true)
+  t.equal(await isActive(brokerToken), true, 'until the newer one is used')
+  t.equal(await isActive(next), true)
   await swapAtToken(broker, next, own)
-  t.equal(await look(brokerToken), true, 'five minutes more')
+  t.equal(await isActive(brokerToken), true, 'for five more minutes')
   broker.clock.advance(301_000)
-  t.equal(await look(brokerToken), false)
-  t.equal(await look(next), true, 'looking at a superseded one ends nothing')
+  t.equal(await isActive(brokerToken), false)
+  t.equal(await isActive(next), true, 'introspecting a superseded token does not revoke the grant')
 
   const { connections, keys, store } = broker.services
   const [connection] = await Array.fromAsync(connections.all())
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 100 })
   broker.clock.advance(3_600_000)
   t.equal((await swapAtToken(broker, next, own)).status, 403)
-  t.equal(await look(next), true, 'it is the connection that needs mending')
+  t.equal(await isActive(next), true, 'the grant is valid; the connection needs a reconnect')
   await connections.revoke(connection?.id ?? '', 'test')
-  t.equal(await look(next), false)
+  t.equal(await isActive(next), false)
   t.ok(await store.getApp(app.id))
   const { kid } = await keys.current()
   await keys.revoke(kid, 'test')
-  t.equal(await look(next), false)
+  t.equal(await isActive(next), false)
   broker.clock.advance(31 * 86_400_000)
-  t.equal(await look(next), false)
+  t.equal(await isActive(next), false)
 })
 
-t.test('it takes an app with its secret', async (t) => {
+t.test('introspection requires a confidential app with its secret', async (t) => {
   const { broker, own, introspect, brokerToken: token } = await begin(t)
   const open = await addApp(broker)
   for (const client of [
@@ -93,7 +93,7 @@ t.test('it takes an app with its secret', async (t) => {
   t.equal((await fetch(`${broker.url}/oauth/introspect?token=${token}`)).status, 405)
 })
 
-t.test('trouble of the broker’s own is told as such', async (t) => {
+t.test('an error of the broker is a server_error', async (t) => {
   const { broker, own, introspect, brokerToken: token } = await begin(t)
   const { getSwapState } = broker.services.store
   t.teardown(() => Object.assign(broker.services.store, { getSwapState }))

@@ -8,7 +8,7 @@ import {
   withResponse,
 } from '../../server/oauth/redirect-uri.ts'
 
-t.test('what may be registered', async (t) => {
+t.test('redirect URIs that may be registered', async (t) => {
   for (const uri of [
     'https://app.example.com/return',
     'https://app.example.com/?page=1',
@@ -21,7 +21,7 @@ t.test('what may be registered', async (t) => {
   }
 })
 
-t.test('what may not', async (t) => {
+t.test('redirect URIs that may not be registered', async (t) => {
   const cases: [string, RegExp][] = [
     ['nonsense', /absolute/],
     ['/return', /absolute/],
@@ -40,10 +40,10 @@ t.test('what may not', async (t) => {
   for (const [uri, problem] of cases) t.match(redirectUriProblem(uri), problem, uri)
 })
 
-t.test('a redirect URI matches character by character', async (t) => {
+t.test('a redirect URI must match exactly', async (t) => {
   const registered = ['https://app.example.com/return', 'com.example.app:/return']
   t.equal(findRedirectUri(registered, registered[0] ?? ''), registered[0])
-  for (const asked of [
+  for (const requested of [
     'https://APP.example.com/return',
     'https://app.example.com/return/',
     'https://app.example.com:443/return',
@@ -54,16 +54,16 @@ t.test('a redirect URI matches character by character', async (t) => {
     'https://app.example.com/../return',
     'com.example.app:/return2',
   ]) {
-    t.equal(findRedirectUri(registered, asked), undefined, asked)
+    t.equal(findRedirectUri(registered, requested), undefined, requested)
   }
 })
 
-t.test('but for the port of the loopback addresses', async (t) => {
+t.test('the port of a loopback address may differ', async (t) => {
   const registered = ['http://127.0.0.1/return', 'http://[::1]:1/x?y=1', 'http://localhost/return']
-  for (const asked of ['http://127.0.0.1:50000/return', 'http://[::1]/x?y=1']) {
-    t.equal(findRedirectUri(registered, asked), asked)
+  for (const requested of ['http://127.0.0.1:50000/return', 'http://[::1]/x?y=1']) {
+    t.equal(findRedirectUri(registered, requested), requested)
   }
-  for (const asked of [
+  for (const requested of [
     'http://localhost:50000/return',
     'http://127.0.0.1:70000/return',
     'http://127.0.0.1:/return',
@@ -72,11 +72,11 @@ t.test('but for the port of the loopback addresses', async (t) => {
     'https://127.0.0.1:50000/return',
     'http://127.0.0.1:50000/return/',
   ]) {
-    t.equal(findRedirectUri(registered, asked), undefined, asked)
+    t.equal(findRedirectUri(registered, requested), undefined, requested)
   }
 })
 
-t.test('which redirect URIs another program could receive at', async (t) => {
+t.test('isClaimable: redirect URIs that another program could receive', async (t) => {
   t.equal(isClaimable('https://app.example.com/'), false)
   t.equal(isClaimable('http://127.0.0.1/'), true)
   t.equal(isClaimable('com.example.app:/'), true)
@@ -91,7 +91,7 @@ t.test('origins', async (t) => {
   }
 })
 
-t.test('answers go into the query, or the fragment', async (t) => {
+t.test('response parameters go into the query or the fragment', async (t) => {
   t.equal(withResponse('https://a.b/c', { code: 'x y', state: null }), 'https://a.b/c?code=x+y')
   t.equal(withResponse('https://a.b/?d=1', { code: 'x' }), 'https://a.b/?d=1&code=x')
   t.equal(withResponse('https://a.b/', { n: 1, z: undefined }, true), 'https://a.b/#n=1')

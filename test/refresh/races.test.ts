@@ -3,7 +3,7 @@ import t from 'tap'
 import type { Store } from '../../db/store.ts'
 import { addApp, authorize, buildBroker, connect, exchange, postForm } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
-import { addDevice, letIn } from '../oauth/device/begin.ts'
+import { addDevice, allowDevice } from '../oauth/device/begin.ts'
 import { Secret } from '../../server/secret.ts'
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -84,7 +84,7 @@ t.test(
     const broker = await buildBroker(t)
     const { start, poll } = await addDevice(broker)
     const { body } = await start()
-    await letIn(broker, body.user_code)
+    await allowDevice(broker, body.user_code)
     precede(broker, 'redeemDeviceCode', (given) => ({
       ...given,
       grant: { ...given.grant, id: 'grant_other', jti: 'other' },
@@ -102,7 +102,7 @@ t.test('a device code is refused if its connection is revoked while it is redeem
   const { store, deviceFlow } = broker.services
   const { app, start } = await addDevice(broker)
   const { body } = await start()
-  await letIn(broker, body.user_code)
+  await allowDevice(broker, body.user_code)
   const deviceCode = new Secret(String(body.device_code))
   const poll = { app, deviceCode, proof: null, address: '::1' }
   const revoke = async ({ connectionId }: { connectionId: string }) =>

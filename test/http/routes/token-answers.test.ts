@@ -1,5 +1,5 @@
 import t from 'tap'
-import { addDevice, letIn } from '../../oauth/device/begin.ts'
+import { addDevice, allowDevice } from '../../oauth/device/begin.ts'
 import { addApp, authorize, buildBroker, postForm } from '../../helper.ts'
 import { JWT, swapAtToken } from '../../oauth/swap/begin.ts'
 
@@ -19,7 +19,7 @@ t.test('every answer with a token is complete, and no cache stores it', async (t
   })
   const device = await addDevice(broker)
   const { body } = await device.start()
-  await letIn(broker, body.user_code)
+  await allowDevice(broker, body.user_code)
   const answers: Record<string, Answer> = {
     'a code': redeemed,
     'a refresh': refreshed,

@@ -2,49 +2,52 @@ import t from 'tap'
 import { addApp, buildBroker, postForm } from '../../helper.ts'
 import { changes } from '../../rows.ts'
 import { Visitor } from '../../visitor.ts'
-import { addDevice, begin, letIn, type } from './begin.ts'
+import { addDevice, begin, allowDevice, enterCode } from './begin.ts'
 
 t.test('malformed device requests', async (t) => {
   const { broker, client, start, poll } = await begin(t)
   const changed = changes(t, broker.dataDir)
 
-  t.test('starting: only apps that may, and nothing odd', async (t) => {
-    const other = await addApp(broker)
-    const url = `${broker.url}/oauth/device_authorization`
-    const cases: [Record<string, string>, number, string][] = [
-      [{}, 401, 'invalid_client'],
-      [{ client_id: 'app_unknown' }, 401, 'invalid_client'],
-      [{ ...client, client_secret: 'x' }, 401, 'invalid_client'],
-      [{ client_id: other.id }, 400, 'unauthorized_client'],
-      [{ ...client, scope: 'admin' }, 400, 'invalid_scope'],
-    ]
-    changed()
-    for (const [form, status, error] of cases) {
-      t.match(await postForm(url, form), { status, body: { error } })
-    }
-    const twice = await fetch(url, {
-      method: 'POST',
-      body: new URLSearchParams([
-        ['client_id', 'a'],
-        ['client_id', 'b'],
-      ]),
-    })
-    t.equal(twice.status, 400)
-    t.equal((await fetch(url)).status, 405)
-    t.equal(
-      (
-        await fetch(url, {
-          method: 'POST',
-          body: '{}',
-          headers: { 'content-type': 'application/json' },
-        })
-      ).status,
-      415,
-    )
-    t.notOk(changed())
-  })
+  t.test(
+    'the device authorization request: unregistered apps and malformed requests are refused',
+    async (t) => {
+      const other = await addApp(broker)
+      const url = `${broker.url}/oauth/device_authorization`
+      const cases: [Record<string, string>, number, string][] = [
+        [{}, 401, 'invalid_client'],
+        [{ client_id: 'app_unknown' }, 401, 'invalid_client'],
+        [{ ...client, client_secret: 'x' }, 401, 'invalid_client'],
+        [{ client_id: other.id }, 400, 'unauthorized_client'],
+        [{ ...client, scope: 'admin' }, 400, 'invalid_scope'],
+      ]
+      changed()
+      for (const [form, status, error] of cases) {
+        t.match(await postForm(url, form), { status, body: { error } })
+      }
+      const twice = await fetch(url, {
+        method: 'POST',
+        body: new URLSearchParams([
+          ['client_id', 'a'],
+          ['client_id', 'b'],
+        ]),
+      })
+      t.equal(twice.status, 400)
+      t.equal((await fetch(url)).status, 405)
+      t.equal(
+        (
+          await fetch(url, {
+            method: 'POST',
+            body: '{}',
+            headers: { 'content-type': 'application/json' },
+          })
+        ).status,
+        415,
+      )
+      t.notOk(changed())
+    },
+  )
 
-  t.test('polling: unknown, foreign and missing codes change nothing', async (t) => {
+  t.test('polling with unknown, foreign or missing codes changes nothing', async (t) => {
     const { body } = await start()
     const other = await addDevice(broker)
     const server = await addDevice(broker, { confidential: true })
@@ -60,31 +63,31 @@ t.test('malformed device requests', async (t) => {
     for (const [code, more, status, error] of wrong) {
       t.match(await poll(code, more), { status, body: { error } }, code)
     }
-    for (const { poll: theirs } of [other, server]) {
-      t.match(await theirs(body.device_code), { status: 400, body: { error: 'invalid_grant' } })
+    for (const { poll: otherPoll } of [other, server]) {
+      t.match(await otherPoll(body.device_code), { status: 400, body: { error: 'invalid_grant' } })
     }
     t.notOk(changed())
-    await letIn(broker, body.user_code)
+    await allowDevice(broker, body.user_code)
     changed()
     t.match(await other.poll(body.device_code), { status: 400, body: { error: 'invalid_grant' } })
     t.notOk(changed())
-    t.equal((await poll(body.device_code)).status, 200, 'and works after all of that')
+    t.equal((await poll(body.device_code)).status, 200, 'the right code still works')
   })
 
-  t.test('an app that may no longer is refused, with the code that it has', async (t) => {
-    const brief = await addDevice(broker)
-    const { body } = await brief.start()
+  t.test('an app that lost the device flow is refused, also with a pending code', async (t) => {
+    const device = await addDevice(broker)
+    const { body } = await device.start()
     await broker.services.apps.set(
-      brief.app.id,
+      device.app.id,
       { device: false, redirectUris: ['https://x.example/'] },
       'test',
     )
-    for (const answer of [await brief.start(), await brief.poll(body.device_code)]) {
+    for (const answer of [await device.start(), await device.poll(body.device_code)]) {
       t.match(answer, { status: 400, body: { error: 'unauthorized_client' } })
     }
   })
 
-  t.test('the page: wrong codes, and forms from elsewhere, change nothing', async (t) => {
+  t.test('on the page, wrong codes and cross-site forms change nothing', async (t) => {
     const { body } = await start()
     const code = String(body.user_code)
     changed()
@@ -97,7 +100,7 @@ t.test('malformed device requests', async (t) => {
       "' or 1=1",
       '😀'.repeat(8),
     ]) {
-      const page = await type(broker, wrong)
+      const page = await enterCode(broker, wrong)
       t.equal(page.status, 400, wrong)
       t.match(page.body, 'This code is wrong or has expired')
     }
@@ -110,9 +113,9 @@ t.test('malformed device requests', async (t) => {
     const post = (
       headers: Record<string, string>,
       form: Record<string, string> = {},
-      who = visitor,
+      sender = visitor,
     ) =>
-      who.open(`${broker.url}/device`, undefined, {
+      sender.open(`${broker.url}/device`, undefined, {
         method: 'POST',
         body: new URLSearchParams({ user_code: code, decision: 'allow', _csrf: csrf, ...form }),
         headers,
@@ -142,22 +145,22 @@ t.test('malformed device requests', async (t) => {
     t.notOk(changed())
   })
 
-  t.test('user codes are guessed ten times a minute at most', async (t) => {
+  t.test('user codes can be guessed at most ten times per minute', async (t) => {
     const broker = await buildBroker(t, { env: { BROKER_FAILURE_LIMIT: '300' } })
     const device = await addDevice(broker)
     const { body } = await device.start()
     const visitor = new Visitor()
     for (let count = 0; count < 10; count++) {
-      t.equal((await type(broker, 'BBBB-BBBB', visitor)).status, 400)
+      t.equal((await enterCode(broker, 'BBBB-BBBB', visitor)).status, 400)
     }
-    t.equal((await type(broker, 'BBBB-BBBB', visitor)).status, 429)
+    t.equal((await enterCode(broker, 'BBBB-BBBB', visitor)).status, 429)
     const page = await visitor.open(`${broker.url}/device`)
     t.equal(page.status, 429)
     t.match(page.headers.get('retry-after'), /^\d+$/)
     t.match(await device.poll(body.device_code), { body: { error: 'authorization_pending' } })
   })
 
-  t.test('waiting is no failure: a device that polls is never shut out for it', async (t) => {
+  t.test('polling is not a failure, and does not count for the failure limit', async (t) => {
     const broker = await buildBroker(t, { env: { BROKER_FAILURE_LIMIT: '2' } })
     const device = await addDevice(broker)
     const { body } = await device.start()
@@ -172,7 +175,7 @@ t.test('malformed device requests', async (t) => {
     t.match(await device.poll('nonsense'), { body: { error: 'invalid_grant' } })
   })
 
-  t.test('the codes are in no log, and in no table as they are', async (t) => {
+  t.test('device and user codes are not logged', async (t) => {
     const { body } = await start()
     await poll(body.device_code)
     const codes = [String(body.device_code), String(body.user_code).replace('-', '')]

@@ -6,7 +6,7 @@ import { Visitor } from '../../visitor.ts'
 
 export const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code'
 
-/** A broker with an app for devices, and what the device does. */
+/** A broker with a device app, and the requests of its device. */
 export async function begin(
   t: Test,
   settings: Partial<AppSettings> = {},
@@ -39,15 +39,15 @@ export async function addDevice(broker: TestBroker, settings: Partial<AppSetting
   return { app, client, start, poll }
 }
 
-/** A person types a code: the page that asks about it. */
-export async function type(broker: TestBroker, userCode: unknown, visitor = new Visitor()) {
+/** A user types a code. Returns the consent page. */
+export async function enterCode(broker: TestBroker, userCode: unknown, visitor = new Visitor()) {
   const page = await visitor.open(`${broker.url}/device`)
   return visitor.press(page, 'Continue', { user_code: String(userCode) })
 }
 
-/** A person types a code, and allows all the way. */
-export async function letIn(broker: TestBroker, userCode: unknown, visitor = new Visitor()) {
-  const asked = await type(broker, userCode, visitor)
+/** A user types a code, and completes the authorization. */
+export async function allowDevice(broker: TestBroker, userCode: unknown, visitor = new Visitor()) {
+  const asked = await enterCode(broker, userCode, visitor)
   const answered = await visitor.press(asked, 'Continue to Ellipsis Drive')
   return allow(visitor, answered, 'amelie')
 }

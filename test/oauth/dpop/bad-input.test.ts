@@ -3,7 +3,7 @@ import t from 'tap'
 import { addApp, authorize, buildBroker } from '../../helper.ts'
 import { changes } from '../../rows.ts'
 import { createProver } from './prover.ts'
-import type { Odd } from './prover.ts'
+import type { ProofOverrides } from './prover.ts'
 
 t.test('malformed DPoP proofs', async (t) => {
   const broker = await buildBroker(t)
@@ -11,7 +11,7 @@ t.test('malformed DPoP proofs', async (t) => {
   const app = await addApp(broker)
   const prover = await createProver(broker)
   const { returned, verifier, parameters } = await authorize(broker, app)
-  const redemption = {
+  const tokenRequest = {
     grant_type: 'authorization_code',
     client_id: app.id,
     code: returned.searchParams.get('code') ?? '',
@@ -23,7 +23,7 @@ t.test('malformed DPoP proofs', async (t) => {
   const other = await generateKeyPair('ES256', { extractable: true })
   const secret = new Uint8Array(32).fill(7)
 
-  const odd: Record<string, Odd> = {
+  const invalidProofs: Record<string, ProofOverrides> = {
     'another method': { claims: { htm: 'GET' } },
     'method in another case': { claims: { htm: 'post' } },
     'no method': { claims: { htm: undefined } },
@@ -31,7 +31,7 @@ t.test('malformed DPoP proofs', async (t) => {
     'another address': { claims: { htu: `${broker.url}/exchange/` } },
     'another host': { claims: { htu: 'https://evil.example/oauth/token' } },
     'no address': { claims: { htu: undefined } },
-    'address that is none': { claims: { htu: 'nonsense' } },
+    'invalid address': { claims: { htu: 'nonsense' } },
     'no jti': { claims: { jti: undefined } },
     'jti as number': { claims: { jti: 7 } },
     'no iat': { claims: { iat: undefined } },
@@ -56,23 +56,22 @@ t.test('malformed DPoP proofs', async (t) => {
     'very long': { claims: { x: 'x'.repeat(5000) } },
   }
 
-  /** The same at both endpoints: nothing was written, and the code is as good as before. */
-  t.test('odd proofs are refused, and change nothing', async (t) => {
+  t.test('invalid proofs are refused, and change nothing', async (t) => {
     const changed = changes(t, broker.dataDir)
-    for (const [words, how] of Object.entries(odd)) {
+    for (const [name, overrides] of Object.entries(invalidProofs)) {
       changed()
-      const answer = await prover.post('/oauth/token', redemption, how)
-      t.match(answer, { status: 400, body: { error: 'invalid_dpop_proof' } }, words)
-      t.notOk(changed(), words)
+      const answer = await prover.post('/oauth/token', tokenRequest, overrides)
+      t.match(answer, { status: 400, body: { error: 'invalid_dpop_proof' } }, name)
+      t.notOk(changed(), name)
     }
     for (const nonce of [undefined, '', 7, 'x', 'x'.repeat(27), 'é'.repeat(27), [prover.nonce()]]) {
-      const answer = await prover.post('/oauth/token', redemption, { claims: { nonce } })
+      const answer = await prover.post('/oauth/token', tokenRequest, { claims: { nonce } })
       t.match(answer, { status: 400, body: { error: 'use_dpop_nonce' } }, String(nonce))
     }
     t.notOk(changed())
   })
 
-  t.test('texts that are no proofs, and two at once', async (t) => {
+  t.test('malformed proofs, and two proofs in one request, are refused', async (t) => {
     const good = await prover.prove('/oauth/token')
     const [head, payload] = good.split('.')
     const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'dpop+jwt', jwk: prover.jwk }))
@@ -86,7 +85,7 @@ t.test('malformed DPoP proofs', async (t) => {
       two,
     ]) {
       const answer = await fetch(`${broker.url}/oauth/token`, {
-        ...{ method: 'POST', body: new URLSearchParams(redemption), headers: { dpop } },
+        ...{ method: 'POST', body: new URLSearchParams(tokenRequest), headers: { dpop } },
       })
       t.equal(answer.status, 400, dpop.slice(0, 20))
       t.match(await answer.json(), { error: 'invalid_dpop_proof' })
@@ -96,8 +95,8 @@ t.test('malformed DPoP proofs', async (t) => {
 
   t.test('a proof works once', async (t) => {
     const jti = 'the same'
-    const first = await prover.post('/oauth/token', redemption, { claims: { jti } })
-    t.equal(first.status, 200, 'the code was good after all')
+    const first = await prover.post('/oauth/token', tokenRequest, { claims: { jti } })
+    t.equal(first.status, 200, 'the code is still valid')
     const token = String(first.body.access_token)
     t.equal((await prover.exchange(token, { claims: { jti: 'again' } })).status, 200)
     const replayed = await prover.exchange(token, { claims: { jti: 'again' } })
@@ -106,18 +105,18 @@ t.test('malformed DPoP proofs', async (t) => {
       body: { error: 'invalid_dpop_proof', error_description: /before/ },
     })
     t.match(replayed.headers.get('www-authenticate'), /^DPoP error="invalid_dpop_proof"/)
-    for (const how of Object.values(odd)) {
-      t.match(await prover.exchange(token, how), { status: 401 })
+    for (const overrides of Object.values(invalidProofs)) {
+      t.match(await prover.exchange(token, overrides), { status: 401 })
     }
     const unhashed = { claims: { ath: undefined } }
-    for (const how of [unhashed, { claims: { ath: 'x' } }, { claims: { ath: token } }]) {
-      t.match(await prover.exchange(token, how), {
+    for (const overrides of [unhashed, { claims: { ath: 'x' } }, { claims: { ath: token } }]) {
+      t.match(await prover.exchange(token, overrides), {
         status: 401,
         body: { error: 'invalid_dpop_proof' },
       })
     }
     const query = { claims: { htu: `${broker.url}/exchange?x=y#z` } }
-    t.equal((await prover.exchange(token, query)).status, 200, 'query and fragment don’t count')
+    t.equal((await prover.exchange(token, query)).status, 200, 'query and fragment are ignored')
     const shouted = { claims: { htu: `${broker.url}/exchange`.replace('http:', 'HTTP:') } }
     t.equal((await prover.exchange(token, shouted)).status, 200)
   })

@@ -10,7 +10,7 @@ import {
   postForm,
 } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
-import { addDevice, DEVICE_CODE, letIn } from '../device/begin.ts'
+import { addDevice, DEVICE_CODE, allowDevice } from '../device/begin.ts'
 import { JWT, swapAtToken, TOKEN_EXCHANGE } from '../swap/begin.ts'
 import { createProver } from './prover.ts'
 import type { Prover } from './prover.ts'
@@ -65,7 +65,7 @@ for (const alg of ['ES256', 'ES384', 'Ed25519', 'EdDSA']) {
   })
 }
 
-t.test('a copy of a bound token is worth nothing', async (t) => {
+t.test('a bound token is refused without its key', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const prover = await createProver(broker)
@@ -91,11 +91,11 @@ t.test('a copy of a bound token is worth nothing', async (t) => {
       body: { error: 'invalid_request' },
     })
   }
-  t.equal((await prover.exchange(token)).status, 200, 'and it works on for its owner')
+  t.equal((await prover.exchange(token)).status, 200, 'it is still valid with its key')
   t.match(await exchange(broker, token), { status: 401 })
 })
 
-t.test('a superseded copy without the key does not end the grant', async (t) => {
+t.test('a superseded token without its key does not revoke the grant', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const prover = await createProver(broker)
@@ -110,7 +110,7 @@ t.test('a superseded copy without the key does not end the grant', async (t) => 
   t.equal((await prover.exchange(next)).status, 200)
 })
 
-t.test('the first answer of all asks for a nonce; each answer brings the next', async (t) => {
+t.test('the first answer asks for a nonce, and each answer has the next one', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const prover = await createProver(broker)
@@ -131,7 +131,11 @@ t.test('the first answer of all asks for a nonce; each answer brings the next', 
 
   const nonce = prover.nonce()
   broker.clock.advance(5 * 60_000)
-  t.equal((await prover.exchange(token, { claims: { nonce } })).status, 200, 'the window before')
+  t.equal(
+    (await prover.exchange(token, { claims: { nonce } })).status,
+    200,
+    'a nonce of the previous window',
+  )
   broker.clock.advance(5 * 60_000)
   const late = await prover.exchange(token, { claims: { nonce } })
   t.match(late, { status: 401, body: { error: 'use_dpop_nonce' } })
@@ -139,7 +143,7 @@ t.test('the first answer of all asks for a nonce; each answer brings the next', 
   t.equal((await prover.exchange(token)).status, 200)
 })
 
-t.test('dpop_jkt binds the code to the key from the beginning', async (t) => {
+t.test('dpop_jkt binds the authorization code to the key', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const prover = await createProver(broker)
@@ -166,7 +170,7 @@ t.test('dpop_jkt binds the code to the key from the beginning', async (t) => {
   t.equal(refused, null)
 })
 
-t.test('an app that has to prove its key gets nothing without', async (t) => {
+t.test('an app with required DPoP gets no token without a proof', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker, { dpop: 'required' })
   const { returned, verifier } = await authorize(broker, app)
@@ -188,7 +192,7 @@ t.test('an app that has to prove its key gets nothing without', async (t) => {
   t.match(await prover.exchange(brokerToken), { status: 401, body: { error: 'invalid_token' } })
 })
 
-t.test('a token that is bound to no key is a bearer token', async (t) => {
+t.test('a token that is not bound to a key is a bearer token', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken } = await connect(broker, await addApp(broker))
   const prover = await createProver(broker)
@@ -203,43 +207,46 @@ t.test('a token that is bound to no key is a bearer token', async (t) => {
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
 
-t.test('with a secret, by refresh token, on a device, and introspected', async (t) => {
-  const broker = await buildBroker(t)
-  const prover = await createProver(broker)
-  const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
-  const client = { client_id: app.id, client_secret: clientSecret?.reveal() ?? '' }
-  const { body } = await redeem(broker, app, prover, { client })
-  const token = String(body.access_token)
-  const form = { grant_type: TOKEN_EXCHANGE, subject_token: token, subject_token_type: JWT }
-  t.equal((await prover.post('/oauth/token', { ...form, ...client })).status, 200)
-  t.equal((await postForm(`${broker.url}/oauth/token`, { ...form, ...client })).status, 400)
-  const seen = await postForm(`${broker.url}/oauth/introspect`, { token, ...client })
-  t.match(seen.body, { active: true, token_type: 'DPoP', cnf: { jkt: prover.jkt } })
+t.test(
+  'DPoP with a client secret, a refresh token, the device flow, and introspection',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const prover = await createProver(broker)
+    const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
+    const client = { client_id: app.id, client_secret: clientSecret?.reveal() ?? '' }
+    const { body } = await redeem(broker, app, prover, { client })
+    const token = String(body.access_token)
+    const form = { grant_type: TOKEN_EXCHANGE, subject_token: token, subject_token_type: JWT }
+    t.equal((await prover.post('/oauth/token', { ...form, ...client })).status, 200)
+    t.equal((await postForm(`${broker.url}/oauth/token`, { ...form, ...client })).status, 400)
+    const seen = await postForm(`${broker.url}/oauth/introspect`, { token, ...client })
+    t.match(seen.body, { active: true, token_type: 'DPoP', cnf: { jkt: prover.jkt } })
 
-  const plain = await addApp(broker, { tokens: 'ellipsis' })
-  const both = await redeem(broker, plain, prover)
-  t.match(both.body, { token_type: 'Bearer' }, 'Ellipsis Drive’s own token is bound to nothing')
-  const refresh = {
-    ...{ grant_type: 'refresh_token', client_id: plain.id },
-    refresh_token: String(both.body.refresh_token),
-  }
-  t.equal((await prover.post('/oauth/token', refresh)).status, 200)
-  t.match(await postForm(`${broker.url}/oauth/token`, refresh), {
-    status: 400,
-    body: { error: 'invalid_grant' },
-  })
+    const plain = await addApp(broker, { tokens: 'ellipsis' })
+    const both = await redeem(broker, plain, prover)
+    t.match(both.body, { token_type: 'Bearer' }, 'Ellipsis Drive’s own token is not bound to a key')
+    const refresh = {
+      ...{ grant_type: 'refresh_token', client_id: plain.id },
+      refresh_token: String(both.body.refresh_token),
+    }
+    t.equal((await prover.post('/oauth/token', refresh)).status, 200)
+    t.match(await postForm(`${broker.url}/oauth/token`, refresh), {
+      status: 400,
+      body: { error: 'invalid_grant' },
+    })
 
-  const device = await addDevice(broker, { dpop: 'required' })
-  const started = await device.start()
-  const poll = {
-    ...{ grant_type: DEVICE_CODE, client_id: device.app.id },
-    device_code: String(started.body.device_code),
-  }
-  t.match(await prover.post('/oauth/token', poll), { body: { error: 'authorization_pending' } })
-  await letIn(broker, started.body.user_code)
-  t.match(await device.poll(started.body.device_code), { body: { error: 'invalid_dpop_proof' } })
-  t.match(await prover.post('/oauth/token', poll), { status: 200, body: { token_type: 'DPoP' } })
-})
+    const device = await addDevice(broker, { dpop: 'required' })
+    const started = await device.start()
+    const poll = {
+      ...{ grant_type: DEVICE_CODE, client_id: device.app.id },
+      device_code: String(started.body.device_code),
+    }
+    t.match(await prover.post('/oauth/token', poll), { body: { error: 'authorization_pending' } })
+    await allowDevice(broker, started.body.user_code)
+    t.match(await device.poll(started.body.device_code), { body: { error: 'invalid_dpop_proof' } })
+    t.match(await prover.post('/oauth/token', poll), { status: 200, body: { token_type: 'DPoP' } })
+  },
+)
 
 t.test('browsers may send proofs, and read nonces', async (t) => {
   const broker = await buildBroker(t)
@@ -253,12 +260,16 @@ t.test('browsers may send proofs, and read nonces', async (t) => {
   t.match(answer.headers.get('access-control-expose-headers'), 'dpop-nonce')
 })
 
-t.test('what is revoked while the proof is noted is not handed out', async (t) => {
+t.test('no token if the grant is revoked while the proof is stored', async (t) => {
   const broker = await buildBroker(t)
   const prover = await createProver(broker, 'ES256')
   const redeemed = await redeem(broker, await addApp(broker), prover)
   const token = String(redeemed.body.access_token)
-  t.equal((await prover.exchange(token)).status, 200, 'used, and its access token is in memory')
+  t.equal(
+    (await prover.exchange(token)).status,
+    200,
+    'the token was used, and its access token is cached',
+  )
   const { store, connections } = broker.services
   const { grant_id: grantId } = claimsOf(token) as { grant_id: string }
   const useProof = store.useProof.bind(store)

@@ -4,22 +4,22 @@ import type { JWTPayload } from 'jose'
 import { sha256 } from '../../../server/crypto/hash.ts'
 import type { TestBroker } from '../../helper.ts'
 
-/** What of a proof a test makes differently. */
-export interface Odd {
+/** Overrides of a proof. */
+export interface ProofOverrides {
   claims?: Record<string, unknown>
   header?: Record<string, unknown>
   key?: CryptoKey | Uint8Array
 }
 
-/** An app's key, and proofs of it. */
+/** A key of an app, and requests with proofs of it. */
 export async function createProver(broker: TestBroker, alg = 'ES256') {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
   const jwk = await exportJWK(publicKey)
   const jkt = await calculateJwkThumbprint(jwk)
   let nonce: string | null = null
 
-  /** A proof for a request. `token`: what it goes with at /exchange. */
-  const prove = (path: string, token?: string, { claims, header, key }: Odd = {}) => {
+  /** Creates a proof for a request. `token`: the token that is presented with it at /exchange. */
+  const prove = (path: string, token?: string, { claims, header, key }: ProofOverrides = {}) => {
     const payload: JWTPayload = {
       jti: randomUUID(),
       htm: 'POST',
@@ -34,16 +34,16 @@ export async function createProver(broker: TestBroker, alg = 'ES256') {
       .sign(key ?? privateKey)
   }
 
-  /** Posts a form with a proof, once; keeps the nonce that comes back. */
-  const post = async (path: string, form: Record<string, string>, odd?: Odd) => {
-    const headers = { dpop: await prove(path, undefined, odd) }
+  /** Posts a form with a proof, without a retry; keeps the returned nonce. */
+  const post = async (path: string, form: Record<string, string>, overrides?: ProofOverrides) => {
+    const headers = { dpop: await prove(path, undefined, overrides) }
     const body = new URLSearchParams(form)
     return answer(await fetch(broker.url + path, { method: 'POST', body, headers }))
   }
 
   /** Swaps at /exchange with a proof. */
-  const exchange = async (token: string, odd?: Odd) => {
-    const proof = await prove('/exchange', token, odd)
+  const exchange = async (token: string, overrides?: ProofOverrides) => {
+    const proof = await prove('/exchange', token, overrides)
     const headers = { authorization: `DPoP ${token}`, dpop: proof }
     return answer(await fetch(`${broker.url}/exchange`, { method: 'POST', headers }))
   }

@@ -15,7 +15,7 @@ t.test('DPoP in two processes', async (t) => {
   const token = String(redeemed.body.access_token)
   const other = await serve(t, broker.env)
 
-  /** Sends a proof, made once, to one of the processes: both have one public URL. */
+  /** Sends a proof to one of the processes; both have the same public URL. */
   const swapAt = async (url: string, dpop: string) => {
     const headers = { authorization: `DPoP ${token}`, dpop }
     const response = await fetch(`${url}/exchange`, { method: 'POST', headers })
@@ -23,7 +23,7 @@ t.test('DPoP in two processes', async (t) => {
     return { status: response.status, body, nonce: response.headers.get('dpop-nonce') }
   }
 
-  t.test('a proof that one process has taken is refused by another', async (t) => {
+  t.test('a proof that one process has accepted is refused by the other', async (t) => {
     for (const [first, second] of [
       [broker.url, other.url],
       [other.url, broker.url],
@@ -35,16 +35,16 @@ t.test('DPoP in two processes', async (t) => {
     }
   })
 
-  t.test('of one proof, sent to both at once and many times, one is taken', async (t) => {
+  t.test('a proof that is sent to both processes many times is accepted once', async (t) => {
     const proof = await prover.prove('/exchange', token)
     const urls = Array.from({ length: 20 }, (_, index) => (index % 2 ? broker.url : other.url))
     const answers = await Promise.all(urls.map((url) => swapAt(url, proof)))
-    const taken = answers.filter(({ status }) => status === 200)
-    t.equal(taken.length, 1)
+    const accepted = answers.filter(({ status }) => status === 200)
+    t.equal(accepted.length, 1)
     t.equal(answers.filter(({ status }) => status === 401).length, 19)
   })
 
-  t.test('a nonce of one process is taken by another', async (t) => {
+  t.test('a nonce of one process is accepted by the other', async (t) => {
     const { nonce } = await swapAt(other.url, await prover.prove('/exchange', token))
     t.match(nonce, /^[\w-]{27}$/)
     const proof = await prover.prove('/exchange', token, { claims: { nonce } })

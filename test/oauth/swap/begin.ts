@@ -19,7 +19,7 @@ export const swapAtToken = (
     ...more,
   })
 
-/** A broker with an app, and a user who connected it. */
+/** A broker with an app and a connected user. */
 export async function begin(
   t: Parameters<typeof buildBroker>[0],
   options = {},

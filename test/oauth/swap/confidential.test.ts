@@ -9,7 +9,7 @@ import {
 } from '../../helper.ts'
 import { swapAtToken } from './begin.ts'
 
-t.test('confidential apps swap at /oauth/token, with their secret', async (t) => {
+t.test('confidential apps swap at /oauth/token with their secret', async (t) => {
   const broker = await buildBroker(t)
   const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
   const secret = clientSecret?.reveal() ?? ''

@@ -1,4 +1,4 @@
-/** The table of errors, cell by cell: what is wrong, told in each of the swap's three forms. */
+/** The error table, cell by cell: each error in each of the three forms of a swap. */
 import t from 'tap'
 import type { Test } from 'tap'
 import type { App } from '../../../db/store.ts'
@@ -15,7 +15,7 @@ import {
 import type { TestBroker, TestOptions } from '../../helper.ts'
 import { swapAtToken } from './begin.ts'
 
-/** One cell: status, code, and whether the answer says where to reconnect. */
+/** One cell of the error table. */
 type Cell = [status: number, error: string]
 type Row = { exchange: Cell; tokenExchange: Cell; refreshToken: Cell }
 
@@ -30,7 +30,7 @@ const everywhere = (status: number, error: string): Row => ({
   refreshToken: [status, error],
 })
 
-/** Presents a token in all three forms, and compares the answers with a row of the table. */
+/** Presents a token in all three forms, and compares the answers with a row of the error table. */
 async function present(
   t: Test,
   { broker, token, client }: { broker: TestBroker; token: string; client: Record<string, string> },
@@ -39,7 +39,7 @@ async function present(
 ): Promise<void> {
   const { force } = more
   const form = { ...client, ...(force && { force: 'true' }) }
-  // Before a refusal is believed, and between retries, the broker pauses.
+  // The broker pauses before it confirms a refusal, and between retries.
   const { hurry } = broker.clock
   const answers = {
     exchange: await hurry(exchange(broker, token, force ? { force } : undefined)),
@@ -68,7 +68,7 @@ const refresh = (broker: TestBroker, token: string, more: Record<string, string>
     ...more,
   })
 
-/** A user who connected an app whose broker token is good in all three forms. */
+/** A user connected to an app whose broker token is accepted in all three forms. */
 async function begin(t: Test, options: TestOptions = {}) {
   const broker = await buildBroker(t, options)
   const app = await addApp(broker, { tokens: 'ellipsis' })
@@ -92,13 +92,13 @@ async function connectAs(
   return String(body.refresh_token)
 }
 
-t.test('the token: unreadable, badly signed, or of a grant that was given up', async (t) => {
-  const it = await begin(t)
-  await present(t, { ...it, token: 'nonsense' }, TOKEN_REFUSED)
-  await present(t, { ...it, token: `${it.token.slice(0, -4)}AAAA` }, TOKEN_REFUSED)
-  t.equal((await refresh(it.broker, it.token, it.client)).status, 200)
-  await postForm(`${it.broker.url}/oauth/revoke`, { token: it.token, ...it.client })
-  await present(t, it, TOKEN_REFUSED)
+t.test('the token is malformed, has a wrong signature, or is of a revoked grant', async (t) => {
+  const session = await begin(t)
+  await present(t, { ...session, token: 'nonsense' }, TOKEN_REFUSED)
+  await present(t, { ...session, token: `${session.token.slice(0, -4)}AAAA` }, TOKEN_REFUSED)
+  t.equal((await refresh(session.broker, session.token, session.client)).status, 200)
+  await postForm(`${session.broker.url}/oauth/revoke`, { token: session.token, ...session.client })
+  await present(t, session, TOKEN_REFUSED)
 })
 
 t.test('no token', async (t) => {
@@ -113,27 +113,27 @@ t.test('no token', async (t) => {
 })
 
 t.test('the token has expired', async (t) => {
-  const it = await begin(t)
-  it.broker.clock.advance(31 * 86_400_000)
-  await present(t, it, TOKEN_REFUSED)
+  const session = await begin(t)
+  session.broker.clock.advance(31 * 86_400_000)
+  await present(t, session, TOKEN_REFUSED)
 })
 
 t.test('the app was removed', async (t) => {
-  const it = await begin(t)
-  await it.broker.services.apps.remove(it.app.id, 'test')
-  await present(t, it, TOKEN_REFUSED)
+  const session = await begin(t)
+  await session.broker.services.apps.remove(session.app.id, 'test')
+  await present(t, session, TOKEN_REFUSED)
 })
 
 t.test('the signing key was revoked', async (t) => {
-  const it = await begin(t)
-  const { kid } = await it.broker.services.keys.current()
-  await it.broker.services.keys.revoke(kid, 'test')
-  await present(t, it, TOKEN_REFUSED)
+  const session = await begin(t)
+  const { kid } = await session.broker.services.keys.current()
+  await session.broker.services.keys.revoke(kid, 'test')
+  await present(t, session, TOKEN_REFUSED)
 })
 
-t.test('the connection needs reconnecting, then is revoked', async (t) => {
-  const it = await begin(t)
-  const { broker } = it
+t.test('the connection needs a reconnect, then is revoked', async (t) => {
+  const session = await begin(t)
+  const { broker } = session
   const [connection] = await Array.fromAsync(broker.services.connections.all())
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 1000 })
   broker.clock.advance(3_590_000)
@@ -142,30 +142,33 @@ t.test('the connection needs reconnecting, then is revoked', async (t) => {
     tokenExchange: [403, 'reconnect_required'],
     refreshToken: [400, 'invalid_grant'],
   }
-  await present(t, it, row, { reconnect: true })
-  const { body } = await exchange(broker, it.token)
-  t.match(body.reconnect_url, `${broker.url}/connect/${it.app.id}?connection=${connection?.id}`)
+  await present(t, session, row, { reconnect: true })
+  const { body } = await exchange(broker, session.token)
+  t.match(
+    body.reconnect_url,
+    `${broker.url}/connect/${session.app.id}?connection=${connection?.id}`,
+  )
   await broker.services.connections.revoke(connection?.id ?? '', 'test')
-  await present(t, it, TOKEN_REFUSED, { reconnect: true })
+  await present(t, session, TOKEN_REFUSED, { reconnect: true })
 })
 
-t.test('the app is removed just when its user’s connection has ended', async (t) => {
-  const it = await begin(t)
-  const { store, apps, connections } = it.broker.services
+t.test('the app is removed while its revoked connection is reported', async (t) => {
+  const session = await begin(t)
+  const { store, apps, connections } = session.broker.services
   const [connection] = await Array.fromAsync(connections.all())
   await connections.revoke(connection?.id ?? '', 'test')
   const read = store.getSwapState.bind(store)
   store.getSwapState = async (key) => {
     const state = await read(key)
-    await apps.remove(it.app.id, 'test')
+    await apps.remove(session.app.id, 'test')
     return state
   }
-  const answer = await exchange(it.broker, it.token)
+  const answer = await exchange(session.broker, session.token)
   t.match(answer, { status: 401, body: { error: 'invalid_token' } })
-  t.notOk('reconnect_url' in answer.body, 'there is nowhere to reconnect')
+  t.notOk('reconnect_url' in answer.body, 'no reconnect_url without the app')
 })
 
-t.test('the client isn’t authenticated, or the token is another’s', async (t) => {
+t.test('the client is not authenticated, or the token is of another app', async (t) => {
   const { broker, token } = await begin(t)
   const { app, clientSecret } = await addAppWithSecret(broker, {
     confidential: true,
@@ -177,9 +180,13 @@ t.test('the client isn’t authenticated, or the token is another’s', async (t
   for (const client of [{}, { client_id: app.id }, { ...own, client_secret: 'x' }]) {
     await present(t, { broker, token: serverToken, client: client }, row)
     const revoked = await postForm(`${broker.url}/oauth/revoke`, { token: serverToken, ...client })
-    t.match(revoked, { status: 401, body: { error: 'invalid_client' } }, 'nor revoked')
+    t.match(
+      revoked,
+      { status: 401, body: { error: 'invalid_client' } },
+      'revocation is refused too',
+    )
   }
-  t.equal((await refresh(broker, serverToken, own)).status, 200, 'it is as good as before')
+  t.equal((await refresh(broker, serverToken, own)).status, 200, 'the token is still valid')
   for (const answer of [
     await swapAtToken(broker, token, own),
     await refresh(broker, token, own),
@@ -189,23 +196,23 @@ t.test('the client isn’t authenticated, or the token is another’s', async (t
   }
 })
 
-t.test('Ellipsis Drive is away', async (t) => {
-  const it = await begin(t)
-  it.broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 1000 })
-  it.broker.clock.advance(3_601_000)
-  await present(t, it, everywhere(503, 'temporarily_unavailable'))
+t.test('Ellipsis Drive is unavailable', async (t) => {
+  const session = await begin(t)
+  session.broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 1000 })
+  session.broker.clock.advance(3_601_000)
+  await present(t, session, everywhere(503, 'temporarily_unavailable'))
 })
 
-t.test('a token is forced too often', async (t) => {
-  const it = await begin(t)
-  t.equal((await exchange(it.broker, it.token, { force: true })).status, 200)
-  await present(t, it, everywhere(429, 'slow_down'), { force: true })
+t.test('a refresh is forced too often', async (t) => {
+  const session = await begin(t)
+  t.equal((await exchange(session.broker, session.token, { force: true })).status, 200)
+  await present(t, session, everywhere(429, 'slow_down'), { force: true })
 })
 
 t.test('too many failures', async (t) => {
-  const it = await begin(t, { env: { BROKER_FAILURE_LIMIT: '2' } })
-  const bad = { ...it, token: 'nonsense' }
-  for (let count = 0; count < 2; count++) await exchange(it.broker, 'nonsense')
+  const session = await begin(t, { env: { BROKER_FAILURE_LIMIT: '2' } })
+  const bad = { ...session, token: 'nonsense' }
+  for (let count = 0; count < 2; count++) await exchange(session.broker, 'nonsense')
   await present(t, bad, {
     exchange: [429, 'slow_down'],
     tokenExchange: [400, 'invalid_request'],
@@ -224,7 +231,7 @@ t.test('an app without Ellipsis tokens has no refresh tokens', async (t) => {
   t.equal((await exchange(broker, token)).status, 200)
 })
 
-t.test('a store that can’t be used now is told as something that passes', async (t) => {
+t.test('a temporarily unavailable store is temporarily_unavailable', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken } = await connect(broker, await addApp(broker))
   const busy = () => Promise.reject(new StoreUnavailableError('SQLITE_BUSY', null))

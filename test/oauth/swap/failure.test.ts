@@ -3,25 +3,31 @@ import { exchange } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
 import { begin } from './begin.ts'
 
-/** Retries pause, which takes no time here. */
+/** Swaps without waiting for the pauses between retries. */
 const swap = (broker: TestBroker, token: string) => broker.clock.hurry(exchange(broker, token))
 
-t.test('upstream away: 503 with Retry-After, and the cached token while it lives', async (t) => {
-  const { broker, brokerToken, connectionId } = await begin(t)
-  broker.clock.advance(3_560_000)
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 1000 })
-  t.equal((await swap(broker, brokerToken)).status, 200, 'it has 40 s left')
-  broker.clock.advance(60_000)
-  const away = await swap(broker, brokerToken)
-  t.match(away, { status: 503, body: { error: 'temporarily_unavailable', retry_after: Number } })
-  t.ok(Number(away.headers.get('retry-after')) > 0)
-  const { connection } = await broker.services.connections.show(connectionId)
-  t.equal(connection.status, 'active', 'an outage marks nobody')
+t.test(
+  'upstream unavailable: 503 with Retry-After, or the cached token until it expires',
+  async (t) => {
+    const { broker, brokerToken, connectionId } = await begin(t)
+    broker.clock.advance(3_560_000)
+    broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 1000 })
+    t.equal((await swap(broker, brokerToken)).status, 200, 'it is valid for another 40 s')
+    broker.clock.advance(60_000)
+    const failed = await swap(broker, brokerToken)
+    t.match(failed, {
+      status: 503,
+      body: { error: 'temporarily_unavailable', retry_after: Number },
+    })
+    t.ok(Number(failed.headers.get('retry-after')) > 0)
+    const { connection } = await broker.services.connections.show(connectionId)
+    t.equal(connection.status, 'active', 'an outage marks no connection')
 
-  broker.standIn.clearFaults()
-  broker.clock.advance(2500)
-  t.equal((await exchange(broker, brokerToken)).status, 200, 'soon after its end')
-})
+    broker.standIn.clearFaults()
+    broker.clock.advance(2500)
+    t.equal((await exchange(broker, brokerToken)).status, 200, 'soon after the end of the outage')
+  },
+)
 
 t.test('the broker’s own client refused: server_error, and no connection is marked', async (t) => {
   const { broker, brokerToken, connectionId } = await begin(t)
@@ -34,24 +40,27 @@ t.test('the broker’s own client refused: server_error, and no connection is ma
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
 
-t.test('a refused connection recovers by itself when Ellipsis Drive takes it again', async (t) => {
-  const { broker, brokerToken, connectionId } = await begin(t)
-  broker.clock.advance(3_590_000)
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
-  t.equal((await swap(broker, brokerToken)).status, 403)
-  const marked = await broker.services.connections.show(connectionId)
-  t.equal(marked.connection.status, 'needs_reconnect')
-  t.equal((await exchange(broker, brokerToken)).status, 403, 'retried rarely')
-  broker.clock.advance(60_000)
-  t.equal((await exchange(broker, brokerToken)).status, 200)
-  const { connection, events } = await broker.services.connections.show(connectionId)
-  t.equal(connection.status, 'active')
-  const actions = events.map(({ action }) => action)
-  t.ok(actions.includes('connection.needs_reconnect'))
-  t.ok(actions.includes('connection.recovered'))
-})
+t.test(
+  'a refused connection recovers by itself when Ellipsis Drive accepts it again',
+  async (t) => {
+    const { broker, brokerToken, connectionId } = await begin(t)
+    broker.clock.advance(3_590_000)
+    broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
+    t.equal((await swap(broker, brokerToken)).status, 403)
+    const marked = await broker.services.connections.show(connectionId)
+    t.equal(marked.connection.status, 'needs_reconnect')
+    t.equal((await exchange(broker, brokerToken)).status, 403, 'retried rarely')
+    broker.clock.advance(60_000)
+    t.equal((await exchange(broker, brokerToken)).status, 200)
+    const { connection, events } = await broker.services.connections.show(connectionId)
+    t.equal(connection.status, 'active')
+    const actions = events.map(({ action }) => action)
+    t.ok(actions.includes('connection.needs_reconnect'))
+    t.ok(actions.includes('connection.recovered'))
+  },
+)
 
-t.test('one passing refusal of a healthy token is not believed', async (t) => {
+t.test('a single refusal of a valid token is not believed', async (t) => {
   const { broker, brokerToken } = await begin(t, { switches: { rotation: 'always' } })
   broker.clock.advance(3_590_000)
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 1 })

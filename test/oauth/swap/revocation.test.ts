@@ -12,10 +12,10 @@ t.test('revocation holds from the next request on', async (t) => {
   t.equal((await exchange(broker, brokerToken)).status, 401)
 
   const again = await connect(broker, app)
-  t.equal(again.connectionId, connectionId, 'the connection stayed')
+  t.equal(again.connectionId, connectionId, 'the connection is kept')
   broker.clock.advance(31 * 86_400_000)
   t.equal((await exchange(broker, again.brokerToken)).status, 401, 'expired')
-  t.equal((await revoke(again.brokerToken)).status, 200, 'an expired one is taken too')
+  t.equal((await revoke(again.brokerToken)).status, 200, 'an expired token can be revoked')
   const grant = await broker.services.store.getGrant(again.grantId)
   t.type(grant?.revokedAt, 'number')
 
@@ -36,22 +36,22 @@ t.test('revocation holds from the next request on', async (t) => {
   t.equal((await exchange(broker, fifth.brokerToken)).status, 401)
 })
 
-const DAY = 86_400
+const DAY_SECONDS = 86_400
 
-/** What a swap waits for and nothing else: the store's method, how much later, and the broker token's life. */
+/** What a swap waits for: method of the store, milliseconds to advance, lifetime of the broker token in seconds. */
 const WAITS = {
-  'the first use of a token': { method: 'useJti', later: 0, life: DAY },
-  'a refresh': { method: 'saveTokens', later: 3_590_000, life: DAY },
+  'the first use of a token': { method: 'useJti', later: 0, life: DAY_SECONDS },
+  'a refresh': { method: 'saveTokens', later: 3_590_000, life: DAY_SECONDS },
   'a renewal': { method: 'renewGrant', later: 1_900_000, life: 3600 },
 } as const
 
-for (const [what, { method, later, life }] of Object.entries(WAITS)) {
-  t.test(`what is revoked while a swap waits for ${what} is not handed out`, async (t) => {
+for (const [wait, { method, later, life }] of Object.entries(WAITS)) {
+  t.test(`no token if the grant is revoked while a swap waits for ${wait}`, async (t) => {
     const { broker, app, brokerToken } = await begin(t, {}, { tokenLifetimeSeconds: life })
     const { store, connections } = broker.services
     const other = await connect(broker, app)
     const loaded = await exchange(broker, method === 'useJti' ? brokerToken : other.brokerToken)
-    t.equal(loaded.status, 200, 'the access token is in memory now')
+    t.equal(loaded.status, 200, 'the access token is cached now')
     broker.clock.advance(later)
     const write = store[method].bind(store) as (argument: unknown) => Promise<never>
     let waited = 0
@@ -71,10 +71,10 @@ for (const [what, { method, later, life }] of Object.entries(WAITS)) {
   })
 }
 
-t.test('a revocation that could not be looked up is never said to be done', async (t) => {
+t.test('revocation reports an error if the key could not be looked up', async (t) => {
   const { broker, brokerToken } = await begin(t)
   const { store } = broker.services
-  // Signed with a key that this process has not met yet.
+  // Signed with a key that this process does not know yet.
   const header = { alg: 'EdDSA', typ: 'at+jwt', kid: 'another' }
   const encoded = Buffer.from(JSON.stringify(header)).toString('base64url')
   const form = { token: brokerToken.replace(/^[^.]+/, encoded) }
@@ -83,10 +83,10 @@ t.test('a revocation that could not be looked up is never said to be done', asyn
   store.listSigningKeys = () => Promise.reject(new Error('the disk is gone'))
   t.match(await revoke(), { status: 500, body: { error: 'server_error' } })
   store.listSigningKeys = list
-  t.equal((await revoke()).status, 200, 'there is no such key: it means nothing')
+  t.equal((await revoke()).status, 200, 'the key is unknown: nothing to revoke')
 })
 
-t.test('a revoked signing key ends what it signed', async (t) => {
+t.test('a revoked signing key invalidates the tokens that it signed', async (t) => {
   const { broker, brokerToken, app } = await begin(t)
   const key = (await broker.services.keys.list()).find(({ status }) => status === 'active')
   t.equal(await broker.services.keys.revoke(key?.kid ?? '', 'test'), true)
@@ -95,5 +95,5 @@ t.test('a revoked signing key ends what it signed', async (t) => {
   t.equal((await exchange(broker, next)).status, 200)
   const jwks = await fetch(`${broker.url}/.well-known/jwks.json`)
   t.equal(jwks.headers.get('access-control-allow-origin'), '*')
-  t.equal(((await jwks.json()) as { keys: [] }).keys.length, 2, 'one signs, one will')
+  t.equal(((await jwks.json()) as { keys: [] }).keys.length, 2, 'the active and the next key')
 })

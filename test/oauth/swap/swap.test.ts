@@ -3,7 +3,7 @@ import { exchange } from '../../helper.ts'
 import { size } from '../../size.ts'
 import { swapAtToken, begin, ACCESS_TOKEN } from './begin.ts'
 
-t.test('a swap answers with Ellipsis Drive’s access token, at both endpoints', async (t) => {
+t.test('a swap returns Ellipsis Drive’s access token at both endpoints', async (t) => {
   const { broker, brokerToken } = await begin(t)
   const sentAt = broker.clock.now() / 1000
   const one = await exchange(broker, brokerToken)
@@ -11,16 +11,16 @@ t.test('a swap answers with Ellipsis Drive’s access token, at both endpoints',
   t.equal(one.status, 200)
   t.match(one.body, { token_type: 'Bearer', scope: 'projects' })
   t.ok(broker.standIn.issued().includes(String(one.body.access_token)))
-  const left = Number(one.body.expires_in)
-  t.ok(left > 3500 && left <= 3600)
-  const at = Number(one.body.expires_at) - left
+  const expiresIn = Number(one.body.expires_in)
+  t.ok(expiresIn > 3500 && expiresIn <= 3600)
+  const at = Number(one.body.expires_at) - expiresIn
   t.ok(at > sentAt - 2 && at < answeredAt + 2)
   t.equal(one.headers.get('cache-control'), 'no-store')
 
   const two = await swapAtToken(broker, brokerToken)
   t.equal(two.status, 200)
   t.match(two.body, { access_token: one.body.access_token, issued_token_type: ACCESS_TOKEN })
-  t.equal(broker.standIn.calls.refresh, 0, 'the access token of the authorization still lives')
+  t.equal(broker.standIn.calls.refresh, 0, 'the access token of the authorization is still valid')
 })
 
 t.test('an expired access token is refreshed, once', async (t) => {
@@ -35,13 +35,13 @@ t.test('an expired access token is refreshed, once', async (t) => {
 })
 
 t.test(
-  'once the clock was set back, nothing tells when a token ends: it is refreshed',
+  'a token is refreshed after the clock was set back, because its expiry is unknown',
   async (t) => {
     const { broker, brokerToken } = await begin(t)
     const before = await exchange(broker, brokerToken)
     broker.clock.advance(-500)
     await exchange(broker, brokerToken)
-    t.equal(broker.standIn.calls.refresh, 0, 'clocks are set back by that much all the time')
+    t.equal(broker.standIn.calls.refresh, 0, 'small clock corrections are ignored')
     broker.clock.advance(-3_600_000)
     const after = await exchange(broker, brokerToken)
     t.equal(after.status, 200)
@@ -50,26 +50,29 @@ t.test(
   },
 )
 
-t.test('min_ttl is what the answer must have left; a fresh token always does', async (t) => {
-  const { broker, brokerToken } = await begin(t, { switches: { tokenLifetime: 300 } })
-  await exchange(broker, brokerToken, { min_ttl: 200 })
-  t.equal(broker.standIn.calls.refresh, 0)
-  broker.clock.advance(150_000)
-  await exchange(broker, brokerToken, { min_ttl: 200 })
-  t.equal(broker.standIn.calls.refresh, 1)
-  for (const min_ttl of [301, 9999, 10_000]) {
-    t.equal((await exchange(broker, brokerToken, { min_ttl })).status, 200)
-  }
-  t.equal(broker.standIn.calls.refresh, 1, 'another one at once would be no better')
-  broker.clock.advance(10_001)
-  await exchange(broker, brokerToken, { min_ttl: 9999 })
-  t.equal(broker.standIn.calls.refresh, 2)
-  broker.clock.advance(250_000)
-  await exchange(broker, brokerToken, { min_ttl: 0 })
-  t.equal(broker.standIn.calls.refresh, 3, 'the broker’s own floor of 60 s')
-})
+t.test(
+  'min_ttl is the minimum remaining lifetime; a fresh token always satisfies it',
+  async (t) => {
+    const { broker, brokerToken } = await begin(t, { switches: { tokenLifetime: 300 } })
+    await exchange(broker, brokerToken, { min_ttl: 200 })
+    t.equal(broker.standIn.calls.refresh, 0)
+    broker.clock.advance(150_000)
+    await exchange(broker, brokerToken, { min_ttl: 200 })
+    t.equal(broker.standIn.calls.refresh, 1)
+    for (const min_ttl of [301, 9999, 10_000]) {
+      t.equal((await exchange(broker, brokerToken, { min_ttl })).status, 200)
+    }
+    t.equal(broker.standIn.calls.refresh, 1, 'another refresh would not bring a longer lifetime')
+    broker.clock.advance(10_001)
+    await exchange(broker, brokerToken, { min_ttl: 9999 })
+    t.equal(broker.standIn.calls.refresh, 2)
+    broker.clock.advance(250_000)
+    await exchange(broker, brokerToken, { min_ttl: 0 })
+    t.equal(broker.standIn.calls.refresh, 3, 'the broker’s own minimum of 60 s')
+  },
+)
 
-t.test('force wants a token fetched after the request came, once in ten seconds', async (t) => {
+t.test('force returns a token fetched after the request, once in ten seconds', async (t) => {
   const { broker, brokerToken } = await begin(t)
   const before = await exchange(broker, brokerToken)
   const forced = await exchange(broker, brokerToken, { force: true })
@@ -89,7 +92,7 @@ t.test('a forced swap does not join a refresh that began before it', async (t) =
   const delay = 9000
   standIn.switches.tokenDelay = delay
   clock.advance(3_590_000)
-  // All in one millisecond: it began before all the same.
+  // Both begin in the same millisecond; the unforced one is first.
   clock.stop()
   const unforced = exchange(broker, brokerToken)
   await clock.asleep(delay)
@@ -97,9 +100,9 @@ t.test('a forced swap does not join a refresh that began before it', async (t) =
   const waiting = new Promise<void>((resolve) => (isWaiting = resolve))
   const { refresher } = broker.services
   const { get } = refresher
-  refresher.get = (...given) => {
+  refresher.get = (...parameters) => {
     isWaiting()
-    return get(...given)
+    return get(...parameters)
   }
   const forced = exchange(broker, brokerToken, { force: true })
   await waiting

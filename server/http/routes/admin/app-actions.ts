@@ -24,15 +24,9 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     reply: FastifyReply,
     work: (app: App, path: `/admin/apps/${string}`) => Promise<unknown>,
   ): Promise<unknown> => {
-<<<<<<< HEAD
-    const one = await apps.find((request.params as { appId: string }).appId)
-    return one
-      ? work(one, pathOf(one.id))
-=======
     const app = await apps.find((request.params as { appId: string }).appId)
     return app
       ? work(app, pathOf(app.id))
->>>>>>> be09902f109d2e8d9cc659fb785f2cd1509cbf54
       : reply.missing('This app does not exist or was removed.')
   }
 
@@ -51,13 +45,8 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
       reply.show('admin/app-rotate', {
         name: app.name,
         path,
-<<<<<<< HEAD
-        newest: newestSecretOf(one),
-        isSecondLive: validSecrets(one, clock.now()).length > 1,
-=======
         newest: newestSecretOf(app),
-        isSecondLive: liveSecrets(app, clock.now()).length > 1,
->>>>>>> be09902f109d2e8d9cc659fb785f2cd1509cbf54
+        isSecondLive: validSecrets(app, clock.now()).length > 1,
         overlaps: Object.entries(OVERLAPS).map(([value, label]) => ({
           value,
           label,
@@ -71,11 +60,7 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     withConfidentialApp(request, reply, async (app, path) => {
       const { overlap, newest } = request.body as { overlap?: string; newest?: string }
       // Reloading the page posts the form again. Rotate only once.
-<<<<<<< HEAD
-      if (newest !== newestSecretOf(one)) {
-=======
       if (newest !== newestSecretOf(app)) {
->>>>>>> be09902f109d2e8d9cc659fb785f2cd1509cbf54
         return reply.done(
           path,
           'The secret was already rotated. A new secret is shown only once.',
@@ -135,17 +120,10 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
       })
     }),
   )
-<<<<<<< HEAD
-  app.post('/apps/:appId/remove', (request, reply) =>
-    withApp(request, reply, async (one) => {
-      await apps.remove(one.id, byAdmin(request))
-      return reply.done('/admin/apps', `Removed “${plainName(one.name)}”. It gets no more tokens.`)
-=======
   fastify.post('/apps/:appId/remove', (request, reply) =>
     withApp(request, reply, async (app) => {
       await apps.remove(app.id, byAdmin(request))
       return reply.done('/admin/apps', `Removed “${plainName(app.name)}”. It gets no more tokens.`)
->>>>>>> be09902f109d2e8d9cc659fb785f2cd1509cbf54
     }),
   )
 }
