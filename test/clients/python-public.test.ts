@@ -69,11 +69,7 @@ for (const [library, source] of Object.entries(LIBRARIES)) {
     const [, token = '', refreshed = ''] =
       /^token (.*)\nrefreshed (.*)\nrevoked 200$/m.exec(output) ?? []
     for (const got of [token, refreshed]) t.ok(broker.standIn.issued().includes(got), output)
-    const [grant] = await broker.services.store.listGrants({
-      appId: app.id,
-      after: null,
-      limit: 1,
-    })
+    const [grant] = await broker.services.store.listGrants({ appId: app.id, after: null, limit: 1 })
     t.type(grant?.revokedAt, 'number')
   })
 }
