@@ -96,7 +96,7 @@ t.test('wrong usage ends with 2, and says what is right', async (t) => {
     [['admin', 'add', 'a@example.com'], /--password-stdin/],
     [['admin', 'remove', 'a@example.com'], /no admin/],
     [['admin', 'reset-password', 'a@example.com', '--password-stdin'], /no admin/],
-    [['key', 'revoke', 'x'], /no live key/],
+    [['key', 'revoke', 'x'], /There is no key x, or it is already revoked/],
     [['demo', '--port', 'x'], /--port/],
     [['serve'], /ELLIPSIS_CLIENT_SECRET is not set/],
     [['serve', '--accept-client-change'], /ELLIPSIS_CLIENT_SECRET is not set/],

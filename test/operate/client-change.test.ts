@@ -15,12 +15,9 @@ t.test('for another client every connection says that it needs reconnecting', as
   const devices = await connectMany(first, 2)
   const config = loadConfig({ ...env, ELLIPSIS_CLIENT_ID: 'another' }, { serve: true })
   const change = () => startServices(config, silent, { claim: 'anew' })
-  await t.rejects(change(), /these processes still work with the former: \d+ \(serve\)/)
+  await t.rejects(change(), /these processes use the previous one: \d+ \(serve\)/)
   await first.stop()
-  await t.rejects(
-    startServices(config, silent, { claim: 'same' }),
-    /every user then has to connect/,
-  )
+  await t.rejects(startServices(config, silent, { claim: 'same' }), /every user must then connect/)
   const changed = await change()
   t.teardown(() => changed.stop())
   t.match(await changed.store.getConnection('con_0'), {
@@ -60,7 +57,7 @@ t.test('for another API connections lose account and tokens, which are sent nowh
   t.equal(standIn.calls.refresh, 0)
 })
 
-t.test('a change that was cut off has to be completed', async (t) => {
+t.test('an interrupted change has to be completed', async (t) => {
   const { env, start, clock, dataDir } = await buildHeadless(t)
   const first = await start()
   await connectMany(first, 2)
@@ -79,7 +76,7 @@ t.test('a change that was cut off has to be completed', async (t) => {
   const after = { client_id: 'another', api_url: 'https://api.example.com' }
   await t.rejects(changeOwner(dying, before, after, place), /killed/)
   await first.stop()
-  await t.rejects(start(), /was begun with .*cut off/)
+  await t.rejects(start(), /change of the OAuth client or API .* was interrupted/)
   const changed = { ...env, ELLIPSIS_CLIENT_ID: 'another', ELLIPSIS_API_URL: after.api_url }
   const config = loadConfig(changed, { serve: true })
   const services = await startServices(config, silent, { claim: 'anew' })
@@ -93,13 +90,13 @@ t.test('a change that was cut off has to be completed', async (t) => {
 t.test('a client or API that nobody connected with is changed in the setting alone', async (t) => {
   const { env, start } = await buildHeadless(t)
   const mistyped = await start({ ELLIPSIS_CLIENT_ID: 'typo' })
-  await t.rejects(start(), /still work with the former: \d+ \(serve\)/)
+  await t.rejects(start(), /use the previous one: \d+ \(serve\)/)
   await mistyped.stop()
   const elsewhere = await start({ ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' })
   await elsewhere.stop()
   const right = await start()
   await connectMany(right, 1)
   await right.stop()
-  await t.rejects(start({ ELLIPSIS_CLIENT_ID: 'typo' }), /every user then has to connect/)
+  await t.rejects(start({ ELLIPSIS_CLIENT_ID: 'typo' }), /every user must then connect/)
   t.match((await (await start()).services.store.getMeta()).client_id, env.ELLIPSIS_CLIENT_ID)
 })

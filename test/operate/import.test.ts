@@ -52,7 +52,7 @@ t.test('tokens are taken over, proven one by one, and a run can be repeated', as
     statuses,
   )
   t.equal(first.code, 1)
-  t.match(first.stderr, 'Imported 3; 1 were connected already; 6 were not imported')
+  t.match(first.stderr, 'Imported 3; 1 were already connected; 6 were not imported')
   t.equal(first.told[6]?.connection_id, before.connectionId, 'an account has one connection')
   for (const index of [0, 6, 7, 8]) {
     t.equal((await exchange(broker, first.told[index]?.broker_token ?? '')).status, 200, `${index}`)

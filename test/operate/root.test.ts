@@ -2,8 +2,8 @@ import { chownSync, lstatSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { keepCopy } from '../../db/data-directory/copy.ts'
-import { extract } from '../../server/data/native-addon.ts'
-import { putSettings } from '../../server/operate/env-file.ts'
+import { extractAddon } from '../../server/data/native-addon.ts'
+import { writeSettings } from '../../server/operate/env-file.ts'
 import { command } from '../command.ts'
 import { cli } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
@@ -32,7 +32,7 @@ t.test('what root makes belongs to the owner of the data directory', { skip }, a
   t.equal(lstatSync(file).uid, 0, 'a backup is of whoever makes it')
   await run('restore', file)
   await keepCopy('upgrade', dataDir, undefined)
-  extract(Buffer.from('code'), join(dataDir, 'native'), 'addon')
+  extractAddon(Buffer.from('code'), join(dataDir, 'native'), 'addon')
   await run('secret', 'check')
   const names = readdirSync(dataDir).map((name) => name.replace(/-\d{4}-.*/, ''))
   for (const name of ['broker.db.replaced', 'broker.db.before-upgrade', 'native']) {
@@ -54,7 +54,7 @@ t.test('a .env that root puts settings into stays its user’s', { skip }, async
   const file = join(temporaryFolder(t), '.env')
   writeFileSync(file, 'A=1\n')
   chownSync(file, USER, USER)
-  putSettings(file, ['B=2'])
+  writeSettings(file, ['B=2'])
   const { uid, gid } = lstatSync(file)
   t.strictSame([uid, gid], [USER, USER])
 })

@@ -122,7 +122,12 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
   while (sweeps < 4 || pending > 0 || removed > 0)
     await new Promise((resolve) => setImmediate(resolve))
   await sweeper.stop()
-  for (const words of ['upkeep failed', 'swept', 'is pending', 'is complete']) {
+  for (const words of [
+    'maintenance failed',
+    'old records were deleted',
+    'is pending',
+    'is complete',
+  ]) {
     t.ok(
       lines.some((line) => line.includes(words)),
       words,
