@@ -112,7 +112,7 @@ export function compose(config: Config, log: Logger, data: Data, given: Runtime 
   const sessions = createSessions({ store, clock, random })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
-  const attempts = createLoginThrottle({ store, clock })
+  const loginThrottle = createLoginThrottle({ store, clock })
   const followKeys = createKeyFollower({ store, vault, presence, log })
   const upkeep = { usage, upstream, keys, followKeys }
   const active = () => performance.eventLoopUtilization().active
@@ -143,11 +143,16 @@ export function compose(config: Config, log: Logger, data: Data, given: Runtime 
     admins,
     sessions,
     secondFactors,
-    attempts,
+    loginThrottle,
     setup: createSetup({ store, admins, clock, random }),
-    signIn: createSignIn({ store, passwords, sessions, attempts, secondFactors, clock }),
+    signIn: createSignIn({ store, passwords, sessions, loginThrottle, secondFactors, clock }),
     importer: createImporter({ ...parts, refresher, tokens, clientId: config.ellipsis.clientId }),
-    connect: createConnect({ ...parts, keep: createStoreConnection(parts), deviceFlow, publicUrl }),
+    connect: createConnect({
+      ...parts,
+      storeConnection: createStoreConnection(parts),
+      deviceFlow,
+      publicUrl,
+    }),
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,

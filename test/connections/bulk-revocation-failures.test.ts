@@ -42,9 +42,9 @@ t.test('trouble with the database is told, and the rest done once it is over', a
     await stopped
   })
   await advance(1)
-  t.match(logged, [/can’t be worked on/], 'it couldn’t even look')
+  t.match(logged, [/looking for bulk revocations failed/], 'it couldn’t look for work')
   await advance(5000)
-  t.match(logged, [/can’t be worked on/, /stands still/])
+  t.match(logged, [/looking for bulk revocations failed/, /a bulk revocation failed/])
   t.match((await bulks.find(id))?.bulk, { status: 'running', trouble: /can’t be written to/ })
   await advance(5000)
   t.match((await bulks.find(id))?.bulk, { status: 'done', revoked: 2, trouble: null })

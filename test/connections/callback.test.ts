@@ -28,7 +28,7 @@ t.test('a callback of another browser changes nothing for the first', async (t) 
 
   const stranger = await new Visitor().open(callback.url, RETURN)
   t.equal(stranger.status, 400)
-  t.match(stranger.body, 'began in another browser')
+  t.match(stranger.body, 'was started in another browser')
   t.equal(broker.standIn.calls.token, 0, 'the code was not touched')
 
   const page = await visitor.open(callback.url, RETURN)

@@ -28,7 +28,7 @@ t.test('tokens outlive a store that is in trouble for a while', async (t) => {
   breakStore(broker, 'saveConnection', 3)
   const { brokerToken } = await broker.clock.hurry(connect(broker, app))
   t.equal((await exchange(broker, brokerToken)).status, 200)
-  t.ok(broker.logged.some((line) => line.includes('can’t be stored; trying again')))
+  t.ok(broker.logged.some((line) => line.includes('can’t be stored; retrying')))
 })
 
 t.test('a store that stays in trouble is told to the app in the end', async (t) => {

@@ -1,4 +1,4 @@
-import type { Period, UsageStretch } from '../../../connections/overview.ts'
+import type { Period, UsageInterval } from '../../../connections/overview.ts'
 import type { HttpServices } from '../../../services.ts'
 import type { ChartView, UsageView } from '../../../../views/admin/oversight.ts'
 
@@ -60,7 +60,7 @@ export async function usageView(
 function chartOf(
   id: 'swaps' | 'refreshes' | 'failures',
   title: string,
-  stretches: UsageStretch[],
+  stretches: UsageInterval[],
   period: Period,
 ): ChartView {
   const counts = stretches.map((stretch) => stretch[id])

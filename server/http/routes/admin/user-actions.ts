@@ -2,7 +2,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Connection, Grant } from '../../../../db/store.ts'
 import { timeText } from '../../../../views/time.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
-import type { Revoked } from '../../../connections/connections.ts'
+import type { RevocationResult } from '../../../connections/connections.ts'
 import { BrokerError } from '../../../errors.ts'
 import type { ErrorCode } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -177,7 +177,7 @@ function outWords(connection: Connection, now: number): string {
   return `Access tokens that are out already go on working until ${timeText(until)} at the latest: Ellipsis Drive has no way to take them back.`
 }
 
-const afterWords = ({ erased, tokensUntil: until }: Revoked): string =>
+const afterWords = ({ erased, tokensUntil: until }: RevocationResult): string =>
   [
     until === null
       ? 'No access token is out any more.'

@@ -138,9 +138,9 @@ t.test('the address of an unknown proxy is nobody’s: it isn’t limited', asyn
 
 t.test('codes of the second factor are guessed five times', async (t) => {
   const broker = await buildBroker(t, { env })
-  const { attempts } = broker.services
+  const { loginThrottle } = broker.services
   const take = (isKnown: boolean, address: string) =>
-    attempts.take({ kind: 'code', account: 'adm', browser: { ...browser, address }, isKnown })
+    loginThrottle.take({ kind: 'code', account: 'adm', browser: { ...browser, address }, isKnown })
   for (let count = 0; count < 5; count++) {
     t.notOk('refusedUntil' in (await take(false, `192.0.2.${count}`)))
   }
@@ -156,7 +156,7 @@ const browser = {
 }
 
 const take = ({ services }: TestBroker, address: string) =>
-  services.attempts.take({
+  services.loginThrottle.take({
     kind: 'password',
     account: 'ada@example.com',
     browser: { ...browser, address },

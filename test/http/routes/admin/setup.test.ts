@@ -23,7 +23,7 @@ t.test('the first admin is made at the setup address, and is signed in', async (
   ]
   for (const given of wrong) {
     const answer = await visitor.press(page, 'Make the first admin', given)
-    t.match(answer, { status: 422, body: /role="alert">(Choose a password|.* is no e-mail)/ })
+    t.match(answer, { status: 422, body: /role="alert">(Choose a password|.* is not an e-mail)/ })
   }
   const given = { email: ' Ada@Example.com', password: PASSWORD }
   const inside = await visitor.press(page, 'Make the first admin', given)
