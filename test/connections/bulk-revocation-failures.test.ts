@@ -7,24 +7,24 @@ import { connect } from '../db/rows.ts'
 import { openTemporary } from '../db/temporary.ts'
 import { virtualClock } from '../virtual-clock.ts'
 
-t.test('trouble with the database is told, and the rest done once it is over', async (t) => {
+t.test('after a database error the bulk revocation shows it, and is retried', async (t) => {
   const { store } = await openTemporary(t)
   for (const id of ['a', 'b']) await connect(store, id)
   const { clock, advance } = virtualClock()
   const logged: string[] = []
-  const failing = { revokeBulkItems: 1, hasBulkWork: 1 }
-  const troubled = (method: keyof typeof failing) => {
-    if (failing[method]-- > 0) throw new Error('the disk is full')
+  const plannedFailures = { revokeBulkItems: 1, hasBulkWork: 1 }
+  const failIfPlanned = (method: keyof typeof plannedFailures) => {
+    if (plannedFailures[method]-- > 0) throw new Error('the disk is full')
   }
   const bulks = createBulkRevocations({
     store: {
       ...store,
       async revokeBulkItems(batch: Parameters<Store['revokeBulkItems']>[0]) {
-        troubled('revokeBulkItems')
+        failIfPlanned('revokeBulkItems')
         return store.revokeBulkItems(batch)
       },
       async hasBulkWork() {
-        troubled('hasBulkWork')
+        failIfPlanned('hasBulkWork')
         return store.hasBulkWork()
       },
     },

@@ -33,7 +33,7 @@ async function startAndStop(...args: Parameters<typeof startServices>): Promise<
   await (await startServices(...args)).stop()
 }
 
-t.test('a first start makes a key that only its owner can read', async (t) => {
+t.test('a first start creates a key that only its owner can read', async (t) => {
   const dataDir = join(temporaryFolder(t), 'data')
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
   const file = join(dataDir, 'secret.key')
@@ -42,7 +42,7 @@ t.test('a first start makes a key that only its owner can read', async (t) => {
   t.equal(statSync(dataDir).mode & 0o777, 0o700)
 })
 
-t.test('a missing key stops the start, and no new one is made beside old data', async (t) => {
+t.test('a missing key stops the start, and no new key is created beside existing data', async (t) => {
   const dataDir = temporaryFolder(t)
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
   const file = join(dataDir, 'secret.key')

@@ -33,12 +33,12 @@ t.test('every message is used', async (t) => {
 t.test(
   'whatever the state of the data, a command ends with one of its messages and exit codes',
   async (t) => {
-    const place = await buildHeadless(t)
-    const broker = await place.start()
+    const setup = await buildHeadless(t)
+    const broker = await setup.start()
     await connectMany(broker, 1)
     const folder = temporaryFolder(t)
     const kept = join(folder, 'kept')
-    await backup({ dataDir: place.dataDir }, kept, runtime)
+    await backup({ dataDir: setup.dataDir }, kept, runtime)
     await broker.stop()
     writeFileSync(join(folder, 'a file'), 'x')
     const directory = (name: string) => join(folder, name)
@@ -60,13 +60,13 @@ t.test(
       ['doctor'],
       ['probe', '--no-authorize'],
     ]
-    const places = [...['empty', 'damaged', 'no key', 'a file'].map(directory), place.dataDir]
+    const places = [...['empty', 'damaged', 'no key', 'a file'].map(directory), setup.dataDir]
     for (const dataDir of places) {
       for (const [name, ...args] of [
         ...commands,
         ['backup', `${dataDir}.copy`] as [string, string],
       ]) {
-        const env = { ...place.env, BROKER_DATA_DIR: dataDir }
+        const env = { ...setup.env, BROKER_DATA_DIR: dataDir }
         const { code, stdout, stderr } = await command([...name.split(' '), ...args], env)
         const [ending, ...others] = messagesIn(stdout + stderr)
         const what = `${name} ${args.join(' ')} on ${dataDir}: ${stderr}`

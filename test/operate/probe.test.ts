@@ -11,16 +11,17 @@ import { allow, freePort } from '../helper.ts'
 import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 import { buildHeadless } from './headless.ts'
+import type { HeadlessSetup } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 async function ask(
-  place: Awaited<ReturnType<typeof buildHeadless>>,
+  setup: HeadlessSetup,
   switches: Partial<Switches>,
   reuse = true,
   fetchFn = runtime.fetch,
 ) {
-  Object.assign(place.standIn.switches, switches)
-  const config = loadConfig(place.env, { serve: true })
+  Object.assign(setup.standIn.switches, switches)
+  const config = loadConfig(setup.env, { serve: true })
   const authorize = async (url: string) => {
     const visitor = new Visitor()
     const page = await visitor.open(url, config.callbackUrl)
@@ -70,19 +71,19 @@ t.test('every variant of Ellipsis Drive is recognized', async (t) => {
     [{ accountWithoutId: true }, { account: 'username' }],
   ]
   for (const [switches, expected] of variants) {
-    const place = await buildHeadless(t)
-    t.match(await ask(place, switches), expected, JSON.stringify(switches))
+    const setup = await buildHeadless(t)
+    t.match(await ask(setup, switches), expected, JSON.stringify(switches))
   }
 })
 
 t.test('differences between answers to the same request are ignored', async (t) => {
   for (const errorShape of ['oauth', 'html'] as const) {
-    const place = await buildHeadless(t, {
+    const setup = await buildHeadless(t, {
       tokenRequest: 'json',
       codeParameter: 'code',
       errorShape,
     })
-    const config = loadConfig(place.env, { serve: true })
+    const config = loadConfig(setup.env, { serve: true })
     let calls = 0
     const numbered = async (...[url, init]: Parameters<typeof fetch>) => {
       const response = await fetch(url, init)
@@ -104,15 +105,15 @@ t.test('answers that always differ give no result', async (t) => {
 })
 
 t.test('a rate limit or an outage gives no result', async (t) => {
-  const { env, standIn, ...place } = await buildHeadless(t, { tokenRequest: 'json' })
-  /** Probes while the call of that number, from 1, fails. */
+  const { env, standIn, ...setup } = await buildHeadless(t, { tokenRequest: 'json' })
+  /** Probes while the n-th call, counted from 1, fails. */
   const failing = (call: number, status: number, switches: Partial<Switches> = {}) => {
     let calls = 0
     const fetchFn = async (...args: Parameters<typeof fetch>) => {
       const response = await fetch(...args)
       return ++calls === call ? new Response('', { status }) : response
     }
-    return ask({ env, standIn, ...place }, switches, true, fetchFn)
+    return ask({ env, standIn, ...setup }, switches, true, fetchFn)
   }
   t.match(await failing(2, 429), { encodings: { form: null, json: 'read' } })
   const json = await failing(5, 503)
@@ -153,13 +154,13 @@ t.test('the requests are those it announces', async (t) => {
 t.test(
   'without authorization only free requests are sent; the settings follow from the answers',
   async (t) => {
-    const place = await buildHeadless(t, { tokenRequest: 'json' })
-    const config = loadConfig(place.env, { serve: true })
+    const setup = await buildHeadless(t, { tokenRequest: 'json' })
+    const config = loadConfig(setup.env, { serve: true })
     const found = await probe(config, runtime, null, { reuse: false })
     t.match(found, { encodings: { form: 'not read', json: 'read' }, refreshToken: null })
-    t.equal(place.standIn.calls.authorize, 0)
+    t.equal(setup.standIn.calls.authorize, 0)
     t.strictSame(settingsOf(found), ['ELLIPSIS_TOKEN_REQUEST=json'])
-    const all = await ask(place, { rotation: 'always' }, false)
+    const all = await ask(setup, { rotation: 'always' }, false)
     t.equal(all.reuse, null, 'not without being asked to')
     t.strictSame(settingsOf(all), [
       'ELLIPSIS_TOKEN_REQUEST=json',
@@ -175,7 +176,7 @@ t.test(
 )
 
 t.test('an unknown variant of Ellipsis Drive', async (t) => {
-  const place = await buildHeadless(t)
+  const setup = await buildHeadless(t)
   const silent = async (...[url, init]: Parameters<typeof fetch>) => {
     const response = await fetch(url, init)
     const body = (await response.json()) as object
@@ -183,18 +184,18 @@ t.test('an unknown variant of Ellipsis Drive', async (t) => {
     if ((url as string).endsWith('/account')) return Response.json({})
     return Response.json({ ...body, refresh_token: undefined, expires_in: undefined }, { status })
   }
-  const found = await ask(place, { opaqueTokens: true }, true, silent)
+  const found = await ask(setup, { opaqueTokens: true }, true, silent)
   t.match(found, { account: 'neither', refreshToken: null, expiresIn: null })
   t.strictSame(settingsOf(found), ['ELLIPSIS_TOKEN_REQUEST=form'])
 
   const slow = async (...[url, init]: Parameters<typeof fetch>) => {
     const response = await fetch(url, init)
-    if (response.ok) place.clock.advance(61_000)
+    if (response.ok) setup.clock.advance(61_000)
     return response
   }
-  t.match(await ask(place, { rotation: 'grace' }, true, slow), { reuse: 'refused' })
+  t.match(await ask(setup, { rotation: 'grace' }, true, slow), { reuse: 'refused' })
 
-  const config = loadConfig(place.env, { serve: true })
+  const config = loadConfig(setup.env, { serve: true })
   const wrongCode = async (url: string) =>
     `${config.callbackUrl}?code=x&state=${new URL(url).searchParams.get('state')}`
   await t.rejects(probe(config, runtime, wrongCode, { reuse: false }), { name: 'ProbeError' })
