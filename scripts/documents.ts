@@ -91,7 +91,7 @@ function withMessages(path: string): string {
   const tables = [...new Set(all.map(({ command }) => command))].map((command) => {
     const rows = all
       .filter((message) => message.command === command)
-      .map(({ exit, says, mend }) => `| ${cell(says)} | ${exit} | ${cell(mend)} |`)
+      .map(({ exit, text, fix }) => `| ${cell(text)} | ${exit} | ${cell(fix)} |`)
     const title = command === 'start' ? 'Every command on the data' : `\`${command}\``
     return `### ${title}\n\n| it says | exit | what to do |\n|---|---|---|\n${rows.join('\n')}`
   })

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
-import { checkLoads, extract } from './data/native-addon.ts'
+import { checkAddonLoads, extractAddon } from './data/native-addon.ts'
 
 /**
  * The only reader of bundled files (views, styles, scripts, migrations): from disk, or from the single binary.
@@ -85,8 +85,8 @@ interface Journal {
 export function sqliteBinding({ dataDir, nativeDir }: DataDirectories): string | undefined {
   if (binary) {
     const folder = nativeDir ?? join(dataDir, 'native')
-    const file = extract(Buffer.from(sea.getAsset(sqliteAddon)), folder, 'better_sqlite3')
-    checkLoads(file)
+    const file = extractAddon(Buffer.from(sea.getAsset(sqliteAddon)), folder, 'better_sqlite3')
+    checkAddonLoads(file)
     return file
   }
   return bundled ? join(root, sqliteAddon) : undefined

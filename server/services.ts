@@ -157,7 +157,7 @@ export function compose(
     importer: createImporter({ ...shared, refresher, tokens, clientId: config.ellipsis.clientId }),
     connect: createConnect({
       ...shared,
-      keep: createStoreConnection(shared),
+      storeConnection: createStoreConnection(shared),
       deviceFlow,
       publicUrl,
     }),

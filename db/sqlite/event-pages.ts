@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Event, EventFilter, EventPage, Millis } from '../store.ts'
+import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
 
 /** Events looked at first, as what is common is among them; then in one go; and for one page. */
@@ -116,16 +117,10 @@ function conditionsOf({ connectionId, actor, appId, action }: EventFilter): Cond
 }
 
 const writePlace = ({ at, id }: Pick<Place, 'at' | 'id'>, back: boolean): string =>
-  Buffer.from(JSON.stringify([back ? 1 : 0, at, id])).toString('base64url')
+  encodeCursor(back, at, id)
 
-/** Cursors come from addresses, where people may write anything. */
 function parsePlace(cursor: string | null): Place | null {
-  try {
-    const values: unknown = JSON.parse(Buffer.from(cursor ?? '', 'base64url').toString())
-    if (!Array.isArray(values) || !values.every(Number.isSafeInteger)) return null
-    const [back, at, id] = values as number[]
-    return at === undefined || id === undefined ? null : { back: back === 1, at, id }
-  } catch {
-    return null
-  }
+  const decoded = decodeCursor(cursor)
+  if (!decoded || typeof decoded.second === 'string') return null
+  return { back: decoded.isBackward, at: decoded.first, id: decoded.second }
 }

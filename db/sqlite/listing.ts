@@ -1,5 +1,6 @@
 import type { ConnectionFilter, ConnectionPage, ConnectionQuery, ConnectionSort } from '../store.ts'
 import type { ConnectionStatus, Store } from '../store.ts'
+import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
 import { prepareListedRows } from './listing-rows.ts'
 import type { Filtered, Row } from './listing-rows.ts'
@@ -166,19 +167,9 @@ function pageOf(
   }
 }
 
-const writePlace = ({ key, n }: Row, back: boolean): string =>
-  Buffer.from(JSON.stringify([back ? 1 : 0, n, key])).toString('base64url')
+const writePlace = ({ key, n }: Row, back: boolean): string => encodeCursor(back, n, key)
 
-/** Cursors come from addresses, where people may write anything. */
 function parsePlace(cursor: string | null): Place | null {
-  try {
-    const values: unknown = JSON.parse(Buffer.from(cursor ?? '', 'base64url').toString())
-    if (!Array.isArray(values)) return null
-    const [back, n, key] = values as unknown[]
-    const fits = typeof key === 'string' || Number.isSafeInteger(key)
-    if (!fits || !Number.isSafeInteger(n)) return null
-    return { back: back === 1, n: n as number, key: key as string | number }
-  } catch {
-    return null
-  }
+  const decoded = decodeCursor(cursor)
+  return decoded && { back: decoded.isBackward, n: decoded.first, key: decoded.second }
 }

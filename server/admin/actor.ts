@@ -1,6 +1,6 @@
-/** Who does something: `cli`, or `admin:<e-mail>` and the network address that they sit at. */
+/** Who does something: `cli`, or `admin:<e-mail>` with their network address. */
 export type Actor = string | { actor: string; address: string }
 
-/** That, as an event's fields. */
-export const actorFields = (by: Actor): { actor: string; address?: string } =>
-  typeof by === 'string' ? { actor: by } : by
+/** The fields of an event that name the actor. */
+export const actorFields = (actor: Actor): { actor: string; address?: string } =>
+  typeof actor === 'string' ? { actor } : actor

@@ -5,43 +5,44 @@ import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
 import type { Passwords } from './password.ts'
 
-/** The people who run this broker. */
+/** Management of admin accounts. */
 export interface Admins {
-  /** @throws BrokerError `invalid_request` if the address is taken, or something is wrong */
+  /** @throws BrokerError `invalid_request` if the address is taken or invalid, or the password is invalid */
   add(email: string, password: Secret, actor: string, role?: Admin['role']): Promise<NewAdmin>
-  /** An admin to be stored. @throws BrokerError `invalid_request` if something is wrong */
+  /** Builds a record without storing it. @throws BrokerError `invalid_request` for an invalid address or password */
   make(email: string, password: Secret, role: Admin['role']): Promise<NewAdmin>
   list(): Promise<Admin[]>
-  /** Ends their sessions too. `keepOne`: not the last who may change things (`last`). */
+  /** Removes an admin and their sessions. @param options.keepOne refuse (`last`) to remove the last with role `admin` */
   remove(email: string, actor: string, options?: { keepOne?: boolean }): Promise<AdminChange>
   setRole(email: string, role: Admin['role'], actor: string): Promise<AdminChange>
   /**
-   * Ends all their sessions. `false`: there is none.
-   * @throws BrokerError `invalid_request` for a password that is too short
+   * Sets a password and ends all sessions of this admin. `false`: there is no such admin.
+   * @throws BrokerError `invalid_request` for an invalid password
    */
   setPassword(email: string, password: Secret, actor: string): Promise<boolean>
   /**
-   * An admin changes their own password; all their sessions but `session` end. `false`: that one has
-   * ended meanwhile, as when somebody else set a password; nothing changed.
-   * @throws BrokerError `invalid_request` for a password that is too short
+   * Changes an admin's own password and ends all their sessions except `session`. `false`: that session has
+   * ended meanwhile, for example because someone else set a password; nothing changed.
+   * @throws BrokerError `invalid_request` for an invalid password
    */
   changePassword(admin: Pick<Admin, 'email'>, password: Secret, session: Hash): Promise<boolean>
 }
 
-/** NIST SP 800-63B-4 3.1.1.2: length, and no rules of composition. */
-const [SHORTEST, LONGEST] = [12, 1024]
+/** NIST SP 800-63B-4 3.1.1.2: a minimum length, and no composition rules. */
+const MIN_PASSWORD_LENGTH_CHARS = 12
+const MAX_PASSWORD_LENGTH_CHARS = 1024
 /** RFC 5321 4.5.3.1.3. */
-const LONGEST_EMAIL = 254
+const MAX_EMAIL_LENGTH_CHARS = 254
 
-export function createAdmins(needs: {
+export function createAdmins(dependencies: {
   store: Store
   passwords: Passwords
   clock: Clock
   random: Random
 }): Admins {
-  const { store, passwords, clock, random } = needs
-  const event = (actor: string, action: string, email: string, more = '') => [
-    { at: clock.now(), actor, action, details: email + more },
+  const { store, passwords, clock, random } = dependencies
+  const event = (actor: string, action: string, email: string, suffix = '') => [
+    { at: clock.now(), actor, action, details: email + suffix },
   ]
 
   const make = async (
@@ -49,7 +50,7 @@ export function createAdmins(needs: {
     password: Secret,
     role: Admin['role'],
   ): Promise<NewAdmin> => {
-    const email = normal(address)
+    const email = normalizeEmail(address)
     checkEmail(email)
     checkPassword(password)
     const passwordHash = await passwords.hash(password)
@@ -63,25 +64,25 @@ export function createAdmins(needs: {
       const admin = await make(address, password, role)
       const { email } = admin
       const added = await store.addAdmin(admin, event(actor, 'admin.added', email, ` (${role})`))
-      if (!added) throw problem(`There is an admin ${email} already.`)
+      if (!added) throw invalidRequest(`The admin ${email} already exists.`)
       return admin
     },
 
     list: () => store.listAdmins(),
 
     remove(address, actor, { keepOne = false } = {}) {
-      const email = normal(address)
+      const email = normalizeEmail(address)
       return store.removeAdmin({ email, keepOne }, event(actor, 'admin.removed', email))
     },
 
     setRole(address, role, actor) {
-      const email = normal(address)
+      const email = normalizeEmail(address)
       const events = event(actor, 'admin.role_set', email, ` (${role})`)
       return store.setAdminRole({ email, role }, events)
     },
 
     async setPassword(address, password, actor) {
-      const email = normal(address)
+      const email = normalizeEmail(address)
       checkPassword(password)
       const passwordHash = await passwords.hash(password)
       const events = event(actor, 'admin.password_set', email)
@@ -97,19 +98,22 @@ export function createAdmins(needs: {
   }
 }
 
-const normal = (address: string): string => address.trim().toLowerCase()
+const normalizeEmail = (address: string): string => address.trim().toLowerCase()
 
 function checkEmail(email: string): void {
-  const isOne = /^[^@\s\p{Cc}\p{Bidi_Control}]+@[^@\s\p{Cc}\p{Bidi_Control}]+$/u.test(email)
-  if (!isOne || email.length > LONGEST_EMAIL) throw problem(`${email} is no e-mail address.`)
+  const isValid = /^[^@\s\p{Cc}\p{Bidi_Control}]+@[^@\s\p{Cc}\p{Bidi_Control}]+$/u.test(email)
+  if (!isValid || email.length > MAX_EMAIL_LENGTH_CHARS)
+    throw invalidRequest(`${email} is not an e-mail address.`)
 }
 
 function checkPassword(password: Secret): void {
   const length = Array.from(password.reveal()).length
-  if (length < SHORTEST || length > LONGEST) {
-    throw problem(`Choose a password of ${SHORTEST} to ${LONGEST} characters.`)
+  if (length < MIN_PASSWORD_LENGTH_CHARS || length > MAX_PASSWORD_LENGTH_CHARS) {
+    throw invalidRequest(
+      `Choose a password of ${MIN_PASSWORD_LENGTH_CHARS} to ${MAX_PASSWORD_LENGTH_CHARS} characters.`,
+    )
   }
 }
 
-const problem = (description: string): BrokerError =>
+const invalidRequest = (description: string): BrokerError =>
   new BrokerError('invalid_request', { description })

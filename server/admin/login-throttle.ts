@@ -6,36 +6,36 @@ import { sha256 } from '../crypto/hash.ts'
 import type { Browser } from './sessions.ts'
 
 /**
- * Limits on guessing passwords and codes. Budgets lie in the store, so they hold over all processes and
- * starts. What fails is counted for the address that it comes from and for the account that it is about;
- * but a browser that the admin signed in with before has a budget of its own, so that strangers who use
- * up the account's can't lock its owner out (OWASP: "device cookies").
+ * Limits guesses of passwords and codes. The budgets are in the store, so they hold across all processes and
+ * restarts. A failure counts for the network address and for the account. A browser that the admin has
+ * signed in with before has its own budget, so strangers can't lock the admin out by using up the account's
+ * (OWASP: "device cookies").
  */
 
-const MINUTE = 60_000
-/** An address tries ten passwords in a quarter of an hour: one address alone never uses up an account. */
-const PER_ADDRESS = { most: 10, window: 15 * MINUTE }
-const PER_ACCOUNT = { most: 100, window: 60 * MINUTE }
-const PER_DEVICE = { most: 10, window: 15 * MINUTE }
-/** Of a million codes, three are good at any time. */
-const PER_SECOND_FACTOR = { most: 5, window: 15 * MINUTE }
+const MINUTE_MS = 60_000
+/** One address alone can't use up an account's budget. */
+const PER_ADDRESS = { most: 10, windowMs: 15 * MINUTE_MS }
+const PER_ACCOUNT = { most: 100, windowMs: 60 * MINUTE_MS }
+const PER_DEVICE = { most: 10, windowMs: 15 * MINUTE_MS }
+/** Of a million possible codes, three are valid at any time. */
+const PER_SECOND_FACTOR = { most: 5, windowMs: 15 * MINUTE_MS }
 
-/** An attempt under way: counted as failed until it is given back. */
+/** An attempt in progress; counts as failed until it is given back. */
 export interface LoginAttempt {
   /** It used up a budget. */
   wasLast: boolean
-  /** It was no failure. */
+  /** The attempt succeeded: it no longer counts. */
   giveBack(): Promise<void>
 }
 
 export interface LoginThrottle {
-  /** @returns the attempt, or until when there are no more, milliseconds since the epoch */
-  take(what: {
+  /** @returns the attempt, or the time until which attempts are refused, milliseconds since the epoch */
+  take(attempt: {
     kind: 'password' | 'code'
-    /** Names the account, whether or not there is one. */
+    /** Names the account; it need not exist. */
     account: string
     browser: Browser
-    /** The browser is known as this account's. */
+    /** The account's owner has signed in with this browser before. */
     isKnown: boolean
   }): Promise<LoginAttempt | { refusedUntil: number }>
 }
@@ -50,25 +50,21 @@ export function createLoginThrottle({
   return {
     async take({ kind, account, browser, isKnown }) {
       const now = clock.now()
-      const budget = (key: string, { most, window }: typeof PER_ADDRESS): Budget => ({
-        key: keyOf(kind, key),
+      const budget = (key: string, { most, windowMs }: typeof PER_ADDRESS): Budget => ({
+        key: hashKey(kind, key),
         most,
-        until: now + window,
+        until: now + windowMs,
       })
-      const perAccount = kind === 'code' ? PER_SECOND_FACTOR : PER_ACCOUNT
+      const isCode = kind === 'code'
+      const perDevice = budget(
+        `device ${browser.device?.reveal()}`,
+        isCode ? PER_SECOND_FACTOR : PER_DEVICE,
+      )
+      const perAccount = budget(`account ${account}`, isCode ? PER_SECOND_FACTOR : PER_ACCOUNT)
+      const perAddress = budget(`address ${networkOf(browser.address)}`, PER_ADDRESS)
       const budgets = isKnown
-        ? [
-            budget(
-              `device ${browser.device?.reveal()}`,
-              kind === 'code' ? PER_SECOND_FACTOR : PER_DEVICE,
-            ),
-          ]
-        : [
-            budget(`account ${account}`, perAccount),
-            ...(browser.isAddressShared
-              ? []
-              : [budget(`address ${network(browser.address)}`, PER_ADDRESS)]),
-          ]
+        ? [perDevice]
+        : [perAccount, ...(browser.isAddressShared ? [] : [perAddress])]
       const { refusedUntil, wasLast } = await store.takeAttempt({ budgets, now })
       if (refusedUntil !== null) return { refusedUntil }
       const giveBack = () => store.returnAttempt(budgets.map(({ key }) => key))
@@ -77,11 +73,11 @@ export function createLoginThrottle({
   }
 }
 
-/** Hashed: people type passwords where an e-mail address belongs. */
-const keyOf = (kind: string, key: string): Hash => sha256(`${kind} ${key}`)
+/** Hashed, because people type passwords into the e-mail field. */
+const hashKey = (kind: string, key: string): Hash => sha256(`${kind} ${key}`)
 
-/** Who has one IPv6 address has a /64 of them (RFC 6177 2). */
-export function network(address: string): string {
+/** The network of an address: an IPv6 user has a whole /64 (RFC 6177 2). */
+export function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (mapped !== undefined) return mapped
   if (!isIPv6(address)) return address

@@ -5,13 +5,14 @@ import type { Secret } from '../secret.ts'
 import { createSemaphore } from '../semaphore.ts'
 import type { PasswordCost, PasswordHashing, Random } from '../runtime.ts'
 
+const SALT_LENGTH_BYTES = 16
 const TAG_LENGTH_BYTES = 32
 /**
  * Hashing runs on Node's pool of four threads, which also looks up addresses and reads files: two of them stay
  * free for that, however many people try to sign in.
  */
 const MAX_CONCURRENT_HASHES = 2
-const MAX_WAITING_HASHES = 32
+const MAX_QUEUED_HASHES = 32
 
 export interface Passwords {
   /** Hashes a password into a PHC string of argon2id. @throws BrokerError `slow_down` */
@@ -24,20 +25,20 @@ export interface Passwords {
   verify(password: Secret, phc: string | undefined): Promise<boolean>
 }
 
-export function createPasswords(needs: {
+export function createPasswords(dependencies: {
   random: Random
   passwordHashing: PasswordHashing
 }): Passwords {
-  const { random } = needs
-  const { cost, derive } = needs.passwordHashing
-  const head = `$argon2id$v=19$m=${cost.memory},t=${cost.passes},p=${cost.parallelism}$`
-  /** A PHC string that no password belongs to. */
-  const nobodys = head + ['A'.repeat(22), 'A'.repeat(43)].join('$')
+  const { random } = dependencies
+  const { cost, derive } = dependencies.passwordHashing
+  const prefix = `$argon2id$v=19$m=${cost.memory},t=${cost.passes},p=${cost.parallelism}$`
+  /** A valid PHC string that no password matches. */
+  const dummyPhc = prefix + ['A'.repeat(22), 'A'.repeat(43)].join('$')
 
   const semaphore = createSemaphore(MAX_CONCURRENT_HASHES)
 
-  const deriveInTurn = async (parameters: Argon2Parameters): Promise<Buffer> => {
-    if (semaphore.waiting() >= MAX_WAITING_HASHES) {
+  const deriveLimited = async (parameters: Argon2Parameters): Promise<Buffer> => {
+    if (semaphore.waiting() >= MAX_QUEUED_HASHES) {
       throw new BrokerError('slow_down', { retryAfter: 5 })
     }
     const release = await semaphore.acquire()
@@ -50,20 +51,20 @@ export function createPasswords(needs: {
 
   return {
     async hash(password) {
-      const nonce = random(16)
+      const nonce = random(SALT_LENGTH_BYTES)
       const message = password.reveal()
-      const tag = await deriveInTurn({ message, nonce, ...cost, tagLength: TAG_LENGTH_BYTES })
+      const tag = await deriveLimited({ message, nonce, ...cost, tagLength: TAG_LENGTH_BYTES })
       const [salt, sum] = [nonce, tag].map((bytes) => bytes.toString('base64').replace(/=+$/, ''))
-      return `${head}${salt}$${sum}`
+      return `${prefix}${salt}$${sum}`
     },
 
-    async verify(password, phc = nobodys) {
+    async verify(password, phc = dummyPhc) {
       const stored = readPhc(phc)
       if (!stored) return false
       const { tag, ...parameters } = stored
       const message = password.reveal()
       return timingSafeEqual(
-        await deriveInTurn({ message, ...parameters, tagLength: tag.length }),
+        await deriveLimited({ message, ...parameters, tagLength: tag.length }),
         tag,
       )
     },

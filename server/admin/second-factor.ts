@@ -5,69 +5,71 @@ import type { Clock, Random } from '../runtime.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Vault } from '../crypto/vault.ts'
 
-/** A code of the time step before or after is taken too: clocks differ (RFC 6238 5.2). */
-const WINDOW = 1
-const PERIOD = 30
-const RECOVERY_CODES = 10
+/** Codes of the previous and next time step are accepted too, since clocks differ (RFC 6238 5.2). */
+const WINDOW_STEPS = 1
+const PERIOD_SECONDS = 30
+const RECOVERY_CODE_COUNT = 10
+const SECRET_LENGTH_BYTES = 20
+const RECOVERY_CODE_LENGTH_BYTES = 10
 
-type Who = Pick<Admin, 'id' | 'email'>
+type AdminKey = Pick<Admin, 'id' | 'email'>
 
-/** A second factor for signing in: time-based codes (TOTP, RFC 6238), and codes for recovery. */
+/** The second factor of sign-in: time-based codes (TOTP, RFC 6238) and recovery codes. */
 export interface SecondFactors {
-  /** Proposes a secret, in the place of an earlier proposal. `undefined`: one is confirmed already. */
-  propose(admin: Who): Promise<Proposal | undefined>
-  /** What was proposed, as long as it isn't confirmed. */
-  proposed(admin: Who): Promise<Proposal | undefined>
-  /** A first code confirms it. @returns the recovery codes, this once; `undefined`: the code is wrong */
-  confirm(admin: Who, code: string, address: string): Promise<string[] | undefined>
-  /** Is it the current code, or a recovery code? Either is good once. */
-  use(admin: Who, code: string, address: string): Promise<boolean>
-  /** How many recovery codes are left; `null`: there is no second factor. */
+  /** Proposes a new secret; replaces an earlier proposal. `undefined`: a secret is already confirmed. */
+  propose(admin: AdminKey): Promise<Proposal | undefined>
+  /** The proposed secret, while it is not confirmed. */
+  proposed(admin: AdminKey): Promise<Proposal | undefined>
+  /** Confirms the secret by a first code. @returns the recovery codes, only this once; `undefined`: wrong code */
+  confirm(admin: AdminKey, code: string, address: string): Promise<string[] | undefined>
+  /** Uses a current code or a recovery code; each works once. `false`: wrong or used code */
+  use(admin: AdminKey, code: string, address: string): Promise<boolean>
+  /** Number of unused recovery codes; `null`: there is no second factor. */
   recoveryCodesLeft(adminId: string): Promise<number | null>
-  /** New recovery codes instead of the old. `undefined`: there is no second factor. */
-  renewRecoveryCodes(admin: Who, address: string): Promise<string[] | undefined>
-  /** `false`: there is none. */
+  /** Replaces the recovery codes. `undefined`: there is no second factor. */
+  renewRecoveryCodes(admin: AdminKey, address: string): Promise<string[] | undefined>
+  /** Removes the second factor. `false`: there is none. */
   drop(email: string, actor: string, address?: string): Promise<boolean>
 }
 
-/** For the app that makes the codes. */
+/** A secret for an authenticator app. */
 export interface Proposal {
-  /** Base32, as people type it. */
+  /** Base32, for typing. */
   secret: Secret
-  /** As its QR code says it: `otpauth://totp/…`. */
+  /** `otpauth://totp/…`, for a QR code. */
   uri: Secret
 }
 
-export function createSecondFactors(needs: {
+export function createSecondFactors(dependencies: {
   store: Store
   vault: Vault
   clock: Clock
   random: Random
-  /** What the app calls this broker. */
+  /** The broker's name in the authenticator app. */
   issuer: string
 }): SecondFactors {
-  const { store, vault, clock, random, issuer } = needs
+  const { store, vault, clock, random, issuer } = dependencies
 
   const place = (id: string) => `admins/${id}/second_factor` as const
 
-  const totp = ({ email }: Who, secret: Secret): TOTP =>
+  const totp = ({ email }: AdminKey, secret: Secret): TOTP =>
     new TOTP({
       issuer,
       label: email,
       secret: OtpSecret.fromBase32(secret.reveal()),
-      period: PERIOD,
+      period: PERIOD_SECONDS,
     })
 
-  const describe = (admin: Who, secret: Secret): Proposal => ({
+  const describe = (admin: AdminKey, secret: Secret): Proposal => ({
     secret,
     uri: new Secret(totp(admin, secret).toString()),
   })
 
-  /** The time step whose code this is; `null`: of none that counts now. */
-  const stepOf = (admin: Who, secret: Secret, code: string): number | null => {
+  /** The time step that this code belongs to; `null`: of no acceptable step. */
+  const stepOf = (admin: AdminKey, secret: Secret, code: string): number | null => {
     const timestamp = clock.now()
-    const delta = totp(admin, secret).validate({ token: code, timestamp, window: WINDOW })
-    return delta === null ? null : Math.floor(timestamp / 1000 / PERIOD) + delta
+    const delta = totp(admin, secret).validate({ token: code, timestamp, window: WINDOW_STEPS })
+    return delta === null ? null : Math.floor(timestamp / 1000 / PERIOD_SECONDS) + delta
   }
 
   const event = (actor: string, action: string, address?: string): NewEvent => ({
@@ -78,13 +80,15 @@ export function createSecondFactors(needs: {
   })
 
   const makeRecoveryCodes = () => {
-    const codes = Array.from({ length: RECOVERY_CODES }, () => recoveryCode(random))
+    const codes = Array.from({ length: RECOVERY_CODE_COUNT }, () => recoveryCode(random))
     return { codes, recoveryCodes: codes.map(hashOf) }
   }
 
   return {
     async propose(admin) {
-      const secret = new Secret(new OtpSecret({ buffer: bytesOf(random, 20) }).base32)
+      const secret = new Secret(
+        new OtpSecret({ buffer: bytesOf(random, SECRET_LENGTH_BYTES) }).base32,
+      )
       const sealed = vault.seal(place(admin.id), secret)
       const proposed = await store.proposeSecondFactor({ adminId: admin.id, secret: sealed })
       return proposed ? describe(admin, secret) : undefined
@@ -144,16 +148,18 @@ export function createSecondFactors(needs: {
   }
 }
 
-/** As authenticator apps show it: with a space in the middle. */
+/** Removes spaces: authenticator apps show codes with a space in the middle. */
 const digits = (code: string): string => code.replace(/\s/g, '')
 
 const bytesOf = (random: Random, size: number): ArrayBuffer => new Uint8Array(random(size)).buffer
 
-/** Sixteen characters of base32 in groups of four: 80 bits, which a plain hash keeps safe. */
+/** Sixteen base32 characters in groups of four: 80 bits, enough entropy for a plain hash. */
 function recoveryCode(random: Random): string {
-  const text = new OtpSecret({ buffer: bytesOf(random, 10) }).base32.toLowerCase()
+  const text = new OtpSecret({
+    buffer: bytesOf(random, RECOVERY_CODE_LENGTH_BYTES),
+  }).base32.toLowerCase()
   return text.replace(/.{4}(?=.)/g, '$&-')
 }
 
-/** However it was copied. */
+/** Hash of a recovery code, regardless of case and separators. */
 const hashOf = (code: string): string => sha256(code.toLowerCase().replace(/[^a-z2-7]/g, ''))

@@ -3,55 +3,62 @@ import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 
-/** A session ends after an hour without use, and after a day in any case (NIST SP 800-63B-4 2.2.3). */
-const [IDLE, LONGEST] = [3_600_000, 86_400_000]
+/** A session expires after an hour without use, and after a day in any case (NIST SP 800-63B-4 2.2.3). */
+const IDLE_TIMEOUT_MS = 3_600_000
+const MAX_LIFETIME_MS = 86_400_000
 /** Between the password and the second factor. */
-const HALFWAY = 5 * 60_000
-/** How long a browser is remembered as an admin's own. */
-const DEVICE_LIFE = 400 * 86_400_000
-/** Last use is told to this exactness: not every page is worth a write. */
-const TOUCH_AFTER = 60_000
+const HALFWAY_LIFETIME_MS = 5 * 60_000
+/** How long a browser is remembered as one of an admin's. */
+const DEVICE_LIFETIME_MS = 400 * 86_400_000
+/** Precision of the last use: not every page view is written. */
+const TOUCH_INTERVAL_MS = 60_000
 
-/** The browser that a request comes from, as far as it can be told. */
+/** The browser of a request. */
 export interface Browser {
   address: string
   userAgent: string | undefined
-  /** Its secret from an earlier sign-in, if it has one. */
+  /** Its device secret from an earlier sign-in, if any. */
   device: Secret | undefined
-  /** Its address stands for everybody's: a proxy hides them. */
+  /** The address belongs to a proxy that hides the visitors' addresses. */
   isAddressShared: boolean
 }
 
-/** Who is signed in, as of this request. */
+/** The signed-in admin and their session. */
 export interface SignedIn {
   session: Session
   admin: Admin
 }
 
-/** The admins' sessions. Asked of the store each time, so that an end holds at once in every process. */
+/** The admins' sessions. Read from the store on each request, so an ended session is rejected at once in every process. */
 export interface Sessions {
   /**
-   * Begins a session, in the place of one that was halfway. `undefined`: the admin is gone, has another
-   * password or second factor since, or that session is gone.
-   * @param admin as signing in was checked against
-   * @returns the cookies' secrets; `device` only where the session is complete
+   * Begins a session.
+   * @param admin the record that the credentials were checked against
+   * @param options.halfway the second factor is still missing
+   * @param options.replaces the halfway session to replace
+   * @returns the secrets for the cookies. `undefined`: meanwhile the admin was removed, or their password or
+   *   second factor changed, or the replaced session ended
    */
   begin(
     admin: Admin,
     browser: Browser,
     options?: { halfway?: boolean; replaces?: Hash },
   ): Promise<{ session: Secret; device: Secret } | undefined>
-  /** The session of that cookie, complete or halfway; puts off its idle end. */
+  /** Finds the session of a cookie, complete or halfway, and extends its idle timeout. */
   find(secret: Secret): Promise<SignedIn | undefined>
   list(adminId: string): Promise<Session[]>
-  /** `false`: the admin has no such session. */
+  /** Ends a session. `false`: the admin has no such session. */
   end(admin: Pick<Admin, 'id' | 'email'>, idHash: Hash, address: string): Promise<boolean>
-  /** Ends all but one. Answers how many. */
+  /** Ends all other sessions of the admin. Returns their number. */
   endOthers(signedIn: SignedIn, address: string): Promise<number>
 }
 
-export function createSessions(needs: { store: Store; clock: Clock; random: Random }): Sessions {
-  const { store, clock, random } = needs
+export function createSessions(dependencies: {
+  store: Store
+  clock: Clock
+  random: Random
+}): Sessions {
+  const { store, clock, random } = dependencies
 
   const event = (email: string, action: string, address: string): NewEvent[] => [
     { at: clock.now(), actor: `admin:${email}`, action, address },
@@ -59,8 +66,8 @@ export function createSessions(needs: { store: Store; clock: Clock; random: Rand
 
   const touch = async (session: Session): Promise<Session> => {
     const now = clock.now()
-    if (!session.complete || now - session.lastSeenAt < TOUCH_AFTER) return session
-    const touched = { ...session, lastSeenAt: now, expiresAt: endOf(session.createdAt, now) }
+    if (!session.complete || now - session.lastSeenAt < TOUCH_INTERVAL_MS) return session
+    const touched = { ...session, lastSeenAt: now, expiresAt: expiryOf(session.createdAt, now) }
     await store.touchSession(touched)
     return touched
   }
@@ -76,12 +83,12 @@ export function createSessions(needs: { store: Store; clock: Clock; random: Rand
         adminId,
         createdAt: now,
         lastSeenAt: now,
-        expiresAt: halfway ? now + HALFWAY : endOf(now, now),
+        expiresAt: halfway ? now + HALFWAY_LIFETIME_MS : expiryOf(now, now),
         address: browser.address,
         userAgent: browser.userAgent?.slice(0, 400) ?? null,
         complete: !halfway,
       }
-      const known = { secretHash: sha256(device.reveal()), expiresAt: now + DEVICE_LIFE }
+      const known = { secretHash: sha256(device.reveal()), expiresAt: now + DEVICE_LIFETIME_MS }
       const begun = await store.addSession(session, {
         checked: admin,
         ...(replaces !== undefined && { replaces }),
@@ -115,4 +122,5 @@ export function createSessions(needs: { store: Store; clock: Clock; random: Rand
   }
 }
 
-const endOf = (createdAt: number, now: number): number => Math.min(createdAt + LONGEST, now + IDLE)
+const expiryOf = (createdAt: number, now: number): number =>
+  Math.min(createdAt + MAX_LIFETIME_MS, now + IDLE_TIMEOUT_MS)

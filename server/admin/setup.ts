@@ -4,35 +4,35 @@ import type { Admins } from './admins.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 
-/** A setup link is good for an hour, or until there is an admin. */
-const LIFE = 3_600_000
+/** A setup link works for an hour, and only until there is an admin. */
+const SETUP_LINK_LIFETIME_MS = 3_600_000
 
-/** The way in for the first admin: who can read the program's output may make one. */
+/** Creates the first admin, by a link that the program prints at its start. */
 export interface Setup {
-  /** A new link's secret, beside others that are live. `undefined`: there is an admin already. */
+  /** Creates a setup link and returns its secret; earlier links stay valid. `undefined`: there is already an admin. */
   invite(): Promise<Secret | undefined>
   isOpen(secret: Secret): Promise<boolean>
   /**
-   * Makes the first admin. `undefined`: the link has ended.
-   * @throws BrokerError `invalid_request` for an e-mail address or a password that won't do
+   * Creates the first admin. `undefined`: the link has expired.
+   * @throws BrokerError `invalid_request` for an invalid e-mail address or password
    */
   complete(
     secret: Secret,
-    given: { email: string; password: Secret; address: string },
+    account: { email: string; password: Secret; address: string },
   ): Promise<Admin | undefined>
 }
 
-export function createSetup(needs: {
+export function createSetup(dependencies: {
   store: Store
   admins: Admins
   clock: Clock
   random: Random
 }): Setup {
-  const { store, admins, clock, random } = needs
+  const { store, admins, clock, random } = dependencies
   return {
     async invite() {
       const secret = newSecret(random)
-      const link = { secretHash: sha256(secret), expiresAt: clock.now() + LIFE }
+      const link = { secretHash: sha256(secret), expiresAt: clock.now() + SETUP_LINK_LIFETIME_MS }
       return (await store.addSetupLink(link)) ? new Secret(secret) : undefined
     },
 

@@ -7,33 +7,36 @@ import type { Passwords } from './password.ts'
 import type { SecondFactors } from './second-factor.ts'
 import type { Browser, Sessions, SignedIn } from './sessions.ts'
 
-/** What came of an attempt to sign in. */
+/** The result of an attempt to sign in. */
 export type SignInOutcome =
   | { kind: 'signed_in'; session: Secret; device: Secret }
-  /** The password was right; a code is still to come. */
+  /** The password is correct; the second factor is still missing. */
   | { kind: 'halfway'; session: Secret }
   | { kind: 'refused' }
-  /** Too many failures; milliseconds since the epoch. */
+  /** Too many failures; `until` in milliseconds since the epoch. */
   | { kind: 'slowed'; until: number }
 
-/** What came of proving that one is who is signed in. */
-export type ProofOutcome = { kind: 'right' | 'wrong' } | { kind: 'slowed'; until: number }
+/** The result of checking a signed-in admin's password. */
+type PasswordOutcome = { kind: 'right' | 'wrong' } | { kind: 'slowed'; until: number }
 
-/** Signing in with e-mail address and password, and with a second factor where there is one. */
+/** Sign-in with e-mail address and password, and with the second factor if there is one. */
 export interface SignIn {
-  /** An unknown address takes as long, and is told the same. @throws BrokerError `slow_down` */
+  /** An unknown address takes as long and gets the same result. @throws BrokerError `slow_down` */
   withPassword(email: string, password: Secret, browser: Browser): Promise<SignInOutcome>
-  /** @param halfway the session that the password began; `code`: of the second factor, or for recovery */
+  /**
+   * @param halfway the session begun with the password
+   * @param code of the second factor, or a recovery code
+   */
   withCode(
     halfway: SignedIn,
     code: string,
     browser: Browser,
   ): Promise<Exclude<SignInOutcome, { kind: 'halfway' }>>
-  /** Is this the signed-in admin's password? Counted like an attempt to sign in. */
-  prove(admin: Admin, password: Secret, browser: Browser): Promise<ProofOutcome>
+  /** Checks a signed-in admin's password; counts as an attempt to sign in. */
+  prove(admin: Admin, password: Secret, browser: Browser): Promise<PasswordOutcome>
 }
 
-export function createSignIn(needs: {
+export function createSignIn(dependencies: {
   store: Store
   passwords: Passwords
   sessions: Sessions
@@ -41,7 +44,7 @@ export function createSignIn(needs: {
   secondFactors: SecondFactors
   clock: Clock
 }): SignIn {
-  const { store, passwords, sessions, loginThrottle, secondFactors, clock } = needs
+  const { store, passwords, sessions, loginThrottle, secondFactors, clock } = dependencies
 
   const isKnown = async (adminId: string | undefined, { device }: Browser): Promise<boolean> => {
     if (adminId === undefined || !device) return false
@@ -49,7 +52,7 @@ export function createSignIn(needs: {
     return store.isDevice({ secretHash, adminId, now: clock.now() })
   }
 
-  const tellFailure = async (
+  const recordFailure = async (
     action: string,
     admin: Admin | undefined,
     { address }: Browser,
@@ -57,16 +60,16 @@ export function createSignIn(needs: {
   ): Promise<void> => {
     const details = admin?.email ?? 'no such account'
     const event = { at: clock.now(), actor: 'system', address, details }
-    const slowed = { ...event, action: 'admin.sign_in_slowed' }
-    await store.addEvents([{ ...event, action }, ...(wasLast ? [slowed] : [])])
+    const limited = { ...event, action: 'admin.sign_in_slowed' }
+    await store.addEvents([{ ...event, action }, ...(wasLast ? [limited] : [])])
   }
 
-  const check = async (
+  const checkPassword = async (
     account: string,
     admin: Admin | undefined,
     password: Secret,
     browser: Browser,
-  ): Promise<ProofOutcome> => {
+  ): Promise<PasswordOutcome> => {
     const attempt = await loginThrottle.take({
       kind: 'password',
       account,
@@ -79,24 +82,24 @@ export function createSignIn(needs: {
       await attempt.giveBack()
       return { kind: 'right' }
     }
-    await tellFailure('admin.sign_in_failed', admin, browser, attempt)
+    await recordFailure('admin.sign_in_failed', admin, browser, attempt)
     return { kind: 'wrong' }
   }
 
   return {
-    prove: (admin, password, browser) => check(admin.email, admin, password, browser),
+    prove: (admin, password, browser) => checkPassword(admin.email, admin, password, browser),
 
     async withPassword(address, password, browser) {
       const account = address.trim().toLowerCase()
       const admin = await store.findAdmin(account)
-      const outcome = await check(account, admin, password, browser)
+      const outcome = await checkPassword(account, admin, password, browser)
       if (outcome.kind === 'slowed') return outcome
       if (!admin || outcome.kind === 'wrong') return { kind: 'refused' }
       const halfway = admin.secondFactorSince !== null
       const begun = await sessions.begin(admin, browser, { halfway })
       if (!begun) {
-        // The password was changed, or a second factor added, while this one was being checked.
-        await tellFailure('admin.sign_in_failed', admin, browser, { wasLast: false })
+        // The password changed, or a second factor was added, during the check.
+        await recordFailure('admin.sign_in_failed', admin, browser, { wasLast: false })
         return { kind: 'refused' }
       }
       return halfway ? { kind: 'halfway', session: begun.session } : { kind: 'signed_in', ...begun }
@@ -111,7 +114,7 @@ export function createSignIn(needs: {
       })
       if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
       if (!(await secondFactors.use(admin, code, browser.address))) {
-        await tellFailure('admin.second_factor_failed', admin, browser, attempt)
+        await recordFailure('admin.second_factor_failed', admin, browser, attempt)
         return { kind: 'refused' }
       }
       await attempt.giveBack()

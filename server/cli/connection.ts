@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
 import type { Connection, Event, Grant, ListedConnection } from '../../db/store.ts'
-import { STATUSES } from '../connections/connections.ts'
-import type { Revoked } from '../connections/connections.ts'
+import { CONNECTION_STATUSES } from '../connections/connections.ts'
+import type { RevocationResult } from '../connections/connections.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { importCommand } from './import.ts'
 import { print, printJson, printTable, time } from './output.ts'
@@ -21,7 +21,7 @@ export function connectionCommand(): Command {
     .command('list')
     .description('who is connected')
     .option('--app <client_id>', 'those that this app has a grant of')
-    .addOption(new Option('--status <status>').choices(STATUSES))
+    .addOption(new Option('--status <status>').choices(CONNECTION_STATUSES))
     .option(
       '--search <text>',
       'letters of the user’s name; or the id of a connection or an account',
@@ -64,7 +64,7 @@ export function connectionCommand(): Command {
 
 async function list({ app, status, search, json }: Flags): Promise<void> {
   await withServices(async ({ connections }) => {
-    const filter = { appId: app ?? null, statuses: status ? [status] : STATUSES }
+    const filter = { appId: app ?? null, statuses: status ? [status] : CONNECTION_STATUSES }
     const all = await Array.fromAsync(connections.all({ ...filter, search: search ?? null }))
     if (json) return printJson(all.map(describe))
     printTable(all.map(row), 'Nobody is connected.')
@@ -118,7 +118,7 @@ async function erase(id: string): Promise<void> {
   })
 }
 
-function printErasure({ erased, tokensUntil }: Revoked): void {
+function printErasure({ erased, tokensUntil }: RevocationResult): void {
   print(
     erased
       ? 'Its tokens are erased from this data directory.'

@@ -9,7 +9,7 @@ import { buildSampleApp } from '../demo/sample-app.ts'
 import { appDefaults } from '../oauth/apps.ts'
 import { createLog } from '../log.ts'
 import { Secret } from '../secret.ts'
-import { explainAddress } from '../data/start-error.ts'
+import { explainListenError } from '../data/start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { ACTOR } from './with-services.ts'
 import { parsePort, print } from './output.ts'
@@ -42,7 +42,7 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
     const url = (offset: number) => `http://127.0.0.1:${port + offset}`
     const client = { ...standInDefaults.client, redirectUris: [`${url(0)}/callback`] }
     const standIn = await startStandIn({ ...address(1), clients: [client] }).catch(
-      explainAddress(address(1)),
+      explainListenError(address(1)),
     )
     cleanup.defer(() => standIn.close())
 
@@ -70,7 +70,7 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
     const password = randomBytes(9).toString('base64url')
     await broker.services.admins.add(DEMO_ADMIN, new Secret(password), ACTOR)
     const sample = buildSampleApp({ brokerUrl: url(0), clientId: app.id, apiUrl: standIn.apiUrl })
-    await sample.listen(address(2)).catch(explainAddress(address(2)))
+    await sample.listen(address(2)).catch(explainListenError(address(2)))
     cleanup.defer(() => sample.close())
 
     const stop = cleanup.move()

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config/config.ts'
-import { examine } from '../operate/doctor.ts'
-import { CommandError, message } from '../operate/messages.ts'
+import { runChecks } from '../operate/doctor/doctor.ts'
+import { CommandError, formatMessage } from '../operate/messages.ts'
 import { runtime } from '../runtime.ts'
 import { print, printJson } from './output.ts'
 import { lowerPriority } from './lower-priority.ts'
@@ -15,18 +15,16 @@ export function doctorCommand(): Command {
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       lowerPriority()
-      const findings = await examine(loadConfig(readEnvironment()), runtime)
-      if (json) printJson(findings)
+      const findings = await runChecks(loadConfig(readEnvironment()), runtime)
+      if (json) printJson(findings.map(({ fix, ...rest }) => ({ ...rest, mend: fix })))
       else {
-        for (const { check, status, finding, mend } of findings) {
-          print(
-            `${SIGNS[status]} ${check}: ${finding}${mend === null ? '' : `\n         → ${mend}`}`,
-          )
+        for (const { check, status, finding, fix } of findings) {
+          print(`${SIGNS[status]} ${check}: ${finding}${fix === null ? '' : `\n         → ${fix}`}`)
         }
       }
       const problems = findings.filter(({ status }) => status === 'problem').length
       const warnings = findings.filter(({ status }) => status === 'warning').length
       if (problems > 0) throw new CommandError('doctor.problems', { problems, warnings })
-      if (!json) print(message('doctor.well', { checks: findings.length, warnings }))
+      if (!json) print(formatMessage('doctor.ok', { checks: findings.length, warnings }))
     })
 }

@@ -2,8 +2,7 @@ import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { Command } from 'commander'
 import type { Holding, Imported } from '../connections/import.ts'
-import { CommandError, message } from '../operate/messages.ts'
-import { reasonOf } from '../operate/backup.ts'
+import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
 import { Secret } from '../secret.ts'
 import { withServices } from './with-services.ts'
 import { note, print } from './output.ts'
@@ -45,17 +44,17 @@ async function importFile(file: string, json: boolean): Promise<void> {
   ).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EISDIR') return unreadable(file)(error)
-    if (code === 'server_error') throw new CommandError('import.client', counts)
+    if (code === 'server_error') throw new CommandError('import.client-rejected', counts)
     throw error
   })
-  if (counts.failed > 0) throw new CommandError('import.partly', counts)
-  note(message('import.done', counts))
+  if (counts.failed > 0) throw new CommandError('import.incomplete', counts)
+  note(formatMessage('import.done', counts))
 }
 
 const unreadable =
   (file: string) =>
   (error: unknown): never => {
-    throw new CommandError('import.unreadable', { file, reason: reasonOf(error) })
+    throw new CommandError('import.unreadable', { file, reason: errorMessage(error) })
   }
 
 /** The lines of a file, however long they are: `null` for one that is too long, which is never held whole. */

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import type { SigningKey } from '../../db/store.ts'
 import { PUBLICATION_PERIOD_MS } from '../crypto/signing-keys.ts'
-import { CommandError, message } from '../operate/messages.ts'
+import { CommandError, formatMessage } from '../operate/messages.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { print, printJson, printTable, time } from './output.ts'
 
@@ -32,7 +32,7 @@ export function keyCommand(): Command {
           const { kid, publishedAt } = await keys.rotate(ACTOR)
           const young = clock.now() - publishedAt < PUBLICATION_PERIOD_MS
           const values = { kid, since: time(publishedAt) }
-          print(message(young ? 'key.rotate.young' : 'key.rotate.done', values))
+          print(formatMessage(young ? 'key.rotate.recent' : 'key.rotate.done', values))
         },
         { existing: true },
       ),
@@ -46,8 +46,9 @@ export function keyCommand(): Command {
     .action((kid: string) =>
       withServices(
         async ({ keys }) => {
-          if (!(await keys.revoke(kid, ACTOR))) throw new CommandError('key.revoke.none', { kid })
-          print(message('key.revoke.done', { kid }))
+          if (!(await keys.revoke(kid, ACTOR)))
+            throw new CommandError('key.revoke.unknown', { kid })
+          print(formatMessage('key.revoke.done', { kid }))
         },
         { existing: true },
       ),

@@ -3,9 +3,8 @@ import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import type { Config } from '../config/config.ts'
-import { reasonOf } from '../operate/backup.ts'
-import { CommandError, message } from '../operate/messages.ts'
-import { putSettings } from '../operate/env-file.ts'
+import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
+import { writeSettings } from '../operate/env-file.ts'
 import { ProbeError, probe, settingsOf } from '../operate/probe.ts'
 import { runtime } from '../runtime.ts'
 import { note, print, printJson } from './output.ts'
@@ -47,25 +46,25 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
     if (error instanceof ProbeError) throw new CommandError('probe.no-code')
     // What fetch throws has its reason in a cause, which may be without words.
     const causes = [error, (error as Error).cause].filter((one) => one instanceof Error)
-    const reason = causes.map(reasonOf).filter(Boolean).join(': ')
+    const reason = causes.map(errorMessage).filter(Boolean).join(': ')
     throw new CommandError('probe.failed', { url: config.ellipsis.apiUrl, reason })
   })
   if (json) printJson(found)
   else for (const [name, value] of Object.entries(found)) print(`${name.padEnd(16)}${show(value)}`)
   const encodings = Object.values(found.encodings)
   if (!encodings.includes('read')) {
-    throw new CommandError(encodings.includes(null) ? 'probe.untold' : 'probe.unread')
+    throw new CommandError(encodings.includes(null) ? 'probe.inconclusive' : 'probe.same-answer')
   }
   const lines = settingsOf(found)
   const settings = lines.join(' ')
   if (write) {
     try {
-      putSettings('.env', lines)
+      writeSettings('.env', lines)
     } catch (error) {
-      throw new CommandError('probe.unwritten', { reason: reasonOf(error), settings })
+      throw new CommandError('probe.write-failed', { reason: errorMessage(error), settings })
     }
   }
-  note(message(write ? 'probe.written' : 'probe.done', { settings }))
+  note(formatMessage(write ? 'probe.written' : 'probe.done', { settings }))
 }
 
 const show = (value: unknown): string =>
@@ -94,7 +93,7 @@ async function askPerson({ host, port, callbackUrl }: Config, url: string): Prom
     )
     const mute = new Promise((resolve) => lines.once('close', resolve))
     const cutOff = Promise.all([deaf, mute]).then(([reason]) => {
-      throw new CommandError('probe.cut-off', { reason })
+      throw new CommandError('probe.no-callback', { reason })
     })
     const address = await Promise.race([listened, pasted, cutOff])
     if (!URL.canParse(address)) throw new ProbeError()

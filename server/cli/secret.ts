@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { checkSealed } from '../crypto/reseal.ts'
-import { CommandError, message } from '../operate/messages.ts'
-import { occasionally, rotateSecrets } from '../operate/rotate-secrets.ts'
+import { CommandError, formatMessage } from '../operate/messages.ts'
+import { limitRate, rotateSecrets } from '../operate/rotate-secrets.ts'
 import { withServices } from './with-services.ts'
 import { note, print, printJson } from './output.ts'
 
@@ -30,7 +30,7 @@ export function secretCommand(): Command {
 
 async function check(services: Parameters<typeof checkSealed>[0], json?: boolean): Promise<void> {
   const now = () => performance.now()
-  const everyTwoSeconds = occasionally(now, 2000)
+  const everyTwoSeconds = limitRate(now, 2000)
   const { values, byKey, failed, places } = await checkSealed(services, (count) =>
     everyTwoSeconds(() => note(`Opened ${count.toLocaleString('en')} values …`)),
   )
@@ -41,5 +41,5 @@ async function check(services: Parameters<typeof checkSealed>[0], json?: boolean
   const keys = Object.entries(byKey).map(
     ([key, count]) => `${count.toLocaleString('en')} with ${key}`,
   )
-  print(message('secret.check.ok', { values, keys: keys.join(', ') }))
+  print(formatMessage('secret.check.ok', { values, keys: keys.join(', ') }))
 }

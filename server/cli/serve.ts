@@ -14,7 +14,7 @@ import { closeWithTimeout } from '../http/plugins/time-limits.ts'
 import { secretKeyFile } from '../data/secret-key.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
-import { explainAddress } from '../data/start-error.ts'
+import { explainListenError } from '../data/start-error.ts'
 import { readCertificate, watchCertificate } from '../http/tls.ts'
 
 /** A stop takes no longer than this, milliseconds: requests' 12 s, a call upstream's 20 s, and the store. */
@@ -97,7 +97,7 @@ export async function listen(services: Services): Promise<RunningBroker> {
   const app = await buildApp(services)
   try {
     const { host, port, tls } = config
-    const address = await app.listen({ host, port }).catch(explainAddress({ host, port }))
+    const address = await app.listen({ host, port }).catch(explainListenError({ host, port }))
     const unwatch = tls && watchCertificate(app.server as unknown as Server, tls, log)
     services.sweeper.start()
     services.bulks.start()

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { explainAddress } from '../data/start-error.ts'
+import { explainListenError } from '../data/start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { parsePort, print } from './output.ts'
 import { stopped } from './serve.ts'
@@ -21,7 +21,7 @@ export function standInCommand(): Command {
       const client = { ...standInDefaults.client, redirectUris: redirectUri }
       const address = { host: '127.0.0.1', port: parsePort(port) }
       const standIn = await startStandIn({ ...address, clients: [client] }).catch(
-        explainAddress(address),
+        explainListenError(address),
       )
       const end = stopped({ info: () => undefined, error: console.error }, () => standIn.close())
       print(`A local Ellipsis Drive, for development only: ${standIn.url}

@@ -19,9 +19,9 @@ export class ConfigError extends Error {
 }
 
 function describe(problems: readonly Problem[]): string {
-  const many = problems.length > 1 ? `${problems.length} settings need` : 'A setting needs'
+  const count = problems.length === 1 ? '1 setting is' : `${problems.length} settings are`
   const list = problems.map(({ name, wrong, mend }) => `${name} ${wrong}\n  ${mend}`)
   const end =
     'Set them in the environment, or in the file .env: `ellipsis-broker init` asks for them and writes it.'
-  return [`${many} to be put right.`, ...list, end].join('\n\n')
+  return [`${count} missing or invalid:`, ...list, end].join('\n\n')
 }

@@ -11,66 +11,69 @@ import type { Actor } from '../admin/actor.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { Log } from '../log.ts'
 
-/** Revokes many connections at once: collected first, confirmed by an admin, then worked off in batches. */
+/** Revokes many connections: first collects them, then an admin confirms, then they are revoked in batches. */
 export interface BulkRevocations {
   /**
-   * Collects whom to revoke: these, or all that match now. Few are ready when it returns; many are
-   * collected on in the background. Answers its id.
+   * Creates a bulk revocation of these connections, or of all that match the filter now. A small selection is
+   * ready when this returns; a large one is collected further in the background.
+   * @returns its id
    */
-  begin(selection: ConnectionFilter | string[], by: Actor): Promise<number>
-  /** One, with a few of those to do and of those that failed. `undefined`: there is none. */
-  find(id: number): Promise<ShownBulk | undefined>
-  /** The latest. */
+  begin(selection: ConnectionFilter | string[], actor: Actor): Promise<number>
+  /** One bulk revocation, with some of its pending and failed connections; `undefined` if there is none. */
+  find(id: number): Promise<BulkRevocationDetails | undefined>
+  /** The latest ones. */
   list(): Promise<BulkRevocation[]>
-  /** Begins to revoke those that were collected; `by` answers for it. `false`: it isn't ready. */
-  confirm(id: number, by: Actor): Promise<boolean>
+  /** Starts revoking; the events name this actor. `false`: it is not ready. */
+  confirm(id: number, actor: Actor): Promise<boolean>
   /**
-   * Ends it; who was revoked stays so. `false`: it has ended, or runs.
-   * @param options.running whether it is also ended if it runs, as whoever asks has to have seen
+   * Cancels it; connections that are revoked already stay revoked. `false`: it has ended, or is running.
+   * @param options.running also cancel one that is running (default); pass `false` if the actor has not
+   *   seen it running
    */
-  cancel(id: number, by: Actor, options?: { running: boolean }): Promise<boolean>
-  /** Works off what there is, until `stop`. */
+  cancel(id: number, actor: Actor, options?: { running: boolean }): Promise<boolean>
+  /** Works on bulk revocations until `stop`. */
   start(): void
   stop(): Promise<void>
 }
 
-export interface ShownBulk {
+export interface BulkRevocationDetails {
   bulk: BulkRevocation
   sample: BulkItem[]
   failed: BulkItem[]
-  /** Revoked tokens whose bytes aren't gone yet, of this one or of another revocation. */
+  /** Some revoked tokens, of this or of another revocation, are not erased yet. */
   erasurePending: boolean
 }
 
-/** Milliseconds: longer than any batch takes. A process that dies keeps the others waiting for this long. */
-const LEASE = 15_000
+/** Longer than any batch takes. If a process dies, the others wait this long before they continue its work. */
+const LEASE_DURATION_MS = 15_000
 /** How often each process looks for work. */
-const LOOK_EVERY = 2000
-/** After trouble, such as a full disk. */
-const REST_AFTER_TROUBLE = 5000
-/** How long the page that asks for confirmation may be waited for. */
-const COLLECT_AT_ONCE = 300
-/** How long a batch goes on, milliseconds; the disk takes as long again. And how many it may hold. */
-const BATCH_TAKES = 8
-const LARGEST_BATCH = 100
-const SHOWN = 20
+const POLL_INTERVAL_MS = 2000
+/** Pause after an error, such as a full disk. */
+const ERROR_RETRY_DELAY_MS = 5000
+/** How long `begin` collects before the rest is collected in the background. */
+const COLLECT_TIMEOUT_MS = 300
+/** How long a batch goes on; its commit to disk takes as long again. */
+const BATCH_DURATION_MS = 8
+const MAX_BATCH_SIZE = 100
+/** Number of items and of bulk revocations shown. */
+const SHOWN_LIMIT = 20
 
-export function createBulkRevocations(needs: {
+export function createBulkRevocations(dependencies: {
   store: Store
   throttle: Throttle
   clock: Clock
   random: Random
   log: Log
 }): BulkRevocations {
-  const { store, throttle, clock, random, log } = needs
+  const { store, throttle, clock, random, log } = dependencies
   const owner = random(12).toString('base64url')
   const stopping = new AbortController()
   let wake = new AbortController()
   let loop: Promise<void> = Promise.resolve()
 
-  const until = () => clock.now() + LEASE
+  const leaseEnd = () => clock.now() + LEASE_DURATION_MS
 
-  /** Collects until all are, or the time is over. */
+  /** Collects matching connections until all are collected or the deadline has passed. */
   const collect = async (
     bulk: Pick<BulkRevocation, 'id' | 'filter' | 'cursor'>,
     deadline = Infinity,
@@ -81,81 +84,88 @@ export function createBulkRevocations(needs: {
       const page = await throttle(() => store.walkConnections(filter, cursor))
       cursor = page.next
       const connectionIds = page.rows.map((row) => row.id)
-      const added = await store.addBulkItems({ id, owner, until: until(), connectionIds, cursor })
+      const added = await store.addBulkItems({
+        id,
+        owner,
+        until: leaseEnd(),
+        connectionIds,
+        cursor,
+      })
       if (!added || cursor === null) return
     }
   }
 
-  /** Revokes until none is left, or the bulk is no longer this process's to work on. */
+  /** Revokes until all are revoked, or this process has lost the lease. */
   const revoke = async ({ id }: BulkRevocation): Promise<void> => {
-    const batch = { id, owner, limit: LARGEST_BATCH, within: BATCH_TAKES }
-    for (let going = true; going && !stopping.signal.aborted;) {
-      going = await throttle(() =>
-        store.revokeBulkItems({ ...batch, now: clock.now(), until: until() }),
+    const batch = { id, owner, limit: MAX_BATCH_SIZE, within: BATCH_DURATION_MS }
+    for (let hasMore = true; hasMore && !stopping.signal.aborted;) {
+      hasMore = await throttle(() =>
+        store.revokeBulkItems({ ...batch, now: clock.now(), until: leaseEnd() }),
       )
     }
   }
 
-  const work = async (bulk: BulkRevocation): Promise<boolean> => {
+  /** Works on a leased bulk revocation. `false`: an error stopped it; it will be retried. */
+  const workOn = async (bulk: BulkRevocation): Promise<boolean> => {
     let trouble: string | null = null
     try {
       await (bulk.status === 'collecting' ? collect(bulk) : revoke(bulk))
     } catch (error) {
-      trouble = 'The database can’t be written to; the log says why. It is tried again.'
-      log.error({ err: error, bulk: bulk.id }, 'a bulk revocation stands still; it is tried again')
+      trouble = 'The database can’t be written to; see the log. It will be retried.'
+      log.error({ err: error, bulk: bulk.id }, 'a bulk revocation failed; it will be retried')
     }
     await store.freeBulk({ id: bulk.id, owner, trouble })
     return trouble === null
   }
 
-  /** Does the oldest piece of work there is. Answers how long to wait for the next. */
-  const workOnce = async (): Promise<number> => {
-    if (!(await store.hasBulkWork())) return LOOK_EVERY
+  /** Works on the oldest unfinished bulk revocation. Returns how long to wait for the next, milliseconds. */
+  const workOnNext = async (): Promise<number> => {
+    if (!(await store.hasBulkWork())) return POLL_INTERVAL_MS
     const now = clock.now()
-    const bulk = await store.takeBulk({ owner, now, until: now + LEASE, longest: LEASE })
-    if (!bulk) return LOOK_EVERY
-    return (await work(bulk)) ? 0 : REST_AFTER_TROUBLE
+    const lease = { owner, now, until: now + LEASE_DURATION_MS, longest: LEASE_DURATION_MS }
+    const bulk = await store.takeBulk(lease)
+    if (!bulk) return POLL_INTERVAL_MS
+    return (await workOn(bulk)) ? 0 : ERROR_RETRY_DELAY_MS
   }
 
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       wake = new AbortController()
-      const wait = await workOnce().catch((error: unknown) => {
-        log.error({ err: error }, 'bulk revocations can’t be worked on; it is tried again')
-        return REST_AFTER_TROUBLE
+      const delayMs = await workOnNext().catch((error: unknown) => {
+        log.error({ err: error }, 'looking for bulk revocations failed; it will be retried')
+        return ERROR_RETRY_DELAY_MS
       })
-      await clock.sleep(wait, AbortSignal.any([stopping.signal, wake.signal]))
+      await clock.sleep(delayMs, AbortSignal.any([stopping.signal, wake.signal]))
     }
   }
 
-  const event = (id: number, by: Actor, action: string): NewEvent => ({
-    ...actorFields(by),
+  const event = (id: number, actor: Actor, action: string): NewEvent => ({
+    ...actorFields(actor),
     at: clock.now(),
     action,
     details: `bulk revocation ${id}`,
   })
 
-  /** Those of a hand-picked selection that there is something to revoke of. */
-  const live = async (ids: string[]): Promise<string[]> => {
+  /** The ids of existing connections that are not revoked, each once. */
+  const filterRevocable = async (ids: string[]): Promise<string[]> => {
     const connections = await Promise.all([...new Set(ids)].map((id) => store.getConnection(id)))
     return connections.flatMap((one) => (one && one.status !== 'revoked' ? [one.id] : []))
   }
 
   return {
-    async begin(selection, by) {
-      const { actor, address = null } = actorFields(by)
+    async begin(selection, actor) {
+      const { actor: actorName, address = null } = actorFields(actor)
       const now = clock.now()
-      const picked = Array.isArray(selection)
-      const filter = picked ? null : withoutRevoked(selection)
-      const lease = { leaseOwner: owner, leaseUntil: until() }
-      const id = await store.addBulk({ filter, actor, address, createdAt: now, ...lease }, (id) => [
-        event(id, by, 'bulk.asked'),
-      ])
-      if (picked) {
-        const connectionIds = await live(selection)
-        await store.addBulkItems({ id, owner, until: until(), connectionIds, cursor: null })
+      const isPicked = Array.isArray(selection)
+      const filter = isPicked ? null : withoutRevoked(selection)
+      const lease = { leaseOwner: owner, leaseUntil: leaseEnd() }
+      const bulk = { filter, actor: actorName, address, createdAt: now, ...lease }
+      const id = await store.addBulk(bulk, (id) => [event(id, actor, 'bulk.asked')])
+      if (isPicked) {
+        const connectionIds = await filterRevocable(selection)
+        await store.addBulkItems({ id, owner, until: leaseEnd(), connectionIds, cursor: null })
       } else {
-        await collect({ id, filter, cursor: null }, now + COLLECT_AT_ONCE)
+        await collect({ id, filter, cursor: null }, now + COLLECT_TIMEOUT_MS)
         await store.freeBulk({ id, owner, trouble: null })
         wake.abort()
       }
@@ -167,28 +177,29 @@ export function createBulkRevocations(needs: {
       if (!bulk) return undefined
       return {
         bulk,
-        sample: await store.listBulkItems({ id, failed: false, limit: SHOWN }),
-        failed: await store.listBulkItems({ id, failed: true, limit: SHOWN }),
+        sample: await store.listBulkItems({ id, failed: false, limit: SHOWN_LIMIT }),
+        failed: await store.listBulkItems({ id, failed: true, limit: SHOWN_LIMIT }),
         erasurePending: await store.isErasurePending(),
       }
     },
 
-    list: () => store.listBulks(SHOWN),
+    list: () => store.listBulks(SHOWN_LIMIT),
 
-    async confirm(id, by) {
-      const { actor, address = null } = actorFields(by)
-      const events = [event(id, by, 'bulk.confirmed')]
-      const started = await store.startBulk({ id, actor, address, now: clock.now(), events })
+    async confirm(id, actor) {
+      const { actor: actorName, address = null } = actorFields(actor)
+      const events = [event(id, actor, 'bulk.confirmed')]
+      const bulk = { id, actor: actorName, address, now: clock.now(), events }
+      const started = await store.startBulk(bulk)
       wake.abort()
       return started
     },
 
-    cancel: (id, by, { running } = { running: true }) =>
+    cancel: (id, actor, { running } = { running: true }) =>
       store.cancelBulk({
         id,
         statuses: ['collecting', 'ready', ...(running ? ['running' as const] : [])],
         now: clock.now(),
-        events: [event(id, by, 'bulk.cancelled')],
+        events: [event(id, actor, 'bulk.cancelled')],
       }),
 
     start() {
@@ -202,7 +213,7 @@ export function createBulkRevocations(needs: {
   }
 }
 
-/** Of those that are revoked already there is nothing to revoke. */
+/** Narrows the filter to connections that can still be revoked. */
 const withoutRevoked = ({ statuses, ...filter }: ConnectionFilter): ConnectionFilter => ({
   ...filter,
   statuses: statuses.filter((status) => status !== 'revoked'),

@@ -13,19 +13,19 @@ import type { StoreConnection } from './store-connection.ts'
 import { findRedirectUri, isClaimable, withResponse } from '../oauth/redirect-uri.ts'
 import type { Vault } from '../crypto/vault.ts'
 
-/** What the browser takes along to Ellipsis Drive. */
-export interface StartedFlow {
-  /** Ellipsis Drive's authorization page. */
+/** A stored flow, for the redirect to Ellipsis Drive. */
+interface StartedFlow {
+  /** URL of Ellipsis Drive's authorization page. */
   location: string
   state: string
-  /** Value of the cookie that binds the flow to this browser. */
+  /** For the cookie that binds the flow to this browser. */
   browserSecret: Secret
 }
 
-/** What Ellipsis Drive sent the browser back with (RFC 6749 4.1.2). */
+/** The parameters of Ellipsis Drive's redirect to `/callback` (RFC 6749 4.1.2). */
 export interface Callback {
   state: string
-  /** Of the cookie; `undefined`: this browser has none for that state. */
+  /** From the cookie; `undefined`: this browser has no cookie for this state. */
   browserSecret: Secret | undefined
   code: Secret | undefined
   /** Ellipsis Drive's error code. */
@@ -33,81 +33,81 @@ export interface Callback {
   address: string
 }
 
-/** How a connect flow ends: back at the app, or on a page of the broker's own. */
-export type Finished =
+/** How a connect flow ends: with a redirect to the app, or on a page of the broker. */
+export type ConnectResult =
   | { kind: 'redirect'; location: string }
-  | ({ kind: 'connected'; username: string; isAnother: boolean } & CommandError)
-  | ({ kind: 'refused' } & CommandError)
+  | ({ kind: 'connected'; username: string; isAnother: boolean } & PageDetails)
+  | ({ kind: 'refused' } & PageDetails)
 
-interface CommandError {
+interface PageDetails {
   appName: string
-  /** `null`: the app has no address. */
+  /** The app's redirect URI; `null`: it has none. */
   backTo: string | null
-  /** It goes on at the device that waits. */
+  /** The user continues on the device that is waiting. */
   onDevice: boolean
 }
 
-/** The connect flow, from the answer on the asking page to the app's code. */
+/** The connect flow, from the consent page to the app's code. */
 export interface Connect {
-  /** Checks a request for authorization: see `checkAuthorization`. */
+  /** Checks an authorization request: see `checkAuthorization`. */
   check(parameters: Parameters, plain: boolean): Promise<AuthorizationRequest>
-  /** Must a person be asked first? All but the host's own apps, where nobody else can get the answer. */
+  /** Is the consent page needed? Not for trusted apps, unless another app could claim the redirect URI. */
   mustAsk(request: AuthorizationRequest): boolean
-  /** Stores a flow for this browser. `device`: a label for people. */
+  /** Stores a flow for this browser. @param device a label for people */
   begin(request: AuthorizationRequest, device: string): Promise<StartedFlow>
   /**
-   * Takes the flow, once; exchanges the code, stores the connection, and only then lets the browser go on.
-   * The same callback again gets the same result, for ten minutes.
-   * @throws BrokerError with `returnTo` where the app is to be told
+   * Consumes the flow, exchanges the code, and stores the connection before the browser is redirected.
+   * Repeats the result if the same callback comes again, for ten minutes.
+   * @throws BrokerError; with `returnTo` if the error goes to the app
    */
-  finish(callback: Callback): Promise<Finished>
+  finish(callback: Callback): Promise<ConnectResult>
 }
 
-/** Life of a flow, milliseconds. */
-const FLOW_LIFE = 10 * 60_000
+const FLOW_LIFETIME_MS = 10 * 60_000
 const MAX_RESULTS = 10_000
 
-export function createConnect(needs: {
+export function createConnect(dependencies: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
-  keep: StoreConnection
+  storeConnection: StoreConnection
   clock: Clock
   random: Random
   deviceFlow: DeviceFlow
   publicUrl: string
 }): Connect {
-  const { store, vault, ellipsis, keep, clock, random, deviceFlow, publicUrl } = needs
-  const place = (stateHash: string) => `flows/${stateHash}/verifier` as const
+  const { store, vault, ellipsis, storeConnection, clock, random, deviceFlow, publicUrl } =
+    dependencies
+  const verifierPlace = (stateHash: string) => `flows/${stateHash}/verifier` as const
 
-  /** The flow, if state and cookie are of one browser; otherwise nothing has changed. */
-  const take = async ({ state, browserSecret }: Callback): Promise<Flow> => {
+  /** Consumes the flow if state and cookie match; otherwise nothing changes. */
+  const takeFlow = async ({ state, browserSecret }: Callback): Promise<Flow> => {
     const stateHash = sha256(state)
     const browserHash = browserSecret && sha256(browserSecret.reveal())
     const flow = browserHash && (await store.takeFlow({ stateHash, browserHash, now: clock.now() }))
     if (flow) return flow
     const description =
-      'This attempt to connect has ended, was finished before, or began in another browser. Go back to the app and connect again.'
+      'This attempt to connect has expired, is already complete, or was started in another browser. Go back to the app and connect again.'
     throw new BrokerError('invalid_request', { description })
   }
 
-  /** The flow's app as it is now; it may have given up the address that the flow returns to. */
-  const appOf = async ({ appId, redirectUri }: Flow): Promise<App> => {
+  /** The flow's app as it is now. @throws BrokerError if the flow's redirect URI is no longer registered */
+  const getApp = async ({ appId, redirectUri }: Flow): Promise<App> => {
     const app = await store.getApp(appId)
     if (!app) {
       throw new BrokerError('invalid_request', { description: 'This app has been removed.' })
     }
     if (redirectUri === '' || findRedirectUri(app.redirectUris, redirectUri)) return app
     const description =
-      'The address to return to is no longer one that this app has registered. Go back to the app and connect again.'
+      'This app has removed the address that you would return to. Go back to the app and connect again.'
     throw new BrokerError('invalid_request', { description })
   }
 
-  const exchange = async (flow: Flow, code: Secret | undefined) => {
+  const exchangeCode = async (flow: Flow, code: Secret | undefined) => {
     if (!code) {
-      throw new BrokerError('server_error', { description: 'Ellipsis Drive sent no code back.' })
+      throw new BrokerError('server_error', { description: 'Ellipsis Drive sent no code.' })
     }
-    const verifier = vault.open(place(flow.stateHash), flow.verifier)
+    const verifier = vault.open(verifierPlace(flow.stateHash), flow.verifier)
     const tokens = await ellipsis.exchangeCode({ code, verifier })
     const { refreshToken } = tokens
     if (refreshToken) return { ...tokens, refreshToken }
@@ -115,67 +115,74 @@ export function createConnect(needs: {
     throw new BrokerError('server_error', { cause })
   }
 
-  /** The device's own wait ends while somebody signs in, or somebody else answers it. */
+  /** While the user signs in, the device's code may expire or be answered by someone else. */
   const checkDevice = async ({ deviceCodeHash }: Flow): Promise<void> => {
-    if (deviceCodeHash !== null && !(await deviceFlow.isPending(deviceCodeHash))) throw tooLate()
+    if (deviceCodeHash !== null && !(await deviceFlow.isPending(deviceCodeHash)))
+      throw deviceCodeExpired()
   }
 
-  const letIn = async (flow: Flow, { address }: Callback, connectionId: string): Promise<void> => {
+  const approveDevice = async (
+    flow: Flow,
+    { address }: Callback,
+    connectionId: string,
+  ): Promise<void> => {
     const { deviceCodeHash, appId, device } = flow
     if (deviceCodeHash === null) return
     const answer = { deviceCodeHash, appId, device, address }
-    if (!(await deviceFlow.approve({ ...answer, connectionId }))) throw tooLate()
+    if (!(await deviceFlow.approve({ ...answer, connectionId }))) throw deviceCodeExpired()
   }
 
-  /** No, said at Ellipsis Drive. */
-  const turnAway = async ({ deviceCodeHash }: Flow): Promise<void> => {
+  const denyDevice = async ({ deviceCodeHash }: Flow): Promise<void> => {
     if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash })
   }
 
-  const complete = async (flow: Flow, app: App, callback: Callback): Promise<Finished> => {
+  const complete = async (flow: Flow, app: App, callback: Callback): Promise<ConnectResult> => {
     const fragment = app.deliver === 'fragment'
-    const issues = fragment ? flow.appState !== null : flow.challenge !== null
+    const returnsToApp = fragment ? flow.appState !== null : flow.challenge !== null
     const { redirectUri, appState: state } = flow
     const common = { state, iss: publicUrl }
     const onDevice = flow.deviceCodeHash !== null
-    const ended = { appName: app.name, backTo: redirectUri === '' ? null : redirectUri, onDevice }
+    const details = { appName: app.name, backTo: redirectUri === '' ? null : redirectUri, onDevice }
     try {
-      if (callback.error !== undefined) throw refused(callback.error)
+      if (callback.error !== undefined) throw upstreamDenial(callback.error)
       await checkDevice(flow)
-      const tokens = await exchange(flow, callback.code)
+      const tokens = await exchangeCode(flow, callback.code)
       const { address } = callback
-      const kept = await keep({ flow, tokens, isUsed: issues || onDevice, address })
-      const { id, username, code, isAnother } = kept
-      await letIn(flow, callback, id)
-      if (!issues) return { kind: 'connected', username, isAnother, ...ended }
-      const answer = fragment ? inFragment(tokens, clock.now()) : { code: code?.reveal() }
+      const isUsed = returnsToApp || onDevice
+      const stored = await storeConnection({ flow, tokens, isUsed, address })
+      const { id, username, code, isAnother } = stored
+      await approveDevice(flow, callback, id)
+      if (!returnsToApp) return { kind: 'connected', username, isAnother, ...details }
+      const answer = fragment ? fragmentParameters(tokens, clock.now()) : { code: code?.reveal() }
       const location = withResponse(redirectUri, { ...answer, ...common }, fragment)
       return { kind: 'redirect', location }
     } catch (error) {
       const denied = error instanceof BrokerError && error.code === 'access_denied'
-      if (denied) await turnAway(flow)
-      if (denied && !issues) return { kind: 'refused', ...ended }
-      throw issues ? toldTo({ redirectUri, state, fragment }, error) : publicly(error)
+      if (denied) await denyDevice(flow)
+      if (denied && !returnsToApp) return { kind: 'refused', ...details }
+      throw returnsToApp
+        ? withReturnTo({ redirectUri, state, fragment }, error)
+        : toBrokerError(error)
     }
   }
 
   /** Results of callbacks, as a browser may repeat one: a reload, or a navigation that was aborted. */
-  const results = new LRUCache<string, { result: Promise<Finished>; expiresAt: Millis }>({
+  const results = new LRUCache<string, { result: Promise<ConnectResult>; expiresAt: Millis }>({
     max: MAX_RESULTS,
   })
 
   /** @param unknown called if this browser has no such flow, so that nothing can be repeated */
-  const finishOnce = async (callback: Callback, unknown: () => void): Promise<Finished> => {
-    const flow = await take(callback).catch((error: unknown) => {
+  const finishOnce = async (callback: Callback, unknown: () => void): Promise<ConnectResult> => {
+    const flow = await takeFlow(callback).catch((error: unknown) => {
       unknown()
       throw error
     })
-    const app = await appOf(flow)
+    const app = await getApp(flow)
     try {
       return await complete(flow, app, callback)
     } finally {
       // Ellipsis Drive took a while: nothing goes to an address that the app has given up since.
-      await appOf(flow)
+      await getApp(flow)
     }
   }
 
@@ -190,7 +197,7 @@ export function createConnect(needs: {
       await store.addFlow({
         stateHash,
         browserHash: sha256(browserSecret),
-        verifier: vault.seal(place(stateHash), new Secret(verifier)),
+        verifier: vault.seal(verifierPlace(stateHash), new Secret(verifier)),
         appId: request.app.id,
         redirectUri: request.redirectUri,
         appState: request.state,
@@ -201,7 +208,7 @@ export function createConnect(needs: {
         device,
         deviceCodeHash: request.deviceCodeHash,
         createdAt: clock.now(),
-        expiresAt: clock.now() + FLOW_LIFE,
+        expiresAt: clock.now() + FLOW_LIFETIME_MS,
       })
       const location = ellipsis.authorizationUrl({ state, challenge: sha256(verifier) })
       return { location, state, browserSecret: new Secret(browserSecret) }
@@ -213,7 +220,7 @@ export function createConnect(needs: {
       const former = results.get(key)
       if (former && former.expiresAt > clock.now()) return former.result
       const result = finishOnce(callback, () => results.delete(key))
-      results.set(key, { result, expiresAt: clock.now() + FLOW_LIFE })
+      results.set(key, { result, expiresAt: clock.now() + FLOW_LIFETIME_MS })
       return result
     },
   }
@@ -221,32 +228,33 @@ export function createConnect(needs: {
 
 type Three = [string, string, string]
 
-/** Fragment delivery: Ellipsis Drive's access token itself, for a page without a back end. */
-const inFragment = (tokens: Tokens, now: number) => ({
+/** Fragment delivery: Ellipsis Drive's access token itself, for an app without a back end. */
+const fragmentParameters = (tokens: Tokens, now: number) => ({
   access_token: tokens.accessToken.reveal(),
   token_type: 'Bearer',
   expires_in: Math.max(0, Math.floor((tokens.expiresAt - now) / 1000)),
 })
 
-/** What Ellipsis Drive's own refusal means to an app (RFC 6749 4.1.2.1). */
-function refused(error: string): BrokerError {
+/** The error for the app when Ellipsis Drive denied the authorization (RFC 6749 4.1.2.1). */
+function upstreamDenial(error: string): BrokerError {
   if (error === 'access_denied') return new BrokerError('access_denied')
   if (error === 'temporarily_unavailable') return new BrokerError('temporarily_unavailable')
   const cause = new Error(`Ellipsis Drive answered its authorization with ${error.slice(0, 60)}`)
   return new BrokerError('server_error', { cause })
 }
 
-const tooLate = (): BrokerError =>
+const deviceCodeExpired = (): BrokerError =>
   new BrokerError('invalid_request', {
-    description: 'The code of your device has ended. Begin anew there, and type the new code.',
+    description:
+      'The code of your device has expired. Start again on the device, and enter the new code.',
   })
 
-function publicly(error: unknown): BrokerError {
+function toBrokerError(error: unknown): BrokerError {
   if (error instanceof BrokerError) return error
   return upstreamError(error)
 }
 
-function toldTo(returnTo: NonNullable<BrokerError['details']['returnTo']>, error: unknown) {
-  const { code, details } = publicly(error)
+function withReturnTo(returnTo: NonNullable<BrokerError['details']['returnTo']>, error: unknown) {
+  const { code, details } = toBrokerError(error)
   return new BrokerError(code, { ...details, cause: details.cause ?? error, returnTo })
 }

@@ -7,6 +7,7 @@ import type {
   Grant,
   ListedConnection,
   Millis,
+  NewEvent,
   Store,
 } from '../../db/store.ts'
 import { StoreUnavailableError } from '../../db/errors.ts'
@@ -17,82 +18,83 @@ import type { Clock } from '../runtime.ts'
 import type { AccessToken } from '../refresh/access-token.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 
-/** Which connections; what is left out doesn't narrow. */
-export type ConnectionFilter = Partial<Pick<ConnectionQuery, 'search' | 'statuses' | 'appId'>>
+/** Which connections; an omitted field matches all. */
+type ConnectionFilter = Partial<Pick<ConnectionQuery, 'search' | 'statuses' | 'appId'>>
 
-/** What admins see of connections, and do to them. */
+/** Reading and managing connections, for admins. */
 export interface Connections {
-  /** A page of those that match, as people look through them. */
+  /** One page of a listing, sorted and filtered. */
   browse(query: ConnectionQuery): Promise<ConnectionPage>
-  /** How many there are, by status. */
+  /** Number of connections by status. */
   count(): Promise<Record<ConnectionStatus, number>>
   /**
-   * All that match, oldest first, in batches that hold nothing up: for exports and for what is done to
-   * many. A search finds here what `browse` finds by name, however many they are.
+   * All that match, oldest first, read in small batches: for exports and bulk work. A search finds the same
+   * connections as `browse`, without its limits.
    */
   all(filter?: ConnectionFilter): AsyncGenerator<ListedConnection, void>
-  /** One with its grants and its latest events. @throws BrokerError `invalid_request` if there is none */
-  show(id: string): Promise<ShownConnection>
-  /** The same; `undefined`: there is none. `cursor`: of another page of its events. */
-  find(id: string, cursor?: string | null): Promise<ShownConnection | undefined>
-  /** Refreshes now, also one that is left alone after failures. @throws BrokerError */
-  refresh(id: string, by: Actor): Promise<AccessToken>
+  /** A connection with its grants and latest events. @throws BrokerError `invalid_request` if it doesn't exist */
+  show(id: string): Promise<ConnectionDetails>
+  /** The same, or `undefined` if it doesn't exist. @param cursor of a page of its events; `null`: the latest */
+  find(id: string, cursor?: string | null): Promise<ConnectionDetails | undefined>
+  /** Refreshes now, even if retries are paused after failures. @throws BrokerError */
+  refresh(id: string, actor: Actor): Promise<AccessToken>
   /**
-   * Revokes a connection and deletes its tokens; it holds from its return on.
-   * @throws BrokerError `invalid_request` if there is none
+   * Revokes a connection and deletes its tokens; in effect when this returns.
+   * @throws BrokerError `invalid_request` if it doesn't exist
    */
-  revoke(id: string, by: Actor): Promise<Revoked>
-  /** Revokes one app's grants on a connection. @throws BrokerError `invalid_request` if there is none */
-  revokeApp(id: string, appId: string, by: Actor): Promise<{ grants: number }>
-  /** Revokes one device. `false`: there is none, or it was revoked before. */
-  revokeGrant(id: string, by: Actor): Promise<boolean>
+  revoke(id: string, actor: Actor): Promise<RevocationResult>
+  /** Revokes one app's grants on a connection. @throws BrokerError `invalid_request` if it doesn't exist */
+  revokeApp(id: string, appId: string, actor: Actor): Promise<{ grants: number }>
+  /** Revokes one device's grant. `false`: it doesn't exist or is already revoked. */
+  revokeGrant(id: string, actor: Actor): Promise<boolean>
   /**
-   * Revokes a connection, and forgets whose it was: name, account, devices and the addresses that its user
-   * came from. That there was a connection, and what was done to it, stays.
-   * @throws BrokerError `invalid_request` if there is none
+   * Revokes a connection and erases the person: name, account, devices and network addresses. The connection's
+   * id and its events stay.
+   * @throws BrokerError `invalid_request` if it doesn't exist
    */
-  erase(id: string, by: Actor): Promise<Revoked>
+  erase(id: string, actor: Actor): Promise<RevocationResult>
 }
 
-/** A connection with what belongs to it. */
-export interface ShownConnection {
+/** A connection with its grants and a page of its events. */
+export interface ConnectionDetails {
   connection: Connection
   grants: Grant[]
-  /** Newest first, and not all. */
+  /** One page, newest first. */
   events: Event[]
-  /** Cursors of the pages of events beside it; `null`: there is none. */
+  /** Cursors of the adjacent pages of events; `null`: there is none. */
   newer: string | null
   older: string | null
 }
 
-/** What a revocation did. */
-export interface Revoked {
-  /** Grants that ended. */
+/** The result of a revocation. */
+export interface RevocationResult {
+  /** Number of grants that were revoked. */
   grants: number
-  /** Are the bytes gone already? Otherwise something reads the database; it is tried every few seconds. */
+  /** The tokens' bytes are erased. `false`: a reader of the database delays it; it is retried every few seconds. */
   erased: boolean
-  /** When the access tokens that are out end at the latest; `null`: none is. */
+  /** When the last issued access token expires; `null`: none is valid. */
   tokensUntil: Millis | null
 }
 
-/** Something that holds the log is waited for this long, in milliseconds, before erasure is left pending. */
-const ERASE_WITHIN = 2000
-const EVENTS = 50
+/** How long to wait for readers that delay the erasure, before it is left pending. */
+const ERASE_TIMEOUT_MS = 2000
+const ERASE_RETRY_INTERVAL_MS = 50
+const EVENT_PAGE_SIZE = 50
 
-export const STATUSES: Connection['status'][] = ['active', 'needs_reconnect', 'revoked']
+export const CONNECTION_STATUSES: Connection['status'][] = ['active', 'needs_reconnect', 'revoked']
 
-/** Until when access tokens that were handed out may work; `null`: none is out. */
+/** When the last issued access token expires; `null`: none is valid. */
 export const tokensUntil = (
-  { accessTokenExpiresAt: end }: Pick<Connection, 'accessTokenExpiresAt'>,
+  { accessTokenExpiresAt: expiresAt }: Pick<Connection, 'accessTokenExpiresAt'>,
   now: Millis,
-): Millis | null => (end !== null && end > now ? end : null)
+): Millis | null => (expiresAt !== null && expiresAt > now ? expiresAt : null)
 
-export function createConnections(needs: {
+export function createConnections(dependencies: {
   store: Store
   refresher: Refresher
   clock: Clock
 }): Connections {
-  const { store, refresher, clock } = needs
+  const { store, refresher, clock } = dependencies
 
   const get = async (id: string): Promise<Connection> => {
     const connection = await store.getConnection(id)
@@ -100,12 +102,12 @@ export function createConnections(needs: {
     throw new BrokerError('invalid_request', { description: `There is no connection ${id}.` })
   }
 
-  /** Of the one that was revoked: others that wait are the sweeper's. What can't be done now is pending. */
+  /** Erases the tokens of a revoked connection. `false`: still pending; the sweeper retries it. */
   const purge = async (connectionId: string): Promise<boolean> => {
     try {
-      for (let waited = 0; waited < ERASE_WITHIN; waited += 50) {
+      for (let waitedMs = 0; waitedMs < ERASE_TIMEOUT_MS; waitedMs += ERASE_RETRY_INTERVAL_MS) {
         if (await store.purge(clock.now(), { connectionId })) return true
-        await clock.sleep(50)
+        await clock.sleep(ERASE_RETRY_INTERVAL_MS)
       }
     } catch (error) {
       if (!(error instanceof StoreUnavailableError)) throw error
@@ -113,32 +115,36 @@ export function createConnections(needs: {
     return false
   }
 
-  const countLive = async (connectionId: string): Promise<number> =>
+  const countActiveGrants = async (connectionId: string): Promise<number> =>
     (await store.listGrants({ connectionId })).filter((grant) => grant.revokedAt === null).length
 
-  /** Ends a connection by `end`, which is given the event that tells of it. */
-  const cutOff = async (
+  /** Revokes a connection with `revoke`, which gets the details for the event. */
+  const revokeAndPurge = async (
     id: string,
-    end: (now: Millis, details: string | null) => Promise<boolean>,
-  ): Promise<Revoked> => {
+    revoke: (now: Millis, details: string | null) => Promise<boolean>,
+  ): Promise<RevocationResult> => {
     const connection = await get(id)
-    const ending = await countLive(id)
+    const grants = await countActiveGrants(id)
     const now = clock.now()
     const until = tokensUntil(connection, now)
     const details =
       until === null ? null : `access tokens already out end by ${new Date(until).toISOString()}`
-    const ended = await end(now, details)
-    return { grants: ended ? ending : 0, erased: await purge(id), tokensUntil: until }
+    const revoked = await revoke(now, details)
+    return { grants: revoked ? grants : 0, erased: await purge(id), tokensUntil: until }
   }
 
-  const withParts = async (
+  const addDetails = async (
     connection: Connection,
     cursor: string | null = null,
-  ): Promise<ShownConnection> => {
+  ): Promise<ConnectionDetails> => {
     const connectionId = connection.id
     const grants = await store.listGrants({ connectionId })
-    const filter = { ...anything, connectionId }
-    const { rows, newer, older } = await store.browseEvents({ filter, cursor, limit: EVENTS })
+    const filter = { ...ALL_EVENTS, connectionId }
+    const { rows, newer, older } = await store.browseEvents({
+      filter,
+      cursor,
+      limit: EVENT_PAGE_SIZE,
+    })
     return { connection, grants, events: rows, newer, older }
   }
 
@@ -146,7 +152,7 @@ export function createConnections(needs: {
     browse: (query) => store.browseConnections(query),
     count: () => store.countConnections(),
 
-    async *all({ search = null, statuses = STATUSES, appId = null } = {}) {
+    async *all({ search = null, statuses = CONNECTION_STATUSES, appId = null } = {}) {
       let cursor: string | null = null
       do {
         const { rows, next } = await store.walkConnections({ search, statuses, appId }, cursor)
@@ -155,14 +161,14 @@ export function createConnections(needs: {
       } while (cursor !== null)
     },
 
-    show: async (id) => withParts(await get(id)),
+    show: async (id) => addDetails(await get(id)),
 
     async find(id, cursor = null) {
       const connection = await store.getConnection(id)
-      return connection && withParts(connection, cursor)
+      return connection && addDetails(connection, cursor)
     },
 
-    async refresh(id, by) {
+    async refresh(id, actor) {
       await get(id)
       const requirement = {
         minTtlSeconds: 0,
@@ -170,60 +176,56 @@ export function createConnections(needs: {
         evenIfPaused: true,
         appId: null,
       }
-      const tell = (details: string) => {
-        const event = { ...actorFields(by), at: clock.now(), action: 'connection.refresh_asked' }
-        return store.addEvents([{ ...event, connectionId: id, details }])
-      }
+      const recordEvent = (details: string) =>
+        store.addEvents([
+          event(actor, 'connection.refresh_asked', clock.now(), { connectionId: id, details }),
+        ])
       try {
         const token = await refresher.get(id, requirement)
-        await tell('a fresh access token was fetched')
+        await recordEvent('a fresh access token was fetched')
         return token
       } catch (error) {
-        if (error instanceof BrokerError) await tell(`it failed: ${error.code}`)
+        if (error instanceof BrokerError) await recordEvent(`it failed: ${error.code}`)
         throw error
       }
     },
 
-    revoke: (id, by) =>
-      cutOff(id, (now, details) => {
-        const event = {
-          ...actorFields(by),
-          at: now,
-          action: 'connection.revoked',
-          connectionId: id,
-        }
-        return store.revokeConnection({ id, now, events: [{ ...event, details }] })
+    revoke: (id, actor) =>
+      revokeAndPurge(id, (now, details) => {
+        const events = [event(actor, 'connection.revoked', now, { connectionId: id, details })]
+        return store.revokeConnection({ id, now, events })
       }),
 
-    async revokeApp(id, appId, by) {
+    async revokeApp(id, appId, actor) {
       await get(id)
       const now = clock.now()
-      const event = {
-        ...actorFields(by),
-        at: now,
-        action: 'app.grants_revoked',
-        connectionId: id,
-        appId,
-      }
-      const grants = await store.revokeAppGrants({ connectionId: id, appId, now, events: [event] })
+      const events = [event(actor, 'app.grants_revoked', now, { connectionId: id, appId })]
+      const grants = await store.revokeAppGrants({ connectionId: id, appId, now, events })
       return { grants }
     },
 
-    async revokeGrant(id, by) {
+    async revokeGrant(id, actor) {
       const grant = await store.getGrant(id)
       if (!grant) return false
       const { connectionId, appId } = grant
       const now = clock.now()
-      const event = { ...actorFields(by), at: now, action: 'grant.revoked', grantId: id }
-      return store.revokeGrant({ id, now, events: [{ ...event, connectionId, appId }] })
+      const events = [event(actor, 'grant.revoked', now, { grantId: id, connectionId, appId })]
+      return store.revokeGrant({ id, now, events })
     },
 
-    erase: (id, by) =>
-      cutOff(id, (now, details) => {
-        const event = { ...actorFields(by), at: now, action: 'connection.erased', connectionId: id }
-        return store.eraseConnection({ id, now, events: [{ ...event, details }] })
+    erase: (id, actor) =>
+      revokeAndPurge(id, (now, details) => {
+        const events = [event(actor, 'connection.erased', now, { connectionId: id, details })]
+        return store.eraseConnection({ id, now, events })
       }),
   }
 }
 
-const anything = { actor: null, action: null, appId: null, from: null, to: null }
+const event = (actor: Actor, action: string, at: Millis, fields: Partial<NewEvent>): NewEvent => ({
+  ...fields,
+  ...actorFields(actor),
+  action,
+  at,
+})
+
+const ALL_EVENTS = { actor: null, action: null, appId: null, from: null, to: null }

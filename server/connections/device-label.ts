@@ -14,17 +14,17 @@ const SYSTEMS: [RegExp, string][] = [
   [/\bLinux\b/, 'Linux'],
 ]
 
-const find = (table: [RegExp, string][], text: string): string | undefined =>
+const findName = (table: [RegExp, string][], text: string): string | undefined =>
   table.find(([pattern]) => pattern.test(text))?.[1]
 
-/** What people would call a device, from its `User-Agent`: "Firefox on Android". A label, no identity. */
+/** A readable name of a device, from its `User-Agent`: "Firefox on Android". Not an identifier. */
 export function deviceLabel(userAgent = ''): string {
-  const browser = find(BROWSERS, userAgent) ?? 'Unknown browser'
-  const system = find(SYSTEMS, userAgent)
+  const browser = findName(BROWSERS, userAgent) ?? 'Unknown browser'
+  const system = findName(SYSTEMS, userAgent)
   return system === undefined ? browser : `${browser} on ${system}`
 }
 
-/** What people would call a program on a device without a browser, from its `User-Agent`. A label, no identity. */
+/** The same for a program without a browser, such as a device flow client: "A device (curl)". */
 export function programLabel(userAgent = ''): string {
   if (/^Mozilla\//.test(userAgent)) return deviceLabel(userAgent)
   const product = /^[\w.-]{1,40}/.exec(userAgent)

@@ -1,11 +1,11 @@
 import type { EventFilter, EventPage, Store } from '../../db/store.ts'
 
-/** The audit log: who did what to what. */
+/** The audit log. */
 export interface Events {
-  /** A page of those that match, with the names of their connections' users by connection id. */
+  /** One page, with the usernames of its connections by connection id. */
   browse(query: {
     filter: EventFilter
-    /** Of another page; `null`: the newest. */
+    /** Of another page; `null`: the latest. */
     cursor: string | null
     limit: number
   }): Promise<EventPage & { usernames: Map<string, string> }>

@@ -11,48 +11,51 @@ import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
 import type { Clock } from '../runtime.ts'
 
-/** `csv`: RFC 4180, safe to open in a spreadsheet. `jsonl`: a JSON object a line. */
+/** `csv`: RFC 4180, safe to open in a spreadsheet. `jsonl`: one JSON object per line. */
 export type ExportFormat = 'csv' | 'jsonl'
 
-/** All that match, as text in pieces; the next is made when the last was taken. The export is an event. */
+/** Exports all matching rows as a stream of text chunks, read on demand. Each export is recorded as an event. */
 export interface Exports {
   users(
     filter: ConnectionFilter,
     format: ExportFormat,
-    by: Actor,
+    actor: Actor,
   ): Promise<AsyncGenerator<string, void>>
   events(
     filter: EventFilter,
     format: ExportFormat,
-    by: Actor,
+    actor: Actor,
   ): Promise<AsyncGenerator<string, void>>
 }
 
-/** A field of an exported row; lists are joined in CSV. */
+/** A field of an exported row; CSV joins lists with `; `. */
 type Field = string | number | null | string[]
 type Row = Record<string, Field>
 
-/** Events read at once. */
-const BATCH = 50
+const EVENT_BATCH_SIZE = 50
 
-export function createExports(needs: { store: Store; throttle: Throttle; clock: Clock }): Exports {
-  const { store, throttle, clock } = needs
+export function createExports(dependencies: {
+  store: Store
+  throttle: Throttle
+  clock: Clock
+}): Exports {
+  const { store, throttle, clock } = dependencies
 
-  const tell = (by: Actor, action: string, details: string): Promise<void> =>
-    store.addEvents([{ ...actorFields(by), at: clock.now(), action, details }])
+  const recordEvent = (actor: Actor, action: string, details: string): Promise<void> =>
+    store.addEvents([{ ...actorFields(actor), at: clock.now(), action, details }])
 
-  /** Reads and writes a page at a time, in its turn. */
+  /** Reads and formats one page at a time, under the background throttle. */
   async function* pages<T>(
     { columns, rowOf, read }: Source<T>,
     format: ExportFormat,
   ): AsyncGenerator<string, void> {
-    const write = format === 'csv' ? toCsv : toLines
+    const formatRows = format === 'csv' ? toCsv : toJsonLines
     if (format === 'csv') yield toCsv([Object.fromEntries(columns.map((name) => [name, name]))])
     let cursor: string | null = null
     do {
       const piece: { text: string; next: string | null } = await throttle(async () => {
         const { rows, next } = await read(cursor)
-        return { text: write(rows.map(rowOf)), next }
+        return { text: formatRows(rows.map(rowOf)), next }
       })
       if (piece.text !== '') yield piece.text
       cursor = piece.next
@@ -60,31 +63,31 @@ export function createExports(needs: { store: Store; throttle: Throttle; clock: 
   }
 
   const readEvents = async (filter: EventFilter, cursor: string | null) => {
-    const { rows, older } = await store.browseEvents({ filter, cursor, limit: BATCH })
+    const { rows, older } = await store.browseEvents({ filter, cursor, limit: EVENT_BATCH_SIZE })
     return { rows, next: older }
   }
 
   return {
-    async users(filter, format, by) {
+    async users(filter, format, actor) {
       const names = new Map((await store.listApps()).map(({ id, name }) => [id, name]))
       const search = filter.search === null ? null : 'by name or id'
-      const told = wordsOf({ ...filter, search, statuses: filter.statuses.join(', ') })
-      await tell(by, 'users.exported', `as ${format}${told}`)
+      const filterText = describeFilter({ ...filter, search, statuses: filter.statuses.join(', ') })
+      await recordEvent(actor, 'users.exported', `as ${format}${filterText}`)
       const rowOf = (row: ListedConnection): Row => userRow(row, names)
       const read = (cursor: string | null) => store.walkConnections(filter, cursor)
       return pages({ columns: USER_COLUMNS, rowOf, read }, format)
     },
 
-    async events(filter, format, by) {
-      const told = wordsOf({ ...filter, from: iso(filter.from), to: iso(filter.to) })
-      await tell(by, 'audit.exported', `as ${format}${told}`)
+    async events(filter, format, actor) {
+      const filterText = describeFilter({ ...filter, from: iso(filter.from), to: iso(filter.to) })
+      await recordEvent(actor, 'audit.exported', `as ${format}${filterText}`)
       const read = (cursor: string | null) => readEvents(filter, cursor)
       return pages({ columns: EVENT_COLUMNS, rowOf: eventRow, read }, format)
     },
   }
 }
 
-/** What is exported: rows a page at a time, and how they are written. */
+/** What to export: how to read a page, and the columns of a row. */
 interface Source<T> {
   columns: string[]
   rowOf: (row: T) => Row
@@ -127,8 +130,8 @@ const EVENT_COLUMNS = [
 ]
 
 /**
- * Names come from elsewhere: what a spreadsheet would take for a formula is marked as text. That goes for the
- * inside of a field too: where lists are separated by `;` or tabs, a reader splits there, in spite of quotes.
+ * Usernames are untrusted: escapes what a spreadsheet would read as a formula. That includes text inside a
+ * field, because a reader whose separator is `;` or tab splits there despite the quotes.
  */
 const toCsv = (rows: Row[]): string =>
   stringify(
@@ -138,18 +141,18 @@ const toCsv = (rows: Row[]): string =>
 
 const cellOf = (field: Field): string | number | null => {
   const value = Array.isArray(field) ? field.join('; ') : field
-  return typeof value === 'string' ? value.replaceAll(FORMULA_WITHIN, "$&'") : value
+  return typeof value === 'string' ? value.replaceAll(INNER_FORMULA, "$&'") : value
 }
 
-/** Where another reader begins a cell with a formula; also the full-width signs. */
-const FORMULA_WITHIN = /[;\t\r\n](?=[ "]*[=+\-@＝＋－＠])/g
+/** Where a reader with another separator would start a cell with a formula; includes full-width signs. */
+const INNER_FORMULA = /[;\t\r\n](?=[ "]*[=+\-@＝＋－＠])/g
 
-const toLines = (rows: Row[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
+const toJsonLines = (rows: Row[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
 
 const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString())
 
-/** What narrows it, for the event. */
-const wordsOf = (filter: object): string =>
+/** The filter in words, for the event. */
+const describeFilter = (filter: object): string =>
   Object.entries(filter)
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `, ${name} ${value}`)

@@ -4,27 +4,27 @@ import type { Clock } from '../runtime.ts'
 import { currentProblem } from '../refresh/upstream-status.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
 
-/** How far back, and in stretches of how many hours. */
+/** Periods of the usage chart: the number of intervals, and the hours in each. */
 export const PERIODS = {
-  '24h': { stretches: 24, hours: 1 },
-  '7d': { stretches: 28, hours: 6 },
-  '30d': { stretches: 30, hours: 24 },
+  '24h': { intervals: 24, hours: 1 },
+  '7d': { intervals: 28, hours: 6 },
+  '30d': { intervals: 30, hours: 24 },
 } as const
 
 export type Period = keyof typeof PERIODS
 
-/** What happened in one stretch of time. */
-export interface UsageStretch {
+/** Usage in one interval. */
+export interface UsageInterval {
   start: Millis
-  /** Access tokens handed out. */
+  /** Access tokens issued to apps. */
   swaps: number
-  /** Calls of Ellipsis Drive that brought new tokens. */
+  /** Successful refreshes at Ellipsis Drive. */
   refreshes: number
-  /** Swaps and refreshes that failed. */
+  /** Failed swaps and refreshes. */
   failures: number
 }
 
-/** What an admin has to know first. */
+/** Something that an admin should look at. */
 export type Attention =
   | { kind: 'upstream'; since: Millis; error: string }
   | { kind: 'app_failures'; app: Pick<App, 'id' | 'name'>; failed: number; of: number }
@@ -35,94 +35,97 @@ export type Attention =
   | { kind: 'no_second_factor'; emails: string[] }
   | { kind: 'no_apps' }
 
-/** How the broker does, at a glance. */
+/** The state of the broker, for the dashboard. */
 export interface Overview {
-  /** Connections by status, all or an app's. */
+  /** Number of connections by status: of all, or of one app. */
   counts(appId?: string): Promise<Record<ConnectionStatus, number>>
-  /** What was swapped and refreshed, all or an app's; every stretch of the period, the oldest first. */
-  usage(period: Period, appId?: string): Promise<UsageStretch[]>
+  /** Usage of all apps or of one, by interval of the period, oldest first. */
+  usage(period: Period, appId?: string): Promise<UsageInterval[]>
   upstream(): Promise<UpstreamState>
-  /** The most pressing first. */
+  /** The most urgent first. */
   attention(): Promise<Attention[]>
-  /** Of that, what concerns an app alone. */
+  /** The items that concern this app. */
   attentionOf(app: App): Promise<Attention[]>
 }
 
-const HOUR = 3_600_000
-const DAY = 24 * HOUR
-/** An app is told of when so many of its swaps failed within a day, and this part of them. */
-const FAILURES = { count: 5, share: 0.02 }
-const APPS_TOLD = 5
-/** How long before an app's old secret ends it is told. */
-const SECRET_ENDS_WITHIN = 7 * DAY
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+/** An app is listed if, within a day, at least this many and this share of its swaps failed. */
+const MIN_FAILURES = { count: 5, share: 0.02 }
+const MAX_FAILING_APPS = 5
+/** An app's old secret is listed this long before it expires. */
+const SECRET_WARNING_MS = 7 * DAY_MS
+const BULK_LIMIT = 10
 
-export function createOverview(needs: {
+export function createOverview(dependencies: {
   store: Store
   upstream: UpstreamStatus
   clock: Clock
 }): Overview {
-  const { store, upstream, clock } = needs
+  const { store, upstream, clock } = dependencies
 
-  const failingApps = async (apps: App[]): Promise<Attention[]> => {
-    const sums = await store.sumUsageByApp(hourOf(clock.now()) - DAY)
+  const findFailingApps = async (apps: App[]): Promise<Attention[]> => {
+    const sums = await store.sumUsageByApp(hourOf(clock.now()) - DAY_MS)
     const swaps = sums.filter(({ kind }) => kind === 'swap')
     return [...Map.groupBy(swaps, ({ appId }) => appId)]
       .flatMap(([appId, outcomes]) => {
         const app = apps.find(({ id }) => id === appId)
-        const add = (list: typeof outcomes) => list.reduce((sum, { count }) => sum + count, 0)
-        const failed = add(outcomes.filter(({ outcome }) => outcome !== 'ok'))
-        return app ? [{ kind: 'app_failures' as const, app, failed, of: add(outcomes) }] : []
+        const total = (list: typeof outcomes) => list.reduce((sum, { count }) => sum + count, 0)
+        const failed = total(outcomes.filter(({ outcome }) => outcome !== 'ok'))
+        return app ? [{ kind: 'app_failures' as const, app, failed, of: total(outcomes) }] : []
       })
-      .filter(({ failed, of }) => failed >= FAILURES.count && failed >= of * FAILURES.share)
+      .filter(({ failed, of }) => failed >= MIN_FAILURES.count && failed >= of * MIN_FAILURES.share)
       .sort((one, other) => other.failed - one.failed)
-      .slice(0, APPS_TOLD)
+      .slice(0, MAX_FAILING_APPS)
   }
 
-  const endingSecrets = (apps: App[]): Attention[] =>
+  const findExpiringSecrets = (apps: App[]): Attention[] =>
     apps.flatMap((app) =>
       app.secrets.flatMap(({ expiresAt: at }) => {
-        const left = (at ?? Infinity) - clock.now()
-        const isEnding = at !== null && left > 0 && left < SECRET_ENDS_WITHIN
-        return isEnding ? [{ kind: 'secret_ending', app, at }] : []
+        const remainingMs = (at ?? Infinity) - clock.now()
+        const isExpiring = at !== null && remainingMs > 0 && remainingMs < SECRET_WARNING_MS
+        return isExpiring ? [{ kind: 'secret_ending', app, at }] : []
       }),
     )
 
-  const unprotected = async (): Promise<Attention[]> => {
+  const findUnprotectedAdmins = async (): Promise<Attention[]> => {
     const admins = await store.listAdmins()
     const without = admins.filter((admin) => admin.secondFactorSince === null)
     const emails = without.map(({ email }) => email)
     return emails.length === 0 ? [] : [{ kind: 'no_second_factor', emails }]
   }
 
-  const needReconnecting = async (appId: string | null): Promise<Attention[]> => {
+  const findNeedsReconnect = async (appId: string | null): Promise<Attention[]> => {
     const { needs_reconnect: count } = await store.countConnections(appId)
     return count === 0 ? [] : [{ kind: 'needs_reconnect', count }]
   }
 
-  const bulks = async (): Promise<Attention[]> => {
-    const ended = ['done', 'cancelled']
-    const live = (await store.listBulks(10)).filter(({ status }) => !ended.includes(status))
-    return live.map((bulk) => ({ kind: 'bulk', bulk }))
+  const findUnfinishedBulks = async (): Promise<Attention[]> => {
+    const endStatuses = ['done', 'cancelled']
+    const unfinished = (await store.listBulks(BULK_LIMIT)).filter(
+      ({ status }) => !endStatuses.includes(status),
+    )
+    return unfinished.map((bulk) => ({ kind: 'bulk', bulk }))
   }
 
   return {
     counts: (appId) => store.countConnections(appId ?? null),
 
     async usage(period, appId) {
-      const { stretches, hours } = PERIODS[period]
-      const stretch = hours * HOUR
-      const since = hourOf(clock.now()) + HOUR - stretches * stretch
+      const { intervals, hours } = PERIODS[period]
+      const stretch = hours * HOUR_MS
+      const since = hourOf(clock.now()) + HOUR_MS - intervals * stretch
       const sums = await store.sumUsage({ appId: appId ?? null, since, stretch })
-      return Array.from({ length: stretches }, (_, index) => {
+      return Array.from({ length: intervals }, (_, index) => {
         const start = since + index * stretch
-        const own = sums.filter((sum) => sum.start === start)
-        const add = (isMeant: (sum: (typeof own)[number]) => boolean) =>
-          own.filter(isMeant).reduce((sum, { count }) => sum + count, 0)
+        const inInterval = sums.filter((sum) => sum.start === start)
+        const total = (matches: (sum: (typeof inInterval)[number]) => boolean) =>
+          inInterval.filter(matches).reduce((sum, { count }) => sum + count, 0)
         return {
           start,
-          swaps: add(({ kind, outcome }) => kind === 'swap' && outcome === 'ok'),
-          refreshes: add(({ kind, outcome }) => kind === 'refresh' && outcome === 'ok'),
-          failures: add(({ outcome }) => outcome !== 'ok'),
+          swaps: total(({ kind, outcome }) => kind === 'swap' && outcome === 'ok'),
+          refreshes: total(({ kind, outcome }) => kind === 'refresh' && outcome === 'ok'),
+          failures: total(({ outcome }) => outcome !== 'ok'),
         }
       })
     },
@@ -135,22 +138,22 @@ export function createOverview(needs: {
       const pending = await store.isErasurePending()
       return [
         ...(trouble ? [{ kind: 'upstream' as const, ...trouble }] : []),
-        ...(await failingApps(apps)),
-        ...(await needReconnecting(null)),
-        ...(await bulks()),
+        ...(await findFailingApps(apps)),
+        ...(await findNeedsReconnect(null)),
+        ...(await findUnfinishedBulks()),
         ...(pending ? [{ kind: 'erasure_pending' as const }] : []),
-        ...endingSecrets(apps),
-        ...(await unprotected()),
+        ...findExpiringSecrets(apps),
+        ...(await findUnprotectedAdmins()),
         ...(apps.length === 0 ? [{ kind: 'no_apps' as const }] : []),
       ]
     },
 
     attentionOf: async (app) => [
-      ...(await failingApps([app])),
-      ...(await needReconnecting(app.id)),
-      ...endingSecrets([app]),
+      ...(await findFailingApps([app])),
+      ...(await findNeedsReconnect(app.id)),
+      ...findExpiringSecrets([app]),
     ],
   }
 }
 
-const hourOf = (at: Millis): Millis => Math.floor(at / HOUR) * HOUR
+const hourOf = (at: Millis): Millis => Math.floor(at / HOUR_MS) * HOUR_MS

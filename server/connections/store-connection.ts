@@ -8,46 +8,46 @@ import { newId, newSecret, sha256 } from '../crypto/hash.ts'
 import type { Log } from '../log.ts'
 import type { Vault } from '../crypto/vault.ts'
 
-/** What Ellipsis Drive gave for an authorization. */
-export type GrantedTokens = Tokens & { refreshToken: Secret }
+/** The tokens from an authorization code exchange. */
+type GrantedTokens = Tokens & { refreshToken: Secret }
 
-/** Where the tokens of an authorization went. */
-export interface StoredConnection {
+/** The connection that now has the tokens. */
+interface StoredConnection {
   id: string
-  /** Empty where Ellipsis Drive doesn't tell. */
+  /** Empty if Ellipsis Drive doesn't provide it. */
   username: string
-  /** The code that the app redeems; `null`: the flow issues none. */
+  /** The authorization code for the app; `null`: the flow issues none. */
   code: Secret | null
-  /** A reconnect link meant another connection than the one that this account has. */
+  /** The reconnect link was for another connection than this account's. */
   isAnother: boolean
 }
 
 /**
- * Finds out whose the tokens are, and stores them in that account's connection, for as long as half a
- * minute if the store is in trouble: they exist nowhere else.
- * @throws BrokerError `invalid_request` if nobody could ever use the connection
+ * Finds the account of the tokens, and stores them in its connection. If the store fails, retries for half a
+ * minute: the tokens exist nowhere else.
+ * @throws BrokerError `invalid_request` if no app or user could ever use the connection
  */
 export type StoreConnection = (authorization: Authorization) => Promise<StoredConnection>
 
-/** A flow that Ellipsis Drive answered well. */
-export interface Authorization {
+/** A successful authorization at Ellipsis Drive. */
+interface Authorization {
   flow: Flow
   tokens: GrantedTokens
-  /** Does it hand anything out? A plain link only connects the account. */
+  /** The app or device gets something. A plain connect link only connects the account. */
   isUsed: boolean
-  /** Network address that it came from. */
+  /** Network address of the browser. */
   address: string
 }
 
-/** A code's life, milliseconds (RFC 6749 4.1.2 has one live ten minutes at most). */
-const CODE_LIFE = 60_000
-/** How long Ellipsis Drive has to say whose account it is, milliseconds: the tokens wait unstored. */
-const IDENTIFY_WITHIN = 8000
-/** How long a store in trouble is tried, milliseconds, and how often a lost race is run again. */
-const STORE_WITHIN = 30_000
-const RACES = 5
+/** Lifetime of a code (RFC 6749 4.1.2: at most ten minutes). */
+const CODE_LIFETIME_MS = 60_000
+/** Timeout for reading the account; meanwhile the tokens are not stored. */
+const IDENTIFY_TIMEOUT_MS = 8000
+/** How long a failing store is retried, and how many conflicts with other writers. */
+const STORE_TIMEOUT_MS = 30_000
+const MAX_CONFLICTS = 5
 
-export function createStoreConnection(needs: {
+export function createStoreConnection(dependencies: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
@@ -55,48 +55,50 @@ export function createStoreConnection(needs: {
   random: Random
   log: Log
 }): StoreConnection {
-  const { store, vault, ellipsis, clock, random, log } = needs
+  const { store, vault, ellipsis, clock, random, log } = dependencies
 
-  /** Who connected. Ellipsis Drive may not tell: the connection works all the same. */
+  /** Reads the account. If Ellipsis Drive doesn't provide it, the connection still works. */
   const identify = async ({ accessToken }: Tokens): Promise<Account> => {
     const answered = new AbortController()
-    const late = clock.sleep(IDENTIFY_WITHIN, answered.signal).then(() => {
-      throw new Error(`no answer within ${IDENTIFY_WITHIN} ms`)
+    const timeout = clock.sleep(IDENTIFY_TIMEOUT_MS, answered.signal).then(() => {
+      throw new Error(`no answer within ${IDENTIFY_TIMEOUT_MS} ms`)
     })
-    const asked = withRetries(() => ellipsis.account(accessToken), { clock, random })
+    const request = withRetries(() => ellipsis.account(accessToken), { clock, random })
     try {
-      const account = await Promise.race([asked, late])
+      const account = await Promise.race([request, timeout])
       if (account) return account
     } catch (error) {
-      log.warn({ err: error }, 'Ellipsis Drive did not tell whose account this is')
+      log.warn({ err: error }, 'Ellipsis Drive did not provide the account')
     } finally {
-      late.catch(() => undefined)
+      timeout.catch(() => undefined)
       answered.abort()
     }
     return { id: null, username: '' }
   }
 
-  /** The connection that this authorization renews; `undefined`: it makes a new one. */
+  /** Finds the connection that this authorization renews; `undefined`: it creates a new one. */
   const findRenewed = async (account: Account, flow: Flow): Promise<Connection | undefined> => {
     const known = account.id === null ? undefined : await store.findConnection(account.id)
     if (known || flow.reconnect === null) return known
-    const meant = await store.getConnection(flow.reconnect)
-    // Without tokens it is of another API, where the same name is another person.
-    const isHere = meant?.accountId === null && meant.refreshToken !== null
-    const same = isHere && meant.username === account.username
-    if (!same || meant.username === '' || meant.status === 'revoked') return undefined
-    // A name alone is weak: whoever learns the connection's id may not renew it for an app without access.
-    const grants = await store.listGrants({ connectionId: meant.id })
-    const has = grants.some(({ appId, revokedAt }) => appId === flow.appId && revokedAt === null)
-    return has ? meant : undefined
+    const reconnecting = await store.getConnection(flow.reconnect)
+    // A connection without tokens belongs to another API, where the same name is another person.
+    const isSameApi = reconnecting?.accountId === null && reconnecting.refreshToken !== null
+    if (!isSameApi || reconnecting.status === 'revoked') return undefined
+    if (account.username === '' || reconnecting.username !== account.username) return undefined
+    // A username is weak evidence: only an app with a grant may renew by it, not anyone who knows the id.
+    const grants = await store.listGrants({ connectionId: reconnecting.id })
+    const hasGrant = grants.some(
+      ({ appId, revokedAt }) => appId === flow.appId && revokedAt === null,
+    )
+    return hasGrant ? reconnecting : undefined
   }
 
-  /** A code, and what is stored of it; `null`: the flow issues none. */
+  /** A new code and its record; `null`: the flow issues none. */
   const newCode = (flow: Flow, connectionId: string): { code: Secret; stored: NewCode } | null => {
     const { appId, redirectUri, challenge, jkt, scope, device } = flow
     if (challenge === null) return null
     const code = newSecret(random)
-    const [createdAt, expiresAt] = [clock.now(), clock.now() + CODE_LIFE]
+    const [createdAt, expiresAt] = [clock.now(), clock.now() + CODE_LIFETIME_MS]
     const authorized = { appId, redirectUri, challenge, jkt, connectionId, scope, device }
     const stored = { ...authorized, codeHash: sha256(code), createdAt, expiresAt }
     return { code: new Secret(code), stored }
@@ -112,12 +114,12 @@ export function createStoreConnection(needs: {
     details: flow.device,
   })
 
-  /** Stores the tokens once; `undefined`: another writer came first. */
+  /** Stores the tokens. `undefined`: another writer changed the connection first. */
   const save = async (account: Account, { flow, tokens, isUsed, address }: Authorization) => {
     const renewed = await findRenewed(account, flow)
-    if (!renewed && account.id === null && !isUsed) throw nobodys()
+    if (!renewed && account.id === null && !isUsed) throw unusable()
     const id = renewed?.id ?? newId(random, 'con')
-    const made = newCode(flow, id)
+    const issued = newCode(flow, id)
     const saved = await store.saveConnection({
       id,
       expectedGeneration: renewed?.generation ?? null,
@@ -130,38 +132,39 @@ export function createStoreConnection(needs: {
         accessTokenFetchedAt: tokens.fetchedAt,
       },
       now: clock.now(),
-      code: made && made.stored,
+      code: issued && issued.stored,
       events: [connectedEvent(flow, address, id, renewed !== undefined)],
     })
     const isAnother = flow.reconnect !== null && flow.reconnect !== id
-    const code = made && made.code
+    const code = issued && issued.code
     return saved ? { id, username: account.username, code, isAnother } : undefined
   }
 
-  /** The same, through races, and through a store that is full or held for a while. */
-  const saveForSure = async (...given: Parameters<typeof save>): Promise<StoredConnection> => {
-    const end = clock.now() + STORE_WITHIN
-    for (let [races, faults] = [0, 0]; races < RACES;) {
+  /** The same, retried after conflicts and while the store is full or locked. */
+  const saveWithRetries = async (...args: Parameters<typeof save>): Promise<StoredConnection> => {
+    const deadline = clock.now() + STORE_TIMEOUT_MS
+    for (let [conflicts, failures] = [0, 0]; conflicts < MAX_CONFLICTS;) {
       try {
-        const saved = await save(...given)
+        const saved = await save(...args)
         if (saved) return saved
-        races++
+        conflicts++
       } catch (error) {
-        if (error instanceof BrokerError || clock.now() > end) throw error
-        log.error({ err: error }, 'a new connection can’t be stored; trying again')
-        await clock.sleep(backoffMs(faults++, 100, 5000, random))
+        if (error instanceof BrokerError || clock.now() > deadline) throw error
+        log.error({ err: error }, 'a new connection can’t be stored; retrying')
+        await clock.sleep(backoffMs(failures++, 100, 5000, random))
       }
     }
-    throw new Error('the connection kept changing while it was stored')
+    throw new Error('the connection changed repeatedly while it was stored')
   }
 
-  return async (authorization) => saveForSure(await identify(authorization.tokens), authorization)
+  return async (authorization) =>
+    saveWithRetries(await identify(authorization.tokens), authorization)
 }
 
 type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 
-const nobodys = (): BrokerError =>
+const unusable = (): BrokerError =>
   new BrokerError('invalid_request', {
     description:
-      'Ellipsis Drive does not say whose account this is, so a link alone can’t connect it. Go to the app, and connect there.',
+      'Ellipsis Drive does not say whose account this is, so a link alone can’t connect it. Go to the app and connect there.',
   })

@@ -3,28 +3,32 @@ import type { Millis, Store, UsageCount, UsageKind } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 import type { Log } from '../log.ts'
 
-/** Counts swaps and refreshes instead of logging them; written in one go every few seconds. */
+/** Counts swaps and refreshes instead of logging each; written to the store every few seconds. */
 export interface Usage {
-  /** One of that app's ended with that outcome: `ok`, or an error code. `null`: no app is known. */
+  /**
+   * Counts one swap or refresh.
+   * @param appId `null`: the app is unknown
+   * @param outcome `ok` or an error code
+   */
   count(kind: UsageKind, appId: string | null, outcome: string): void
-  /** That grant was used now. */
+  /** Records that the grant is used now. */
   touch(grantId: string): void
-  /** Writes what was counted. */
+  /** Writes the counts to the store. */
   flush(): Promise<void>
 }
 
-const HOUR = 3_600_000
-/** Grants a write, some milliseconds: each changes several pages. */
-const BATCH = 25
+const HOUR_MS = 3_600_000
+/** Grants per write, which takes some milliseconds: each grant changes several database pages. */
+const BATCH_SIZE = 25
 
-export function createUsage(needs: { store: Store; clock: Clock; log: Log }): Usage {
-  const { store, clock, log } = needs
+export function createUsage(dependencies: { store: Store; clock: Clock; log: Log }): Usage {
+  const { store, clock, log } = dependencies
   let counts = new Map<string, UsageCount>()
   let grants = new Map<string, Millis>()
 
   return {
     count(kind, appId, outcome) {
-      const hour = Math.floor(clock.now() / HOUR) * HOUR
+      const hour = Math.floor(clock.now() / HOUR_MS) * HOUR_MS
       const key = `${hour} ${kind} ${outcome} ${appId}`
       const known = counts.get(key)
       if (known) known.count++
@@ -41,15 +45,17 @@ export function createUsage(needs: { store: Store; clock: Clock; log: Log }): Us
       counts = new Map()
       grants = new Map()
       try {
-        for (let at = 0; at === 0 || at < used.length; at += BATCH) {
-          const batch = used.slice(at, at + BATCH).map(([id, lastUsedAt]) => ({ id, lastUsedAt }))
+        for (let at = 0; at === 0 || at < used.length; at += BATCH_SIZE) {
+          const batch = used
+            .slice(at, at + BATCH_SIZE)
+            .map(([id, lastUsedAt]) => ({ id, lastUsedAt }))
           await store.recordUse({ grants: batch, counts: at === 0 ? countRows : [] })
-          // Others have their turn.
+          // Let waiting requests run.
           await setImmediate()
         }
       } catch (error) {
-        // Counts are for people: losing some seconds of them is no reason to fail.
-        log.warn({ err: error }, 'the last seconds of usage could not be written')
+        // The counts are only statistics: losing a few seconds of them must not fail anything.
+        log.warn({ err: error }, 'usage counts of the last seconds could not be written')
       }
     },
   }

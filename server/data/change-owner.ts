@@ -2,19 +2,20 @@ import { keepCopy } from '../../db/data-directory/copy.ts'
 import type { Store } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 
-/** The OAuth client and the API of Ellipsis Drive that connections belong to. */
+/** The OAuth client and the Ellipsis Drive API that the connections belong to. */
 export interface Owner {
   client_id: string
   api_url: string
 }
 
-const BATCH = 500
+/** Connections marked per transaction. */
+const BATCH_SIZE = 500
 
 /**
- * Makes the data belong to another client or API: every connection needs reconnecting, and says why. With
- * another API they lose their accounts and tokens too: there, the same id is another person, and a token
- * must not be sent to it. A copy of the store as it was is kept beside. Cut off, it is begun again with the
- * same flag: whose the data is changes last.
+ * Assigns the data to another client or API. Every connection becomes `needs_reconnect`, with the reason.
+ * With another API, connections also lose their accounts and tokens: the same id may be another person
+ * there, and a token must not be sent to it. Keeps a copy of the previous store. After an interruption, start
+ * again with the same flag: the recorded owner changes last.
  */
 export async function changeOwner(
   store: Store,
@@ -37,7 +38,7 @@ export async function changeOwner(
     : 'it was connected for another OAuth client of Ellipsis Drive than this broker now uses'
   let after: string | null = null
   do {
-    after = await store.markConnectionsForReconnect({ after, limit: BATCH, toOtherApi, reason })
+    after = await store.markConnectionsForReconnect({ after, limit: BATCH_SIZE, toOtherApi, reason })
   } while (after !== null)
   const details = toOtherApi ? `${before.api_url} to ${now.api_url}` : `to client ${now.client_id}`
   await store.addEvents([{ at: clock.now(), actor: 'cli', action: 'client.changed', details }])

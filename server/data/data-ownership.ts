@@ -6,7 +6,7 @@ import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
 import { rejectPendingImport, listIfAllPending, removeRejectedImport } from '../connections/pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
-import { message } from '../operate/messages.ts'
+import { formatMessage } from '../operate/messages.ts'
 import { StartError } from './start-error.ts'
 
 /** The data directory, for what a change of owner does to it. */
@@ -72,7 +72,7 @@ function checkKeys(meta: Record<string, string>, vault: Vault, { dataDir, secret
   if (missing.length === 0) return
   const source = secrets ? 'BROKER_SECRETS' : `${dataDir}/secret.key`
   const values = { directory: dataDir, source, fingerprints: missing.join(' and ') }
-  throw new StartError(message('start.key-other', values))
+  throw new StartError(formatMessage('start.key-mismatch', values))
 }
 
 const isChanged = (meta: Record<string, string>, owner: Owner): boolean =>
@@ -81,7 +81,7 @@ const isChanged = (meta: Record<string, string>, owner: Owner): boolean =>
 const isCutOff = (meta: Record<string, string>): boolean => (meta.owner_change ?? '') !== ''
 
 function checkOwner(meta: Record<string, string>, owner: Owner): void {
-  if (isCutOff(meta)) throw new StartError(message('start.change-cut-off'))
+  if (isCutOff(meta)) throw new StartError(formatMessage('start.client-change-interrupted'))
   const names: Record<string, string> = {
     client_id: 'ELLIPSIS_CLIENT_ID',
     api_url: 'ELLIPSIS_API_URL',
@@ -89,6 +89,6 @@ function checkOwner(meta: Record<string, string>, owner: Owner): void {
   for (const [key, name] of Object.entries(names)) {
     const [before, now] = [meta[key], owner[key as keyof Owner]]
     if (before === undefined || before === now) continue
-    throw new StartError(message('start.client-changed', { name, before, now }))
+    throw new StartError(formatMessage('start.client-changed', { name, before, now }))
   }
 }

@@ -5,34 +5,34 @@ import type { Vault } from '../crypto/vault.ts'
 import { fingerprintsOf } from './data-ownership.ts'
 
 /**
- * Takes up changes of the encryption keys, and tells the other processes once nothing is under way any more
- * that was sealed before: writes are made in their order, so that one more commit shows it. Keys that don't
- * open what is stored are not taken up, and the log says so.
+ * Loads changed encryption keys. Announces them to the other processes once every write that was sealed with
+ * the previous key is committed: writes commit in order, so one more commit proves it. Rejects keys that
+ * don't open the stored data, and logs that.
  */
-export function createKeyFollower(needs: {
+export function createKeyFollower(dependencies: {
   store: Store
   vault: Vault
   presence: Presence
   log: Log
 }): () => Promise<void> {
-  const { store, vault, presence, log } = needs
-  let told = vault.keyIds().join()
-  let refused = 0
+  const { store, vault, presence, log } = dependencies
+  let announced = vault.keyIds().join()
+  let rejections = 0
   return async () => {
-    const known = fingerprintsOf(await store.getMeta())
-    if (!vault.reload(known)) {
-      // In a rotation the file may change between the one look and the other.
-      if (++refused === 2) log.error({ known }, NOT_OURS)
+    const fingerprints = fingerprintsOf(await store.getMeta())
+    if (!vault.reload(fingerprints)) {
+      // During a rotation, the file may change between the two reads: only the second rejection counts.
+      if (++rejections === 2) log.error({ known: fingerprints }, KEYS_REJECTED)
       return
     }
-    refused = 0
+    rejections = 0
     const keyIds = vault.keyIds()
-    if (keyIds.join() === told) return
+    if (keyIds.join() === announced) return
     await store.checkWritable()
     presence.tell(keyIds)
-    told = keyIds.join()
+    announced = keyIds.join()
   }
 }
 
-const NOT_OURS =
-  'secret.key holds other keys than those that the data is sealed with, and is not taken up: put back the file with these'
+const KEYS_REJECTED =
+  'secret.key was not loaded: it lacks keys that the data is sealed with; restore the file with these keys'

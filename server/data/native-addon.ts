@@ -6,54 +6,54 @@ import { createFile, makeDirectory } from '../../db/data-directory/files.ts'
 import { StartError } from './start-error.ts'
 
 /**
- * Writes a native addon out of the binary, since the operating system only loads code from files. The
- * name carries the hash, so versions don't meet; the folder is the user's alone (0700), so that nobody
- * else changes the file between its check and its loading. Safe against simultaneous starts.
+ * Writes a native addon from the binary to a file, since the operating system loads code only from files.
+ * The name contains the hash, so versions don't collide. Only the user can access the folder (0700), so
+ * nobody else can change the file between check and load. Safe for simultaneous starts.
  * @returns the file's path
- * @throws StartError if the file can't be made to hold these bytes
+ * @throws StartError if the file can't be written with these bytes
  */
-export function extract(bytes: Buffer, folder: string, name: string): string {
+export function extractAddon(bytes: Buffer, folder: string, name: string): string {
   const hash = sha256(bytes)
   const file = join(folder, `${name}-${hash.slice(0, 16)}.node`)
   try {
     makeDirectory(folder)
     chmodSync(folder, 0o700)
-    if (!holds(file, hash)) replace(file, bytes)
+    if (!hasHash(file, hash)) replaceAtomically(file, bytes)
   } catch (cause) {
-    // Windows lets nobody replace a file that another start has loaded meanwhile.
-    if (!holds(file, hash)) throw failure(file, cause)
+    // Windows can't replace a file that another process has loaded.
+    if (!hasHash(file, hash)) throw writeError(file, cause)
   }
-  if (!holds(file, hash)) throw failure(file, new Error('Another program changed it.'))
+  if (!hasHash(file, hash)) throw writeError(file, new Error('Another program changed it.'))
   return file
 }
 
 /**
- * Loads a native addon, as who uses it will: a file system that runs nothing is told here, in words.
+ * Loads a native addon once, to report a file system that forbids execution with a clear message.
  * @throws StartError if it can't be loaded
  */
-export function checkLoads(file: string): void {
+export function checkAddonLoads(file: string): void {
   try {
     createRequire(import.meta.url)(file)
   } catch (cause) {
     throw new StartError(
       `The broker can't load ${file}, which it needs to run.\n` +
-        'Is its file system mounted noexec? Then mount it without, or set BROKER_NATIVE_DIR to a ' +
-        'directory where the user it runs as may write and run files.',
+        'If its file system is mounted noexec, mount it without, or set BROKER_NATIVE_DIR to a ' +
+        'directory where the broker’s user can write and execute files.',
       { cause },
     )
   }
 }
 
-const failure = (file: string, cause: unknown): StartError =>
+const writeError = (file: string, cause: unknown): StartError =>
   new StartError(
     `The broker can't write ${file}, which it needs to run.\n` +
-      'Give the user it runs as a data directory (BROKER_DATA_DIR) of its own.',
+      'Set BROKER_DATA_DIR to a directory that the broker’s user owns.',
     { cause },
   )
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
-function holds(file: string, hash: string): boolean {
+function hasHash(file: string, hash: string): boolean {
   try {
     return sha256(readFileSync(file)) === hash
   } catch {
@@ -61,8 +61,7 @@ function holds(file: string, hash: string): boolean {
   }
 }
 
-/** Whole or not at all: another process sees the old file or the new one. */
-function replace(file: string, bytes: Buffer): void {
+function replaceAtomically(file: string, bytes: Buffer): void {
   const draft = `${file}.${randomUUID()}`
   try {
     createFile(draft, bytes)

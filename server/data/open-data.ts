@@ -6,16 +6,16 @@ import { createSigningKeys } from '../crypto/signing-keys.ts'
 import { createVault } from '../crypto/vault.ts'
 import { claimData } from './data-ownership.ts'
 import type { Claim } from './data-ownership.ts'
-import { message } from '../operate/messages.ts'
+import { formatMessage } from '../operate/messages.ts'
 import { loadSecretKeys } from './secret-key.ts'
 import type { Runtime } from '../runtime.ts'
-import { StartError, explain } from './start-error.ts'
+import { StartError, explainDataError } from './start-error.ts'
 
-/** What the data directory holds, open: store and keys, and who else has it open. */
+/** The open data directory: store, keys, locks, and the other processes that use it. */
 export type Data = Awaited<ReturnType<typeof openData>>
 
 /**
- * Opens the data directory. What a first start makes is made under one lock between processes.
+ * Opens the data directory. A first start creates its contents under one lock between processes.
  * @param options as for `startServices`
  * @throws StartError with what to do
  */
@@ -27,13 +27,14 @@ export async function openData(
   const { dataDir } = config
   const binding = sqliteBinding(config)
 
-  const refuseOthers = (why: 'start.change-open' | 'start.gone') => {
+  const refuseIfInUse = (messageName: 'start.client-in-use' | 'start.database-gone') => {
     const processes = describePresent(listPresent(dataDir, binding))
-    if (processes !== '') throw new StartError(message(why, { processes, directory: dataDir }))
+    if (processes === '') return
+    throw new StartError(formatMessage(messageName, { processes, directory: dataDir }))
   }
 
   const opened = await withStartLock(dataDir, binding, async () => {
-    if (!hasStore(dataDir)) refuseOthers('start.gone')
+    if (!hasStore(dataDir)) refuseIfInUse('start.database-gone')
     const store = await openStore({
       directory: dataDir,
       migrations: readMigrations(),
@@ -50,31 +51,31 @@ export async function openData(
         place: {
           directory: dataDir,
           nativeBinding: binding,
-          refuseOthers: () => refuseOthers('start.change-open'),
+          refuseOthers: () => refuseIfInUse('start.client-in-use'),
         },
       })
       const keys = createSigningKeys({ store, vault, clock, random })
       await keys.ensure()
       const { command = 'serve' } = options
-      const told = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
-      return { store, vault, keys, formerUrls, presence: announce(dataDir, binding, told) }
+      const self = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
+      return { store, vault, keys, formerUrls, presence: announce(dataDir, binding, self) }
     } catch (error) {
       await store.close()
       throw error
     }
-  }).catch(explain(dataDir))
+  }).catch(explainDataError(dataDir))
   const locks = {
-    /** While no other process starts. */
-    start: <T>(work: () => Promise<T>) => withStartLock(dataDir, binding, work),
-    /** While no other holds the lock of that name. @throws SqliteError `SQLITE_BUSY` */
-    alone: <T>(name: string, work: () => Promise<T>) => withLock(dataDir, name, binding, 0, work),
+    /** Runs `work` while no other process starts. */
+    withStartLock: <T>(work: () => Promise<T>) => withStartLock(dataDir, binding, work),
+    /** Runs `work` while holding the named lock. @throws SqliteError `SQLITE_BUSY` if another process holds it */
+    withLock: <T>(name: string, work: () => Promise<T>) => withLock(dataDir, name, binding, 0, work),
   }
   const { id } = opened.presence
   const processes = {
     id,
-    /** Those that have the store open too. */
+    /** The other processes that have the store open. */
     others: () => listPresent(dataDir, binding).filter((one) => one.id !== id),
-    /** One that is paused has not. */
+    /** A paused process counts as alive. */
     hasDied: (other: string) => other !== id && hasDied(dataDir, binding, other),
   }
   return { ...opened, locks, processes }

@@ -1,60 +1,59 @@
 import { KeptCopyError } from '../../db/data-directory/copy.ts'
 import { StoreTooNewError } from '../../db/data-directory/open.ts'
-import { message } from '../operate/messages.ts'
-import type { MessageName, Values } from '../operate/messages.ts'
+import { formatMessage } from '../operate/messages.ts'
+import type { MessageName, MessageValues } from '../operate/messages.ts'
 
 /** The broker can't start; the message says what to do. */
 export class StartError extends Error {
   override name = 'StartError'
 }
 
-/** Codes of SQLite for a file that is broken, or no database. */
-export const DAMAGE = /^SQLITE_(NOTADB|CORRUPT)/
+/** SQLite's error codes for a damaged file, or one that is not a database. */
+export const DAMAGED_CODE = /^SQLITE_(NOTADB|CORRUPT)/
 
-type Codes = [name: MessageName, RegExp][]
+type MessagesByCode = [name: MessageName, codes: RegExp][]
 
-/** Codes of the system and of SQLite where the data can't be worked with, by what is said of them. */
-const OF_DATA: Codes = [
-  ['start.full', /^(ENOSPC|EDQUOT|SQLITE_FULL|SQLITE_IOERR_SHMSIZE)$/],
-  ['start.closed', /^(EACCES|EPERM|EROFS|ENOTDIR|EEXIST|SQLITE_(READONLY|CANTOPEN).*)$/],
-  ['start.damaged', DAMAGE],
-  ['start.busy', /^SQLITE_BUSY/],
+const DATA_MESSAGES: MessagesByCode = [
+  ['start.disk-full', /^(ENOSPC|EDQUOT|SQLITE_FULL|SQLITE_IOERR_SHMSIZE)$/],
+  ['start.no-access', /^(EACCES|EPERM|EROFS|ENOTDIR|EEXIST|SQLITE_(READONLY|CANTOPEN).*)$/],
+  ['start.damaged', DAMAGED_CODE],
+  ['start.locked', /^SQLITE_BUSY/],
 ]
 
-/** Codes of the system where an address can't be listened on. */
-const OF_ADDRESS: Codes = [
-  ['serve.port', /^EADDRINUSE$/],
-  ['serve.address', /^(EACCES|EADDRNOTAVAIL|ENOTFOUND|EAI_.*)$/],
+const LISTEN_MESSAGES: MessagesByCode = [
+  ['serve.port-in-use', /^EADDRINUSE$/],
+  ['serve.address-unavailable', /^(EACCES|EADDRNOTAVAIL|ENOTFOUND|EAI_.*)$/],
 ]
 
 /**
- * Says what to do where work on a data directory fails for what it lies on. Other errors go on as they are.
+ * A handler of errors of the data directory: known ones become a StartError, others are rethrown.
  * @throws StartError, or the error
  */
-export const explain =
+export const explainDataError =
   (directory: string) =>
   (error: unknown): never => {
     if (error instanceof StoreTooNewError) {
-      throw new StartError(message('start.newer', { file: error.file }))
+      throw new StartError(formatMessage('start.newer', { file: error.file }))
     }
     if (error instanceof KeptCopyError) {
-      throw new StartError(message('start.no-copy', { file: error.file }), { cause: error.cause })
+      const text = formatMessage('start.copy-failed', { file: error.file })
+      throw new StartError(text, { cause: error.cause })
     }
-    return say(error, OF_DATA, { directory })
+    return explainByCode(error, DATA_MESSAGES, { directory })
   }
 
 /**
- * The same where an address can't be listened on.
+ * The same for errors of listening on an address.
  * @throws StartError, or the error
  */
-export const explainAddress =
+export const explainListenError =
   ({ host, port }: { host: string; port: number }) =>
   (error: unknown): never =>
-    say(error, OF_ADDRESS, { host, port: String(port) })
+    explainByCode(error, LISTEN_MESSAGES, { host, port: String(port) })
 
-function say(error: unknown, codes: Codes, values: Values): never {
+function explainByCode(error: unknown, messages: MessagesByCode, values: MessageValues): never {
   const { code } = error as { code?: unknown }
-  const [name] = codes.find(([, pattern]) => pattern.test(String(code))) ?? []
+  const [name] = messages.find(([, codes]) => codes.test(String(code))) ?? []
   if (name === undefined) throw error
-  throw new StartError(message(name, values), { cause: error })
+  throw new StartError(formatMessage(name, values), { cause: error })
 }

@@ -1,41 +1,41 @@
 import type { Throttle } from '../../db/store.ts'
 import type { SteadyClock } from '../runtime.ts'
 
-/** Rest after a piece, in times of what it took: while others need the loop, and else. */
-const REST_BUSY = 9
-const REST_IDLE = 1
-/** Above this part of the time, others need the loop. */
-const BUSY = 0.3
-/** Longest rest, milliseconds. */
-const LONGEST = 1000
+/** Rest after a piece of work, as a multiple of its duration: while the event loop is busy, and otherwise. */
+const BUSY_REST_FACTOR = 9
+const IDLE_REST_FACTOR = 1
+/** Share of the time above which the event loop counts as busy with other work. */
+const BUSY_SHARE = 0.3
+const MAX_REST_MS = 1000
 
 /**
- * The pace of all background work. All of its pieces together leave the event loop to others for most of
- * the time, so that swaps stay quick however much is exported, revoked or swept. A piece is to take some
- * milliseconds; nothing else is done between its parts.
- * @param needs.active how long the event loop has been at work in all, milliseconds
+ * Limits all background work together: it leaves the event loop to requests for most of the time, so swaps
+ * stay fast during exports, bulk revocations and sweeps. One piece of work should take a few milliseconds;
+ * pieces run one after the other.
+ * @param dependencies.active total time the event loop has been active, milliseconds
  */
-export function createBackgroundThrottle(needs: {
+export function createBackgroundThrottle(dependencies: {
   clock: SteadyClock
   active: () => number
 }): Throttle {
-  const { clock, active } = needs
+  const { clock, active } = dependencies
   let last: Promise<unknown> = Promise.resolve()
-  let busy = true
+  let isBusy = true
 
   const rest = async (tookMs: number): Promise<void> => {
     const [from, activeBefore] = [clock.steady(), active()]
-    await clock.sleep(Math.min(tookMs * (busy ? REST_BUSY : REST_IDLE), LONGEST))
-    busy = active() - activeBefore > BUSY * (clock.steady() - from)
+    const factor = isBusy ? BUSY_REST_FACTOR : IDLE_REST_FACTOR
+    await clock.sleep(Math.min(tookMs * factor, MAX_REST_MS))
+    isBusy = active() - activeBefore > BUSY_SHARE * (clock.steady() - from)
   }
 
   return (piece) => {
-    let beganAt = 0
+    let startedAt = 0
     const result = last.then(() => {
-      beganAt = clock.steady()
+      startedAt = clock.steady()
       return piece()
     })
-    const rested = () => rest(clock.steady() - beganAt)
+    const rested = () => rest(clock.steady() - startedAt)
     last = result.then(rested, rested)
     return result
   }

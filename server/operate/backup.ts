@@ -9,87 +9,92 @@ import type { DataDirectories } from '../assets.ts'
 import { newId } from '../crypto/hash.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
 import type { Runtime } from '../runtime.ts'
-import { explain } from '../data/start-error.ts'
-import { CommandError, message } from './messages.ts'
+import { explainDataError } from '../data/start-error.ts'
+import { CommandError, errorMessage, formatMessage } from './messages.ts'
 
-type Needs = Pick<Runtime, 'clock' | 'random'>
+type Dependencies = Pick<Runtime, 'clock' | 'random'>
 
-/** Codes of what is wrong with the store, rather than with the place of the copy. */
-const OF_THE_STORE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
+/** SQLite's error codes for a fault of the store, not of the backup file. */
+const STORE_ERROR_CODE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
 
 /**
- * `backup FILE`: a copy of the store as it is at one moment, beside brokers that serve. Never the encryption
- * keys. The file appears whole and checked, or not at all. Answers how it ended.
- * @throws Ended, StartError
+ * `backup FILE`: writes a snapshot of the store while brokers serve; never the encryption keys. The file
+ * appears complete and checked, or not at all.
+ * @returns the message to print
+ * @throws CommandError, StartError
  */
-export async function backup(home: DataDirectories, path: string, runtime: Needs): Promise<string> {
+export async function backup(
+  home: DataDirectories,
+  path: string,
+  dependencies: Dependencies,
+): Promise<string> {
   const { dataDir } = home
   const file = resolve(path)
   if (existsSync(file)) throw new CommandError('backup.exists', { file })
   if (!existsSync(dirname(file)))
     throw new CommandError('backup.no-directory', { directory: dirname(file) })
-  if (!hasStore(dataDir)) throw new CommandError('data.none', { directory: dataDir })
+  if (!hasStore(dataDir)) throw new CommandError('data.missing', { directory: dataDir })
   await withStartLock(dataDir, sqliteBinding(home), async () => completeRestore(dataDir)).catch(
-    explain(dataDir),
+    explainDataError(dataDir),
   )
 
-  const part = `${file}.part`
-  clear(part, file)
-  return write(home, file, part, runtime)
+  const partialFile = `${file}.part`
+  removeLeftover(partialFile, file)
+  return writeBackup(home, file, partialFile, dependencies)
     .catch((error: unknown) => {
       if (error instanceof CommandError) throw error
       const { code } = error as { code?: string }
-      if (code !== undefined && OF_THE_STORE.test(code)) return explain(dataDir)(error)
-      throw new CommandError('backup.failed', { file, reason: reasonOf(error) })
+      if (code !== undefined && STORE_ERROR_CODE.test(code)) {
+        return explainDataError(dataDir)(error)
+      }
+      throw new CommandError('backup.failed', { file, reason: errorMessage(error) })
     })
-    .finally(() => rmSync(part, { force: true }))
+    .finally(() => rmSync(partialFile, { force: true }))
 }
 
-/** Makes the copy as `part`, checks it, and gives it its name. */
-async function write(
+/** Copies the store to `partialFile`, checks the copy, and renames it to `file`. */
+async function writeBackup(
   home: DataDirectories,
   file: string,
-  part: string,
-  { clock, random }: Needs,
+  partialFile: string,
+  { clock, random }: Dependencies,
 ): Promise<string> {
   const { dataDir } = home
   const binding = sqliteBinding(home)
   const at = new Date(clock.now()).toISOString()
   const stamp = { backup_at: at, backup_id: newId(random, 'backup') }
-  // Of whoever makes the backup, wherever it goes.
-  writeFileSync(part, '', { mode: 0o600, flag: 'wx' })
-  await copyDatabase(join(dataDir, 'broker.db'), part, binding, stamp)
-  const { problems, meta, connections } = inspectDatabase(part, binding)
+  // The file belongs to the user who makes the backup, whoever owns the directory.
+  writeFileSync(partialFile, '', { mode: 0o600, flag: 'wx' })
+  await copyDatabase(join(dataDir, 'broker.db'), partialFile, binding, stamp)
+  const { problems, meta, connections } = inspectDatabase(partialFile, binding)
   const [problem] = problems
   if (problem !== undefined) throw new CommandError('backup.damaged', { problem })
-  const megabytes = (statSync(part).size / 1e6).toFixed(1)
-  place(part, file)
+  const megabytes = (statSync(partialFile).size / 1e6).toFixed(1)
+  renameToFinal(partialFile, file)
   const keys = fingerprintsOf(meta).join(', ')
-  return message('backup.done', { connections, file, megabytes, at, keys, directory: dataDir })
+  const values = { connections, file, megabytes, at, keys, directory: dataDir }
+  return formatMessage('backup.done', values)
 }
 
-/** Removes what a backup that was cut off has left. @throws Ended */
-function clear(part: string, file: string): void {
+/** Removes the partial file of an interrupted backup. @throws CommandError */
+function removeLeftover(partialFile: string, file: string): void {
   try {
-    rmSync(part, { force: true })
+    rmSync(partialFile, { force: true })
   } catch (error) {
-    throw new CommandError('backup.failed', { file, reason: reasonOf(error) })
+    throw new CommandError('backup.failed', { file, reason: errorMessage(error) })
   }
 }
 
-/** Gives the file its name, which nobody may have taken meanwhile. */
-function place(part: string, file: string): void {
+/** Gives the file its final name, unless another file has taken the name meanwhile. @throws CommandError */
+function renameToFinal(partialFile: string, file: string): void {
   try {
-    linkSync(part, file)
+    linkSync(partialFile, file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST' || existsSync(file)) {
       throw new CommandError('backup.exists', { file })
     }
     // A file system without links.
-    renameSync(part, file)
+    renameSync(partialFile, file)
   }
   syncDirectoryOf(file)
 }
-
-/** Why a file can't be read or written, in the system's or SQLite's words. */
-export const reasonOf = (error: unknown): string => (error as Error).message

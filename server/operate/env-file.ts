@@ -2,40 +2,43 @@ import * as fs from 'node:fs'
 import { syncDirectoryOf } from '../../db/data-directory/files.ts'
 
 /**
- * Puts settings into a `.env`, in the place of those of the same names: all of it, or nothing changes. Who
- * may read it stays; a new one is its owner's alone.
+ * Writes settings into a `.env` file, replacing those with the same names. All are written, or nothing
+ * changes. An existing file keeps its permissions; a new one is readable only by its owner.
  * @param lines as `NAME=value`
  */
-export function putSettings(path: string, lines: string[]): void {
-  const isThere = fs.existsSync(path)
-  // Behind a link is the file itself.
-  const file = isThere ? fs.realpathSync(path) : path
-  const names = lines.map((line) => line.slice(0, line.indexOf('=') + 1))
-  const before = isThere ? fs.readFileSync(file, 'utf8') : ''
-  const kept = before.split('\n').filter((line) => !names.some((name) => line.startsWith(name)))
+export function writeSettings(path: string, lines: string[]): void {
+  const exists = fs.existsSync(path)
+  // If the path is a link, write the file it points to.
+  const file = exists ? fs.realpathSync(path) : path
+  const prefixes = lines.map((line) => line.slice(0, line.indexOf('=') + 1))
+  const before = exists ? fs.readFileSync(file, 'utf8') : ''
+  const kept = before
+    .split('\n')
+    .filter((line) => !prefixes.some((prefix) => line.startsWith(prefix)))
   const text = [kept.join('\n').trimEnd(), ...lines, ''].join('\n').trimStart()
-  const part = `${file}.new`
-  fs.rmSync(part, { force: true })
+  const newFile = `${file}.new`
+  fs.rmSync(newFile, { force: true })
   try {
-    const made = fs.openSync(part, 'wx', 0o600)
+    const descriptor = fs.openSync(newFile, 'wx', 0o600)
     try {
-      if (isThere) keepAccess(file, made)
-      fs.writeFileSync(made, text)
-      fs.fsyncSync(made)
+      if (exists) copyAccess(file, descriptor)
+      fs.writeFileSync(descriptor, text)
+      fs.fsyncSync(descriptor)
     } finally {
-      fs.closeSync(made)
+      fs.closeSync(descriptor)
     }
-    fs.renameSync(part, file)
+    fs.renameSync(newFile, file)
   } catch (error) {
-    fs.rmSync(part, { force: true })
+    fs.rmSync(newFile, { force: true })
     throw error
   }
   syncDirectoryOf(file)
 }
 
-function keepAccess(file: string, made: number): void {
-  const { mode, uid, gid } = fs.statSync(file)
-  const own = fs.fstatSync(made)
-  if (uid !== own.uid || gid !== own.gid) fs.fchownSync(made, uid, gid)
-  fs.fchmodSync(made, mode & 0o777)
+/** Gives the open file the owner and permissions of another. */
+function copyAccess(from: string, descriptor: number): void {
+  const { mode, uid, gid } = fs.statSync(from)
+  const own = fs.fstatSync(descriptor)
+  if (uid !== own.uid || gid !== own.gid) fs.fchownSync(descriptor, uid, gid)
+  fs.fchmodSync(descriptor, mode & 0o777)
 }

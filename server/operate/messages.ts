@@ -1,403 +1,406 @@
 /**
- * Every message that an operator's command can end with: what it says, and the mend. docs/operate.md lists
- * them from here. `{…}` stands for what differs.
+ * Every message that an operator's command can end with: what happened, and how to fix it.
+ * docs/operate.md lists them from here. `{…}` is replaced by a value.
  */
 interface Message {
-  /** The command that ends with it; `start`: every command on the data. */
+  /** The command that ends with it; `start`: every command that opens the data directory. */
   command: string
   /** Exit code: 0 done, 1 failed, 2 wrong usage or configuration. */
   exit: 0 | 1 | 2
-  says: string
+  text: string
   /** What to do; empty: nothing. */
-  mend: string
+  fix: string
 }
 
 export const messages = {
   'start.key-missing': {
     command: 'start',
     exit: 2,
-    says: 'The data in {directory} is encrypted, and its key is missing.',
-    mend: 'Put the file secret.key back there, or set BROKER_SECRETS to the key that was used. A new key would not open it: without the old one every user has to connect again, on an empty BROKER_DATA_DIR.',
+    text: 'The data in {directory} is encrypted, and its key is missing.',
+    fix: 'Restore the file secret.key in that directory, or set BROKER_SECRETS to the key that was used. A new key cannot open the data. If the key is lost, start with an empty BROKER_DATA_DIR: every user must connect again.',
   },
-  'start.key-unreadable': {
+  'start.key-invalid': {
     command: 'start',
     exit: 2,
-    says: '{file} holds no key of 32 bytes in base64url.',
-    mend: 'Put back the file that was there.',
+    text: '{file} does not contain a key of 32 bytes in base64url.',
+    fix: 'Restore the original file.',
   },
-  'start.key-other': {
+  'start.key-mismatch': {
     command: 'start',
     exit: 2,
-    says: 'The data in {directory} is encrypted with a key that {source} doesn’t hold.',
-    mend: 'Put back the key with the fingerprint {fingerprints}: in BROKER_SECRETS after a comma, in secret.key on a line of its own. It can go once `secret rotate` has ended well.',
+    text: 'The data in {directory} is encrypted with a key that is missing from {source}.',
+    fix: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Keep it there until `secret rotate` has succeeded.',
   },
   'start.client-changed': {
     command: 'start',
     exit: 2,
-    says: 'The connections in this data directory belong to {name}={before}, and it is now {now}.',
-    mend: 'Their refresh tokens would be refused. Put the setting back, use another BROKER_DATA_DIR, or, if this is meant, start once with `serve --accept-client-change`: every user then has to connect again.',
+    text: 'The connections in this data directory belong to {name}={before}, but the setting is now {now}.',
+    fix: 'Ellipsis Drive would reject their refresh tokens. Change the setting back, or use another BROKER_DATA_DIR. If the change is intended, start once with `serve --accept-client-change`: every user must then connect again.',
   },
-  'start.change-open': {
+  'start.client-in-use': {
     command: 'start',
     exit: 2,
-    says: 'The data is to belong to another OAuth client or API, and these processes still work with the former: {processes}.',
-    mend: 'Stop them, and run the same again.',
+    text: 'The OAuth client or API can’t change while these processes use the previous one: {processes}.',
+    fix: 'Stop them, then run the command again.',
   },
-  'start.change-cut-off': {
+  'start.client-change-interrupted': {
     command: 'start',
     exit: 2,
-    says: 'A change of the OAuth client or API was begun with `serve --accept-client-change`, and cut off.',
-    mend: 'Start once with `serve --accept-client-change` again: it is completed then.',
+    text: 'A change of the OAuth client or API by `serve --accept-client-change` was interrupted.',
+    fix: 'Start once more with `serve --accept-client-change` to complete it.',
   },
-  'start.gone': {
+  'start.database-gone': {
     command: 'start',
     exit: 2,
-    says: 'The database of {directory} is gone from there, and these processes still work on it: {processes}.',
-    mend: 'Stop them, as what they write is lost with it. Put the database back where it was, or restore the last backup, and start.',
+    text: 'The database in {directory} is gone, but these processes still have it open: {processes}.',
+    fix: 'Stop them: what they write now is lost. Put the database back, or restore the latest backup, then start.',
   },
   'start.newer': {
     command: 'start',
     exit: 2,
-    says: '{file} was written by a newer version of this program.',
-    mend: 'Start that version, or restore a backup that was made before it.',
+    text: '{file} was written by a newer version of this program.',
+    fix: 'Use that version, or restore a backup that was made before the upgrade.',
   },
-  'start.full': {
+  'start.disk-full': {
     command: 'start',
     exit: 2,
-    says: 'There is no room left where {directory} is.',
-    mend: 'Make room there, more than broker.db takes, and run it again: what was stored is whole.',
+    text: 'There is no space left on the disk of {directory}.',
+    fix: 'Free more space than broker.db takes, then run the command again. The stored data is intact.',
   },
-  'start.closed': {
+  'start.no-access': {
     command: 'start',
     exit: 2,
-    says: 'The data directory {directory} can’t be read and written.',
-    mend: 'Let the user that the broker runs as own the directory and all that is in it, on a file system that takes writes; or set BROKER_DATA_DIR to another.',
+    text: 'The data directory {directory} can’t be read and written.',
+    fix: 'Make the broker’s user the owner of the directory and of everything in it, on a writable file system; or set BROKER_DATA_DIR to another directory.',
   },
   'start.damaged': {
     command: 'start',
     exit: 2,
-    says: 'The database in {directory} is damaged, or is none.',
-    mend: 'Stop every broker, keep the directory as it is, look at the disk, and restore the last good backup.',
+    text: 'The database in {directory} is damaged, or is not a database.',
+    fix: 'Stop all brokers, keep the directory as it is, check the disk, and restore the latest good backup.',
   },
-  'data.none': {
+  'data.missing': {
     command: 'start',
     exit: 2,
-    says: 'There is no database in {directory}.',
-    mend: 'Set BROKER_DATA_DIR to the directory that `serve` works with; its first start makes the database.',
+    text: 'There is no database in {directory}.',
+    fix: 'Set BROKER_DATA_DIR to the directory that `serve` uses. The first start of `serve` creates the database.',
   },
-  'start.busy': {
+  'start.locked': {
     command: 'start',
     exit: 2,
-    says: 'Another process has kept the data in {directory} to itself for a minute.',
-    mend: 'Wait for it: the first start of a newer version may have much data to change. Then run it again.',
+    text: 'Another process has locked the data in {directory} for a minute.',
+    fix: 'Wait until it is done, then run the command again. The first start of a newer version may have much data to migrate.',
   },
-  'start.no-copy': {
+  'start.copy-failed': {
     command: 'start',
     exit: 2,
-    says: 'The database is about to be changed, and the copy that is kept of it before, {file}, could not be written.',
-    mend: 'Make room for it, as much as broker.db takes, and start again: nothing has changed.',
+    text: 'The copy {file}, which is made before the database is changed, could not be written.',
+    fix: 'Free as much space as broker.db takes, then start again. Nothing has changed.',
   },
 
-  'serve.port': {
+  'serve.port-in-use': {
     command: 'serve',
     exit: 2,
-    says: 'Port {port} of {host} is taken.',
-    mend: 'It may be by a broker that runs already (`ss -ltnp` names the process): stop that, or choose another port, with BROKER_PORT; for `demo` and `stand-in`, with --port.',
+    text: 'Port {port} of {host} is already in use.',
+    fix: 'A broker may already be running (`ss -ltnp` shows the process). Stop it, or choose another port: with BROKER_PORT; for `demo` and `stand-in`, with --port.',
   },
-  'serve.address': {
+  'serve.address-unavailable': {
     command: 'serve',
     exit: 2,
-    says: 'Nothing may listen on port {port} of {host}.',
-    mend: 'Set BROKER_HOST to an address of this machine, such as 127.0.0.1, and BROKER_PORT to a port above 1023: those below are for root.',
+    text: 'Can’t listen on port {port} of {host}.',
+    fix: 'Set BROKER_HOST to an address of this machine, such as 127.0.0.1, and BROKER_PORT to a port above 1023: lower ports need root.',
   },
 
   'secret.check.ok': {
     command: 'secret check',
     exit: 0,
-    says: 'All {values} sealed values open: {keys}.',
-    mend: '',
+    text: 'All {values} sealed values can be opened: {keys}.',
+    fix: '',
   },
   'secret.check.failed': {
     command: 'secret check',
     exit: 1,
-    says: '{failed} of {values} sealed values don’t open: {places}.',
-    mend: 'Where a key is missing, put it back: in BROKER_SECRETS after a comma, in secret.key on a line of its own. A value that was changed can’t be mended: restore a backup, or let that user connect again.',
+    text: '{failed} of {values} sealed values can’t be opened: {places}.',
+    fix: 'If a key is missing, add it: to BROKER_SECRETS after a comma, or to secret.key on its own line. A value that was altered can’t be recovered: restore a backup, or let that user connect again.',
   },
   'secret.rotate.done': {
     command: 'secret rotate',
     exit: 0,
-    says: 'Everything is sealed with the key {key} now; {resealed} values were sealed anew. The old key is out of secret.key, in {kept}.',
-    mend: 'Copy secret.key to where you keep its copy, and make a new backup: backups made before open only with the old key. Move the file with the old key to where its copies are, and delete it once you keep no backup from before.',
+    text: 'Everything is now sealed with the key {key}; {resealed} values were resealed. The old key was moved from secret.key to {kept}.',
+    fix: 'Store a copy of secret.key, and make a new backup: older backups open only with the old key. Move the file with the old key to where you keep copies of keys, and delete it once you keep no older backup.',
   },
   'secret.rotate.done-variable': {
     command: 'secret rotate',
     exit: 0,
-    says: 'Everything is sealed with the first key of BROKER_SECRETS, {key}; {resealed} values were sealed anew.',
-    mend: 'Take the other keys ({others}) out of BROKER_SECRETS and restart every broker. Make a new backup: those made before open only with the old key.',
+    text: 'Everything is now sealed with the first key of BROKER_SECRETS, {key}; {resealed} values were resealed.',
+    fix: 'Remove the other keys ({others}) from BROKER_SECRETS and restart every broker. Make a new backup: older backups open only with the old key.',
   },
   'secret.rotate.nothing': {
     command: 'secret rotate',
     exit: 0,
-    says: 'Nothing to do: everything is sealed with the first key of BROKER_SECRETS, {key}.',
-    mend: "To change it: 1. Make a key: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='. 2. Set BROKER_SECRETS=OLD,NEW for every broker, and restart them. 3. Set BROKER_SECRETS=NEW,OLD, and restart them. 4. Run `secret rotate`. 5. Set BROKER_SECRETS=NEW, and restart them.",
+    text: 'Nothing to do: everything is sealed with the first key of BROKER_SECRETS, {key}.',
+    fix: "To change the key: 1. Make a key: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='. 2. Set BROKER_SECRETS=OLD,NEW for every broker, and restart them. 3. Set BROKER_SECRETS=NEW,OLD, and restart them. 4. Run `secret rotate`. 5. Set BROKER_SECRETS=NEW, and restart them.",
   },
-  'secret.rotate.busy': {
+  'secret.rotate.locked': {
     command: 'secret rotate',
     exit: 1,
-    says: 'Another `secret rotate` is at work on this data directory.',
-    mend: 'Wait for it. If it was killed, run this one again.',
+    text: 'Another `secret rotate` is running on this data directory.',
+    fix: 'Wait until it is done. If it was killed, run the command again.',
   },
   'secret.rotate.waiting': {
     command: 'secret rotate',
     exit: 1,
-    says: 'These processes don’t use the new key yet: {processes}. Nothing is lost, and the old key is still in its place.',
-    mend: 'A running broker takes up a change of secret.key within seconds, and one of BROKER_SECRETS with a restart: restart or end them, and run `secret rotate` again.',
+    text: 'These processes don’t use the new key yet: {processes}. Nothing is lost, and the old key is still in place.',
+    fix: 'A running broker loads a changed secret.key within seconds; a changed BROKER_SECRETS needs a restart. Restart or stop these processes, then run `secret rotate` again.',
   },
-  'secret.rotate.unopened': {
+  'secret.rotate.failed': {
     command: 'secret rotate',
     exit: 1,
-    says: '{failed} values don’t open: {places}. The others are sealed anew; the old key is still in its place.',
-    mend: 'Put the missing key back and run `secret rotate` again; `secret check` names them all. Where that key is gone for good, `connection revoke` ends a connection whose values don’t open, and its user connects again.',
+    text: '{failed} values can’t be opened: {places}. All others were resealed; the old key is still in place.',
+    fix: 'Add the missing key and run `secret rotate` again; `secret check` lists all of these values. If the key is lost, run `connection revoke` for each connection whose values can’t be opened; its user must connect again.',
   },
   'key.rotate.done': {
     command: 'key rotate',
     exit: 0,
-    says: 'Key {kid} signs from now on; it has been published since {since}. The one before verifies until the last token that it signed has ended.',
-    mend: '',
+    text: 'Key {kid} signs from now on; it has been published since {since}. The previous key stays published until the last token it signed has expired.',
+    fix: '',
   },
-  'key.rotate.young': {
+  'key.rotate.recent': {
     command: 'key rotate',
     exit: 0,
-    says: 'Key {kid} signs from now on; it has been published since {since} only.',
-    mend: 'Those who verify broker tokens themselves and cache the keys for longer refuse new tokens until they load /.well-known/jwks.json again.',
+    text: 'Key {kid} signs from now on, but it has been published only since {since}.',
+    fix: 'Programs that verify broker tokens themselves, and cache the keys for longer than that, reject new tokens until they reload /.well-known/jwks.json.',
   },
   'key.revoke.done': {
     command: 'key revoke',
     exit: 0,
-    says: 'Revoked {kid}. Broker tokens that it signed are refused from now on, by every process; their users connect again.',
-    mend: '',
+    text: 'Revoked the key {kid}. Every process now rejects the broker tokens it signed; their users must connect again.',
+    fix: '',
   },
-  'key.revoke.none': {
+  'key.revoke.unknown': {
     command: 'key revoke',
     exit: 2,
-    says: 'There is no live key {kid}.',
-    mend: '`key list` shows those that there are.',
+    text: 'There is no key {kid}, or it is already revoked.',
+    fix: '`key list` shows all keys.',
   },
 
   'backup.done': {
     command: 'backup',
     exit: 0,
-    says: 'Backed up {connections} connections to {file} ({megabytes} MB), as of {at}.',
-    mend: 'It opens with the encryption keys {keys} only, and holds none: keep a copy of {directory}/secret.key, or of BROKER_SECRETS, at another place than the backups. What is revoked from now on is still in this file: delete backups that you no longer need.',
+    text: 'Backed up {connections} connections to {file} ({megabytes} MB), as of {at}.',
+    fix: 'The backup opens only with the encryption keys {keys}, and does not contain them: keep a copy of {directory}/secret.key, or of BROKER_SECRETS, in another place than the backups. Anything revoked from now on is still in this file: delete backups that you no longer need.',
   },
   'backup.exists': {
     command: 'backup',
     exit: 2,
-    says: '{file} is there already, and no backup overwrites anything.',
-    mend: 'Choose another name, such as one with the date.',
+    text: '{file} already exists; a backup never overwrites a file.',
+    fix: 'Choose another name, for example one with the date.',
   },
   'backup.no-directory': {
     command: 'backup',
     exit: 2,
-    says: 'There is no directory {directory}.',
-    mend: 'Make it, or choose another.',
+    text: 'There is no directory {directory}.',
+    fix: 'Create it, or choose another.',
   },
   'backup.damaged': {
     command: 'backup',
     exit: 1,
-    says: 'The database is damaged, and so was its copy, which is gone again: {problem}.',
-    mend: 'Keep the data directory as it is, look at the disk, and restore the last good backup.',
+    text: 'The database is damaged: {problem}. Its copy was deleted.',
+    fix: 'Keep the data directory as it is, check the disk, and restore the latest good backup.',
   },
   'backup.failed': {
     command: 'backup',
     exit: 1,
-    says: '{file} could not be written: {reason}. Nothing is left of it.',
-    mend: 'Make room, or choose another place; then run it again.',
+    text: '{file} could not be written: {reason}. No partial backup is left.',
+    fix: 'Free some space, or choose another place, then run the command again.',
   },
   'restore.done': {
     command: 'restore',
     exit: 0,
-    says: 'Restored {connections} connections as of {at}. What had ended since then has ended here too: {carried}. The store that was here is kept: {replaced}.',
-    mend: 'Start the brokers. Where Ellipsis Drive has replaced a refresh token since the backup, it refuses the one that was restored, and that user connects again; `connection list --status needs_reconnect` shows them. Delete the former store when all is well: it holds tokens.',
+    text: 'Restored {connections} connections as of {at}. Revocations since then were carried over: {carried}. Previous store kept: {replaced}.',
+    fix: 'Start the brokers. If Ellipsis Drive has replaced a refresh token since the backup, it rejects the restored one, and that user must connect again; `connection list --status needs_reconnect` lists them. Delete the previous store once everything works: it contains tokens.',
   },
   'restore.done-uncompared': {
     command: 'restore',
     exit: 0,
-    says: 'Restored {connections} connections as of {at}, without knowing all that was revoked since. Carried over: {carried}. The store that was here is kept: {replaced}.',
-    mend: 'Revoke again what you know to have been revoked since then, and start the brokers. Where Ellipsis Drive has replaced a refresh token since the backup, that user connects again.',
+    text: 'Restored {connections} connections as of {at}, but not all revocations since then are known. Carried over: {carried}. Previous store kept: {replaced}.',
+    fix: 'Revoke again what you know was revoked since then, and start the brokers. If Ellipsis Drive has replaced a refresh token since the backup, that user must connect again.',
   },
   'restore.completed': {
     command: 'restore',
     exit: 0,
-    says: 'The restore of {file} that had been cut off is complete.',
-    mend: 'Start the brokers.',
+    text: 'The interrupted restore of {file} is now complete.',
+    fix: 'Start the brokers.',
   },
   'restore.incomparable': {
     command: 'restore',
     exit: 1,
-    says: 'It can’t be told what was revoked since {file} was made: the store that is here is missing, damaged, or not what that backup has become. Nothing has changed.',
-    mend: 'Run it again with --accept-revoked if it may be that connections, devices, apps, admins or keys which were revoked since then work again.',
+    text: 'It is unknown what was revoked since {file} was made: the store here is missing, damaged, or not a successor of that backup. Nothing has changed.',
+    fix: 'To restore anyway, run the command again with --accept-revoked: connections, devices, apps, admins and keys that were revoked since then may work again.',
   },
-  'restore.open': {
+  'restore.in-use': {
     command: 'restore',
     exit: 1,
-    says: 'The data in {directory} is in use by {processes}.',
-    mend: 'Stop these processes, and run it again.',
+    text: 'The data in {directory} is in use by {processes}.',
+    fix: 'Stop these processes, then run the command again.',
   },
   'restore.no-file': {
     command: 'restore',
     exit: 2,
-    says: 'There is no file {file}.',
-    mend: 'Name a file that `backup` has written.',
+    text: 'There is no file {file}.',
+    fix: 'Name a file written by `backup`.',
   },
   'restore.unreadable': {
     command: 'restore',
     exit: 2,
-    says: 'This user can’t read {file} ({reason}).',
-    mend: 'A backup belongs to whoever made it: give it to the broker’s user (`chown`), or run this as root.',
+    text: 'This user can’t read {file} ({reason}).',
+    fix: 'A backup belongs to the user who made it: give it to the broker’s user (`chown`), or run the command as root.',
   },
   'restore.itself': {
     command: 'restore',
     exit: 2,
-    says: '{file} is the store itself.',
-    mend: 'Name a file that `backup` has written.',
+    text: '{file} is the current store, not a backup.',
+    fix: 'Name a file written by `backup`.',
   },
   'restore.damaged': {
     command: 'restore',
     exit: 1,
-    says: '{file} is damaged: {problem}. Nothing has changed.',
-    mend: 'Use another backup.',
+    text: '{file} is damaged: {problem}. Nothing has changed.',
+    fix: 'Use another backup.',
   },
-  'restore.not-ours': {
+  'restore.not-a-backup': {
     command: 'restore',
     exit: 2,
-    says: '{file} is a database, but no broker’s.',
-    mend: 'Name a file that `backup` has written.',
+    text: '{file} is a database, but not from this program.',
+    fix: 'Name a file written by `backup`.',
   },
   'restore.newer': {
     command: 'restore',
     exit: 2,
-    says: '{file} was made by a newer version of this program.',
-    mend: 'Restore it with that version.',
+    text: '{file} was made by a newer version of this program.',
+    fix: 'Restore it with that version.',
   },
-  'restore.key': {
+  'restore.key-missing': {
     command: 'restore',
     exit: 2,
-    says: '{file} is encrypted with a key that {source} doesn’t hold. Nothing has changed.',
-    mend: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, to secret.key on a line of its own. Without it no token in this backup opens.',
+    text: '{file} is encrypted with a key that is missing from {source}. Nothing has changed.',
+    fix: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
   },
 
   'import.done': {
     command: 'connection import',
     exit: 0,
-    says: 'Imported {imported}; {already} were connected already.',
-    mend: 'Delete the file: its refresh tokens are the broker’s now, and using them elsewhere would end them.',
+    text: 'Imported {imported}; {already} were already connected.',
+    fix: 'Delete the file: the broker now uses its refresh tokens, and using them elsewhere would end the connections.',
   },
-  'import.partly': {
+  'import.incomplete': {
     command: 'connection import',
     exit: 1,
-    says: 'Imported {imported}; {already} were connected already; {failed} were not imported, for the reasons told.',
-    mend: 'Mend these lines and run it again with the whole file: what was imported stays as it is. Users whose token was refused connect by themselves.',
+    text: 'Imported {imported}; {already} were already connected; {failed} were not imported, each with its reason above.',
+    fix: 'Fix these lines and run the command again with the whole file: imported lines stay as they are. Users whose token was rejected must connect themselves.',
   },
-  'import.client': {
+  'import.client-rejected': {
     command: 'connection import',
     exit: 1,
-    says: 'Ellipsis Drive refuses this broker’s own client, after {imported} imported and {already} connected already.',
-    mend: 'Check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET: they are those that the refresh tokens were issued to. Then run it again.',
+    text: 'Ellipsis Drive rejects this broker’s own client, after {imported} imported and {already} already connected.',
+    fix: 'Check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET: the refresh tokens must have been issued to this client. Then run the command again.',
   },
   'import.unreadable': {
     command: 'connection import',
     exit: 2,
-    says: '{file} can’t be read: {reason}.',
-    mend: 'Name a file of JSON lines: {"account": …, "refresh_token": …, "app": …}.',
+    text: '{file} can’t be read: {reason}.',
+    fix: 'Name a file of JSON lines: {"account": …, "refresh_token": …, "app": …}.',
   },
 
-  'doctor.well': {
+  'doctor.ok': {
     command: 'doctor',
     exit: 0,
-    says: 'Nothing is wrong in {checks} checks; {warnings} are worth a look.',
-    mend: '',
+    text: 'No problems in {checks} checks; warnings: {warnings}.',
+    fix: '',
   },
   'doctor.problems': {
     command: 'doctor',
     exit: 1,
-    says: 'Problems: {problems}; warnings: {warnings}.',
-    mend: 'Do what is told with each, from the top, and run `doctor` again.',
+    text: 'Problems: {problems}; warnings: {warnings}.',
+    fix: 'Fix them from top to bottom, then run `doctor` again.',
   },
 
   'probe.done': {
     command: 'probe',
     exit: 0,
-    says: 'The settings that follow: {settings}',
-    mend: 'Put them into .env, or run it with --write, and restart the brokers.',
+    text: 'Settings to use: {settings}',
+    fix: 'Add them to .env, or run the command again with --write. Then restart the brokers.',
   },
   'probe.written': {
     command: 'probe',
     exit: 0,
-    says: 'Written into .env: {settings}',
-    mend: 'Restart the brokers.',
+    text: 'Written to .env: {settings}',
+    fix: 'Restart the brokers.',
   },
-  'probe.unread': {
+  'probe.same-answer': {
     command: 'probe',
     exit: 1,
-    says: 'Ellipsis Drive answers the same whatever is sent: neither forms nor JSON are read, or the client is not known.',
-    mend: 'Check ELLIPSIS_API_URL, ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET.',
+    text: 'Ellipsis Drive answers every request the same way: it reads neither forms nor JSON, or does not know the client.',
+    fix: 'Check ELLIPSIS_API_URL, ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET.',
   },
-  'probe.untold': {
+  'probe.inconclusive': {
     command: 'probe',
     exit: 1,
-    says: 'How Ellipsis Drive likes to be asked could not be told: it asks for fewer calls, fails, or answers differently each time.',
-    mend: 'Run it again later.',
+    text: 'The request format of Ellipsis Drive could not be determined: it limits the rate of calls, fails, or answers differently each time.',
+    fix: 'Run the command again later.',
   },
   'probe.failed': {
     command: 'probe',
     exit: 1,
-    says: 'Ellipsis Drive could not be asked at {url}: {reason}.',
-    mend: 'Check ELLIPSIS_API_URL, and whether this machine may call out; then run it again.',
+    text: 'Ellipsis Drive could not be reached at {url}: {reason}.',
+    fix: 'Check ELLIPSIS_API_URL, and that this machine may make outgoing requests. Then run the command again.',
   },
-  'probe.unwritten': {
+  'probe.write-failed': {
     command: 'probe',
     exit: 1,
-    says: '.env could not be written: {reason}. It is as it was. The settings that follow: {settings}',
-    mend: 'Put them into .env yourself, and restart the brokers.',
+    text: '.env could not be written: {reason}. It is unchanged. Settings to use: {settings}',
+    fix: 'Add them to .env yourself, then restart the brokers.',
   },
-  'probe.cut-off': {
+  'probe.no-callback': {
     command: 'probe',
     exit: 1,
-    says: 'The browser has no way back: nothing can be pasted without a terminal, and probe can’t take the callback itself ({reason}).',
-    mend: 'Run it at a terminal, or stop the broker for as long as it takes; or leave that part out, with --no-authorize.',
+    text: 'The browser can’t return to `probe`: there is no terminal to paste the address into, and `probe` can’t listen for the callback itself ({reason}).',
+    fix: 'Run the command in a terminal, or stop the broker meanwhile, or skip this part with --no-authorize.',
   },
   'probe.no-code': {
     command: 'probe',
     exit: 1,
-    says: 'The browser did not come back with a code, or Ellipsis Drive gave no token for it.',
-    mend: 'Run it again: allow, and paste the whole address within a minute. The callback has to be registered at Ellipsis Drive as it is.',
+    text: 'The browser did not return with a code, or Ellipsis Drive gave no token for it.',
+    fix: 'Run the command again, allow access, and paste the whole address within a minute. The callback must be registered at Ellipsis Drive exactly as shown.',
   },
 } satisfies Record<string, Message>
 
 export type MessageName = keyof typeof messages
-export type Values = Record<string, string | number>
+export type MessageValues = Record<string, string | number>
 
-/** A message with its mend, as it is printed. */
-export function message(name: MessageName, values: Values = {}): string {
-  const { says, mend } = messages[name]
-  const text = mend === '' ? says : `${says}\n${mend}`
-  return text.replace(/\{([a-z]+)\}/g, (_all, key: string) => {
+/** A message and its fix, as printed. */
+export function formatMessage(name: MessageName, values: MessageValues = {}): string {
+  const { text, fix } = messages[name]
+  const template = fix === '' ? text : `${text}\n${fix}`
+  return template.replace(/\{([a-z]+)\}/g, (_match, key: string) => {
     const value = values[key]
     if (value === undefined) throw new Error(`message ${name} needs ${key}`)
     return typeof value === 'number' ? value.toLocaleString('en') : value
   })
 }
 
-/** How a command ends that didn't do what it was asked to. */
+/** A command failed in an expected way; the message says what to do. */
 export class CommandError extends Error {
-  override name = 'Ended'
+  override name = 'CommandError'
   readonly code: MessageName
   readonly exitCode: number
 
-  constructor(code: MessageName, values: Values = {}) {
-    super(message(code, values))
+  constructor(code: MessageName, values: MessageValues = {}) {
+    super(formatMessage(code, values))
     this.code = code
     this.exitCode = messages[code].exit
   }
 }
+
+/** Why a file can't be read or written, in the words of the system or of SQLite. */
+export const errorMessage = (error: unknown): string => (error as Error).message

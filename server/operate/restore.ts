@@ -13,15 +13,15 @@ import type { Clock } from '../runtime.ts'
 import { keyIdOf } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
 import { readKeys, secretKeyFile } from '../data/secret-key.ts'
-import { explain } from '../data/start-error.ts'
-import { reasonOf } from './backup.ts'
-import { CommandError, message } from './messages.ts'
+import { explainDataError } from '../data/start-error.ts'
+import { CommandError, errorMessage, formatMessage } from './messages.ts'
 
 /**
- * `restore FILE`: a backup takes the place of the store, which is kept aside. What was revoked since the
- * backup stays revoked. Cut off at any point, the one or the other is there whole, and running it again
- * completes it. Answers how it ended.
- * @throws Ended, StartError
+ * `restore FILE`: replaces the store with a backup and keeps the previous store. What was revoked since the
+ * backup stays revoked. If interrupted at any point, one of the two stores is there, complete; running it
+ * again completes the restore.
+ * @returns the message to print
+ * @throws CommandError, StartError
  */
 export async function restore(
   config: Pick<Config, 'secrets'> & DataDirectories,
@@ -29,17 +29,20 @@ export async function restore(
   { acceptRevoked, clock }: { acceptRevoked: boolean; clock: Clock },
 ): Promise<string> {
   const { dataDir } = config
-  const file = readable(resolve(path))
+  const file = resolve(path)
+  checkReadable(file)
   const binding = sqliteBinding(config)
   if (isStore(file, dataDir)) throw new CommandError('restore.itself', { file })
   return withStartLock(dataDir, binding, async () => {
-    refuseOpen(dataDir, binding)
-    const cutOff = completeRestore(dataDir)
+    refuseIfInUse(dataDir, binding)
+    const wasInterrupted = completeRestore(dataDir)
     const found = inspect(file, binding)
-    check(config, file, found)
-    if (cutOff && isSame(dataDir, binding, found)) return message('restore.completed', { file })
+    checkRestorable(config, file, found)
+    if (wasInterrupted && isCurrentStore(dataDir, binding, found)) {
+      return formatMessage('restore.completed', { file })
+    }
 
-    // A store that was put aside isn't a backup, and doesn't say of when it is.
+    // A previous store that was kept aside has no backup time; its modification time counts.
     const from = Date.parse(found.meta.backup_at ?? '') || Math.floor(statSync(file).mtimeMs)
     const restored = await restoreStore({
       file,
@@ -52,35 +55,34 @@ export async function restore(
     })
     if (!restored.done) throw new CommandError('restore.incomparable', { file })
     const { compared, carried, replaced } = restored
-    return message(compared ? 'restore.done' : 'restore.done-uncompared', {
+    return formatMessage(compared ? 'restore.done' : 'restore.done-uncompared', {
       connections: found.connections,
       at: new Date(from).toISOString(),
-      carried: describe(carried),
-      replaced: replaced ?? 'nowhere: there was none',
+      carried: describeCarried(carried),
+      replaced: replaced ?? 'none, as there was no store',
     })
-  }).catch(explain(dataDir))
+  }).catch(explainDataError(dataDir))
 }
 
-function refuseOpen(dataDir: string, binding: string | undefined): void {
+function refuseIfInUse(dataDir: string, binding: string | undefined): void {
   const open = listPresent(dataDir, binding)
   if (open.length === 0) return
   const processes = describePresent(open)
-  throw new CommandError('restore.open', { directory: dataDir, processes })
+  throw new CommandError('restore.in-use', { directory: dataDir, processes })
 }
 
-/** The file, if it is there and this user may read it. */
-function readable(file: string): string {
+/** @throws CommandError if the file is missing, or this user may not read it */
+function checkReadable(file: string): void {
   try {
     accessSync(file, constants.R_OK)
-    return file
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') throw new CommandError('restore.no-file', { file })
-    throw new CommandError('restore.unreadable', { file, reason: reasonOf(error) })
+    throw new CommandError('restore.unreadable', { file, reason: errorMessage(error) })
   }
 }
 
-/** Is it the store itself, by whatever name? */
+/** Is the file the current store, also through links? */
 function isStore(file: string, dataDir: string): boolean {
   const store = join(dataDir, 'broker.db')
   return existsSync(store) && realpathSync(file) === realpathSync(store)
@@ -90,36 +92,44 @@ function inspect(file: string, binding: string | undefined): Inspected {
   try {
     return inspectDatabase(file, binding)
   } catch (error) {
-    throw new CommandError('restore.damaged', { file, problem: reasonOf(error) })
+    throw new CommandError('restore.damaged', { file, problem: errorMessage(error) })
   }
 }
 
-/** Can this program, with these keys, serve what the file holds? */
-function check(
+/** @throws CommandError if this version, with these keys, can't serve the data in the file */
+function checkRestorable(
   config: Pick<Config, 'dataDir' | 'secrets'>,
   file: string,
   { problems: [problem], migrations, meta }: Inspected,
 ): void {
   if (problem !== undefined) throw new CommandError('restore.damaged', { file, problem })
-  if (migrations.length === 0) throw new CommandError('restore.not-ours', { file })
+  if (migrations.length === 0) throw new CommandError('restore.not-a-backup', { file })
   const known = new Set(readMigrations().map(({ folderMillis }) => folderMillis))
   if (!migrations.every((at) => known.has(at))) throw new CommandError('restore.newer', { file })
   const keyFile = secretKeyFile(config.dataDir)
   const keys = config.secrets ?? (existsSync(keyFile) ? readKeys(keyFile) : [])
-  const have = new Set(keys.map(keyIdOf))
-  const missing = fingerprintsOf(meta).filter((id) => !have.has(id))
+  const keyIds = new Set(keys.map(keyIdOf))
+  const missing = fingerprintsOf(meta).filter((id) => !keyIds.has(id))
   if (missing.length === 0) return
   const source = config.secrets ? 'BROKER_SECRETS' : keyFile
-  throw new CommandError('restore.key', { file, source, fingerprints: missing.join(' and ') })
+  throw new CommandError('restore.key-missing', {
+    file,
+    source,
+    fingerprints: missing.join(' and '),
+  })
 }
 
-/** Is the store that is there now the one that this backup makes? */
-function isSame(dataDir: string, binding: string | undefined, { meta }: Inspected): boolean {
+/** Was the current store made by restoring this backup? */
+function isCurrentStore(
+  dataDir: string,
+  binding: string | undefined,
+  { meta }: Inspected,
+): boolean {
   const current = inspectDatabase(join(dataDir, 'broker.db'), binding)
   return meta.backup_id !== undefined && current.meta.backup_id === meta.backup_id
 }
 
-function describe(carried: CarriedOver): string {
+function describeCarried(carried: CarriedOver): string {
   const parts = (Object.entries(carried) as [string, number][])
     .filter(([, count]) => count > 0)
     .map(([noun, count]) => `${count.toLocaleString('en')} ${noun}`)

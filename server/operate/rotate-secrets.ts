@@ -4,76 +4,80 @@ import { resealAll } from '../crypto/reseal.ts'
 import { keyIdOf } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
 import { newKey, readKeys, secretKeyFile, writeKeys } from '../data/secret-key.ts'
+import type { Secret } from '../secret.ts'
 import type { Services } from '../services.ts'
-import { CommandError, message } from './messages.ts'
+import { CommandError, formatMessage } from './messages.ts'
 
-/** How long the brokers are waited for, milliseconds; each looks at the keys every second. */
-const PATIENCE = 60_000
+/** How long to wait for the brokers to load a key. Each broker checks the keys every second. */
+const BROKER_TIMEOUT_MS = 60_000
+const POLL_INTERVAL_MS = 200
+const PROGRESS_INTERVAL_MS = 2000
 
-export type Report = (text: string) => void
+/** Prints progress. */
+type Report = (text: string) => void
 
 /**
- * `secret rotate`: everything is sealed with another key, while any number of brokers serve. Answers how it
- * ended. Killed at any point, it is completed by running it again: what is under way is in `meta`
- * (`secret_rotation`, the new key's id) before anything changes.
- * @throws Ended
+ * `secret rotate`: reseals everything with another key while any number of brokers serve. If it is killed at
+ * any point, running it again completes it: `meta` records the new key's id (`secret_rotation`) before
+ * anything changes.
+ * @returns the message to print
+ * @throws CommandError
  */
 export async function rotateSecrets(
   services: Services,
   report: Report,
-  patience = PATIENCE,
+  timeoutMs = BROKER_TIMEOUT_MS,
 ): Promise<string> {
   const { config, locks } = services
   const rotate = config.secrets ? rotateVariable : rotateFile
   return locks
-    .alone('rotate.lock', () => rotate(services, report, patience))
+    .withLock('rotate.lock', () => rotate(services, report, timeoutMs))
     .catch((error) => {
       throw (error as { code?: unknown }).code === 'SQLITE_BUSY'
-        ? new CommandError('secret.rotate.busy')
+        ? new CommandError('secret.rotate.locked')
         : error
     })
 }
 
-/** With BROKER_SECRETS, where the operator has put a new key in front, and restarted the brokers. */
-async function rotateVariable(services: Services, report: Report, patience: number) {
+/** With BROKER_SECRETS: the operator has put a new key first and restarted the brokers. */
+async function rotateVariable(services: Services, report: Report, timeoutMs: number) {
   const { store, vault, locks } = services
   const [key = '', ...others] = vault.keyIds()
-  const before = fingerprintsOf(await store.getMeta())
-  if (before.every((id) => id === key)) return message('secret.rotate.nothing', { key })
-  await untilAll(services, ({ keyIds }) => keyIds[0] === key, report, patience)
+  const fingerprints = fingerprintsOf(await store.getMeta())
+  if (fingerprints.every((id) => id === key)) return formatMessage('secret.rotate.nothing', { key })
+  await waitForBrokers(services, ({ keyIds }) => keyIds[0] === key, report, timeoutMs)
   let resealed = await reseal(services, report)
-  // A process that started meanwhile with the keys in their former order has sealed with the old one.
-  await locks.start(async () => {
-    await untilAll(services, ({ keyIds }) => keyIds[0] === key, report, 0)
+  // A process that started meanwhile with the previous order of keys has sealed with the old key.
+  await locks.withStartLock(async () => {
+    await waitForBrokers(services, ({ keyIds }) => keyIds[0] === key, report, 0)
     resealed += await reseal(services, report)
     await store.setMeta({ secret_fingerprints: key })
   })
   const values = { key, resealed, others: others.join(', ') }
-  return message('secret.rotate.done-variable', values)
+  return formatMessage('secret.rotate.done-variable', values)
 }
 
-/** With the file: a new key is added, loaded everywhere, seals, and at last the old ones go aside. */
-async function rotateFile(services: Services, report: Report, patience: number) {
+/** With `secret.key`: adds a key, waits until all have loaded it, makes it seal, and moves the old keys away. */
+async function rotateFile(services: Services, report: Report, timeoutMs: number) {
   const { config, store, vault, locks } = services
   const file = secretKeyFile(config.dataDir)
-  const key = await locks.start(() => addKey(services, file))
-  await untilAll(services, ({ keyIds }) => keyIds.includes(key), report, patience)
+  const key = await locks.withStartLock(() => addKey(services, file))
+  await waitForBrokers(services, ({ keyIds }) => keyIds.includes(key), report, timeoutMs)
 
-  await locks.start(async () => {
-    const known = fingerprintsOf(await store.getMeta())
-    await store.setMeta({ secret_fingerprints: [...new Set([...known, key])].join(',') })
-    writeKeys(
-      file,
-      readKeys(file).sort((one, other) => first(key, other) - first(key, one)),
-    )
+  await locks.withStartLock(async () => {
+    const fingerprints = fingerprintsOf(await store.getMeta())
+    await store.setMeta({ secret_fingerprints: [...new Set([...fingerprints, key])].join(',') })
+    const isNew = (one: Secret) => keyIdOf(one) === key
+    const keys = readKeys(file)
+    writeKeys(file, [...keys.filter(isNew), ...keys.filter((one) => !isNew(one))])
   })
   vault.reload(fingerprintsOf(await store.getMeta()))
-  await untilAll(services, ({ keyIds }) => keyIds[0] === key, report, patience)
+  await waitForBrokers(services, ({ keyIds }) => keyIds[0] === key, report, timeoutMs)
 
   const resealed = await reseal(services, report)
-  // Named by the key, so that a run that completes one that was killed means the same file.
+  // Named after the new key, so that a run that completes a killed one uses the same file.
   const kept = `${file}.before-${key}`
-  await locks.start(async () => {
+  await locks.withStartLock(async () => {
     const keys = readKeys(file)
     const old = keys.filter((one) => keyIdOf(one) !== key)
     if (old.length > 0) writeKeys(kept, old)
@@ -85,10 +89,10 @@ async function rotateFile(services: Services, report: Report, patience: number) 
     await store.setMeta({ secret_rotation: '' })
   })
   vault.reload([key])
-  return message('secret.rotate.done', { key, resealed, kept })
+  return formatMessage('secret.rotate.done', { key, resealed, kept })
 }
 
-/** The id of the key that a rotation leads to: of the one under way, or of a new one, last in the file. */
+/** Returns the id of the new key: of the rotation in progress, or of a key added last in the file. */
 async function addKey({ store, random }: Services, file: string): Promise<string> {
   const keys = readKeys(file)
   const { secret_rotation: id } = await store.getMeta()
@@ -100,45 +104,43 @@ async function addKey({ store, random }: Services, file: string): Promise<string
   return keyIdOf(added)
 }
 
-const first = (id: string, key: Parameters<typeof keyIdOf>[0]): number =>
-  keyIdOf(key) === id ? 1 : 0
-
-/** Waits until every process that has the store open has those keys. @throws Ended */
-async function untilAll(
+/** Waits until every process that has the store open is ready. @throws CommandError after the timeout */
+async function waitForBrokers(
   { processes, clock }: Services,
   isReady: (process: Present) => boolean,
   report: Report,
-  patience: number,
+  timeoutMs: number,
 ): Promise<void> {
-  const until = clock.now() + patience
-  for (let told = false; ; told = true) {
-    const late = processes.others().filter((process) => !isReady(process))
-    if (late.length === 0) return
-    const names = describePresent(late)
-    if (clock.now() >= until) throw new CommandError('secret.rotate.waiting', { processes: names })
-    if (!told) report(`Waiting until these use the new key: ${names}`)
-    await clock.sleep(200)
+  const deadline = clock.now() + timeoutMs
+  for (let isReported = false; ; isReported = true) {
+    const waiting = processes.others().filter((process) => !isReady(process))
+    if (waiting.length === 0) return
+    const names = describePresent(waiting)
+    if (clock.now() >= deadline)
+      throw new CommandError('secret.rotate.waiting', { processes: names })
+    if (!isReported) report(`Waiting until these use the new key: ${names}`)
+    await clock.sleep(POLL_INTERVAL_MS)
   }
 }
 
 async function reseal(services: Services, report: Report): Promise<number> {
   const { store, clock } = services
-  const everyTwoSeconds = occasionally(() => clock.now(), 2000)
+  const reportProgress = limitRate(() => clock.now(), PROGRESS_INTERVAL_MS)
   const { resealed, failed, places } = await resealAll(services, (count) =>
-    everyTwoSeconds(() => report(`Sealed ${count.toLocaleString('en')} values anew …`)),
+    reportProgress(() => report(`Resealed ${count.toLocaleString('en')} values …`)),
   )
   if (failed > 0)
-    throw new CommandError('secret.rotate.unopened', { failed, places: places.join(', ') })
-  // What the log still holds of the values before is emptied; a running broker does so too.
+    throw new CommandError('secret.rotate.failed', { failed, places: places.join(', ') })
+  // Erases the previous values from the log; a running broker does so too.
   await store.purge(clock.now())
   return resealed
 }
 
-/** Runs what it is given at most once in `period` milliseconds. */
-export function occasionally(now: () => number, period: number): (work: () => void) => void {
+/** Runs `work` at most once per `intervalMs`. */
+export function limitRate(now: () => number, intervalMs: number): (work: () => void) => void {
   let last = now()
   return (work) => {
-    if (now() - last < period) return
+    if (now() - last < intervalMs) return
     last = now()
     work()
   }

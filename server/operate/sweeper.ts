@@ -5,36 +5,35 @@ import type { SigningKeys } from '../crypto/signing-keys.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
 import type { Usage } from '../connections/usage.ts'
 
-const SECOND = 1000
-const DAY = 24 * 60 * 60 * SECOND
+const SECOND_MS = 1000
+const DAY_MS = 24 * 60 * 60 * SECOND_MS
 
-/** How often each kind of upkeep is done, milliseconds. */
-const KEYS_EVERY = SECOND
-const FLUSH_EVERY = 5 * SECOND
-const PURGE_EVERY = 5 * SECOND
-const SWEEP_EVERY = 10 * 60 * SECOND
+const FOLLOW_KEYS_INTERVAL_MS = SECOND_MS
+const FLUSH_INTERVAL_MS = 5 * SECOND_MS
+const PURGE_INTERVAL_MS = 5 * SECOND_MS
+const SWEEP_INTERVAL_MS = 10 * 60 * SECOND_MS
 
-/** Connections whose grants of a removed app end in one go. */
-const REMOVED_AT_ONCE = 10
+/** Connections whose grants of a removed app are revoked in one transaction. */
+const REMOVED_APP_BATCH_SIZE = 10
 
-/** Used codes are kept this long, so that a second use is noticed. */
-const USED_CODES = DAY
-/** What has ended stays visible this long. */
-const ENDED = 30 * DAY
+/** Used codes are kept this long, to detect a second use. */
+const USED_CODE_RETENTION_MS = DAY_MS
+/** Expired and revoked records stay visible this long. */
+const ENDED_RETENTION_MS = 30 * DAY_MS
 
-/** A sweep goes at most this much further than the one before it. */
-const LONGEST_STRIDE = 7 * DAY
+/** A sweep's time limit moves at most this far beyond that of the previous sweep. */
+const MAX_SWEEP_STEP_MS = 7 * DAY_MS
 
-/** Upkeep that no request waits for: counts are written, pending erasures completed, the ended removed. */
+/** Maintenance in the background: writes usage counts, completes pending erasures, deletes old records. */
 export interface Sweeper {
   start(): void
-  /** Ends it and resolves when nothing of it is under way. */
+  /** Stops, and resolves when no work is in progress. */
   stop(): Promise<void>
-  /** Removes what has ended, now. */
+  /** Deletes old records now. */
   sweep(): Promise<void>
 }
 
-export function createSweeper(needs: {
+export function createSweeper(dependencies: {
   store: Store
   usage: Usage
   upstream: Pick<UpstreamStatus, 'flush'>
@@ -42,57 +41,65 @@ export function createSweeper(needs: {
   clock: Clock
   log: Log
   eventDays: number
-  /** Takes up a change of the encryption keys. */
+  /** Loads changed encryption keys. */
   followKeys: () => Promise<void>
   keys: Pick<SigningKeys, 'maintain'>
 }): Sweeper {
-  const { store, usage, upstream, throttle, clock, log, eventDays, followKeys, keys } = needs
+  const { store, usage, upstream, throttle, clock, log, eventDays, followKeys, keys } = dependencies
   const stopping = new AbortController()
   let loops: Promise<void>[] = []
 
-  /** Up to when this sweep goes: a clock that is far ahead for a while deletes nothing that lives. */
-  const reach = async (): Promise<number> => {
-    const { swept_until: before } = await store.getMeta()
+  /** The time this sweep goes by. It moves in limited steps, so a clock that is wrong for a while deletes nothing live. */
+  const advanceSweepTime = async (): Promise<number> => {
+    const { swept_until: previous } = await store.getMeta()
     const now = clock.now()
-    const until = before === undefined ? now : Math.min(now, Number(before) + LONGEST_STRIDE)
+    const until = previous === undefined ? now : Math.min(now, Number(previous) + MAX_SWEEP_STEP_MS)
     await store.setMeta({ swept_until: String(until) })
     return until
   }
 
   const sweep = async (): Promise<void> => {
-    const now = await reach()
-    const bounds = { endedBefore: now - ENDED, eventsBefore: now - eventDays * DAY }
+    const now = await advanceSweepTime()
+    const bounds = {
+      endedBefore: now - ENDED_RETENTION_MS,
+      eventsBefore: now - eventDays * DAY_MS,
+    }
     const work = { throttle, stop: stopping.signal }
-    const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds }, work)
-    if (Object.values(swept).some((rows) => rows > 0)) log.info({ swept }, 'swept what had ended')
+    const swept = await store.sweep({ now, usedFor: USED_CODE_RETENTION_MS, ...bounds }, work)
+    if (Object.values(swept).some((rows) => rows > 0))
+      log.info({ swept }, 'old records were deleted')
   }
 
-  const maintain = async (): Promise<void> => {
+  const maintainKeys = async (): Promise<void> => {
     const { swept_until: until } = await store.getMeta()
     await keys.maintain(until === undefined ? undefined : Number(until))
   }
 
-  const erase = async (): Promise<void> => {
+  const completeErasures = async (): Promise<void> => {
     if (!(await store.isErasurePending())) return
     if (!(await store.purge(clock.now(), { throttle }))) {
-      log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
+      log.warn(
+        {},
+        'erasure of revoked tokens is pending: another process has been reading the database for long',
+      )
     } else if (!(await store.isErasurePending())) {
       log.info({}, 'erasure of revoked tokens is complete')
     }
   }
 
-  /** A removed app is refused at once; what is left of it ends bit by bit. */
-  const endRemoved = async (): Promise<void> => {
-    const endSome = () => store.endRemovedGrants({ now: clock.now(), limit: REMOVED_AT_ONCE })
-    while (!stopping.signal.aborted && (await throttle(endSome)) > 0);
+  /** A removed app is rejected at once; its grants are revoked in batches. */
+  const endRemovedGrants = async (): Promise<void> => {
+    const endBatch = () =>
+      store.endRemovedGrants({ now: clock.now(), limit: REMOVED_APP_BATCH_SIZE })
+    while (!stopping.signal.aborted && (await throttle(endBatch)) > 0);
   }
 
-  const every = async (period: number, work: () => Promise<void>): Promise<void> => {
+  const repeat = async (intervalMs: number, work: () => Promise<void>): Promise<void> => {
     while (!stopping.signal.aborted) {
       await work().catch((error: unknown) => {
-        log.error({ err: error }, 'upkeep failed; it is tried again')
+        log.error({ err: error }, 'maintenance failed; it will be retried')
       })
-      await clock.sleep(period, stopping.signal)
+      await clock.sleep(intervalMs, stopping.signal)
     }
   }
 
@@ -101,13 +108,13 @@ export function createSweeper(needs: {
 
     start() {
       loops = [
-        every(KEYS_EVERY, followKeys),
-        every(FLUSH_EVERY, () => usage.flush()),
-        every(FLUSH_EVERY, () => upstream.flush()),
-        every(PURGE_EVERY, erase),
-        every(PURGE_EVERY, endRemoved),
-        every(SWEEP_EVERY, sweep),
-        every(SWEEP_EVERY, maintain),
+        repeat(FOLLOW_KEYS_INTERVAL_MS, followKeys),
+        repeat(FLUSH_INTERVAL_MS, () => usage.flush()),
+        repeat(FLUSH_INTERVAL_MS, () => upstream.flush()),
+        repeat(PURGE_INTERVAL_MS, completeErasures),
+        repeat(PURGE_INTERVAL_MS, endRemovedGrants),
+        repeat(SWEEP_INTERVAL_MS, sweep),
+        repeat(SWEEP_INTERVAL_MS, maintainKeys),
       ]
     },
 

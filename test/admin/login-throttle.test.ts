@@ -1,7 +1,7 @@
 import t from 'tap'
-import { network } from '../../server/admin/login-throttle.ts'
+import { networkOf } from '../../server/admin/login-throttle.ts'
 
-t.test('who has one IPv6 address has a /64 of them', async (t) => {
+t.test('IPv6 addresses of one /64 count as one address', async (t) => {
   const cases = {
     '192.0.2.7': '192.0.2.7',
     '::ffff:192.0.2.7': '192.0.2.7',
@@ -14,5 +14,5 @@ t.test('who has one IPv6 address has a /64 of them', async (t) => {
     'no address': 'no address',
   }
   for (const [address, expected] of Object.entries(cases))
-    t.equal(network(address), expected, address)
+    t.equal(networkOf(address), expected, address)
 })

@@ -4,10 +4,10 @@ import { createPasswords } from '../../server/admin/password.ts'
 import { runtime } from '../../server/runtime.ts'
 import { Secret } from '../../server/secret.ts'
 
-/** At what it costs in earnest. */
+/** With the real cost. */
 const passwords = createPasswords(runtime)
 
-t.test('a password proves itself, and no other does', async (t) => {
+t.test('only the right password verifies', async (t) => {
   const phc = await passwords.hash(new Secret('correct horse battery'))
   t.match(phc, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
   t.equal(await passwords.verify(new Secret('correct horse battery'), phc), true)
@@ -16,7 +16,7 @@ t.test('a password proves itself, and no other does', async (t) => {
   t.equal(await passwords.verify(new Secret('x'), undefined), false)
 })
 
-t.test('one that was hashed at another cost is checked at that', async (t) => {
+t.test('a password is verified with the cost of its hash', async (t) => {
   const { derive } = runtime.passwordHashing
   const costs: unknown[] = []
   const watched = createPasswords({
@@ -41,11 +41,11 @@ t.test('one that was hashed at another cost is checked at that', async (t) => {
   ])
 })
 
-t.test('a string that no password can have made is no wrong password', async (t) => {
+t.test('an impossible hash is an error, not a wrong password', async (t) => {
   await t.rejects(passwords.verify(new Secret('x'), '$argon2id$v=19$m=1,t=1,p=1$AAAA$AAAA'))
 })
 
-t.test('hashing many passwords leaves time for everything else', async (t) => {
+t.test('hashing many passwords leaves threads for other work', async (t) => {
   let done = 0
   const hashes = Array.from({ length: 30 }, () =>
     passwords.verify(new Secret('x'), undefined).finally(() => done++),

@@ -15,7 +15,7 @@ const browser = {
 }
 const password = new Secret(PASSWORD)
 
-t.test('an admin who is removed while signing in stays out', async (t) => {
+t.test('an admin who is removed during sign-in is rejected', async (t) => {
   const { services } = await buildBroker(t)
   await services.admins.add('ada@example.com', password, 'test')
   const store = { ...services.store, addSession: async () => false }
@@ -25,36 +25,39 @@ t.test('an admin who is removed while signing in stays out', async (t) => {
   t.strictSame(outcome, { kind: 'refused' })
 })
 
-t.test('a password that is changed while it is checked lets nobody in', async (t) => {
+t.test('a password that is changed during sign-in is rejected', async (t) => {
   const { services } = await buildBroker(t)
   const { admins, store } = services
   const email = 'ada@example.com'
   const { id: adminId } = await admins.add(email, password, 'test')
-  /** Signs in; `meanwhile` happens after the password was found to be right. */
-  const signsIn = async (given: Secret, meanwhile: () => Promise<unknown>) => {
+  /** Signs in; `meanwhile` runs after the password check has succeeded. */
+  const signInDuring = async (typed: Secret, meanwhile: () => Promise<unknown>) => {
     const addSession: typeof store.addSession = async (...session) => {
       await meanwhile()
       return store.addSession(...session)
     }
     const slow = { ...services, store: { ...store, addSession } }
     const signIn = createSignIn({ ...slow, sessions: createSessions(slow) })
-    const outcome = await signIn.withPassword(email, given, browser)
+    const outcome = await signIn.withPassword(email, typed, browser)
     const [event] = await store.listEvents({ limit: 1 })
     return [outcome.kind, event?.action, event?.address]
   }
   const refused = ['refused', 'admin.sign_in_failed', browser.address]
   const other = new Secret('another password')
-  t.strictSame(await signsIn(password, () => admins.setPassword(email, other, 'test')), refused)
+  t.strictSame(
+    await signInDuring(password, () => admins.setPassword(email, other, 'test')),
+    refused,
+  )
   const confirm = async () => {
     await store.proposeSecondFactor({ adminId, secret: seal('x') })
     const now = services.clock.now()
     await store.confirmSecondFactor({ adminId, step: 7, recoveryCodes: [], now, events: [] })
   }
-  t.strictSame(await signsIn(other, confirm), refused, 'nor past a second factor')
+  t.strictSame(await signInDuring(other, confirm), refused, 'nor past a second factor')
   t.strictSame(await services.sessions.list(adminId), [])
 })
 
-t.test('a code that comes after its session has ended lets nobody in', async (t) => {
+t.test('a code for an ended session is rejected', async (t) => {
   const { services } = await buildBroker(t)
   await services.admins.add('ada@example.com', password, 'test')
   const admin = await services.store.findAdmin('ada@example.com')
@@ -73,9 +76,9 @@ t.test('a code that comes after its session has ended lets nobody in', async (t)
 })
 
 t.test(
-  'of many who sign in at once two are checked at a time, some wait, others are sent away',
+  'of many simultaneous sign-ins two are checked at a time, some wait, the rest are rejected',
   async (t) => {
-    const [TRIES, SENT_AWAY] = [60, 26]
+    const [ATTEMPTS, REJECTED] = [60, 26]
     let [running, most, slowed] = [0, 0, 0]
     let open = () => undefined as void
     const gate = new Promise<void>((resolve) => (open = resolve))
@@ -88,19 +91,19 @@ t.test(
       },
     }
     const { services } = await buildBroker(t, { runtime: { passwordHashing } })
-    const tries = Array.from({ length: TRIES }, async (_, index) => {
+    const tries = Array.from({ length: ATTEMPTS }, async (_, index) => {
       const from = { ...browser, address: `192.0.2.${index}` }
       try {
         return (await services.signIn.withPassword(`x${index}@example.com`, password, from)).kind
       } catch (error) {
-        // Nobody is checked before the last of them is sent away.
-        if (++slowed === SENT_AWAY) open()
+        // The checks wait until the last attempt is rejected.
+        if (++slowed === REJECTED) open()
         return (error as { code: string }).code
       }
     })
     const outcomes = await Promise.all(tries)
-    t.equal(most, 2, 'half of Node’s pool is left to others')
+    t.equal(most, 2, 'half of Node’s thread pool stays free')
     const count = (outcome: string) => outcomes.filter((one) => one === outcome).length
-    t.strictSame([count('refused'), count('slow_down')], [TRIES - SENT_AWAY, SENT_AWAY])
+    t.strictSame([count('refused'), count('slow_down')], [ATTEMPTS - REJECTED, REJECTED])
   },
 )

@@ -24,12 +24,15 @@ t.test('what listens says what to do where its address is not to be had', async 
   const broker = await buildBroker(t)
   const { port } = new URL(broker.url)
   const taken = new RegExp(
-    `^Port ${port} of 127.0.0.1 is taken.\\n.*--port.\\n\\(.*EADDRINUSE.*\\)\\n$`,
+    `^Port ${port} of 127.0.0.1 is already in use.\\n.*--port.\\n\\(.*EADDRINUSE.*\\)\\n$`,
   )
   t.match(await command(['serve'], broker.env), { code: 2, stderr: taken })
   t.match(await command(['stand-in', '--port', port], {}), { code: 2, stderr: taken })
   const elsewhere = { ...broker.env, BROKER_HOST: '192.0.2.1' }
-  t.match(await command(['serve'], elsewhere), { code: 2, stderr: /^Nothing may .*BROKER_HOST/s })
+  t.match(await command(['serve'], elsewhere), {
+    code: 2,
+    stderr: /^Can’t listen on .*BROKER_HOST/s,
+  })
 })
 
 t.test('stand-in prints how to point a broker at it', async (t) => {

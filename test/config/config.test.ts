@@ -115,7 +115,7 @@ t.test('without client id and secret it does not serve, and says where they are'
     { serve: true },
   )
   t.strictSame(list, ['ELLIPSIS_CLIENT_ID is not set.', 'ELLIPSIS_CLIENT_SECRET is not set.'])
-  t.match(error.message, /^2 settings need to be put right\./)
+  t.match(error.message, /^2 settings are missing or invalid:/)
   t.match(error.message, 'Account settings → Developer settings')
   t.match(error.message, 'the callback URL https://b.example/callback.')
   const config = loadConfig({})

@@ -7,24 +7,24 @@ import { connect } from '../db/rows.ts'
 import { openTemporary } from '../db/temporary.ts'
 import { virtualClock } from '../virtual-clock.ts'
 
-t.test('trouble with the database is told, and the rest done once it is over', async (t) => {
+t.test('after a database error the bulk revocation shows it, and is retried', async (t) => {
   const { store } = await openTemporary(t)
   for (const id of ['a', 'b']) await connect(store, id)
   const { clock, advance } = virtualClock()
   const logged: string[] = []
-  const failing = { revokeBulkItems: 1, hasBulkWork: 1 }
-  const troubled = (method: keyof typeof failing) => {
-    if (failing[method]-- > 0) throw new Error('the disk is full')
+  const plannedFailures = { revokeBulkItems: 1, hasBulkWork: 1 }
+  const failIfPlanned = (method: keyof typeof plannedFailures) => {
+    if (plannedFailures[method]-- > 0) throw new Error('the disk is full')
   }
   const bulks = createBulkRevocations({
     store: {
       ...store,
       async revokeBulkItems(batch: Parameters<Store['revokeBulkItems']>[0]) {
-        troubled('revokeBulkItems')
+        failIfPlanned('revokeBulkItems')
         return store.revokeBulkItems(batch)
       },
       async hasBulkWork() {
-        troubled('hasBulkWork')
+        failIfPlanned('hasBulkWork')
         return store.hasBulkWork()
       },
     },
@@ -42,9 +42,9 @@ t.test('trouble with the database is told, and the rest done once it is over', a
     await stopped
   })
   await advance(1)
-  t.match(logged, [/can’t be worked on/], 'it couldn’t even look')
+  t.match(logged, [/looking for bulk revocations failed/], 'it couldn’t look for work')
   await advance(5000)
-  t.match(logged, [/can’t be worked on/, /stands still/])
+  t.match(logged, [/looking for bulk revocations failed/, /a bulk revocation failed/])
   t.match((await bulks.find(id))?.bulk, { status: 'running', trouble: /can’t be written to/ })
   await advance(5000)
   t.match((await bulks.find(id))?.bulk, { status: 'done', revoked: 2, trouble: null })

@@ -17,28 +17,31 @@ t.test('two tabs of one browser connect at once', async (t) => {
   }
 })
 
-t.test('a callback of another browser changes nothing for the first', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker)
-  const visitor = new Visitor()
-  const { parameters } = authorizationRequest(app)
-  const address = `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
-  const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')
-  const callback = await allow(visitor, login, 'amelie', `${broker.url}/callback`)
+t.test(
+  'a callback from another browser is rejected, and the first browser can continue',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const app = await addApp(broker)
+    const visitor = new Visitor()
+    const { parameters } = authorizationRequest(app)
+    const address = `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
+    const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')
+    const callback = await allow(visitor, login, 'amelie', `${broker.url}/callback`)
 
-  const stranger = await new Visitor().open(callback.url, RETURN)
-  t.equal(stranger.status, 400)
-  t.match(stranger.body, 'began in another browser')
-  t.equal(broker.standIn.calls.token, 0, 'the code was not touched')
+    const stranger = await new Visitor().open(callback.url, RETURN)
+    t.equal(stranger.status, 400)
+    t.match(stranger.body, 'was started in another browser')
+    t.equal(broker.standIn.calls.token, 0, 'the code was not touched')
 
-  const page = await visitor.open(callback.url, RETURN)
-  t.ok(new URL(page.url).searchParams.has('code'))
-  const again = await visitor.open(callback.url, RETURN)
-  t.equal(again.url, page.url, 'this browser may repeat it')
-  t.equal(broker.standIn.calls.token, 1, 'the code was used once')
-})
+    const page = await visitor.open(callback.url, RETURN)
+    t.ok(new URL(page.url).searchParams.has('code'))
+    const again = await visitor.open(callback.url, RETURN)
+    t.equal(again.url, page.url, 'this browser may repeat it')
+    t.equal(broker.standIn.calls.token, 1, 'the code was used once')
+  },
+)
 
-t.test('whoever comes back for an app that is removed just then is told', async (t) => {
+t.test('a callback for an app that has just been removed shows an error', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const visitor = new Visitor()

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { addApp, authorize, buildBroker, exchange, postForm } from '../helper.ts'
 
-t.test('a code works once, and what it began dies with its second use', async (t) => {
+t.test('a code works once; a second use revokes its grant', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { returned, verifier, parameters } = await authorize(broker, app)
@@ -29,7 +29,7 @@ t.test('a code works once, and what it began dies with its second use', async (t
   t.equal((await exchange(broker, brokerToken)).status, 401)
 })
 
-t.test('a code lives a minute', async (t) => {
+t.test('a code expires after a minute', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { returned, verifier } = await authorize(broker, app)

@@ -27,7 +27,7 @@ t.test('one account has one connection, however many apps and devices', async (t
   t.equal((await exchange(broker, two.brokerToken)).status, 200)
 })
 
-t.test('without an account id each authorization makes a connection of its own', async (t) => {
+t.test('without an account id each authorization creates a new connection', async (t) => {
   for (const switches of [{ accountWithoutId: true }, { refuseAccount: true }]) {
     const broker = await buildBroker(t, { switches })
     const app = await addApp(broker)
@@ -38,7 +38,7 @@ t.test('without an account id each authorization makes a connection of its own',
   }
 })
 
-t.test('a reconnect link renews its own connection, if the username agrees', async (t) => {
+t.test('a reconnect link renews its connection if the username matches', async (t) => {
   const broker = await buildBroker(t, { switches: { accountWithoutId: true } })
   const app = await addApp(broker)
   const { connectionId } = await connect(broker, app)
@@ -50,7 +50,7 @@ t.test('a reconnect link renews its own connection, if the username agrees', asy
   t.not(other.connectionId, connectionId)
 })
 
-t.test('a plain connect link issues nothing, and ends on a page of the broker’s', async (t) => {
+t.test('a plain connect link issues no code, and ends on a page of the broker', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const visitor = new Visitor()
@@ -66,7 +66,7 @@ t.test('a plain connect link issues nothing, and ends on a page of the broker’
   t.match(refused.body, 'Nothing was connected')
 })
 
-t.test('trouble at Ellipsis Drive while connecting is told to the app', async (t) => {
+t.test('errors of Ellipsis Drive while connecting are returned to the app', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const cases = [
@@ -85,7 +85,7 @@ t.test('trouble at Ellipsis Drive while connecting is told to the app', async (t
   t.ok(returned.searchParams.has('code'), 'asked for the account once more')
 })
 
-t.test('with a base path, links, cookies and redirects carry it', async (t) => {
+t.test('links, cookies and redirects include the base path', async (t) => {
   const broker = await buildBroker(t, { basePath: '/maps/broker' })
   const app = await addApp(broker)
   const { brokerToken } = await connect(broker, app)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { deviceLabel, programLabel } from '../../server/connections/device-label.ts'
 
-t.test('a device is called what people call it', async (t) => {
+t.test('a device is named by browser and system', async (t) => {
   const cases: [string | undefined, string][] = [
     ['Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', 'Firefox on Linux'],
     [
@@ -26,7 +26,7 @@ t.test('a device is called what people call it', async (t) => {
   for (const [agent, label] of cases) t.equal(deviceLabel(agent), label)
 })
 
-t.test('a program without a browser is called by its product', async (t) => {
+t.test('a program without a browser is named by its product', async (t) => {
   const cases: [string | undefined, string][] = [
     ['curl/8.0', 'A device (curl)'],
     ['node', 'A device (node)'],

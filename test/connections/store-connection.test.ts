@@ -4,34 +4,34 @@ import { addApp, allow, authorize, buildBroker, connect, exchange } from '../hel
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 
-/** Goes through a plain link to its end. */
-async function follow(broker: TestBroker, path: string, user = 'amelie') {
+/** Follows a plain connect link to its last page. */
+async function followLink(broker: TestBroker, path: string, user = 'amelie') {
   const visitor = new Visitor()
   const asked = await visitor.open(broker.url + path)
   return allow(visitor, await visitor.press(asked, 'Continue to Ellipsis Drive'), user)
 }
 
-/** Lets a method of the store fail a number of times, as a full disk does. */
+/** Makes a store method fail a number of times, as on a full disk. */
 function breakStore({ services }: TestBroker, method: keyof Store, times: number): void {
-  const store = services.store as unknown as Record<string, (...given: unknown[]) => unknown>
+  const store = services.store as unknown as Record<string, (...args: unknown[]) => unknown>
   const real = store[method]
-  let left = times
-  store[method] = async (...given: unknown[]) => {
-    if (left-- > 0) throw new Error('disk I/O error')
-    return real?.(...given)
+  let remaining = times
+  store[method] = async (...args: unknown[]) => {
+    if (remaining-- > 0) throw new Error('disk I/O error')
+    return real?.(...args)
   }
 }
 
-t.test('tokens outlive a store that is in trouble for a while', async (t) => {
+t.test('tokens are stored after the store has failed for a while', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   breakStore(broker, 'saveConnection', 3)
   const { brokerToken } = await broker.clock.hurry(connect(broker, app))
   t.equal((await exchange(broker, brokerToken)).status, 200)
-  t.ok(broker.logged.some((line) => line.includes('can’t be stored; trying again')))
+  t.ok(broker.logged.some((line) => line.includes('can’t be stored; retrying')))
 })
 
-t.test('a store that stays in trouble is told to the app in the end', async (t) => {
+t.test('a store that keeps failing returns an error to the app', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { store } = broker.services
@@ -45,7 +45,7 @@ t.test('a store that stays in trouble is told to the app in the end', async (t) 
   t.equal(returned.searchParams.get('error'), 'server_error')
 })
 
-t.test('an account that takes too long to say who it is connects without a name', async (t) => {
+t.test('if the account request times out, the user connects without a name', async (t) => {
   const broker = await buildBroker(t)
   broker.standIn.addFault({ endpoint: 'account', kind: 'hang' })
   const connecting = connect(broker, await addApp(broker))
@@ -58,10 +58,10 @@ t.test('an account that takes too long to say who it is connects without a name'
   t.match(connection, { accountId: null, username: '' })
 })
 
-t.test('a link alone connects no account that stays unknown: nobody could use it', async (t) => {
+t.test('a plain link rejects an unknown account: nobody could use the connection', async (t) => {
   const broker = await buildBroker(t, { switches: { refuseAccount: true } })
   const app = await addApp(broker)
-  const page = await follow(broker, `/connect/${app.id}?state=x`)
+  const page = await followLink(broker, `/connect/${app.id}?state=x`)
   t.equal(page.status, 400)
   t.match(page.body, 'does not say whose account this is')
   t.same(await Array.fromAsync(broker.services.connections.all()), [])
@@ -72,25 +72,25 @@ t.test('a reconnect link that renewed another connection says so', async (t) => 
   const app = await addApp(broker)
   const { connectionId } = await connect(broker, app)
   const link = `/connect/${app.id}?connection=${connectionId}`
-  t.notMatch((await follow(broker, link)).body, 'not the connection that')
-  const page = await follow(broker, link, 'bo')
+  t.notMatch((await followLink(broker, link)).body, 'not the connection that')
+  const page = await followLink(broker, link, 'bo')
   t.match(page.body, 'You are connected')
   t.match(page.body, /not the connection that .*Test map.* asked you to renew/)
 })
 
-t.test('by name alone only an app with access renews a connection', async (t) => {
+t.test('by username alone, only an app with a grant renews a connection', async (t) => {
   const broker = await buildBroker(t, { switches: { accountWithoutId: true } })
   const app = await addApp(broker)
   const { connectionId, grantId } = await connect(broker, app)
   const other = await addApp(broker, { name: 'Second' })
   const parameters = { connection: connectionId }
-  const through = (id: string) => ({ path: `/connect/${id}`, parameters })
-  t.not((await connect(broker, other, through(other.id))).connectionId, connectionId)
-  t.equal((await connect(broker, app, through(app.id))).connectionId, connectionId)
+  const viaLink = (id: string) => ({ path: `/connect/${id}`, parameters })
+  t.not((await connect(broker, other, viaLink(other.id))).connectionId, connectionId)
+  t.equal((await connect(broker, app, viaLink(app.id))).connectionId, connectionId)
   await broker.services.connections.revokeGrant(grantId, { actor: 'test', address: '' })
   const { grants } = await broker.services.connections.show(connectionId)
   for (const { id } of grants) {
     await broker.services.connections.revokeGrant(id, { actor: 'test', address: '' })
   }
-  t.not((await connect(broker, app, through(app.id))).connectionId, connectionId)
+  t.not((await connect(broker, app, viaLink(app.id))).connectionId, connectionId)
 })

@@ -10,7 +10,7 @@ import { KeptCopyError } from '../../db/data-directory/copy.ts'
 import { loadConfig } from '../../server/config/config.ts'
 import { createLog, describeError } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
-import { StartError, explain } from '../../server/data/start-error.ts'
+import { StartError, explainDataError } from '../../server/data/start-error.ts'
 import { command } from '../command.ts'
 import { connect } from '../db/rows.ts'
 import { serve } from '../processes.ts'
@@ -33,7 +33,7 @@ async function startAndStop(...args: Parameters<typeof startServices>): Promise<
   await (await startServices(...args)).stop()
 }
 
-t.test('a first start makes a key that only its owner can read', async (t) => {
+t.test('a first start creates a key that only its owner can read', async (t) => {
   const dataDir = join(temporaryFolder(t), 'data')
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
   const file = join(dataDir, 'secret.key')
@@ -42,22 +42,22 @@ t.test('a first start makes a key that only its owner can read', async (t) => {
   t.equal(statSync(dataDir).mode & 0o777, 0o700)
 })
 
-t.test('a missing key stops the start, and no new one is made beside old data', async (t) => {
+t.test('a missing key stops the start, and no new key is created beside existing data', async (t) => {
   const dataDir = temporaryFolder(t)
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
   const file = join(dataDir, 'secret.key')
   rmSync(file)
-  await t.rejects(startServices(settings(dataDir), silent), /secret\.key back there/)
+  await t.rejects(startServices(settings(dataDir), silent), /Restore the file secret\.key/)
   t.notOk(existsSync(file))
   writeFileSync(file, 'nonsense')
-  await t.rejects(startServices(settings(dataDir), silent), /holds no key/)
+  await t.rejects(startServices(settings(dataDir), silent), /does not contain a key/)
   writeFileSync(file, 'A'.repeat(43))
-  await t.rejects(startServices(settings(dataDir), silent), /a key that .*secret\.key doesn’t hold/)
+  await t.rejects(startServices(settings(dataDir), silent), /a key that is missing from .*secret\.key/)
   const other = settings(dataDir, { BROKER_SECRETS: randomBytes(32).toString('base64url') })
-  await t.rejects(startServices(other, silent), /a key that BROKER_SECRETS doesn’t hold/)
+  await t.rejects(startServices(other, silent), /a key that is missing from BROKER_SECRETS/)
 })
 
-t.test('a key without a database may be all that is left: a start says so', async (t) => {
+t.test('a start with a key but no database says so', async (t) => {
   const dataDir = temporaryFolder(t)
   await startAndStop(settings(dataDir), silent, { claim: 'same' })
   rmSync(join(dataDir, 'broker.db'))
@@ -76,16 +76,16 @@ t.test('a key without a database may be all that is left: a start says so', asyn
   t.match(started.output(), /there is a secret\.key in .*, but no database: an empty one is made/)
 })
 
-t.test('data of a newer version is refused', async (t) => {
+t.test('data of a newer version is rejected', async (t) => {
   const dataDir = temporaryFolder(t)
   await startAndStop(settings(dataDir), silent)
   const client = new Database(join(dataDir, 'broker.db'))
   client.exec("insert into __drizzle_migrations (hash, created_at) values ('x', 9e15)")
   client.close()
-  await t.rejects(startServices(settings(dataDir), silent), /newer version.*Start that version/s)
+  await t.rejects(startServices(settings(dataDir), silent), /newer version.*Use that version/s)
 })
 
-t.test('data of another Ellipsis client is refused, unless it is meant', async (t) => {
+t.test('data of another Ellipsis client is rejected, unless the change is accepted', async (t) => {
   const dataDir = temporaryFolder(t)
   const first = await startServices(settings(dataDir), silent, { claim: 'same' })
   await connect(first.store)
@@ -99,7 +99,7 @@ t.test('data of another Ellipsis client is refused, unless it is meant', async (
   await startAndStop(other, silent, { claim: 'same' })
 })
 
-t.test('broker tokens of a former public URL stay good', async (t) => {
+t.test('broker tokens of a previous public URL stay valid', async (t) => {
   const dataDir = temporaryFolder(t)
   const at = (url: string) => settings(dataDir, { BROKER_PUBLIC_URL: url })
   await startAndStop(at('https://old.example.com'), silent, { claim: 'same' })
@@ -109,23 +109,23 @@ t.test('broker tokens of a former public URL stay good', async (t) => {
   t.same(JSON.parse(urls ?? ''), ['https://new.example.com', 'https://old.example.com'])
 })
 
-t.test('a directory that can’t be worked with is told in words', async (t) => {
-  const told: [code: string, words: RegExp][] = [
-    ['ENOSPC', /no room.*Make room/s],
-    ['SQLITE_FULL', /no room/],
-    ['EACCES', /can’t be read and written.*user that the broker runs as/s],
+t.test('errors of the data directory have clear messages', async (t) => {
+  const messages: [code: string, text: RegExp][] = [
+    ['ENOSPC', /no space left.*Free more space/s],
+    ['SQLITE_FULL', /no space left/],
+    ['EACCES', /can’t be read and written.*the broker’s user/s],
     ['SQLITE_CANTOPEN', /can’t be read and written/],
-    ['SQLITE_CORRUPT_INDEX', /damaged.*restore the last good backup/s],
+    ['SQLITE_CORRUPT_INDEX', /damaged.*restore the latest good backup/s],
     ['SQLITE_BUSY', /Another process/],
   ]
-  for (const [code, words] of told) {
+  for (const [code, text] of messages) {
     const error = Object.assign(new Error('why'), { code })
-    t.throws(() => explain('/data')(error), { name: 'StartError', message: words, cause: error })
+    t.throws(() => explainDataError('/data')(error), { name: 'StartError', message: text, cause: error })
   }
   const uncopied = new KeptCopyError('/data/copy', { cause: new Error('why') })
-  t.throws(() => explain('/data')(uncopied), /copy that is kept .*Make room/s)
+  t.throws(() => explainDataError('/data')(uncopied), /copy .*, which is made before.*Free as much space/s)
   const other = new Error('a defect')
-  t.throws(() => explain('/data')(other), other)
+  t.throws(() => explainDataError('/data')(other), other)
   const file = join(t.testdir({ data: 'a file' }), 'data')
   await t.rejects(startServices(settings(file), silent), StartError)
 })
@@ -134,7 +134,7 @@ const MOUNT = 'mount -t tmpfs -o size=2m tmpfs "$BROKER_DATA_DIR"'
 const canMount = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'x', '/mnt']).status === 0
 
 t.test(
-  'a full disk, and one that takes no writes',
+  'a full disk and a read-only disk are reported',
   { skip: !canMount && 'needs root, unshare and mount' },
   async (t) => {
     const dataDir = temporaryFolder(t)
@@ -150,7 +150,7 @@ t.test(
         { env: { ...PROGRAM_ENV, BROKER_DATA_DIR: dataDir }, encoding: 'utf8' },
       )
     const full = start('cat /dev/zero > "$BROKER_DATA_DIR/zeros" 2>&-')
-    t.match(full, { status: 2, stderr: /^There is no room left where .*\nMake room/ })
+    t.match(full, { status: 2, stderr: /^There is no space left on the disk of .*\nFree more space/ })
     t.notMatch(full.stderr, '    at ')
     const readOnly = start('mount -o remount,ro "$BROKER_DATA_DIR"')
     t.match(readOnly, { status: 2, stderr: /^The data directory .*can’t be read and written/ })
@@ -158,7 +158,7 @@ t.test(
   },
 )
 
-t.test('the log: JSON lines, or readable ones on a terminal', async (t) => {
+t.test('the log has JSON lines, and readable lines on a terminal', async (t) => {
   const lines: string[] = []
   const output = { write: (line: string) => void lines.push(line) }
   createLog({ logLevel: 'info' }, output).info({ connection: 'con_1' }, 'hello')

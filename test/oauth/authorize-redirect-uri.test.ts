@@ -37,7 +37,7 @@ t.test('no redirect to a URI that was unregistered meanwhile', async (t) => {
   await unregister()
   const page = await allow(removed.visitor, removed.login, 'amelie', 'https://')
   t.equal(page.status, 400)
-  t.match(page.body, 'no longer one that this app has registered')
+  t.match(page.body, 'has removed the address that you would return to')
   t.equal(broker.standIn.calls.token, 0, 'the code was not redeemed')
   const back = await allow(other.visitor, other.login, 'amelie', 'https://')
   t.match(back.url, `${RETURN}?code=`)
@@ -58,7 +58,7 @@ for (const deliver of ['code', 'fragment'] as const) {
       const { visitor, login } = await startAuthorization(REMOVED)
       const page = await allow(visitor, login, 'amelie', 'https://')
       t.equal(page.status, 400)
-      t.match(page.body, 'no longer one that this app has registered')
+      t.match(page.body, 'has removed the address that you would return to')
       t.equal(
         (await store.listEvents({ limit: 9 })).filter(isConnected).length,
         1,

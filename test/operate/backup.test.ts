@@ -29,7 +29,7 @@ const isLow = (pid = 0): boolean => getPriority(pid) >= constants.priority.PRIOR
 
 const make = (dataDir: string, file: string) => backup({ dataDir }, file, runtime)
 
-t.test('a backup is whole, private, and says what it needs', async (t) => {
+t.test('a backup is complete and private, and names its keys', async (t) => {
   const { dataDir, start } = await buildHeadless(t)
   const broker = await start()
   await connectMany(broker, 3)
@@ -38,7 +38,7 @@ t.test('a backup is whole, private, and says what it needs', async (t) => {
   const text = await make(dataDir, file)
   const key = broker.services.vault.keyId()
   t.match(text, 'Backed up 3 connections')
-  t.match(text, `the encryption keys ${key} only, and holds none`)
+  t.match(text, `only with the encryption keys ${key}, and does not contain them`)
   t.equal(statSync(file).mode & 0o777, 0o600)
   t.strictSame(readdirSync(folder), ["it's a backup.db"])
   const found = inspectDatabase(file, undefined)
@@ -48,11 +48,11 @@ t.test('a backup is whole, private, and says what it needs', async (t) => {
   t.notOk(readFileSync(file).includes(secret))
 })
 
-t.test('a backup overwrites nothing, and says what stands in its way', async (t) => {
+t.test('a backup overwrites no file, and reports what prevents it', async (t) => {
   const { dataDir, start } = await buildHeadless(t)
   const folder = temporaryFolder(t)
   writeFileSync(join(folder, 'taken'), 'x')
-  await t.rejects(make(dataDir, join(folder, 'a')), { code: 'data.none' })
+  await t.rejects(make(dataDir, join(folder, 'a')), { code: 'data.missing' })
   await start()
   await t.rejects(make(dataDir, join(folder, 'taken')), { code: 'backup.exists' })
   t.equal(readFileSync(join(folder, 'taken'), 'utf8'), 'x')
@@ -65,12 +65,12 @@ t.test('a backup overwrites nothing, and says what stands in its way', async (t)
   mkdirSync(join(folder, 'b.part'))
   await t.rejects(make(dataDir, join(folder, 'b')), {
     code: 'backup.failed',
-    message: /b\.part\. Nothing is left/,
+    message: /b\.part\. No partial backup is left/,
   })
-  t.ok(existsSync(join(folder, 'b.part')), 'a directory of that name is nobody’s leftover')
+  t.ok(existsSync(join(folder, 'b.part')), 'a directory of that name is not a leftover')
 })
 
-t.test('a file system without links holds backups too', async (t) => {
+t.test('a backup works on a file system without links', async (t) => {
   const { dataDir, start } = await buildHeadless(t)
   await start()
   const file = join(temporaryFolder(t), 'backup')
@@ -88,7 +88,7 @@ t.test('a file system without links holds backups too', async (t) => {
   t.strictSame(inspectDatabase(file, undefined).problems, [])
 })
 
-t.test('a damaged store gives no backup', async (t) => {
+t.test('a damaged store is not backed up', async (t) => {
   const { dataDir, start } = await buildHeadless(t)
   const broker = await start()
   await connectMany(broker, 30)
@@ -102,12 +102,12 @@ t.test('a damaged store gives no backup', async (t) => {
     Buffer.concat([bytes.subarray(0, 4096), Buffer.alloc(bytes.length - 4096, 7)]),
   )
   const file = join(temporaryFolder(t), 'a')
-  await t.rejects(make(dataDir, file), /is damaged, or is none/)
+  await t.rejects(make(dataDir, file), /is damaged, or is not a database/)
   t.notOk(existsSync(file))
   t.notOk(existsSync(`${file}.part`))
 })
 
-t.test('backup, killed at any point under load, leaves no file or a whole one', async (t) => {
+t.test('a backup killed at any point under load leaves no file or a complete one', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
   const devices = await connectMany(broker, 40)
   addBallast(join(broker.dataDir, 'broker.db'))
@@ -118,15 +118,15 @@ t.test('backup, killed at any point under load, leaves no file or a whole one', 
   await make(broker.dataDir, whole)
   const pointsOf = (file: string): KillPoint[] => {
     const copied = () => sizeOf(`${file}.part`) / sizeOf(whole)
-    const isNamed = () => existsSync(file)
-    const isBegun = () => existsSync(`${file}.part`) && !isNamed()
+    const isFinal = () => existsSync(file)
+    const isStarted = () => existsSync(`${file}.part`) && !isFinal()
     const isHalf = () => copied() > 0.4 && copied() < 0.9
-    const isChecked = () => copied() > 0.99 && !isNamed()
+    const isChecked = () => copied() > 0.99 && !isFinal()
     return [
       { name: 'half is copied', reached: isHalf, holds: isHalf },
       { name: 'it is checked', reached: isChecked, holds: isChecked, laterByMs: 10 },
-      { name: 'it has its name', reached: isNamed },
-      { name: 'the copy is begun', reached: isBegun, holds: isBegun, laterByMs: 20 },
+      { name: 'it has its final name', reached: isFinal },
+      { name: 'the copy has started', reached: isStarted, holds: isStarted, laterByMs: 20 },
     ]
   }
   const kills = createKills(t)
@@ -136,7 +136,7 @@ t.test('backup, killed at any point under load, leaves no file or a whole one', 
     const points = pointsOf(file)
     const point = points[round % points.length]
     if (!point) break
-    // Before it makes the copy it waits for this, at its low priority already.
+    // The backup waits for this lock before the copy, already at low priority.
     const held = holdWrites(join(broker.dataDir, 'start.lock'))
     const child = runCli(['backup', file], broker.env)
     const near = () => {
@@ -146,14 +146,14 @@ t.test('backup, killed at any point under load, leaves no file or a whole one', 
     }
     const landed = await kills.at(child, { ...point, near })
     held.release()
-    if (landed) t.equal(existsSync(file), point.name === 'it has its name', point.name)
+    if (landed) t.equal(existsSync(file), point.name === 'it has its final name', point.name)
     if (existsSync(file)) {
       found.whole++
       t.strictSame(inspectDatabase(file, undefined).problems, [])
     } else {
       found[existsSync(`${file}.part`) ? 'part' : 'nothing']++
       t.match(await make(broker.dataDir, file), 'Backed up 40 connections')
-      t.notOk(existsSync(`${file}.part`), 'what was left over is gone')
+      t.notOk(existsSync(`${file}.part`), 'the leftover is removed')
     }
     t.equal(inspectDatabase(file, undefined).connections, 40)
     rmSync(file)
@@ -164,12 +164,12 @@ t.test('backup, killed at any point under load, leaves no file or a whole one', 
   t.strictSame(Object.keys(await load.stop()), ['200'])
 })
 
-t.test('a backup leaves the processor to brokers that want it', async (t) => {
+t.test('a backup runs at low priority', async (t) => {
   const { dataDir, env, start } = await buildHeadless(t)
   await start()
   const child = runCli(['backup', join(temporaryFolder(t), 'a')], env)
   const closed = once(child, 'close')
-  // It can't go on, and so it is there to be asked.
+  // The lock keeps it running until its priority is read.
   await withStartLock(dataDir, undefined, async () => {
     while (child.exitCode === null && !isLow(child.pid)) await sleep(5)
   })

@@ -1,4 +1,4 @@
-/** What changes a whole store at its start, and what changes keys, killed at points that are seen from outside. */
+/** Kills upgrades, client changes and key revocations at points that are visible from outside. */
 import type { ChildProcess } from 'node:child_process'
 import {
   copyFileSync,
@@ -36,17 +36,17 @@ import {
 } from '../kill.ts'
 import { runCli, serve } from '../processes.ts'
 import { connectMany, startLoad, swapAt } from './load.ts'
-import { buildHeadless, outcome } from './headless.ts'
+import { buildHeadless, swapOutcome } from './headless.ts'
 import { size } from '../size.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-/** The copies that are kept of a store; those that aren't finished end with `.part`. */
+/** Kept copies of a store; unfinished ones end with `.part`. */
 const copiesIn = (dataDir: string, ending: string) =>
   readdirSync(dataDir).filter(
     (name) => name.startsWith('broker.db.before-') && name.endsWith(ending),
   )
 
-/** A copy of the store is being made, half of it at least. */
+/** At least half of a copy of the store has been written. */
 const isCopying = (dataDir: string): boolean =>
   copiesIn(dataDir, '.part').some(
     (name) => sizeOf(join(dataDir, name)) > sizeOf(join(dataDir, 'broker.db')) / 2,
@@ -62,8 +62,8 @@ const CHANGE_POINTS = [
 ] as const
 
 /**
- * Starts a broker that changes its store first, and kills it at one of these points. At `it waits` this process
- * holds the database, and so nothing can have changed.
+ * Starts a broker that first changes its store, and kills it at one of these points. At `it waits` this process
+ * holds a write lock on the database, so nothing can have changed.
  */
 function createKillInChange(
   t: Test,
@@ -93,10 +93,10 @@ function createKillInChange(
   return { kill, check: kills.check }
 }
 
-/** Copies of a connection that was revoked: the tables take longer to change. */
+/** Adds copies of a revoked connection, so that migrating the tables takes longer. */
 function addRevoked(path: string, count: number): void {
   const client = new Database(path)
-  // As any broker leaves it; in another mode a start would have to wait even before its copy.
+  // The mode that every broker leaves. In another mode, a start would wait before its copy.
   client.pragma('journal_mode = WAL')
   const names = client.prepare("select name from pragma_table_info('connections')").pluck().all()
   const values = names.map((name) => (name === 'id' ? "id || '-' || n" : name))
@@ -133,8 +133,8 @@ function isMigrating(dataDir: string): boolean {
   return isWriting(path) && inspectDatabase(path, undefined).migrations.at(-1) !== LATER
 }
 
-/** Connections that the change of the client has come to. */
-const MOVED = "last_error like 'it was connected for another%'"
+/** Connections that the client change has already marked. */
+const MARKED = "last_error like 'it was connected for another%'"
 
 t.test('an upgrade, killed at any point, is completed by the next start', async (t) => {
   const stored = gunzipSync(readFileSync(join(import.meta.dirname, '../db/stored/0000.db.gz')))
@@ -175,7 +175,7 @@ t.test('an upgrade, killed at any point, is completed by the next start', async 
     await services.stop()
     const [copy = ''] = copiesIn(directory, 'Z')
     const kept = inspectDatabase(join(directory, copy), undefined)
-    t.strictSame(kept.migrations, former, 'a copy of the former is kept')
+    t.strictSame(kept.migrations, former, 'a copy of the previous store is kept')
     t.strictSame(kept.problems, [])
     t.strictSame(copiesIn(directory, '.part'), [])
     rmSync(directory, { recursive: true })
@@ -184,12 +184,12 @@ t.test('an upgrade, killed at any point, is completed by the next start', async 
   check()
 })
 
-t.test('moving to another client, killed at any point, is completed or not begun', async (t) => {
-  const place = await buildHeadless(t)
-  const { dataDir, env } = place
-  const first = await place.start()
+t.test('a client change killed at any point is completed, or has not started', async (t) => {
+  const setup = await buildHeadless(t)
+  const { dataDir, env } = setup
+  const first = await setup.start()
   const devices = await connectMany(first, 8)
-  // More than are changed in one go.
+  // More than one batch.
   await fill(first.services, size(900, 1800))
   const before = await first.services.store.countConnections()
   await first.stop()
@@ -203,7 +203,7 @@ t.test('moving to another client, killed at any point, is completed or not begun
 
   const isBetween = (): boolean => {
     const client = new Database(path, { readonly: true })
-    const moved = client.prepare(`select count(*) from connections where ${MOVED}`).pluck().get()
+    const moved = client.prepare(`select count(*) from connections where ${MARKED}`).pluck().get()
     client.close()
     return Number(moved) > 0 && Number(moved) < count
   }
@@ -216,14 +216,17 @@ t.test('moving to another client, killed at any point, is completed or not begun
     copyFileSync(join(folder, 'former.db'), path)
     const { name, landed } = await kill(round, dataDir, after)
 
-    const again = await place.start().catch((error: Error) => error.message)
-    if (name === 'it waits') t.not(typeof again, 'string', 'nothing was begun')
-    if (name === 'the store is changing' && landed) t.match(again, /cut off/, 'it was begun')
+    const again = await setup.start().catch((error: Error) => error.message)
+    if (name === 'it waits') t.not(typeof again, 'string', 'nothing has started')
+    if (name === 'the store is changing' && landed)
+      t.match(again, /was interrupted/, 'it has started')
     if (typeof again === 'string') {
-      found[/was begun with .*cut off/.test(again) ? 'between' : 'changed']++
+      found[
+        /change of the OAuth client or API .* was interrupted/.test(again) ? 'between' : 'changed'
+      ]++
     } else {
       found.former++
-      t.equal(await outcome(again, devices[7]?.token ?? ''), 'ok', 'nothing has changed')
+      t.equal(await swapOutcome(again, devices[7]?.token ?? ''), 'ok', 'nothing has changed')
       await again.stop()
     }
     const config = loadConfig(after, { serve: true })
@@ -231,7 +234,7 @@ t.test('moving to another client, killed at any point, is completed or not begun
     t.strictSame(
       await services.store.countConnections(),
       { active: 0, needs_reconnect: count, revoked: before.revoked },
-      'every one is in need of reconnecting',
+      'every connection needs to reconnect',
     )
     await services.stop()
     const [copy = ''] = copiesIn(dataDir, 'Z')
@@ -241,72 +244,75 @@ t.test('moving to another client, killed at any point, is completed or not begun
   check()
 })
 
-t.test('a signing key’s end, killed at any point under load, is whole', async (t) => {
-  const broker = await buildBroker(t)
-  const other = await serve(t, broker.env)
-  const urls = [broker.url, other.url]
-  const load = startLoad(t, broker, urls, await connectMany(broker, 10), 2)
-  const app = await addApp(broker)
-  const { keys } = broker.services
-  const kills = createKills(t)
-  let held: ReturnType<typeof holdWrites> | null = null
-  const release = () => {
-    held?.release()
-    held = null
-  }
-  t.teardown(release)
-  const isThere = ({ pid }: ChildProcess) =>
-    listPresent(broker.dataDir, undefined).some((present) => present.pid === pid)
-  const pointsOf = (child: ChildProcess, kid: string) => ({
-    // It has opened the store, and can't change it.
-    before: {
-      name: 'before',
-      reached() {
-        if (!held && isWriting(join(broker.dataDir, 'start.lock'))) {
-          held = holdWrites(join(broker.dataDir, 'broker.db'))
-        }
-        return held !== null && isThere(child)
+t.test(
+  'a key revocation killed at any point under load is complete, or has not happened',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const other = await serve(t, broker.env)
+    const urls = [broker.url, other.url]
+    const load = startLoad(t, broker, urls, await connectMany(broker, 10), 2)
+    const app = await addApp(broker)
+    const { keys } = broker.services
+    const kills = createKills(t)
+    let held: ReturnType<typeof holdWrites> | null = null
+    const release = () => {
+      held?.release()
+      held = null
+    }
+    t.teardown(release)
+    const isThere = ({ pid }: ChildProcess) =>
+      listPresent(broker.dataDir, undefined).some((present) => present.pid === pid)
+    const pointsOf = (child: ChildProcess, kid: string) => ({
+      // It has opened the store but can't write to it.
+      before: {
+        name: 'before',
+        reached() {
+          if (!held && isWriting(join(broker.dataDir, 'start.lock'))) {
+            held = holdWrites(join(broker.dataDir, 'broker.db'))
+          }
+          return held !== null && isThere(child)
+        },
+        laterByMs: 10,
       },
-      laterByMs: 10,
-    },
-    'at its work': { name: 'at its work', reached: () => isThere(child), laterByMs: 20 },
-    after: {
-      name: 'after',
-      async reached() {
-        const all = await keys.list()
-        return all.some((key) => key.kid === kid && key.status === 'revoked')
+      'at its work': { name: 'at its work', reached: () => isThere(child), laterByMs: 20 },
+      after: {
+        name: 'after',
+        async reached() {
+          const all = await keys.list()
+          return all.some((key) => key.kid === kid && key.status === 'revoked')
+        },
       },
-    },
-  })
-  const names = ['before', 'after', 'at its work'] as const
-  const found = { former: 0, changed: 0 }
-  for (let round = 0; round < killRounds; round++) {
-    const { brokerToken } = await connect(broker, app)
-    const { kid } = await keys.current()
-    const swapped = () => Promise.all(urls.map((url) => swapAt(url, brokerToken)))
-    const name = names[round % names.length] ?? 'before'
-    const child = runCli(['key', 'revoke', kid], broker.env)
-    const point = pointsOf(child, kid)[name]
-    const landed = await kills.at(child, point)
-    release()
-    const statuses = await swapped()
-    t.equal(new Set(statuses).size, 1, 'the same in every process')
-    const isFormer = statuses[0] === 200
-    if (landed && name !== 'at its work') t.equal(isFormer, name === 'before', name)
-    found[isFormer ? 'former' : 'changed']++
-    t.match(await command(['key', 'revoke', kid], broker.env), {
-      code: isFormer ? 0 : 2,
     })
-    t.strictSame(await swapped(), [401, 401])
-    const live = (await keys.list()).map(({ status }) => status)
-    t.equal(live.filter((status) => status === 'active').length, 1)
-    t.match(await command(['key', 'rotate'], broker.env), { code: 0 })
-  }
-  t.comment(JSON.stringify(found))
-  kills.check()
-  const met = Object.keys(await load.stop())
-  t.ok(
-    met.every((status) => status === '200' || status === '401'),
-    met.join(),
-  )
-})
+    const names = ['before', 'after', 'at its work'] as const
+    const found = { former: 0, changed: 0 }
+    for (let round = 0; round < killRounds; round++) {
+      const { brokerToken } = await connect(broker, app)
+      const { kid } = await keys.current()
+      const swapped = () => Promise.all(urls.map((url) => swapAt(url, brokerToken)))
+      const name = names[round % names.length] ?? 'before'
+      const child = runCli(['key', 'revoke', kid], broker.env)
+      const point = pointsOf(child, kid)[name]
+      const landed = await kills.at(child, point)
+      release()
+      const statuses = await swapped()
+      t.equal(new Set(statuses).size, 1, 'the same in every process')
+      const isFormer = statuses[0] === 200
+      if (landed && name !== 'at its work') t.equal(isFormer, name === 'before', name)
+      found[isFormer ? 'former' : 'changed']++
+      t.match(await command(['key', 'revoke', kid], broker.env), {
+        code: isFormer ? 0 : 2,
+      })
+      t.strictSame(await swapped(), [401, 401])
+      const live = (await keys.list()).map(({ status }) => status)
+      t.equal(live.filter((status) => status === 'active').length, 1)
+      t.match(await command(['key', 'rotate'], broker.env), { code: 0 })
+    }
+    t.comment(JSON.stringify(found))
+    kills.check()
+    const met = Object.keys(await load.stop())
+    t.ok(
+      met.every((status) => status === '200' || status === '401'),
+      met.join(),
+    )
+  },
+)

@@ -5,22 +5,19 @@ import { loadConfig } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
 import { connectMany } from './load.ts'
-import { buildHeadless, outcome } from './headless.ts'
+import { buildHeadless, swapOutcome } from './headless.ts'
 
 const silent = createLog({ logLevel: 'silent' })
 
-t.test('for another client every connection says that it needs reconnecting', async (t) => {
+t.test('after a client change every connection needs to reconnect', async (t) => {
   const { env, start, clock, standIn } = await buildHeadless(t)
   const first = await start()
   const devices = await connectMany(first, 2)
   const config = loadConfig({ ...env, ELLIPSIS_CLIENT_ID: 'another' }, { serve: true })
   const change = () => startServices(config, silent, { claim: 'anew' })
-  await t.rejects(change(), /these processes still work with the former: \d+ \(serve\)/)
+  await t.rejects(change(), /these processes use the previous one: \d+ \(serve\)/)
   await first.stop()
-  await t.rejects(
-    startServices(config, silent, { claim: 'same' }),
-    /every user then has to connect/,
-  )
+  await t.rejects(startServices(config, silent, { claim: 'same' }), /every user must then connect/)
   const changed = await change()
   t.teardown(() => changed.stop())
   t.match(await changed.store.getConnection('con_0'), {
@@ -30,37 +27,40 @@ t.test('for another client every connection says that it needs reconnecting', as
     refreshToken: Uint8Array,
   })
   const broker = { services: changed, standIn, clock }
-  t.not(await outcome(broker, devices[0]?.token ?? ''), 'ok')
+  t.not(await swapOutcome(broker, devices[0]?.token ?? ''), 'ok')
 })
 
-t.test('for another API connections lose account and tokens, which are sent nowhere', async (t) => {
-  const { env, start, clock, standIn, dataDir } = await buildHeadless(t)
-  const other = await buildHeadless(t)
-  const first = await start()
-  const devices = await connectMany(first, 3)
-  await first.services.store.identifyConnection({ id: 'con_2', accountId: null, username: 'ada' })
-  await first.stop()
-  const config = loadConfig(
-    { ...env, ELLIPSIS_API_URL: other.env.ELLIPSIS_API_URL ?? '', BROKER_DATA_DIR: dataDir },
-    { serve: true },
-  )
-  const services = await startServices(config, silent, { claim: 'anew' })
-  t.teardown(() => services.stop())
-  t.match(await services.store.getConnection('con_0'), {
-    status: 'needs_reconnect',
-    accountId: null,
-    refreshToken: null,
-    accessToken: null,
-    lastError: /this broker now works with http/,
-  })
-  const broker = { services, standIn, clock }
-  for (const { token } of devices) t.equal(await outcome(broker, token), 'needs_reconnect')
-  await t.rejects(services.connections.refresh('con_0', 'test'), { code: 'needs_reconnect' })
-  t.equal(other.standIn.calls.refresh, 0)
-  t.equal(standIn.calls.refresh, 0)
-})
+t.test(
+  'after an API change connections lose account and tokens, and no token is sent',
+  async (t) => {
+    const { env, start, clock, standIn, dataDir } = await buildHeadless(t)
+    const other = await buildHeadless(t)
+    const first = await start()
+    const devices = await connectMany(first, 3)
+    await first.services.store.identifyConnection({ id: 'con_2', accountId: null, username: 'ada' })
+    await first.stop()
+    const config = loadConfig(
+      { ...env, ELLIPSIS_API_URL: other.env.ELLIPSIS_API_URL ?? '', BROKER_DATA_DIR: dataDir },
+      { serve: true },
+    )
+    const services = await startServices(config, silent, { claim: 'anew' })
+    t.teardown(() => services.stop())
+    t.match(await services.store.getConnection('con_0'), {
+      status: 'needs_reconnect',
+      accountId: null,
+      refreshToken: null,
+      accessToken: null,
+      lastError: /this broker now works with http/,
+    })
+    const broker = { services, standIn, clock }
+    for (const { token } of devices) t.equal(await swapOutcome(broker, token), 'needs_reconnect')
+    await t.rejects(services.connections.refresh('con_0', 'test'), { code: 'needs_reconnect' })
+    t.equal(other.standIn.calls.refresh, 0)
+    t.equal(standIn.calls.refresh, 0)
+  },
+)
 
-t.test('a change that was cut off has to be completed', async (t) => {
+t.test('an interrupted change has to be completed', async (t) => {
   const { env, start, clock, dataDir } = await buildHeadless(t)
   const first = await start()
   await connectMany(first, 2)
@@ -79,7 +79,7 @@ t.test('a change that was cut off has to be completed', async (t) => {
   const after = { client_id: 'another', api_url: 'https://api.example.com' }
   await t.rejects(changeOwner(dying, before, after, place), /killed/)
   await first.stop()
-  await t.rejects(start(), /was begun with .*cut off/)
+  await t.rejects(start(), /change of the OAuth client or API .* was interrupted/)
   const changed = { ...env, ELLIPSIS_CLIENT_ID: 'another', ELLIPSIS_API_URL: after.api_url }
   const config = loadConfig(changed, { serve: true })
   const services = await startServices(config, silent, { claim: 'anew' })
@@ -90,16 +90,16 @@ t.test('a change that was cut off has to be completed', async (t) => {
   await (await startServices(config, silent, { claim: 'anew' })).stop()
 })
 
-t.test('a client or API that nobody connected with is changed in the setting alone', async (t) => {
+t.test('a client or API without connections can be changed in the settings', async (t) => {
   const { env, start } = await buildHeadless(t)
   const mistyped = await start({ ELLIPSIS_CLIENT_ID: 'typo' })
-  await t.rejects(start(), /still work with the former: \d+ \(serve\)/)
+  await t.rejects(start(), /use the previous one: \d+ \(serve\)/)
   await mistyped.stop()
   const elsewhere = await start({ ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' })
   await elsewhere.stop()
   const right = await start()
   await connectMany(right, 1)
   await right.stop()
-  await t.rejects(start({ ELLIPSIS_CLIENT_ID: 'typo' }), /every user then has to connect/)
+  await t.rejects(start({ ELLIPSIS_CLIENT_ID: 'typo' }), /every user must then connect/)
   t.match((await (await start()).services.store.getMeta()).client_id, env.ELLIPSIS_CLIENT_ID)
 })

@@ -3,77 +3,84 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
-import { examine } from '../../server/operate/doctor.ts'
-import { judgeAccess, judgeFileSystem, judgeSpace } from '../../server/operate/doctor/data.ts'
-import { judgeClock } from '../../server/operate/doctor/upstream.ts'
+import { runChecks } from '../../server/operate/doctor/doctor.ts'
+import {
+  judgeAccess,
+  judgeFileSystem,
+  judgeSpace,
+} from '../../server/operate/doctor/data-checks.ts'
+import { judgeClock } from '../../server/operate/doctor/upstream-checks.ts'
 import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
 import { buildHeadless, damage } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-const look = async (env: Record<string, string>, given = runtime) => {
-  const findings = await examine(loadConfig(env), given)
-  return Object.fromEntries(findings.map(({ check, ...told }) => [check, told]))
+const diagnose = async (env: Record<string, string>, used = runtime) => {
+  const findings = await runChecks(loadConfig(env), used)
+  return Object.fromEntries(findings.map(({ check, ...result }) => [check, result]))
 }
 
-t.test('a broker that is well', async (t) => {
-  // On a disk: doctor doesn't take memory for one.
+t.test('a healthy broker has no problems', async (t) => {
+  // On a disk: doctor reports a directory in memory as a problem.
   const broker = await buildBroker(t, { dataDir: t.testdir({}) })
   chmodSync(broker.dataDir, 0o700)
-  const findings = await examine(loadConfig(broker.env), runtime)
-  const unwell = findings.filter(({ status }) => status !== 'ok')
+  const findings = await runChecks(loadConfig(broker.env), runtime)
+  const others = findings.filter(({ status }) => status !== 'ok')
   t.same(
-    unwell.filter(({ check }) => check !== 'disk space'),
+    others.filter(({ check }) => check !== 'disk space'),
     [],
   )
-  t.match(await command(['doctor'], broker.env), { code: 0, stdout: /^Nothing is wrong in/m })
+  t.match(await command(['doctor'], broker.env), { code: 0, stdout: /^No problems in/m })
   const { code, stdout } = await command(['doctor', '--json'], broker.env)
   t.equal(code, 0)
   t.match(JSON.parse(stdout), [{ check: 'data directory', status: 'ok', mend: null }])
 })
 
-t.test('with a base path the metadata are at both of their places', async (t) => {
+t.test('with a base path the metadata are at both URLs', async (t) => {
   const broker = await buildBroker(t, { basePath: '/broker' })
-  t.match(await look(broker.env), { metadata: { status: 'ok' }, 'public URL': { status: 'ok' } })
+  t.match(await diagnose(broker.env), {
+    metadata: { status: 'ok' },
+    'public URL': { status: 'ok' },
+  })
 })
 
-t.test('each ailment is found, with its mend', async (t) => {
+t.test('each problem is found, with its fix', async (t) => {
   const broker = await buildBroker(t)
   const { env, dataDir, standIn } = broker
   chmodSync(dataDir, 0o755)
-  t.match(await look(env), { 'data directory': { status: 'problem', mend: /chmod 700/ } })
+  t.match(await diagnose(env), { 'data directory': { status: 'problem', fix: /chmod 700/ } })
   chmodSync(dataDir, 0o700)
   if (process.getuid?.() !== 0) {
     chmodSync(join(dataDir, 'broker.db'), 0o400)
-    t.match(await look(env), { 'data directory': { status: 'problem', finding: /EACCES/ } })
+    t.match(await diagnose(env), { 'data directory': { status: 'problem', finding: /EACCES/ } })
     chmodSync(join(dataDir, 'broker.db'), 0o600)
   }
   chmodSync(join(dataDir, 'secret.key'), 0o200)
-  t.match(await look(env), {
+  t.match(await diagnose(env), {
     'data directory': {
       status: 'problem',
       finding: /secret\.key/,
-      mend: /chmod 600|broker’s user/,
+      fix: /chmod 600|broker’s user/,
     },
   })
   chmodSync(join(dataDir, 'secret.key'), 0o600)
   const wrong = { ...env, ELLIPSIS_CLIENT_SECRET: 'wrong' }
-  t.match(await look(wrong), {
-    'Ellipsis Drive': { status: 'problem', mend: /Developer settings/ },
+  t.match(await diagnose(wrong), {
+    'Ellipsis Drive': { status: 'problem', fix: /Developer settings/ },
   })
   const { ELLIPSIS_CLIENT_ID: id, ...without } = env
   t.ok(id)
-  t.match(await look(without), { 'Ellipsis Drive': { finding: /not set/ } })
+  t.match(await diagnose(without), { 'Ellipsis Drive': { finding: /not set/ } })
   standIn.switches.errorShape = 'empty'
-  t.match(await look(env), { 'Ellipsis Drive': { status: 'warning', mend: /probe/ } })
-  const away = {
+  t.match(await diagnose(env), { 'Ellipsis Drive': { status: 'warning', fix: /probe/ } })
+  const unreachable = {
     ...env,
     ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3',
     BROKER_PUBLIC_URL: 'http://127.0.0.1:9',
   }
-  t.match(await look(away), {
-    'Ellipsis Drive': { status: 'problem', mend: /ELLIPSIS_API_URL/ },
+  t.match(await diagnose(unreachable), {
+    'Ellipsis Drive': { status: 'problem', fix: /ELLIPSIS_API_URL/ },
     clock: { status: 'problem' },
     'public URL': { status: 'problem', finding: /can’t be reached/ },
     metadata: { status: 'problem' },
@@ -82,14 +89,16 @@ t.test('each ailment is found, with its mend', async (t) => {
     ...env,
     BROKER_PUBLIC_URL: standIn === broker.standIn ? (env.ELLIPSIS_API_URL ?? '') : '',
   }
-  t.match(await look(elsewhere), { 'public URL': { status: 'problem', finding: /answers 404/ } })
+  t.match(await diagnose(elsewhere), {
+    'public URL': { status: 'problem', finding: /answers 404/ },
+  })
   const another = { ...env, BROKER_PUBLIC_URL: broker.url.replace('127.0.0.1', 'localhost') }
-  t.match(await look(another), { metadata: { finding: /another issuer/ } })
+  t.match(await diagnose(another), { metadata: { finding: /another issuer/ } })
   const key = Buffer.alloc(32, 7).toString('base64url')
-  t.match(await look({ ...env, BROKER_SECRETS: key }), {
+  t.match(await diagnose({ ...env, BROKER_SECRETS: key }), {
     'encryption keys': {
       finding: /BROKER_SECRETS lacks/,
-      mend: /after a comma: the broker won’t start/,
+      fix: /after a comma: the broker won’t start/,
     },
   })
   writeFileSync(join(dataDir, 'secret.key'), `${key}\n`)
@@ -99,7 +108,7 @@ t.test('each ailment is found, with its mend', async (t) => {
   t.match(stderr, /^Problems: \d/)
 })
 
-t.test('a database that is damaged, or of a newer version', async (t) => {
+t.test('a damaged database and one of a newer version are reported', async (t) => {
   const { dataDir, env, start } = await buildHeadless(t)
   const broker = await start()
   await broker.stop()
@@ -107,65 +116,74 @@ t.test('a database that is damaged, or of a newer version', async (t) => {
   const client = new Database(path)
   client.exec("insert into __drizzle_migrations (hash, created_at) values ('x', 9e15)")
   client.close()
-  t.match(await look(env), { database: { status: 'problem', mend: 'Use that version.' } })
+  t.match(await diagnose(env), { database: { status: 'problem', fix: 'Use that version.' } })
   damage(path)
-  const damaged = { finding: /it is damaged: NULL value/, mend: /restore the last backup/ }
-  t.match(await look(env), { database: damaged })
+  const damaged = { finding: /it is damaged: NULL value/, fix: /restore the latest backup/ }
+  t.match(await diagnose(env), { database: damaged })
   writeFileSync(path, 'no database')
-  t.match(await look(env), { database: { finding: /it is damaged: file is not/ } })
+  t.match(await diagnose(env), { database: { finding: /it is damaged: file is not/ } })
 })
 
-t.test('an empty file is no broker’s database', async (t) => {
+t.test('an empty file is not a broker’s database', async (t) => {
   const { dataDir, env } = await buildHeadless(t)
   writeFileSync(join(dataDir, 'broker.db'), '', { mode: 0o600 })
-  t.match(await look(env), {
-    database: { status: 'problem', finding: /nothing is in it/, mend: /restore the last backup/ },
+  t.match(await diagnose(env), {
+    database: {
+      status: 'problem',
+      finding: /contains no data of this program/,
+      fix: /restore the latest backup/,
+    },
   })
 })
 
-t.test('a file that can’t be opened is named, and one that went meanwhile is not', async (t) => {
+t.test('a file that can’t be opened is named; one that was removed meanwhile is not', async (t) => {
   const { dataDir, env, start } = await buildHeadless(t)
   await (await start()).stop()
   chmodSync(dataDir, 0o700)
   symlinkSync(join(dataDir, 'gone'), join(dataDir, 'broker.db-gone'))
-  t.match(await look(env), { 'data directory': { status: 'ok' } })
+  t.match(await diagnose(env), { 'data directory': { status: 'ok' } })
   symlinkSync('secret.loop', join(dataDir, 'secret.loop'))
-  t.match(await look(env), {
+  t.match(await diagnose(env), {
     'data directory': { status: 'problem', finding: /secret\.loop.*ELOOP/ },
   })
 })
 
-t.test('what can’t be looked at says what to do, whether or not more is wrong', async (t) => {
+t.test('a check that fails says what to do, with or without other problems', async (t) => {
   const { dataDir, env, start } = await buildHeadless(t, {}, t.testdir({}))
   await (await start()).stop()
   chmodSync(dataDir, 0o700)
   rmSync(join(dataDir, 'secret.key'))
   mkdirSync(join(dataDir, 'secret.key'), { mode: 0o700 })
   const keys = 'encryption keys'
-  t.match(await look(env), { [keys]: { finding: /EISDIR/, mend: /run `doctor` again/ } })
+  t.match(await diagnose(env), { [keys]: { finding: /EISDIR/, fix: /run `doctor` again/ } })
   writeFileSync(join(dataDir, 'broker.db'), 'no database')
-  t.match(await look(env), { [keys]: { mend: 'Mend what is told before.' } })
+  t.match(await diagnose(env), { [keys]: { fix: 'Fix the problems above first.' } })
 })
 
-t.test('a proxy that doesn’t lead the callback here', async (t) => {
+t.test('a proxy that does not forward the callback is reported', async (t) => {
   const { env } = await buildHeadless(t)
   const proxy = async (...[url]: Parameters<typeof fetch>) =>
     new Response('', { status: (url as string).endsWith('/healthz') ? 200 : 404 })
-  t.match(await look(env, { ...runtime, fetch: proxy }), {
-    'public URL': { status: 'problem', finding: /callback .*status 404/, mend: /every path/ },
+  t.match(await diagnose(env, { ...runtime, fetch: proxy }), {
+    'public URL': { status: 'problem', finding: /callback .*status 404/, fix: /every path/ },
   })
 })
 
-t.test('an API that takes any token is not Ellipsis Drive', async (t) => {
+t.test('an API that accepts any token is not Ellipsis Drive', async (t) => {
   const { env } = await buildHeadless(t)
-  const yes = async () => Response.json({ access_token: 'a', refresh_token: 'b', expires_in: 60 })
-  t.match(await look(env, { ...runtime, fetch: yes }), {
-    'Ellipsis Drive': { status: 'warning', finding: /never was/, mend: 'Check ELLIPSIS_API_URL.' },
+  const acceptAll = async () =>
+    Response.json({ access_token: 'a', refresh_token: 'b', expires_in: 60 })
+  t.match(await diagnose(env, { ...runtime, fetch: acceptAll }), {
+    'Ellipsis Drive': {
+      status: 'warning',
+      finding: /made-up refresh token/,
+      fix: 'Check ELLIPSIS_API_URL.',
+    },
   })
 })
 
-t.test('an empty directory has no broker', async (t) => {
-  const found = await look({
+t.test('an empty directory is reported', async (t) => {
+  const found = await diagnose({
     BROKER_DATA_DIR: temporaryFolder(t),
     ELLIPSIS_API_URL: 'http://127.0.0.1:9',
   })
@@ -176,9 +194,9 @@ t.test('an empty directory has no broker', async (t) => {
   })
 })
 
-t.test('what a machine may have, judged', async (t) => {
-  t.match(judgeAccess('/data', 'EROFS'), { status: 'problem', mend: /Mount it/ })
-  t.match(judgeAccess('/data', 'EACCES'), { status: 'problem', mend: /broker’s user/ })
+t.test('access, file systems, disk space and clocks are judged', async (t) => {
+  t.match(judgeAccess('/data', 'EROFS'), { status: 'problem', fix: /Mount it/ })
+  t.match(judgeAccess('/data', 'EACCES'), { status: 'problem', fix: /broker’s user/ })
   t.match(judgeFileSystem(0xef53), { status: 'ok' })
   t.match(judgeFileSystem(0x6969), { status: 'problem', finding: /NFS/ })
   t.match(judgeFileSystem(0xff534d42 | 0), { status: 'problem', finding: /CIFS/ })

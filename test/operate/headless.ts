@@ -1,7 +1,11 @@
+import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
+import { backup } from '../../server/operate/backup.ts'
+import { restore } from '../../server/operate/restore.ts'
+import type { Secret } from '../../server/secret.ts'
 import { startServices } from '../../server/services.ts'
 import { runtime } from '../../server/runtime.ts'
 import { startStandIn, standInDefaults } from '../../server/stand-in/app.ts'
@@ -11,7 +15,9 @@ import type { TestClock } from '../clock.ts'
 import type { Headless } from './load.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-/** A stand-in, and brokers without HTTP on a data directory of one's own, which can be stopped. */
+export type HeadlessSetup = Awaited<ReturnType<typeof buildHeadless>>
+
+/** A stand-in, and a data directory on which brokers without HTTP can be started and stopped. */
 export async function buildHeadless(
   t: Test,
   switches: Partial<Switches> = {},
@@ -31,7 +37,7 @@ export async function buildHeadless(
     BROKER_PUBLIC_URL: url,
     BROKER_DATA_DIR: dataDir,
   }
-  /** Starts a broker on the directory; `stop` ends it, and so does the test's end. */
+  /** Starts a broker on the directory. It stops with `stop`, or at the end of the test. */
   const start = async (
     more: Record<string, string> = {},
   ): Promise<Headless & { clock: TestClock; stop(): Promise<void> }> => {
@@ -41,10 +47,10 @@ export async function buildHeadless(
       claim: 'same',
       runtime: { ...runtime, clock, passwordHashing: cheapHashing },
     })
-    let stopped = false
+    let isStopped = false
     const stop = async () => {
-      if (stopped) return
-      stopped = true
+      if (isStopped) return
+      isStopped = true
       await services.stop()
     }
     t.teardown(stop)
@@ -53,7 +59,7 @@ export async function buildHeadless(
   return { standIn: standIn.standIn, clock, dataDir, env, start, config: loadConfig(env) }
 }
 
-/** Damages a store so that SQLite still reads it, and finds it out when it is asked to. */
+/** Damages a store: SQLite can still read it, but its integrity check fails. */
 export function damage(file: string): void {
   const client = new Database(file)
   client.unsafeMode()
@@ -65,8 +71,8 @@ export function damage(file: string): void {
   client.close()
 }
 
-/** How a swap ends: `ok`, or the error's code. */
-export async function outcome(
+/** The outcome of a swap: `ok`, or the error's code. */
+export async function swapOutcome(
   { services }: Headless,
   brokerToken: string,
   minTtlSeconds = 60,
@@ -78,3 +84,20 @@ export async function outcome(
     return (error as { code?: string }).code ?? String(error)
   }
 }
+
+/** Backs up the data directory. Returns the backup's path. */
+export async function makeBackup(t: Test, { dataDir }: HeadlessSetup): Promise<string> {
+  const file = join(temporaryFolder(t), 'backup.db')
+  await backup({ dataDir }, file, runtime)
+  return file
+}
+
+export const restoreBackup = (
+  { config, clock }: HeadlessSetup,
+  file: string,
+  options: { acceptRevoked?: boolean; secrets?: Secret[] } = {},
+) =>
+  restore({ dataDir: config.dataDir, secrets: options.secrets ?? null }, file, {
+    acceptRevoked: options.acceptRevoked ?? false,
+    clock,
+  })

@@ -7,12 +7,12 @@ import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { createKills, killRounds, outputOf } from '../kill.ts'
 import { runCli } from '../processes.ts'
-import { line, run } from './imports.ts'
+import { importLine, runImport } from './imports.ts'
 import { swapAt } from './load.ts'
 import { skipPauses } from '../pauses.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-t.test('tokens are taken over, proven one by one, and a run can be repeated', async (t) => {
+t.test('tokens are imported and verified one by one, and a run can be repeated', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -21,20 +21,20 @@ t.test('tokens are taken over, proven one by one, and a run can be repeated', as
   const shared = broker.standIn.grant('shared')
   const file = join(temporaryFolder(t), 'tokens')
   const lines = [
-    line(broker, 'ada', app.id),
+    importLine(broker, 'ada', app.id),
     '',
     'no JSON',
     JSON.stringify({ account: 'x', refresh_token: '', app: app.id }),
     'null',
-    line(broker, 'bob', 'app_none'),
-    line(broker, 'eve', app.id, 'a token that never was'),
-    line(broker, 'amelie', other.id),
-    line(broker, 'shared', app.id, shared),
-    line(broker, 'shared', other.id, shared),
-    line(broker, 'someone else', app.id, broker.standIn.grant('mallory')),
+    importLine(broker, 'bob', 'app_none'),
+    importLine(broker, 'eve', app.id, 'a token that never was'),
+    importLine(broker, 'amelie', other.id),
+    importLine(broker, 'shared', app.id, shared),
+    importLine(broker, 'shared', other.id, shared),
+    importLine(broker, 'someone else', app.id, broker.standIn.grant('mallory')),
   ]
   writeFileSync(file, lines.join('\n'))
-  const first = await run(broker, file)
+  const first = await runImport(broker, file)
   const statuses = [
     'imported',
     'invalid',
@@ -48,35 +48,39 @@ t.test('tokens are taken over, proven one by one, and a run can be repeated', as
     'mismatch',
   ]
   t.strictSame(
-    first.told.map(({ status }) => status),
+    first.results.map(({ status }) => status),
     statuses,
   )
   t.equal(first.code, 1)
-  t.match(first.stderr, 'Imported 3; 1 were connected already; 6 were not imported')
-  t.equal(first.told[6]?.connection_id, before.connectionId, 'an account has one connection')
+  t.match(first.stderr, 'Imported 3; 1 were already connected; 6 were not imported')
+  t.equal(first.results[6]?.connection_id, before.connectionId, 'an account has one connection')
   for (const index of [0, 6, 7, 8]) {
-    t.equal((await exchange(broker, first.told[index]?.broker_token ?? '')).status, 200, `${index}`)
+    t.equal(
+      (await exchange(broker, first.results[index]?.broker_token ?? '')).status,
+      200,
+      `${index}`,
+    )
   }
   const secrets = [shared, 'a token that never was']
-  t.notOk(secrets.some((secret) => (first.stderr + JSON.stringify(first.told)).includes(secret)))
+  t.notOk(secrets.some((secret) => (first.stderr + JSON.stringify(first.results)).includes(secret)))
 
   const refreshes = broker.standIn.calls.refresh
-  const second = await run(broker, file)
+  const second = await runImport(broker, file)
   t.strictSame(
-    second.told.map(({ status }) => status),
+    second.results.map(({ status }) => status),
     statuses.map((status) => (status === 'imported' ? 'already' : status)),
   )
-  t.equal(second.told[0]?.broker_token, first.told[0]?.broker_token)
+  t.equal(second.results[0]?.broker_token, first.results[0]?.broker_token)
   t.equal(broker.standIn.calls.refresh, refreshes + 2, 'only the refused one is asked about again')
   const plain = await command(['connection', 'import', file], broker.env)
   t.match(plain.stdout, /line 1 {2}already {2}con_.*line 7 {2}refused/s)
-  t.notMatch(plain.stdout, first.told[0]?.broker_token ?? '')
+  t.notMatch(plain.stdout, first.results[0]?.broker_token ?? '')
   writeFileSync(file, lines[0] ?? '')
-  t.match(await run(broker, file), { code: 0, stderr: /Delete the file/ })
+  t.match(await runImport(broker, file), { code: 0, stderr: /Delete the file/ })
 })
 
-/** Ellipsis Drive refuses the connection's refresh token, and the broker finds that out. */
-async function endAtEllipsis({ services, standIn }: TestBroker, id: string): Promise<void> {
+/** Makes Ellipsis Drive reject the connection's refresh token, and the broker notice it. */
+async function rejectAtEllipsis({ services, standIn }: TestBroker, id: string): Promise<void> {
   const connection = await services.store.getConnection(id)
   const sealed = connection?.refreshToken ?? new Uint8Array()
   standIn.revokeRefreshToken(
@@ -87,13 +91,13 @@ async function endAtEllipsis({ services, standIn }: TestBroker, id: string): Pro
   if (status !== 'needs_reconnect') throw new Error(`it is ${status}`)
 }
 
-t.test('a dead connection of the same account gets the token that works', async (t) => {
+t.test('a connection that needs to reconnect gets the working token of its account', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
   const { connectionId, brokerToken } = await connect(broker, app)
   const { services, standIn } = broker
-  await endAtEllipsis(broker, connectionId)
+  await rejectAtEllipsis(broker, connectionId)
   const holding = {
     account: 'amelie',
     refreshToken: new Secret(standIn.grant('amelie')),
@@ -104,7 +108,7 @@ t.test('a dead connection of the same account gets the token that works', async 
   t.match(await services.importer.take(holding), { status: 'already', connectionId })
 })
 
-t.test('a refusal that passes ends nothing that was imported before', async (t) => {
+t.test('a temporary rejection does not revoke an imported connection', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -118,7 +122,7 @@ t.test('a refusal that passes ends nothing that was imported before', async (t) 
   t.equal((await exchange(broker, brokerToken)).status, 200)
 
   broker.clock.advance(2 * 3_600_000)
-  // Either refusal is asked for twice.
+  // Each rejection is confirmed by a second call.
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 4 })
   t.match(await take(refreshToken), {
     status: 'refused',
@@ -136,13 +140,13 @@ t.test('a refusal that passes ends nothing that was imported before', async (t) 
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
 
-t.test('what is revoked in the middle of its import brings nobody back', async (t) => {
+t.test('a connection that is revoked during its import stays revoked', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
   const { connectionId } = await connect(broker, app)
   const { importer, store } = broker.services
-  await endAtEllipsis(broker, connectionId)
+  await rejectAtEllipsis(broker, connectionId)
   const find = store.findConnection.bind(store)
   store.findConnection = async (accountId) => {
     const all = await store.listConnections({ after: null, limit: 9 })
@@ -159,7 +163,7 @@ t.test('what is revoked in the middle of its import brings nobody back', async (
   t.match(await store.getConnection(connectionId), { status: 'needs_reconnect' })
 })
 
-t.test('an account without a name that can be shown is known by its id', async (t) => {
+t.test('an account without a printable name is shown by its id', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -174,7 +178,7 @@ t.test('an account without a name that can be shown is known by its id', async (
   t.match(await store.findConnection(id), { username: id })
 })
 
-t.test('where Ellipsis Drive doesn’t tell whose a token is, the host’s word counts', async (t) => {
+t.test('if Ellipsis Drive doesn’t provide the account, the line’s account is used', async (t) => {
   const broker = await buildBroker(t, { switches: { refuseAccount: true } })
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -198,7 +202,7 @@ t.test('where Ellipsis Drive doesn’t tell whose a token is, the host’s word 
   )
 })
 
-t.test('one whose account is told only by a later run keeps what it gave', async (t) => {
+t.test('a connection whose account is known only in a later run keeps its grants', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -217,7 +221,7 @@ t.test('one whose account is told only by a later run keeps what it gave', async
   t.match(await store.getConnection(own), { accountId: null, status: 'active' })
 })
 
-t.test('what was revoked since stays so, whoever imports it again', async (t) => {
+t.test('a revoked connection stays revoked when it is imported again', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -234,9 +238,9 @@ t.test('what was revoked since stays so, whoever imports it again', async (t) =>
   await store.revokeGrant({ id: grant?.id ?? '', now: 1, events: [] })
   t.match(await importer.take(ada), { status: 'already', connectionId, brokerToken: null })
   const file = join(temporaryFolder(t), 'tokens')
-  writeFileSync(file, line(broker, 'ada', app.id, ada.refreshToken.reveal()))
+  writeFileSync(file, importLine(broker, 'ada', app.id, ada.refreshToken.reveal()))
   const again = { status: 'already', connection_id: connectionId, broker_token: null, reason: null }
-  t.match(await run(broker, file), { code: 0, told: [again] })
+  t.match(await runImport(broker, file), { code: 0, results: [again] })
   const event = { at: 1, actor: 'cli', action: 'connection.revoked', connectionId }
   await store.revokeConnection({ id: connectionId, now: 1, events: [event] })
   t.match(await importer.take(ada), { status: 'refused', reason: 'it was revoked here' })
@@ -244,7 +248,7 @@ t.test('what was revoked since stays so, whoever imports it again', async (t) =>
   await t.rejects(importer.take(bob), /kept changing while it was imported/)
 })
 
-t.test('an import, killed at any point and run again, loses nothing', async (t) => {
+t.test('an import killed at any point and run again loses no token', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always', tokenDelay: 20 } })
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -253,28 +257,28 @@ t.test('an import, killed at any point and run again, loses nothing', async (t) 
   for (let round = 0; round < killRounds; round++) {
     const names = Array.from({ length: 8 }, (_, index) => `user${round}-${index}`)
     const file = join(folder, `${round}`)
-    writeFileSync(file, names.map((name) => line(broker, name, app.id)).join('\n'))
+    writeFileSync(file, names.map((name) => importLine(broker, name, app.id)).join('\n'))
     const { calls } = broker.standIn
     const before = calls.refresh
     const child = runCli(['connection', 'import', file, '--json'], broker.env)
     const output = outputOf(child)
-    const isTold = (count: number) => () => output().split('\n').length > count
-    const isAsked = (count: number) => () => calls.refresh >= before + count
+    const isReported = (count: number) => () => output().split('\n').length > count
+    const isRequested = (count: number) => () => calls.refresh >= before + count
     const some = kills.dice.between(1, names.length - 1)
     const points = [
-      { name: 'a token is being proven', reached: isAsked(some), laterByMs: 20 },
-      { name: 'some are told', reached: isTold(some), laterByMs: 10 },
-      { name: 'the last is being proven', reached: isAsked(names.length), laterByMs: 20 },
-      { name: 'the first is being proven', reached: isAsked(1) },
+      { name: 'a token is being verified', reached: isRequested(some), laterByMs: 20 },
+      { name: 'some are reported', reached: isReported(some), laterByMs: 10 },
+      { name: 'the last is being verified', reached: isRequested(names.length), laterByMs: 20 },
+      { name: 'the first is being verified', reached: isRequested(1) },
     ]
     const point = points[round % points.length]
     if (point) await kills.at(child, point)
-    const { told } = await run(broker, file)
-    t.equal(told.length, names.length)
-    // One alone can be lost: whose rotation's answer was under way when the process was killed.
-    const lost = told.filter(({ status }) => status !== 'imported' && status !== 'already')
+    const { results } = await runImport(broker, file)
+    t.equal(results.length, names.length)
+    // At most one can be lost: the one whose rotated token was in transit when the process was killed.
+    const lost = results.filter(({ status }) => status !== 'imported' && status !== 'already')
     t.ok(lost.length <= 1, JSON.stringify(lost))
-    const good = told.filter(({ broker_token: token }) => token)
+    const good = results.filter(({ broker_token: token }) => token)
     for (const { broker_token: token } of good) t.equal(await swapAt(broker.url, token), 200)
     t.equal(new Set(good.map(({ connection_id: id }) => id)).size, good.length)
   }

@@ -19,7 +19,7 @@ export type Headless = Pick<TestBroker, 'services' | 'standIn'> & {
   clock: Pick<TestBroker['clock'], 'now' | 'advance'>
 }
 
-/** Many connections, each with a grant, made without a browser. */
+/** Creates connections with one grant each, without a browser. */
 export async function connectMany(broker: Headless, count: number): Promise<Device[]> {
   const { services, standIn, clock } = broker
   const { store, vault, apps, redeem } = services
@@ -69,19 +69,19 @@ export async function connectMany(broker: Headless, count: number): Promise<Devi
   return devices
 }
 
-/** One swap; answers the status. `wishes`: as in the body of `/exchange`. */
-export async function swapAt(url: string, token: string, wishes: object = {}): Promise<number> {
+/** Does one swap and returns the status. @param body of `/exchange` */
+export async function swapAt(url: string, token: string, options: object = {}): Promise<number> {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-  const body = JSON.stringify(wishes)
+  const body = JSON.stringify(options)
   const response = await fetch(`${url}/exchange`, { method: 'POST', headers, body })
   await response.arrayBuffer()
   return response.status
 }
 
-/** A worker's rest after each swap, milliseconds: in `npm test` other tests need the processor too. */
-const REST_MS = size(10, 0)
+/** A worker's pause after each swap: in `npm test` other tests need the processor too. */
+const PAUSE_MS = size(10, 0)
 
-/** Swaps that never stop refreshing, at several brokers in turn, until `stop` answers what they met. */
+/** Swaps that always refresh, at several brokers in turn, until `stop`, which returns the count of each status. */
 export function startLoad(
   t: Test,
   broker: Headless,
@@ -90,21 +90,21 @@ export function startLoad(
   workers = 3,
 ) {
   ageTokens(broker.services.config.dataDir)
-  let running = true
+  let isRunning = true
   const statuses: Record<number, number> = {}
   const work = async (worker: number): Promise<void> => {
-    for (let round = worker; running; round += workers) {
+    for (let round = worker; isRunning; round += workers) {
       const device = devices[round % devices.length]
       const url = urls[round % urls.length]
       if (!device || url === undefined) return
       const status = await swapAt(url, device.token, { min_ttl: 9999 }).catch(() => 0)
       statuses[status] = (statuses[status] ?? 0) + 1
-      if (REST_MS > 0) await sleep(REST_MS)
+      if (PAUSE_MS > 0) await sleep(PAUSE_MS)
     }
   }
   const all = Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)))
   const stop = async () => {
-    running = false
+    isRunning = false
     await all
     return statuses
   }

@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
-import { putSettings } from '../../server/operate/env-file.ts'
+import { writeSettings } from '../../server/operate/env-file.ts'
 import { probe, settingsOf } from '../../server/operate/probe.ts'
 import { runtime } from '../../server/runtime.ts'
 import type { Switches } from '../../server/stand-in/app.ts'
@@ -11,16 +11,17 @@ import { allow, freePort } from '../helper.ts'
 import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 import { buildHeadless } from './headless.ts'
+import type { HeadlessSetup } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 async function ask(
-  place: Awaited<ReturnType<typeof buildHeadless>>,
+  setup: HeadlessSetup,
   switches: Partial<Switches>,
   reuse = true,
   fetchFn = runtime.fetch,
 ) {
-  Object.assign(place.standIn.switches, switches)
-  const config = loadConfig(place.env, { serve: true })
+  Object.assign(setup.standIn.switches, switches)
+  const config = loadConfig(setup.env, { serve: true })
   const authorize = async (url: string) => {
     const visitor = new Visitor()
     const page = await visitor.open(url, config.callbackUrl)
@@ -29,7 +30,7 @@ async function ask(
   return probe(config, { ...runtime, fetch: fetchFn }, authorize, { reuse })
 }
 
-t.test('every variant of Ellipsis Drive is told from the others', async (t) => {
+t.test('every variant of Ellipsis Drive is recognized', async (t) => {
   const variants: [Partial<Switches>, object][] = [
     [
       {},
@@ -70,19 +71,19 @@ t.test('every variant of Ellipsis Drive is told from the others', async (t) => {
     [{ accountWithoutId: true }, { account: 'username' }],
   ]
   for (const [switches, expected] of variants) {
-    const place = await buildHeadless(t)
-    t.match(await ask(place, switches), expected, JSON.stringify(switches))
+    const setup = await buildHeadless(t)
+    t.match(await ask(setup, switches), expected, JSON.stringify(switches))
   }
 })
 
-t.test('what differs from one answer to the next by itself tells nothing', async (t) => {
+t.test('differences between answers to the same request are ignored', async (t) => {
   for (const errorShape of ['oauth', 'html'] as const) {
-    const place = await buildHeadless(t, {
+    const setup = await buildHeadless(t, {
       tokenRequest: 'json',
       codeParameter: 'code',
       errorShape,
     })
-    const config = loadConfig(place.env, { serve: true })
+    const config = loadConfig(setup.env, { serve: true })
     let calls = 0
     const numbered = async (...[url, init]: Parameters<typeof fetch>) => {
       const response = await fetch(url, init)
@@ -94,7 +95,7 @@ t.test('what differs from one answer to the next by itself tells nothing', async
   }
 })
 
-t.test('answers that never are alike tell nothing', async (t) => {
+t.test('answers that always differ give no result', async (t) => {
   const { env } = await buildHeadless(t)
   let calls = 0
   const longer = async () => new Response('word '.repeat(++calls), { status: 400 })
@@ -103,16 +104,16 @@ t.test('answers that never are alike tell nothing', async (t) => {
   t.strictSame(found.encodings, { form: null, json: null })
 })
 
-t.test('an answer that passes tells nothing', async (t) => {
-  const { env, standIn, ...place } = await buildHeadless(t, { tokenRequest: 'json' })
-  /** Probes while the call of that number, from 1, fails. */
+t.test('a rate limit or an outage gives no result', async (t) => {
+  const { env, standIn, ...setup } = await buildHeadless(t, { tokenRequest: 'json' })
+  /** Probes while the n-th call, counted from 1, fails. */
   const failing = (call: number, status: number, switches: Partial<Switches> = {}) => {
     let calls = 0
     const fetchFn = async (...args: Parameters<typeof fetch>) => {
       const response = await fetch(...args)
       return ++calls === call ? new Response('', { status }) : response
     }
-    return ask({ env, standIn, ...place }, switches, true, fetchFn)
+    return ask({ env, standIn, ...setup }, switches, true, fetchFn)
   }
   t.match(await failing(2, 429), { encodings: { form: null, json: 'read' } })
   const json = await failing(5, 503)
@@ -130,10 +131,10 @@ t.test('an answer that passes tells nothing', async (t) => {
   t.match(await failing(15, 500, rotating), { refreshToken: 'rotated', reuse: null })
   standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 429, share: 1 })
   const untold = await command(['probe', '--no-authorize'], env)
-  t.match(untold, { code: 1, stderr: /could not be told: it asks for fewer calls/ })
+  t.match(untold, { code: 1, stderr: /could not be determined: it limits the rate/ })
 })
 
-t.test('what it asks is what it says', async (t) => {
+t.test('the requests are those it announces', async (t) => {
   const { env, standIn } = await buildHeadless(t)
   const config = loadConfig(env, { serve: true })
   const asked: string[] = []
@@ -150,29 +151,32 @@ t.test('what it asks is what it says', async (t) => {
   t.match(stderr, 'four with a bogus code or none')
 })
 
-t.test('what costs nothing is asked alone, and the settings follow', async (t) => {
-  const place = await buildHeadless(t, { tokenRequest: 'json' })
-  const config = loadConfig(place.env, { serve: true })
-  const found = await probe(config, runtime, null, { reuse: false })
-  t.match(found, { encodings: { form: 'not read', json: 'read' }, refreshToken: null })
-  t.equal(place.standIn.calls.authorize, 0)
-  t.strictSame(settingsOf(found), ['ELLIPSIS_TOKEN_REQUEST=json'])
-  const all = await ask(place, { rotation: 'always' }, false)
-  t.equal(all.reuse, null, 'not without being asked to')
-  t.strictSame(settingsOf(all), [
-    'ELLIPSIS_TOKEN_REQUEST=json',
-    'ELLIPSIS_ACCESS_TOKEN_LIFETIME=3600',
-  ])
-  const wrong = { ...config, ellipsis: { ...config.ellipsis, clientId: 'nobody' } }
-  t.strictSame(settingsOf(await probe(wrong, runtime, null, { reuse: false })), [])
-  await t.rejects(
-    probe(config, runtime, async () => 'http://127.0.0.1/?error=access_denied', { reuse: false }),
-    { name: 'ProbeError' },
-  )
-})
+t.test(
+  'without authorization only free requests are sent; the settings follow from the answers',
+  async (t) => {
+    const setup = await buildHeadless(t, { tokenRequest: 'json' })
+    const config = loadConfig(setup.env, { serve: true })
+    const found = await probe(config, runtime, null, { reuse: false })
+    t.match(found, { encodings: { form: 'not read', json: 'read' }, refreshToken: null })
+    t.equal(setup.standIn.calls.authorize, 0)
+    t.strictSame(settingsOf(found), ['ELLIPSIS_TOKEN_REQUEST=json'])
+    const all = await ask(setup, { rotation: 'always' }, false)
+    t.equal(all.reuse, null, 'not without being asked to')
+    t.strictSame(settingsOf(all), [
+      'ELLIPSIS_TOKEN_REQUEST=json',
+      'ELLIPSIS_ACCESS_TOKEN_LIFETIME=3600',
+    ])
+    const wrong = { ...config, ellipsis: { ...config.ellipsis, clientId: 'nobody' } }
+    t.strictSame(settingsOf(await probe(wrong, runtime, null, { reuse: false })), [])
+    await t.rejects(
+      probe(config, runtime, async () => 'http://127.0.0.1/?error=access_denied', { reuse: false }),
+      { name: 'ProbeError' },
+    )
+  },
+)
 
-t.test('an Ellipsis Drive like none that is known', async (t) => {
-  const place = await buildHeadless(t)
+t.test('an unknown variant of Ellipsis Drive', async (t) => {
+  const setup = await buildHeadless(t)
   const silent = async (...[url, init]: Parameters<typeof fetch>) => {
     const response = await fetch(url, init)
     const body = (await response.json()) as object
@@ -180,24 +184,24 @@ t.test('an Ellipsis Drive like none that is known', async (t) => {
     if ((url as string).endsWith('/account')) return Response.json({})
     return Response.json({ ...body, refresh_token: undefined, expires_in: undefined }, { status })
   }
-  const found = await ask(place, { opaqueTokens: true }, true, silent)
+  const found = await ask(setup, { opaqueTokens: true }, true, silent)
   t.match(found, { account: 'neither', refreshToken: null, expiresIn: null })
   t.strictSame(settingsOf(found), ['ELLIPSIS_TOKEN_REQUEST=form'])
 
   const slow = async (...[url, init]: Parameters<typeof fetch>) => {
     const response = await fetch(url, init)
-    if (response.ok) place.clock.advance(61_000)
+    if (response.ok) setup.clock.advance(61_000)
     return response
   }
-  t.match(await ask(place, { rotation: 'grace' }, true, slow), { reuse: 'refused' })
+  t.match(await ask(setup, { rotation: 'grace' }, true, slow), { reuse: 'refused' })
 
-  const config = loadConfig(place.env, { serve: true })
+  const config = loadConfig(setup.env, { serve: true })
   const wrongCode = async (url: string) =>
     `${config.callbackUrl}?code=x&state=${new URL(url).searchParams.get('state')}`
   await t.rejects(probe(config, runtime, wrongCode, { reuse: false }), { name: 'ProbeError' })
 })
 
-t.test('probe says what it found, and takes the address that the browser ended at', async (t) => {
+t.test('probe prints its result, and accepts the address where the browser ended', async (t) => {
   const { env, standIn } = await buildHeadless(t)
   const free = await command(['probe', '--no-authorize'], env)
   t.match(free, { code: 0, stdout: /encodings.*form/s })
@@ -206,16 +210,16 @@ t.test('probe says what it found, and takes the address that the browser ended a
   t.match(JSON.parse(json.stdout), { encodings: { form: 'read', json: 'read' }, account: null })
   const taken = { ...env, BROKER_PORT: new URL(env.ELLIPSIS_API_URL ?? '').port }
   const nobody = await command(['probe', '--json'], taken, 'no address\n')
-  t.match(nobody, { code: 1, stderr: /did not come back/ })
+  t.match(nobody, { code: 1, stderr: /did not return/ })
   const away = await command(['probe'], { ...env, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' })
-  t.match(away, { code: 1, stderr: /could not be asked at http:\/\/127.0.0.1:9\/v3: .*\nCheck/ })
+  t.match(away, { code: 1, stderr: /could not be reached at http:\/\/127.0.0.1:9\/v3: .*\nCheck/ })
   standIn.switches.errorShape = 'empty'
   standIn.switches.tokenRequest = 'form'
   const unread = await command(['probe', '--no-authorize'], { ...env, ELLIPSIS_CLIENT_ID: 'x' })
-  t.match(unread, { code: 1, stderr: /answers the same whatever is sent/ })
+  t.match(unread, { code: 1, stderr: /answers every request the same way/ })
 })
 
-t.test('the browser comes back to the port, and the settings go into .env', async (t) => {
+t.test('the browser returns to the port, and the settings are written to .env', async (t) => {
   const { env } = await buildHeadless(t)
   const cwd = t.testdir({ '.env': 'A=1\nELLIPSIS_TOKEN_REQUEST=json\n\n' })
   const port = String(await freePort())
@@ -237,7 +241,7 @@ t.test('the browser comes back to the port, and the settings go into .env', asyn
   const { code, stderr } = await command(args, { ...env, BROKER_PORT: port }, person, cwd)
   await Promise.all(browsed)
   t.equal(code, 0, stderr)
-  t.match(stderr, 'Written into .env: ELLIPSIS_TOKEN_REQUEST=form')
+  t.match(stderr, 'Written to .env: ELLIPSIS_TOKEN_REQUEST=form')
   const written = 'ELLIPSIS_TOKEN_REQUEST=form\nELLIPSIS_ACCESS_TOKEN_LIFETIME=3600\n'
   t.equal(readFileSync(join(cwd, '.env'), 'utf8'), `A=1\n${written}`)
   const fresh = temporaryFolder(t)
@@ -246,7 +250,7 @@ t.test('the browser comes back to the port, and the settings go into .env', asyn
   t.equal(statSync(join(fresh, '.env')).mode & 0o777, 0o600)
 })
 
-t.test('where .env can’t be written it stays as it was, and the settings are told', async (t) => {
+t.test('a .env that can’t be written is unchanged, and the settings are printed', async (t) => {
   const { env } = await buildHeadless(t)
   const cwd = t.testdir({ '.env': 'A=1\n', '.env.new': { 'in the way': '' } })
   const told = await command(['probe', '--write', '--no-authorize'], env, '', cwd)
@@ -254,23 +258,23 @@ t.test('where .env can’t be written it stays as it was, and the settings are t
   t.equal(readFileSync(join(cwd, '.env'), 'utf8'), 'A=1\n')
 })
 
-t.test('.env is replaced whole, behind a link, for those who read it before', async (t) => {
+t.test('.env is replaced atomically, through a link, with its permissions', async (t) => {
   const cwd = t.testdir({
     real: 'A=1\n',
-    '.env.new': 'cut off',
+    '.env.new': 'interrupted',
     '.env': t.fixture('symlink', 'real'),
   })
   const path = join(cwd, '.env')
   chmodSync(path, 0o640)
-  putSettings(path, ['B=2'])
+  writeSettings(path, ['B=2'])
   t.equal(readFileSync(join(cwd, 'real'), 'utf8'), 'A=1\nB=2\n')
   t.equal(statSync(path).mode & 0o777, 0o640)
   t.ok(lstatSync(path).isSymbolicLink())
-  t.throws(() => putSettings(join(cwd, 'none', '.env'), ['B=2']), { code: 'ENOENT' })
+  t.throws(() => writeSettings(join(cwd, 'none', '.env'), ['B=2']), { code: 'ENOENT' })
 })
 
-t.test('without a terminal or a port the browser has no way back', async (t) => {
+t.test('without a terminal or a port the browser can’t return', async (t) => {
   const { env } = await buildHeadless(t)
   const taken = { ...env, BROKER_PORT: new URL(env.ELLIPSIS_API_URL ?? '').port }
-  t.match(await cli(['probe'], taken), { code: 1, stderr: /has no way back.*EADDRINUSE/ })
+  t.match(await cli(['probe'], taken), { code: 1, stderr: /can’t return to `probe`.*EADDRINUSE/ })
 })

@@ -10,13 +10,13 @@ import { addBallast, createKills, killRounds, sizeOf } from '../kill.ts'
 import type { KillPoint } from '../kill.ts'
 import { runCli } from '../processes.ts'
 import { connectMany } from './load.ts'
-import { buildHeadless, outcome } from './headless.ts'
+import { buildHeadless, swapOutcome } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-t.test('restore, killed at any point, leaves the one or the other whole', async (t) => {
-  const place = await buildHeadless(t)
-  const { dataDir, env } = place
-  const first = await place.start()
+t.test('a restore killed at any point leaves one of the two stores complete', async (t) => {
+  const setup = await buildHeadless(t)
+  const { dataDir, env } = setup
+  const first = await setup.start()
   const devices = await connectMany(first, 40)
   addBallast(join(dataDir, 'broker.db'))
   const folder = temporaryFolder(t)
@@ -28,16 +28,17 @@ t.test('restore, killed at any point, leaves the one or the other whole', async 
   await first.stop()
   copyFileSync(join(dataDir, 'broker.db'), join(folder, 'former.db'))
 
-  const made = join(dataDir, 'broker.db.restoring')
-  const isPast = () => readdirSync(dataDir).some((name) => /\.restored|\.replaced/.test(name))
-  const isBegun = () => existsSync(made) && !isPast()
-  const isHalf = () => sizeOf(made) > sizeOf(file) * 0.4 && sizeOf(made) < sizeOf(file) * 0.9
-  const isSettled = () => existsSync(`${made}-wal`) && !isPast()
+  const newStore = join(dataDir, 'broker.db.restoring')
+  const isReplaced = () => readdirSync(dataDir).some((name) => /\.restored|\.replaced/.test(name))
+  const isStarted = () => existsSync(newStore) && !isReplaced()
+  const isHalf = () =>
+    sizeOf(newStore) > sizeOf(file) * 0.4 && sizeOf(newStore) < sizeOf(file) * 0.9
+  const isSettled = () => existsSync(`${newStore}-wal`) && !isReplaced()
   const points: KillPoint[] = [
     { name: 'half is copied', reached: isHalf, holds: isHalf },
     { name: 'revocations are carried over', reached: isSettled, holds: isSettled },
-    { name: 'it counts', reached: isPast },
-    { name: 'it is begun', reached: isBegun, holds: isBegun, laterByMs: 50 },
+    { name: 'the store is replaced', reached: isReplaced },
+    { name: 'it has started', reached: isStarted, holds: isStarted, laterByMs: 50 },
   ]
   const kills = createKills(t)
   const found = { former: 0, restored: 0 }
@@ -50,23 +51,23 @@ t.test('restore, killed at any point, leaves the one or the other whole', async 
     if (!point) break
     const landed = await kills.at(runCli(['restore', file], env), point)
 
-    const broker = await place.start()
+    const broker = await setup.start()
     t.equal((await checkSealed(broker.services, () => undefined)).failed, 0)
     const isFormer = (await broker.services.apps.list()).length === 2
-    if (landed) t.equal(isFormer, point.name !== 'it counts', point.name)
+    if (landed) t.equal(isFormer, point.name !== 'the store is replaced', point.name)
     found[isFormer ? 'former' : 'restored']++
-    t.equal(await outcome(broker, devices[0]?.token ?? ''), 'ok')
-    t.equal(await outcome(broker, devices[1]?.token ?? ''), 'connection_revoked')
+    t.equal(await swapOutcome(broker, devices[0]?.token ?? ''), 'ok')
+    t.equal(await swapOutcome(broker, devices[1]?.token ?? ''), 'connection_revoked')
     await broker.stop()
 
     t.match(await command(['restore', file], env), { code: 0 })
-    const again = await place.start()
+    const again = await setup.start()
     t.equal((await again.services.apps.list()).length, 1, 'a second run completes it')
-    t.equal(await outcome(again, devices[2]?.token ?? ''), 'ok')
-    t.equal(await outcome(again, devices[1]?.token ?? ''), 'connection_revoked')
+    t.equal(await swapOutcome(again, devices[2]?.token ?? ''), 'ok')
+    t.equal(await swapOutcome(again, devices[1]?.token ?? ''), 'connection_revoked')
     await again.stop()
   }
   t.comment(JSON.stringify(found))
-  t.ok(found.former > 0, 'some were killed before the backup counted')
+  t.ok(found.former > 0, 'some were killed before the store was replaced')
   kills.check()
 })

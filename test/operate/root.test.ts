@@ -2,17 +2,17 @@ import { chownSync, lstatSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { keepCopy } from '../../db/data-directory/copy.ts'
-import { extract } from '../../server/data/native-addon.ts'
-import { putSettings } from '../../server/operate/env-file.ts'
+import { extractAddon } from '../../server/data/native-addon.ts'
+import { writeSettings } from '../../server/operate/env-file.ts'
 import { command } from '../command.ts'
 import { cli } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-/** The user that the broker runs as. */
+/** The broker's user. */
 const USER = 65_534
 const skip = process.geteuid?.() !== 0 && 'only root can make files for another user'
 
-t.test('what root makes belongs to the owner of the data directory', { skip }, async (t) => {
+t.test('files that root creates belong to the owner of the data directory', { skip }, async (t) => {
   const [dataDir, elsewhere] = [temporaryFolder(t), temporaryFolder(t)]
   chownSync(dataDir, USER, USER)
   const env = { BROKER_DATA_DIR: dataDir }
@@ -29,10 +29,10 @@ t.test('what root makes belongs to the owner of the data directory', { skip }, a
   await run('secret', 'rotate')
   const file = join(elsewhere, 'backup.db')
   await run('backup', file)
-  t.equal(lstatSync(file).uid, 0, 'a backup is of whoever makes it')
+  t.equal(lstatSync(file).uid, 0, 'a backup belongs to the user who makes it')
   await run('restore', file)
   await keepCopy('upgrade', dataDir, undefined)
-  extract(Buffer.from('code'), join(dataDir, 'native'), 'addon')
+  extractAddon(Buffer.from('code'), join(dataDir, 'native'), 'addon')
   await run('secret', 'check')
   const names = readdirSync(dataDir).map((name) => name.replace(/-\d{4}-.*/, ''))
   for (const name of ['broker.db.replaced', 'broker.db.before-upgrade', 'native']) {
@@ -40,25 +40,32 @@ t.test('what root makes belongs to the owner of the data directory', { skip }, a
   }
 })
 
-t.test('doctor sees what is another user’s, as root and as that user', { skip }, async (t) => {
+t.test('doctor reports files of another user, as root and as that user', { skip }, async (t) => {
   const dataDir = temporaryFolder(t)
   const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
-  const look = async (told: Promise<{ stdout: string }>) => (await told).stdout.split('\n')[0]
+  const firstLine = async (result: Promise<{ stdout: string }>) =>
+    (await result).stdout.split('\n')[0]
   t.equal((await command(['key', 'list'], env)).code, 0)
-  t.match(await look(asUser(['doctor'], env)), /can’t be read and written by this user \(EACCES\)/)
+  t.match(
+    await firstLine(asUser(['doctor'], env)),
+    /can’t be read and written by this user \(EACCES\)/,
+  )
   chownSync(dataDir, USER, USER)
-  t.match(await look(command(['doctor'], env)), /PROBLEM.*broker\.db.*secret\.key.*another user/)
+  t.match(
+    await firstLine(command(['doctor'], env)),
+    /PROBLEM.*broker\.db.*secret\.key.*another user/,
+  )
 })
 
-t.test('a .env that root puts settings into stays its user’s', { skip }, async (t) => {
+t.test('a .env that root writes keeps its owner', { skip }, async (t) => {
   const file = join(temporaryFolder(t), '.env')
   writeFileSync(file, 'A=1\n')
   chownSync(file, USER, USER)
-  putSettings(file, ['B=2'])
+  writeSettings(file, ['B=2'])
   const { uid, gid } = lstatSync(file)
   t.strictSame([uid, gid], [USER, USER])
 })
 
-/** A command in a process of the broker's user. */
+/** Runs a command as the broker's user. */
 const asUser = (args: string[], env: Record<string, string>) =>
   cli(args, env, '', { uid: USER, gid: USER })

@@ -9,7 +9,7 @@ import { withLock } from '../../db/data-directory/open.ts'
 import { announce } from '../../db/data-directory/presence.ts'
 import { keyIdOf } from '../../server/crypto/vault.ts'
 import { checkSealed } from '../../server/crypto/reseal.ts'
-import { occasionally, rotateSecrets } from '../../server/operate/rotate-secrets.ts'
+import { limitRate, rotateSecrets } from '../../server/operate/rotate-secrets.ts'
 import { newKey, readKeys } from '../../server/data/secret-key.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
@@ -22,7 +22,7 @@ import { temporaryFolder } from '../temporary.ts'
 
 const quiet = () => undefined
 
-/** Has a broker look every 20 ms whether the keys have changed, rather than every second. */
+/** Makes a broker check for changed keys every 20 ms instead of every second. */
 function followOften({ clock }: TestBroker): void {
   const { sleep } = clock
   clock.sleep = (milliseconds, signal) => sleep(milliseconds === 1000 ? 20 : milliseconds, signal)
@@ -31,12 +31,15 @@ function followOften({ clock }: TestBroker): void {
 const check = ({ services }: TestBroker) => checkSealed(services, quiet)
 const keysIn = ({ dataDir }: TestBroker) => readKeys(join(dataDir, 'secret.key'))
 
-t.test('secret check opens everything, and names what doesn’t open', async (t) => {
+t.test('secret check opens every value, and lists those it can’t open', async (t) => {
   const broker = await buildBroker(t)
   await connectMany(broker, 3)
   const good = await command(['secret', 'check'], broker.env)
   t.match(await command(['secret', 'check', '--json'], broker.env), { code: 0 })
-  t.match(good, { code: 0, stdout: /^All \d+ sealed values open: \d+ with [0-9a-f]{16}\.\n$/ })
+  t.match(good, {
+    code: 0,
+    stdout: /^All \d+ sealed values can be opened: \d+ with [0-9a-f]{16}\.\n$/,
+  })
 
   const { store, vault } = broker.services
   const connection = await store.getConnection('con_1')
@@ -47,16 +50,16 @@ t.test('secret check opens everything, and names what doesn’t open', async (t)
   const bad = await command(['secret', 'check'], broker.env)
   t.match(bad, {
     code: 1,
-    stderr: /^1 of \d+ sealed values don’t open: connections\/con_1\/refresh/,
+    stderr: /^1 of \d+ sealed values can’t be opened: connections\/con_1\/refresh/,
   })
   const json = await command(['secret', 'check', '--json'], broker.env)
   t.equal(json.code, 1)
   t.match(JSON.parse(json.stdout), { failed: 1, places: ['connections/con_1/refresh_token'] })
-  await t.rejects(rotateSecrets(broker.services, quiet), { code: 'secret.rotate.unopened' })
+  await t.rejects(rotateSecrets(broker.services, quiet), { code: 'secret.rotate.failed' })
   t.equal(keysIn(broker).length, 2, 'the old key stays')
 })
 
-t.test('secret rotate, while brokers serve, leaves one key and everything open', async (t) => {
+t.test('secret rotate reseals everything with one key while brokers serve', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
   followOften(broker)
   broker.services.sweeper.start()
@@ -65,7 +68,7 @@ t.test('secret rotate, while brokers serve, leaves one key and everything open',
   const load = startLoad(t, broker, [broker.url, other.url], devices)
   const before = keysIn(broker)[0]?.reveal()
   const rotated = await command(['secret', 'rotate'], broker.env)
-  t.match(rotated, { code: 0, stdout: /^Everything is sealed with the key [0-9a-f]{16} now/ })
+  t.match(rotated, { code: 0, stdout: /^Everything is now sealed with the key [0-9a-f]{16};/ })
   t.match(rotated.stderr, /Waiting until these use the new key: .*\(serve\)/)
   t.strictSame(Object.keys(await load.stop()), ['200'])
   t.equal(keysIn(broker).length, 1)
@@ -80,7 +83,7 @@ t.test('secret rotate, while brokers serve, leaves one key and everything open',
   for (const { token } of devices) t.equal(await swapAt(other.url, token), 200)
 })
 
-t.test('secret rotate keeps the old key aside, for the backups from before', async (t) => {
+t.test('secret rotate keeps the old key in a file, for older backups', async (t) => {
   const broker = await buildBroker(t)
   followOften(broker)
   broker.services.sweeper.start()
@@ -96,26 +99,26 @@ t.test('secret rotate keeps the old key aside, for the backups from before', asy
   t.match(rotated, { code: 0, stdout: kept })
   t.equal(statSync(kept).mode & 0o777, 0o600)
   holdsOld()
-  // As a kill right after the old key went out leaves it.
+  // The state after a kill right after the old key was removed.
   await store.setMeta({ secret_rotation: vault.keyId() })
   t.match(await command(['secret', 'rotate'], broker.env), { code: 0, stdout: kept })
   t.equal(keysIn(broker).length, 1)
   holdsOld()
 })
 
-t.test('secret rotate, killed at any point and run again, loses nothing', async (t) => {
+t.test('secret rotate killed at any point and run again loses nothing', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
   followOften(broker)
   broker.services.sweeper.start()
   const devices = await connectMany(broker, 30)
-  // More than are sealed in one go, and mostly of connections that nobody refreshes.
+  // More than one batch, mostly of connections that nobody refreshes.
   await fill(broker.services, 1000)
   const other = await serve(t, broker.env)
   const load = startLoad(t, broker, [broker.url, other.url], devices, 2)
   const kills = createKills(t)
   for (let round = 0; round < killRounds; round++) {
     const child = runCli(['secret', 'rotate'], broker.env)
-    // One after the other, as each run goes on where the one before was killed.
+    // In order: each run continues where the previous one was killed.
     const all = pointsOf(broker, outputOf(child))
     const points = killRounds < all.length ? [all[1], all[3], all[4]] : all
     const point = points[round % points.length]
@@ -132,7 +135,7 @@ t.test('secret rotate, killed at any point and run again, loses nothing', async 
   for (const { token } of devices) t.equal(await swapAt(broker.url, token), 200)
 })
 
-/** Where a rotation is killed, in order; `output` is what it has written. */
+/** The points where a rotation is killed, in order. @param output what it has printed so far */
 function pointsOf(broker: TestBroker, output: () => string): KillPoint[] {
   const copies = () =>
     readdirSync(broker.dataDir).filter((name) => name.startsWith('secret.key.before-')).length
@@ -142,20 +145,20 @@ function pointsOf(broker: TestBroker, output: () => string): KillPoint[] {
   const isOther = () => isAdded() && countSealed(broker).isOther
   const isBetween = () => {
     const { isOther, young, all } = countSealed(broker)
-    // More than what the brokers have sealed meanwhile.
+    // More than the brokers have sealed meanwhile.
     return isOther && young > sealedBefore + 200 && young < all - 100
   }
-  const isAside = () => copies() > copiesBefore
+  const isMoved = () => copies() > copiesBefore
   return [
     { name: 'a key is added', reached: isAdded, holds: isAdded },
     { name: 'it waits for brokers', reached: isWaiting, holds: isWaiting, laterByMs: 100 },
     { name: 'the new key seals', reached: isOther, holds: isOther, laterByMs: 100 },
-    { name: 'some are sealed anew', near: isOther, reached: isBetween, holds: isBetween },
-    { name: 'the old key is aside', reached: isAside, laterByMs: 5 },
+    { name: 'some are resealed', near: isOther, reached: isBetween, holds: isBetween },
+    { name: 'the old key is moved', reached: isMoved, laterByMs: 5 },
   ]
 }
 
-/** Sealed values in all and with the new key of a rotation under way, and whether that is the first of the file. */
+/** Counts sealed values: all, and those with the new key of a rotation in progress. `isOther`: that key is first in the file. */
 function countSealed(broker: TestBroker): { isOther: boolean; young: number; all: number } {
   const [first] = keysIn(broker)
   const client = new Database(join(broker.dataDir, 'broker.db'), { readonly: true })
@@ -175,7 +178,7 @@ function countSealed(broker: TestBroker): { isOther: boolean; young: number; all
 }
 
 t.test(
-  'with BROKER_SECRETS it waits for the operator to change the variable everywhere',
+  'with BROKER_SECRETS, secret rotate waits until every broker uses the new order',
   async (t) => {
     const keys = [0, 1].map(() => newKey(randomBytes).reveal())
     const broker = await buildBroker(t, { env: { BROKER_SECRETS: keys.join(',') } })
@@ -183,21 +186,21 @@ t.test(
     await connectMany(broker, 3)
     t.match(await rotateSecrets(services, quiet), /^Nothing to do.*BROKER_SECRETS=OLD,NEW/s)
     const turned = { ...services.vault, keyIds: () => services.vault.keyIds().reverse() }
-    const late = {
+    const waiting = {
       pid: 77,
       command: 'serve',
       startedAt: 0,
       keyIds: services.vault.keyIds(),
       id: '',
     }
-    const processes = { ...services.processes, others: () => [late] }
+    const processes = { ...services.processes, others: () => [waiting] }
     await t.rejects(rotateSecrets({ ...services, vault: turned, processes }, quiet, 0), {
       code: 'secret.rotate.waiting',
     })
   },
 )
 
-t.test('with BROKER_SECRETS in its new order everything is sealed anew', async (t) => {
+t.test('with BROKER_SECRETS in the new order everything is resealed', async (t) => {
   const [old, young] = [0, 1].map(() => newKey(randomBytes).reveal())
   const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const run = (secrets: string, ...args: string[]) =>
@@ -205,12 +208,15 @@ t.test('with BROKER_SECRETS in its new order everything is sealed anew', async (
   const uri = 'https://map.example.com/'
   t.match(await run(`${old}`, 'app', 'add', 'Map', '--redirect-uri', uri), { code: 0 })
   const rotated = await run(`${young},${old}`, 'secret', 'rotate')
-  t.match(rotated, { code: 0, stdout: /first key of BROKER_SECRETS.*Take the other keys/s })
+  t.match(rotated, { code: 0, stdout: /first key of BROKER_SECRETS.*Remove the other keys/s })
   t.match(await run(`${young}`, 'secret', 'check'), { code: 0 })
-  t.match(await run(`${old}`, 'secret', 'check'), { code: 2, stderr: /doesn’t hold/ })
+  t.match(await run(`${old}`, 'secret', 'check'), {
+    code: 2,
+    stderr: /is missing from BROKER_SECRETS/,
+  })
 })
 
-t.test('a broker that started meanwhile with the former order keeps the old key', async (t) => {
+t.test('a broker that started meanwhile with the previous order keeps the old key', async (t) => {
   const [old, young] = [0, 1].map(() => newKey(randomBytes).reveal())
   const dataDir = temporaryFolder(t)
   const before = await buildBroker(t, { dataDir, env: { BROKER_SECRETS: `${old}` } })
@@ -228,7 +234,7 @@ t.test('a broker that started meanwhile with the former order keeps the old key'
   t.match(known, before.services.vault.keyId(), 'the old key is still asked for')
 })
 
-t.test('another secret.key isn’t taken up by a running broker, which says so', async (t) => {
+t.test('a running broker does not load an unrelated secret.key, and logs that', async (t) => {
   const broker = await buildBroker(t)
   const { services, dataDir, logged } = broker
   const [device] = await connectMany(broker, 1)
@@ -243,7 +249,7 @@ t.test('another secret.key isn’t taken up by a running broker, which says so',
   const file = join(dataDir, 'secret.key')
   const [kept, own] = [readFileSync(file), services.vault.keyId()]
   writeFileSync(file, `${newKey(randomBytes).reveal()}\n`)
-  const refused = () => logged.filter((line) => line.includes('secret.key holds other keys'))
+  const refused = () => logged.filter((line) => line.includes('secret.key was not loaded'))
   while (refused().length === 0) await sleep(5)
   t.equal(services.vault.keyId(), own)
   t.equal(await swapAt(broker.url, device?.token ?? '', { min_ttl: 9999 }), 200)
@@ -253,33 +259,33 @@ t.test('another secret.key isn’t taken up by a running broker, which says so',
   t.equal((await check(broker)).failed, 0)
 })
 
-t.test('progress is told once in a while', async (t) => {
-  let [now, told] = [0, 0]
-  const everyTwoSeconds = occasionally(() => now, 2000)
-  for (; now < 5000; now += 100) everyTwoSeconds(() => told++)
-  t.equal(told, 2)
+t.test('progress is reported at intervals', async (t) => {
+  let [now, reports] = [0, 0]
+  const limited = limitRate(() => now, 2000)
+  for (; now < 5000; now += 100) limited(() => reports++)
+  t.equal(reports, 2)
 })
 
-t.test('one rotation at a time, and none past a process that doesn’t follow', async (t) => {
+t.test('one rotation runs at a time, and waits for every process', async (t) => {
   const broker = await buildBroker(t)
   const { services, dataDir } = broker
   await withLock(dataDir, 'rotate.lock', undefined, 0, async () => {
-    await t.rejects(rotateSecrets(services, quiet), { code: 'secret.rotate.busy' })
+    await t.rejects(rotateSecrets(services, quiet), { code: 'secret.rotate.locked' })
   })
-  const told = { pid: 77, command: 'serve', startedAt: 0, keyIds: services.vault.keyIds() }
-  const stubborn = announce(dataDir, undefined, told)
+  const brokerProcess = { pid: 77, command: 'serve', startedAt: 0, keyIds: services.vault.keyIds() }
+  const other = announce(dataDir, undefined, brokerProcess)
   const [before] = keysIn(broker)
   await t.rejects(rotateSecrets(services, quiet, 300), /don’t use the new key yet: 77 \(serve\)/)
-  t.equal(keysIn(broker)[0]?.reveal(), before?.reveal(), 'the old one goes on sealing')
+  t.equal(keysIn(broker)[0]?.reveal(), before?.reveal(), 'the old key still seals')
   t.equal(keysIn(broker).length, 2)
-  stubborn.leave()
-  t.match(await rotateSecrets(services, quiet), /^Everything is sealed/)
-  t.equal(keysIn(broker).length, 1, 'the key that was added is the one that was used')
+  other.leave()
+  t.match(await rotateSecrets(services, quiet), /^Everything is now sealed/)
+  t.equal(keysIn(broker).length, 1, 'the added key was used')
   await t.rejects(
     rotateSecrets(
       {
         ...services,
-        locks: { ...services.locks, alone: async () => Promise.reject(new Error('x')) },
+        locks: { ...services.locks, withLock: async () => Promise.reject(new Error('x')) },
       },
       quiet,
     ),
@@ -287,7 +293,7 @@ t.test('one rotation at a time, and none past a process that doesn’t follow', 
   )
 })
 
-t.test('a key that data is sealed with may not be missing', async (t) => {
+t.test('a start fails if a key of the data is missing', async (t) => {
   const broker = await buildBroker(t)
   const file = join(broker.dataDir, 'secret.key')
   const [kept] = readFileSync(file, 'utf8').split('\n')

@@ -11,11 +11,11 @@ const logger = () => {
   return { lines, log: { info: log, warn: log, error: log } }
 }
 
-/** A store of which only these methods matter. */
-const partly = (methods: Partial<Store>) => methods as Store
+/** A store with only these methods. */
+const partialStore = (methods: Partial<Store>) => methods as Store
 
-/** A clock whose sleeps take no time. */
-const quick = () => {
+/** A clock whose sleeps return at once. */
+const instantClock = () => {
   let now = 1_800_000_000_000
   return {
     now: () => now,
@@ -26,24 +26,24 @@ const quick = () => {
   }
 }
 
-t.test('an erasure is tried for ten seconds, and then reported as pending', async (t) => {
+t.test('an erasure is retried for a while, and then reported as pending', async (t) => {
   const broker = await buildBroker(t)
   const { connectionId } = await connect(broker, await addApp(broker))
   const { refresher } = broker.services
-  const held = (times: number) => {
-    let left = times
+  const delayed = (times: number) => {
+    let remaining = times
     const { store } = broker.services
     return createConnections({
       store: Object.assign(Object.create(store) as Store, {
         ...store,
-        purge: async (now: number) => (left-- > 0 ? false : store.purge(now)),
+        purge: async (now: number) => (remaining-- > 0 ? false : store.purge(now)),
       }),
       refresher,
-      clock: quick(),
+      clock: instantClock(),
     })
   }
-  t.match(await held(3).revoke(connectionId, 'test'), { grants: 1, erased: true })
-  t.match(await held(Infinity).revoke(connectionId, 'test'), { grants: 0, erased: false })
+  t.match(await delayed(3).revoke(connectionId, 'test'), { grants: 1, erased: true })
+  t.match(await delayed(Infinity).revoke(connectionId, 'test'), { grants: 0, erased: false })
   t.equal(await broker.services.connections.revokeGrant('grant_unknown', 'test'), false)
 })
 
@@ -51,13 +51,13 @@ t.test('usage is counted by app, hour and outcome, and written in batches', asyn
   const writes: Parameters<Store['recordUse']>[0][] = []
   const { lines, log } = logger()
   let broken = false
-  const store = partly({
+  const store = partialStore({
     recordUse: async (use) => {
       if (broken) throw new Error('the disk is full')
       writes.push(use)
     },
   })
-  const usage = createUsage({ store, clock: quick(), log })
+  const usage = createUsage({ store, clock: instantClock(), log })
   await usage.flush()
   t.same(writes, [], 'nothing to write')
   usage.count('swap', 'app_1', 'ok')
@@ -82,24 +82,24 @@ t.test('usage is counted by app, hour and outcome, and written in batches', asyn
     'each changes several pages of the database',
   )
   counting = false
-  t.ok(turns >= 3, 'others have their turn')
+  t.ok(turns >= 3, 'other work runs in between')
   broken = true
   usage.count('swap', 'app_1', 'ok')
   await usage.flush()
   t.match(lines, [/could not be written/])
 })
 
-t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
+t.test('the sweeper continues after a failure, and stops when asked', async (t) => {
   const { lines, log } = logger()
   let [sweeps, pending, removed] = [0, 3, 3]
-  const store = partly({
+  const store = partialStore({
     sweep: async () => {
       if (sweeps++ === 0) throw new Error('the disk is full')
       const [flows, codes, deviceCodes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0, 0]
       return { flows, codes, deviceCodes, grants, connections, events }
     },
     isErasurePending: async () => pending > 0,
-    // In the way at first; then some of very many, and the rest.
+    // First blocked, then in two batches.
     purge: async () => --pending !== 2,
     endRemovedGrants: async () => Math.max(0, --removed),
     getMeta: async () => ({}),
@@ -112,7 +112,7 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
     usage,
     upstream,
     throttle: (piece) => piece(),
-    clock: quick(),
+    clock: instantClock(),
     log,
     eventDays: 400,
     followKeys: async () => undefined,
@@ -122,19 +122,28 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
   while (sweeps < 4 || pending > 0 || removed > 0)
     await new Promise((resolve) => setImmediate(resolve))
   await sweeper.stop()
-  for (const words of ['upkeep failed', 'swept', 'is pending', 'is complete']) {
+  for (const text of [
+    'maintenance failed',
+    'old records were deleted',
+    'is pending',
+    'is complete',
+  ]) {
     t.ok(
-      lines.some((line) => line.includes(words)),
-      words,
+      lines.some((line) => line.includes(text)),
+      text,
     )
   }
-  t.equal(lines.filter((line) => line.includes('is complete')).length, 1, 'when all is')
+  t.equal(
+    lines.filter((line) => line.includes('is complete')).length,
+    1,
+    'only when all are erased',
+  )
   const after = sweeps
   for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve))
   t.equal(sweeps, after)
 })
 
-t.test('a clock that is far ahead for a while deletes nothing that lives', async (t) => {
+t.test('a clock that is far ahead for a while deletes nothing live', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken } = await connect(broker, await addApp(broker))
   const days = 24 * 60 * 60 * 1000
@@ -146,10 +155,10 @@ t.test('a clock that is far ahead for a while deletes nothing that lives', async
   broker.clock.advance(300 * days)
   for (let sweep = 0; sweep < 10; sweep++) await broker.services.sweeper.sweep()
   broker.clock.advance(-300 * days)
-  t.equal((await exchange(broker, brokerToken)).status, 401, 'what has ended goes, in strides')
+  t.equal((await exchange(broker, brokerToken)).status, 401, 'old records are deleted in steps')
 })
 
-t.test('what was counted shows in the store after a flush', async (t) => {
+t.test('a flush writes the counts to the store', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { brokerToken, grantId } = await connect(broker, app)

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { App, ConnectionFilter, BulkItem, BulkRevocation } from '../../../../db/store.ts'
 import type { BulkItemView, BulkView } from '../../../../views/admin/monitoring.ts'
-import type { ShownBulk } from '../../../connections/bulk-revocation.ts'
+import type { BulkRevocationDetails } from '../../../connections/bulk-revocation.ts'
 import type { HttpServices } from '../../../services.ts'
 import { actorText } from './event-text.ts'
 import { sendExport } from './export.ts'
@@ -82,7 +82,7 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   const missing = (reply: FastifyReply) => reply.missing('This bulk revocation does not exist.')
 
-  const find = async ({ params }: FastifyRequest): Promise<ShownBulk | undefined> => {
+  const find = async ({ params }: FastifyRequest): Promise<BulkRevocationDetails | undefined> => {
     const { id } = params as { id: string }
     return /^\d{1,15}$/.test(id) ? bulks.find(Number(id)) : undefined
   }
@@ -114,7 +114,10 @@ const TITLES: Record<BulkRevocation['status'], string> = {
   cancelled: 'Revocation cancelled',
 }
 
-function viewOf({ bulk, sample, failed, erasurePending }: ShownBulk, apps: App[]): BulkView {
+function viewOf(
+  { bulk, sample, failed, erasurePending }: BulkRevocationDetails,
+  apps: App[],
+): BulkView {
   const processedCount = bulk.revoked + bulk.skipped + bulk.failed
   const formatPositive = (count: number) => (count === 0 ? null : formatNumber(count))
   return {

@@ -1,4 +1,4 @@
-import type { Period, UsageStretch } from '../../../connections/overview.ts'
+import type { Period, UsageInterval } from '../../../connections/overview.ts'
 import type { HttpServices } from '../../../services.ts'
 import type { ChartView, UsageView } from '../../../../views/admin/monitoring.ts'
 import { formatNumber } from './format.ts'
@@ -61,7 +61,7 @@ export async function usageView(
 function chartOf(
   id: 'swaps' | 'refreshes' | 'failures',
   title: string,
-  stretches: UsageStretch[],
+  stretches: UsageInterval[],
   period: Period,
 ): ChartView {
   const counts = stretches.map((stretch) => stretch[id])

@@ -2,7 +2,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Connection, Grant } from '../../../../db/store.ts'
 import { timeText } from '../../../../views/time.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
-import type { Revoked } from '../../../connections/connections.ts'
+import type { RevocationResult } from '../../../connections/connections.ts'
 import { BrokerError } from '../../../errors.ts'
 import type { ErrorCode } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -184,7 +184,7 @@ function issuedTokensText(connection: Connection, now: number): string {
 }
 
 /** The message after a revocation. */
-const revocationText = ({ erased, tokensUntil: until }: Revoked): string =>
+const revocationText = ({ erased, tokensUntil: until }: RevocationResult): string =>
   [
     until === null
       ? 'No valid access token is left.'

@@ -10,7 +10,7 @@ t.test('admins are added, change roles and are removed; the last admin stays', a
   const add = async (fields: Record<string, string>) =>
     ada.press(await open(), 'Add admin', { password: PASSWORD, ...fields })
 
-  t.match(await add({ email: 'nonsense' }), { status: 422, body: 'is no e-mail address' })
+  t.match(await add({ email: 'nonsense' }), { status: 422, body: 'is not an e-mail address' })
   t.match(await add({ email: '<b>@x.example' }), { body: 'Added &lt;b&gt;@x.example as viewer' })
   t.match(await add({ email: 'ada@example.com' }), { status: 422, body: 'already' })
   t.match(await add({ email: 'eve@example.com', role: 'admin' }), {

@@ -23,7 +23,7 @@ t.test('the setup URL creates the first admin and signs in', async (t) => {
   ]
   for (const fields of invalid) {
     const answer = await visitor.press(page, 'Create first admin', fields)
-    t.match(answer, { status: 422, body: /role="alert">(Choose a password|.* is no e-mail)/ })
+    t.match(answer, { status: 422, body: /role="alert">(Choose a password|.* is not an e-mail)/ })
   }
   const fields = { email: ' Ada@Example.com', password: PASSWORD }
   const inside = await visitor.press(page, 'Create first admin', fields)

@@ -4,51 +4,51 @@ import t from 'tap'
 import { Secret } from '../../server/secret.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, exchange } from '../helper.ts'
-import { line, run } from './imports.ts'
+import { importLine, runImport } from './imports.ts'
 import { skipPauses } from '../pauses.ts'
 import { size } from '../size.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-t.test('tokens that were refused for a while are taken by the next run', async (t) => {
+t.test('tokens that were rejected for a while are imported by the next run', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
   const file = join(temporaryFolder(t), 'tokens')
   const names = Array.from({ length: 8 }, (_, index) => `user${index}`)
-  writeFileSync(file, names.map((name) => line(broker, name, app.id)).join('\n'))
+  writeFileSync(file, names.map((name) => importLine(broker, name, app.id)).join('\n'))
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', share: 1 })
-  const first = await run(broker, file)
+  const first = await runImport(broker, file)
   t.equal(first.code, 1)
-  for (const [index, { status, reason }] of first.told.entries()) {
+  for (const [index, { status, reason }] of first.results.entries()) {
     t.equal(status, index < 4 ? 'refused' : 'failed')
     t.match(reason, index < 4 ? 'refused this refresh token' : 'refuses one token after the other')
   }
   broker.standIn.clearFaults()
-  const { code, told } = await run(broker, file)
+  const { code, results } = await runImport(broker, file)
   t.equal(code, 0)
-  t.ok(told.every(({ status }) => status === 'imported'))
-  for (const { broker_token: token } of told) {
+  t.ok(results.every(({ status }) => status === 'imported'))
+  for (const { broker_token: token } of results) {
     t.equal((await exchange(broker, token)).status, 200)
   }
 })
 
-t.test('a line that is too long is told, and those after it are read', async (t) => {
+t.test('a line that is too long is reported, and the following lines are read', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
   const file = join(temporaryFolder(t), 'tokens')
   const lines = [
-    `\uFEFF${line(broker, 'ada', app.id)}\r`,
-    line(broker, 'eve', app.id, 'x'.repeat(20_000)),
-    line(broker, 'eve', app.id, 'é'.repeat(4096)),
+    `\uFEFF${importLine(broker, 'ada', app.id)}\r`,
+    importLine(broker, 'eve', app.id, 'x'.repeat(20_000)),
+    importLine(broker, 'eve', app.id, 'é'.repeat(4096)),
   ]
   writeFileSync(file, `${lines.join('\n')}\n`)
-  // A hole; in a long run, more than a text can hold.
+  // A sparse hole; in the long run, longer than a string can be.
   truncateSync(file, statSync(file).size + size(20e6, 600e6))
-  appendFileSync(file, `\n${line(broker, 'bob', app.id)}`)
-  const { code, told } = await run(broker, file)
+  appendFileSync(file, `\n${importLine(broker, 'bob', app.id)}`)
+  const { code, results } = await runImport(broker, file)
   t.equal(code, 1)
-  t.match(told, [
+  t.match(results, [
     { line: 1, status: 'imported' },
     { line: 2, status: 'invalid', reason: /refresh_token is longer/ },
     { line: 3, status: 'refused' },
@@ -57,7 +57,7 @@ t.test('a line that is too long is told, and those after it are read', async (t)
   ])
 })
 
-t.test('what an earlier run left is waited for while it is being erased', async (t) => {
+t.test('a token waits while the erasure of an earlier run is pending', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -73,7 +73,7 @@ t.test('what an earlier run left is waited for while it is being erased', async 
   t.match(await importer.take(holding), { status: 'imported' })
 })
 
-t.test('what is revoked while it is proven is told as that, and a fault as itself', async (t) => {
+t.test('a revocation during the import is reported, and an unknown error is thrown', async (t) => {
   const broker = await buildBroker(t, { switches: { tokenDelay: 500 } })
   skipPauses(broker.clock)
   const app = await addApp(broker)
@@ -91,12 +91,12 @@ t.test('what is revoked while it is proven is told as that, and a fault as itsel
   await t.rejects(importer.take(holding('bob')), /a fault/)
 })
 
-t.test('an outage is no refusal, and a refused client ends the run', async (t) => {
+t.test('an outage is not a rejection, and a rejected client ends the run', async (t) => {
   const broker = await buildBroker(t)
   skipPauses(broker.clock)
   const app = await addApp(broker)
   const file = join(temporaryFolder(t), 'tokens')
-  writeFileSync(file, line(broker, 'ada', app.id))
+  writeFileSync(file, importLine(broker, 'ada', app.id))
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 3 })
   const { importer } = broker.services
   const holding = {
@@ -111,40 +111,48 @@ t.test('an outage is no refusal, and a refused client ends the run', async (t) =
   const wrong = { ...broker.env, ELLIPSIS_CLIENT_SECRET: 'wrong' }
   t.match(await command(['connection', 'import', file], wrong), {
     code: 1,
-    stderr: /refuses this broker’s own client/,
+    stderr: /rejects this broker’s own client/,
   })
   const none = await command(['connection', 'import', `${file}.none`], broker.env)
   t.match(none, { code: 2, stderr: /can’t be read/ })
 })
 
-t.test('a mistyped client is mended in the setting alone, and leaves nothing behind', async (t) => {
-  const broker = await buildBroker(t)
-  skipPauses(broker.clock)
-  const app = await addApp(broker)
-  const lines = ['ada', 'bob'].map((name) => line(broker, name, app.id))
-  const file = join(temporaryFolder(t), 'tokens')
-  writeFileSync(file, lines.join('\n'))
-  const env = { ...broker.env, BROKER_DATA_DIR: temporaryFolder(t) }
-  const added = ['app', 'add', 'Map', '--redirect-uri', 'https://app.example.com/', '--json']
-  const { client_id: id } = JSON.parse((await command(added, env)).stdout) as { client_id: string }
-  writeFileSync(file, lines.join('\n').replaceAll(app.id, id))
-  const import_ = (more: Record<string, string> = {}) =>
-    command(['connection', 'import', file], { ...env, ...more })
-  const list = async () =>
-    JSON.parse((await command(['connection', 'list', '--json'], env)).stdout) as object
-  t.match(await import_({ ELLIPSIS_CLIENT_ID: 'typo' }), {
-    code: 1,
-    stderr: /Check ELLIPSIS_CLIENT/,
-  })
-  t.same(await list(), [])
-  // One that was never proven, for Ellipsis Drive was away.
-  broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, share: 1 })
-  t.match(await import_({ ELLIPSIS_CLIENT_ID: 'another typo' }), { code: 1, stdout: /failed.*503/ })
-  broker.standIn.clearFaults()
-  t.match(await import_(), { code: 0, stderr: /Imported 2/ })
-  t.match(await list(), { length: 2 })
-  t.match(await import_({ ELLIPSIS_CLIENT_ID: 'typo' }), {
-    code: 2,
-    stderr: /has to connect again/,
-  })
-})
+t.test(
+  'a mistyped client is fixed by changing the setting, and leaves nothing behind',
+  async (t) => {
+    const broker = await buildBroker(t)
+    skipPauses(broker.clock)
+    const app = await addApp(broker)
+    const lines = ['ada', 'bob'].map((name) => importLine(broker, name, app.id))
+    const file = join(temporaryFolder(t), 'tokens')
+    writeFileSync(file, lines.join('\n'))
+    const env = { ...broker.env, BROKER_DATA_DIR: temporaryFolder(t) }
+    const added = ['app', 'add', 'Map', '--redirect-uri', 'https://app.example.com/', '--json']
+    const { client_id: id } = JSON.parse((await command(added, env)).stdout) as {
+      client_id: string
+    }
+    writeFileSync(file, lines.join('\n').replaceAll(app.id, id))
+    const import_ = (more: Record<string, string> = {}) =>
+      command(['connection', 'import', file], { ...env, ...more })
+    const list = async () =>
+      JSON.parse((await command(['connection', 'list', '--json'], env)).stdout) as object
+    t.match(await import_({ ELLIPSIS_CLIENT_ID: 'typo' }), {
+      code: 1,
+      stderr: /Check ELLIPSIS_CLIENT/,
+    })
+    t.same(await list(), [])
+    // A connection that was never verified, because Ellipsis Drive was down.
+    broker.standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, share: 1 })
+    t.match(await import_({ ELLIPSIS_CLIENT_ID: 'another typo' }), {
+      code: 1,
+      stdout: /failed.*503/,
+    })
+    broker.standIn.clearFaults()
+    t.match(await import_(), { code: 0, stderr: /Imported 2/ })
+    t.match(await list(), { length: 2 })
+    t.match(await import_({ ELLIPSIS_CLIENT_ID: 'typo' }), {
+      code: 2,
+      stderr: /must then connect again/,
+    })
+  },
+)

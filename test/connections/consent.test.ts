@@ -2,7 +2,7 @@ import t from 'tap'
 import { RETURN, addApp, authorizationRequest, authorize, buildBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 
-t.test('the asking page says who asks, what for, and who runs this', async (t) => {
+t.test('the consent page names the app, the permissions and the host', async (t) => {
   const env = {
     BROKER_NAME: 'Maps & Co',
     BROKER_CONTACT: 'help@example.com',
@@ -36,7 +36,7 @@ t.test('the asking page says who asks, what for, and who runs this', async (t) =
   t.equal(page.headers.get('cache-control'), 'no-store')
 })
 
-t.test('a refusal on either page comes back as access_denied', async (t) => {
+t.test('a denial on either page returns access_denied to the app', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { parameters } = authorizationRequest(app)
@@ -56,7 +56,7 @@ t.test('a refusal on either page comes back as access_denied', async (t) => {
   t.equal((await Array.fromAsync(broker.services.connections.all())).length, 0)
 })
 
-t.test('a second app is asked for, though Ellipsis Drive does not ask again', async (t) => {
+t.test('a second app needs consent, even if Ellipsis Drive does not ask again', async (t) => {
   const broker = await buildBroker(t)
   const visitor = new Visitor()
   await authorize(broker, await addApp(broker), { visitor })
@@ -69,7 +69,7 @@ t.test('a second app is asked for, though Ellipsis Drive does not ask again', as
 })
 
 t.test(
-  'trusted apps skip the asking page, but not on redirects that others can claim',
+  'trusted apps skip the consent page, but not for redirect URIs that other apps can claim',
   async (t) => {
     const broker = await buildBroker(t)
     const open = async (redirectUri: string) => {
@@ -85,7 +85,7 @@ t.test(
   },
 )
 
-t.test('a consent posted from another site, or without its token, changes nothing', async (t) => {
+t.test('a consent posted from another site, or without its CSRF token, is rejected', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
   const { parameters } = authorizationRequest(app)

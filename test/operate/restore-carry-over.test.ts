@@ -9,43 +9,49 @@ import { EMAIL, SECRET, startThen } from '../db/stored/setting.ts'
 import { connectMany } from './load.ts'
 import { restore } from '../../server/operate/restore.ts'
 import { runtime } from '../../server/runtime.ts'
-import { makeBackup, putBack } from './backups.ts'
-import { buildHeadless, outcome } from './headless.ts'
+import { buildHeadless, makeBackup, restoreBackup, swapOutcome } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-/** Stores of every schema so far. */
+/** Stores of every schema version. */
 const STORED = join(import.meta.dirname, '../db/stored')
 
-const DAY = 86_400_000
+const DAY_MS = 86_400_000
 
-t.test('a superseded broker token stays superseded, and the one after it good', async (t) => {
-  const place = await buildHeadless(t)
-  const first = await place.start()
-  const devices = await connectMany(first, 3)
-  const tokens = devices.map(({ token }) => token)
-  for (const token of tokens) t.equal(await outcome(first, token), 'ok')
-  const file = await makeBackup(t, place)
-  await first.services.keys.rotate('test')
-  place.clock.advance(16 * DAY)
-  const renewed: string[] = []
-  for (const brokerToken of tokens.slice(0, 2)) {
-    const answer = await first.services.swap.swap({ brokerToken, client: null, proof: null })
-    renewed.push(answer.renewed?.token ?? '')
-    t.equal(await outcome(first, renewed.at(-1) ?? ''), 'ok')
-  }
-  place.clock.advance(6 * 60_000)
-  await first.stop()
-  await putBack(place, file)
-  const again = await place.start()
-  t.equal(await outcome(again, renewed[0] ?? ''), 'ok', 'nobody has to connect again')
-  t.equal(await outcome(again, tokens[1] ?? ''), 'token_refused', 'a copy, used too late')
-  t.equal(await outcome(again, renewed[1] ?? ''), 'token_refused', 'which ends the grant')
-  t.equal(await outcome(again, tokens[2] ?? ''), 'ok', 'one that was never renewed')
-})
+t.test(
+  'after a restore a superseded broker token stays superseded, and its successor valid',
+  async (t) => {
+    const setup = await buildHeadless(t)
+    const first = await setup.start()
+    const devices = await connectMany(first, 3)
+    const tokens = devices.map(({ token }) => token)
+    for (const token of tokens) t.equal(await swapOutcome(first, token), 'ok')
+    const file = await makeBackup(t, setup)
+    await first.services.keys.rotate('test')
+    setup.clock.advance(16 * DAY_MS)
+    const renewed: string[] = []
+    for (const brokerToken of tokens.slice(0, 2)) {
+      const answer = await first.services.swap.swap({ brokerToken, client: null, proof: null })
+      renewed.push(answer.renewed?.token ?? '')
+      t.equal(await swapOutcome(first, renewed.at(-1) ?? ''), 'ok')
+    }
+    setup.clock.advance(6 * 60_000)
+    await first.stop()
+    await restoreBackup(setup, file)
+    const again = await setup.start()
+    t.equal(await swapOutcome(again, renewed[0] ?? ''), 'ok', 'the user need not connect again')
+    t.equal(
+      await swapOutcome(again, tokens[1] ?? ''),
+      'token_refused',
+      'the previous token, used too late',
+    )
+    t.equal(await swapOutcome(again, renewed[1] ?? ''), 'token_refused', 'which ends the grant')
+    t.equal(await swapOutcome(again, tokens[2] ?? ''), 'ok', 'a token that was never renewed')
+  },
+)
 
-t.test('what an app may do is what it has become', async (t) => {
-  const place = await buildHeadless(t)
-  const first = await place.start()
+t.test('after a restore an app keeps its current permissions', async (t) => {
+  const setup = await buildHeadless(t)
+  const first = await setup.start()
   const { apps } = first.services
   const redirectUris = ['https://app.example/return', 'https://lapsed.example/return']
   const origins = ['https://lapsed.example']
@@ -58,7 +64,7 @@ t.test('what an app may do is what it has become', async (t) => {
     device: true,
   }
   const { id } = (await apps.add(before, 'test')).app
-  const file = await makeBackup(t, place)
+  const file = await makeBackup(t, setup)
   const tightened = {
     redirectUris: ['https://app.example/return'],
     origins: [],
@@ -74,15 +80,19 @@ t.test('what an app may do is what it has become', async (t) => {
   )
   await apps.add({ ...before, name: 'Newer' }, 'test')
   await first.stop()
-  await putBack(place, file)
-  const again = await place.start()
+  await restoreBackup(setup, file)
+  const again = await setup.start()
   t.match(await again.services.store.getApp(id), tightened)
-  t.equal((await again.services.store.listApps()).length, 1, 'what a backup lacks is not in it')
+  t.equal(
+    (await again.services.store.listApps()).length,
+    1,
+    'an app added since the backup is gone',
+  )
 })
 
-t.test('what was under way is over, and what was used stays used', async (t) => {
-  const place = await buildHeadless(t)
-  const first = await place.start()
+t.test('after a restore pending flows are cancelled, and used proofs stay used', async (t) => {
+  const setup = await buildHeadless(t)
+  const first = await setup.start()
   await connectMany(first, 2)
   const { store, bulks, deviceFlow, apps } = first.services
   const app = await apps.add(
@@ -92,31 +102,31 @@ t.test('what was under way is over, and what was used stays used', async (t) => 
   const { userCode } = await deviceFlow.start(app.app, { device: 'test', address: 'test' })
   t.ok(await deviceFlow.find(userCode))
   const id = await bulks.begin(['con_0'], 'cli')
-  const file = await makeBackup(t, place)
-  const expiresAt = place.clock.now() + 60_000
+  const file = await makeBackup(t, setup)
+  const expiresAt = setup.clock.now() + 60_000
   t.equal(await store.useProof({ proofHash: 'hash', expiresAt }), true)
   await bulks.confirm(id, 'cli')
   await first.stop()
-  await putBack(place, file)
-  const { services } = await place.start()
+  await restoreBackup(setup, file)
+  const { services } = await setup.start()
   t.match(await services.bulks.find(id), { bulk: { status: 'cancelled' } })
   t.equal(await services.deviceFlow.find(userCode), undefined)
   t.equal(await services.store.useProof({ proofHash: 'hash', expiresAt }), false)
 })
 
-t.test('what was swept since, or never was, is not revived', async (t) => {
-  const place = await buildHeadless(t)
-  const first = await place.start()
+t.test('a restore does not revive deleted connections', async (t) => {
+  const setup = await buildHeadless(t)
+  const first = await setup.start()
   await connectMany(first, 3)
-  const file = await makeBackup(t, place)
+  const file = await makeBackup(t, setup)
   const { store, connections } = first.services
   await connections.revoke('con_0', 'test')
-  place.clock.advance(31 * 86_400_000)
+  setup.clock.advance(31 * DAY_MS)
   await first.services.sweeper.sweep()
   t.equal(await store.getConnection('con_0'), undefined)
   await first.stop()
-  await putBack(place, file)
-  const again = await place.start()
+  await restoreBackup(setup, file)
+  const again = await setup.start()
   t.equal(await again.services.store.getConnection('con_0'), undefined)
   t.ok(await again.services.store.getConnection('con_1'))
 })
@@ -124,7 +134,7 @@ t.test('what was swept since, or never was, is not revived', async (t) => {
 const older = readdirSync(STORED).filter((name) => name.endsWith('.db.gz'))
 for (const name of older) {
   t.test(
-    `what was revoked in a store of ${name} stays so, before that was ever moved up`,
+    `revocations in a store of ${name} are kept, although it was never migrated`,
     async (t) => {
       const directory = temporaryFolder(t)
       const [path, file] = [join(directory, 'broker.db'), join(temporaryFolder(t), 'backup.db')]
