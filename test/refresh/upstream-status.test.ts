@@ -5,7 +5,7 @@ import { openTemporary } from '../db/temporary.ts'
 
 const clock = (now: number) => ({ now: () => now++, sleep: async () => undefined })
 
-t.test('every process sees the begin of an outage and its last error', async (t) => {
+t.test('every process sees the start of an outage and its last error', async (t) => {
   const { store } = await openTemporary(t)
   const one = createUpstreamStatus({ store, clock: clock(1000) })
   const other = createUpstreamStatus({ store, clock: clock(2000) })
