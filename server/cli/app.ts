@@ -1,22 +1,19 @@
 import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
+import { appOptions } from '../oauth/app-options.ts'
+import type { AppOptions } from '../oauth/app-options.ts'
 import { appDefaults } from '../oauth/apps.ts'
 import type { AppSettings } from '../oauth/apps.ts'
 import { formatDuration, parseDuration } from '../oauth/duration.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { UsageError, print, printJson, printTable, time } from './output.ts'
 
-interface Flags {
+interface Flags extends Partial<AppOptions> {
   redirectUri?: string[]
   origin?: string[]
   name?: string
   confidential?: boolean
-  trusted?: boolean
   tokenLifetime?: string
-  deliver?: App['deliver']
-  tokens?: App['tokens']
-  device?: boolean
-  dpop?: App['dpop']
   json?: boolean
 }
 
@@ -24,8 +21,8 @@ interface Flags {
 export function appCommand(): Command {
   const app = new Command('app').description('the programs that may ask for tokens')
 
-  settings(app.command('add <name>').description('register an app; prints its client_id'))
-    .option('--confidential', 'it has a back end, and gets a client_secret')
+  addSettings(app.command('add <name>').description('register an app; prints its client_id'))
+    .option('--confidential', 'the app has a back end and gets a client_secret')
     .action(add)
 
   app
@@ -48,15 +45,15 @@ export function appCommand(): Command {
       withServices(async ({ apps }) => show(await apps.get(id), json)),
     )
 
-  settings(
-    app.command('set <client_id>').description('change an app; lists replace what was there'),
+  const set = addSettings(
+    app.command('set <client_id>').description('change an app; a given list replaces the old one'),
+  ).option('--name <name>', 'the name that users see')
+  for (const [name, { negatedHelp }] of appOptions) {
+    if (negatedHelp !== undefined) set.option(`--no-${toCase(name, '-')}`, negatedHelp)
+  }
+  set.action((id: string, flags: Flags) =>
+    withServices(async ({ apps }) => show(await apps.set(id, changes(flags), ACTOR), flags.json)),
   )
-    .option('--name <name>', 'what people see')
-    .option('--no-trusted', 'ask for it like for any other')
-    .option('--no-device', 'not on devices without a browser')
-    .action((id: string, flags: Flags) =>
-      withServices(async ({ apps }) => show(await apps.set(id, changes(flags), ACTOR), flags.json)),
-    )
 
   app
     .command('remove <client_id>')
@@ -88,52 +85,36 @@ export function appCommand(): Command {
   return app
 }
 
-function settings(command: Command): Command {
-  return command
-    .option('--redirect-uri <uri...>', 'where its users return to; exact')
+function addSettings(command: Command): Command {
+  command
+    .option('--redirect-uri <uri...>', 'where users return to after connecting; matched exactly')
     .option(
       '--origin <origin...>',
-      'origins that may call it from a browser (default: those of the redirect URIs)',
+      'origins that may call the broker from a browser (default: those of the redirect URIs)',
     )
-    .option('--trusted', 'one of your own: its users are not asked')
-    .option('--token-lifetime <duration>', 'life of a broker token (default: 30d)')
-    .addOption(
-      new Option(
-        '--deliver <way>',
-        'fragment: an access token in the URL, for a page without a back end; less safe',
-      ).choices(['code', 'fragment']),
-    )
-    .addOption(
-      new Option(
-        '--tokens <whose>',
-        'ellipsis: plain OAuth, with Ellipsis Drive’s access token, for any OAuth library',
-      ).choices(['broker', 'ellipsis']),
-    )
-    .addOption(
-      new Option(
-        '--dpop <when>',
-        'required: its broker tokens are bound to a key of its own (RFC 9449), and worth nothing when copied',
-      ).choices(['optional', 'required']),
-    )
-    .option(
-      '--device',
-      'for programs without a browser: people type a code (RFC 8628); needs no redirect URI',
-    )
-    .option('--json', 'as JSON')
+    .option('--token-lifetime <duration>', 'lifetime of a broker token (default: 30d)')
+    .option('--json', 'print JSON')
+  for (const [name, { default: initial, help, values }] of appOptions) {
+    const flag = `--${toCase(name, '-')}`
+    if (typeof initial === 'boolean') command.option(flag, help)
+    else command.addOption(new Option(`${flag} <value>`, help).choices(Object.keys(values)))
+  }
+  return command
 }
 
+/** A field's name in snake_case or kebab-case. */
+const toCase = (name: string, separator: '_' | '-'): string =>
+  name.replace(/[A-Z]/g, (letter) => separator + letter.toLowerCase())
+
 function changes(flags: Flags): Partial<AppSettings> {
-  const { name, redirectUri, origin, trusted, tokenLifetime, deliver, tokens, device, dpop } = flags
+  const { name, redirectUri, origin, tokenLifetime } = flags
+  const options = appOptions.filter(([option]) => flags[option] !== undefined)
   return {
     ...(name !== undefined && { name }),
     ...(redirectUri && { redirectUris: redirectUri }),
     ...(origin && { origins: origin }),
-    ...(trusted !== undefined && { trusted }),
     ...(tokenLifetime !== undefined && { tokenLifetimeSeconds: parseDuration(tokenLifetime) }),
-    ...(deliver && { deliver }),
-    ...(tokens && { tokens }),
-    ...(device !== undefined && { device }),
-    ...(dpop && { dpop }),
+    ...Object.fromEntries(options.map(([option]) => [option, flags[option]])),
   }
 }
 
@@ -169,12 +150,8 @@ const describe = (app: App) => ({
   type: app.confidential ? 'confidential' : 'public',
   redirect_uris: app.redirectUris,
   origins: app.origins,
-  trusted: app.trusted,
   token_lifetime: formatDuration(app.tokenLifetimeSeconds),
-  deliver: app.deliver,
-  tokens: app.tokens,
-  device: app.device,
-  dpop: app.dpop,
+  ...Object.fromEntries(appOptions.map(([option]) => [toCase(option, '_'), app[option]])),
   live_secrets: app.secrets.length,
   created_at: time(app.createdAt),
 })

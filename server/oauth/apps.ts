@@ -5,24 +5,19 @@ import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { equalHashes, newId, newSecret, sha256 } from '../crypto/hash.ts'
+import { defaultOptions } from './app-options.ts'
+import type { AppOptions } from './app-options.ts'
 import { originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
 
-/** What a host says of an app. */
-export interface AppSettings {
+/** The settings of an app that a host chooses. */
+export interface AppSettings extends AppOptions {
   name: string
   redirectUris: string[]
-  /** Left out: the origins of its redirect URIs, for a public app; none for a confidential one. */
+  /** Default: the origins of the redirect URIs for a public app; none for a confidential one. */
   origins?: string[]
   confidential: boolean
-  trusted: boolean
   /** Life of a broker token, seconds. */
   tokenLifetimeSeconds: number
-  deliver: App['deliver']
-  tokens: App['tokens']
-  /** May be used on devices without a browser (RFC 8628); it then needs no redirect URI. */
-  device: boolean
-  /** Must its broker tokens be bound to a key of its own (RFC 9449)? */
-  dpop: App['dpop']
 }
 
 /** How a client says who it is (RFC 6749 2.3). */
@@ -60,13 +55,9 @@ const DAY = 86_400
 const [BATCH, BATCHES] = [100, 10]
 
 export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
+  ...defaultOptions,
   confidential: false,
-  trusted: false,
   tokenLifetimeSeconds: 30 * DAY,
-  deliver: 'code',
-  tokens: 'broker',
-  device: false,
-  dpop: 'optional',
 }
 
 export function createApps(needs: { store: Store; clock: Clock; random: Random }): Apps {
