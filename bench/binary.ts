@@ -7,8 +7,7 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
-import { makeBinary } from '../scripts/binary.ts'
-import { bundling } from '../scripts/bundle.ts'
+import { bundleOptions, makeBinary } from '../scripts/bundle.ts'
 import { freePort } from '../test/helper.ts'
 import { load, median, request } from './load.ts'
 import { answering, run, startBench } from './setup.ts'
@@ -35,7 +34,7 @@ export async function measureBinary(print: (line: string) => void): Promise<void
     const [broker, bare] = [join(folder, 'ellipsis-broker'), join(folder, 'bare')]
     const outfile = join(folder, 'bare.mjs')
     const stdin = { contents: BARE, resolveDir: ROOT }
-    await build({ ...bundling, stdin, outfile })
+    await build({ ...bundleOptions, stdin, outfile })
     makeBinary(outfile, bare, {})
 
     const larger = ((await stat(broker)).size - (await stat(bare)).size) / MEBIBYTE

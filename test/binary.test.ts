@@ -154,7 +154,7 @@ t.test('the single binary', async (t) => {
         env: { PATH, BROKER_DATA_DIR: data, ...env },
       })
     await t.rejects(list({}), { code: 2, stderr: /noexec.*BROKER_NATIVE_DIR/ })
-    t.match(await list({ BROKER_NATIVE_DIR: native }), { stdout: /No app yet/ })
+    t.match(await list({ BROKER_NATIVE_DIR: native }), { stdout: /No apps yet/ })
   })
 
   t.test('the bundle beside it runs on a Node at hand', async (t) => {

@@ -6,7 +6,7 @@ import { appDefaults } from '../oauth/apps.ts'
 import type { AppSettings } from '../oauth/apps.ts'
 import { formatDuration, parseDuration } from '../oauth/duration.ts'
 import { ACTOR, withServices } from './with-services.ts'
-import { UsageError, print, printJson, printTable, time } from './output.ts'
+import { UsageError, formatTime, print, printJson, printTable } from './terminal.ts'
 
 interface Flags extends Partial<AppOptions> {
   redirectUri?: string[]
@@ -19,7 +19,7 @@ interface Flags extends Partial<AppOptions> {
 
 /** `app`: the programs that may ask for tokens. */
 export function appCommand(): Command {
-  const app = new Command('app').description('the programs that may ask for tokens')
+  const app = new Command('app').description('manage the apps that may ask for tokens')
 
   addSettings(app.command('add <name>').description('register an app; prints its client_id'))
     .option('--confidential', 'the app has a back end and gets a client_secret')
@@ -27,20 +27,20 @@ export function appCommand(): Command {
 
   app
     .command('list')
-    .description('all apps')
-    .option('--json', 'as JSON')
+    .description('list all apps')
+    .option('--json', 'print JSON')
     .action(({ json }: Flags) =>
       withServices(async ({ apps }) => {
         const all = await apps.list()
-        if (json) return printJson(all.map(describe))
-        printTable(all.map(row), 'No app yet: add one with `app add NAME --redirect-uri URI`.')
+        if (json) return printJson(all.map(toJson))
+        printTable(all.map(toRow), 'No apps yet. Add one with `app add NAME --redirect-uri URI`.')
       }),
     )
 
   app
     .command('show <client_id>')
-    .description('one app')
-    .option('--json', 'as JSON')
+    .description('show an app')
+    .option('--json', 'print JSON')
     .action((id: string, { json }: Flags) =>
       withServices(async ({ apps }) => show(await apps.get(id), json)),
     )
@@ -52,7 +52,9 @@ export function appCommand(): Command {
     if (negatedHelp !== undefined) set.option(`--no-${toCase(name, '-')}`, negatedHelp)
   }
   set.action((id: string, flags: Flags) =>
-    withServices(async ({ apps }) => show(await apps.set(id, changes(flags), ACTOR), flags.json)),
+    withServices(async ({ apps }) =>
+      show(await apps.set(id, readChanges(flags), ACTOR), flags.json),
+    ),
   )
 
   app
@@ -62,23 +64,23 @@ export function appCommand(): Command {
       withServices(async ({ apps }) => {
         if (!(await apps.remove(id, ACTOR))) throw new UsageError(`There is no app ${id}.`)
         print(
-          `Removed ${id}. Its broker tokens are refused from now on; access tokens it holds live until they end.`,
+          `Removed ${id}. Its broker tokens are refused from now on. Access tokens that it holds stay valid until they expire.`,
         )
       }),
     )
 
   app
     .command('rotate-secret <client_id>')
-    .description('a new client_secret; the old one is accepted for a while')
-    .option('--overlap <duration>', 'how long the old one is accepted', '7d')
-    .option('--json', 'as JSON')
+    .description('create a new client_secret; the old one stays valid for a while')
+    .option('--overlap <duration>', 'how long the old secret stays valid', '7d')
+    .option('--json', 'print JSON')
     .action((id: string, { overlap, json }: { overlap: string; json?: boolean }) =>
       withServices(async ({ apps }) => {
         const seconds = parseDuration(overlap)
         const secret = (await apps.rotateSecret(id, seconds, ACTOR)).reveal()
         if (json) return printJson({ client_id: id, client_secret: secret })
         print(
-          `client_secret  ${secret}\n\nIt is shown this once. The old one is accepted for ${overlap} more.`,
+          `client_secret  ${secret}\n\nThis secret is shown only once. The old one is accepted for ${overlap} more.`,
         )
       }),
     )
@@ -106,7 +108,7 @@ function addSettings(command: Command): Command {
 const toCase = (name: string, separator: '_' | '-'): string =>
   name.replace(/[A-Z]/g, (letter) => separator + letter.toLowerCase())
 
-function changes(flags: Flags): Partial<AppSettings> {
+function readChanges(flags: Flags): Partial<AppSettings> {
   const { name, redirectUri, origin, tokenLifetime } = flags
   const options = appOptions.filter(([option]) => flags[option] !== undefined)
   return {
@@ -121,30 +123,35 @@ function changes(flags: Flags): Partial<AppSettings> {
 async function add(name: string, flags: Flags): Promise<void> {
   if (!flags.redirectUri && !flags.device) {
     throw new UsageError(
-      'Say where its users return to: --redirect-uri https://app.example.com/ (or --device, if it has no browser)',
+      'Give a redirect URI: --redirect-uri https://app.example.com/ (or --device for a program without a browser).',
     )
   }
-  const asked = { redirectUris: flags.redirectUri ?? [], confidential: flags.confidential ?? false }
-  const wanted = { ...appDefaults, ...changes(flags), ...asked, name }
+  const settings = {
+    ...appDefaults,
+    ...readChanges(flags),
+    redirectUris: flags.redirectUri ?? [],
+    confidential: flags.confidential ?? false,
+    name,
+  }
   await withServices(async ({ apps, config }) => {
-    const { app, clientSecret } = await apps.add(wanted, ACTOR)
+    const { app, clientSecret } = await apps.add(settings, ACTOR)
     const secret = clientSecret?.reveal()
-    if (flags.json) return printJson({ ...describe(app), ...(secret && { client_secret: secret }) })
+    if (flags.json) return printJson({ ...toJson(app), ...(secret && { client_secret: secret }) })
     print(`client_id      ${app.id}`)
-    if (secret) print(`client_secret  ${secret}\n\nThe secret is shown this once.`)
+    if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
     print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
     if (app.device) print(`Device page    ${config.publicUrl}/device`)
   })
 }
 
 function show(app: App, json?: boolean): void {
-  if (json) return printJson(describe(app))
-  for (const [key, value] of Object.entries(describe(app))) {
+  if (json) return printJson(toJson(app))
+  for (const [key, value] of Object.entries(toJson(app))) {
     print(`${key.padEnd(16)}${Array.isArray(value) ? value.join('\n'.padEnd(17)) : String(value)}`)
   }
 }
 
-const describe = (app: App) => ({
+const toJson = (app: App) => ({
   client_id: app.id,
   name: app.name,
   type: app.confidential ? 'confidential' : 'public',
@@ -153,10 +160,10 @@ const describe = (app: App) => ({
   token_lifetime: formatDuration(app.tokenLifetimeSeconds),
   ...Object.fromEntries(appOptions.map(([option]) => [toCase(option, '_'), app[option]])),
   live_secrets: app.secrets.length,
-  created_at: time(app.createdAt),
+  created_at: formatTime(app.createdAt),
 })
 
-const row = (app: App) => ({
+const toRow = (app: App) => ({
   client_id: app.id,
   name: app.name,
   type: app.confidential ? 'confidential' : 'public',

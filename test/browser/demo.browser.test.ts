@@ -20,9 +20,9 @@ t.test('the demo, clicked through', { skip: noBrowser }, async (t) => {
   const demo = await startDemo(port)
   t.teardown(() => demo.stop())
   const [brokerUrl, sampleUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${port + 2}/`]
-  t.match(demo.words, sampleUrl)
-  const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.words)?.[1] ?? ''
-  const secondApp = /http:\S+\/connect\/\S+/.exec(demo.words)?.[0] ?? ''
+  t.match(demo.instructions, sampleUrl)
+  const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.instructions)?.[1] ?? ''
+  const secondApp = /http:\S+\/connect\/\S+/.exec(demo.instructions)?.[0] ?? ''
   const browser = await launch(t)
 
   const connectApp = async (page: Page, user = 'Amelie Laurent') => {
@@ -117,7 +117,7 @@ t.test('the demo, clicked through', { skip: noBrowser }, async (t) => {
 
 t.test('what the demo used is gone when it stops', async (t) => {
   const demo = await startDemo(await freePorts())
-  const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.words)?.[1] ?? ''
+  const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.instructions)?.[1] ?? ''
   t.ok(existsSync(dataDir))
   await demo.stop()
   t.notOk(existsSync(dataDir))
@@ -127,7 +127,7 @@ t.test('what the demo prints opens its dashboard', async (t) => {
   const demo = await startDemo(await freePorts())
   t.teardown(() => demo.stop())
   const [, url = '', email = '', password = ''] =
-    /Dashboard +(\S+) +sign in as (\S+), password (\S+)/.exec(demo.words) ?? []
+    /Dashboard +(\S+) +sign in as (\S+), password (\S+)/.exec(demo.instructions) ?? []
   const visitor = new Visitor()
   const inside = await visitor.press(await visitor.open(url), 'Sign in', { email, password })
   t.equal(inside.url, url)
