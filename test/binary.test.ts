@@ -19,7 +19,7 @@ import t from 'tap'
 import { build } from '../server/assets.ts'
 import { connect, exchange, freePort } from './helper.ts'
 import type { TestBroker } from './helper.ts'
-import { untilSaid } from './processes.ts'
+import { waitForOutput } from './processes.ts'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '..')
@@ -58,7 +58,7 @@ t.test('the single binary', async (t) => {
     const child = spawn(file, args, options)
     const closed = once(child, 'close')
     t.teardown(() => child.kill('SIGKILL'))
-    return { child, closed, ...(await untilSaid(child, words)) }
+    return { child, closed, ...(await waitForOutput(child, words)) }
   }
 
   t.test('alone, with an empty environment, as somebody else: connect, swap, revoke', async (t) => {

@@ -5,7 +5,7 @@ import t from 'tap'
 import { startDemo } from '../../server/cli/demo.ts'
 import { command } from '../command.ts'
 import { buildBroker, freePort } from '../helper.ts'
-import { runCli, serve, untilSaid } from '../processes.ts'
+import { runCli, serve, waitForOutput } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 t.test('serve prints the callback URL to register and stops gracefully', async (t) => {
@@ -37,7 +37,7 @@ t.test('stand-in prints the settings for a broker', async (t) => {
   const child = runCli(['stand-in', '--port', String(port)], {})
   t.teardown(() => child.kill('SIGKILL'))
   const closed = once(child, 'close')
-  await t.resolves(untilSaid(child, new RegExp(`ELLIPSIS_API_URL=http://127.0.0.1:${port}/v3`)))
+  await t.resolves(waitForOutput(child, new RegExp(`ELLIPSIS_API_URL=http://127.0.0.1:${port}/v3`)))
   child.kill('SIGTERM')
   await closed
   t.equal(child.exitCode, 0)
@@ -48,7 +48,7 @@ t.test('demo prints instructions and stops on SIGTERM', async (t) => {
   const child = runCli(['demo', '--port', String(port)], {})
   t.teardown(() => child.kill('SIGKILL'))
   const closed = once(child, 'close')
-  await t.resolves(untilSaid(child, /Connect Ellipsis Drive/))
+  await t.resolves(waitForOutput(child, /Connect Ellipsis Drive/))
   child.kill('SIGTERM')
   await closed
   t.equal(child.exitCode, 0)

@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { CLOSE_WITHIN_MS, closeInTime } from '../../server/http/plugins/time-limits.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
-import { logged, serve } from '../processes.ts'
+import { serve, waitForOutput } from '../processes.ts'
 
 /** A socket that says what it is told, and remembers what it hears; it ends with the test. */
 function open(t: Test, url: string) {
@@ -108,7 +108,7 @@ t.test('under load, what was accepted before a stop is answered', async (t) => {
   await broker.clock.asleep(delay)
   const swaps = Array.from({ length: 50 }, () => fetch(`${other.url}/exchange`, wishes))
   t.ok((await Promise.all(swaps)).every(({ status }) => status === 200))
-  const told = logged(other.child, '"stopping"')
+  const told = waitForOutput(other.child, /"stopping"/)
   const stopped = other.stop()
   await told
   broker.clock.advance(delay)

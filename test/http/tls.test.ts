@@ -11,7 +11,7 @@ import { loadConfig } from '../../server/config/config.ts'
 import { startBroker } from '../../server/cli/serve.ts'
 import { createLog } from '../../server/log.ts'
 import { freePort } from '../helper.ts'
-import { logged, runCli, serve } from '../processes.ts'
+import { runCli, serve, waitForOutput } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 /** Makes a certificate for that name in a folder: `NAME.crt`, `NAME.key`. */
@@ -92,12 +92,12 @@ t.test('SIGHUP takes over a renewed certificate, and stops no process', async (t
   const child = runCli(['serve'], settings(folder, port))
   const closed = once(child, 'close')
   t.teardown(() => child.kill('SIGKILL'))
-  await logged(child, 'ready at')
+  await waitForOutput(child, /ready at/)
   t.equal(await serving(port), 'live')
   for (const kind of ['crt', 'key']) {
     copyFileSync(join(folder, `second.${kind}`), join(folder, `live.${kind}`))
   }
-  const renewed = logged(child, 'took over the renewed certificate')
+  const renewed = waitForOutput(child, /took over the renewed certificate/)
   child.kill('SIGHUP')
   await renewed
   t.equal(await serving(port), 'second')
@@ -111,7 +111,7 @@ t.test('SIGHUP does nothing to a broker without a certificate of its own', async
     ELLIPSIS_CLIENT_SECRET: 'secret',
     BROKER_DATA_DIR: temporaryFolder(t),
   })
-  const told = logged(child, 'SIGHUP')
+  const told = waitForOutput(child, /SIGHUP/)
   child.kill('SIGHUP')
   await told
   t.equal((await fetch(`${url}/readyz`)).status, 200)
@@ -126,6 +126,6 @@ t.test('files that are no certificate stop the start', async (t) => {
 
 t.test('one file without the other is told', async (t) => {
   for (const name of ['BROKER_TLS_CERT', 'BROKER_TLS_KEY']) {
-    t.throws(() => loadConfig({ [name]: 'x' }), /is not set, and BROKER_TLS_/)
+    t.throws(() => loadConfig({ [name]: 'x' }), /is not set, but BROKER_TLS_/)
   }
 })

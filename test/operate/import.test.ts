@@ -9,7 +9,7 @@ import { createKills, killRounds, outputOf } from '../kill.ts'
 import { runCli } from '../processes.ts'
 import { line, run } from './imports.ts'
 import { swapAt } from './load.ts'
-import { skipPauses } from '../pauses.ts'
+import { skipPauses } from '../clock.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 t.test('tokens are taken over, proven one by one, and a run can be repeated', async (t) => {
@@ -260,7 +260,7 @@ t.test('an import, killed at any point and run again, loses nothing', async (t) 
     const output = outputOf(child)
     const isTold = (count: number) => () => output().split('\n').length > count
     const isAsked = (count: number) => () => calls.refresh >= before + count
-    const some = kills.dice.between(1, names.length - 1)
+    const some = kills.random.between(1, names.length - 1)
     const points = [
       { name: 'a token is being proven', reached: isAsked(some), laterByMs: 20 },
       { name: 'some are told', reached: isTold(some), laterByMs: 10 },

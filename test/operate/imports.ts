@@ -1,7 +1,7 @@
 import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import type { TestBroker } from '../helper.ts'
-import { skipPauses } from '../pauses.ts'
+import { skipPauses } from '../clock.ts'
 
 /** A line of the file: a refresh token of that account at the stand-in, or the one given. */
 export const line = (broker: TestBroker, account: string, app: string, token?: string) =>

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import t from 'tap'
-import { createDice } from '../chaos/random.ts'
+import { createSeededRandom } from '../chaos/random.ts'
 import { virtualClock } from '../virtual-clock.ts'
 import { buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
@@ -34,7 +34,7 @@ function breakDown({ standIn }: TestBroker): void {
 
 t.test('an outage of Ellipsis Drive is met with a trickle, and its end with no rush', async (t) => {
   const seed = Number(process.env.TEST_SEED ?? randomInt(2 ** 31))
-  const dice = createDice(seed)
+  const dice = createSeededRandom(seed)
   /** Apps that swap. Each pauses itself, or its refresh does in the broker, or there is work to wait for. */
   let running = 0
   const settled = async () => {

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { addApp, addAppWithSecret, buildBroker, connect } from '../../helper.ts'
-import { changes } from '../../rows.ts'
+import { watchCommits } from '../../commits.ts'
 
 /**
  * What each file of this folder needs: bad input gets a clear error and changes nothing, a test a line.
@@ -16,7 +16,7 @@ export async function setUp(t: Test) {
   })
   const { app: server, clientSecret } = await addAppWithSecret(broker, { confidential: true })
   const held = await connect(broker, app)
-  const changed = changes(t, broker.dataDir)
+  const changed = watchCommits(t, broker.dataDir)
 
   /** A line: what is done, and that it left no trace. */
   const line = (words: string, work: (t: Test) => Promise<void>): void => {

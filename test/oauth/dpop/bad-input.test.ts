@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import t from 'tap'
 import { addApp, authorize, buildBroker } from '../../helper.ts'
-import { changes } from '../../rows.ts'
+import { watchCommits } from '../../commits.ts'
 import { createProver } from './prover.ts'
 import type { Odd } from './prover.ts'
 
@@ -58,7 +58,7 @@ t.test('malformed DPoP proofs', async (t) => {
 
   /** The same at both endpoints: nothing was written, and the code is as good as before. */
   t.test('odd proofs are refused, and change nothing', async (t) => {
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     for (const [words, how] of Object.entries(odd)) {
       changed()
       const answer = await prover.post('/oauth/token', redemption, how)

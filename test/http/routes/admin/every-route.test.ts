@@ -3,7 +3,7 @@ import t from 'tap'
 import { signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
-import { changes } from '../../../rows.ts'
+import { watchCommits } from '../../../commits.ts'
 import { fillBroker } from '../../../sample-data.ts'
 import { Visitor } from '../../../visitor.ts'
 
@@ -73,7 +73,7 @@ t.test('every admin route', async (t) => {
   t.test('a stranger is sent to sign in, and sees and changes nothing', async (t) => {
     const stranger = new Visitor()
     await stranger.open(`${broker.url}/admin/sign-in`)
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     for (const route of inside) {
       const name = `${route.method} ${route.url}`
       const answer = await ask(stranger, route, { _csrf: 'x' })
@@ -85,7 +85,7 @@ t.test('every admin route', async (t) => {
   })
 
   t.test('a viewer changes nothing but their own account', async (t) => {
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     const token = await tokenOf(viewer, broker)
     for (const route of inside.filter(({ method }) => !isSafe(method))) {
       if (route.config?.own === true) continue
@@ -99,7 +99,7 @@ t.test('every admin route', async (t) => {
   t.test('looking changes nothing', async (t) => {
     // What is written every few seconds, whoever looks.
     await broker.services.upstream.flush()
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     for (const visitor of [admin, viewer]) {
       for (const route of routes.filter(({ method }) => isSafe(method))) {
         const answer = await ask(visitor, route)
@@ -112,7 +112,7 @@ t.test('every admin route', async (t) => {
   t.test(
     'a POST without its token, with another’s, or from another site changes nothing',
     async (t) => {
-      const changed = changes(t, broker.dataDir)
+      const changed = watchCommits(t, broker.dataDir)
       const token = await tokenOf(admin, broker)
       const others = await tokenOf(viewer, broker)
       const { url } = broker
@@ -167,7 +167,7 @@ t.test('every admin route', async (t) => {
     body.replace(/<(bdi|title|option|textarea)\b[^>]*>.*?<\/\1>/gs, '').replace(/<[^>]*>/g, '')
 
   t.test('with its token, a POST does change something', async (t) => {
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     const leaving = await signIn(broker, { email: 'leaving@example.com' })
     changed()
     const form = { _csrf: await tokenOf(leaving, broker) }
