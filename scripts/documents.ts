@@ -72,7 +72,7 @@ function* leaves(command: Command, parents: string[]): Generator<[string, Comman
 }
 
 function formatOptions({ options }: Command): string {
-  const formatted = options.map(({ flags, description }) => `\`${flags}\` ${cell(description)}`)
+  const formatted = options.map(({ flags, description }) => `\`${flags}\`: ${cell(description)}`)
   return formatted.length === 0 ? '' : `. ${formatted.join('; ')}`
 }
 

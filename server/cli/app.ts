@@ -95,13 +95,12 @@ function addSettings(command: Command): Command {
       'origins that may call the broker from a browser (default: those of the redirect URIs)',
     )
     .option('--token-lifetime <duration>', 'lifetime of a broker token (default: 30d)')
-    .option('--json', 'print JSON')
   for (const [name, { default: initial, help, values }] of appOptions) {
     const flag = `--${toCase(name, '-')}`
     if (typeof initial === 'boolean') command.option(flag, help)
     else command.addOption(new Option(`${flag} <value>`, help).choices(Object.keys(values)))
   }
-  return command
+  return command.option('--json', 'print JSON')
 }
 
 /** A field's name in snake_case or kebab-case. */
