@@ -27,7 +27,7 @@ export const bundleOptions: BuildOptions = {
 }
 
 /** A program in one file, with its assets beside it. */
-export interface Bundle {
+interface Bundle {
   /** The file that Node runs. */
   program: string
   /** Paths of the assets by name. */

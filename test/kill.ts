@@ -28,7 +28,7 @@ export interface KillPoint {
 }
 
 /** Kills of one test, determined by a seed and counted. */
-export interface Kills {
+interface Kills {
   random: SeededRandom
   /** Kills the process at that point. Returns whether the kill landed: whether the process was still working. */
   at(child: ChildProcess, point: KillPoint): Promise<boolean>

@@ -41,7 +41,7 @@ function collect(stream: NodeJS.ReadableStream | null): () => string {
 }
 
 /** A broker in a child process. */
-export interface BrokerProcess {
+interface BrokerProcess {
   /** Where it listens. The public URL is that of the environment. */
   url: string
   child: ChildProcess

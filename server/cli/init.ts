@@ -22,10 +22,10 @@ interface Flags {
 
 type Values = Partial<Record<SettingName, string>>
 
-/** `init`: writes a configuration file with what a first start needs, from options or questions. */
+/** `init`: writes a configuration file from options and answers. */
 export function initCommand(): Command {
   return new Command('init')
-    .description('write a configuration file; prompts for what no option gives')
+    .description('write a configuration file; prompts for missing values')
     .option('--client-id <id>', 'id of your OAuth client at Ellipsis Drive')
     .option('--client-secret-stdin', 'read the client secret from standard input')
     .option('--public-url <url>', 'URL of the broker for browsers and apps')

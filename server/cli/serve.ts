@@ -24,7 +24,7 @@ const STOP_TIMEOUT_MS = 36_000
 export function serveCommand(): Command {
   return new Command('serve')
     .description('run the broker')
-    .option('--accept-client-change', 'use the data with another OAuth client or API than before')
+    .option('--accept-client-change', 'accept a changed OAuth client or API for existing data')
     .action(async ({ acceptClientChange }: { acceptClientChange?: boolean }) =>
       serve(readEnvironment(), acceptClientChange ? 'anew' : 'same'),
     )
@@ -74,7 +74,7 @@ async function printSetupUrl({ setup, config }: Services): Promise<void> {
   process.stderr.write(`There is no admin yet. Make the first one within an hour at ${address}\n`)
 }
 
-export interface RunningBroker {
+interface RunningBroker {
   services: Services
   address: string
   stop(): Promise<void>

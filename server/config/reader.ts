@@ -3,7 +3,7 @@ import { InvalidValue, type Parse } from './parse.ts'
 import { type SettingName, table } from './settings.ts'
 
 /** A setting that is missing or invalid. */
-export interface Problem {
+interface Problem {
   name: string
   /** The end of a sentence that begins with the name. Never contains a secret. */
   problem: string

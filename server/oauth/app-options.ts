@@ -95,15 +95,15 @@ const table: { [Name in OptionName]: AppOption<App[Name]> } = {
   },
   dpop: {
     default: 'optional',
-    help: 'required: broker tokens are bound to a key of the app (RFC 9449), so a stolen token is useless. optional: the app decides',
+    help: 'optional: the app decides. required: broker tokens are bound to a key of the app (RFC 9449), so a stolen token is useless',
     title: 'DPoP',
     values: {
+      optional: { summary: 'Optional' },
       required: {
         label:
           'Require DPoP: broker tokens are bound to a key of the app. A stolen token is useless without the key.',
         summary: 'Required',
       },
-      optional: { summary: 'Optional' },
     },
   },
   trusted: {

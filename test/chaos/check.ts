@@ -7,7 +7,7 @@ import { BLOCKING_FAULTS } from './faults.ts'
 import { swap } from './load.ts'
 
 /** The state of the connections after a round. */
-export interface Findings {
+interface Findings {
   /** Lost as allowed: upstream had rotated, and the response never reached the disk. */
   lost: number
   /** Lost as allowed: a process paused between lease and call made the call after the lease had expired. */

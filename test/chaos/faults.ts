@@ -8,7 +8,7 @@ import type { ChaosEnvironment } from './environment.ts'
 import type { SeededRandom } from './random.ts'
 
 /** Number of injected faults by name. */
-export type FaultCounts = Record<string, number>
+type FaultCounts = Record<string, number>
 
 /** Injects a fault and ends it again. Returns its name for the report. */
 type Inject = (environment: ChaosEnvironment, random: SeededRandom) => Promise<string>

@@ -3,7 +3,7 @@ import type { ChaosEnvironment } from './environment.ts'
 import type { SeededRandom } from './random.ts'
 
 /** Number of swaps by response status; 0: no response. */
-export type StatusCounts = Record<number, number>
+type StatusCounts = Record<number, number>
 
 const SWAP_TIMEOUT_MS = 15_000
 

@@ -14,7 +14,7 @@ const example = readFileSync(join(import.meta.dirname, '../../deploy/nginx.conf'
 export const nginxMissing =
   spawnSync(NGINX, ['-v'], { env: { PATH } }).error !== undefined && 'nginx is not installed'
 
-export interface Proxy {
+interface Proxy {
   url: string
   /** Sends new requests to another port, like `nginx -s reload`. Resolves when running requests have ended. */
   switchTo(port: number): Promise<void>

@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, '../..')
 const FILE_TIMEOUT_MS = 15 * 60_000
 
 /** Patterns of each suite's files. A file belongs to the first suite that matches it. */
-export const suites = {
+const suites = {
   browser: ['test/**/*.browser.test.ts', 'test/clients/documents.test.ts'],
   processes: [
     'test/{operate,deploy,cli,data}/**/*.test.ts',
