@@ -7,8 +7,7 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
-import { makeBinary } from '../scripts/binary.ts'
-import { bundling } from '../scripts/bundle.ts'
+import { bundleOptions, makeBinary } from '../scripts/bundle.ts'
 import { freePort } from '../test/helper.ts'
 import { buildRequest, median, sendLoad } from './load.ts'
 import { startBench, startProcess, stopProcess, waitUntilReachable } from './setup.ts'
@@ -37,7 +36,7 @@ export async function measureBinary(print: Print): Promise<void> {
     const [broker, bare] = [join(directory, 'ellipsis-broker'), join(directory, 'bare')]
     const outfile = join(directory, 'bare.mjs')
     const stdin = { contents: BARE_APP, resolveDir: ROOT }
-    await build({ ...bundling, stdin, outfile })
+    await build({ ...bundleOptions, stdin, outfile })
     makeBinary(outfile, bare, {})
 
     const addedMebibytes = ((await stat(broker)).size - (await stat(bare)).size) / MEBIBYTE_BYTES

@@ -1,47 +1,46 @@
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import type { BuildOptions } from 'esbuild'
 import { assetFolders, licensesFile, listAssets, sqliteAddon } from '../server/assets.ts'
-import { licenses } from './licenses.ts'
 
 const root = join(import.meta.dirname, '..')
 const require = createRequire(import.meta.url)
 
-// CommonJS packages in the bundle go on calling `require`, which a module doesn't have.
+// Bundled CommonJS packages call `require`, which an ES module doesn't have.
 const BANNER = `import { createRequire as makeRequire } from 'node:module'
 const require = makeRequire(import.meta.url)`
 
-/** esbuild's options for the program, and for what it is measured against. */
-export const bundling: BuildOptions = {
+/** esbuild's options for the program and for benchmarks. */
+export const bundleOptions: BuildOptions = {
   bundle: true,
   platform: 'node',
   target: 'node24',
   format: 'esm',
   banner: { js: BANNER },
-  // A third less to read at every start; names stay, for the stack of an error.
+  // A third less to read at every start. Names stay, for stack traces.
   minifyWhitespace: true,
   minifySyntax: true,
   logLevel: 'warning',
 }
 
-/** A program in one file, and its assets beside it. */
-export interface Bundle {
+/** A program in one file, with its assets beside it. */
+interface Bundle {
   /** The file that Node runs. */
   program: string
-  /** Paths of the assets by their names. */
+  /** Paths of the assets by name. */
   assets: Record<string, string>
 }
 
-/** Bundles the program into a folder, which is emptied first: `ellipsis-broker.mjs`, assets beside it. */
+/** Bundles the program into a folder, which is emptied first. */
 export async function makeBundle(folder: string): Promise<Bundle> {
   rmSync(folder, { recursive: true, force: true })
   const program = join(folder, 'ellipsis-broker.mjs')
   const assets = copyAssets(folder)
   const { metafile } = await build({
-    ...bundling,
+    ...bundleOptions,
     absWorkingDir: root,
     entryPoints: ['server/main.ts'],
     outfile: program,
@@ -49,7 +48,7 @@ export async function makeBundle(folder: string): Promise<Bundle> {
     metafile: true,
   })
   assets[licensesFile] = join(folder, licensesFile)
-  writeFileSync(assets[licensesFile], licenses(root, Object.keys(metafile.inputs)))
+  writeFileSync(assets[licensesFile], collectLicenses(Object.keys(metafile.inputs)))
   return { program, assets }
 }
 
@@ -66,12 +65,12 @@ function copyAssets(folder: string): Record<string, string> {
   )
 }
 
-/** better-sqlite3's addon for this platform, as it finds it itself. */
+/** Path of better-sqlite3's addon for this platform. */
 function findAddon(): string {
   const folder = dirname(require.resolve('better-sqlite3/package.json'))
   const finder = require(join(folder, 'lib/binding.js')) as { getPrebuildPath(): string | null }
   const path = finder.getPrebuildPath()
-  /* c8 ignore next -- there is one wherever tests run */
+  /* c8 ignore next -- tests run on platforms with an addon */
   if (path === null) throw new Error('better-sqlite3 has no addon for this platform.')
   return path
 }
@@ -81,7 +80,7 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version
 }
 
-/** The commit that this is built from, `-dirty` if changed since; `null`: not in a git checkout. */
+/** The current commit, with `-dirty` if files have changed; `null` outside a git checkout. */
 function commit(): string | null {
   const args = ['describe', '--always', '--exclude=*', '--abbrev=40', '--dirty']
   try {
@@ -91,4 +90,58 @@ function commit(): string | null {
   } catch {
     return null
   }
+}
+
+/**
+ * The license texts of all bundled packages and of Node. The licenses require a copy.
+ * @param inputs files of the bundle, relative to the project root
+ */
+function collectLicenses(inputs: string[]): string {
+  const folders = new Set(inputs.map(packageOf).filter((folder) => folder !== undefined))
+  return [...folders, 'node_modules/node']
+    .sort()
+    .map((folder) => licenseOf(join(root, folder)))
+    .join(`\n${'='.repeat(80)}\n\n`)
+}
+
+/** Folder of the package that a file belongs to; `undefined` for our own files. */
+const packageOf = (file: string): string | undefined =>
+  /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]
+
+function licenseOf(folder: string): string {
+  const manifest = readFileSync(join(folder, 'package.json'), 'utf8')
+  const { name, version, license } = JSON.parse(manifest) as Record<string, string>
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry))
+  const text = file === undefined ? '' : `\n${readFileSync(join(folder, file), 'utf8').trimEnd()}\n`
+  return `${name} ${version} (${license})\n${text}`
+}
+
+/**
+ * Builds a single binary: a copy of this Node with a bundle and its assets.
+ * @param main the bundle's file
+ * @param assets paths by name
+ * @param execArgv Node options of the binary
+ */
+export function makeBinary(
+  main: string,
+  output: string,
+  assets: Record<string, string>,
+  execArgv: string[] = [],
+): void {
+  const file = `${output}.sea.json`
+  const settings = {
+    main,
+    mainFormat: 'module',
+    output,
+    disableExperimentalSEAWarning: true,
+    execArgv,
+    assets,
+  }
+  writeFileSync(file, JSON.stringify(settings, null, 2))
+  rmSync(output, { force: true })
+  execFileSync(process.execPath, ['--build-sea', file], { stdio: ['ignore', 'ignore', 'inherit'] })
+  rmSync(file)
+  // macOS on ARM requires a valid signature; releases are signed with a real identity.
+  /* c8 ignore next -- macOS only */
+  if (process.platform === 'darwin') execFileSync('codesign', ['--force', '--sign', '-', output])
 }

@@ -1,8 +1,8 @@
-/** Writes the documents that come from the code: `npm run docs`. A test holds them equal to it. */
+/** Writes the documents that are generated from code: `npm run docs`. A test compares them. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { documents } from './documents.ts'
+import { generateDocuments } from './documents.ts'
 
-for (const [path, text] of Object.entries(await documents())) {
+for (const [path, text] of Object.entries(await generateDocuments())) {
   writeFileSync(join(import.meta.dirname, '..', path), text)
 }

@@ -1,7 +1,7 @@
 /**
- * Makes pictures of every page that test/pages.ts lists: `npm run pictures [-- DIRECTORY [NAME…]]`,
- * `pictures` unless told; with names, of those pages alone. Each page at 390 and 1440 wide, light and
- * dark, with data and empty.
+ * Takes screenshots of every page in test/pages.ts: `npm run pictures [-- DIRECTORY [NAME…]]`, default
+ * directory `pictures`; with names, of those pages only. Each page at 390 and 1440 pixels width, light and
+ * dark, with and without data.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ const SCHEMES = ['light', 'dark'] as const
 const [out = 'pictures', ...names] = process.argv.slice(2)
 if (noBrowser) throw new Error(noBrowser)
 
-/** Stands in for a test: what it built is taken down at the end. */
+/** In place of a test: collects teardowns. */
 const teardowns: (() => unknown)[] = []
 const t = { teardown: (work: () => unknown) => void teardowns.unshift(work) }
 
@@ -30,13 +30,13 @@ try {
   mkdirSync(out, { recursive: true })
   const browser = await startChromium()
   t.teardown(() => browser.close())
-  for (const state of ['data', 'empty'] as const) await picture(browser, state)
+  for (const state of ['data', 'empty'] as const) await takeScreenshots(browser, state)
 } finally {
   for (const work of teardowns) await work()
 }
 
-/** All pages in one state: two browsers, one of them signed in. */
-async function picture(browser: Browser, state: 'data' | 'empty'): Promise<void> {
+/** Screenshots of all pages in one state, in two browser contexts: a visitor and a signed-in admin. */
+async function takeScreenshots(browser: Browser, state: 'data' | 'empty'): Promise<void> {
   const broker = await buildBroker(t)
   const data = state === 'data' ? await fillPages(broker) : null
   const [anonymous, admin] = [await browser.newContext(), await browser.newContext()]

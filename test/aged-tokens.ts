@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 
 /**
- * From now on every access token that this store is given was fetched a minute ago: as a fresh one
- * satisfies whoever asks, only so can a connection be refreshed over and over.
+ * Makes this store record every access token as fetched a minute earlier. A token that was just fetched
+ * satisfies every request, so only this allows many refreshes in a row.
  */
 export function ageTokens(dataDir: string): void {
   const client = new Database(join(dataDir, 'broker.db'))

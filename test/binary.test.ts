@@ -19,19 +19,19 @@ import t from 'tap'
 import { build } from '../server/assets.ts'
 import { connect, exchange, freePort } from './helper.ts'
 import type { TestBroker } from './helper.ts'
-import { untilSaid } from './processes.ts'
+import { waitForOutput } from './processes.ts'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '..')
 const NAME = process.platform === 'win32' ? 'ellipsis-broker.exe' : 'ellipsis-broker'
 const PATH = process.env.PATH ?? ''
-const asRoot = process.getuid?.() === 0
-/** Nobody in particular: what a service is best run as. */
+const isRoot = process.getuid?.() === 0
+/** User and group id of `nobody`. */
 const NOBODY = 65_534
-const someone: SpawnOptions = asRoot ? { uid: NOBODY, gid: NOBODY } : {}
+const unprivileged: SpawnOptions = isRoot ? { uid: NOBODY, gid: NOBODY } : {}
 
 t.test('the single binary', async (t) => {
-  // Built once for all that follows; outside of the checkout, where an unprivileged user may look.
+  // Built once for all tests, outside of the checkout, where an unprivileged user can read it.
   const folder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-binary-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   chmodSync(folder, 0o755)
@@ -42,77 +42,80 @@ t.test('the single binary', async (t) => {
   await run(process.execPath, [join(root, 'scripts/build.ts'), out], { env: { PATH } })
   renameSync(join(out, NAME), program)
 
-  /** A directory of the unprivileged user's own. */
-  function owned(name: string): string {
+  /** Creates a directory that the unprivileged user owns. */
+  function createOwnedDirectory(name: string): string {
     const directory = join(folder, name)
     mkdirSync(directory, { mode: 0o700 })
-    if (asRoot) chownSync(directory, NOBODY, NOBODY)
+    if (isRoot) chownSync(directory, NOBODY, NOBODY)
     return directory
   }
 
-  /** Starts it with nothing in its environment but what is given, and waits for words. */
-  const start = (args: string[], words: RegExp, options: SpawnOptions = {}) =>
-    spawnUntil(program, args, words, { cwd: alone, env: {}, ...someone, ...options })
+  /** Starts the binary with an empty environment and waits for output. */
+  const start = (args: string[], pattern: RegExp, options: SpawnOptions = {}) =>
+    spawnUntil(program, args, pattern, { cwd: alone, env: {}, ...unprivileged, ...options })
 
-  async function spawnUntil(file: string, args: string[], words: RegExp, options: SpawnOptions) {
+  async function spawnUntil(file: string, args: string[], pattern: RegExp, options: SpawnOptions) {
     const child = spawn(file, args, options)
     const closed = once(child, 'close')
     t.teardown(() => child.kill('SIGKILL'))
-    return { child, closed, ...(await untilSaid(child, words)) }
+    return { child, closed, ...(await waitForOutput(child, pattern)) }
   }
 
-  t.test('alone, with an empty environment, as somebody else: connect, swap, revoke', async (t) => {
-    const port = await freePorts()
-    const demo = await start(['demo', '--port', String(port)], /Ctrl-C/)
-    const [url, ...others] = [port, port + 1, port + 2].map((each) => `http://127.0.0.1:${each}`)
-    const directory = /BROKER_DATA_DIR=(\S+)/.exec(demo.output)?.[1] ?? ''
-    const clientId = /\/connect\/(\S+)/.exec(demo.output)?.[1] ?? ''
-    t.ok(existsSync(directory))
-    for (const page of [`${url}/docs`, ...others, `${url}/connect/${clientId}`]) {
-      const response = await fetch(page, { headers: { accept: 'text/html' } })
-      t.match([response.status, response.headers.get('content-type')], [200, /text\/html/], page)
-      for (const link of linksOf(await response.text())) {
-        t.equal((await fetch(new URL(link, page))).status, 200, link)
+  t.test(
+    'connect, swap and revoke, with an empty environment and as an unprivileged user',
+    async (t) => {
+      const port = await findFreePorts()
+      const demo = await start(['demo', '--port', String(port)], /Ctrl-C/)
+      const [url, ...others] = [port, port + 1, port + 2].map((each) => `http://127.0.0.1:${each}`)
+      const directory = /BROKER_DATA_DIR=(\S+)/.exec(demo.output)?.[1] ?? ''
+      const clientId = /\/connect\/(\S+)/.exec(demo.output)?.[1] ?? ''
+      t.ok(existsSync(directory))
+      for (const page of [`${url}/docs`, ...others, `${url}/connect/${clientId}`]) {
+        const response = await fetch(page, { headers: { accept: 'text/html' } })
+        t.match([response.status, response.headers.get('content-type')], [200, /text\/html/], page)
+        for (const link of linksOf(await response.text())) {
+          t.equal((await fetch(new URL(link, page))).status, 200, link)
+        }
       }
-    }
 
-    const broker = { url } as TestBroker
-    const app = { id: clientId, redirectUris: [`${others[1]}/?second`] }
-    const { brokerToken, connectionId } = await connect(
-      broker,
-      app as Parameters<typeof connect>[1],
-    )
-    t.match(await exchange(broker, brokerToken), { status: 200, body: { token_type: 'Bearer' } })
-    const options = { ...someone, cwd: '/', env: { BROKER_DATA_DIR: directory } }
-    const { stdout } = await run(program, ['connection', 'revoke', connectionId], options)
-    t.match(stdout, /Revoked/)
-    t.equal((await exchange(broker, brokerToken)).status, 401)
+      const broker = { url } as TestBroker
+      const app = { id: clientId, redirectUris: [`${others[1]}/?second`] }
+      const { brokerToken, connectionId } = await connect(
+        broker,
+        app as Parameters<typeof connect>[1],
+      )
+      t.match(await exchange(broker, brokerToken), { status: 200, body: { token_type: 'Bearer' } })
+      const options = { ...unprivileged, cwd: '/', env: { BROKER_DATA_DIR: directory } }
+      const { stdout } = await run(program, ['connection', 'revoke', connectionId], options)
+      t.match(stdout, /Revoked/)
+      t.equal((await exchange(broker, brokerToken)).status, 401)
 
-    t.strictSame(readdirSync(alone), [NAME], 'nothing is written beside it')
-    demo.child.kill('SIGTERM')
-    t.strictSame(await demo.closed, [0, null], 'it stops when told')
-    t.strictSame(readdirSync(alone), [NAME])
-    t.notOk(existsSync(directory), 'the data of the demo is removed')
-  })
+      t.strictSame(readdirSync(alone), [NAME], 'nothing is written beside the binary')
+      demo.child.kill('SIGTERM')
+      t.strictSame(await demo.closed, [0, null], 'it stops on SIGTERM')
+      t.strictSame(readdirSync(alone), [NAME])
+      t.notOk(existsSync(directory), 'the demo’s data is removed')
+    },
+  )
 
-  t.test('every command answers, from any directory', async (t) => {
-    const data = owned('commands')
-    const say = (...args: string[]) =>
-      run(program, args, { ...someone, cwd: '/', env: { BROKER_DATA_DIR: data } })
-    t.match((await say('--version')).stdout, `${build.version} (`)
-    t.match((await say('--version')).stdout, `Node.js ${process.version}`)
-    const { stdout } = await say('licenses')
+  t.test('commands work from any directory', async (t) => {
+    const data = createOwnedDirectory('commands')
+    const runCommand = (...args: string[]) =>
+      run(program, args, { ...unprivileged, cwd: '/', env: { BROKER_DATA_DIR: data } })
+    t.match((await runCommand('--version')).stdout, `${build.version} (`)
+    t.match((await runCommand('--version')).stdout, `Node.js ${process.version}`)
+    const { stdout } = await runCommand('licenses')
     for (const name of ['better-sqlite3', 'fastify', 'eta', 'node']) {
       t.match(stdout, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(MIT\\)$`, 'm'))
     }
     t.notMatch(stdout, '(undefined)')
     for (const list of ['app', 'connection', 'admin', 'key']) {
-      t.type(JSON.parse((await say(list, 'list', '--json')).stdout), Array, list)
+      t.type(JSON.parse((await runCommand(list, 'list', '--json')).stdout), Array, list)
     }
-    await t.rejects(say('serve'), { code: 2, stderr: /ELLIPSIS_CLIENT_ID is not set/ })
+    await t.rejects(runCommand('serve'), { code: 2, stderr: /ELLIPSIS_CLIENT_ID is not set/ })
   })
 
-  const serving = (data: string) => ({
+  const serveEnv = (data: string) => ({
     BROKER_DATA_DIR: data,
     BROKER_PORT: '0',
     BROKER_PUBLIC_URL: 'http://127.0.0.1:3000',
@@ -120,7 +123,7 @@ t.test('the single binary', async (t) => {
     ELLIPSIS_CLIENT_SECRET: 'secret',
   })
 
-  /** Commands run in a mount namespace of their own, and then the program as somebody else. */
+  /** Arguments of `unshare`: mounts in a new mount namespace, then the program as an unprivileged user. */
   const inNamespace = (mounts: string, args: string) => [
     '--mount',
     'sh',
@@ -128,36 +131,36 @@ t.test('the single binary', async (t) => {
     `${mounts} && exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups ${program} ${args}`,
   ]
   const canMount =
-    asRoot &&
+    isRoot &&
     spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
   const namespaces = { skip: !canMount && 'needs root, unshare and mount' }
 
-  t.test('with a read-only file system but for the data', namespaces, async (t) => {
-    const data = owned('readonly')
+  t.test('the file system is read-only except for the data', namespaces, async (t) => {
+    const data = createOwnedDirectory('readonly')
     const readOnly = `mount -t tmpfs -o uid=${NOBODY},mode=700 tmpfs ${data} && mount -o remount,bind,ro /`
     const { child, closed, match } = await spawnUntil(
       'unshare',
       inNamespace(`${readOnly} && ! touch ${folder}/x 2>&-`, 'serve'),
       /"listening":"([^"]+)"/,
-      { env: { PATH, ...serving(data) } },
+      { env: { PATH, ...serveEnv(data) } },
     )
     t.equal((await fetch(`${match[1]}/readyz`)).status, 200)
     child.kill('SIGTERM')
     t.strictSame(await closed, [0, null])
   })
 
-  t.test('data on a file system that runs nothing: what to do is told', namespaces, async (t) => {
-    const [data, native] = [owned('noexec'), owned('native')]
+  t.test('data on a noexec file system: the error says what to do', namespaces, async (t) => {
+    const [data, native] = [createOwnedDirectory('noexec'), createOwnedDirectory('native')]
     const mount = `mount -t tmpfs -o noexec,uid=${NOBODY},mode=700 tmpfs ${data}`
     const list = (env: Record<string, string>) =>
       run('unshare', inNamespace(mount, 'app list'), {
         env: { PATH, BROKER_DATA_DIR: data, ...env },
       })
     await t.rejects(list({}), { code: 2, stderr: /noexec.*BROKER_NATIVE_DIR/ })
-    t.match(await list({ BROKER_NATIVE_DIR: native }), { stdout: /No app yet/ })
+    t.match(await list({ BROKER_NATIVE_DIR: native }), { stdout: /No apps yet/ })
   })
 
-  t.test('the bundle beside it runs on a Node at hand', async (t) => {
+  t.test('the bundle runs on an installed Node', async (t) => {
     const bundle = join(out, 'bundle', 'ellipsis-broker.mjs')
     const env = { PATH, BROKER_DATA_DIR: join(folder, 'data') }
     const version = await run(process.execPath, [bundle, '--version'], { env })
@@ -168,11 +171,11 @@ t.test('the single binary', async (t) => {
     t.equal(licenses.stdout.trim(), readFileSync(join(out, 'LICENSES.txt'), 'utf8').trim())
   })
 
-  /** The first of three ports in a row that nothing listens on. */
-  async function freePorts(): Promise<number> {
+  /** The first of three consecutive free ports. */
+  async function findFreePorts(): Promise<number> {
     const port = await freePort()
     const next = [await isFree(port + 1), await isFree(port + 2)]
-    return next.every(Boolean) ? port : freePorts()
+    return next.every(Boolean) ? port : findFreePorts()
   }
 
   const isFree = (port: number): Promise<boolean> =>

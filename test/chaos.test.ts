@@ -5,18 +5,23 @@ import t from 'tap'
 import { isLong, size } from './size.ts'
 
 const MAIN = join(import.meta.dirname, 'chaos/main.ts')
-const SECONDS = size(3, 40)
+const DURATION_SECONDS = size(3, 40)
 
 for (const rotation of isLong ? ['always', 'grace', 'never'] : ['grace']) {
-  t.test(`${SECONDS} seconds of chaos, rotation ${rotation}, lose nothing`, async (t) => {
-    const plan = { seconds: SECONDS, round: SECONDS, seed: 1, rotation }
-    const scale = { brokers: size(2, 3), connections: size(20, 60) }
-    const args = Object.entries({ ...plan, ...scale }).map(([name, value]) => `--${name}=${value}`)
-    // It exits with 1, and this rejects with its report, where something was lost.
-    const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args])
-    t.match(stdout, /^0 lost, stuck or marked in any other way$/m)
-    const [, kills] = /^(\d+) kills over/m.exec(stdout) ?? []
-    t.ok(Number(kills) > 0, 'something was killed')
-    for (const line of stdout.split('\n').slice(-7)) t.comment(line)
-  })
+  t.test(
+    `${DURATION_SECONDS} seconds of chaos with rotation ${rotation} lose nothing`,
+    async (t) => {
+      const plan = { seconds: DURATION_SECONDS, round: DURATION_SECONDS, seed: 1, rotation }
+      const scale = { brokers: size(2, 3), connections: size(20, 60) }
+      const args = Object.entries({ ...plan, ...scale }).map(
+        ([name, value]) => `--${name}=${value}`,
+      )
+      // If something was lost, it exits with 1 and this rejects with its report.
+      const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args])
+      t.match(stdout, /^0 lost, stuck or marked in any other way$/m)
+      const [, kills] = /^(\d+) kills over/m.exec(stdout) ?? []
+      t.ok(Number(kills) > 0, 'something was killed')
+      for (const line of stdout.split('\n').slice(-7)) t.comment(line)
+    },
+  )
 }

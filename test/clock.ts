@@ -1,61 +1,62 @@
-import type { SteadyClock } from '../server/runtime.ts'
+import type { Clock, SteadyClock } from '../server/runtime.ts'
 import { runtime } from '../server/runtime.ts'
 
-/** Sleeps this long are time limits. They end by `advance` alone: a slow machine reaches none. */
-const LIMITS_FROM_MS = 8000
+/** Sleeps of this length or more are time limits. Only `advance` ends them, so a slow machine reaches none. */
+const MIN_LIMIT_MS = 8000
 
 /** A clock that a test can move. */
 export interface TestClock extends SteadyClock {
-  /** Milliseconds. Wakes everyone whose moment has come. */
-  advance(by: number): void
-  /** Moves by `advance` alone from now on: for limits that a slow machine would reach by itself. */
+  /** Moves the clock and wakes all sleepers whose time has come. */
+  advance(byMs: number): void
+  /** From now on only `advance` moves the clock: for short limits that a slow machine would reach by itself. */
   stop(): void
-  /** Resolves when someone sleeps who asked for exactly that many milliseconds. */
+  /** Resolves when there is a sleep of exactly that many milliseconds. */
   asleep(milliseconds: number): Promise<void>
-  /** Until `work` ends, pauses take no time: the clock goes on by as much. Time limits aren’t skipped. */
+  /** Skips pauses until `work` ends, by moving the clock. Time limits are not skipped. */
   hurry<T>(work: Promise<T>): Promise<T>
 }
 
 interface Sleeper {
   milliseconds: number
-  at: number
-  /** A sleep that something else may end is a limit, or of a loop in the background. */
+  wakeAt: number
+  /** Has no abort signal. A sleep with a signal is a time limit or belongs to a background loop. */
   isPause: boolean
   wake: () => void
 }
 
 /**
- * Goes on as the machine’s clock does, and by what a test advances it; sleeps that are shorter than a limit end in
- * real time too. A `frozen` one begins stopped.
+ * A clock that runs in real time and that a test can advance. Sleeps shorter than a limit also end in real time.
+ * @param options.frozen begin stopped
  */
 export function testClock({ frozen = false } = {}): TestClock {
-  let stopped = frozen ? readMachine() : null
-  let offset = 0
-  let hurrying = 0
+  let stoppedAt = frozen ? readRealTime() : null
+  let offsetMs = 0
+  let hurryCount = 0
   const sleepers = new Set<Sleeper>()
-  const watchers = new Set<{ milliseconds: number; tell: () => void }>()
-  const now = () => (stopped?.now ?? Date.now()) + offset
-  const steady = () => (stopped?.steady ?? runtime.clock.steady()) + offset
+  const watchers = new Set<{ milliseconds: number; notify: () => void }>()
+  const now = () => (stoppedAt?.now ?? Date.now()) + offsetMs
+  const steady = () => (stoppedAt?.steady ?? runtime.clock.steady()) + offsetMs
 
   const wakeDue = (): void => {
-    const due = [...sleepers].filter(({ at }) => at <= steady())
-    for (const { wake } of due.sort((one, other) => one.at - other.at)) wake()
+    const due = [...sleepers].filter(({ wakeAt }) => wakeAt <= steady())
+    for (const { wake } of due.sort((one, other) => one.wakeAt - other.wakeAt)) wake()
   }
 
   const skip = (sleeper: Sleeper): void => {
     if (!sleepers.has(sleeper)) return
-    offset += Math.max(0, sleeper.at - steady())
+    offsetMs += Math.max(0, sleeper.wakeAt - steady())
     wakeDue()
   }
 
   const sleep = (milliseconds: number, signal?: AbortSignal): Promise<void> => {
     if (signal?.aborted) return Promise.resolve()
     return new Promise((resolve) => {
-      const isLimit = milliseconds >= LIMITS_FROM_MS
-      const timer = isLimit || stopped ? undefined : setTimeout(() => sleeper.wake(), milliseconds)
+      const isLimit = milliseconds >= MIN_LIMIT_MS
+      const timer =
+        isLimit || stoppedAt ? undefined : setTimeout(() => sleeper.wake(), milliseconds)
       const sleeper: Sleeper = {
         milliseconds,
-        at: steady() + milliseconds,
+        wakeAt: steady() + milliseconds,
         isPause: signal === undefined,
         wake() {
           clearTimeout(timer)
@@ -66,9 +67,9 @@ export function testClock({ frozen = false } = {}): TestClock {
       }
       sleepers.add(sleeper)
       signal?.addEventListener('abort', sleeper.wake)
-      for (const watcher of watchers) if (watcher.milliseconds === milliseconds) watcher.tell()
-      // Not at once: whoever pauses in a loop waits for others.
-      if (hurrying > 0 && sleeper.isPause && !isLimit) setImmediate(skip, sleeper)
+      for (const watcher of watchers) if (watcher.milliseconds === milliseconds) watcher.notify()
+      // Not immediately: a loop with pauses waits for other work.
+      if (hurryCount > 0 && sleeper.isPause && !isLimit) setImmediate(skip, sleeper)
     })
   }
 
@@ -77,8 +78,8 @@ export function testClock({ frozen = false } = {}): TestClock {
     steady,
     sleep,
 
-    advance(by) {
-      offset += by
+    advance(byMs) {
+      offsetMs += byMs
       wakeDue()
     },
 
@@ -87,27 +88,39 @@ export function testClock({ frozen = false } = {}): TestClock {
         return Promise.resolve()
       }
       return new Promise((resolve) => {
-        const watcher = { milliseconds, tell: () => (watchers.delete(watcher), resolve()) }
+        const watcher = { milliseconds, notify: () => (watchers.delete(watcher), resolve()) }
         watchers.add(watcher)
       })
     },
 
     stop() {
-      stopped ??= readMachine()
+      stoppedAt ??= readRealTime()
     },
 
     async hurry(work) {
-      hurrying++
+      hurryCount++
       for (const sleeper of sleepers) {
-        if (sleeper.isPause && sleeper.milliseconds < LIMITS_FROM_MS) skip(sleeper)
+        if (sleeper.isPause && sleeper.milliseconds < MIN_LIMIT_MS) skip(sleeper)
       }
       try {
         return await work
       } finally {
-        hurrying--
+        hurryCount--
       }
     },
   }
 }
 
-const readMachine = () => ({ now: Date.now(), steady: runtime.clock.steady() })
+const readRealTime = () => ({ now: Date.now(), steady: runtime.clock.steady() })
+
+/**
+ * Shortens the pauses of a clock to a millisecond. Sleeps with an abort signal are time limits and stay as they
+ * are. Returns a function that restores the clock.
+ */
+export function skipPauses(clock: Pick<Clock, 'sleep'>): () => void {
+  const { sleep } = clock
+  clock.sleep = (milliseconds, signal) => sleep(signal ? milliseconds : 1, signal)
+  return () => {
+    clock.sleep = sleep
+  }
+}

@@ -22,7 +22,7 @@ import { migratedFolder } from './db/temporary.ts'
 
 export { testClock }
 
-/** As cheap as argon2id can be: tests whose subject is the cost take the real one. */
+/** The cheapest argon2id parameters. Tests of the cost use the real ones. */
 export const cheapHashing = {
   ...runtime.passwordHashing,
   cost: { memory: 8, passes: 1, parallelism: 1 },
@@ -33,9 +33,9 @@ export interface TestBroker {
   app: FastifyInstance
   services: Services
   standIn: StandIn
-  /** Of the broker and of the stand-in, where the test’s `runtime` has no other. */
+  /** Clock of broker and stand-in, unless the test passes its own. */
   clock: TestClock
-  /** Lines that the program logged, at every level. */
+  /** Lines that the broker has logged, at every level. */
   logged: string[]
   env: Record<string, string>
   dataDir: string
@@ -46,29 +46,29 @@ export interface TestOptions {
   env?: Record<string, string>
   basePath?: string
   runtime?: Partial<Runtime>
-  /** The stand-in’s. */
+  /** Random source of the stand-in. */
   random?: () => number
   dataDir?: string
 }
 
-/** A broker that listens, on a store of its own, before a stand-in of its own; all end with the test. */
+/** Starts a broker with its own store and stand-in. All are stopped after the test. */
 export async function buildBroker(
   t: Pick<Test, 'teardown'>,
   options: TestOptions = {},
 ): Promise<TestBroker> {
   for (;;) {
-    const ends: (() => unknown)[] = []
-    const end = async () => {
-      for (const one of ends.splice(0).reverse()) await one()
+    const teardowns: (() => unknown)[] = []
+    const runTeardowns = async () => {
+      for (const work of teardowns.splice(0).reverse()) await work()
     }
     try {
-      const teardown = (one: () => unknown) => void ends.push(one)
+      const teardown = (work: () => unknown) => void teardowns.push(work)
       const broker = await startBroker({ teardown }, await freePort(), options)
-      t.teardown(end)
+      t.teardown(runTeardowns)
       return broker
     } catch (error) {
-      await end()
-      // Another process has taken the port meanwhile.
+      await runTeardowns()
+      // Another process took the port.
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
     }
   }
@@ -80,15 +80,15 @@ async function startBroker(
   options: TestOptions,
 ): Promise<TestBroker> {
   const clock = testClock()
-  const time = options.runtime?.clock ?? clock
+  const standInClock = options.runtime?.clock ?? clock
   const origin = `http://127.0.0.1:${port}`
   const url = origin + (options.basePath ?? '')
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
   const standIn = await startStandIn({
     port: 0,
     clients: [client],
-    now: () => time.now(),
-    sleep: (milliseconds) => time.sleep(milliseconds),
+    now: () => standInClock.now(),
+    sleep: (milliseconds) => standInClock.sleep(milliseconds),
     ...(options.random && { random: options.random }),
     ...(options.switches && { switches: options.switches }),
   })
@@ -118,10 +118,7 @@ async function startBroker(
   return { url, app, services, standIn: standIn.standIn, clock, logged, env, dataDir }
 }
 
-/**
- * A port that nothing listened on a moment ago: below those that systems give to whoever connects, so that
- * none of the tests beside this one is given it meanwhile.
- */
+/** A free port, below the ephemeral range, so that no outgoing connection of another test takes it. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(11_000, 32_000)
@@ -137,7 +134,7 @@ function isFree(port: number): Promise<boolean> {
   })
 }
 
-/** Where the test's apps have their users return to. Nothing listens there. */
+/** Redirect URI of the tests' apps. Nothing listens there. */
 export const RETURN = 'https://app.example.com/return'
 
 export async function addApp(
@@ -148,11 +145,11 @@ export async function addApp(
 }
 
 export function addAppWithSecret({ services }: TestBroker, settings: Partial<AppSettings> = {}) {
-  const all = { ...appDefaults, name: 'Test map', redirectUris: [RETURN], ...settings }
-  return services.apps.add(all, 'test')
+  const defaults = { ...appDefaults, name: 'Test map', redirectUris: [RETURN] }
+  return services.apps.add({ ...defaults, ...settings }, 'test')
 }
 
-/** An authorization request's parameters, and the verifier that belongs to them. */
+/** Parameters of an authorization request, and their code verifier. */
 export function authorizationRequest(app: App, more: Record<string, string> = {}) {
   const verifier = randomBytes(32).toString('base64url')
   const parameters = {
@@ -167,7 +164,7 @@ export function authorizationRequest(app: App, more: Record<string, string> = {}
   return { verifier, parameters }
 }
 
-/** Takes a person through the asking page and the stand-in, to the address that the app gets. */
+/** Takes a user through consent page and stand-in. Returns the redirect to the app. */
 export async function authorize(
   broker: TestBroker,
   app: App,
@@ -182,29 +179,29 @@ export async function authorize(
   const { verifier, parameters } = authorizationRequest(app, options.parameters)
   const stopAt = parameters.redirect_uri
   const query = new URLSearchParams(parameters).toString()
-  const asked = await visitor.open(`${broker.url}${path}?${query}`, stopAt)
-  const answered = await visitor.press(asked, 'Continue to Ellipsis Drive', {}, stopAt)
-  const returned = await allow(visitor, answered, user, stopAt)
+  const consent = await visitor.open(`${broker.url}${path}?${query}`, stopAt)
+  const upstream = await visitor.press(consent, 'Continue to Ellipsis Drive', {}, stopAt)
+  const returned = await allow(visitor, upstream, user, stopAt)
   return { returned: new URL(returned.url), page: returned, verifier, parameters }
 }
 
-/** Signs in at the stand-in, where it asks, and allows. */
+/** Signs in at the stand-in if necessary, and allows. */
 export async function allow(
   visitor: Visitor,
   page: Page,
   user: string,
   stopAt?: string,
 ): Promise<Page> {
-  let at = page
-  const login = new RegExp(`name="user" value="${user}"[^>]*>([^<]*)<`).exec(at.body)?.[1]
-  if (login !== undefined) at = await visitor.press(at, login.trim(), {}, stopAt)
-  if (at.body.includes('>Allow<')) at = await visitor.press(at, 'Allow', {}, stopAt)
-  return at
+  let current = page
+  const login = new RegExp(`name="user" value="${user}"[^>]*>([^<]*)<`).exec(current.body)?.[1]
+  if (login !== undefined) current = await visitor.press(current, login.trim(), {}, stopAt)
+  if (!current.body.includes('>Allow<')) return current
+  return visitor.press(current, 'Allow', {}, stopAt)
 }
 
 type Page = Awaited<ReturnType<Visitor['open']>>
 
-/** Posts a form, as a client library does. */
+/** Posts a form and parses the JSON response. */
 export async function postForm(
   url: string,
   form: Record<string, string>,
@@ -216,7 +213,7 @@ export async function postForm(
   return { status: response.status, headers: response.headers, body }
 }
 
-/** Connects a user and redeems the code: the app's broker token. */
+/** Connects a user and redeems the code. Returns the broker token and its claims. */
 export async function connect(
   broker: TestBroker,
   app: App,
@@ -246,6 +243,6 @@ export async function exchange(broker: TestBroker, brokerToken: string, body?: o
     },
     ...(body && { body: JSON.stringify(body) }),
   })
-  const answer = (await response.json()) as Record<string, unknown>
-  return { status: response.status, headers: response.headers, body: answer }
+  const json = (await response.json()) as Record<string, unknown>
+  return { status: response.status, headers: response.headers, body: json }
 }

@@ -5,11 +5,11 @@ import { promisify } from 'node:util'
 import t from 'tap'
 
 const root = join(import.meta.dirname, '..')
-/** It isn't imported but run. */
+/** Runs on import. */
 const MAIN = join('server', 'main.ts')
 
-// A process of its own: a timer or a listener that a module started would keep it from ending.
-t.test('every file can be imported, and does nothing then', async (t) => {
+// In a child process, which a timer or listener started by a module would keep running.
+t.test('importing a file has no side effects', async (t) => {
   const files = globSync('{server,db,views}/**/*.ts', { cwd: root }).sort()
   t.ok(files.includes(MAIN))
   const imports = files

@@ -5,44 +5,44 @@ import { statSync } from 'node:fs'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
-import { createDice } from './chaos/random.ts'
-import type { Dice } from './chaos/random.ts'
+import { createSeededRandom } from './chaos/random.ts'
+import type { SeededRandom } from './chaos/random.ts'
 import { isLong, size } from './size.ts'
 
-/** How often a test kills something; `KILL_ROUNDS` sets it for a night's run. */
+/** How often a test kills something. `KILL_ROUNDS` overrides it. */
 export const killRounds = Number(process.env.KILL_ROUNDS ?? size(3, 15))
 
-/** Where in its work a process is killed. */
+/** A point in a process's work at which it is killed. */
 export interface KillPoint {
   name: string
-  /** Whether the process has come so far. */
+  /** Has the process reached the point? */
   reached: () => boolean | Promise<boolean>
-  /** Whether it comes close: from then on it runs a few milliseconds at a time, and is looked at in between. */
+  /** Is it close to the point? From then on it runs a few milliseconds at a time and is checked in between. */
   near?: () => boolean | Promise<boolean>
-  /** Whether it is still there: it is stopped while this is asked, and goes on if it isn't. */
+  /** Is it still at the point? It is stopped during this check, and continues if not. */
   holds?: () => boolean | Promise<boolean>
-  /** Whether it has gone on too far, where it doesn't end by itself. It is killed then too: a miss. */
+  /** Has it passed the point, if it doesn't end by itself? It is then killed too, which counts as a miss. */
   passed?: () => boolean
-  /** The kill comes up to so many milliseconds later; the seed says how many. */
+  /** Maximum delay of the kill; the seed determines the delay. */
   laterByMs?: number
 }
 
-/** Kills of one test: seeded, and counted. */
-export interface Kills {
-  dice: Dice
-  /** Kills the process at that point. Answers whether that landed: whether it was still at work. */
+/** Kills of one test, determined by a seed and counted. */
+interface Kills {
+  random: SeededRandom
+  /** Kills the process at that point. Returns whether the kill landed: whether the process was still working. */
   at(child: ChildProcess, point: KillPoint): Promise<boolean>
-  /** Prints the counts, and holds the kills to having landed. */
+  /** Prints the counts and asserts that kills have landed. */
   check(): void
 }
 
 /**
- * Kills processes where a test can see that they are, rather than after some time. One that finishes before it is
- * killed is a miss. `TEST_SEED` sets the seed.
+ * Kills processes at observable points instead of after some time. If a process finishes before the kill, that is a
+ * miss. `TEST_SEED` sets the seed.
  */
 export function createKills(t: Test): Kills {
   const seed = Number(process.env.TEST_SEED ?? randomInt(2 ** 31))
-  const dice = createDice(seed)
+  const random = createSeededRandom(seed)
   const counts: Record<string, { landed: number; missed: number }> = {}
   t.teardown(() => {
     if (!t.passing()) t.comment(`TEST_SEED=${seed}`)
@@ -54,35 +54,35 @@ export function createKills(t: Test): Kills {
   }
 
   return {
-    dice,
+    random,
 
     async at(child, point) {
       const { name, reached, near = no, holds = () => true, passed = no, laterByMs = 0 } = point
-      let [ended, errors] = [false, '']
+      let [hasEnded, errors] = [false, '']
       child.stdout?.resume()
       child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()))
-      const closed = once(child, 'close').finally(() => (ended = true))
-      let stepwise = false
-      const isThere = async (): Promise<boolean> => {
+      const closed = once(child, 'close').finally(() => (hasEnded = true))
+      let isStepwise = false
+      const isAtPoint = async (): Promise<boolean> => {
         if (!(await reached())) return false
-        if (laterByMs > 0) await run(child, dice.next() * laterByMs, stepwise)
+        if (laterByMs > 0) await run(child, random.next() * laterByMs, isStepwise)
         child.kill('SIGSTOP')
         if (await holds()) return true
-        if (!stepwise) child.kill('SIGCONT')
+        if (!isStepwise) child.kill('SIGCONT')
         return false
       }
       try {
-        while (!ended && !passed() && !(await isThere())) {
-          stepwise ||= await near()
-          await run(child, stepwise ? STEP_MS : 1, stepwise)
+        while (!hasEnded && !passed() && !(await isAtPoint())) {
+          isStepwise ||= await near()
+          await run(child, isStepwise ? STEP_MS : 1, isStepwise)
         }
       } finally {
-        // Also where the point can't be told: a process that is stopped would stay.
+        // Also after an error: a stopped process would stay forever.
         child.kill('SIGKILL')
       }
-      const isPast = passed()
+      const hasPassed = passed()
       const [code, signal] = (await closed) as [number | null, NodeJS.Signals | null]
-      const landed = signal === 'SIGKILL' && !isPast
+      const landed = signal === 'SIGKILL' && !hasPassed
       count(name, landed)
       if (signal === null) t.equal(code, 0, `finished before it was killed; ${errors}`)
       else t.equal(signal, 'SIGKILL', `killed: ${name}`)
@@ -95,7 +95,7 @@ export function createKills(t: Test): Kills {
       const landed = all.reduce((sum, one) => sum + one.landed, 0)
       const missed = all.reduce((sum, one) => sum + one.missed, 0)
       t.ok(landed > 0, `${landed} kills landed, ${missed} missed`)
-      if (isLong) t.ok(landed >= missed, 'half of them at least')
+      if (isLong) t.ok(landed >= missed, 'at least half of the kills landed')
     },
   }
 }
@@ -103,16 +103,16 @@ export function createKills(t: Test): Kills {
 const STEP_MS = 2
 const no = () => false
 
-/** Lets a process run for some milliseconds; `stepwise`: and stops it, however busy this process is. */
-async function run(child: ChildProcess, milliseconds: number, stepwise: boolean): Promise<void> {
-  if (!stepwise) return sleep(milliseconds)
+/** Lets a process run for some milliseconds. `isStepwise`: stops it exactly then, however busy this process is. */
+async function run(child: ChildProcess, milliseconds: number, isStepwise: boolean): Promise<void> {
+  if (!isStepwise) return sleep(milliseconds)
   child.kill('SIGCONT')
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
   child.kill('SIGSTOP')
   await setImmediate()
 }
 
-/** What a process has written to its outputs so far. */
+/** Collects the output of a process. */
 export function outputOf({ stdout, stderr }: ChildProcess): () => string {
   let text = ''
   for (const stream of [stdout, stderr]) {
@@ -121,10 +121,10 @@ export function outputOf({ stdout, stderr }: ChildProcess): () => string {
   return () => text
 }
 
-/** Bytes of a file; 0: there is none. */
+/** Size of a file in bytes; 0 if it doesn't exist. */
 export const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
-/** Makes a store larger, so that it is seen how it is copied: some in long rows, some in short ones. */
+/** Enlarges a database with long and short rows, so that copying it takes an observable time. */
 export function addBallast(path: string): void {
   const client = new Database(path)
   const rows = (count: number) =>
@@ -136,14 +136,14 @@ export function addBallast(path: string): void {
   client.close()
 }
 
-/** Holds a database as one who writes to it: others that want to write wait. */
+/** Opens a write transaction, so that other writers wait until `release`. */
 export function holdWrites(path: string): { release(): void } {
   const client = new Database(path, { timeout: 5000 })
   client.exec('begin immediate')
   return { release: () => client.close() }
 }
 
-/** Whether somebody is writing to a database at this moment. */
+/** Is another connection in a write transaction? */
 export function isWriting(path: string): boolean {
   const client = new Database(path, { timeout: 0 })
   try {

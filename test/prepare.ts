@@ -1,11 +1,11 @@
-/** What `npm test` needs made: tap's class without its TypeScript plugin, and the program for child processes. */
+/** Builds what `npm test` needs: tap without its TypeScript plugin, and the program for child processes. */
 import { execSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
 const tapClass = join(root, 'node_modules/@tapjs/test/test-built/src/index.ts')
-// With it tap would compile each test; Node runs TypeScript by itself.
+// The plugin compiles each test, but Node runs TypeScript directly.
 if (readFileSync(tapClass, 'utf8').includes('@tapjs/typescript')) {
   execSync('tap build', { cwd: root, stdio: 'inherit' })
 }

@@ -4,13 +4,13 @@ import { once } from 'node:events'
 import type { Test } from 'tap'
 import { PROGRAM, PROGRAM_ENV } from './program.ts'
 
-/** As whom a process runs; only root can choose. */
+/** The user that a process runs as; only root can choose. */
 interface User {
   uid: number
   gid: number
 }
 
-/** The command line in a process of its own, with an environment of its own. */
+/** Starts the program in a child process with that environment. */
 export function runCli(
   args: string[],
   env: Record<string, string>,
@@ -26,21 +26,7 @@ export function runCli(
   })
 }
 
-/** Resolves once a process has logged that; rejects if it ends before. */
-export function logged(child: ChildProcess, what: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let output = ''
-    const read = (chunk: Buffer) => {
-      output += chunk.toString()
-      if (output.includes(what)) resolve()
-    }
-    child.stdout?.on('data', read)
-    child.stderr?.on('data', read)
-    child.once('close', () => reject(new Error(`it ended:\n${output}`)))
-  })
-}
-
-/** Runs a command to its end. */
+/** Runs a command in a child process to its end. */
 export async function cli(args: string[], env: Record<string, string>, input = '', user?: User) {
   const child = runCli(args, env, undefined, user)
   child.stdin?.end(input)
@@ -55,18 +41,18 @@ function collect(stream: NodeJS.ReadableStream | null): () => string {
   return () => text
 }
 
-/** A broker in a process of its own. */
-export interface BrokerProcess {
-  /** Where it listens; its public URL is the one of the environment. */
+/** A broker in a child process. */
+interface BrokerProcess {
+  /** Where it listens. The public URL is that of the environment. */
   url: string
   child: ChildProcess
-  /** What it has logged. */
+  /** Its output so far. */
   output: () => string
-  /** Ends it as an operator does; answers the exit code. */
+  /** Stops it with SIGTERM. Returns the exit code. */
   stop(): Promise<number | null>
 }
 
-/** Starts `serve` on a port that the system chooses, and waits until it is ready. It ends with the test. */
+/** Starts `serve` on a free port and waits until it is ready. It is stopped after the test. */
 export async function serve(
   t: Test,
   env: Record<string, string>,
@@ -88,28 +74,28 @@ export async function serve(
   return { url, child, output, stop }
 }
 
-/** Where a process says that it listens, once it does. */
+/** Waits until a broker process listens. Returns its URL. */
 export const listening = async (child: ChildProcess): Promise<string> =>
-  (await untilSaid(child, /"listening":"([^"]+)"/)).match[1] ?? ''
+  (await waitForOutput(child, /"listening":"([^"]+)"/)).match[1] ?? ''
 
 /**
- * Waits until a process has written what matches; answers it, and all that it has written by then.
- * @throws Error with what it has written if it ends without
+ * Waits until the output of a process matches. Returns the match and the output so far.
+ * @throws Error with the output if the process ends first
  */
-export function untilSaid(
+export function waitForOutput(
   child: ChildProcess,
-  words: RegExp,
+  pattern: RegExp,
 ): Promise<{ match: RegExpExecArray; output: string }> {
   let output = ''
   return new Promise((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk: Buffer) => {
         output += chunk.toString()
-        const match = words.exec(output)
+        const match = pattern.exec(output)
         if (match) resolve({ match, output })
       })
     }
     child.once('error', reject)
-    child.once('close', () => reject(new Error(`It has ended, and said:\n${output}`)))
+    child.once('close', () => reject(new Error(`The process ended. Its output:\n${output}`)))
   })
 }

@@ -5,11 +5,11 @@ import { Secret } from '../server/secret.ts'
 import { PASSWORD } from './admin.ts'
 import type { TestBroker } from './helper.ts'
 
-const HOUR = 3_600_000
-const DAY = 24 * HOUR
+const MS_PER_HOUR = 3_600_000
+const MS_PER_DAY = 24 * MS_PER_HOUR
 
-/** Names as the world has them: long, from right to left, and with markup. */
-const PEOPLE = [
+/** Difficult names: long, right-to-left, and with markup. */
+const USERNAMES = [
   'amelie',
   'bo.lindqvist',
   'Carla Esposito',
@@ -20,14 +20,14 @@ const PEOPLE = [
 ]
 const DEVICES = ['Firefox on Linux', 'Safari on iOS', 'Chrome on Android', 'Edge on Windows']
 
-/** An admin who has a second factor. */
+/** E-mail address of an admin with a second factor. */
 export const CAREFUL = 'careful@example.com'
 
-/** What pages are shown with: ids of what there is. */
+/** Ids of the sample data. */
 export interface SampleData {
   appId: string
   confidentialAppId: string
-  /** Its name has markup, and turns from right to left. */
+  /** Its name contains markup and right-to-left text. */
   oddAppId: string
   connectionId: string
   troubledId: string
@@ -37,16 +37,16 @@ export interface SampleData {
   kid: string
 }
 
-/** Fills a broker with people, apps, devices and events of every kind, without a browser. */
+/** Adds users, apps, devices and events of every kind to a broker, without a browser. */
 export async function fillBroker({ services }: TestBroker): Promise<SampleData> {
   const { apps, bulks, connections, keys, store, clock } = services
-  const by = 'admin:ada@example.com'
-  await addCareful(services)
+  const actor = 'admin:ada@example.com'
+  await addAdminWithSecondFactor(services)
   const add = async (name: string, more: object = {}) =>
     (
       await apps.add(
         { ...appDefaults, name, redirectUris: ['https://map.example.com/'], ...more },
-        by,
+        actor,
       )
     ).app
   const map = await add('Flood map')
@@ -56,7 +56,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
   })
   const all = [map, server, fragment]
 
-  const names = [...PEOPLE, ...Array.from({ length: 28 }, (_, index) => `person${index + 1}`)]
+  const names = [...USERNAMES, ...Array.from({ length: 28 }, (_, index) => `person${index + 1}`)]
   for (const [index, username] of names.entries()) {
     const id = `con_sample${index}`
     await connect(services, { id, username, apps: all.slice(0, (index % 3) + 1), index })
@@ -67,37 +67,37 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     owner: 'none',
     status: 'needs_reconnect',
     lastError: 'Ellipsis Drive refused the refresh token (invalid_grant).',
-    retryAt: clock.now() + HOUR,
+    retryAt: clock.now() + MS_PER_HOUR,
     dropPrevious: false,
     events: [
       {
-        at: clock.now() - HOUR,
+        at: clock.now() - MS_PER_HOUR,
         actor: 'system',
         action: 'connection.needs_reconnect',
         connectionId: 'con_sample1',
       },
     ],
   })
-  await connections.revoke('con_sample2', by)
-  await connections.erase('con_sample9', by)
-  await keys.rotate(by)
-  await bulks.begin(['con_sample5', 'con_sample6', 'con_sample7'], by)
-  const hour = Math.floor(clock.now() / HOUR) * HOUR
+  await connections.revoke('con_sample2', actor)
+  await connections.erase('con_sample9', actor)
+  await keys.rotate(actor)
+  await bulks.begin(['con_sample5', 'con_sample6', 'con_sample7'], actor)
+  const currentHour = Math.floor(clock.now() / MS_PER_HOUR) * MS_PER_HOUR
   await store.recordUse({
     grants: await lastUses(services, names.length),
     counts: Array.from({ length: 24 * 30 }, (_, index) => ({
       appId: map.id,
-      hour: hour - index * HOUR,
+      hour: currentHour - index * MS_PER_HOUR,
       outcome: index % 50 === 0 ? 'temporarily_unavailable' : 'ok',
       kind: 'swap' as const,
       count: 40 + (index % 24) * 3,
     })),
   })
-  // By app: grants of one moment come in any order.
+  // Grants that began at the same time are in no fixed order.
   const grants = await store.listGrants({ connectionId: 'con_sample8' })
-  const of = (app: App) => grants.find((grant) => grant.appId === app.id)?.id ?? ''
-  await connections.revokeGrant(of(server), by)
-  await apps.rotateSecret(server.id, 86_400, by)
+  const grantIdOf = (app: App) => grants.find((grant) => grant.appId === app.id)?.id ?? ''
+  await connections.revokeGrant(grantIdOf(server), actor)
+  await apps.rotateSecret(server.id, 86_400, actor)
   const [key] = await keys.list()
   return {
     appId: map.id,
@@ -107,34 +107,39 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     erasedId: 'con_sample9',
     troubledId: 'con_sample1',
     revokedId: 'con_sample2',
-    grantId: of(map),
+    grantId: grantIdOf(map),
     kid: key?.kid ?? '',
   }
 }
 
-/** Most were used some hours ago, a few never. */
+/** Most grants were used some hours ago, a few never. */
 async function lastUses({ store, clock }: TestBroker['services'], count: number) {
   const uses = Array.from({ length: count }, async (_, index) => {
     const [grant] = await store.listGrants({ connectionId: `con_sample${index}` })
-    const lastUsedAt = clock.now() - (index + 1) * HOUR
+    const lastUsedAt = clock.now() - (index + 1) * MS_PER_HOUR
     return grant && index % 6 !== 5 ? [{ id: grant.id, lastUsedAt }] : []
   })
   return (await Promise.all(uses)).flat()
 }
 
-async function addCareful({ admins, secondFactors, store, clock }: TestBroker['services']) {
+async function addAdminWithSecondFactor({
+  admins,
+  secondFactors,
+  store,
+  clock,
+}: TestBroker['services']) {
   const { id, email } = await admins.add(CAREFUL, new Secret(PASSWORD), 'cli', 'viewer')
   await secondFactors.propose({ id, email })
   const factor = { adminId: id, step: 0, recoveryCodes: ['hash'], now: clock.now(), events: [] }
   await store.confirmSecondFactor(factor)
 }
 
-/** A connection with a device for each of those apps. */
+/** Adds a connection with one device per app. */
 async function connect(
   { store, vault, redeem, clock }: TestBroker['services'],
-  given: { id: string; username: string; apps: App[]; index: number },
+  options: { id: string; username: string; apps: App[]; index: number },
 ): Promise<void> {
-  const { id, username, apps, index } = given
+  const { id, username, apps, index } = options
   const now = clock.now()
   for (const [number, app] of apps.entries()) {
     const [code, verifier] = [`code ${id} ${number}`, `verifier ${id} ${number}`]
@@ -146,10 +151,10 @@ async function connect(
       tokens: {
         refreshToken: vault.seal(`connections/${id}/refresh_token`, new Secret('none')),
         accessToken: vault.seal(`connections/${id}/access_token`, new Secret('none')),
-        accessTokenExpiresAt: now + (index % 5) * HOUR - HOUR,
-        accessTokenFetchedAt: now - HOUR,
+        accessTokenExpiresAt: now + (index % 5) * MS_PER_HOUR - MS_PER_HOUR,
+        accessTokenFetchedAt: now - MS_PER_HOUR,
       },
-      now: now - index * DAY,
+      now: now - index * MS_PER_DAY,
       code: {
         codeHash: sha256(code),
         appId: app.id,
@@ -164,7 +169,7 @@ async function connect(
       },
       events: [
         {
-          at: now - index * DAY,
+          at: now - index * MS_PER_DAY,
           actor: 'user',
           action: 'connection.connected',
           connectionId: id,

@@ -1,18 +1,18 @@
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 interface Sleeper {
-  at: number
-  /** A sleep that something else may end is a limit, or of a loop in the background. */
+  wakeAt: number
+  /** Has no abort signal. A sleep with a signal is a time limit or belongs to a background loop. */
   isPause: boolean
   wake: () => void
 }
 
 /**
- * A clock whose time goes by when told; those who sleep wake in their order.
- * @param options.now where it begins, milliseconds since the epoch; `settled`: resolves when what a step woke
- *   has done its work
+ * A clock that moves only by `advance`, which wakes sleepers in order of time.
+ * @param options.now start, milliseconds since the epoch
+ * @param options.settled resolves when the work that a step woke is done
  */
-export function virtualClock({ now: start = 0, settled = turn } = {}) {
+export function virtualClock({ now: start = 0, settled = nextTurn } = {}) {
   let now = start
   let sleepers: Sleeper[] = []
   const clock = {
@@ -20,7 +20,7 @@ export function virtualClock({ now: start = 0, settled = turn } = {}) {
     steady: () => now,
     sleep: (milliseconds: number, signal?: AbortSignal) =>
       new Promise<void>((resolve) => {
-        const sleeper = { at: now + milliseconds, isPause: signal === undefined, wake: resolve }
+        const sleeper = { wakeAt: now + milliseconds, isPause: signal === undefined, wake: resolve }
         sleepers.push(sleeper)
         signal?.addEventListener('abort', () => {
           sleepers = sleepers.filter((one) => one !== sleeper)
@@ -32,16 +32,16 @@ export function virtualClock({ now: start = 0, settled = turn } = {}) {
     const end = now + milliseconds
     for (;;) {
       await settled()
-      const next = sleepers.toSorted((one, other) => one.at - other.at)[0]
-      if (!next || next.at > end) break
+      const next = sleepers.toSorted((one, other) => one.wakeAt - other.wakeAt)[0]
+      if (!next || next.wakeAt > end) break
       sleepers = sleepers.filter((one) => one !== next)
-      now = Math.max(now, next.at)
+      now = Math.max(now, next.wakeAt)
       next.wake()
     }
     now = end
-    await turn()
+    await nextTurn()
   }
-  /** How many pause: they go on when the clock does. */
+  /** Number of sleepers without an abort signal. */
   const pausing = () => sleepers.filter(({ isPause }) => isPause).length
   return { clock, advance, pausing }
 }

@@ -1,4 +1,4 @@
-/** A browser as small as can be: cookies by origin, redirects by hand, forms. No scripts. */
+/** A page that a `Visitor` has loaded. */
 export interface Page {
   url: string
   status: number
@@ -6,11 +6,12 @@ export interface Page {
   body: string
 }
 
+/** A minimal browser: cookies per origin, redirects and forms, but no scripts. */
 export class Visitor {
   readonly #cookies = new Map<string, Map<string, string>>()
   readonly userAgent = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
 
-  /** Opens an address and follows redirects, until one leads to `stopAt` (which is not opened). */
+  /** Opens an address and follows redirects. Stops before a redirect to `stopAt`. */
   async open(url: string, stopAt?: string, init: RequestInit = {}): Promise<Page> {
     const origin = new URL(url).origin
     const headers = new Headers(init.headers)
@@ -19,7 +20,7 @@ export class Visitor {
     const cookies = [...(this.#cookies.get(origin) ?? [])].map((pair) => pair.join('='))
     if (cookies.length > 0) headers.set('cookie', cookies.join('; '))
     const response = await fetch(url, { ...init, headers, redirect: 'manual' })
-    this.#keep(origin, response.headers.getSetCookie())
+    this.#storeCookies(origin, response.headers.getSetCookie())
     const body = await response.text()
     const location = response.headers.get('location')
     if (location === null) return { url, status: response.status, headers: response.headers, body }
@@ -30,7 +31,7 @@ export class Visitor {
     return this.open(next, stopAt)
   }
 
-  /** Presses a button of the page's form by its words, with further fields filled in. */
+  /** Submits the form with the button of that label. `fields` add to or replace the form's values. */
   async press(
     page: Page,
     button: string,
@@ -55,14 +56,14 @@ export class Visitor {
     return this.#cookies.get(origin) ?? new Map<string, string>()
   }
 
-  #keep(origin: string, lines: string[]): void {
+  #storeCookies(origin: string, lines: string[]): void {
     const jar = this.#cookies.get(origin) ?? new Map<string, string>()
     this.#cookies.set(origin, jar)
     for (const line of lines) {
       const [pair = '', ...attributes] = line.split(/; */)
       const [name = '', ...value] = pair.split('=')
-      const ended = attributes.some((text) => /^max-age=0$/i.test(text) || /1970/.test(text))
-      if (ended) jar.delete(name)
+      const isExpired = attributes.some((text) => /^max-age=0$/i.test(text) || /1970/.test(text))
+      if (isExpired) jar.delete(name)
       else jar.set(name, value.join('='))
     }
   }
@@ -77,15 +78,17 @@ interface Form {
 function findForm(html: string, button: string): Form {
   for (const [, attributes = '', inside = ''] of html.matchAll(/<form([^>]*)>(.*?)<\/form>/gs)) {
     const buttons = [...inside.matchAll(/<button([^>]*)>(.*?)<\/button>/gs)]
-    const pressed = buttons.find(
+    const match = buttons.find(
       ([, , text = '']) => unescape(text.replace(/<[^>]*>/g, '')).trim() === button,
     )
-    if (!pressed) continue
+    if (!match) continue
     const inputs = [...inside.matchAll(/<input([^>]*)>/gs)].map(([, text = '']) => text)
-    const pairs = [...inputs, pressed[1] ?? ''].flatMap((text) => {
+    const pairs = [...inputs, match[1] ?? ''].flatMap((text) => {
       const name = attribute(text, 'name')
-      const off = /type="?(radio|checkbox)/.test(text) && !/\bchecked\b/.test(text)
-      return name === undefined || off ? [] : [[name, attribute(text, 'value') ?? ''] as const]
+      const isUnchecked = /type="?(radio|checkbox)/.test(text) && !/\bchecked\b/.test(text)
+      return name === undefined || isUnchecked
+        ? []
+        : [[name, attribute(text, 'value') ?? ''] as const]
     })
     const method = (attribute(attributes, 'method') ?? 'get').toLowerCase()
     return { action: attribute(attributes, 'action'), method, fields: Object.fromEntries(pairs) }

@@ -2,9 +2,8 @@ import { text } from 'node:stream/consumers'
 import { Command, Option } from 'commander'
 import type { Admin } from '../../db/store.ts'
 import { Secret } from '../secret.ts'
-import { askHidden } from './ask.ts'
 import { ACTOR, withServices } from './with-services.ts'
-import { UsageError, print, printJson, printTable, time } from './output.ts'
+import { UsageError, askHidden, formatTime, print, printJson, printTable } from './terminal.ts'
 
 interface Flags {
   passwordStdin?: boolean
@@ -14,14 +13,14 @@ interface Flags {
 
 /** `admin`: the people who may use the dashboard. */
 export function adminCommand(): Command {
-  const admin = new Command('admin').description('the people who may use the dashboard')
+  const admin = new Command('admin').description('manage the admins of the dashboard')
 
   admin
     .command('add <email>')
-    .description('add an admin; the password is asked for')
+    .description('add an admin; prompts for the password')
     .option('--password-stdin', 'read the password from standard input')
     .addOption(
-      new Option('--role <role>', 'viewer: may look, and change nothing')
+      new Option('--role <role>', 'viewer: read-only access')
         .choices(['admin', 'viewer'])
         .default('admin'),
     )
@@ -34,67 +33,67 @@ export function adminCommand(): Command {
 
   admin
     .command('list')
-    .description('all admins')
-    .option('--json', 'as JSON')
+    .description('list all admins')
+    .option('--json', 'print JSON')
     .action(({ json }: Flags) =>
       withServices(async ({ admins }) => {
-        const all = (await admins.list()).map(describe)
+        const all = (await admins.list()).map(toJson)
         if (json) return printJson(all)
-        printTable(all, 'No admin yet: add one with `admin add EMAIL`.')
+        printTable(all, 'No admins yet. Add one with `admin add EMAIL`.')
       }),
     )
 
   admin
     .command('remove <email>')
-    .description('remove an admin')
+    .description('remove an admin and end their sessions')
     .action((email: string) =>
       withServices(async ({ admins }) => {
-        if ((await admins.remove(email, ACTOR)) === 'none') throw none(email)
+        if ((await admins.remove(email, ACTOR)) === 'none') throw unknownAdmin(email)
         print(`Removed ${email}.`)
       }),
     )
 
   admin
     .command('reset-password <email>')
-    .description('set another password; it is asked for')
+    .description('set a new password; prompts for it')
     .option('--password-stdin', 'read the password from standard input')
     .action((email: string, { passwordStdin }: Flags) =>
       withServices(async ({ admins }) => {
         const password = await readPassword(passwordStdin)
-        if (!(await admins.setPassword(email, password, ACTOR))) throw none(email)
-        print(`The password of ${email} is set.`)
+        if (!(await admins.setPassword(email, password, ACTOR))) throw unknownAdmin(email)
+        print(`Changed the password of ${email}.`)
       }),
     )
 
   admin
     .command('remove-second-factor <email>')
-    .description('for who lost it: the password alone lets them in again')
+    .description('remove a lost second factor; the admin then signs in with the password alone')
     .action((email: string) =>
       withServices(async ({ secondFactors }) => {
         if (!(await secondFactors.drop(email, ACTOR))) {
           throw new UsageError(`There is no admin ${email} with a second factor.`)
         }
-        print(`The second factor of ${email} is removed. Have them add another.`)
+        print(`Removed the second factor of ${email}. Ask them to add a new one.`)
       }),
     )
   return admin
 }
 
-const none = (email: string): UsageError => new UsageError(`There is no admin ${email}.`)
+const unknownAdmin = (email: string): UsageError => new UsageError(`There is no admin ${email}.`)
 
-const describe = (admin: Admin) => ({
+const toJson = (admin: Admin) => ({
   email: admin.email,
   role: admin.role,
   second_factor: admin.secondFactorSince === null ? 'no' : 'yes',
-  created_at: time(admin.createdAt),
+  created_at: formatTime(admin.createdAt),
 })
 
 async function readPassword(fromStdin?: boolean): Promise<Secret> {
   if (fromStdin) return new Secret((await text(process.stdin)).replace(/\r?\n$/, ''))
   if (!process.stdin.isTTY) {
-    throw new UsageError('There is no terminal to ask for the password: use --password-stdin.')
+    throw new UsageError('No terminal to prompt for the password: use --password-stdin.')
   }
-  const first = await askHidden('Password: ')
-  if ((await askHidden('Again: ')) === first) return new Secret(first)
-  throw new UsageError('The two passwords differ.')
+  const password = await askHidden('Password: ')
+  if ((await askHidden('Repeat password: ')) === password) return new Secret(password)
+  throw new UsageError('The passwords do not match.')
 }

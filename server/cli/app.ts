@@ -1,62 +1,61 @@
 import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
+import { appOptions } from '../oauth/app-options.ts'
+import type { AppOptions } from '../oauth/app-options.ts'
 import { appDefaults } from '../oauth/apps.ts'
 import type { AppSettings } from '../oauth/apps.ts'
 import { formatDuration, parseDuration } from '../oauth/duration.ts'
 import { ACTOR, withServices } from './with-services.ts'
-import { UsageError, print, printJson, printTable, time } from './output.ts'
+import { UsageError, formatTime, print, printJson, printTable } from './terminal.ts'
 
-interface Flags {
+interface Flags extends Partial<AppOptions> {
   redirectUri?: string[]
   origin?: string[]
   name?: string
   confidential?: boolean
-  trusted?: boolean
   tokenLifetime?: string
-  deliver?: App['deliver']
-  tokens?: App['tokens']
-  device?: boolean
-  dpop?: App['dpop']
   json?: boolean
 }
 
 /** `app`: the programs that may ask for tokens. */
 export function appCommand(): Command {
-  const app = new Command('app').description('the programs that may ask for tokens')
+  const app = new Command('app').description('manage the apps that may ask for tokens')
 
-  settings(app.command('add <name>').description('register an app; prints its client_id'))
-    .option('--confidential', 'it has a back end, and gets a client_secret')
+  addSettings(app.command('add <name>').description('register an app; prints its client_id'))
+    .option('--confidential', 'the app has a back end and gets a client_secret')
     .action(add)
 
   app
     .command('list')
-    .description('all apps')
-    .option('--json', 'as JSON')
+    .description('list all apps')
+    .option('--json', 'print JSON')
     .action(({ json }: Flags) =>
       withServices(async ({ apps }) => {
         const all = await apps.list()
-        if (json) return printJson(all.map(describe))
-        printTable(all.map(row), 'No app yet: add one with `app add NAME --redirect-uri URI`.')
+        if (json) return printJson(all.map(toJson))
+        printTable(all.map(toRow), 'No apps yet. Add one with `app add NAME --redirect-uri URI`.')
       }),
     )
 
   app
     .command('show <client_id>')
-    .description('one app')
-    .option('--json', 'as JSON')
+    .description('show an app')
+    .option('--json', 'print JSON')
     .action((id: string, { json }: Flags) =>
       withServices(async ({ apps }) => show(await apps.get(id), json)),
     )
 
-  settings(
-    app.command('set <client_id>').description('change an app; lists replace what was there'),
+  const set = addSettings(
+    app.command('set <client_id>').description('change an app; a given list replaces the old one'),
+  ).option('--name <name>', 'the name that users see')
+  for (const [name, { negatedHelp }] of appOptions) {
+    if (negatedHelp !== undefined) set.option(`--no-${toCase(name, '-')}`, negatedHelp)
+  }
+  set.action((id: string, flags: Flags) =>
+    withServices(async ({ apps }) =>
+      show(await apps.set(id, readChanges(flags), ACTOR), flags.json),
+    ),
   )
-    .option('--name <name>', 'what people see')
-    .option('--no-trusted', 'ask for it like for any other')
-    .option('--no-device', 'not on devices without a browser')
-    .action((id: string, flags: Flags) =>
-      withServices(async ({ apps }) => show(await apps.set(id, changes(flags), ACTOR), flags.json)),
-    )
 
   app
     .command('remove <client_id>')
@@ -65,121 +64,105 @@ export function appCommand(): Command {
       withServices(async ({ apps }) => {
         if (!(await apps.remove(id, ACTOR))) throw new UsageError(`There is no app ${id}.`)
         print(
-          `Removed ${id}. Its broker tokens are refused from now on; access tokens it holds live until they end.`,
+          `Removed ${id}. Its broker tokens are refused from now on. Access tokens that it holds stay valid until they expire.`,
         )
       }),
     )
 
   app
     .command('rotate-secret <client_id>')
-    .description('a new client_secret; the old one is accepted for a while')
-    .option('--overlap <duration>', 'how long the old one is accepted', '7d')
-    .option('--json', 'as JSON')
+    .description('create a new client_secret; the old one stays valid for a while')
+    .option('--overlap <duration>', 'how long the old secret stays valid', '7d')
+    .option('--json', 'print JSON')
     .action((id: string, { overlap, json }: { overlap: string; json?: boolean }) =>
       withServices(async ({ apps }) => {
         const seconds = parseDuration(overlap)
         const secret = (await apps.rotateSecret(id, seconds, ACTOR)).reveal()
         if (json) return printJson({ client_id: id, client_secret: secret })
         print(
-          `client_secret  ${secret}\n\nIt is shown this once. The old one is accepted for ${overlap} more.`,
+          `client_secret  ${secret}\n\nThis secret is shown only once. The old one is accepted for ${overlap} more.`,
         )
       }),
     )
   return app
 }
 
-function settings(command: Command): Command {
-  return command
-    .option('--redirect-uri <uri...>', 'where its users return to; exact')
+function addSettings(command: Command): Command {
+  command
+    .option('--redirect-uri <uri...>', 'where users return to after connecting; matched exactly')
     .option(
       '--origin <origin...>',
-      'origins that may call it from a browser (default: those of the redirect URIs)',
+      'origins that may call the broker from a browser (default: those of the redirect URIs)',
     )
-    .option('--trusted', 'one of your own: its users are not asked')
-    .option('--token-lifetime <duration>', 'life of a broker token (default: 30d)')
-    .addOption(
-      new Option(
-        '--deliver <way>',
-        'fragment: an access token in the URL, for a page without a back end; less safe',
-      ).choices(['code', 'fragment']),
-    )
-    .addOption(
-      new Option(
-        '--tokens <whose>',
-        'ellipsis: plain OAuth, with Ellipsis Drive’s access token, for any OAuth library',
-      ).choices(['broker', 'ellipsis']),
-    )
-    .addOption(
-      new Option(
-        '--dpop <when>',
-        'required: its broker tokens are bound to a key of its own (RFC 9449), and worth nothing when copied',
-      ).choices(['optional', 'required']),
-    )
-    .option(
-      '--device',
-      'for programs without a browser: people type a code (RFC 8628); needs no redirect URI',
-    )
-    .option('--json', 'as JSON')
+    .option('--token-lifetime <duration>', 'lifetime of a broker token (default: 30d)')
+  for (const [name, { default: initial, help, values }] of appOptions) {
+    const flag = `--${toCase(name, '-')}`
+    if (typeof initial === 'boolean') command.option(flag, help)
+    else command.addOption(new Option(`${flag} <value>`, help).choices(Object.keys(values)))
+  }
+  return command.option('--json', 'print JSON')
 }
 
-function changes(flags: Flags): Partial<AppSettings> {
-  const { name, redirectUri, origin, trusted, tokenLifetime, deliver, tokens, device, dpop } = flags
+/** A field's name in snake_case or kebab-case. */
+const toCase = (name: string, separator: '_' | '-'): string =>
+  name.replace(/[A-Z]/g, (letter) => separator + letter.toLowerCase())
+
+function readChanges(flags: Flags): Partial<AppSettings> {
+  const { name, redirectUri, origin, tokenLifetime } = flags
+  const options = appOptions.filter(([option]) => flags[option] !== undefined)
   return {
     ...(name !== undefined && { name }),
     ...(redirectUri && { redirectUris: redirectUri }),
     ...(origin && { origins: origin }),
-    ...(trusted !== undefined && { trusted }),
     ...(tokenLifetime !== undefined && { tokenLifetimeSeconds: parseDuration(tokenLifetime) }),
-    ...(deliver && { deliver }),
-    ...(tokens && { tokens }),
-    ...(device !== undefined && { device }),
-    ...(dpop && { dpop }),
+    ...Object.fromEntries(options.map(([option]) => [option, flags[option]])),
   }
 }
 
 async function add(name: string, flags: Flags): Promise<void> {
   if (!flags.redirectUri && !flags.device) {
     throw new UsageError(
-      'Say where its users return to: --redirect-uri https://app.example.com/ (or --device, if it has no browser)',
+      'Give a redirect URI: --redirect-uri https://app.example.com/ (or --device for a program without a browser).',
     )
   }
-  const asked = { redirectUris: flags.redirectUri ?? [], confidential: flags.confidential ?? false }
-  const wanted = { ...appDefaults, ...changes(flags), ...asked, name }
+  const settings = {
+    ...appDefaults,
+    ...readChanges(flags),
+    redirectUris: flags.redirectUri ?? [],
+    confidential: flags.confidential ?? false,
+    name,
+  }
   await withServices(async ({ apps, config }) => {
-    const { app, clientSecret } = await apps.add(wanted, ACTOR)
+    const { app, clientSecret } = await apps.add(settings, ACTOR)
     const secret = clientSecret?.reveal()
-    if (flags.json) return printJson({ ...describe(app), ...(secret && { client_secret: secret }) })
+    if (flags.json) return printJson({ ...toJson(app), ...(secret && { client_secret: secret }) })
     print(`client_id      ${app.id}`)
-    if (secret) print(`client_secret  ${secret}\n\nThe secret is shown this once.`)
+    if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
     print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
     if (app.device) print(`Device page    ${config.publicUrl}/device`)
   })
 }
 
 function show(app: App, json?: boolean): void {
-  if (json) return printJson(describe(app))
-  for (const [key, value] of Object.entries(describe(app))) {
+  if (json) return printJson(toJson(app))
+  for (const [key, value] of Object.entries(toJson(app))) {
     print(`${key.padEnd(16)}${Array.isArray(value) ? value.join('\n'.padEnd(17)) : String(value)}`)
   }
 }
 
-const describe = (app: App) => ({
+const toJson = (app: App) => ({
   client_id: app.id,
   name: app.name,
   type: app.confidential ? 'confidential' : 'public',
   redirect_uris: app.redirectUris,
   origins: app.origins,
-  trusted: app.trusted,
   token_lifetime: formatDuration(app.tokenLifetimeSeconds),
-  deliver: app.deliver,
-  tokens: app.tokens,
-  device: app.device,
-  dpop: app.dpop,
+  ...Object.fromEntries(appOptions.map(([option]) => [toCase(option, '_'), app[option]])),
   live_secrets: app.secrets.length,
-  created_at: time(app.createdAt),
+  created_at: formatTime(app.createdAt),
 })
 
-const row = (app: App) => ({
+const toRow = (app: App) => ({
   client_id: app.id,
   name: app.name,
   type: app.confidential ? 'confidential' : 'public',

@@ -3,13 +3,13 @@ import { loadConfig, readEnvironment } from '../config/config.ts'
 import { backup } from '../operate/backup.ts'
 import { restore } from '../operate/restore.ts'
 import { runtime } from '../runtime.ts'
-import { print } from './output.ts'
+import { print } from './terminal.ts'
 import { lowerPriority } from './lower-priority.ts'
 
-/** `backup`: the store into one file, while brokers serve. */
+/** `backup`: the database in one file, while brokers run. */
 export function backupCommand(): Command {
   return new Command('backup')
-    .description('copy the store into a new file, while brokers serve; never the encryption keys')
+    .description('back up the database to a new file while brokers run; encryption keys excluded')
     .argument('<file>')
     .action(async (file: string) => {
       lowerPriority()
@@ -17,12 +17,14 @@ export function backupCommand(): Command {
     })
 }
 
-/** `restore`: a backup in the place of the store. */
+/** `restore`: replaces the database with a backup. */
 export function restoreCommand(): Command {
   return new Command('restore')
-    .description('put a backup in the place of the store, which is kept aside; no broker may run')
+    .description(
+      'replace the database with a backup and keep the old database; stop all brokers first',
+    )
     .argument('<file>')
-    .option('--accept-revoked', 'also where it can’t be told what was revoked since the backup')
+    .option('--accept-revoked', 'restore even if later revocations cannot be determined')
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
       const { clock } = runtime
       print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, clock }))

@@ -4,7 +4,7 @@ import { CONNECTION_STATUSES } from '../connections/connections.ts'
 import type { RevocationResult } from '../connections/connections.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { importCommand } from './import.ts'
-import { print, printJson, printTable, time } from './output.ts'
+import { formatTime, print, printJson, printTable } from './terminal.ts'
 
 interface Flags {
   app?: string
@@ -15,34 +15,33 @@ interface Flags {
 
 /** `connection`: the connected accounts. */
 export function connectionCommand(): Command {
-  const connection = new Command('connection').description('the connected accounts')
+  const connection = new Command('connection').description('manage the connected accounts')
 
   connection
     .command('list')
-    .description('who is connected')
-    .option('--app <client_id>', 'those that this app has a grant of')
-    .addOption(new Option('--status <status>').choices(CONNECTION_STATUSES))
-    .option(
-      '--search <text>',
-      'letters of the user’s name; or the id of a connection or an account',
+    .description('list connections')
+    .option('--app <client_id>', 'connections on which this app has a grant')
+    .addOption(
+      new Option('--status <status>', 'connections with this status').choices(CONNECTION_STATUSES),
     )
-    .option('--json', 'as JSON')
+    .option('--search <text>', 'part of the user name, or the id of a connection or account')
+    .option('--json', 'print JSON')
     .action(list)
 
   connection
     .command('show <id>')
-    .description('one connection, its devices and its latest events')
-    .option('--json', 'as JSON')
+    .description('show a connection, its devices and latest events')
+    .option('--json', 'print JSON')
     .action(show)
 
   connection
     .command('refresh <id>')
-    .description('fetch a fresh access token from Ellipsis Drive now')
+    .description('fetch a new access token from Ellipsis Drive')
     .action((id: string) =>
       withServices(
         async ({ connections }) => {
           const { expiresAt } = await connections.refresh(id, ACTOR)
-          print(`Refreshed. The new access token is good until ${time(expiresAt)}.`)
+          print(`Refreshed. The new access token is valid until ${formatTime(expiresAt)}.`)
         },
         { upstream: true },
       ),
@@ -50,13 +49,13 @@ export function connectionCommand(): Command {
 
   connection
     .command('erase <id>')
-    .description('revoke it, and forget whose it was: name, account, devices, addresses')
+    .description('revoke a connection and erase personal data: name, account, devices, addresses')
     .action(erase)
 
   connection
     .command('revoke <id>')
-    .description('cut it off and delete its tokens; with --app, one app only')
-    .option('--app <client_id>', 'revoke this app’s grants, and leave the others')
+    .description('revoke a connection and delete its tokens; with --app, revoke one app only')
+    .option('--app <client_id>', 'revoke the grants of this app and keep the others')
     .action(revoke)
   connection.addCommand(importCommand())
   return connection
@@ -66,27 +65,27 @@ async function list({ app, status, search, json }: Flags): Promise<void> {
   await withServices(async ({ connections }) => {
     const filter = { appId: app ?? null, statuses: status ? [status] : CONNECTION_STATUSES }
     const all = await Array.fromAsync(connections.all({ ...filter, search: search ?? null }))
-    if (json) return printJson(all.map(describe))
-    printTable(all.map(row), 'Nobody is connected.')
+    if (json) return printJson(all.map(toJson))
+    printTable(all.map(toRow), 'No connections found.')
   })
 }
 
 async function show(id: string, { json }: Flags): Promise<void> {
   await withServices(async ({ connections }) => {
     const { connection, grants, events } = await connections.show(id)
-    const facts = describe(connection)
+    const fields = toJson(connection)
     if (json) {
       return printJson({
-        ...facts,
-        grants: grants.map(describeGrant),
-        events: events.map(describeEvent),
+        ...fields,
+        grants: grants.map(grantToJson),
+        events: events.map(eventToJson),
       })
     }
-    for (const [key, value] of Object.entries(facts)) print(`${key.padEnd(24)}${value ?? '-'}`)
+    for (const [key, value] of Object.entries(fields)) print(`${key.padEnd(24)}${value ?? '-'}`)
     print('\nDevices')
-    printTable(grants.map(grantRow), 'None.')
+    printTable(grants.map(grantToRow), 'None.')
     print('\nLatest events')
-    printTable(events.map(eventRow), 'None.')
+    printTable(events.map(eventToRow), 'None.')
   })
 }
 
@@ -94,7 +93,7 @@ async function revoke(id: string, { app }: Flags): Promise<void> {
   await withServices(async ({ apps, connections }) => {
     if (app !== undefined) {
       const { grants } = await connections.revokeApp(id, app, ACTOR)
-      // A removed app may still have grants for a moment; with none, it is a name that isn't known.
+      // A removed app may still have grants for a moment. Without grants, an unknown app is an error.
       if (grants === 0) await apps.get(app)
       return print(
         `Revoked ${count(grants, 'grant')} of ${app} on ${id}. The connection stays for other apps.`,
@@ -102,7 +101,7 @@ async function revoke(id: string, { app }: Flags): Promise<void> {
     }
     const revoked = await connections.revoke(id, ACTOR)
     print(
-      `Revoked ${id}, and ${count(revoked.grants, 'grant')} with it. Nothing new is handed out from now on.`,
+      `Revoked ${id} and ${count(revoked.grants, 'grant')}. The broker issues no more tokens for it.`,
     )
     printErasure(revoked)
   })
@@ -112,7 +111,7 @@ async function erase(id: string): Promise<void> {
   await withServices(async ({ connections }) => {
     const erased = await connections.erase(id, ACTOR)
     print(
-      `Revoked ${id}, and removed whose it was. That it was, and what was done to it, stays in the events.`,
+      `Revoked ${id} and erased its personal data. The events still show what was done, but not for whom.`,
     )
     printErasure(erased)
   })
@@ -122,45 +121,45 @@ function printErasure({ erased, tokensUntil }: RevocationResult): void {
   print(
     erased
       ? 'Its tokens are erased from this data directory.'
-      : 'Its tokens are overwritten; the database’s log still has to be emptied, which a running server tries every few seconds.',
+      : 'Its tokens are overwritten, but the database log is not truncated yet. A running broker retries every few seconds.',
   )
-  const end = tokensUntil === null ? 'they end' : `they end, at the latest ${time(tokensUntil)}`
+  const latest = tokensUntil === null ? '' : `, at the latest ${formatTime(tokensUntil)}`
   print(
-    `Access tokens already handed out live until ${end}: Ellipsis Drive has no way to take them back.`,
+    `Access tokens already issued stay valid until they expire${latest}. Ellipsis Drive cannot revoke them.`,
   )
 }
 
 const count = (number: number, noun: string): string =>
   `${number} ${noun}${number === 1 ? '' : 's'}`
 
-const describe = (connection: Connection | ListedConnection) => ({
+const toJson = (connection: Connection | ListedConnection) => ({
   id: connection.id,
   account_id: connection.accountId,
   username: connection.username,
   status: connection.status,
-  access_token_expires_at: time(connection.accessTokenExpiresAt),
-  connected_at: time(connection.connectedAt),
-  refreshed_at: time(connection.refreshedAt),
-  last_used_at: time(connection.lastUsedAt),
+  access_token_expires_at: formatTime(connection.accessTokenExpiresAt),
+  connected_at: formatTime(connection.connectedAt),
+  refreshed_at: formatTime(connection.refreshedAt),
+  last_used_at: formatTime(connection.lastUsedAt),
   failures: connection.failures,
   last_error: connection.lastError,
-  revoked_at: time(connection.revokedAt),
-  erased_at: time(connection.erasedAt),
-  person_erased_at: time(connection.personErasedAt),
+  revoked_at: formatTime(connection.revokedAt),
+  erased_at: formatTime(connection.erasedAt),
+  person_erased_at: formatTime(connection.personErasedAt),
 })
 
-const describeGrant = (grant: Grant) => ({
+const grantToJson = (grant: Grant) => ({
   id: grant.id,
   client_id: grant.appId,
   device: grant.device,
-  created_at: time(grant.createdAt),
-  last_used_at: time(grant.lastUsedAt),
-  expires_at: time(grant.expiresAtSeconds * 1000),
-  revoked_at: time(grant.revokedAt),
+  created_at: formatTime(grant.createdAt),
+  last_used_at: formatTime(grant.lastUsedAt),
+  expires_at: formatTime(grant.expiresAtSeconds * 1000),
+  revoked_at: formatTime(grant.revokedAt),
 })
 
-const describeEvent = (event: Event) => ({
-  at: time(event.at),
+const eventToJson = (event: Event) => ({
+  at: formatTime(event.at),
   actor: event.actor,
   action: event.action,
   client_id: event.appId,
@@ -169,24 +168,24 @@ const describeEvent = (event: Event) => ({
   details: event.details,
 })
 
-const row = (connection: ListedConnection) => ({
+const toRow = (connection: ListedConnection) => ({
   id: connection.id,
-  user: connection.username || '(not told)',
+  user: connection.username || '(unknown)',
   status: connection.status,
-  connected: time(connection.connectedAt),
-  token_good_until: time(connection.accessTokenExpiresAt) ?? '-',
+  connected: formatTime(connection.connectedAt),
+  token_valid_until: formatTime(connection.accessTokenExpiresAt) ?? '-',
 })
 
-const grantRow = (grant: Grant) => ({
+const grantToRow = (grant: Grant) => ({
   id: grant.id,
   app: grant.appId,
   device: grant.device,
-  last_used: time(grant.lastUsedAt) ?? 'not yet',
+  last_used: formatTime(grant.lastUsedAt) ?? 'never',
   status: grant.revokedAt === null ? 'active' : 'revoked',
 })
 
-const eventRow = (event: Event) => ({
-  at: time(event.at),
+const eventToRow = (event: Event) => ({
+  at: formatTime(event.at),
   who: event.actor,
   what: event.action,
   details: event.details ?? '',

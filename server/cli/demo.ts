@@ -12,28 +12,32 @@ import { Secret } from '../secret.ts'
 import { explainListenError } from '../data/start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { ACTOR } from './with-services.ts'
-import { parsePort, print } from './output.ts'
-import { startBroker, stopped } from './serve.ts'
+import { parsePort, print } from './terminal.ts'
+import { startBroker, waitForStop } from './serve.ts'
 
 const DEMO_ADMIN = 'demo@example.com'
 
-/** `demo`: stand-in, broker and sample app together, on temporary data. */
+/** `demo`: stand-in, broker and sample app, on temporary data. */
 export function demoCommand(): Command {
   return new Command('demo')
     .description(
-      'see it work: a local Ellipsis Drive, the broker and a sample app, on temporary data',
+      'run a demo: a local Ellipsis Drive, the broker and a sample app, on temporary data',
     )
-    .option('--port <port>', 'broker here, stand-in and sample app at the next two', '4000')
+    .option('--port <port>', 'port of the broker; stand-in and sample app use the next two', '4000')
     .action(async ({ port }: { port: string }) => {
       const demo = await startDemo(parsePort(port, 65_533))
-      const end = stopped({ info: () => undefined, error: console.error }, () => demo.stop())
-      print(demo.words)
-      await end
+      const stopped = waitForStop({ info: () => undefined, error: console.error }, () =>
+        demo.stop(),
+      )
+      print(demo.instructions)
+      await stopped
     })
 }
 
-/** Starts the three; `stop` ends them and removes their data. */
-export async function startDemo(port: number): Promise<{ words: string; stop(): Promise<void> }> {
+/** Starts all three. `stop` ends them and removes their data. @throws StartError */
+export async function startDemo(
+  port: number,
+): Promise<{ instructions: string; stop(): Promise<void> }> {
   const cleanup = new AsyncDisposableStack()
   try {
     const directory = await mkdtemp(join(tmpdir(), 'ellipsis-broker-demo-'))
@@ -62,11 +66,14 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
     const broker = await startBroker(config, createLog(config))
     cleanup.defer(() => broker.stop())
 
-    const redirectUris = [`${url(2)}/`]
-    const settings = { ...appDefaults, name: 'Sample map', redirectUris }
-    const { app } = await broker.services.apps.add(settings, ACTOR)
-    const second = { ...appDefaults, name: 'Second app', redirectUris: [`${url(2)}/?second`] }
-    const other = await broker.services.apps.add(second, ACTOR)
+    const { app } = await broker.services.apps.add(
+      { ...appDefaults, name: 'Sample map', redirectUris: [`${url(2)}/`] },
+      ACTOR,
+    )
+    const { app: second } = await broker.services.apps.add(
+      { ...appDefaults, name: 'Second app', redirectUris: [`${url(2)}/?second`] },
+      ACTOR,
+    )
     const password = randomBytes(9).toString('base64url')
     await broker.services.admins.add(DEMO_ADMIN, new Secret(password), ACTOR)
     const sample = buildSampleApp({ brokerUrl: url(0), clientId: app.id, apiUrl: standIn.apiUrl })
@@ -75,7 +82,7 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
 
     const stop = cleanup.move()
     return {
-      words: describe({ url, directory, password, secondId: other.app.id }),
+      instructions: formatInstructions({ url, directory, password, secondAppId: second.id }),
       stop: () => stop.disposeAsync(),
     }
   } catch (error) {
@@ -84,12 +91,12 @@ export async function startDemo(port: number): Promise<{ words: string; stop(): 
   }
 }
 
-function describe(demo: {
+function formatInstructions(demo: {
   url(offset: number): string
   directory: string
-  /** Of the demo's admin, whose data goes with the demo. */
+  /** Password of the demo admin. */
   password: string
-  secondId: string
+  secondAppId: string
 }): string {
   const { url, directory, password } = demo
   return `Ellipsis Broker's demo is ready. Nothing leaves this machine.
@@ -101,15 +108,15 @@ function describe(demo: {
 
 Try this:
   1. Open the sample app and click "Connect Ellipsis Drive".
-  2. The broker asks whether the app may; go on to Ellipsis Drive.
-  3. Sign in there as Amelie Laurent, and allow. The app lists her drive: open a folder.
-  4. Cut it off from another terminal, and click "Refresh" in the app:
+  2. The broker asks for your consent. Continue to Ellipsis Drive.
+  3. Sign in there as Amelie Laurent and click "Allow". The app lists her drive: open a folder.
+  4. Revoke the connection from another terminal, then click "Refresh" in the app:
 
      export BROKER_DATA_DIR=${directory}
      ${build.command} connection list
      ${build.command} connection revoke ID
 
-A second app has to ask on its own: ${url(0)}/connect/${demo.secondId}
+A second app needs consent of its own: ${url(0)}/connect/${demo.secondAppId}
 
-Stop it with Ctrl-C; its data is removed then.`
+Stop the demo with Ctrl-C. That also removes its data.`
 }

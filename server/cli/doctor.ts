@@ -3,23 +3,24 @@ import { loadConfig, readEnvironment } from '../config/config.ts'
 import { runChecks } from '../operate/doctor/doctor.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
 import { runtime } from '../runtime.ts'
-import { print, printJson } from './output.ts'
+import { print, printJson } from './terminal.ts'
 import { lowerPriority } from './lower-priority.ts'
 
-const SIGNS = { ok: 'ok      ', warning: 'warning ', problem: 'PROBLEM ' }
+const STATUS_LABELS = { ok: 'ok      ', warning: 'warning ', problem: 'PROBLEM ' }
 
-/** `doctor`: what is wrong with this installation. */
+/** `doctor`: checks this installation. */
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('what is wrong with this installation, and the mend; changes nothing')
-    .option('--json', 'as JSON')
+    .description('check this installation and suggest fixes; changes nothing')
+    .option('--json', 'print JSON')
     .action(async ({ json }: { json?: boolean }) => {
       lowerPriority()
       const findings = await runChecks(loadConfig(readEnvironment()), runtime)
       if (json) printJson(findings.map(({ fix, ...rest }) => ({ ...rest, mend: fix })))
       else {
         for (const { check, status, finding, fix } of findings) {
-          print(`${SIGNS[status]} ${check}: ${finding}${fix === null ? '' : `\n         → ${fix}`}`)
+          const advice = fix === null ? '' : `\n         → ${fix}`
+          print(`${STATUS_LABELS[status]} ${check}: ${finding}${advice}`)
         }
       }
       const problems = findings.filter(({ status }) => status === 'problem').length

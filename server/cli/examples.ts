@@ -1,19 +1,22 @@
-/** What `--help` shows of each command, by its whole name: a line to run, and what it does. */
-export const examples: Record<string, [line: string, what: string][]> = {
+/** An example of `--help`: a command line and what it does. */
+type Example = [line: string, description: string]
+
+/** Examples in `--help`, by the command's full name. */
+export const examples: Record<string, Example[]> = {
   '': [
-    ['demo', 'see it work, on temporary data'],
+    ['demo', 'try it, on temporary data'],
     ['init', 'write a configuration file'],
-    ['serve', 'the broker'],
+    ['serve', 'run the broker'],
     ['app add "My map" --redirect-uri https://map.example.com/', 'register an app'],
-    ['connection list', 'who is connected'],
-    ['connection revoke con_…', 'cut one off, and delete its tokens'],
+    ['connection list', 'list connections'],
+    ['connection revoke con_…', 'revoke a connection and delete its tokens'],
   ],
   serve: [
-    ['serve', 'with what the environment and .env say'],
-    ['serve --accept-client-change', 'once, after a change of the client at Ellipsis Drive'],
+    ['serve', 'settings from the environment and .env'],
+    ['serve --accept-client-change', 'once, after changing the OAuth client'],
   ],
   init: [
-    ['init', 'asks, and writes .env'],
+    ['init', 'asks questions and writes .env'],
     [
       'init --client-id … --client-secret-stdin --public-url https://broker.example.com < secret.txt',
       'asks nothing',
@@ -26,65 +29,67 @@ export const examples: Record<string, [line: string, what: string][]> = {
   'stand-in': [
     ['stand-in --redirect-uri http://127.0.0.1:3000/callback', 'for a broker on this machine'],
   ],
-  licenses: [['licenses', 'what is inside, and on what terms']],
+  licenses: [['licenses', 'print all licenses']],
   'app add': [
-    ['app add "My map" --redirect-uri https://map.example.com/', 'runs in a browser'],
+    ['app add "My map" --redirect-uri https://map.example.com/', 'web app'],
+    ['app add Desktop --redirect-uri http://127.0.0.1/callback', 'desktop app, on any port'],
     [
-      'app add Desktop --redirect-uri http://127.0.0.1/callback',
-      'on any port of the user’s machine',
+      'app add Nightly --confidential --redirect-uri https://jobs.example.com/cb',
+      'server app with a secret',
     ],
-    ['app add Nightly --confidential --redirect-uri https://jobs.example.com/cb', 'has a secret'],
   ],
-  'app list': [['app list --json', 'for a program']],
-  'app show': [['app show app_…', 'its settings']],
+  'app list': [['app list --json', 'for scripts']],
+  'app show': [['app show app_…', 'show its settings']],
   'app set': [['app set app_… --token-lifetime 90d', 'change one setting']],
-  'app remove': [['app remove app_…', 'for everyone, at once']],
-  'app rotate-secret': [['app rotate-secret app_… --overlap 7d', 'time to bring the new one out']],
-  'connection list': [['connection list --status needs_reconnect', 'who has to connect again']],
+  'app remove': [['app remove app_…', 'for all users, immediately']],
+  'app rotate-secret': [
+    ['app rotate-secret app_… --overlap 7d', 'a week to deploy the new secret'],
+  ],
+  'connection list': [['connection list --status needs_reconnect', 'users who must reconnect']],
   'connection show': [['connection show con_…', 'its devices and latest events']],
-  'connection refresh': [['connection refresh con_…', 'does it work?']],
+  'connection refresh': [['connection refresh con_…', 'test a connection']],
   'connection revoke': [
-    ['connection revoke con_…', 'everything of that account'],
-    ['connection revoke con_… --app app_…', 'one app’s access to it'],
+    ['connection revoke con_…', 'revoke the whole connection'],
+    ['connection revoke con_… --app app_…', 'revoke one app'],
+  ],
+  'connection erase': [['connection erase con_…', 'for a person who requests it']],
+  'connection import': [
+    ['connection import tokens.jsonl', 'refresh tokens from your own software'],
   ],
   'admin add': [
-    ['admin add you@example.com', 'asks for a password'],
-    ['admin add eve@example.com --role viewer', 'may look, and change nothing'],
+    ['admin add you@example.com', 'prompts for a password'],
+    ['admin add eve@example.com --role viewer', 'read-only access'],
   ],
   'admin list': [['admin list', 'who may use the dashboard']],
-  'admin remove': [['admin remove eve@example.com', 'ends their sessions too']],
+  'admin remove': [['admin remove eve@example.com', 'also ends their sessions']],
   'admin reset-password': [
     ['admin reset-password you@example.com --password-stdin < password.txt', 'from a file'],
   ],
-  'connection import': [
-    ['connection import tokens.jsonl', 'refresh tokens that you kept until now'],
-  ],
-  doctor: [['doctor', 'what is wrong with this installation, and the mend']],
-  probe: [
-    ['probe --no-authorize', 'what can be asked without a grant'],
-    ['probe --write', 'all of it, with one authorization of yours; settings go into .env'],
-  ],
-  'connection erase': [['connection erase con_…', 'for a person who asks for it']],
-  'secret check': [['secret check', 'before a rotation, and after']],
-  'secret rotate': [['secret rotate', 'while brokers serve']],
   'admin remove-second-factor': [
-    ['admin remove-second-factor you@example.com', 'for who lost the phone'],
+    ['admin remove-second-factor you@example.com', 'for a lost phone'],
   ],
-  backup: [['backup /backups/broker-2026-01-31.db', 'while the broker serves']],
+  'secret check': [['secret check', 'before and after a rotation']],
+  'secret rotate': [['secret rotate', 'while brokers run']],
+  backup: [['backup /backups/broker-2026-01-31.db', 'while brokers run']],
   restore: [['restore /backups/broker-2026-01-31.db', 'while no broker runs']],
-  'key list': [['key list', 'which key signs']],
-  'key rotate': [['key rotate', 'sign with a new one']],
-  'key revoke': [['key revoke KID', 'if it may be known to others']],
+  doctor: [['doctor', 'check this installation']],
+  probe: [
+    ['probe --no-authorize', 'only tests without an authorization'],
+    ['probe --write', 'all tests, with one authorization; writes settings to .env'],
+  ],
+  'key list': [['key list', 'show which key signs']],
+  'key rotate': [['key rotate', 'sign with a new key']],
+  'key revoke': [['key revoke KID', 'if the private key may be compromised']],
 }
 
-/** Longer lines have their words below them. */
-const WIDTH = 44
+/** Longer lines have their description on the next line. */
+const MAX_LINE_LENGTH_CHARS = 44
 
-export function describeExamples(lines: [line: string, what: string][]): string {
-  const width = Math.min(WIDTH, Math.max(...lines.map(([line]) => line.length)))
-  const shown = lines.map(([line, what]) => {
-    const words = line.length > width ? `\n      ${what}` : `  ${what}`
-    return `  ellipsis-broker ${line.padEnd(width)}${words}`
+export function formatExamples(lines: Example[]): string {
+  const width = Math.min(MAX_LINE_LENGTH_CHARS, Math.max(...lines.map(([line]) => line.length)))
+  const formatted = lines.map(([line, description]) => {
+    const text = line.length > width ? `\n      ${description}` : `  ${description}`
+    return `  ellipsis-broker ${line.padEnd(width)}${text}`
   })
-  return `\nExamples:\n${shown.join('\n')}`
+  return `\nExamples:\n${formatted.join('\n')}`
 }

@@ -5,64 +5,62 @@ import type { Holding, Imported } from '../connections/import.ts'
 import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
 import { Secret } from '../secret.ts'
 import { withServices } from './with-services.ts'
-import { note, print } from './output.ts'
+import { print, printNotice } from './terminal.ts'
 
-type Line = Imported | { status: 'invalid'; reason: string }
+type Result = Imported | { status: 'invalid'; reason: string }
 
-/** Characters of a line, and of a refresh token; Ellipsis Drive has room for 256. */
-const LONGEST_LINE = 65_536
-const LONGEST_TOKEN = 4096
+const MAX_LINE_LENGTH_CHARS = 65_536
+/** Ellipsis Drive stores refresh tokens of up to 256 characters. */
+const MAX_TOKEN_LENGTH_CHARS = 4096
 
-/** `connection import`: refresh tokens of the same client that the host already holds. */
+/** `connection import`: refresh tokens of the same OAuth client that the host already has. */
 export function importCommand(): Command {
   return new Command('import')
-    .description('take over refresh tokens of the same OAuth client, proven one by one')
+    .description('import refresh tokens of the same OAuth client; each one is tested')
     .argument('<file>', 'JSON lines: account, refresh_token, app')
-    .option(
-      '--json',
-      'a line of JSON for each, with the broker token that the app uses from now on',
-    )
+    .option('--json', 'print one line of JSON per token, with the new broker token for the app')
     .action((file: string, { json = false }: { json?: boolean }) => importFile(file, json))
 }
 
 async function importFile(file: string, json: boolean): Promise<void> {
-  await using input = await open(file).catch(unreadable(file))
+  await using input = await open(file).catch(failUnreadable(file))
   const counts = { imported: 0, already: 0, failed: 0 }
   await withServices(
     async ({ importer }) => {
       let number = 0
-      for await (const text of linesOf(input)) {
+      for await (const text of readLines(input)) {
         number++
         if (text?.trim() === '') continue
-        const holding = parseLine(text)
-        const line = 'status' in holding ? holding : await importer.take(holding)
-        counts[line.status === 'imported' || line.status === 'already' ? line.status : 'failed']++
-        report(number, line, json)
+        const parsed = parseLine(text)
+        const result = 'status' in parsed ? parsed : await importer.take(parsed)
+        const { status } = result
+        counts[status === 'imported' || status === 'already' ? status : 'failed']++
+        printResult(number, result, json)
       }
     },
     { upstream: true },
   ).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EISDIR') return unreadable(file)(error)
+    if (code === 'EISDIR') return failUnreadable(file)(error)
     if (code === 'server_error') throw new CommandError('import.client-rejected', counts)
     throw error
   })
   if (counts.failed > 0) throw new CommandError('import.incomplete', counts)
-  note(formatMessage('import.done', counts))
+  printNotice(formatMessage('import.done', counts))
 }
 
-const unreadable =
+const failUnreadable =
   (file: string) =>
   (error: unknown): never => {
     throw new CommandError('import.unreadable', { file, reason: errorMessage(error) })
   }
 
-/** The lines of a file, however long they are: `null` for one that is too long, which is never held whole. */
-async function* linesOf(input: FileHandle): AsyncGenerator<string | null, void> {
+/** Yields the lines of a file; `null` for a line that is too long, which is never held in memory. */
+async function* readLines(input: FileHandle): AsyncGenerator<string | null, void> {
   let line: string | null = ''
   let isFirst = true
   for await (const chunk of input.createReadStream({ encoding: 'utf8' })) {
-    // Some editors put a byte order mark before all else.
+    // Some editors begin a file with a byte order mark.
     const text = isFirst ? (chunk as string).replace(/^\uFEFF/, '') : (chunk as string)
     isFirst = false
     for (const [index, part] of text.split('\n').entries()) {
@@ -70,40 +68,43 @@ async function* linesOf(input: FileHandle): AsyncGenerator<string | null, void> 
         yield line
         line = ''
       }
-      line = line === null || line.length + part.length > LONGEST_LINE ? null : line + part
+      line = line === null || line.length + part.length > MAX_LINE_LENGTH_CHARS ? null : line + part
     }
   }
   yield line
 }
 
-/** What a line holds. Nothing of a token is ever told back. */
+/** Parses a line. Error reasons contain nothing of a token. */
 function parseLine(text: string | null): Holding | { status: 'invalid'; reason: string } {
   if (text === null) return { status: 'invalid', reason: 'the line is too long' }
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
-    return { status: 'invalid', reason: 'the line is no JSON' }
+    return { status: 'invalid', reason: 'the line is not valid JSON' }
   }
   const { account, refresh_token: token, app } = (value ?? {}) as Record<string, unknown>
   for (const [name, field] of Object.entries({ account, refresh_token: token, app })) {
     if (typeof field !== 'string' || field === '') {
-      return { status: 'invalid', reason: `${name} is missing, or is no text` }
+      return { status: 'invalid', reason: `${name} is missing or not a string` }
     }
   }
   const [id, secret, appId] = [account, token, app] as [string, string, string]
-  if (secret.length > LONGEST_TOKEN) {
-    return { status: 'invalid', reason: 'refresh_token is longer than any of Ellipsis Drive’s' }
+  if (secret.length > MAX_TOKEN_LENGTH_CHARS) {
+    return {
+      status: 'invalid',
+      reason: `refresh_token is longer than ${MAX_TOKEN_LENGTH_CHARS} characters`,
+    }
   }
   return { account: id, refreshToken: new Secret(secret), appId }
 }
 
-function report(number: number, line: Line, json: boolean): void {
-  const { status } = line
+function printResult(number: number, result: Result, json: boolean): void {
+  const { status } = result
   const [connection, brokerToken, reason] =
-    'reason' in line
-      ? [null, null, line.reason]
-      : [line.connectionId, line.brokerToken?.reveal() ?? null, null]
+    'reason' in result
+      ? [null, null, result.reason]
+      : [result.connectionId, result.brokerToken?.reveal() ?? null, null]
   if (!json) return print(`line ${number}  ${status}  ${connection ?? reason}`)
   print(
     JSON.stringify({

@@ -6,10 +6,9 @@ import { Command } from 'commander'
 import { build } from '../assets.ts'
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import type { ConfigError } from '../config/config.ts'
-import { envFile } from '../config/settings.ts'
+import { formatEnvFile } from '../config/settings.ts'
 import type { SettingName } from '../config/settings.ts'
-import { ask, askHidden } from './ask.ts'
-import { UsageError, print } from './output.ts'
+import { UsageError, ask, askHidden, print } from './terminal.ts'
 import { serve } from './serve.ts'
 
 interface Flags {
@@ -23,38 +22,38 @@ interface Flags {
 
 type Values = Partial<Record<SettingName, string>>
 
-/** `init`: what a first start needs, asked for or given, written to a configuration file. */
+/** `init`: writes a configuration file from options and answers. */
 export function initCommand(): Command {
   return new Command('init')
-    .description('write a configuration file; asks for what no option gives')
-    .option('--client-id <id>', 'of your OAuth client at Ellipsis Drive')
-    .option('--client-secret-stdin', 'read its secret from standard input')
-    .option('--public-url <url>', 'where browsers and apps find the broker')
-    .option('--data-dir <directory>', 'where the data goes')
-    .option('--file <file>', 'the configuration file; must not be there yet', '.env')
-    .option('--serve', 'start the broker then')
+    .description('write a configuration file; prompts for missing values')
+    .option('--client-id <id>', 'id of your OAuth client at Ellipsis Drive')
+    .option('--client-secret-stdin', 'read the client secret from standard input')
+    .option('--public-url <url>', 'URL of the broker for browsers and apps')
+    .option('--data-dir <directory>', 'directory for the data')
+    .option('--file <file>', 'configuration file to create', '.env')
+    .option('--serve', 'start the broker afterwards')
     .action(async (flags: Flags) => {
       const interactive = process.stdin.isTTY && !flags.clientSecretStdin
       const file = resolve(flags.file)
-      if (existsSync(file)) throw notWritten(file, 'is there already')
-      const values = complete(await (interactive ? askFor(flags) : given(flags)), flags)
+      if (existsSync(file)) throw notWritten(file, 'already exists')
+      const values = complete(await (interactive ? askForValues(flags) : readValues(flags)), flags)
       const { callbackUrl } = loadConfig(values, { serve: true })
       write(file, values)
-      print(`Wrote ${file}, which only you can read.
+      print(`Wrote ${file}. Only you can read it.
 
-Register this callback URL with your client at Ellipsis Drive
-(Account settings → Developer settings), exactly as it is:
+Register this exact callback URL with your OAuth client at Ellipsis Drive
+(Account settings → Developer settings):
 
   ${callbackUrl}
 `)
       if (flags.serve ?? (interactive && (await confirm('Start the broker now?')))) {
         return serve({ ...values, ...readEnvironment() })
       }
-      print(`Then start it: ${startLine(flags.file)}`)
+      print(`Start the broker with: ${startCommand(flags.file)}`)
     })
 }
 
-/** With what follows: a public URL on this machine itself names the port to listen on. */
+/** Adds what follows from the values: a local public URL also sets the port. */
 function complete(values: Values, { dataDir }: Flags): Values {
   const { protocol, port } = new URL(loadConfig(values).publicUrl)
   return {
@@ -64,12 +63,10 @@ function complete(values: Values, { dataDir }: Flags): Values {
   }
 }
 
-/** What options and standard input say. @throws UsageError if something is missing */
-async function given({ clientId, clientSecretStdin, publicUrl }: Flags): Promise<Values> {
+/** Values from options and standard input. @throws UsageError if one is missing */
+async function readValues({ clientId, clientSecretStdin, publicUrl }: Flags): Promise<Values> {
   if (clientId === undefined || !clientSecretStdin) {
-    throw new UsageError(
-      'There is no terminal to ask on: use --client-id ID and --client-secret-stdin.',
-    )
+    throw new UsageError('No terminal to prompt on: use --client-id ID and --client-secret-stdin.')
   }
   const secret = (await text(process.stdin)).trim()
   return {
@@ -79,73 +76,74 @@ async function given({ clientId, clientSecretStdin, publicUrl }: Flags): Promise
   }
 }
 
-async function askFor({ clientId, publicUrl }: Flags): Promise<Values> {
+async function askForValues({ clientId, publicUrl }: Flags): Promise<Values> {
   process.stderr.write(
-    'Ellipsis Drive → Account settings → Developer settings: register an OAuth client there.\n\n',
+    'Register an OAuth client first: Ellipsis Drive → Account settings → Developer settings.\n\n',
   )
   const url =
     publicUrl ??
-    (await askUntilRight('BROKER_PUBLIC_URL', () =>
+    (await askUntilValid('BROKER_PUBLIC_URL', () =>
       ask('Public URL of this broker', 'http://127.0.0.1:3000'),
     ))
-  const place = loadConfig({ BROKER_PUBLIC_URL: url })
-  process.stderr.write(`Its callback URL is ${place.callbackUrl}\n`)
+  const { publicUrl: canonicalUrl, callbackUrl } = loadConfig({ BROKER_PUBLIC_URL: url })
+  process.stderr.write(`Its callback URL is ${callbackUrl}\n`)
   return {
-    BROKER_PUBLIC_URL: place.publicUrl,
+    BROKER_PUBLIC_URL: canonicalUrl,
     ELLIPSIS_CLIENT_ID:
-      clientId ?? (await askUntilRight('ELLIPSIS_CLIENT_ID', () => ask('Client id'))),
-    ELLIPSIS_CLIENT_SECRET: await askUntilRight('ELLIPSIS_CLIENT_SECRET', () =>
+      clientId ?? (await askUntilValid('ELLIPSIS_CLIENT_ID', () => ask('Client id'))),
+    ELLIPSIS_CLIENT_SECRET: await askUntilValid('ELLIPSIS_CLIENT_SECRET', () =>
       askHidden('Client secret (not shown): '),
     ),
   }
 }
 
-/** Asks again after an answer that the setting can't have, and says why. */
-async function askUntilRight(name: SettingName, question: () => Promise<string>): Promise<string> {
+/** Repeats a question until the answer is a valid value. */
+async function askUntilValid(name: SettingName, question: () => Promise<string>): Promise<string> {
   for (;;) {
     const answer = (await question()).trim()
-    const wrong = wrongWith(name, answer)
-    if (wrong === '') return answer
-    process.stderr.write(`That ${wrong}\n`)
+    const problem = findProblem(name, answer)
+    if (problem === null) return answer
+    process.stderr.write(`That ${problem}\n`)
   }
 }
 
-/** What is wrong with it, as the rest of a sentence; empty: nothing. */
-function wrongWith(name: SettingName, answer: string): string {
-  if (answer === '') return 'is empty, and it is needed.'
-  if (!canBeHeld(answer)) return CANT_BE_HELD
+/** What is wrong with an answer: the end of a sentence that begins with "That". */
+function findProblem(name: SettingName, answer: string): string | null {
+  if (answer === '') return 'is empty. A value is required.'
+  if (!isWritable(answer)) return UNWRITABLE
   try {
     loadConfig({ [name]: answer })
-    return ''
+    return null
   } catch (error) {
-    return (error as ConfigError).problems.map(({ wrong }) => wrong).join(' ')
+    return (error as ConfigError).problems.map(({ problem }) => problem).join(' ')
   }
 }
 
 const confirm = async (question: string): Promise<boolean> =>
   /^y/i.test(await ask(`${question} (y/n)`, 'y'))
 
-/** @throws UsageError if the file is there, can't be written, or can't hold a value */
+/** @throws UsageError if the file exists, can't be written, or can't hold a value */
 function write(file: string, values: Values): void {
-  const lost = Object.entries(values).find(([, value]) => !canBeHeld(value))
-  if (lost) throw new UsageError(`${lost[0]} ${CANT_BE_HELD}`)
+  const unwritable = Object.entries(values).find(([, value]) => !isWritable(value))
+  if (unwritable) throw new UsageError(`${unwritable[0]} ${UNWRITABLE}`)
   try {
-    writeFileSync(file, envFile(values, INTRODUCTION), { mode: 0o600, flag: 'wx' })
+    writeFileSync(file, formatEnvFile(values, INTRODUCTION), { mode: 0o600, flag: 'wx' })
   } catch (error) {
     throw notWritten(file, `can't be written (${(error as NodeJS.ErrnoException).code})`)
   }
 }
 
-const notWritten = (file: string, why: string) =>
-  new UsageError(`${file} ${why}. Remove it, or name another with --file.`)
+const notWritten = (file: string, reason: string) =>
+  new UsageError(`${file} ${reason}. Remove it, or choose another file with --file.`)
 
-const canBeHeld = (value: string): boolean =>
-  parseEnv(envFile({ ELLIPSIS_CLIENT_ID: value }, '')).ELLIPSIS_CLIENT_ID === value
+/** Does a configuration file return the value unchanged? */
+const isWritable = (value: string): boolean =>
+  parseEnv(formatEnvFile({ ELLIPSIS_CLIENT_ID: value }, '')).ELLIPSIS_CLIENT_ID === value
 
-const CANT_BE_HELD = "has characters that a configuration file can't hold."
+const UNWRITABLE = "has characters that a configuration file can't hold."
 
-const startLine = (file: string): string =>
+const startCommand = (file: string): string =>
   file === '.env' ? `${build.command} serve` : `set -a; . ${file}; set +a; ${build.command} serve`
 
 const INTRODUCTION = `# Settings of Ellipsis Broker.
-# What is set in the environment wins over this file. A line with a # shows a default, or a setting that has none.`
+# The environment overrides this file. Lines that begin with # show defaults and settings without a value.`

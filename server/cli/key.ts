@@ -3,35 +3,33 @@ import type { SigningKey } from '../../db/store.ts'
 import { PUBLICATION_PERIOD_MS } from '../crypto/signing-keys.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
 import { ACTOR, withServices } from './with-services.ts'
-import { print, printJson, printTable, time } from './output.ts'
+import { formatTime, print, printJson, printTable } from './terminal.ts'
 
 /** `key`: the keys that sign broker tokens. */
 export function keyCommand(): Command {
-  const key = new Command('key').description('the keys that sign broker tokens')
+  const key = new Command('key').description('manage the keys that sign broker tokens')
 
   key
     .command('list')
-    .description('all signing keys')
-    .option('--json', 'as JSON')
+    .description('list all signing keys')
+    .option('--json', 'print JSON')
     .action(({ json }: { json?: boolean }) =>
       withServices(async ({ keys }) => {
-        const all = (await keys.list()).map(describe)
+        const all = (await keys.list()).map(toJson)
         if (json) return printJson(all)
-        printTable(all.map(row), 'No key yet: the first start makes one.')
+        printTable(all.map(toRow), 'No keys yet. The first start creates one.')
       }),
     )
 
   key
     .command('rotate')
-    .description(
-      'sign with the next key now, rather than after 90 days; the old one goes on verifying',
-    )
+    .description('sign with the next key now (automatic every 90 days); the old key still verifies')
     .action(() =>
       withServices(
         async ({ keys, clock }) => {
           const { kid, publishedAt } = await keys.rotate(ACTOR)
           const young = clock.now() - publishedAt < PUBLICATION_PERIOD_MS
-          const values = { kid, since: time(publishedAt) }
+          const values = { kid, since: formatTime(publishedAt) }
           print(formatMessage(young ? 'key.rotate.recent' : 'key.rotate.done', values))
         },
         { existing: true },
@@ -42,7 +40,7 @@ export function keyCommand(): Command {
     .command('revoke <kid>')
     // Ids of older keys may begin with a dash.
     .allowUnknownOption()
-    .description('end a key at once: every broker token it signed is refused')
+    .description('revoke a key: every broker token that it signed is refused')
     .action((kid: string) =>
       withServices(
         async ({ keys }) => {
@@ -56,16 +54,16 @@ export function keyCommand(): Command {
   return key
 }
 
-const describe = (key: SigningKey) => ({
+const toJson = (key: SigningKey) => ({
   kid: key.kid,
   status: key.status,
-  created_at: time(key.createdAt),
-  signs_since: time(key.activatedAt),
-  ended_at: time(key.endedAt),
-  kept_until: key.endedAt === null ? null : time(key.tokensUntil),
+  created_at: formatTime(key.createdAt),
+  signs_since: formatTime(key.activatedAt),
+  ended_at: formatTime(key.endedAt),
+  kept_until: key.endedAt === null ? null : formatTime(key.tokensUntil),
 })
 
-const row = (key: ReturnType<typeof describe>) => ({
+const toRow = (key: ReturnType<typeof toJson>) => ({
   kid: key.kid,
   status: key.status,
   created: key.created_at,

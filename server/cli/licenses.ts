@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { readLicenses } from '../assets.ts'
-import { print } from './output.ts'
+import { print } from './terminal.ts'
 
-/** `licenses`: of everything that is inside; theirs ask that their text goes along. */
+/** `licenses`: licenses of the bundled software, which require that their text is included. */
 export function licensesCommand(): Command {
   return new Command('licenses')
-    .description('the licenses of everything that is inside')
+    .description('print the licenses of all bundled software')
     .action(() => print(readLicenses()))
 }

@@ -1,6 +1,6 @@
 import { constants, getPriority, setPriority } from 'node:os'
 
-/** Nobody waits for this command, and swaps come first. Where this isn’t allowed, it takes its share. */
+/** Lowers this process's priority, so that swaps come first. Does nothing where that is forbidden. */
 export function lowerPriority(): void {
   try {
     setPriority(Math.max(getPriority(), constants.priority.PRIORITY_BELOW_NORMAL))

@@ -7,7 +7,7 @@ import { CommandError, errorMessage, formatMessage } from '../operate/messages.t
 import { writeSettings } from '../operate/env-file.ts'
 import { ProbeError, probe, settingsOf } from '../operate/probe.ts'
 import { runtime } from '../runtime.ts'
-import { note, print, printJson } from './output.ts'
+import { print, printJson, printNotice } from './terminal.ts'
 
 interface Flags {
   authorize: boolean
@@ -16,41 +16,44 @@ interface Flags {
   json?: boolean
 }
 
-/** `probe`: what the real Ellipsis Drive does where its documentation is silent. */
+/** `probe`: tests undocumented behaviour of the real Ellipsis Drive. */
 export function probeCommand(): Command {
   return new Command('probe')
-    .description('ask Ellipsis Drive what its documentation leaves open, with your own client')
-    .option('--no-authorize', 'only what costs no authorization')
-    .option('--reuse', 'also use a replaced refresh token, which may end the grant')
-    .option('--write', 'write the settings that follow into .env')
-    .option('--json', 'as JSON')
+    .description('test undocumented behaviour of Ellipsis Drive with your own OAuth client')
+    .option('--no-authorize', 'skip the tests that need an authorization')
+    .option('--reuse', 'also test a replaced refresh token, which may revoke the authorization')
+    .option('--write', 'write the resulting settings to .env')
+    .option('--json', 'print JSON')
     .action(run)
 }
 
 async function run({ authorize, reuse = false, write, json }: Flags): Promise<void> {
   const config = loadConfig(readEnvironment(), { serve: true })
-  note(
-    'Costs nothing: encoding and error shapes (six requests with a bogus token, two of them with a wrong client secret); code parameter (four with a bogus code or none).',
+  printNotice(
+    'Without an authorization: request encoding and error format (six requests with an invalid token, two of them with a wrong client secret); code parameter (four requests with an invalid code or none).',
   )
   if (authorize) {
-    note('Costs one authorization, whose refresh token is thrown away: token, account, rotation.')
-    note(
+    printNotice(
+      'With one authorization, whose refresh token is discarded: token, account, rotation.',
+    )
+    printNotice(
       reuse
-        ? 'May end that grant: using a replaced refresh token.'
-        : 'Not asked without --reuse: what a replaced refresh token does.',
+        ? 'May revoke that authorization: using a replaced refresh token.'
+        : 'Skipped without --reuse: using a replaced refresh token.',
     )
   }
-  const asked = authorize ? (url: string) => askPerson(config, url) : null
-  const found = await probe(config, runtime, asked, { reuse }).catch((error: unknown) => {
+  const authorizer = authorize ? (url: string) => askForCallback(config, url) : null
+  const found = await probe(config, runtime, authorizer, { reuse }).catch((error: unknown) => {
     if (error instanceof CommandError) throw error
     if (error instanceof ProbeError) throw new CommandError('probe.no-code')
-    // What fetch throws has its reason in a cause, which may be without words.
+    // The reason for an error of fetch is in its cause, whose message may be empty.
     const causes = [error, (error as Error).cause].filter((one) => one instanceof Error)
     const reason = causes.map(errorMessage).filter(Boolean).join(': ')
     throw new CommandError('probe.failed', { url: config.ellipsis.apiUrl, reason })
   })
   if (json) printJson(found)
-  else for (const [name, value] of Object.entries(found)) print(`${name.padEnd(16)}${show(value)}`)
+  else
+    for (const [name, value] of Object.entries(found)) print(`${name.padEnd(16)}${format(value)}`)
   const encodings = Object.values(found.encodings)
   if (!encodings.includes('read')) {
     throw new CommandError(encodings.includes(null) ? 'probe.inconclusive' : 'probe.same-answer')
@@ -64,23 +67,23 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
       throw new CommandError('probe.write-failed', { reason: errorMessage(error), settings })
     }
   }
-  note(formatMessage(write ? 'probe.written' : 'probe.done', { settings }))
+  printNotice(formatMessage(write ? 'probe.written' : 'probe.done', { settings }))
 }
 
-const show = (value: unknown): string =>
-  value === null ? 'could not be told' : typeof value === 'string' ? value : JSON.stringify(value)
+const format = (value: unknown): string =>
+  value === null ? 'unknown' : typeof value === 'string' ? value : JSON.stringify(value)
 
-/** The browser comes back to this port where no broker has it, or its address is pasted here. */
-async function askPerson({ host, port, callbackUrl }: Config, url: string): Promise<string> {
-  note(`\nOpen this, and allow:\n\n  ${url}\n`)
-  note(`Then, within a minute, paste the address that the browser ends at (${callbackUrl}?…):`)
+/** Waits for the callback: on the broker's port if no broker uses it, or pasted by the operator. */
+async function askForCallback({ host, port, callbackUrl }: Config, url: string): Promise<string> {
+  printNotice(`\nOpen this address and click "Allow":\n\n  ${url}\n`)
+  printNotice(`Then, within a minute, paste the address that the browser shows (${callbackUrl}?…):`)
   const lines = createInterface({ input: process.stdin })
   const server = createServer()
   try {
-    const deaf = new Promise<string>((resolve) => {
+    const listenFailed = new Promise<string>((resolve) => {
       server.on('error', ({ message }) => resolve(message))
     })
-    const listened = new Promise<string>((resolve) => {
+    const received = new Promise<string>((resolve) => {
       server.on('request', (request, response) => {
         response.end('You can close this page.')
         const { search, searchParams } = new URL(String(request.url), callbackUrl)
@@ -91,11 +94,11 @@ async function askPerson({ host, port, callbackUrl }: Config, url: string): Prom
     const pasted = new Promise<string>((resolve) =>
       lines.once('line', (line) => resolve(line.trim())),
     )
-    const mute = new Promise((resolve) => lines.once('close', resolve))
-    const cutOff = Promise.all([deaf, mute]).then(([reason]) => {
+    const inputClosed = new Promise((resolve) => lines.once('close', resolve))
+    const unreachable = Promise.all([listenFailed, inputClosed]).then(([reason]) => {
       throw new CommandError('probe.no-callback', { reason })
     })
-    const address = await Promise.race([listened, pasted, cutOff])
+    const address = await Promise.race([received, pasted, unreachable])
     if (!URL.canParse(address)) throw new ProbeError()
     return address
   } finally {

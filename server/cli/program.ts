@@ -9,25 +9,25 @@ import { appCommand } from './app.ts'
 import { backupCommand, restoreCommand } from './backup.ts'
 import { connectionCommand } from './connection.ts'
 import { demoCommand } from './demo.ts'
-import { describeExamples, examples } from './examples.ts'
+import { formatExamples, examples } from './examples.ts'
 import { initCommand } from './init.ts'
 import { doctorCommand } from './doctor.ts'
 import { keyCommand } from './key.ts'
 import { licensesCommand } from './licenses.ts'
 import { probeCommand } from './probe.ts'
-import { UsageError } from './output.ts'
+import { UsageError } from './terminal.ts'
 import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
 import { standInCommand } from './stand-in.ts'
 
-/** Every command there is; one file each. */
+/** The command line: all commands, one file each. */
 export function program(): Command {
-  const all = new Command('ellipsis-broker')
+  const main = new Command('ellipsis-broker')
     .description('A self-hosted OAuth token broker for Ellipsis Drive')
     .version(describeBuild(), '-V, --version')
     .addHelpText(
       'after',
-      '\nSettings come from the environment and from .env: `init` writes one that explains them.',
+      '\nSettings come from the environment and from .env. `init` writes a .env that explains them.',
     )
   const commands = [
     serveCommand(),
@@ -45,29 +45,29 @@ export function program(): Command {
     probeCommand(),
     licensesCommand(),
   ]
-  for (const command of commands) all.addCommand(command)
-  for (const [name, command] of walk(all)) {
-    command.exitOverride().showHelpAfterError('(run it with --help to see what there is)')
+  for (const command of commands) main.addCommand(command)
+  for (const [name, command] of walk(main)) {
+    command.exitOverride().showHelpAfterError('(run with --help for usage)')
     const lines = examples[name]
-    if (lines) command.addHelpText('after', describeExamples(lines))
+    if (lines) command.addHelpText('after', formatExamples(lines))
   }
-  return all
+  return main
 }
 
-/** Runs a command line. Answers the exit code: 0 done, 1 failed, 2 wrong usage or configuration. */
+/** Runs a command line. Returns the exit code: 0 done, 1 failed, 2 wrong usage or configuration. */
 export async function run(argv: string[]): Promise<number> {
   try {
     await program().parseAsync(argv, { from: 'user' })
     return 0
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    process.stderr.write(`${words(error)}\n`)
+    process.stderr.write(`${errorText(error)}\n`)
     if (error instanceof CommandError) return error.exitCode
     return isUsage(error) ? 2 : 1
   }
 }
 
-/** Every command by its whole name, such as `app add`. */
+/** Every command with its full name, such as `app add`. */
 function* walk(command: Command, name = ''): Generator<[string, Command]> {
   yield [name, command]
   for (const child of command.commands) yield* walk(child, `${name} ${child.name()}`.trim())
@@ -82,8 +82,8 @@ const isUsage = (error: unknown): boolean =>
 const isExpected = (error: unknown): boolean =>
   isUsage(error) || error instanceof BrokerError || error instanceof CommandError
 
-/** An expected error has its words; of any other the stack helps more. */
-function words(error: unknown): string {
+/** The message of an expected error; the stack of any other. */
+function errorText(error: unknown): string {
   const { message, cause, stack } = error as Error
   if (!isExpected(error)) return String(stack)
   return cause instanceof Error ? `${message}\n(${cause.message})` : message
@@ -91,6 +91,6 @@ function words(error: unknown): string {
 
 function describeBuild(): string {
   const { version, commit } = build
-  /* c8 ignore next -- the bundle alone knows its commit, and the test of the binary runs that */
+  /* c8 ignore next -- only the bundle knows its commit; the binary's test runs that */
   return `${version}${commit === null ? '' : ` (${commit})`}, Node.js ${process.version}`
 }

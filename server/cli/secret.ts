@@ -3,25 +3,27 @@ import { checkSealed } from '../crypto/reseal.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
 import { limitRate, rotateSecrets } from '../operate/rotate-secrets.ts'
 import { withServices } from './with-services.ts'
-import { note, print, printJson } from './output.ts'
+import { print, printJson, printNotice } from './terminal.ts'
+
+const PROGRESS_INTERVAL_MS = 2000
 
 /** `secret`: encryption at rest. */
 export function secretCommand(): Command {
-  const secret = new Command('secret').description('the encryption of what is stored')
+  const secret = new Command('secret').description('manage the encryption of stored data')
 
   secret
     .command('check')
-    .description('open every sealed value of every table')
-    .option('--json', 'as JSON')
+    .description('decrypt every stored secret, to verify the encryption keys')
+    .option('--json', 'print JSON')
     .action(({ json }: { json?: boolean }) =>
       withServices((services) => check(services, json), { existing: true }),
     )
 
   secret
     .command('rotate')
-    .description('seal everything with another key, while brokers serve; can be run again')
+    .description('re-encrypt everything with a new key while brokers run; safe to repeat')
     .action(() =>
-      withServices(async (services) => print(await rotateSecrets(services, note)), {
+      withServices(async (services) => print(await rotateSecrets(services, printNotice)), {
         existing: true,
       }),
     )
@@ -29,10 +31,9 @@ export function secretCommand(): Command {
 }
 
 async function check(services: Parameters<typeof checkSealed>[0], json?: boolean): Promise<void> {
-  const now = () => performance.now()
-  const everyTwoSeconds = limitRate(now, 2000)
+  const throttleProgress = limitRate(() => performance.now(), PROGRESS_INTERVAL_MS)
   const { values, byKey, failed, places } = await checkSealed(services, (count) =>
-    everyTwoSeconds(() => note(`Opened ${count.toLocaleString('en')} values …`)),
+    throttleProgress(() => printNotice(`Decrypted ${count.toLocaleString('en')} values …`)),
   )
   if (json) printJson({ values, failed, by_key: byKey, places })
   if (failed > 0)

@@ -17,71 +17,70 @@ import type { Services } from '../services.ts'
 import { explainListenError } from '../data/start-error.ts'
 import { readCertificate, watchCertificate } from '../http/tls.ts'
 
-/** A stop takes no longer than this, milliseconds: requests' 12 s, a call upstream's 20 s, and the store. */
-const STOP_WITHIN = 36_000
+/** Limit of a graceful stop: requests (12 s), an upstream call (20 s) and closing the store. */
+const STOP_TIMEOUT_MS = 36_000
 
-/** `serve`: the broker. Runs until it is told to stop. */
+/** `serve`: runs the broker until a signal stops it. */
 export function serveCommand(): Command {
   return new Command('serve')
-    .description('the broker')
-    .option('--accept-client-change', 'the data may belong to another Ellipsis client or API')
+    .description('run the broker')
+    .option('--accept-client-change', 'accept a changed OAuth client or API for existing data')
     .action(async ({ acceptClientChange }: { acceptClientChange?: boolean }) =>
       serve(readEnvironment(), acceptClientChange ? 'anew' : 'same'),
     )
 }
 
-/** Serves until it is told to stop. @throws ConfigError, StartError */
+/** Serves until a signal stops it. @throws ConfigError, StartError */
 export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same'): Promise<void> {
   const config = loadConfig(environment, { serve: true })
   const log = createLog(config)
-  ignoreHangup(log)
+  ignoreSighup(log)
   for (const warning of config.warnings) log.warn(warning)
-  warnOfLoss(config, log)
+  warnOfMissingDatabase(config, log)
   const broker = await startBroker(config, log, claim)
   // Before the ready line: a supervisor that waits for it may send SIGTERM at once.
-  const ended = stopped(log, () => broker.stop(), ['SIGHUP'])
+  const stopped = waitForStop(log, () => broker.stop(), ['SIGHUP'])
   log.info(
     { listening: broker.address, callback: config.callbackUrl },
     `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
   )
-  await tellSetup(broker.services)
-  await ended
+  await printSetupUrl(broker.services)
+  await stopped
 }
 
-/** A first start makes its key itself: one without a database may be all that is left. */
-function warnOfLoss({ dataDir }: Config, log: Logger): void {
+/** A first start creates the key. A key without a database may mean that the database was lost. */
+function warnOfMissingDatabase({ dataDir }: Config, log: Logger): void {
   if (hasStore(dataDir) || !existsSync(secretKeyFile(dataDir))) return
   log.warn(
-    `there is a secret.key in ${dataDir}, but no database: an empty one is made. If one was there before, stop, and restore a backup`,
+    `${dataDir} has a secret.key but no database: creating an empty one. If there was a database before, stop the broker and restore a backup`,
   )
 }
 
-/** SIGHUP asks daemons to reload, and the certificate is all that is: it never stops the broker. */
-function ignoreHangup(log: Logger): void {
+/** SIGHUP must not stop the broker. TLS files are reloaded without it. */
+function ignoreSighup(log: Logger): void {
   process.on('SIGHUP', () => {
     log.info(
       { signal: 'SIGHUP' },
-      'only TLS files are read anew while the broker runs; other settings take a restart',
+      'only TLS files are reloaded while the broker runs; other settings need a restart',
     )
   })
 }
 
-/** Where there is no admin, says where the first one is made: beside the log, which holds no secrets. */
-async function tellSetup({ setup, config }: Services): Promise<void> {
+/** Prints where to create the first admin. Not logged: the URL holds a secret. */
+async function printSetupUrl({ setup, config }: Services): Promise<void> {
   const secret = await setup.invite()
   if (!secret) return
   const address = `${config.publicUrl}/admin/setup/${secret.reveal()}`
   process.stderr.write(`There is no admin yet. Make the first one within an hour at ${address}\n`)
 }
 
-/** A broker that listens. */
-export interface RunningBroker {
+interface RunningBroker {
   services: Services
   address: string
   stop(): Promise<void>
 }
 
-/** Starts all of it; `stop` ends what listens first, and closes the store last. */
+/** Starts services and server. `stop` closes the server first and the store last. @throws StartError */
 export async function startBroker(
   config: Config,
   log: Logger,
@@ -91,7 +90,7 @@ export async function startBroker(
   return listen(await startServices(config, log, { claim }))
 }
 
-/** Serves what is composed; on a failure everything is ended. */
+/** Listens with started services; on a failure stops them. @throws StartError */
 export async function listen(services: Services): Promise<RunningBroker> {
   const { config, log } = services
   const app = await buildApp(services)
@@ -121,15 +120,15 @@ export async function listen(services: Services): Promise<RunningBroker> {
   }
 }
 
-/** Resolves after a signal, if it is none of `skip`, has ended what `stop` ends. */
-export function stopped(
+/** Resolves when a signal, other than those in `skip`, has arrived and `stop` is done. */
+export function waitForStop(
   log: Pick<Logger, 'info' | 'error'>,
   stop: () => Promise<void>,
   skip: Options['skip'] = [],
 ): Promise<void> {
   return new Promise((resolve) => {
-    closeWithGrace({ delay: STOP_WITHIN, logger: false, skip }, async ({ err, signal }) => {
-      /* c8 ignore next -- no fault of this program's own is known */
+    closeWithGrace({ delay: STOP_TIMEOUT_MS, logger: false, skip }, async ({ err, signal }) => {
+      /* c8 ignore next -- no known error gets here */
       if (err) log.error({ err }, 'stopping after an error that nothing handled')
       else log.info({ signal }, 'stopping')
       await stop()

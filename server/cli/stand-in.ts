@@ -1,20 +1,20 @@
 import { Command } from 'commander'
 import { explainListenError } from '../data/start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
-import { parsePort, print } from './output.ts'
-import { stopped } from './serve.ts'
+import { parsePort, print } from './terminal.ts'
+import { waitForStop } from './serve.ts'
 
 interface Flags {
   port: string
   redirectUri: string[]
 }
 
-/** `stand-in`: the local Ellipsis Drive alone, to develop against. */
+/** `stand-in`: a local Ellipsis Drive for development. */
 export function standInCommand(): Command {
   return new Command('stand-in')
-    .description('the local Ellipsis Drive alone, to develop against')
-    .option('--port <port>', 'where it listens', '4001')
-    .option('--redirect-uri <uri...>', 'callback URLs of its one client', [
+    .description('run a local Ellipsis Drive for development')
+    .option('--port <port>', 'port to listen on', '4001')
+    .option('--redirect-uri <uri...>', 'callback URLs of its OAuth client', [
       'http://127.0.0.1:3000/callback',
     ])
     .action(async ({ port, redirectUri }: Flags) => {
@@ -23,15 +23,17 @@ export function standInCommand(): Command {
       const standIn = await startStandIn({ ...address, clients: [client] }).catch(
         explainListenError(address),
       )
-      const end = stopped({ info: () => undefined, error: console.error }, () => standIn.close())
+      const stopped = waitForStop({ info: () => undefined, error: console.error }, () =>
+        standIn.close(),
+      )
       print(`A local Ellipsis Drive, for development only: ${standIn.url}
 
-Point a broker at it:
+Settings for a broker that uses it:
   ELLIPSIS_API_URL=${standIn.apiUrl}
   ELLIPSIS_CLIENT_ID=${client.id}
   ELLIPSIS_CLIENT_SECRET=${client.secret}
 
 Its callback URLs are ${redirectUri.join(' ')}. Stop it with Ctrl-C.`)
-      await end
+      await stopped
     })
 }

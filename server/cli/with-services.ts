@@ -6,11 +6,14 @@ import { hasStore } from '../../db/data-directory/open.ts'
 import { CommandError } from '../operate/messages.ts'
 import { explainDataError } from '../data/start-error.ts'
 
+/** The actor that events record for commands. */
+export const ACTOR = 'cli'
+
 /**
- * Does a command's work on the data directory, beside whatever server runs on it, and closes it.
- * @throws StartError, CommandError `data.missing`, and what the work throws
- * @param upstream the work calls Ellipsis Drive, so client id and secret must be set
- * @param existing it is about what is stored: none is made where there is none, lest it seem done
+ * Runs a command's work on the data directory, beside any running brokers, then closes it.
+ * @param options.upstream the work calls Ellipsis Drive, so client id and secret are required
+ * @param options.existing fail if there is no database, instead of creating one
+ * @throws StartError, CommandError `data.missing`, and what `work` throws
  */
 export async function withServices<T>(
   work: (services: Services) => Promise<T>,
@@ -28,6 +31,3 @@ export async function withServices<T>(
     .catch(explainDataError(config.dataDir))
     .finally(() => services.stop())
 }
-
-/** Whom the events name for what is done here. */
-export const ACTOR = 'cli'

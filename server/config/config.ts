@@ -2,45 +2,42 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import * as parse from './parse.ts'
-import { ConfigError } from './problems.ts'
-import { type ReadFile, type Reader, createReader } from './reader.ts'
-import { CALLBACK, table } from './settings.ts'
-import { warnOfUnknown } from './unknown.ts'
+import { ConfigError, type ReadFile, type Reader, createReader } from './reader.ts'
+import { CALLBACK_URL_PLACEHOLDER, table } from './settings.ts'
+import { warnOfUnknownSettings } from './unknown.ts'
 import { Secret } from '../secret.ts'
 
-export { ConfigError } from './problems.ts'
-export { settings } from './settings.ts'
-export type { Setting } from './settings.ts'
+export { ConfigError } from './reader.ts'
 
-/** All settings, checked. Frozen. */
+/** All settings, validated and frozen. */
 export interface Config {
-  /** The OAuth client at Ellipsis Drive. Empty where a command that doesn't serve was given none. */
+  /** The OAuth client at Ellipsis Drive. Id and secret may be empty in commands that don't serve. */
   ellipsis: {
     clientId: string
     clientSecret: Secret
-    /** Without a slash at the end. */
+    /** Without a trailing slash. */
     apiUrl: string
-    /** Origin of the web app; `null`: unknown. */
+    /** Origin of the web app; `null` if unknown. */
     webUrl: string | null
     tokenRequest: 'form' | 'json'
-    /** Assumed where none is told. */
+    /** Assumed if Ellipsis Drive sends no `expires_in`. */
     accessTokenLifetimeSeconds: number
   }
-  /** Without a slash at the end; the issuer of broker tokens. */
+  /** Without a trailing slash; the issuer of broker tokens. */
   publicUrl: string
-  /** Path of `publicUrl`: empty, or such as `/broker`. */
+  /** Path of `publicUrl`: empty, or for example `/broker`. */
   basePath: string
-  /** Where Ellipsis Drive returns; what is to be registered there. */
+  /** Redirect URI at Ellipsis Drive, to be registered there. */
   callbackUrl: string
   host: string
   port: number
-  /** Files of the certificate and its key, absolute; `null`: plain http, behind a proxy. */
+  /** Absolute paths of certificate and key; `null`: plain http, behind a proxy. */
   tls: { certFile: string; keyFile: string } | null
-  /** Absolute. */
+  /** Absolute path. */
   dataDir: string
-  /** Where the single file writes its native code, absolute; `null`: to the data directory. */
+  /** Absolute path where the single binary writes its native code; `null`: the data directory. */
   nativeDir: string | null
-  /** Encryption keys, 32 bytes in base64url each; the first seals. `null`: the data directory has one. */
+  /** Encryption keys, 32 bytes in base64url each; the first encrypts. `null`: the key is in the data directory. */
   secrets: Secret[] | null
   /** Addresses and networks (CIDR) of reverse proxies. */
   trustProxy: string[]
@@ -48,32 +45,32 @@ export interface Config {
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   minTtlSeconds: number
   eventDays: number
-  /** Failed requests that an address may make in a minute. */
+  /** Failed requests per address and minute. */
   failureLimit: number
-  /** Who runs this, for the people who connect. */
+  /** Who runs this broker, shown to users. */
   operator: { name: string | null; contact: string | null; privacyUrl: string | null }
-  /** What is odd, but stops nothing. */
+  /** Problems that don't prevent a start. */
   warnings: string[]
 }
 
-/** Longest callback URL that Ellipsis Drive stores. */
-const LONGEST_CALLBACK = 100
-const DAY_SECONDS = 86_400
+/** Limit of Ellipsis Drive. */
+const MAX_CALLBACK_URL_LENGTH_CHARS = 100
+const SECONDS_PER_DAY = 86_400
 
 /**
- * The settings of an environment.
- * @param options.serve client id and secret must be set; commands on the data do without
- * @param options.readFile for settings named `NAME_FILE`
- * @throws ConfigError with every problem at once
+ * Reads and validates all settings.
+ * @param options.serve require client id and secret; commands on the data don't need them
+ * @param options.readFile reads the files that `NAME_FILE` settings name
+ * @throws ConfigError with all problems
  */
 export function loadConfig(
   env: NodeJS.ProcessEnv,
   options: { serve?: boolean; readFile?: ReadFile } = {},
 ): Config {
   const reader = createReader(env, options.readFile ?? readText)
-  const place = readPlace(reader)
+  const urls = readUrls(reader)
   const config: Config = {
-    ...place,
+    ...urls,
     ellipsis: readEllipsis(reader),
     host: reader.value('BROKER_HOST', parse.host),
     tls: readTls(reader),
@@ -86,7 +83,7 @@ export function loadConfig(
       'BROKER_LOG_LEVEL',
       parse.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     ),
-    minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, DAY_SECONDS)),
+    minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, SECONDS_PER_DAY)),
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
     operator: {
@@ -98,12 +95,12 @@ export function loadConfig(
   }
   if (options.serve) requireClient(reader, config)
   if (reader.problems.length > 0) throw new ConfigError(reader.problems)
-  return freeze({ ...config, warnings: [...warnOfUnknown(env), ...warnOf(config)] })
+  return freeze({ ...config, warnings: [...warnOfUnknownSettings(env), ...warnOfHttpApi(config)] })
 }
 
 /**
- * This process's environment, over what the working directory's `.env` holds.
- * @throws ConfigError if there is a `.env` that can't be read
+ * The variables of the working directory's `.env`, overridden by this process's environment.
+ * @throws ConfigError if `.env` can't be read
  */
 export function readEnvironment(
   environment: NodeJS.ProcessEnv = process.env,
@@ -115,29 +112,25 @@ export function readEnvironment(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return { ...environment }
-    const problem = { name: file, wrong: `can't be read (${code}).`, mend: 'Make it readable.' }
-    throw new ConfigError([problem])
+    const problem = `cannot be read (${code}).`
+    throw new ConfigError([{ name: file, problem, fix: 'Make it readable.' }])
   }
 }
 
 const readText: ReadFile = (path) => readFileSync(path, 'utf8')
 
-/** Where the broker is found. */
-function readPlace(
-  reader: Reader,
-): Pick<Config, 'publicUrl' | 'basePath' | 'callbackUrl' | 'port'> {
+function readUrls(reader: Reader): Pick<Config, 'publicUrl' | 'basePath' | 'callbackUrl' | 'port'> {
   const port = reader.value('BROKER_PORT', parse.integer(0, 65_535))
   if (port === 0 && !reader.isSet('BROKER_PUBLIC_URL')) {
-    reader.report('BROKER_PUBLIC_URL', 'is not set, and must be where BROKER_PORT is 0.')
+    reader.report('BROKER_PUBLIC_URL', 'is not set. It is required if BROKER_PORT is 0.')
   }
   const publicUrl =
     reader.optional('BROKER_PUBLIC_URL', parse.publicBaseUrl) ?? `http://127.0.0.1:${port}`
   const callbackUrl = `${publicUrl}/callback`
-  if (callbackUrl.length > LONGEST_CALLBACK) {
-    const limit = `Ellipsis Drive takes callback URLs of ${LONGEST_CALLBACK} characters at most`
+  if (callbackUrl.length > MAX_CALLBACK_URL_LENGTH_CHARS) {
     reader.report(
       'BROKER_PUBLIC_URL',
-      `is too long: ${limit}, and ${callbackUrl} has ${callbackUrl.length}.`,
+      `is too long: ${callbackUrl} has ${callbackUrl.length} characters, and Ellipsis Drive accepts at most ${MAX_CALLBACK_URL_LENGTH_CHARS}.`,
     )
   }
   return {
@@ -154,24 +147,24 @@ function readTls(reader: Reader): Config['tls'] {
   if (certFile !== null && keyFile !== null) {
     return { certFile: resolve(certFile), keyFile: resolve(keyFile) }
   }
-  if (certFile !== null) reader.report('BROKER_TLS_KEY', 'is not set, and BROKER_TLS_CERT is.')
-  if (keyFile !== null) reader.report('BROKER_TLS_CERT', 'is not set, and BROKER_TLS_KEY is.')
+  if (certFile !== null) reader.report('BROKER_TLS_KEY', 'is not set, but BROKER_TLS_CERT is.')
+  if (keyFile !== null) reader.report('BROKER_TLS_CERT', 'is not set, but BROKER_TLS_KEY is.')
   return null
 }
 
 function readEllipsis(reader: Reader): Config['ellipsis'] {
   const apiUrl = reader.value('ELLIPSIS_API_URL', parse.baseUrl)
   const webUrl = reader.value('ELLIPSIS_WEB_URL', parse.origin)
-  const web = reader.isSet('ELLIPSIS_WEB_URL') || apiUrl === table.ELLIPSIS_API_URL.default
+  const isKnown = reader.isSet('ELLIPSIS_WEB_URL') || apiUrl === table.ELLIPSIS_API_URL.default
   return {
     clientId: reader.optional('ELLIPSIS_CLIENT_ID', parse.text) ?? '',
     clientSecret: reader.secret('ELLIPSIS_CLIENT_SECRET', parse.text) ?? new Secret(''),
     apiUrl,
-    webUrl: web ? webUrl : null,
+    webUrl: isKnown ? webUrl : null,
     tokenRequest: reader.value('ELLIPSIS_TOKEN_REQUEST', parse.oneOf('form', 'json')),
     accessTokenLifetimeSeconds: reader.value(
       'ELLIPSIS_ACCESS_TOKEN_LIFETIME',
-      parse.integer(1, 365 * DAY_SECONDS),
+      parse.integer(1, 365 * SECONDS_PER_DAY),
     ),
   }
 }
@@ -179,13 +172,17 @@ function readEllipsis(reader: Reader): Config['ellipsis'] {
 function requireClient(reader: Reader, { callbackUrl }: Config): void {
   for (const name of ['ELLIPSIS_CLIENT_ID', 'ELLIPSIS_CLIENT_SECRET'] as const) {
     if (reader.isSet(name)) continue
-    reader.report(name, 'is not set.', table[name].where.replace(CALLBACK, callbackUrl))
+    reader.report(
+      name,
+      'is not set.',
+      table[name].where.replace(CALLBACK_URL_PLACEHOLDER, callbackUrl),
+    )
   }
 }
 
-function warnOf({ ellipsis }: Config): string[] {
-  if (parse.isSafe(ellipsis.apiUrl)) return []
-  return ['ELLIPSIS_API_URL is not https: tokens and the client secret can be read on their way.']
+function warnOfHttpApi({ ellipsis }: Config): string[] {
+  if (parse.isHttpsOrLocal(ellipsis.apiUrl)) return []
+  return ['ELLIPSIS_API_URL is not https: tokens and the client secret are sent unencrypted.']
 }
 
 function freeze(config: Config): Config {

@@ -2,23 +2,25 @@ import { settings } from './settings.ts'
 
 const known = settings.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name]))
 
-/** A warning for each variable that looks like a setting and is none, most likely a typing error. */
-export function warnOfUnknown(env: NodeJS.ProcessEnv): string[] {
+/** A warning for each variable that looks like a setting but is unknown, most likely a typo. */
+export function warnOfUnknownSettings(env: NodeJS.ProcessEnv): string[] {
   return Object.keys(env)
     .filter((name) => /^(BROKER|ELLIPSIS)_/.test(name) && !known.includes(name))
     .map((name) => `${name} is not a setting${suggestion(name)}`)
 }
 
 function suggestion(name: string): string {
-  const plain = name.replace(/_FILE$/, '')
-  if (known.includes(plain)) return `: ${plain} is no secret, and isn't read from a file.`
+  const withoutSuffix = name.replace(/_FILE$/, '')
+  if (known.includes(withoutSuffix)) {
+    return `: ${withoutSuffix} is not a secret and cannot be read from a file.`
+  }
   const nearest = known
     .map((candidate) => ({ candidate, distance: distance(name, candidate) }))
     .reduce((best, next) => (next.distance < best.distance ? next : best))
-  return nearest.distance <= 3 ? `; do you mean ${nearest.candidate}?` : ' of this version.'
+  return nearest.distance <= 3 ? `. Did you mean ${nearest.candidate}?` : ' of this version.'
 }
 
-/** Levenshtein distance: the fewest characters to add, remove or replace. */
+/** Levenshtein distance. */
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)
   for (const [i, letter] of [...from].entries()) {

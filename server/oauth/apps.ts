@@ -5,24 +5,19 @@ import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { equalHashes, newId, newSecret, sha256 } from '../crypto/hash.ts'
+import { defaultOptions } from './app-options.ts'
+import type { AppOptions } from './app-options.ts'
 import { originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
 
-/** The settings of an app. */
-export interface AppSettings {
+/** The settings of an app that a host chooses. */
+export interface AppSettings extends AppOptions {
   name: string
   redirectUris: string[]
   /** Default: the origins of the redirect URIs for a public app; none for a confidential one. */
   origins?: string[]
   confidential: boolean
-  trusted: boolean
-  /** Lifetime of a broker token. */
+  /** Life of a broker token, seconds. */
   tokenLifetimeSeconds: number
-  deliver: App['deliver']
-  tokens: App['tokens']
-  /** May use the device flow (RFC 8628); redirect URIs are then optional. */
-  device: boolean
-  /** `required`: its broker tokens must be bound to a key (RFC 9449). */
-  dpop: App['dpop']
 }
 
 /** Client authentication (RFC 6749 2.3). */
@@ -65,13 +60,9 @@ const REVOCATION_BATCH_SIZE = 100
 const MAX_REVOCATION_BATCHES = 10
 
 export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
+  ...defaultOptions,
   confidential: false,
-  trusted: false,
   tokenLifetimeSeconds: 30 * DAY_SECONDS,
-  deliver: 'code',
-  tokens: 'broker',
-  device: false,
-  dpop: 'optional',
 }
 
 export function createApps(deps: { store: Store; clock: Clock; random: Random }): Apps {

@@ -8,7 +8,7 @@ import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 
 /** The first of three free ports in a row. */
-async function freePortRange(): Promise<number> {
+async function freePorts(): Promise<number> {
   for (;;) {
     const port = await freePort()
     if (port < 65_000) return port
@@ -16,13 +16,13 @@ async function freePortRange(): Promise<number> {
 }
 
 t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
-  const port = await freePortRange()
+  const port = await freePorts()
   const demo = await startDemo(port)
   t.teardown(() => demo.stop())
   const [brokerUrl, sampleUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${port + 2}/`]
-  t.match(demo.words, sampleUrl)
-  const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.words)?.[1] ?? ''
-  const secondApp = /http:\S+\/connect\/\S+/.exec(demo.words)?.[0] ?? ''
+  t.match(demo.instructions, sampleUrl)
+  const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.instructions)?.[1] ?? ''
+  const secondApp = /http:\S+\/connect\/\S+/.exec(demo.instructions)?.[0] ?? ''
   const browser = await launch(t)
 
   const connectApp = async (page: Page, user = 'Amelie Laurent') => {
@@ -119,18 +119,18 @@ t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
 })
 
 t.test('the demo deletes its data when it stops', async (t) => {
-  const demo = await startDemo(await freePortRange())
-  const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.words)?.[1] ?? ''
+  const demo = await startDemo(await freePorts())
+  const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.instructions)?.[1] ?? ''
   t.ok(existsSync(dataDir))
   await demo.stop()
   t.notOk(existsSync(dataDir))
 })
 
 t.test('the printed URL and password open the dashboard', async (t) => {
-  const demo = await startDemo(await freePortRange())
+  const demo = await startDemo(await freePorts())
   t.teardown(() => demo.stop())
   const [, url = '', email = '', password = ''] =
-    /Dashboard +(\S+) +sign in as (\S+), password (\S+)/.exec(demo.words) ?? []
+    /Dashboard +(\S+) +sign in as (\S+), password (\S+)/.exec(demo.instructions) ?? []
   const visitor = new Visitor()
   const inside = await visitor.press(await visitor.open(url), 'Sign in', { email, password })
   t.equal(inside.url, url)

@@ -1,78 +1,110 @@
-/**
- * A broker in a process of its own, put together here so that it can be made to fail at named points. Takes
- * orders from its parent (orders.ts).
- */
-import { appendFileSync } from 'node:fs'
-import { flushCompileCache } from 'node:module'
-import type { Store } from '../../db/store.ts'
-import { listen } from '../../server/cli/serve.ts'
-import { loadConfig, readEnvironment } from '../../server/config/config.ts'
-import { openData } from '../../server/data/open-data.ts'
-import { createLog } from '../../server/log.ts'
-import { compose } from '../../server/services.ts'
-import { runtime } from '../../server/runtime.ts'
-import type { Order, Point } from './orders.ts'
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { build } from 'esbuild'
+import { freePort } from '../helper.ts'
 
-let dieAt: Point | null = null
-let [offset, readOnlyUntil] = [0, 0]
+/** Points in a refresh at which a broker can be killed. */
+export const REFRESH_POINTS = [
+  'before the call',
+  'after the answer',
+  'before the commit',
+  'after it',
+] as const
+export type RefreshPoint = (typeof REFRESH_POINTS)[number]
 
-function pass(point: Point): void {
-  if (dieAt === point) process.kill(process.pid, 'SIGKILL')
-}
+/** A message to a broker process (broker-child.ts). */
+export type Order =
+  /** Kill yourself when a refresh next reaches that point. */
+  | { killAt: RefreshPoint }
+  /** Move the clock forward, or back if negative. */
+  | { moveClockMs: number }
+  /** Fail all writes for that long. */
+  | { readOnlyMs: number }
 
-const fetchAndPass: typeof fetch = async (input, init) => {
-  const isToken = String(input instanceof Request ? input.url : input).endsWith('/oauth/token')
-  if (!isToken) return fetch(input, init)
-  pass('before the call')
-  const answer = await fetch(input, init)
-  const body = await answer.text()
-  pass('after the answer')
-  return new Response(body, { status: answer.status, headers: answer.headers })
-}
+/** Bundled CommonJS packages call `require`, which an ES module doesn't have. */
+const BANNER = `import { createRequire as makeRequire } from 'node:module'
+const require = makeRequire(import.meta.url)`
 
-/** The store, with its points; while it is read-only, every method that isn't a question fails. */
-function wrap(store: Store): Store {
-  const asks = /^(get|find|list|has|is|count)/
-  const wrapped = Object.entries(store).map(([name, method]) => {
-    const work = method as (...args: unknown[]) => Promise<unknown>
-    return [
-      name,
-      async (...args: unknown[]) => {
-        if (Date.now() < readOnlyUntil && !asks.test(name)) {
-          const message = 'attempt to write a readonly database'
-          throw Object.assign(new Error(message), { code: 'SQLITE_READONLY' })
-        }
-        if (name !== 'saveTokens') return work(...args)
-        pass('before the commit')
-        const saved = await work(...args)
-        pass('after it')
-        return saved
-      },
-    ]
+const ROOT = join(import.meta.dirname, '../..')
+
+const RESTART_DELAY_MS = 500
+
+/** Bundles the broker, because a broker that is killed often must start fast. Returns the file. */
+export async function bundleBroker(): Promise<string> {
+  // Assets and packages are resolved from a folder in the project root.
+  const outfile = join(ROOT, `dist/chaos-${process.pid}.mjs`)
+  await build({
+    entryPoints: [join(import.meta.dirname, 'broker-child.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    external: ['better-sqlite3'],
+    banner: { js: BANNER },
+    logLevel: 'error',
   })
-  return Object.fromEntries(wrapped)
+  return outfile
 }
 
-process.on('message', (order: Order) => {
-  if ('die' in order) dieAt = order.die
-  else if ('jump' in order) offset += order.jump
-  else readOnlyUntil = Date.now() + order.readOnly
-})
-process.on('disconnect', () => process.exit(0))
+/** A broker process that is restarted whenever it ends. */
+export class Broker {
+  url = ''
+  kills = 0
+  /** How often it exited by itself after it had started. */
+  crashes = 0
+  readonly #program: string
+  readonly #env: Record<string, string>
+  #child: ChildProcess | null = null
+  #ready: Promise<void> = Promise.resolve()
+  #isEnding = false
 
-const config = loadConfig(readEnvironment(), { serve: true })
-const file = process.env.CHAOS_LOG ?? ''
-const log = createLog(config, { write: (line: string) => appendFileSync(file, line) })
-process.on('uncaughtException', (error) => {
-  log.fatal(error)
-  process.exit(1)
-})
-const given = {
-  ...runtime,
-  clock: { ...runtime.clock, now: () => Date.now() + offset },
-  fetch: fetchAndPass,
+  constructor(program: string, env: Record<string, string>) {
+    this.#program = program
+    this.#env = env
+  }
+
+  async start(): Promise<void> {
+    const port = await freePort()
+    this.url = `http://127.0.0.1:${port}`
+    const env = { ...this.#env, PATH: process.env.PATH ?? '', BROKER_PORT: String(port) }
+    const child = fork(this.#program, [], { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    this.#child = child
+    let isUp = false
+    child.once('exit', (_code, signal) => {
+      if (signal === 'SIGKILL') this.kills++
+      else if (isUp) this.crashes++
+      if (!this.#isEnding) this.#ready = this.#ready.then(() => this.start())
+    })
+    const started = once(child, 'message').then(() => true)
+    // It can't start on a full disk. Like a supervisor, retry after a delay.
+    isUp = await Promise.race([started, once(child, 'exit').then(() => false)])
+    if (!isUp) await sleep(RESTART_DELAY_MS)
+  }
+
+  /** Resolves when it has started again. */
+  ready(): Promise<void> {
+    return this.#ready
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal)
+  }
+
+  order(order: Order): void {
+    // A broker that is killed meanwhile doesn't get the order.
+    if (this.#child?.connected) this.#child.send(order, () => undefined)
+  }
+
+  async end(): Promise<void> {
+    this.#isEnding = true
+    await this.#ready
+    const child = this.#child
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
+    child.kill('SIGKILL')
+    await exited
+  }
 }
-const data = await openData(config, given, { claim: 'same' })
-await listen(compose(config, log, { ...data, store: wrap(data.store) }, given))
-process.send?.('ready')
-flushCompileCache()

@@ -2,84 +2,87 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Secret } from '../../server/secret.ts'
 import { GRACE_PERIOD_MS } from '../../server/stand-in/refresh-tokens.ts'
 import type { Device } from '../operate/load.ts'
-import { BLOCKING } from './mayhem.ts'
-import { swap } from './setting.ts'
-import type { Setting } from './setting.ts'
+import type { ChaosEnvironment } from './environment.ts'
+import { BLOCKING_FAULTS } from './faults.ts'
+import { swap } from './load.ts'
 
-/** What became of the connections. */
-export interface Findings {
-  /** Lost as they may be: upstream had rotated, and the answer never reached the disk. */
+/** The state of the connections after a round. */
+interface Findings {
+  /** Lost as allowed: upstream had rotated, and the response never reached the disk. */
   lost: number
-  /** Lost as they may be: a process that was paused between its lease and its call called after it. */
-  overslept: number
-  /** Lost as they may be: for most of upstream's grace no broker could ask again. */
+  /** Lost as allowed: a process paused between lease and call made the call after the lease had expired. */
+  calledLate: number
+  /** Lost as allowed: no broker could retry for most of upstream's grace period. */
   outOfGrace: number
-  /** What must not be, in words. */
+  /** Losses that are not allowed. */
   violations: string[]
-  /** How long the slowest took to work again, milliseconds. */
-  slowest: number
+  /** How long the slowest connection took to recover. */
+  slowestMs: number
 }
 
-/**
- * Whatever isn't well by then, with nothing in its way, takes a person. A pause that was written by a clock
- * a few minutes ahead lasts for as long. Milliseconds.
- */
-const PATIENCE = 240_000
+/** Recovery must be faster. A retry time written by a clock that was minutes ahead delays it by minutes. */
+const RECOVERY_TIMEOUT_MS = 240_000
 
-/** By when a process that was paused has made the calls that it was about to make, milliseconds. */
-const AWAKE = 3000
+/** Time in which a resumed process makes the calls that it was about to make. */
+const LATE_CALL_WINDOW_MS = 3000
 
-/** With nothing in the way any more: does whatever upstream still honours work again by itself? */
-export async function check(setting: Setting): Promise<Findings> {
-  setting.standIn.clearFaults()
-  await Promise.all(setting.brokers.map((broker) => broker.ready()))
+const CONCURRENCY = 40
+
+/** Ends all faults and checks that every connection that upstream still honours recovers by itself. */
+export async function checkConnections(environment: ChaosEnvironment): Promise<Findings> {
+  environment.standIn.clearFaults()
+  await Promise.all(environment.brokers.map((broker) => broker.ready()))
   const findings: Findings = {
     lost: 0,
-    overslept: 0,
+    calledLate: 0,
     outOfGrace: 0,
     violations: [],
-    slowest: 0,
+    slowestMs: 0,
   }
-  const began = Date.now()
-  const left = [...setting.devices.keys()].values()
-  const look = async () => {
-    for (const index of left) await checkOne(setting, index, began, findings)
+  const startedAt = Date.now()
+  const remaining = [...environment.devices.keys()].values()
+  const checkRemaining = async () => {
+    for (const index of remaining) await checkOne(environment, index, startedAt, findings)
   }
-  await Promise.all(Array.from({ length: 40 }, look))
+  await Promise.all(Array.from({ length: CONCURRENCY }, checkRemaining))
   return findings
 }
 
 async function checkOne(
-  setting: Setting,
+  environment: ChaosEnvironment,
   index: number,
-  began: number,
+  startedAt: number,
   findings: Findings,
 ): Promise<void> {
-  const { brokers, devices } = setting
+  const { brokers, devices } = environment
   const device = devices[index] as Device
   let last = ''
-  for (let round = index; Date.now() - began < PATIENCE; round++) {
+  for (let round = index; Date.now() - startedAt < RECOVERY_TIMEOUT_MS; round++) {
     const url = brokers[round % brokers.length]?.url ?? ''
     const { status, body } = await swap(url, device.token, { force: true })
     if (status === 200) {
-      findings.slowest = Math.max(findings.slowest, Date.now() - began)
+      findings.slowestMs = Math.max(findings.slowestMs, Date.now() - startedAt)
       return
     }
     last = `${status} ${String(body.error)}`
-    if (status === 403 && (await isEnded(setting, device, findings))) return
+    if (status === 403 && (await isAllowedLoss(environment, device, findings))) return
     await sleep(status === 403 ? 3000 : 500)
   }
-  const row = await setting.services.store.getConnection(device.connectionId)
+  const row = await environment.services.store.getConnection(device.connectionId)
   const { status, failures, lastError, staleReason, leaseUntil, retryAt } = row ?? {}
-  const lease = leaseUntil ? leaseUntil - setting.services.clock.steady() : null
+  const lease = leaseUntil ? leaseUntil - environment.services.clock.steady() : null
   const pause = retryAt ? retryAt - Date.now() : null
   const facts = JSON.stringify({ status, failures, lastError, staleReason, lease, pause })
-  findings.violations.push(`${device.connectionId} doesn't work by itself: ${last} ${facts}`)
+  findings.violations.push(`${device.connectionId} doesn't recover by itself: ${last} ${facts}`)
 }
 
-/** Is it dead, and rightly so? Then it is connected anew, as its user would. */
-async function isEnded(setting: Setting, device: Device, findings: Findings): Promise<boolean> {
-  const { services, standIn, rotation } = setting
+/** Does upstream reject the connection? Then records the loss and reconnects, as its user would. */
+async function isAllowedLoss(
+  environment: ChaosEnvironment,
+  device: Device,
+  findings: Findings,
+): Promise<boolean> {
+  const { services, standIn, rotation } = environment
   const id = device.connectionId
   const connection = await services.store.getConnection(id)
   const { refreshToken, previousRefreshToken, status, lastError } = connection ?? {}
@@ -90,30 +93,36 @@ async function isEnded(setting: Setting, device: Device, findings: Findings): Pr
     ? services.vault.open(`connections/${id}/previous_refresh_token`, previousRefreshToken).reveal()
     : ''
   if (honoured || standIn.honours(previous)) return false
-  const shown = status === 'needs_reconnect' && lastError?.includes('an earlier refresh was lost')
-  if (newest && setting.wokenAt.some((at) => at <= (endedAt ?? 0) && (endedAt ?? 0) < at + AWAKE))
-    findings.overslept++
+  const isMarked =
+    status === 'needs_reconnect' && lastError?.includes('an earlier refresh was lost')
+  if (
+    newest &&
+    environment.resumedAt.some(
+      (at) => at <= (endedAt ?? 0) && (endedAt ?? 0) < at + LATE_CALL_WINDOW_MS,
+    )
+  )
+    findings.calledLate++
   else if (newest)
-    findings.violations.push(`${id}: upstream ended it, though the disk has its last token`)
-  else if (!shown) findings.violations.push(`${id}: lost, and shown as ${status}: ${lastError}`)
+    findings.violations.push(`${id}: upstream rejects it, though the disk has its latest token`)
+  else if (!isMarked) findings.violations.push(`${id}: lost, but marked ${status}: ${lastError}`)
   else if (rotation === 'always') findings.lost++
-  else if (graceUntil !== null && blocked(setting, graceUntil) > GRACE_PERIOD_MS / 2)
+  else if (graceUntil !== null && blockedMs(environment, graceUntil) > GRACE_PERIOD_MS / 2)
     findings.outOfGrace++
   else findings.violations.push(`${id}: lost with rotation ${rotation}`)
-  await reconnect(setting, id, connection)
+  await reconnect(environment, id, connection)
   return true
 }
 
-/** For how much of a grace that ended then brokers were kept from asking again, milliseconds. */
-function blocked({ actions }: Setting, graceUntil: number): number {
+/** For how many milliseconds of the grace period that ended at `graceUntil` brokers could not retry. */
+function blockedMs({ faults }: ChaosEnvironment, graceUntil: number): number {
   const within = (at: number) => Math.min(Math.max(at, graceUntil - GRACE_PERIOD_MS), graceUntil)
-  return actions
-    .filter(({ action }) => BLOCKING.includes(action))
+  return faults
+    .filter(({ name }) => BLOCKING_FAULTS.includes(name))
     .reduce((sum, { from, to }) => sum + within(to) - within(from), 0)
 }
 
 async function reconnect(
-  { services: { store, vault }, standIn }: Setting,
+  { services: { store, vault }, standIn }: ChaosEnvironment,
   id: string,
   { generation, username }: { generation: number; username: string },
 ): Promise<void> {

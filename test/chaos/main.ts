@@ -1,14 +1,14 @@
 /**
  * `npm run chaos -- [--seconds 60] [--kills N] [--seed 1] [--rotation always] [--brokers 3] [--connections 60]`:
- * kills, stops and starves brokers under load, and looks after each round whether anything was lost that
- * needn't be. The seed fixes the plan of faults, not how they fall. Fails if it finds anything.
+ * kills, pauses and starves brokers under load. After each round, checks that nothing was lost that should not be;
+ * exits with 1 otherwise. The seed determines the faults, not their exact timing.
  */
 import { parseArgs } from 'node:util'
-import { check } from './check.ts'
-import { load } from './load.ts'
-import { wreak } from './mayhem.ts'
-import { createDice } from './random.ts'
-import { prepare } from './setting.ts'
+import { checkConnections } from './check.ts'
+import { createEnvironment } from './environment.ts'
+import { injectFaults } from './faults.ts'
+import { runLoad } from './load.ts'
+import { createSeededRandom } from './random.ts'
 
 const text = (value: string) => ({ type: 'string', default: value }) as const
 const { values } = parseArgs({
@@ -26,21 +26,20 @@ const rotation = values.rotation as 'always' | 'grace' | 'never'
 const [seconds, kills, seed] = [Number(values.seconds), Number(values.kills), Number(values.seed)]
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 
-const dice = createDice(seed)
-const numbers = { brokers: Number(values.brokers), connections: Number(values.connections) }
-const began = Date.now()
-const setting = await prepare({ rotation, ...numbers })
+const random = createSeededRandom(seed)
+const scale = { brokers: Number(values.brokers), connections: Number(values.connections) }
+const startedAt = Date.now()
+const environment = await createEnvironment({ rotation, ...scale })
 print(
-  `rotation ${rotation}, ${numbers.brokers} brokers, ${numbers.connections} connections, seed ${seed}`,
+  `rotation ${rotation}, ${scale.brokers} brokers, ${scale.connections} connections, seed ${seed}`,
 )
-const totals = { actions: {} as Record<string, number>, answers: {} as Record<string, number> }
+const totals = { faults: {} as Record<string, number>, statuses: {} as Record<string, number> }
 const violations: string[] = []
-let [lost, overslept, outOfGrace, slowest] = [0, 0, 0, 0]
+let [lost, calledLate, outOfGrace, slowestMs] = [0, 0, 0, 0]
 
-const sum = (of: 'kills' | 'crashes') =>
-  setting.brokers.reduce((total, broker) => total + broker[of], 0)
-const killed = () => sum('kills')
-const isOver = () => (kills > 0 ? killed() >= kills : Date.now() - began >= seconds * 1000)
+const sum = (field: 'kills' | 'crashes') =>
+  environment.brokers.reduce((total, broker) => total + broker[field], 0)
+const isOver = () => (kills > 0 ? sum('kills') >= kills : Date.now() - startedAt >= seconds * 1000)
 
 const add = (to: Record<string, number>, from: Record<string, number>) => {
   for (const [name, count] of Object.entries(from)) to[name] = (to[name] ?? 0) + count
@@ -48,21 +47,21 @@ const add = (to: Record<string, number>, from: Record<string, number>) => {
 
 for (let round = 1; round === 1 || !isOver(); round++) {
   const stop = new AbortController()
-  const working = load(setting, dice, stop.signal)
-  const wrecking = wreak(setting, dice, AbortSignal.timeout(Number(values.round) * 1000))
-  add(totals.actions, await wrecking)
+  const load = runLoad(environment, random, stop.signal)
+  const roundEnd = AbortSignal.timeout(Number(values.round) * 1000)
+  add(totals.faults, await injectFaults(environment, random, roundEnd))
   stop.abort()
-  add(totals.answers, await working)
-  const found = await check(setting)
+  add(totals.statuses, await load)
+  const found = await checkConnections(environment)
   lost += found.lost
-  overslept += found.overslept
+  calledLate += found.calledLate
   outOfGrace += found.outOfGrace
-  slowest = Math.max(slowest, found.slowest)
+  slowestMs = Math.max(slowestMs, found.slowestMs)
   violations.push(...found.violations)
-  const minutes = ((Date.now() - began) / 60_000).toFixed(1)
+  const minutes = ((Date.now() - startedAt) / 60_000).toFixed(1)
   print(
-    `round ${round}, ${minutes} min: ${killed()} kills, ${setting.standIn.calls.refresh} calls upstream, ` +
-      `${lost} lost as they may be, all well again after ${(found.slowest / 1000).toFixed(1)} s`,
+    `round ${round}, ${minutes} min: ${sum('kills')} kills, ${environment.standIn.calls.refresh} calls upstream, ` +
+      `${lost} allowed losses, all recovered after ${(found.slowestMs / 1000).toFixed(1)} s`,
   )
   for (const violation of found.violations) print(`  VIOLATION ${violation}`)
 }
@@ -72,20 +71,19 @@ const table = (counts: Record<string, number>) =>
     .sort(([one], [other]) => one.localeCompare(other))
     .map(([name, count]) => `  ${String(count).padStart(6)}  ${name}`)
     .join('\n')
-print(`\nDone to them:\n${table(totals.actions)}`)
-print(`\nSwaps by answer (0: none came):\n${table(totals.answers)}`)
-const total = killed()
+print(`\nFaults:\n${table(totals.faults)}`)
+print(`\nSwaps by status (0: no response):\n${table(totals.statuses)}`)
 if (sum('crashes') > 0) {
-  violations.push('ended by itself')
-  print(`  VIOLATION ${sum('crashes')} times a broker ended by itself`)
+  violations.push('crashed')
+  print(`  VIOLATION brokers crashed ${sum('crashes')} times`)
 }
-await setting.end(violations.length > 0)
-if (violations.length > 0) print(`What the brokers logged: ${setting.logFile}`)
+await environment.end(violations.length > 0)
+if (violations.length > 0) print(`Log of the brokers: ${environment.logFile}`)
 print(`
-${total} kills over ${setting.standIn.calls.refresh} calls upstream, rotation ${rotation}:
-${lost} connections lost because upstream had rotated and the answer never reached the disk, each shown as such
-${overslept} more because a process had been paused between its lease and its call, for longer than the lease
-${outOfGrace} more because for most of upstream's grace the disk was full, the database locked, or the holder of a lease stopped
+${sum('kills')} kills over ${environment.standIn.calls.refresh} calls upstream, rotation ${rotation}:
+${lost} connections lost because upstream had rotated and the response never reached the disk, each marked as such
+${calledLate} more because a process was paused between lease and call for longer than the lease
+${outOfGrace} more because for most of upstream's grace period the disk was full, the database locked or the lease holder paused
 ${violations.length} lost, stuck or marked in any other way
-the slowest was well again ${(slowest / 1000).toFixed(1)} s after the last fault`)
+the slowest connection recovered ${(slowestMs / 1000).toFixed(1)} s after the last fault`)
 process.exit(violations.length === 0 ? 0 : 1)

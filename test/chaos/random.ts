@@ -1,13 +1,13 @@
-/** Random numbers that a seed fixes: the plan is the same each time. (mulberry32) */
-export interface Dice {
-  /** In [0, 1). */
+/** Random numbers determined by a seed (mulberry32). */
+export interface SeededRandom {
+  /** A number in [0, 1). */
   next(): number
-  /** Whole, from `least` to `most`. */
-  between(least: number, most: number): number
+  /** An integer from `min` to `max`. */
+  between(min: number, max: number): number
   pick<T>(from: readonly T[]): T
 }
 
-export function createDice(seed: number): Dice {
+export function createSeededRandom(seed: number): SeededRandom {
   let state = seed >>> 0
   const next = (): number => {
     state = (state + 0x6d2b79f5) >>> 0
@@ -15,7 +15,7 @@ export function createDice(seed: number): Dice {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
-  const between = (least: number, most: number) => least + Math.floor(next() * (most - least + 1))
+  const between = (min: number, max: number) => min + Math.floor(next() * (max - min + 1))
   return {
     next,
     between,

@@ -14,7 +14,7 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
     if (code !== 0) t.fail(stderr)
     return JSON.parse(stdout) as Record<string, unknown>
   }
-  t.match(await command(['app', 'list'], env), { code: 0, stdout: /No app yet/ })
+  t.match(await command(['app', 'list'], env), { code: 0, stdout: /No apps yet/ })
 
   const added = await command(['app', 'add', 'My map', '--redirect-uri', RETURN], env)
   t.equal(added.code, 0)
@@ -66,7 +66,7 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
   t.match(await command(['app', 'remove', id], env), { code: 2, stderr: /no app/ })
 })
 
-t.test('apps for devices need no redirect URI', async (t) => {
+t.test('apps with the device flow need no redirect URI', async (t) => {
   const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const added = await command(['app', 'add', 'Night job', '--device', '--json'], env)
   t.match(JSON.parse(added.stdout), { device: true, redirect_uris: [] })
@@ -76,7 +76,7 @@ t.test('apps for devices need no redirect URI', async (t) => {
   t.match(await command(['app', 'set', id, '--no-device'], env), { stderr: /redirect URI/ })
 })
 
-t.test('wrong usage ends with 2, and says what is right', async (t) => {
+t.test('wrong usage exits with 2 and says what to do', async (t) => {
   const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const cases: [string[], RegExp][] = [
     [['conection'], /Did you mean connection/],
@@ -114,52 +114,57 @@ t.test('wrong usage ends with 2, and says what is right', async (t) => {
   t.match(
     broken,
     { code: 1, stderr: /null bytes.*\n {4}at /s },
-    'what nobody foresaw has its stack',
+    'an unexpected error prints its stack',
   )
 })
 
 t.test('admins: add, list, reset-password, remove', async (t) => {
   const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const password = 'correct horse battery'
-  t.match(await command(['admin', 'list'], env), { stdout: /No admin yet/ })
+  t.match(await command(['admin', 'list'], env), { stdout: /No admins yet/ })
   const add = ['admin', 'add', 'Ada@Example.com', '--password-stdin']
   t.match(await command(add, env, 'short'), { code: 2, stderr: /12 to 1024/ })
   t.match(await command(add, env, password), { code: 0, stdout: /Added admin ada@example.com/ })
   t.match(await command(add, env, password), { code: 2, stderr: /already/ })
   t.match(await command(['admin', 'list', '--json'], env), { stdout: /"email": "ada@example.com"/ })
   const reset = ['admin', 'reset-password', 'ada@example.com', '--password-stdin']
-  t.match(await command(reset, env, `${password}\n`), { code: 0, stdout: /is set/ })
+  t.match(await command(reset, env, `${password}\n`), { code: 0, stdout: /Changed the password/ })
   t.match(await command(['admin', 'remove', 'ada@example.com'], env), {
     code: 0,
     stdout: /Removed/,
   })
 })
 
-t.test('a password is asked for twice, and not shown', async (t) => {
+t.test('a password is prompted for twice and not shown', async (t) => {
   const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const [password, another] = ['correct horse battery', 'another horse battery']
   const add = ['admin', 'add', 'ada@example.com']
-  const differ = await command(add, env, answering({ 'Password: ': password, 'Again: ': another }))
-  t.match(differ, { code: 2, stderr: 'The two passwords differ.' })
-  const same = await command(add, env, answering({ 'Password: ': password, 'Again: ': password }))
+  const differ = await command(
+    add,
+    env,
+    answering({ 'Password: ': password, 'Repeat password: ': another }),
+  )
+  t.match(differ, { code: 2, stderr: 'The passwords do not match.' })
+  const same = await command(
+    add,
+    env,
+    answering({ 'Password: ': password, 'Repeat password: ': password }),
+  )
   t.match(same, { code: 0, stdout: 'Added admin ada@example.com.' })
   t.notMatch(same.stdout + same.stderr, password)
   t.match(await command(['admin', 'list'], env), { stdout: /^EMAIL.*\nada@example.com +admin +no/ })
 })
 
-t.test(
-  'a signing key that has been published for long is rotated to without a warning',
-  async (t) => {
-    const env = { BROKER_DATA_DIR: temporaryFolder(t) }
-    const before = { ...runtime.clock, now: () => Date.now() - 100 * 3_600_000 }
-    const options = { runtime: { ...runtime, clock: before } }
-    await (await startServices(loadConfig(env), createLog({ logLevel: 'silent' }), options)).stop()
-    t.match(await command(['key', 'rotate'], env), {
-      code: 0,
-      stdout: /The previous key stays published/,
-    })
-  },
-)
+t.test('rotating to a key that was published long ago prints no warning', async (t) => {
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
+  const before = { ...runtime.clock, now: () => Date.now() - 100 * 3_600_000 }
+  const options = { runtime: { ...runtime, clock: before } }
+  await (await startServices(loadConfig(env), createLog({ logLevel: 'silent' }), options)).stop()
+  t.match(await command(['key', 'rotate'], env), {
+    code: 0,
+    stdout: /The previous key stays published/,
+  })
+})
 
 t.test('signing keys: list, rotate, revoke', async (t) => {
   const env = { BROKER_DATA_DIR: temporaryFolder(t) }

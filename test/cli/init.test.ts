@@ -18,31 +18,38 @@ async function init(cwd: string, args: string[], input = SECRET) {
 
 const flags = ['--client-id', 'abc', '--client-secret-stdin']
 
-t.test('a configuration file with every setting, for its owner alone', async (t) => {
-  const cwd = temporaryFolder(t)
-  const file = join(cwd, '.env')
-  const url = ['--public-url', 'https://broker.example.com/base']
-  const secret = 'a1-#b2 "c3"'
-  const { code, output } = await init(cwd, [...flags, ...url, '--data-dir', 'here'], `${secret}\n`)
-  t.equal(code, 0)
-  t.match(output, '\n  https://broker.example.com/base/callback\n')
-  t.notMatch(output, secret)
-  t.equal(statSync(file).mode & 0o777, 0o600)
-  const written = readFileSync(file, 'utf8')
-  t.match(written, /^# BROKER_LOG_LEVEL=info$/m, 'the others are there as comments')
-  t.same(parseEnv(written), {
-    ELLIPSIS_CLIENT_ID: 'abc',
-    ELLIPSIS_CLIENT_SECRET: secret,
-    BROKER_PUBLIC_URL: 'https://broker.example.com/base',
-    BROKER_DATA_DIR: join(cwd, 'here'),
-  })
-  t.match(await init(cwd, flags, 'x'), { code: 2, output: /is there already/ })
-  t.equal(readFileSync(file, 'utf8'), written)
-  const named = await init(cwd, [...flags, '--file', 'broker.env'], 'x')
-  t.match(named, { code: 0, output: /set -a; \. broker\.env; set \+a; .* serve/ })
-})
+t.test(
+  'init writes a configuration file with every setting, readable by its owner only',
+  async (t) => {
+    const cwd = temporaryFolder(t)
+    const file = join(cwd, '.env')
+    const url = ['--public-url', 'https://broker.example.com/base']
+    const secret = 'a1-#b2 "c3"'
+    const { code, output } = await init(
+      cwd,
+      [...flags, ...url, '--data-dir', 'here'],
+      `${secret}\n`,
+    )
+    t.equal(code, 0)
+    t.match(output, '\n  https://broker.example.com/base/callback\n')
+    t.notMatch(output, secret)
+    t.equal(statSync(file).mode & 0o777, 0o600)
+    const written = readFileSync(file, 'utf8')
+    t.match(written, /^# BROKER_LOG_LEVEL=info$/m, 'other settings are comments')
+    t.same(parseEnv(written), {
+      ELLIPSIS_CLIENT_ID: 'abc',
+      ELLIPSIS_CLIENT_SECRET: secret,
+      BROKER_PUBLIC_URL: 'https://broker.example.com/base',
+      BROKER_DATA_DIR: join(cwd, 'here'),
+    })
+    t.match(await init(cwd, flags, 'x'), { code: 2, output: /already exists/ })
+    t.equal(readFileSync(file, 'utf8'), written)
+    const named = await init(cwd, [...flags, '--file', 'broker.env'], 'x')
+    t.match(named, { code: 0, output: /set -a; \. broker\.env; set \+a; .* serve/ })
+  },
+)
 
-t.test('on a terminal it asks, and shows no secret', async (t) => {
+t.test('init prompts on a terminal and shows no secret', async (t) => {
   const cwd = temporaryFolder(t)
   const answers = {
     'Public URL': '',
@@ -53,7 +60,7 @@ t.test('on a terminal it asks, and shows no secret', async (t) => {
   const { code, stdout, stderr } = await command(['init'], {}, answering(answers), cwd)
   t.equal(code, 0, stderr)
   t.match(stderr, 'Its callback URL is http://127.0.0.1:3000/callback')
-  t.match(stdout, /Then start it: .* serve/)
+  t.match(stdout, /Start the broker with: .* serve/)
   t.notMatch(stdout + stderr, 'a secret')
   t.same(parseEnv(readFileSync(join(cwd, '.env'), 'utf8')), {
     ELLIPSIS_CLIENT_ID: 'abc',
@@ -63,7 +70,7 @@ t.test('on a terminal it asks, and shows no secret', async (t) => {
   })
 })
 
-t.test('it asks again after an answer that cannot be', async (t) => {
+t.test('init repeats a question after an invalid answer', async (t) => {
   const cwd = temporaryFolder(t)
   const answers: Record<string, string[]> = {
     'Public URL': [
@@ -76,16 +83,16 @@ t.test('it asks again after an answer that cannot be', async (t) => {
     'Client secret': ['', SECRET, 'a secret'],
     'Start the broker': ['n'],
   }
-  const person = (said: string) =>
+  const answerNext = (said: string) =>
     Object.entries(answers)
       .find(([question]) => said.startsWith(question))?.[1]
       .shift()
-  const { code, stderr } = await command(['init'], {}, person, cwd)
+  const { code, stderr } = await command(['init'], {}, answerNext, cwd)
   t.equal(code, 0, stderr)
   t.match(stderr, 'That is not an http or https URL.')
   t.match(stderr, 'That must begin with https://')
   t.match(stderr, 'That is too long')
-  t.match(stderr, 'That is empty, and it is needed.')
+  t.match(stderr, 'That is empty. A value is required.')
   t.match(stderr, "That has characters that a configuration file can't hold.")
   t.same(parseEnv(readFileSync(join(cwd, '.env'), 'utf8')), {
     ELLIPSIS_CLIENT_ID: 'abc',
@@ -93,25 +100,25 @@ t.test('it asks again after an answer that cannot be', async (t) => {
     BROKER_PUBLIC_URL: 'http://localhost:8080/base',
     BROKER_PORT: '8080',
   })
-  t.same(Object.values(answers).flat(), [], 'each was asked for')
+  t.same(Object.values(answers).flat(), [], 'every answer was used')
 })
 
-t.test('it ends without a file where the answers end, or where the file is', async (t) => {
+t.test('init writes nothing if the input ends or the file exists', async (t) => {
   const cwd = temporaryFolder(t)
-  const leaving = (said: string) => {
+  const cancelAtClientId = (said: string) => {
     if (said.startsWith('Client id')) process.nextTick(() => process.stdin.emit('end'))
     return said.startsWith('Public URL') ? '' : undefined
   }
-  const left = await command(['init'], {}, leaving, cwd)
-  t.match(left, { code: 2, stderr: /No answer was given: nothing more was done\.\n$/ })
+  const cancelled = await command(['init'], {}, cancelAtClientId, cwd)
+  t.match(cancelled, { code: 2, stderr: /Cancelled: no answer was given\.\n$/ })
   t.notOk(existsSync(join(cwd, '.env')))
 
   writeFileSync(join(cwd, '.env'), '')
-  const there = await command(['init'], {}, answering({}), cwd)
-  t.match(there, { code: 2, stderr: /^\S+ is there already/ }, 'before it asks')
+  const existing = await command(['init'], {}, answering({}), cwd)
+  t.match(existing, { code: 2, stderr: /^\S+ already exists/ }, 'before any question')
 })
 
-t.test('it ends in a broker that runs', async (t) => {
+t.test('init --serve starts a broker', async (t) => {
   const cwd = temporaryFolder(t)
   const url = ['--public-url', 'http://127.0.0.1:3000']
   const args = ['init', ...flags, ...url, '--file', 'broker.env', '--serve']
@@ -125,21 +132,21 @@ t.test('it ends in a broker that runs', async (t) => {
   t.equal(child.exitCode, 0)
 })
 
-t.test('what is wrong is told, and nothing is written', async (t) => {
+t.test('invalid input is reported and nothing is written', async (t) => {
   const cwd = temporaryFolder(t)
   const cases: [string[], string, RegExp][] = [
-    [[], '', /no terminal to ask on/],
+    [[], '', /No terminal to prompt on/],
     [[...flags, '--public-url', 'http://example.com'], 'x', /must begin with https/],
     [flags, SECRET, /characters that a configuration file can't hold/],
     [[...flags, '--file', 'no/where'], 'x', /can't be written \(ENOENT\)/],
   ]
-  for (const [args, input, words] of cases) {
-    t.match(await init(cwd, args, input), { code: 2, output: words })
+  for (const [args, input, message] of cases) {
+    t.match(await init(cwd, args, input), { code: 2, output: message })
   }
   t.notOk(existsSync(join(cwd, '.env')))
 })
 
-t.test('every command has examples, and they are commands', async (t) => {
+t.test('every command has examples of that command', async (t) => {
   const walk = (command = program(), names: string[] = []): void => {
     for (const child of command.commands) walk(child, [...names, child.name()])
     if (command.commands.length > 0 && names.length > 0) return
@@ -153,7 +160,7 @@ t.test('every command has examples, and they are commands', async (t) => {
   walk()
 })
 
-t.test('the near option is suggested, and the licenses are printed', async (t) => {
+t.test('a similar option is suggested, and licenses are printed', async (t) => {
   t.match(await command(['demo', '--prot', '1'], {}), { code: 2, stderr: /Did you mean --port/ })
   t.match(await command(['app', 'add', 'X', '--trustd'], {}), { code: 2, stderr: /mean --trusted/ })
   t.match(await command(['licenses'], {}), { code: 0, stdout: /MIT License/ })

@@ -5,10 +5,10 @@ import t from 'tap'
 import { startDemo } from '../../server/cli/demo.ts'
 import { command } from '../command.ts'
 import { buildBroker, freePort } from '../helper.ts'
-import { runCli, serve, untilSaid } from '../processes.ts'
+import { runCli, serve, waitForOutput } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-t.test('serve prints the callback to register, and stops in order', async (t) => {
+t.test('serve prints the callback URL to register and stops gracefully', async (t) => {
   const broker = await buildBroker(t)
   const admin = ['admin', 'add', 'ada@example.com', '--password-stdin']
   t.match(await command(admin, broker.env, 'correct horse battery'), { code: 0 })
@@ -20,7 +20,7 @@ t.test('serve prints the callback to register, and stops in order', async (t) =>
   t.notMatch(output(), 'There is no admin yet')
 })
 
-t.test('what listens says what to do where its address is not to be had', async (t) => {
+t.test('an unavailable address is an error that says what to do', async (t) => {
   const broker = await buildBroker(t)
   const { port } = new URL(broker.url)
   const taken = new RegExp(
@@ -35,29 +35,29 @@ t.test('what listens says what to do where its address is not to be had', async 
   })
 })
 
-t.test('stand-in prints how to point a broker at it', async (t) => {
+t.test('stand-in prints the settings for a broker', async (t) => {
   const port = await freePort()
   const child = runCli(['stand-in', '--port', String(port)], {})
   t.teardown(() => child.kill('SIGKILL'))
   const closed = once(child, 'close')
-  await t.resolves(untilSaid(child, new RegExp(`ELLIPSIS_API_URL=http://127.0.0.1:${port}/v3`)))
+  await t.resolves(waitForOutput(child, new RegExp(`ELLIPSIS_API_URL=http://127.0.0.1:${port}/v3`)))
   child.kill('SIGTERM')
   await closed
   t.equal(child.exitCode, 0)
 })
 
-t.test('demo stops when it is told to, and says what to click', async (t) => {
+t.test('demo prints instructions and stops on SIGTERM', async (t) => {
   const port = await freePort()
   const child = runCli(['demo', '--port', String(port)], {})
   t.teardown(() => child.kill('SIGKILL'))
   const closed = once(child, 'close')
-  await t.resolves(untilSaid(child, /Connect Ellipsis Drive/))
+  await t.resolves(waitForOutput(child, /Connect Ellipsis Drive/))
   child.kill('SIGTERM')
   await closed
   t.equal(child.exitCode, 0)
 })
 
-t.test('a demo that can’t start leaves nothing', async (t) => {
+t.test('a demo that fails to start leaves nothing behind', async (t) => {
   const port = await freePort()
   const [taken, demoPort] = [createServer(), port - 2]
   await new Promise<void>((resolve) => taken.listen(port, '127.0.0.1', resolve))

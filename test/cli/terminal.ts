@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { PROGRAM, PROGRAM_ENV } from '../program.ts'
 
 /**
- * Runs a command on a terminal of its own (script, of util-linux), and answers its questions in turn.
- * @param answers a piece of each question, and what is typed then
+ * Runs a command on a pseudo-terminal (`script` of util-linux) and answers its questions in order.
+ * @param answers part of each question, and the answer to type
  */
 export async function onTerminal(
   args: string[],
@@ -19,14 +19,14 @@ export async function onTerminal(
   const closed = once(child, 'close')
   let output = ''
   let seen = 0
-  const left = [...answers]
+  const remaining = [...answers]
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
       output += chunk.toString()
-      const [question, answer] = left[0] ?? []
+      const [question, answer] = remaining[0] ?? []
       if (question === undefined || !output.slice(seen).includes(question)) return
       seen = output.length
-      left.shift()
+      remaining.shift()
       child.stdin.write(`${answer}\r`)
     })
   }

@@ -1,6 +1,7 @@
 import * as oauth from 'openid-client'
 import t from 'tap'
 import type { App } from '../../db/store.ts'
+import { appDefaults } from '../../server/oauth/apps.ts'
 import { allowDevice } from '../oauth/device/begin.ts'
 import { addApp, addAppWithSecret, allow, buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
@@ -65,15 +66,12 @@ t.test('an app with --tokens ellipsis needs only RFC 6749', async (t) => {
   const broker = await buildBroker(t)
   const { app, clientSecret } = await broker.services.apps.add(
     {
+      ...appDefaults,
       name: 'Server',
       redirectUris: ['https://server.example.com/return'],
       confidential: true,
-      trusted: false,
       tokenLifetimeSeconds: 86_400,
-      deliver: 'code',
       tokens: 'ellipsis',
-      device: false,
-      dpop: 'optional',
     },
     'test',
   )

@@ -2,23 +2,23 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect, parseEnv } from 'node:util'
 import t from 'tap'
-import { ConfigError, loadConfig, readEnvironment, settings } from '../../server/config/config.ts'
-import { envExample } from '../../server/config/settings.ts'
+import { ConfigError, loadConfig, readEnvironment } from '../../server/config/config.ts'
+import { formatEnvExample, settings } from '../../server/config/settings.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const client = { ELLIPSIS_CLIENT_ID: 'the-client', ELLIPSIS_CLIENT_SECRET: 'hush' }
 const key = Buffer.alloc(32, 1).toString('base64url')
 const other = Buffer.alloc(32, 2).toString('base64url')
 
-/** What is wrong with these settings, as `NAME wrong`, and the error itself. */
-function refusal(env: NodeJS.ProcessEnv, options?: Parameters<typeof loadConfig>[1]) {
+/** The error for these settings, and its problems as `NAME problem`. */
+function loadInvalid(env: NodeJS.ProcessEnv, options?: Parameters<typeof loadConfig>[1]) {
   try {
     loadConfig(env, options)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    return { error, list: error.problems.map(({ name, wrong }) => `${name} ${wrong}`) }
+    return { error, list: error.problems.map(({ name, problem }) => `${name} ${problem}`) }
   }
-  throw new Error('nothing was refused')
+  throw new Error('all settings are valid')
 }
 
 t.test('two settings are enough to serve', async (t) => {
@@ -109,8 +109,8 @@ t.test('every setting is read', async (t) => {
   t.equal(config.metricsToken?.reveal(), 'scrape-me')
 })
 
-t.test('without client id and secret it does not serve, and says where they are', async (t) => {
-  const { list, error } = refusal(
+t.test('serving needs client id and secret; the error says where to find them', async (t) => {
+  const { list, error } = loadInvalid(
     { BROKER_PUBLIC_URL: 'https://b.example', ELLIPSIS_CLIENT_SECRET: '  ' },
     { serve: true },
   )
@@ -119,12 +119,12 @@ t.test('without client id and secret it does not serve, and says where they are'
   t.match(error.message, 'Account settings → Developer settings')
   t.match(error.message, 'the callback URL https://b.example/callback.')
   const config = loadConfig({})
-  t.equal(config.ellipsis.clientId, '', 'commands on the data do without')
+  t.equal(config.ellipsis.clientId, '', 'commands on the data need no client')
   t.equal(config.ellipsis.clientSecret.reveal(), '')
 })
 
-t.test('every problem is told at once, and no secret', async (t) => {
-  const { error } = refusal(
+t.test('the error lists every problem and no secret', async (t) => {
+  const { error } = loadInvalid(
     {
       BROKER_PORT: '80x',
       BROKER_LOG_LEVEL: 'loud',
@@ -135,14 +135,14 @@ t.test('every problem is told at once, and no secret', async (t) => {
     { serve: true },
   )
   t.equal(error.problems.length, 7)
-  for (const { name, mend } of error.problems) {
+  for (const { name, fix } of error.problems) {
     t.match(error.message, name)
-    t.match(error.message, mend)
+    t.match(error.message, fix)
   }
   t.notMatch(inspect(error), /do-not|nor this|nor-that/)
 })
 
-const wrong: [name: string, ...values: string[]][] = [
+const invalid: [name: string, ...values: string[]][] = [
   ['BROKER_PORT', '-1', '1.5', '1e3', '0x50', '65536', ' 8 0 ', 'NaN', 'tcp://10.0.0.1:3000'],
   ['BROKER_MIN_TTL', '60s', '86401', '+60'],
   ['BROKER_EVENT_DAYS', '0', '36501'],
@@ -181,10 +181,10 @@ const wrong: [name: string, ...values: string[]][] = [
   ['BROKER_CONTACT', 'ask me', 'javascript:alert(1)//@x'],
   ['BROKER_PRIVACY_URL', 'javascript:alert(1)', 'privacy.html'],
 ]
-for (const [name, ...values] of wrong) {
-  t.test(`${name} is refused where it is wrong`, async (t) => {
+for (const [name, ...values] of invalid) {
+  t.test(`invalid values of ${name} are rejected`, async (t) => {
     for (const value of values) {
-      const { error } = refusal({ [name]: value })
+      const { error } = loadInvalid({ [name]: value })
       t.strictSame(
         error.problems.map((problem) => problem.name),
         [name],
@@ -194,7 +194,7 @@ for (const [name, ...values] of wrong) {
   })
 }
 
-t.test('what is meant for this machine may do without https', async (t) => {
+t.test('URLs of this machine may use http', async (t) => {
   for (const url of ['http://localhost:1', 'http://127.0.0.2', 'http://[::1]:3000/x']) {
     t.equal(loadConfig({ BROKER_PUBLIC_URL: url }).publicUrl, url)
   }
@@ -203,12 +203,12 @@ t.test('what is meant for this machine may do without https', async (t) => {
 })
 
 t.test('any free port needs a public URL', async (t) => {
-  const { list } = refusal({ BROKER_PORT: '0' })
-  t.strictSame(list, ['BROKER_PUBLIC_URL is not set, and must be where BROKER_PORT is 0.'])
+  const { list } = loadInvalid({ BROKER_PORT: '0' })
+  t.strictSame(list, ['BROKER_PUBLIC_URL is not set. It is required if BROKER_PORT is 0.'])
   t.equal(loadConfig({ BROKER_PORT: '0', BROKER_PUBLIC_URL: 'http://localhost' }).port, 0)
 })
 
-t.test("the web app's default goes with the default API", async (t) => {
+t.test('the default web app applies only to the default API', async (t) => {
   const api = { ELLIPSIS_API_URL: 'http://127.0.0.1:4001/v3' }
   t.equal(loadConfig(api).ellipsis.webUrl, null)
   const web = { ELLIPSIS_WEB_URL: 'http://127.0.0.1:4001' }
@@ -228,17 +228,21 @@ t.test('secrets are read from files', async (t) => {
   t.strictSame(config.warnings, [])
 
   const both = { BROKER_METRICS_TOKEN: 'x', BROKER_METRICS_TOKEN_FILE: file('secret') }
-  t.match(refusal(both).list, ['BROKER_METRICS_TOKEN and BROKER_METRICS_TOKEN_FILE are both set.'])
-  t.match(refusal({ BROKER_SECRETS_FILE: file('empty') }).list, [/which is empty\.$/])
-  t.match(refusal({ BROKER_SECRETS_FILE: file('none') }).list, [/can't be read \(ENOENT\)\.$/])
+  t.match(loadInvalid(both).list, [
+    'BROKER_METRICS_TOKEN and BROKER_METRICS_TOKEN_FILE are both set.',
+  ])
+  t.match(loadInvalid({ BROKER_SECRETS_FILE: file('empty') }).list, [/empty is empty\.$/])
+  t.match(loadInvalid({ BROKER_SECRETS_FILE: file('none') }).list, [
+    /cannot be read from .* \(ENOENT\)\.$/,
+  ])
   const readFile = () => {
     throw new TypeError('no code')
   }
-  const { list } = refusal({ ELLIPSIS_CLIENT_SECRET_FILE: 'x' }, { serve: true, readFile })
-  t.match(list, [/can't be read \(unknown error\)\.$/, 'ELLIPSIS_CLIENT_ID is not set.'])
+  const { list } = loadInvalid({ ELLIPSIS_CLIENT_SECRET_FILE: 'x' }, { serve: true, readFile })
+  t.match(list, [/cannot be read from x \(unknown error\)\.$/, 'ELLIPSIS_CLIENT_ID is not set.'])
 })
 
-t.test('odd settings are warned of', async (t) => {
+t.test('suspicious settings cause warnings', async (t) => {
   const { warnings } = loadConfig({
     BROKER_PUBLIC_UR: 'x',
     BROKER_PORT_FILE: 'x',
@@ -247,20 +251,20 @@ t.test('odd settings are warned of', async (t) => {
     PATH: 'x',
   })
   t.strictSame(warnings, [
-    'BROKER_PUBLIC_UR is not a setting; do you mean BROKER_PUBLIC_URL?',
-    "BROKER_PORT_FILE is not a setting: BROKER_PORT is no secret, and isn't read from a file.",
+    'BROKER_PUBLIC_UR is not a setting. Did you mean BROKER_PUBLIC_URL?',
+    'BROKER_PORT_FILE is not a setting: BROKER_PORT is not a secret and cannot be read from a file.',
     'ELLIPSIS_FAVOURITE_COLOUR is not a setting of this version.',
-    'ELLIPSIS_API_URL is not https: tokens and the client secret can be read on their way.',
+    'ELLIPSIS_API_URL is not https: tokens and the client secret are sent unencrypted.',
   ])
 })
 
-t.test('people reach the operator by e-mail or on a page', async (t) => {
+t.test('the contact is an e-mail address or a page', async (t) => {
   for (const contact of ['maps@example.com', 'https://example.com/contact?map']) {
     t.equal(loadConfig({ BROKER_CONTACT: contact }).operator.contact, contact)
   }
 })
 
-t.test('it is frozen, and prints without its secrets', async (t) => {
+t.test('the configuration is frozen and prints no secrets', async (t) => {
   const config = loadConfig({ ...client, BROKER_SECRETS: key })
   for (const part of [config, config.ellipsis, config.trustProxy, config.operator]) {
     t.ok(Object.isFrozen(part))
@@ -268,7 +272,7 @@ t.test('it is frozen, and prints without its secrets', async (t) => {
   t.notMatch(inspect(config, { depth: null, showHidden: true }), new RegExp(`hush|${key}`))
 })
 
-t.test('the environment wins over .env', async (t) => {
+t.test('the environment overrides .env', async (t) => {
   const folder = t.testdir({ '.env': 'BROKER_PORT=4000\nBROKER_NAME="From .env" # ours\n' })
   const env = readEnvironment({ BROKER_PORT: '5000' }, folder)
   t.strictSame(env, { BROKER_PORT: '5000', BROKER_NAME: 'From .env' })
@@ -278,18 +282,14 @@ t.test('the environment wins over .env', async (t) => {
   const unreadable = temporaryFolder(t)
   mkdirSync(join(unreadable, '.env'))
   t.throws(() => readEnvironment({}, unreadable), ConfigError)
-  t.throws(() => readEnvironment({}, unreadable), { message: /\.env can't be read \(EISDIR\)/ })
+  t.throws(() => readEnvironment({}, unreadable), { message: /\.env cannot be read \(EISDIR\)/ })
 })
 
 t.test('.env.example is the table of settings', async (t) => {
   const file = join(import.meta.dirname, '../..', '.env.example')
-  if (process.env.TAP_SNAPSHOT === '1') writeFileSync(file, envExample())
+  if (process.env.TAP_SNAPSHOT === '1') writeFileSync(file, formatEnvExample())
   const text = readFileSync(file, 'utf8')
-  t.equal(
-    text,
-    envExample(),
-    'after a change of the table: tap --snapshot test/config/config.test.ts',
-  )
+  t.equal(text, formatEnvExample(), 'after a change of the table, run: npm run docs')
   const example = parseEnv(text.replaceAll(/^# (?=[A-Z_]+=)/gm, ''))
   t.strictSame(
     { ...example },

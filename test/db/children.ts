@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { buildSync } from 'esbuild'
-import { bundling } from '../../scripts/bundle.ts'
+import { bundleOptions } from '../../scripts/bundle.ts'
 import { PROGRAM_ENV } from '../program.ts'
 
 /** `child.ts` in one file: loading the sources takes some five times as long as what a child does. */
@@ -14,7 +14,7 @@ let isBundled = false
 function bundle(): void {
   if (isBundled) return
   buildSync({
-    ...bundling,
+    ...bundleOptions,
     entryPoints: [join(import.meta.dirname, 'child.ts')],
     outfile: CHILD,
     external: ['better-sqlite3'],

@@ -8,20 +8,20 @@ const run = promisify(execFile)
 const missing = spawnSync('systemd-analyze', ['--version']).error !== undefined
 const options = { skip: missing && 'systemd-analyze is not installed' }
 
-/** Exposure that systemd reckons, 0 to 100. V8 makes code as it runs, and the network is the purpose. */
-const EXPOSURE = 15
+/** Maximum exposure score of systemd, 0 to 100. JIT compilation and network access are necessary. */
+const MAX_EXPOSURE = 15
 
 for (const unit of ['ellipsis-broker.service', 'ellipsis-broker@.service']) {
-  t.test(`systemd accepts ${unit}, and finds it well hardened`, options, async (t) => {
+  t.test(`systemd accepts ${unit} and rates it as hardened`, options, async (t) => {
     const folder = t.testdir({ 'ellipsis-broker': '#!/bin/sh\n' })
     chmodSync(join(folder, 'ellipsis-broker'), 0o755)
     const text = readFileSync(join(import.meta.dirname, '../../deploy', unit), 'utf8')
-    // Verified with a program that is there.
+    // The verification needs a program that exists.
     const file = join(folder, unit.replace('@', '@3001'))
     writeFileSync(file, text.replaceAll('/usr/local/bin/', `${folder}/`))
     const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', file])
     t.equal(stdout + stderr, '')
-    const security = ['security', '--offline=true', `--threshold=${EXPOSURE}`, file]
+    const security = ['security', '--offline=true', `--threshold=${MAX_EXPOSURE}`, file]
     await t.resolves(run('systemd-analyze', security))
   })
 }

@@ -6,20 +6,19 @@ import { serve } from '../processes.ts'
 import { size } from '../size.ts'
 import { nginxMissing, startNginx } from './nginx.ts'
 
-/** `ROUNDS=10 RATE=1000` is the whole promise; a busy machine shows the same with less. */
+/** `ROUNDS=10 RATE=1000` tests the full promise. The default is for busy machines. */
 const ROUNDS = Number(process.env.ROUNDS ?? size(1, 4))
-/** Swaps a second. */
-const RATE = Number(process.env.RATE ?? size(50, 200))
+const SWAPS_PER_SECOND = Number(process.env.RATE ?? size(50, 200))
 
-/** Sends swaps at an even rate, whatever becomes of the ones before. Answers how each ended. */
-function load(url: string, token: string) {
+/** Sends swaps at a constant rate, without waiting for earlier ones. `stop` returns the number of each outcome. */
+function startLoad(url: string, token: string) {
   const agent = new Agent({ keepAlive: false, maxSockets: Infinity })
-  const ends = new Map<string, number>()
+  const outcomes = new Map<string, number>()
   const pending = new Set<Promise<void>>()
   const swap = () =>
     new Promise<void>((resolve) => {
-      const end = (how: string) => {
-        ends.set(how, (ends.get(how) ?? 0) + 1)
+      const finish = (outcome: string) => {
+        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
         resolve()
       }
       const headers = { authorization: `Bearer ${token}` }
@@ -27,21 +26,21 @@ function load(url: string, token: string) {
         let body = ''
         answer.on('data', (text) => (body += text))
         answer.on('end', () =>
-          end(
+          finish(
             body.includes('"access_token"')
               ? `${answer.statusCode}`
               : `${answer.statusCode} ${body}`,
           ),
         )
-        answer.on('error', (error) => end(error.message))
+        answer.on('error', (error) => finish(error.message))
       })
-      sent.on('error', (error) => end(error.message))
+      sent.on('error', (error) => finish(error.message))
       sent.end()
     })
   const startedAt = performance.now()
   let count = 0
   const timer = setInterval(() => {
-    const due = ((performance.now() - startedAt) / 1000) * RATE
+    const due = ((performance.now() - startedAt) / 1000) * SWAPS_PER_SECOND
     for (; count < due; count++) {
       const one = swap().finally(() => pending.delete(one))
       pending.add(one)
@@ -51,24 +50,24 @@ function load(url: string, token: string) {
     async stop() {
       clearInterval(timer)
       await Promise.all(pending)
-      return { ends, rate: count / ((performance.now() - startedAt) / 1000) }
+      return { outcomes, rate: count / ((performance.now() - startedAt) / 1000) }
     },
   }
 }
 
-async function begin(t: Test) {
+async function setUp(t: Test) {
   const port = await freePort()
-  // The public address is nginx's; the first broker, which walks the connect, sits at another.
+  // The first broker connects the user. It listens on another port than nginx.
   const first = await buildBroker(t, { env: { BROKER_TRUST_PROXY: '127.0.0.1' } })
   const { brokerToken } = await connect(first, await addApp(first))
   return { port, first, brokerToken }
 }
 
 t.test(
-  'through the example’s nginx: one id in both logs, the visitor’s own address',
+  'the example nginx passes its request id and the visitor’s address',
   { skip: nginxMissing },
   async (t) => {
-    const { port, first } = await begin(t)
+    const { port, first } = await setUp(t)
     const { url } = await startNginx(t, Number(new URL(first.url).port), port)
     const sent = { 'x-request-id': 'a'.repeat(32), 'x-forwarded-for': '203.0.113.9' }
     const answer = await fetch(`${url}/`, { headers: { ...sent, accept: 'text/html' } })
@@ -76,27 +75,27 @@ t.test(
     const line = first.logged.map((text) => JSON.parse(text) as Record<string, string>).at(-1)
     t.match(line, { path: '/', address: '127.0.0.1', request: /^[0-9a-f]{32}$/ })
     t.not(line?.request, 'a'.repeat(32))
-    t.equal((await fetch(`${url}/metrics`)).status, 404, 'figures are not for everyone')
+    t.equal((await fetch(`${url}/metrics`)).status, 404, 'metrics are not public')
   },
 )
 
-t.test('new one up, old one down: no broken answer', { skip: nginxMissing }, async (t) => {
-  const { port, first, brokerToken } = await begin(t)
+t.test('an upgrade through nginx breaks no response', { skip: nginxMissing }, async (t) => {
+  const { port, first, brokerToken } = await setUp(t)
   t.equal((await exchange(first, brokerToken)).status, 200)
   let current = await serve(t, first.env)
   const proxy = await startNginx(t, Number(new URL(current.url).port), port)
-  const swaps = load(proxy.url, brokerToken)
+  const load = startLoad(proxy.url, brokerToken)
   for (let round = 0; round < ROUNDS; round++) {
     const next = await serve(t, first.env)
     await proxy.switchTo(Number(new URL(next.url).port))
     t.equal(await current.stop(), 0)
     current = next
   }
-  const { ends, rate } = await swaps.stop()
+  const { outcomes, rate } = await load.stop()
   t.comment(
-    `${[...ends.values()].reduce((one, other) => one + other, 0)} swaps at ${rate.toFixed(0)} a second`,
+    `${[...outcomes.values()].reduce((one, other) => one + other, 0)} swaps at ${rate.toFixed(0)} a second`,
   )
-  t.strictSame(Object.fromEntries(ends), {
-    200: [...ends.values()].reduce((one, other) => one + other, 0),
+  t.strictSame(Object.fromEntries(outcomes), {
+    200: [...outcomes.values()].reduce((one, other) => one + other, 0),
   })
 })

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { createProver } from '../oauth/dpop/prover.ts'
 import { addApp, addAppWithSecret, authorizationRequest, buildBroker, connect } from '../helper.ts'
-import { changes } from '../rows.ts'
+import { watchCommits } from '../commits.ts'
 import { size } from '../size.ts'
 
 const RUNS = Number(process.env.ANY_INPUT_RUNS ?? size(300, 5000))
@@ -178,7 +178,7 @@ t.test('any input', async (t) => {
   const toHeaderValue = (text: string): string => text.replace(/[^\x20-\x7e\xa0-\xff]/g, '?').trim()
 
   t.test(`${RUNS} inputs`, async (t) => {
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     const seen = new Map<number, number>()
     const property = fc.asyncProperty(
       fc.oneof({ weight: 2, arbitrary: posted }, opened),

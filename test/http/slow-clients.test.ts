@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { CLOSE_TIMEOUT_MS, closeWithTimeout } from '../../server/http/plugins/time-limits.ts'
 import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
-import { logged, serve } from '../processes.ts'
+import { serve, waitForOutput } from '../processes.ts'
 
 /** Opens a socket that records what it receives, and closes with the test. */
 function openSocket(t: Test, url: string) {
@@ -112,7 +112,7 @@ t.test('under load, requests accepted before a shutdown are answered', async (t)
   await broker.clock.asleep(delayMs)
   const swaps = Array.from({ length: 50 }, () => fetch(`${other.url}/exchange`, options))
   t.ok((await Promise.all(swaps)).every(({ status }) => status === 200))
-  const told = logged(other.child, '"stopping"')
+  const told = waitForOutput(other.child, /"stopping"/)
   const stopped = other.stop()
   await told
   broker.clock.advance(delayMs)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import { addApp, addAppWithSecret, authorize, buildBroker, connect, postForm } from '../helper.ts'
-import { changes } from '../rows.ts'
+import { watchCommits } from '../commits.ts'
 import { JWT, swapAtToken } from './swap/begin.ts'
 
 /** A confidential app with a connected user, and its introspection requests. */
@@ -23,7 +23,7 @@ const inactive = { active: false }
 
 t.test('a confidential app introspects its broker token, and nothing is written', async (t) => {
   const { broker, own, introspect, brokerToken } = await begin(t)
-  const changed = changes(t, broker.dataDir)
+  const changed = watchCommits(t, broker.dataDir)
   const answer = await introspect({ ...own, token: brokerToken, token_type_hint: 'refresh_token' })
   t.equal(answer.status, 200)
   t.equal(answer.headers.get('cache-control'), 'no-store')

@@ -5,7 +5,7 @@ import { Secret } from '../../server/secret.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, exchange } from '../helper.ts'
 import { importLine, runImport } from './imports.ts'
-import { skipPauses } from '../pauses.ts'
+import { skipPauses } from '../clock.ts'
 import { size } from '../size.ts'
 import { temporaryFolder } from '../temporary.ts'
 

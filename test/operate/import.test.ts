@@ -9,7 +9,7 @@ import { createKills, killRounds, outputOf } from '../kill.ts'
 import { runCli } from '../processes.ts'
 import { importLine, runImport } from './imports.ts'
 import { swapAt } from './load.ts'
-import { skipPauses } from '../pauses.ts'
+import { skipPauses } from '../clock.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 t.test('tokens are imported and verified one by one, and a run can be repeated', async (t) => {
@@ -264,7 +264,7 @@ t.test('an import killed at any point and run again loses no token', async (t) =
     const output = outputOf(child)
     const isReported = (count: number) => () => output().split('\n').length > count
     const isRequested = (count: number) => () => calls.refresh >= before + count
-    const some = kills.dice.between(1, names.length - 1)
+    const some = kills.random.between(1, names.length - 1)
     const points = [
       { name: 'a token is being verified', reached: isRequested(some), laterByMs: 20 },
       { name: 'some are reported', reached: isReported(some), laterByMs: 10 },

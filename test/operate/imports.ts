@@ -1,7 +1,7 @@
 import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import type { TestBroker } from '../helper.ts'
-import { skipPauses } from '../pauses.ts'
+import { skipPauses } from '../clock.ts'
 
 /** A line of an import file. @param token default: a new refresh token of the account at the stand-in */
 export const importLine = (broker: TestBroker, account: string, app: string, token?: string) =>

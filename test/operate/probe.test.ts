@@ -147,8 +147,8 @@ t.test('the requests are those it announces', async (t) => {
   t.strictSame([asked.length, wrong.length], [10, 2])
   t.strictSame([standIn.calls.refresh, standIn.calls.token], [6, 4])
   const { stderr } = await command(['probe', '--no-authorize'], env)
-  t.match(stderr, 'six requests with a bogus token, two of them with a wrong client secret')
-  t.match(stderr, 'four with a bogus code or none')
+  t.match(stderr, 'six requests with an invalid token, two of them with a wrong client secret')
+  t.match(stderr, 'four requests with an invalid code or none')
 })
 
 t.test(

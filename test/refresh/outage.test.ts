@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import t from 'tap'
-import { createDice } from '../chaos/random.ts'
+import { createSeededRandom } from '../chaos/random.ts'
 import { virtualClock } from '../virtual-clock.ts'
 import { buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
@@ -34,7 +34,7 @@ function breakDown({ standIn }: TestBroker): void {
 
 t.test('few calls during an outage of Ellipsis Drive, and no rush after it', async (t) => {
   const seed = Number(process.env.TEST_SEED ?? randomInt(2 ** 31))
-  const dice = createDice(seed)
+  const random = createSeededRandom(seed)
   /** Number of apps that swap. While none of them works, each one (or its refresh) sleeps. */
   let running = 0
   const settled = async () => {
@@ -54,7 +54,7 @@ t.test('few calls during an outage of Ellipsis Drive, and no rush after it', asy
     switches: { rotation: 'always' },
     runtime: { clock, fetch: watched },
     env: { BROKER_MIN_TTL: '0' },
-    random: () => dice.next(),
+    random: () => random.next(),
   })
   const devices = await connectMany(broker, LASTING + ENDING)
   const [lasting, ending] = [devices.slice(0, LASTING), devices.slice(LASTING)]
@@ -73,7 +73,7 @@ t.test('few calls during an outage of Ellipsis Drive, and no rush after it', asy
     await clock.sleep(startsIn)
     while (!stop.signal.aborted) {
       answers.push(await swap(device))
-      await clock.sleep(SWAP_INTERVAL * (0.75 + 0.5 * dice.next()))
+      await clock.sleep(SWAP_INTERVAL * (0.75 + 0.5 * random.next()))
     }
     running--
     return answers

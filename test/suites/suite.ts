@@ -4,11 +4,11 @@ import t from 'tap'
 
 const root = join(import.meta.dirname, '../..')
 
-/** A file's limit, milliseconds: it guards against hangs alone. */
+/** Limit for one file, only against hangs. */
 const FILE_TIMEOUT_MS = 15 * 60_000
 
-/** Where each suite finds its files. A file belongs to the first suite that has a pattern for it. */
-export const suites = {
+/** Patterns of each suite's files. A file belongs to the first suite that matches it. */
+const suites = {
   browser: ['test/**/*.browser.test.ts', 'test/clients/documents.test.ts'],
   processes: [
     'test/{operate,deploy,cli,data}/**/*.test.ts',
@@ -19,14 +19,14 @@ export const suites = {
   parts: ['test/**/*.test.ts'],
 }
 
-/** The test files of a suite, relative to the project's root, sorted. */
+/** The test files of a suite, relative to the project root, sorted. */
 export function filesOf(suite: keyof typeof suites): string[] {
   const names = Object.keys(suites) as (keyof typeof suites)[]
   const earlier = names.slice(0, names.indexOf(suite)).flatMap((name) => suites[name])
   return globSync(suites[suite], { cwd: root, exclude: earlier }).sort()
 }
 
-/** Test files with something that `size` sets, and that therefore runs longer in `npm run test:long`. */
+/** Test files with repetitions that `npm run test:long` runs at full size. */
 export const longFiles = (): string[] =>
   globSync('test/**/*.test.ts', { cwd: root })
     .filter((file) =>
@@ -35,32 +35,32 @@ export const longFiles = (): string[] =>
     .sort()
 
 /**
- * Runs test files one after the other in this process. Loading the server takes over a CPU-second, and so a
- * process for each file would cost more than what the tests do. Ends with the files that took longest.
+ * Runs test files one after the other in this process, because loading the server takes more than a CPU second.
+ * Reports the slowest files at the end.
  */
 export async function runFiles(files: string[]): Promise<void> {
   t.setTimeout(0)
-  // tap would then end the root at the first moment in which nothing runs, such as between two files.
+  // A teardown on the root makes tap end it as soon as nothing runs, for example between two files.
   t.teardown = () => {
-    throw new Error('What a file tears down belongs into one of its tests.')
+    throw new Error('Register teardowns in a test, not in the file.')
   }
-  const times: { file: string; seconds: number; cpu: number }[] = []
+  const times: { file: string; seconds: number; cpuSeconds: number }[] = []
   for (const file of files) {
     const [startedAt, cpu] = [performance.now(), process.cpuUsage()]
-    const hung = setTimeout(() => t.bailout(`${file} hangs`), FILE_TIMEOUT_MS)
+    const hangTimer = setTimeout(() => t.bailout(`${file} hangs`), FILE_TIMEOUT_MS)
     await import(join(root, file))
-    // tap runs in order: what the file has added comes before this.
+    // tap runs tests in order, so this one ends after the tests of the file.
     await t.test(file, async () => undefined)
-    clearTimeout(hung)
+    clearTimeout(hangTimer)
     const { user, system } = process.cpuUsage(cpu)
     times.push({
       file,
       seconds: (performance.now() - startedAt) / 1000,
-      cpu: (user + system) / 1_000_000,
+      cpuSeconds: (user + system) / 1_000_000,
     })
   }
   times.sort((one, other) => other.seconds - one.seconds)
-  for (const { file, seconds, cpu } of times.slice(0, 10)) {
-    t.comment(`${seconds.toFixed(1)} s (${cpu.toFixed(1)} s of processor time) ${file}`)
+  for (const { file, seconds, cpuSeconds } of times.slice(0, 10)) {
+    t.comment(`${seconds.toFixed(1)} s (${cpuSeconds.toFixed(1)} s CPU) ${file}`)
   }
 }

@@ -89,7 +89,7 @@ export interface AdminModels extends MonitoringModels {
     older: string | null
   }
   'admin/apps': { rows: AppRow[] }
-  'admin/app': Omit<AppRow, 'href' | 'users' | 'usersHref'> & {
+  'admin/app': Pick<AppRow, 'name' | 'kind' | 'createdAt'> & {
     counts: CountsView
     attention: AttentionView[]
     usage: UsageView
@@ -98,14 +98,12 @@ export interface AdminModels extends MonitoringModels {
     redirectUris: string[]
     origins: string[]
     lifetime: string
-    /** Served as plain OAuth, with Ellipsis Drive's own access tokens. */
-    ellipsisTokens: boolean
+    /** Gets its access token in the URL fragment, which is less safe. */
+    fragment: boolean
+    /** Every flag and choice, from server/oauth/app-options.ts. */
+    options: { title: string; summary: string }[]
     /** The newest first; `null`: it has none, being public. */
     secrets: SecretView[] | null
-    /** For programs without a browser. */
-    device: boolean
-    /** Its broker tokens are of use only with a key of its own. */
-    bound: boolean
     /** `null`: it has no redirect URI, so nobody could return to it. */
     connectLink: string | null
     snippets: { id: string; language: string; code: string }[]
@@ -115,6 +113,7 @@ export interface AdminModels extends MonitoringModels {
     isNew: boolean
     back: string
     fields: AppFormFields
+    options: OptionField[]
     problems: string[]
     /** Of the redirect URIs, shown beside them. */
     uriProblems: string[]
@@ -195,9 +194,7 @@ export interface AppRow {
   name: string
   /** Public, or confidential. */
   kind: string
-  /** It takes its tokens in the fragment: the less safe way. */
-  fragment: boolean
-  trusted: boolean
+  badges: { text: string; isWarning: boolean }[]
   users: number
   usersHref: string
   createdAt: number
@@ -209,20 +206,23 @@ export interface SecretView {
   expiresAt: number | null
 }
 
-/** An app's form, as it was typed; lists have a line each. */
+/** An app's form, as typed; lists have one entry per line. */
 export interface AppFormFields {
   name: string
   redirectUris: string
   origins: string
   confidential: boolean
-  trusted: boolean
-  /** For programs without a browser. */
-  device: boolean
-  /** `required`: its broker tokens are bound to a key of its own. */
-  dpop: 'optional' | 'required'
   lifetime: string
-  deliver: 'code' | 'fragment'
-  tokens: 'broker' | 'ellipsis'
+}
+
+/** A flag or a choice of an app: a checkbox, or radio buttons. */
+export interface OptionField {
+  name: string
+  legend: string
+  type: 'checkbox' | 'radio'
+  inputs: { value: string; label: string; checked: boolean }[]
+  hint: string | null
+  caution: { lead: string; text: string } | null
 }
 
 /** A column that can be sorted by its header. */

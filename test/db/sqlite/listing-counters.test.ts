@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import type { Store } from '../../../db/store.ts'
-import { createDice } from '../../chaos/random.ts'
-import type { Dice } from '../../chaos/random.ts'
+import { createSeededRandom } from '../../chaos/random.ts'
+import type { SeededRandom } from '../../chaos/random.ts'
 import { begin, connect, newGrant, newTokens, NOW } from '../rows.ts'
 import { openTemporary } from '../temporary.ts'
 
@@ -36,8 +36,8 @@ t.test('listing and totals are what full counts say, after any changes', async (
   const all = (query: string) => client.prepare(`${query} order by 1, 2, 3`).all()
 
   const seed = Math.floor(Math.random() * 2 ** 32)
-  const changes = changesOf(store, createDice(seed))
-  const dice = createDice(seed + 1)
+  const changes = changesOf(store, createSeededRandom(seed))
+  const dice = createSeededRandom(seed + 1)
   const seen = new Set<string>()
   for (let done = 1; done <= CHANGES; done++) {
     // More comes than goes.
@@ -57,7 +57,7 @@ t.test('listing and totals are what full counts say, after any changes', async (
 })
 
 /** Ways to change what is listed, each to somebody at random. */
-function changesOf(store: Store, dice: Dice): Record<string, () => Promise<unknown>> {
+function changesOf(store: Store, dice: SeededRandom): Record<string, () => Promise<unknown>> {
   let [made, now] = [0, NOW]
   const soon = () => (now += dice.between(1, DAY / 8))
   const connectionId = () => `c${dice.between(0, Math.max(made - 1, 0))}`

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { addApp, addAppWithSecret, buildBroker, connect } from '../../helper.ts'
-import { changes } from '../../rows.ts'
+import { watchCommits } from '../../commits.ts'
 
 /**
  * Builds what each file of this folder uses: a broker, three apps and a connection. Bad input must get a
@@ -18,7 +18,7 @@ export async function setUpBadInput(t: Test) {
     confidential: true,
   })
   const connection = await connect(broker, app)
-  const hasChanged = changes(t, broker.dataDir)
+  const hasChanged = watchCommits(t, broker.dataDir)
 
   /** Runs a test and checks that it wrote nothing. */
   const testUnchanged = (title: string, run: (t: Test) => Promise<void>): void => {

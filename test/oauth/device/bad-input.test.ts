@@ -1,12 +1,12 @@
 import t from 'tap'
 import { addApp, buildBroker, postForm } from '../../helper.ts'
-import { changes } from '../../rows.ts'
+import { watchCommits } from '../../commits.ts'
 import { Visitor } from '../../visitor.ts'
 import { addDevice, begin, allowDevice, enterCode } from './begin.ts'
 
 t.test('malformed device requests', async (t) => {
   const { broker, client, start, poll } = await begin(t)
-  const changed = changes(t, broker.dataDir)
+  const changed = watchCommits(t, broker.dataDir)
 
   t.test(
     'the device authorization request: unregistered apps and malformed requests are refused',

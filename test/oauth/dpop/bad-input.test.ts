@@ -1,7 +1,7 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import t from 'tap'
 import { addApp, authorize, buildBroker } from '../../helper.ts'
-import { changes } from '../../rows.ts'
+import { watchCommits } from '../../commits.ts'
 import { createProver } from './prover.ts'
 import type { ProofOverrides } from './prover.ts'
 
@@ -57,7 +57,7 @@ t.test('malformed DPoP proofs', async (t) => {
   }
 
   t.test('invalid proofs are refused, and change nothing', async (t) => {
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     for (const [name, overrides] of Object.entries(invalidProofs)) {
       changed()
       const answer = await prover.post('/oauth/token', tokenRequest, overrides)

@@ -1,6 +1,8 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../../db/store.ts'
-import type { AdminModels, AppFormFields } from '../../../../views/admin/models.ts'
+import type { AdminModels, AppFormFields, OptionField } from '../../../../views/admin/models.ts'
+import { appOptions, defaultOptions, mapOptions, writeOption } from '../../../oauth/app-options.ts'
+import type { AppOption, AppOptions } from '../../../oauth/app-options.ts'
 import { appDefaults, defaultOrigins } from '../../../oauth/apps.ts'
 import type { AppSettings } from '../../../oauth/apps.ts'
 import { formatDuration, parseDuration } from '../../../oauth/duration.ts'
@@ -22,12 +24,14 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
     return { problems: typeof given === 'string' ? uriProblems(given) : [] }
   })
 
-  app.get('/apps/new', async (_request, reply) => reply.show('admin/app-form', formOf(empty, null)))
+  app.get('/apps/new', async (_request, reply) =>
+    reply.show('admin/app-form', formOf(emptyForm, null)),
+  )
 
   app.post('/apps/new', async (request, reply) => {
-    const fields = fieldsOf(request)
-    return trying(reply, fields, null, async () => {
-      const made = await apps.add(settingsOf(fields), byAdmin(request))
+    const form = readForm(request)
+    return trying(reply, form, null, async () => {
+      const made = await apps.add(settingsOf(form), byAdmin(request))
       const message = `Registered the app “${plainName(made.app.name)}”.`
       if (!made.clientSecret) return reply.done(pathOf(made.app.id), message)
       return reply.show('admin/app-secret', {
@@ -43,15 +47,15 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
   app.get('/apps/:appId/edit', async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('This app does not exist or was removed.')
-    return reply.show('admin/app-form', formOf(fieldsOfApp(one), one))
+    return reply.show('admin/app-form', formOf(formOfApp(one), one))
   })
 
   app.post('/apps/:appId/edit', async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('This app does not exist or was removed.')
-    const fields = { ...fieldsOf(request), confidential: one.confidential }
-    return trying(reply, fields, one, async () => {
-      const { name } = await apps.set(one.id, changesOf(one, settingsOf(fields)), byAdmin(request))
+    const form = { ...readForm(request), confidential: one.confidential }
+    return trying(reply, form, one, async () => {
+      const { name } = await apps.set(one.id, changesOf(one, settingsOf(form)), byAdmin(request))
       return reply.done(pathOf(one.id), `Saved “${plainName(name)}”.`)
     })
   })
@@ -60,7 +64,7 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
 /** Does it; what was wrong with the fields is said above them, with everything that was typed. */
 async function trying(
   reply: FastifyReply,
-  fields: AppFormFields,
+  form: AppForm,
   app: App | null,
   work: () => Promise<unknown>,
 ): Promise<unknown> {
@@ -70,82 +74,104 @@ async function trying(
     if (!(error instanceof BrokerError) || error.code !== 'invalid_request') throw error
     void reply.code(422)
     return reply.show('admin/app-form', {
-      ...formOf(fields, app),
+      ...formOf(form, app),
       problems: error.message.split('\n'),
     })
   }
 }
 
-const empty: AppFormFields = {
+/** The form as typed: options are values, other fields are texts. */
+type AppForm = AppFormFields & { options: AppOptions }
+
+const emptyForm: AppForm = {
   name: '',
   redirectUris: '',
   origins: '',
   confidential: appDefaults.confidential,
-  trusted: appDefaults.trusted,
   lifetime: formatDuration(appDefaults.tokenLifetimeSeconds),
-  device: appDefaults.device,
-  dpop: appDefaults.dpop,
-  deliver: appDefaults.deliver,
-  tokens: appDefaults.tokens,
+  options: defaultOptions,
 }
 
-const formOf = (fields: AppFormFields, app: App | null): AdminModels['admin/app-form'] => ({
+const formOf = (
+  { options, ...fields }: AppForm,
+  app: App | null,
+): AdminModels['admin/app-form'] => ({
   title: app ? `Edit ${app.name}` : 'Register an app',
   isNew: app === null,
   back: app ? pathOf(app.id) : '/admin/apps',
   fields,
+  options: appOptions.map(([name, option]) => optionField(name, option, options[name])),
   problems: [],
   uriProblems: fields.redirectUris === '' ? [] : uriProblems(fields.redirectUris),
 })
 
-function fieldsOf({ body }: FastifyRequest): AppFormFields {
-  const given = body as Record<string, unknown>
-  const text = (name: string) => (typeof given[name] === 'string' ? given[name] : '')
+/** An option's inputs: one checkbox, or a radio button per value. */
+function optionField(name: string, option: AppOption, value: boolean | string): OptionField {
+  const values = labelledValues(option)
+  return {
+    name,
+    legend: option.title,
+    type: values.length === 1 ? 'checkbox' : 'radio',
+    inputs: values.map(([each, label]) => ({
+      value: each,
+      label,
+      checked: each === writeOption(value),
+    })),
+    hint: option.hint ?? null,
+    caution: option.caution ?? null,
+  }
+}
+
+/** The value that the form posted. An empty checkbox or an unknown value means the default. */
+function readOption(option: AppOption, posted: string): boolean | string {
+  const values = labelledValues(option).map(([value]) => value)
+  const isChecked = values.length === 1 && posted !== ''
+  const chosen = isChecked ? values[0] : values.find((value) => value === posted)
+  if (chosen === undefined) return option.default
+  return typeof option.default === 'boolean' ? chosen === 'yes' : chosen
+}
+
+const labelledValues = ({ values }: AppOption): [value: string, label: string][] =>
+  Object.entries(values).flatMap(([value, { label }]) =>
+    label === undefined ? [] : [[value, label]],
+  )
+
+function readForm({ body }: FastifyRequest): AppForm {
+  const posted = body as Record<string, unknown>
+  const text = (name: string) => (typeof posted[name] === 'string' ? posted[name] : '')
   return {
     name: text('name'),
     redirectUris: text('redirect_uris'),
     origins: text('origins'),
     confidential: text('type') === 'confidential',
-    trusted: text('trusted') !== '',
-    device: text('device') !== '',
-    dpop: text('dpop') === '' ? 'optional' : 'required',
     lifetime: text('lifetime'),
-    deliver: text('deliver') === 'fragment' ? 'fragment' : 'code',
-    tokens: text('tokens') === 'ellipsis' ? 'ellipsis' : 'broker',
+    options: mapOptions((name, option) => readOption(option, text(name))) as AppOptions,
   }
 }
 
-function fieldsOfApp(app: App): AppFormFields {
+function formOfApp(app: App): AppForm {
   const asDefault = sameList(app.origins, defaultOrigins(app))
   return {
     name: app.name,
     redirectUris: app.redirectUris.join('\n'),
     origins: asDefault ? '' : app.origins.join('\n'),
     confidential: app.confidential,
-    trusted: app.trusted,
-    device: app.device,
-    dpop: app.dpop,
     lifetime: formatDuration(app.tokenLifetimeSeconds),
-    deliver: app.deliver,
-    tokens: app.tokens,
+    options: app,
   }
 }
 
-/** @throws BrokerError `invalid_request` for a life that is none */
-function settingsOf(fields: AppFormFields): AppSettings & { origins: string[] } {
-  const { confidential, trusted, device, dpop, deliver, tokens } = fields
-  const [redirectUris, origins] = [linesOf(fields.redirectUris), linesOf(fields.origins)]
+/** @throws BrokerError `invalid_request` for an invalid token lifetime */
+function settingsOf(form: AppForm): AppSettings & { origins: string[] } {
+  const { confidential, options } = form
+  const [redirectUris, origins] = [linesOf(form.redirectUris), linesOf(form.origins)]
   return {
-    name: fields.name.trim(),
+    name: form.name.trim(),
     redirectUris,
     origins: origins.length > 0 ? origins : defaultOrigins({ confidential, redirectUris }),
     confidential,
-    trusted,
-    device,
-    dpop,
-    tokenLifetimeSeconds: parseDuration(fields.lifetime),
-    deliver,
-    tokens,
+    ...(mapOptions((name) => options[name]) as AppOptions),
+    tokenLifetimeSeconds: parseDuration(form.lifetime),
   }
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { App } from '../../../../db/store.ts'
 import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/models.ts'
+import { describeOptions } from '../../../oauth/app-options.ts'
 import { validSecrets } from '../../../oauth/apps.ts'
 import { formatDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -43,18 +44,17 @@ export const pathOf = (id: string): `/admin/apps/${string}` =>
 
 const kindOf = ({ confidential }: App): string => (confidential ? 'Confidential' : 'Public')
 
-/** What its row and its page say of an app. */
+/** What the list and the page both show of an app. */
 const briefOf = (app: App) => ({
   name: app.name,
   kind: kindOf(app),
-  fragment: app.deliver === 'fragment',
-  trusted: app.trusted,
   createdAt: app.createdAt,
 })
 
 const rowOf = (app: App, users: number): AppRow => ({
   ...briefOf(app),
   href: pathOf(app.id),
+  badges: describeOptions(app).flatMap(({ badge }) => badge ?? []),
   users,
   usersHref: `/admin/users?app=${encodeURIComponent(app.id)}`,
 })
@@ -70,10 +70,9 @@ function modelOf(
     redirectUris: app.redirectUris,
     origins: app.origins,
     lifetime: formatDuration(app.tokenLifetimeSeconds),
-    ellipsisTokens: app.tokens === 'ellipsis',
+    fragment: app.deliver === 'fragment',
+    options: describeOptions(app).map(({ title, summary }) => ({ title, summary })),
     secrets: app.confidential ? secretsOf(app, clock.now()) : null,
-    device: app.device,
-    bound: app.dpop === 'required',
     connectLink: app.redirectUris.length > 0 ? `${config.publicUrl}/connect/${app.id}` : null,
     snippets: createSnippets(app, config.publicUrl).map(({ language, code }, index) => ({
       id: `code-${index}`,

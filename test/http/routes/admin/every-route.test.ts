@@ -3,7 +3,7 @@ import t from 'tap'
 import { signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
-import { changes } from '../../../rows.ts'
+import { watchCommits } from '../../../commits.ts'
 import { fillBroker } from '../../../sample-data.ts'
 import { Visitor } from '../../../visitor.ts'
 import { csrfTokenOf } from './dashboard.ts'
@@ -73,7 +73,7 @@ t.test('every admin route', async (t) => {
   t.test('a visitor without a session is redirected to sign in and changes nothing', async (t) => {
     const anonymous = new Visitor()
     await anonymous.open(`${broker.url}/admin/sign-in`)
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     for (const route of inside) {
       const name = `${route.method} ${route.url}`
       const answer = await send(anonymous, route, { _csrf: 'x' })
@@ -85,7 +85,7 @@ t.test('every admin route', async (t) => {
   })
 
   t.test('a viewer changes nothing but their own account', async (t) => {
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     const token = await tokenOf(viewer, broker)
     for (const route of inside.filter(({ method }) => !isSafe(method))) {
       if (route.config?.own === true) continue
@@ -99,7 +99,7 @@ t.test('every admin route', async (t) => {
   t.test('a GET changes nothing', async (t) => {
     // The background flush is no change of the request.
     await broker.services.upstream.flush()
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     for (const visitor of [admin, viewer]) {
       for (const route of routes.filter(({ method }) => isSafe(method))) {
         const answer = await send(visitor, route)
@@ -112,7 +112,7 @@ t.test('every admin route', async (t) => {
   t.test(
     'a POST without its token, with someone else’s token, or from another site changes nothing',
     async (t) => {
-      const changed = changes(t, broker.dataDir)
+      const changed = watchCommits(t, broker.dataDir)
       const token = await tokenOf(admin, broker)
       const viewerToken = await tokenOf(viewer, broker)
       const { url } = broker
@@ -167,7 +167,7 @@ t.test('every admin route', async (t) => {
     body.replace(/<(bdi|title|option|textarea)\b[^>]*>.*?<\/\1>/gs, '').replace(/<[^>]*>/g, '')
 
   t.test('with its token, a POST makes a change', async (t) => {
-    const changed = changes(t, broker.dataDir)
+    const changed = watchCommits(t, broker.dataDir)
     const leaving = await signIn(broker, { email: 'leaving@example.com' })
     changed()
     const form = { _csrf: await tokenOf(leaving, broker) }

@@ -13,39 +13,38 @@ import type { StandIn, Switches } from '../../server/stand-in/app.ts'
 import { testClock } from '../helper.ts'
 import { connectMany } from '../operate/load.ts'
 import type { Device } from '../operate/load.ts'
-import { Broker, bundleBroker } from './brokers.ts'
+import { Broker, bundleBroker } from './broker.ts'
 
-/** Where it all happens: brokers on one data directory, the stand-in, and the connected accounts. */
-export interface Setting {
+/** Brokers on one data directory, the stand-in, and the connected accounts. */
+export interface ChaosEnvironment {
   rotation: Switches['rotation']
   standIn: StandIn
-  /** The same data, open in this process: to look at what the brokers have written. */
+  /** The same data, opened in this process to inspect what the brokers have written. */
   services: Services
   brokers: Broker[]
-  /** When one went on that had been paused for longer than a lease, milliseconds. */
-  wokenAt: number[]
-  /** What was done beside the kills, and from when to when, milliseconds. */
-  actions: { action: string; from: number; to: number }[]
+  /** When brokers that had been paused for longer than a lease resumed. */
+  resumedAt: number[]
+  /** Injected faults with start and end. */
+  faults: { name: string; from: number; to: number }[]
   devices: Device[]
   dataDir: string
-  /** A small disk of its own, which can be filled; `false`: that takes the right to mount. */
-  ownDisk: boolean
-  /** What the brokers logged. */
+  /** The data is on a small disk of its own, which can be filled. `false`: no permission to mount one. */
+  hasOwnDisk: boolean
+  /** Log of all brokers. */
   logFile: string
   end(keepLog?: boolean): Promise<void>
 }
 
-/** Megabytes. */
-const DISK = 48
+const DISK_SIZE_MB = 48
 
-export async function prepare(options: {
+export async function createEnvironment(options: {
   rotation: Switches['rotation']
   brokers: number
   connections: number
-}): Promise<Setting> {
+}): Promise<ChaosEnvironment> {
   const folder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-chaos-'))
   const dataDir = join(folder, 'data')
-  const ownDisk = mountDisk(dataDir)
+  const hasOwnDisk = mountDisk(dataDir)
   const url = 'http://127.0.0.1:1'
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
   const switches = { rotation: options.rotation, tokenDelay: 30, tokenLifetime: 600 }
@@ -59,7 +58,7 @@ export async function prepare(options: {
     BROKER_FAILURE_LIMIT: '1000000',
     BROKER_LOG_LEVEL: 'warn',
     CHAOS_LOG: join(folder, 'brokers.log'),
-    // Who is killed often is compiled once.
+    // Compile once, although brokers are killed often.
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
   }
   const config = loadConfig(env, { serve: true })
@@ -78,18 +77,18 @@ export async function prepare(options: {
     standIn: standIn.standIn,
     services,
     brokers,
-    wokenAt: [],
-    actions: [],
+    resumedAt: [],
+    faults: [],
     devices,
     dataDir,
-    ownDisk,
+    hasOwnDisk,
     logFile: env.CHAOS_LOG,
     async end(keepLog = false) {
       await Promise.all(brokers.map((broker) => broker.end()))
       await services.stop()
       await standIn.close()
       rmSync(program)
-      if (ownDisk) execFileSync('umount', [dataDir])
+      if (hasOwnDisk) execFileSync('umount', [dataDir])
       if (!keepLog) rmSync(folder, { recursive: true, force: true })
     },
   }
@@ -98,29 +97,10 @@ export async function prepare(options: {
 function mountDisk(dataDir: string): boolean {
   mkdirSync(dataDir, { mode: 0o700 })
   try {
-    const size = `size=${DISK}m,mode=700`
+    const size = `size=${DISK_SIZE_MB}m,mode=700`
     execFileSync('mount', ['-t', 'tmpfs', '-o', size, 'tmpfs', dataDir], { stdio: 'ignore' })
     return true
   } catch {
     return false
-  }
-}
-
-/** A swap, by an app that gives up after a while. `status` 0: no answer. */
-export async function swap(
-  url: string,
-  token: string,
-  wishes: object,
-): Promise<{ status: number; body: Record<string, unknown> }> {
-  try {
-    const answer = await fetch(`${url}/exchange`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(wishes),
-      signal: AbortSignal.timeout(15_000),
-    })
-    return { status: answer.status, body: (await answer.json()) as Record<string, unknown> }
-  } catch {
-    return { status: 0, body: {} }
   }
 }

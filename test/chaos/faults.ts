@@ -1,0 +1,166 @@
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Database from 'better-sqlite3'
+import type { Fault } from '../../server/stand-in/app.ts'
+import { REFRESH_POINTS } from './broker.ts'
+import type { ChaosEnvironment } from './environment.ts'
+import type { SeededRandom } from './random.ts'
+
+/** Number of injected faults by name. */
+type FaultCounts = Record<string, number>
+
+/** Injects a fault and ends it again. Returns its name for the report. */
+type Inject = (environment: ChaosEnvironment, random: SeededRandom) => Promise<string>
+
+const MS_PER_HOUR = 3_600_000
+/** Longer than a lease lasts. */
+const PAUSE_MS = 32_000
+const POLL_INTERVAL_MS = 20
+
+const upstream = (kind: Fault['kind'], more: object): Inject => {
+  return async ({ standIn }, random) => {
+    const bounds = random.next() < 0.5 ? { times: random.between(1, 6) } : { share: 0.3 }
+    standIn.addFault({ endpoint: 'refresh', kind, ...more, ...bounds } as Fault)
+    await sleep(random.between(300, 1500))
+    standIn.clearFaults()
+    return `upstream: ${kind}`
+  }
+}
+
+/** Upstream faults that lose no token: the refresh failed, or its response arrived in the end. */
+const harmless: Inject[] = [
+  upstream('status', { status: 500 }),
+  upstream('status', { status: 503, retryAfter: 1 }),
+  upstream('status', { status: 429 }),
+  upstream('status', { status: 429, retryAfter: 1 }),
+  upstream('status', { status: 404 }),
+  upstream('delay', { milliseconds: 1500 }),
+  upstream('late', { milliseconds: 1500 }),
+  upstream('hang', {}),
+  upstream('cut-before', {}),
+  upstream('garbage', {}),
+  upstream('html', {}),
+  upstream('invalid_client', {}),
+  upstream('invalid_grant', {}),
+]
+
+/** Upstream faults that lose the response to a rotation. */
+const losing: Inject[] = [
+  upstream('cut-after', {}),
+  upstream('garbage', { worked: true }),
+  upstream('status', { status: 502, worked: true }),
+]
+
+/** Faults during which brokers cannot retry a refresh. */
+export const BLOCKING_FAULTS = ['paused for longer than a lease', 'disk full', 'database locked']
+
+const pauseBroker: Inject = async ({ brokers, resumedAt }, random) => {
+  const broker = random.pick(brokers)
+  broker.signal('SIGSTOP')
+  await sleep(PAUSE_MS)
+  resumedAt.push(Date.now())
+  broker.signal('SIGCONT')
+  return 'paused for longer than a lease'
+}
+
+const fillDisk: Inject = async ({ dataDir, hasOwnDisk }, random) => {
+  if (!hasOwnDisk) return 'skipped: disk full (needs permission to mount)'
+  const path = join(dataDir, 'ballast')
+  const file = openSync(path, 'w')
+  try {
+    for (let size = 1 << 20; size >= 512;) {
+      try {
+        if (writeSync(file, Buffer.alloc(size)) < size) size = Math.floor(size / 2)
+      } catch {
+        size = Math.floor(size / 2)
+      }
+    }
+    await sleep(random.between(2000, 8000))
+  } finally {
+    closeSync(file)
+    rmSync(path)
+  }
+  return 'disk full'
+}
+
+const lockDatabase: Inject = async ({ dataDir }, random) => {
+  const other = new Database(join(dataDir, 'broker.db'), { timeout: 1000 })
+  try {
+    other.exec('begin immediate')
+    await sleep(random.between(1000, 12_000))
+    other.exec('rollback')
+    return 'database locked'
+  } catch {
+    return 'database locked: tried'
+  } finally {
+    other.close()
+  }
+}
+
+const makeReadOnly: Inject = async ({ brokers }, random) => {
+  const milliseconds = random.between(1000, 6000)
+  random.pick(brokers).order({ readOnlyMs: milliseconds })
+  await sleep(milliseconds)
+  return 'database read-only'
+}
+
+const moveClock: Inject = async ({ brokers }, random) => {
+  const byMs = random.pick([-26, -5, -0.05, 0.05, 5, 26]) * MS_PER_HOUR
+  for (const broker of brokers) broker.order({ moveClockMs: byMs })
+  await sleep(3000)
+  for (const broker of brokers) broker.order({ moveClockMs: -byMs })
+  return byMs < 0 ? 'clock moved back, then reset' : 'clock moved forward, then reset'
+}
+
+const killAtPoint: Inject = async ({ brokers }, random) => {
+  const [broker, point] = [random.pick(brokers), random.pick(REFRESH_POINTS)]
+  const before = broker.kills
+  broker.order({ killAt: point })
+  for (let waited = 0; waited < 3000 && broker.kills === before; waited += POLL_INTERVAL_MS) {
+    await sleep(POLL_INTERVAL_MS)
+  }
+  if (broker.kills === before) return 'kill at a point: not reached'
+  await broker.ready()
+  return `killed ${point}`
+}
+
+const killAtRandom: Inject = async ({ brokers }, random) => {
+  const broker = random.pick(brokers)
+  const before = broker.kills
+  await sleep(random.between(50, 900))
+  // During a restart there may be no process yet.
+  while (broker.kills === before) {
+    broker.signal('SIGKILL')
+    await sleep(POLL_INTERVAL_MS)
+  }
+  await broker.ready()
+  return 'killed at random'
+}
+
+/** Injects faults until the signal: kills, in all brokers but one at a time, and one other fault at a time. */
+export async function injectFaults(
+  environment: ChaosEnvironment,
+  random: SeededRandom,
+  signal: AbortSignal,
+): Promise<FaultCounts> {
+  const counts: FaultCounts = {}
+  const repeat = async (choose: () => Inject): Promise<void> => {
+    while (!signal.aborted) {
+      const from = Date.now()
+      const name = await choose()(environment, random)
+      environment.faults.push({ name, from, to: Date.now() })
+      counts[name] = (counts[name] ?? 0) + 1
+    }
+  }
+  const rest = [fillDisk, lockDatabase, makeReadOnly, moveClock, pauseBroker]
+  const others = () => {
+    const roll = random.next()
+    if (roll < 0.25) return random.pick(rest)
+    return roll < 0.4 ? random.pick(losing) : random.pick(harmless)
+  }
+  const kill = () => repeat(() => (random.next() < 0.6 ? killAtPoint : killAtRandom))
+  const killers = Array.from({ length: Math.max(1, environment.brokers.length - 1) }, kill)
+  await Promise.all([...killers, repeat(others)])
+  return counts
+}
