@@ -7,32 +7,31 @@ import { begin } from './oauth/swap/begin.ts'
 import { temporaryFolder } from './temporary.ts'
 
 /**
- * Bugs reported for other brokers, tested on this one. Tested elsewhere: a refreshed token that is never stored
- * (keycloak#39502) and one that is dropped when the response has none (keycloak#5938) in
- * test/refresh/refresh.test.ts; a lock that expires before the work ends, or is released by a process that lost it
- * (oauth2-proxy#3456) in test/refresh/lease.test.ts; an outage that marks connections in
- * test/refresh/outage.test.ts.
+ * What users of other brokers have reported, tried on this one. Tried elsewhere: a refreshed token that is
+ * never stored (keycloak#39502) and one that is dropped when none comes (keycloak#5938) in
+ * test/refresh/refresh.test.ts; a lock shorter than the work, or freed by one who lost it (oauth2-proxy#3456) in
+ * test/refresh/lease.test.ts; connections marked dead by an outage in test/refresh/outage.test.ts.
  */
 
-const MS_PER_HOUR = 3_600_000
+const HOUR = 3_600_000
 
 t.test('“parallel requests burn my rotating token” (n8n#25926, keycloak#36316)', async (t) => {
   const { broker, brokerToken, connectionId } = await begin(t, {
     switches: { rotation: 'always', tokenDelay: 100 },
   })
-  broker.clock.advance(MS_PER_HOUR + 1000)
+  broker.clock.advance(HOUR + 1000)
   const answers = await Promise.all(Array.from({ length: 50 }, () => exchange(broker, brokerToken)))
   t.same(new Set(answers.map(({ status }) => status)), new Set([200]))
   t.equal(broker.standIn.calls.refresh, 1)
-  broker.clock.advance(MS_PER_HOUR + 1000)
-  t.equal((await exchange(broker, brokerToken)).status, 200, 'the next refresh works')
+  broker.clock.advance(HOUR + 1000)
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'and the next refresh works')
   const { connection } = await broker.services.connections.show(connectionId)
   t.equal(connection.status, 'active')
 })
 
 t.test('“after one failed refresh it is stuck until I restart it” (nango#1005)', async (t) => {
   const { broker, brokerToken } = await begin(t)
-  broker.clock.advance(MS_PER_HOUR + 1000)
+  broker.clock.advance(HOUR + 1000)
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'garbage', times: 1 })
   t.equal((await exchange(broker, brokerToken)).status, 503)
   broker.clock.advance(5000)
@@ -58,19 +57,19 @@ t.test('“without expires_in it hands out dead tokens”', async (t) => {
   const { brokerToken } = await connect(broker, await addApp(broker))
   const { status, body } = await exchange(broker, brokerToken)
   t.equal(status, 200)
-  t.ok(Number(body.expires_in) > 0 && Number(body.expires_in) <= MS_PER_HOUR / 1000)
+  t.ok(Number(body.expires_in) > 0 && Number(body.expires_in) <= HOUR / 1000)
   broker.clock.advance(Number(body.expires_in) * 1000)
   t.equal((await exchange(broker, brokerToken)).status, 200)
-  t.ok(broker.standIn.calls.refresh >= 1, 'a lifetime is assumed, and expires')
+  t.ok(broker.standIn.calls.refresh >= 1, 'a life is assumed, and ends')
 })
 
 t.test('“all I get is invalid_grant”', async (t) => {
   const { broker, brokerToken, connectionId } = await begin(t)
-  broker.clock.advance(MS_PER_HOUR + 1000)
+  broker.clock.advance(HOUR + 1000)
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
   const { status, body } = await exchange(broker, brokerToken)
   t.match({ status, error: body.error }, { status: 403, error: 'reconnect_required' })
-  t.match(JSON.stringify(body), broker.url, 'the error has the reconnect URL')
+  t.match(JSON.stringify(body), broker.url, 'the app is told where to send its user')
   t.notMatch(JSON.stringify(body), 'invalid_grant')
   const { connection } = await broker.services.connections.show(connectionId)
   t.match(connection.lastError, /refused the refresh token: it was revoked there, or has expired/)

@@ -5,8 +5,8 @@ import { Secret } from '../server/secret.ts'
 import { PASSWORD } from './admin.ts'
 import type { TestBroker } from './helper.ts'
 
-const MS_PER_HOUR = 3_600_000
-const MS_PER_DAY = 24 * MS_PER_HOUR
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 
 /** Difficult names: long, right-to-left, and with markup. */
 const USERNAMES = [
@@ -67,11 +67,11 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     owner: 'none',
     status: 'needs_reconnect',
     lastError: 'Ellipsis Drive refused the refresh token (invalid_grant).',
-    retryAt: clock.now() + MS_PER_HOUR,
+    retryAt: clock.now() + HOUR_MS,
     dropPrevious: false,
     events: [
       {
-        at: clock.now() - MS_PER_HOUR,
+        at: clock.now() - HOUR_MS,
         actor: 'system',
         action: 'connection.needs_reconnect',
         connectionId: 'con_sample1',
@@ -82,12 +82,12 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
   await connections.erase('con_sample9', actor)
   await keys.rotate(actor)
   await bulks.begin(['con_sample5', 'con_sample6', 'con_sample7'], actor)
-  const currentHour = Math.floor(clock.now() / MS_PER_HOUR) * MS_PER_HOUR
+  const currentHour = Math.floor(clock.now() / HOUR_MS) * HOUR_MS
   await store.recordUse({
     grants: await lastUses(services, names.length),
     counts: Array.from({ length: 24 * 30 }, (_, index) => ({
       appId: map.id,
-      hour: currentHour - index * MS_PER_HOUR,
+      hour: currentHour - index * HOUR_MS,
       outcome: index % 50 === 0 ? 'temporarily_unavailable' : 'ok',
       kind: 'swap' as const,
       count: 40 + (index % 24) * 3,
@@ -116,7 +116,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
 async function lastUses({ store, clock }: TestBroker['services'], count: number) {
   const uses = Array.from({ length: count }, async (_, index) => {
     const [grant] = await store.listGrants({ connectionId: `con_sample${index}` })
-    const lastUsedAt = clock.now() - (index + 1) * MS_PER_HOUR
+    const lastUsedAt = clock.now() - (index + 1) * HOUR_MS
     return grant && index % 6 !== 5 ? [{ id: grant.id, lastUsedAt }] : []
   })
   return (await Promise.all(uses)).flat()
@@ -151,10 +151,10 @@ async function connect(
       tokens: {
         refreshToken: vault.seal(`connections/${id}/refresh_token`, new Secret('none')),
         accessToken: vault.seal(`connections/${id}/access_token`, new Secret('none')),
-        accessTokenExpiresAt: now + (index % 5) * MS_PER_HOUR - MS_PER_HOUR,
-        accessTokenFetchedAt: now - MS_PER_HOUR,
+        accessTokenExpiresAt: now + (index % 5) * HOUR_MS - HOUR_MS,
+        accessTokenFetchedAt: now - HOUR_MS,
       },
-      now: now - index * MS_PER_DAY,
+      now: now - index * DAY_MS,
       code: {
         codeHash: sha256(code),
         appId: app.id,
@@ -169,7 +169,7 @@ async function connect(
       },
       events: [
         {
-          at: now - index * MS_PER_DAY,
+          at: now - index * DAY_MS,
           actor: 'user',
           action: 'connection.connected',
           connectionId: id,

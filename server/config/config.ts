@@ -55,7 +55,7 @@ export interface Config {
 
 /** Limit of Ellipsis Drive. */
 const MAX_CALLBACK_URL_LENGTH_CHARS = 100
-const SECONDS_PER_DAY = 86_400
+const DAY_SECONDS = 86_400
 
 /**
  * Reads and validates all settings.
@@ -83,7 +83,7 @@ export function loadConfig(
       'BROKER_LOG_LEVEL',
       parse.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     ),
-    minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, SECONDS_PER_DAY)),
+    minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, DAY_SECONDS)),
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
     operator: {
@@ -164,7 +164,7 @@ function readEllipsis(reader: Reader): Config['ellipsis'] {
     tokenRequest: reader.value('ELLIPSIS_TOKEN_REQUEST', parse.oneOf('form', 'json')),
     accessTokenLifetimeSeconds: reader.value(
       'ELLIPSIS_ACCESS_TOKEN_LIFETIME',
-      parse.integer(1, 365 * SECONDS_PER_DAY),
+      parse.integer(1, 365 * DAY_SECONDS),
     ),
   }
 }

@@ -13,7 +13,7 @@ type FaultCounts = Record<string, number>
 /** Injects a fault and ends it again. Returns its name for the report. */
 type Inject = (environment: ChaosEnvironment, random: SeededRandom) => Promise<string>
 
-const MS_PER_HOUR = 3_600_000
+const HOUR_MS = 3_600_000
 /** Longer than a lease lasts. */
 const PAUSE_MS = 32_000
 const POLL_INTERVAL_MS = 20
@@ -106,7 +106,7 @@ const makeReadOnly: Inject = async ({ brokers }, random) => {
 }
 
 const moveClock: Inject = async ({ brokers }, random) => {
-  const byMs = random.pick([-26, -5, -0.05, 0.05, 5, 26]) * MS_PER_HOUR
+  const byMs = random.pick([-26, -5, -0.05, 0.05, 5, 26]) * HOUR_MS
   for (const broker of brokers) broker.order({ moveClockMs: byMs })
   await sleep(3000)
   for (const broker of brokers) broker.order({ moveClockMs: -byMs })
