@@ -132,6 +132,8 @@ export interface SigningKey {
   activatedAt: Millis | null
   /** When it left `active`, or was revoked. */
   endedAt: Millis | null
+  /** When the erasure of a revoked key was complete; `null`: pending, or not revoked. */
+  erasedAt: Millis | null
   /** When the last token that it signed has ended; `null`: not known. */
   tokensUntil: Millis | null
 }

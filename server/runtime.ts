@@ -42,3 +42,6 @@ export const runtime: Runtime = {
   fetch: globalThis.fetch,
   passwordHashing,
 }
+
+/** Runs a piece of background work, such as one transaction, when its turn has come. */
+export type Throttle = <T>(piece: () => Promise<T>) => Promise<T>

@@ -4,6 +4,7 @@ import { sha256 } from '../server/crypto/hash.ts'
 import { Secret } from '../server/secret.ts'
 import { PASSWORD } from './admin.ts'
 import type { TestBroker } from './helper.ts'
+import { addSecondFactor } from './db/rows.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -94,7 +95,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     })),
   })
   // By app: grants of one moment come in any order.
-  const grants = await store.listGrants({ connectionId: 'con_sample8' })
+  const grants = await store.listGrants('con_sample8')
   const of = (app: App) => grants.find((grant) => grant.appId === app.id)?.id ?? ''
   await connections.revokeGrant(of(server), by)
   await apps.rotateSecret(server.id, 86_400, by)
@@ -115,7 +116,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
 /** Most were used some hours ago, a few never. */
 async function lastUses({ store, clock }: TestBroker['services'], count: number) {
   const uses = Array.from({ length: count }, async (_, index) => {
-    const [grant] = await store.listGrants({ connectionId: `con_sample${index}` })
+    const [grant] = await store.listGrants(`con_sample${index}`)
     const lastUsedAt = clock.now() - (index + 1) * HOUR
     return grant && index % 6 !== 5 ? [{ id: grant.id, lastUsedAt }] : []
   })
@@ -125,8 +126,8 @@ async function lastUses({ store, clock }: TestBroker['services'], count: number)
 async function addCareful({ admins, secondFactors, store, clock }: TestBroker['services']) {
   const { id, email } = await admins.add(CAREFUL, new Secret(PASSWORD), 'cli', 'viewer')
   await secondFactors.propose({ id, email })
-  const factor = { adminId: id, step: 0, recoveryCodes: ['hash'], now: clock.now(), events: [] }
-  await store.confirmSecondFactor(factor)
+  const factor = { since: clock.now(), lastStep: 0, recoveryCodes: ['hash'] }
+  await addSecondFactor(store, id, factor)
 }
 
 /** A connection with a device for each of those apps. */

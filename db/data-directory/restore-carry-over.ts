@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { sealedColumns } from '../sqlite/sealed-columns.ts'
+import { sealedColumns } from '../sqlite/reseal.ts'
 import { columnsOf, takeOver } from './restore-columns.ts'
 
 /** What of the replaced store holds on in the one that takes its place. */

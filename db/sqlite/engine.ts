@@ -3,7 +3,6 @@ import type Database from 'better-sqlite3'
 import { sql, type SQL } from 'drizzle-orm'
 import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
-import type { Throttle } from '../store.ts'
 import { StoreUnavailableError } from '../errors.ts'
 import { prepareCheckpoints } from './checkpoint.ts'
 
@@ -114,9 +113,6 @@ function codeOf(error: unknown): string {
 }
 
 const isBusy = (error: unknown): boolean => codeOf(error).startsWith('SQLITE_BUSY')
-
-/** No pace: the pieces of long work follow each other. */
-export const atOnce: Throttle = (piece) => piece()
 
 /** Is the column one of these? Any number of them: as one parameter, where `inArray` takes 32,766. */
 export const isOneOf = (column: SQLiteColumn, values: (string | number)[]): SQL =>

@@ -331,7 +331,7 @@ export const events = sqliteTable(
   (table) => [
     index('events_connection').on(table.connectionId, table.at),
     index('events_app').on(table.appId, table.at),
-    // Of all who did something, and all that was done, but for what is most of it: see event-pages.ts.
+    // Of all who did something, and all that was done, but for what is most of it: see events.ts.
     index('events_actor')
       .on(table.actor, table.at)
       .where(sql`${table.actor} not in ('user', 'app', 'system')`),

@@ -1,14 +1,7 @@
-import type {
-  BulkItem,
-  BulkRevocation,
-  ConnectionFilter,
-  NewEvent,
-  Throttle,
-  Store,
-} from '../../db/store.ts'
+import type { BulkItem, BulkRevocation, ConnectionFilter, NewEvent, Store } from '../../db/store.ts'
 import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
-import type { Clock, Random } from '../runtime.ts'
+import type { Clock, Random, Throttle } from '../runtime.ts'
 import type { Log } from '../log.ts'
 
 /** Revokes many connections at once: collected first, confirmed by an admin, then worked off in batches. */
@@ -96,6 +89,12 @@ export function createBulkRevocations(needs: {
     }
   }
 
+  /** Releases this process's lease. */
+  const release = (id: number, trouble: string | null): Promise<boolean> => {
+    const expected = { leaseOwner: owner }
+    return store.updateBulk({ id, expected, changes: { ...noLease, trouble }, events: [] })
+  }
+
   const work = async (bulk: BulkRevocation): Promise<boolean> => {
     let trouble: string | null = null
     try {
@@ -104,13 +103,12 @@ export function createBulkRevocations(needs: {
       trouble = 'The database can’t be written to; the log says why. It is tried again.'
       log.error({ err: error, bulk: bulk.id }, 'a bulk revocation stands still; it is tried again')
     }
-    await store.freeBulk({ id: bulk.id, owner, trouble })
+    await release(bulk.id, trouble)
     return trouble === null
   }
 
   /** Does the oldest piece of work there is. Answers how long to wait for the next. */
   const workOnce = async (): Promise<number> => {
-    if (!(await store.hasBulkWork())) return LOOK_EVERY
     const now = clock.now()
     const bulk = await store.takeBulk({ owner, now, until: now + LEASE, longest: LEASE })
     if (!bulk) return LOOK_EVERY
@@ -156,7 +154,7 @@ export function createBulkRevocations(needs: {
         await store.addBulkItems({ id, owner, until: until(), connectionIds, cursor: null })
       } else {
         await collect({ id, filter, cursor: null }, now + COLLECT_AT_ONCE)
-        await store.freeBulk({ id, owner, trouble: null })
+        await release(id, null)
         wake.abort()
       }
       return id
@@ -177,17 +175,21 @@ export function createBulkRevocations(needs: {
 
     async confirm(id, by) {
       const { actor, address = null } = actorFields(by)
-      const events = [event(id, by, 'bulk.confirmed')]
-      const started = await store.startBulk({ id, actor, address, now: clock.now(), events })
+      const started = await store.updateBulk({
+        id,
+        expected: { statuses: ['ready'] },
+        changes: { status: 'running', startedAt: clock.now(), actor, address },
+        events: [event(id, by, 'bulk.confirmed')],
+      })
       wake.abort()
       return started
     },
 
     cancel: (id, by, { running } = { running: true }) =>
-      store.cancelBulk({
+      store.updateBulk({
         id,
-        statuses: ['collecting', 'ready', ...(running ? ['running' as const] : [])],
-        now: clock.now(),
+        expected: { statuses: ['collecting', 'ready', ...(running ? ['running' as const] : [])] },
+        changes: { status: 'cancelled', endedAt: clock.now(), trouble: null, ...noLease },
         events: [event(id, by, 'bulk.cancelled')],
       }),
 
@@ -201,6 +203,8 @@ export function createBulkRevocations(needs: {
     },
   }
 }
+
+const noLease = { leaseOwner: null, leaseUntil: null }
 
 /** Of those that are revoked already there is nothing to revoke. */
 const withoutRevoked = ({ statuses, ...filter }: ConnectionFilter): ConnectionFilter => ({

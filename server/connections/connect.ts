@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { App, Flow, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -75,8 +76,6 @@ export function createConnect(needs: {
   publicUrl: string
 }): Connect {
   const { store, vault, ellipsis, keep, clock, random, deviceFlow, publicUrl } = needs
-  const place = (stateHash: string) => `flows/${stateHash}/verifier` as const
-
   /** The flow, if state and cookie are of one browser; otherwise nothing has changed. */
   const take = async ({ state, browserSecret }: Callback): Promise<Flow> => {
     const stateHash = sha256(state)
@@ -104,7 +103,7 @@ export function createConnect(needs: {
     if (!code) {
       throw new BrokerError('server_error', { description: 'Ellipsis Drive sent no code back.' })
     }
-    const verifier = vault.open(place(flow.stateHash), flow.verifier)
+    const verifier = vault.open(associatedData.flowVerifier(flow.stateHash), flow.verifier)
     const tokens = await ellipsis.exchangeCode({ code, verifier })
     const { refreshToken } = tokens
     if (refreshToken) return { ...tokens, refreshToken }
@@ -167,7 +166,7 @@ export function createConnect(needs: {
       await store.addFlow({
         stateHash,
         browserHash: sha256(browserSecret),
-        verifier: vault.seal(place(stateHash), new Secret(verifier)),
+        verifier: vault.seal(associatedData.flowVerifier(stateHash), new Secret(verifier)),
         appId: request.app.id,
         redirectUri: request.redirectUri,
         appState: request.state,

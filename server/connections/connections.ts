@@ -104,7 +104,8 @@ export function createConnections(needs: {
   const purge = async (connectionId: string): Promise<boolean> => {
     try {
       for (let waited = 0; waited < ERASE_WITHIN; waited += 50) {
-        if (await store.purge(clock.now(), { connectionId })) return true
+        if ((await store.purge({ now: clock.now(), limit: 1, connectionId })) === 'done')
+          return true
         await clock.sleep(50)
       }
     } catch (error) {
@@ -114,7 +115,7 @@ export function createConnections(needs: {
   }
 
   const countLive = async (connectionId: string): Promise<number> =>
-    (await store.listGrants({ connectionId })).filter((grant) => grant.revokedAt === null).length
+    (await store.listGrants(connectionId)).filter((grant) => grant.revokedAt === null).length
 
   /** Ends a connection by `end`, which is given the event that tells of it. */
   const cutOff = async (
@@ -136,9 +137,9 @@ export function createConnections(needs: {
     cursor: string | null = null,
   ): Promise<ShownConnection> => {
     const connectionId = connection.id
-    const grants = await store.listGrants({ connectionId })
-    const filter = { ...anything, connectionId }
-    const { rows, newer, older } = await store.browseEvents({ filter, cursor, limit: EVENTS })
+    const grants = await store.listGrants(connectionId)
+    const filter = { connectionId }
+    const { rows, newer, older } = await store.listEvents({ filter, cursor, limit: EVENTS })
     return { connection, grants, events: rows, newer, older }
   }
 
@@ -205,7 +206,7 @@ export function createConnections(needs: {
         connectionId: id,
         appId,
       }
-      const grants = await store.revokeAppGrants({ connectionId: id, appId, now, events: [event] })
+      const grants = await store.revokeGrants({ connectionId: id, appId, now, events: [event] })
       return { grants }
     },
 
@@ -215,15 +216,15 @@ export function createConnections(needs: {
       const { connectionId, appId } = grant
       const now = clock.now()
       const event = { ...actorFields(by), at: now, action: 'grant.revoked', grantId: id }
-      return store.revokeGrant({ id, now, events: [{ ...event, connectionId, appId }] })
+      const events = [{ ...event, connectionId, appId }]
+      return (await store.revokeGrants({ id, now, events })) > 0
     },
 
     erase: (id, by) =>
       cutOff(id, (now, details) => {
         const event = { ...actorFields(by), at: now, action: 'connection.erased', connectionId: id }
-        return store.eraseConnection({ id, now, events: [{ ...event, details }] })
+        const events = [{ ...event, details }]
+        return store.revokeConnection({ id, now, erasePerson: true, events })
       }),
   }
 }
-
-const anything = { actor: null, action: null, appId: null, from: null, to: null }

@@ -64,7 +64,7 @@ export function createOverview(needs: {
   const { store, upstream, clock } = needs
 
   const failingApps = async (apps: App[]): Promise<Attention[]> => {
-    const sums = await store.sumUsageByApp(hourOf(clock.now()) - DAY)
+    const sums = await store.sumUsage({ since: hourOf(clock.now()) - DAY })
     const swaps = sums.filter(({ kind }) => kind === 'swap')
     return [...Map.groupBy(swaps, ({ appId }) => appId)]
       .flatMap(([appId, outcomes]) => {
@@ -110,11 +110,11 @@ export function createOverview(needs: {
 
     async usage(period, appId) {
       const { stretches, hours } = PERIODS[period]
-      const stretch = hours * HOUR
-      const since = hourOf(clock.now()) + HOUR - stretches * stretch
-      const sums = await store.sumUsage({ appId: appId ?? null, since, stretch })
+      const stretchMs = hours * HOUR
+      const since = hourOf(clock.now()) + HOUR - stretches * stretchMs
+      const sums = await store.sumUsage({ appId: appId ?? null, since, stretchMs })
       return Array.from({ length: stretches }, (_, index) => {
-        const start = since + index * stretch
+        const start = since + index * stretchMs
         const own = sums.filter((sum) => sum.start === start)
         const add = (isMeant: (sum: (typeof own)[number]) => boolean) =>
           own.filter(isMeant).reduce((sum, { count }) => sum + count, 0)

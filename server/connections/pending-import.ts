@@ -34,8 +34,8 @@ export async function removePendingImport(
   clock: Clock,
   id: string,
 ): Promise<boolean> {
-  const erased = await store.purge(clock.now(), { connectionId: id })
-  return erased && store.removeConnection(id)
+  const purged = await store.purge({ now: clock.now(), limit: 1, connectionId: id })
+  return purged === 'done' && store.removeConnection(id)
 }
 
 const PAGE = 100

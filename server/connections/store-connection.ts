@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { Code, Connection, Flow, NewEvent, Store } from '../../db/store.ts'
 import type { Account, EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -86,7 +87,7 @@ export function createStoreConnection(needs: {
     const same = isHere && meant.username === account.username
     if (!same || meant.username === '' || meant.status === 'revoked') return undefined
     // A name alone is weak: whoever learns the connection's id may not renew it for an app without access.
-    const grants = await store.listGrants({ connectionId: meant.id })
+    const grants = await store.listGrants(meant.id)
     const has = grants.some(({ appId, revokedAt }) => appId === flow.appId && revokedAt === null)
     return has ? meant : undefined
   }
@@ -124,8 +125,8 @@ export function createStoreConnection(needs: {
       accountId: account.id,
       username: account.username,
       tokens: {
-        refreshToken: vault.seal(`connections/${id}/refresh_token`, tokens.refreshToken),
-        accessToken: vault.seal(`connections/${id}/access_token`, tokens.accessToken),
+        refreshToken: vault.seal(associatedData.refreshToken(id), tokens.refreshToken),
+        accessToken: vault.seal(associatedData.accessToken(id), tokens.accessToken),
         accessTokenExpiresAt: tokens.expiresAt,
         accessTokenFetchedAt: tokens.fetchedAt,
       },

@@ -1,7 +1,6 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
-import type { Sealed } from '../../db/store.ts'
+import type { AssociatedData as Place, Sealed } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
-import type { SealedPlace as Place } from '../../db/store/sealed.ts'
 import { Secret } from '../secret.ts'
 import type { Random } from '../runtime.ts'
 

@@ -94,6 +94,15 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     }
   }
 
+  const removeApp = async (id: string, by: Actor): Promise<boolean> => {
+    for (;;) {
+      const app = await store.getApp(id)
+      if (!app) return false
+      const event = { ...actorFields(by), at: clock.now(), action: 'app.removed', appId: id }
+      if (await store.updateApp(app, null, [{ ...event, details: app.name }])) return true
+    }
+  }
+
   const newAppSecret = (): { secret: Secret; stored: App['secrets'][number] } => {
     const secret = newSecret(random)
     const stored = { hash: sha256(secret), createdAt: clock.now(), expiresAt: null }
@@ -152,12 +161,10 @@ export function createApps(needs: { store: Store; clock: Clock; random: Random }
     },
 
     async remove(id, by) {
-      const app = await store.getApp(id)
-      const event = { ...actorFields(by), at: clock.now(), action: 'app.removed', appId: id }
-      if (!app || !(await store.removeApp(id, [{ ...event, details: app.name }]))) return false
+      if (!(await removeApp(id, by))) return false
       // Of an app with many users the rest is left to upkeep: its grants mean nothing without it.
       for (let batch = 0; batch < BATCHES; batch++) {
-        if ((await store.endRemovedGrants({ now: clock.now(), limit: BATCH })) === 0) break
+        if ((await store.revokeGrantsOfRemovedApps({ now: clock.now(), limit: BATCH })) === 0) break
       }
       return true
     },

@@ -1,4 +1,4 @@
-import type { App, DeviceCode, Hash, NewEvent, Store } from '../../db/store.ts'
+import type { App, DeviceCode, Hash, Millis, NewEvent, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { SCOPE } from './authorize.ts'
@@ -74,6 +74,8 @@ const LIFE = 15 * 60_000
 /** Seconds between two polls, and those that each poll too soon adds (RFC 8628 3.2, 3.5). */
 const INTERVAL = 5
 const PENALTY = 5
+/** Clocks and networks are uneven: polls that come this much too soon are accepted. */
+const POLL_TOLERANCE_MS = 500
 
 export function createDeviceFlow(needs: {
   store: Store
@@ -86,7 +88,7 @@ export function createDeviceFlow(needs: {
   /** The program's own code, whatever has become of it. */
   const own = async ({ app, deviceCode }: Poll): Promise<DeviceCode> => {
     checkAllowed(app)
-    const code = await store.getDeviceCode(sha256(deviceCode.reveal()))
+    const code = await store.getDeviceCode({ deviceCodeHash: sha256(deviceCode.reveal()) })
     if (!code || code.appId !== app.id) throw refuse('This device_code is not known.')
     return code
   }
@@ -97,7 +99,7 @@ export function createDeviceFlow(needs: {
     if (grantId !== null) {
       const event = { at: now, actor: 'system', action: 'grant.revoked', appId, grantId, address }
       const details = 'its device code was used a second time'
-      await store.revokeGrant({ id: grantId, now, events: [{ ...event, details }] })
+      await store.revokeGrants({ id: grantId, now, events: [{ ...event, details }] })
     }
     throw refuse('This device_code was used before; the grant that it began is revoked.')
   }
@@ -107,9 +109,29 @@ export function createDeviceFlow(needs: {
     details: device,
   })
 
+  /**
+   * Changes a code as it is by now: changes that others make at the same time stay. Returns the code before;
+   * `undefined`: it is gone, or `change` leaves it as it is.
+   */
+  const update = async (
+    deviceCodeHash: Hash,
+    change: (code: DeviceCode) => DeviceCode | null,
+    events: NewEvent[] = [],
+  ): Promise<DeviceCode | undefined> => {
+    for (;;) {
+      const before = await store.getDeviceCode({ deviceCodeHash })
+      const after = before && change(before)
+      if (!after) return undefined
+      if (await store.updateDeviceCode(before, after, events)) return before
+    }
+  }
+
   const refusePending = async ({ deviceCodeHash }: DeviceCode): Promise<never> => {
-    const poll = { deviceCodeHash, now: clock.now(), penalty: PENALTY }
-    const tooSoon = await store.pollDeviceCode(poll)
+    const now = clock.now()
+    const before = await update(deviceCodeHash, (code) =>
+      isPending(code, now) ? recordPoll(code, now) : null,
+    )
+    const tooSoon = before !== undefined && isPolledTooSoon(before, now)
     throw new BrokerError(tooSoon ? 'polled_too_often' : 'authorization_pending')
   }
 
@@ -146,25 +168,31 @@ export function createDeviceFlow(needs: {
       const letters = readUserCode(typed)
       if (letters === '') return undefined
       const userCodeHash = sha256(letters)
-      const code = await store.findDeviceCode({ userCodeHash, now: clock.now() })
-      const app = code && (await store.getApp(code.appId))
-      return code && app && { code, app }
+      const code = await store.getDeviceCode({ userCodeHash })
+      if (!code || !isPending(code, clock.now())) return undefined
+      const app = await store.getApp(code.appId)
+      return app && { code, app }
     },
 
     async isPending(deviceCodeHash) {
-      const code = await store.getDeviceCode(deviceCodeHash)
-      return code?.status === 'pending' && code.expiresAt > clock.now()
+      const code = await store.getDeviceCode({ deviceCodeHash })
+      return code !== undefined && isPending(code, clock.now())
     },
 
-    approve({ connectionId, ...answer }) {
-      const { deviceCodeHash } = answer
+    async approve({ connectionId, ...answer }) {
+      const now = clock.now()
+      const approve = (code: DeviceCode): DeviceCode | null =>
+        isPending(code, now) ? { ...code, status: 'approved', connectionId } : null
       const events = [{ ...allowed(answer), connectionId }]
-      return store.approveDeviceCode({ deviceCodeHash, connectionId, now: clock.now(), events })
+      return (await update(answer.deviceCodeHash, approve, events)) !== undefined
     },
 
     // Of which there is no event: anyone can ask and refuse, as often as they like.
     async deny({ deviceCodeHash }) {
-      await store.denyDeviceCode({ deviceCodeHash, now: clock.now() })
+      const now = clock.now()
+      await update(deviceCodeHash, (code) =>
+        isPending(code, now) ? { ...code, status: 'denied' } : null,
+      )
     },
 
     async poll(poll, prepare) {
@@ -180,13 +208,27 @@ export function createDeviceFlow(needs: {
       const issued = await newGrant({ ...code, connectionId }, poll.app, jkt)
       const { grant } = issued
       const events = [grantBegunEvent(grant, poll.address)]
-      if (await store.redeemDeviceCode({ deviceCodeHash, now, grant, events })) return issued
-      const again = await store.getDeviceCode(deviceCodeHash)
+      const source = { deviceCodeHash }
+      if (await store.addGrant(grant, { source, now, events })) return issued
+      const again = await store.getDeviceCode(source)
       if (again?.usedAt) return refuseUsed(again, poll.address)
       throw refuse('This device_code is not known.')
     },
   }
 }
+
+const isPending = ({ status, expiresAt }: DeviceCode, now: Millis): boolean =>
+  status === 'pending' && expiresAt > now
+
+const isPolledTooSoon = ({ polledAt, intervalSeconds }: DeviceCode, now: Millis): boolean =>
+  polledAt !== null && now - polledAt < intervalSeconds * 1000 - POLL_TOLERANCE_MS
+
+/** The code after a poll: one that came too soon lengthens the interval (RFC 8628 3.5). */
+export const recordPoll = (code: DeviceCode, now: Millis): DeviceCode => ({
+  ...code,
+  polledAt: now,
+  intervalSeconds: code.intervalSeconds + (isPolledTooSoon(code, now) ? PENALTY : 0),
+})
 
 /** The host says which apps may: whoever can start a device flow can try to talk people into it. */
 function checkAllowed(app: App): void {

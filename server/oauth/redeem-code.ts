@@ -40,7 +40,7 @@ export function createRedeem(needs: { store: Store; newGrant: NewGrant; clock: C
     if (grantId !== null) {
       const event = { at: now, actor: 'system', action: 'grant.revoked', appId, grantId, address }
       const details = 'its code was used a second time'
-      await store.revokeGrant({ id: grantId, now, events: [{ ...event, connectionId, details }] })
+      await store.revokeGrants({ id: grantId, now, events: [{ ...event, connectionId, details }] })
     }
     throw refuse('This code was used before; the grant that it began is revoked.')
   }
@@ -81,7 +81,8 @@ export function createRedeem(needs: { store: Store; newGrant: NewGrant; clock: C
       const { grant } = issued
       const now = clock.now()
       const events = [grantBegunEvent(grant, address)]
-      if (await store.redeemCode({ codeHash: code.codeHash, now, grant, events })) return issued
+      const source = { codeHash: code.codeHash }
+      if (await store.addGrant(grant, { source, now, events })) return issued
       const again = await store.getCode(code.codeHash)
       if (again?.usedAt) return refuseUsed(again, address)
       throw refuse('This code has ended.')

@@ -97,7 +97,7 @@ export function createSwap(needs: {
     const event = { at: now, actor: 'system', action: 'grant.revoked', grantId: grant.id }
     const details = 'a superseded broker token was used, so one of two holders has a copy'
     const where = { connectionId: grant.connectionId, appId: app.id, details }
-    await store.revokeGrant({ id: grant.id, now, events: [{ ...event, ...where }] })
+    await store.revokeGrants({ id: grant.id, now, events: [{ ...event, ...where }] })
     throw refused()
   }
 
@@ -193,7 +193,7 @@ export function createSwap(needs: {
       const now = clock.now()
       const event = { at: now, actor: 'app', action: 'grant.revoked', appId, connectionId }
       const events = [{ ...event, grantId: id, address, details: 'the app gave it up' }]
-      return store.revokeGrant({ id, now, events })
+      return (await store.revokeGrants({ id, now, events })) > 0
     },
   }
 }

@@ -1,5 +1,4 @@
-import type { Throttle } from '../../db/store.ts'
-import type { SteadyClock } from '../runtime.ts'
+import type { SteadyClock, Throttle } from '../runtime.ts'
 
 /** Rest after a piece, in times of what it took: while others need the loop, and else. */
 const REST_BUSY = 9

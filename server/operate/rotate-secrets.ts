@@ -121,6 +121,9 @@ async function untilAll(
   }
 }
 
+/** Connections that a transaction marks as erased. */
+const PURGE_BATCH = 20
+
 async function reseal(services: Services, report: Report): Promise<number> {
   const { store, clock } = services
   const everyTwoSeconds = occasionally(() => clock.now(), 2000)
@@ -129,8 +132,8 @@ async function reseal(services: Services, report: Report): Promise<number> {
   )
   if (failed > 0)
     throw new CommandError('secret.rotate.unopened', { failed, places: places.join(', ') })
-  // What the log still holds of the values before is emptied; a running broker does so too.
-  await store.purge(clock.now())
+  // The log still has the former values; a running broker removes them too.
+  while ((await store.purge({ now: clock.now(), limit: PURGE_BATCH })) === 'more');
   return resealed
 }
 

@@ -1,5 +1,5 @@
-import type { Throttle, Store } from '../../db/store.ts'
-import type { Clock } from '../runtime.ts'
+import type { Store } from '../../db/store.ts'
+import type { Clock, Throttle } from '../runtime.ts'
 import type { Log } from '../log.ts'
 import type { SigningKeys } from '../crypto/signing-keys.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
@@ -16,6 +16,9 @@ const SWEEP_EVERY = 10 * 60 * SECOND
 
 /** Connections whose grants of a removed app end in one go. */
 const REMOVED_AT_ONCE = 10
+/** Rows that a transaction deletes, or marks as erased: others wait for it for a few milliseconds. */
+const SWEEP_BATCH = 10
+const PURGE_BATCH = 20
 
 /** Used codes are kept this long, so that a second use is noticed. */
 const USED_CODES = DAY
@@ -62,8 +65,13 @@ export function createSweeper(needs: {
   const sweep = async (): Promise<void> => {
     const now = await reach()
     const bounds = { endedBefore: now - ENDED, eventsBefore: now - eventDays * DAY }
-    const work = { throttle, stop: stopping.signal }
-    const swept = await store.sweep({ now, usedFor: USED_CODES, ...bounds }, work)
+    const sweepSome = () => store.sweep({ now, usedFor: USED_CODES, ...bounds, limit: SWEEP_BATCH })
+    const swept = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
+    for (let hasMore = true; hasMore && !stopping.signal.aborted;) {
+      const { more, ...rows } = await throttle(sweepSome)
+      for (const [kind, count] of Object.entries(rows)) swept[kind as keyof typeof swept] += count
+      hasMore = more
+    }
     if (Object.values(swept).some((rows) => rows > 0)) log.info({ swept }, 'swept what had ended')
   }
 
@@ -74,7 +82,10 @@ export function createSweeper(needs: {
 
   const erase = async (): Promise<void> => {
     if (!(await store.isErasurePending())) return
-    if (!(await store.purge(clock.now(), { throttle }))) {
+    const purgeSome = () => store.purge({ now: clock.now(), limit: PURGE_BATCH })
+    let outcome = await throttle(purgeSome)
+    while (outcome === 'more' && !stopping.signal.aborted) outcome = await throttle(purgeSome)
+    if (outcome === 'blocked') {
       log.warn({}, 'erasure of revoked tokens is pending: something reads the database for long')
     } else if (!(await store.isErasurePending())) {
       log.info({}, 'erasure of revoked tokens is complete')
@@ -83,7 +94,8 @@ export function createSweeper(needs: {
 
   /** A removed app is refused at once; what is left of it ends bit by bit. */
   const endRemoved = async (): Promise<void> => {
-    const endSome = () => store.endRemovedGrants({ now: clock.now(), limit: REMOVED_AT_ONCE })
+    const endSome = () =>
+      store.revokeGrantsOfRemovedApps({ now: clock.now(), limit: REMOVED_AT_ONCE })
     while (!stopping.signal.aborted && (await throttle(endSome)) > 0);
   }
 

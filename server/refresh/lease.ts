@@ -96,7 +96,7 @@ export function createLeases(needs: {
         owner,
         doubt: held.doubt,
         async extend() {
-          end = await writeInTime((_now, until) => store.extendLease({ id, owner, until }))
+          end = await writeInTime((_now, until) => store.updateLease({ id, owner, until }))
           if (end === null) throw new LeaseLostError()
         },
         check() {
@@ -111,7 +111,7 @@ export function createLeases(needs: {
     },
 
     async free({ connection: { id }, owner }) {
-      await store.freeLease({ id, owner }).catch(() => undefined)
+      await store.updateLease({ id, owner, until: null }).catch(() => undefined)
     },
 
     async listLeft(limit) {

@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { Connection, Millis, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -189,11 +190,11 @@ function triesOf(
   const { id, refreshToken, previousRefreshToken, status } = connection
   /* c8 ignore next -- one without is never leased */
   if (!refreshToken) return []
-  const token = vault.open(`connections/${id}/refresh_token`, refreshToken)
+  const token = vault.open(associatedData.refreshToken(id), refreshToken)
   const current = { token, previous: false }
   if (!previousRefreshToken || status !== 'needs_reconnect' || !othersWork) {
     return [current, current]
   }
-  const before = vault.open(`connections/${id}/previous_refresh_token`, previousRefreshToken)
+  const before = vault.open(associatedData.previousRefreshToken(id), previousRefreshToken)
   return [current, current, { token: before, previous: true }]
 }

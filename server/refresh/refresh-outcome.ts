@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { Failure, Store } from '../../db/store.ts'
 import type { EllipsisError, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -83,8 +84,8 @@ export function createRefreshOutcomes(needs: {
   }
 
   const seal = (id: string, tokens: Omit<Tokens, 'scope'>, refreshToken: Secret) => ({
-    refreshToken: vault.seal(`connections/${id}/refresh_token`, refreshToken),
-    accessToken: vault.seal(`connections/${id}/access_token`, tokens.accessToken),
+    refreshToken: vault.seal(associatedData.refreshToken(id), refreshToken),
+    accessToken: vault.seal(associatedData.accessToken(id), tokens.accessToken),
     accessTokenExpiresAt: tokens.expiresAt,
     accessTokenFetchedAt: tokens.fetchedAt,
   })
@@ -107,7 +108,7 @@ export function createRefreshOutcomes(needs: {
       expectedGeneration: generation,
       tokens: seal(id, tokens, refreshToken),
       previousRefreshToken: rotated
-        ? vault.seal(`connections/${id}/previous_refresh_token`, used)
+        ? vault.seal(associatedData.previousRefreshToken(id), used)
         : null,
       failure,
       now,

@@ -12,7 +12,7 @@ t.test('trouble with the database is told, and the rest done once it is over', a
   for (const id of ['a', 'b']) await connect(store, id)
   const { clock, advance } = virtualClock()
   const logged: string[] = []
-  const failing = { revokeBulkItems: 1, hasBulkWork: 1 }
+  const failing = { revokeBulkItems: 1, takeBulk: 1 }
   const troubled = (method: keyof typeof failing) => {
     if (failing[method]-- > 0) throw new Error('the disk is full')
   }
@@ -23,9 +23,9 @@ t.test('trouble with the database is told, and the rest done once it is over', a
         troubled('revokeBulkItems')
         return store.revokeBulkItems(batch)
       },
-      async hasBulkWork() {
-        troubled('hasBulkWork')
-        return store.hasBulkWork()
+      async takeBulk(lease: Parameters<Store['takeBulk']>[0]) {
+        troubled('takeBulk')
+        return store.takeBulk(lease)
       },
     },
     throttle: (piece) => piece(),

@@ -61,7 +61,7 @@ t.test('some are picked, confirmed and revoked', async (t) => {
   t.equal((await exchange(broker, held.brokerToken)).status, 401)
   t.equal((await exchange(broker, other.brokerToken)).status, 200)
   t.equal(await bulks.cancel(id, by), false)
-  const events = await store.listEvents({ limit: 3 })
+  const { rows: events } = await store.listEvents({ limit: 3 })
   const details = `bulk revocation ${id}`
   t.match(
     events,
@@ -132,6 +132,7 @@ t.test('killed half-way, it goes on: none is left out, and none is revoked twice
   )
   t.equal((await store.countConnections()).active, 0)
   // The other two do so every five seconds.
-  while ((await bulks.find(id))?.erasurePending) await store.purge(broker.clock.now())
+  while ((await bulks.find(id))?.erasurePending)
+    await store.purge({ now: broker.clock.now(), limit: 100 })
   for (const other of [second, third]) t.equal(await other.stop(), 0)
 })

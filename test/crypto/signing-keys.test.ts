@@ -8,6 +8,8 @@ import type { TestBroker } from '../helper.ts'
 import { openTemporary } from '../db/temporary.ts'
 import type { Vault } from '../../server/crypto/vault.ts'
 import { runtime } from '../../server/runtime.ts'
+import { revokeKey } from '../../server/crypto/key-set.ts'
+import { addSigningKey, newSigningKey, updateSigningKeys } from '../db/rows.ts'
 
 const DAY = 86_400_000
 
@@ -74,11 +76,10 @@ t.test(
     const clock = { ...runtime.clock, now: () => 100 * DAY }
     const vault = { seal: () => Buffer.alloc(40) } as unknown as Vault
     const keys = createSigningKeys({ store, vault, clock, random: randomBytes })
-    const old = { publicJwk: '{}', privateKey: Buffer.alloc(40), endedAt: null, tokensUntil: null }
-    const active = { ...old, kid: 'old', status: 'active', activatedAt: null } as const
-    await store.addSigningKey({ ...active, createdAt: 11 * DAY }, [])
-    const next = { ...old, kid: 'next', status: 'next', activatedAt: null } as const
-    await store.addSigningKey({ ...next, createdAt: 50 * DAY }, [])
+    const old = { privateKey: Buffer.alloc(40) }
+    await addSigningKey(store, newSigningKey('old', { ...old, createdAt: 11 * DAY }))
+    const next = { ...old, status: 'next', createdAt: 50 * DAY } as const
+    await addSigningKey(store, newSigningKey('next', next))
     const signing = async () => (await keys.list()).find(({ status }) => status === 'active')?.kid
     await keys.maintain()
     t.equal(await signing(), 'old')
@@ -105,7 +106,8 @@ t.test('of several processes exactly one rotates', async (t) => {
   const rotated = await Promise.all(processes.map((keys) => keys.rotate('test')))
   t.equal(new Set(rotated.map(({ kid }) => kid)).size, 5, 'those who ask for it each get one')
   t.match(await kids(broker), { active: { length: 1 }, next: { length: 1 } })
-  await store.revokeSigningKey({ kid: (await kids(broker)).next[0] ?? '', now: 0, events: [] })
+  const kid = (await kids(broker)).next[0] ?? ''
+  await updateSigningKeys(store, (keys) => revokeKey(keys, kid, 0))
   await Promise.all(processes.map((keys) => keys.maintain()))
   t.equal((await kids(broker)).next.length, 1, 'a next one is made once')
 })
@@ -125,7 +127,7 @@ t.test('a revoked key ends at once, in every process; the next one signs', async
   t.equal((await keys.current()).kid, next[0])
   t.equal((await exchange(broker, (await connect(broker, app)).brokerToken)).status, 200)
   t.notOk((await published(broker)).includes(active[0] ?? ''))
-  await store.purge(clock.now())
+  await store.purge({ now: clock.now(), limit: 100 })
   clock.advance(31 * DAY)
   await keys.maintain()
   t.same((await kids(broker)).revoked, [], 'it is forgotten when nothing that it signed can live')
@@ -142,7 +144,7 @@ t.test('where none signs, the one that was published does', async (t) => {
   await keys.maintain()
   t.same((await kids(broker)).active, next)
   const [second] = (await kids(broker)).next
-  await store.revokeSigningKey({ kid: next[0] ?? '', now: 0, events: [] })
+  await updateSigningKeys(store, (keys) => revokeKey(keys, next[0] ?? '', 0))
   t.same((await kids(broker)).active, [second], 'in the same moment')
   await keys.ensure()
   t.equal((await kids(broker)).next.length, 1)

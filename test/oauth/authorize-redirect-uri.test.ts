@@ -57,7 +57,7 @@ for (const deliver of ['code', 'fragment'] as const) {
     const page = await allow(visitor, login, 'amelie', 'https://')
     t.equal(page.status, 400)
     t.match(page.body, 'no longer one that this app has registered')
-    t.equal((await store.listEvents({ limit: 9 })).filter(isConnected).length, 1, 'it is kept')
+    t.equal((await store.listEvents({ limit: 9 })).rows.filter(isConnected).length, 1, 'it is kept')
   })
 }
 

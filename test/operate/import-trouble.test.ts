@@ -67,7 +67,7 @@ t.test('what an earlier run left is waited for while it is being erased', async 
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
   t.match(await importer.take(holding), { status: 'refused' })
   const purge = store.purge.bind(store)
-  store.purge = async () => false
+  store.purge = async () => 'blocked'
   t.match(await importer.take(holding), { status: 'failed', reason: /is being erased/ })
   store.purge = purge
   t.match(await importer.take(holding), { status: 'imported' })

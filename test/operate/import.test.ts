@@ -230,8 +230,8 @@ t.test('what was revoked since stays so, whoever imports it again', async (t) =>
   const first = await importer.take(ada)
   t.match(first, { status: 'imported', brokerToken: Secret })
   const connectionId = 'connectionId' in first ? first.connectionId : ''
-  const [grant] = await store.listGrants({ connectionId })
-  await store.revokeGrant({ id: grant?.id ?? '', now: 1, events: [] })
+  const [grant] = await store.listGrants(connectionId)
+  await store.revokeGrants({ id: grant?.id ?? '', now: 1, events: [] })
   t.match(await importer.take(ada), { status: 'already', connectionId, brokerToken: null })
   const file = join(temporaryFolder(t), 'tokens')
   writeFileSync(file, line(broker, 'ada', app.id, ada.refreshToken.reveal()))

@@ -19,6 +19,7 @@ import type { KillPoint } from '../kill.ts'
 import { runCli, serve } from '../processes.ts'
 import { connectMany, startLoad, swapAt } from './load.ts'
 import { temporaryFolder } from '../temporary.ts'
+import type { Store } from '../../db/store.ts'
 
 const quiet = () => undefined
 
@@ -30,6 +31,20 @@ function followOften({ clock }: TestBroker): void {
 
 const check = ({ services }: TestBroker) => checkSealed(services, quiet)
 const keysIn = ({ dataDir }: TestBroker) => readKeys(join(dataDir, 'secret.key'))
+
+/** The store's key of the sealed value with that associated data. */
+async function keyOf(store: Store, associatedData: string): Promise<string> {
+  for (let after: string | null = null; ;) {
+    const page: Awaited<ReturnType<Store['listSealed']>> = await store.listSealed({
+      after,
+      limit: 9,
+    })
+    const found = page.find((value) => value.associatedData === associatedData)
+    if (found) return found.key
+    after = page.at(-1)?.key ?? null
+    if (after === null) throw new Error('no such sealed value')
+  }
+}
 
 t.test('secret check opens everything, and names what doesn’t open', async (t) => {
   const broker = await buildBroker(t)
@@ -43,7 +58,8 @@ t.test('secret check opens everything, and names what doesn’t open', async (t)
   const stored = connection?.refreshToken ?? new Uint8Array()
   const moved = vault.open('connections/con_1/refresh_token', stored)
   const sealed = vault.seal('connections/con_2/refresh_token', moved)
-  await store.reseal([{ place: 'connections/con_1/refresh_token', expected: stored, sealed }])
+  const key = await keyOf(store, 'connections/con_1/refresh_token')
+  await store.reseal([{ key, expected: stored, sealed }])
   const bad = await command(['secret', 'check'], broker.env)
   t.match(bad, {
     code: 1,

@@ -36,7 +36,8 @@ t.test('an erasure is tried for ten seconds, and then reported as pending', asyn
     return createConnections({
       store: Object.assign(Object.create(store) as Store, {
         ...store,
-        purge: async (now: number) => (left-- > 0 ? false : store.purge(now)),
+        purge: async (options: Parameters<Store['purge']>[0]) =>
+          left-- > 0 ? 'blocked' : store.purge(options),
       }),
       refresher,
       clock: quick(),
@@ -96,12 +97,12 @@ t.test('the sweeper goes on after a failure, and ends when told', async (t) => {
     sweep: async () => {
       if (sweeps++ === 0) throw new Error('the disk is full')
       const [flows, codes, deviceCodes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0, 0]
-      return { flows, codes, deviceCodes, grants, connections, events }
+      return { flows, codes, deviceCodes, grants, connections, events, more: false }
     },
     isErasurePending: async () => pending > 0,
     // In the way at first; then some of very many, and the rest.
-    purge: async () => --pending !== 2,
-    endRemovedGrants: async () => Math.max(0, --removed),
+    purge: async () => (--pending === 2 ? 'blocked' : 'done'),
+    revokeGrantsOfRemovedApps: async () => Math.max(0, --removed),
     getMeta: async () => ({}),
     setMeta: async () => undefined,
   })
@@ -155,7 +156,7 @@ t.test('what was counted shows in the store after a flush', async (t) => {
   const { brokerToken, grantId } = await connect(broker, app)
   await exchange(broker, brokerToken)
   await broker.services.sweeper.stop()
-  const usage = { appId: app.id, since: 0, stretch: 1e15 }
+  const usage = { appId: app.id, since: 0, stretchMs: 1e15 }
   t.match(await broker.services.store.sumUsage(usage), [{ kind: 'swap', outcome: 'ok', count: 1 }])
   t.type((await broker.services.store.getGrant(grantId))?.lastUsedAt, 'number')
 })
@@ -173,7 +174,7 @@ t.test('a swap that fails counts for its app, a refresh for the app that asked',
   await exchange(broker, 'rubbish')
   await usage.flush()
   const sums = async (appId: string | null) =>
-    (await store.sumUsage({ appId, since: 0, stretch: 1e15 })).map(
+    (await store.sumUsage({ appId, since: 0, stretchMs: 1e15 })).map(
       ({ kind, outcome, count }) => `${kind} ${outcome} ${count}`,
     )
   const own = ['refresh needs_reconnect 1', 'refresh ok 1', 'swap needs_reconnect 1', 'swap ok 1']

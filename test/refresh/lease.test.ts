@@ -116,10 +116,10 @@ t.test('one that ends further ahead than any can is of before a restart', async 
 
 t.test('a lease that took long to write is written anew', async (t) => {
   const { one, store, read, clock } = await begin(t)
-  const extend = store.extendLease.bind(store)
+  const update = store.updateLease.bind(store)
   let writes = 0
-  store.extendLease = async (lease) => {
-    const held = await extend(lease)
+  store.updateLease = async (lease) => {
+    const held = await update(lease)
     if (writes++ === 0) clock.advance(6000)
     return held
   }
@@ -162,6 +162,6 @@ t.test('a row that names no end is held by nobody living', async (t) => {
 t.test('a lease that can’t be freed ends by itself', async (t) => {
   const { one, store, read } = await begin(t)
   const lease = await one.take(await read())
-  store.freeLease = () => Promise.reject(new Error('the disk is gone'))
+  store.updateLease = () => Promise.reject(new Error('the disk is gone'))
   if (lease) await t.resolves(one.free(lease))
 })

@@ -18,19 +18,14 @@ function lose(broker: TestBroker, method: keyof Store, times: number): void {
   Object.assign(store, { [method]: losing })
 }
 
-/** Another does the same with its own values just before, once. */
-function comeFirst<Name extends 'redeemCode' | 'redeemDeviceCode' | 'renewGrant'>(
-  { services: { store } }: TestBroker,
-  method: Name,
-  other: (given: Parameters<Store[Name]>[0]) => Parameters<Store[Name]>[0],
-): void {
-  const whole = store[method] as (given: Parameters<Store[Name]>[0]) => Promise<boolean>
-  const second = async (given: Parameters<Store[Name]>[0]) => {
-    Object.assign(store, { [method]: whole })
-    await whole(other(given))
-    return whole(given)
+/** Another begins a grant of its own by the same code just before, once. */
+function redeemFirst({ services: { store } }: TestBroker): void {
+  const { addGrant } = store
+  store.addGrant = async (grant, options) => {
+    store.addGrant = addGrant
+    await addGrant({ ...grant, id: 'grant_other', jti: 'other' }, options)
+    return addGrant(grant, options)
   }
-  Object.assign(store, { [method]: second })
 }
 
 const codeOf = (returned: URL) => returned.searchParams.get('code') ?? ''
@@ -59,10 +54,7 @@ t.test('a code that another redeems just before is used, and what that began end
   const app = await addApp(broker)
   const { returned, verifier } = await authorize(broker, app)
   const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
-  comeFirst(broker, 'redeemCode', (given) => ({
-    ...given,
-    grant: { ...given.grant, id: 'grant_other', jti: 'other' },
-  }))
+  redeemFirst(broker)
   const answer = await postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
   t.match(answer, { status: 400, body: { error_description: /used before; the grant .* revoked/ } })
   t.type((await broker.services.store.getGrant('grant_other'))?.revokedAt, 'number')
@@ -73,10 +65,7 @@ t.test('a device code likewise', async (t) => {
   const { start, poll } = await addDevice(broker)
   const { body } = await start()
   await letIn(broker, body.user_code)
-  comeFirst(broker, 'redeemDeviceCode', (given) => ({
-    ...given,
-    grant: { ...given.grant, id: 'grant_other', jti: 'other' },
-  }))
+  redeemFirst(broker)
   t.match(await poll(body.device_code), {
     status: 400,
     body: { error: 'invalid_grant', error_description: /used before; the grant .* revoked/ },
@@ -106,7 +95,7 @@ t.test('a code that ends while it is redeemed is refused', async (t) => {
   const { returned, verifier } = await authorize(broker, app)
   const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
   const redeem = () => postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
-  lose(broker, 'redeemCode', 1)
+  lose(broker, 'addGrant', 1)
   t.match(await redeem(), { status: 400, body: { error_description: 'This code has ended.' } })
   t.equal((await redeem()).status, 200)
 })
@@ -129,7 +118,13 @@ t.test('renewals at once give the same token', async (t) => {
 t.test('of two renewals the second answers with what the first has made', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken, grantId } = await connect(broker, await addApp(broker))
-  comeFirst(broker, 'renewGrant', (given) => ({ ...given, jti: 'theirs' }))
+  const { store } = broker.services
+  const { renewGrant } = store
+  store.renewGrant = async (renewal) => {
+    store.renewGrant = renewGrant
+    await renewGrant({ ...renewal, jti: 'theirs' })
+    return renewGrant(renewal)
+  }
   const form = { subject_token: brokerToken, subject_token_type: JWT, requested_token_type: JWT }
   const url = `${broker.url}/oauth/token`
   const { body } = await postForm(url, { grant_type: TOKEN_EXCHANGE, ...form })

@@ -13,7 +13,7 @@ t.test('counts from before they had a kind are kept, as swaps', async (t) => {
   const store = await openAt(directory)
   t.teardown(() => store.close())
   const sums = async (appId: string | null) =>
-    (await store.sumUsage({ appId, since: 0, stretch: 1 })).map(
+    (await store.sumUsage({ appId, since: 0, stretchMs: 1 })).map(
       ({ start, kind, outcome, count }) => `${start} ${kind} ${outcome} ${count}`,
     )
   t.strictSame(await sums('b'), ['5 swap ok 3'])

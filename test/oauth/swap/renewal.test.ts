@@ -25,7 +25,7 @@ t.test('renewal: on request, and by itself past half the life', async (t) => {
   broker.clock.advance(301_000)
   t.equal((await exchange(broker, second)).status, 401, 'used too late: somebody has a copy')
   t.equal((await exchange(broker, third)).status, 401, 'so the grant is revoked')
-  const events = await broker.services.store.listEvents({ limit: 5 })
+  const { rows: events } = await broker.services.store.listEvents({ limit: 5 })
   t.match(events[0], { action: 'grant.revoked', details: /superseded/ })
 })
 
@@ -56,7 +56,7 @@ t.test('one superseded more than once has been copied, too, and ends the grant',
   }
   t.equal((await exchange(broker, brokerToken)).status, 401, 'the thief renewed twice')
   t.equal((await exchange(broker, latest)).status, 401)
-  const events = await broker.services.store.listEvents({ limit: 1 })
+  const { rows: events } = await broker.services.store.listEvents({ limit: 1 })
   t.match(events[0], { action: 'grant.revoked', details: /superseded/ })
 })
 

@@ -69,7 +69,7 @@ t.test('sessions of which nothing is known can be ended, and so can one’s own'
     const times = { createdAt: now, lastSeenAt: now, expiresAt }
     const session = { idHash, adminId: admin.id, ...times, complete: true }
     const unknown = { address: null, userAgent: null }
-    await store.addSession({ ...session, ...unknown }, { checked: admin, events: [] })
+    await store.addSession({ ...session, ...unknown }, { verified: admin, events: [] })
   }
   const page = await visitor.open(account)
   t.equal(page.body.match(/Unknown browser/g)?.length, 4)

@@ -32,6 +32,6 @@ t.test('signing keys: see which signs, take the next, revoke one', async (t) => 
   const next = (await broker.services.keys.list()).find(({ status }) => status === 'next')
   const harmless = await visitor.open(`${broker.url}/admin/keys/${next?.kid}/revoke`)
   t.match(harmless.body, 'nobody is cut off')
-  const [event] = await broker.services.store.listEvents({ limit: 1 })
+  const [event] = (await broker.services.store.listEvents({ limit: 1 })).rows
   t.match(event, { actor: 'admin:admin@example.com', action: 'key.revoked' })
 })

@@ -24,7 +24,8 @@ t.test('the overview follows a bulk revocation, and tells what holds it up', asy
   t.match((await look('')).body, /A bulk revocation is under way\..*Follow it/s)
   const now = broker.clock.now()
   await store.takeBulk({ owner: 'x', now, until: now + 1000, longest: 1000 })
-  await store.freeBulk({ id, owner: 'x', trouble: 'The disk is full.' })
+  const changes = { leaseOwner: null, leaseUntil: null, trouble: 'The disk is full.' }
+  await store.updateBulk({ id, expected: { leaseOwner: 'x' }, changes, events: [] })
   t.match((await look('')).body, 'The disk is full.')
 })
 
@@ -138,9 +139,9 @@ t.test('an export that is broken off ends early, and the log says why', async (t
   await store.addEvents(Array.from({ length: 300 }, () => event))
   const { admin, look } = await open(broker)
   const page = await look('/audit?actor=cli')
-  const { browseEvents } = store
-  store.browseEvents = (query) =>
-    query.cursor === null ? browseEvents(query) : Promise.reject(new Error('the disk is gone'))
+  const { listEvents } = store
+  store.listEvents = (query) =>
+    query.cursor === null ? listEvents(query) : Promise.reject(new Error('the disk is gone'))
   await t.rejects(admin.press(page, 'Export these as CSV'))
   t.ok(broker.logged.some((line) => line.includes('an export was broken off')))
 })

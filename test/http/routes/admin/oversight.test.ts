@@ -154,7 +154,7 @@ t.test('users are exported as they are filtered, safe for spreadsheets', async (
     ['q', 'nobody'],
   ])
   t.equal(none.body, '')
-  const [event] = await broker.services.store.listEvents({ limit: 1 })
+  const [event] = (await broker.services.store.listEvents({ limit: 1 })).rows
   t.match(event, {
     action: 'users.exported',
     actor: 'admin:viewer@example.com',

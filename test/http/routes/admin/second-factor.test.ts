@@ -60,7 +60,9 @@ t.test('once added, a code is asked for, and is good once', async (t) => {
   t.equal((await second.enter(codeOf(secret, broker, STEP))).status, 200, 'a clock a little ahead')
   t.match(await second.visitor.open(page.url), { url: `${broker.url}/admin` })
 
-  const actions = (await broker.services.store.listEvents({ limit: 50 })).map((one) => one.action)
+  const actions = (await broker.services.store.listEvents({ limit: 50 })).rows.map(
+    (one) => one.action,
+  )
   t.ok(actions.includes('admin.second_factor_added'))
   t.ok(actions.includes('admin.second_factor_failed'))
 })

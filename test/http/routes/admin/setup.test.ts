@@ -36,7 +36,7 @@ t.test('the first admin is made at the setup address, and is signed in', async (
   t.match(again, { status: 404, body: 'This address has ended' })
   t.match(await visitor.open(address), { status: 404 })
   t.equal(await broker.services.setup.invite(), undefined)
-  const [event] = await broker.services.store.listEvents({ limit: 2 })
+  const [event] = (await broker.services.store.listEvents({ limit: 2 })).rows
   t.match(event, { action: 'admin.signed_in', actor: 'admin:ada@example.com' })
 })
 

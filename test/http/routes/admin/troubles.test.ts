@@ -7,6 +7,7 @@ import { signIn } from '../../../admin.ts'
 import { connect as addConnection, newTokens } from '../../../db/rows.ts'
 import { addApp, buildBroker, connect, exchange } from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
+import { removeApp } from '../../../db/rows.ts'
 
 // Users and apps that aren’t as they should be, as an admin meets them.
 
@@ -107,7 +108,7 @@ t.test('grants of a removed app, and ended ones, say so until they are gone', as
   const [gone, left] = [await addApp(broker, { name: 'Gone' }), await addApp(broker)]
   const { connectionId } = await connect(broker, gone)
   await connect(broker, left)
-  await broker.services.store.removeApp(gone.id, [])
+  await removeApp(broker.services.store, gone.id, [])
   broker.clock.advance(31 * 86_400_000)
   const { admin, look } = await open(broker)
   const list = await look('/users')
