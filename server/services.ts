@@ -168,7 +168,7 @@ export function compose(config: Config, log: Logger, data: Data, given: Runtime 
       await bulks.stop()
       await sweeper.stop()
       await store.close()
-      presence.leave()
+      presence.unregister()
     },
   }
 }

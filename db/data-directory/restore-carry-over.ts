@@ -1,8 +1,7 @@
 import type Database from 'better-sqlite3'
 import { sealedColumns } from '../sqlite/reseal.ts'
-import { columnsOf, takeOver } from './restore-columns.ts'
 
-/** What of the replaced store holds on in the one that takes its place. */
+/** How much of the restored store was ended or removed, because it was in the replaced store. */
 export interface CarriedOver {
   connections: number
   grants: number
@@ -12,10 +11,12 @@ export interface CarriedOver {
 }
 
 /**
- * Makes the database on `client` what a restored store is to be, in one transaction.
- * @param from when its backup was made, milliseconds; every token in it is marked with it
+ * Turns the database of a backup into a restored store, in one transaction: what was ended in the replaced store
+ * (`old`) is ended in it too.
+ * @param options.descends `old` developed from the backup: what is missing there has ended
+ * @param options.from when the backup was made, milliseconds; all its tokens are marked with it
  */
-export function settle(
+export function carryOverChanges(
   client: Database.Database,
   options: { old: string | null; descends: boolean; now: number; from: number },
 ): CarriedOver {
@@ -24,8 +25,8 @@ export function settle(
   if (old !== null) client.prepare('attach ? as old').run(old)
   try {
     return client.transaction(() => {
-      const carried = old === null ? nothing : carryOver(client, descends, now)
-      endWhatWasUnderWay(client, now, from)
+      const carried = old === null ? nothing : endWhatEnded(client, descends, now)
+      endTransientState(client, now, from)
       const details = `from a backup of ${new Date(from).toISOString()}`
       client
         .prepare(
@@ -39,7 +40,7 @@ export function settle(
   }
 }
 
-/** Is the store in `old` what the one on `client` has become? Then what is missing from it has ended. */
+/** Did the store in `old` develop from the one on `client`? Then what is missing from `old` has ended. */
 export function descendsFrom(client: Database.Database, old: string): boolean {
   client.prepare('attach ? as old').run(old)
   try {
@@ -49,18 +50,18 @@ export function descendsFrom(client: Database.Database, old: string): boolean {
   }
 }
 
-/** What can't be read as a store is not one. */
+/** `false` also if `old` can't be read as a store. */
 function attachedDescends(client: Database.Database): boolean {
   try {
     const [integrity] = client.prepare('pragma old.quick_check(1)').pluck().all()
-    return integrity === 'ok' && client.prepare(DESCENDS).pluck().get() === 1
+    return integrity === 'ok' && client.prepare(DESCENDS_QUERY).pluck().get() === 1
   } catch {
     return false
   }
 }
 
-/** The same store by its id, and it knows the newest event of the backup. */
-const DESCENDS = `
+/** The same store id, and the newest event of the backup is in `old`. */
+const DESCENDS_QUERY = `
   select (select value from main.meta where key = 'store_id')
        = (select value from old.meta where key = 'store_id')
     and not exists (
@@ -69,12 +70,12 @@ const DESCENDS = `
         select 1 from old.events e
         where e.id = b.id and e.at = b.at and e.actor = b.actor and e.action = b.action))`
 
-/** Of a grant, what says which broker token is its own: one that was superseded stays so. */
-const TOKEN =
+/** Columns of a grant that say which broker token is current: a superseded token stays superseded. */
+const TOKEN_COLUMNS =
   'jti previous_jti jti_used_at issued_at_seconds expires_at_seconds jkt device last_used_at'
 
-/** Ends here what was ended there; where `descends`, also what is not there any more. */
-function carryOver(client: Database.Database, descends: boolean, now: number): CarriedOver {
+/** Ends what was ended in `old`; if `descends`, also what is missing there. */
+function endWhatEnded(client: Database.Database, descends: boolean, now: number): CarriedOver {
   const run = (sql: string, ...values: unknown[]): number =>
     client.prepare(sql).run(...values).changes
   const gone = (table: string, key = 'id') =>
@@ -88,8 +89,8 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   )
   const removedApps = run(`delete from apps where ${apps}`)
   if (descends) {
-    takeOver(client, 'apps', columnsOf(client, 'main', 'apps'))
-    takeOver(client, 'grants', TOKEN.split(' '))
+    copyColumns(client, 'apps', columnsOf(client, 'main', 'apps'))
+    copyColumns(client, 'grants', TOKEN_COLUMNS.split(' '))
   }
 
   const grants = run(
@@ -102,7 +103,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   erase(client, 'connections', swept)
   const sweptConnections = run(`delete from connections where ${swept}`)
   const revoked = `status <> 'revoked' and id in (
-    select id from old.connections where status = 'revoked' ${meantByBulks(client)})`
+    select id from old.connections where status = 'revoked' ${pendingInBulks(client)})`
   erase(client, 'connections', revoked)
   run(
     `update grants set revoked_at = ? where revoked_at is null
@@ -116,7 +117,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
        where ${revoked}`,
     now,
   )
-  forgetPersons(client)
+  erasePersons(client)
   carryProofs(client)
   carryTokenEnds(client)
 
@@ -140,14 +141,14 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   }
 }
 
-/** Whom a bulk revocation that was confirmed had still to revoke. Older stores know of none. */
-function meantByBulks(client: Database.Database): string {
+/** Connections that a confirmed bulk revocation still had to revoke. Older stores have none. */
+function pendingInBulks(client: Database.Database): string {
   if (columnsOf(client, 'old', 'bulk_items').length === 0) return ''
   return `union select connection_id from old.bulk_items join old.bulks on bulks.id = bulk_id
     where bulks.status = 'running' and error is null`
 }
 
-/** A signing key stays for as long as what it has signed since. Older stores don't know of it. */
+/** A signing key is kept until the last token that it signed since expires. Older stores lack the column. */
 function carryTokenEnds(client: Database.Database): void {
   if (!columnsOf(client, 'old', 'signing_keys').includes('tokens_until')) return
   client.exec(`update signing_keys set tokens_until = max(coalesce(tokens_until, 0), (
@@ -155,8 +156,8 @@ function carryTokenEnds(client: Database.Database): void {
     where kid in (select kid from old.signing_keys where tokens_until is not null)`)
 }
 
-/** Erased people stay erased: as `eraseConnection` leaves them. Older stores don't know of it. */
-function forgetPersons(client: Database.Database): void {
+/** Erased persons stay erased, as `revokeConnection` erases them. Older stores lack the column. */
+function erasePersons(client: Database.Database): void {
   if (!columnsOf(client, 'old', 'connections').includes('person_erased_at')) return
   const erased = `select id from old.connections where person_erased_at is not null`
   client.exec(`
@@ -168,24 +169,24 @@ function forgetPersons(client: Database.Database): void {
       where actor in ('user', 'app') and connection_id in (${erased});`)
 }
 
-/** Admins who were removed stay so; who they are and what proves it is what it has become. */
+/** Removed admins stay removed; passwords, roles and second factors are the newer ones. */
 function carryAdmins(client: Database.Database, descends: boolean, gone: string): number {
   if (!descends) return 0
   erase(client, 'admins', gone)
   const removed = client.prepare(`delete from admins where ${gone}`).run().changes
-  takeOver(client, 'admins', ['password_hash', 'role'])
-  // A second factor that has changed since is worth nothing: its owner sets it up anew.
+  copyColumns(client, 'admins', ['password_hash', 'role'])
+  // A second factor that has changed since is removed: its owner sets up a new one.
   if (!columnsOf(client, 'old', 'admins').includes('second_factor')) return removed
   const changed = `exists (select 1 from old.admins o where o.id = admins.id
     and o.second_factor_since is not admins.second_factor_since)`
   erase(client, 'admins', changed)
   client.exec(`update admins set second_factor = null, second_factor_since = null,
     second_factor_step = null, recovery_codes = '[]' where ${changed}`)
-  takeOver(client, 'admins', ['second_factor_step', 'recovery_codes'])
+  copyColumns(client, 'admins', ['second_factor_step', 'recovery_codes'])
   return removed
 }
 
-/** Overwrites the sealed values of rows, and gives their room free; the columns still point there. */
+/** Overwrites the sealed values of rows, and frees them; the columns still refer to them. */
 function erase(client: Database.Database, table: string, where: string): void {
   for (const { column } of sealedColumns.filter((one) => one.table === table)) {
     client.exec(`update sealed set free = 1, bytes = zeroblob(size) where id in (
@@ -193,7 +194,7 @@ function erase(client: Database.Database, table: string, where: string): void {
   }
 }
 
-/** A proof that was used since the backup can't be used again. Older stores know of none. */
+/** A proof that was used since the backup can't be used again. Older stores have none. */
 function carryProofs(client: Database.Database): void {
   const tables = client.prepare("select name from old.sqlite_schema where type = 'table'").pluck()
   if (!tables.all().includes('dpop_proofs')) return
@@ -201,8 +202,8 @@ function carryProofs(client: Database.Database): void {
     select proof_hash, expires_at from old.dpop_proofs`)
 }
 
-/** What lived for minutes is over, everyone signs in anew, and tokens have to prove themselves. */
-function endWhatWasUnderWay(client: Database.Database, now: number, from: number): void {
+/** Ends authorizations in progress, sessions and bulk revocations, and marks tokens as restored. */
+function endTransientState(client: Database.Database, now: number, from: number): void {
   erase(client, 'flows', 'true')
   client.exec(`
     delete from flows;
@@ -212,9 +213,9 @@ function endWhatWasUnderWay(client: Database.Database, now: number, from: number
     delete from devices;
     delete from setup_links;
     update connections set lease_owner = null, lease_until = null, retry_at = null;
-    -- Of what it will be copied to next, nothing here says when.
+    -- They describe the backup, not the restored store.
     delete from meta where key in ('secret_rotation', 'backup_at');`)
-  // It may have been cancelled since, or done.
+  // They may have been cancelled since, or done.
   client
     .prepare(
       `update bulks set status = 'cancelled', ended_at = ?, lease_owner = null, lease_until = null
@@ -226,4 +227,17 @@ function endWhatWasUnderWay(client: Database.Database, now: number, from: number
       `update connections set restored_from = coalesce(restored_from, ?) where status <> 'revoked'`,
     )
     .run(from)
+}
+
+/** The columns that a table has in the restored store, `main`, or in the one that it replaces, `old`. */
+const columnsOf = (client: Database.Database, store: 'main' | 'old', table: string): string[] =>
+  client.prepare('select name from pragma_table_info(?, ?)').pluck().all(table, store) as string[]
+
+/** Copies these columns from `old` to rows that both stores have; an older store may lack some columns. */
+function copyColumns(client: Database.Database, table: string, columns: string[]): void {
+  const known = columnsOf(client, 'old', table)
+  const both = columns.filter((name) => known.includes(name))
+  client.exec(`update main.${table} as new set (${both.join(', ')}) =
+    (select ${both.map((name) => `o.${name}`).join(', ')} from old.${table} o where o.id = new.id)
+    where id in (select id from old.${table})`)
 }

@@ -15,12 +15,12 @@ export function eventMethods(engine: Engine): EventStore {
   }
 }
 
-/** Events looked at first, as what is common is among them; then in one go; and for one page. */
-const FIRST = 200
-const AT_ONCE = 2000
-const IN_ALL = 40_000
+/** Events read first, which is enough for common filters; then at a time; and at most for one page. */
+const FIRST_BATCH = 200
+const NEXT_BATCH = 2000
+const MAX_READ = 40_000
 
-/** Too common for an index; those who look for them find them soon. The migration's indexes leave them out. */
+/** Too common for an index: they are found soon anyway. The indexes leave them out. */
 const COMMON_ACTORS = "actor not in ('user', 'app', 'system')"
 const COMMON_ACTIONS = "action not in ('connection.connected', 'connection.revoked', 'grant.begun')"
 
@@ -36,51 +36,51 @@ const ANY_EVENT: EventFilter = {
   to: null,
 }
 
-/** A place among events: behind one, or before it. */
-interface Place {
+/** A position among events: after one, or before it (`back`). */
+interface Position {
   at: Millis
   id: number
   back: boolean
 }
 
-/** Conditions that one index answers, and those that its rows are tried against. */
+/** Conditions that one index answers, and those that its rows are checked against. */
 interface Conditions {
   indexed: string
   others: string
 }
 
 /**
- * Prepares the reading of pages of events in the order of their times. One condition has an index, the
- * others are tried on its rows, a few thousand at a time: nothing waits for a search that finds little.
+ * Prepares the reading of pages of events in the order of their times. One condition is answered by an index,
+ * the others are checked on its rows, a few thousand at a time: a search with few matches blocks nothing.
  */
 function prepareEventPages({ client, read }: Pick<Engine, 'client' | 'read'>) {
-  type Found = Place & { fits: 0 | 1 }
+  type Found = Position & { matches: 0 | 1 }
   type Query = Parameters<EventStore['listEvents']>[0]
 
-  /** The next events in one direction, with whether they fit. */
-  const look = (conditions: Conditions, filter: EventFilter, place: Place, most: number) => {
+  /** The next events in one direction, and whether they match. */
+  const look = (conditions: Conditions, filter: EventFilter, position: Position, limit: number) => {
     const { indexed, others } = conditions
-    const [comparison, direction] = place.back ? ['>', 'asc'] : ['<', 'desc']
-    const query = `select id, at, ${others} as fits from events
-      where ${indexed} and at >= @from and at < @to and (at, id) ${comparison} (@placeAt, @placeId)
-      order by at ${direction}, id ${direction} limit ${most}`
+    const [comparison, direction] = position.back ? ['>', 'asc'] : ['<', 'desc']
+    const query = `select id, at, ${others} as matches from events
+      where ${indexed} and at >= @from and at < @to and (at, id) ${comparison} (@fromAt, @fromId)
+      order by at ${direction}, id ${direction} limit ${limit}`
     const bounds = { from: filter.from ?? 0, to: filter.to ?? Number.MAX_SAFE_INTEGER }
-    const values = { ...filter, ...bounds, placeAt: place.at, placeId: place.id }
+    const values = { ...filter, ...bounds, fromAt: position.at, fromId: position.id }
     return client.prepare<[object], Found>(query).all(values)
   }
 
-  /** Ids of as many as are wanted, and where the search ended: `null` at the last event. */
-  const search = async (filter: EventFilter, place: Place, wanted: number) => {
+  /** As many matches as wanted, and where the search stopped; `null`: it was complete. */
+  const search = async (filter: EventFilter, position: Position, wanted: number) => {
     const conditions = conditionsOf(filter)
     const hits: Found[] = []
-    let from = place
-    for (let most = FIRST, looked = 0; looked < IN_ALL; looked += most, most = AT_ONCE) {
-      const found = await read(() => look(conditions, filter, from, most))
-      hits.push(...found.filter(({ fits }) => fits === 1))
+    let from = position
+    for (let batch = FIRST_BATCH, count = 0; count < MAX_READ; count += batch, batch = NEXT_BATCH) {
+      const found = await read(() => look(conditions, filter, from, batch))
+      hits.push(...found.filter(({ matches }) => matches === 1))
       if (hits.length >= wanted) return { hits: hits.slice(0, wanted), ended: null }
       const last = found.at(-1)
-      if (!last || found.length < most) return { hits, ended: null }
-      from = { ...last, back: place.back }
+      if (!last || found.length < batch) return { hits, ended: null }
+      from = { ...last, back: position.back }
       await setImmediate()
     }
     return { hits, ended: from }
@@ -97,16 +97,16 @@ function prepareEventPages({ client, read }: Pick<Engine, 'client' | 'read'>) {
     )
 
   return async ({ filter, cursor = null, limit }: Query): Promise<EventPage> => {
-    const place = parsePlace(cursor)
-    const { hits, ended } = await search({ ...ANY_EVENT, ...filter }, place ?? newest, limit + 1)
-    const back = place?.back === true
+    const position = parseCursor(cursor)
+    const { hits, ended } = await search({ ...ANY_EVENT, ...filter }, position ?? newest, limit + 1)
+    const back = position?.back === true
     const more = hits.length > limit
     const shown = hits.slice(0, limit)
     const rows = await fetch(shown.map(({ id }) => id))
     const [first, last] = [rows[0], rows.at(-1)]
-    const beyond = ended && writePlace(ended, back)
-    const newer = first && (back ? more : place !== null) ? writePlace(first, true) : null
-    const older = last && (back || more) ? writePlace(last, false) : null
+    const beyond = ended && toCursor(ended, back)
+    const newer = first && (back ? more : position !== null) ? toCursor(first, true) : null
+    const older = last && (back || more) ? toCursor(last, false) : null
     return {
       rows,
       newer: back ? (newer ?? beyond) : newer,
@@ -116,9 +116,9 @@ function prepareEventPages({ client, read }: Pick<Engine, 'client' | 'read'>) {
   }
 }
 
-const newest: Place = { at: Number.MAX_SAFE_INTEGER, id: 0, back: false }
+const newest: Position = { at: Number.MAX_SAFE_INTEGER, id: 0, back: false }
 
-/** The condition that leaves the fewest rows comes first; it alone is answered by an index. */
+/** The condition with the fewest rows comes first; only that one is answered by an index. */
 function conditionsOf({ connectionId, actor, appId, action }: EventFilter): Conditions {
   const isRare = (value: string | null, common: string) =>
     value !== null && !common.includes(`'${value}'`)
@@ -137,11 +137,11 @@ function conditionsOf({ connectionId, actor, appId, action }: EventFilter): Cond
     : { indexed: first, others: unindexed || '1' }
 }
 
-const writePlace = ({ at, id }: Pick<Place, 'at' | 'id'>, back: boolean): string =>
+const toCursor = ({ at, id }: Pick<Position, 'at' | 'id'>, back: boolean): string =>
   Buffer.from(JSON.stringify([back ? 1 : 0, at, id])).toString('base64url')
 
-/** Cursors come from addresses, where people may write anything. */
-function parsePlace(cursor: string | null): Place | null {
+/** `null`: the cursor is invalid. Cursors come from URLs, so they may be anything. */
+function parseCursor(cursor: string | null): Position | null {
   try {
     const values: unknown = JSON.parse(Buffer.from(cursor ?? '', 'base64url').toString())
     if (!Array.isArray(values) || !values.every(Number.isSafeInteger)) return null

@@ -1,7 +1,7 @@
 import { and, eq, isNotNull, isNull } from 'drizzle-orm'
 import { connections, signingKeys } from './schema.ts'
 import type { Store } from '../store.ts'
-import { MOST } from './checkpoint.ts'
+import { MAX_CHECKPOINT_PAGES } from './checkpoint.ts'
 import { isOneOf, type Engine } from './engine.ts'
 
 /** Connections whose erasure one truncation of the log completes; the rest waits for the next one. */
@@ -35,7 +35,8 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
 
   /** Copies the log into the database and truncates it; `false`: somebody reads or writes it. */
   const truncateLog = (): boolean =>
-    engine.checkpoint() <= MOST && client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
+    engine.checkpoint() <= MAX_CHECKPOINT_PAGES &&
+    client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
 
   const markErased = (pending: Pending, now: number): void => {
     const erased = { erasedAt: now }

@@ -29,7 +29,7 @@ export function createKeyFollower(needs: {
     const keyIds = vault.keyIds()
     if (keyIds.join() === told) return
     await store.checkWritable()
-    presence.tell(keyIds)
+    presence.setKeyIds(keyIds)
     told = keyIds.join()
   }
 }

@@ -1,5 +1,5 @@
 import { hasStore, openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
-import { announce, describePresent, hasDied, listPresent } from '../../db/data-directory/presence.ts'
+import { registerProcess, describeProcesses, hasDied, listProcesses } from '../../db/data-directory/presence.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'
 import { createSigningKeys } from '../crypto/signing-keys.ts'
@@ -28,7 +28,7 @@ export async function openData(
   const binding = sqliteBinding(config)
 
   const refuseOthers = (why: 'start.change-open' | 'start.gone') => {
-    const processes = describePresent(listPresent(dataDir, binding))
+    const processes = describeProcesses(listProcesses(dataDir, binding))
     if (processes !== '') throw new StartError(message(why, { processes, directory: dataDir }))
   }
 
@@ -57,7 +57,7 @@ export async function openData(
       await keys.ensure()
       const { command = 'serve' } = options
       const told = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
-      return { store, vault, keys, formerUrls, presence: announce(dataDir, binding, told) }
+      return { store, vault, keys, formerUrls, presence: registerProcess(dataDir, binding, told) }
     } catch (error) {
       await store.close()
       throw error
@@ -73,7 +73,7 @@ export async function openData(
   const processes = {
     id,
     /** Those that have the store open too. */
-    others: () => listPresent(dataDir, binding).filter((one) => one.id !== id),
+    others: () => listProcesses(dataDir, binding).filter((one) => one.id !== id),
     /** One that is paused has not. */
     hasDied: (other: string) => other !== id && hasDied(dataDir, binding, other),
   }

@@ -1,5 +1,5 @@
-import { describePresent } from '../../db/data-directory/presence.ts'
-import type { Present } from '../../db/data-directory/presence.ts'
+import { describeProcesses } from '../../db/data-directory/presence.ts'
+import type { RunningProcess } from '../../db/data-directory/presence.ts'
 import { resealAll } from '../crypto/reseal.ts'
 import { keyIdOf } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
@@ -106,7 +106,7 @@ const first = (id: string, key: Parameters<typeof keyIdOf>[0]): number =>
 /** Waits until every process that has the store open has those keys. @throws Ended */
 async function untilAll(
   { processes, clock }: Services,
-  isReady: (process: Present) => boolean,
+  isReady: (process: RunningProcess) => boolean,
   report: Report,
   patience: number,
 ): Promise<void> {
@@ -114,7 +114,7 @@ async function untilAll(
   for (let told = false; ; told = true) {
     const late = processes.others().filter((process) => !isReady(process))
     if (late.length === 0) return
-    const names = describePresent(late)
+    const names = describeProcesses(late)
     if (clock.now() >= until) throw new CommandError('secret.rotate.waiting', { processes: names })
     if (!told) report(`Waiting until these use the new key: ${names}`)
     await clock.sleep(200)

@@ -237,7 +237,8 @@ t.test('what was revoked since stays so, whoever imports it again', async (t) =>
   writeFileSync(file, line(broker, 'ada', app.id, ada.refreshToken.reveal()))
   const again = { status: 'already', connection_id: connectionId, broker_token: null, reason: null }
   t.match(await run(broker, file), { code: 0, told: [again] })
-  const event = { at: 1, actor: 'cli', action: 'connection.revoked', connectionId }
+  const at = broker.clock.now()
+  const event = { at, actor: 'cli', action: 'connection.revoked', connectionId }
   await store.revokeConnection({ id: connectionId, now: 1, events: [event] })
   t.match(await importer.take(ada), { status: 'refused', reason: 'it was revoked here' })
   store.identifyConnection = async () => false

@@ -9,7 +9,7 @@ import {
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { announce } from '../../db/data-directory/presence.ts'
+import { registerProcess } from '../../db/data-directory/presence.ts'
 import { runtime } from '../../server/runtime.ts'
 import { makeBackup, putBack } from './backups.ts'
 import { connectMany } from './load.ts'
@@ -103,11 +103,11 @@ t.test('a database that is gone from under a running broker is not made anew', a
   await (await place.start()).stop()
   const path = join(place.dataDir, 'broker.db')
   const told = { pid: 77, command: 'serve', startedAt: runtime.clock.now(), keyIds: [] }
-  const other = announce(place.dataDir, undefined, told)
+  const other = registerProcess(place.dataDir, undefined, told)
   renameSync(path, `${path}.moved`)
   await t.rejects(place.start(), /is gone from there, and these processes still work on it: 77/)
   t.notOk(readdirSync(place.dataDir).includes('broker.db'))
-  other.leave()
+  other.unregister()
   renameSync(`${path}.moved`, path)
   writeFileSync(join(place.dataDir, 'broker.db.restoring'), 'tokens')
   await (await place.start()).stop()

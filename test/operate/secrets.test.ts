@@ -6,7 +6,7 @@ import Database from 'better-sqlite3'
 import t from 'tap'
 import { fill } from '../../bench/scale/fill.ts'
 import { withLock } from '../../db/data-directory/open.ts'
-import { announce } from '../../db/data-directory/presence.ts'
+import { registerProcess } from '../../db/data-directory/presence.ts'
 import { keyIdOf } from '../../server/crypto/vault.ts'
 import { checkSealed } from '../../server/crypto/reseal.ts'
 import { occasionally, rotateSecrets } from '../../server/operate/rotate-secrets.ts'
@@ -283,12 +283,12 @@ t.test('one rotation at a time, and none past a process that doesn’t follow', 
     await t.rejects(rotateSecrets(services, quiet), { code: 'secret.rotate.busy' })
   })
   const told = { pid: 77, command: 'serve', startedAt: 0, keyIds: services.vault.keyIds() }
-  const stubborn = announce(dataDir, undefined, told)
+  const stubborn = registerProcess(dataDir, undefined, told)
   const [before] = keysIn(broker)
   await t.rejects(rotateSecrets(services, quiet, 300), /don’t use the new key yet: 77 \(serve\)/)
   t.equal(keysIn(broker)[0]?.reveal(), before?.reveal(), 'the old one goes on sealing')
   t.equal(keysIn(broker).length, 2)
-  stubborn.leave()
+  stubborn.unregister()
   t.match(await rotateSecrets(services, quiet), /^Everything is sealed/)
   t.equal(keysIn(broker).length, 1, 'the key that was added is the one that was used')
   await t.rejects(
