@@ -1,10 +1,10 @@
 /**
- * The store can't be read or written now: others hold it, the disk is full, or it is read-only. Nothing was
- * changed; the same may work later.
+ * The store can't be read or written now: it is locked, the disk is full, or it is read-only. Nothing was
+ * changed; a retry may succeed later.
  */
 export class StoreUnavailableError extends Error {
   override readonly name = 'StoreUnavailableError'
-  /** The engine's own word for it. */
+  /** The engine's error code. */
   readonly code: string
 
   constructor(code: string, cause: unknown) {

@@ -1,9 +1,8 @@
-/** Longest key that is kept of a name, characters. */
-const LONGEST = 200
+const MAX_KEY_LENGTH_CHARS = 200
 
 /**
- * A name as it is searched and sorted: without case, accents, and marks that can't be seen, so that
- * "élo" finds "Élodie" and a name with right-to-left marks in it is found by its letters.
+ * The key that a name is searched and sorted by: without case, accents and invisible marks. So "élo" finds
+ * "Élodie", and a name with right-to-left marks is found by its letters.
  */
 export const fold = (name: string): string =>
   name
@@ -11,4 +10,4 @@ export const fold = (name: string): string =>
     .replace(/[\p{M}\p{Cf}\p{Cc}]/gu, '')
     .toLowerCase()
     .trim()
-    .slice(0, LONGEST)
+    .slice(0, MAX_KEY_LENGTH_CHARS)

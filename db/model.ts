@@ -3,13 +3,13 @@
 /** Milliseconds since the epoch. */
 export type Millis = number
 
-/** A ciphertext of the vault, bound to `table/row/column`. */
+/** A ciphertext of the vault, bound to its associated data (db/associated-data.ts). */
 export type Sealed = Uint8Array
 
 /** SHA-256 of a secret, base64url. */
 export type Hash = string
 
-/** A live secret of a confidential app; two may overlap while one replaces the other. */
+/** A secret of a confidential app; two may be valid while one replaces the other. */
 export interface AppSecret {
   hash: Hash
   createdAt: Millis
@@ -17,28 +17,28 @@ export interface AppSecret {
   expiresAt: Millis | null
 }
 
-/** A registered program that may ask for tokens; its id is its OAuth `client_id`. */
+/** A registered OAuth client; its id is its `client_id`. */
 export interface App {
   id: string
   name: string
-  /** Has a back end and a secret (RFC 6749 2.1). */
+  /** A confidential client, with a secret (RFC 6749 2.1). */
   confidential: boolean
   /** At most two; empty for public apps. */
   secrets: AppSecret[]
   redirectUris: string[]
-  /** Origins allowed to call token, exchange and revoke from a browser. */
+  /** Origins that may call token, exchange and revoke from a browser (CORS). */
   origins: string[]
-  /** One of the host's own: skips the asking page where its redirect URI can't be claimed by others. */
+  /** An app of the host: no consent page if no other program can claim its redirect URI. */
   trusted: boolean
-  /** Life of a broker token, seconds. */
+  /** Lifetime of a broker token, seconds. */
   tokenLifetimeSeconds: number
-  /** `fragment`: Ellipsis Drive's access token in the redirect, for pages without a back end. */
+  /** `fragment`: Ellipsis Drive's access token in the redirect URI's fragment, for pages without a back end. */
   deliver: 'code' | 'fragment'
-  /** `ellipsis`: plain RFC 6749, `access_token` being Ellipsis Drive's. */
+  /** `ellipsis`: plain RFC 6749, where `access_token` is Ellipsis Drive's. */
   tokens: 'broker' | 'ellipsis'
-  /** May be used on devices without a browser (RFC 8628). */
+  /** May use the device flow (RFC 8628). */
   device: boolean
-  /** `required`: its broker tokens are bound to a key of its own (RFC 9449); `optional`: the app decides. */
+  /** `required`: its broker tokens are bound to a key of the app (RFC 9449); `optional`: the app decides. */
   dpop: 'optional' | 'required'
   createdAt: Millis
 }
@@ -46,41 +46,41 @@ export interface App {
 export type ConnectionStatus = 'active' | 'needs_reconnect' | 'revoked'
 
 /**
- * Why a connection's refresh token may be out of date. `answer_lost`: a refresh ended without its answer
- * being stored, and upstream may have given a new token in it.
+ * Why a connection's refresh token may be out of date. `answer_lost`: the answer to a refresh was not stored,
+ * and upstream may have issued a new token in it.
  */
 export type StaleReason = 'answer_lost'
 
 /** One connected Ellipsis Drive account, with its one refresh token. */
 export interface Connection {
   id: string
-  /** Upstream's id of the account; `null` where upstream doesn't tell. Unique among the unrevoked. */
+  /** Upstream's id of the account; `null`: upstream doesn't tell. Unique among unrevoked connections. */
   accountId: string | null
-  /** A label, not an identity: names can be recycled. */
+  /** A label, not an identity: upstream may reassign names. */
   username: string
   status: ConnectionStatus
-  /** Raised by every write that replaces or deletes tokens. */
+  /** Incremented by every write that replaces or deletes tokens. */
   generation: number
   /** `null` once erased. */
   refreshToken: Sealed | null
   previousRefreshToken: Sealed | null
   accessToken: Sealed | null
   accessTokenExpiresAt: Millis | null
-  /** When the call that brought the access token began. */
+  /** When the call that returned the access token started. */
   accessTokenFetchedAt: Millis | null
-  /** Who may refresh now; one that is there after its end was left behind. */
+  /** Holder of the lease; after its end, it was not released. */
   leaseOwner: string | null
   /** Milliseconds of the steady clock. */
   leaseUntil: Millis | null
-  /** Failed refreshes since the last good one. */
+  /** Failed refreshes since the last successful one. */
   failures: number
   /** What the last failure was, for people; never a secret. */
   lastError: string | null
-  /** No refresh before this, unless the connection is renewed. */
+  /** Earliest time of the next refresh, unless the connection is renewed. */
   retryAt: Millis | null
-  /** `null`: the refresh token is the newest that is known of. */
+  /** `null`: the refresh token is the newest one that was issued, as far as is known. */
   staleReason: StaleReason | null
-  /** When the backup was made that its tokens come from; `null`: none, or they have been renewed since. */
+  /** When the backup was made that its tokens come from; `null`: from no backup, or renewed since. */
   restoredFrom: Millis | null
   /**
    * Of an imported connection: `pending` until a refresh has worked; `rejected` if the import ended it, so that
@@ -91,12 +91,12 @@ export interface Connection {
   replacedBy: string | null
   connectedAt: Millis
   refreshedAt: Millis | null
-  /** To the minute, and some seconds late. */
+  /** Accurate to the minute, and written some seconds late. */
   lastUsedAt: Millis | null
   revokedAt: Millis | null
   /** When the erasure of a revoked connection's tokens was complete; `null`: pending, or not revoked. */
   erasedAt: Millis | null
-  /** When the person was erased from it: name, account, devices, addresses. */
+  /** When personal data was erased: name, account, devices, addresses. */
   personErasedAt: Millis | null
 }
 
@@ -106,17 +106,17 @@ export interface Grant {
   appId: string
   connectionId: string
   scope: string
-  /** The broker token that counts, by its `jti`. */
+  /** The `jti` of the current broker token. */
   jti: string
   /** Thumbprint of the key that its tokens are bound to (RFC 9449 6); `null`: they are bearer tokens. */
   jkt: Hash | null
   /** When that token was signed: its `iat`, seconds since the epoch. */
   issuedAtSeconds: number
-  /** When it ends: its `exp`, seconds since the epoch. The grant ends with it unless renewed. */
+  /** When it expires: its `exp`, seconds since the epoch. The grant ends with it unless renewed. */
   expiresAtSeconds: number
   /** When that token was first used; `null`: not yet. */
   jtiUsedAt: Millis | null
-  /** The token before it, good until five minutes after the newer one was first used. */
+  /** The `jti` before it, accepted until five minutes after the current one was first used. */
   previousJti: string | null
   /** A label for people, such as "Firefox on Android". */
   device: string
@@ -130,52 +130,54 @@ export interface SigningKey {
   kid: string
   /** Public JWK, JSON. */
   publicJwk: string
-  /** Private key, PKCS #8 PEM, sealed; nothing but zeros once the key is revoked. */
+  /** Private key, PKCS #8 PEM, sealed; zeros once the key is revoked. */
   privateKey: Sealed
-  /** `next` is published and will sign; `active` signs; `retired` still verifies; `revoked` does neither. */
+  /** `next`: published, will sign; `active`: signs; `retired`: still verifies; `revoked`: neither. */
   status: 'next' | 'active' | 'retired' | 'revoked'
   createdAt: Millis
-  /** When it began to sign; `null`: not yet, or when it was made. */
+  /** When it started to sign; `null`: not yet, or when it was created. */
   activatedAt: Millis | null
   /** When it left `active`, or was revoked. */
   endedAt: Millis | null
-  /** When the last token that it signed has ended; `null`: not known. */
+  /** When the erasure of a revoked key was complete; `null`: pending, or not revoked. */
+  erasedAt: Millis | null
+  /** When the last token that it signed expires; `null`: unknown. */
   tokensUntil: Millis | null
 }
 
-/** An authorization under way, between the asking page and the callback. */
+/** An authorization in progress, between consent page and callback. */
 export interface Flow {
   stateHash: Hash
   /** Hash of the cookie that binds the flow to one browser. */
   browserHash: Hash
-  /** The broker's own PKCE verifier towards Ellipsis Drive, sealed under the row `stateHash`. */
+  /** The broker's PKCE verifier for Ellipsis Drive, sealed. */
   verifier: Sealed
   appId: string
-  /** Empty: nowhere, as for an app that has none. */
+  /** Empty: the app has none. */
   redirectUri: string
-  /** The app's own state, given back unchanged. */
+  /** The app's `state`, returned unchanged. */
   appState: string | null
-  /** The app's S256 challenge; `null`: nothing is issued (a plain connect link). */
+  /** The app's S256 challenge; `null`: no code is issued (a plain connect link). */
   challenge: string | null
-  /** Thumbprint of the key that the app will prove (RFC 9449 10). */
+  /** Thumbprint of the key that the app will prove to hold (`dpop_jkt`, RFC 9449 10). */
   jkt: Hash | null
   scope: string
-  /** Connection that a reconnect link means to renew. */
+  /** Connection that a reconnect link is for. */
   reconnect: string | null
   device: string
-  /** The device code that a person is answering. */
+  /** The device code that the person approves or denies. */
   deviceCodeHash: Hash | null
   createdAt: Millis
   expiresAt: Millis
 }
 
-/** A one-time authorization code of the broker's own. */
+/** An authorization code of the broker. */
 export interface Code {
   codeHash: Hash
   appId: string
   redirectUri: string
   challenge: string
-  /** Thumbprint of the key that its tokens have to be bound to; `null`: any, or none. */
+  /** Thumbprint of the key that its tokens must be bound to; `null`: any key, or none. */
   jkt: Hash | null
   connectionId: string
   scope: string
@@ -187,7 +189,7 @@ export interface Code {
   grantId: string | null
 }
 
-/** What is recorded of who did what to what. Append-only. */
+/** An entry of the audit log. */
 export interface Event {
   id: number
   at: Millis
@@ -198,16 +200,16 @@ export interface Event {
   connectionId: string | null
   appId: string | null
   grantId: string | null
-  /** Network address that it came from. */
+  /** Network address of the request. */
   address: string | null
-  /** Further words for people; never a secret. */
+  /** Details for people; never a secret. */
   details: string | null
 }
 
-/** An event to be written; what is left out is `null`. */
+/** An event to be written; missing fields are `null`. */
 export type NewEvent = Pick<Event, 'at' | 'actor' | 'action'> & Partial<Omit<Event, 'id'>>
 
-/** What a swap reads, every time. */
+/** What every swap reads. */
 export interface SwapState {
   keyStatus: SigningKey['status'] | null
   grant: Pick<
@@ -229,7 +231,7 @@ export interface SwapState {
   connection: Pick<Connection, 'id' | 'status' | 'generation'>
 }
 
-/** Tokens that a writer stores; sealed under the connection's row. */
+/** New tokens of a connection, sealed. */
 export interface NewTokens {
   refreshToken: Sealed
   accessToken: Sealed
@@ -237,7 +239,7 @@ export interface NewTokens {
   accessTokenFetchedAt: Millis
 }
 
-/** Page of a listing by id, ascending. */
+/** A page of a list in the order of ids. */
 export interface Page {
   /** Exclusive; `null`: from the beginning. */
   after: string | null

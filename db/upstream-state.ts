@@ -1,6 +1,6 @@
 import type { Millis, UpstreamState } from './store.ts'
 
-/** Two views of one upstream: it fails if the last that anybody saw was a failure. */
+/** Merges what two processes saw of upstream: it fails if the latest that either saw was a failure. */
 export function mergeUpstream(one: UpstreamState, other: UpstreamState): UpstreamState {
   const answeredAt = latest(one.answeredAt, other.answeredAt)
   const failedAt = latest(one.failedAt, other.failedAt)

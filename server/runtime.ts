@@ -56,3 +56,6 @@ export const runtime: Runtime = {
     derive: (parameters) => argon2Async('argon2id', parameters),
   },
 }
+
+/** Runs a piece of background work, such as one transaction, when its turn has come. */
+export type Throttle = <T>(piece: () => Promise<T>) => Promise<T>

@@ -184,7 +184,7 @@ export function compose(
       await bulks.stop()
       await sweeper.stop()
       await store.close()
-      presence.leave()
+      presence.unregister()
     },
   }
 }

@@ -4,6 +4,7 @@ import { sha256 } from '../server/crypto/hash.ts'
 import { Secret } from '../server/secret.ts'
 import { PASSWORD } from './admin.ts'
 import type { TestBroker } from './helper.ts'
+import { addSecondFactor } from './db/rows.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -94,7 +95,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     })),
   })
   // Grants that began at the same time are in no fixed order.
-  const grants = await store.listGrants({ connectionId: 'con_sample8' })
+  const grants = await store.listGrants('con_sample8')
   const grantIdOf = (app: App) => grants.find((grant) => grant.appId === app.id)?.id ?? ''
   await connections.revokeGrant(grantIdOf(server), actor)
   await apps.rotateSecret(server.id, 86_400, actor)
@@ -115,7 +116,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
 /** Most grants were used some hours ago, a few never. */
 async function lastUses({ store, clock }: TestBroker['services'], count: number) {
   const uses = Array.from({ length: count }, async (_, index) => {
-    const [grant] = await store.listGrants({ connectionId: `con_sample${index}` })
+    const [grant] = await store.listGrants(`con_sample${index}`)
     const lastUsedAt = clock.now() - (index + 1) * HOUR_MS
     return grant && index % 6 !== 5 ? [{ id: grant.id, lastUsedAt }] : []
   })
@@ -130,8 +131,8 @@ async function addAdminWithSecondFactor({
 }: TestBroker['services']) {
   const { id, email } = await admins.add(CAREFUL, new Secret(PASSWORD), 'cli', 'viewer')
   await secondFactors.propose({ id, email })
-  const factor = { adminId: id, step: 0, recoveryCodes: ['hash'], now: clock.now(), events: [] }
-  await store.confirmSecondFactor(factor)
+  const factor = { since: clock.now(), lastStep: 0, recoveryCodes: ['hash'] }
+  await addSecondFactor(store, id, factor)
 }
 
 /** Adds a connection with one device per app. */

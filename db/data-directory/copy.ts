@@ -5,14 +5,14 @@ import { createFile, syncDirectoryOf, syncFile } from './files.ts'
 import { emptyLog } from '../sqlite/checkpoint.ts'
 import { retryBusy } from '../sqlite/engine.ts'
 
-/** How many copies of each kind are kept. */
-const COPIES = 2
+/** Copies of each kind that are kept. */
+const MAX_COPIES = 2
 
 /**
- * Copies a database, as it is at one moment, whoever writes meanwhile: nobody waits for it. What was deleted
- * doesn't come along. The copy has no log beside it.
- * @param to an empty file, made for those who may read it
- * @param stamp facts that are put into the copy's `meta`
+ * Copies a database as of one moment, while others write; nobody waits for it. Deleted data is not copied, and
+ * the copy has no log file.
+ * @param to an empty file with the permissions that the copy is to have
+ * @param stamp entries that are added to the copy's `meta`
  */
 export async function copyDatabase(
   from: string,
@@ -40,18 +40,18 @@ export async function copyDatabase(
   syncFile(to)
 }
 
-/** What a database file is found to be. */
+/** What is in a database file. */
 export interface Inspected {
-  /** What SQLite finds wrong with it; empty: nothing. */
+  /** Problems that SQLite finds; empty: none. */
   problems: string[]
-  /** The migrations that it has had, by their times. Empty: it is none of ours. */
+  /** Times of the migrations that were applied. Empty: it is not a database of this program. */
   migrations: number[]
   meta: Record<string, string>
-  /** Connections that aren't revoked. */
+  /** Unrevoked connections. */
   connections: number
 }
 
-/** Looks through a whole database file. @throws SqliteError if it is none */
+/** Checks a whole database file. @throws SqliteError if it is no database */
 export function inspectDatabase(path: string, nativeBinding: string | undefined): Inspected {
   const client = open(path, nativeBinding)
   try {
@@ -77,7 +77,7 @@ export function inspectDatabase(path: string, nativeBinding: string | undefined)
   }
 }
 
-/** The facts about a whole database, without looking through it. @throws SqliteError if it is none */
+/** Reads a database's `meta`, without checking the file. @throws SqliteError if it is no database */
 export function readMeta(path: string, nativeBinding: string | undefined): Record<string, string> {
   const client = open(path, nativeBinding)
   try {
@@ -91,7 +91,7 @@ export function readMeta(path: string, nativeBinding: string | undefined): Recor
 }
 
 /**
- * Keeps a copy of a store as it was before a change, and lets the older ones go.
+ * Keeps a copy of a store as it was before a change, and deletes older copies.
  * @throws KeptCopyError
  */
 export async function keepCopy(
@@ -114,10 +114,10 @@ export async function keepCopy(
     throw new KeptCopyError(to, { cause: error })
   }
   syncDirectoryOf(to)
-  for (const name of kept().sort().slice(0, -COPIES)) remove(name)
+  for (const name of kept().sort().slice(0, -MAX_COPIES)) remove(name)
 }
 
-/** There is no room, say, for the copy that is kept before a change. */
+/** The copy before a change can't be written, for example because the disk is full. */
 export class KeptCopyError extends Error {
   override name = 'KeptCopyError'
   readonly file: string
@@ -128,7 +128,7 @@ export class KeptCopyError extends Error {
   }
 }
 
-/** @throws SqliteError where there is no such file: none is made */
+/** @throws Error with the code ENOENT if there is no such file: none is created */
 function open(path: string, nativeBinding: string | undefined): Database.Database {
   if (!existsSync(path)) throw Object.assign(new Error(`${path} is not there`), { code: 'ENOENT' })
   const client = new Database(path, { fileMustExist: true, timeout: 10, nativeBinding })

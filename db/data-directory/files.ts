@@ -14,8 +14,9 @@ import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 
 /**
- * Opens a database file that its owner alone can read. SQLite gives its log the same mode.
- * @param timeout how long a statement blocks while others hold the file, milliseconds
+ * Opens a database file that only its owner can read; it is created if it is missing. SQLite gives its log
+ * the same mode.
+ * @param timeout how long a statement blocks while others lock the file, milliseconds
  */
 export function openFile(
   directory: string,
@@ -29,7 +30,7 @@ export function openFile(
   return new Database(path, { timeout, nativeBinding })
 }
 
-/** Never opens one that is there: closing it again would free the locks that SQLite has on it here. */
+/** Never opens an existing file: closing it would release the locks that SQLite has on it in this process. */
 function ensureFile(path: string): void {
   try {
     createFile(path)
@@ -39,9 +40,9 @@ function ensureFile(path: string): void {
 }
 
 /**
- * Makes a file in the data directory that its owner alone can read, and follows no link there. What root
- * makes belongs to the directory's owner, who has to work with it. SQLite does the same for its logs.
- * @throws an error with the code EEXIST if the file is there
+ * Creates a file in the data directory that only its owner can read, and follows no link there. If root creates
+ * it, it gets the owner of the directory, who has to work with it; SQLite does the same for its logs.
+ * @throws an error with the code EEXIST if the file exists
  */
 export function createFile(path: string, content: string | Buffer = ''): void {
   const file = openSync(path, 'wx', 0o600)
@@ -54,7 +55,7 @@ export function createFile(path: string, content: string | Buffer = ''): void {
   }
 }
 
-/** Puts a file of that content in the place of one, in the data directory: whole or not at all. */
+/** Replaces a file in the data directory atomically. */
 export function replaceFile(path: string, content: string): void {
   rmSync(`${path}.new`, { force: true })
   createFile(`${path}.new`, content)
@@ -62,34 +63,34 @@ export function replaceFile(path: string, content: string): void {
   syncDirectoryOf(path)
 }
 
-/** Makes a directory, if it is missing, for its owner alone; as root for the owner of the one that it is in. */
+/** Creates a directory, if it is missing, for its owner only; as root, for the owner of its parent directory. */
 export function makeDirectory(path: string): void {
-  const made = mkdirSync(path, { recursive: true, mode: 0o700 })
-  if (made !== undefined) forOwnerOf(dirname(path), (uid, gid) => lchownSync(path, uid, gid))
+  const created = mkdirSync(path, { recursive: true, mode: 0o700 })
+  if (created !== undefined) forOwnerOf(dirname(path), (uid, gid) => lchownSync(path, uid, gid))
 }
 
-/** As root gives what was made in a directory to the directory's owner. */
-function forOwnerOf(directory: string, give: (uid: number, gid: number) => void): void {
+/** As root, gives what was created in a directory to the directory's owner. */
+function forOwnerOf(directory: string, changeOwner: (uid: number, gid: number) => void): void {
   /* c8 ignore next -- the tests of this need root */
   if (process.geteuid?.() !== 0) return
   const { uid, gid } = statSync(directory)
   if (uid === 0 && gid === 0) return
   try {
-    give(uid, gid)
-    /* c8 ignore next 3 -- on file systems without owners, and for a root that may not: it stays as it is */
+    changeOwner(uid, gid)
+    /* c8 ignore next 3 -- on file systems without owners, or if root may not: the owner stays */
   } catch {
     return
   }
 }
 
-/** Waits until what was written to a file, or renamed within its directory, survives a loss of power. */
+/** Waits until what was written to a file survives a loss of power. */
 export function syncFile(path: string): void {
   const file = openSync(path, 'r+')
   fsyncSync(file)
   closeSync(file)
 }
 
-/** The same for the names in a file's directory. Windows can't, and needn't. */
+/** The same for renames in a file's directory. Not possible on Windows, and not needed there. */
 export function syncDirectoryOf(path: string): void {
   /* c8 ignore next -- tests run on other systems */
   if (process.platform === 'win32') return

@@ -11,10 +11,10 @@ import { retryBusy } from '../sqlite/engine.ts'
 import { createSqliteStore } from '../sqlite/store.ts'
 import type { Store } from '../store.ts'
 
-/** What a blocked statement may hold up the event loop for, milliseconds; then it is tried again. */
-const BUSY_TIMEOUT = 10
-/** How long a start waits for another one, which may be migrating much data. Milliseconds. */
-const START_PATIENCE = 60_000
+/** How long a locked database blocks the event loop; then the statement is retried. */
+const BUSY_TIMEOUT_MS = 10
+/** How long a start waits for another one, which may be migrating much data. */
+const START_LOCK_TIMEOUT_MS = 60_000
 
 /** The database was written by a newer version of this program. */
 export class StoreTooNewError extends Error {
@@ -27,47 +27,47 @@ export class StoreTooNewError extends Error {
   }
 }
 
-/** Where a store is, and how it comes up to date. */
+/** Where a store is, and how it is migrated. */
 export interface StoreOptions {
-  /** The data directory; made if it is missing. The database in it is `broker.db`. */
+  /** The data directory; created if it is missing. The database in it is `broker.db`. */
   directory: string
   /** Every migration that this program knows, in order. */
   migrations: MigrationMeta[]
-  /** The file of better-sqlite3's native code; `undefined`: its own place in node_modules. */
+  /** The file of better-sqlite3's native code; `undefined`: the one in node_modules. */
   nativeBinding: string | undefined
   /** Another file than `broker.db`. */
   name?: string
 }
 
 /**
- * Runs `work` while no other process does so on this data directory. Whatever a first start makes
- * (tables, journal mode, keys) is to be made within. The operating system frees the lock when the
- * process dies, however it dies.
- * @throws SqliteError `SQLITE_BUSY` when others held it for a minute
+ * Runs `work` while no other process does so on this data directory. Everything that a first start creates
+ * (tables, journal mode, keys) must be created within. The operating system releases the lock when the process
+ * dies, however it dies.
+ * @throws SqliteError `SQLITE_BUSY` if others held it for a minute
  */
 export async function withStartLock<T>(
   directory: string,
   nativeBinding: string | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  return withLock(directory, 'start.lock', nativeBinding, START_PATIENCE, work)
+  return withLock(directory, 'start.lock', nativeBinding, START_LOCK_TIMEOUT_MS, work)
 }
 
 /**
  * Runs `work` while no other process holds the lock of that name.
- * @param patience how long it is waited for, milliseconds
- * @throws SqliteError `SQLITE_BUSY` when it was held for longer
+ * @param timeoutMs how long to wait for the lock
+ * @throws SqliteError `SQLITE_BUSY` if it was held for longer
  */
 export async function withLock<T>(
   directory: string,
   name: string,
   nativeBinding: string | undefined,
-  patience: number,
+  timeoutMs: number,
   work: () => Promise<T>,
 ): Promise<T> {
   const lock = openFile(directory, name, nativeBinding, 0)
   try {
-    await retryBusy(() => lock.exec('begin immediate'), patience)
+    await retryBusy(() => lock.exec('begin immediate'), timeoutMs)
     return await work()
   } finally {
     lock.close()
@@ -75,33 +75,33 @@ export async function withLock<T>(
 }
 
 /**
- * Opens the store, and brings its tables up to date. Two first starts at once would trip over each
- * other: call it within `withStartLock`, together with whatever else a first start makes.
- * A copy is kept of a store whose tables change.
+ * Opens the store, and migrates its tables. Two first starts at once would collide: call it within
+ * `withStartLock`, together with everything else that a first start creates. Before a migration, a copy of the
+ * store is kept.
  * @throws StoreTooNewError, KeptCopyError before anything is changed
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   return createSqliteStore(await openDatabase(options))
 }
 
-/** Is there a store in that directory, or one that a restore has made ready? */
+/** Is there a store in that directory, or one that a restore has prepared? */
 export const hasStore = (directory: string): boolean =>
   existsSync(join(directory, 'broker.db')) || isRestored(directory)
 
-/** The connection under a store, for what SQLite does by itself. Conditions as for `openStore`. */
+/** Opens the SQLite connection of a store, on the same conditions as `openStore`. */
 export async function openDatabase(options: StoreOptions): Promise<Database.Database> {
   const { directory, migrations, nativeBinding, name = 'broker.db' } = options
   if (name === 'broker.db') completeRestore(directory)
-  const client = openFile(directory, name, nativeBinding, BUSY_TIMEOUT)
+  const client = openFile(directory, name, nativeBinding, BUSY_TIMEOUT_MS)
   try {
-    const applied = await retryBusy(() => appliedTo(client))
+    const applied = await retryBusy(() => listAppliedMigrations(client))
     refuseNewer(client, applied, migrations)
     await retryBusy(() => configure(client))
     if (name === 'broker.db' && applied.length > 0 && applied.length < migrations.length) {
       await keepCopy('upgrade', directory, nativeBinding)
     }
     await retryBusy(() => migrate(client, migrations))
-    // Whoever wrote last may have been killed beside a backup.
+    // The last writer may have been killed during a backup, which leaves a long log.
     emptyLog(client)
     return client
   } catch (error) {
@@ -110,21 +110,21 @@ export async function openDatabase(options: StoreOptions): Promise<Database.Data
   }
 }
 
-/** A write-ahead log is a property of the file; the rest, SQLite forgets with each connection. */
+/** The journal mode is a property of the file; the others are per connection. */
 function configure(client: Database.Database): void {
   client.pragma('journal_mode = WAL')
   client.pragma('synchronous = FULL')
-  // On macOS alone: a plain fsync there leaves the data in the disk's cache.
+  // For macOS, where a plain fsync leaves the data in the disk's cache.
   client.pragma('fullfsync = ON')
   client.pragma('checkpoint_fullfsync = ON')
   client.pragma('secure_delete = ON')
   client.pragma('foreign_keys = ON')
-  // What SQLite puts aside while it works doesn't go to a temporary file.
+  // No temporary files.
   client.pragma('temp_store = MEMORY')
 }
 
-/** The migrations that a database has had, by their times. */
-function appliedTo(client: Database.Database): number[] {
+/** Times of the migrations that were applied to a database. */
+function listAppliedMigrations(client: Database.Database): number[] {
   const table = client.prepare("select 1 from sqlite_schema where name = '__drizzle_migrations'")
   if (!table.get()) return []
   return client.prepare('select created_at from __drizzle_migrations').pluck().all().map(Number)
@@ -139,7 +139,7 @@ function refuseNewer(
   if (!applied.every((at) => known.has(at))) throw new StoreTooNewError(client.name)
 }
 
-/** Drizzle's own `migrate()` reads a folder, which a single binary doesn't have. */
+/** Drizzle's own `migrate()` reads a folder, which the single binary doesn't have. */
 function migrate(client: Database.Database, migrations: MigrationMeta[]): void {
   const { dialect, session } = drizzle(client) as unknown as {
     dialect: { migrate(migrations: MigrationMeta[], session: unknown): void }

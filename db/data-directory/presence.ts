@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { makeDirectory, openFile, replaceFile } from './files.ts'
 
-/** What a process that has the store open tells of itself to the others on this data directory. */
-export interface Present {
+/** A process that has the store open, as other processes on this data directory see it. */
+export interface RunningProcess {
   pid: number
   /** `serve`, or another command. */
   command: string
@@ -14,38 +14,38 @@ export interface Present {
   keyIds: string[]
 }
 
-/** This process, among those that have the store open. */
+/** The registration of this process. */
 export interface Presence {
   id: string
-  tell(keyIds: string[]): void
-  leave(): void
+  setKeyIds(keyIds: string[]): void
+  unregister(): void
 }
 
-/** In the data directory: for each process a lock, which dies with it, and what it tells. */
+/** In the data directory: for each process a lock file, released when it dies, and a description. */
 const FOLDER = 'running'
-/** A process that tests whether a lock is held takes it for an instant; on a busy machine, for longer. */
-const LOOKED_AT_FOR_MS = 5000
+/** Testing whether a lock is held takes it for an instant; on a busy machine, for longer. */
+const LOCK_TIMEOUT_MS = 5000
 
 /**
- * Says that this process has the store open, until it leaves or dies, however it dies: the lock is the
- * operating system's. Call it under the start lock.
+ * Registers this process as having the store open, until it unregisters or dies, however it dies: the operating
+ * system releases the lock. Call it under the start lock.
  */
-export function announce(
+export function registerProcess(
   directory: string,
   nativeBinding: string | undefined,
-  told: Present,
+  info: RunningProcess,
 ): Presence {
   const folder = join(directory, FOLDER)
   makeDirectory(folder)
   removeDead(folder, nativeBinding)
-  const id = `${told.pid}-${randomBytes(6).toString('hex')}`
-  const lock = openFile(folder, `${id}.lock`, nativeBinding, LOOKED_AT_FOR_MS)
+  const id = `${info.pid}-${randomBytes(6).toString('hex')}`
+  const lock = openFile(folder, `${id}.lock`, nativeBinding, LOCK_TIMEOUT_MS)
   lock.exec('begin immediate')
-  write(folder, id, told)
+  write(folder, id, info)
   return {
     id,
-    tell: (keyIds) => write(folder, id, { ...told, keyIds }),
-    leave() {
+    setKeyIds: (keyIds) => write(folder, id, { ...info, keyIds }),
+    unregister() {
       rmSync(join(folder, `${id}.json`), { force: true })
       lock.close()
       remove(folder, id)
@@ -53,28 +53,28 @@ export function announce(
   }
 }
 
-/** The processes that have the store open. One that is paused counts; one that has died doesn't. */
-export function listPresent(
+/** The processes that have the store open. A paused process counts as alive. */
+export function listProcesses(
   directory: string,
   nativeBinding: string | undefined,
-): (Present & { id: string })[] {
+): (RunningProcess & { id: string })[] {
   const folder = join(directory, FOLDER)
   return idsIn(folder)
     .filter((id) => isAlive(folder, id, nativeBinding))
     .flatMap((id) => {
-      const told = read(folder, id)
-      return told ? [{ ...told, id }] : []
+      const info = read(folder, id)
+      return info ? [{ ...info, id }] : []
     })
 }
 
-/** Has the process with that id died, or left? One that is paused has not. */
+/** Has the process with that id died or unregistered? A paused process counts as alive. */
 export function hasDied(directory: string, nativeBinding: string | undefined, id: string): boolean {
   const folder = join(directory, FOLDER)
   return !existsSync(join(folder, `${id}.lock`)) || !isAlive(folder, id, nativeBinding)
 }
 
-/** Processes as a message names them. */
-export const describePresent = (processes: Present[]): string =>
+/** Processes for a message. */
+export const describeProcesses = (processes: RunningProcess[]): string =>
   processes.map(({ pid, command }) => `${pid} (${command})`).join(', ')
 
 function idsIn(folder: string): string[] {
@@ -94,13 +94,13 @@ function isAlive(folder: string, id: string, nativeBinding: string | undefined):
       lock.close()
     }
   } catch (error) {
-    // It left in between.
+    // It unregistered in between.
     if (!existsSync(path)) return false
     throw error
   }
 }
 
-/** By another connection, that is; if not, this one holds it now. */
+/** By another connection; if not, this connection holds it now. */
 function isHeld(lock: Database.Database): boolean {
   try {
     lock.exec('begin immediate')
@@ -111,7 +111,7 @@ function isHeld(lock: Database.Database): boolean {
   }
 }
 
-/** Only under the start lock: another that starts has made its file, but not locked it yet. */
+/** Only under the start lock: otherwise a starting process may have created its file, but not locked it yet. */
 function removeDead(folder: string, nativeBinding: string | undefined): void {
   for (const id of idsIn(folder)) if (!isAlive(folder, id, nativeBinding)) remove(folder, id)
 }
@@ -122,14 +122,14 @@ function remove(folder: string, id: string): void {
   }
 }
 
-function write(folder: string, id: string, told: Present): void {
-  replaceFile(join(folder, `${id}.json`), JSON.stringify(told))
+function write(folder: string, id: string, info: RunningProcess): void {
+  replaceFile(join(folder, `${id}.json`), JSON.stringify(info))
 }
 
-/** `null`: it left in between. */
-function read(folder: string, id: string): Present | null {
+/** `null`: it unregistered in between. */
+function read(folder: string, id: string): RunningProcess | null {
   try {
-    return JSON.parse(readFileSync(join(folder, `${id}.json`), 'utf8')) as Present
+    return JSON.parse(readFileSync(join(folder, `${id}.json`), 'utf8')) as RunningProcess
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error

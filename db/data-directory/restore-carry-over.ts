@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
-import { sealedColumns } from '../sqlite/sealed-columns.ts'
+import { sealedColumns } from '../sqlite/reseal.ts'
 
-/** What of the replaced store holds on in the one that takes its place. */
+/** How much of the restored store was ended or removed, because it was in the replaced store. */
 export interface CarriedOver {
   connections: number
   grants: number
@@ -11,10 +11,12 @@ export interface CarriedOver {
 }
 
 /**
- * Makes the database on `client` what a restored store is to be, in one transaction.
- * @param from when its backup was made, milliseconds; every token in it is marked with it
+ * Turns the database of a backup into a restored store, in one transaction: what was ended in the replaced store
+ * (`old`) is ended in it too.
+ * @param options.descends `old` developed from the backup: what is missing there has ended
+ * @param options.from when the backup was made, milliseconds; all its tokens are marked with it
  */
-export function settle(
+export function carryOverChanges(
   client: Database.Database,
   options: { old: string | null; descends: boolean; now: number; from: number },
 ): CarriedOver {
@@ -23,8 +25,8 @@ export function settle(
   if (old !== null) client.prepare('attach ? as old').run(old)
   try {
     return client.transaction(() => {
-      const carried = old === null ? nothing : carryOver(client, descends, now)
-      endWhatWasUnderWay(client, now, from)
+      const carried = old === null ? nothing : endWhatEnded(client, descends, now)
+      endTransientState(client, now, from)
       const details = `from a backup of ${new Date(from).toISOString()}`
       client
         .prepare(
@@ -38,7 +40,7 @@ export function settle(
   }
 }
 
-/** Is the store in `old` what the one on `client` has become? Then what is missing from it has ended. */
+/** Did the store in `old` develop from the one on `client`? Then what is missing from `old` has ended. */
 export function descendsFrom(client: Database.Database, old: string): boolean {
   client.prepare('attach ? as old').run(old)
   try {
@@ -48,18 +50,18 @@ export function descendsFrom(client: Database.Database, old: string): boolean {
   }
 }
 
-/** What can't be read as a store is not one. */
+/** `false` also if `old` can't be read as a store. */
 function attachedDescends(client: Database.Database): boolean {
   try {
     const [integrity] = client.prepare('pragma old.quick_check(1)').pluck().all()
-    return integrity === 'ok' && client.prepare(DESCENDS).pluck().get() === 1
+    return integrity === 'ok' && client.prepare(DESCENDS_QUERY).pluck().get() === 1
   } catch {
     return false
   }
 }
 
-/** The same store by its id, and it knows the newest event of the backup. */
-const DESCENDS = `
+/** The same store id, and the newest event of the backup is in `old`. */
+const DESCENDS_QUERY = `
   select (select value from main.meta where key = 'store_id')
        = (select value from old.meta where key = 'store_id')
     and not exists (
@@ -68,12 +70,12 @@ const DESCENDS = `
         select 1 from old.events e
         where e.id = b.id and e.at = b.at and e.actor = b.actor and e.action = b.action))`
 
-/** Of a grant, what says which broker token is its own: one that was superseded stays so. */
-const TOKEN =
+/** Columns of a grant that say which broker token is current: a superseded token stays superseded. */
+const TOKEN_COLUMNS =
   'jti previous_jti jti_used_at issued_at_seconds expires_at_seconds jkt device last_used_at'
 
-/** Ends here what was ended there; where `descends`, also what is not there any more. */
-function carryOver(client: Database.Database, descends: boolean, now: number): CarriedOver {
+/** Ends what was ended in `old`; if `descends`, also what is missing there. */
+function endWhatEnded(client: Database.Database, descends: boolean, now: number): CarriedOver {
   const run = (sql: string, ...values: unknown[]): number =>
     client.prepare(sql).run(...values).changes
   const gone = (table: string, key = 'id') =>
@@ -87,8 +89,8 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
   )
   const removedApps = run(`delete from apps where ${apps}`)
   if (descends) {
-    takeOver(client, 'apps')
-    takeOver(client, 'grants', TOKEN.split(' '))
+    copyColumns(client, 'apps')
+    copyColumns(client, 'grants', TOKEN_COLUMNS.split(' '))
   }
 
   const grants = run(
@@ -115,7 +117,7 @@ function carryOver(client: Database.Database, descends: boolean, now: number): C
        where ${revoked}`,
     now,
   )
-  forgetPersons(client)
+  erasePersons(client)
   carryProofs(client)
   carryTokenEnds(client)
 
@@ -151,7 +153,7 @@ function carryTokenEnds(client: Database.Database): void {
 }
 
 /** Erases again who was erased after the backup, as `eraseConnection` does. */
-function forgetPersons(client: Database.Database): void {
+function erasePersons(client: Database.Database): void {
   const erased = `select id from old.connections where person_erased_at is not null`
   client.exec(`
     update connections set account_id = null, username = '', name_key = '', last_error = null,
@@ -162,23 +164,23 @@ function forgetPersons(client: Database.Database): void {
       where actor in ('user', 'app') and connection_id in (${erased});`)
 }
 
-/** Admins who were removed stay so; who they are and what proves it is what it has become. */
+/** Removed admins stay removed; passwords, roles and second factors are the newer ones. */
 function carryAdmins(client: Database.Database, descends: boolean, gone: string): number {
   if (!descends) return 0
   erase(client, 'admins', gone)
   const removed = client.prepare(`delete from admins where ${gone}`).run().changes
-  takeOver(client, 'admins', ['password_hash', 'role'])
+  copyColumns(client, 'admins', ['password_hash', 'role'])
   // A second factor that has changed since is worth nothing: its owner sets it up anew.
   const changed = `exists (select 1 from old.admins o where o.id = admins.id
     and o.second_factor_since is not admins.second_factor_since)`
   erase(client, 'admins', changed)
   client.exec(`update admins set second_factor = null, second_factor_since = null,
     second_factor_step = null, recovery_codes = '[]' where ${changed}`)
-  takeOver(client, 'admins', ['second_factor_step', 'recovery_codes'])
+  copyColumns(client, 'admins', ['second_factor_step', 'recovery_codes'])
   return removed
 }
 
-/** Overwrites the sealed values of rows, and gives their room free; the columns still point there. */
+/** Overwrites the sealed values of rows, and frees them; the columns still refer to them. */
 function erase(client: Database.Database, table: string, where: string): void {
   for (const { column } of sealedColumns.filter((one) => one.table === table)) {
     client.exec(`update sealed set free = 1, bytes = zeroblob(size) where id in (
@@ -192,8 +194,8 @@ function carryProofs(client: Database.Database): void {
     select proof_hash, expires_at from old.dpop_proofs`)
 }
 
-/** What lived for minutes is over, everyone signs in anew, and tokens have to prove themselves. */
-function endWhatWasUnderWay(client: Database.Database, now: number, from: number): void {
+/** Ends authorizations in progress, sessions and bulk revocations, and marks tokens as restored. */
+function endTransientState(client: Database.Database, now: number, from: number): void {
   erase(client, 'flows', 'true')
   client.exec(`
     delete from flows;
@@ -203,9 +205,9 @@ function endWhatWasUnderWay(client: Database.Database, now: number, from: number
     delete from devices;
     delete from setup_links;
     update connections set lease_owner = null, lease_until = null, retry_at = null;
-    -- Of what it will be copied to next, nothing here says when.
+    -- They describe the backup, not the restored store.
     delete from meta where key in ('secret_rotation', 'backup_at');`)
-  // It may have been cancelled since, or done.
+  // They may have been cancelled since, or done.
   client
     .prepare(
       `update bulks set status = 'cancelled', ended_at = ?, lease_owner = null, lease_until = null
@@ -223,7 +225,7 @@ const columnsOf = (client: Database.Database, store: 'main' | 'old', table: stri
   client.prepare('select name from pragma_table_info(?, ?)').pluck().all(table, store)
 
 /** Copies columns from `old` to the rows that both stores have. One of the stores may lack a column. */
-function takeOver(client: Database.Database, table: string, columns?: string[]): void {
+function copyColumns(client: Database.Database, table: string, columns?: string[]): void {
   const known = columnsOf(client, 'old', table)
   const both = (columns ?? columnsOf(client, 'main', table)).filter((name) => known.includes(name))
   client.exec(`update main.${table} as new set (${both.join(', ')}) =

@@ -2,37 +2,37 @@ import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { syncDirectoryOf, syncFile } from './files.ts'
 
-/** The new store while it is made; worth nothing. */
+/** The new store while it is prepared; not valid yet. */
 export const RESTORING = 'broker.db.restoring'
-/** The new store, whole: from when it has this name, it counts, and the one that is there doesn't. */
+/** The complete new store: once it has this name, it replaces the current one. */
 const RESTORED = 'broker.db.restored'
-const ENDS = ['', '-wal', '-shm']
+const SUFFIXES = ['', '-wal', '-shm']
 
-/** Has a restore made a store ready that isn't in its place yet? */
+/** Has a restore prepared a store that isn't in its place yet? */
 export const isRestored = (directory: string): boolean => existsSync(join(directory, RESTORED))
 
-/** Makes the store that was prepared count. Before this nothing has changed, after it all has. */
+/** Makes the prepared store the valid one: before this nothing has changed, afterwards all has. */
 export function commitRestore(directory: string): void {
-  const made = join(directory, RESTORING)
-  syncFile(made)
-  renameSync(made, join(directory, RESTORED))
-  syncDirectoryOf(made)
+  const prepared = join(directory, RESTORING)
+  syncFile(prepared)
+  renameSync(prepared, join(directory, RESTORED))
+  syncDirectoryOf(prepared)
 }
 
 /**
- * Puts a store that was restored in its place, and what was there aside, with a date. Every start does so
- * first, under the start lock: it completes a restore that was cut off, or removes what it left. Answers where the former store is;
- * `null`: there was nothing to complete, or no former store.
+ * Moves the current store aside, with a date, and a restored one into its place. Every start does so first, under
+ * the start lock: it completes an interrupted restore, or removes what that left behind.
+ * @returns where the former store is now; `null`: there was nothing to complete, or no former store
  */
 export function completeRestore(directory: string): { replaced: string | null } | null {
   discardRestore(directory)
   if (!isRestored(directory)) return null
   const restored = join(directory, RESTORED)
-  // Of the new file's time, so that a second try goes on where the first was cut off.
+  // The new file's time, so that a second attempt continues where the first was interrupted.
   const at = statSync(restored).mtime.toISOString().replaceAll(':', '-')
   const current = join(directory, 'broker.db')
   const aside = `${current}.replaced-${at}`
-  for (const end of ENDS) {
+  for (const end of SUFFIXES) {
     if (existsSync(current + end)) renameSync(current + end, aside + end)
   }
   syncDirectoryOf(current)
@@ -41,7 +41,8 @@ export function completeRestore(directory: string): { replaced: string | null } 
   return { replaced: existsSync(aside) ? aside : null }
 }
 
-/** Removes what an earlier try has left that was never finished. */
+/** Removes what an unfinished restore has left behind. */
 export function discardRestore(directory: string): void {
-  for (const end of [...ENDS, '-journal']) rmSync(join(directory, RESTORING + end), { force: true })
+  for (const end of [...SUFFIXES, '-journal'])
+    rmSync(join(directory, RESTORING + end), { force: true })
 }

@@ -5,24 +5,24 @@ import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { copyDatabase } from './copy.ts'
 import { createFile } from './files.ts'
 import { openDatabase } from './open.ts'
-import { descendsFrom, settle } from './restore-carry-over.ts'
+import { carryOverChanges, descendsFrom } from './restore-carry-over.ts'
 import type { CarriedOver } from './restore-carry-over.ts'
 import { commitRestore, completeRestore, discardRestore, RESTORING } from './restore-complete.ts'
 
 export { completeRestore } from './restore-complete.ts'
 export type { CarriedOver } from './restore-carry-over.ts'
 
-/** What was done, or `incomparable`: nothing, as it can't be told what was revoked since the backup. */
+/** `incomparable`: nothing was done, as it is unknown what was revoked since the backup. */
 export type Restored =
   | { done: false; incomparable: true }
   | { done: true; compared: boolean; carried: CarriedOver; replaced: string | null }
 
 /**
- * Replaces the store of a directory by a backup. Call it under the start lock, while nobody has the store
- * open. Until the new store is whole nothing changes; from then on it counts, and the next start, or the
- * next restore, completes what was cut off.
+ * Replaces the store of a directory by a backup. Call it under the start lock, while nobody has the store open.
+ * Until the new store is complete nothing changes; from then on it is valid, and the next start or restore
+ * completes what was interrupted.
  * @param options.from when the backup was made, milliseconds
- * @param options.acceptRevoked go on where it can't be told what was revoked since
+ * @param options.acceptRevoked continue even if it is unknown what was revoked since
  */
 export async function restoreStore(options: {
   file: string
@@ -39,26 +39,26 @@ export async function restoreStore(options: {
   await copyDatabase(file, join(directory, RESTORING), nativeBinding)
   const opening = { directory, migrations, nativeBinding, name: RESTORING }
   const client = await openDatabase(opening)
-  let settled: { compared: boolean; carried: CarriedOver } | null
+  let result: { compared: boolean; carried: CarriedOver } | null
   try {
-    settled = compareAndSettle(client, findOld(directory, nativeBinding), options)
-    // One file, without a log beside it.
-    if (settled) client.pragma('journal_mode = DELETE')
+    result = compareAndCarryOver(client, findCurrentStore(directory, nativeBinding), options)
+    // One file, without a log file.
+    if (result) client.pragma('journal_mode = DELETE')
   } finally {
     client.close()
   }
-  if (!settled) {
-    // It holds tokens.
+  if (!result) {
+    // It contains tokens.
     discardRestore(directory)
     return { done: false, incomparable: true }
   }
   commitRestore(directory)
   const completed = completeRestore(directory)
-  return { done: true, ...settled, replaced: completed?.replaced ?? null }
+  return { done: true, ...result, replaced: completed?.replaced ?? null }
 }
 
-/** What can be read of the replaced store is compared. `null`: too little, and that isn't accepted. */
-function compareAndSettle(
+/** Compares with what can be read of the replaced store. `null`: too little, and that isn't accepted. */
+function compareAndCarryOver(
   client: Database.Database,
   old: string | null,
   { from, now, acceptRevoked }: { from: number; now: number; acceptRevoked: boolean },
@@ -66,16 +66,16 @@ function compareAndSettle(
   const descends = old !== null && descendsFrom(client, old)
   if (!descends && !acceptRevoked) return null
   try {
-    return { compared: descends, carried: settle(client, { old, descends, now, from }) }
+    return { compared: descends, carried: carryOverChanges(client, { old, descends, now, from }) }
   } catch (error) {
     const { code = '' } = error as { code?: string }
     if (old === null || !/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw error
-    return compareAndSettle(client, null, { from, now, acceptRevoked })
+    return compareAndCarryOver(client, null, { from, now, acceptRevoked })
   }
 }
 
-/** The store that is there, with its log emptied into it; `null`: there is none that can be read. */
-function findOld(directory: string, nativeBinding: string | undefined): string | null {
+/** The current store, with its log copied into it; `null`: there is none that can be read. */
+function findCurrentStore(directory: string, nativeBinding: string | undefined): string | null {
   const path = join(directory, 'broker.db')
   if (!existsSync(path)) return null
   try {

@@ -1,22 +1,12 @@
-import { and, asc, eq, ne, sql } from 'drizzle-orm'
+import { isDeepStrictEqual } from 'node:util'
+import { and, asc, eq, isNotNull, ne, sql } from 'drizzle-orm'
 import { admins, devices, sessions, setupLinks } from './schema.ts'
-import type { AdminChange, NewEvent, Store } from '../store.ts'
+import type { AdminStore, Hash, Sealed, SecondFactor } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
-import type { SealedValues } from './sealed.ts'
+import { bytesOf, type SealedValues } from './sealed.ts'
 
-type Methods =
-  | 'addAdmin'
-  | 'addFirstAdmin'
-  | 'listAdmins'
-  | 'findAdmin'
-  | 'setAdminPassword'
-  | 'setAdminRole'
-  | 'removeAdmin'
-  | 'addSetupLink'
-  | 'hasSetupLink'
-
-/** An admin's columns as the contract has them: what a second factor is made of stays out. */
+/** An admin's columns in the contract: without the second factor. */
 export const adminColumns = {
   id: admins.id,
   email: admins.email,
@@ -26,7 +16,8 @@ export const adminColumns = {
   secondFactorSince: admins.secondFactorSince,
 }
 
-export function adminMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
+/** Admins, their second factors, and the setup links that make the first one. */
+export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminStore {
   const { db, read, write } = engine
   const find = db
     .select(adminColumns)
@@ -42,46 +33,68 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): Pick<S
     )
     .prepare()
 
-  /** Is there another who may change things? */
-  const hasOther = (email: string): boolean =>
+  /** Does another admin have the role `admin`? */
+  const hasOther = (id: string): boolean =>
     db
       .select({ id: admins.id })
       .from(admins)
-      .where(and(eq(admins.role, 'admin'), ne(admins.email, email)))
+      .where(and(eq(admins.role, 'admin'), ne(admins.id, id)))
       .get() !== undefined
 
-  const hasSession = (adminId: string, idHash: string): boolean =>
+  const hasSession = (adminId: string, idHash: Hash): boolean =>
     db
       .select({ id: sessions.idHash })
       .from(sessions)
       .where(and(eq(sessions.idHash, idHash), eq(sessions.adminId, adminId)))
       .get() !== undefined
 
-  const isSetUp = ({ secretHash, now }: { secretHash: string; now: number }): boolean =>
+  const isSetupOpen = ({ secretHash, now }: { secretHash: string; now: number }): boolean =>
     findAny.get() === undefined && findLink.get({ secretHash, now }) !== undefined
 
-  /** Runs a change; its events are written if it took place. */
-  const change = (work: () => { changes: number }, events: NewEvent[]): Promise<boolean> =>
-    write(() => {
-      if (work().changes === 0) return false
-      insertEvents(engine, events)
-      return true
-    })
+  const remove = (id: string): void => {
+    const { secondFactor: secret } = admins
+    const removed = db.delete(admins).where(eq(admins.id, id)).returning({ secret }).all()
+    sealedValues.erase(removed.map(({ secret }) => secret))
+  }
+
+  const setPassword = (id: string, passwordHash: string, keepSession: Hash | undefined): void => {
+    db.update(admins).set({ passwordHash }).where(eq(admins.id, id)).run()
+    const others = keepSession === undefined ? undefined : ne(sessions.idHash, keepSession)
+    db.delete(sessions)
+      .where(and(eq(sessions.adminId, id), others))
+      .run()
+    if (keepSession === undefined) db.delete(devices).where(eq(devices.adminId, id)).run()
+  }
+
+  const findSecondFactor = (
+    adminId: string,
+  ): (SecondFactor & { sealedId: number | null }) | undefined =>
+    db
+      .select({
+        sealedId: admins.secondFactor,
+        secret: bytesOf<Sealed>(admins.secondFactor),
+        since: admins.secondFactorSince,
+        lastStep: admins.secondFactorStep,
+        recoveryCodes: admins.recoveryCodes,
+      })
+      .from(admins)
+      .where(and(eq(admins.id, adminId), isNotNull(admins.secondFactor)))
+      .get()
+
+  const putSecret = (sealedId: number | null, secret: Sealed | null): number | null => {
+    if (secret) return sealedValues.replace(sealedId, secret)
+    sealedValues.erase([sealedId])
+    return null
+  }
 
   return {
-    addAdmin: (admin, events) => {
-      const target = admins.email
-      return change(
-        () => db.insert(admins).values(admin).onConflictDoNothing({ target }).run(),
-        events,
-      )
-    },
-
-    addFirstAdmin: ({ admin, linkHash, now, events }) =>
+    addAdmin: (admin, { setupLink, events }) =>
       write(() => {
-        if (!isSetUp({ secretHash: linkHash, now })) return false
-        db.insert(admins).values(admin).run()
-        db.delete(setupLinks).run()
+        if (setupLink && !isSetupOpen(setupLink)) return false
+        const target = admins.email
+        const added = db.insert(admins).values(admin).onConflictDoNothing({ target }).run()
+        if (added.changes === 0) return false
+        if (setupLink) db.delete(setupLinks).run()
         insertEvents(engine, events)
         return true
       }),
@@ -91,44 +104,48 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): Pick<S
 
     findAdmin: (email) => read(() => find.get({ email })),
 
-    setAdminPassword: ({ email, passwordHash, keepSession }, events) =>
+    updateAdmin: (before, after, { keepSession, allowNoAdmin = false, events }) =>
       write(() => {
-        const admin = find.get({ email })
-        if (!admin || (keepSession !== undefined && !hasSession(admin.id, keepSession)))
-          return false
-        db.update(admins).set({ passwordHash }).where(eq(admins.id, admin.id)).run()
-        const others = keepSession === undefined ? undefined : ne(sessions.idHash, keepSession)
-        db.delete(sessions)
-          .where(and(eq(sessions.adminId, admin.id), others))
-          .run()
-        if (keepSession === undefined) db.delete(devices).where(eq(devices.adminId, admin.id)).run()
+        const { id, email } = before
+        const isUnchanged = isDeepStrictEqual(find.get({ email }), before)
+        if (!isUnchanged || (keepSession !== undefined && !hasSession(id, keepSession))) {
+          return 'changed'
+        }
+        const losesRole = after?.role !== before.role && after?.role !== 'admin'
+        if (losesRole && !allowNoAdmin && !hasOther(id)) return 'last'
+        if (!after) remove(id)
+        else {
+          db.update(admins).set({ role: after.role }).where(eq(admins.id, id)).run()
+          const { passwordHash } = after
+          if (passwordHash !== before.passwordHash) setPassword(id, passwordHash, keepSession)
+        }
+        insertEvents(engine, events)
+        return 'done'
+      }),
+
+    getSecondFactor: (adminId) =>
+      read(() => {
+        const found = findSecondFactor(adminId)
+        return found && withoutSealedId(found)
+      }),
+
+    updateSecondFactor: (adminId, before, after, events) =>
+      write(() => {
+        const stored = findSecondFactor(adminId)
+        if (!isSameFactor(stored ?? null, before)) return false
+        const own = eq(admins.id, adminId)
+        if (!db.select({ id: admins.id }).from(admins).where(own).get()) return false
+        const sealedId = stored?.sealedId ?? null
+        const isSameSecret = before && after && isEqual(before.secret, after.secret)
+        const columns = {
+          secondFactor: isSameSecret ? sealedId : putSecret(sealedId, after?.secret ?? null),
+          secondFactorSince: after?.since ?? null,
+          secondFactorStep: after?.lastStep ?? null,
+          recoveryCodes: after?.recoveryCodes ?? [],
+        }
+        db.update(admins).set(columns).where(own).run()
         insertEvents(engine, events)
         return true
-      }),
-
-    setAdminRole: ({ email, role }, events) =>
-      write((): AdminChange => {
-        if (!find.get({ email })) return 'none'
-        if (role !== 'admin' && !hasOther(email)) return 'last'
-        db.update(admins).set({ role }).where(eq(admins.email, email)).run()
-        insertEvents(engine, events)
-        return 'done'
-      }),
-
-    removeAdmin: ({ email, keepOne }, events) =>
-      write((): AdminChange => {
-        const admin = find.get({ email })
-        if (!admin) return 'none'
-        if (keepOne && !hasOther(email)) return 'last'
-        const where = eq(admins.id, admin.id)
-        const [removed] = db
-          .delete(admins)
-          .where(where)
-          .returning({ secret: admins.secondFactor })
-          .all()
-        sealedValues.erase([removed?.secret ?? null])
-        insertEvents(engine, events)
-        return 'done'
       }),
 
     addSetupLink: (link) =>
@@ -138,6 +155,23 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): Pick<S
         return true
       }),
 
-    hasSetupLink: (link) => read(() => isSetUp(link)),
+    hasSetupLink: (link) => read(() => isSetupOpen(link)),
   }
 }
+
+const isEqual = (one: Sealed, other: Sealed): boolean => Buffer.compare(one, other) === 0
+
+function isSameFactor(one: SecondFactor | null, other: SecondFactor | null): boolean {
+  if (!one || !other) return one === other
+  return (
+    one.since === other.since &&
+    one.lastStep === other.lastStep &&
+    isDeepStrictEqual(one.recoveryCodes, other.recoveryCodes) &&
+    isEqual(one.secret, other.secret)
+  )
+}
+
+const withoutSealedId = ({
+  sealedId: _unused,
+  ...factor
+}: SecondFactor & { sealedId: number | null }) => factor

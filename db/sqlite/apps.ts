@@ -8,7 +8,7 @@ import { deleteFlows } from './flows.ts'
 import type { SealedValues } from './sealed.ts'
 
 type Methods =
-  'addApp' | 'getApp' | 'listApps' | 'updateApp' | 'removeApp' | 'endRemovedGrants' | 'hasOrigin'
+  'addApp' | 'getApp' | 'listApps' | 'updateApp' | 'hasOrigin' | 'revokeGrantsOfRemovedApps'
 
 export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
   const { client, db, read, write } = engine
@@ -26,7 +26,7 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
     .limit(1)
     .prepare()
 
-  /** An app that is gone, and on which connections it still has grants. */
+  /** A removed app that still has grants, and the connections they are on. */
   const findRemoved = client
     .prepare(
       `select app_id from listing_apps where not exists (select 1 from apps where id = app_id)
@@ -40,6 +40,13 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
     )
     .pluck()
 
+  const remove = (id: string): void => {
+    db.delete(apps).where(eq(apps.id, id)).run()
+    deleteFlows(engine, sealedValues, eq(flows.appId, id))
+    db.delete(codes).where(eq(codes.appId, id)).run()
+    db.delete(deviceCodes).where(eq(deviceCodes.appId, id)).run()
+  }
+
   return {
     addApp: (app, events) =>
       write(() => {
@@ -52,23 +59,15 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
 
     updateApp: (before, after, events) =>
       write(() => {
-        if (!isDeepStrictEqual(get.get({ id: before.id }), before)) return false
-        db.update(apps).set(after).where(eq(apps.id, before.id)).run()
+        const { id } = before
+        if (!isDeepStrictEqual(get.get({ id }), before)) return false
+        if (after) db.update(apps).set(after).where(eq(apps.id, id)).run()
+        else remove(id)
         insertEvents(engine, events)
         return true
       }),
 
-    removeApp: (id, events) =>
-      write(() => {
-        if (db.delete(apps).where(eq(apps.id, id)).run().changes === 0) return false
-        deleteFlows(engine, sealedValues, eq(flows.appId, id))
-        db.delete(codes).where(eq(codes.appId, id)).run()
-        db.delete(deviceCodes).where(eq(deviceCodes.appId, id)).run()
-        insertEvents(engine, events)
-        return true
-      }),
-
-    endRemovedGrants: ({ now, limit }) =>
+    revokeGrantsOfRemovedApps: ({ now, limit }) =>
       write(() => {
         const appId = findRemoved.get() as string | undefined
         if (appId === undefined) return 0

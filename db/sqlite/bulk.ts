@@ -1,26 +1,22 @@
 import { and, asc, desc, eq, gt, inArray, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
 import { bulkItems, bulks, connections } from './schema.ts'
-import type { Millis, NewEvent, Store } from '../store.ts'
-import type { BulkStore } from '../store/bulk.ts'
+import type { BulkStore, Millis, NewEvent } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
-import { prepareEnd } from './revoke.ts'
+import { prepareRevoke } from './revoke.ts'
 import type { SealedValues } from './sealed.ts'
-import { noLease } from './tokens.ts'
+import { noLease } from './refresh.ts'
 
-/** The literals let SQLite use the partial index of work. */
+/** Literals, so that SQLite uses the partial index `bulks_work`. */
 const hasWork = sql`${bulks.status} in ('collecting', 'running')`
 const began = { status: 'collecting', total: 0, revoked: 0, skipped: 0, failed: 0 } as const
 
 type Outcome = 'revoked' | 'skipped' | 'failed'
 
 /** Revocations of many connections at once. */
-export function bulkMethods(
-  engine: Engine,
-  sealedValues: SealedValues,
-): Pick<Store, keyof BulkStore> {
+export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkStore {
   const { client, db, read, write } = engine
-  const endConnection = prepareEnd(engine, sealedValues)
+  const revokeConnection = prepareRevoke(engine, sealedValues)
   const find = (id: number) => db.select().from(bulks).where(eq(bulks.id, id)).get()
   const removeItem = db
     .delete(bulkItems)
@@ -32,13 +28,13 @@ export function bulkMethods(
     )
     .prepare()
 
-  /** A savepoint each, so that one that fails takes nothing with it. */
-  const endAlone = client.transaction(endConnection)
+  /** Each in a savepoint of its own, so that a failure undoes only that one. */
+  const revokeAlone = client.transaction(revokeConnection)
 
-  /** What became of one connection; a database that can't be written to is no fault of its own. */
+  /** Revokes one connection. @throws if the database can't be written to, which is not the row's fault */
   const revokeItem = (bulkId: number, connectionId: string, now: Millis): Outcome => {
     try {
-      const ended = endAlone(connectionId, now)
+      const ended = revokeAlone(connectionId, now)
       removeItem.run({ bulkId, connectionId })
       return ended ? 'revoked' : 'skipped'
     } catch (error) {
@@ -67,11 +63,11 @@ export function bulkMethods(
     getBulk: (id) => read(() => find(id)),
     listBulks: (limit) =>
       read(() => db.select().from(bulks).orderBy(desc(bulks.id)).limit(limit).all()),
-    hasBulkWork: () =>
-      read(() => db.select({ id: bulks.id }).from(bulks).where(hasWork).get() !== undefined),
-
-    takeBulk: ({ owner, now, until, longest }) =>
-      write(() => {
+    takeBulk: async ({ owner, now, until, longest }) => {
+      // Every process asks every two seconds: only with work there is a write transaction.
+      const hasAny = () => db.select({ id: bulks.id }).from(bulks).where(hasWork).get()
+      if (!(await read(hasAny))) return undefined
+      return write(() => {
         const { leaseOwner, leaseUntil } = bulks
         const free = or(isNull(leaseOwner), lte(leaseUntil, now), gt(leaseUntil, now + longest))
         const query = db.select().from(bulks).where(and(hasWork, free))
@@ -80,15 +76,20 @@ export function bulkMethods(
         const lease = { leaseOwner: owner, leaseUntil: until }
         db.update(bulks).set(lease).where(eq(bulks.id, bulk.id)).run()
         return { ...bulk, ...lease }
-      }),
+      })
+    },
 
-    freeBulk: ({ id, owner, trouble }) =>
+    updateBulk: ({ id, expected, changes, events }) =>
       write(() => {
-        const own = and(eq(bulks.id, id), eq(bulks.leaseOwner, owner))
-        db.update(bulks)
-          .set({ ...noLease, trouble })
-          .where(own)
-          .run()
+        const { statuses, leaseOwner } = expected
+        const own = and(
+          eq(bulks.id, id),
+          statuses && inArray(bulks.status, statuses),
+          leaseOwner === undefined ? undefined : eq(bulks.leaseOwner, leaseOwner),
+        )
+        if (db.update(bulks).set(changes).where(own).run().changes === 0) return false
+        insertEvents(engine, events)
+        return true
       }),
 
     addBulkItems: ({ id, owner, until, connectionIds, cursor }) =>
@@ -106,24 +107,6 @@ export function bulkMethods(
           .set({ ...next, cursor, total: bulk.total + added, trouble: null })
           .where(eq(bulks.id, id))
           .run()
-        return true
-      }),
-
-    startBulk: ({ id, actor, address, now, events }) =>
-      write(() => {
-        const ready = and(eq(bulks.id, id), eq(bulks.status, 'ready'))
-        const running = { status: 'running', startedAt: now, actor, address } as const
-        if (db.update(bulks).set(running).where(ready).run().changes === 0) return false
-        insertEvents(engine, events)
-        return true
-      }),
-
-    cancelBulk: ({ id, statuses, now, events }) =>
-      write(() => {
-        const cancelled = { status: 'cancelled', endedAt: now, trouble: null, ...noLease } as const
-        const one = and(eq(bulks.id, id), inArray(bulks.status, statuses))
-        if (db.update(bulks).set(cancelled).where(one).run().changes === 0) return false
-        insertEvents(engine, events)
         return true
       }),
 
@@ -176,7 +159,7 @@ export function bulkMethods(
   }
 }
 
-/** Is it about the rows that were to be changed, rather than about the database or its disk? */
+/** Is the error about the row that was to be changed, and not about the database or its disk? */
 function isOfRow(error: unknown): error is Error {
   if (!(error instanceof Error)) return false
   const { code } = error as { code?: unknown }

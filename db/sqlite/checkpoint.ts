@@ -1,20 +1,21 @@
 import type Database from 'better-sqlite3'
 
 /** Pages of 4 KiB in the write-ahead log that are worth copying into the database. */
-const ENOUGH = 250
-/** So many, copied in one go, stop the event loop for some 50 ms on a plain disk. */
-export const MOST = 1000
-/** So many are left by whoever read for some seconds; more, by a backup that was cut off. */
-const MANY = 8000
-/** How long so many are left before it is tried to copy them: somebody still reads. Milliseconds. */
-const pauseFor = (pages: number): number => (pages <= MOST ? 0 : pages <= MANY ? 1000 : 60_000)
+const MIN_CHECKPOINT_PAGES = 250
+/** Copying this many pages blocks the event loop for some 50 ms on a plain disk. */
+export const MAX_CHECKPOINT_PAGES = 1000
+/** A read of some seconds leaves up to this many pages; an interrupted backup leaves more. */
+const LONG_READ_PAGES = 8000
+/** How long this many pages are left alone, as somebody may still be reading. */
+const pauseMsFor = (pages: number): number =>
+  pages <= MAX_CHECKPOINT_PAGES ? 0 : pages <= LONG_READ_PAGES ? 1000 : 60_000
 
 /**
- * Makes the write-ahead log's way into the database this program's own matter. SQLite by itself copies, at some
- * commit, all that is there; after a long read, such as a backup, that is hundreds of mebibytes, and the event
- * loop stands still for seconds. So that much is left to whoever read (`emptyLog`), for a minute.
- * @returns what to call after each commit. It answers how many pages still wait, and never throws, as the commit
- * stands
+ * Controls when the write-ahead log is copied into the database. SQLite by itself copies all of it at some
+ * commit; after a long read, such as a backup, that is hundreds of mebibytes and blocks the event loop for
+ * seconds. So a long log is left to the reader (`emptyLog`) for a minute.
+ * @returns a function to call after each commit: it returns how many pages are not copied yet, and never
+ *   throws, as the commit took place
  * @see https://sqlite.org/pragma.html#pragma_wal_checkpoint
  */
 export function prepareCheckpoints(client: Database.Database): () => number {
@@ -25,38 +26,39 @@ export function prepareCheckpoints(client: Database.Database): () => number {
 
   return () => {
     try {
-      const waiting = waitingOf(look.get())
+      const pending = pendingPagesOf(look.get())
       const now = performance.now()
-      if (waiting < ENOUGH || now - triedAt < pauseFor(waiting)) return waiting
+      if (pending < MIN_CHECKPOINT_PAGES || now - triedAt < pauseMsFor(pending)) return pending
       triedAt = now
-      return waitingOf(copy.get())
+      return pendingPagesOf(copy.get())
     } catch {
-      // Whoever commits next tries again, and says so where the disk is at fault.
+      // The next commit tries again, and reports an error of the disk.
       return 0
     }
   }
 }
 
-/** How often the log is copied while others write on. */
-const ROUNDS = 10
+/** How often the log is copied while others continue to write. */
+const MAX_ROUNDS = 10
 
 /**
- * Copies all of the log, and cuts it where it is long: where nobody waits, before this process serves, or after
- * a long read in a process of its own. It never throws: what was read stands, and the brokers go on without.
+ * Copies all of the log, and truncates it if it is long. For processes that serve nobody: before serving
+ * starts, or after a long read in a process of its own. Never throws: the read was successful all the same.
  */
 export function emptyLog(client: Database.Database): void {
   try {
     const copy = client.prepare<[], Row>('pragma wal_checkpoint(PASSIVE)').raw()
     let row = copy.get()
-    const isLong = row !== undefined && row[1] > MOST
-    for (let round = 1; round < ROUNDS && waitingOf(row) >= ENOUGH; round++) row = copy.get()
+    const isLong = row !== undefined && row[1] > MAX_CHECKPOINT_PAGES
+    for (let round = 1; round < MAX_ROUNDS && pendingPagesOf(row) >= MIN_CHECKPOINT_PAGES; round++)
+      row = copy.get()
     if (isLong) client.pragma('wal_checkpoint(TRUNCATE)')
   } catch {
-    // A file that can't be written.
+    // The file can't be written.
   }
 }
 
-/** What SQLite answers: whether others were in the way, pages in the log, and how many of them are copied. */
+/** SQLite's answer: whether others were in the way, pages in the log, and copied pages. */
 type Row = [busy: 0 | 1, log: number, copied: number]
 
-const waitingOf = (row: Row | undefined): number => (row ? row[1] - row[2] : 0)
+const pendingPagesOf = (row: Row | undefined): number => (row ? row[1] - row[2] : 0)

@@ -1,13 +1,20 @@
-import { and, asc, eq, getTableColumns, gt, ne, sql } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, gt, isNotNull, ne, sql } from 'drizzle-orm'
 import { fold } from '../fold.ts'
 import { codes, connections } from './schema.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import { bytesOf, type SealedValues } from './sealed.ts'
-import { createTokenWriter, noLease, unrevoked } from './tokens.ts'
+import { createTokenWriter, noLease, unrevoked } from './refresh.ts'
 
-type Methods = 'getConnection' | 'findConnection' | 'listConnections' | 'saveConnection'
+type Methods =
+  | 'getConnection'
+  | 'findConnection'
+  | 'listConnections'
+  | 'saveConnection'
+  | 'identifyConnection'
+  | 'removeConnection'
+  | 'markConnectionsForReconnect'
 type NewConnection = Parameters<Store['saveConnection']>[0]
 
 const { nameKey, ...own } = getTableColumns(connections)
@@ -34,8 +41,8 @@ export function connectionMethods(
     .where(and(eq(connections.accountId, sql.placeholder('accountId')), unrevoked))
     .prepare()
 
-  /** Does another connection hold that account? */
-  const isTaken = ({ id, accountId }: NewConnection): boolean => {
+  /** Does another unrevoked connection have that account? */
+  const isTaken = ({ id, accountId }: Pick<NewConnection, 'id' | 'accountId'>): boolean => {
     if (accountId === null) return false
     const other = and(eq(connections.accountId, accountId), unrevoked, ne(connections.id, id))
     return db.select({ id: connections.id }).from(connections).where(other).get() !== undefined
@@ -65,7 +72,7 @@ export function connectionMethods(
     const row = tokenWriter.find(id, expectedGeneration)
     if (!row) return false
     const renewed = tokenWriter.renewed(row, tokenWriter.put(row, tokens, null), now)
-    // Upstream may not tell whose account it is: what it told before still holds.
+    // If upstream no longer tells the account, the known account still holds.
     const accountId = connection.accountId ?? row.accountId
     db.update(connections)
       .set({ ...renewed, ...noLease, accountId, username, nameKey: fold(username) })
@@ -95,5 +102,54 @@ export function connectionMethods(
         insertEvents(engine, events)
         return true
       }),
+
+    identifyConnection: ({ id, accountId, username }) =>
+      write(() => {
+        if (isTaken({ id, accountId })) return false
+        const live = and(eq(connections.id, id), unrevoked)
+        const account = { accountId, username, nameKey: fold(username) }
+        return db.update(connections).set(account).where(live).run().changes === 1
+      }),
+
+    removeConnection: (id) =>
+      write(() => {
+        const erased = and(eq(connections.id, id), isNotNull(connections.erasedAt))
+        return db.delete(connections).where(erased).run().changes === 1
+      }),
+
+    markConnectionsForReconnect: ({ after, limit, toOtherApi, reason }) =>
+      write(() => {
+        const further = after === null ? undefined : gt(connections.id, after)
+        const query = db.select().from(connections).where(and(further, unrevoked))
+        const rows = query.orderBy(asc(connections.id)).limit(limit).all()
+        for (const row of rows) {
+          const { id, refreshToken, previousRefreshToken, accessToken, generation } = row
+          if (toOtherApi) sealedValues.erase([refreshToken, previousRefreshToken, accessToken])
+          const markedForReconnect = {
+            status: 'needs_reconnect',
+            lastError: reason,
+            retryAt: null,
+          } as const
+          const dropped = toOtherApi ? { ...noAccount, generation: generation + 1 } : {}
+          db.update(connections)
+            .set({ ...markedForReconnect, ...dropped, ...noLease })
+            .where(eq(connections.id, id))
+            .run()
+        }
+        return rows.at(-1)?.id ?? null
+      }),
   }
 }
+
+/** A connection without tokens. */
+export const noTokens = {
+  refreshToken: null,
+  previousRefreshToken: null,
+  accessToken: null,
+  accessTokenExpiresAt: null,
+  accessTokenFetchedAt: null,
+  importState: null,
+}
+
+/** A connection whose account belongs to another API. */
+const noAccount = { accountId: null, ...noTokens }

@@ -3,32 +3,31 @@ import type Database from 'better-sqlite3'
 import { sql, type SQL } from 'drizzle-orm'
 import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
-import type { Throttle } from '../store.ts'
 import { StoreUnavailableError } from '../errors.ts'
 import { prepareCheckpoints } from './checkpoint.ts'
 
-/** How long a database that others hold is asked again, milliseconds. */
-const PATIENCE = 10_000
-/** Longest pause between two tries, milliseconds. */
-const LONGEST_PAUSE = 50
+/** How long a busy database is retried. */
+const BUSY_RETRY_MS = 10_000
+/** Longest pause between two retries. */
+const MAX_PAUSE_MS = 50
 
-/** What the groups of store methods are made of: one connection, and two ways to run work on it. */
+/** What the groups of store methods share: one database connection, and ways to run work on it. */
 export interface Engine {
   client: Database.Database
   db: BetterSQLite3Database
-  /** Runs one statement. Several that must agree go into one `write`, or into one statement. */
+  /** Runs one statement. Reads that must be consistent go into one statement, or into one `write`. */
   read: <T>(work: () => T) => Promise<T>
   /** Runs `work` as one IMMEDIATE transaction, committed when the promise resolves. */
   write: <T>(work: () => T) => Promise<T>
-  /** The same for what a loss of power may undo, such as a lease: it waits for no disk. */
+  /** As `write`, without waiting for the disk: a loss of power may undo it. For leases and the like. */
   writeFleeting: <T>(work: () => T) => Promise<T>
-  /** Copies some of the log, if it is time to. Answers how many of its pages still wait. */
+  /** Copies part of the log, if it is time to. Returns how many of its pages are not copied yet. */
   checkpoint: () => number
 }
 
 /**
- * An engine over an open connection. Work is synchronous, as better-sqlite3 is. While another process
- * holds the database, only the busy timeout blocks the event loop: the wait between tries doesn't.
+ * An engine on an open connection. Work is synchronous, as better-sqlite3 is. While another process locks the
+ * database, only the busy timeout blocks the event loop; the pauses between retries don't.
  */
 export function createEngine(client: Database.Database): Engine {
   const transaction = client.transaction((work: () => unknown) => work())
@@ -36,18 +35,18 @@ export function createEngine(client: Database.Database): Engine {
   let last: Promise<unknown> = Promise.resolve()
   let unfinished = 0
 
-  const settle = () => {
+  const finish = () => {
     unfinished--
   }
 
-  /** One at a time: a hundred writers that each wait out the busy timeout would block for seconds. */
-  const inTurn = <T>(write: () => T): Promise<T> => {
-    const asked = performance.now()
-    // Who has queued for long has had its time: a locked database isn't waited for by one after the other.
-    const run = () => use(write, PATIENCE - (performance.now() - asked))
-    // Between two that queue, the event loop gets its turn.
+  /** One at a time: a hundred writers that each wait for the busy timeout would block for seconds. */
+  const enqueue = <T>(write: () => T): Promise<T> => {
+    const queuedAt = performance.now()
+    // The time in the queue counts: writers don't wait for a locked database one after the other.
+    const run = () => use(write, BUSY_RETRY_MS - (performance.now() - queuedAt))
+    // The event loop runs between two writers.
     const result = unfinished++ === 0 ? run() : last.then(() => setImmediate()).then(run)
-    last = result.then(settle, settle)
+    last = result.then(finish, finish)
     return result
   }
 
@@ -69,44 +68,48 @@ export function createEngine(client: Database.Database): Engine {
   return {
     client,
     db: drizzle(client, { casing: 'snake_case' }),
-    read: (work) => use(work, PATIENCE),
-    write: (work) => inTurn(() => commit(work)),
-    writeFleeting: (work) => inTurn(() => withoutSync(() => commit(work))),
+    read: (work) => use(work, BUSY_RETRY_MS),
+    write: (work) => enqueue(() => commit(work)),
+    writeFleeting: (work) => enqueue(() => withoutSync(() => commit(work))),
     checkpoint,
   }
 }
 
-/** Codes of what may pass: everything else is a fault of this program's. */
-const PASSING = /^SQLITE_(BUSY|FULL|READONLY|IOERR|CANTOPEN|LOCKED|NOMEM)/
+/** Error codes of conditions that may pass; all others are bugs of this program. */
+const TRANSIENT_CODES = /^SQLITE_(BUSY|FULL|READONLY|IOERR|CANTOPEN|LOCKED|NOMEM)/
 
 /** @throws StoreUnavailableError */
-async function use<T>(work: () => T, patience: number): Promise<T> {
+async function use<T>(work: () => T, retryMs: number): Promise<T> {
   try {
-    return await retryBusy(work, patience)
+    return await retryBusy(work, retryMs)
   } catch (error) {
     const code = codeOf(error)
-    throw PASSING.test(code) ? new StoreUnavailableError(code, error) : error
+    throw TRANSIENT_CODES.test(code) ? new StoreUnavailableError(code, error) : error
   }
 }
 
 /**
- * Runs `work`, again and again while another process or connection holds the database.
- * @param patience for how long, milliseconds
- * @throws SqliteError `SQLITE_BUSY…` when it was held for all that time
+ * Runs `work`, and retries it while another process or connection locks the database.
+ * @param retryMs for how long
+ * @throws SqliteError `SQLITE_BUSY…` if it was locked for all that time
  */
-export async function retryBusy<T>(work: () => T, patience = PATIENCE, attempt = 0): Promise<T> {
-  const began = performance.now()
+export async function retryBusy<T>(
+  work: () => T,
+  retryMs = BUSY_RETRY_MS,
+  attempt = 0,
+): Promise<T> {
+  const startedAt = performance.now()
   try {
     return work()
   } catch (error) {
-    if (!isBusy(error) || patience <= 0) throw error
+    if (!isBusy(error) || retryMs <= 0) throw error
   }
-  // Jittered, so that processes that collided don't collide again.
-  await setTimeout(Math.random() * Math.min(2 ** attempt, LONGEST_PAUSE))
-  return retryBusy(work, patience - (performance.now() - began), attempt + 1)
+  // Random, so that processes that collided don't collide again.
+  await setTimeout(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
+  return retryBusy(work, retryMs - (performance.now() - startedAt), attempt + 1)
 }
 
-/** Drizzle wraps some of the errors. */
+/** The error's code, or that of its cause: Drizzle wraps some errors. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return ''
   const { code } = error as { code?: unknown }
@@ -115,9 +118,6 @@ function codeOf(error: unknown): string {
 
 const isBusy = (error: unknown): boolean => codeOf(error).startsWith('SQLITE_BUSY')
 
-/** No pace: the pieces of long work follow each other. */
-export const atOnce: Throttle = (piece) => piece()
-
-/** Is the column one of these? Any number of them: as one parameter, where `inArray` takes 32,766. */
+/** Is the column one of these? They are one parameter; `inArray` takes at most 32,766. */
 export const isOneOf = (column: SQLiteColumn, values: (string | number)[]): SQL =>
   sql`${column} in (select value from json_each(${JSON.stringify(values)}))`

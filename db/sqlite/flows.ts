@@ -1,20 +1,30 @@
-import { and, eq, getTableColumns, gt, isNull, sql, type SQL } from 'drizzle-orm'
-import { codes, flows, grants } from './schema.ts'
-import type { Sealed, Store } from '../store.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { and, eq, getTableColumns, gt, sql, type SQL } from 'drizzle-orm'
+import { codes, deviceCodes, dpopProofs, flows } from './schema.ts'
+import type { AuthorizationStore, DeviceCode, Sealed } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import { bytesOf, type SealedValues } from './sealed.ts'
 
-type Methods = 'addFlow' | 'takeFlow' | 'getCode' | 'redeemCode'
-
-/** Authorizations under way, and the codes that they end in. */
-export function flowMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
-  const { db, read, write } = engine
+/** Authorizations in progress: flows, codes, device codes; and DPoP proofs. */
+export function authorizationMethods(
+  engine: Engine,
+  sealedValues: SealedValues,
+): AuthorizationStore {
+  const { db, read, write, writeFleeting } = engine
   const getCode = db
     .select()
     .from(codes)
     .where(eq(codes.codeHash, sql.placeholder('codeHash')))
     .prepare()
+  const addProof = db
+    .insert(dpopProofs)
+    .values({ proofHash: sql.placeholder('proofHash'), expiresAt: sql.placeholder('expiresAt') })
+    .onConflictDoNothing()
+    .prepare()
+
+  const findDeviceCode = (where: SQL): DeviceCode | undefined =>
+    db.select().from(deviceCodes).where(where).get()
 
   return {
     addFlow: (flow) =>
@@ -41,23 +51,35 @@ export function flowMethods(engine: Engine, sealedValues: SealedValues): Pick<St
 
     getCode: (codeHash) => read(() => getCode.get({ codeHash })),
 
-    redeemCode: ({ codeHash, now, grant, events }) =>
-      write(() => {
-        const unused = and(
-          eq(codes.codeHash, codeHash),
-          isNull(codes.usedAt),
-          gt(codes.expiresAt, now),
-        )
-        const use = { usedAt: now, grantId: grant.id }
-        if (db.update(codes).set(use).where(unused).run().changes === 0) return false
-        db.insert(grants).values(grant).run()
+    addDeviceCode: (code) =>
+      write(() => db.insert(deviceCodes).values(code).onConflictDoNothing().run().changes === 1),
+
+    getDeviceCode: (key) =>
+      read(() =>
+        findDeviceCode(
+          'deviceCodeHash' in key
+            ? eq(deviceCodes.deviceCodeHash, key.deviceCodeHash)
+            : eq(deviceCodes.userCodeHash, key.userCodeHash),
+        ),
+      ),
+
+    updateDeviceCode: (before, after, events) => {
+      // Programs poll every few seconds: that alone waits for no disk.
+      const run = after.status === before.status ? writeFleeting : write
+      return run(() => {
+        const own = eq(deviceCodes.deviceCodeHash, before.deviceCodeHash)
+        if (!isDeepStrictEqual(findDeviceCode(own), before)) return false
+        db.update(deviceCodes).set(after).where(own).run()
         insertEvents(engine, events)
         return true
-      }),
+      })
+    },
+
+    useProof: (proof) => writeFleeting(() => addProof.run(proof).changes === 1),
   }
 }
 
-/** Deletes flows, within the transaction under way; overwrites their verifiers. Answers how many went. */
+/** Deletes flows within the current transaction, and overwrites their verifiers. Returns how many. */
 export function deleteFlows(
   { db }: Pick<Engine, 'db'>,
   sealedValues: SealedValues,

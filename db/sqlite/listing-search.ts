@@ -1,10 +1,24 @@
 import type Database from 'better-sqlite3'
 import { fold } from '../fold.ts'
-import type { Filtered, Row } from './listing-rows.ts'
+
+/** The rows of `listing` that match a filter: see the table in db/migrations/sqlite. */
+export interface Filtered {
+  /** Number of the app; 0: all connections. */
+  app: number
+  statuses: number[]
+  /** How many rows match. */
+  total: number
+}
+
+/** A row of `listing`: its number, and the value that it is sorted by. */
+export interface Row {
+  n: number
+  key: string | number
+}
 
 /**
- * Who was found, in no order. `crowded`: more than `MOST` match, and these are some of them. `partial`: so
- * many have such a name that not all could be tried against the filter, and there may be more.
+ * Rows that were found, in no order. `crowded`: more than `MAX_HITS` match, and these are some of them.
+ * `partial`: so many names match that not all could be checked against the filter; there may be more.
  */
 export interface Hits {
   rows: Row[]
@@ -12,17 +26,17 @@ export interface Hits {
   partial: boolean
 }
 
-/** As many hits as are sorted; whoever looks for one among more types another letter. */
-const MOST = 1000
-/** Hits of trigrams that are tried against the rest of a query. */
-const TRIED = 5000
-/** Rows that are read one by one where trigrams find too many: exact, and quick enough. */
-const FEW = 30_000
+/** Hits that are sorted; to find one among more, people type another letter. */
+const MAX_HITS = 1000
+/** Hits of trigrams that are checked against the rest of a query. */
+const MAX_TRIGRAM_HITS = 5000
+/** Up to this many rows are read one by one if trigrams find too many: exact, and fast enough. */
+const MAX_SCANNED_ROWS = 30_000
 
-/** Finding people by the letters of their names, and by ids. */
+/** Finds connections by part of the name, and by ids. */
 export interface Search {
   search(text: string, filtered: Filtered, column: string): Hits
-  /** Those of some rows that a search for `text` finds, in their order. */
+  /** Which of these rows a search for `text` finds, in their order. */
   match(rows: Row[], text: string, filtered: Filtered): Row[]
 }
 
@@ -32,57 +46,62 @@ export function prepareSearch(client: Database.Database): Search {
   const inFilter = ({ statuses }: Filtered): string =>
     `listing.app = @app and listing.status in (${statuses.join()})`
 
-  /** Rows of a range of the index of names, by status; what else they are sorted by is read of these alone. */
+  /** Rows of a range of the index of names, by status; other sort columns are read for these rows only. */
   const inRange = (
     { app, statuses }: Filtered,
     column: string,
-    { condition, most, ...values }: { condition: string; most: number; key: string; end?: string },
+    {
+      condition,
+      limit,
+      ...values
+    }: { condition: string; limit: number; key: string; end?: string },
   ): Row[] => {
     const parts = statuses.map(
       (status) => `select * from (select n, name as key from listing indexed by listing_name
-        where app = @app and status = ${status} and ${condition} order by name limit ${most})`,
+        where app = @app and status = ${status} and ${condition} order by name limit ${limit})`,
     )
     const found = `(${parts.join(' union all ')})`
     const query =
       column === 'name'
-        ? `select n, key from ${found} limit ${most}`
+        ? `select n, key from ${found} limit ${limit}`
         : `select listing.n, listing.${column} as key from ${found} as hit
-           cross join listing on listing.n = hit.n and listing.app = @app limit ${most}`
+           cross join listing on listing.n = hit.n and listing.app = @app limit ${limit}`
     return all(query, { app, ...values })
   }
 
-  /** Names that begin with it. */
-  const beginning = (key: string, filtered: Filtered, column: string, most: number): Row[] => {
-    const range = { key, end: `${key}\u{10ffff}`, most }
+  /** Names that begin with `key`. */
+  const byPrefix = (key: string, filtered: Filtered, column: string, limit: number): Row[] => {
+    const range = { key, end: `${key}\u{10ffff}`, limit }
     return inRange(filtered, column, { condition: 'name >= @key and name < @end', ...range })
   }
 
-  const oneByOne = (key: string, filtered: Filtered, column: string): Row[] =>
-    inRange(filtered, column, { condition: 'instr(name, @key) > 0', key, most: MOST + 1 })
+  const byScan = (key: string, filtered: Filtered, column: string): Row[] =>
+    inRange(filtered, column, { condition: 'instr(name, @key) > 0', key, limit: MAX_HITS + 1 })
 
   const byTrigrams = (key: string, filtered: Filtered, column: string): Hits => {
     const phrase = `"${key.replaceAll('"', '""')}"`
     const found = 'from listing_grams where listing_grams match @phrase'
     const query = `
-      select listing.n, listing.${column} as key from (select rowid ${found} limit ${TRIED}) as hit
+      select listing.n, listing.${column} as key from (select rowid ${found} limit ${MAX_TRIGRAM_HITS}) as hit
       cross join listing on listing.n = hit.rowid and ${inFilter(filtered)}
-      limit ${MOST + 1}`
+      limit ${MAX_HITS + 1}`
     const rows = all(query, { app: filtered.app, phrase })
     const more = () =>
-      client.prepare(`select 1 ${found} limit 1 offset ${TRIED}`).get({ phrase }) !== undefined
-    const crowded = rows.length > MOST
+      client.prepare(`select 1 ${found} limit 1 offset ${MAX_TRIGRAM_HITS}`).get({ phrase }) !==
+      undefined
+    const crowded = rows.length > MAX_HITS
     return { rows, crowded, partial: !crowded && more() }
   }
 
   const byName = (key: string, filtered: Filtered, column: string): Hits => {
     const { length } = Array.from(key)
     if (length === 0) return limited([])
-    if (length < 3) return limited(beginning(key, filtered, column, MOST + 1))
+    if (length < 3) return limited(byPrefix(key, filtered, column, MAX_HITS + 1))
     const hits = byTrigrams(key, filtered, column)
     if (!hits.crowded && !hits.partial) return hits
-    if (filtered.total <= FEW) return limited(oneByOne(key, filtered, column))
-    // Whoever knows the whole name finds it, however many others contain it.
-    const first = beginning(key, filtered, column, MOST / 2)
+    if (filtered.total <= MAX_SCANNED_ROWS) return limited(byScan(key, filtered, column))
+    // A whole name is found, however many others contain it.
+    const first = byPrefix(key, filtered, column, MAX_HITS / 2)
     const found = limited(distinct([...first, ...hits.rows]))
     return { ...found, partial: !found.crowded }
   }
@@ -95,11 +114,11 @@ export function prepareSearch(client: Database.Database): Search {
         union select id from connections where account_id = @text and status <> 'revoked'
         union select id from connections where account_id = @text and status = 'revoked'
       ) as wanted cross join listing_names on connection_id = wanted.id
-      cross join listing on listing.n = listing_names.n and ${inFilter(filtered)} limit ${MOST}`
+      cross join listing on listing.n = listing_names.n and ${inFilter(filtered)} limit ${MAX_HITS}`
     return all(query, { app: filtered.app, text: text.trim() })
   }
 
-  /** Which of these have such a name. */
+  /** Which of these rows have a name that matches. */
   const named = (rows: Row[], key: string, { app }: Filtered): Set<number> => {
     const { length } = Array.from(key)
     if (length === 0) return new Set()
@@ -125,8 +144,8 @@ export function prepareSearch(client: Database.Database): Search {
 }
 
 const limited = (rows: Row[]): Hits => ({
-  rows: rows.slice(0, MOST),
-  crowded: rows.length > MOST,
+  rows: rows.slice(0, MAX_HITS),
+  crowded: rows.length > MAX_HITS,
   partial: false,
 })
 

@@ -1,18 +1,24 @@
-import type { ConnectionFilter, ConnectionPage, ConnectionQuery, ConnectionSort } from '../store.ts'
-import type { ConnectionStatus, Store } from '../store.ts'
+import type Database from 'better-sqlite3'
+import type {
+  ConnectionFilter,
+  ConnectionPage,
+  ConnectionQuery,
+  ConnectionSort,
+  ConnectionStatus,
+  ListedConnection,
+  Store,
+} from '../store.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
-import { prepareListedRows } from './listing-rows.ts'
-import type { Filtered, Row } from './listing-rows.ts'
-import { prepareSearch } from './listing-search.ts'
+import { prepareSearch, type Filtered, type Row } from './listing-search.ts'
 
 type Methods = 'browseConnections' | 'walkConnections' | 'countConnections'
 
-/** Rows of a step of a walk, and those among which a search looks for them. */
-const STEP = 50
-const LOOKED_AT = 1000
+/** Rows that a step of a walk returns, and those that it searches for them. */
+const STEP_ROWS = 50
+const SEARCHED_ROWS = 1000
 
-/** As the table `listing` writes them. */
+/** In the order of their numbers in the table `listing`. */
 const STATUSES: ConnectionStatus[] = ['active', 'needs_reconnect', 'revoked']
 const COLUMNS: Record<ConnectionSort, string> = {
   user: 'name',
@@ -21,14 +27,14 @@ const COLUMNS: Record<ConnectionSort, string> = {
   until: 'access_token_expires_at',
 }
 
-/** A place in a listing: behind a row, or before it. */
-interface Place {
+/** A position in a list: after a row, or before it (`back`). */
+interface Position {
   key: string | number
   n: number
   back: boolean
 }
 
-/** The listing of connections: everybody's, filtered, sorted, searched. */
+/** The list of connections: filtered, sorted, searched. Triggers keep the table `listing` up to date. */
 export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
   const findApp = client.prepare('select n from listing_apps where app_id = ?').pluck()
   const countRows = client
@@ -43,7 +49,7 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
   const count = (app: number, status: number): number =>
     (countRows.get(app, status) as number | undefined) ?? 0
 
-  /** `undefined`: nobody. */
+  /** `undefined`: nothing matches. */
   const filter = (query: ConnectionFilter): Filtered | undefined => {
     const app = appNumber(query.appId)
     const statuses = STATUSES.flatMap((name, n) => (query.statuses.includes(name) ? [n] : []))
@@ -52,26 +58,31 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
     return { app, statuses, total }
   }
 
-  /** Rows behind or before a place: a range of one index for each status, merged. */
-  const range = ({ app, statuses }: Filtered, order: Order, place: Place | null, limit: number) => {
+  /** Rows after or before a position: a range of one index for each status, merged. */
+  const range = (
+    { app, statuses }: Filtered,
+    order: Order,
+    position: Position | null,
+    limit: number,
+  ) => {
     const { column, direction, comparison } = order
-    const from = place ? `and (${column}, n) ${comparison} (@key, @n)` : ''
+    const from = position ? `and (${column}, n) ${comparison} (@key, @n)` : ''
     const parts = statuses.map(
       (status) => `select * from (
         select n, ${column} as key from listing where app = @app and status = ${status} ${from}
         order by ${column} ${direction}, n ${direction} limit @limit)`,
     )
     const all = `${parts.join(' union all ')} order by key ${direction}, n ${direction} limit @limit`
-    return client.prepare(all).all({ app, limit, ...place }) as Row[]
+    return client.prepare(all).all({ app, limit, ...position }) as Row[]
   }
 
   const browse = client.transaction((query: ConnectionQuery): ConnectionPage => {
     const filtered = filter(query)
-    if (!filtered) return nothing
+    if (!filtered) return emptyPage
     const column = COLUMNS[query.sort]
     const hits = query.search === null ? null : search(query.search, filtered, column)
-    const rows = (order: Order, place: Place | null, limit: number): Row[] =>
-      hits ? among(hits.rows, order, place, limit) : range(filtered, order, place, limit)
+    const rows = (order: Order, position: Position | null, limit: number): Row[] =>
+      hits ? among(hits.rows, order, position, limit) : range(filtered, order, position, limit)
     const page = pageOf(query, rows)
     return {
       rows: rowsOf(page.rows.map(({ n }) => n)),
@@ -86,14 +97,14 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
   const walk = client.transaction((query: ConnectionFilter, cursor: string | null) => {
     const filtered = filter(query)
     if (!filtered) return { rows: [], next: null }
-    const most = query.search === null ? STEP : LOOKED_AT
-    const looked = range(filtered, BY_CONNECTION, parsePlace(cursor), most)
-    const hits = query.search === null ? looked : match(looked, query.search, filtered)
-    const rows = hits.slice(0, STEP)
-    // Behind the last that is given, where more were found; else behind all that were looked at.
+    const most = query.search === null ? STEP_ROWS : SEARCHED_ROWS
+    const searched = range(filtered, BY_CONNECTION, parseCursor(cursor), most)
+    const hits = query.search === null ? searched : match(searched, query.search, filtered)
+    const rows = hits.slice(0, STEP_ROWS)
+    // After the last row returned, if more match; otherwise after all rows that were searched.
     const end =
-      hits.length > STEP ? rows.at(-1) : looked.length === most ? looked.at(-1) : undefined
-    return { rows: rowsOf(rows.map(({ n }) => n)), next: end ? writePlace(end, false) : null }
+      hits.length > STEP_ROWS ? rows.at(-1) : searched.length === most ? searched.at(-1) : undefined
+    return { rows: rowsOf(rows.map(({ n }) => n)), next: end ? toCursor(end, false) : null }
   })
 
   return {
@@ -118,11 +129,16 @@ interface Order {
 
 const BY_CONNECTION: Order = { column: COLUMNS.connected, direction: 'asc', comparison: '>' }
 
-/** Rows that were searched for, behind or before a place. */
-function among(found: Row[], { direction }: Order, place: Place | null, limit: number): Row[] {
+/** Rows of a search, after or before a position. */
+function among(
+  found: Row[],
+  { direction }: Order,
+  position: Position | null,
+  limit: number,
+): Row[] {
   const sign = direction === 'asc' ? 1 : -1
   return found
-    .filter((row) => place === null || sign * compare(row, place) > 0)
+    .filter((row) => position === null || sign * compare(row, position) > 0)
     .sort((one, other) => sign * compare(one, other))
     .slice(0, limit)
 }
@@ -130,12 +146,12 @@ function among(found: Row[], { direction }: Order, place: Place | null, limit: n
 const compare = (one: Row, other: Row): number =>
   one.key === other.key ? one.n - other.n : one.key < other.key ? -1 : 1
 
-const nothing: ConnectionPage = {
+const emptyPage: ConnectionPage = {
   ...{ rows: [], previous: null, next: null },
   ...{ total: 0, crowded: false, partial: false },
 }
 
-/** One more row than asked for tells whether there is a page behind it. */
+/** Reads one row more than asked for, which tells whether there is another page. */
 function pageOf(
   {
     sort,
@@ -143,33 +159,66 @@ function pageOf(
     cursor,
     limit,
   }: Pick<ConnectionQuery, 'sort' | 'descending' | 'cursor' | 'limit'>,
-  read: (order: Order, place: Place | null, limit: number) => Row[],
+  read: (order: Order, position: Position | null, limit: number) => Row[],
 ): { rows: Row[]; previous: string | null; next: string | null } {
   const column = COLUMNS[sort]
-  const place = parsePlace(cursor)
-  const back = place?.back === true
+  const position = parseCursor(cursor)
+  const back = position?.back === true
   const down = descending !== back
   const order: Order = down
     ? { column, direction: 'desc', comparison: '<' }
     : { column, direction: 'asc', comparison: '>' }
-  const found = read(order, place, limit + 1)
-  // Nothing is before: what was the first page is it no more.
+  const found = read(order, position, limit + 1)
+  // The cursor points before the first row; restart from the first page.
   if (back && found.length === 0) return pageOf({ sort, descending, cursor: null, limit }, read)
   const more = found.length > limit
   const rows = back ? found.slice(0, limit).reverse() : found.slice(0, limit)
-  // Behind the last row: the page before ends with that row itself.
-  const end = place && { ...place, n: place.n + (descending ? -1 : 1) }
+  // The cursor points after the last row; the previous page ends with that row.
+  const end = position && { ...position, n: position.n + (descending ? -1 : 1) }
   const [first = end, last] = [rows[0], rows.at(-1)]
   return {
     rows,
-    previous: first && (back ? more : place !== null) ? writePlace(first, true) : null,
-    next: last && (back || more) ? writePlace(last, false) : null,
+    previous: first && (back ? more : position !== null) ? toCursor(first, true) : null,
+    next: last && (back || more) ? toCursor(last, false) : null,
   }
 }
 
-const writePlace = ({ key, n }: Row, back: boolean): string => encodeCursor(back, n, key)
+const toCursor = ({ key, n }: Row, back: boolean): string => encodeCursor(back, n, key)
 
-function parsePlace(cursor: string | null): Place | null {
+function parseCursor(cursor: string | null): Position | null {
   const decoded = decodeCursor(cursor)
   return decoded && { back: decoded.isBackward, n: decoded.first, key: decoded.second }
+}
+
+const ROWS = `
+  select
+    connections.id as id, account_id as accountId, username, status, access_token_expires_at as accessTokenExpiresAt,
+    failures, last_error as lastError, retry_at as retryAt, connected_at as connectedAt,
+    refreshed_at as refreshedAt, last_used_at as lastUsedAt, revoked_at as revokedAt,
+    erased_at as erasedAt, person_erased_at as personErasedAt
+  from json_each(?) as wanted cross join listing_names on n = wanted.value
+    cross join connections on connections.id = connection_id
+  order by wanted.key`
+
+const APPS = `
+  select connection_id as connectionId, app_id as id, max(expires_at_seconds) * 1000 as endsAt
+  from json_each(?) cross join grants on connection_id = value
+  where revoked_at is null group by connection_id, app_id`
+
+/** Prepares the read of the rows of a page, by their numbers in `listing_names` and in that order. */
+function prepareListedRows(client: Database.Database): (numbers: number[]) => ListedConnection[] {
+  type Found = Omit<ListedConnection, 'apps'>
+  type App = ListedConnection['apps'][number] & { connectionId: string }
+  const findRows = client.prepare<[string], Found>(ROWS)
+  const findApps = client.prepare<[string], App>(APPS)
+
+  return (numbers) => {
+    const rows = findRows.all(JSON.stringify(numbers))
+    const ids = rows.map(({ id }) => id)
+    const apps = Map.groupBy(findApps.all(JSON.stringify(ids)), ({ connectionId }) => connectionId)
+    return rows.map((row) => ({
+      ...row,
+      apps: (apps.get(row.id) ?? []).map(({ id, endsAt }) => ({ id, endsAt })),
+    }))
+  }
 }

@@ -1,22 +1,25 @@
 import { and, eq, isNotNull, isNull } from 'drizzle-orm'
 import { connections, signingKeys } from './schema.ts'
 import type { Store } from '../store.ts'
-import { MOST } from './checkpoint.ts'
-import { atOnce, isOneOf, type Engine } from './engine.ts'
+import { MAX_CHECKPOINT_PAGES } from './checkpoint.ts'
+import { isOneOf, type Engine } from './engine.ts'
 
-/** Connections marked in one transaction. */
-const BATCH = 20
-/** Connections marked after one cut of the log; a bulk revocation leaves more, whose turn comes. */
-const AT_ONCE = 2000
+/** Connections whose erasure one truncation of the log completes; the rest waits for the next one. */
+const MAX_PENDING = 2000
 
-/** The end of an erasure: the overwritten bytes leave the write-ahead log too. */
+interface Pending {
+  connections: string[]
+  keys: string[]
+}
+
+/** Completes erasures: the overwritten bytes leave the write-ahead log too. */
 export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePending'> {
   const { client, db, read, write } = engine
-  // Named, or SQLite takes another index and reads everyone who was ever revoked.
+  // The index is named, or SQLite uses another one and reads every connection that was ever revoked.
   const findConnections = client
     .prepare<[], string>(
       `select id from connections indexed by connections_erasing
-      where revoked_at is not null and erased_at is null limit ${AT_ONCE}`,
+      where revoked_at is not null and erased_at is null limit ${MAX_PENDING}`,
     )
     .pluck()
   const findKeys = db
@@ -25,35 +28,49 @@ export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePe
     .where(and(eq(signingKeys.status, 'revoked'), isNull(signingKeys.erasedAt)))
     .prepare()
 
-  const findPending = () => ({
+  const findPending = (): Pending => ({
     connections: findConnections.all(),
     keys: findKeys.all().map(({ id }) => id),
   })
 
-  /** Copies the log into the database and cuts it to nothing; `false`: somebody reads or writes it. */
+  /** Copies the log into the database and truncates it; `false`: somebody reads or writes it. */
   const truncateLog = (): boolean =>
-    engine.checkpoint() <= MOST && client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
+    engine.checkpoint() <= MAX_CHECKPOINT_PAGES &&
+    client.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0
+
+  const markErased = (pending: Pending, now: number): void => {
+    const erased = { erasedAt: now }
+    const { id, revokedAt, erasedAt } = connections
+    const isPending = and(isOneOf(id, pending.connections), isNotNull(revokedAt), isNull(erasedAt))
+    db.update(connections).set(erased).where(isPending).run()
+    db.update(signingKeys).set(erased).where(isOneOf(signingKeys.kid, pending.keys)).run()
+  }
+
+  /** Erased for good by the latest truncation, and not marked as such yet. */
+  let erased: Pending = { connections: [], keys: [] }
+
+  /** Connections that another process revokes after `pending` was read wait for the next truncation. */
+  const erase = async (pending: Pending): Promise<boolean> => {
+    if (!(await read(truncateLog))) return false
+    erased = pending
+    return true
+  }
 
   return {
-    async purge(now, { throttle = atOnce, connectionId } = {}) {
-      // Who is revoked between this and the truncation, by another process, waits for the next one.
-      const pending = connectionId
-        ? { connections: [connectionId], keys: [] }
-        : await read(findPending)
-      if (!(await read(truncateLog))) return false
-      const erased = { erasedAt: now }
-      const { revokedAt, erasedAt } = connections
-      const isPending = and(isNotNull(revokedAt), isNull(erasedAt))
-      for (let from = 0; from < pending.connections.length; from += BATCH) {
-        const batch = isOneOf(connections.id, pending.connections.slice(from, from + BATCH))
-        const mark = () => db.update(connections).set(erased).where(and(batch, isPending)).run()
-        await throttle(() => write(mark))
+    async purge({ now, limit, connectionId }) {
+      if (connectionId !== undefined) {
+        if (!(await read(truncateLog))) return 'blocked'
+        await write(() => markErased({ connections: [connectionId], keys: [] }, now))
+        return 'done'
       }
-      if (pending.keys.length > 0) {
-        const keys = isOneOf(signingKeys.kid, pending.keys)
-        await write(() => db.update(signingKeys).set(erased).where(keys).run())
+      if (erased.connections.length === 0 && !(await erase(await read(findPending)))) {
+        return 'blocked'
       }
-      return true
+      const batch = { connections: erased.connections.slice(0, limit), keys: erased.keys }
+      erased = { connections: erased.connections.slice(limit), keys: [] }
+      if (batch.connections.length + batch.keys.length > 0)
+        await write(() => markErased(batch, now))
+      return erased.connections.length > 0 ? 'more' : 'done'
     },
 
     isErasurePending: () =>

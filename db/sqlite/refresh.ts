@@ -1,20 +1,154 @@
-import { eq } from 'drizzle-orm'
-import { connections } from './schema.ts'
-import type { Store } from '../store.ts'
+import { and, asc, eq, isNotNull, lte, sql } from 'drizzle-orm'
+import { connections, retried } from './schema.ts'
+import type { Millis, NewTokens, RefreshStore, Sealed } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import type { SealedValues } from './sealed.ts'
-import { createTokenWriter, noLease } from './tokens.ts'
 
-/** What a refresh brought. */
-export function refreshMethods(
-  engine: Engine,
-  sealedValues: SealedValues,
-): Pick<Store, 'saveTokens' | 'saveFailure'> {
-  const { db, write } = engine
-  const tokenWriter = createTokenWriter(engine, sealedValues)
+/** A literal, so that SQLite uses the partial index of accounts. */
+export const unrevoked = sql`${connections.status} <> 'revoked'`
+
+type Row = typeof connections.$inferSelect
+
+/** A connection's columns once its new tokens are stored. */
+type StoredTokens = Partial<Row> &
+  Pick<Row, 'refreshToken' | 'previousRefreshToken' | 'accessToken'>
+
+/** Writes a connection's tokens within the current transaction. */
+export interface TokenWriter {
+  /** The row, if it still has that generation and is not revoked. */
+  find(id: string, generation: number): Row | undefined
+  /** Overwrites the tokens of a row (`null`: a new row). */
+  put(row: Row | null, tokens: NewTokens, previousRefreshToken: Sealed | null): StoredTokens
+  /** The columns of a row that got new tokens at `now`: active, failures reset, generation incremented. */
+  renewed(row: Row, stored: StoredTokens, now: Millis): Partial<Row>
+}
+
+export function createTokenWriter({ db }: Engine, sealedValues: SealedValues): TokenWriter {
+  const find = db
+    .select()
+    .from(connections)
+    .where(
+      and(
+        eq(connections.id, sql.placeholder('id')),
+        eq(connections.generation, sql.placeholder('generation')),
+        unrevoked,
+      ),
+    )
+    .prepare()
+
+  const putPrevious = (id: number | null, value: Sealed | null): number | null => {
+    if (value) return sealedValues.replace(id, value)
+    sealedValues.erase([id])
+    return null
+  }
 
   return {
+    find: (id, generation) => find.get({ id, generation }),
+
+    put(row, tokens, previous) {
+      const { accessTokenExpiresAt, accessTokenFetchedAt } = tokens
+      return {
+        refreshToken: sealedValues.replace(row?.refreshToken ?? null, tokens.refreshToken),
+        previousRefreshToken: putPrevious(row?.previousRefreshToken ?? null, previous),
+        accessToken: sealedValues.replace(row?.accessToken ?? null, tokens.accessToken),
+        accessTokenExpiresAt,
+        accessTokenFetchedAt,
+      }
+    },
+
+    renewed: ({ generation }, stored, now) => ({
+      ...stored,
+      status: 'active',
+      generation: generation + 1,
+      failures: 0,
+      lastError: null,
+      retryAt: null,
+      restoredFrom: null,
+      staleReason: null,
+      importState: null,
+      refreshedAt: now,
+    }),
+  }
+}
+
+/** Columns of a lease that nobody holds. */
+export const noLease = { leaseOwner: null, leaseUntil: null }
+
+type WantedLease = Parameters<RefreshStore['takeLease']>[0]
+type HeldLease = { leaseOwner: string | null; leaseUntil: Millis | null }
+
+function isFree({ leaseOwner, leaseUntil }: HeldLease, lease: WantedLease): boolean {
+  if (leaseOwner === null || leaseUntil === null || leaseOwner === lease.owner) return true
+  const { now, longest, orphaned } = lease
+  return leaseOwner === orphaned || leaseUntil <= now || leaseUntil > now + longest
+}
+
+/** The lease of a connection, what its refresh brought, and refreshes that were interrupted or failed. */
+export function refreshMethods(engine: Engine, sealedValues: SealedValues): RefreshStore {
+  const { db, read, write, writeFleeting } = engine
+  const tokenWriter = createTokenWriter(engine, sealedValues)
+  const findForLease = db
+    .select({
+      leaseOwner: connections.leaseOwner,
+      leaseUntil: connections.leaseUntil,
+      staleReason: connections.staleReason,
+    })
+    .from(connections)
+    .where(
+      and(
+        eq(connections.id, sql.placeholder('id')),
+        eq(connections.generation, sql.placeholder('generation')),
+        unrevoked,
+      ),
+    )
+    .prepare()
+
+  const leases = db
+    .select({
+      id: connections.id,
+      leaseOwner: sql<string>`${connections.leaseOwner}`,
+      leaseUntil: sql<number>`${connections.leaseUntil}`,
+    })
+    .from(connections)
+    .where(isNotNull(connections.leaseOwner))
+    .orderBy(asc(connections.leaseUntil))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+
+  const failed = db
+    .select({ id: connections.id })
+    .from(connections)
+    .where(and(retried, lte(connections.retryAt, sql.placeholder('retryBefore'))))
+    .orderBy(asc(connections.retryAt))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+
+  return {
+    takeLease: (lease) =>
+      writeFleeting(() => {
+        const { id, expectedGeneration, owner, until } = lease
+        const row = findForLease.get({ id, generation: expectedGeneration })
+        if (!row || !isFree(row, lease)) return false
+        const leftBehind = row.leaseOwner !== null && row.leaseOwner !== owner
+        const staleReason = leftBehind ? 'answer_lost' : row.staleReason
+        db.update(connections)
+          .set({ leaseOwner: owner, leaseUntil: until, staleReason })
+          .where(eq(connections.id, id))
+          .run()
+        return true
+      }),
+
+    updateLease: ({ id, owner, until }) =>
+      writeFleeting(() => {
+        const lease = until === null ? noLease : { leaseUntil: until }
+        const own = and(eq(connections.id, id), eq(connections.leaseOwner, owner))
+        return db.update(connections).set(lease).where(own).run().changes === 1
+      }),
+
+    listLeases: (limit) => read(() => leases.all({ limit })),
+    listFailed: (bounds) => read(() => failed.all(bounds).map(({ id }) => id)),
+
     saveTokens: ({ id, expectedGeneration, tokens, previousRefreshToken, ...refreshed }) =>
       write(() => {
         const row = tokenWriter.find(id, expectedGeneration)

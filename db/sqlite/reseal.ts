@@ -1,9 +1,14 @@
-import type { Sealed } from '../store.ts'
-import type { SealedPlace, SealedStore, SealedValue } from '../store/sealed.ts'
+import { is } from 'drizzle-orm'
+import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core'
+import type { AssociatedData } from '../associated-data.ts'
+import * as schema from './schema.ts'
+import type { Sealed, SealedStore } from '../store.ts'
 import type { Engine } from './engine.ts'
-import { sealedColumns } from './sealed-columns.ts'
 
-/** All sealed values, column by column, each in the order of its table's primary key. */
+/**
+ * Lists and replaces all sealed values, column by column, each column in the order of its table's primary key.
+ * The key of a value is its associated data.
+ */
 export function resealMethods({ client, read, write }: Engine): SealedStore {
   const columns = sealedColumns.map(({ table, key, column }) => ({
     table,
@@ -18,17 +23,22 @@ export function resealMethods({ client, read, write }: Engine): SealedStore {
     ),
   }))
 
-  const indexOf = ({ table, column }: Place): number =>
+  const indexOf = ({ table, column }: Position): number =>
     columns.findIndex((one) => one.table === table && one.column === column)
 
   return {
     listSealed: ({ after, limit }) =>
       read(() => {
-        const from = after === null ? null : parse(after)
-        let key = from?.key ?? ''
-        for (const { table, column, list } of columns.slice(from ? indexOf(from) : 0)) {
+        const position = after === null ? null : parseKey(after)
+        let key = position?.key ?? ''
+        for (const { table, column, list } of columns.slice(position ? indexOf(position) : 0)) {
           const rows = list.all(key, limit)
-          if (rows.length > 0) return rows.map((row) => toValue(table, column, row))
+          if (rows.length > 0) {
+            return rows.map(({ key, bytes }) => {
+              const associatedData: AssociatedData = `${table}/${key}/${column}`
+              return { key: associatedData, associatedData, sealed: bytes }
+            })
+          }
           key = ''
         }
         return []
@@ -37,33 +47,65 @@ export function resealMethods({ client, read, write }: Engine): SealedStore {
     reseal: (values) =>
       write(() => {
         let changed = 0
-        for (const { place, expected, sealed } of values) {
-          const { key, ...names } = parse(place)
-          const column = columns[indexOf({ key, ...names })]
-          changed += column?.replace.run(sealed, sealed.length, key, expected).changes ?? 0
+        for (const { key, expected, sealed } of values) {
+          const position = parseKey(key)
+          const column = columns[indexOf(position)]
+          changed += column?.replace.run(sealed, sealed.length, position.key, expected).changes ?? 0
         }
         return changed
       }),
   }
 }
 
-interface Place {
+/** Where a sealed value is. */
+interface Position {
   table: string
   key: string
   column: string
 }
 
-function parse(place: SealedPlace): Place {
-  const [first, last] = [place.indexOf('/'), place.lastIndexOf('/')]
+function parseKey(key: string): Position {
+  const [first, last] = [key.indexOf('/'), key.lastIndexOf('/')]
   return {
-    table: place.slice(0, first),
-    key: place.slice(first + 1, last),
-    column: place.slice(last + 1),
+    table: key.slice(0, first),
+    key: key.slice(first + 1, last),
+    column: key.slice(last + 1),
   }
 }
 
-const toValue = (
-  table: string,
-  column: string,
-  { key, bytes }: { key: string; bytes: Uint8Array },
-): SealedValue => ({ place: `${table}/${key}/${column}`, sealed: bytes })
+/** A column that holds sealed values, by its names in SQL. */
+export interface SealedColumn {
+  table: string
+  /** The primary key of the table. */
+  key: string
+  column: string
+}
+
+/**
+ * Every column that refers to the table `sealed`, derived from the schema, so that no new one is forgotten.
+ * The associated data of its values is `table/primary key/column` (db/associated-data.ts).
+ */
+export const sealedColumns: readonly SealedColumn[] = Object.values(schema)
+  .filter((table) => is(table, SQLiteTable))
+  .flatMap((table) => columnsOf(table))
+  .sort((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1))
+
+function columnsOf(table: SQLiteTable): SealedColumn[] {
+  const { name, columns, foreignKeys } = getTableConfig(table)
+  const key = columns.find(({ primary }) => primary)
+  if (!key) return []
+  return foreignKeys
+    .map((foreignKey) => foreignKey.reference())
+    .filter(({ foreignTable }) => foreignTable === schema.sealed)
+    .flatMap(({ columns }) => columns)
+    .map((column) => ({ table: name, key: snakeCase(key.name), column: snakeCase(column.name) }))
+}
+
+/** The name of a schema's column in SQL. */
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
+function nameOf({ table, column }: SealedColumn): string {
+  return `${table}/${column}`
+}

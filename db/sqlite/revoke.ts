@@ -1,111 +1,48 @@
-import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
 import { codes, connections, deviceCodes, events, grants } from './schema.ts'
 import type { Millis, Store } from '../store.ts'
+import { noTokens } from './connections.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
+import { noLease, unrevoked } from './refresh.ts'
 import type { SealedValues } from './sealed.ts'
-import { noLease, unrevoked } from './tokens.ts'
 
-type Methods =
-  | 'getGrant'
-  | 'listGrants'
-  | 'revokeGrant'
-  | 'revokeAppGrants'
-  | 'revokeConnection'
-  | 'eraseConnection'
+export function revokeMethods(
+  engine: Engine,
+  sealedValues: SealedValues,
+): Pick<Store, 'revokeConnection'> {
+  const { db, write } = engine
+  const revokeConnection = prepareRevoke(engine, sealedValues)
 
-/** A revoked connection has none of these; its account and username stay until it is swept. */
-const noTokens = {
-  refreshToken: null,
-  previousRefreshToken: null,
-  accessToken: null,
-  accessTokenExpiresAt: null,
-  accessTokenFetchedAt: null,
-}
-
-export function revokeMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
-  const { db, read, write } = engine
-  const endConnection = prepareEnd(engine, sealedValues)
-
-  /** What tells whose connection it was. What an admin did to it, and from where, stays. */
-  const forget = (id: string, now: number): void => {
+  /** Removes what identifies the person. What an admin did, and from which address, stays. */
+  const erasePerson = (id: string, now: Millis): boolean => {
+    const known = and(eq(connections.id, id), isNull(connections.personErasedAt))
     const person = { accountId: null, username: '', nameKey: '', lastError: null }
-    const forgotten = { ...person, personErasedAt: now }
-    db.update(connections).set(forgotten).where(eq(connections.id, id)).run()
+    const erased = { ...person, personErasedAt: now }
+    if (db.update(connections).set(erased).where(known).run().changes === 0) return false
     db.update(grants).set({ device: '' }).where(eq(grants.connectionId, id)).run()
     const theirs = and(eq(events.connectionId, id), inArray(events.actor, ['user', 'app']))
     db.update(events).set({ address: null, details: null }).where(theirs).run()
+    return true
   }
 
   return {
-    getGrant: (id) => read(() => db.select().from(grants).where(eq(grants.id, id)).get()),
-
-    listGrants: (filter) =>
-      read(() => {
-        const query = db.select().from(grants).orderBy(asc(grants.id)).$dynamic()
-        if ('connectionId' in filter) {
-          return query.where(eq(grants.connectionId, filter.connectionId)).all()
-        }
-        const after = filter.after === null ? undefined : gt(grants.id, filter.after)
-        return query
-          .where(and(eq(grants.appId, filter.appId), after))
-          .limit(filter.limit)
-          .all()
-      }),
-
-    revokeGrant: ({ id, now, events }) =>
+    revokeConnection: ({ id, now, erasePerson: isErasure = false, why, events }) =>
       write(() => {
-        const live = and(eq(grants.id, id), isNull(grants.revokedAt))
-        const revoked = db.update(grants).set({ revokedAt: now }).where(live).run()
-        if (revoked.changes === 0) return false
-        insertEvents(engine, events)
-        return true
-      }),
-
-    revokeAppGrants: ({ connectionId, appId, now, events }) =>
-      write(() => {
-        const own = and(eq(grants.connectionId, connectionId), eq(grants.appId, appId))
-        const live = and(own, isNull(grants.revokedAt))
-        const revoked = db.update(grants).set({ revokedAt: now }).where(live).run().changes
-        const ofApp = and(eq(codes.connectionId, connectionId), eq(codes.appId, appId))
-        const unused = and(ofApp, isNull(codes.usedAt))
-        const waiting = and(
-          eq(deviceCodes.connectionId, connectionId),
-          eq(deviceCodes.appId, appId),
-          isNull(deviceCodes.usedAt),
-        )
-        const removed =
-          db.delete(codes).where(unused).run().changes +
-          db.delete(deviceCodes).where(waiting).run().changes
-        if (revoked + removed > 0) insertEvents(engine, events)
-        return revoked
-      }),
-
-    revokeConnection: ({ id, now, why, events }) =>
-      write(() => {
-        if (!endConnection(id, now)) return false
-        if (why) db.update(connections).set(why).where(eq(connections.id, id)).run()
-        insertEvents(engine, events)
-        return true
-      }),
-
-    eraseConnection: ({ id, now, events }) =>
-      write(() => {
-        const known = and(eq(connections.id, id), isNull(connections.personErasedAt))
-        if (!db.select({ id: connections.id }).from(connections).where(known).get()) return false
-        endConnection(id, now)
-        forget(id, now)
-        insertEvents(engine, events)
-        return true
+        const wasRevoked = revokeConnection(id, now)
+        if (wasRevoked && why) db.update(connections).set(why).where(eq(connections.id, id)).run()
+        const hasChanged = isErasure ? erasePerson(id, now) : wasRevoked
+        if (hasChanged) insertEvents(engine, events)
+        return hasChanged
       }),
   }
 }
 
 /**
- * Prepares the end of a connection, within the transaction under way. Answers `false` where there is none,
- * or it was revoked before.
+ * Prepares the revocation of a connection within the current transaction. It returns `false` if there is no
+ * such connection, or it was revoked before.
  */
-export function prepareEnd(
+export function prepareRevoke(
   { db }: Pick<Engine, 'db'>,
   sealedValues: SealedValues,
 ): (id: string, now: Millis) => boolean {
@@ -139,7 +76,7 @@ export function prepareEnd(
     sealedValues.erase([row.refreshToken, row.previousRefreshToken, row.accessToken])
     removeCodes.run({ id })
     removeDeviceCodes.run({ id })
-    // Before the status: what the listing loses with them hasn't to be moved in it first.
+    // Before the status changes: the listing then has fewer rows to move.
     revokeGrants.run({ id, now })
     revoke.run({ id, now })
     return true

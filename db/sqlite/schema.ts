@@ -1,6 +1,6 @@
 /**
- * The tables on SQLite. Properties carry the names of the contract's fields (db/store.ts), columns the
- * same in snake_case. After a change: `npm run db:generate`, and commit the migration that it writes.
+ * The tables on SQLite. Properties have the names of the contract's fields (db/store.ts), columns the same in
+ * snake_case. After a change: `npm run db:generate`, and commit the migration that it writes.
  */
 import { sql } from 'drizzle-orm'
 import {
@@ -20,10 +20,10 @@ const flag = () => integer({ mode: 'boolean' })
 const json = <T>() => text({ mode: 'json' }).$type<T>()
 
 /**
- * Every sealed value of every table. A row is never deleted and never changes its size (it is zeroed,
- * and later reused), so SQLite never moves it to another page: there is one copy of its bytes to
- * overwrite. Anywhere else, a page that is split or merged leaves copies of its rows behind, which
- * `secure_delete` doesn't see. `free` is 0 or 1, which take no room of their own in a record.
+ * The sealed values of all tables. A row is never deleted and never changes its size (it is zeroed, and reused
+ * later), so SQLite never moves it to another page: there is one copy of its bytes to overwrite. In other
+ * tables, a page that is split or merged leaves copies of its rows behind, which `secure_delete` doesn't see.
+ * `free` is 0 or 1, which take no space of their own in a record.
  */
 export const sealed = sqliteTable(
   'sealed',
@@ -40,7 +40,7 @@ export const sealed = sqliteTable(
   ],
 )
 
-/** Where a sealed value is. */
+/** The id of a sealed value. */
 const sealedId = () => integer().references(() => sealed.id)
 
 export const meta = sqliteTable('meta', {
@@ -88,7 +88,7 @@ export const connections = sqliteTable(
     refreshedAt: millis(),
     revokedAt: millis(),
     erasedAt: millis(),
-    /** The name as it is searched and sorted: see db/fold.ts. */
+    /** The key that the name is searched and sorted by: see db/fold.ts. */
     nameKey: text().notNull().default(''),
     lastUsedAt: millis(),
     personErasedAt: millis(),
@@ -122,7 +122,7 @@ export const connections = sqliteTable(
   ],
 )
 
-/** Failed, and tried again by the broker itself; the very words of the index, so that SQLite uses it. */
+/** Failed, and retried by the broker; spelled exactly as in the index, so that SQLite uses it. */
 export const retried = sql`${connections.retryAt} is not null and ${connections.failures} < 30 and ${connections.status} <> 'revoked'`
 
 const connectionId = () =>
@@ -254,12 +254,12 @@ export const admins = sqliteTable('admins', {
   passwordHash: text().notNull(),
   role: text({ enum: ['admin', 'viewer'] }).notNull(),
   createdAt: millis().notNull(),
-  /** The TOTP secret, sealed; proposed as long as `secondFactorSince` is null. */
+  /** The TOTP secret, sealed; only proposed while `secondFactorSince` is null. */
   secondFactor: sealedId(),
   secondFactorSince: millis(),
   /** The last time step whose code was used (RFC 6238 5.2). */
   secondFactorStep: integer(),
-  /** Hashes of the recovery codes that weren't used yet. */
+  /** Hashes of the unused recovery codes. */
   recoveryCodes: json<string[]>().notNull().default([]),
 })
 
@@ -284,13 +284,13 @@ export const sessions = sqliteTable(
   ],
 )
 
-/** One-time addresses that make the first admin. */
+/** One-time links that create the first admin. */
 export const setupLinks = sqliteTable('setup_links', {
   secretHash: text().primaryKey(),
   expiresAt: millis().notNull(),
 })
 
-/** Browsers that an admin signed in with: what others fail at doesn't slow these. */
+/** Browsers that an admin has signed in with: failed sign-ins of others don't slow these down. */
 export const devices = sqliteTable(
   'devices',
   {
@@ -306,7 +306,7 @@ export const devices = sqliteTable(
   ],
 )
 
-/** Attempts to sign in, counted by whose they are; a row is worth nothing once its window has ended. */
+/** Sign-in attempts, counted by address, account or device; a row counts until its window ends. */
 export const attempts = sqliteTable(
   'attempts',
   {
@@ -333,7 +333,7 @@ export const events = sqliteTable(
   (table) => [
     index('events_connection').on(table.connectionId, table.at),
     index('events_app').on(table.appId, table.at),
-    // Of all who did something, and all that was done, but for what is most of it: see event-pages.ts.
+    // All actors and actions but the most common ones: see events.ts.
     index('events_actor')
       .on(table.actor, table.at)
       .where(sql`${table.actor} not in ('user', 'app', 'system')`),
@@ -346,7 +346,7 @@ export const events = sqliteTable(
   ],
 )
 
-/** `appId` is empty for all apps together. */
+/** `appId` is empty in the counts of all apps together. */
 export const usage = sqliteTable(
   'usage',
   {
@@ -362,7 +362,7 @@ export const usage = sqliteTable(
   ],
 )
 
-/** One row: how Ellipsis Drive has answered, as all processes saw it. */
+/** One row: how Ellipsis Drive has answered all processes. */
 export const upstreamState = sqliteTable('upstream_state', {
   id: integer().primaryKey(),
   answeredAt: millis(),
@@ -371,7 +371,7 @@ export const upstreamState = sqliteTable('upstream_state', {
   lastError: text(),
 })
 
-/** Revocations of many connections, and whom they have still to do or failed at. */
+/** Bulk revocations. */
 export const bulks = sqliteTable(
   'bulks',
   {
@@ -399,6 +399,7 @@ export const bulks = sqliteTable(
   ],
 )
 
+/** Connections that bulk revocations still have to revoke, or failed to. */
 export const bulkItems = sqliteTable(
   'bulk_items',
   {

@@ -4,15 +4,15 @@ import { sealed } from './schema.ts'
 import type { Sealed } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
 
-/** Keeps sealed values where they can be overwritten for good: see the table `sealed`. */
+/** Stores sealed values where they can be overwritten for good: see the table `sealed`. */
 export interface SealedValues {
-  /** Stores a value; answers its id. */
+  /** Stores a value; returns its id. */
   add(value: Sealed): number
-  /** Puts `value` in the place of another, whose bytes are overwritten; answers its id. */
+  /** Stores `value` over another one, whose bytes are overwritten; returns its id. */
   replace(id: number | null, value: Sealed): number
-  /** Overwrites values, and gives their rows free for others. */
+  /** Overwrites values, and frees their rows for others. */
   erase(ids: (number | null)[]): void
-  /** Overwrites a value whose row stays its own. */
+  /** Overwrites a value, and keeps its row. */
   blank(id: number): void
 }
 
@@ -20,7 +20,7 @@ export interface SealedValues {
 export const bytesOf = <T = Sealed | null>(id: SQLiteColumn): SQL<T> =>
   sql<T>`(select ${sealed.bytes} from ${sealed} where ${sealed.id} = ${id})`
 
-/** As long as the value that it overwrites, so that SQLite writes it in the very same place. */
+/** As long as the value that it overwrites, so that SQLite writes to the same place. */
 const zeros = sql`zeroblob(${sealed.size})`
 
 const id = sql.placeholder('id')
@@ -28,7 +28,7 @@ const size = sql.placeholder('size')
 const bytes = sql`${sql.placeholder('bytes')}`
 
 export function createSealedValues({ db }: Pick<Engine, 'db'>): SealedValues {
-  /** The literal 1 lets SQLite use the index of free rows. */
+  /** A literal 1, so that SQLite uses the index of free rows. */
   const isFree = sql`${sealed.free} = 1`
   const findFree = db
     .select({ id: sealed.id })

@@ -1,23 +1,12 @@
 import { and, desc, eq, getTableColumns, gt, inArray, ne, sql } from 'drizzle-orm'
 import { admins, attempts, devices, sessions } from './schema.ts'
-import type { Checked, Store } from '../store.ts'
+import type { SessionStore, VerifiedAdmin } from '../store.ts'
 import { adminColumns } from './admins.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 
-type Methods =
-  | 'addSession'
-  | 'getSession'
-  | 'touchSession'
-  | 'listSessions'
-  | 'endSession'
-  | 'endOtherSessions'
-  | 'isDevice'
-  | 'takeAttempt'
-  | 'returnAttempt'
-
-/** Who is signed in, in which browsers, and how often others tried. */
-export function sessionMethods(engine: Engine): Pick<Store, Methods> {
+/** Sessions of admins, the browsers they use, and counted sign-in attempts. */
+export function sessionMethods(engine: Engine): SessionStore {
   const { db, read, write, writeFleeting } = engine
   const get = db
     .select({ session: getTableColumns(sessions), admin: adminColumns })
@@ -31,12 +20,12 @@ export function sessionMethods(engine: Engine): Pick<Store, Methods> {
     )
     .prepare()
 
-  /** Is the admin still there, and what signing in was checked against still so? */
-  const stands = (id: string, checked: Checked): boolean => {
+  /** Does the admin still have the password and the second factor that were verified? */
+  const isUnchanged = (id: string, verified: VerifiedAdmin): boolean => {
     const admin = db.select(adminColumns).from(admins).where(eq(admins.id, id)).get()
     return (
-      admin?.passwordHash === checked.passwordHash &&
-      admin.secondFactorSince === checked.secondFactorSince
+      admin?.passwordHash === verified.passwordHash &&
+      admin.secondFactorSince === verified.secondFactorSince
     )
   }
 
@@ -49,9 +38,9 @@ export function sessionMethods(engine: Engine): Pick<Store, Methods> {
   }
 
   return {
-    addSession: (session, { checked, replaces, device, events }) =>
+    addSession: (session, { verified, replaces, device, events }) =>
       write(() => {
-        if (!stands(session.adminId, checked)) return false
+        if (!isUnchanged(session.adminId, verified)) return false
         if (replaces !== undefined) {
           const replaced = db.delete(sessions).where(eq(sessions.idHash, replaces)).run()
           if (replaced.changes === 0) return false
@@ -86,18 +75,12 @@ export function sessionMethods(engine: Engine): Pick<Store, Methods> {
           .all(),
       ),
 
-    endSession: ({ idHash, adminId, events }) =>
+    endSessions: ({ adminId, events, ...which }) =>
       write(() => {
-        const own = and(eq(sessions.idHash, idHash), eq(sessions.adminId, adminId))
-        if (db.delete(sessions).where(own).run().changes === 0) return false
-        insertEvents(engine, events)
-        return true
-      }),
-
-    endOtherSessions: ({ adminId, keep, events }) =>
-      write(() => {
-        const others = and(eq(sessions.adminId, adminId), ne(sessions.idHash, keep))
-        const { changes } = db.delete(sessions).where(others).run()
+        const isMeant =
+          'only' in which ? eq(sessions.idHash, which.only) : ne(sessions.idHash, which.except)
+        const meant = and(eq(sessions.adminId, adminId), isMeant)
+        const { changes } = db.delete(sessions).where(meant).run()
         if (changes > 0) insertEvents(engine, events)
         return changes
       }),

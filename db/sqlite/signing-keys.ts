@@ -1,17 +1,11 @@
-import { and, asc, eq, isNotNull, ne, or, sql } from 'drizzle-orm'
+import { asc, eq } from 'drizzle-orm'
 import { signingKeys } from './schema.ts'
-import type { NewEvent, Sealed, SigningKey, Store } from '../store.ts'
+import type { Sealed, SigningKey, Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import { bytesOf, type SealedValues } from './sealed.ts'
 
-type Methods =
-  | 'listSigningKeys'
-  | 'addSigningKey'
-  | 'rotateSigningKeys'
-  | 'noteTokensUntil'
-  | 'revokeSigningKey'
-  | 'removeSigningKey'
+type Methods = 'listSigningKeys' | 'replaceSigningKeys'
 
 export function keyMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
   const { db, read, write } = engine
@@ -24,92 +18,67 @@ export function keyMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
       createdAt: signingKeys.createdAt,
       activatedAt: signingKeys.activatedAt,
       endedAt: signingKeys.endedAt,
+      erasedAt: signingKeys.erasedAt,
       tokensUntil: signingKeys.tokensUntil,
     })
     .from(signingKeys)
     .orderBy(asc(signingKeys.createdAt), asc(signingKeys.kid))
     .prepare()
 
-  const retireActive = (now: number): void => {
-    const retired = { status: 'retired', endedAt: now } as const
-    db.update(signingKeys).set(retired).where(eq(signingKeys.status, 'active')).run()
-  }
-
-  const kidOf = (status: SigningKey['status']): string | undefined =>
+  const findSealedId = (kid: string): number | null =>
     db
-      .select({ kid: signingKeys.kid })
+      .select({ id: signingKeys.privateKey })
       .from(signingKeys)
-      .where(eq(signingKeys.status, status))
-      .get()?.kid
+      .where(eq(signingKeys.kid, kid))
+      .get()?.id ?? null
 
-  const insert = (key: SigningKey, events: NewEvent[]): void => {
+  const add = (key: SigningKey): void => {
     const privateKey = sealedValues.add(key.privateKey)
     db.insert(signingKeys)
       .values({ ...key, privateKey })
       .run()
-    insertEvents(engine, events)
+  }
+
+  const update = (before: SigningKey, { privateKey: _unchanged, ...after }: SigningKey): void => {
+    db.update(signingKeys).set(after).where(eq(signingKeys.kid, after.kid)).run()
+    const sealedId = findSealedId(after.kid)
+    const isRevocation = after.status === 'revoked' && before.status !== 'revoked'
+    if (isRevocation && sealedId !== null) sealedValues.blank(sealedId)
+  }
+
+  const remove = ({ kid }: SigningKey): void => {
+    const sealedId = findSealedId(kid)
+    db.delete(signingKeys).where(eq(signingKeys.kid, kid)).run()
+    sealedValues.erase([sealedId])
   }
 
   return {
     listSigningKeys: () => read(() => list.all()),
 
-    addSigningKey: (key, events) =>
+    replaceSigningKeys: (before, after, events) =>
       write(() => {
-        if (key.status === 'next' && kidOf('next') !== undefined) return false
-        if (key.status === 'active') retireActive(key.createdAt)
-        insert(key, events)
-        return true
-      }),
-
-    rotateSigningKeys: ({ expectedActive, following, now, events }) =>
-      write(() => {
-        const next = kidOf('next')
-        if (next === undefined || kidOf('active') !== (expectedActive ?? undefined)) return false
-        retireActive(now)
-        const active = { status: 'active', activatedAt: now } as const
-        db.update(signingKeys).set(active).where(eq(signingKeys.kid, next)).run()
-        insert(following, events)
-        return true
-      }),
-
-    noteTokensUntil: ({ kid, until }) =>
-      write(() => {
-        const tokensUntil = sql`max(coalesce(${signingKeys.tokensUntil}, 0), ${until})`
-        db.update(signingKeys).set({ tokensUntil }).where(eq(signingKeys.kid, kid)).run()
-      }),
-
-    revokeSigningKey: ({ kid, now, events, activated }) =>
-      write(() => {
-        const live = and(eq(signingKeys.kid, kid), ne(signingKeys.status, 'revoked'))
-        const next = kidOf('active') === kid ? kidOf('next') : undefined
-        const revoked = db
-          .update(signingKeys)
-          .set({ status: 'revoked', endedAt: sql`coalesce(${signingKeys.endedAt}, ${now})` })
-          .where(live)
-          .returning({ privateKey: signingKeys.privateKey })
-          .all()
-        for (const { privateKey } of revoked) sealedValues.blank(privateKey)
-        if (revoked.length > 0) insertEvents(engine, events)
-        if (next !== undefined) {
-          const active = { status: 'active', activatedAt: now } as const
-          db.update(signingKeys).set(active).where(eq(signingKeys.kid, next)).run()
-          if (activated) insertEvents(engine, [{ ...activated, details: next }])
+        if (fingerprintOf(list.all()) !== fingerprintOf(before)) return false
+        const [stored, kept] = [before, after].map(
+          (keys) => new Map(keys.map((key) => [key.kid, key])),
+        )
+        for (const key of before) if (!kept?.has(key.kid)) remove(key)
+        for (const key of after) {
+          const earlier = stored?.get(key.kid)
+          if (!earlier) add(key)
+          else if (earlier !== key) update(earlier, key)
         }
-        return revoked.length > 0
-      }),
-
-    removeSigningKey: ({ kid, events }) =>
-      write(() => {
-        const erased = and(eq(signingKeys.status, 'revoked'), isNotNull(signingKeys.erasedAt))
-        const ended = and(eq(signingKeys.kid, kid), or(eq(signingKeys.status, 'retired'), erased))
-        const removed = db
-          .delete(signingKeys)
-          .where(ended)
-          .returning({ privateKey: signingKeys.privateKey })
-          .all()
-        sealedValues.erase(removed.map(({ privateKey }) => privateKey))
-        if (removed.length > 0) insertEvents(engine, events)
-        return removed.length > 0
+        insertEvents(engine, events)
+        return true
       }),
   }
 }
+
+/** Everything but the private keys: these may be sealed anew at any time. */
+const fingerprintOf = (keys: SigningKey[]): string =>
+  JSON.stringify(
+    keys
+      .map(({ kid, publicJwk, status, createdAt, activatedAt, endedAt, erasedAt, tokensUntil }) => [
+        ...[kid, publicJwk, status, createdAt, activatedAt, endedAt, erasedAt, tokensUntil],
+      ])
+      .sort(([one], [other]) => ((one ?? '') < (other ?? '') ? -1 : 1)),
+  )

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
-import { and, eq, inArray, isNotNull, isNull, lt, lte, or } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, lt, lte, or, sql, type SQL } from 'drizzle-orm'
+import type { SQLiteTable } from 'drizzle-orm/sqlite-core'
 import {
   attempts,
   bulkItems,
@@ -12,143 +13,124 @@ import {
   events,
   flows,
   grants,
+  meta,
   sessions,
   setupLinks,
   usage,
 } from './schema.ts'
 import type { Store } from '../store.ts'
-import { atOnce, type Engine } from './engine.ts'
+import type { Engine } from './engine.ts'
 import { deleteFlows } from './flows.ts'
 import type { SealedValues } from './sealed.ts'
 
-type Methods = 'sweep' | 'checkWritable' | 'close'
+type Methods = 'getMeta' | 'setMeta' | 'sweep' | 'checkWritable' | 'close'
 type Bounds = Parameters<Store['sweep']>[0]
-type Work = NonNullable<Parameters<Store['sweep']>[1]>
 
-/** Rows a transaction: whoever waits for it waits for a few milliseconds. */
-const BATCH = 10
-const DAY = 24 * 60 * 60_000
-/** What the longest chart shows, however early events go. Milliseconds. */
-const CHARTED = 31 * DAY
-/** How long a device code that nobody used is remembered after its end, milliseconds. */
-const LATE = 5 * 60_000
+const DAY_MS = 24 * 60 * 60_000
+/** The longest chart: usage is kept for it, however early events are deleted. */
+const CHARTED_MS = 31 * DAY_MS
+/** An unused device code is kept this long after its end, so that late polls are told that it has expired. */
+const EXPIRED_DEVICE_CODE_MS = 5 * 60_000
 
-/** The file at a path by its device and number; empty: there is none. */
+/** The file at a path by its device and inode; empty: there is none. */
 function identify(path: string): string {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false })
   return found ? `${found.dev}:${found.ino}` : ''
 }
 
-/** What no user waits for: the sweep, counts, health. */
+/** Work that no user waits for: meta data, sweep, health. */
 export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
-  const { client, db, write } = engine
+  const { client, db, read, write } = engine
   const opened = identify(client.name)
 
-  /** Runs batches, each a transaction of its own, until one isn't full. Answers how many rows went. */
-  const inBatches = async (removeBatch: () => number, work: Work): Promise<number> => {
-    const { throttle = atOnce, stop } = work
-    let total = 0
-    let removed = BATCH
-    while (removed === BATCH && !stop?.aborted) {
-      removed = await throttle(() => write(removeBatch))
-      total += removed
-    }
-    return total
+  const remove = (table: SQLiteTable, where: SQL | undefined, limit: number): number =>
+    db.delete(table).where(where).limit(limit).run().changes
+
+  /** Cancels bulk revocations that nobody confirmed for a day. */
+  const cancelBulks = ({ now }: Bounds): void => {
+    const unconfirmed = and(eq(bulks.status, 'ready'), lt(bulks.createdAt, now - DAY_MS))
+    db.update(bulks).set({ status: 'cancelled', endedAt: now }).where(unconfirmed).run()
   }
 
-  const removeFlows = ({ now }: Bounds): number =>
-    deleteFlows(engine, sealedValues, lte(flows.expiresAt, now), BATCH)
-
-  const removeCodes = ({ now, usedFor }: Bounds): number => {
-    const ended = and(isNull(codes.usedAt), lte(codes.expiresAt, now))
-    const where = or(ended, lte(codes.usedAt, now - usedFor))
-    return db.delete(codes).where(where).limit(BATCH).run().changes
-  }
-
-  const removeDeviceCodes = ({ now, usedFor }: Bounds): number => {
-    // Who polls late is still told that the code has expired.
-    const ended = and(isNull(deviceCodes.usedAt), lte(deviceCodes.expiresAt, now - LATE))
-    const where = or(ended, lte(deviceCodes.expiresAt, now - usedFor))
-    return db.delete(deviceCodes).where(where).limit(BATCH).run().changes
-  }
-
-  const removeGrants = ({ endedBefore }: Bounds): number => {
+  const whereOf = ({ now, usedFor, endedBefore, eventsBefore }: Bounds) => {
+    const unusedCode = and(isNull(codes.usedAt), lte(codes.expiresAt, now))
+    const unusedDeviceCode = and(
+      isNull(deviceCodes.usedAt),
+      lte(deviceCodes.expiresAt, now - EXPIRED_DEVICE_CODE_MS),
+    )
+    const isOver = or(eq(bulks.status, 'cancelled'), lt(bulks.endedAt, endedBefore))
+    const ended = db.select({ id: bulks.id }).from(bulks).where(isOver)
     const expired = lt(grants.expiresAtSeconds, Math.floor(endedBefore / 1000))
-    const where = or(expired, lt(grants.revokedAt, endedBefore))
-    return db.delete(grants).where(where).limit(BATCH).run().changes
+    return {
+      events: lt(events.at, eventsBefore),
+      usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
+      proofs: lte(dpopProofs.expiresAt, now),
+      flows: lte(flows.expiresAt, now),
+      codes: or(unusedCode, lte(codes.usedAt, now - usedFor)),
+      deviceCodes: or(unusedDeviceCode, lte(deviceCodes.expiresAt, now - usedFor)),
+      grants: or(expired, lt(grants.revokedAt, endedBefore)),
+      // Only if the erasure is complete: a row that is gone can't be reported as pending.
+      connections: and(lt(connections.revokedAt, endedBefore), isNotNull(connections.erasedAt)),
+      sessions: lte(sessions.expiresAt, now),
+      devices: lte(devices.expiresAt, now),
+      attempts: lte(attempts.until, now),
+      setupLinks: lte(setupLinks.expiresAt, now),
+      bulkItems: inArray(bulkItems.bulkId, ended),
+      bulks: lt(bulks.endedAt, endedBefore),
+    }
   }
-
-  /** Only those whose erasure is complete: a row that is gone can't be reported as pending. */
-  const removeConnections = ({ endedBefore }: Bounds): number => {
-    const where = and(lt(connections.revokedAt, endedBefore), isNotNull(connections.erasedAt))
-    return db.delete(connections).where(where).limit(BATCH).run().changes
-  }
-
-  const removeProofs = ({ now }: Bounds): number =>
-    db.delete(dpopProofs).where(lte(dpopProofs.expiresAt, now)).limit(BATCH).run().changes
-
-  const removeSessions = ({ now }: Bounds): number =>
-    db.delete(sessions).where(lte(sessions.expiresAt, now)).limit(BATCH).run().changes
-
-  const removeDevices = ({ now }: Bounds): number =>
-    db.delete(devices).where(lte(devices.expiresAt, now)).limit(BATCH).run().changes
-
-  const removeAttempts = ({ now }: Bounds): number =>
-    db.delete(attempts).where(lte(attempts.until, now)).limit(BATCH).run().changes
-
-  const removeSetupLinks = ({ now }: Bounds): number =>
-    db.delete(setupLinks).where(lte(setupLinks.expiresAt, now)).limit(BATCH).run().changes
-
-  const removeEvents = ({ eventsBefore }: Bounds): number =>
-    db.delete(events).where(lt(events.at, eventsBefore)).limit(BATCH).run().changes
-
-  const removeUsage = ({ now, eventsBefore }: Bounds): number => {
-    const before = Math.min(eventsBefore, now - CHARTED)
-    return db.delete(usage).where(lt(usage.hour, before)).limit(BATCH).run().changes
-  }
-
-  /** A bulk revocation that nobody confirmed ends; whom an ended one had still to do is forgotten. */
-  const cancelBulks = ({ now }: Bounds): number => {
-    const unconfirmed = and(eq(bulks.status, 'ready'), lt(bulks.createdAt, now - DAY))
-    const cancelled = { status: 'cancelled', endedAt: now } as const
-    return db.update(bulks).set(cancelled).where(unconfirmed).run().changes
-  }
-
-  const removeBulkItems = ({ endedBefore }: Bounds): number => {
-    const { id } = bulks
-    const over = or(eq(bulks.status, 'cancelled'), lt(bulks.endedAt, endedBefore))
-    const ended = db.select({ id }).from(bulks).where(over)
-    return db.delete(bulkItems).where(inArray(bulkItems.bulkId, ended)).limit(BATCH).run().changes
-  }
-
-  const removeBulks = ({ endedBefore }: Bounds): number =>
-    db.delete(bulks).where(lt(bulks.endedAt, endedBefore)).limit(BATCH).run().changes
 
   return {
-    async sweep(bounds, work = {}) {
-      const all = (remove: (bounds: Bounds) => number) => inBatches(() => remove(bounds), work)
-      await all(removeSessions)
-      await all(removeDevices)
-      await all(removeAttempts)
-      await all(removeSetupLinks)
-      await all(removeProofs)
-      await all(removeUsage)
-      await write(() => cancelBulks(bounds))
-      await all(removeBulkItems)
-      await all(removeBulks)
-      return {
-        flows: await all(removeFlows),
-        codes: await all(removeCodes),
-        deviceCodes: await all(removeDeviceCodes),
-        grants: await all(removeGrants),
-        connections: await all(removeConnections),
-        events: await all(removeEvents),
-      }
-    },
+    getMeta: () =>
+      read(() => {
+        const rows = db.select().from(meta).all()
+        return Object.fromEntries(rows.map(({ key, value }) => [key, value]))
+      }),
+
+    setMeta: (entries) =>
+      write(() => {
+        for (const [key, value] of Object.entries(entries)) {
+          const set = { value: sql`excluded.value` }
+          db.insert(meta).values({ key, value }).onConflictDoUpdate({ target: meta.key, set }).run()
+        }
+      }),
+
+    sweep: (bounds) =>
+      write(() => {
+        let remaining = bounds.limit
+        const where = whereOf(bounds)
+        const run = (removeSome: (limit: number) => number): number => {
+          if (remaining === 0) return 0
+          const removed = removeSome(remaining)
+          remaining -= removed
+          return removed
+        }
+        const sweepTable = (table: SQLiteTable, where: SQL | undefined): number =>
+          run((limit) => remove(table, where, limit))
+        cancelBulks(bounds)
+        // What there is most of comes first: a batch that it fills looks at nothing else.
+        const swept = {
+          events: sweepTable(events, where.events),
+          flows: run((limit) => deleteFlows(engine, sealedValues, where.flows, limit)),
+          codes: sweepTable(codes, where.codes),
+          deviceCodes: sweepTable(deviceCodes, where.deviceCodes),
+          grants: sweepTable(grants, where.grants),
+          connections: sweepTable(connections, where.connections),
+        }
+        sweepTable(usage, where.usage)
+        sweepTable(dpopProofs, where.proofs)
+        sweepTable(sessions, where.sessions)
+        sweepTable(devices, where.devices)
+        sweepTable(attempts, where.attempts)
+        sweepTable(setupLinks, where.setupLinks)
+        sweepTable(bulkItems, where.bulkItems)
+        sweepTable(bulks, where.bulks)
+        return { ...swept, more: remaining === 0 }
+      }),
 
     /**
-     * A number in the file's head that nothing else uses: only a commit shows that the disk has room. What is
-     * written to a file that was moved away is lost to everybody else.
+     * Changes a number in the file's header that nothing else uses: only a commit shows that the disk has room.
+     * What is written to a file that was moved away is lost to everybody else.
      */
     checkWritable: () =>
       write(() => {
@@ -162,7 +144,7 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
         client.pragma(`user_version = ${1 - version}`)
       }),
 
-    /** What is under way is committed first. */
+    /** Writes in progress are committed first. */
     async close() {
       try {
         await write(() => undefined)

@@ -1,11 +1,11 @@
 import { and, eq, gte, ne, sql } from 'drizzle-orm'
-import { upstreamState, usage } from './schema.ts'
-import type { Millis, Store, UpstreamState } from '../store.ts'
+import { connections, grants, upstreamState, usage } from './schema.ts'
+import type { Millis, UpstreamState, UsageStore } from '../store.ts'
 import { mergeUpstream } from '../upstream-state.ts'
 import type { Engine } from './engine.ts'
 
-/** What `app_id` is in the counts of all apps together. */
-export const ALL_APPS = ''
+/** The `app_id` of the counts of all apps together. */
+const ALL_APPS = ''
 
 const NOTHING: UpstreamState = {
   answeredAt: null,
@@ -14,10 +14,44 @@ const NOTHING: UpstreamState = {
   lastError: null,
 }
 
-type Methods = 'sumUsage' | 'sumUsageByApp' | 'recordUpstream' | 'getUpstream'
+/** Connections are sorted by last use: a busy one moves in that index at most once a minute. */
+const TOUCH_INTERVAL_MS = 60_000
 
-/** What was counted as it happened. Swaps add to it: see swap.ts. */
-export function usageMethods({ db, read, write }: Engine): Pick<Store, Methods> {
+export function usageMethods({ db, read, write }: Engine): UsageStore {
+  const touchGrant = db
+    .update(grants)
+    .set({ lastUsedAt: sql`max(coalesce(${grants.lastUsedAt}, 0), ${sql.placeholder('at')})` })
+    .where(eq(grants.id, sql.placeholder('id')))
+    .prepare()
+  const ofGrant = db
+    .select({ id: grants.connectionId })
+    .from(grants)
+    .where(eq(grants.id, sql.placeholder('id')))
+  const touchConnection = db
+    .update(connections)
+    .set({ lastUsedAt: sql`${sql.placeholder('at')}` })
+    .where(
+      and(
+        eq(connections.id, sql`(${ofGrant})`),
+        sql`coalesce(${connections.lastUsedAt}, 0) + ${TOUCH_INTERVAL_MS} <= ${sql.placeholder('at')}`,
+      ),
+    )
+    .prepare()
+  const addToCount = db
+    .insert(usage)
+    .values({
+      appId: sql.placeholder('appId'),
+      hour: sql.placeholder('hour'),
+      kind: sql.placeholder('kind'),
+      outcome: sql.placeholder('outcome'),
+      count: sql.placeholder('count'),
+    })
+    .onConflictDoUpdate({
+      target: [usage.appId, usage.hour, usage.kind, usage.outcome],
+      set: { count: sql`${usage.count} + excluded.count` },
+    })
+    .prepare()
+
   const { kind, outcome } = usage
   const count = sql<number>`sum(${usage.count})`
 
@@ -27,26 +61,38 @@ export function usageMethods({ db, read, write }: Engine): Pick<Store, Methods> 
   }
 
   return {
-    sumUsage: ({ appId, since, stretch }) =>
+    recordUse: (use) =>
+      write(() => {
+        for (const { id, lastUsedAt: at } of use.grants) {
+          touchGrant.run({ id, at })
+          touchConnection.run({ id, at })
+        }
+        for (const row of use.counts) {
+          addToCount.run({ ...row, appId: ALL_APPS })
+          if (row.appId !== null) addToCount.run({ ...row })
+        }
+      }),
+    sumUsage: ({ appId, since, stretchMs }) =>
       read(() => {
-        const start = sql<Millis>`${usage.hour} - (${usage.hour} - ${since}) % ${stretch}`
+        const app =
+          appId === undefined ? ne(usage.appId, ALL_APPS) : eq(usage.appId, appId ?? ALL_APPS)
+        const start =
+          stretchMs === undefined
+            ? sql<Millis>`${since}`
+            : sql<Millis>`${usage.hour} - (${usage.hour} - ${since}) % ${stretchMs}`
         return db
-          .select({ start, kind, outcome, count })
+          .select({
+            appId: sql<string | null>`nullif(${usage.appId}, ${ALL_APPS})`,
+            start,
+            kind,
+            outcome,
+            count,
+          })
           .from(usage)
-          .where(and(eq(usage.appId, appId ?? ALL_APPS), gte(usage.hour, since)))
-          .groupBy(sql`1, 2, 3`)
+          .where(and(app, gte(usage.hour, since)))
+          .groupBy(sql`1, 2, 3, 4`)
           .all()
       }),
-
-    sumUsageByApp: (since) =>
-      read(() =>
-        db
-          .select({ appId: usage.appId, kind, outcome, count })
-          .from(usage)
-          .where(and(gte(usage.hour, since), ne(usage.appId, ALL_APPS)))
-          .groupBy(sql`1, 2, 3`)
-          .all(),
-      ),
 
     recordUpstream: (seen) =>
       write(() => {

@@ -1,4 +1,4 @@
-/** The part of the Store contract that is about the people who run the broker; see db/store.ts. */
+/** The people who run the broker, and their sessions; see db/store.ts. */
 import type { Hash, Millis, NewEvent, Sealed } from '../model.ts'
 
 export interface Admin {
@@ -12,36 +12,36 @@ export interface Admin {
   secondFactorSince: Millis | null
 }
 
-/** What a new admin has. */
+/** An admin to be added. */
 export type NewAdmin = Omit<Admin, 'secondFactorSince'>
 
-/** What somebody who signs in was checked against. */
-export type Checked = Pick<Admin, 'passwordHash' | 'secondFactorSince'>
+/** What a sign-in was verified against. */
+export type VerifiedAdmin = Pick<Admin, 'passwordHash' | 'secondFactorSince'>
 
 /** An admin who is signed in, in one browser. */
 export interface Session {
-  /** Hash of the cookie; also what the session is called in lists. */
+  /** Hash of the cookie; also the session's id in lists. */
   idHash: Hash
   adminId: string
   createdAt: Millis
   lastSeenAt: Millis
-  /** When it ends unless it is used before: the nearer of its idle and its absolute end. */
+  /** The earlier of its idle and its absolute end. */
   expiresAt: Millis
   address: string | null
   userAgent: string | null
-  /** `false`: the password was right, and the second factor is still to come. */
+  /** `false`: the password was right; the second factor is still missing. */
   complete: boolean
 }
 
 /** A second factor (TOTP, RFC 6238), confirmed or proposed. */
 export interface SecondFactor {
-  /** Sealed under `admins/ID/second_factor`. */
+  /** Sealed for the admin's id: see db/associated-data.ts. */
   secret: Sealed
-  /** `null`: proposed, and not confirmed by a first code. */
+  /** When a first code confirmed it; `null`: it is only proposed. */
   since: Millis | null
-  /** The last time step whose code was used; one is good once (RFC 6238 5.2). */
+  /** The last time step whose code was used; a code works once (RFC 6238 5.2). */
   lastStep: number | null
-  /** Hashes of the recovery codes that are left. */
+  /** Hashes of the unused recovery codes. */
   recoveryCodes: Hash[]
 }
 
@@ -49,109 +49,96 @@ export interface SecondFactor {
 export interface Budget {
   key: Hash
   most: number
-  /** When the window ends that a first attempt now would begin. */
+  /** When the window ends, if this attempt is its first. */
   until: Millis
 }
 
-/** What came of a change that must leave one admin who may change things. */
-export type AdminChange = 'done' | 'none' | 'last'
-
 export interface AdminStore {
-  /** `false`: that e-mail address is taken. */
-  addAdmin(admin: NewAdmin, events: NewEvent[]): Promise<boolean>
-  /** Makes the first admin, and ends all setup links. `false`: there is an admin, or no such live link. */
-  addFirstAdmin(first: {
-    admin: NewAdmin
-    linkHash: Hash
-    now: Millis
-    events: NewEvent[]
-  }): Promise<boolean>
+  /**
+   * `false`: the e-mail address is taken.
+   * @param options.setupLink only as the first admin, by this live link, which ends all setup links; `false`:
+   *   there is an admin, or no such live link
+   */
+  addAdmin(
+    admin: NewAdmin,
+    options: { setupLink?: { secretHash: Hash; now: Millis }; events: NewEvent[] },
+  ): Promise<boolean>
+  /** By e-mail address. */
   listAdmins(): Promise<Admin[]>
   findAdmin(email: string): Promise<Admin | undefined>
   /**
-   * Sets a password, ends the admin's sessions but `keepSession`, and forgets their devices where no
-   * session is kept. `false`: there is no such admin, or the session to be kept is gone; nothing changed.
+   * Sets password and role of an admin who is still as they were read (`before`), or removes them (`after`
+   * `null`) with sessions, devices and second factor, which is overwritten. A new password ends their sessions
+   * but `keepSession`, and forgets their devices if no session is kept.
+   * @param options.allowNoAdmin the last one with the role `admin` may lose it or be removed
+   * @returns `changed`: the admin was changed or removed since, or `keepSession` has ended; `last`: nobody with
+   *   the role `admin` would remain
    */
-  setAdminPassword(
-    admin: Pick<Admin, 'email' | 'passwordHash'> & { keepSession?: Hash },
+  updateAdmin(
+    before: Admin,
+    after: Admin | null,
+    options: { keepSession?: Hash; allowNoAdmin?: boolean; events: NewEvent[] },
+  ): Promise<'done' | 'changed' | 'last'>
+
+  /** Confirmed or proposed. */
+  getSecondFactor(adminId: string): Promise<SecondFactor | undefined>
+  /**
+   * Adds, replaces or removes (`null`) the second factor, if it is still as it was read (`before`; `null`: there
+   * was none). A secret that goes is overwritten. `false`: it was changed since, or there is no such admin.
+   */
+  updateSecondFactor(
+    adminId: string,
+    before: SecondFactor | null,
+    after: SecondFactor | null,
     events: NewEvent[],
   ): Promise<boolean>
-  /** `last`: nobody with the role `admin` would be left; nothing changed. */
-  setAdminRole(admin: Pick<Admin, 'email' | 'role'>, events: NewEvent[]): Promise<AdminChange>
-  /**
-   * Removes an admin with sessions, devices and second factor (overwritten).
-   * `last`: `keepOne`, and nobody with the role `admin` would be left; nothing changed.
-   */
-  removeAdmin(admin: { email: string; keepOne: boolean }, events: NewEvent[]): Promise<AdminChange>
 
-  /** `false`: there is an admin, and nothing to set up. */
+  /** `false`: there is an admin, so nothing is to set up. */
   addSetupLink(link: { secretHash: Hash; expiresAt: Millis }): Promise<boolean>
-  /** Is that link live, and no admin there? */
+  /** Is there no admin, and is that link live? */
   hasSetupLink(link: { secretHash: Hash; now: Millis }): Promise<boolean>
+}
 
+export interface SessionStore {
   /**
-   * Begins a session; one that it replaces ends, and the browser is remembered as the admin's `device`.
-   * `false`: the admin was removed, has another password or second factor than was `checked`, or the
-   * one to be replaced has ended.
+   * Begins a session; ends the one that it replaces, and remembers the browser as the admin's `device`.
+   * `false`: the admin was removed, has another password or second factor than was `verified`, or the session
+   * to be replaced has ended.
    */
   addSession(
     session: Session,
     options: {
-      checked: Checked
+      verified: VerifiedAdmin
       replaces?: Hash
       device?: { secretHash: Hash; expiresAt: Millis }
       events: NewEvent[]
     },
   ): Promise<boolean>
-  /** A session that hasn't ended, and whose it is. */
+  /** A session that has not expired, and its admin. */
   getSession(key: {
     idHash: Hash
     now: Millis
   }): Promise<{ session: Session; admin: Admin } | undefined>
-  /** Puts off the idle end. A loss of power may undo it. */
+  /** Postpones the idle end. May be lost with the power. */
   touchSession(session: Pick<Session, 'idHash' | 'lastSeenAt' | 'expiresAt'>): Promise<void>
   /** The admin's complete sessions, last seen first. */
   listSessions(filter: { adminId: string; now: Millis }): Promise<Session[]>
-  /** `false`: that admin has no such session. */
-  endSession(session: { idHash: Hash; adminId: string; events: NewEvent[] }): Promise<boolean>
-  /** Ends the admin's sessions but one. Answers how many. */
-  endOtherSessions(sessions: { adminId: string; keep: Hash; events: NewEvent[] }): Promise<number>
-  /** Did that admin sign in with that device before? */
+  /** Ends one of the admin's sessions, or all but one. Returns how many. */
+  endSessions(
+    sessions: { adminId: string; events: NewEvent[] } & ({ only: Hash } | { except: Hash }),
+  ): Promise<number>
+  /** Has that admin signed in with that device before? */
   isDevice(device: { secretHash: Hash; adminId: string; now: Millis }): Promise<boolean>
 
   /**
-   * Counts an attempt against every one of these budgets, if none is used up; else changes nothing.
-   * `refusedUntil`: when the last of those that are used up ends; `null`: counted. `wasLast`: this one
-   * used one up.
+   * Counts an attempt against all of these budgets, or none if one is used up.
+   * @returns `refusedUntil`: when the last of the used up ones ends; `null`: it was counted. `wasLast`: this
+   *   attempt used one up.
    */
   takeAttempt(attempt: {
     budgets: Budget[]
     now: Millis
   }): Promise<{ refusedUntil: Millis | null; wasLast: boolean }>
-  /** The attempt was no failure: gives it back. */
+  /** The attempt did not fail: it no longer counts. */
   returnAttempt(keys: Hash[]): Promise<void>
-
-  getSecondFactor(adminId: string): Promise<SecondFactor | undefined>
-  /** Puts a secret in the place of another that was proposed. `false`: no such admin, or one is confirmed. */
-  proposeSecondFactor(factor: { adminId: string; secret: Sealed }): Promise<boolean>
-  /** Confirms what was proposed. `false`: nothing is, or it was confirmed before. */
-  confirmSecondFactor(factor: {
-    adminId: string
-    step: number
-    recoveryCodes: Hash[]
-    now: Millis
-    events: NewEvent[]
-  }): Promise<boolean>
-  /** Uses the code of a time step. `false`: that one, or a later one, was used before. */
-  useSecondFactor(use: { adminId: string; step: number }): Promise<boolean>
-  /** Uses a recovery code. `false`: there is none such (any more). */
-  useRecoveryCode(use: { adminId: string; codeHash: Hash; events: NewEvent[] }): Promise<boolean>
-  /** Replaces the recovery codes of a confirmed second factor. `false`: there is none. */
-  setRecoveryCodes(codes: {
-    adminId: string
-    recoveryCodes: Hash[]
-    events: NewEvent[]
-  }): Promise<boolean>
-  /** Drops a second factor, confirmed or proposed; the secret is overwritten. `false`: there is none. */
-  dropSecondFactor(factor: { email: string; events: NewEvent[] }): Promise<boolean>
 }

@@ -1,6 +1,6 @@
 import type { Event, Millis, NewEvent } from '../model.ts'
 
-/** Which events; `null`: whatever it is. */
+/** Which events; a field that is `null` matches everything. */
 export interface EventFilter {
   /** As it is in the event, such as `admin:ann@example.com`. */
   actor: string | null
@@ -16,33 +16,27 @@ export interface EventFilter {
 /** A page of events, the newest first. */
 export interface EventPage {
   rows: Event[]
-  /** Cursors of the pages beside it; `null`: there is none. */
+  /** Cursors of the neighbouring pages; `null`: there is none. */
   newer: string | null
   older: string | null
   /**
-   * The page is not full, as matches are rare and the search was ended here so as not to take long; there
-   * may be more at `older`. `null`: there are no more.
+   * Matches are rare, and the search stopped at this time to stay short: the page is not full, and `older`
+   * may have more. `null`: the search was complete.
    */
   searchedTo: Millis | null
 }
 
-/** What is recorded of who did what to what. Append-only. */
+/** The audit log: who did what to what. Append-only. */
 export interface EventStore {
   addEvents(events: NewEvent[]): Promise<void>
-  /** As they were written, the last first. `before`: exclusive id. */
-  listEvents(filter: {
-    connectionId?: string
-    appId?: string
-    before?: number
-    limit: number
-  }): Promise<Event[]>
   /**
-   * A page of those that match.
-   * @param query.cursor `newer` or `older` of another page; `null`, or one that means nothing: the newest
+   * A page of the events that match, the newest first; events of the same time in the order of their ids.
+   * @param query.filter fields that are left out match everything
+   * @param query.cursor `newer` or `older` of another page; left out, `null` or invalid: the newest page
    */
-  browseEvents(query: {
-    filter: EventFilter
-    cursor: string | null
+  listEvents(query: {
+    filter?: Partial<EventFilter>
+    cursor?: string | null
     limit: number
   }): Promise<EventPage>
 }

@@ -1,6 +1,6 @@
 import type { StaleReason, Millis, NewEvent, NewTokens, Sealed } from '../model.ts'
 
-/** What is known of a failed refresh, and when the next one may be. */
+/** What is known of a failed refresh, and when the next attempt is allowed. */
 export interface Failure {
   /** For people; never a secret. */
   lastError: string
@@ -8,15 +8,15 @@ export interface Failure {
 }
 
 /**
- * One refresh of a connection at a time, and what it brings. Leases are measured by the steady clock, which
- * the processes on one store share: it never jumps.
+ * One refresh of a connection at a time, and its result. Leases are measured by the steady clock, which all
+ * processes on one store share and which never jumps.
  */
 export interface RefreshStore {
   /**
-   * Takes the right to refresh. `false`: the generation moved, the connection is revoked, or another
-   * lease holds. A lease that ends more than `longest` milliseconds ahead counts as ended, so that no row
-   * stays locked; so does that of `orphaned`, whose process has died. Taking over what was not freed makes
-   * the connection doubtful: its answer may be lost.
+   * Takes the lease. `false`: the generation changed, the connection is revoked, or another owner has the
+   * lease. A lease that ends more than `longest` milliseconds ahead counts as ended, so that no row stays
+   * locked; so does that of the owner `orphaned`, whose process has died. Taking over a lease that was not
+   * released sets `staleReason`: the answer to that refresh may be lost.
    */
   takeLease(lease: {
     id: string
@@ -27,22 +27,20 @@ export interface RefreshStore {
     longest: number
     orphaned: string | null
   }): Promise<boolean>
-  /** Lengthens one's own lease; `false`: it is no longer held. */
-  extendLease(lease: { id: string; owner: string; until: Millis }): Promise<boolean>
-  /** Frees one's own lease; another's is left alone. */
-  freeLease(lease: { id: string; owner: string }): Promise<void>
-  /** Leases that weren't freed, also those that have ended; the earliest first. */
+  /** Extends the owner's lease; `until` `null` releases it. `false`: this owner doesn't hold it (any more). */
+  updateLease(lease: { id: string; owner: string; until: Millis | null }): Promise<boolean>
+  /** Leases that were not released, including expired ones; the earliest end first. */
   listLeases(limit: number): Promise<{ id: string; leaseOwner: string; leaseUntil: Millis }[]>
   /**
-   * Ids of unrevoked connections that failed and whose pause has ended at `retryBefore`, the earliest first;
+   * Ids of unrevoked connections whose refresh failed and may be retried at `retryBefore`, the earliest first;
    * none that failed thirty times in a row.
    */
   listFailed(bounds: { retryBefore: Millis; limit: number }): Promise<string[]>
   /**
-   * Stores refreshed tokens where the generation is still the one read and the connection isn't revoked:
-   * status `active`, `staleReason` cleared, generation raised. The lease ends, whoever holds it: what its holder
-   * read is out of date. `failure`: upstream gave no access token with them, which counts as another
-   * failure; without it, failures are forgotten.
+   * Stores refreshed tokens, if the generation is unchanged and the connection isn't revoked: status `active`,
+   * staleReason cleared, generation incremented. The lease ends, whoever holds it: what its holder read is out of
+   * date. `failure`: upstream returned no access token, which counts as another failure; without it, failures
+   * are reset.
    */
   saveTokens(refreshed: {
     id: string
@@ -54,10 +52,10 @@ export interface RefreshStore {
     events: NewEvent[]
   }): Promise<boolean>
   /**
-   * Records a failed refresh and frees the lease, where no other holds it, the generation is still the one
-   * read, and the connection isn't revoked. Never raises the generation, so a late good answer still
-   * lands. `dropPrevious`: the previous refresh token was tried and refused; overwrite it. `staleReason`: a new
-   * one; without it, what there was stays.
+   * Records a failed refresh and releases the lease, if no other owner holds it, the generation is unchanged
+   * and the connection isn't revoked. Never increments the generation, so that a late good answer is still
+   * stored. `dropPrevious`: the previous refresh token was tried and rejected; overwrite it. `staleReason`: a new
+   * staleReason; without it, the stored one stays.
    */
   saveFailure(
     failure: Failure & {

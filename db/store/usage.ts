@@ -1,8 +1,8 @@
 import type { Millis } from '../model.ts'
 
-/** Swaps and refreshes are counted, not logged: how often one of an app's ended in a way within an hour. */
+/** How many swaps or refreshes of an app had one outcome within one hour. They are counted, not logged. */
 export interface UsageCount {
-  /** `null`: no app is known; it counts in the total alone. */
+  /** `null`: the app is unknown; counted in the total only. */
   appId: string | null
   /** Start of the hour. */
   hour: Millis
@@ -15,8 +15,8 @@ export interface UsageCount {
 /** `refresh`: calls of Ellipsis Drive for new tokens; a swap answered from the store makes none. */
 export type UsageKind = 'swap' | 'refresh'
 
-/** Counts of one kind and outcome, added up over a stretch of time. */
-export interface UsageSum extends Pick<UsageCount, 'kind' | 'outcome' | 'count'> {
+/** Counts of one kind and outcome, summed over a stretch of time. `appId` `null`: of all apps together. */
+export interface UsageSum extends Pick<UsageCount, 'appId' | 'kind' | 'outcome' | 'count'> {
   /** Start of the stretch. */
   start: Millis
 }
@@ -33,7 +33,7 @@ export interface UpstreamState {
   lastError: string | null
 }
 
-/** What is counted as it happens, so that nobody has to count rows. */
+/** Counters, updated as things happen, so that no query counts rows. */
 export interface UsageStore {
   /** Adds to the counts of use, by app and in total, and to the last use of grants and their connections. */
   recordUse(use: {
@@ -41,13 +41,16 @@ export interface UsageStore {
     counts: UsageCount[]
   }): Promise<void>
   /**
-   * Counts since `since`, in stretches of `stretch` milliseconds from there on; those without any are left
-   * out. `appId` `null`: all together.
+   * Sums since `since`, which is the start of an hour; empty ones are left out.
+   * @param filter.appId one app; `null`: all apps together; left out: each app by itself
+   * @param filter.stretchMs length of the stretches that the time is divided into; left out: one stretch
    */
-  sumUsage(filter: { appId: string | null; since: Millis; stretch: number }): Promise<UsageSum[]>
-  /** Sums by app since `since`. */
-  sumUsageByApp(since: Millis): Promise<(Omit<UsageSum, 'start'> & { appId: string })[]>
-  /** Adds what one process saw of Ellipsis Drive; what others saw later stands. */
+  sumUsage(filter: {
+    appId?: string | null
+    since: Millis
+    stretchMs?: number
+  }): Promise<UsageSum[]>
+  /** Adds what one process saw of Ellipsis Drive; what others saw later takes precedence. */
   recordUpstream(seen: UpstreamState): Promise<void>
   getUpstream(): Promise<UpstreamState>
 }

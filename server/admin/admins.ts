@@ -1,9 +1,12 @@
-import type { Admin, AdminChange, Hash, NewAdmin, Store } from '../../db/store.ts'
+import type { Admin, Hash, NewAdmin, NewEvent, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
 import type { Passwords } from './password.ts'
+
+/** Result of a change that must leave one admin with the role `admin`. `none`: there is no such admin. */
+export type AdminChange = 'done' | 'none' | 'last'
 
 /** Management of admin accounts. */
 export interface Admins {
@@ -57,13 +60,33 @@ export function createAdmins(dependencies: {
     return { id: newId(random, 'adm'), email, passwordHash, role, createdAt: clock.now() }
   }
 
+  /** Changes an admin as they are by now: changes that others make at the same time stay. */
+  const update = async (
+    email: string,
+    change: (admin: Admin) => Admin | null,
+    options: { keepSession?: Hash; allowNoAdmin?: boolean; events: NewEvent[] },
+  ): Promise<AdminChange> => {
+    for (;;) {
+      const before = await store.findAdmin(email)
+      if (!before) return 'none'
+      const outcome = await store.updateAdmin(before, change(before), options)
+      if (outcome !== 'changed') return outcome
+      if (options.keepSession !== undefined && !(await hasSession(email, options.keepSession)))
+        return 'none'
+    }
+  }
+
+  const hasSession = async (email: string, idHash: Hash): Promise<boolean> =>
+    (await store.getSession({ idHash, now: clock.now() }))?.admin.email === email
+
   return {
     make,
 
     async add(address, password, actor, role = 'admin') {
       const admin = await make(address, password, role)
       const { email } = admin
-      const added = await store.addAdmin(admin, event(actor, 'admin.added', email, ` (${role})`))
+      const events = event(actor, 'admin.added', email, ` (${role})`)
+      const added = await store.addAdmin(admin, { events })
       if (!added) throw invalidRequest(`The admin ${email} already exists.`)
       return admin
     },
@@ -72,13 +95,14 @@ export function createAdmins(dependencies: {
 
     remove(address, actor, { keepOne = false } = {}) {
       const email = normalizeEmail(address)
-      return store.removeAdmin({ email, keepOne }, event(actor, 'admin.removed', email))
+      const events = event(actor, 'admin.removed', email)
+      return update(email, () => null, { allowNoAdmin: !keepOne, events })
     },
 
     setRole(address, role, actor) {
       const email = normalizeEmail(address)
       const events = event(actor, 'admin.role_set', email, ` (${role})`)
-      return store.setAdminRole({ email, role }, events)
+      return update(email, (admin) => ({ ...admin, role }), { events })
     },
 
     async setPassword(address, password, actor) {
@@ -86,14 +110,15 @@ export function createAdmins(dependencies: {
       checkPassword(password)
       const passwordHash = await passwords.hash(password)
       const events = event(actor, 'admin.password_set', email)
-      return store.setAdminPassword({ email, passwordHash }, events)
+      return (await update(email, (admin) => ({ ...admin, passwordHash }), { events })) === 'done'
     },
 
     async changePassword({ email }, password, keepSession) {
       checkPassword(password)
       const passwordHash = await passwords.hash(password)
       const events = event(`admin:${email}`, 'admin.password_set', email)
-      return store.setAdminPassword({ email, passwordHash, keepSession }, events)
+      const change = (admin: Admin) => ({ ...admin, passwordHash })
+      return (await update(email, change, { keepSession, events })) === 'done'
     },
   }
 }

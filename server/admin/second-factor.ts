@@ -1,5 +1,6 @@
 import { Secret as OtpSecret, TOTP } from 'otpauth'
-import type { Admin, NewEvent, Store } from '../../db/store.ts'
+import { associatedData } from '../../db/associated-data.ts'
+import type { Admin, NewEvent, SecondFactor, Store } from '../../db/store.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { sha256 } from '../crypto/hash.ts'
@@ -50,8 +51,6 @@ export function createSecondFactors(dependencies: {
 }): SecondFactors {
   const { store, vault, clock, random, issuer } = dependencies
 
-  const place = (id: string) => `admins/${id}/second_factor` as const
-
   const totp = ({ email }: AdminKey, secret: Secret): TOTP =>
     new TOTP({
       issuer,
@@ -84,48 +83,66 @@ export function createSecondFactors(dependencies: {
     return { codes, recoveryCodes: codes.map(hashOf) }
   }
 
+  /**
+   * Changes a second factor as it is by now: changes that others make at the same time stay. `false`: there is
+   * nothing that `change` applies to.
+   */
+  const update = async (
+    adminId: string,
+    change: (before: SecondFactor | null) => SecondFactor | null | undefined,
+    events: NewEvent[] = [],
+  ): Promise<boolean> => {
+    for (;;) {
+      const before = (await store.getSecondFactor(adminId)) ?? null
+      const after = change(before)
+      if (after === undefined) return false
+      if (await store.updateSecondFactor(adminId, before, after, events)) return true
+    }
+  }
+
+  const stepOfFactor = (admin: AdminKey, { secret }: SecondFactor, code: string): number | null =>
+    stepOf(admin, vault.open(associatedData.secondFactor(admin.id), secret), digits(code))
+
   return {
     async propose(admin) {
       const secret = new Secret(
         new OtpSecret({ buffer: bytesOf(random, SECRET_LENGTH_BYTES) }).base32,
       )
-      const sealed = vault.seal(place(admin.id), secret)
-      const proposed = await store.proposeSecondFactor({ adminId: admin.id, secret: sealed })
+      const sealed = vault.seal(associatedData.secondFactor(admin.id), secret)
+      const before = (await store.getSecondFactor(admin.id)) ?? null
+      if (before && before.since !== null) return undefined
+      const after = { secret: sealed, since: null, lastStep: null, recoveryCodes: [] }
+      const proposed = await store.updateSecondFactor(admin.id, before, after, [])
       return proposed ? describe(admin, secret) : undefined
     },
 
     async proposed(admin) {
       const factor = await store.getSecondFactor(admin.id)
       if (!factor || factor.since !== null) return undefined
-      return describe(admin, vault.open(place(admin.id), factor.secret))
+      return describe(admin, vault.open(associatedData.secondFactor(admin.id), factor.secret))
     },
 
     async confirm(admin, code, address) {
-      const factor = await store.getSecondFactor(admin.id)
-      if (!factor || factor.since !== null) return undefined
-      const step = stepOf(admin, vault.open(place(admin.id), factor.secret), digits(code))
-      if (step === null) return undefined
       const { codes, recoveryCodes } = makeRecoveryCodes()
-      const confirmed = await store.confirmSecondFactor({
-        adminId: admin.id,
-        step,
-        recoveryCodes,
-        now: clock.now(),
-        events: [event(`admin:${admin.email}`, 'admin.second_factor_added', address)],
-      })
-      return confirmed ? codes : undefined
+      const confirm = (factor: SecondFactor | null) => {
+        if (!factor || factor.since !== null) return undefined
+        const lastStep = stepOfFactor(admin, factor, code)
+        if (lastStep === null) return undefined
+        return { ...factor, since: clock.now(), lastStep, recoveryCodes }
+      }
+      const added = event(`admin:${admin.email}`, 'admin.second_factor_added', address)
+      return (await update(admin.id, confirm, [added])) ? codes : undefined
     },
 
     async use(admin, code, address) {
-      const adminId = admin.id
       if (!/^\d{6}$/.test(digits(code))) {
-        const events = [event(`admin:${admin.email}`, 'admin.recovery_code_used', address)]
-        return store.useRecoveryCode({ adminId, codeHash: hashOf(code), events })
+        const used = event(`admin:${admin.email}`, 'admin.recovery_code_used', address)
+        return update(admin.id, (factor) => useRecoveryCode(factor, hashOf(code)), [used])
       }
-      const factor = await store.getSecondFactor(adminId)
-      if (!factor || factor.since === null) return false
-      const step = stepOf(admin, vault.open(place(adminId), factor.secret), digits(code))
-      return step !== null && (await store.useSecondFactor({ adminId, step }))
+      return update(admin.id, (factor) => {
+        const step = factor && factor.since !== null ? stepOfFactor(admin, factor, code) : null
+        return step === null ? undefined : useStep(factor, step)
+      })
     },
 
     async recoveryCodesLeft(adminId) {
@@ -135,17 +152,35 @@ export function createSecondFactors(dependencies: {
 
     async renewRecoveryCodes(admin, address) {
       const { codes, recoveryCodes } = makeRecoveryCodes()
-      const events = [event(`admin:${admin.email}`, 'admin.recovery_codes_renewed', address)]
-      const set = await store.setRecoveryCodes({ adminId: admin.id, recoveryCodes, events })
-      return set ? codes : undefined
+      const renew = (factor: SecondFactor | null) =>
+        factor && factor.since !== null ? { ...factor, recoveryCodes } : undefined
+      const renewed = event(`admin:${admin.email}`, 'admin.recovery_codes_renewed', address)
+      return (await update(admin.id, renew, [renewed])) ? codes : undefined
     },
 
-    drop(address, actor, from) {
+    async drop(address, actor, from) {
       const email = address.trim().toLowerCase()
+      const admin = await store.findAdmin(email)
+      if (!admin) return false
       const dropped = { ...event(actor, 'admin.second_factor_removed', from), details: email }
-      return store.dropSecondFactor({ email, events: [dropped] })
+      return update(admin.id, (factor) => (factor ? null : undefined), [dropped])
     },
   }
+}
+
+/** The second factor after the code of a time step was used; `undefined`: a code works once (RFC 6238 5.2). */
+export function useStep(factor: SecondFactor | null, step: number): SecondFactor | undefined {
+  if (!factor || factor.since === null || step <= (factor.lastStep ?? -1)) return undefined
+  return { ...factor, lastStep: step }
+}
+
+/** The second factor after a recovery code was used; `undefined`: there is no such code. */
+export function useRecoveryCode(
+  factor: SecondFactor | null,
+  codeHash: string,
+): SecondFactor | undefined {
+  if (!factor || factor.since === null || !factor.recoveryCodes.includes(codeHash)) return undefined
+  return { ...factor, recoveryCodes: factor.recoveryCodes.filter((hash) => hash !== codeHash) }
 }
 
 /** Removes spaces: authenticator apps show codes with a space in the middle. */

@@ -90,7 +90,7 @@ export function createSessions(dependencies: {
       }
       const known = { secretHash: sha256(device.reveal()), expiresAt: now + DEVICE_LIFETIME_MS }
       const begun = await store.addSession(session, {
-        checked: admin,
+        verified: admin,
         ...(replaces !== undefined && { replaces }),
         ...(!halfway && { device: known }),
         events: halfway ? [] : event(email, 'admin.signed_in', browser.address),
@@ -106,17 +106,15 @@ export function createSessions(dependencies: {
 
     list: (adminId) => store.listSessions({ adminId, now: clock.now() }),
 
-    end: ({ id, email }, idHash, address) =>
-      store.endSession({
-        idHash,
-        adminId: id,
-        events: event(email, 'admin.session_ended', address),
-      }),
+    async end({ id, email }, idHash, address) {
+      const events = event(email, 'admin.session_ended', address)
+      return (await store.endSessions({ adminId: id, only: idHash, events })) > 0
+    },
 
     endOthers: ({ session, admin }, address) =>
-      store.endOtherSessions({
+      store.endSessions({
         adminId: admin.id,
-        keep: session.idHash,
+        except: session.idHash,
         events: event(admin.email, 'admin.other_sessions_ended', address),
       }),
   }

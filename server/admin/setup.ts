@@ -43,10 +43,8 @@ export function createSetup(dependencies: {
       const admin = await admins.make(email, password, 'admin')
       const now = clock.now()
       const event = { at: now, actor: `admin:${admin.email}`, action: 'admin.added', address }
-      const added = await store.addFirstAdmin({
-        admin,
-        linkHash: sha256(secret.reveal()),
-        now,
+      const added = await store.addAdmin(admin, {
+        setupLink: { secretHash: sha256(secret.reveal()), now },
         events: [{ ...event, details: admin.email }],
       })
       return added ? { ...admin, secondFactorSince: null } : undefined

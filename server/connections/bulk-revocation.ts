@@ -1,14 +1,7 @@
-import type {
-  BulkItem,
-  BulkRevocation,
-  ConnectionFilter,
-  NewEvent,
-  Throttle,
-  Store,
-} from '../../db/store.ts'
+import type { BulkItem, BulkRevocation, ConnectionFilter, NewEvent, Store } from '../../db/store.ts'
 import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
-import type { Clock, Random } from '../runtime.ts'
+import type { Clock, Random, Throttle } from '../runtime.ts'
 import type { Log } from '../log.ts'
 
 /** Revokes many connections: first collects them, then an admin confirms, then they are revoked in batches. */
@@ -105,6 +98,12 @@ export function createBulkRevocations(dependencies: {
     }
   }
 
+  /** Releases this process's lease. */
+  const release = (id: number, trouble: string | null): Promise<boolean> => {
+    const expected = { leaseOwner: owner }
+    return store.updateBulk({ id, expected, changes: { ...noLease, trouble }, events: [] })
+  }
+
   /** Works on a leased bulk revocation. `false`: an error stopped it; it will be retried. */
   const workOn = async (bulk: BulkRevocation): Promise<boolean> => {
     let trouble: string | null = null
@@ -114,13 +113,12 @@ export function createBulkRevocations(dependencies: {
       trouble = 'The database can’t be written to; see the log. It will be retried.'
       log.error({ err: error, bulk: bulk.id }, 'a bulk revocation failed; it will be retried')
     }
-    await store.freeBulk({ id: bulk.id, owner, trouble })
+    await release(bulk.id, trouble)
     return trouble === null
   }
 
   /** Works on the oldest unfinished bulk revocation. Returns how long to wait for the next, milliseconds. */
   const workOnNext = async (): Promise<number> => {
-    if (!(await store.hasBulkWork())) return POLL_INTERVAL_MS
     const now = clock.now()
     const lease = { owner, now, until: now + LEASE_DURATION_MS, longest: LEASE_DURATION_MS }
     const bulk = await store.takeBulk(lease)
@@ -166,7 +164,7 @@ export function createBulkRevocations(dependencies: {
         await store.addBulkItems({ id, owner, until: leaseEnd(), connectionIds, cursor: null })
       } else {
         await collect({ id, filter, cursor: null }, now + COLLECT_TIMEOUT_MS)
-        await store.freeBulk({ id, owner, trouble: null })
+        await release(id, null)
         wake.abort()
       }
       return id
@@ -187,18 +185,21 @@ export function createBulkRevocations(dependencies: {
 
     async confirm(id, actor) {
       const { actor: actorName, address = null } = actorFields(actor)
-      const events = [event(id, actor, 'bulk.confirmed')]
-      const bulk = { id, actor: actorName, address, now: clock.now(), events }
-      const started = await store.startBulk(bulk)
+      const started = await store.updateBulk({
+        id,
+        expected: { statuses: ['ready'] },
+        changes: { status: 'running', startedAt: clock.now(), actor: actorName, address },
+        events: [event(id, actor, 'bulk.confirmed')],
+      })
       wake.abort()
       return started
     },
 
     cancel: (id, actor, { running } = { running: true }) =>
-      store.cancelBulk({
+      store.updateBulk({
         id,
-        statuses: ['collecting', 'ready', ...(running ? ['running' as const] : [])],
-        now: clock.now(),
+        expected: { statuses: ['collecting', 'ready', ...(running ? ['running' as const] : [])] },
+        changes: { status: 'cancelled', endedAt: clock.now(), trouble: null, ...noLease },
         events: [event(id, actor, 'bulk.cancelled')],
       }),
 
@@ -212,6 +213,8 @@ export function createBulkRevocations(dependencies: {
     },
   }
 }
+
+const noLease = { leaseOwner: null, leaseUntil: null }
 
 /** Narrows the filter to connections that can still be revoked. */
 const withoutRevoked = ({ statuses, ...filter }: ConnectionFilter): ConnectionFilter => ({

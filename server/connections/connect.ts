@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { associatedData } from '../../db/associated-data.ts'
 import type { App, Flow, Millis, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -78,7 +79,6 @@ export function createConnect(dependencies: {
 }): Connect {
   const { store, vault, ellipsis, storeConnection, clock, random, deviceFlow, publicUrl } =
     dependencies
-  const verifierPlace = (stateHash: string) => `flows/${stateHash}/verifier` as const
 
   /** Consumes the flow if state and cookie match; otherwise nothing changes. */
   const takeFlow = async ({ state, browserSecret }: Callback): Promise<Flow> => {
@@ -107,7 +107,7 @@ export function createConnect(dependencies: {
     if (!code) {
       throw new BrokerError('server_error', { description: 'Ellipsis Drive sent no code.' })
     }
-    const verifier = vault.open(verifierPlace(flow.stateHash), flow.verifier)
+    const verifier = vault.open(associatedData.flowVerifier(flow.stateHash), flow.verifier)
     const tokens = await ellipsis.exchangeCode({ code, verifier })
     const { refreshToken } = tokens
     if (refreshToken) return { ...tokens, refreshToken }
@@ -197,7 +197,7 @@ export function createConnect(dependencies: {
       await store.addFlow({
         stateHash,
         browserHash: sha256(browserSecret),
-        verifier: vault.seal(verifierPlace(stateHash), new Secret(verifier)),
+        verifier: vault.seal(associatedData.flowVerifier(stateHash), new Secret(verifier)),
         appId: request.app.id,
         redirectUri: request.redirectUri,
         appState: request.state,

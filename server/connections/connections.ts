@@ -106,7 +106,8 @@ export function createConnections(dependencies: {
   const purge = async (connectionId: string): Promise<boolean> => {
     try {
       for (let waitedMs = 0; waitedMs < ERASE_TIMEOUT_MS; waitedMs += ERASE_RETRY_INTERVAL_MS) {
-        if (await store.purge(clock.now(), { connectionId })) return true
+        if ((await store.purge({ now: clock.now(), limit: 1, connectionId })) === 'done')
+          return true
         await clock.sleep(ERASE_RETRY_INTERVAL_MS)
       }
     } catch (error) {
@@ -116,7 +117,7 @@ export function createConnections(dependencies: {
   }
 
   const countActiveGrants = async (connectionId: string): Promise<number> =>
-    (await store.listGrants({ connectionId })).filter((grant) => grant.revokedAt === null).length
+    (await store.listGrants(connectionId)).filter((grant) => grant.revokedAt === null).length
 
   /** Revokes a connection with `revoke`, which gets the details for the event. */
   const revokeAndPurge = async (
@@ -138,9 +139,9 @@ export function createConnections(dependencies: {
     cursor: string | null = null,
   ): Promise<ConnectionDetails> => {
     const connectionId = connection.id
-    const grants = await store.listGrants({ connectionId })
-    const filter = { ...ALL_EVENTS, connectionId }
-    const { rows, newer, older } = await store.browseEvents({
+    const grants = await store.listGrants(connectionId)
+    const filter = { connectionId }
+    const { rows, newer, older } = await store.listEvents({
       filter,
       cursor,
       limit: EVENT_PAGE_SIZE,
@@ -200,7 +201,7 @@ export function createConnections(dependencies: {
       await get(id)
       const now = clock.now()
       const events = [event(actor, 'app.grants_revoked', now, { connectionId: id, appId })]
-      const grants = await store.revokeAppGrants({ connectionId: id, appId, now, events })
+      const grants = await store.revokeGrants({ connectionId: id, appId, now, events })
       return { grants }
     },
 
@@ -210,13 +211,13 @@ export function createConnections(dependencies: {
       const { connectionId, appId } = grant
       const now = clock.now()
       const events = [event(actor, 'grant.revoked', now, { grantId: id, connectionId, appId })]
-      return store.revokeGrant({ id, now, events })
+      return (await store.revokeGrants({ id, now, events })) > 0
     },
 
     erase: (id, actor) =>
       revokeAndPurge(id, (now, details) => {
         const events = [event(actor, 'connection.erased', now, { connectionId: id, details })]
-        return store.eraseConnection({ id, now, events })
+        return store.revokeConnection({ id, now, erasePerson: true, events })
       }),
   }
 }
@@ -227,5 +228,3 @@ const event = (actor: Actor, action: string, at: Millis, fields: Partial<NewEven
   action,
   at,
 })
-
-const ALL_EVENTS = { actor: null, action: null, appId: null, from: null, to: null }

@@ -14,7 +14,7 @@ export interface Events {
 export function createEvents({ store }: { store: Store }): Events {
   return {
     async browse(query) {
-      const page = await store.browseEvents(query)
+      const page = await store.listEvents(query)
       const ids = [...new Set(page.rows.flatMap(({ connectionId }) => connectionId ?? []))]
       const connections = await Promise.all(ids.map((id) => store.getConnection(id)))
       const usernames = new Map(connections.flatMap((one) => (one ? [[one.id, one.username]] : [])))

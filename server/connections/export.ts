@@ -4,12 +4,11 @@ import type {
   Event,
   EventFilter,
   ListedConnection,
-  Throttle,
   Store,
 } from '../../db/store.ts'
 import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
-import type { Clock } from '../runtime.ts'
+import type { Clock, Throttle } from '../runtime.ts'
 
 /** `csv`: RFC 4180, safe to open in a spreadsheet. `jsonl`: one JSON object per line. */
 export type ExportFormat = 'csv' | 'jsonl'
@@ -63,7 +62,7 @@ export function createExports(dependencies: {
   }
 
   const readEvents = async (filter: EventFilter, cursor: string | null) => {
-    const { rows, older } = await store.browseEvents({ filter, cursor, limit: EVENT_BATCH_SIZE })
+    const { rows, older } = await store.listEvents({ filter, cursor, limit: EVENT_BATCH_SIZE })
     return { rows, next: older }
   }
 

@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { Connection, Grant, Store } from '../../db/store.ts'
 import type { Account, EllipsisClient } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -68,8 +69,8 @@ export function createImporter(needs: {
   })
 
   const seal = (id: string, refreshToken: Secret, accessToken: Secret) => ({
-    refreshToken: vault.seal(`connections/${id}/refresh_token`, refreshToken),
-    accessToken: vault.seal(`connections/${id}/access_token`, accessToken),
+    refreshToken: vault.seal(associatedData.refreshToken(id), refreshToken),
+    accessToken: vault.seal(associatedData.accessToken(id), accessToken),
   })
 
   /** The connection of this token, from an earlier run or new. Its id is of the token's hash. */
@@ -107,7 +108,8 @@ export function createImporter(needs: {
 
   /** Why it was revoked, as its latest event tells. */
   const whyRevoked = async (connectionId: string): Promise<string> =>
-    (await store.listEvents({ connectionId, limit: 1 }))[0]?.details ?? 'it was revoked here'
+    (await store.listEvents({ filter: { connectionId }, limit: 1 })).rows[0]?.details ??
+    'it was revoked here'
 
   const identify = async (accessToken: Secret): Promise<Account> => {
     const call = () => ellipsis.account(accessToken)
@@ -134,7 +136,7 @@ export function createImporter(needs: {
   }
 
   const hasGrants = async (connectionId: string): Promise<boolean> =>
-    (await store.listGrants({ connectionId })).some(({ revokedAt }) => revokedAt === null)
+    (await store.listGrants(connectionId)).some(({ revokedAt }) => revokedAt === null)
 
   const findOther = async (id: string, account: Account, given: string) => {
     const known = account.id === null ? untold.get(given) : undefined
@@ -154,7 +156,7 @@ export function createImporter(needs: {
     const access = source && openStored(source, vault)
     // Somebody revoked it meanwhile.
     if (!source?.refreshToken || !access) return
-    const refreshToken = vault.open(`connections/${from}/refresh_token`, source.refreshToken)
+    const refreshToken = vault.open(associatedData.refreshToken(from), source.refreshToken)
     await store.saveConnection({
       id: to.id,
       expectedGeneration: to.generation,
@@ -191,9 +193,11 @@ export function createImporter(needs: {
       lastUsedAt: null,
       revokedAt: null,
     }
-    const begun = await store.addGrant(grant, [
-      event('grant.begun', connectionId, { appId, grantId: id, details: 'imported' }),
-    ])
+    const begun = await store.addGrant(grant, {
+      source: null,
+      now: clock.now(),
+      events: [event('grant.begun', connectionId, { appId, grantId: id, details: 'imported' })],
+    })
     const current = begun ? grant : await store.getGrant(id)
     const isLive = current?.revokedAt === null && current.expiresAtSeconds > issuedAtSeconds
     return { begun, brokerToken: isLive ? new Secret(await tokens.sign(current)) : null }

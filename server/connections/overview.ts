@@ -65,7 +65,7 @@ export function createOverview(dependencies: {
   const { store, upstream, clock } = dependencies
 
   const findFailingApps = async (apps: App[]): Promise<Attention[]> => {
-    const sums = await store.sumUsageByApp(hourOf(clock.now()) - DAY_MS)
+    const sums = await store.sumUsage({ since: hourOf(clock.now()) - DAY_MS })
     const swaps = sums.filter(({ kind }) => kind === 'swap')
     return [...Map.groupBy(swaps, ({ appId }) => appId)]
       .flatMap(([appId, outcomes]) => {
@@ -113,11 +113,11 @@ export function createOverview(dependencies: {
 
     async usage(period, appId) {
       const { intervals, hours } = PERIODS[period]
-      const stretch = hours * HOUR_MS
-      const since = hourOf(clock.now()) + HOUR_MS - intervals * stretch
-      const sums = await store.sumUsage({ appId: appId ?? null, since, stretch })
+      const stretchMs = hours * HOUR_MS
+      const since = hourOf(clock.now()) + HOUR_MS - intervals * stretchMs
+      const sums = await store.sumUsage({ appId: appId ?? null, since, stretchMs })
       return Array.from({ length: intervals }, (_, index) => {
-        const start = since + index * stretch
+        const start = since + index * stretchMs
         const inInterval = sums.filter((sum) => sum.start === start)
         const total = (matches: (sum: (typeof inInterval)[number]) => boolean) =>
           inInterval.filter(matches).reduce((sum, { count }) => sum + count, 0)

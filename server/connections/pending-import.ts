@@ -35,8 +35,8 @@ export async function removeRejectedImport(
   clock: Clock,
   id: string,
 ): Promise<boolean> {
-  const erased = await store.purge(clock.now(), { connectionId: id })
-  return erased && store.removeConnection(id)
+  const purged = await store.purge({ now: clock.now(), limit: 1, connectionId: id })
+  return purged === 'done' && store.removeConnection(id)
 }
 
 const PAGE = 100

@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { Code, Connection, Flow, NewEvent, Store } from '../../db/store.ts'
 import type { Account, EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -86,7 +87,7 @@ export function createStoreConnection(dependencies: {
     if (!isSameApi || reconnecting.status === 'revoked') return undefined
     if (account.username === '' || reconnecting.username !== account.username) return undefined
     // A username is weak evidence: only an app with a grant may renew by it, not anyone who knows the id.
-    const grants = await store.listGrants({ connectionId: reconnecting.id })
+    const grants = await store.listGrants(reconnecting.id)
     const hasGrant = grants.some(
       ({ appId, revokedAt }) => appId === flow.appId && revokedAt === null,
     )
@@ -126,8 +127,8 @@ export function createStoreConnection(dependencies: {
       accountId: account.id,
       username: account.username,
       tokens: {
-        refreshToken: vault.seal(`connections/${id}/refresh_token`, tokens.refreshToken),
-        accessToken: vault.seal(`connections/${id}/access_token`, tokens.accessToken),
+        refreshToken: vault.seal(associatedData.refreshToken(id), tokens.refreshToken),
+        accessToken: vault.seal(associatedData.accessToken(id), tokens.accessToken),
         accessTokenExpiresAt: tokens.expiresAt,
         accessTokenFetchedAt: tokens.fetchedAt,
       },

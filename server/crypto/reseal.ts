@@ -1,5 +1,4 @@
-import type { Store } from '../../db/store.ts'
-import type { SealedPlace, SealedValue } from '../../db/store/sealed.ts'
+import type { AssociatedData, SealedValue, Store } from '../../db/store.ts'
 import type { Secret } from '../secret.ts'
 import type { Vault } from './vault.ts'
 
@@ -18,7 +17,7 @@ export interface SealedValuesReport {
   /** Number of values that can't be opened. */
   failed: number
   /** The first of them. */
-  places: SealedPlace[]
+  places: AssociatedData[]
 }
 
 /** Opens every sealed value of every table. `report` gets the number so far. */
@@ -28,7 +27,7 @@ export async function checkSealed(
 ): Promise<SealedValuesReport> {
   const found: SealedValuesReport = { values: 0, byKey: {}, failed: 0, places: [] }
   for await (const page of pages(store)) {
-    for (const { place, sealed } of page) {
+    for (const { associatedData: place, sealed } of page) {
       const key = vault.keyOf(sealed)
       if (key === null) continue
       found.values++
@@ -51,7 +50,7 @@ export async function resealAll(
 ): Promise<{ resealed: number } & Pick<SealedValuesReport, 'failed' | 'places'>> {
   let resealed = 0
   for (let pass = 0; pass < MAX_PASSES; pass++) {
-    const found = { failed: 0, places: [] as SealedPlace[] }
+    const found = { failed: 0, places: [] as AssociatedData[] }
     const before = resealed
     for await (const page of pages(deps.store)) {
       resealed += await resealPage(deps, page, found)
@@ -68,12 +67,12 @@ async function resealPage(
   found: Pick<SealedValuesReport, 'failed' | 'places'>,
 ): Promise<number> {
   const values = []
-  for (const { place, sealed: expected } of page) {
+  for (const { key: valueKey, associatedData: place, sealed: expected } of page) {
     const key = vault.keyOf(expected)
     if (key === null || key === vault.keyId()) continue
     const secret = tryOpen(vault, place, expected)
     if (secret === null) addFailed(found, place)
-    else values.push({ place, expected, sealed: vault.seal(place, secret) })
+    else values.push({ key: valueKey, expected, sealed: vault.seal(place, secret) })
   }
   if (values.length === 0) return 0
   await store.reseal(values)
@@ -81,17 +80,17 @@ async function resealPage(
 }
 
 async function* pages(store: Store): AsyncGenerator<SealedValue[]> {
-  let after: SealedPlace | null = null
+  let after: string | null = null
   for (;;) {
     const page: SealedValue[] = await store.listSealed({ after, limit: BATCH_SIZE })
     const last = page.at(-1)
     if (!last) return
     yield page
-    after = last.place
+    after = last.key
   }
 }
 
-function tryOpen(vault: Vault, place: SealedPlace, sealed: Uint8Array): Secret | null {
+function tryOpen(vault: Vault, place: AssociatedData, sealed: Uint8Array): Secret | null {
   try {
     return vault.open(place, sealed)
   } catch {
@@ -99,7 +98,10 @@ function tryOpen(vault: Vault, place: SealedPlace, sealed: Uint8Array): Secret |
   }
 }
 
-function addFailed(found: Pick<SealedValuesReport, 'failed' | 'places'>, place: SealedPlace): void {
+function addFailed(
+  found: Pick<SealedValuesReport, 'failed' | 'places'>,
+  place: AssociatedData,
+): void {
   found.failed++
   if (found.places.length < MAX_LISTED_PLACES) found.places.push(place)
 }

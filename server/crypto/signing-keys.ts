@@ -1,9 +1,11 @@
 import { exportJWK, exportPKCS8, generateKeyPair, importJWK, importPKCS8 } from 'jose'
+import { associatedData } from '../../db/associated-data.ts'
 import type { JWK } from 'jose'
-import type { Millis, SigningKey, Store } from '../../db/store.ts'
+import type { Millis, NewEvent, SigningKey, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
+import { addKey, extendTokensUntil, findKey, removeKey, revokeKey, rotateKeys } from './key-set.ts'
 import type { Vault } from './vault.ts'
 
 /** The broker's signing keys: the active one, the next one, and retired ones that still verify. */
@@ -63,11 +65,12 @@ export function createSigningKeys(deps: {
     return {
       kid,
       publicJwk: JSON.stringify(jwk),
-      privateKey: vault.seal(`signing_keys/${kid}/private_key`, secret),
+      privateKey: vault.seal(associatedData.privateKey(kid), secret),
       status,
       createdAt: now,
       activatedAt: status === 'active' ? now : null,
       endedAt: null,
+      erasedAt: null,
       tokensUntil: null,
     }
   }
@@ -79,27 +82,51 @@ export function createSigningKeys(deps: {
     details: kid,
   })
 
-  const findByStatus = async (status: SigningKey['status']): Promise<SigningKey | undefined> =>
-    (await store.listSigningKeys()).find((key) => key.status === status)
-
-  const ensureNext = async (actor: string): Promise<SigningKey> => {
+  /**
+   * Changes the keys as they are by now: changes that others make at the same time stay. Returns the keys
+   * before; `undefined`: there is nothing to change.
+   */
+  const update = async (
+    change: (keys: SigningKey[]) => { keys: SigningKey[] | null; events?: NewEvent[] },
+  ): Promise<SigningKey[] | undefined> => {
     for (;;) {
-      const next = await findByStatus('next')
-      if (next) return next
-      const created = await createKey('next')
-      await store.addSigningKey(created, [event('key.created', actor, created.kid)])
+      const before = await store.listSigningKeys()
+      const { keys, events = [] } = change(before)
+      if (!keys) return undefined
+      if (await store.replaceSigningKeys(before, keys, events)) return before
     }
   }
 
-  /** `false`: another process came first. */
-  const activateNext = async (active: SigningKey | undefined, next: SigningKey, actor: string) => {
+  /** The next key, which is made if there is none. */
+  const ensureNext = async (actor: string): Promise<SigningKey> => {
+    for (;;) {
+      const next = findKey(await store.listSigningKeys(), 'next')
+      if (next) return next
+      const made = await createKey('next')
+      const events = [event('key.created', actor, made.kid)]
+      await update((keys) => ({ keys: addKey(keys, made), events }))
+    }
+  }
+
+  /**
+   * Makes the next key the active one, if `isDue` says so of the keys as they are by now. Returns the key that
+   * signs now; `undefined`: it isn't due, or there is no next key.
+   */
+  const rotate = async (
+    actor: string,
+    isDue: (keys: SigningKey[]) => boolean = () => true,
+  ): Promise<SigningKey | undefined> => {
     const following = await createKey('next')
-    return store.rotateSigningKeys({
-      expectedActive: active?.kid ?? null,
-      following,
-      now: clock.now(),
-      events: [event('key.activated', actor, next.kid), event('key.created', actor, following.kid)],
+    const before = await update((keys) => {
+      const next = findKey(keys, 'next')
+      if (!next || !isDue(keys)) return { keys: null }
+      const events = [
+        event('key.activated', actor, next.kid),
+        event('key.created', actor, following.kid),
+      ]
+      return { keys: rotateKeys(keys, { following, now: clock.now() }), events }
     })
+    return before && findKey(before, 'next')
   }
 
   const loadPublicKeys = async (): Promise<void> => {
@@ -111,20 +138,19 @@ export function createSigningKeys(deps: {
 
   /** Makes sure that there is an active key: if there is none, the published next key becomes active. */
   const ensureActive = async (): Promise<void> => {
-    if (await findByStatus('active')) return
-    const next = await findByStatus('next')
-    if (next) return void (await activateNext(undefined, next, 'system'))
+    const hasNone = (keys: SigningKey[]) => findKey(keys, 'active') === undefined
+    if (!hasNone(await store.listSigningKeys()) || (await rotate('system', hasNone))) return
     const first = await createKey('active')
-    await store.addSigningKey(first, [event('key.created', 'system', first.kid)])
+    const events = [event('key.created', 'system', first.kid)]
+    await update((keys) => ({ keys: hasNone(keys) ? addKey(keys, first) : null, events }))
   }
 
   const removeEnded = async (now: Millis): Promise<void> => {
     for (const { kid, endedAt, tokensUntil } of await store.listSigningKeys()) {
       const until = tokensUntil ?? (endedAt ?? Infinity) + MAX_TOKEN_LIFETIME_MS
       if (endedAt === null || until >= now) continue
-      if (await store.removeSigningKey({ kid, events: [event('key.removed', 'system', kid)] })) {
-        publicKeys.delete(kid)
-      }
+      const events = [event('key.removed', 'system', kid)]
+      if (await update((keys) => ({ keys: removeKey(keys, kid), events }))) publicKeys.delete(kid)
     }
   }
 
@@ -135,7 +161,7 @@ export function createSigningKeys(deps: {
     },
 
     async current() {
-      const active = await findByStatus('active')
+      const active = findKey(await store.listSigningKeys(), 'active')
       if (!active) {
         const cause = new Error('no active signing key: run `key rotate`')
         throw new BrokerError('server_error', { cause })
@@ -143,7 +169,7 @@ export function createSigningKeys(deps: {
       const { kid } = active
       const known = privateKeys.get(kid)
       if (known) return { kid, key: known }
-      const pem = vault.open(`signing_keys/${kid}/private_key`, active.privateKey)
+      const pem = vault.open(associatedData.privateKey(kid), active.privateKey)
       const key = await importPKCS8(pem.reveal(), 'EdDSA')
       privateKeys.set(kid, key)
       return { kid, key }
@@ -153,7 +179,7 @@ export function createSigningKeys(deps: {
       // Rounded up to a full day, so that a day of signing takes one write.
       const until = Math.ceil((expiresAtSeconds * 1000) / DAY_MS) * DAY_MS
       if ((recordedUntil.get(kid) ?? 0) >= until) return
-      await store.noteTokensUntil({ kid, until })
+      await update((keys) => ({ keys: extendTokensUntil(keys, kid, until) }))
       recordedUntil.set(kid, until)
     },
 
@@ -171,18 +197,24 @@ export function createSigningKeys(deps: {
 
     async rotate(actor) {
       for (;;) {
-        const next = await ensureNext(actor)
-        if (await activateNext(await findByStatus('active'), next, actor)) {
-          return { kid: next.kid, publishedAt: next.createdAt }
-        }
+        await ensureNext(actor)
+        const rotated = await rotate(actor)
+        if (rotated) return { kid: rotated.kid, publishedAt: rotated.createdAt }
       }
     },
 
     async revoke(kid, actor) {
-      const now = clock.now()
-      const events = [event('key.revoked', actor, kid)]
-      const activated = { at: now, actor, action: 'key.activated' }
-      if (!(await store.revokeSigningKey({ kid, now, events, activated }))) return false
+      const before = await update((keys) => {
+        const after = revokeKey(keys, kid, clock.now())
+        const wasActive = findKey(keys, 'active')?.kid === kid
+        const next = wasActive ? findKey(keys, 'next') : undefined
+        const events = [
+          event('key.revoked', actor, kid),
+          ...(next ? [event('key.activated', actor, next.kid)] : []),
+        ]
+        return { keys: after, events }
+      })
+      if (!before) return false
       publicKeys.delete(kid)
       privateKeys.delete(kid)
       await ensureActive()
@@ -192,12 +224,14 @@ export function createSigningKeys(deps: {
 
     async maintain(until = Infinity) {
       await ensureActive()
-      const next = await ensureNext('system')
-      const active = await findByStatus('active')
+      await ensureNext('system')
       const now = Math.min(clock.now(), until)
-      const due = active && now - (active.activatedAt ?? active.createdAt) >= ACTIVE_PERIOD_MS
-      if (due && now - next.createdAt >= PUBLICATION_PERIOD_MS)
-        await activateNext(active, next, 'system')
+      const isDue = (keys: SigningKey[]): boolean => {
+        const [active, next] = [findKey(keys, 'active'), findKey(keys, 'next')]
+        if (!active || !next || now - next.createdAt < PUBLICATION_PERIOD_MS) return false
+        return now - (active.activatedAt ?? active.createdAt) >= ACTIVE_PERIOD_MS
+      }
+      if (isDue(await store.listSigningKeys())) await rotate('system', isDue)
       await removeEnded(now)
     },
   }

@@ -1,11 +1,8 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
-import type { Sealed } from '../../db/store.ts'
+import type { AssociatedData, Sealed } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Random } from '../runtime.ts'
-
-/** Binds a sealed value to its place in the store: `table/row/column`. Stored values depend on it. */
-export type AssociatedData = `${string}/${string}/${string}`
 
 /** Seals (encrypts) secrets for storage, and opens (decrypts) them, each bound to its place in the store. */
 export interface Vault {

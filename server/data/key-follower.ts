@@ -29,7 +29,7 @@ export function createKeyFollower(dependencies: {
     const keyIds = vault.keyIds()
     if (keyIds.join() === announced) return
     await store.checkWritable()
-    presence.tell(keyIds)
+    presence.setKeyIds(keyIds)
     announced = keyIds.join()
   }
 }

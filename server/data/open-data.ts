@@ -1,5 +1,5 @@
 import { hasStore, openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
-import { announce, describePresent, hasDied, listPresent } from '../../db/data-directory/presence.ts'
+import { registerProcess, describeProcesses, hasDied, listProcesses } from '../../db/data-directory/presence.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'
 import { createSigningKeys } from '../crypto/signing-keys.ts'
@@ -28,7 +28,7 @@ export async function openData(
   const binding = sqliteBinding(config)
 
   const refuseIfInUse = (messageName: 'start.client-in-use' | 'start.database-gone') => {
-    const processes = describePresent(listPresent(dataDir, binding))
+    const processes = describeProcesses(listProcesses(dataDir, binding))
     if (processes === '') return
     throw new StartError(formatMessage(messageName, { processes, directory: dataDir }))
   }
@@ -58,7 +58,7 @@ export async function openData(
       await keys.ensure()
       const { command = 'serve' } = options
       const self = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
-      return { store, vault, keys, formerUrls, presence: announce(dataDir, binding, self) }
+      return { store, vault, keys, formerUrls, presence: registerProcess(dataDir, binding, self) }
     } catch (error) {
       await store.close()
       throw error
@@ -74,7 +74,7 @@ export async function openData(
   const processes = {
     id,
     /** The other processes that have the store open. */
-    others: () => listPresent(dataDir, binding).filter((one) => one.id !== id),
+    others: () => listProcesses(dataDir, binding).filter((one) => one.id !== id),
     /** A paused process counts as alive. */
     hasDied: (other: string) => other !== id && hasDied(dataDir, binding, other),
   }

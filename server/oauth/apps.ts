@@ -90,6 +90,15 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
     }
   }
 
+  const removeApp = async (id: string, by: Actor): Promise<boolean> => {
+    for (;;) {
+      const app = await store.getApp(id)
+      if (!app) return false
+      const event = { ...actorFields(by), at: clock.now(), action: 'app.removed', appId: id }
+      if (await store.updateApp(app, null, [{ ...event, details: app.name }])) return true
+    }
+  }
+
   const newAppSecret = (): { secret: Secret; stored: App['secrets'][number] } => {
     const secret = newSecret(random)
     const stored = { hash: sha256(secret), createdAt: clock.now(), expiresAt: null }
@@ -148,15 +157,11 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
     },
 
     async remove(id, actor) {
-      const app = await store.getApp(id)
-      const event = { ...actorFields(actor), at: clock.now(), action: 'app.removed', appId: id }
-      if (!app || !(await store.removeApp(id, [{ ...event, details: app.name }]))) return false
+      if (!(await removeApp(id, actor))) return false
       // The sweeper revokes the rest; without the app the grants are worthless anyway.
       for (let batch = 0; batch < MAX_REVOCATION_BATCHES; batch++) {
-        if (
-          (await store.endRemovedGrants({ now: clock.now(), limit: REVOCATION_BATCH_SIZE })) === 0
-        )
-          break
+        const bounds = { now: clock.now(), limit: REVOCATION_BATCH_SIZE }
+        if ((await store.revokeGrantsOfRemovedApps(bounds)) === 0) break
       }
       return true
     },

@@ -1,4 +1,4 @@
-import type { App, DeviceCode, Hash, NewEvent, Store } from '../../db/store.ts'
+import type { App, DeviceCode, Hash, Millis, NewEvent, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { SCOPE } from './authorize.ts'
@@ -74,6 +74,8 @@ const DEVICE_CODE_LIFETIME_MS = 15 * 60_000
 /** Minimum time between two polls, and its increase after each poll that came too soon (RFC 8628 3.2, 3.5). */
 const POLL_INTERVAL_SECONDS = 5
 const POLL_INTERVAL_INCREASE_SECONDS = 5
+/** Clocks and networks are uneven: polls that come this much too soon are accepted. */
+const POLL_TOLERANCE_MS = 500
 
 export function createDeviceFlow(deps: {
   store: Store
@@ -86,7 +88,7 @@ export function createDeviceFlow(deps: {
   /** The app's device code, in any state. */
   const readCode = async ({ app, deviceCode }: DevicePoll): Promise<DeviceCode> => {
     checkAllowed(app)
-    const code = await store.getDeviceCode(sha256(deviceCode.reveal()))
+    const code = await store.getDeviceCode({ deviceCodeHash: sha256(deviceCode.reveal()) })
     if (!code || code.appId !== app.id) throw unknownCode()
     return code
   }
@@ -104,18 +106,40 @@ export function createDeviceFlow(deps: {
         address,
         details: 'its device code was used a second time',
       }
-      await store.revokeGrant({ id: grantId, now, events: [event] })
+      await store.revokeGrants({ id: grantId, now, events: [event] })
     }
     throw invalidGrant('This device_code was used before; its grant is revoked.')
   }
 
+  const allowed = ({ appId, device, address }: DeviceAnswer): NewEvent => ({
+    ...{ at: clock.now(), actor: 'user', action: 'device.allowed', appId, address },
+    details: device,
+  })
+
+  /**
+   * Changes a code as it is by now: changes that others make at the same time stay. Returns the code before;
+   * `undefined`: it is gone, or `change` leaves it as it is.
+   */
+  const update = async (
+    deviceCodeHash: Hash,
+    change: (code: DeviceCode) => DeviceCode | null,
+    events: NewEvent[] = [],
+  ): Promise<DeviceCode | undefined> => {
+    for (;;) {
+      const before = await store.getDeviceCode({ deviceCodeHash })
+      const after = before && change(before)
+      if (!after) return undefined
+      if (await store.updateDeviceCode(before, after, events)) return before
+    }
+  }
+
   const refusePending = async ({ deviceCodeHash }: DeviceCode): Promise<never> => {
-    const isTooSoon = await store.pollDeviceCode({
-      deviceCodeHash,
-      now: clock.now(),
-      penalty: POLL_INTERVAL_INCREASE_SECONDS,
-    })
-    throw new BrokerError(isTooSoon ? 'polled_too_often' : 'authorization_pending')
+    const now = clock.now()
+    const before = await update(deviceCodeHash, (code) =>
+      isPending(code, now) ? recordPoll(code, now) : null,
+    )
+    const tooSoon = before !== undefined && isPolledTooSoon(before, now)
+    throw new BrokerError(tooSoon ? 'polled_too_often' : 'authorization_pending')
   }
 
   return {
@@ -155,33 +179,31 @@ export function createDeviceFlow(deps: {
       const letters = readUserCode(typed)
       if (letters === '') return undefined
       const userCodeHash = sha256(letters)
-      const code = await store.findDeviceCode({ userCodeHash, now: clock.now() })
-      const app = code && (await store.getApp(code.appId))
-      return code && app && { code, app }
+      const code = await store.getDeviceCode({ userCodeHash })
+      if (!code || !isPending(code, clock.now())) return undefined
+      const app = await store.getApp(code.appId)
+      return app && { code, app }
     },
 
     async isPending(deviceCodeHash) {
-      const code = await store.getDeviceCode(deviceCodeHash)
-      return code?.status === 'pending' && code.expiresAt > clock.now()
+      const code = await store.getDeviceCode({ deviceCodeHash })
+      return code !== undefined && isPending(code, clock.now())
     },
 
-    approve({ deviceCodeHash, connectionId, appId, device, address }) {
+    async approve({ connectionId, ...answer }) {
       const now = clock.now()
-      const event: NewEvent = {
-        at: now,
-        actor: 'user',
-        action: 'device.allowed',
-        appId,
-        connectionId,
-        address,
-        details: device,
-      }
-      return store.approveDeviceCode({ deviceCodeHash, connectionId, now, events: [event] })
+      const approve = (code: DeviceCode): DeviceCode | null =>
+        isPending(code, now) ? { ...code, status: 'approved', connectionId } : null
+      const events = [{ ...allowed(answer), connectionId }]
+      return (await update(answer.deviceCodeHash, approve, events)) !== undefined
     },
 
     // Writes no event: anyone can start a device flow and deny it, any number of times.
     async deny({ deviceCodeHash }) {
-      await store.denyDeviceCode({ deviceCodeHash, now: clock.now() })
+      const now = clock.now()
+      await update(deviceCodeHash, (code) =>
+        isPending(code, now) ? { ...code, status: 'denied' } : null,
+      )
     },
 
     async poll(poll, prepare) {
@@ -197,13 +219,28 @@ export function createDeviceFlow(deps: {
       const issued = await newGrant({ ...code, connectionId }, poll.app, jkt)
       const { grant } = issued
       const events = [grantBegunEvent(grant, poll.address)]
-      if (await store.redeemDeviceCode({ deviceCodeHash, now, grant, events })) return issued
-      const current = await store.getDeviceCode(deviceCodeHash)
+      const source = { deviceCodeHash }
+      if (await store.addGrant(grant, { source, now, events })) return issued
+      const current = await store.getDeviceCode(source)
       if (current?.usedAt) return refuseReuse(current, poll.address)
       throw unknownCode()
     },
   }
 }
+
+const isPending = ({ status, expiresAt }: DeviceCode, now: Millis): boolean =>
+  status === 'pending' && expiresAt > now
+
+const isPolledTooSoon = ({ polledAt, intervalSeconds }: DeviceCode, now: Millis): boolean =>
+  polledAt !== null && now - polledAt < intervalSeconds * 1000 - POLL_TOLERANCE_MS
+
+/** The code after a poll: one that came too soon lengthens the interval (RFC 8628 3.5). */
+export const recordPoll = (code: DeviceCode, now: Millis): DeviceCode => ({
+  ...code,
+  polledAt: now,
+  intervalSeconds:
+    code.intervalSeconds + (isPolledTooSoon(code, now) ? POLL_INTERVAL_INCREASE_SECONDS : 0),
+})
 
 /** The host decides which apps may: a device flow can be used to trick users (RFC 8628 5.4). */
 function checkAllowed(app: App): void {

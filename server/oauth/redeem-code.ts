@@ -48,7 +48,7 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
         address,
         details: 'its code was used a second time',
       }
-      await store.revokeGrant({ id: grantId, now, events: [event] })
+      await store.revokeGrants({ id: grantId, now, events: [event] })
     }
     throw invalidGrant('This code was used before; its grant is revoked.')
   }
@@ -89,7 +89,8 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
       const issued = await newGrant(code, app, jkt)
       const { grant } = issued
       const events = [grantBegunEvent(grant, address)]
-      if (await store.redeemCode({ codeHash, now: clock.now(), grant, events })) return issued
+      const source = { codeHash }
+      if (await store.addGrant(grant, { source, now: clock.now(), events })) return issued
       const current = await store.getCode(codeHash)
       if (current?.usedAt) return refuseReuse(current, address)
       throw invalidGrant('This code has expired.')

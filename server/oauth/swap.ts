@@ -102,7 +102,7 @@ export function createSwap(deps: {
       appId: app.id,
       details: 'a superseded broker token was used: the token may have been copied',
     }
-    await store.revokeGrant({ id: grant.id, now, events: [event] })
+    await store.revokeGrants({ id: grant.id, now, events: [event] })
     throw tokenRefused()
   }
 
@@ -207,7 +207,7 @@ export function createSwap(deps: {
         address,
         details: 'revoked by the app',
       }
-      return store.revokeGrant({ id, now, events: [event] })
+      return (await store.revokeGrants({ id, now, events: [event] })) > 0
     },
   }
 }

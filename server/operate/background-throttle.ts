@@ -1,5 +1,4 @@
-import type { Throttle } from '../../db/store.ts'
-import type { SteadyClock } from '../runtime.ts'
+import type { SteadyClock, Throttle } from '../runtime.ts'
 
 /** Rest after a piece of work, as a multiple of its duration: while the event loop is busy, and otherwise. */
 const BUSY_REST_FACTOR = 9

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { inspectDatabase } from '../../db/data-directory/copy.ts'
 import type { Inspected } from '../../db/data-directory/copy.ts'
 import { withStartLock } from '../../db/data-directory/open.ts'
-import { describePresent, listPresent } from '../../db/data-directory/presence.ts'
+import { describeProcesses, listProcesses } from '../../db/data-directory/presence.ts'
 import { completeRestore, restoreStore } from '../../db/data-directory/restore.ts'
 import type { CarriedOver } from '../../db/data-directory/restore.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
@@ -65,9 +65,9 @@ export async function restore(
 }
 
 function refuseIfInUse(dataDir: string, binding: string | undefined): void {
-  const open = listPresent(dataDir, binding)
+  const open = listProcesses(dataDir, binding)
   if (open.length === 0) return
-  const processes = describePresent(open)
+  const processes = describeProcesses(open)
   throw new CommandError('restore.in-use', { directory: dataDir, processes })
 }
 

@@ -1,5 +1,5 @@
-import { describePresent } from '../../db/data-directory/presence.ts'
-import type { Present } from '../../db/data-directory/presence.ts'
+import { describeProcesses } from '../../db/data-directory/presence.ts'
+import type { RunningProcess } from '../../db/data-directory/presence.ts'
 import { resealAll } from '../crypto/reseal.ts'
 import { keyIdOf } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
@@ -107,7 +107,7 @@ async function addKey({ store, random }: Services, file: string): Promise<string
 /** Waits until every process that has the store open is ready. @throws CommandError after the timeout */
 async function waitForBrokers(
   { processes, clock }: Services,
-  isReady: (process: Present) => boolean,
+  isReady: (process: RunningProcess) => boolean,
   report: Report,
   timeoutMs: number,
 ): Promise<void> {
@@ -115,13 +115,16 @@ async function waitForBrokers(
   for (let isReported = false; ; isReported = true) {
     const waiting = processes.others().filter((process) => !isReady(process))
     if (waiting.length === 0) return
-    const names = describePresent(waiting)
+    const names = describeProcesses(waiting)
     if (clock.now() >= deadline)
       throw new CommandError('secret.rotate.waiting', { processes: names })
     if (!isReported) report(`Waiting until these use the new key: ${names}`)
     await clock.sleep(POLL_INTERVAL_MS)
   }
 }
+
+/** Connections that a transaction marks as erased. */
+const PURGE_BATCH_SIZE = 20
 
 async function reseal(services: Services, report: Report): Promise<number> {
   const { store, clock } = services
@@ -132,7 +135,7 @@ async function reseal(services: Services, report: Report): Promise<number> {
   if (failed > 0)
     throw new CommandError('secret.rotate.failed', { failed, places: places.join(', ') })
   // Erases the previous values from the log; a running broker does so too.
-  await store.purge(clock.now())
+  while ((await store.purge({ now: clock.now(), limit: PURGE_BATCH_SIZE })) === 'more');
   return resealed
 }
 

@@ -1,5 +1,5 @@
-import type { Throttle, Store } from '../../db/store.ts'
-import type { Clock } from '../runtime.ts'
+import type { Store } from '../../db/store.ts'
+import type { Clock, Throttle } from '../runtime.ts'
 import type { Log } from '../log.ts'
 import type { SigningKeys } from '../crypto/signing-keys.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
@@ -15,6 +15,9 @@ const SWEEP_INTERVAL_MS = 10 * 60 * SECOND_MS
 
 /** Connections whose grants of a removed app are revoked in one transaction. */
 const REMOVED_APP_BATCH_SIZE = 10
+/** Rows that one transaction deletes or marks as erased: other writers wait for a few milliseconds. */
+const SWEEP_BATCH_SIZE = 10
+const PURGE_BATCH_SIZE = 20
 
 /** Used codes are kept this long, to detect a second use. */
 const USED_CODE_RETENTION_MS = DAY_MS
@@ -63,9 +66,16 @@ export function createSweeper(dependencies: {
     const bounds = {
       endedBefore: now - ENDED_RETENTION_MS,
       eventsBefore: now - eventDays * DAY_MS,
+      usedFor: USED_CODE_RETENTION_MS,
+      limit: SWEEP_BATCH_SIZE,
     }
-    const work = { throttle, stop: stopping.signal }
-    const swept = await store.sweep({ now, usedFor: USED_CODE_RETENTION_MS, ...bounds }, work)
+    const sweepBatch = () => store.sweep({ now, ...bounds })
+    const swept = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
+    for (let hasMore = true; hasMore && !stopping.signal.aborted;) {
+      const { more, ...rows } = await throttle(sweepBatch)
+      for (const [kind, count] of Object.entries(rows)) swept[kind as keyof typeof swept] += count
+      hasMore = more
+    }
     if (Object.values(swept).some((rows) => rows > 0))
       log.info({ swept }, 'old records were deleted')
   }
@@ -77,7 +87,10 @@ export function createSweeper(dependencies: {
 
   const completeErasures = async (): Promise<void> => {
     if (!(await store.isErasurePending())) return
-    if (!(await store.purge(clock.now(), { throttle }))) {
+    const purgeBatch = () => store.purge({ now: clock.now(), limit: PURGE_BATCH_SIZE })
+    let outcome = await throttle(purgeBatch)
+    while (outcome === 'more' && !stopping.signal.aborted) outcome = await throttle(purgeBatch)
+    if (outcome === 'blocked') {
       log.warn(
         {},
         'erasure of revoked tokens is pending: another process has been reading the database for long',
@@ -90,7 +103,7 @@ export function createSweeper(dependencies: {
   /** A removed app is rejected at once; its grants are revoked in batches. */
   const endRemovedGrants = async (): Promise<void> => {
     const endBatch = () =>
-      store.endRemovedGrants({ now: clock.now(), limit: REMOVED_APP_BATCH_SIZE })
+      store.revokeGrantsOfRemovedApps({ now: clock.now(), limit: REMOVED_APP_BATCH_SIZE })
     while (!stopping.signal.aborted && (await throttle(endBatch)) > 0);
   }
 

@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { Connection, Millis } from '../../db/store.ts'
 import type { Secret } from '../secret.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -39,6 +40,6 @@ export const remainingLifetimeMs = (
 export function openStored(connection: Connection, vault: Vault): AccessToken | null {
   const { id, accessToken, accessTokenExpiresAt, accessTokenFetchedAt, generation } = connection
   if (!accessToken || accessTokenExpiresAt === null || accessTokenFetchedAt === null) return null
-  const value = vault.open(`connections/${id}/access_token`, accessToken)
+  const value = vault.open(associatedData.accessToken(id), accessToken)
   return { value, expiresAt: accessTokenExpiresAt, fetchedAt: accessTokenFetchedAt, generation }
 }

@@ -116,7 +116,7 @@ export function createLeases(deps: {
         owner,
         staleReason: current.staleReason,
         async extend() {
-          until = await writeInTime((_now, until) => store.extendLease({ id, owner, until }))
+          until = await writeInTime((_now, until) => store.updateLease({ id, owner, until }))
           if (until === null) throw new LeaseLostError()
         },
         assertOutlastsCall() {
@@ -132,7 +132,7 @@ export function createLeases(deps: {
     },
 
     async release({ connection: { id }, owner }) {
-      await store.freeLease({ id, owner }).catch(() => undefined)
+      await store.updateLease({ id, owner, until: null }).catch(() => undefined)
     },
 
     async listAbandoned(limit) {

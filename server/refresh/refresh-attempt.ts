@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { Connection, Millis, Store } from '../../db/store.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { EllipsisError } from '../ellipsis/errors.ts'
@@ -195,11 +196,11 @@ function listCandidates(
   const { id, refreshToken, previousRefreshToken, status } = connection
   /* c8 ignore next -- a connection without a refresh token gets no lease */
   if (!refreshToken) return []
-  const token = vault.open(`connections/${id}/refresh_token`, refreshToken)
+  const token = vault.open(associatedData.refreshToken(id), refreshToken)
   const current = { token, isPrevious: false }
   if (!previousRefreshToken || status !== 'needs_reconnect' || !othersSucceed) {
     return [current, current]
   }
-  const previous = vault.open(`connections/${id}/previous_refresh_token`, previousRefreshToken)
+  const previous = vault.open(associatedData.previousRefreshToken(id), previousRefreshToken)
   return [current, current, { token: previous, isPrevious: true }]
 }

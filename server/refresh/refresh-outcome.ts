@@ -1,3 +1,4 @@
+import { associatedData } from '../../db/associated-data.ts'
 import type { Failure, Store } from '../../db/store.ts'
 import type { Tokens } from '../ellipsis/client.ts'
 import { EllipsisError } from '../ellipsis/errors.ts'
@@ -93,8 +94,8 @@ export function createRefreshOutcomes(deps: {
   }
 
   const seal = (id: string, tokens: Omit<Tokens, 'scope'>, refreshToken: Secret) => ({
-    refreshToken: vault.seal(`connections/${id}/refresh_token`, refreshToken),
-    accessToken: vault.seal(`connections/${id}/access_token`, tokens.accessToken),
+    refreshToken: vault.seal(associatedData.refreshToken(id), refreshToken),
+    accessToken: vault.seal(associatedData.accessToken(id), tokens.accessToken),
     accessTokenExpiresAt: tokens.expiresAt,
     accessTokenFetchedAt: tokens.fetchedAt,
   })
@@ -117,7 +118,7 @@ export function createRefreshOutcomes(deps: {
       expectedGeneration: generation,
       tokens: seal(id, tokens, refreshToken),
       previousRefreshToken: isRotated
-        ? vault.seal(`connections/${id}/previous_refresh_token`, usedToken)
+        ? vault.seal(associatedData.previousRefreshToken(id), usedToken)
         : null,
       failure,
       now,

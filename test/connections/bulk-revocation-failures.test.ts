@@ -12,7 +12,7 @@ t.test('after a database error the bulk revocation shows it, and is retried', as
   for (const id of ['a', 'b']) await connect(store, id)
   const { clock, advance } = virtualClock()
   const logged: string[] = []
-  const plannedFailures = { revokeBulkItems: 1, hasBulkWork: 1 }
+  const plannedFailures = { revokeBulkItems: 1, takeBulk: 1 }
   const failIfPlanned = (method: keyof typeof plannedFailures) => {
     if (plannedFailures[method]-- > 0) throw new Error('the disk is full')
   }
@@ -23,9 +23,9 @@ t.test('after a database error the bulk revocation shows it, and is retried', as
         failIfPlanned('revokeBulkItems')
         return store.revokeBulkItems(batch)
       },
-      async hasBulkWork() {
-        failIfPlanned('hasBulkWork')
-        return store.hasBulkWork()
+      async takeBulk(lease: Parameters<Store['takeBulk']>[0]) {
+        failIfPlanned('takeBulk')
+        return store.takeBulk(lease)
       },
     },
     throttle: (piece) => piece(),

@@ -61,7 +61,7 @@ t.test('selected connections are collected, confirmed and revoked', async (t) =>
   t.equal((await exchange(broker, held.brokerToken)).status, 401)
   t.equal((await exchange(broker, other.brokerToken)).status, 200)
   t.equal(await bulks.cancel(id, ann), false)
-  const events = await store.listEvents({ limit: 3 })
+  const { rows: events } = await store.listEvents({ limit: 3 })
   const details = `bulk revocation ${id}`
   t.match(
     events,
@@ -135,6 +135,7 @@ t.test('after a kill half-way it continues: each connection is revoked exactly o
   )
   t.equal((await store.countConnections()).active, 0)
   // The two brokers also do this every five seconds.
-  while ((await bulks.find(id))?.erasurePending) await store.purge(broker.clock.now())
+  while ((await bulks.find(id))?.erasurePending)
+    await store.purge({ now: broker.clock.now(), limit: 100 })
   for (const other of [second, third]) t.equal(await other.stop(), 0)
 })

@@ -13,7 +13,8 @@ t.test('actions on an unknown connection are rejected', async (t) => {
   await t.rejects(connections.erase('con_none', 'test'), unknown)
   t.equal(await connections.find('con_none'), undefined)
   t.equal(await connections.revokeGrant('grant_none', 'test'), false)
-  t.strictSame(await store.listEvents({ connectionId: 'con_none', limit: 1 }), [])
+  const filter = { connectionId: 'con_none' }
+  t.strictSame((await store.listEvents({ filter, limit: 1 })).rows, [])
 })
 
 t.test('a revocation succeeds on a full disk, and its erasure is pending', async (t) => {

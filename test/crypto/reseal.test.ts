@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Store } from '../../db/store.ts'
-import type { SealedPlace } from '../../db/store/sealed.ts'
 import { resealAll } from '../../server/crypto/reseal.ts'
 import { createVault } from '../../server/crypto/vault.ts'
 import { newKey } from '../../server/data/secret-key.ts'
@@ -13,11 +12,12 @@ t.test(
     const [oldKey, newest] = [newKey(randomBytes), newKey(randomBytes)]
     const otherVault = createVault(() => [oldKey], randomBytes)
     const vault = createVault(() => [newest, oldKey], randomBytes)
-    const place = 'connections/con_1/refresh_token'
+    const associatedData = 'connections/con_1/refresh_token'
     let writes = 0
+    const sealed = otherVault.seal(associatedData, new Secret('token'))
     const store = {
-      listSealed: async ({ after }: { after: SealedPlace | null }) =>
-        after === null ? [{ place, sealed: otherVault.seal(place, new Secret('token')) }] : [],
+      listSealed: async ({ after }: { after: string | null }) =>
+        after === null ? [{ key: 'k', associatedData, sealed }] : [],
       reseal: async () => ++writes,
     } as unknown as Store
     const reported: number[] = []

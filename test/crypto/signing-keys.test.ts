@@ -8,6 +8,8 @@ import type { TestBroker } from '../helper.ts'
 import { openTemporary } from '../db/temporary.ts'
 import type { Vault } from '../../server/crypto/vault.ts'
 import { runtime } from '../../server/runtime.ts'
+import { revokeKey } from '../../server/crypto/key-set.ts'
+import { addSigningKey, newSigningKey, updateSigningKeys } from '../db/rows.ts'
 
 const DAY_MS = 86_400_000
 
@@ -75,11 +77,10 @@ t.test('a key without an activation date signs for 90 days from its creation', a
   const clock = { ...runtime.clock, now: () => 100 * DAY_MS }
   const vault = { seal: () => Buffer.alloc(40) } as unknown as Vault
   const keys = createSigningKeys({ store, vault, clock, random: randomBytes })
-  const old = { publicJwk: '{}', privateKey: Buffer.alloc(40), endedAt: null, tokensUntil: null }
-  const active = { ...old, kid: 'old', status: 'active', activatedAt: null } as const
-  await store.addSigningKey({ ...active, createdAt: 11 * DAY_MS }, [])
-  const next = { ...old, kid: 'next', status: 'next', activatedAt: null } as const
-  await store.addSigningKey({ ...next, createdAt: 50 * DAY_MS }, [])
+  const old = { privateKey: Buffer.alloc(40) }
+  await addSigningKey(store, newSigningKey('old', { ...old, createdAt: 11 * DAY_MS }))
+  const next = { ...old, status: 'next', createdAt: 50 * DAY_MS } as const
+  await addSigningKey(store, newSigningKey('next', next))
   const signing = async () => (await keys.list()).find(({ status }) => status === 'active')?.kid
   await keys.maintain()
   t.equal(await signing(), 'old')
@@ -105,7 +106,8 @@ t.test('exactly one of several processes rotates', async (t) => {
   const rotated = await Promise.all(processes.map((keys) => keys.rotate('test')))
   t.equal(new Set(rotated.map(({ kid }) => kid)).size, 5, 'each requested rotation creates a key')
   t.match(await kids(broker), { active: { length: 1 }, next: { length: 1 } })
-  await store.revokeSigningKey({ kid: (await kids(broker)).next[0] ?? '', now: 0, events: [] })
+  const kid = (await kids(broker)).next[0] ?? ''
+  await updateSigningKeys(store, (keys) => revokeKey(keys, kid, 0))
   await Promise.all(processes.map((keys) => keys.maintain()))
   t.equal((await kids(broker)).next.length, 1, 'one next key is created')
 })
@@ -125,7 +127,7 @@ t.test('a revoked key is invalid at once in every process, and the next one sign
   t.equal((await keys.current()).kid, next[0])
   t.equal((await exchange(broker, (await connect(broker, app)).brokerToken)).status, 200)
   t.notOk((await published(broker)).includes(active[0] ?? ''))
-  await store.purge(clock.now())
+  await store.purge({ now: clock.now(), limit: 100 })
   clock.advance(31 * DAY_MS)
   await keys.maintain()
   t.same((await kids(broker)).revoked, [], 'it is removed when all its tokens have expired')
@@ -142,7 +144,7 @@ t.test('without an active key, the published next key becomes active', async (t)
   await keys.maintain()
   t.same((await kids(broker)).active, next)
   const [second] = (await kids(broker)).next
-  await store.revokeSigningKey({ kid: next[0] ?? '', now: 0, events: [] })
+  await updateSigningKeys(store, (keys) => revokeKey(keys, next[0] ?? '', 0))
   t.same((await kids(broker)).active, [second], 'at the same time')
   await keys.ensure()
   t.equal((await kids(broker)).next.length, 1)

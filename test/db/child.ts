@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { withStartLock } from '../../db/data-directory/open.ts'
-import { announce, listPresent } from '../../db/data-directory/presence.ts'
+import { registerProcess, listProcesses } from '../../db/data-directory/presence.ts'
 import { NOW, newTokens } from './rows.ts'
 import { openAt } from './temporary.ts'
 
@@ -49,18 +49,18 @@ const modes: Record<string, () => Promise<void>> = {
   /** Has the store open, as others see it, until it is killed. */
   async 'be-present'() {
     const told = { pid: process.pid, command: 'test', startedAt: 0, keyIds: [] }
-    const presence = announce(directory, undefined, told)
+    const presence = registerProcess(directory, undefined, told)
     tell('here')
     await untilKilled()
     // Not before: what nothing refers to is collected, and its lock with it.
-    presence.leave()
+    presence.unregister()
   },
 
   /** Lists who has the store open, again and again. */
   async 'look-around'() {
     tell('here')
     while (process.connected) {
-      for (let look = 0; look < 100; look++) listPresent(directory, undefined)
+      for (let look = 0; look < 100; look++) listProcesses(directory, undefined)
       await setImmediate()
     }
   },

@@ -9,11 +9,11 @@ import { testDeviceCodes } from './contract/device-codes.ts'
 import { testEvents } from './contract/events.ts'
 import { testFlows } from './contract/flows.ts'
 import { testListing } from './contract/listing.ts'
-import { testMoving } from './contract/data-ownership.ts'
-import { testPeople } from './contract/people.ts'
+import { testDataOwnership } from './contract/data-ownership.ts'
 import { testRefresh } from './contract/refresh.ts'
 import { testRevoke } from './contract/revoke.ts'
 import { testSealed } from './contract/sealed.ts'
+import { testSigningKeys } from './contract/signing-keys.ts'
 import { testSwap } from './contract/swap.ts'
 import { testUpkeep } from './contract/upkeep.ts'
 import { testWalks } from './contract/walks.ts'
@@ -34,10 +34,10 @@ export function testContract(engine: string, open: OpenStore): void {
     refresh: testRefresh,
     swap: testSwap,
     revoke: testRevoke,
-    moving: testMoving,
+    'data ownership': testDataOwnership,
     'bulk revocations': testBulk,
     events: testEvents,
-    'keys, admins, events': testPeople,
+    'signing keys': testSigningKeys,
     upkeep: testUpkeep,
     'sealed values': testSealed,
   }

@@ -4,7 +4,17 @@ import Database from 'better-sqlite3'
 import t from 'tap'
 import type { Sealed, Store } from '../../db/store.ts'
 import { size } from '../size.ts'
-import { connect, newFlow, NOW } from './rows.ts'
+import { revokeKey } from '../../server/crypto/key-set.ts'
+import {
+  connect,
+  newFlow,
+  NOW,
+  purge,
+  sweep,
+  addSigningKey,
+  newSigningKey,
+  updateSigningKeys,
+} from './rows.ts'
 import { openTemporary } from './temporary.ts'
 
 const SIZES = [357, 1189, 4389, 17_445]
@@ -85,31 +95,24 @@ async function keepBusy(store: Store, steps: number) {
 }
 
 async function maintain(store: Store): Promise<void> {
-  await store.purge(NOW)
+  await purge(store, NOW)
   const bounds = { usedFor: 0, endedBefore: NOW + 1, eventsBefore: NOW + 1 }
-  await store.sweep({ now: NOW, ...bounds })
+  await sweep(store, { now: NOW, ...bounds })
 }
 
 t.test('of what was replaced or deleted in a busy store, no file keeps a byte', async (t) => {
   const { store, directory } = await openTemporary(t)
   const plan = await keepBusy(store, STEPS)
   const bounds = { usedFor: 0, endedBefore: 0, eventsBefore: 0 }
-  await store.sweep({ now: NOW + 1, ...bounds })
-  const key = {
-    kid: 'k1',
-    publicJwk: '{}',
-    createdAt: NOW,
-    activatedAt: null,
-    endedAt: null,
-    tokensUntil: null,
+  await sweep(store, { now: NOW + 1, ...bounds })
+  for (const kid of ['k1', 'k2']) {
+    await addSigningKey(store, newSigningKey(kid, { privateKey: plan.seal() }))
   }
-  await store.addSigningKey({ ...key, privateKey: plan.seal(), status: 'active' }, [])
-  await store.addSigningKey({ ...key, kid: 'k2', privateKey: plan.seal(), status: 'active' }, [])
-  await store.revokeSigningKey({ kid: 'k1', now: NOW, events: [] })
+  await updateSigningKeys(store, (keys) => revokeKey(keys, 'k1', NOW))
 
   const live = await liveMarks(store)
   t.ok(findMarks(directory).size > live.size, 'until the log is emptied, the dead are in it')
-  t.equal(await store.purge(NOW), true)
+  t.equal(await purge(store, NOW), true)
   t.ok(live.size > STEPS / 5 && plan.marks() > STEPS, `${live.size} live of ${plan.marks()}`)
   t.strictSame(findMarks(directory), live)
 })
@@ -127,14 +130,14 @@ t.test('the erasure is pending while somebody holds the log', async (t) => {
 
   await store.revokeConnection({ id: 'con', now: NOW, events: [] })
   const before = performance.now()
-  t.equal(await store.purge(NOW + 1), false)
+  t.equal(await purge(store, NOW + 1), false)
   t.ok(performance.now() - before < 500, 'it doesn’t wait')
   t.equal(await store.isErasurePending(), true)
   t.equal((await store.getConnection('con'))?.erasedAt, null)
   t.equal(findMarks(directory).size, 2)
 
   reader.exec('commit')
-  t.equal(await store.purge(NOW + 2), true)
+  t.equal(await purge(store, NOW + 2), true)
   t.equal(await store.isErasurePending(), false)
   t.equal((await store.getConnection('con'))?.erasedAt, NOW + 2)
   t.equal(findMarks(directory).size, 0)

@@ -1,4 +1,19 @@
-import type { App, Code, Event, Flow, Grant, NewTokens, Sealed, Store } from '../../db/store.ts'
+import type {
+  App,
+  Code,
+  Event,
+  Flow,
+  Grant,
+  Millis,
+  NewEvent,
+  NewTokens,
+  Sealed,
+  SecondFactor,
+  SigningKey,
+  Store,
+  SweptRows,
+} from '../../db/store.ts'
+import { addKey } from '../../server/crypto/key-set.ts'
 
 /** The hour at which these tests play, milliseconds. */
 export const NOW = Date.UTC(2026, 6, 1)
@@ -83,6 +98,19 @@ export const newGrant = (id: string, fields: Partial<Grant> = {}): Grant => ({
   ...fields,
 })
 
+export const newSigningKey = (kid: string, fields: Partial<SigningKey> = {}): SigningKey => ({
+  kid,
+  publicJwk: `{"kid":"${kid}"}`,
+  privateKey: seal(`key ${kid}`),
+  status: 'active',
+  createdAt: NOW,
+  activatedAt: null,
+  endedAt: null,
+  erasedAt: null,
+  tokensUntil: null,
+  ...fields,
+})
+
 /** One event, to be found again by its action. */
 export const event = (action: string, fields: Partial<Event> = {}) => [
   { at: NOW, actor: 'system', action, ...fields },
@@ -90,7 +118,7 @@ export const event = (action: string, fields: Partial<Event> = {}) => [
 
 /** Which events were written, in their order. */
 export const actions = async (store: Store): Promise<string[]> =>
-  (await store.listEvents({ limit: 1000 })).map(({ action }) => action).reverse()
+  (await store.listEvents({ limit: 1000 })).rows.map(({ action }) => action).reverse()
 
 /** Makes a connection, of generation 1. */
 export async function connect(
@@ -121,5 +149,67 @@ export async function begin(store: Store, grant: Grant): Promise<void> {
     ...(username !== undefined && { username }),
     code,
   })
-  await store.redeemCode({ codeHash: code.codeHash, now: NOW, grant, events: [] })
+  await store.addGrant(grant, { source: { codeHash: code.codeHash }, now: NOW, events: [] })
+}
+
+/** Changes the signing keys as they are now. `false`: there is nothing to change. */
+export async function updateSigningKeys(
+  store: Store,
+  change: (keys: SigningKey[]) => SigningKey[] | null,
+  events: NewEvent[] = [],
+): Promise<boolean> {
+  const before = await store.listSigningKeys()
+  const after = change(before)
+  return after !== null && store.replaceSigningKeys(before, after, events)
+}
+
+export const addSigningKey = (store: Store, key: SigningKey, events: NewEvent[] = []) =>
+  updateSigningKeys(store, (keys) => addKey(keys, key), events)
+
+/** `false`: there is no such app. */
+export async function removeApp(store: Store, id: string, events: NewEvent[]): Promise<boolean> {
+  const app = await store.getApp(id)
+  return app !== undefined && store.updateApp(app, null, events)
+}
+
+/** Sweeps until nothing is left to delete. */
+export async function sweep(
+  store: Store,
+  bounds: Omit<Parameters<Store['sweep']>[0], 'limit'>,
+): Promise<SweptRows> {
+  const swept = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
+  for (let hasMore = true; hasMore;) {
+    const { more, ...rows } = await store.sweep({ ...bounds, limit: 100 })
+    for (const [kind, count] of Object.entries(rows)) swept[kind as keyof SweptRows] += count
+    hasMore = more
+  }
+  return swept
+}
+
+/** Completes all pending erasures, or that of one connection; `false`: something is in the way. */
+export async function purge(store: Store, now: Millis, connectionId?: string): Promise<boolean> {
+  const options = { now, limit: 100, ...(connectionId !== undefined && { connectionId }) }
+  let outcome = await store.purge(options)
+  while (outcome === 'more') outcome = await store.purge(options)
+  return outcome === 'done'
+}
+
+/** Gives an admin a confirmed second factor, in the place of what was proposed. */
+export async function addSecondFactor(
+  store: Store,
+  adminId: string,
+  fields: Partial<SecondFactor> = {},
+): Promise<void> {
+  const before = (await store.getSecondFactor(adminId)) ?? null
+  const secret = before?.secret ?? seal('second factor')
+  const factor = { secret, since: NOW, lastStep: 1, recoveryCodes: [], ...fields }
+  await store.updateSecondFactor(adminId, before, factor, [])
+}
+
+/** A grant of an app on a connection that is active. */
+export async function findGrant(store: Store, appId: string): Promise<Grant | undefined> {
+  const filter = { search: null, statuses: ['active' as const], appId: null }
+  const { rows } = await store.walkConnections(filter, null)
+  const grants = await Promise.all(rows.map(({ id }) => store.listGrants(id)))
+  return grants.flat().find((grant) => grant.appId === appId)
 }

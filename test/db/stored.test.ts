@@ -89,8 +89,8 @@ for (const file of stored) {
     }
     t.strictSame(await names(null), ['amelie', 'bo', 'Çelik', 'dora'])
     t.strictSame(await names('celi'), ['Çelik'])
-    t.strictSame(await store.sumUsage({ appId, since: 0, stretch: 1e15 }), [
-      { start: 0, kind: 'swap', outcome: 'ok', count: 42 },
+    t.strictSame(await store.sumUsage({ appId, since: 0, stretchMs: 1e15 }), [
+      { appId, start: 0, kind: 'swap', outcome: 'ok', count: 42 },
     ])
     await connections.revoke('con_0', 'test')
     t.equal(await swapped('amelie'), 'connection_revoked')

@@ -60,7 +60,7 @@ for (const deliver of ['code', 'fragment'] as const) {
       t.equal(page.status, 400)
       t.match(page.body, 'has removed the address that you would return to')
       t.equal(
-        (await store.listEvents({ limit: 9 })).filter(isConnected).length,
+        (await store.listEvents({ limit: 9 })).rows.filter(isConnected).length,
         1,
         'the connection is kept',
       )

@@ -16,7 +16,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { fill } from '../../bench/scale/fill.ts'
 import { inspectDatabase } from '../../db/data-directory/copy.ts'
-import { listPresent } from '../../db/data-directory/presence.ts'
+import { listProcesses } from '../../db/data-directory/presence.ts'
 import { loadConfig } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
@@ -261,7 +261,7 @@ t.test(
     }
     t.teardown(release)
     const isThere = ({ pid }: ChildProcess) =>
-      listPresent(broker.dataDir, undefined).some((present) => present.pid === pid)
+      listProcesses(broker.dataDir, undefined).some((present) => present.pid === pid)
     const pointsOf = (child: ChildProcess, kid: string) => ({
       // It has opened the store but can't write to it.
       before: {

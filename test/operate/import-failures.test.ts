@@ -67,7 +67,7 @@ t.test('a token waits while the erasure of an earlier run is pending', async (t)
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
   t.match(await importer.take(holding), { status: 'refused' })
   const purge = store.purge.bind(store)
-  store.purge = async () => false
+  store.purge = async () => 'blocked'
   t.match(await importer.take(holding), { status: 'failed', reason: /is being erased/ })
   store.purge = purge
   t.match(await importer.take(holding), { status: 'imported' })

@@ -234,14 +234,15 @@ t.test('a revoked connection stays revoked when it is imported again', async (t)
   const first = await importer.take(ada)
   t.match(first, { status: 'imported', brokerToken: Secret })
   const connectionId = 'connectionId' in first ? first.connectionId : ''
-  const [grant] = await store.listGrants({ connectionId })
-  await store.revokeGrant({ id: grant?.id ?? '', now: 1, events: [] })
+  const [grant] = await store.listGrants(connectionId)
+  await store.revokeGrants({ id: grant?.id ?? '', now: 1, events: [] })
   t.match(await importer.take(ada), { status: 'already', connectionId, brokerToken: null })
   const file = join(temporaryFolder(t), 'tokens')
   writeFileSync(file, importLine(broker, 'ada', app.id, ada.refreshToken.reveal()))
   const again = { status: 'already', connection_id: connectionId, broker_token: null, reason: null }
   t.match(await runImport(broker, file), { code: 0, results: [again] })
-  const event = { at: 1, actor: 'cli', action: 'connection.revoked', connectionId }
+  const at = broker.clock.now()
+  const event = { at, actor: 'cli', action: 'connection.revoked', connectionId }
   await store.revokeConnection({ id: connectionId, now: 1, events: [event] })
   t.match(await importer.take(ada), { status: 'refused', reason: 'it was revoked here' })
   store.identifyConnection = async () => false

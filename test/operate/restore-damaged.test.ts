@@ -9,7 +9,7 @@ import {
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { announce } from '../../db/data-directory/presence.ts'
+import { registerProcess } from '../../db/data-directory/presence.ts'
 import { runtime } from '../../server/runtime.ts'
 import { connectMany } from './load.ts'
 import { buildHeadless, makeBackup, restoreBackup, swapOutcome } from './headless.ts'
@@ -106,11 +106,11 @@ t.test('a database that is gone while a broker runs is not created again', async
   await (await setup.start()).stop()
   const path = join(setup.dataDir, 'broker.db')
   const brokerProcess = { pid: 77, command: 'serve', startedAt: runtime.clock.now(), keyIds: [] }
-  const other = announce(setup.dataDir, undefined, brokerProcess)
+  const other = registerProcess(setup.dataDir, undefined, brokerProcess)
   renameSync(path, `${path}.moved`)
   await t.rejects(setup.start(), /is gone, but these processes still have it open: 77/)
   t.notOk(readdirSync(setup.dataDir).includes('broker.db'))
-  other.leave()
+  other.unregister()
   renameSync(`${path}.moved`, path)
   writeFileSync(join(setup.dataDir, 'broker.db.restoring'), 'tokens')
   await (await setup.start()).stop()

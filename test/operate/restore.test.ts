@@ -38,8 +38,13 @@ t.test('a restored backup serves valid tokens, and revocations stay in effect', 
   const file = await makeBackup(t, setup)
 
   await services.connections.revoke('con_1', 'test')
-  await services.store.eraseConnection({ id: 'con_2', now: setup.clock.now(), events: [] })
-  const grant = (await services.store.listGrants({ connectionId: 'con_3' }))[0]?.id ?? ''
+  await services.store.revokeConnection({
+    id: 'con_2',
+    now: setup.clock.now(),
+    erasePerson: true,
+    events: [],
+  })
+  const grant = (await services.store.listGrants('con_3'))[0]?.id ?? ''
   await services.connections.revokeGrant(grant, 'test')
   await services.apps.remove(other.app.id, 'test')
   await services.admins.remove('gone@x.example', 'test')
@@ -74,7 +79,7 @@ t.test('a restored backup serves valid tokens, and revocations stay in effect', 
   t.match(await again.services.admins.list(), [{ email: 'stays@x.example', passwordHash: hash }])
   t.equal((await again.services.keys.list()).find(({ kid }) => kid === next)?.status, 'revoked')
   t.equal((await checkSealed(again.services, () => undefined)).failed, 0)
-  const actions = (await store.listEvents({ limit: 9 })).map(({ action }) => action)
+  const actions = (await store.listEvents({ limit: 9 })).rows.map(({ action }) => action)
   t.ok(actions.includes('store.restored'))
 })
 

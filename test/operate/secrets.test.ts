@@ -6,7 +6,7 @@ import Database from 'better-sqlite3'
 import t from 'tap'
 import { fill } from '../../bench/scale/fill.ts'
 import { withLock } from '../../db/data-directory/open.ts'
-import { announce } from '../../db/data-directory/presence.ts'
+import { registerProcess } from '../../db/data-directory/presence.ts'
 import { keyIdOf } from '../../server/crypto/vault.ts'
 import { checkSealed } from '../../server/crypto/reseal.ts'
 import { limitRate, rotateSecrets } from '../../server/operate/rotate-secrets.ts'
@@ -19,6 +19,7 @@ import type { KillPoint } from '../kill.ts'
 import { runCli, serve } from '../processes.ts'
 import { connectMany, startLoad, swapAt } from './load.ts'
 import { temporaryFolder } from '../temporary.ts'
+import type { Store } from '../../db/store.ts'
 
 const quiet = () => undefined
 
@@ -30,6 +31,20 @@ function followOften({ clock }: TestBroker): void {
 
 const check = ({ services }: TestBroker) => checkSealed(services, quiet)
 const keysIn = ({ dataDir }: TestBroker) => readKeys(join(dataDir, 'secret.key'))
+
+/** The store's key of the sealed value with that associated data. */
+async function keyOf(store: Store, associatedData: string): Promise<string> {
+  for (let after: string | null = null; ;) {
+    const page: Awaited<ReturnType<Store['listSealed']>> = await store.listSealed({
+      after,
+      limit: 9,
+    })
+    const found = page.find((value) => value.associatedData === associatedData)
+    if (found) return found.key
+    after = page.at(-1)?.key ?? null
+    if (after === null) throw new Error('no such sealed value')
+  }
+}
 
 t.test('secret check opens every value, and lists those it can’t open', async (t) => {
   const broker = await buildBroker(t)
@@ -46,7 +61,8 @@ t.test('secret check opens every value, and lists those it can’t open', async 
   const stored = connection?.refreshToken ?? new Uint8Array()
   const moved = vault.open('connections/con_1/refresh_token', stored)
   const sealed = vault.seal('connections/con_2/refresh_token', moved)
-  await store.reseal([{ place: 'connections/con_1/refresh_token', expected: stored, sealed }])
+  const key = await keyOf(store, 'connections/con_1/refresh_token')
+  await store.reseal([{ key, expected: stored, sealed }])
   const bad = await command(['secret', 'check'], broker.env)
   t.match(bad, {
     code: 1,
@@ -273,12 +289,12 @@ t.test('one rotation runs at a time, and waits for every process', async (t) => 
     await t.rejects(rotateSecrets(services, quiet), { code: 'secret.rotate.locked' })
   })
   const brokerProcess = { pid: 77, command: 'serve', startedAt: 0, keyIds: services.vault.keyIds() }
-  const other = announce(dataDir, undefined, brokerProcess)
+  const other = registerProcess(dataDir, undefined, brokerProcess)
   const [before] = keysIn(broker)
   await t.rejects(rotateSecrets(services, quiet, 300), /don’t use the new key yet: 77 \(serve\)/)
   t.equal(keysIn(broker)[0]?.reveal(), before?.reveal(), 'the old key still seals')
   t.equal(keysIn(broker).length, 2)
-  other.leave()
+  other.unregister()
   t.match(await rotateSecrets(services, quiet), /^Everything is now sealed/)
   t.equal(keysIn(broker).length, 1, 'the added key was used')
   await t.rejects(

@@ -36,7 +36,8 @@ t.test('an erasure is retried for a while, and then reported as pending', async 
     return createConnections({
       store: Object.assign(Object.create(store) as Store, {
         ...store,
-        purge: async (now: number) => (remaining-- > 0 ? false : store.purge(now)),
+        purge: async (options: Parameters<Store['purge']>[0]) =>
+          remaining-- > 0 ? 'blocked' : store.purge(options),
       }),
       refresher,
       clock: instantClock(),
@@ -96,12 +97,12 @@ t.test('the sweeper continues after a failure, and stops when asked', async (t) 
     sweep: async () => {
       if (sweeps++ === 0) throw new Error('the disk is full')
       const [flows, codes, deviceCodes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0, 0]
-      return { flows, codes, deviceCodes, grants, connections, events }
+      return { flows, codes, deviceCodes, grants, connections, events, more: false }
     },
     isErasurePending: async () => pending > 0,
-    // First blocked, then in two batches.
-    purge: async () => --pending !== 2,
-    endRemovedGrants: async () => Math.max(0, --removed),
+    // First blocked, then done.
+    purge: async () => (--pending === 2 ? 'blocked' : 'done'),
+    revokeGrantsOfRemovedApps: async () => Math.max(0, --removed),
     getMeta: async () => ({}),
     setMeta: async () => undefined,
   })
@@ -164,7 +165,7 @@ t.test('a flush writes the counts to the store', async (t) => {
   const { brokerToken, grantId } = await connect(broker, app)
   await exchange(broker, brokerToken)
   await broker.services.sweeper.stop()
-  const usage = { appId: app.id, since: 0, stretch: 1e15 }
+  const usage = { appId: app.id, since: 0, stretchMs: 1e15 }
   t.match(await broker.services.store.sumUsage(usage), [{ kind: 'swap', outcome: 'ok', count: 1 }])
   t.type((await broker.services.store.getGrant(grantId))?.lastUsedAt, 'number')
 })
@@ -182,7 +183,7 @@ t.test('a swap that fails counts for its app, a refresh for the app that asked',
   await exchange(broker, 'rubbish')
   await usage.flush()
   const sums = async (appId: string | null) =>
-    (await store.sumUsage({ appId, since: 0, stretch: 1e15 })).map(
+    (await store.sumUsage({ appId, since: 0, stretchMs: 1e15 })).map(
       ({ kind, outcome, count }) => `${kind} ${outcome} ${count}`,
     )
   const own = ['refresh needs_reconnect 1', 'refresh ok 1', 'swap needs_reconnect 1', 'swap ok 1']

@@ -126,10 +126,10 @@ t.test(
 
 t.test('a lease that was written slowly is written again', async (t) => {
   const { one, store, read, clock } = await begin(t)
-  const extend = store.extendLease.bind(store)
+  const update = store.updateLease.bind(store)
   let writes = 0
-  store.extendLease = async (lease) => {
-    const held = await extend(lease)
+  store.updateLease = async (lease) => {
+    const held = await update(lease)
     if (writes++ === 0) clock.advance(6000)
     return held
   }
@@ -180,6 +180,6 @@ t.test('a lease without an end is taken over from a dead process', async (t) => 
 t.test('release ignores errors of the store: the lease expires', async (t) => {
   const { one, store, read } = await begin(t)
   const lease = await one.acquire(await read())
-  store.freeLease = () => Promise.reject(new Error('the disk is gone'))
+  store.updateLease = () => Promise.reject(new Error('the disk is gone'))
   if (lease) await t.resolves(one.release(lease))
 })

@@ -19,19 +19,14 @@ function lose(broker: TestBroker, method: keyof Store, times: number): void {
   Object.assign(store, { [method]: losing })
 }
 
-/** Simulates another writer that calls the method with its own values just before, once. */
-function precede<Name extends 'redeemCode' | 'redeemDeviceCode' | 'renewGrant'>(
-  { services: { store } }: TestBroker,
-  method: Name,
-  other: (given: Parameters<Store[Name]>[0]) => Parameters<Store[Name]>[0],
-): void {
-  const original = store[method] as (given: Parameters<Store[Name]>[0]) => Promise<boolean>
-  const second = async (given: Parameters<Store[Name]>[0]) => {
-    Object.assign(store, { [method]: original })
-    await original(other(given))
-    return original(given)
+/** Another request begins a grant of its own by the same code just before, once. */
+function redeemFirst({ services: { store } }: TestBroker): void {
+  const { addGrant } = store
+  store.addGrant = async (grant, options) => {
+    store.addGrant = addGrant
+    await addGrant({ ...grant, id: 'grant_other', jti: 'other' }, options)
+    return addGrant(grant, options)
   }
-  Object.assign(store, { [method]: second })
 }
 
 const codeOf = (returned: URL) => returned.searchParams.get('code') ?? ''
@@ -65,10 +60,7 @@ t.test(
     const app = await addApp(broker)
     const { returned, verifier } = await authorize(broker, app)
     const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
-    precede(broker, 'redeemCode', (given) => ({
-      ...given,
-      grant: { ...given.grant, id: 'grant_other', jti: 'other' },
-    }))
+    redeemFirst(broker)
     const answer = await postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
     t.match(answer, {
       status: 400,
@@ -85,10 +77,7 @@ t.test(
     const { start, poll } = await addDevice(broker)
     const { body } = await start()
     await allowDevice(broker, body.user_code)
-    precede(broker, 'redeemDeviceCode', (given) => ({
-      ...given,
-      grant: { ...given.grant, id: 'grant_other', jti: 'other' },
-    }))
+    redeemFirst(broker)
     t.match(await poll(body.device_code), {
       status: 400,
       body: { error: 'invalid_grant', error_description: /used before; its grant is revoked/ },
@@ -119,7 +108,7 @@ t.test('a code that expires while it is redeemed is refused', async (t) => {
   const { returned, verifier } = await authorize(broker, app)
   const form = { grant_type: 'authorization_code', client_id: app.id, code: codeOf(returned) }
   const redeem = () => postForm(`${broker.url}/oauth/token`, { ...form, code_verifier: verifier })
-  lose(broker, 'redeemCode', 1)
+  lose(broker, 'addGrant', 1)
   t.match(await redeem(), { status: 400, body: { error_description: 'This code has expired.' } })
   t.equal((await redeem()).status, 200)
 })
@@ -146,7 +135,13 @@ t.test('concurrent renewals return the same token', async (t) => {
 t.test('a renewal returns the token of another renewal that came first', async (t) => {
   const broker = await buildBroker(t)
   const { brokerToken, grantId } = await connect(broker, await addApp(broker))
-  precede(broker, 'renewGrant', (given) => ({ ...given, jti: 'theirs' }))
+  const { store } = broker.services
+  const { renewGrant } = store
+  store.renewGrant = async (renewal) => {
+    store.renewGrant = renewGrant
+    await renewGrant({ ...renewal, jti: 'theirs' })
+    return renewGrant(renewal)
+  }
   const form = { subject_token: brokerToken, subject_token_type: JWT, requested_token_type: JWT }
   const url = `${broker.url}/oauth/token`
   const { body } = await postForm(url, { grant_type: TOKEN_EXCHANGE, ...form })

@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, readdirSync, statSync, statfsSync } 
 import { join } from 'node:path'
 import { inspectDatabase, readMeta } from '../../../db/data-directory/copy.ts'
 import type { Inspected } from '../../../db/data-directory/copy.ts'
-import { listPresent } from '../../../db/data-directory/presence.ts'
+import { listProcesses } from '../../../db/data-directory/presence.ts'
 import { readMigrations, sqliteBinding } from '../../assets.ts'
 import { keyIdOf } from '../../crypto/vault.ts'
 import { fingerprintsOf } from '../../data/data-ownership.ts'
@@ -67,7 +67,7 @@ export const dataChecks: Record<string, Check> = {
   },
 
   'running brokers': async ({ dataDir, nativeDir }) => {
-    const brokers = listPresent(dataDir, sqliteBinding({ dataDir, nativeDir })).filter(
+    const brokers = listProcesses(dataDir, sqliteBinding({ dataDir, nativeDir })).filter(
       ({ command }) => command === 'serve',
     )
     if (brokers.length > 0) return ok(brokers.map(({ pid }) => `process ${pid}`).join(', '))

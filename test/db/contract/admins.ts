@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import type { NewAdmin, Session, Store } from '../../../db/store.ts'
+import type { Admin, NewAdmin, SecondFactor, Session, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { actions, event, NOW, seal } from '../rows.ts'
 
@@ -14,7 +14,7 @@ export const newAdmin = (name: string, fields: Partial<NewAdmin> = {}): NewAdmin
   ...fields,
 })
 
-/** What signing in as one of them is checked against. */
+/** What a sign-in of one of them is verified against. */
 const asAdded = { passwordHash: '$argon2id$', secondFactorSince: null }
 
 const newSession = (idHash: string, fields: Partial<Session> = {}): Session => ({
@@ -29,21 +29,47 @@ const newSession = (idHash: string, fields: Partial<Session> = {}): Session => (
   ...fields,
 })
 
+const newFactor = (mark: string, fields: Partial<SecondFactor> = {}): SecondFactor => ({
+  secret: seal(mark),
+  since: null,
+  lastStep: null,
+  recoveryCodes: [],
+  ...fields,
+})
+
+const setPassword =
+  (passwordHash: string) =>
+  (admin: Admin): Admin => ({ ...admin, passwordHash })
+
+/** Changes an admin as they are now; `none`: there is no such admin. */
+async function change(
+  store: Store,
+  name: string,
+  after: (admin: Admin) => Admin | null,
+  options: Parameters<Store['updateAdmin']>[2],
+) {
+  const before = await store.findAdmin(`${name}@x.example`)
+  return before ? store.updateAdmin(before, after(before), options) : 'none'
+}
+
 export function testAdmins(t: Test, open: OpenStore): void {
   const openWith = async (t: Test, ...names: string[]): Promise<Store> => {
     const store = await open(t)
-    for (const name of names) await store.addAdmin(newAdmin(name), [])
+    for (const name of names) await store.addAdmin(newAdmin(name), { events: [] })
     return store
   }
   const begin = (store: Store, session: Session, more: object = {}) =>
-    store.addSession(session, { checked: asAdded, events: [], ...more })
+    store.addSession(session, { verified: asAdded, events: [], ...more })
   const isLive = async (store: Store, idHash: string, now = NOW) =>
     (await store.getSession({ idHash, now })) !== undefined
 
   t.test('the first admin takes a live setup link, and ends them all', async (t) => {
     const store = await open(t)
     const first = (name: string, linkHash: string, now = NOW) =>
-      store.addFirstAdmin({ admin: newAdmin(name), linkHash, now, events: event(name) })
+      store.addAdmin(newAdmin(name), {
+        setupLink: { secretHash: linkHash, now },
+        events: event(name),
+      })
     t.equal(await store.addSetupLink({ secretHash: 'one', expiresAt: NOW + 1 }), true)
     t.equal(await store.addSetupLink({ secretHash: 'two', expiresAt: NOW + 1 }), true)
     t.equal(await store.hasSetupLink({ secretHash: 'one', now: NOW }), true)
@@ -55,18 +81,18 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await first('bob', 'two'), false)
     t.equal(await store.hasSetupLink({ secretHash: 'two', now: NOW }), false)
     t.equal(await store.addSetupLink({ secretHash: 'three', expiresAt: NOW + 1 }), false)
-    await store.removeAdmin({ email: 'ada@x.example', keepOne: false }, [])
+    await change(store, 'ada', () => null, { allowNoAdmin: true, events: [] })
     t.equal(await first('bob', 'two'), false, 'the links were ended, not only closed')
     t.strictSame(await actions(store), ['ada'])
   })
 
   t.test('somebody who may change things is always left', async (t) => {
     const store = await openWith(t, 'ada')
-    await store.addAdmin(newAdmin('vic', { role: 'viewer' }), [])
+    await store.addAdmin(newAdmin('vic', { role: 'viewer' }), { events: [] })
     const setRole = (name: string, role: 'admin' | 'viewer') =>
-      store.setAdminRole({ email: `${name}@x.example`, role }, event(`${name} ${role}`))
+      change(store, name, (admin) => ({ ...admin, role }), { events: event(`${name} ${role}`) })
     const remove = (name: string) =>
-      store.removeAdmin({ email: `${name}@x.example`, keepOne: true }, event(`${name} gone`))
+      change(store, name, () => null, { events: event(`${name} gone`) })
     t.equal(await setRole('ada', 'viewer'), 'last')
     t.equal(await remove('ada'), 'last')
     t.equal(await setRole('ada', 'admin'), 'done')
@@ -105,23 +131,21 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await isLive(store, 'again'), false)
   })
 
-  t.test('a session begins only while what signing in was checked against holds', async (t) => {
+  t.test('a session begins only while what the sign-in was verified against holds', async (t) => {
     const store = await openWith(t, 'ada')
-    const checked = { ...asAdded, passwordHash: 'new' }
-    await store.setAdminPassword({ email: 'ada@x.example', passwordHash: 'new' }, [])
-    await begin(store, newSession('half', { complete: false }), { checked })
+    const verified = { ...asAdded, passwordHash: 'new' }
+    await change(store, 'ada', setPassword('new'), { events: [] })
+    await begin(store, newSession('half', { complete: false }), { verified })
     const device = { secretHash: 'laptop', expiresAt: NOW + HOUR }
     const late = { replaces: 'half', device, events: event('late') }
     t.equal(await begin(store, newSession('late'), late), false, 'the password is another')
-    await store.proposeSecondFactor({ adminId: 'ada', secret: seal('x') })
-    const factor = { adminId: 'ada', step: 7, recoveryCodes: [], now: NOW, events: [] }
-    await store.confirmSecondFactor(factor)
-    const alone = { ...late, checked }
+    await store.updateSecondFactor('ada', null, newFactor('x', { since: NOW, lastStep: 7 }), [])
+    const alone = { ...late, verified }
     t.equal(await begin(store, newSession('late'), alone), false, 'a second factor was added')
     t.strictSame([await isLive(store, 'late'), await isLive(store, 'half')], [false, true])
     t.equal(await store.isDevice({ secretHash: 'laptop', adminId: 'ada', now: NOW }), false)
     t.strictSame(await actions(store), [])
-    const now = { ...late, checked: { ...checked, secondFactorSince: NOW } }
+    const now = { ...late, verified: { ...verified, secondFactorSince: NOW } }
     t.equal(await begin(store, newSession('in time'), now), true)
   })
 
@@ -137,13 +161,13 @@ export function testAdmins(t: Test, open: OpenStore): void {
       ['new', 'old'],
     )
     const end = (idHash: string, adminId = 'ada') =>
-      store.endSession({ idHash, adminId, events: event(`end ${idHash}`) })
-    t.equal(await end('of bob'), false)
-    t.equal(await end('old'), true)
-    t.equal(await end('old'), false)
-    const others = { adminId: 'ada', keep: 'new', events: event('others') }
-    t.equal(await store.endOtherSessions(others), 1)
-    t.equal(await store.endOtherSessions(others), 0)
+      store.endSessions({ only: idHash, adminId, events: event(`end ${idHash}`) })
+    t.equal(await end('of bob'), 0)
+    t.equal(await end('old'), 1)
+    t.equal(await end('old'), 0)
+    const others = { adminId: 'ada', except: 'new', events: event('others') }
+    t.equal(await store.endSessions(others), 1)
+    t.equal(await store.endSessions(others), 0)
     t.equal(await isLive(store, 'of bob'), true)
     t.strictSame(await actions(store), ['end old', 'others'])
   })
@@ -159,21 +183,22 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await isDevice('laptop'), true)
     t.equal(await isDevice('laptop', 'bob'), false)
     t.equal(await isDevice('laptop', 'ada', NOW + HOUR), false)
-    const given = { email: 'ada@x.example', passwordHash: 'new' }
-    t.equal(await store.setAdminPassword({ ...given, keepSession: 'a' }, []), true)
+    const events = event('late')
+    const set = (hash: string, options: { keepSession?: string } = {}, events = event('set')) =>
+      change(store, 'ada', setPassword(hash), { ...options, events })
+    t.equal(await set('new', { keepSession: 'a' }, []), 'done')
     t.strictSame([await isLive(store, 'a'), await isLive(store, 'b')], [true, false])
     t.equal(await isDevice('laptop'), true)
-    const late = { ...given, passwordHash: 'late', keepSession: 'b' }
-    t.equal(await store.setAdminPassword(late, event('late')), false, 'that session has ended')
-    t.equal(await store.setAdminPassword({ ...late, keepSession: 'of bob' }, event('late')), false)
-    t.equal((await store.findAdmin(given.email))?.passwordHash, 'new')
+    t.equal(await set('late', { keepSession: 'b' }, events), 'changed', 'that session has ended')
+    t.equal(await set('late', { keepSession: 'of bob' }, events), 'changed')
+    t.equal((await store.findAdmin('ada@x.example'))?.passwordHash, 'new')
     t.strictSame(await actions(store), [])
-    t.equal(await store.setAdminPassword(given, []), true)
+    t.equal(await set('newer', {}, []), 'done')
     t.equal(await isLive(store, 'a'), false)
     t.equal(await isDevice('laptop'), false)
     t.strictSame([await isLive(store, 'of bob'), await isDevice('other', 'bob')], [true, true])
-    const checked = { ...asAdded, passwordHash: 'new' }
-    await begin(store, newSession('c'), { checked, ...device('other') })
+    const verified = { ...asAdded, passwordHash: 'newer' }
+    await begin(store, newSession('c'), { verified, ...device('other') })
     t.equal(await isDevice('other'), true, 'a browser is the last one’s who signed in with it')
     t.equal(await isDevice('other', 'bob'), false)
   })
@@ -195,55 +220,80 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.strictSame(await take(100, ['a', 2]), { refusedUntil: null, wasLast: false })
   })
 
-  t.test('a second factor is proposed, confirmed, used once a step, and dropped', async (t) => {
+  t.test('an admin is changed only as they were read: no change undoes another', async (t) => {
+    const store = await openWith(t, 'ada', 'bob')
+    const read = await store.findAdmin('ada@x.example')
+    if (!read) throw new Error('no admin')
+    const set = (passwordHash: string) =>
+      store.updateAdmin(read, { ...read, passwordHash }, { events: event(passwordHash) })
+    t.strictSame(await Promise.all([set('first'), set('second')]), ['done', 'changed'])
+    t.equal(await store.updateAdmin(read, null, { events: event('removed') }), 'changed')
+    t.equal((await store.findAdmin('ada@x.example'))?.passwordHash, 'first')
+    t.strictSame(await actions(store), ['first'])
+  })
+
+  t.test('a second factor is added, replaced and removed as it was read', async (t) => {
     const store = await openWith(t, 'ada')
-    const [adminId, email] = ['ada', 'ada@x.example']
-    const confirm = (step = 7) =>
-      store.confirmSecondFactor({
-        adminId,
-        step,
-        recoveryCodes: ['r1', 'r2'],
-        now: NOW,
-        events: event('confirmed'),
-      })
-    t.equal(await store.getSecondFactor(adminId), undefined)
-    t.equal(await confirm(), false)
-    t.equal(await store.proposeSecondFactor({ adminId: 'none', secret: seal('x') }), false)
-    t.equal(await store.proposeSecondFactor({ adminId, secret: seal('first') }), true)
-    t.equal(await store.proposeSecondFactor({ adminId, secret: seal('second') }), true)
-    t.equal(await store.useSecondFactor({ adminId, step: 8 }), false, 'not confirmed yet')
-    t.match(await store.getSecondFactor(adminId), { secret: seal('second'), since: null })
-    t.equal(await confirm(), true)
-    t.equal(await confirm(), false)
-    t.equal(await store.proposeSecondFactor({ adminId, secret: seal('third') }), false)
-    t.strictSame(await store.getSecondFactor(adminId), {
-      secret: seal('second'),
-      since: NOW,
-      lastStep: 7,
-      recoveryCodes: ['r1', 'r2'],
-    })
-    t.equal((await store.findAdmin(email))?.secondFactorSince, NOW)
-    for (const [step, good] of [
-      [7, false],
-      [8, true],
-      [8, false],
-      [6, false],
-    ] as const) {
-      t.equal(await store.useSecondFactor({ adminId, step }), good, `step ${step}`)
-    }
-    const recover = (codeHash: string) =>
-      store.useRecoveryCode({ adminId, codeHash, events: event(codeHash) })
-    t.equal(await recover('r1'), true)
-    t.equal(await recover('r1'), false)
-    const renewed = { adminId, recoveryCodes: ['r3'], events: event('renewed') }
-    t.equal(await store.setRecoveryCodes(renewed), true)
-    t.equal(await recover('r2'), false)
-    const drop = () => store.dropSecondFactor({ email, events: event('dropped') })
-    t.equal(await drop(), true)
-    t.equal(await drop(), false)
-    t.equal(await store.setRecoveryCodes(renewed), false)
-    t.equal(await recover('r3'), false)
-    t.equal((await store.findAdmin(email))?.secondFactorSince, null)
-    t.strictSame(await actions(store), ['confirmed', 'r1', 'renewed', 'dropped'])
+    const put = (before: SecondFactor | null, after: SecondFactor | null, action = '') =>
+      store.updateSecondFactor('ada', before, after, action === '' ? [] : event(action))
+    const get = () => store.getSecondFactor('ada')
+    const since = async () => (await store.findAdmin('ada@x.example'))?.secondFactorSince
+    const [first, second] = [newFactor('first'), newFactor('second')]
+    t.equal(await get(), undefined)
+    t.equal(await put(first, second), false, 'there is none yet')
+    t.equal(await store.updateSecondFactor('none', null, first, event('none')), false)
+    t.equal(await put(null, first), true)
+    t.equal(await put(null, second), false, 'there is one')
+    t.equal(await put(first, second), true)
+    t.match(await get(), { secret: seal('second'), since: null })
+    t.equal(await since(), null, 'it is only proposed')
+    const confirmed = { ...second, since: NOW, lastStep: 7, recoveryCodes: ['r1', 'r2'] }
+    t.equal(await put(first, { ...confirmed, secret: first.secret }), false, 'another was proposed')
+    t.strictSame(
+      await Promise.all([
+        put(second, confirmed, 'confirmed'),
+        put(second, { ...confirmed, lastStep: 8 }, 'confirmed too'),
+      ]),
+      [true, false],
+    )
+    t.strictSame(await get(), confirmed)
+    t.equal(await since(), NOW)
+    const used = { ...confirmed, lastStep: 8 }
+    t.strictSame(await Promise.all([put(confirmed, used), put(confirmed, used)]), [true, false])
+    const recovered = { ...used, recoveryCodes: ['r2'] }
+    t.equal(await put(confirmed, { ...confirmed, recoveryCodes: ['r2'] }, 'stale'), false)
+    t.equal(await put(used, recovered, 'r1'), true)
+    t.strictSame(await get(), recovered)
+    t.equal(await put(used, null, 'dropped'), false)
+    t.equal(await put(recovered, null, 'dropped'), true)
+    t.equal(await put(recovered, null, 'again'), false)
+    t.equal(await get(), undefined)
+    t.equal(await since(), null)
+    t.strictSame(await actions(store), ['confirmed', 'r1', 'dropped'])
+  })
+
+  t.test('an admin has an e-mail address to himself', async (t) => {
+    const store = await open(t)
+    const [ada, bob] = [newAdmin('ada'), newAdmin('bob')]
+    t.equal(await store.addAdmin(bob, { events: event('bob') }), true)
+    t.equal(await store.addAdmin(ada, { events: event('ada') }), true)
+    const twin = { ...ada, id: 'another' }
+    t.equal(await store.addAdmin(twin, { events: event('twin') }), false)
+    const without = { secondFactorSince: null }
+    t.strictSame(await store.listAdmins(), [
+      { ...ada, ...without },
+      { ...bob, ...without },
+    ])
+
+    const password = { events: event('password') }
+    t.equal(await change(store, 'bob', setPassword('new'), password), 'done')
+    t.equal(await change(store, 'nobody', setPassword('new'), password), 'none')
+    const remove = (action: string, name: string, allowNoAdmin = true) =>
+      change(store, name, () => null, { allowNoAdmin, events: event(action) })
+    t.equal(await remove('removed', 'ada'), 'done')
+    t.equal(await remove('again', 'ada'), 'none')
+    t.equal(await remove('last', 'bob', false), 'last')
+    t.strictSame(await store.listAdmins(), [{ ...bob, ...without, passwordHash: 'new' }])
+    t.strictSame(await actions(store), ['bob', 'ada', 'password', 'removed'])
   })
 }

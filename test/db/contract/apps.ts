@@ -1,6 +1,17 @@
 import type { Test } from 'tap'
 import type { OpenStore } from '../contract.ts'
-import { actions, begin, connect, event, newApp, newCode, newFlow, newGrant, NOW } from '../rows.ts'
+import {
+  actions,
+  begin,
+  connect,
+  event,
+  newApp,
+  newCode,
+  newFlow,
+  newGrant,
+  NOW,
+  removeApp,
+} from '../rows.ts'
 
 export function testApps(t: Test, open: OpenStore): void {
   t.test('an app is given back as it was added, and its event with it', async (t) => {
@@ -72,24 +83,24 @@ export function testApps(t: Test, open: OpenStore): void {
     await begin(store, newGrant('mine'))
     await begin(store, newGrant('ours', { appId: 'other' }))
     await begin(store, newGrant('ended'))
-    await store.revokeGrant({ id: 'ended', now: NOW + 1, events: [] })
+    await store.revokeGrants({ id: 'ended', now: NOW + 1, events: [] })
     await store.addFlow(newFlow('s1'))
     await store.addFlow(newFlow('s2', { appId: 'other' }))
     await connect(store, 'con2', { code: newCode('unused', { connectionId: 'con2' }) })
 
-    t.equal(await store.removeApp('app', event('app.removed')), true)
+    t.equal(await removeApp(store, 'app', event('app.removed')), true)
     t.equal(await store.getApp('app'), undefined)
     const bounds = { now: NOW + 5, limit: 1 }
-    t.equal(await store.endRemovedGrants(bounds), 1)
+    t.equal(await store.revokeGrantsOfRemovedApps(bounds), 1)
     t.equal((await store.getGrant('mine'))?.revokedAt, NOW + 5)
-    t.equal(await store.endRemovedGrants(bounds), 0, 'nothing is left to do')
+    t.equal(await store.revokeGrantsOfRemovedApps(bounds), 0, 'nothing is left to do')
     t.equal((await store.getGrant('ended'))?.revokedAt, NOW + 1, 'was revoked before')
     t.equal((await store.getGrant('ours'))?.revokedAt, null)
     const flow = { browserHash: 'browser', now: NOW }
     t.equal(await store.takeFlow({ stateHash: 's1', ...flow }), undefined)
     t.ok(await store.takeFlow({ stateHash: 's2', ...flow }))
     t.equal(await store.getCode('unused'), undefined)
-    t.equal(await store.removeApp('app', event('again')), false)
+    t.equal(await removeApp(store, 'app', event('again')), false)
     t.strictSame(await actions(store), ['app.removed'])
   })
 }

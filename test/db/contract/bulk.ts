@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
-import type { Store } from '../../../db/store.ts'
+import type { BulkStatus, NewEvent, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { actions, begin, connect, event, newGrant, NOW } from '../rows.ts'
+import { actions, begin, connect, event, newGrant, NOW, sweep } from '../rows.ts'
 
 const MINUTE = 60_000
 const owner = 'me'
@@ -27,6 +27,24 @@ async function collect(store: Store, ids: string[]): Promise<number> {
   return id
 }
 
+/** From `ready` to `running`. */
+const start = (store: Store, id: number, events: NewEvent[] = []): Promise<boolean> =>
+  store.updateBulk({
+    id,
+    expected: { statuses: ['ready'] },
+    changes: { status: 'running', startedAt: NOW, ...confirmer },
+    events,
+  })
+
+/** Releases the owner's lease. */
+const release = (store: Store, id: number, owner: string, trouble: string): Promise<boolean> =>
+  store.updateBulk({
+    id,
+    expected: { leaseOwner: owner },
+    changes: { leaseOwner: null, leaseUntil: null, trouble },
+    events: [],
+  })
+
 export function testBulk(t: Test, open: OpenStore): void {
   t.test('a bulk revocation is collected, by its owner, each connection once', async (t) => {
     const store = await open(t)
@@ -38,10 +56,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.equal(await add(['a', 'b'], 'here'), true)
     t.match(await store.getBulk(id), { total: 2, cursor: 'here', leaseUntil: until + 5 })
     t.equal(await add(['x'], null, 'another'), false)
-    t.equal(
-      await store.startBulk({ id, ...confirmer, now: NOW, events: event('too early') }),
-      false,
-    )
+    t.equal(await start(store, id, event('too early')), false)
     t.equal(await add(['b', 'c'], null), true)
     t.match(await store.getBulk(id), { total: 3, status: 'ready', leaseOwner: null })
     t.equal(await add(['d'], null), false, 'it is complete')
@@ -60,7 +75,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     const store = await open(t)
     const id = await collect(store, [])
     t.match(await store.getBulk(id), { status: 'ready', total: 0 })
-    await store.startBulk({ id, ...confirmer, now: NOW, events: [] })
+    await start(store, id)
     await store.takeBulk({ owner, ...times })
     t.equal(
       await store.revokeBulkItems({ id, owner, now: NOW, until, limit: 5, within: Infinity }),
@@ -71,18 +86,16 @@ export function testBulk(t: Test, open: OpenStore): void {
 
   t.test('it is worked by one owner at a time, oldest first', async (t) => {
     const store = await open(t)
-    t.equal(await store.hasBulkWork(), false)
-    t.equal(await store.takeBulk({ owner, ...times }), undefined)
+    t.equal(await store.takeBulk({ owner, ...times }), undefined, 'there is no work')
     const first = await store.addBulk(newBulk, () => [])
     const second = await store.addBulk({ ...newBulk, leaseOwner: null, leaseUntil: null }, () => [])
-    t.equal(await store.hasBulkWork(), true)
     t.equal((await store.takeBulk({ owner: 'b', ...times }))?.id, second, 'the first is taken')
     t.equal(await store.takeBulk({ owner: 'c', ...times }), undefined)
     const later = { now: until, until: until + MINUTE, longest: MINUTE }
     t.match(await store.takeBulk({ owner: 'c', ...later }), { id: first, leaseOwner: 'c' })
-    await store.freeBulk({ id: first, owner, trouble: 'not mine' })
+    t.equal(await release(store, first, owner, 'not mine'), false)
     t.match(await store.getBulk(first), { leaseOwner: 'c', trouble: null })
-    await store.freeBulk({ id: first, owner: 'c', trouble: 'the disk is full' })
+    t.equal(await release(store, first, 'c', 'the disk is full'), true)
     t.match(await store.getBulk(first), { leaseOwner: null, trouble: 'the disk is full' })
     t.equal((await store.takeBulk({ owner: 'd', ...times }))?.id, first)
     const jumped = { now: NOW - 5 * MINUTE, until: NOW, longest: MINUTE }
@@ -101,9 +114,8 @@ export function testBulk(t: Test, open: OpenStore): void {
     await store.revokeConnection({ id: 'b', now: NOW, events: event('before') })
     const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2, within: Infinity }
     t.equal(await store.revokeBulkItems(batch), false, 'not confirmed')
-    const confirmed = { id, ...confirmer, now: NOW, events: event('started') }
-    t.equal(await store.startBulk(confirmed), true)
-    t.equal(await store.startBulk({ ...confirmed, events: event('again') }), false)
+    t.equal(await start(store, id, event('started')), true)
+    t.equal(await start(store, id, event('again')), false)
     t.equal(await store.revokeBulkItems(batch), false, 'not taken')
     await store.takeBulk({ owner, ...times })
     t.equal(await store.revokeBulkItems({ ...batch, owner: 'another' }), false)
@@ -117,11 +129,11 @@ export function testBulk(t: Test, open: OpenStore): void {
       ...{ endedAt: NOW + 1, leaseOwner: null, trouble: null },
     })
     t.equal(await store.revokeBulkItems(batch), false)
-    t.equal(await store.hasBulkWork(), false)
+    t.equal(await store.takeBulk({ owner, ...times }), undefined, 'there is no work')
     t.strictSame(await store.listBulkItems({ id, failed: false, limit: 9 }), [])
     const revoked = ['connection.revoked', 'connection.revoked']
     t.strictSame(await actions(store), ['before', 'started', ...revoked])
-    const [last] = await store.listEvents({ connectionId: 'c', limit: 1 })
+    const [last] = (await store.listEvents({ filter: { connectionId: 'c' }, limit: 1 })).rows
     t.match(last, { ...confirmer, details: `bulk revocation ${id}`, at: NOW + 1 })
     t.equal(await store.isErasurePending(), true)
   })
@@ -129,15 +141,20 @@ export function testBulk(t: Test, open: OpenStore): void {
   t.test('it can be cancelled until it has ended', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b'])
-    await store.startBulk({ id, ...confirmer, now: NOW, events: [] })
+    await start(store, id)
     await store.takeBulk({ owner, ...times })
     const batch = { id, owner, now: NOW + 1, until, limit: 1, within: Infinity }
     await store.revokeBulkItems(batch)
-    const unbegun = { id, statuses: ['collecting' as const, 'ready' as const], now: NOW + 2 }
-    t.equal(await store.cancelBulk({ ...unbegun, events: event('too late') }), false)
-    const begun = { ...unbegun, statuses: ['running' as const] }
-    t.equal(await store.cancelBulk({ ...begun, events: event('cancelled') }), true)
-    t.equal(await store.cancelBulk({ ...begun, events: event('again') }), false)
+    const cancel = (statuses: BulkStatus[], events: NewEvent[]) =>
+      store.updateBulk({
+        id,
+        expected: { statuses },
+        changes: { status: 'cancelled', endedAt: NOW + 2, leaseOwner: null, leaseUntil: null },
+        events,
+      })
+    t.equal(await cancel(['collecting', 'ready'], event('too late')), false)
+    t.equal(await cancel(['running'], event('cancelled', { at: NOW + 2 })), true)
+    t.equal(await cancel(['running'], event('again')), false)
     t.equal(await store.revokeBulkItems(batch), false)
     t.match(await store.getBulk(id), { status: 'cancelled', revoked: 1, endedAt: NOW + 2 })
     t.equal((await store.getConnection('b'))?.status, 'active')
@@ -147,7 +164,7 @@ export function testBulk(t: Test, open: OpenStore): void {
   t.test('a batch ends with its time, but revokes one at least', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b'])
-    await store.startBulk({ id, ...confirmer, now: NOW, events: [] })
+    await start(store, id)
     await store.takeBulk({ owner, ...times })
     const batch = { id, owner, now: NOW, until, limit: 9, within: -1 }
     t.equal(await store.revokeBulkItems(batch), true)
@@ -161,13 +178,13 @@ export function testBulk(t: Test, open: OpenStore): void {
     const DAY = 86_400_000
     const id = await collect(store, ['a', 'b'])
     const bounds = { usedFor: DAY, eventsBefore: 0 }
-    const sweep = (now: number) => store.sweep({ ...bounds, now, endedBefore: now - 30 * DAY })
-    await sweep(NOW + DAY)
+    const sweepAt = (now: number) => sweep(store, { ...bounds, now, endedBefore: now - 30 * DAY })
+    await sweepAt(NOW + DAY)
     t.equal((await store.getBulk(id))?.status, 'ready')
-    await sweep(NOW + DAY + 1)
+    await sweepAt(NOW + DAY + 1)
     t.equal((await store.getBulk(id))?.status, 'cancelled')
     t.strictSame(await store.listBulkItems({ id, failed: false, limit: 9 }), [])
-    await sweep(NOW + 40 * DAY)
+    await sweepAt(NOW + 40 * DAY)
     t.equal(await store.getBulk(id), undefined)
   })
 }

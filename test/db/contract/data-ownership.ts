@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
 import type { OpenStore } from '../contract.ts'
-import { actions, connect, event, newGrant, newTokens, NOW } from '../rows.ts'
+import { actions, connect, event, newGrant, newTokens, NOW, purge } from '../rows.ts'
 
-export function testMoving(t: Test, open: OpenStore): void {
+export function testDataOwnership(t: Test, open: OpenStore): void {
   t.test('a connection is identified, unless another one holds the account', async (t) => {
     const store = await open(t)
     await connect(store, 'a', { accountId: null })
@@ -27,7 +27,7 @@ export function testMoving(t: Test, open: OpenStore): void {
     t.equal(await store.removeConnection('con'), false)
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
     t.equal(await store.removeConnection('con'), false, 'its erasure is pending')
-    await store.purge(NOW)
+    await purge(store, NOW)
     t.equal(await store.removeConnection('con'), true)
     t.equal(await store.getConnection('con'), undefined)
   })
@@ -38,7 +38,11 @@ export function testMoving(t: Test, open: OpenStore): void {
     await connect(store, 'gone')
     await store.revokeConnection({ id: 'gone', now: NOW, events: [] })
     const add = (id: string, connectionId: string) =>
-      store.addGrant(newGrant(id, { connectionId }), event(`${id} of ${connectionId}`))
+      store.addGrant(newGrant(id, { connectionId }), {
+        source: null,
+        now: NOW,
+        events: event(`${id} of ${connectionId}`),
+      })
     t.equal(await add('grant', 'con'), true)
     t.equal(await add('grant', 'con'), false)
     t.equal(await add('other', 'gone'), false)
@@ -48,30 +52,33 @@ export function testMoving(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['grant of con'])
   })
 
-  t.test('connections are disowned a batch at a time, with their tokens or not', async (t) => {
-    const store = await open(t)
-    for (const id of ['a', 'b', 'c', 'd']) await connect(store, id)
-    await store.revokeConnection({ id: 'b', now: NOW, events: [] })
-    const markForReconnect = (after: string | null, toOtherApi: boolean) =>
-      store.markConnectionsForReconnect({ after, limit: 2, toOtherApi, reason: 'moved' })
-    t.equal(await markForReconnect(null, false), 'c')
-    t.equal(await markForReconnect('c', true), 'd')
-    t.equal(await markForReconnect('d', true), null)
-    const moved = { status: 'needs_reconnect', lastError: 'moved' }
-    t.match(await store.getConnection('a'), {
-      ...moved,
-      ...newTokens('a'),
-      accountId: 'account of a',
-      generation: 1,
-    })
-    t.match(await store.getConnection('b'), { status: 'revoked', lastError: null })
-    t.match(await store.getConnection('d'), {
-      ...moved,
-      accountId: null,
-      refreshToken: null,
-      accessToken: null,
-      accessTokenExpiresAt: null,
-      generation: 2,
-    })
-  })
+  t.test(
+    'connections are marked for reconnect a batch at a time, with their tokens or not',
+    async (t) => {
+      const store = await open(t)
+      for (const id of ['a', 'b', 'c', 'd']) await connect(store, id)
+      await store.revokeConnection({ id: 'b', now: NOW, events: [] })
+      const markForReconnect = (after: string | null, toOtherApi: boolean) =>
+        store.markConnectionsForReconnect({ after, limit: 2, toOtherApi, reason: 'moved' })
+      t.equal(await markForReconnect(null, false), 'c')
+      t.equal(await markForReconnect('c', true), 'd')
+      t.equal(await markForReconnect('d', true), null)
+      const moved = { status: 'needs_reconnect', lastError: 'moved' }
+      t.match(await store.getConnection('a'), {
+        ...moved,
+        ...newTokens('a'),
+        accountId: 'account of a',
+        generation: 1,
+      })
+      t.match(await store.getConnection('b'), { status: 'revoked', lastError: null })
+      t.match(await store.getConnection('d'), {
+        ...moved,
+        accountId: null,
+        refreshToken: null,
+        accessToken: null,
+        accessTokenExpiresAt: null,
+        generation: 2,
+      })
+    },
+  )
 }

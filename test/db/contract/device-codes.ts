@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
-import type { DeviceCode } from '../../../db/store.ts'
+import type { DeviceCode, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { actions, connect, event, newApp, newGrant, NOW } from '../rows.ts'
+import { actions, connect, event, newApp, newGrant, NOW, sweep, removeApp } from '../rows.ts'
 
 const newDeviceCode = (id: string, fields: Partial<DeviceCode> = {}): DeviceCode => ({
   deviceCodeHash: id,
@@ -21,6 +21,14 @@ const newDeviceCode = (id: string, fields: Partial<DeviceCode> = {}): DeviceCode
   ...fields,
 })
 
+const get = (store: Store, deviceCodeHash: string) => store.getDeviceCode({ deviceCodeHash })
+
+async function approve(store: Store, id: string): Promise<void> {
+  const code = await get(store, id)
+  if (!code) throw new Error('no device code')
+  await store.updateDeviceCode(code, { ...code, status: 'approved', connectionId: 'con' }, [])
+}
+
 export function testDeviceCodes(t: Test, open: OpenStore): void {
   t.test(
     'a device code is found by either code, and no two share the one people type',
@@ -29,70 +37,52 @@ export function testDeviceCodes(t: Test, open: OpenStore): void {
       const code = newDeviceCode('code')
       t.equal(await store.addDeviceCode(code), true)
       t.equal(await store.addDeviceCode({ ...code, deviceCodeHash: 'another' }), false)
-      t.strictSame(await store.getDeviceCode('code'), code)
-      t.equal(await store.getDeviceCode('another'), undefined)
-      const user = { userCodeHash: code.userCodeHash, now: NOW }
-      t.strictSame(await store.findDeviceCode(user), code)
-      t.equal(await store.findDeviceCode({ ...user, now: code.expiresAt }), undefined)
-      t.equal(await store.findDeviceCode({ ...user, userCodeHash: 'x' }), undefined)
+      t.strictSame(await get(store, 'code'), code)
+      t.equal(await get(store, 'another'), undefined)
+      t.strictSame(await store.getDeviceCode({ userCodeHash: code.userCodeHash }), code)
+      t.equal(await store.getDeviceCode({ userCodeHash: 'x' }), undefined)
     },
   )
 
-  t.test('polls that come too soon make the interval longer', async (t) => {
-    const store = await open(t)
-    await store.addDeviceCode(newDeviceCode('code'))
-    const poll = (after: number) =>
-      store.pollDeviceCode({ deviceCodeHash: 'code', now: NOW + after, penalty: 5 })
-    t.strictSame(await poll(0), false, 'the first is never too soon')
-    t.equal(await poll(5_000), false)
-    t.equal(await poll(9_000), true)
-    t.match(await store.getDeviceCode('code'), { intervalSeconds: 10, polledAt: NOW + 9_000 })
-    t.equal(await poll(15_000), true)
-    t.equal(await poll(30_000), false)
-    t.equal(await poll(900_000), false, 'nothing is noted of what has ended')
-    t.match(await store.getDeviceCode('code'), { polledAt: NOW + 30_000 })
-  })
-
-  t.test('a person’s first answer counts', async (t) => {
+  t.test('a device code is replaced only as it was read', async (t) => {
     const store = await open(t)
     await connect(store)
-    for (const id of ['yes', 'no', 'late']) await store.addDeviceCode(newDeviceCode(id))
-    const approve = (deviceCodeHash: string, now = NOW) =>
-      store.approveDeviceCode({
-        ...{ deviceCodeHash, connectionId: 'con', now },
-        events: event(`approved ${deviceCodeHash}`),
-      })
-    const deny = (deviceCodeHash: string) => store.denyDeviceCode({ deviceCodeHash, now: NOW })
-    t.strictSame(
-      [await approve('yes'), await deny('yes'), await approve('yes')],
-      [true, false, false],
-    )
-    t.strictSame([await deny('no'), await approve('no')], [true, false])
-    t.equal(await approve('late', NOW + 900_000), false)
-    t.match(await store.getDeviceCode('yes'), { status: 'approved', connectionId: 'con' })
-    t.match(await store.getDeviceCode('no'), { status: 'denied', connectionId: null })
-    const user = { userCodeHash: 'user of yes', now: NOW }
-    t.equal(await store.findDeviceCode(user), undefined, 'nobody is asked again')
-    t.strictSame(await actions(store), ['approved yes'])
+    for (const id of ['code', 'other']) await store.addDeviceCode(newDeviceCode(id))
+    const read = newDeviceCode('code')
+    const polled = { ...read, polledAt: NOW, intervalSeconds: 10 }
+    t.equal(await store.updateDeviceCode(read, polled, event('polled')), true)
+    t.equal(await store.updateDeviceCode(read, polled, event('too late')), false)
+    t.strictSame(await get(store, 'code'), polled)
+    const approved = { ...polled, status: 'approved', connectionId: 'con' } as const
+    const denied = { ...polled, status: 'denied' } as const
+    const answers = [
+      store.updateDeviceCode(polled, approved, event('approved')),
+      store.updateDeviceCode(polled, denied, event('denied')),
+    ]
+    t.strictSame(await Promise.all(answers), [true, false], 'a person’s first answer counts')
+    t.strictSame(await get(store, 'code'), approved)
+    t.strictSame(await get(store, 'other'), newDeviceCode('other'))
+    const none = newDeviceCode('none')
+    t.equal(await store.updateDeviceCode(none, { ...none, polledAt: NOW }, event('none')), false)
+    t.strictSame(await actions(store), ['polled', 'approved'])
   })
 
   t.test('an approved one begins one grant, in time', async (t) => {
     const store = await open(t)
     await connect(store)
     for (const id of ['good', 'pending', 'late']) await store.addDeviceCode(newDeviceCode(id))
-    for (const deviceCodeHash of ['good', 'late']) {
-      await store.approveDeviceCode({ deviceCodeHash, connectionId: 'con', now: NOW, events: [] })
-    }
+    for (const id of ['good', 'late']) await approve(store, id)
     const redeem = (deviceCodeHash: string, now = NOW + 1) =>
-      store.redeemDeviceCode({
-        ...{ deviceCodeHash, now, grant: newGrant(`of ${deviceCodeHash}`) },
+      store.addGrant(newGrant(`of ${deviceCodeHash}`), {
+        source: { deviceCodeHash },
+        now,
         events: event(deviceCodeHash),
       })
     t.equal(await redeem('pending'), false)
     t.equal(await redeem('late', NOW + 900_000), false)
     t.strictSame(await Promise.all([redeem('good'), redeem('good')]), [true, false])
     t.strictSame(await store.getGrant('of good'), newGrant('of good'))
-    t.match(await store.getDeviceCode('good'), { usedAt: NOW + 1, grantId: 'of good' })
+    t.match(await get(store, 'good'), { usedAt: NOW + 1, grantId: 'of good' })
     t.strictSame(await actions(store), ['good'])
   })
 
@@ -102,29 +92,28 @@ export function testDeviceCodes(t: Test, open: OpenStore): void {
     await connect(store)
     const add = async (id: string, fields: Partial<DeviceCode> = {}) => {
       await store.addDeviceCode(newDeviceCode(id, fields))
-      const approval = { deviceCodeHash: id, connectionId: 'con', now: NOW }
-      if (id.startsWith('ok')) await store.approveDeviceCode({ ...approval, events: [] })
+      if (id.startsWith('ok')) await approve(store, id)
     }
     const left = async (...ids: string[]) => {
-      const found = await Promise.all(ids.map((id) => store.getDeviceCode(id)))
+      const found = await Promise.all(ids.map((id) => get(store, id)))
       return ids.filter((_, index) => found[index])
     }
     await add('ok app')
     await add('ok other', { appId: 'other' })
     await add('waits')
     const ended = { connectionId: 'con', now: NOW, events: event('app revoked') }
-    t.equal(await store.revokeAppGrants({ ...ended, appId: 'app' }), 0)
+    t.equal(await store.revokeGrants({ ...ended, appId: 'app' }), 0)
     t.strictSame(await left('ok app', 'ok other', 'waits'), ['ok other', 'waits'])
     t.strictSame(await actions(store), ['app revoked'])
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
     t.strictSame(await left('ok other', 'waits'), ['waits'])
     await add('theirs', { appId: 'other' })
-    await store.removeApp('app', [])
+    await removeApp(store, 'app', [])
     t.strictSame(await left('waits', 'theirs'), ['theirs'])
     const bounds = { usedFor: 86_400_000, endedBefore: 0, eventsBefore: 0 }
-    const { deviceCodes } = await store.sweep({ ...bounds, now: NOW + 1_199_999 })
+    const { deviceCodes } = await sweep(store, { ...bounds, now: NOW + 1_199_999 })
     t.equal(deviceCodes, 0, 'long enough to be told that it has ended')
-    t.match(await store.sweep({ ...bounds, now: NOW + 1_200_000 }), { deviceCodes: 1 })
+    t.match(await sweep(store, { ...bounds, now: NOW + 1_200_000 }), { deviceCodes: 1 })
     t.strictSame(await left('theirs'), [])
   })
 }

@@ -13,6 +13,28 @@ const everything: EventFilter = {
 }
 
 export function testEvents(t: Test, open: OpenStore): void {
+  t.test('events are listed newest first, a page at a time', async (t) => {
+    const store = await open(t)
+    await store.addEvents([])
+    const full = { connectionId: 'c1', appId: 'a1', grantId: 'g', address: '::1', details: 'words' }
+    await store.addEvents([...event('first', full), ...event('second', { connectionId: 'c2' })])
+    await store.addEvents(event('third', { appId: 'a1' }))
+    const list = async (limit: number, filter: Partial<EventFilter> = {}, cursor?: string) =>
+      store.listEvents({ limit, filter, ...(cursor !== undefined && { cursor }) })
+    const { rows: all } = await list(10)
+    t.strictSame(
+      all.map(({ action }) => action),
+      ['third', 'second', 'first'],
+    )
+    const [, second, first] = all
+    t.strictSame(first, { id: first?.id, ...event('first', full)[0] })
+    t.match(second, { appId: null, grantId: null, address: null, details: null })
+    const { older } = await list(2)
+    t.strictSame((await list(1, {}, older ?? '')).rows, [first])
+    t.strictSame((await list(9, { connectionId: 'c2' })).rows, [second])
+    t.strictSame((await list(9, { appId: 'a1', connectionId: 'c1' })).rows, [first])
+  })
+
   t.test('events are paged through both ways, while more are written', async (t) => {
     const store = await open(t)
     // Two of a time, and one whose clock was behind.
@@ -20,7 +42,7 @@ export function testEvents(t: Test, open: OpenStore): void {
       await store.addEvents(event(`e${index}`, { at: NOW + at }))
     }
     const page = (cursor: string | null) =>
-      store.browseEvents({ filter: everything, cursor, limit: 2 })
+      store.listEvents({ filter: everything, cursor, limit: 2 })
     const names = ({ rows }: Awaited<ReturnType<typeof page>>) =>
       rows.map(({ action }) => action).join(' ')
 
@@ -60,7 +82,7 @@ export function testEvents(t: Test, open: OpenStore): void {
       ])
       const times = async (filter: Partial<EventFilter>) => {
         const query = { filter: { ...everything, ...filter }, cursor: null, limit: 9 }
-        const { rows } = await store.browseEvents(query)
+        const { rows } = await store.listEvents(query)
         return rows.map(({ at }) => at - NOW).join('')
       }
       t.equal(await times({}), '543210')
@@ -85,16 +107,16 @@ export function testEvents(t: Test, open: OpenStore): void {
     const store = await open(t)
     await fill(store, 41_000)
     const filter = { ...everything, actor: 'user', action: 'grant.begun' }
-    const first = await store.browseEvents({ filter, cursor: null, limit: 5 })
+    const first = await store.listEvents({ filter, cursor: null, limit: 5 })
     t.equal(first.rows.length, 1, 'the newest')
     t.ok(first.searchedTo !== null && first.searchedTo > NOW)
-    const rest = await store.browseEvents({ filter, cursor: first.older, limit: 5 })
+    const rest = await store.listEvents({ filter, cursor: first.older, limit: 5 })
     t.equal(rest.rows[0]?.at, NOW, 'the oldest')
     t.match(rest, { searchedTo: null, older: null })
-    const back = await store.browseEvents({ filter, cursor: rest.newer, limit: 5 })
+    const back = await store.listEvents({ filter, cursor: rest.newer, limit: 5 })
     t.strictSame(back.rows, [])
     t.ok(back.newer)
-    const again = await store.browseEvents({ filter, cursor: back.newer, limit: 5 })
+    const again = await store.listEvents({ filter, cursor: back.newer, limit: 5 })
     t.equal(again.rows[0]?.at, NOW + 41_000 - 1)
   })
 }

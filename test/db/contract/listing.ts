@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { ConnectionQuery, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { begin, connect, newGrant, newTokens, NOW } from '../rows.ts'
+import { begin, connect, newGrant, newTokens, NOW, purge, sweep } from '../rows.ts'
 
 export const everybody: ConnectionQuery = {
   search: null,
@@ -96,10 +96,10 @@ export function testListing(t: Test, open: OpenStore): void {
     t.equal(total, 3)
 
     await begin(store, newGrant('third of b', { connectionId: 'b' }))
-    await store.revokeGrant({ id: 'first of b', now: NOW, events: [] })
+    await store.revokeGrants({ id: 'first of b', now: NOW, events: [] })
     t.equal(await find(store, { appId: 'app' }), 'bac', 'another device is left')
     const revoked = { connectionId: 'b', appId: 'app', now: NOW, events: [] }
-    await store.revokeAppGrants(revoked)
+    await store.revokeGrants(revoked)
     t.equal(await find(store, { appId: 'app' }), 'ac')
     t.equal(await find(store, { appId: 'other' }), 'b')
   })
@@ -169,12 +169,12 @@ export function testListing(t: Test, open: OpenStore): void {
     await connect(store, 'd', renewal)
     t.equal(await find(store, { search: 'anna' }), 'ec')
     t.equal(await find(store, { search: 'thea' }), 'd')
-    await store.eraseConnection({ id: 'd', now: NOW, events: [] })
+    await store.revokeConnection({ erasePerson: true, id: 'd', now: NOW, events: [] })
     t.equal(await find(store, { search: 'thea' }), '')
     t.equal(await find(store, { search: 'account of d' }), '')
-    await store.purge(NOW)
+    await purge(store, NOW)
     const bounds = { now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 }
-    await store.sweep(bounds)
+    await sweep(store, bounds)
     t.equal(await find(store), 'bac', 'what is swept is listed no more')
     t.strictSame(await store.countConnections(), { active: 2, needs_reconnect: 1, revoked: 0 })
     t.equal(await find(store, { search: 'hannah' }), '')
@@ -229,14 +229,14 @@ export function testListing(t: Test, open: OpenStore): void {
       ['a', 'b'],
     )
     t.type(before.previous, 'string', 'the new one is on a page before')
-    await store.purge(NOW)
-    await store.sweep({ now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 })
+    await purge(store, NOW)
+    await sweep(store, { now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 })
     const end = await page(second.next)
     t.strictSame(end.rows, [], 'the last page’s only row went')
     t.equal((await page(end.previous)).rows.map(({ id }) => id).join(''), 'cd')
     for (const id of ['z', 'a', 'b']) await store.revokeConnection({ id, now: NOW, events: [] })
-    await store.purge(NOW)
-    await store.sweep({ now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 })
+    await purge(store, NOW)
+    await sweep(store, { now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 })
     const nowFirst = await page(second.previous)
     t.match(nowFirst, { previous: null }, 'what came before is gone: now this is the first')
     t.equal(nowFirst.rows.map(({ id }) => id).join(''), 'cd')

@@ -53,7 +53,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     await connect(store)
     const staleReason = async () => (await store.getConnection('con'))?.staleReason
     await store.takeLease(lease('a'))
-    await store.freeLease({ id: 'con', owner: 'a' })
+    await store.updateLease({ id: 'con', owner: 'a', until: null })
     await store.takeLease(lease('b'))
     await store.takeLease(lease('b', NOW + 1))
     t.equal(await staleReason(), null)
@@ -128,13 +128,13 @@ export function testRefresh(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('a'))
-    t.equal(await store.extendLease({ id: 'con', owner: 'b', until: NOW + 1 }), false)
-    await store.freeLease({ id: 'con', owner: 'b' })
-    t.equal(await store.extendLease({ id: 'con', owner: 'a', until: NOW + 99 }), true)
+    t.equal(await store.updateLease({ id: 'con', owner: 'b', until: NOW + 1 }), false)
+    await store.updateLease({ id: 'con', owner: 'b', until: null })
+    t.equal(await store.updateLease({ id: 'con', owner: 'a', until: NOW + 99 }), true)
     t.match(await store.getConnection('con'), { leaseOwner: 'a', leaseUntil: NOW + 99 })
-    await store.freeLease({ id: 'con', owner: 'a' })
+    await store.updateLease({ id: 'con', owner: 'a', until: null })
     t.match(await store.getConnection('con'), { leaseOwner: null, leaseUntil: null })
-    t.equal(await store.extendLease({ id: 'con', owner: 'a', until: NOW + 99 }), false)
+    t.equal(await store.updateLease({ id: 'con', owner: 'a', until: NOW + 99 }), false)
   })
 
   t.test('refreshed tokens are stored, and what was wrong is forgotten', async (t) => {
@@ -180,7 +180,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     t.strictSame(await Promise.all(race), [true, false])
     t.match(await store.getConnection('con'), { ...newTokens('won'), leaseOwner: null })
     const late = { id: 'con', owner: 'other', until: NOW + LONGEST }
-    t.equal(await store.extendLease(late), false, 'what it was taken for is out of date')
+    t.equal(await store.updateLease(late), false, 'what it was taken for is out of date')
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
     t.equal(await store.saveTokens(refreshed('revoked', 3)), false)
     t.equal((await store.getConnection('con'))?.refreshToken, null)

@@ -1,20 +1,19 @@
 import type { Test } from 'tap'
 import type { OpenStore } from '../contract.ts'
-import { actions, begin, connect, event, newCode, newGrant, NOW } from '../rows.ts'
+import { actions, begin, connect, event, newCode, newGrant, NOW, purge } from '../rows.ts'
 
 export function testRevoke(t: Test, open: OpenStore): void {
-  t.test('grants are listed by connection, and by app a page at a time', async (t) => {
+  t.test('grants are listed by connection', async (t) => {
     const store = await open(t)
     for (const id of ['con', 'con2']) await connect(store, id)
     await begin(store, newGrant('b'))
     await begin(store, newGrant('a', { appId: 'other' }))
     await begin(store, newGrant('c', { connectionId: 'con2' }))
-    const ids = async (filter: Parameters<typeof store.listGrants>[0]) =>
-      (await store.listGrants(filter)).map(({ id }) => id).join('')
-    t.equal(await ids({ connectionId: 'con' }), 'ab')
-    t.equal(await ids({ appId: 'app', after: null, limit: 9 }), 'bc')
-    t.equal(await ids({ appId: 'app', after: null, limit: 1 }), 'b')
-    t.equal(await ids({ appId: 'app', after: 'b', limit: 9 }), 'c')
+    const ids = async (connectionId: string) =>
+      (await store.listGrants(connectionId)).map(({ id }) => id).join('')
+    t.equal(await ids('con'), 'ab')
+    t.equal(await ids('con2'), 'c')
+    t.equal(await ids('another'), '')
     t.equal(await store.getGrant('another'), undefined)
   })
 
@@ -23,10 +22,10 @@ export function testRevoke(t: Test, open: OpenStore): void {
     await connect(store)
     await begin(store, newGrant('grant'))
     const revoke = (id: string, now: number) =>
-      store.revokeGrant({ id, now, events: event(`${id} ${now - NOW}`) })
-    t.equal(await revoke('grant', NOW + 1), true)
-    t.equal(await revoke('grant', NOW + 2), false)
-    t.equal(await revoke('another', NOW + 3), false)
+      store.revokeGrants({ id, now, events: event(`${id} ${now - NOW}`) })
+    t.equal(await revoke('grant', NOW + 1), 1)
+    t.equal(await revoke('grant', NOW + 2), 0)
+    t.equal(await revoke('another', NOW + 3), 0)
     t.equal((await store.getGrant('grant'))?.revokedAt, NOW + 1)
     t.strictSame(await actions(store), ['grant 1'])
   })
@@ -42,13 +41,13 @@ export function testRevoke(t: Test, open: OpenStore): void {
     await connect(store, 'con', { expectedGeneration: generation, code: newCode('unused') })
 
     const own = { connectionId: 'con', appId: 'app', now: NOW + 1 }
-    t.equal(await store.revokeAppGrants({ ...own, events: event('revoked') }), 2)
+    t.equal(await store.revokeGrants({ ...own, events: event('revoked') }), 2)
     t.equal((await store.getGrant('b'))?.revokedAt, NOW + 1)
     t.equal((await store.getGrant('other'))?.revokedAt, null)
     t.equal((await store.getGrant('elsewhere'))?.revokedAt, null)
     t.equal(await store.getCode('unused'), undefined)
     t.ok(await store.getCode('code of a'), 'a used code stays, so that a second use is noticed')
-    t.equal(await store.revokeAppGrants({ ...own, events: event('again') }), 0)
+    t.equal(await store.revokeGrants({ ...own, events: event('again') }), 0)
     t.strictSame(await actions(store), ['revoked'])
   })
 
@@ -85,7 +84,7 @@ export function testRevoke(t: Test, open: OpenStore): void {
       })
       t.equal((await store.getGrant('grant'))?.revokedAt, NOW + 1)
       t.equal(await store.getCode('code'), undefined)
-      t.equal(await store.extendLease({ id: 'con', owner, until: NOW }), false)
+      t.equal(await store.updateLease({ id: 'con', owner, until: NOW }), false)
       t.strictSame(await actions(store), ['revoked'])
     },
   )
@@ -94,7 +93,7 @@ export function testRevoke(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     const erase = (id: string, now: number, action: string) =>
-      store.eraseConnection({ id, now, events: event(action) })
+      store.revokeConnection({ erasePerson: true, id, now, events: event(action) })
     t.equal(await erase('con', NOW + 1, 'erased'), true)
     t.equal(await erase('con', NOW + 2, 'again'), false)
     t.equal(await erase('another', NOW, 'none'), false)
@@ -106,14 +105,14 @@ export function testRevoke(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     t.equal(await store.isErasurePending(), false)
-    t.equal(await store.purge(NOW), true, 'with nothing to do')
+    t.equal(await purge(store, NOW), true, 'with nothing to do')
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
     t.equal(await store.isErasurePending(), true)
-    t.equal(await store.purge(NOW + 3), true)
+    t.equal(await purge(store, NOW + 3), true)
     t.equal(await store.isErasurePending(), false)
     t.equal((await store.getConnection('con'))?.erasedAt, NOW + 3)
-    await store.purge(NOW + 4)
-    await store.purge(NOW + 4, { connectionId: 'con' })
+    await purge(store, NOW + 4)
+    await purge(store, NOW + 4, 'con')
     t.equal((await store.getConnection('con'))?.erasedAt, NOW + 3, 'once')
   })
 
@@ -121,10 +120,27 @@ export function testRevoke(t: Test, open: OpenStore): void {
     const store = await open(t)
     for (const id of ['one', 'other', 'live']) await connect(store, id)
     for (const id of ['one', 'other']) await store.revokeConnection({ id, now: NOW, events: [] })
-    t.equal(await store.purge(NOW + 1, { connectionId: 'one' }), true)
-    t.equal(await store.purge(NOW + 1, { connectionId: 'live' }), true)
+    t.equal(await purge(store, NOW + 1, 'one'), true)
+    t.equal(await purge(store, NOW + 1, 'live'), true)
     const erasedAt = async (id: string) => (await store.getConnection(id))?.erasedAt
     t.strictSame(await Promise.all(['one', 'other', 'live'].map(erasedAt)), [NOW + 1, null, null])
     t.equal(await store.isErasurePending(), true)
+  })
+
+  t.test('many erasures are completed in batches', async (t) => {
+    const store = await open(t)
+    const ids = ['a', 'b', 'c', 'd', 'e']
+    for (const id of ids) await connect(store, id)
+    for (const id of ids) await store.revokeConnection({ id, now: NOW, events: [] })
+    const erased = async () => {
+      const rows = await Promise.all(ids.map((id) => store.getConnection(id)))
+      return rows.filter((row) => row?.erasedAt === NOW + 1).length
+    }
+    const some = () => store.purge({ now: NOW + 1, limit: 2 })
+    t.strictSame([await some(), await erased()], ['more', 2])
+    t.strictSame([await some(), await erased()], ['more', 4])
+    t.equal(await store.isErasurePending(), true)
+    t.strictSame([await some(), await erased()], ['done', 5])
+    t.equal(await store.isErasurePending(), false)
   })
 }

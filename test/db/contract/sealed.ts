@@ -1,43 +1,33 @@
 import type { Test } from 'tap'
-import type { Store } from '../../../db/store.ts'
-import type { SealedPlace, SealedValue } from '../../../db/store/sealed.ts'
+import type { SealedValue, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { connect, newFlow, NOW, seal } from '../rows.ts'
+import { addSigningKey, connect, newFlow, newSigningKey, seal } from '../rows.ts'
 
 async function all(store: Store, limit: number): Promise<SealedValue[]> {
   const values: SealedValue[] = []
-  for (let after: SealedPlace | null = null; ;) {
+  for (let after: string | null = null; ;) {
     const page: SealedValue[] = await store.listSealed({ after, limit })
     if (page.length === 0) return values
     if (page.length > limit) throw new Error('more than were asked for')
     values.push(...page)
-    after = page.at(-1)?.place ?? null
+    after = page.at(-1)?.key ?? null
   }
 }
 
 async function fill(store: Store): Promise<void> {
   for (const id of ['a', 'b', 'c']) await connect(store, id)
   await store.addFlow(newFlow('with/slash'))
-  const key = {
-    kid: 'k1',
-    publicJwk: '{}',
-    createdAt: NOW,
-    activatedAt: null,
-    endedAt: null,
-    tokensUntil: null,
-    status: 'active',
-  } as const
-  await store.addSigningKey({ ...key, privateKey: seal('key') }, [])
+  await addSigningKey(store, newSigningKey('k1'))
 }
 
 export function testSealed(t: Test, open: OpenStore): void {
   t.test(
-    'every sealed value is listed once, with its place, however large the pages',
+    'every sealed value is listed once, with its associated data, whatever the page size',
     async (t) => {
       const store = await open(t)
       t.strictSame(await all(store, 10), [])
       await fill(store)
-      const places = [
+      const associatedData = [
         ...['a', 'b', 'c'].map((id) => `connections/${id}/access_token`),
         ...['a', 'b', 'c'].map((id) => `connections/${id}/refresh_token`),
         'flows/with/slash/verifier',
@@ -45,8 +35,8 @@ export function testSealed(t: Test, open: OpenStore): void {
       ]
       for (const limit of [1, 2, 3, 100]) {
         t.strictSame(
-          (await all(store, limit)).map(({ place }) => place),
-          places,
+          (await all(store, limit)).map(({ associatedData }) => associatedData),
+          associatedData,
           `${limit}`,
         )
       }
@@ -58,14 +48,16 @@ export function testSealed(t: Test, open: OpenStore): void {
   t.test('values are replaced where nobody else has changed them', async (t) => {
     const store = await open(t)
     await fill(store)
-    const place = (id: string) => `connections/${id}/refresh_token` as const
+    const keys = new Map(
+      (await all(store, 100)).map(({ key, associatedData }) => [associatedData, key]),
+    )
     const replacing = (id: string, expected: string) => ({
-      place: place(id),
+      key: keys.get(`connections/${id}/refresh_token`) ?? `connections/${id}/refresh_token`,
       expected: seal(expected),
       sealed: seal(`anew ${id}`),
     })
     const flow = {
-      place: 'flows/with/slash/verifier' as const,
+      key: keys.get('flows/with/slash/verifier') ?? '',
       expected: seal('verifier with/slash'),
       sealed: seal('anew flow'),
     }
@@ -73,7 +65,7 @@ export function testSealed(t: Test, open: OpenStore): void {
       replacing('a', 'refresh a'),
       replacing('b', 'other'),
       replacing('no', 'x'),
-      { ...replacing('c', 'refresh c'), place: 'connections/c/username' as const },
+      { ...replacing('c', 'refresh c'), key: 'connections/c/username' },
       flow,
     ]
     t.equal(await store.reseal(values), 2)

@@ -1,15 +1,17 @@
 import type { Test } from 'tap'
+import { revokeKey } from '../../../server/crypto/key-set.ts'
 import type { OpenStore } from '../contract.ts'
-import { begin, connect, newApp, newGrant, NOW, seal } from '../rows.ts'
-
-const key = {
-  kid: 'k1',
-  publicJwk: '{}',
-  createdAt: NOW,
-  activatedAt: null,
-  endedAt: null,
-  tokensUntil: null,
-}
+import {
+  addSigningKey,
+  begin,
+  connect,
+  newApp,
+  newGrant,
+  newSigningKey,
+  NOW,
+  removeApp,
+  updateSigningKeys,
+} from '../rows.ts'
 
 const HOUR = 3_600_000
 
@@ -17,7 +19,7 @@ export function testSwap(t: Test, open: OpenStore): void {
   t.test('a swap reads key, grant, app and connection as they are now', async (t) => {
     const store = await open(t)
     await store.addApp(newApp('app', { confidential: true, tokenLifetimeSeconds: 60 }), [])
-    await store.addSigningKey({ ...key, privateKey: seal('key'), status: 'active' }, [])
+    await addSigningKey(store, newSigningKey('k1'))
     await connect(store)
     await begin(store, newGrant('grant', { jkt: 'thumbprint' }))
     const { id, appId, connectionId, scope, jti, previousJti, ...rest } = newGrant('grant', {
@@ -44,9 +46,9 @@ export function testSwap(t: Test, open: OpenStore): void {
     const otherKey = await store.getSwapState({ grantId: 'grant', kid: 'k2' })
     t.strictSame(otherKey, { ...state, keyStatus: null })
 
-    await store.revokeSigningKey({ kid: 'k1', now: NOW, events: [] })
+    await updateSigningKeys(store, (keys) => revokeKey(keys, 'k1', NOW))
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
-    await store.removeApp('app', [])
+    await removeApp(store, 'app', [])
     t.strictSame(await read(), {
       keyStatus: 'revoked',
       grant: { ...grant, revokedAt: NOW },
@@ -84,7 +86,7 @@ export function testSwap(t: Test, open: OpenStore): void {
       issuedAtSeconds: 5,
       expiresAtSeconds: 9,
     })
-    await store.revokeGrant({ id: 'grant', now: NOW, events: [] })
+    await store.revokeGrants({ id: 'grant', now: NOW, events: [] })
     t.equal(await renew('j2', 'j4'), false, 'a revoked grant isn’t renewed')
   })
 
@@ -114,8 +116,8 @@ export function testSwap(t: Test, open: OpenStore): void {
     await store.recordUse({ grants: [], counts: [row({ outcome: 'invalid_token' })] })
     t.equal((await store.getGrant('grant'))?.lastUsedAt, NOW + 9, 'the latest')
     await store.recordUse({ grants: [], counts: [row({ appId: null, kind: 'refresh' })] })
-    const sums = async (appId: string | null, since: number, stretch = HOUR) =>
-      (await store.sumUsage({ appId, since, stretch })).map(
+    const sums = async (appId: string | null, since: number, stretchMs = HOUR) =>
+      (await store.sumUsage({ appId, since, stretchMs })).map(
         ({ start, kind, outcome, count }) => `${(start - NOW) / HOUR} ${kind} ${outcome} ${count}`,
       )
     t.strictSame(await sums('a', NOW), ['0 swap invalid_token 1', '0 swap ok 7', '1 swap ok 1'])
@@ -127,9 +129,20 @@ export function testSwap(t: Test, open: OpenStore): void {
       ['0 refresh ok 1', '0 swap invalid_token 1', '0 swap ok 8', '1 swap ok 1'],
       'all together, with what is no app’s own',
     )
-    t.strictSame(await store.sumUsageByApp(NOW + HOUR), [
-      { appId: 'a', kind: 'swap', outcome: 'ok', count: 1 },
+    t.strictSame(await store.sumUsage({ since: NOW + HOUR }), [
+      { appId: 'a', start: NOW + HOUR, kind: 'swap', outcome: 'ok', count: 1 },
     ])
+    t.strictSame(
+      (await store.sumUsage({ since: NOW })).map(({ appId, outcome, count }) => [
+        ...[appId, outcome, count],
+      ]),
+      [
+        ['a', 'invalid_token', 1],
+        ['a', 'ok', 8],
+        ['b', 'ok', 1],
+      ],
+      'each app by itself',
+    )
   })
 
   t.test('how Ellipsis Drive answers is merged from what processes saw', async (t) => {

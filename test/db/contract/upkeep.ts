@@ -1,7 +1,18 @@
 import type { Test } from 'tap'
 import type { Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { actions, begin, connect, event, newCode, newFlow, newGrant, NOW } from '../rows.ts'
+import {
+  actions,
+  begin,
+  connect,
+  event,
+  newCode,
+  newFlow,
+  newGrant,
+  NOW,
+  purge,
+  sweep,
+} from '../rows.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -29,15 +40,15 @@ export function testUpkeep(t: Test, open: OpenStore): void {
       await connect(store, id, { code: newCode(id, { connectionId: id, expiresAt }) })
     }
     const grant = newGrant('grant', { connectionId: 'used' })
-    await store.redeemCode({ codeHash: 'used', now: NOW - 5, grant, events: [] })
+    await store.addGrant(grant, { source: { codeHash: 'used' }, now: NOW - 5, events: [] })
 
-    t.strictSame(await store.sweep(bounds), { ...nothing, flows: 1, codes: 1 })
+    t.strictSame(await sweep(store, bounds), { ...nothing, flows: 1, codes: 1 })
     t.equal(await hasCode(store, 'gone'), false)
     t.equal(await hasCode(store, 'used'), true)
     t.equal(await hasCode(store, 'live'), true)
     const taking = { stateHash: 'live', browserHash: 'browser', now: NOW }
     t.ok(await store.takeFlow(taking))
-    t.strictSame(await store.sweep({ ...bounds, usedFor: 5 }), { ...nothing, codes: 1 })
+    t.strictSame(await sweep(store, { ...bounds, usedFor: 5 }), { ...nothing, codes: 1 })
     t.equal(await hasCode(store, 'used'), false)
   })
 
@@ -53,14 +64,14 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     await store.revokeConnection({ id: 'dead', now: endedBefore - 1, events: [] })
     await store.revokeConnection({ id: 'fresh', now: endedBefore, events: [] })
 
-    const swept = await store.sweep(bounds)
+    const swept = await sweep(store, bounds)
     t.strictSame(swept, { ...nothing, grants: 2 }, 'none whose erasure is pending')
     t.ok(await store.getConnection('dead'))
-    await store.purge(NOW)
-    t.strictSame(await store.sweep(bounds), { ...nothing, connections: 1 })
+    await purge(store, NOW)
+    t.strictSame(await sweep(store, bounds), { ...nothing, connections: 1 })
     t.equal(await store.getConnection('dead'), undefined)
     t.ok(await store.getConnection('fresh'))
-    const left = await store.listGrants({ connectionId: 'con' })
+    const left = await store.listGrants('con')
     t.strictSame(
       left.map(({ id }) => id),
       ['expired later', 'live'],
@@ -72,28 +83,31 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     const usageBefore = NOW - 31 * DAY
     const old = Array.from({ length: 1200 }, () => event('old', { at: bounds.eventsBefore - 1 })[0])
     await store.addEvents(old.filter((event) => event !== undefined))
+    const some = await store.sweep({ ...bounds, limit: 7 })
+    t.strictSame(some, { ...nothing, events: 7, more: true }, 'no more than the limit')
     await store.addEvents(event('young', { at: bounds.eventsBefore }))
     const count = { appId: 'a', kind: 'swap' as const, outcome: 'ok', count: 1 }
     const hours = [usageBefore - HOUR, usageBefore]
     await store.recordUse({ grants: [], counts: hours.map((hour) => ({ ...count, hour })) })
-    t.strictSame(await store.sweep(bounds), { ...nothing, events: 1200 })
+    t.strictSame(await sweep(store, bounds), { ...nothing, events: 1193 })
+    t.strictSame(await store.sweep({ ...bounds, limit: 7 }), { ...nothing, more: false })
     t.strictSame(await actions(store), ['young'])
     const { appId, ...rest } = count
-    const sums = await store.sumUsage({ appId, since: usageBefore - HOUR, stretch: DAY })
+    const sums = await store.sumUsage({ appId, since: usageBefore - HOUR, stretchMs: DAY })
     t.match(sums, [rest], 'charts of thirty days stay whole')
     t.equal(sums.length, 1)
     const days = 40 * DAY
     const later = { ...bounds, now: NOW + days, eventsBefore: usageBefore - HOUR }
     await store.recordUse({ grants: [], counts: [{ ...count, hour: usageBefore - HOUR }] })
-    await store.sweep(later)
-    t.equal((await store.sumUsage({ appId, since: 0, stretch: DAY })).length, 2)
+    await sweep(store, later)
+    t.equal((await store.sumUsage({ appId, since: 0, stretchMs: DAY })).length, 2)
   })
 
   t.test('a proof is used once, until it is swept past its end', async (t) => {
     const store = await open(t)
     const use = (proofHash: string, expiresAt = NOW) => store.useProof({ proofHash, expiresAt })
     t.strictSame(await Promise.all([use('a'), use('a'), use('b', NOW + 1)]), [true, false, true])
-    await store.sweep(bounds)
+    await sweep(store, bounds)
     t.strictSame(await Promise.all([use('a'), use('b', NOW + 1)]), [true, false])
   })
 

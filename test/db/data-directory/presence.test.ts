@@ -2,26 +2,26 @@ import { once } from 'node:events'
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { announce, hasDied, listPresent } from '../../../db/data-directory/presence.ts'
+import { registerProcess, hasDied, listProcesses } from '../../../db/data-directory/presence.ts'
 import { firstMessage, forkChild } from '../children.ts'
 import { temporaryFolder } from '../../temporary.ts'
 
 const told = { pid: process.pid, command: 'serve', startedAt: 1, keyIds: ['a'] }
-const list = (directory: string) => listPresent(directory, undefined)
+const list = (directory: string) => listProcesses(directory, undefined)
 const died = (directory: string, id: string) => hasDied(directory, undefined, id)
 
 t.test('a process is listed from when it announces itself until it leaves', async (t) => {
   const directory = temporaryFolder(t)
   t.strictSame(list(directory), [])
-  const presence = announce(directory, undefined, told)
+  const presence = registerProcess(directory, undefined, told)
   t.strictSame(list(directory), [{ ...told, id: presence.id }])
-  presence.tell(['b', 'a'])
+  presence.setKeyIds(['b', 'a'])
   t.strictSame(list(directory)[0]?.keyIds, ['b', 'a'])
   t.equal(list(directory).length, 1, 'looking frees no lock')
   rmSync(join(directory, 'running', `${presence.id}.json`))
   t.strictSame(list(directory), [], 'one that leaves just now is not listed')
   t.equal(died(directory, presence.id), false)
-  presence.leave()
+  presence.unregister()
   t.equal(died(directory, presence.id), true)
   t.strictSame(list(directory), [])
   t.strictSame(readdirSync(join(directory, 'running')), [])
@@ -41,12 +41,12 @@ t.test('one that is killed is listed no more, and the next one tidies up', async
   t.equal(died(directory, id), true, 'though its lock’s file is there')
   t.strictSame(list(directory), [])
   t.ok(readdirSync(join(directory, 'running')).length > 0)
-  const presence = announce(directory, undefined, told)
+  const presence = registerProcess(directory, undefined, told)
   t.equal(
     readdirSync(join(directory, 'running')).filter((name) => !name.startsWith(presence.id)).length,
     0,
   )
-  presence.leave()
+  presence.unregister()
 })
 
 t.test('whoever looks around meanwhile keeps nobody from announcing itself', async (t) => {
@@ -54,7 +54,7 @@ t.test('whoever looks around meanwhile keeps nobody from announcing itself', asy
   const child = forkChild('look-around', directory)
   const exited = once(child, 'exit')
   t.equal(await firstMessage(child), 'here')
-  for (let round = 0; round < 300; round++) announce(directory, undefined, told).leave()
+  for (let round = 0; round < 300; round++) registerProcess(directory, undefined, told).unregister()
   child.disconnect()
   t.strictSame(await exited, [0, null])
 })
@@ -65,8 +65,8 @@ t.test('what can’t be looked at is told', async (t) => {
   const damaged = t.testdir({ running: { 'x.lock': 'no lock of ours '.repeat(8) } })
   t.throws(() => list(damaged), { code: 'SQLITE_NOTADB' })
   const other = t.testdir({ running: {} })
-  const presence = announce(other, undefined, told)
-  t.teardown(() => presence.leave())
+  const presence = registerProcess(other, undefined, told)
+  t.teardown(() => presence.unregister())
   const file = join(other, 'running', `${presence.id}.json`)
   rmSync(file)
   const { mkdirSync } = await import('node:fs')

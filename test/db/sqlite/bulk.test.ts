@@ -7,6 +7,11 @@ import { openTemporary } from '../temporary.ts'
 const lease = { owner: 'me', until: NOW + 60_000 }
 const by = { actor: 'cli', address: null }
 const lent = { leaseOwner: lease.owner, leaseUntil: lease.until }
+const confirmation = {
+  expected: {},
+  changes: { status: 'running', startedAt: NOW } as const,
+  events: [],
+}
 const newBulk = { filter: null, ...by, createdAt: NOW, ...lent }
 
 t.test('a connection that can’t be changed is kept with its error, the others go on', async (t) => {
@@ -17,7 +22,7 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   const client = new Database(join(directory, 'broker.db'))
   client.exec(`create trigger stuck before update of revoked_at on connections when old.id = 'b'
     begin select raise(abort, 'stuck'); end`)
-  await store.startBulk({ id, now: NOW, ...by, events: [] })
+  await store.updateBulk({ id, ...confirmation })
   await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
   t.equal(await store.revokeBulkItems({ id, ...lease, now: NOW, limit: 9, within: Infinity }), true)
   t.match(await store.getBulk(id), { status: 'done', revoked: 2, failed: 1 })
@@ -25,7 +30,7 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   t.match(await store.listBulkItems({ id, failed: true, limit: 9 }), [
     { connectionId: 'b', error: 'stuck' },
   ])
-  t.equal((await store.listEvents({ limit: 9 })).length, 2)
+  t.equal((await store.listEvents({ limit: 9 })).rows.length, 2)
 
   client.exec('drop trigger stuck')
   client.exec(`create trigger full before update of revoked_at on connections
@@ -33,7 +38,7 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   client.close()
   const other = await store.addBulk(newBulk, () => [])
   await store.addBulkItems({ id: other, ...lease, connectionIds: ['b'], cursor: null })
-  await store.startBulk({ id: other, now: NOW, ...by, events: [] })
+  await store.updateBulk({ id: other, ...confirmation })
   await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
   await t.rejects(
     store.revokeBulkItems({ id: other, ...lease, now: NOW, limit: 9, within: Infinity }),

@@ -10,6 +10,7 @@ import { createSqliteStore } from '../../../db/sqlite/store.ts'
 import { emptyLog, prepareCheckpoints } from '../../../db/sqlite/checkpoint.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
+import { purge } from '../rows.ts'
 
 /** Some 50 pages of the log. Alike ones wouldn't be written again. */
 const long = () => randomBytes(100_000).toString('hex')
@@ -125,11 +126,11 @@ t.test('a log that is left to a reader isn’t cut by an erasure: it is pending'
   reader.exec('begin; select count(*) from meta')
   await write(30)
   reader.exec('rollback')
-  t.equal(await store.purge(1), false)
+  t.equal(await purge(store, 1), false)
   const { now } = performance
   t.teardown(() => (performance.now = now))
   performance.now = () => now.call(performance) + 1100
-  t.equal(await store.purge(1), true, 'which copies it in its time, though nobody writes')
+  t.equal(await purge(store, 1), true, 'which copies it in its time, though nobody writes')
 })
 
 t.test('a log that can’t be copied is nobody’s trouble', async (t) => {

@@ -5,7 +5,7 @@ import t from 'tap'
 import type { Store } from '../../../db/store.ts'
 import { createSeededRandom } from '../../chaos/random.ts'
 import type { SeededRandom } from '../../chaos/random.ts'
-import { begin, connect, newGrant, newTokens, NOW } from '../rows.ts'
+import { begin, connect, newGrant, newTokens, NOW, purge, sweep } from '../rows.ts'
 import { openTemporary } from '../temporary.ts'
 
 const CHANGES = 400
@@ -64,7 +64,7 @@ function changesOf(store: Store, dice: SeededRandom): Record<string, () => Promi
   const appId = () => dice.pick(['app', 'other', 'third'])
   const name = () => dice.pick(['Anna', 'anna', 'Joanna', 'Élodie', '"', 'bo'])
   const grantId = async () => {
-    const grants = await store.listGrants({ connectionId: connectionId() })
+    const grants = await store.listGrants(connectionId())
     return grants.length === 0 ? 'none' : dice.pick(grants).id
   }
   const save = (id: string, expectedGeneration: number | null) =>
@@ -100,20 +100,21 @@ function changesOf(store: Store, dice: SeededRandom): Record<string, () => Promi
       await store.saveFailure({ id, expectedGeneration, owner: 'me', status, ...failure })
     },
     async revokeGrant() {
-      await store.revokeGrant({ id: await grantId(), now: soon(), events: [] })
+      await store.revokeGrants({ id: await grantId(), now: soon(), events: [] })
     },
     revokeApp: () =>
-      store.revokeAppGrants({
+      store.revokeGrants({
         connectionId: connectionId(),
         appId: appId(),
         now: soon(),
         events: [],
       }),
     revoke: () => store.revokeConnection({ id: connectionId(), now: soon(), events: [] }),
-    erase: () => store.eraseConnection({ id: connectionId(), now: soon(), events: [] }),
+    erase: () =>
+      store.revokeConnection({ erasePerson: true, id: connectionId(), now: soon(), events: [] }),
     async sweep() {
-      await store.purge(soon())
-      await store.sweep({ now, usedFor: 0, endedBefore: now - DAY, eventsBefore: 0 })
+      await purge(store, soon())
+      await sweep(store, { now, usedFor: 0, endedBefore: now - DAY, eventsBefore: 0 })
     },
   }
 }

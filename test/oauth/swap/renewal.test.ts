@@ -33,7 +33,7 @@ t.test('renewal on request, and by itself after half of the lifetime', async (t)
     'used too late: the token may have been copied',
   )
   t.equal((await exchange(broker, third)).status, 401, 'so the grant is revoked')
-  const events = await broker.services.store.listEvents({ limit: 5 })
+  const { rows: events } = await broker.services.store.listEvents({ limit: 5 })
   t.match(events[0], { action: 'grant.revoked', details: /superseded/ })
 })
 
@@ -67,7 +67,7 @@ t.test('the use of a token that was superseded more than once revokes the grant'
   }
   t.equal((await exchange(broker, brokerToken)).status, 401, 'it was superseded twice')
   t.equal((await exchange(broker, latest)).status, 401)
-  const events = await broker.services.store.listEvents({ limit: 1 })
+  const { rows: events } = await broker.services.store.listEvents({ limit: 1 })
   t.match(events[0], { action: 'grant.revoked', details: /superseded/ })
 })
 

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Admin, AdminChange } from '../../../../db/store.ts'
+import type { Admin } from '../../../../db/store.ts'
+import type { AdminChange } from '../../../admin/admins.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
 import { actorOf, fieldReader, validationMessage } from './request.ts'

@@ -75,7 +75,7 @@ t.test(
       const times = { createdAt: now, lastSeenAt: now, expiresAt }
       const session = { idHash, adminId: admin.id, ...times, complete: true }
       const unknown = { address: null, userAgent: null }
-      await store.addSession({ ...session, ...unknown }, { checked: admin, events: [] })
+      await store.addSession({ ...session, ...unknown }, { verified: admin, events: [] })
     }
     const page = await visitor.open(account)
     t.equal(page.body.match(/Unknown browser/g)?.length, 4)

@@ -43,7 +43,9 @@ t.test('the empty list explains apps and leads to registering one', async (t) =>
   t.match(added.body, `${broker.url}/connect/${app?.id}`)
   const list = await admin.open(`${broker.url}/admin/apps`)
   t.match(list.body, 'My map')
-  const [event] = await broker.services.store.listEvents({ appId: app?.id ?? '', limit: 1 })
+  const [event] = (
+    await broker.services.store.listEvents({ filter: { appId: app?.id ?? '' }, limit: 1 })
+  ).rows
   t.match(event, { action: 'app.added', actor: 'admin:admin@example.com', address: '127.0.0.1' })
 })
 
@@ -127,7 +129,8 @@ t.test('an app is edited; its client type stays', async (t) => {
     origins: ['https://new.example'],
     trusted: true,
   })
-  const [event] = await broker.services.store.listEvents({ appId: app.id, limit: 1 })
+  const [event] = (await broker.services.store.listEvents({ filter: { appId: app.id }, limit: 1 }))
+    .rows
   t.match(event?.details, 'name, redirectUris, origins, trusted, tokenLifetimeSeconds')
   const wrong = await admin.press(page, 'Save', { ...form, redirect_uris: '' })
   t.match(wrong.body, 'at least one redirect URI')

@@ -52,7 +52,7 @@ t.test('the filtered users are exported, safe for spreadsheets', async (t) => {
     ['q', 'nobody'],
   ])
   t.equal(none.body, '')
-  const [event] = await broker.services.store.listEvents({ limit: 1 })
+  const [event] = (await broker.services.store.listEvents({ limit: 1 })).rows
   t.match(event, {
     action: 'users.exported',
     actor: 'admin:viewer@example.com',
@@ -102,9 +102,9 @@ t.test('a failed export is logged', async (t) => {
   await store.addEvents(Array.from({ length: 300 }, () => event))
   const { admin, look } = await openDashboard(broker)
   const page = await look('/audit?actor=cli')
-  const { browseEvents } = store
-  store.browseEvents = (query) =>
-    query.cursor === null ? browseEvents(query) : Promise.reject(new Error('the disk is gone'))
+  const { listEvents } = store
+  store.listEvents = (query) =>
+    query.cursor === null ? listEvents(query) : Promise.reject(new Error('the disk is gone'))
   await t.rejects(admin.press(page, 'Export CSV'))
   t.ok(broker.logged.some((line) => line.includes('an export failed')))
 })

@@ -35,6 +35,6 @@ t.test('signing keys are listed, rotated and revoked', async (t) => {
   const next = (await broker.services.keys.list()).find(({ status }) => status === 'next')
   const unused = await visitor.open(`${broker.url}/admin/keys/${next?.kid}/revoke`)
   t.match(unused.body, 'no user loses access')
-  const [event] = await broker.services.store.listEvents({ limit: 1 })
+  const [event] = (await broker.services.store.listEvents({ limit: 1 })).rows
   t.match(event, { actor: 'admin:admin@example.com', action: 'key.revoked' })
 })

@@ -84,7 +84,7 @@ t.test(
     await attempt(broker)
     await attempt(broker, { email: 'my password, by mistake' })
     for (let count = 0; count < 8; count++) await attempt(broker)
-    const events = await broker.services.store.listEvents({ limit: 50 })
+    const { rows: events } = await broker.services.store.listEvents({ limit: 50 })
     const failed = events.filter(({ action }) => action === 'admin.sign_in_failed')
     t.equal(failed.length, 10)
     t.match(failed.at(-1), { details: 'ada@example.com', address: '192.0.2.1', actor: 'system' })

@@ -82,7 +82,8 @@ t.test('the overview shows the progress and the problem of a bulk revocation', a
   t.match((await look('')).body, /A bulk revocation is running\..*View progress/s)
   const now = broker.clock.now()
   await store.takeBulk({ owner: 'x', now, until: now + 1000, longest: 1000 })
-  await store.freeBulk({ id, owner: 'x', trouble: 'The disk is full.' })
+  const changes = { leaseOwner: null, leaseUntil: null, trouble: 'The disk is full.' }
+  await store.updateBulk({ id, expected: { leaseOwner: 'x' }, changes, events: [] })
   t.match((await look('')).body, 'The disk is full.')
 })
 

@@ -71,7 +71,9 @@ t.test('once enabled, signing in requires a code, and each code works once', asy
   )
   t.match(await second.visitor.open(page.url), { url: `${broker.url}/admin` })
 
-  const actions = (await broker.services.store.listEvents({ limit: 50 })).map((one) => one.action)
+  const actions = (await broker.services.store.listEvents({ limit: 50 })).rows.map(
+    (one) => one.action,
+  )
   t.ok(actions.includes('admin.second_factor_added'))
   t.ok(actions.includes('admin.second_factor_failed'))
 })

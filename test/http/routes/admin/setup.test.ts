@@ -36,7 +36,7 @@ t.test('the setup URL creates the first admin and signs in', async (t) => {
   t.match(again, { status: 404, body: 'This setup URL has expired' })
   t.match(await visitor.open(address), { status: 404 })
   t.equal(await broker.services.setup.invite(), undefined)
-  const [event] = await broker.services.store.listEvents({ limit: 2 })
+  const [event] = (await broker.services.store.listEvents({ limit: 2 })).rows
   t.match(event, { action: 'admin.signed_in', actor: 'admin:ada@example.com' })
 })
 

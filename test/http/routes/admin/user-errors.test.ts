@@ -6,6 +6,7 @@ import { BrokerError } from '../../../../server/errors.ts'
 import { connect as addConnection, newTokens } from '../../../db/rows.ts'
 import { addApp, buildBroker, connect, exchange } from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
+import { removeApp } from '../../../db/rows.ts'
 import { openDashboard } from './dashboard.ts'
 
 // Pages of users and apps in unusual states, and errors.
@@ -106,7 +107,7 @@ t.test(
     const [removed, kept] = [await addApp(broker, { name: 'Gone' }), await addApp(broker)]
     const { connectionId } = await connect(broker, removed)
     await connect(broker, kept)
-    await broker.services.store.removeApp(removed.id, [])
+    await removeApp(broker.services.store, removed.id, [])
     broker.clock.advance(31 * 86_400_000)
     const { admin, look } = await openDashboard(broker)
     const list = await look('/users')

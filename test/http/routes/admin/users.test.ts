@@ -182,8 +182,8 @@ t.test(
     t.match(done.body, '>Revoked</span>')
     t.notMatch(done.body, 'Refresh now')
     t.ok(page)
-    const events = await broker.services.store.listEvents({
-      connectionId: one.connectionId,
+    const { rows: events } = await broker.services.store.listEvents({
+      filter: { connectionId: one.connectionId },
       limit: 3,
     })
     t.match(events, [

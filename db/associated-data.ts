@@ -1,0 +1,17 @@
+/**
+ * The associated data of a sealed value: the vault opens a value only with the one that it was sealed with, so
+ * a value that was moved to another row doesn't open. Stored values depend on these strings: never change them.
+ */
+export type AssociatedData = `${string}/${string}/${string}`
+
+/** By the id of the row that holds the value. */
+export const associatedData = {
+  refreshToken: (connectionId: string): AssociatedData =>
+    `connections/${connectionId}/refresh_token`,
+  previousRefreshToken: (connectionId: string): AssociatedData =>
+    `connections/${connectionId}/previous_refresh_token`,
+  accessToken: (connectionId: string): AssociatedData => `connections/${connectionId}/access_token`,
+  flowVerifier: (stateHash: string): AssociatedData => `flows/${stateHash}/verifier`,
+  privateKey: (kid: string): AssociatedData => `signing_keys/${kid}/private_key`,
+  secondFactor: (adminId: string): AssociatedData => `admins/${adminId}/second_factor`,
+}

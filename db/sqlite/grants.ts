@@ -1,0 +1,192 @@
+import type Database from 'better-sqlite3'
+import { and, asc, eq, gt, isNull } from 'drizzle-orm'
+import { LRUCache } from 'lru-cache'
+import { codes, connections, deviceCodes, grants } from './schema.ts'
+import type { App, Connection, Grant, Millis, SigningKey, Store, SwapState } from '../store.ts'
+import type { GrantSource } from '../store.ts'
+import type { Engine } from './engine.ts'
+import { insertEvents } from './events.ts'
+import { unrevoked } from './refresh.ts'
+
+type Methods =
+  'addGrant' | 'getGrant' | 'listGrants' | 'revokeGrants' | 'getSwapState' | 'useJti' | 'renewGrant'
+
+export function grantMethods(engine: Engine): Pick<Store, Methods> {
+  const { client, db, read, write } = engine
+  const getSwapState = prepareSwapState(client)
+
+  /** Can the grant be stored? */
+  const isNew = ({ id, connectionId }: Grant): boolean => {
+    const connection = and(eq(connections.id, connectionId), unrevoked)
+    return (
+      db.select({ id: connections.id }).from(connections).where(connection).get() !== undefined &&
+      db.select({ id: grants.id }).from(grants).where(eq(grants.id, id)).get() === undefined
+    )
+  }
+
+  /** Uses up the code that the grant is for; `false`: it can't be redeemed. */
+  const useSource = (source: GrantSource, grantId: string, now: Millis): boolean => {
+    const used = { usedAt: now, grantId }
+    if ('codeHash' in source) {
+      const { codeHash, usedAt, expiresAt } = codes
+      const code = and(eq(codeHash, source.codeHash), isNull(usedAt), gt(expiresAt, now))
+      return db.update(codes).set(used).where(code).run().changes === 1
+    }
+    const code = and(
+      eq(deviceCodes.deviceCodeHash, source.deviceCodeHash),
+      eq(deviceCodes.status, 'approved'),
+      isNull(deviceCodes.usedAt),
+      gt(deviceCodes.expiresAt, now),
+    )
+    return db.update(deviceCodes).set(used).where(code).run().changes === 1
+  }
+
+  const revokeOne = (id: string, now: Millis): number => {
+    const live = and(eq(grants.id, id), isNull(grants.revokedAt))
+    return db.update(grants).set({ revokedAt: now }).where(live).run().changes
+  }
+
+  /** An app's grants on a connection, and the codes that could still begin one. */
+  const revokeApp = (connectionId: string, appId: string, now: Millis) => {
+    const live = and(
+      eq(grants.connectionId, connectionId),
+      eq(grants.appId, appId),
+      isNull(grants.revokedAt),
+    )
+    const unusedCodes = and(
+      eq(codes.connectionId, connectionId),
+      eq(codes.appId, appId),
+      isNull(codes.usedAt),
+    )
+    const unusedDeviceCodes = and(
+      eq(deviceCodes.connectionId, connectionId),
+      eq(deviceCodes.appId, appId),
+      isNull(deviceCodes.usedAt),
+    )
+    const revoked = db.update(grants).set({ revokedAt: now }).where(live).run().changes
+    const removed =
+      db.delete(codes).where(unusedCodes).run().changes +
+      db.delete(deviceCodes).where(unusedDeviceCodes).run().changes
+    return { revoked, hasChanged: revoked + removed > 0 }
+  }
+
+  return {
+    addGrant: (grant, { source, now, events }) =>
+      write(() => {
+        if (!isNew(grant) || (source && !useSource(source, grant.id, now))) return false
+        db.insert(grants).values(grant).run()
+        insertEvents(engine, events)
+        return true
+      }),
+
+    getGrant: (id) => read(() => db.select().from(grants).where(eq(grants.id, id)).get()),
+
+    listGrants: (connectionId) =>
+      read(() => {
+        const own = eq(grants.connectionId, connectionId)
+        return db.select().from(grants).where(own).orderBy(asc(grants.id)).all()
+      }),
+
+    revokeGrants: ({ now, events, ...which }) =>
+      write(() => {
+        if ('id' in which) {
+          const revoked = revokeOne(which.id, now)
+          if (revoked > 0) insertEvents(engine, events)
+          return revoked
+        }
+        const { revoked, hasChanged } = revokeApp(which.connectionId, which.appId, now)
+        if (hasChanged) insertEvents(engine, events)
+        return revoked
+      }),
+
+    getSwapState: (key) => read(() => getSwapState(key)),
+
+    useJti: ({ grantId, jti, now }) =>
+      write(() => {
+        const unused = and(eq(grants.id, grantId), eq(grants.jti, jti), isNull(grants.jtiUsedAt))
+        db.update(grants).set({ jtiUsedAt: now }).where(unused).run()
+      }),
+
+    renewGrant: ({ grantId, expectedJti, ...token }) =>
+      write(() => {
+        const live = and(eq(grants.id, grantId), isNull(grants.revokedAt))
+        const current = and(live, eq(grants.jti, expectedJti))
+        const renewed = { ...token, jtiUsedAt: null }
+        return db.update(grants).set(renewed).where(current).run().changes === 1
+      }),
+  }
+}
+
+/**
+ * One statement, so that all values are of the same moment; hand-written, as every swap runs it. It visits
+ * each table once and returns one text, a line for each value, which is parsed only if it has changed.
+ * Measured with 20,000 connections: a column for each value takes 1.2 times as long, a subselect for each
+ * value 1.4 times, four reads by key more than twice, a join more than three times.
+ */
+const SWAP_STATE_QUERY = `
+  select concat_ws(char(10),
+    app_id, connection_id, scope, jti, coalesce(jti_used_at, ''), coalesce(previous_jti, ''),
+    issued_at_seconds, expires_at_seconds, coalesce(revoked_at, ''), coalesce(jkt, ''),
+    coalesce((select status from signing_keys where kid = ?), ''),
+    (select generation || char(10) || status from connections where id = grants.connection_id),
+    (select concat_ws(char(10), confidential, token_lifetime_seconds, tokens, dpop)
+      from apps where id = grants.app_id))
+  from grants where id = ?`
+
+/** Parsed states in memory; each takes less than a kilobyte. */
+const CACHED_STATES = 10_000
+
+/** Prepares the read of everything that a swap decides on. */
+function prepareSwapState(
+  client: Database.Database,
+): (key: { grantId: string; kid: string }) => SwapState | undefined {
+  const statement = client.prepare<[kid: string, grantId: string], string>(SWAP_STATE_QUERY).pluck()
+  const cache = new LRUCache<string, { text: string; state: SwapState }>({ max: CACHED_STATES })
+  return ({ grantId, kid }) => {
+    const text = statement.get(kid, grantId)
+    if (text === undefined) return undefined
+    const cached = cache.get(grantId)
+    if (cached?.text === text) return cached.state
+    const state = toSwapState(grantId, text.split('\n'))
+    cache.set(grantId, { text, state })
+    return state
+  }
+}
+
+function toSwapState(id: string, values: string[]): SwapState {
+  const [appId = '', connectionId = '', scope = '', jti = '', jtiUsedAt, previousJti] = values
+  const [issuedAt, expiresAt, revokedAt, jkt, keyStatus, generation, status] = values.slice(6)
+  const [confidential, lifetime, tokens, dpop] = values.slice(13)
+  return {
+    keyStatus: (keyStatus || null) as SigningKey['status'] | null,
+    grant: {
+      id,
+      appId,
+      connectionId,
+      scope,
+      jti,
+      jkt: jkt || null,
+      jtiUsedAt: jtiUsedAt ? Number(jtiUsedAt) : null,
+      previousJti: previousJti || null,
+      issuedAtSeconds: Number(issuedAt),
+      expiresAtSeconds: Number(expiresAt),
+      revokedAt: revokedAt ? Number(revokedAt) : null,
+    },
+    // A removed app has no row, so these lines are missing.
+    app:
+      confidential === undefined
+        ? null
+        : {
+            id: appId,
+            confidential: confidential === '1',
+            tokenLifetimeSeconds: Number(lifetime),
+            tokens: tokens as App['tokens'],
+            dpop: dpop as App['dpop'],
+          },
+    connection: {
+      id: connectionId,
+      generation: Number(generation),
+      status: status as Connection['status'],
+    },
+  }
+}

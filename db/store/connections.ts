@@ -1,0 +1,150 @@
+/** Connections; see db/store.ts. */
+import type {
+  App,
+  Code,
+  Connection,
+  ConnectionStatus,
+  Millis,
+  NewEvent,
+  NewTokens,
+  Page,
+} from '../model.ts'
+
+/** What connections may be sorted by. */
+export type ConnectionSort = 'user' | 'connected' | 'used' | 'until'
+
+/** Which connections, in which order, and which page. */
+export interface ConnectionQuery {
+  /**
+   * Part of the name, ignoring case and accents; one or two letters match the beginning only. Or the whole
+   * id of a connection, an account or a grant. `null`: everybody.
+   */
+  search: string | null
+  /** Any of these. */
+  statuses: ConnectionStatus[]
+  /** Only connections with an unrevoked grant of this app; `null`: all. */
+  appId: string | null
+  sort: ConnectionSort
+  descending: boolean
+  /** `next` or `previous` of another page; `null` or invalid: the first page. */
+  cursor: string | null
+  limit: number
+}
+
+/** A connection in a list. */
+export type ListedConnection = Pick<
+  Connection,
+  | 'id'
+  | 'accountId'
+  | 'username'
+  | 'status'
+  | 'accessTokenExpiresAt'
+  | 'failures'
+  | 'lastError'
+  | 'retryAt'
+  | 'connectedAt'
+  | 'refreshedAt'
+  | 'lastUsedAt'
+  | 'revokedAt'
+  | 'erasedAt'
+  | 'personErasedAt'
+> & {
+  /** The apps with unrevoked grants, and when the last of these expires. */
+  apps: { id: App['id']; endsAt: Millis }[]
+}
+
+/** A page of a list. Rows that change between two pages never cause a gap. */
+export interface ConnectionPage {
+  rows: ListedConnection[]
+  previous: string | null
+  next: string | null
+  /** Rows of all pages. */
+  total: number
+  /** More match the search than `total`: the pages show some of them. */
+  crowded: boolean
+  /** The search was too broad to finish: `total` match, and there may be more. */
+  partial: boolean
+}
+
+/** Which connections. */
+export type ConnectionFilter = Pick<ConnectionQuery, 'search' | 'statuses' | 'appId'>
+
+export interface ConnectionStore {
+  getConnection(id: string): Promise<Connection | undefined>
+  /** The unrevoked connection of that account. */
+  findConnection(accountId: string): Promise<Connection | undefined>
+  /** All connections with all fields, by id. */
+  listConnections(page: Page): Promise<Connection[]>
+  /** A page of the connections that match, for people to look through. */
+  browseConnections(query: ConnectionQuery): Promise<ConnectionPage>
+  /**
+   * Some of all connections that match, oldest first; short enough for the event loop. The search is complete,
+   * unlike that of `browseConnections`.
+   * @param cursor `next` of the call before; `null`: the first call
+   * @returns maybe no rows although there are more: only `next` `null` is the end
+   */
+  walkConnections(
+    filter: ConnectionFilter,
+    cursor: string | null,
+  ): Promise<{ rows: ListedConnection[]; next: string | null }>
+  /** How many there are by status; `appId`: only those with an unrevoked grant of that app. */
+  countConnections(appId?: string | null): Promise<Record<ConnectionStatus, number>>
+  /**
+   * Stores the tokens of a completed authorization, and the code that the app will redeem.
+   * `expectedGeneration` `null` adds a connection, of generation 1. A number renews the connection with that
+   * id: status `active`, failures reset, generation incremented, previous refresh token dropped, lease
+   * released; an account id that it had stays if upstream tells none now.
+   * `false`: another writer came first (the generation changed, it is revoked, or the account has a connection).
+   */
+  saveConnection(connection: {
+    id: string
+    expectedGeneration: number | null
+    accountId: string | null
+    username: string
+    tokens: NewTokens
+    now: Millis
+    code: Omit<Code, 'usedAt' | 'grantId'> | null
+    /** A new connection of an import, whose token is yet to be refreshed. */
+    importState?: 'pending'
+    events: NewEvent[]
+  }): Promise<boolean>
+  /**
+   * Revokes the connection: status `revoked`, generation incremented, sealed fields overwritten in place and
+   * then dropped, codes deleted, grants revoked, lease released. `false`: there is none, or it was revoked
+   * before. The bytes are gone for good once `purge` has completed.
+   * @param connection.erasePerson also for a revoked connection: removes account, username, the devices of its
+   *   grants, and address and details of events that its user and the apps caused. `false` then: there is no
+   *   such connection, or that was done before.
+   */
+  revokeConnection(connection: {
+    id: string
+    now: Millis
+    erasePerson?: boolean
+    /** Why an import revokes it. */
+    why?: { importState: 'rejected' } | { replacedBy: string }
+    events: NewEvent[]
+  }): Promise<boolean>
+
+  /**
+   * Sets the account of a connection that was stored before it was known. `false`: there is no such unrevoked
+   * connection, or another one has the account.
+   */
+  identifyConnection(connection: {
+    id: string
+    accountId: string | null
+    username: string
+  }): Promise<boolean>
+  /** Deletes a revoked connection ahead of the sweep. `false`: its erasure is pending, or there is none. */
+  removeConnection(id: string): Promise<boolean>
+  /**
+   * Marks up to `limit` connections after an id (`null`: from the beginning) as `needs_reconnect`, because of
+   * `reason`. `toOtherApi`: their accounts are others there, so account and tokens are removed and overwritten.
+   * Returns the last id; `null`: there are no more.
+   */
+  markConnectionsForReconnect(batch: {
+    after: string | null
+    limit: number
+    toOtherApi: boolean
+    reason: string
+  }): Promise<string | null>
+}

@@ -1,0 +1,35 @@
+import t from 'tap'
+import { recordPoll } from '../../../server/oauth/device-flow.ts'
+import type { DeviceCode } from '../../../db/store.ts'
+import { NOW } from '../../db/rows.ts'
+
+const code: DeviceCode = {
+  deviceCodeHash: 'code',
+  userCodeHash: 'user code',
+  appId: 'app',
+  scope: 'projects',
+  device: 'A device',
+  address: '192.0.2.1',
+  status: 'pending',
+  connectionId: null,
+  intervalSeconds: 5,
+  polledAt: null,
+  createdAt: NOW,
+  expiresAt: NOW + 900_000,
+  usedAt: null,
+  grantId: null,
+}
+
+t.test('polls that come too soon make the interval longer', async (t) => {
+  let polled = code
+  const poll = (after: number) => {
+    polled = recordPoll(polled, NOW + after)
+    return [polled.polledAt, polled.intervalSeconds]
+  }
+  t.strictSame(poll(0), [NOW, 5], 'the first is never too soon')
+  t.strictSame(poll(5_000), [NOW + 5_000, 5])
+  t.strictSame(poll(9_000), [NOW + 9_000, 10])
+  t.strictSame(poll(15_000), [NOW + 15_000, 15])
+  t.strictSame(poll(30_000), [NOW + 30_000, 15])
+  t.strictSame(poll(44_600), [NOW + 44_600, 15], 'half a second too soon is accepted')
+})
