@@ -184,7 +184,7 @@ t.test('a user can connect although the account stays unknown', async (t) => {
   t.equal((await exchange(broker, brokerToken)).status, 200)
   const { connection } = await broker.services.connections.show(connectionId)
   t.match(connection, { accountId: null, username: '' })
-  t.ok(broker.logged.some((line) => line.includes('did not tell whose account')))
+  t.ok(broker.logged.some((line) => line.includes('did not provide the account')))
 })
 
 t.test('a code that brings no refresh token is a server_error for the app', async (t) => {
