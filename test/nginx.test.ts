@@ -101,7 +101,7 @@ t.test('under a base path, behind nginx with TLS', { skip: noNginx }, async (t) 
   const nextPage = await send(`${url}/admin/keys`, {
     cookie: `${session}; ${cookiePairs(rotated)}`,
   })
-  t.match(nextPage.body, 'signs from now on')
+  t.match(nextPage.body, 'is now the active key')
   t.match(nextPage.cookies[0], /^__Host-notice=; .*Expires=Thu, 01 Jan 1970/)
 
   const sessions = await send(`${url}/admin/account`, { cookie: session })

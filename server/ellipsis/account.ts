@@ -1,5 +1,5 @@
 import { EllipsisError, toEllipsisError } from './errors.ts'
-import type { UpstreamResponse } from './transport.ts'
+import type { UpstreamResponse } from './errors.ts'
 
 /** The account that a token belongs to. */
 export interface Account {

@@ -1,5 +1,14 @@
 import type { Secret } from '../secret.ts'
-import type { UpstreamResponse } from './transport.ts'
+
+/** A response of Ellipsis Drive, read completely. */
+export interface UpstreamResponse {
+  status: number
+  headers: Headers
+  /** The body, if it is a JSON object. Also `null` if the body of an error is cut off or too large. */
+  json: Record<string, unknown> | null
+  /** Was the method safe (RFC 9110 9.2.1)? Then the call has changed nothing. */
+  isSafeMethod: boolean
+}
 
 /** What a failed call means for the broker. */
 export type FailureKind =

@@ -1,6 +1,6 @@
 import { Secret } from '../secret.ts'
 import { EllipsisError, toEllipsisError } from './errors.ts'
-import type { UpstreamResponse } from './transport.ts'
+import type { UpstreamResponse } from './errors.ts'
 
 /** A response of the token endpoint. Times in milliseconds since the epoch. */
 export interface Tokens {

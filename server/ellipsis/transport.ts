@@ -1,5 +1,6 @@
 import type { Secret } from '../secret.ts'
 import { EllipsisError } from './errors.ts'
+import type { UpstreamResponse } from './errors.ts'
 
 /** How the broker authenticates at the token endpoint. */
 export interface ClientCredentials {
@@ -43,16 +44,6 @@ function basicAuthorization(id: string, secret: Secret): string {
   const encode = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
   const pair = `${encode(id)}:${encode(secret.reveal())}`
   return `Basic ${Buffer.from(pair).toString('base64')}`
-}
-
-/** A response of Ellipsis Drive, read completely. */
-export interface UpstreamResponse {
-  status: number
-  headers: Headers
-  /** The body, if it is a JSON object. Also `null` if the body of an error is cut off or too large. */
-  json: Record<string, unknown> | null
-  /** Was the method safe (RFC 9110 9.2.1)? Then the call has changed nothing. */
-  isSafeMethod: boolean
 }
 
 /** Largest body that is read, after decompression. */

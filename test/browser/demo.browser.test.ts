@@ -59,7 +59,7 @@ t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
       BROKER_DATA_DIR: dataDir,
     })
     t.equal(revoked.code, 0)
-    t.match(revoked.stdout, 'live until they end')
+    t.match(revoked.stdout, 'stay valid until they expire')
 
     await page.getByRole('button', { name: 'Refresh' }).click()
     await page.getByText('This connection has ended').waitFor()

@@ -20,7 +20,8 @@ export async function pageHeaders(app: FastifyInstance, config: Config): Promise
     // Browsers drop what they prefetched with an error status, and request it again when it is visited.
     if (isPrefetch(request)) return reply.code(503).send()
     // A page may use up a link or start a flow, so HEAD must not run it.
-    if (request.method === 'HEAD') return reply.send()
+    if (request.method === 'HEAD' && request.routeOptions.config.page !== 'admin')
+      return reply.send()
   })
 }
 

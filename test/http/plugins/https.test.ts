@@ -32,22 +32,21 @@ t.test('over https: __Host- cookies, HSTS, and no mixed content', async (t) => {
   t.equal(callback, `${publicUrl}/callback`)
 })
 
-t.test('the content security policy names the form targets of the consent page', async (t) => {
-  const broker = await buildBroker(t)
-  const cases: [string, string][] = [
-    ['https://app.example.com/return', 'https://app.example.com'],
-    ['http://127.0.0.1/return', 'http://127.0.0.1'],
-    ['http://[::1]/return', 'http:'],
-    ['com.example.app:/return', 'com.example.app:'],
-  ]
-  for (const [redirectUri, source] of cases) {
-    const app = await addApp(broker, { redirectUris: [redirectUri] })
-    const page = await fetch(`${broker.url}/connect/${app.id}`)
-    const policy = page.headers.get('content-security-policy') ?? ''
-    const sources = /form-action ([^;]*)/.exec(policy)?.[1]?.split(' ')
-    t.ok(sources?.includes(source), `${redirectUri}: ${sources?.join(' ')}`)
-    t.ok(sources?.includes("'self'"))
-    t.notMatch(policy, 'upgrade-insecure-requests')
-    t.equal(page.headers.get('strict-transport-security'), null)
-  }
-})
+t.test(
+  'the form of the consent page may lead anywhere, those of other pages to the broker',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const policyOf = async (path: string) => {
+      const page = await fetch(broker.url + path)
+      t.equal(page.headers.get('strict-transport-security'), null)
+      return page.headers.get('content-security-policy') ?? ''
+    }
+    for (const redirectUri of ['https://app.example.com/return', 'com.example.app:/return']) {
+      const app = await addApp(broker, { redirectUris: [redirectUri] })
+      t.notMatch(await policyOf(`/connect/${app.id}`), /form-action|upgrade-insecure-requests/)
+    }
+    for (const path of ['/admin/sign-in', '/device', '/']) {
+      t.match(await policyOf(path), /form-action 'self';/)
+    }
+  },
+)

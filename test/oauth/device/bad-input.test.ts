@@ -140,7 +140,7 @@ t.test('malformed device requests', async (t) => {
     t.notOk(changed())
     const asked = await post({ origin: broker.url }, { decision: 'nonsense' })
     t.match(asked.headers.get('content-security-policy'), "frame-ancestors 'none'")
-    t.match(asked.headers.get('content-security-policy'), /form-action 'self' http:/)
+    t.notMatch(asked.headers.get('content-security-policy'), 'form-action')
     t.match(asked.body, 'Continue to Ellipsis Drive')
     t.notOk(changed())
   })

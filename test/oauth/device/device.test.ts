@@ -163,7 +163,7 @@ t.test('both codes expire after fifteen minutes, also during the sign-in', async
   broker.clock.advance(2_000)
   const end = await allow(visitor, login, 'amelie')
   t.equal(end.status, 400)
-  t.match(end.body, 'Begin anew there')
+  t.match(end.body, 'Start again on the device')
   t.equal(broker.standIn.calls.token, 0, 'the code of Ellipsis Drive was not redeemed')
   t.match(await poll(body.device_code), { status: 400, body: { error: 'expired_token' } })
   t.match((await enterCode(broker, body.user_code)).body, 'This code is wrong or has expired')
@@ -180,7 +180,7 @@ t.test('no grant if the code expires while Ellipsis Drive answers', async (t) =>
   }
   const end = await allowDevice(broker, body.user_code)
   t.equal(end.status, 400)
-  t.match(end.body, 'Begin anew there')
+  t.match(end.body, 'Start again on the device')
   t.match(await poll(body.device_code), { status: 400, body: { error: 'expired_token' } })
   const [connection] = await Array.fromAsync(broker.services.connections.all())
   t.strictSame(await store.listGrants(connection?.id ?? ''), [])

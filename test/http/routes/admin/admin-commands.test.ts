@@ -56,7 +56,7 @@ t.test('a lost second factor is removed on the command line', async (t) => {
   await addSecondFactor(broker.services.store, admin.id)
   const list = () => cli(['admin', 'list', '--json'], broker.env)
   t.match((await list()).stdout, '"second_factor": "yes"')
-  t.match(await cli(remove, broker.env), { code: 0, stdout: /Have them add another/ })
+  t.match(await cli(remove, broker.env), { code: 0, stdout: /Ask them to add a new one/ })
   t.match((await list()).stdout, '"second_factor": "no"')
   const visitor = await signIn(broker, { email: 'ada@example.com' })
   t.match((await visitor.open(`${broker.url}/admin/account`)).body, '>Off</span>')
