@@ -13,7 +13,7 @@ const began = { status: 'collecting', total: 0, revoked: 0, skipped: 0, failed: 
 
 type Outcome = 'revoked' | 'skipped' | 'failed'
 
-/** Revocations of many connections at once. */
+/** Bulk revocations. */
 export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkStore {
   const { client, db, read, write } = engine
   const revokeConnection = prepareRevoke(engine, sealedValues)
@@ -45,7 +45,7 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
     }
   }
 
-  /** The bulk, if `owner` may go on with it. */
+  /** The bulk revocation, if `owner` has its lease and it has that status. */
   const findOwn = (id: number, owner: string, status: 'collecting' | 'running') => {
     const bulk = find(id)
     return bulk?.leaseOwner === owner && bulk.status === status ? bulk : undefined

@@ -108,7 +108,7 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
         const sweepTable = (table: SQLiteTable, where: SQL | undefined): number =>
           run((limit) => remove(table, where, limit))
         cancelBulks(bounds)
-        // What there is most of comes first: a batch that it fills looks at nothing else.
+        // The most numerous rows come first: a batch of them looks at nothing else.
         const swept = {
           events: sweepTable(events, where.events),
           flows: run((limit) => deleteFlows(engine, sealedValues, where.flows, limit)),

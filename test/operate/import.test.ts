@@ -11,6 +11,7 @@ import { line, run } from './imports.ts'
 import { swapAt } from './load.ts'
 import { skipPauses } from '../pauses.ts'
 import { temporaryFolder } from '../temporary.ts'
+import { listConnections } from '../db/rows.ts'
 
 t.test('tokens are taken over, proven one by one, and a run can be repeated', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
@@ -128,7 +129,7 @@ t.test('a refusal that passes ends nothing that was imported before', async (t) 
   t.match(await take(new Secret(broker.standIn.grant('bob'))), {
     reason: 'Ellipsis Drive refused this refresh token',
   })
-  const all = await store.listConnections({ after: null, limit: 9 })
+  const all = await listConnections(store)
   const bob = all.find((one) => one.id !== id)
   t.match(bob, { status: 'revoked', refreshToken: null }, 'one that never worked goes')
 
@@ -145,7 +146,7 @@ t.test('what is revoked in the middle of its import brings nobody back', async (
   await endAtEllipsis(broker, connectionId)
   const find = store.findConnection.bind(store)
   store.findConnection = async (accountId) => {
-    const all = await store.listConnections({ after: null, limit: 9 })
+    const all = await listConnections(store)
     for (const { id } of all.filter((one) => one.id !== connectionId)) {
       await store.revokeConnection({ id, now: 1, events: [] })
     }
@@ -188,9 +189,7 @@ t.test('where Ellipsis Drive doesn’t tell whose a token is, the host’s word 
     connectionId: 'connectionId' in first ? first.connectionId : '',
   })
   t.match(
-    (await store.listConnections({ after: null, limit: 9 })).find(
-      ({ status }) => status === 'active',
-    ),
+    (await listConnections(store)).find(({ status }) => status === 'active'),
     {
       username: 'ada',
       accountId: null,

@@ -46,7 +46,7 @@ const release = (store: Store, id: number, owner: string, trouble: string): Prom
   })
 
 export function testBulk(t: Test, open: OpenStore): void {
-  t.test('a bulk revocation is collected, by its owner, each connection once', async (t) => {
+  t.test('its owner collects each connection once', async (t) => {
     const store = await open(t)
     for (const id of ['a', 'b', 'c']) await connect(store, id)
     const id = await store.addBulk(newBulk, (id) => event(`asked for ${id}`))
@@ -71,7 +71,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), [`asked for ${id}`])
   })
 
-  t.test('none is collected, and then it is done as soon as it runs', async (t) => {
+  t.test('a bulk revocation without connections is done as soon as it runs', async (t) => {
     const store = await open(t)
     const id = await collect(store, [])
     t.match(await store.getBulk(id), { status: 'ready', total: 0 })
@@ -84,7 +84,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.match(await store.getBulk(id), { status: 'done', endedAt: NOW })
   })
 
-  t.test('it is worked by one owner at a time, oldest first', async (t) => {
+  t.test('one owner at a time works on it, the oldest first', async (t) => {
     const store = await open(t)
     t.equal(await store.takeBulk({ owner, ...times }), undefined, 'there is no work')
     const first = await store.addBulk(newBulk, () => [])
@@ -107,7 +107,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.equal((await store.listBulks(1)).length, 1)
   })
 
-  t.test('each is revoked once, with one event, in batches', async (t) => {
+  t.test('each connection is revoked once, with one event, in batches', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b', 'c'])
     await begin(store, newGrant('grant', { connectionId: 'a' }))
@@ -138,7 +138,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.equal(await store.isErasurePending(), true)
   })
 
-  t.test('it can be cancelled until it has ended', async (t) => {
+  t.test('a bulk revocation can be cancelled until it is done', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b'])
     await start(store, id)
@@ -161,7 +161,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['connection.revoked', 'cancelled'])
   })
 
-  t.test('a batch ends with its time, but revokes one at least', async (t) => {
+  t.test('a batch ends when its time is over, but revokes at least one', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b'])
     await start(store, id)
@@ -173,7 +173,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.match(await store.getBulk(id), { status: 'done', revoked: 2 })
   })
 
-  t.test('what nobody confirmed ends, and what ended is forgotten', async (t) => {
+  t.test('an unconfirmed one is cancelled, and one that ended is deleted later', async (t) => {
     const store = await open(t)
     const DAY = 86_400_000
     const id = await collect(store, ['a', 'b'])

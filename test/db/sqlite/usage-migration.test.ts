@@ -3,7 +3,7 @@ import { openDatabase } from '../../../db/data-directory/open.ts'
 import { migrations, openAt } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 
-t.test('counts from before they had a kind are kept, as swaps', async (t) => {
+t.test('counts of before there were kinds are kept as swaps', async (t) => {
   const directory = temporaryFolder(t)
   const first = migrations.slice(0, 1)
   const client = await openDatabase({ directory, migrations: first, nativeBinding: undefined })
