@@ -105,10 +105,10 @@ export function createSecondFactors(needs: {
     async propose(admin) {
       const secret = new Secret(new OtpSecret({ buffer: bytesOf(random, 20) }).base32)
       const sealed = vault.seal(associatedData.secondFactor(admin.id), secret)
-      const before = (await store.getSecondFactor(admin.id)) ?? null
-      if (before && before.since !== null) return undefined
-      const after = { secret: sealed, since: null, lastStep: null, recoveryCodes: [] }
-      const proposed = await store.updateSecondFactor(admin.id, before, after, [])
+      const proposal = { secret: sealed, since: null, lastStep: null, recoveryCodes: [] }
+      const proposed = await update(admin.id, (before) =>
+        before && before.since !== null ? undefined : proposal,
+      )
       return proposed ? describe(admin, secret) : undefined
     },
 

@@ -81,7 +81,7 @@ export function createBulkRevocations(needs: {
 
   /** Revokes until none is left, or the bulk is no longer this process's to work on. */
   const revoke = async ({ id }: BulkRevocation): Promise<void> => {
-    const batch = { id, owner, limit: LARGEST_BATCH, within: BATCH_TAKES }
+    const batch = { id, owner, limit: LARGEST_BATCH, maxDurationMs: BATCH_TAKES }
     for (let going = true; going && !stopping.signal.aborted;) {
       going = await throttle(() =>
         store.revokeBulkItems({ ...batch, now: clock.now(), until: until() }),
@@ -110,7 +110,7 @@ export function createBulkRevocations(needs: {
   /** Does the oldest piece of work there is. Answers how long to wait for the next. */
   const workOnce = async (): Promise<number> => {
     const now = clock.now()
-    const bulk = await store.takeBulk({ owner, now, until: now + LEASE, longest: LEASE })
+    const bulk = await store.takeBulk({ owner, now, until: now + LEASE, maxLeaseMs: LEASE })
     if (!bulk) return LOOK_EVERY
     return (await work(bulk)) ? 0 : REST_AFTER_TROUBLE
   }

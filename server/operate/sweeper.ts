@@ -65,7 +65,8 @@ export function createSweeper(needs: {
   const sweep = async (): Promise<void> => {
     const now = await reach()
     const bounds = { endedBefore: now - ENDED, eventsBefore: now - eventDays * DAY }
-    const sweepSome = () => store.sweep({ now, usedFor: USED_CODES, ...bounds, limit: SWEEP_BATCH })
+    const sweepSome = () =>
+      store.sweep({ now, keepUsedMs: USED_CODES, ...bounds, limit: SWEEP_BATCH })
     const swept = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
     for (let hasMore = true; hasMore && !stopping.signal.aborted;) {
       const { more, ...rows } = await throttle(sweepSome)

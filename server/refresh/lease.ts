@@ -84,7 +84,13 @@ export function createLeases(needs: {
       const { id, generation, leaseOwner, leaseUntil } = connection
       const owner = `${processes.id}.${random(12).toString('base64url')}`
       const orphaned = leaseOwner && isOrphaned(leaseOwner, leaseUntil ?? 0) ? leaseOwner : null
-      const wanted = { id, expectedGeneration: generation, owner, longest: LONGEST, orphaned }
+      const wanted = {
+        id,
+        expectedGeneration: generation,
+        owner,
+        maxLeaseMs: LONGEST,
+        deadOwner: orphaned,
+      }
       let end = await writeInTime((now, until) => store.takeLease({ ...wanted, now, until }))
       if (end === null) return null
       // Much may have happened since it was read: another may have left its lease behind.

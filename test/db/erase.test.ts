@@ -97,14 +97,14 @@ async function keepBusy(store: Store, steps: number) {
 
 async function maintain(store: Store): Promise<void> {
   await purge(store, NOW)
-  const bounds = { usedFor: 0, endedBefore: NOW + 1, eventsBefore: NOW + 1 }
+  const bounds = { keepUsedMs: 0, endedBefore: NOW + 1, eventsBefore: NOW + 1 }
   await sweep(store, { now: NOW, ...bounds })
 }
 
 t.test('no file keeps a byte of what was replaced or deleted in a busy store', async (t) => {
   const { store, directory } = await openTemporary(t)
   const plan = await keepBusy(store, STEPS)
-  const bounds = { usedFor: 0, endedBefore: 0, eventsBefore: 0 }
+  const bounds = { keepUsedMs: 0, endedBefore: 0, eventsBefore: 0 }
   await sweep(store, { now: NOW + 1, ...bounds })
   for (const kid of ['k1', 'k2']) {
     await addSigningKey(store, newSigningKey(kid, { privateKey: plan.seal() }))

@@ -47,8 +47,8 @@ async function addBulks(broker: TestBroker): Promise<Record<BulkStatus, number>>
   const work = async (first: number, limit: number) => {
     const id = await bulks.begin(people(first), BY)
     await bulks.confirm(id, BY)
-    await store.takeBulk({ ...lease, now, longest: 20 * MINUTE })
-    await store.revokeBulkItems({ id, ...lease, now, limit, within: Infinity })
+    await store.takeBulk({ ...lease, now, maxLeaseMs: 20 * MINUTE })
+    await store.revokeBulkItems({ id, ...lease, now, limit, maxDurationMs: Infinity })
     return id
   }
   const client = new Database(join(broker.dataDir, 'broker.db'))

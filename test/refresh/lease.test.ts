@@ -154,7 +154,7 @@ t.test('what ended while the lease was taken is not refreshed', async (t) => {
 t.test('a row that names no end is held by nobody living', async (t) => {
   const { one, read, store, id, dead } = await begin(t)
   const own = { id, expectedGeneration: (await read()).generation, owner: 'gone.1' }
-  await store.takeLease({ ...own, now: 0, until: 1e15, longest: 1e16, orphaned: null })
+  await store.takeLease({ ...own, now: 0, until: 1e15, maxLeaseMs: 1e16, deadOwner: null })
   dead.add('gone')
   t.match(await one.take({ ...(await read()), leaseUntil: null }), { doubt: 'answer_lost' })
 })

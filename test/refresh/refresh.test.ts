@@ -83,8 +83,8 @@ t.test('the previous token is tried once, when the refusal has stood for a while
     owner: 'x',
     now: 0,
     until: 1,
-    longest: 30_000,
-    orphaned: null,
+    maxLeaseMs: 30_000,
+    deadOwner: null,
   })
   await store.saveTokens({
     id: connectionId,
@@ -155,8 +155,8 @@ t.test(
       id: connectionId,
       expectedGeneration: generation,
       owner: 'dead',
-      longest: 30_000,
-      orphaned: null,
+      maxLeaseMs: 30_000,
+      deadOwner: null,
     }
     t.equal(await broker.services.store.takeLease({ ...lease, now, until: now + 30_000 }), true)
     const { store } = broker.services
@@ -183,7 +183,7 @@ t.test('a lease that ends further ahead than any can counts as ended', async (t)
   const { generation } = await show()
   const ahead = broker.clock.steady() + 3_600_000
   const lease = { id: connectionId, expectedGeneration: generation, owner: 'jumped' }
-  const bounds = { now: ahead, until: ahead + 30_000, longest: 30_000, orphaned: null }
+  const bounds = { now: ahead, until: ahead + 30_000, maxLeaseMs: 30_000, deadOwner: null }
   t.equal(await broker.services.store.takeLease({ ...lease, ...bounds }), true)
   t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 200)
 })

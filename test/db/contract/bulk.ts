@@ -6,7 +6,7 @@ import { actions, begin, connect, event, newGrant, NOW, sweep } from '../rows.ts
 const MINUTE = 60_000
 const owner = 'me'
 const until = NOW + MINUTE
-const times = { now: NOW, until, longest: MINUTE }
+const times = { now: NOW, until, maxLeaseMs: MINUTE }
 const newBulk = {
   filter: { search: 'a', statuses: ['active' as const], appId: null },
   actor: 'admin:ann@example.com',
@@ -78,7 +78,14 @@ export function testBulk(t: Test, open: OpenStore): void {
     await start(store, id)
     await store.takeBulk({ owner, ...times })
     t.equal(
-      await store.revokeBulkItems({ id, owner, now: NOW, until, limit: 5, within: Infinity }),
+      await store.revokeBulkItems({
+        id,
+        owner,
+        now: NOW,
+        until,
+        limit: 5,
+        maxDurationMs: Infinity,
+      }),
       true,
     )
     t.match(await store.getBulk(id), { status: 'done', endedAt: NOW })
@@ -91,14 +98,14 @@ export function testBulk(t: Test, open: OpenStore): void {
     const second = await store.addBulk({ ...newBulk, leaseOwner: null, leaseUntil: null }, () => [])
     t.equal((await store.takeBulk({ owner: 'b', ...times }))?.id, second, 'the first is taken')
     t.equal(await store.takeBulk({ owner: 'c', ...times }), undefined)
-    const later = { now: until, until: until + MINUTE, longest: MINUTE }
+    const later = { now: until, until: until + MINUTE, maxLeaseMs: MINUTE }
     t.match(await store.takeBulk({ owner: 'c', ...later }), { id: first, leaseOwner: 'c' })
     t.equal(await release(store, first, owner, 'not mine'), false)
     t.match(await store.getBulk(first), { leaseOwner: 'c', trouble: null })
     t.equal(await release(store, first, 'c', 'the disk is full'), true)
     t.match(await store.getBulk(first), { leaseOwner: null, trouble: 'the disk is full' })
     t.equal((await store.takeBulk({ owner: 'd', ...times }))?.id, first)
-    const jumped = { now: NOW - 5 * MINUTE, until: NOW, longest: MINUTE }
+    const jumped = { now: NOW - 5 * MINUTE, until: NOW, maxLeaseMs: MINUTE }
     t.equal((await store.takeBulk({ owner: 'e', ...jumped }))?.id, first, 'a clock jump')
     t.strictSame(
       (await store.listBulks(9)).map(({ id }) => id),
@@ -112,7 +119,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     const id = await collect(store, ['a', 'b', 'c'])
     await begin(store, newGrant('grant', { connectionId: 'a' }))
     await store.revokeConnection({ id: 'b', now: NOW, events: event('before') })
-    const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2, within: Infinity }
+    const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2, maxDurationMs: Infinity }
     t.equal(await store.revokeBulkItems(batch), false, 'not confirmed')
     t.equal(await start(store, id, event('started')), true)
     t.equal(await start(store, id, event('again')), false)
@@ -143,7 +150,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     const id = await collect(store, ['a', 'b'])
     await start(store, id)
     await store.takeBulk({ owner, ...times })
-    const batch = { id, owner, now: NOW + 1, until, limit: 1, within: Infinity }
+    const batch = { id, owner, now: NOW + 1, until, limit: 1, maxDurationMs: Infinity }
     await store.revokeBulkItems(batch)
     const cancel = (statuses: BulkStatus[], events: NewEvent[]) =>
       store.updateBulk({
@@ -166,7 +173,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     const id = await collect(store, ['a', 'b'])
     await start(store, id)
     await store.takeBulk({ owner, ...times })
-    const batch = { id, owner, now: NOW, until, limit: 9, within: -1 }
+    const batch = { id, owner, now: NOW, until, limit: 9, maxDurationMs: -1 }
     t.equal(await store.revokeBulkItems(batch), true)
     t.match(await store.getBulk(id), { status: 'running', revoked: 1 })
     t.equal(await store.revokeBulkItems(batch), true)
@@ -177,7 +184,7 @@ export function testBulk(t: Test, open: OpenStore): void {
     const store = await open(t)
     const DAY = 86_400_000
     const id = await collect(store, ['a', 'b'])
-    const bounds = { usedFor: DAY, eventsBefore: 0 }
+    const bounds = { keepUsedMs: DAY, eventsBefore: 0 }
     const sweepAt = (now: number) => sweep(store, { ...bounds, now, endedBefore: now - 30 * DAY })
     await sweepAt(NOW + DAY)
     t.equal((await store.getBulk(id))?.status, 'ready')

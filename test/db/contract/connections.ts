@@ -62,7 +62,7 @@ export function testConnections(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     const lease = { id: 'con', expectedGeneration: 1, owner: 'me' }
-    const times = { now: NOW, until: NOW + 30_000, longest: 30_000, orphaned: null }
+    const times = { now: NOW, until: NOW + 30_000, maxLeaseMs: 30_000, deadOwner: null }
     const tokens = newTokens('refreshed')
     const previousRefreshToken = seal('previous')
     await store.saveTokens({ ...lease, tokens, previousRefreshToken, now: NOW, events: [] })

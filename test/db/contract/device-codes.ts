@@ -109,7 +109,7 @@ export function testDeviceCodes(t: Test, open: OpenStore): void {
       await add('theirs', { appId: 'other' })
       await removeApp(store, 'app', [])
       t.strictSame(await left('waits', 'theirs'), ['theirs'])
-      const bounds = { usedFor: 86_400_000, endedBefore: 0, eventsBefore: 0 }
+      const bounds = { keepUsedMs: 86_400_000, endedBefore: 0, eventsBefore: 0 }
       const { deviceCodes } = await sweep(store, { ...bounds, now: NOW + 1_199_999 })
       t.equal(deviceCodes, 0, 'long enough to be told that it has ended')
       t.match(await sweep(store, { ...bounds, now: NOW + 1_200_000 }), { deviceCodes: 1 })

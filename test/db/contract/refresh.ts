@@ -9,8 +9,8 @@ const lease = (owner: string, now = NOW, expectedGeneration = 1) => ({
   owner,
   now,
   until: now + LONGEST,
-  longest: LONGEST,
-  orphaned: null,
+  maxLeaseMs: LONGEST,
+  deadOwner: null,
 })
 
 const refreshed = (mark: string, expectedGeneration = 1, owner = 'me') => ({
@@ -67,8 +67,8 @@ export function testRefresh(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('dead'))
-    t.equal(await store.takeLease({ ...lease('b'), orphaned: 'another' }), false)
-    t.equal(await store.takeLease({ ...lease('b'), orphaned: 'dead' }), true)
+    t.equal(await store.takeLease({ ...lease('b'), deadOwner: 'another' }), false)
+    t.equal(await store.takeLease({ ...lease('b'), deadOwner: 'dead' }), true)
     t.match(await store.getConnection('con'), { leaseOwner: 'b', doubt: 'answer_lost' })
   })
 

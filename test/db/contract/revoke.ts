@@ -61,7 +61,7 @@ export function testRevoke(t: Test, open: OpenStore): void {
       await connect(store, 'con', { code: newCode('code') })
       await begin(store, newGrant('grant'))
       const owner = 'me'
-      const times = { now: NOW, until: NOW + 30_000, longest: 30_000, orphaned: null }
+      const times = { now: NOW, until: NOW + 30_000, maxLeaseMs: 30_000, deadOwner: null }
       await store.takeLease({ id: 'con', expectedGeneration: 2, owner, ...times })
       const revoke = (now: number, action: string) =>
         store.revokeConnection({ id: 'con', now, events: event(action) })

@@ -17,7 +17,7 @@ import {
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const nothing = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
-const bounds = { now: NOW, usedFor: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
+const bounds = { now: NOW, keepUsedMs: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
 
 const hasCode = async (store: Store, codeHash: string) =>
   (await store.getCode(codeHash)) !== undefined
@@ -48,7 +48,7 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.equal(await hasCode(store, 'live'), true)
     const taking = { stateHash: 'live', browserHash: 'browser', now: NOW }
     t.ok(await store.takeFlow(taking))
-    t.strictSame(await sweep(store, { ...bounds, usedFor: 5 }), { ...nothing, codes: 1 })
+    t.strictSame(await sweep(store, { ...bounds, keepUsedMs: 5 }), { ...nothing, codes: 1 })
     t.equal(await hasCode(store, 'used'), false)
   })
 

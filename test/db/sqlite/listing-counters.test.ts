@@ -114,7 +114,7 @@ function changesOf(store: Store, dice: Dice): Record<string, () => Promise<unkno
       store.revokeConnection({ erasePerson: true, id: connectionId(), now: soon(), events: [] }),
     async sweep() {
       await purge(store, soon())
-      await sweep(store, { now, usedFor: 0, endedBefore: now - DAY, eventsBefore: 0 })
+      await sweep(store, { now, keepUsedMs: 0, endedBefore: now - DAY, eventsBefore: 0 })
     },
   }
 }

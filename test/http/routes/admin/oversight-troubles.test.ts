@@ -23,7 +23,7 @@ t.test('the overview follows a bulk revocation, and tells what holds it up', asy
   const { look } = await open(broker)
   t.match((await look('')).body, /A bulk revocation is under way\..*Follow it/s)
   const now = broker.clock.now()
-  await store.takeBulk({ owner: 'x', now, until: now + 1000, longest: 1000 })
+  await store.takeBulk({ owner: 'x', now, until: now + 1000, maxLeaseMs: 1000 })
   const changes = { leaseOwner: null, leaseUntil: null, trouble: 'The disk is full.' }
   await store.updateBulk({ id, expected: { leaseOwner: 'x' }, changes, events: [] })
   t.match((await look('')).body, 'The disk is full.')
@@ -45,9 +45,9 @@ t.test('of a cancelled bulk revocation it says only what became of those it revo
   const id = await bulks.begin([first, second], 'test')
   await bulks.confirm(id, 'test')
   const now = broker.clock.now()
-  const lease = { id, owner: 'x', now, until: now + 1000, longest: 1000 }
+  const lease = { id, owner: 'x', now, until: now + 1000, maxLeaseMs: 1000 }
   await store.takeBulk(lease)
-  await store.revokeBulkItems({ ...lease, limit: 1, within: Infinity })
+  await store.revokeBulkItems({ ...lease, limit: 1, maxDurationMs: Infinity })
   await bulks.cancel(id, 'test')
   const { body } = await look(`/bulk/${id}`)
   t.match(body, 'Nothing is handed out any more for those that were revoked.')
@@ -68,9 +68,9 @@ t.test(
     const id = await bulks.begin(ids, 'test')
     await bulks.confirm(id, 'test')
     const now = broker.clock.now()
-    const lease = { id, owner: 'x', now, until: now + 1000, longest: 1000 }
+    const lease = { id, owner: 'x', now, until: now + 1000, maxLeaseMs: 1000 }
     await store.takeBulk(lease)
-    await store.revokeBulkItems({ ...lease, limit: 100, within: Infinity })
+    await store.revokeBulkItems({ ...lease, limit: 100, maxDurationMs: Infinity })
     const { look } = await open(broker)
     t.match((await look(`/bulk/${id}`)).body, /What failed.*and 2 more\./s)
   },
