@@ -238,10 +238,3 @@ export interface NewTokens {
   accessTokenExpiresAt: Millis
   accessTokenFetchedAt: Millis
 }
-
-/** A page of a list in the order of ids. */
-export interface Page {
-  /** Exclusive; `null`: from the beginning. */
-  after: string | null
-  limit: number
-}

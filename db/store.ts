@@ -113,7 +113,7 @@ export interface UpkeepStore {
   setMeta(entries: Record<string, string>): Promise<void>
   /**
    * Deletes up to `limit` rows that have ended: expired flows and codes (used codes and device codes are kept
-   * `usedFor` milliseconds, so that a second use is noticed), expired sessions, grants that expired or were
+   * `keepUsedMs` milliseconds, so that a second use is noticed), expired sessions, grants that expired or were
    * revoked and connections that were revoked before `endedBefore` (not while their erasure is pending), bulk
    * revocations that ended before it, events and usage before `eventsBefore`. Cancels bulk revocations that
    * were not confirmed for a day.
@@ -121,7 +121,7 @@ export interface UpkeepStore {
    */
   sweep(bounds: {
     now: Millis
-    usedFor: number
+    keepUsedMs: number
     endedBefore: Millis
     eventsBefore: Millis
     limit: number

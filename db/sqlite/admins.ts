@@ -16,7 +16,7 @@ export const adminColumns = {
   secondFactorSince: admins.secondFactorSince,
 }
 
-/** Admins, their second factors, and the setup links that make the first one. */
+/** Admins, their second factors, and the setup links that create the first admin. */
 export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminStore {
   const { db, read, write } = engine
   const find = db

@@ -13,7 +13,7 @@ const began = { status: 'collecting', total: 0, revoked: 0, skipped: 0, failed: 
 
 type Outcome = 'revoked' | 'skipped' | 'failed'
 
-/** Revocations of many connections at once. */
+/** Bulk revocations. */
 export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkStore {
   const { client, db, read, write } = engine
   const revokeConnection = prepareRevoke(engine, sealedValues)
@@ -45,7 +45,7 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
     }
   }
 
-  /** The bulk, if `owner` may go on with it. */
+  /** The bulk revocation, if `owner` has its lease and it has that status. */
   const findOwn = (id: number, owner: string, status: 'collecting' | 'running') => {
     const bulk = find(id)
     return bulk?.leaseOwner === owner && bulk.status === status ? bulk : undefined
@@ -63,13 +63,13 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
     getBulk: (id) => read(() => find(id)),
     listBulks: (limit) =>
       read(() => db.select().from(bulks).orderBy(desc(bulks.id)).limit(limit).all()),
-    takeBulk: async ({ owner, now, until, longest }) => {
+    takeBulk: async ({ owner, now, until, maxLeaseMs }) => {
       // Every process asks every two seconds: only with work there is a write transaction.
       const hasAny = () => db.select({ id: bulks.id }).from(bulks).where(hasWork).get()
       if (!(await read(hasAny))) return undefined
       return write(() => {
         const { leaseOwner, leaseUntil } = bulks
-        const free = or(isNull(leaseOwner), lte(leaseUntil, now), gt(leaseUntil, now + longest))
+        const free = or(isNull(leaseOwner), lte(leaseUntil, now), gt(leaseUntil, now + maxLeaseMs))
         const query = db.select().from(bulks).where(and(hasWork, free))
         const bulk = query.orderBy(asc(bulks.id)).limit(1).get()
         if (!bulk) return undefined
@@ -110,7 +110,7 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
         return true
       }),
 
-    revokeBulkItems: ({ id, owner, now, until, limit, within }) =>
+    revokeBulkItems: ({ id, owner, now, until, limit, maxDurationMs }) =>
       write(() => {
         const bulk = findOwn(id, owner, 'running')
         if (!bulk) return false
@@ -129,7 +129,7 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
           counts[outcome]++
           if (outcome === 'revoked') events.push({ ...event, connectionId })
           worked++
-          if (performance.now() - beganAt > within) break
+          if (performance.now() - beganAt > maxDurationMs) break
         }
         insertEvents(engine, events)
         const done = { status: 'done', endedAt: now, ...noLease } as const

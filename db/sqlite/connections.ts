@@ -10,7 +10,6 @@ import { createTokenWriter, noLease, unrevoked } from './refresh.ts'
 type Methods =
   | 'getConnection'
   | 'findConnection'
-  | 'listConnections'
   | 'saveConnection'
   | 'identifyConnection'
   | 'removeConnection'
@@ -84,12 +83,6 @@ export function connectionMethods(
   return {
     getConnection: (id) => read(() => get.get({ id })),
     findConnection: (accountId) => read(() => find.get({ accountId })),
-
-    listConnections: ({ after, limit }) =>
-      read(() => {
-        const where = after === null ? undefined : gt(connections.id, after)
-        return select().where(where).orderBy(asc(connections.id)).limit(limit).all()
-      }),
 
     saveConnection: (connection) =>
       write(() => {

@@ -80,8 +80,8 @@ type HeldLease = { leaseOwner: string | null; leaseUntil: Millis | null }
 
 function isFree({ leaseOwner, leaseUntil }: HeldLease, lease: WantedLease): boolean {
   if (leaseOwner === null || leaseUntil === null || leaseOwner === lease.owner) return true
-  const { now, longest, orphaned } = lease
-  return leaseOwner === orphaned || leaseUntil <= now || leaseUntil > now + longest
+  const { now, maxLeaseMs, deadOwner } = lease
+  return leaseOwner === deadOwner || leaseUntil <= now || leaseUntil > now + maxLeaseMs
 }
 
 /** The lease of a connection, what its refresh brought, and refreshes that were interrupted or failed. */

@@ -73,7 +73,7 @@ export function keyMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
   }
 }
 
-/** Everything but the private keys: these may be sealed anew at any time. */
+/** All fields but the private keys, which may be sealed with another key at any time. */
 const fingerprintOf = (keys: SigningKey[]): string =>
   JSON.stringify(
     keys

@@ -27,7 +27,7 @@ type Methods = 'getMeta' | 'setMeta' | 'sweep' | 'checkWritable' | 'close'
 type Bounds = Parameters<Store['sweep']>[0]
 
 const DAY_MS = 24 * 60 * 60_000
-/** The longest chart: usage is kept for it, however early events are deleted. */
+/** The maxLeaseMs chart: usage is kept for it, however early events are deleted. */
 const CHARTED_MS = 31 * DAY_MS
 /** An unused device code is kept this long after its end, so that late polls are told that it has expired. */
 const EXPIRED_DEVICE_CODE_MS = 5 * 60_000
@@ -52,7 +52,7 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
     db.update(bulks).set({ status: 'cancelled', endedAt: now }).where(unconfirmed).run()
   }
 
-  const whereOf = ({ now, usedFor, endedBefore, eventsBefore }: Bounds) => {
+  const whereOf = ({ now, keepUsedMs, endedBefore, eventsBefore }: Bounds) => {
     const unusedCode = and(isNull(codes.usedAt), lte(codes.expiresAt, now))
     const unusedDeviceCode = and(
       isNull(deviceCodes.usedAt),
@@ -66,8 +66,8 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
       usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
       proofs: lte(dpopProofs.expiresAt, now),
       flows: lte(flows.expiresAt, now),
-      codes: or(unusedCode, lte(codes.usedAt, now - usedFor)),
-      deviceCodes: or(unusedDeviceCode, lte(deviceCodes.expiresAt, now - usedFor)),
+      codes: or(unusedCode, lte(codes.usedAt, now - keepUsedMs)),
+      deviceCodes: or(unusedDeviceCode, lte(deviceCodes.expiresAt, now - keepUsedMs)),
       grants: or(expired, lt(grants.revokedAt, endedBefore)),
       // Only if the erasure is complete: a row that is gone can't be reported as pending.
       connections: and(lt(connections.revokedAt, endedBefore), isNotNull(connections.erasedAt)),
@@ -108,7 +108,7 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
         const sweepTable = (table: SQLiteTable, where: SQL | undefined): number =>
           run((limit) => remove(table, where, limit))
         cancelBulks(bounds)
-        // What there is most of comes first: a batch that it fills looks at nothing else.
+        // The most numerous rows come first: a batch of them looks at nothing else.
         const swept = {
           events: sweepTable(events, where.events),
           flows: run((limit) => deleteFlows(engine, sealedValues, where.flows, limit)),

@@ -57,13 +57,13 @@ export interface BulkStore {
   listBulks(limit: number): Promise<BulkRevocation[]>
   /**
    * Takes the lease of the oldest one that is `collecting` or `running` and has no lease. A lease that ends
-   * more than `longest` milliseconds ahead counts as ended.
+   * more than `maxLeaseMs` milliseconds ahead counts as ended.
    */
   takeBulk(lease: {
     owner: string
     now: Millis
     until: Millis
-    longest: number
+    maxLeaseMs: number
   }): Promise<BulkRevocation | undefined>
   /** Changes one, if its status is one of those expected, and its lease has that owner. `false`: it doesn't. */
   updateBulk(bulk: {
@@ -94,8 +94,8 @@ export interface BulkStore {
   }): Promise<boolean>
   /**
    * Revokes up to `limit` connections as `revokeConnection` does, each with an event by the bulk's actor; at
-   * least one, and none is started after `within` milliseconds. Becomes `done` when none remains. A connection
-   * that fails keeps its error, and the others go on.
+   * least one, and none is started after `maxDurationMs`. Becomes `done` when none remains. A connection that
+   * fails keeps its error, and the others go on.
    */
   revokeBulkItems(batch: {
     id: number
@@ -103,7 +103,7 @@ export interface BulkStore {
     now: Millis
     until: Millis
     limit: number
-    within: number
+    maxDurationMs: number
   }): Promise<boolean>
   /** In no particular order. `failed`: only those that failed. */
   listBulkItems(filter: { id: number; failed: boolean; limit: number }): Promise<BulkItem[]>

@@ -7,7 +7,6 @@ import type {
   Millis,
   NewEvent,
   NewTokens,
-  Page,
 } from '../model.ts'
 
 /** What connections may be sorted by. */
@@ -73,8 +72,6 @@ export interface ConnectionStore {
   getConnection(id: string): Promise<Connection | undefined>
   /** The unrevoked connection of that account. */
   findConnection(accountId: string): Promise<Connection | undefined>
-  /** All connections with all fields, by id. */
-  listConnections(page: Page): Promise<Connection[]>
   /** A page of the connections that match, for people to look through. */
   browseConnections(query: ConnectionQuery): Promise<ConnectionPage>
   /**

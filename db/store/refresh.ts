@@ -14,8 +14,8 @@ export interface Failure {
 export interface RefreshStore {
   /**
    * Takes the lease. `false`: the generation changed, the connection is revoked, or another owner has the
-   * lease. A lease that ends more than `longest` milliseconds ahead counts as ended, so that no row stays
-   * locked; so does that of the owner `orphaned`, whose process has died. Taking over a lease that was not
+   * lease. A lease that ends more than `maxLeaseMs` milliseconds ahead counts as ended, so that no row stays
+   * locked; so does that of the owner `deadOwner`, whose process has died. Taking over a lease that was not
    * released sets `staleReason`: the answer to that refresh may be lost.
    */
   takeLease(lease: {
@@ -24,8 +24,8 @@ export interface RefreshStore {
     owner: string
     now: Millis
     until: Millis
-    longest: number
-    orphaned: string | null
+    maxLeaseMs: number
+    deadOwner: string | null
   }): Promise<boolean>
   /** Extends the owner's lease; `until` `null` releases it. `false`: this owner doesn't hold it (any more). */
   updateLease(lease: { id: string; owner: string; until: Millis | null }): Promise<boolean>

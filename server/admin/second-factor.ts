@@ -109,10 +109,10 @@ export function createSecondFactors(dependencies: {
         new OtpSecret({ buffer: bytesOf(random, SECRET_LENGTH_BYTES) }).base32,
       )
       const sealed = vault.seal(associatedData.secondFactor(admin.id), secret)
-      const before = (await store.getSecondFactor(admin.id)) ?? null
-      if (before && before.since !== null) return undefined
-      const after = { secret: sealed, since: null, lastStep: null, recoveryCodes: [] }
-      const proposed = await store.updateSecondFactor(admin.id, before, after, [])
+      const proposal = { secret: sealed, since: null, lastStep: null, recoveryCodes: [] }
+      const proposed = await update(admin.id, (before) =>
+        before && before.since !== null ? undefined : proposal,
+      )
       return proposed ? describe(admin, secret) : undefined
     },
 

@@ -90,7 +90,7 @@ export function createBulkRevocations(dependencies: {
 
   /** Revokes until all are revoked, or this process has lost the lease. */
   const revoke = async ({ id }: BulkRevocation): Promise<void> => {
-    const batch = { id, owner, limit: MAX_BATCH_SIZE, within: BATCH_DURATION_MS }
+    const batch = { id, owner, limit: MAX_BATCH_SIZE, maxDurationMs: BATCH_DURATION_MS }
     for (let hasMore = true; hasMore && !stopping.signal.aborted;) {
       hasMore = await throttle(() =>
         store.revokeBulkItems({ ...batch, now: clock.now(), until: leaseEnd() }),
@@ -120,7 +120,7 @@ export function createBulkRevocations(dependencies: {
   /** Works on the oldest unfinished bulk revocation. Returns how long to wait for the next, milliseconds. */
   const workOnNext = async (): Promise<number> => {
     const now = clock.now()
-    const lease = { owner, now, until: now + LEASE_DURATION_MS, longest: LEASE_DURATION_MS }
+    const lease = { owner, now, until: now + LEASE_DURATION_MS, maxLeaseMs: LEASE_DURATION_MS }
     const bulk = await store.takeBulk(lease)
     if (!bulk) return POLL_INTERVAL_MS
     return (await workOn(bulk)) ? 0 : ERROR_RETRY_DELAY_MS

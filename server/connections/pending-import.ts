@@ -1,4 +1,4 @@
-import type { Connection, Store } from '../../db/store.ts'
+import type { Connection, ConnectionFilter, Store } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 
 /** Was this connection imported, and no refresh of it has worked yet? It has no grant. */
@@ -39,18 +39,26 @@ export async function removeRejectedImport(
   return purged === 'done' && store.removeConnection(id)
 }
 
-const PAGE = 100
+const UNREVOKED: ConnectionFilter = {
+  search: null,
+  statuses: ['active', 'needs_reconnect'],
+  appId: null,
+}
 
 /** The ids of all unrevoked connections if all of them are pending imports; otherwise `null`. */
 export async function listIfAllPending(store: Store): Promise<string[] | null> {
   const found: string[] = []
-  let after: string | null = null
+  let cursor: string | null = null
   do {
-    const page: Connection[] = await store.listConnections({ after, limit: PAGE })
-    const live = page.filter(({ status }) => status !== 'revoked')
+    const page: Awaited<ReturnType<Store['walkConnections']>> = await store.walkConnections(
+      UNREVOKED,
+      cursor,
+    )
+    const rows = await Promise.all(page.rows.map(({ id }) => store.getConnection(id)))
+    const live = rows.flatMap((row) => (row && row.status !== 'revoked' ? [row] : []))
     if (!live.every(isPendingImport)) return null
     found.push(...live.map(({ id }) => id))
-    after = page.at(-1)?.id ?? null
-  } while (after !== null)
+    cursor = page.next
+  } while (cursor !== null)
   return found
 }

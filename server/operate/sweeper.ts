@@ -66,7 +66,7 @@ export function createSweeper(dependencies: {
     const bounds = {
       endedBefore: now - ENDED_RETENTION_MS,
       eventsBefore: now - eventDays * DAY_MS,
-      usedFor: USED_CODE_RETENTION_MS,
+      keepUsedMs: USED_CODE_RETENTION_MS,
       limit: SWEEP_BATCH_SIZE,
     }
     const sweepBatch = () => store.sweep({ now, ...bounds })

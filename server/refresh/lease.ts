@@ -103,8 +103,8 @@ export function createLeases(deps: {
           owner,
           now,
           until,
-          longest: MAX_LEASE_REMAINING_MS,
-          orphaned,
+          maxLeaseMs: MAX_LEASE_REMAINING_MS,
+          deadOwner: orphaned,
         }),
       )
       if (until === null) return null

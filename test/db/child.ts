@@ -1,4 +1,4 @@
-/** A process beside the test: `child.ts MODE DIRECTORY`. It tells by messages, and ends by itself. */
+/** A child process of a test: `child.ts MODE DIRECTORY`. It sends messages, and ends by itself. */
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
@@ -10,11 +10,11 @@ import { openAt } from './temporary.ts'
 
 const [mode = '', directory = ''] = process.argv.slice(2)
 const tell = (message: unknown) => process.send?.(message)
-/** As long as the test runs, if nobody kills this process before. */
+/** Resolves when the test ends, unless this process is killed before. */
 const untilKilled = () => once(process, 'disconnect')
 
 const modes: Record<string, () => Promise<void>> = {
-  /** As the broker starts: a key is made where there is none. Tells who made it. */
+  /** Starts as the broker does: creates a key if there is none. Sends who created it. */
   async 'first-start'() {
     const store = await withStartLock(directory, undefined, async () => {
       const store = await openAt(directory)
@@ -34,7 +34,7 @@ const modes: Record<string, () => Promise<void>> = {
     })
   },
 
-  /** Tells whether the start lock is free, without waiting for it. */
+  /** Sends whether the start lock is free, without waiting for it. */
   async 'try-lock'() {
     const lock = new Database(join(directory, 'start.lock'), { timeout: 0 })
     try {
@@ -46,17 +46,17 @@ const modes: Record<string, () => Promise<void>> = {
     lock.close()
   },
 
-  /** Has the store open, as others see it, until it is killed. */
+  /** Is registered as having the store open, until it is killed. */
   async 'be-present'() {
     const told = { pid: process.pid, command: 'test', startedAt: 0, keyIds: [] }
     const presence = registerProcess(directory, undefined, told)
     tell('here')
     await untilKilled()
-    // Not before: what nothing refers to is collected, and its lock with it.
+    // Keeps a reference: a lock without one is garbage collected and released.
     presence.unregister()
   },
 
-  /** Lists who has the store open, again and again. */
+  /** Lists the processes that have the store open, again and again. */
   async 'look-around'() {
     tell('here')
     while (process.connected) {
@@ -65,7 +65,7 @@ const modes: Record<string, () => Promise<void>> = {
     }
   },
 
-  /** Refreshes the connection `con` a hundred times, against others. Tells each generation it stored. */
+  /** Refreshes the connection `con` a hundred times, against others. Sends the generations it stored. */
   async refresh() {
     const store = await openAt(directory)
     const stored: number[] = []
@@ -73,7 +73,7 @@ const modes: Record<string, () => Promise<void>> = {
       const { generation } = (await store.getConnection('con')) ?? { generation: 0 }
       const owner = `${process.pid} ${generation}`
       const own = { id: 'con', expectedGeneration: generation, owner }
-      const times = { now: NOW, until: NOW + 30_000, longest: 30_000, orphaned: null }
+      const times = { now: NOW, until: NOW + 30_000, maxLeaseMs: 30_000, deadOwner: null }
       if (!(await store.takeLease({ ...own, ...times }))) continue
       const tokens = newTokens(owner)
       const saving = { ...own, tokens, previousRefreshToken: null, now: NOW, events: [] }
@@ -84,7 +84,7 @@ const modes: Record<string, () => Promise<void>> = {
     tell(stored)
   },
 
-  /** Stores refreshed tokens for ever, and tells each generation once its promise resolved. */
+  /** Stores refreshed tokens for ever, and sends each generation once its promise resolved. */
   async 'refresh-until-killed'() {
     const store = await openAt(directory)
     for (let generation = 1; ; generation++) {

@@ -6,7 +6,7 @@ import { buildSync } from 'esbuild'
 import { bundleOptions } from '../../scripts/bundle.ts'
 import { PROGRAM_ENV } from '../program.ts'
 
-/** `child.ts` in one file: loading the sources takes some five times as long as what a child does. */
+/** `child.ts` bundled into one file: loading the sources takes five times as long as a child's work. */
 const CHILD = join(import.meta.dirname, '../../.tap/db-child.mjs')
 
 let isBundled = false
@@ -30,10 +30,10 @@ export function forkChild(mode: string, directory: string): ChildProcess {
   return fork(CHILD, [mode, directory], { execArgv: [], env: PROGRAM_ENV })
 }
 
-/** What a child tells first. @throws where it ends before */
+/** The first message of a child. @throws Error if it ends before */
 export async function firstMessage(child: ChildProcess): Promise<unknown> {
   const ended = once(child, 'exit').then(([code]) => {
-    throw new Error(`it ended with code ${code} and told nothing`)
+    throw new Error(`it ended with code ${code} and sent nothing`)
   })
   const [message] = (await Promise.race([once(child, 'message'), ended])) as unknown[]
   return message

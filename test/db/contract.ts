@@ -21,12 +21,12 @@ import { testWalks } from './contract/walks.ts'
 /** Opens an empty store of the engine under test, and closes it when the test ends. */
 export type OpenStore = (t: Test) => Promise<Store>
 
-/** Holds an engine to every rule of the Store contract (db/store.ts). */
+/** Tests every rule of the Store contract (db/store.ts) on an engine. */
 export function testContract(engine: string, open: OpenStore): void {
   const groups = {
     'admins, sessions': testAdmins,
     apps: testApps,
-    'authorizations under way': testFlows,
+    'authorizations in progress': testFlows,
     'device codes': testDeviceCodes,
     connections: testConnections,
     listing: testListing,

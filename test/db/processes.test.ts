@@ -15,7 +15,7 @@ t.test('two processes that refresh one connection never hold its lease together'
   t.match(await store.getConnection('con'), { generation: 201, leaseOwner: null })
 })
 
-t.test('a process killed at any point leaves all of a write or nothing of it', async (t) => {
+t.test('a process killed at any point leaves a whole write or none', async (t) => {
   const directory = temporaryFolder(t)
   const before = await openAt(directory)
   await connect(before)

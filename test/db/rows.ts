@@ -1,6 +1,8 @@
 import type {
   App,
   Code,
+  Connection,
+  ConnectionStatus,
   Event,
   Flow,
   Grant,
@@ -15,10 +17,10 @@ import type {
 } from '../../db/store.ts'
 import { addKey } from '../../server/crypto/key-set.ts'
 
-/** The hour at which these tests play, milliseconds. */
+/** The time of these tests, milliseconds. */
 export const NOW = Date.UTC(2026, 6, 1)
 
-/** A stand-in for a ciphertext: a length that the vault uses, and a mark to find it by. */
+/** A stand-in for a ciphertext: of a length that the vault uses, with a mark to find it by. */
 export const seal = (mark: string, size = 357): Sealed => Buffer.alloc(size, `${mark}|`)
 
 export const newTokens = (mark: string, accessSize?: number): NewTokens => ({
@@ -111,16 +113,16 @@ export const newSigningKey = (kid: string, fields: Partial<SigningKey> = {}): Si
   ...fields,
 })
 
-/** One event, to be found again by its action. */
+/** One event, found again by its action. */
 export const event = (action: string, fields: Partial<Event> = {}) => [
   { at: NOW, actor: 'system', action, ...fields },
 ]
 
-/** Which events were written, in their order. */
+/** The actions of all events, in the order of their times. */
 export const actions = async (store: Store): Promise<string[]> =>
   (await store.listEvents({ limit: 1000 })).rows.map(({ action }) => action).reverse()
 
-/** Makes a connection, of generation 1. */
+/** Adds a connection, of generation 1. */
 export async function connect(
   store: Store,
   id = 'con',
@@ -139,7 +141,7 @@ export async function connect(
   })
 }
 
-/** Begins a grant, by way of a code as an app does. The connection has to be there. */
+/** Begins a grant with a code, as an app does. The connection must exist. */
 export async function begin(store: Store, grant: Grant): Promise<void> {
   const { id, appId, connectionId } = grant
   const { generation, username } = (await store.getConnection(connectionId)) ?? {}
@@ -194,7 +196,7 @@ export async function purge(store: Store, now: Millis, connectionId?: string): P
   return outcome === 'done'
 }
 
-/** Gives an admin a confirmed second factor, in the place of what was proposed. */
+/** Gives an admin a confirmed second factor, which replaces a proposed one. */
 export async function addSecondFactor(
   store: Store,
   adminId: string,
@@ -204,6 +206,24 @@ export async function addSecondFactor(
   const secret = before?.secret ?? seal('second factor')
   const factor = { secret, since: NOW, lastStep: 1, recoveryCodes: [], ...fields }
   await store.updateSecondFactor(adminId, before, factor, [])
+}
+
+/** All connections with all fields, by id. */
+export async function listConnections(store: Store): Promise<Connection[]> {
+  const statuses: ConnectionStatus[] = ['active', 'needs_reconnect', 'revoked']
+  const found: Connection[] = []
+  let cursor: string | null = null
+  do {
+    const filter = { search: null, statuses, appId: null }
+    const page: Awaited<ReturnType<Store['walkConnections']>> = await store.walkConnections(
+      filter,
+      cursor,
+    )
+    const rows = await Promise.all(page.rows.map(({ id }) => store.getConnection(id)))
+    found.push(...rows.filter((row) => row !== undefined))
+    cursor = page.next
+  } while (cursor !== null)
+  return found.sort((one, other) => (one.id < other.id ? -1 : 1))
 }
 
 /** A grant of an app on a connection that is active. */

@@ -35,7 +35,7 @@ function schemaOf(directory: string): string[] {
     .sort((one, other) => one.localeCompare(other))
 }
 
-t.test('there is a stored database of every schema', async (t) => {
+t.test('there is a stored database for every schema', async (t) => {
   t.equal(stored.length, migrations.length, 'make the missing one: test/db/stored/make.ts')
 })
 
@@ -64,7 +64,7 @@ for (const file of stored) {
     t.equal(
       await swapped('bo'),
       accessTokenOf('bo'),
-      'refused: what it has is served while it lives',
+      'rejected: its access token is served while it lives',
     )
     t.equal(await swapped('dora'), 'connection_revoked')
     const row = await store.getConnection('con_0')

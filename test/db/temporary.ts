@@ -15,7 +15,7 @@ export const migrations = readMigrationFiles({
 export const openAt = (directory: string): Promise<Store> =>
   openStore({ directory, migrations, nativeBinding: undefined })
 
-/** A store in an empty directory; both go with the test. */
+/** A store in an empty directory; both are removed after the test. */
 export async function openTemporary(t: Test): Promise<{ store: Store; directory: string }> {
   const directory = await migratedFolder(t)
   const store = await openAt(directory)
@@ -26,8 +26,8 @@ export async function openTemporary(t: Test): Promise<{ store: Store; directory:
 let migrated: Promise<Buffer> | undefined
 
 /**
- * A folder with an empty database that has had every migration: it goes with the test. Migrations run once for
- * the process, as they take a tenth of a broker's start. Tests of a first start begin with `temporaryFolder`.
+ * A folder with an empty, migrated database; removed after the test. Migrations run once for the process, as they
+ * take a tenth of a broker's start. Tests of a first start use `temporaryFolder`.
  */
 export async function migratedFolder(t: Pick<Test, 'teardown'>): Promise<string> {
   migrated ??= migrate()

@@ -23,30 +23,27 @@ const openWith = async (directory: string, count: number): Promise<void> => {
   await (await openStore({ directory, migrations: all, nativeBinding: undefined })).close()
 }
 
-t.test(
-  'a copy is kept before the tables of a store change, and the last two of them',
-  async (t) => {
-    const directory = temporaryFolder(t)
-    const store = await openAt(directory)
-    await store.setMeta({ a: '1' })
-    await store.close()
-    t.strictSame(copiesIn(directory), [], 'a new store has nothing to keep')
-    await openWith(directory, 1)
-    const [copy = ''] = copiesIn(directory)
-    const found = inspectDatabase(join(directory, copy), undefined)
-    t.match(found, { problems: [], meta: { a: '1', backup_at: /^20/ } })
-    t.equal(found.migrations.length, migrations.length, 'as it was before')
-    await openWith(directory, 1)
-    t.equal(copiesIn(directory).length, 1, 'nothing changes')
-    writeFileSync(join(directory, 'broker.db.before-upgrade-x.part'), 'left over')
-    await openWith(directory, 2)
-    await openWith(directory, 3)
-    t.equal(copiesIn(directory).length, 2)
-    t.notOk(copiesIn(directory).includes(copy))
-  },
-)
+t.test('before a migration a copy is kept, and the last two copies stay', async (t) => {
+  const directory = temporaryFolder(t)
+  const store = await openAt(directory)
+  await store.setMeta({ a: '1' })
+  await store.close()
+  t.strictSame(copiesIn(directory), [], 'a new store has nothing to keep')
+  await openWith(directory, 1)
+  const [copy = ''] = copiesIn(directory)
+  const found = inspectDatabase(join(directory, copy), undefined)
+  t.match(found, { problems: [], meta: { a: '1', backup_at: /^20/ } })
+  t.equal(found.migrations.length, migrations.length, 'as it was before')
+  await openWith(directory, 1)
+  t.equal(copiesIn(directory).length, 1, 'nothing changes')
+  writeFileSync(join(directory, 'broker.db.before-upgrade-x.part'), 'left over')
+  await openWith(directory, 2)
+  await openWith(directory, 3)
+  t.equal(copiesIn(directory).length, 2)
+  t.notOk(copiesIn(directory).includes(copy))
+})
 
-t.test('without room for the copy nothing changes', async (t) => {
+t.test('without space for the copy nothing changes', async (t) => {
   const directory = join(temporaryFolder(t), 'data')
   mkdirSync(directory)
   await (await openAt(directory)).close()

@@ -8,6 +8,7 @@ import { importLine, runImport } from './imports.ts'
 import { skipPauses } from '../clock.ts'
 import { size } from '../size.ts'
 import { temporaryFolder } from '../temporary.ts'
+import { listConnections } from '../db/rows.ts'
 
 t.test('tokens that were rejected for a while are imported by the next run', async (t) => {
   const broker = await buildBroker(t)
@@ -84,7 +85,7 @@ t.test('a revocation during the import is reported, and an unknown error is thro
   }
   const taken = importer.take(holding('ada'))
   while (broker.standIn.calls.refresh === 0) await broker.clock.sleep(10)
-  const [stored] = await store.listConnections({ after: null, limit: 9 })
+  const [stored] = await listConnections(store)
   await store.revokeConnection({ id: stored?.id ?? '', now: 1, events: [] })
   t.match(await taken, { status: 'failed', reason: 'it was revoked here meanwhile' })
   refresher.get = () => Promise.reject(new Error('a fault'))

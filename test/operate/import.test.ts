@@ -11,6 +11,7 @@ import { importLine, runImport } from './imports.ts'
 import { swapAt } from './load.ts'
 import { skipPauses } from '../clock.ts'
 import { temporaryFolder } from '../temporary.ts'
+import { listConnections } from '../db/rows.ts'
 
 t.test('tokens are imported and verified one by one, and a run can be repeated', async (t) => {
   const broker = await buildBroker(t, { switches: { rotation: 'always' } })
@@ -132,7 +133,7 @@ t.test('a temporary rejection does not revoke an imported connection', async (t)
   t.match(await take(new Secret(broker.standIn.grant('bob'))), {
     reason: 'Ellipsis Drive refused this refresh token',
   })
-  const all = await store.listConnections({ after: null, limit: 9 })
+  const all = await listConnections(store)
   const bob = all.find((one) => one.id !== id)
   t.match(bob, { status: 'revoked', refreshToken: null }, 'one that never worked goes')
 
@@ -149,7 +150,7 @@ t.test('a connection that is revoked during its import stays revoked', async (t)
   await rejectAtEllipsis(broker, connectionId)
   const find = store.findConnection.bind(store)
   store.findConnection = async (accountId) => {
-    const all = await store.listConnections({ after: null, limit: 9 })
+    const all = await listConnections(store)
     for (const { id } of all.filter((one) => one.id !== connectionId)) {
       await store.revokeConnection({ id, now: 1, events: [] })
     }
@@ -192,9 +193,7 @@ t.test('if Ellipsis Drive doesn’t provide the account, the line’s account is
     connectionId: 'connectionId' in first ? first.connectionId : '',
   })
   t.match(
-    (await store.listConnections({ after: null, limit: 9 })).find(
-      ({ status }) => status === 'active',
-    ),
+    (await listConnections(store)).find(({ status }) => status === 'active'),
     {
       username: 'ada',
       accountId: null,

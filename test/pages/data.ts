@@ -48,8 +48,8 @@ async function addBulks(broker: TestBroker): Promise<Record<BulkStatus, number>>
   const startBulk = async (first: number, limit: number) => {
     const id = await bulks.begin(connectionIdsFrom(first), ACTOR)
     await bulks.confirm(id, ACTOR)
-    await store.takeBulk({ ...lease, now, longest: 20 * MINUTE_MS })
-    await store.revokeBulkItems({ id, ...lease, now, limit, within: Infinity })
+    await store.takeBulk({ ...lease, now, maxLeaseMs: 20 * MINUTE_MS })
+    await store.revokeBulkItems({ id, ...lease, now, limit, maxDurationMs: Infinity })
     return id
   }
   const client = new Database(join(broker.dataDir, 'broker.db'))

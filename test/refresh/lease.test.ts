@@ -170,7 +170,7 @@ t.test('acquire returns null if the connection was revoked meanwhile', async (t)
 t.test('a lease without an end is taken over from a dead process', async (t) => {
   const { one, read, store, id, dead } = await begin(t)
   const own = { id, expectedGeneration: (await read()).generation, owner: 'gone.1' }
-  await store.takeLease({ ...own, now: 0, until: 1e15, longest: 1e16, orphaned: null })
+  await store.takeLease({ ...own, now: 0, until: 1e15, maxLeaseMs: 1e16, deadOwner: null })
   dead.add('gone')
   t.match(await one.acquire({ ...(await read()), leaseUntil: null }), {
     staleReason: 'answer_lost',

@@ -83,8 +83,8 @@ t.test('the previous token is tried once, after the refusal has lasted for a whi
     owner: 'x',
     now: 0,
     until: 1,
-    longest: 30_000,
-    orphaned: null,
+    maxLeaseMs: 30_000,
+    deadOwner: null,
   })
   await store.saveTokens({
     id: connectionId,
@@ -153,8 +153,8 @@ t.test('a process finishes the refresh of a process that was killed', async (t) 
     id: connectionId,
     expectedGeneration: generation,
     owner: 'dead',
-    longest: 30_000,
-    orphaned: null,
+    maxLeaseMs: 30_000,
+    deadOwner: null,
   }
   t.equal(await broker.services.store.takeLease({ ...lease, now, until: now + 30_000 }), true)
   const { store } = broker.services
@@ -180,7 +180,7 @@ t.test('a lease that ends later than possible counts as expired', async (t) => {
   const { generation } = await show()
   const ahead = broker.clock.steady() + 3_600_000
   const lease = { id: connectionId, expectedGeneration: generation, owner: 'jumped' }
-  const bounds = { now: ahead, until: ahead + 30_000, longest: 30_000, orphaned: null }
+  const bounds = { now: ahead, until: ahead + 30_000, maxLeaseMs: 30_000, deadOwner: null }
   t.equal(await broker.services.store.takeLease({ ...lease, ...bounds }), true)
   t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 200)
 })

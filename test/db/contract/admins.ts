@@ -63,7 +63,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
   const isLive = async (store: Store, idHash: string, now = NOW) =>
     (await store.getSession({ idHash, now })) !== undefined
 
-  t.test('the first admin takes a live setup link, and ends them all', async (t) => {
+  t.test('the first admin needs a live setup link, and ends all of them', async (t) => {
     const store = await open(t)
     const first = (name: string, linkHash: string, now = NOW) =>
       store.addAdmin(newAdmin(name), {
@@ -86,7 +86,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['ada'])
   })
 
-  t.test('somebody who may change things is always left', async (t) => {
+  t.test('the last admin with the role `admin` keeps it', async (t) => {
     const store = await openWith(t, 'ada')
     await store.addAdmin(newAdmin('vic', { role: 'viewer' }), { events: [] })
     const setRole = (name: string, role: 'admin' | 'viewer') =>
@@ -106,7 +106,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['ada admin', 'vic admin', 'ada viewer', 'ada gone'])
   })
 
-  t.test('a session is found until its end, with whose it is', async (t) => {
+  t.test('a session is found with its admin until it expires', async (t) => {
     const store = await openWith(t, 'ada')
     const session = newSession('s')
     t.equal(await begin(store, session, { events: event('in') }), true)
@@ -121,7 +121,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['in'])
   })
 
-  t.test('a session takes the place of the one that was halfway, once', async (t) => {
+  t.test('a session replaces the incomplete one, once', async (t) => {
     const store = await openWith(t, 'ada')
     await begin(store, newSession('half', { complete: false }))
     t.strictSame(await store.listSessions({ adminId: 'ada', now: NOW }), [])
@@ -131,23 +131,26 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await isLive(store, 'again'), false)
   })
 
-  t.test('a session begins only while what the sign-in was verified against holds', async (t) => {
-    const store = await openWith(t, 'ada')
-    const verified = { ...asAdded, passwordHash: 'new' }
-    await change(store, 'ada', setPassword('new'), { events: [] })
-    await begin(store, newSession('half', { complete: false }), { verified })
-    const device = { secretHash: 'laptop', expiresAt: NOW + HOUR }
-    const late = { replaces: 'half', device, events: event('late') }
-    t.equal(await begin(store, newSession('late'), late), false, 'the password is another')
-    await store.updateSecondFactor('ada', null, newFactor('x', { since: NOW, lastStep: 7 }), [])
-    const alone = { ...late, verified }
-    t.equal(await begin(store, newSession('late'), alone), false, 'a second factor was added')
-    t.strictSame([await isLive(store, 'late'), await isLive(store, 'half')], [false, true])
-    t.equal(await store.isDevice({ secretHash: 'laptop', adminId: 'ada', now: NOW }), false)
-    t.strictSame(await actions(store), [])
-    const now = { ...late, verified: { ...verified, secondFactorSince: NOW } }
-    t.equal(await begin(store, newSession('in time'), now), true)
-  })
+  t.test(
+    'a session begins only if password and second factor are still those verified',
+    async (t) => {
+      const store = await openWith(t, 'ada')
+      const verified = { ...asAdded, passwordHash: 'new' }
+      await change(store, 'ada', setPassword('new'), { events: [] })
+      await begin(store, newSession('half', { complete: false }), { verified })
+      const device = { secretHash: 'laptop', expiresAt: NOW + HOUR }
+      const late = { replaces: 'half', device, events: event('late') }
+      t.equal(await begin(store, newSession('late'), late), false, 'the password is another')
+      await store.updateSecondFactor('ada', null, newFactor('x', { since: NOW, lastStep: 7 }), [])
+      const alone = { ...late, verified }
+      t.equal(await begin(store, newSession('late'), alone), false, 'a second factor was added')
+      t.strictSame([await isLive(store, 'late'), await isLive(store, 'half')], [false, true])
+      t.equal(await store.isDevice({ secretHash: 'laptop', adminId: 'ada', now: NOW }), false)
+      t.strictSame(await actions(store), [])
+      const now = { ...late, verified: { ...verified, secondFactorSince: NOW } }
+      t.equal(await begin(store, newSession('in time'), now), true)
+    },
+  )
 
   t.test('sessions are listed and ended by their owner', async (t) => {
     const store = await openWith(t, 'ada', 'bob')
@@ -203,7 +206,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await isDevice('other', 'bob'), false)
   })
 
-  t.test('attempts count against all their budgets, or none', async (t) => {
+  t.test('an attempt counts against all its budgets, or none', async (t) => {
     const store = await open(t)
     const take = (now: number, ...most: [string, number][]) =>
       store.takeAttempt({
@@ -272,7 +275,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['confirmed', 'r1', 'dropped'])
   })
 
-  t.test('an admin has an e-mail address to himself', async (t) => {
+  t.test('an e-mail address belongs to one admin', async (t) => {
     const store = await open(t)
     const [ada, bob] = [newAdmin('ada'), newAdmin('bob')]
     t.equal(await store.addAdmin(bob, { events: event('bob') }), true)

@@ -14,7 +14,7 @@ import {
 } from '../rows.ts'
 
 export function testApps(t: Test, open: OpenStore): void {
-  t.test('an app is given back as it was added, and its event with it', async (t) => {
+  t.test('an app is stored unchanged, with its event', async (t) => {
     const store = await open(t)
     const secrets = [{ hash: 'h', createdAt: NOW, expiresAt: null }]
     const app = newApp('app', { secrets, confidential: true, origins: ['https://app.example'] })
@@ -26,7 +26,7 @@ export function testApps(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['app.added'], 'what failed left no event')
   })
 
-  t.test('apps are listed by id, and each field can be replaced', async (t) => {
+  t.test('apps are listed by id, and each field can be changed', async (t) => {
     const store = await open(t)
     await store.addApp(newApp('b'), [])
     await store.addApp(newApp('a'), [])
@@ -67,7 +67,7 @@ export function testApps(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['rotated'])
   })
 
-  t.test('origins are those of any app, exactly', async (t) => {
+  t.test('an origin is found exactly, of any app', async (t) => {
     const store = await open(t)
     await store.addApp(newApp('a'), [])
     await store.addApp(newApp('b', { origins: ['https://x.example', 'https://y.example'] }), [])
@@ -76,7 +76,7 @@ export function testApps(t: Test, open: OpenStore): void {
     t.equal(await store.hasOrigin('y.example'), false)
   })
 
-  t.test('an app goes with its flows and codes, and its grants are revoked', async (t) => {
+  t.test('an app is removed with its flows and codes, and its grants are revoked', async (t) => {
     const store = await open(t)
     for (const id of ['app', 'other']) await store.addApp(newApp(id), [])
     await connect(store)

@@ -6,7 +6,7 @@ import { actions, begin, connect, event, newGrant, NOW, sweep } from '../rows.ts
 const MINUTE = 60_000
 const owner = 'me'
 const until = NOW + MINUTE
-const times = { now: NOW, until, longest: MINUTE }
+const times = { now: NOW, until, maxLeaseMs: MINUTE }
 const newBulk = {
   filter: { search: 'a', statuses: ['active' as const], appId: null },
   actor: 'admin:ann@example.com',
@@ -46,7 +46,7 @@ const release = (store: Store, id: number, owner: string, trouble: string): Prom
   })
 
 export function testBulk(t: Test, open: OpenStore): void {
-  t.test('a bulk revocation is collected, by its owner, each connection once', async (t) => {
+  t.test('its owner collects each connection once', async (t) => {
     const store = await open(t)
     for (const id of ['a', 'b', 'c']) await connect(store, id)
     const id = await store.addBulk(newBulk, (id) => event(`asked for ${id}`))
@@ -71,34 +71,41 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), [`asked for ${id}`])
   })
 
-  t.test('none is collected, and then it is done as soon as it runs', async (t) => {
+  t.test('a bulk revocation without connections is done as soon as it runs', async (t) => {
     const store = await open(t)
     const id = await collect(store, [])
     t.match(await store.getBulk(id), { status: 'ready', total: 0 })
     await start(store, id)
     await store.takeBulk({ owner, ...times })
     t.equal(
-      await store.revokeBulkItems({ id, owner, now: NOW, until, limit: 5, within: Infinity }),
+      await store.revokeBulkItems({
+        id,
+        owner,
+        now: NOW,
+        until,
+        limit: 5,
+        maxDurationMs: Infinity,
+      }),
       true,
     )
     t.match(await store.getBulk(id), { status: 'done', endedAt: NOW })
   })
 
-  t.test('it is worked by one owner at a time, oldest first', async (t) => {
+  t.test('one owner at a time works on it, the oldest first', async (t) => {
     const store = await open(t)
     t.equal(await store.takeBulk({ owner, ...times }), undefined, 'there is no work')
     const first = await store.addBulk(newBulk, () => [])
     const second = await store.addBulk({ ...newBulk, leaseOwner: null, leaseUntil: null }, () => [])
     t.equal((await store.takeBulk({ owner: 'b', ...times }))?.id, second, 'the first is taken')
     t.equal(await store.takeBulk({ owner: 'c', ...times }), undefined)
-    const later = { now: until, until: until + MINUTE, longest: MINUTE }
+    const later = { now: until, until: until + MINUTE, maxLeaseMs: MINUTE }
     t.match(await store.takeBulk({ owner: 'c', ...later }), { id: first, leaseOwner: 'c' })
     t.equal(await release(store, first, owner, 'not mine'), false)
     t.match(await store.getBulk(first), { leaseOwner: 'c', trouble: null })
     t.equal(await release(store, first, 'c', 'the disk is full'), true)
     t.match(await store.getBulk(first), { leaseOwner: null, trouble: 'the disk is full' })
     t.equal((await store.takeBulk({ owner: 'd', ...times }))?.id, first)
-    const jumped = { now: NOW - 5 * MINUTE, until: NOW, longest: MINUTE }
+    const jumped = { now: NOW - 5 * MINUTE, until: NOW, maxLeaseMs: MINUTE }
     t.equal((await store.takeBulk({ owner: 'e', ...jumped }))?.id, first, 'a clock jump')
     t.strictSame(
       (await store.listBulks(9)).map(({ id }) => id),
@@ -107,12 +114,12 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.equal((await store.listBulks(1)).length, 1)
   })
 
-  t.test('each is revoked once, with one event, in batches', async (t) => {
+  t.test('each connection is revoked once, with one event, in batches', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b', 'c'])
     await begin(store, newGrant('grant', { connectionId: 'a' }))
     await store.revokeConnection({ id: 'b', now: NOW, events: event('before') })
-    const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2, within: Infinity }
+    const batch = { id, owner, now: NOW + 1, until: until + 1, limit: 2, maxDurationMs: Infinity }
     t.equal(await store.revokeBulkItems(batch), false, 'not confirmed')
     t.equal(await start(store, id, event('started')), true)
     t.equal(await start(store, id, event('again')), false)
@@ -138,12 +145,12 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.equal(await store.isErasurePending(), true)
   })
 
-  t.test('it can be cancelled until it has ended', async (t) => {
+  t.test('a bulk revocation can be cancelled until it is done', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b'])
     await start(store, id)
     await store.takeBulk({ owner, ...times })
-    const batch = { id, owner, now: NOW + 1, until, limit: 1, within: Infinity }
+    const batch = { id, owner, now: NOW + 1, until, limit: 1, maxDurationMs: Infinity }
     await store.revokeBulkItems(batch)
     const cancel = (statuses: BulkStatus[], events: NewEvent[]) =>
       store.updateBulk({
@@ -161,23 +168,23 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['connection.revoked', 'cancelled'])
   })
 
-  t.test('a batch ends with its time, but revokes one at least', async (t) => {
+  t.test('a batch ends when its time is over, but revokes at least one', async (t) => {
     const store = await open(t)
     const id = await collect(store, ['a', 'b'])
     await start(store, id)
     await store.takeBulk({ owner, ...times })
-    const batch = { id, owner, now: NOW, until, limit: 9, within: -1 }
+    const batch = { id, owner, now: NOW, until, limit: 9, maxDurationMs: -1 }
     t.equal(await store.revokeBulkItems(batch), true)
     t.match(await store.getBulk(id), { status: 'running', revoked: 1 })
     t.equal(await store.revokeBulkItems(batch), true)
     t.match(await store.getBulk(id), { status: 'done', revoked: 2 })
   })
 
-  t.test('what nobody confirmed ends, and what ended is forgotten', async (t) => {
+  t.test('an unconfirmed one is cancelled, and one that ended is deleted later', async (t) => {
     const store = await open(t)
     const DAY = 86_400_000
     const id = await collect(store, ['a', 'b'])
-    const bounds = { usedFor: DAY, eventsBefore: 0 }
+    const bounds = { keepUsedMs: DAY, eventsBefore: 0 }
     const sweepAt = (now: number) => sweep(store, { ...bounds, now, endedBefore: now - 30 * DAY })
     await sweepAt(NOW + DAY)
     t.equal((await store.getBulk(id))?.status, 'ready')

@@ -30,19 +30,16 @@ async function approve(store: Store, id: string): Promise<void> {
 }
 
 export function testDeviceCodes(t: Test, open: OpenStore): void {
-  t.test(
-    'a device code is found by either code, and no two share the one people type',
-    async (t) => {
-      const store = await open(t)
-      const code = newDeviceCode('code')
-      t.equal(await store.addDeviceCode(code), true)
-      t.equal(await store.addDeviceCode({ ...code, deviceCodeHash: 'another' }), false)
-      t.strictSame(await get(store, 'code'), code)
-      t.equal(await get(store, 'another'), undefined)
-      t.strictSame(await store.getDeviceCode({ userCodeHash: code.userCodeHash }), code)
-      t.equal(await store.getDeviceCode({ userCodeHash: 'x' }), undefined)
-    },
-  )
+  t.test('a device code is found by either code, and user codes are unique', async (t) => {
+    const store = await open(t)
+    const code = newDeviceCode('code')
+    t.equal(await store.addDeviceCode(code), true)
+    t.equal(await store.addDeviceCode({ ...code, deviceCodeHash: 'another' }), false)
+    t.strictSame(await get(store, 'code'), code)
+    t.equal(await get(store, 'another'), undefined)
+    t.strictSame(await store.getDeviceCode({ userCodeHash: code.userCodeHash }), code)
+    t.equal(await store.getDeviceCode({ userCodeHash: 'x' }), undefined)
+  })
 
   t.test('a device code is replaced only as it was read', async (t) => {
     const store = await open(t)
@@ -67,7 +64,7 @@ export function testDeviceCodes(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['polled', 'approved'])
   })
 
-  t.test('an approved one begins one grant, in time', async (t) => {
+  t.test('an approved device code begins one grant, until it expires', async (t) => {
     const store = await open(t)
     await connect(store)
     for (const id of ['good', 'pending', 'late']) await store.addDeviceCode(newDeviceCode(id))
@@ -86,34 +83,37 @@ export function testDeviceCodes(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['good'])
   })
 
-  t.test('they go with their app, their connection, and some time after their end', async (t) => {
-    const store = await open(t)
-    for (const id of ['app', 'other']) await store.addApp(newApp(id), [])
-    await connect(store)
-    const add = async (id: string, fields: Partial<DeviceCode> = {}) => {
-      await store.addDeviceCode(newDeviceCode(id, fields))
-      if (id.startsWith('ok')) await approve(store, id)
-    }
-    const left = async (...ids: string[]) => {
-      const found = await Promise.all(ids.map((id) => get(store, id)))
-      return ids.filter((_, index) => found[index])
-    }
-    await add('ok app')
-    await add('ok other', { appId: 'other' })
-    await add('waits')
-    const ended = { connectionId: 'con', now: NOW, events: event('app revoked') }
-    t.equal(await store.revokeGrants({ ...ended, appId: 'app' }), 0)
-    t.strictSame(await left('ok app', 'ok other', 'waits'), ['ok other', 'waits'])
-    t.strictSame(await actions(store), ['app revoked'])
-    await store.revokeConnection({ id: 'con', now: NOW, events: [] })
-    t.strictSame(await left('ok other', 'waits'), ['waits'])
-    await add('theirs', { appId: 'other' })
-    await removeApp(store, 'app', [])
-    t.strictSame(await left('waits', 'theirs'), ['theirs'])
-    const bounds = { usedFor: 86_400_000, endedBefore: 0, eventsBefore: 0 }
-    const { deviceCodes } = await sweep(store, { ...bounds, now: NOW + 1_199_999 })
-    t.equal(deviceCodes, 0, 'long enough to be told that it has ended')
-    t.match(await sweep(store, { ...bounds, now: NOW + 1_200_000 }), { deviceCodes: 1 })
-    t.strictSame(await left('theirs'), [])
-  })
+  t.test(
+    'device codes are deleted with their app or connection, and some time after they expire',
+    async (t) => {
+      const store = await open(t)
+      for (const id of ['app', 'other']) await store.addApp(newApp(id), [])
+      await connect(store)
+      const add = async (id: string, fields: Partial<DeviceCode> = {}) => {
+        await store.addDeviceCode(newDeviceCode(id, fields))
+        if (id.startsWith('ok')) await approve(store, id)
+      }
+      const left = async (...ids: string[]) => {
+        const found = await Promise.all(ids.map((id) => get(store, id)))
+        return ids.filter((_, index) => found[index])
+      }
+      await add('ok app')
+      await add('ok other', { appId: 'other' })
+      await add('waits')
+      const ended = { connectionId: 'con', now: NOW, events: event('app revoked') }
+      t.equal(await store.revokeGrants({ ...ended, appId: 'app' }), 0)
+      t.strictSame(await left('ok app', 'ok other', 'waits'), ['ok other', 'waits'])
+      t.strictSame(await actions(store), ['app revoked'])
+      await store.revokeConnection({ id: 'con', now: NOW, events: [] })
+      t.strictSame(await left('ok other', 'waits'), ['waits'])
+      await add('theirs', { appId: 'other' })
+      await removeApp(store, 'app', [])
+      t.strictSame(await left('waits', 'theirs'), ['theirs'])
+      const bounds = { keepUsedMs: 86_400_000, endedBefore: 0, eventsBefore: 0 }
+      const { deviceCodes } = await sweep(store, { ...bounds, now: NOW + 1_199_999 })
+      t.equal(deviceCodes, 0, 'long enough to be told that it has ended')
+      t.match(await sweep(store, { ...bounds, now: NOW + 1_200_000 }), { deviceCodes: 1 })
+      t.strictSame(await left('theirs'), [])
+    },
+  )
 }

@@ -35,7 +35,7 @@ export function testEvents(t: Test, open: OpenStore): void {
     t.strictSame((await list(9, { appId: 'a1', connectionId: 'c1' })).rows, [first])
   })
 
-  t.test('events are paged through both ways, while more are written', async (t) => {
+  t.test('pages work in both directions while events are added', async (t) => {
     const store = await open(t)
     // Two of a time, and one whose clock was behind.
     for (const [index, at] of [0, 1, 1, 2, 3, 1].entries()) {
@@ -68,7 +68,7 @@ export function testEvents(t: Test, open: OpenStore): void {
   })
 
   t.test(
-    'events are filtered by who, what, app, connection and time, in any combination',
+    'events are filtered by actor, action, app, connection and time, in any combination',
     async (t) => {
       const store = await open(t)
       const ann = 'admin:ann@example.com'
@@ -103,7 +103,7 @@ export function testEvents(t: Test, open: OpenStore): void {
     },
   )
 
-  t.test('a search that finds little ends, and can be taken up again', async (t) => {
+  t.test('a search with few matches stops, and continues on the next page', async (t) => {
     const store = await open(t)
     await fill(store, 41_000)
     const filter = { ...everything, actor: 'user', action: 'grant.begun' }

@@ -66,7 +66,7 @@ export async function openWithPeople(t: Test, open: OpenStore): Promise<Store> {
 }
 
 export function testListing(t: Test, open: OpenStore): void {
-  t.test('connections are sorted by what people ask, either way', async (t) => {
+  t.test('connections are sorted by each column, in both directions', async (t) => {
     const store = await openWithPeople(t, open)
     for (const [sort, order] of [
       ['user', 'dbaec'],
@@ -81,7 +81,7 @@ export function testListing(t: Test, open: OpenStore): void {
     }
   })
 
-  t.test('they are filtered by status and by app, with their totals', async (t) => {
+  t.test('connections are filtered by status and app, with totals', async (t) => {
     const store = await openWithPeople(t, open)
     t.equal(await find(store, { statuses: ['active'] }), 'dba')
     t.equal(await find(store, { statuses: ['needs_reconnect', 'revoked'] }), 'ec')
@@ -104,7 +104,7 @@ export function testListing(t: Test, open: OpenStore): void {
     t.equal(await find(store, { appId: 'other' }), 'b')
   })
 
-  t.test('a row tells what people want to know of a connection', async (t) => {
+  t.test('a row has what a list shows of a connection', async (t) => {
     const store = await openWithPeople(t, open)
     await begin(store, newGrant('longer', { connectionId: 'b', expiresAtSeconds: NOW }))
     const { rows } = await store.browseConnections({ ...everybody, search: 'bo' })
@@ -133,7 +133,7 @@ export function testListing(t: Test, open: OpenStore): void {
     ])
   })
 
-  t.test('names are found by their beginning, or by three letters anywhere', async (t) => {
+  t.test('names are found by their first letters, or by three letters anywhere', async (t) => {
     const store = await openWithPeople(t, open)
     const search = (text: string, query: Partial<ConnectionQuery> = {}) =>
       find(store, { search: text, ...query })
@@ -153,7 +153,7 @@ export function testListing(t: Test, open: OpenStore): void {
     t.equal(await search('a', { search: '' }), '')
   })
 
-  t.test('ids find what they name', async (t) => {
+  t.test('a whole id finds its connection', async (t) => {
     const store = await openWithPeople(t, open)
     for (const text of ['c', 'account of c', 'first of c', ' account of c ']) {
       t.equal(await find(store, { search: text }), 'c', text)
@@ -163,7 +163,7 @@ export function testListing(t: Test, open: OpenStore): void {
     t.equal(await find(store, { search: 'account of' }), '', 'only whole ones')
   })
 
-  t.test('a name is found as it is now', async (t) => {
+  t.test('a renamed connection is found by its new name', async (t) => {
     const store = await openWithPeople(t, open)
     const renewal = { expectedGeneration: 2, accountId: 'account of d', username: 'Dorothea' }
     await connect(store, 'd', renewal)
@@ -173,14 +173,14 @@ export function testListing(t: Test, open: OpenStore): void {
     t.equal(await find(store, { search: 'thea' }), '')
     t.equal(await find(store, { search: 'account of d' }), '')
     await purge(store, NOW)
-    const bounds = { now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 }
+    const bounds = { now: NOW, keepUsedMs: 0, endedBefore: NOW + 1, eventsBefore: 0 }
     await sweep(store, bounds)
     t.equal(await find(store), 'bac', 'what is swept is listed no more')
     t.strictSame(await store.countConnections(), { active: 2, needs_reconnect: 1, revoked: 0 })
     t.equal(await find(store, { search: 'hannah' }), '')
   })
 
-  t.test('pages follow each other both ways', async (t) => {
+  t.test('pages work in both directions', async (t) => {
     const store = await openWithPeople(t, open)
     const page = (cursor: string | null, query: Partial<ConnectionQuery> = {}) =>
       store.browseConnections({ ...everybody, limit: 2, sort: 'connected', ...query, cursor })
@@ -211,7 +211,7 @@ export function testListing(t: Test, open: OpenStore): void {
     t.equal(ids(await page(found.next, named)), 'c')
   })
 
-  t.test('pages hold while rows come, move and go', async (t) => {
+  t.test('pages stay consistent while rows are added, moved and deleted', async (t) => {
     const store = await openWithPeople(t, open)
     const page = (cursor: string | null) =>
       store.browseConnections({ ...everybody, limit: 2, sort: 'connected', cursor })
@@ -221,7 +221,7 @@ export function testListing(t: Test, open: OpenStore): void {
     t.strictSame(
       second.rows.map(({ id }) => id),
       ['c', 'd'],
-      'one that came before the place shifts nothing',
+      'a row added before the cursor shifts nothing',
     )
     const before = await page(second.previous)
     t.strictSame(
@@ -230,26 +230,26 @@ export function testListing(t: Test, open: OpenStore): void {
     )
     t.type(before.previous, 'string', 'the new one is on a page before')
     await purge(store, NOW)
-    await sweep(store, { now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 })
+    await sweep(store, { now: NOW, keepUsedMs: 0, endedBefore: NOW + 1, eventsBefore: 0 })
     const end = await page(second.next)
     t.strictSame(end.rows, [], 'the last page’s only row went')
     t.equal((await page(end.previous)).rows.map(({ id }) => id).join(''), 'cd')
     for (const id of ['z', 'a', 'b']) await store.revokeConnection({ id, now: NOW, events: [] })
     await purge(store, NOW)
-    await sweep(store, { now: NOW, usedFor: 0, endedBefore: NOW + 1, eventsBefore: 0 })
+    await sweep(store, { now: NOW, keepUsedMs: 0, endedBefore: NOW + 1, eventsBefore: 0 })
     const nowFirst = await page(second.previous)
     t.match(nowFirst, { previous: null }, 'what came before is gone: now this is the first')
     t.equal(nowFirst.rows.map(({ id }) => id).join(''), 'cd')
   })
 
-  t.test('a place that means nothing is the first page', async (t) => {
+  t.test('an invalid cursor gives the first page', async (t) => {
     const store = await openWithPeople(t, open)
     const written = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
     const places = ['', '%', written(null), written([1]), written([0, 'x', 1]), written([0, 1, {}])]
     for (const cursor of places) t.equal(await find(store, { cursor }), 'dbaec', cursor)
   })
 
-  t.test('of more than a thousand hits the first are given, and the whole name is', async (t) => {
+  t.test('of more than a thousand hits some are given, and the whole name is found', async (t) => {
     const store = await open(t)
     const names = Array.from({ length: 1001 }, (_, index) => `zz anton ${index}`)
     await Promise.all(
@@ -266,7 +266,7 @@ export function testListing(t: Test, open: OpenStore): void {
     t.equal(rows[0]?.username, 'anton')
   })
 
-  t.test('a connection’s last use is that of its latest grant, to the minute', async (t) => {
+  t.test('a connection’s last use is that of its latest used grant, to the minute', async (t) => {
     const store = await openWithPeople(t, open)
     const use = async (id: string, lastUsedAt: number) => {
       await store.recordUse({ grants: [{ id, lastUsedAt }], counts: [] })

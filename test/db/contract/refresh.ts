@@ -9,8 +9,8 @@ const lease = (owner: string, now = NOW, expectedGeneration = 1) => ({
   owner,
   now,
   until: now + LONGEST,
-  longest: LONGEST,
-  orphaned: null,
+  maxLeaseMs: LONGEST,
+  deadOwner: null,
 })
 
 const refreshed = (mark: string, expectedGeneration = 1, owner = 'me') => ({
@@ -36,7 +36,7 @@ const failed = {
 } as const
 
 export function testRefresh(t: Test, open: OpenStore): void {
-  t.test('one at a time has the lease, until it ends', async (t) => {
+  t.test('one owner at a time has the lease, until it ends', async (t) => {
     const store = await open(t)
     await connect(store)
     const race = await Promise.all(['a', 'b', 'c'].map((owner) => store.takeLease(lease(owner))))
@@ -48,7 +48,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     t.equal(await store.takeLease(lease('c', NOW + LONGEST - 1)), true, 'one’s own')
   })
 
-  t.test('a lease that was left behind makes the next refresh doubtful', async (t) => {
+  t.test('a lease that was not released makes the next refresh doubtful', async (t) => {
     const store = await open(t)
     await connect(store)
     const staleReason = async () => (await store.getConnection('con'))?.staleReason
@@ -67,55 +67,51 @@ export function testRefresh(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('dead'))
-    t.equal(await store.takeLease({ ...lease('b'), orphaned: 'another' }), false)
-    t.equal(await store.takeLease({ ...lease('b'), orphaned: 'dead' }), true)
+    t.equal(await store.takeLease({ ...lease('b'), deadOwner: 'another' }), false)
+    t.equal(await store.takeLease({ ...lease('b'), deadOwner: 'dead' }), true)
     t.match(await store.getConnection('con'), { leaseOwner: 'b', staleReason: 'answer_lost' })
   })
 
+  t.test('unreleased leases, and failed refreshes that may be retried, are listed', async (t) => {
+    const store = await open(t)
+    for (const id of ['con', 'late', 'left', 'failed', 'waiting', 'well']) await connect(store, id)
+    await store.takeLease({ ...lease('b', NOW + 1), id: 'late' })
+    await store.takeLease({ ...lease('a'), id: 'left' })
+    const left = { id: 'left', leaseOwner: 'a', leaseUntil: NOW + LONGEST }
+    const late = { id: 'late', leaseOwner: 'b', leaseUntil: NOW + LONGEST + 1 }
+    t.strictSame(await store.listLeases(9), [left, late])
+    t.strictSame(await store.listLeases(1), [left])
+
+    const fail = async (id: string, retryAt: number, times = 1) => {
+      for (let count = 0; count < times; count++) {
+        await store.takeLease({ ...lease('me'), id })
+        await store.saveFailure({ ...failed, id, retryAt, events: [] })
+      }
+    }
+    await fail('waiting', NOW + 9)
+    await fail('failed', NOW + 1)
+    await fail('con', NOW, 30)
+    t.strictSame(await store.listFailed({ retryBefore: NOW, limit: 9 }), [])
+    t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 9 }), ['failed', 'waiting'])
+    t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 1 }), ['failed'])
+    await store.revokeConnection({ id: 'failed', now: NOW, events: [] })
+    t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 9 }), ['waiting'])
+  })
+
   t.test(
-    'leases that weren’t freed, and failed refreshes whose pause has ended, are found',
+    'a refresh token without an access token is stored, and counts as a failure',
     async (t) => {
       const store = await open(t)
-      for (const id of ['con', 'late', 'left', 'failed', 'waiting', 'well'])
-        await connect(store, id)
-      await store.takeLease({ ...lease('b', NOW + 1), id: 'late' })
-      await store.takeLease({ ...lease('a'), id: 'left' })
-      const left = { id: 'left', leaseOwner: 'a', leaseUntil: NOW + LONGEST }
-      const late = { id: 'late', leaseOwner: 'b', leaseUntil: NOW + LONGEST + 1 }
-      t.strictSame(await store.listLeases(9), [left, late])
-      t.strictSame(await store.listLeases(1), [left])
-
-      const fail = async (id: string, retryAt: number, times = 1) => {
-        for (let count = 0; count < times; count++) {
-          await store.takeLease({ ...lease('me'), id })
-          await store.saveFailure({ ...failed, id, retryAt, events: [] })
-        }
-      }
-      await fail('waiting', NOW + 9)
-      await fail('failed', NOW + 1)
-      await fail('con', NOW, 30)
-      t.strictSame(await store.listFailed({ retryBefore: NOW, limit: 9 }), [])
-      t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 9 }), [
-        'failed',
-        'waiting',
-      ])
-      t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 1 }), ['failed'])
-      await store.revokeConnection({ id: 'failed', now: NOW, events: [] })
-      t.strictSame(await store.listFailed({ retryBefore: NOW + 9, limit: 9 }), ['waiting'])
+      await connect(store)
+      const failure = { lastError: 'no access token', retryAt: NOW + 5 }
+      t.equal(await store.saveTokens({ ...refreshed('alone'), failure }), true)
+      t.match(await store.getConnection('con'), { ...failure, failures: 1, status: 'active' })
+      await store.saveTokens({ ...refreshed('again', 2), failure })
+      t.match(await store.getConnection('con'), { failures: 2, generation: 3 })
     },
   )
 
-  t.test('a refresh token that came alone is stored, and counts as a failure', async (t) => {
-    const store = await open(t)
-    await connect(store)
-    const failure = { lastError: 'no access token', retryAt: NOW + 5 }
-    t.equal(await store.saveTokens({ ...refreshed('alone'), failure }), true)
-    t.match(await store.getConnection('con'), { ...failure, failures: 1, status: 'active' })
-    await store.saveTokens({ ...refreshed('again', 2), failure })
-    t.match(await store.getConnection('con'), { failures: 2, generation: 3 })
-  })
-
-  t.test('a lease is for what was read', async (t) => {
+  t.test('a lease is only for the generation that was read', async (t) => {
     const store = await open(t)
     await connect(store)
     t.equal(await store.takeLease(lease('a', NOW, 0)), false)
@@ -124,7 +120,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     t.equal(await store.takeLease(lease('a', NOW, 2)), false)
   })
 
-  t.test('only its owner lengthens or frees a lease', async (t) => {
+  t.test('only its owner extends or releases a lease', async (t) => {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('a'))
@@ -137,7 +133,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     t.equal(await store.updateLease({ id: 'con', owner: 'a', until: NOW + 99 }), false)
   })
 
-  t.test('refreshed tokens are stored, and what was wrong is forgotten', async (t) => {
+  t.test('refreshed tokens are stored, and failures are reset', async (t) => {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('me'))
@@ -162,7 +158,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['first', 'second'])
   })
 
-  t.test('tokens of another length take the place of the old', async (t) => {
+  t.test('tokens of another length replace the old ones', async (t) => {
     const store = await open(t)
     await connect(store)
     for (const [index, size] of [17_445, 357, 1189, 4389, 357].entries()) {
@@ -172,7 +168,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     }
   })
 
-  t.test('tokens come too late where another writer was first', async (t) => {
+  t.test('tokens are not stored if another writer was first', async (t) => {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('other'))
@@ -187,26 +183,23 @@ export function testRefresh(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['won'])
   })
 
-  t.test(
-    'a failure is recorded and raises no generation, so that a late good answer lands',
-    async (t) => {
-      const store = await open(t)
-      await connect(store)
-      await store.takeLease(lease('me'))
-      t.equal(await store.saveFailure({ ...failed, events: event('dead') }), true)
-      const { status, lastError, retryAt } = failed
-      const expected = { status, lastError, retryAt, failures: 1, generation: 1, leaseOwner: null }
-      t.match(await store.getConnection('con'), { ...expected, ...newTokens('con') })
-      await store.takeLease(lease('other'))
-      t.equal(await store.saveFailure({ ...failed, events: event('not its own') }), false)
-      t.match(await store.getConnection('con'), { failures: 1, leaseOwner: 'other' })
-      t.equal(await store.saveTokens(refreshed('late')), true)
-      t.equal(await store.saveFailure({ ...failed, events: event('too late') }), false)
-      t.strictSame(await actions(store), ['dead', 'late'])
-    },
-  )
+  t.test('a failure keeps the generation, so that a late good answer is stored', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    await store.takeLease(lease('me'))
+    t.equal(await store.saveFailure({ ...failed, events: event('dead') }), true)
+    const { status, lastError, retryAt } = failed
+    const expected = { status, lastError, retryAt, failures: 1, generation: 1, leaseOwner: null }
+    t.match(await store.getConnection('con'), { ...expected, ...newTokens('con') })
+    await store.takeLease(lease('other'))
+    t.equal(await store.saveFailure({ ...failed, events: event('not its own') }), false)
+    t.match(await store.getConnection('con'), { failures: 1, leaseOwner: 'other' })
+    t.equal(await store.saveTokens(refreshed('late')), true)
+    t.equal(await store.saveFailure({ ...failed, events: event('too late') }), false)
+    t.strictSame(await actions(store), ['dead', 'late'])
+  })
 
-  t.test('the previous token goes once it was tried and refused', async (t) => {
+  t.test('the previous token is deleted once it was tried and rejected', async (t) => {
     const store = await open(t)
     await connect(store)
     await store.saveTokens(refreshed('first'))

@@ -30,26 +30,29 @@ export function testRevoke(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['grant 1'])
   })
 
-  t.test('an app is cut off one connection, its codes under way too', async (t) => {
-    const store = await open(t)
-    for (const id of ['con', 'con2']) await connect(store, id)
-    await begin(store, newGrant('a'))
-    await begin(store, newGrant('b'))
-    await begin(store, newGrant('other', { appId: 'other' }))
-    await begin(store, newGrant('elsewhere', { connectionId: 'con2' }))
-    const { generation } = (await store.getConnection('con')) ?? { generation: 0 }
-    await connect(store, 'con', { expectedGeneration: generation, code: newCode('unused') })
+  t.test(
+    'an app’s grants on one connection are revoked, and its unused codes deleted',
+    async (t) => {
+      const store = await open(t)
+      for (const id of ['con', 'con2']) await connect(store, id)
+      await begin(store, newGrant('a'))
+      await begin(store, newGrant('b'))
+      await begin(store, newGrant('other', { appId: 'other' }))
+      await begin(store, newGrant('elsewhere', { connectionId: 'con2' }))
+      const { generation } = (await store.getConnection('con')) ?? { generation: 0 }
+      await connect(store, 'con', { expectedGeneration: generation, code: newCode('unused') })
 
-    const own = { connectionId: 'con', appId: 'app', now: NOW + 1 }
-    t.equal(await store.revokeGrants({ ...own, events: event('revoked') }), 2)
-    t.equal((await store.getGrant('b'))?.revokedAt, NOW + 1)
-    t.equal((await store.getGrant('other'))?.revokedAt, null)
-    t.equal((await store.getGrant('elsewhere'))?.revokedAt, null)
-    t.equal(await store.getCode('unused'), undefined)
-    t.ok(await store.getCode('code of a'), 'a used code stays, so that a second use is noticed')
-    t.equal(await store.revokeGrants({ ...own, events: event('again') }), 0)
-    t.strictSame(await actions(store), ['revoked'])
-  })
+      const own = { connectionId: 'con', appId: 'app', now: NOW + 1 }
+      t.equal(await store.revokeGrants({ ...own, events: event('revoked') }), 2)
+      t.equal((await store.getGrant('b'))?.revokedAt, NOW + 1)
+      t.equal((await store.getGrant('other'))?.revokedAt, null)
+      t.equal((await store.getGrant('elsewhere'))?.revokedAt, null)
+      t.equal(await store.getCode('unused'), undefined)
+      t.ok(await store.getCode('code of a'), 'a used code stays, so that a second use is noticed')
+      t.equal(await store.revokeGrants({ ...own, events: event('again') }), 0)
+      t.strictSame(await actions(store), ['revoked'])
+    },
+  )
 
   t.test(
     'a revoked connection keeps no tokens, codes or grants, and is never revived',
@@ -58,7 +61,7 @@ export function testRevoke(t: Test, open: OpenStore): void {
       await connect(store, 'con', { code: newCode('code') })
       await begin(store, newGrant('grant'))
       const owner = 'me'
-      const times = { now: NOW, until: NOW + 30_000, longest: 30_000, orphaned: null }
+      const times = { now: NOW, until: NOW + 30_000, maxLeaseMs: 30_000, deadOwner: null }
       await store.takeLease({ id: 'con', expectedGeneration: 2, owner, ...times })
       const revoke = (now: number, action: string) =>
         store.revokeConnection({ id: 'con', now, events: event(action) })
@@ -89,7 +92,7 @@ export function testRevoke(t: Test, open: OpenStore): void {
     },
   )
 
-  t.test('whose a connection was is forgotten once', async (t) => {
+  t.test('the person of a connection is erased once', async (t) => {
     const store = await open(t)
     await connect(store)
     const erase = (id: string, now: number, action: string) =>

@@ -45,7 +45,7 @@ export function testSealed(t: Test, open: OpenStore): void {
     },
   )
 
-  t.test('values are replaced where nobody else has changed them', async (t) => {
+  t.test('values are replaced unless another writer has changed them', async (t) => {
     const store = await open(t)
     await fill(store)
     const keys = new Map(

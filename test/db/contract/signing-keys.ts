@@ -19,7 +19,7 @@ import {
 } from '../rows.ts'
 
 export function testSigningKeys(t: Test, open: OpenStore): void {
-  t.test('one signing key is active; the one before it retires', async (t) => {
+  t.test('one signing key is active; the previous one retires', async (t) => {
     const store = await open(t)
     t.strictSame(await store.listSigningKeys(), [])
     await addSigningKey(store, newSigningKey('k1'), event('k1'))
@@ -63,7 +63,7 @@ export function testSigningKeys(t: Test, open: OpenStore): void {
   })
 
   t.test(
-    'a signing key knows how long its tokens live, and goes only when it has ended',
+    'a signing key records how long its tokens live, and is removed only after its end',
     async (t) => {
       const store = await open(t)
       for (const [index, kid] of ['k1', 'k2', 'k3'].entries()) {
@@ -90,7 +90,7 @@ export function testSigningKeys(t: Test, open: OpenStore): void {
     },
   )
 
-  t.test('a revoked signing key keeps nothing of its private key', async (t) => {
+  t.test('the private key of a revoked signing key is overwritten', async (t) => {
     const store = await open(t)
     await addSigningKey(store, newSigningKey('k1'), [])
     await addSigningKey(store, newSigningKey('k2', { createdAt: NOW + 1 }), [])

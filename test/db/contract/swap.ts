@@ -57,7 +57,7 @@ export function testSwap(t: Test, open: OpenStore): void {
     })
   })
 
-  t.test('a token’s first use is marked, once, and only of the current one', async (t) => {
+  t.test('the first use of the current token is recorded once', async (t) => {
     const store = await open(t)
     await connect(store)
     await begin(store, newGrant('grant', { jti: 'j' }))
@@ -68,7 +68,7 @@ export function testSwap(t: Test, open: OpenStore): void {
     t.equal((await store.getGrant('grant'))?.jtiUsedAt, NOW + 1)
   })
 
-  t.test('a grant is renewed from the current token alone', async (t) => {
+  t.test('a grant is renewed from its current token only', async (t) => {
     const store = await open(t)
     await connect(store)
     await begin(store, newGrant('grant', { jti: 'j1' }))
@@ -127,7 +127,7 @@ export function testSwap(t: Test, open: OpenStore): void {
     t.strictSame(
       await sums(null, NOW),
       ['0 refresh ok 1', '0 swap invalid_token 1', '0 swap ok 8', '1 swap ok 1'],
-      'all together, with what is no app’s own',
+      'all apps together, and what belongs to none',
     )
     t.strictSame(await store.sumUsage({ since: NOW + HOUR }), [
       { appId: 'a', start: NOW + HOUR, kind: 'swap', outcome: 'ok', count: 1 },
@@ -145,7 +145,7 @@ export function testSwap(t: Test, open: OpenStore): void {
     )
   })
 
-  t.test('how Ellipsis Drive answers is merged from what processes saw', async (t) => {
+  t.test('the upstream state is merged from what processes saw', async (t) => {
     const store = await open(t)
     const nothing = { answeredAt: null, failedAt: null, failingSince: null, lastError: null }
     t.strictSame(await store.getUpstream(), nothing)

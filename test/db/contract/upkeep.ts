@@ -17,13 +17,13 @@ import {
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const nothing = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
-const bounds = { now: NOW, usedFor: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
+const bounds = { now: NOW, keepUsedMs: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
 
 const hasCode = async (store: Store, codeHash: string) =>
   (await store.getCode(codeHash)) !== undefined
 
 export function testUpkeep(t: Test, open: OpenStore): void {
-  t.test('meta keeps what was set last', async (t) => {
+  t.test('meta keeps the latest values', async (t) => {
     const store = await open(t)
     t.strictSame(await store.getMeta(), {})
     await store.setMeta({ a: '1', b: '2' })
@@ -32,7 +32,7 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.strictSame(await store.getMeta(), { a: '1', b: '3' })
   })
 
-  t.test('flows and codes are swept past their end, used codes a while later', async (t) => {
+  t.test('expired flows and codes are swept, used codes some time later', async (t) => {
     const store = await open(t)
     await store.addFlow(newFlow('ended', { expiresAt: NOW }))
     await store.addFlow(newFlow('live', { expiresAt: NOW + 1 }))
@@ -48,11 +48,11 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.equal(await hasCode(store, 'live'), true)
     const taking = { stateHash: 'live', browserHash: 'browser', now: NOW }
     t.ok(await store.takeFlow(taking))
-    t.strictSame(await sweep(store, { ...bounds, usedFor: 5 }), { ...nothing, codes: 1 })
+    t.strictSame(await sweep(store, { ...bounds, keepUsedMs: 5 }), { ...nothing, codes: 1 })
     t.equal(await hasCode(store, 'used'), false)
   })
 
-  t.test('grants and connections stay visible for a while after their end', async (t) => {
+  t.test('grants and connections stay visible for some time after their end', async (t) => {
     const store = await open(t)
     for (const id of ['con', 'dead', 'fresh']) await connect(store, id)
     const { endedBefore } = bounds
@@ -78,7 +78,7 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     )
   })
 
-  t.test('old events and counts go, in more than one batch', async (t) => {
+  t.test('old events and counts are deleted, in batches', async (t) => {
     const store = await open(t)
     const usageBefore = NOW - 31 * DAY
     const old = Array.from({ length: 1200 }, () => event('old', { at: bounds.eventsBefore - 1 })[0])
@@ -103,7 +103,7 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.equal((await store.sumUsage({ appId, since: 0, stretchMs: DAY })).length, 2)
   })
 
-  t.test('a proof is used once, until it is swept past its end', async (t) => {
+  t.test('a proof is used once, until it has expired and is swept', async (t) => {
     const store = await open(t)
     const use = (proofHash: string, expiresAt = NOW) => store.useProof({ proofHash, expiresAt })
     t.strictSame(await Promise.all([use('a'), use('a'), use('b', NOW + 1)]), [true, false, true])
@@ -119,18 +119,15 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.strictSame(await store.countConnections(), { active: 2, needs_reconnect: 0, revoked: 1 })
   })
 
-  t.test(
-    'a store that can be written to says so, and is closed after what was under way',
-    async (t) => {
-      const store = await open(t)
-      await store.checkWritable()
-      await store.checkWritable()
-      t.strictSame(await store.getMeta(), {}, 'and leaves no trace of it')
-      const writing = Promise.all([store.setMeta({ a: '1' }), store.setMeta({ b: '2' })])
-      await store.close()
-      await writing
-      await t.rejects(store.getMeta())
-      await t.rejects(store.checkWritable())
-    },
-  )
+  t.test('a writable store says so, and closes after writes in progress', async (t) => {
+    const store = await open(t)
+    await store.checkWritable()
+    await store.checkWritable()
+    t.strictSame(await store.getMeta(), {}, 'and leaves no trace of it')
+    const writing = Promise.all([store.setMeta({ a: '1' }), store.setMeta({ b: '2' })])
+    await store.close()
+    await writing
+    await t.rejects(store.getMeta())
+    await t.rejects(store.checkWritable())
+  })
 }

@@ -19,7 +19,7 @@ const walk = async (store: Store, filter: Partial<ConnectionFilter>) => {
 }
 
 export function testWalks(t: Test, open: OpenStore): void {
-  t.test('a walk finds all that match, in the order in which they were connected', async (t) => {
+  t.test('a walk finds all that match, oldest first', async (t) => {
     const store = await openWithPeople(t, open)
     const found = async (filter: Partial<ConnectionFilter>) =>
       (await walk(store, filter)).names.join(' ')
@@ -39,7 +39,7 @@ export function testWalks(t: Test, open: OpenStore): void {
     t.equal(await found({ search: '\u200b' }), '', 'nothing that can be seen')
   })
 
-  t.test('a walk goes on however many there are, and however few match', async (t) => {
+  t.test('a walk finds all, however many there are and however few match', async (t) => {
     const store = await open(t)
     // A step gives up to 50, and with a search looks at up to 1000.
     const [antons, count] = [size(60, 450), size(1060, 4100)]
@@ -56,4 +56,20 @@ export function testWalks(t: Test, open: OpenStore): void {
     const few = await walk(store, { search: 'zz' })
     t.strictSame(few, { names: ['zz anton'], steps: Math.ceil((count + 1) / 1000) })
   })
+
+  t.test(
+    'a walk of all connections visits each once, whatever the order of their ids',
+    async (t) => {
+      const store = await open(t)
+      const ids = ['c', 'a', 'd', 'b']
+      for (const id of ids) await connect(store, id)
+      t.strictSame(
+        (await walk(store, {})).names,
+        ids.map((id) => `user of ${id}`),
+      )
+      await store.revokeConnection({ id: 'd', now: NOW, events: [] })
+      const { names } = await walk(store, { statuses: ['active', 'needs_reconnect'] })
+      t.strictSame(names, ['user of c', 'user of a', 'user of b'])
+    },
+  )
 }

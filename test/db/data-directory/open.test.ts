@@ -28,7 +28,7 @@ async function start(directory: string, mode: string): Promise<unknown> {
   return code === 0 ? told[0] : `exit code ${code}`
 }
 
-t.test('simultaneous first starts all come up, on one store', async (t) => {
+t.test('simultaneous first starts all succeed, on one store', async (t) => {
   const directory = join(t.testdir({}), 'not there yet')
   const told = await Promise.all(
     Array.from({ length: size(4, 6) }, () => start(directory, 'first-start')),
@@ -37,7 +37,7 @@ t.test('simultaneous first starts all come up, on one store', async (t) => {
   t.equal(new Set(told).size, 1, 'they agree on who made the key')
 })
 
-t.test('the start lock admits one at a time, and goes with a process that dies', async (t) => {
+t.test('one process at a time has the start lock, which is released when it dies', async (t) => {
   const directory = temporaryFolder(t)
   const order: string[] = []
   const child = forkChild('hold-lock', directory)
@@ -55,7 +55,7 @@ t.test('the start lock admits one at a time, and goes with a process that dies',
   t.equal(await withStartLock(directory, undefined, async () => 3), 3, 'freed after a failure')
 })
 
-t.test('a second opening in one process doesn’t free the lock of the first', async (t) => {
+t.test('opening twice in one process doesn’t release the first lock', async (t) => {
   const directory = temporaryFolder(t)
   const order: unknown[] = []
   const first = withStartLock(directory, undefined, async () => {
@@ -66,7 +66,7 @@ t.test('a second opening in one process doesn’t free the lock of the first', a
   t.strictSame(order, ['SQLITE_BUSY', 'second'])
 })
 
-t.test('files are their owner’s alone, whatever the umask', async (t) => {
+t.test('only the owner can read the files, whatever the umask', async (t) => {
   const directory = join(t.testdir({}), 'made', 'here')
   const before = process.umask(0)
   t.teardown(() => process.umask(before))
@@ -80,7 +80,7 @@ t.test('files are their owner’s alone, whatever the umask', async (t) => {
   for (const file of files) t.equal(mode(file), '600', file)
 })
 
-t.test('what was stored is there after a reopening', async (t) => {
+t.test('stored data is there after reopening', async (t) => {
   const { store, directory } = await openTemporary(t)
   await store.setMeta({ a: '1' })
   await store.close()
@@ -89,7 +89,7 @@ t.test('what was stored is there after a reopening', async (t) => {
   t.strictSame(await again.getMeta(), { a: '1' })
 })
 
-t.test('a store of a newer version is refused, and left as it is', async (t) => {
+t.test('a store of a newer version is refused and left unchanged', async (t) => {
   const { store, directory } = await openTemporary(t)
   await store.setMeta({ a: '1' })
   await store.close()
@@ -101,7 +101,7 @@ t.test('a store of a newer version is refused, and left as it is', async (t) => 
 })
 
 t.test(
-  'a later migration is applied to a store that has data, while another holds it',
+  'a new migration is applied to a store with data that another process has open',
   async (t) => {
     const { store, directory } = await openTemporary(t)
     await store.setMeta({ a: '1' })
@@ -126,7 +126,7 @@ t.test(
   },
 )
 
-t.test('a directory that can’t be one says so', async (t) => {
+t.test('a path that can’t be a directory is an error', async (t) => {
   const directory = t.testdir({ 'start.lock': {}, file: '' })
   await t.rejects(
     withStartLock(directory, undefined, async () => 1),
@@ -137,7 +137,7 @@ t.test('a directory that can’t be one says so', async (t) => {
   await t.rejects(withStartLock('/proc', undefined, async () => 1))
 })
 
-t.test('a native binding is taken from where it is said to be', async (t) => {
+t.test('a native binding is loaded from the given path', async (t) => {
   const options = { directory: temporaryFolder(t), migrations, nativeBinding: '/no/such/file.node' }
   await t.rejects(openStore(options), /file\.node/)
 })

@@ -10,7 +10,7 @@ const told = { pid: process.pid, command: 'serve', startedAt: 1, keyIds: ['a'] }
 const list = (directory: string) => listProcesses(directory, undefined)
 const died = (directory: string, id: string) => hasDied(directory, undefined, id)
 
-t.test('a process is listed from when it announces itself until it leaves', async (t) => {
+t.test('a process is listed from its registration until it unregisters', async (t) => {
   const directory = temporaryFolder(t)
   t.strictSame(list(directory), [])
   const presence = registerProcess(directory, undefined, told)
@@ -27,7 +27,7 @@ t.test('a process is listed from when it announces itself until it leaves', asyn
   t.strictSame(readdirSync(join(directory, 'running')), [])
 })
 
-t.test('one that is killed is listed no more, and the next one tidies up', async (t) => {
+t.test('a killed process is no longer listed, and the next one removes its files', async (t) => {
   const directory = temporaryFolder(t)
   const child = forkChild('be-present', directory)
   t.equal(await firstMessage(child), 'here')
@@ -49,7 +49,7 @@ t.test('one that is killed is listed no more, and the next one tidies up', async
   presence.unregister()
 })
 
-t.test('whoever looks around meanwhile keeps nobody from announcing itself', async (t) => {
+t.test('listing processes never prevents another one from registering', async (t) => {
   const directory = temporaryFolder(t)
   const child = forkChild('look-around', directory)
   const exited = once(child, 'exit')
@@ -59,7 +59,7 @@ t.test('whoever looks around meanwhile keeps nobody from announcing itself', asy
   t.strictSame(await exited, [0, null])
 })
 
-t.test('what can’t be looked at is told', async (t) => {
+t.test('a lock that can’t be read is an error', async (t) => {
   const directory = t.testdir({ running: { 'x.lock': {} } })
   t.throws(() => list(directory), { code: 'SQLITE_CANTOPEN' })
   const damaged = t.testdir({ running: { 'x.lock': 'no lock of ours '.repeat(8) } })

@@ -23,8 +23,11 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   client.exec(`create trigger stuck before update of revoked_at on connections when old.id = 'b'
     begin select raise(abort, 'stuck'); end`)
   await store.updateBulk({ id, ...confirmation })
-  await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
-  t.equal(await store.revokeBulkItems({ id, ...lease, now: NOW, limit: 9, within: Infinity }), true)
+  await store.takeBulk({ ...lease, now: NOW, maxLeaseMs: 60_000 })
+  t.equal(
+    await store.revokeBulkItems({ id, ...lease, now: NOW, limit: 9, maxDurationMs: Infinity }),
+    true,
+  )
   t.match(await store.getBulk(id), { status: 'done', revoked: 2, failed: 1 })
   t.match(await store.getConnection('b'), { status: 'active', refreshToken: Uint8Array })
   t.match(await store.listBulkItems({ id, failed: true, limit: 9 }), [
@@ -39,9 +42,9 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   const other = await store.addBulk(newBulk, () => [])
   await store.addBulkItems({ id: other, ...lease, connectionIds: ['b'], cursor: null })
   await store.updateBulk({ id: other, ...confirmation })
-  await store.takeBulk({ ...lease, now: NOW, longest: 60_000 })
+  await store.takeBulk({ ...lease, now: NOW, maxLeaseMs: 60_000 })
   await t.rejects(
-    store.revokeBulkItems({ id: other, ...lease, now: NOW, limit: 9, within: Infinity }),
+    store.revokeBulkItems({ id: other, ...lease, now: NOW, limit: 9, maxDurationMs: Infinity }),
   )
   t.match(await store.getBulk(other), { status: 'running', failed: 0 }, 'no fault of the row')
 })

@@ -44,7 +44,7 @@ async function open(t: Test) {
   }
 }
 
-t.test('the log is copied a little at a time', async (t) => {
+t.test('the log is copied in small parts', async (t) => {
   const { write, waiting, path } = await open(t)
   let most = 0
   for (let time = 0; time < 30; time++) {
@@ -56,7 +56,7 @@ t.test('the log is copied a little at a time', async (t) => {
   t.ok(statSync(`${path}-wal`).size < 2_000_000, 'and written over')
 })
 
-t.test('what grows while somebody reads for long is left to them', async (t) => {
+t.test('a log that grows during a long read is left to the reader', async (t) => {
   const { client, write, waiting, reader } = await open(t)
   await write(1)
   reader.exec('begin; select count(*) from meta')
@@ -71,7 +71,7 @@ t.test('what grows while somebody reads for long is left to them', async (t) => 
   t.equal(client.pragma('integrity_check', { simple: true }), 'ok')
 })
 
-t.test('or copied later, when nobody did: much after a minute, else after a second', async (t) => {
+t.test('or copied later: a very long one after a minute, others after a second', async (t) => {
   const { now } = performance
   t.teardown(() => (performance.now = now))
   for (const [times, milliseconds] of [
@@ -93,7 +93,7 @@ t.test('or copied later, when nobody did: much after a minute, else after a seco
   }
 })
 
-t.test('a copy ends with the log cut, also one that fails', async (t) => {
+t.test('a copy truncates the log, also if it fails', async (t) => {
   const { write, path, reader } = await open(t)
   for (const name of ['copy', 'none/copy']) {
     reader.exec('begin; select count(*) from meta')
@@ -107,7 +107,7 @@ t.test('a copy ends with the log cut, also one that fails', async (t) => {
   }
 })
 
-t.test('a start ends with the log cut, whoever was killed before', async (t) => {
+t.test('a start truncates the log that a killed process left', async (t) => {
   const { write, path, reader } = await open(t)
   reader.exec('begin; select count(*) from meta')
   await write(30)
@@ -121,19 +121,22 @@ t.test('a start ends with the log cut, whoever was killed before', async (t) => 
   t.equal(statSync(`${path}-wal`).size, 0)
 })
 
-t.test('a log that is left to a reader isn’t cut by an erasure: it is pending', async (t) => {
-  const { write, store, reader } = await open(t)
-  reader.exec('begin; select count(*) from meta')
-  await write(30)
-  reader.exec('rollback')
-  t.equal(await purge(store, 1), false)
-  const { now } = performance
-  t.teardown(() => (performance.now = now))
-  performance.now = () => now.call(performance) + 1100
-  t.equal(await purge(store, 1), true, 'which copies it in its time, though nobody writes')
-})
+t.test(
+  'a log that is left to a reader isn’t truncated by an erasure, which stays pending',
+  async (t) => {
+    const { write, store, reader } = await open(t)
+    reader.exec('begin; select count(*) from meta')
+    await write(30)
+    reader.exec('rollback')
+    t.equal(await purge(store, 1), false)
+    const { now } = performance
+    t.teardown(() => (performance.now = now))
+    performance.now = () => now.call(performance) + 1100
+    t.equal(await purge(store, 1), true, 'which copies it in its time, though nobody writes')
+  },
+)
 
-t.test('a log that can’t be copied is nobody’s trouble', async (t) => {
+t.test('a log that can’t be copied causes no error', async (t) => {
   const client = new Database(':memory:')
   const checkpoint = prepareCheckpoints(client)
   client.close()

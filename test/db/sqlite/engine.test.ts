@@ -7,7 +7,7 @@ import { createSqliteStore } from '../../../db/sqlite/store.ts'
 import { migrations, openTemporary } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 
-t.test('writers wait for another process, and the event loop goes on', async (t) => {
+t.test('writers wait for another process without blocking the event loop', async (t) => {
   const { store, directory } = await openTemporary(t)
   const holder = new Database(join(directory, 'broker.db'))
   t.teardown(() => holder.close())
@@ -24,7 +24,7 @@ t.test('writers wait for another process, and the event loop goes on', async (t)
   t.equal(Object.keys(await store.getMeta()).length, 20)
 })
 
-t.test('a database that stays held is given up after a while', async (t) => {
+t.test('a database that stays locked is an error after a while', async (t) => {
   const { directory } = await openTemporary(t)
   const [holder, other] = [1, 2].map(() => new Database(join(directory, 'broker.db')))
   t.teardown(() => [holder, other].forEach((client) => client?.close()))
@@ -39,7 +39,7 @@ t.test('a database that stays held is given up after a while', async (t) => {
   t.ok(tries > 1)
 })
 
-t.test('what isn’t a held database fails at once', async (t) => {
+t.test('other errors than a locked database are not retried', async (t) => {
   let tries = 0
   const fail = (error: unknown) =>
     retryBusy(() => {
@@ -51,7 +51,7 @@ t.test('what isn’t a held database fails at once', async (t) => {
   t.equal(tries, 2)
 })
 
-t.test('a failed write leaves the next one its turn', async (t) => {
+t.test('after a failed write the next one runs', async (t) => {
   const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   const store = createSqliteStore(client)

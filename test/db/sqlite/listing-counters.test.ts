@@ -29,7 +29,7 @@ const KEPT = `
 const COUNTED = `select app, status, count(*) as rows from listing group by app, status`
 const COUNTERS = `select app, status, rows from listing_totals where rows <> 0`
 
-t.test('listing and totals are what full counts say, after any changes', async (t) => {
+t.test('list and totals equal full counts, after any changes', async (t) => {
   const { store, directory } = await openTemporary(t)
   const client = new Database(join(directory, 'broker.db'))
   t.teardown(() => client.close())
@@ -114,7 +114,7 @@ function changesOf(store: Store, dice: SeededRandom): Record<string, () => Promi
       store.revokeConnection({ erasePerson: true, id: connectionId(), now: soon(), events: [] }),
     async sweep() {
       await purge(store, soon())
-      await sweep(store, { now, usedFor: 0, endedBefore: now - DAY, eventsBefore: 0 })
+      await sweep(store, { now, keepUsedMs: 0, endedBefore: now - DAY, eventsBefore: 0 })
     },
   }
 }

@@ -39,7 +39,7 @@ const searcher = (client: Database.Database, filtered = everybody) => {
   }
 }
 
-t.test('among many a name is found by any three of its letters', async (t) => {
+t.test('a name among many is found by any three of its letters', async (t) => {
   const client = await openDatabaseOf(t, [
     { prefix: 'anna ', count: 2, status: 'active' },
     { prefix: 'joanna ', count: 1, status: 'revoked' },
@@ -56,7 +56,7 @@ t.test('among many a name is found by any three of its letters', async (t) => {
   t.strictSame(active('oann').names, [])
 })
 
-t.test('whoever knows the whole name finds it, however many others contain it', async (t) => {
+t.test('a whole name is found, however many others contain it', async (t) => {
   const client = await openDatabaseOf(t, [
     { prefix: 'zz anton ', count: 1001, status: 'active' },
     { prefix: 'anton ', count: 1, status: 'active' },
@@ -67,7 +67,7 @@ t.test('whoever knows the whole name finds it, however many others contain it', 
   t.equal(names[0], 'anton 1')
 })
 
-t.test('where only some of the hits could be tried, that is told', async (t) => {
+t.test('a search that checked only some of the hits says so', async (t) => {
   const client = await openDatabaseOf(t, [
     { prefix: 'zz anton ', count: 5001, status: 'revoked' },
     { prefix: 'anton ', count: 1, status: 'active' },

@@ -8,7 +8,7 @@ import { temporaryFolder } from '../../temporary.ts'
 
 const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
-t.test('the migrations make the tables that the schema says', async (t) => {
+t.test('the migrations create the tables of the schema', async (t) => {
   const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   t.teardown(() => client.close())
@@ -44,7 +44,7 @@ t.test('the migrations make the tables that the schema says', async (t) => {
   }
 })
 
-t.test('listings, the sweep and the reads of a swap have their index', async (t) => {
+t.test('lists, the sweep and the reads of a swap use an index', async (t) => {
   const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   t.teardown(() => client.close())

@@ -5,7 +5,7 @@ import { NOW, sweep } from '../rows.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 
-t.test('sessions go at their end, and with their admin', async (t) => {
+t.test('expired sessions, and those of a removed admin, are deleted', async (t) => {
   const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   const store = createSqliteStore(client)
@@ -18,7 +18,7 @@ t.test('sessions go at their end, and with their admin', async (t) => {
   add.run('ended', 'ada', NOW)
   add.run('live', 'ada', NOW + 1)
   add.run('of bob', 'bob', NOW + 1)
-  await sweep(store, { now: NOW, usedFor: 0, endedBefore: 0, eventsBefore: 0 })
+  await sweep(store, { now: NOW, keepUsedMs: 0, endedBefore: 0, eventsBefore: 0 })
   const left = client.prepare('select id_hash from sessions order by id_hash').pluck()
   t.strictSame(left.all(), ['live', 'of bob'])
   const bob = await store.findAdmin('bob')
@@ -26,7 +26,7 @@ t.test('sessions go at their end, and with their admin', async (t) => {
   t.strictSame(left.all(), ['live'])
 })
 
-t.test('pending erasures are found by the index made for it, and by no other', async (t) => {
+t.test('pending erasures are found by their own index', async (t) => {
   const directory = temporaryFolder(t)
   const client = await openDatabase({ directory, migrations, nativeBinding: undefined })
   client.exec('drop index connections_erasing')

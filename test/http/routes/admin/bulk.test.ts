@@ -145,9 +145,9 @@ t.test(
     const id = await bulks.begin([first, second], 'test')
     await bulks.confirm(id, 'test')
     const now = broker.clock.now()
-    const lease = { id, owner: 'x', now, until: now + 1000, longest: 1000 }
+    const lease = { id, owner: 'x', now, until: now + 1000, maxLeaseMs: 1000 }
     await store.takeBulk(lease)
-    await store.revokeBulkItems({ ...lease, limit: 1, within: Infinity })
+    await store.revokeBulkItems({ ...lease, limit: 1, maxDurationMs: Infinity })
     await bulks.cancel(id, 'test')
     const { body } = await look(`/bulk/${id}`)
     t.match(body, 'No more tokens are handed out for the revoked connections.')
@@ -167,9 +167,9 @@ t.test('some failures of a bulk revocation are listed, and the rest is counted',
   const id = await bulks.begin(ids, 'test')
   await bulks.confirm(id, 'test')
   const now = broker.clock.now()
-  const lease = { id, owner: 'x', now, until: now + 1000, longest: 1000 }
+  const lease = { id, owner: 'x', now, until: now + 1000, maxLeaseMs: 1000 }
   await store.takeBulk(lease)
-  await store.revokeBulkItems({ ...lease, limit: 100, within: Infinity })
+  await store.revokeBulkItems({ ...lease, limit: 100, maxDurationMs: Infinity })
   const { look } = await openDashboard(broker)
   t.match((await look(`/bulk/${id}`)).body, /Failed connections.*and 2 more\./s)
 })
