@@ -4,7 +4,7 @@ import { apps, codes, deviceCodes, flows, grants } from './schema.ts'
 import type { Store } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
-import { deleteFlows } from './flows.ts'
+import { deleteFlows } from './authorization.ts'
 import type { SealedValues } from './sealed.ts'
 
 type Methods =

@@ -7,7 +7,10 @@ import { bytesOf, type SealedValues } from './sealed.ts'
 
 type Methods = 'listSigningKeys' | 'replaceSigningKeys'
 
-export function keyMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
+export function signingKeyMethods(
+  engine: Engine,
+  sealedValues: SealedValues,
+): Pick<Store, Methods> {
   const { db, read, write } = engine
   const list = db
     .select({

@@ -5,7 +5,7 @@ import { bulkMethods } from './bulk.ts'
 import { connectionMethods } from './connections.ts'
 import { createEngine } from './engine.ts'
 import { eventMethods } from './events.ts'
-import { authorizationMethods } from './flows.ts'
+import { authorizationMethods } from './authorization.ts'
 import { grantMethods } from './grants.ts'
 import { listingMethods } from './listing.ts'
 import { purgeMethods } from './purge.ts'
@@ -14,7 +14,7 @@ import { resealMethods } from './reseal.ts'
 import { revokeMethods } from './revoke.ts'
 import { createSealedValues } from './sealed.ts'
 import { sessionMethods } from './sessions.ts'
-import { keyMethods } from './signing-keys.ts'
+import { signingKeyMethods } from './signing-keys.ts'
 import { upkeepMethods } from './upkeep.ts'
 import { usageMethods } from './usage.ts'
 import type { Store } from '../store.ts'
@@ -39,7 +39,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...sessionMethods(engine),
     ...eventMethods(engine),
     ...usageMethods(engine),
-    ...keyMethods(engine, sealedValues),
+    ...signingKeyMethods(engine, sealedValues),
     ...resealMethods(engine),
     ...purgeMethods(engine),
     ...upkeepMethods(engine, sealedValues),

@@ -20,7 +20,7 @@ import {
 } from './schema.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
-import { deleteFlows } from './flows.ts'
+import { deleteFlows } from './authorization.ts'
 import type { SealedValues } from './sealed.ts'
 
 type Methods = 'getMeta' | 'setMeta' | 'sweep' | 'checkWritable' | 'close'

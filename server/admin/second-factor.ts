@@ -97,6 +97,8 @@ export function createSecondFactors(dependencies: {
       const after = change(before)
       if (after === undefined) return false
       if (await store.updateSecondFactor(adminId, before, after, events)) return true
+      // Still none: the admin was removed.
+      if (!before && !(await store.getSecondFactor(adminId))) return false
     }
   }
 

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { buildBroker } from '../helper.ts'
 import { useRecoveryCode, useStep } from '../../server/admin/second-factor.ts'
 import { NOW, seal } from '../db/rows.ts'
 
@@ -22,4 +23,11 @@ t.test('a recovery code works once', async (t) => {
   const used = useRecoveryCode(factor, 'r1')
   t.strictSame(used, { ...factor, recoveryCodes: ['r2'] })
   t.equal(useRecoveryCode(used ?? null, 'r1'), undefined)
+})
+
+t.test('an admin who was removed gets no second factor', async (t) => {
+  const { services } = await buildBroker(t)
+  const gone = { id: 'adm_gone', email: 'gone@example.com' }
+  t.equal(await services.secondFactors.propose(gone), undefined)
+  t.equal(await services.secondFactors.drop(gone.email, 'test'), false)
 })
