@@ -1,13 +1,13 @@
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { Command } from 'commander'
-import type { Holding, Imported } from '../connections/import.ts'
+import type { ImportEntry, ImportResult } from '../connections/import.ts'
 import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
 import { Secret } from '../secret.ts'
 import { withServices } from './with-services.ts'
 import { print, printNotice } from './terminal.ts'
 
-type Result = Imported | { status: 'invalid'; reason: string }
+type Result = ImportResult | { status: 'invalid'; reason: string }
 
 const MAX_LINE_LENGTH_CHARS = 65_536
 /** Ellipsis Drive stores refresh tokens of up to 256 characters. */
@@ -32,7 +32,7 @@ async function importFile(file: string, json: boolean): Promise<void> {
         number++
         if (text?.trim() === '') continue
         const parsed = parseLine(text)
-        const result = 'status' in parsed ? parsed : await importer.take(parsed)
+        const result = 'status' in parsed ? parsed : await importer.importEntry(parsed)
         const { status } = result
         counts[status === 'imported' || status === 'already' ? status : 'failed']++
         printResult(number, result, json)
@@ -75,7 +75,7 @@ async function* readLines(input: FileHandle): AsyncGenerator<string | null, void
 }
 
 /** Parses a line. Error reasons contain nothing of a token. */
-function parseLine(text: string | null): Holding | { status: 'invalid'; reason: string } {
+function parseLine(text: string | null): ImportEntry | { status: 'invalid'; reason: string } {
   if (text === null) return { status: 'invalid', reason: 'the line is too long' }
   let value: unknown
   try {

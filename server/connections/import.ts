@@ -6,11 +6,11 @@ import { Secret } from '../secret.ts'
 import { openStored } from '../refresh/access-token.ts'
 import type { BrokerTokens } from '../oauth/broker-token.ts'
 import type { Clock, Random } from '../runtime.ts'
-import { EllipsisError } from '../ellipsis/errors.ts'
 import { withRetries } from '../refresh/failure-policy.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import {
+  describeFailure,
   REJECTIONS,
   rejectPendingImport,
   isPendingImport,
@@ -18,34 +18,33 @@ import {
 } from './pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
 
-/** A refresh token that a host already holds, of the same client at Ellipsis Drive. */
-export interface Holding {
-  /** Id or username at Ellipsis Drive. */
+/** A refresh token that the host already has, issued to the same OAuth client. */
+export interface ImportEntry {
+  /** The account's id or username at Ellipsis Drive. */
   account: string
   refreshToken: Secret
-  /** The app that gets a grant, by its client_id. */
+  /** The `client_id` of the app that gets a grant. */
   appId: string
 }
 
-/** What became of one. */
-export type Imported =
+/** The result for one entry. */
+export type ImportResult =
   | { status: 'imported' | 'already'; connectionId: string; brokerToken: Secret | null }
   | { status: 'refused' | 'mismatch' | 'failed' | 'no_app'; reason: string }
 
 /**
- * Takes connections over, one at a time. A token is stored first and proven then, by a refresh like any
- * other: killed at any point, its newest refresh token is in the store, and the same line goes on there. An
- * account has one connection, however many lines name it, unless it turns out only later whose one is.
+ * Imports connections one at a time. A token is stored first and then verified by a normal refresh. If the
+ * process is killed at any point, the newest refresh token is in the store, and importing the same entry again
+ * continues. An account gets one connection, even if several entries name it.
  */
 export interface Importer {
-  /** @throws BrokerError `server_error`: Ellipsis Drive refuses the broker's own client */
-  take(holding: Holding): Promise<Imported>
+  /** @throws BrokerError `server_error`: Ellipsis Drive rejects the broker's own client */
+  importEntry(entry: ImportEntry): Promise<ImportResult>
 }
 
-/** Times that a lost race is run again. */
-const ATTEMPTS = 5
+const MAX_ATTEMPTS = 5
 
-export function createImporter(needs: {
+export function createImporter(dependencies: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
@@ -53,12 +52,12 @@ export function createImporter(needs: {
   tokens: BrokerTokens
   clock: Clock
   random: Random
-  /** Of the OAuth client at Ellipsis Drive. */
+  /** Id of the OAuth client at Ellipsis Drive. */
   clientId: string
 }): Importer {
-  const { store, vault, ellipsis, refresher, tokens, clock, random, clientId } = needs
-  /** Connections by the account that the lines gave, where Ellipsis Drive doesn't tell. */
-  const untold = new Map<string, string>()
+  const { store, vault, ellipsis, refresher, tokens, clock, random, clientId } = dependencies
+  /** Connections by the account that the entries name, where Ellipsis Drive does not return one. */
+  const byNamedAccount = new Map<string, string>()
 
   const event = (action: string, connectionId: string, more: object = {}) => ({
     at: clock.now(),
@@ -73,8 +72,8 @@ export function createImporter(needs: {
     accessToken: vault.seal(associatedData.accessToken(id), accessToken),
   })
 
-  /** The connection of this token, from an earlier run or new. Its id is of the token's hash. */
-  const keepFirst = async ({ account, refreshToken }: Holding): Promise<Connection> => {
+  /** The connection of this token, from an earlier run or new. Its id is derived from the token's hash. */
+  const storeToken = async ({ account, refreshToken }: ImportEntry): Promise<Connection> => {
     const id = idOf('con', [clientId, refreshToken.reveal()])
     const found = await store.getConnection(id)
     if (found) return found
@@ -94,20 +93,20 @@ export function createImporter(needs: {
       events: [event('connection.imported', id)],
     })
     const stored = await store.getConnection(id)
-    /* c8 ignore next -- nothing removes what was stored a moment ago */
-    if (!stored) throw new Error('a connection that was stored is gone')
+    /* c8 ignore next -- nothing deletes a row that was just stored */
+    if (!stored) throw new Error('the stored connection is missing')
     return stored
   }
 
-  /** Revokes a second connection of an account. */
+  /** Revokes a duplicate connection of an account. */
   const replace = (id: string, replacedBy: string): Promise<boolean> => {
     const details = `the account is connected as ${replacedBy}`
     const events = [event('connection.revoked', id, { details })]
     return store.revokeConnection({ id, now: clock.now(), why: { replacedBy }, events })
   }
 
-  /** Why it was revoked, as its latest event tells. */
-  const whyRevoked = async (connectionId: string): Promise<string> =>
+  /** The reason for a revocation, for people: the details of the latest event. */
+  const revocationReason = async (connectionId: string): Promise<string> =>
     (await store.listEvents({ filter: { connectionId }, limit: 1 })).rows[0]?.details ??
     'it was revoked here'
 
@@ -117,17 +116,17 @@ export function createImporter(needs: {
     return account ?? { id: null, username: '' }
   }
 
-  /** The connection that the account has from now on: this one, or one that it had before. */
-  const settle = async (id: string, account: Account, given: string): Promise<string> => {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const other = await findOther(id, account, given)
+  /** The connection that the account keeps: this one, or an existing one. */
+  const settle = async (id: string, account: Account, named: string): Promise<string> => {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const other = await findOther(id, account, named)
       if (!other) {
-        const username = account.username === '' ? given : account.username
+        const username = account.username === '' ? named : account.username
         if (await store.identifyConnection({ id, accountId: account.id, username })) return id
       } else {
-        // Known to be the same only now: what an earlier run gave to apps works on, beside the other.
+        // The account was unknown in an earlier run: grants issued then keep working.
         if (await hasGrants(id)) return id
-        if (other.status === 'needs_reconnect') await move(id, other, account)
+        if (other.status === 'needs_reconnect') await moveTokens(id, other, account)
         await replace(id, other.id)
         return other.id
       }
@@ -138,9 +137,9 @@ export function createImporter(needs: {
   const hasGrants = async (connectionId: string): Promise<boolean> =>
     (await store.listGrants(connectionId)).some(({ revokedAt }) => revokedAt === null)
 
-  const findOther = async (id: string, account: Account, given: string) => {
-    const known = account.id === null ? untold.get(given) : undefined
-    if (account.id === null) untold.set(given, known ?? id)
+  const findOther = async (id: string, account: Account, named: string) => {
+    const known = account.id === null ? byNamedAccount.get(named) : undefined
+    if (account.id === null) byNamedAccount.set(named, known ?? id)
     const other =
       account.id === null
         ? known === undefined
@@ -150,11 +149,11 @@ export function createImporter(needs: {
     return other && other.id !== id && other.status !== 'revoked' ? other : undefined
   }
 
-  /** A connection that Ellipsis Drive refuses gets the tokens that it takes. */
-  const move = async (from: string, to: Connection, account: Account): Promise<void> => {
+  /** Gives working tokens to a connection whose own tokens are rejected. */
+  const moveTokens = async (from: string, to: Connection, account: Account): Promise<void> => {
     const source = await store.getConnection(from)
     const access = source && openStored(source, vault)
-    // Somebody revoked it meanwhile.
+    // It was revoked in the meantime.
     if (!source?.refreshToken || !access) return
     const refreshToken = vault.open(associatedData.refreshToken(from), source.refreshToken)
     await store.saveConnection({
@@ -173,8 +172,12 @@ export function createImporter(needs: {
     })
   }
 
-  /** The grant of this line, from an earlier run or new, and its broker token; `null`: it was revoked. */
-  const begin = async (connectionId: string, { appId, refreshToken }: Holding, life: number) => {
+  /** The entry's grant, from an earlier run or new, and its broker token; `null` if the grant has ended. */
+  const addGrant = async (
+    connectionId: string,
+    { appId, refreshToken }: ImportEntry,
+    lifetimeSeconds: number,
+  ) => {
     const id = idOf('grant', [clientId, refreshToken.reveal(), appId])
     const issuedAtSeconds = Math.floor(clock.now() / 1000)
     const grant: Grant = {
@@ -185,7 +188,7 @@ export function createImporter(needs: {
       jti: random(16).toString('base64url'),
       jkt: null,
       issuedAtSeconds,
-      expiresAtSeconds: issuedAtSeconds + life,
+      expiresAtSeconds: issuedAtSeconds + lifetimeSeconds,
       jtiUsedAt: null,
       previousJti: null,
       device: 'imported',
@@ -193,111 +196,103 @@ export function createImporter(needs: {
       lastUsedAt: null,
       revokedAt: null,
     }
-    const begun = await store.addGrant(grant, {
+    const isNew = await store.addGrant(grant, {
       source: null,
       now: clock.now(),
       events: [event('grant.begun', connectionId, { appId, grantId: id, details: 'imported' })],
     })
-    const current = begun ? grant : await store.getGrant(id)
-    const isLive = current?.revokedAt === null && current.expiresAtSeconds > issuedAtSeconds
-    return { begun, brokerToken: isLive ? new Secret(await tokens.sign(current)) : null }
+    const current = isNew ? grant : await store.getGrant(id)
+    const isValid = current?.revokedAt === null && current.expiresAtSeconds > issuedAtSeconds
+    return { isNew, brokerToken: isValid ? new Secret(await tokens.sign(current)) : null }
   }
 
-  const prove = async (id: string, appId: string): Promise<Secret> => {
+  const verify = async (id: string, appId: string): Promise<Secret> => {
     const requirement = { minTtlSeconds: 60, fetchedAfter: null, evenIfPaused: true, appId }
     return (await refresher.get(id, requirement)).value
   }
 
   return {
-    async take(holding) {
-      const { account: given, appId } = holding
+    async importEntry(entry) {
+      const { account: named, appId } = entry
       const app = await store.getApp(appId)
       if (!app) return { status: 'no_app', reason: `there is no app ${appId}` }
       if (app.dpop === 'required') {
-        const reason = `${appId} takes only broker tokens that are bound to a key of its own`
+        const reason = `${appId} requires DPoP, and an imported grant has no key`
         return { status: 'no_app', reason }
       }
-      let stored = await keepFirst(holding)
+      let stored = await storeToken(entry)
       if (stored.status === 'revoked') {
         if (stored.importState !== 'rejected') {
-          return takeAgain(stored, holding, app.tokenLifetimeSeconds)
+          return importRevoked(stored, entry, app.tokenLifetimeSeconds)
         }
         if (!(await removeRejectedImport(store, clock, stored.id))) {
-          const reason = 'what an earlier run left of it is being erased; run it again'
+          const reason = 'the erasure of an earlier attempt is still pending; run the import again'
           return { status: 'failed', reason }
         }
-        stored = await keepFirst(holding)
+        stored = await storeToken(entry)
       }
       let accessToken: Secret
       try {
-        accessToken = await prove(stored.id, appId)
+        accessToken = await verify(stored.id, appId)
       } catch (error) {
-        return refuse(error, stored.id)
+        return failureOf(error, stored.id)
       }
       const account = await identify(accessToken)
-      if (isAnother(account, given)) {
+      if (isOtherAccount(account, named)) {
         const name = account.username || account.id
-        return { status: 'mismatch', reason: `the token is of ${name}, not of ${given}` }
+        return { status: 'mismatch', reason: `the token belongs to ${name}, not to ${named}` }
       }
-      const connectionId = await settle(stored.id, account, given)
-      const grant = await begin(connectionId, holding, app.tokenLifetimeSeconds)
+      const connectionId = await settle(stored.id, account, named)
+      const grant = await addGrant(connectionId, entry, app.tokenLifetimeSeconds)
       return {
-        status: grant.begun && connectionId === stored.id ? 'imported' : 'already',
+        status: grant.isNew && connectionId === stored.id ? 'imported' : 'already',
         connectionId,
         brokerToken: grant.brokerToken,
       }
     },
   }
 
-  /** One that was revoked: as a second connection of its account, or by an admin or its user. */
-  async function takeAgain(
+  /** The connection was revoked: as a duplicate, or by an admin, the user or the app. */
+  async function importRevoked(
     { id, replacedBy }: Connection,
-    holding: Holding,
-    life: number,
-  ): Promise<Imported> {
+    entry: ImportEntry,
+    lifetimeSeconds: number,
+  ): Promise<ImportResult> {
     const connection = replacedBy === null ? undefined : await store.getConnection(replacedBy)
     if (!connection || connection.status === 'revoked') {
-      return { status: 'refused', reason: await whyRevoked(id) }
+      return { status: 'refused', reason: await revocationReason(id) }
     }
-    const { brokerToken } = await begin(connection.id, holding, life)
+    const { brokerToken } = await addGrant(connection.id, entry, lifetimeSeconds)
     return { status: 'already', connectionId: connection.id, brokerToken }
   }
 
-  async function refuse(error: unknown, id: string): Promise<Imported> {
+  async function failureOf(error: unknown, id: string): Promise<ImportResult> {
     if (!(error instanceof BrokerError)) throw error
     const connection = await store.getConnection(id)
-    const pendingImport = connection !== undefined && isPendingImport(connection)
+    const isPending = connection !== undefined && isPendingImport(connection)
     if (error.code === 'server_error') {
-      if (pendingImport) {
-        await rejectPendingImport(store, clock, id, 'clientRefused')
+      if (isPending) {
+        await rejectPendingImport(store, clock, id, 'clientRejected')
         await removeRejectedImport(store, clock, id)
       }
       throw error
     }
-    if (error.code !== 'needs_reconnect') return { status: 'failed', reason: whyNot(error) }
-    // One that has worked may be in use, and the refusal may pass: how it stands is the refresh's to say.
-    if (!pendingImport) {
-      const reason = `Ellipsis Drive refuses the token of ${id} now; it stays, and is asked about again`
+    if (error.code !== 'needs_reconnect')
+      return { status: 'failed', reason: describeFailure(error) }
+    // A token that has worked may be in use, and the rejection may be temporary.
+    if (!isPending) {
+      const reason = `Ellipsis Drive rejects the token of ${id} at the moment; it is kept and retried`
       return { status: 'refused', reason }
     }
-    await rejectPendingImport(store, clock, id, 'refused')
-    return { status: 'refused', reason: REJECTIONS.refused }
+    await rejectPendingImport(store, clock, id, 'tokenRejected')
+    return { status: 'refused', reason: REJECTIONS.tokenRejected }
   }
 }
 
-/** Why a token could be neither proven nor refused. */
-function whyNot({ code, cause }: BrokerError): string {
-  if (code === 'connection_revoked') return 'it was revoked here meanwhile'
-  if (cause instanceof EllipsisError && cause.kind === 'refused') {
-    return 'Ellipsis Drive refuses one token after the other, which may not be for the tokens; run it again'
-  }
-  return `${(cause as Error).message}; run it again`
-}
+/** Is it certain that the token belongs to another account than the entry names? */
+const isOtherAccount = ({ id, username }: Account, named: string): boolean =>
+  (id !== null || username !== '') && named !== id && named !== username
 
-/** Is it certain that the token is not of the account that the host says? */
-const isAnother = ({ id, username }: Account, given: string): boolean =>
-  (id !== null || username !== '') && given !== id && given !== username
-
-/** An id of 128 bits, as others have, that is the same for the same token. */
+/** An id of 128 bits, like other ids, that is the same for the same token. */
 const idOf = (prefix: string, parts: string[]): string =>
   `${prefix}_${sha256(['import', ...parts].join('\n')).slice(0, 22)}`

@@ -1,15 +1,26 @@
 import type { Connection, ConnectionFilter, Store } from '../../db/store.ts'
+import { EllipsisError } from '../ellipsis/errors.ts'
+import type { BrokerError } from '../errors.ts'
 import type { Clock } from '../runtime.ts'
 
-/** Was this connection imported, and no refresh of it has worked yet? It has no grant. */
+/** Was this connection imported, and has no refresh worked yet? Then it has no grants. */
 export const isPendingImport = ({ status, importState }: Connection): boolean =>
   status !== 'revoked' && importState === 'pending'
 
 /** Why an import ends a connection. */
 export const REJECTIONS = {
-  refused: 'Ellipsis Drive refused this refresh token',
-  clientRefused: 'Ellipsis Drive refused the broker’s own client',
-  clientChanged: 'it was imported for another OAuth client or API, and never proven',
+  tokenRejected: 'Ellipsis Drive rejected this refresh token',
+  clientRejected: 'Ellipsis Drive rejected the broker’s own client',
+  clientChanged: 'it was imported for another OAuth client or API, and never verified',
+}
+
+/** Why a token could be neither verified nor rejected. */
+export function describeFailure({ code, cause }: BrokerError): string {
+  if (code === 'connection_revoked') return 'it was revoked here in the meantime'
+  if (cause instanceof EllipsisError && cause.kind === 'refused') {
+    return 'Ellipsis Drive rejects one token after another, which may have another cause; run the import again'
+  }
+  return `${(cause as Error).message}; run the import again`
 }
 
 /** Revokes a pending connection. Its token can be imported again. */

@@ -9,37 +9,43 @@ import type { Vault } from '../crypto/vault.ts'
 import { formatMessage } from '../operate/messages.ts'
 import { StartError } from './start-error.ts'
 
-/** The data directory, for what a change of owner does to it. */
-interface Place {
+/** The data directory, for a change of owner. */
+interface DataDirectory {
   directory: string
   nativeBinding: string | undefined
   /** @throws StartError while other processes have the store open */
   refuseOthers(): void
 }
 
-/** Whether the data is to belong to the configuration's client: if it does already, or `anew`. */
+/** Must the data already belong to the configured client (`same`), or does it from now on (`anew`)? */
 export type Claim = 'same' | 'anew' | undefined
 
 /**
- * Guards data against settings that would kill every connection in it, and remembers to whom it belongs.
- * Answers the public URLs that it was served at before.
- * @throws StartError if the keys, the Ellipsis client or the API are others than those of the data
+ * Protects the data from settings that would make every connection useless, and records its owner.
+ * @returns the former public URLs
+ * @throws StartError if the keys, the Ellipsis client or the API differ from those of the data
  */
 export async function claimData(
   config: Config,
   store: Store,
-  needs: { vault: Vault; random: Random; clock: Clock; claim: Claim; place: Place },
+  dependencies: {
+    vault: Vault
+    random: Random
+    clock: Clock
+    claim: Claim
+    place: DataDirectory
+  },
 ): Promise<string[]> {
-  const { vault, random, clock, claim, place } = needs
+  const { vault, random, clock, claim, place } = dependencies
   const meta = await store.getMeta()
   checkKeys(meta, vault, config)
   const owner = { client_id: config.ellipsis.clientId, api_url: config.ellipsis.apiUrl }
-  const isOther = claim !== undefined && isChanged(meta, owner) && !isCutOff(meta)
-  const pendingImport = isOther ? await listIfAllPending(store) : null
-  if (pendingImport) {
-    // Nobody ever connected with the former, which was mistyped, most likely.
+  const isOther = claim !== undefined && isChanged(meta, owner) && !isInterrupted(meta)
+  const pendingIds = isOther ? await listIfAllPending(store) : null
+  if (pendingIds) {
+    // No user has connected with the former client: it was probably mistyped.
     place.refuseOthers()
-    for (const id of pendingImport) {
+    for (const id of pendingIds) {
       await rejectPendingImport(store, clock, id, 'clientChanged')
       await removeRejectedImport(store, clock, id)
     }
@@ -52,7 +58,7 @@ export async function claimData(
   const known = [...new Set([config.publicUrl, ...urls])]
   const fingerprints = [...new Set([...fingerprintsOf(meta), vault.keyId()])]
   const entries: Record<string, string> = {
-    // By it a backup knows the store that it was made of.
+    // A backup has the id of its store.
     store_id: meta.store_id ?? newId(random, 'store'),
     secret_fingerprints: fingerprints.join(','),
     ...(claim && { ...owner, owner_change: '', public_urls: JSON.stringify(known) }),
@@ -62,11 +68,11 @@ export async function claimData(
   return urls.filter((url) => url !== config.publicUrl)
 }
 
-/** Ids of the keys that anything in the store may be sealed with. */
+/** Ids of the keys that values in the store may be sealed with. */
 export const fingerprintsOf = (meta: Record<string, string>): string[] =>
   meta.secret_fingerprints?.split(',') ?? []
 
-/** Every one of them is needed: what is sealed with a key that isn't here would be refused later. */
+/** All of them are required: a value that is sealed with a missing key would fail later. */
 function checkKeys(meta: Record<string, string>, vault: Vault, { dataDir, secrets }: Config): void {
   const missing = fingerprintsOf(meta).filter((id) => !vault.keyIds().includes(id))
   if (missing.length === 0) return
@@ -78,10 +84,10 @@ function checkKeys(meta: Record<string, string>, vault: Vault, { dataDir, secret
 const isChanged = (meta: Record<string, string>, owner: Owner): boolean =>
   Object.entries(owner).some(([key, value]) => meta[key] !== undefined && meta[key] !== value)
 
-const isCutOff = (meta: Record<string, string>): boolean => (meta.owner_change ?? '') !== ''
+const isInterrupted = (meta: Record<string, string>): boolean => (meta.owner_change ?? '') !== ''
 
 function checkOwner(meta: Record<string, string>, owner: Owner): void {
-  if (isCutOff(meta)) throw new StartError(formatMessage('start.client-change-interrupted'))
+  if (isInterrupted(meta)) throw new StartError(formatMessage('start.client-change-interrupted'))
   const names: Record<string, string> = {
     client_id: 'ELLIPSIS_CLIENT_ID',
     api_url: 'ELLIPSIS_API_URL',

@@ -22,7 +22,7 @@ t.test('tokens that were rejected for a while are imported by the next run', asy
   t.equal(first.code, 1)
   for (const [index, { status, reason }] of first.results.entries()) {
     t.equal(status, index < 4 ? 'refused' : 'failed')
-    t.match(reason, index < 4 ? 'refused this refresh token' : 'refuses one token after the other')
+    t.match(reason, index < 4 ? 'rejected this refresh token' : 'rejects one token after another')
   }
   broker.standIn.clearFaults()
   const { code, results } = await runImport(broker, file)
@@ -66,12 +66,15 @@ t.test('a token waits while the erasure of an earlier run is pending', async (t)
   const refreshToken = new Secret(broker.standIn.grant('ada'))
   const holding = { account: 'ada', refreshToken, appId: app.id }
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
-  t.match(await importer.take(holding), { status: 'refused' })
+  t.match(await importer.importEntry(holding), { status: 'refused' })
   const purge = store.purge.bind(store)
   store.purge = async () => 'blocked'
-  t.match(await importer.take(holding), { status: 'failed', reason: /is being erased/ })
+  t.match(await importer.importEntry(holding), {
+    status: 'failed',
+    reason: /erasure of an earlier attempt is still pending/,
+  })
   store.purge = purge
-  t.match(await importer.take(holding), { status: 'imported' })
+  t.match(await importer.importEntry(holding), { status: 'imported' })
 })
 
 t.test('a revocation during the import is reported, and an unknown error is thrown', async (t) => {
@@ -83,13 +86,13 @@ t.test('a revocation during the import is reported, and an unknown error is thro
     const refreshToken = new Secret(broker.standIn.grant(account))
     return { account, refreshToken, appId: app.id }
   }
-  const taken = importer.take(holding('ada'))
+  const taken = importer.importEntry(holding('ada'))
   while (broker.standIn.calls.refresh === 0) await broker.clock.sleep(10)
   const [stored] = await listConnections(store)
   await store.revokeConnection({ id: stored?.id ?? '', now: 1, events: [] })
-  t.match(await taken, { status: 'failed', reason: 'it was revoked here meanwhile' })
+  t.match(await taken, { status: 'failed', reason: 'it was revoked here in the meantime' })
   refresher.get = () => Promise.reject(new Error('a fault'))
-  await t.rejects(importer.take(holding('bob')), /a fault/)
+  await t.rejects(importer.importEntry(holding('bob')), /a fault/)
 })
 
 t.test('an outage is not a rejection, and a rejected client ends the run', async (t) => {
@@ -106,9 +109,9 @@ t.test('an outage is not a rejection, and a rejected client ends the run', async
     appId: app.id,
   }
   const bound = await addApp(broker, { name: 'Bound', dpop: 'required' })
-  t.match(await importer.take({ ...holding, appId: bound.id }), { reason: /bound to a key/ })
-  t.match(await importer.take(holding), { status: 'failed' })
-  t.match(await importer.take(holding), { status: 'imported' })
+  t.match(await importer.importEntry({ ...holding, appId: bound.id }), { reason: /requires DPoP/ })
+  t.match(await importer.importEntry(holding), { status: 'failed' })
+  t.match(await importer.importEntry(holding), { status: 'imported' })
   const wrong = { ...broker.env, ELLIPSIS_CLIENT_SECRET: 'wrong' }
   t.match(await command(['connection', 'import', file], wrong), {
     code: 1,

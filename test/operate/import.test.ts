@@ -104,9 +104,9 @@ t.test('a connection that needs to reconnect gets the working token of its accou
     refreshToken: new Secret(standIn.grant('amelie')),
     appId: app.id,
   }
-  t.match(await services.importer.take(holding), { status: 'already', connectionId })
+  t.match(await services.importer.importEntry(holding), { status: 'already', connectionId })
   t.equal((await exchange(broker, brokerToken)).status, 200)
-  t.match(await services.importer.take(holding), { status: 'already', connectionId })
+  t.match(await services.importer.importEntry(holding), { status: 'already', connectionId })
 })
 
 t.test('a temporary rejection does not revoke an imported connection', async (t) => {
@@ -115,7 +115,7 @@ t.test('a temporary rejection does not revoke an imported connection', async (t)
   const app = await addApp(broker)
   const { importer, store } = broker.services
   const take = (refreshToken: Secret) =>
-    importer.take({ account: 'ada', refreshToken, appId: app.id })
+    importer.importEntry({ account: 'ada', refreshToken, appId: app.id })
   const refreshToken = new Secret(broker.standIn.grant('ada'))
   const first = await take(refreshToken)
   const [id, brokerToken] =
@@ -131,7 +131,7 @@ t.test('a temporary rejection does not revoke an imported connection', async (t)
   })
   t.match(await store.getConnection(id), { status: 'needs_reconnect', refreshToken: Uint8Array })
   t.match(await take(new Secret(broker.standIn.grant('bob'))), {
-    reason: 'Ellipsis Drive refused this refresh token',
+    reason: 'Ellipsis Drive rejected this refresh token',
   })
   const all = await listConnections(store)
   const bob = all.find((one) => one.id !== id)
@@ -157,7 +157,7 @@ t.test('a connection that is revoked during its import stays revoked', async (t)
     return find(accountId)
   }
   const refreshToken = new Secret(broker.standIn.grant('amelie'))
-  t.match(await importer.take({ account: 'amelie', refreshToken, appId: app.id }), {
+  t.match(await importer.importEntry({ account: 'amelie', refreshToken, appId: app.id }), {
     status: 'already',
     connectionId,
   })
@@ -171,11 +171,13 @@ t.test('an account without a printable name is shown by its id', async (t) => {
   const { importer, store } = broker.services
   const refreshToken = new Secret(broker.standIn.grant('\u200b'))
   const { id } = broker.standIn.addUser('\u200b')
-  t.match(await importer.take({ account: 'ada', refreshToken, appId: app.id }), {
+  t.match(await importer.importEntry({ account: 'ada', refreshToken, appId: app.id }), {
     status: 'mismatch',
-    reason: `the token is of ${id}, not of ada`,
+    reason: `the token belongs to ${id}, not to ada`,
   })
-  t.match(await importer.take({ account: id, refreshToken, appId: app.id }), { status: 'imported' })
+  t.match(await importer.importEntry({ account: id, refreshToken, appId: app.id }), {
+    status: 'imported',
+  })
   t.match(await store.findConnection(id), { username: id })
 })
 
@@ -185,7 +187,11 @@ t.test('if Ellipsis Drive doesn’t provide the account, the line’s account is
   const app = await addApp(broker)
   const { importer, store } = broker.services
   const take = (account: string) =>
-    importer.take({ account, refreshToken: new Secret(broker.standIn.grant('ada')), appId: app.id })
+    importer.importEntry({
+      account,
+      refreshToken: new Secret(broker.standIn.grant('ada')),
+      appId: app.id,
+    })
   const first = await take('ada')
   t.match(first, { status: 'imported' })
   t.match(await take('ada'), {
@@ -210,11 +216,11 @@ t.test('a connection whose account is known only in a later run keeps its grants
   const refreshToken = new Secret(broker.standIn.grant('amelie'))
   const holding = { account: 'amelie', refreshToken, appId: app.id }
   broker.standIn.addFault({ endpoint: 'account', kind: 'status', status: 503, times: 3 })
-  const first = await importer.take(holding)
+  const first = await importer.importEntry(holding)
   t.match(first, { status: 'imported', brokerToken: Secret })
   const own = 'connectionId' in first ? first.connectionId : ''
   t.not(own, connectionId)
-  t.match(await importer.take(holding), { status: 'already', connectionId: own })
+  t.match(await importer.importEntry(holding), { status: 'already', connectionId: own })
   const given = 'brokerToken' in first ? (first.brokerToken?.reveal() ?? '') : ''
   for (const token of [given, brokerToken]) t.equal((await exchange(broker, token)).status, 200)
   t.match(await store.getConnection(own), { accountId: null, status: 'active' })
@@ -230,12 +236,12 @@ t.test('a revoked connection stays revoked when it is imported again', async (t)
     return { account, refreshToken, appId: app.id }
   }
   const [ada, bob] = [holding('ada'), holding('bob')]
-  const first = await importer.take(ada)
+  const first = await importer.importEntry(ada)
   t.match(first, { status: 'imported', brokerToken: Secret })
   const connectionId = 'connectionId' in first ? first.connectionId : ''
   const [grant] = await store.listGrants(connectionId)
   await store.revokeGrants({ id: grant?.id ?? '', now: 1, events: [] })
-  t.match(await importer.take(ada), { status: 'already', connectionId, brokerToken: null })
+  t.match(await importer.importEntry(ada), { status: 'already', connectionId, brokerToken: null })
   const file = join(temporaryFolder(t), 'tokens')
   writeFileSync(file, importLine(broker, 'ada', app.id, ada.refreshToken.reveal()))
   const again = { status: 'already', connection_id: connectionId, broker_token: null, reason: null }
@@ -243,9 +249,9 @@ t.test('a revoked connection stays revoked when it is imported again', async (t)
   const at = broker.clock.now()
   const event = { at, actor: 'cli', action: 'connection.revoked', connectionId }
   await store.revokeConnection({ id: connectionId, now: 1, events: [event] })
-  t.match(await importer.take(ada), { status: 'refused', reason: 'it was revoked here' })
+  t.match(await importer.importEntry(ada), { status: 'refused', reason: 'it was revoked here' })
   store.identifyConnection = async () => false
-  await t.rejects(importer.take(bob), /kept changing while it was imported/)
+  await t.rejects(importer.importEntry(bob), /kept changing while it was imported/)
 })
 
 t.test('an import killed at any point and run again loses no token', async (t) => {
