@@ -51,6 +51,12 @@ export type ConnectionStatus = 'active' | 'needs_reconnect' | 'revoked'
  */
 export type StaleReason = 'answer_lost'
 
+/**
+ * After so many failed refreshes in a row, only a use of the connection causes another one. Part of an index:
+ * a change takes a migration.
+ */
+export const MAX_AUTOMATIC_RETRIES = 30
+
 /** One connected Ellipsis Drive account, with its one refresh token. */
 export interface Connection {
   id: string
@@ -74,6 +80,8 @@ export interface Connection {
   leaseUntil: Millis | null
   /** Failed refreshes since the last successful one. */
   failures: number
+  /** How many of these failures were rejections by Ellipsis Drive. */
+  rejections: number
   /** What the last failure was, for people; never a secret. */
   lastError: string | null
   /** Earliest time of the next refresh, unless the connection is renewed. */

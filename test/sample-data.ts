@@ -70,6 +70,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     lastError: 'Ellipsis Drive refused the refresh token (invalid_grant).',
     retryAt: clock.now() + HOUR_MS,
     dropPrevious: false,
+    isRejection: true,
     events: [
       {
         at: clock.now() - HOUR_MS,

@@ -62,6 +62,7 @@ export function createTokenWriter({ db }: Engine, sealedValues: SealedValues): T
       status: 'active',
       generation: generation + 1,
       failures: 0,
+      rejections: 0,
       lastError: null,
       retryAt: null,
       restoredFrom: null,
@@ -168,15 +169,15 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Refr
       write(() => {
         const row = tokenWriter.find(id, expectedGeneration)
         if (!row || (row.leaseOwner !== null && row.leaseOwner !== owner)) return false
-        const { status, lastError, retryAt, staleReason } = failure
+        const { status, lastError, retryAt, staleReason, isRejection } = failure
         if (dropPrevious) sealedValues.erase([row.previousRefreshToken])
         const dropped = dropPrevious ? { previousRefreshToken: null } : {}
-        const failures = row.failures + 1
         const failed = {
           status,
           lastError,
           retryAt,
-          failures,
+          failures: row.failures + 1,
+          rejections: row.rejections + (isRejection ? 1 : 0),
           staleReason: staleReason ?? row.staleReason,
         }
         db.update(connections)

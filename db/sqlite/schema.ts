@@ -2,7 +2,7 @@
  * The tables on SQLite. Properties have the names of the contract's fields (db/store.ts), columns the same in
  * snake_case. After a change: `npm run db:generate`, and commit the migration that it writes.
  */
-import { sql } from 'drizzle-orm'
+import { sql, type SQL } from 'drizzle-orm'
 import {
   blob,
   index,
@@ -11,7 +11,9 @@ import {
   sqliteTable,
   text,
   uniqueIndex,
+  type AnySQLiteColumn,
 } from 'drizzle-orm/sqlite-core'
+import { MAX_AUTOMATIC_RETRIES } from '../model.ts'
 import type { AppSecret, ConnectionFilter } from '../store.ts'
 
 /** Milliseconds since the epoch. */
@@ -66,6 +68,12 @@ export const apps = sqliteTable('apps', {
     .default('optional'),
 })
 
+const MAX_RETRIES = sql.raw(String(MAX_AUTOMATIC_RETRIES))
+
+function isRetried(table: Record<'retryAt' | 'failures' | 'status', AnySQLiteColumn>): SQL {
+  return sql`${table.retryAt} is not null and ${table.failures} < ${MAX_RETRIES} and ${table.status} <> 'revoked'`
+}
+
 export const connections = sqliteTable(
   'connections',
   {
@@ -96,6 +104,7 @@ export const connections = sqliteTable(
     staleReason: text({ enum: ['answer_lost'] }),
     importState: text({ enum: ['pending', 'rejected'] }),
     replacedBy: text(),
+    rejections: integer().notNull().default(0),
   },
   (table) => [
     uniqueIndex('connections_account')
@@ -108,11 +117,7 @@ export const connections = sqliteTable(
     index('connections_leased')
       .on(table.leaseUntil)
       .where(sql`${table.leaseOwner} is not null`),
-    index('connections_retry')
-      .on(table.retryAt)
-      .where(
-        sql`${table.retryAt} is not null and ${table.failures} < 30 and ${table.status} <> 'revoked'`,
-      ),
+    index('connections_retry').on(table.retryAt).where(isRetried(table)),
     index('connections_revoked')
       .on(table.revokedAt)
       .where(sql`${table.revokedAt} is not null`),
@@ -122,8 +127,8 @@ export const connections = sqliteTable(
   ],
 )
 
-/** Failed, and retried by the broker; spelled exactly as in the index, so that SQLite uses it. */
-export const retried = sql`${connections.retryAt} is not null and ${connections.failures} < 30 and ${connections.status} <> 'revoked'`
+/** Failed, and retried by the broker: the condition of the index, so that SQLite uses it. */
+export const retried = isRetried(connections)
 
 const connectionId = () =>
   text()

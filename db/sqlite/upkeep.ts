@@ -27,7 +27,7 @@ type Methods = 'getMeta' | 'setMeta' | 'sweep' | 'checkWritable' | 'close'
 type Bounds = Parameters<Store['sweep']>[0]
 
 const DAY_MS = 24 * 60 * 60_000
-/** The maxLeaseMs chart: usage is kept for it, however early events are deleted. */
+/** The longest period of the usage chart: usage is kept for it even if events are deleted earlier. */
 const CHARTED_MS = 31 * DAY_MS
 /** An unused device code is kept this long after its end, so that late polls are told that it has expired. */
 const EXPIRED_DEVICE_CODE_MS = 5 * 60_000

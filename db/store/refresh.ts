@@ -63,6 +63,8 @@ export interface RefreshStore {
       expectedGeneration: number
       owner: string
       status: 'active' | 'needs_reconnect'
+      /** Ellipsis Drive rejected the grant. */
+      isRejection: boolean
       staleReason?: StaleReason | null
       dropPrevious: boolean
       events: NewEvent[]

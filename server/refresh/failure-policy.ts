@@ -59,21 +59,19 @@ const refusedPauseMs = (refusals: number, random: Random): number =>
  * longer than any the broker sets counts as over: the clock was set back since.
  */
 export function remainingPauseMs(
-  { status, failures, retryAt }: Pick<Connection, 'status' | 'failures' | 'retryAt'>,
+  { rejections, retryAt }: Pick<Connection, 'rejections' | 'retryAt'>,
   now: Millis,
 ): number {
   const remainingMs = (retryAt ?? now) - now
-  const mayBeRefused = status !== 'active' || failures <= DISBELIEVED_REFUSALS_LIMIT
-  const maxRefusedMs = mayBeRefused
-    ? baseRefusedPauseMs(Math.max(failures - 1, 0)) * (1 + JITTER)
-    : 0
+  const maxRefusedMs = rejections > 0 ? baseRefusedPauseMs(rejections - 1) * (1 + JITTER) : 0
   const isPlausible = remainingMs <= Math.max(MAX_RETRY_AFTER_MS, maxRefusedMs)
   return remainingMs > 0 && isPlausible ? remainingMs : 0
 }
 
 /**
- * Can the same call be repeated at once? Not if the first one may have taken effect (a rotation whose answer
- * was lost waits for the next swap), and not if upstream asks for fewer calls without saying how long.
+ * Can the same call be repeated at once? Without a response, only if the call cannot have taken effect: a
+ * rotation whose answer was lost waits for the next swap. Not if upstream asks for fewer calls without saying
+ * for how long.
  */
 export function isRetryable(error: unknown): error is EllipsisError {
   if (!(error instanceof EllipsisError) || error.kind !== 'transient') return false
@@ -115,6 +113,8 @@ export async function withRetries<T>(
 export interface FailureAssessment {
   /** Does the broker take it for a refusal of the grant? */
   grantRefused: boolean
+  /** It counts as a rejection, whether the broker believes it or not. */
+  isRejection: boolean
   status: 'active' | 'needs_reconnect'
   /** For people; never a secret. */
   lastError: string
@@ -154,10 +154,13 @@ const isUnclear = ({ kind, status }: EllipsisError): boolean =>
  */
 export function assessFailure(
   error: EllipsisError,
-  connection: Pick<Connection, 'status' | 'failures' | 'staleReason' | 'restoredFrom'>,
+  connection: Pick<
+    Connection,
+    'status' | 'failures' | 'rejections' | 'staleReason' | 'restoredFrom'
+  >,
   context: { othersSucceed: boolean; refusesAll: boolean; now: Millis; random: Random },
 ): FailureAssessment {
-  const { status, failures, restoredFrom } = connection
+  const { status, failures, rejections, restoredFrom } = connection
   const { othersSucceed, refusesAll, now, random } = context
   const staleReason = error.maybeApplied ? 'answer_lost' : connection.staleReason
   // A refusal of a token that may be out of date is plausible.
@@ -165,26 +168,30 @@ export function assessFailure(
     status === 'active' &&
     refusesAll &&
     staleReason === null &&
-    failures < DISBELIEVED_REFUSALS_LIMIT
+    rejections < DISBELIEVED_REFUSALS_LIMIT
   const grantRefused =
     (error.kind === 'refused' && !isDisbelieved) ||
     (isUnclear(error) && failures >= UNCLEAR_FAILURES_LIMIT && othersSucceed)
   if (grantRefused) {
-    const refusals = status === 'needs_reconnect' ? failures : 0
     return {
       grantRefused,
+      isRejection: true,
       status: 'needs_reconnect',
       lastError: `Ellipsis Drive refused the refresh token: ${describeRefusal(staleReason, restoredFrom)}`,
-      retryAt: now + refusedPauseMs(refusals, random),
+      retryAt: now + refusedPauseMs(rejections, random),
       staleReason,
     }
   }
-  const retryRarely = status === 'needs_reconnect' || error.kind === 'refused'
-  const pauseMs = retryRarely
-    ? refusedPauseMs(failures, random)
-    : transientPauseMs(failures, random, error)
+  const isRejection = error.kind === 'refused'
+  const rarelyPauseMs = () =>
+    refusedPauseMs(isRejection ? rejections : Math.max(rejections - 1, 0), random)
+  const pauseMs =
+    isRejection || status === 'needs_reconnect'
+      ? rarelyPauseMs()
+      : transientPauseMs(failures, random, error)
   return {
     grantRefused,
+    isRejection,
     status: status === 'active' ? 'active' : 'needs_reconnect',
     lastError: staleReason ? `${error.message}; ${STALE_REASONS[staleReason]}` : error.message,
     retryAt: now + pauseMs,

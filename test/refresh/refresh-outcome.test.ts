@@ -21,6 +21,7 @@ const lease = (id = 'con', fields: Partial<Connection> = {}): Lease =>
       generation: 1,
       status: 'active',
       failures: 0,
+      rejections: 0,
       restoredFrom: null,
       staleReason: null,
       ...fields,

@@ -25,6 +25,30 @@ t.test('every process sees the start of an outage and its last error', async (t)
   }
 })
 
+t.test(
+  'a failure after an answer to another process counts, a failure before it does not',
+  async (t) => {
+    const { store } = await openTemporary(t)
+    let now = 0
+    const shared = { now: () => now, sleep: async () => undefined }
+    const [one, other] = [1, 2].map(() => createUpstreamStatus({ store, clock: shared }))
+    if (!one || !other) return
+    const record = async (status: typeof one, at: number, outcome: 'ok' | 'failed') => {
+      now = at
+      status.recordCall(outcome)
+      await status.flush()
+    }
+    await record(one, 200, 'failed')
+    t.match(await other.state(), { failingSince: 200 })
+    await record(other, 250, 'ok')
+    t.match(await one.state(), { failingSince: null })
+    await record(one, 300, 'failed')
+    for (const status of [one, other]) t.match(await status.state(), { failingSince: 300 })
+    await record(other, 350, 'failed')
+    t.match(await one.state(), { failingSince: 300 })
+  },
+)
+
 t.test('each kind of problem has its text', async (t) => {
   const { store } = await openTemporary(t)
   const upstream = createUpstreamStatus({ store, clock: clock(1000) })

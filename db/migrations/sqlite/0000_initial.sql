@@ -108,6 +108,7 @@ CREATE TABLE `connections` (
 	`stale_reason` text,
 	`import_state` text,
 	`replaced_by` text,
+	`rejections` integer DEFAULT 0 NOT NULL,
 	FOREIGN KEY (`refresh_token`) REFERENCES `sealed`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`previous_refresh_token`) REFERENCES `sealed`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`access_token`) REFERENCES `sealed`(`id`) ON UPDATE no action ON DELETE no action

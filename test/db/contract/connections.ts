@@ -17,6 +17,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       leaseOwner: null,
       leaseUntil: null,
       failures: 0,
+      rejections: 0,
       lastError: null,
       retryAt: null,
       staleReason: null,
@@ -95,6 +96,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       ...failure,
       staleReason: 'answer_lost',
       dropPrevious: false,
+      isRejection: true,
       events: event('fallen'),
     } as const
     await store.takeLease({ ...moved, ...times })

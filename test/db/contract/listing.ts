@@ -30,6 +30,7 @@ const fail = (store: Store, id: string, expectedGeneration: number) =>
     lastError: 'refused',
     retryAt: null,
     dropPrevious: false,
+    isRejection: true,
     events: [],
   })
 

@@ -33,6 +33,7 @@ const failed = {
   retryAt: NOW + 60_000,
   staleReason: null,
   dropPrevious: false,
+  isRejection: true,
 } as const
 
 export function testRefresh(t: Test, open: OpenStore): void {
@@ -198,6 +199,25 @@ export function testRefresh(t: Test, open: OpenStore): void {
     t.equal(await store.saveFailure({ ...failed, events: event('too late') }), false)
     t.strictSame(await actions(store), ['dead', 'late'])
   })
+
+  t.test(
+    'rejections are counted apart from other failures, and a refresh resets both',
+    async (t) => {
+      const store = await open(t)
+      await connect(store)
+      const counts = async () => {
+        const { failures, rejections } = (await store.getConnection('con')) ?? {}
+        return [failures, rejections]
+      }
+      for (const isRejection of [false, true, false, true]) {
+        await store.takeLease(lease('me'))
+        await store.saveFailure({ ...failed, isRejection, events: [] })
+      }
+      t.strictSame(await counts(), [4, 2])
+      await store.saveTokens(refreshed('again'))
+      t.strictSame(await counts(), [0, 0])
+    },
+  )
 
   t.test('the previous token is deleted once it was tried and rejected', async (t) => {
     const store = await open(t)

@@ -96,7 +96,13 @@ function changesOf(store: Store, dice: SeededRandom): Record<string, () => Promi
       const id = connectionId()
       const status = dice.pick(['active', 'needs_reconnect'] as const)
       const { generation: expectedGeneration = 0 } = (await store.getConnection(id)) ?? {}
-      const failure = { lastError: 'it failed', retryAt: soon(), dropPrevious: false, events: [] }
+      const failure = {
+        lastError: 'it failed',
+        retryAt: soon(),
+        dropPrevious: false,
+        isRejection: true,
+        events: [],
+      }
       await store.saveFailure({ id, expectedGeneration, owner: 'me', status, ...failure })
     },
     async revokeGrant() {

@@ -66,6 +66,7 @@ async function fill(directory: string): Promise<void> {
     lastError: 'Ellipsis Drive refused the refresh token',
     retryAt: clock.now() + DAY,
     dropPrevious: false,
+    isRejection: true,
     events: [],
   })
   await connections.revoke('con_3', 'cli')
