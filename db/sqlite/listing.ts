@@ -24,7 +24,7 @@ const COLUMNS: Record<ConnectionSort, string> = {
   user: 'name',
   connected: 'connected_at',
   used: 'last_used_at',
-  until: 'access_token_expires_at',
+  expiry: 'access_token_expires_at',
 }
 
 /** A position in a list: after a row, or before it (`back`). */

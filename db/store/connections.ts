@@ -10,7 +10,7 @@ import type {
 } from '../model.ts'
 
 /** What connections may be sorted by. */
-export type ConnectionSort = 'user' | 'connected' | 'used' | 'until'
+export type ConnectionSort = 'user' | 'connected' | 'used' | 'expiry'
 
 /** Which connections, in which order, and which page. */
 export interface ConnectionQuery {

@@ -45,11 +45,14 @@ export function createExports(dependencies: {
 
   /** Reads and formats one page at a time, under the background throttle. */
   async function* pages<T>(
-    { columns, rowOf, read }: Source<T>,
+    { columns, read }: Source<T>,
     format: ExportFormat,
   ): AsyncGenerator<string, void> {
+    const names = Object.keys(columns)
     const formatRows = format === 'csv' ? toCsv : toJsonLines
-    if (format === 'csv') yield toCsv([Object.fromEntries(columns.map((name) => [name, name]))])
+    const rowOf = (row: T): Row =>
+      Object.fromEntries(Object.entries(columns).map(([name, value]) => [name, value(row)]))
+    if (format === 'csv') yield toCsv([Object.fromEntries(names.map((name) => [name, name]))])
     let cursor: string | null = null
     do {
       const piece: { text: string; next: string | null } = await throttle(async () => {
@@ -68,65 +71,57 @@ export function createExports(dependencies: {
 
   return {
     async users(filter, format, actor) {
-      const names = new Map((await store.listApps()).map(({ id, name }) => [id, name]))
+      const appNames = new Map((await store.listApps()).map(({ id, name }) => [id, name]))
       const search = filter.search === null ? null : 'by name or id'
       const filterText = describeFilter({ ...filter, search, statuses: filter.statuses.join(', ') })
       await recordEvent(actor, 'users.exported', `as ${format}${filterText}`)
-      const rowOf = (row: ListedConnection): Row => userRow(row, names)
       const read = (cursor: string | null) => store.walkConnections(filter, cursor)
-      return pages({ columns: USER_COLUMNS, rowOf, read }, format)
+      return pages({ columns: userColumns(appNames), read }, format)
     },
 
     async events(filter, format, actor) {
       const filterText = describeFilter({ ...filter, from: iso(filter.from), to: iso(filter.to) })
       await recordEvent(actor, 'audit.exported', `as ${format}${filterText}`)
       const read = (cursor: string | null) => readEvents(filter, cursor)
-      return pages({ columns: EVENT_COLUMNS, rowOf: eventRow, read }, format)
+      return pages({ columns: eventColumns, read }, format)
     },
   }
 }
 
-/** What to export: how to read a page, and the columns of a row. */
+/** The columns of an export, in order: a name, and the value for a row. */
+type Columns<T> = Record<string, (row: T) => Field>
+
+/** What to export: how to read a page, and its columns. */
 interface Source<T> {
-  columns: string[]
-  rowOf: (row: T) => Row
+  columns: Columns<T>
   read: (cursor: string | null) => Promise<{ rows: T[]; next: string | null }>
 }
 
-const userRow = (row: ListedConnection, names: Map<string, string>): Row => ({
-  connection_id: row.id,
-  account_id: row.accountId,
-  username: row.username,
-  status: row.status,
-  apps: row.apps.map(({ id }) => names.get(id) ?? id),
-  connected_at: iso(row.connectedAt),
-  last_used_at: iso(row.lastUsedAt),
-  refreshed_at: iso(row.refreshedAt),
-  access_token_expires_at: iso(row.accessTokenExpiresAt),
-  revoked_at: iso(row.revokedAt),
-  last_error: row.lastError,
+const userColumns = (appNames: Map<string, string>): Columns<ListedConnection> => ({
+  connection_id: (row) => row.id,
+  account_id: (row) => row.accountId,
+  username: (row) => row.username,
+  status: (row) => row.status,
+  apps: (row) => row.apps.map(({ id }) => appNames.get(id) ?? id),
+  connected_at: (row) => iso(row.connectedAt),
+  last_used_at: (row) => iso(row.lastUsedAt),
+  refreshed_at: (row) => iso(row.refreshedAt),
+  access_token_expires_at: (row) => iso(row.accessTokenExpiresAt),
+  revoked_at: (row) => iso(row.revokedAt),
+  last_error: (row) => row.lastError,
 })
 
-const eventRow = (row: Event): Row => ({
-  id: row.id,
-  at: iso(row.at),
-  actor: row.actor,
-  action: row.action,
-  connection_id: row.connectionId,
-  client_id: row.appId,
-  grant_id: row.grantId,
-  address: row.address,
-  details: row.details,
-})
-
-const USER_COLUMNS = [
-  ...['connection_id', 'account_id', 'username', 'status', 'apps', 'connected_at', 'last_used_at'],
-  ...['refreshed_at', 'access_token_expires_at', 'revoked_at', 'last_error'],
-]
-const EVENT_COLUMNS = [
-  ...['id', 'at', 'actor', 'action', 'connection_id', 'client_id', 'grant_id', 'address'],
-  'details',
-]
+const eventColumns: Columns<Event> = {
+  id: (row) => row.id,
+  at: (row) => iso(row.at),
+  actor: (row) => row.actor,
+  action: (row) => row.action,
+  connection_id: (row) => row.connectionId,
+  client_id: (row) => row.appId,
+  grant_id: (row) => row.grantId,
+  address: (row) => row.address,
+  details: (row) => row.details,
+}
 
 /**
  * Usernames are untrusted: escapes what a spreadsheet would read as a formula. That includes text inside a

@@ -1,11 +1,12 @@
 import { associatedData } from '../../db/associated-data.ts'
-import type { Code, Connection, Flow, NewEvent, Store } from '../../db/store.ts'
+import type { Connection, Flow, NewEvent, Store } from '../../db/store.ts'
 import type { Account, EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
+import { issueCode } from '../oauth/authorization-code.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { backoffMs, withRetries } from '../refresh/failure-policy.ts'
-import { newId, newSecret, sha256 } from '../crypto/hash.ts'
+import { newId } from '../crypto/hash.ts'
 import type { Log } from '../log.ts'
 import type { Vault } from '../crypto/vault.ts'
 
@@ -40,12 +41,11 @@ interface Authorization {
   address: string
 }
 
-/** Lifetime of a code (RFC 6749 4.1.2: at most ten minutes). */
-const CODE_LIFETIME_MS = 60_000
 /** Timeout for reading the account; meanwhile the tokens are not stored. */
 const IDENTIFY_TIMEOUT_MS = 8000
-/** How long a failing store is retried, and how many conflicts with other writers. */
+/** How long a failing store is retried. */
 const STORE_TIMEOUT_MS = 30_000
+/** How often a conflict with another writer is retried. */
 const MAX_CONFLICTS = 5
 
 export function createStoreConnection(dependencies: {
@@ -94,17 +94,6 @@ export function createStoreConnection(dependencies: {
     return hasGrant ? reconnecting : undefined
   }
 
-  /** A new code and its record; `null`: the flow issues none. */
-  const newCode = (flow: Flow, connectionId: string): { code: Secret; stored: NewCode } | null => {
-    const { appId, redirectUri, challenge, jkt, scope, device } = flow
-    if (challenge === null) return null
-    const code = newSecret(random)
-    const [createdAt, expiresAt] = [clock.now(), clock.now() + CODE_LIFETIME_MS]
-    const authorized = { appId, redirectUri, challenge, jkt, connectionId, scope, device }
-    const stored = { ...authorized, codeHash: sha256(code), createdAt, expiresAt }
-    return { code: new Secret(code), stored }
-  }
-
   const connectedEvent = (flow: Flow, address: string, id: string, again: boolean): NewEvent => ({
     at: clock.now(),
     actor: 'user',
@@ -120,7 +109,7 @@ export function createStoreConnection(dependencies: {
     const renewed = await findRenewed(account, flow)
     if (!renewed && account.id === null && !isUsed) throw unusable()
     const id = renewed?.id ?? newId(random, 'con')
-    const issued = newCode(flow, id)
+    const issued = issueCode(flow, id, { clock, random })
     const saved = await store.saveConnection({
       id,
       expectedGeneration: renewed?.generation ?? null,
@@ -133,7 +122,7 @@ export function createStoreConnection(dependencies: {
         accessTokenFetchedAt: tokens.fetchedAt,
       },
       now: clock.now(),
-      code: issued && issued.stored,
+      code: issued && issued.record,
       events: [connectedEvent(flow, address, id, renewed !== undefined)],
     })
     const isAnother = flow.reconnect !== null && flow.reconnect !== id
@@ -161,8 +150,6 @@ export function createStoreConnection(dependencies: {
   return async (authorization) =>
     saveWithRetries(await identify(authorization.tokens), authorization)
 }
-
-type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 
 const unusable = (): BrokerError =>
   new BrokerError('invalid_request', {

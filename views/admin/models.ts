@@ -46,7 +46,7 @@ export interface AdminModels extends MonitoringModels {
     statuses: Choice[]
     apps: Choice[]
     action: string
-    columns: SortableColumn[]
+    columns: UserColumn[]
     rows: UserRow[]
     /** The number of matches, as a sentence. */
     count: string
@@ -225,10 +225,11 @@ export interface OptionField {
   caution: { lead: string; text: string } | null
 }
 
-/** A column that can be sorted by its header. */
-export interface SortableColumn {
+/** A column of the list of users. */
+export interface UserColumn {
   title: string
-  href: string
+  /** Sorts by it; `null`: it cannot be sorted. */
+  href: string | null
   sorted: 'ascending' | 'descending' | null
 }
 

@@ -12,7 +12,7 @@ declare module 'fastify' {
     signedIn: SignedIn
   }
   interface FastifyContextConfig {
-    /** The route changes only the admin's own account, so viewers may use it. */
+    /** Viewers may use the route: it changes only their own account, or nothing (an export). */
     own?: boolean
   }
 }

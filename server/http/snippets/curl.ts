@@ -23,7 +23,7 @@ CHALLENGE=$(printf %s "$VERIFIER" | openssl dgst -sha256 -binary | openssl base6
 echo "$BROKER/oauth/authorize?response_type=code&client_id=$CLIENT&state=$(openssl rand -hex 16)\\
 &redirect_uri=${encodeURIComponent(app.redirectUri)}&code_challenge=$CHALLENGE&code_challenge_method=S256"
 
-# 2. Redeem: the browser returns with a code, valid for one minute. Enter it here.
+# 2. Redeem: the browser returns with a code. Enter it here soon.
 read -r CODE
 curl -sS "$BROKER/oauth/token"${secret} \\
   -d grant_type=authorization_code${client} -d code="$CODE" -d code_verifier="$VERIFIER" \\

@@ -73,7 +73,7 @@ export function testListing(t: Test, open: OpenStore): void {
       ['user', 'dbaec'],
       ['connected', 'abcde'],
       ['used', 'deacb'],
-      ['until', 'eadbc'],
+      ['expiry', 'eadbc'],
     ] as const) {
       const ascending = await find(store, { sort })
       t.equal(ascending, order, sort)

@@ -20,19 +20,22 @@ export const STATUS_FILTERS = {
 type StatusFilter = keyof typeof STATUS_FILTERS
 
 /** A column that can be sorted. */
-export interface Column {
+export interface SortedColumn {
   sort: ConnectionSort
   title: string
   /** The order on the first click. */
   descends: boolean
 }
-const NAME_COLUMN: Column = { sort: 'user', title: 'User', descends: false }
-const CONNECTED_COLUMN: Column = { sort: 'connected', title: 'Connected', descends: true }
-export const COLUMNS: Column[] = [
+const NAME_COLUMN: SortedColumn = { sort: 'user', title: 'User', descends: false }
+const CONNECTED_COLUMN: SortedColumn = { sort: 'connected', title: 'Connected', descends: true }
+/** The columns of the list, in order; views/admin/users.eta has their cells. */
+export const COLUMNS: (SortedColumn | { title: string })[] = [
   NAME_COLUMN,
+  { title: 'Apps' },
+  { title: 'Status' },
   CONNECTED_COLUMN,
   { sort: 'used', title: 'Last used', descends: true },
-  { sort: 'until', title: 'Access token expires', descends: true },
+  { sort: 'expiry', title: 'Token expires', descends: true },
 ]
 
 /** The query string of the list of users. */
@@ -52,7 +55,8 @@ export interface UserQuery {
 export function readUserQuery(fields: unknown): UserQuery {
   const field = fieldReader(fields)
   const text = (name: string) => field(name).trim()
-  const column = COLUMNS.find(({ sort }) => sort === text('sort'))
+  const sorted = COLUMNS.filter((column) => 'sort' in column)
+  const column = sorted.find(({ sort }) => sort === text('sort'))
   const q = text('q').slice(0, MAX_SEARCH_LENGTH_CHARS)
   // Search results are sorted by name, the full list by connection time, newest first.
   const { sort, descends } = column ?? (q === '' ? CONNECTED_COLUMN : NAME_COLUMN)

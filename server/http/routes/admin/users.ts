@@ -6,7 +6,7 @@ import type {
   ListedConnection,
   UpstreamState,
 } from '../../../../db/store.ts'
-import type { AdminModels, Badge, SortableColumn, UserRow } from '../../../../views/admin/models.ts'
+import type { AdminModels, Badge, UserColumn, UserRow } from '../../../../views/admin/models.ts'
 import type { HttpServices } from '../../../services.ts'
 import { formatCount, formatNumber } from './format.ts'
 import {
@@ -17,7 +17,7 @@ import {
   toConnectionQuery,
   userListUrl,
 } from './user-query.ts'
-import type { Column, UserQuery } from './user-query.ts'
+import type { UserQuery } from './user-query.ts'
 
 /** The list of connected users. */
 export const usersRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
@@ -67,10 +67,13 @@ export function connectionBadge(
 
 /** A sort link starts at the first page. */
 function columnModel(
-  { sort, title, descends }: Column,
+  column: (typeof COLUMNS)[number],
   query: UserQuery,
   urlWith: (changes: Partial<UserQuery>) => string,
-): SortableColumn {
+): UserColumn {
+  const { title } = column
+  if (!('sort' in column)) return { title, href: null, sorted: null }
+  const { sort, descends } = column
   const isSorted = query.sort === sort
   const firstOrder = descends ? 'desc' : 'asc'
   const oppositeOrder = query.order === 'asc' ? 'desc' : 'asc'

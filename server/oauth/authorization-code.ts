@@ -1,13 +1,36 @@
-import type { App, Code, Store } from '../../db/store.ts'
+import type { App, Code, Flow, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
-import type { Secret } from '../secret.ts'
-import type { Clock } from '../runtime.ts'
+import { Secret } from '../secret.ts'
+import type { Clock, Random } from '../runtime.ts'
 import { keyToBind } from './dpop.ts'
 import type { Proof } from './dpop.ts'
 import { grantBegunEvent } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
-import { equalHashes, sha256 } from '../crypto/hash.ts'
+import { equalHashes, newSecret, sha256 } from '../crypto/hash.ts'
 import { findRedirectUri } from './redirect-uri.ts'
+
+/** How long an authorization code is valid (RFC 6749 4.1.2: at most ten minutes). */
+export const CODE_LIFETIME_MS = 60_000
+
+/** A code as it is stored when it is issued. */
+export type NewCode = Omit<Code, 'usedAt' | 'grantId'>
+
+/** Issues a code for an authorization, and its record; `null`: the flow issues none. */
+export function issueCode(
+  flow: Flow,
+  connectionId: string,
+  { clock, random }: { clock: Clock; random: Random },
+): { code: Secret; record: NewCode } | null {
+  const { appId, redirectUri, challenge, jkt, scope, device } = flow
+  if (challenge === null) return null
+  const code = newSecret(random)
+  const [createdAt, expiresAt] = [clock.now(), clock.now() + CODE_LIFETIME_MS]
+  const authorized = { appId, redirectUri, challenge, jkt, connectionId, scope, device }
+  return {
+    code: new Secret(code),
+    record: { ...authorized, codeHash: sha256(code), createdAt, expiresAt },
+  }
+}
 
 /** A request to redeem an authorization code (RFC 6749 4.1.3, RFC 7636 4.5). */
 export interface CodeRequest {
@@ -64,7 +87,9 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
       return refuseReuse(code, address)
     }
     if (code.expiresAt <= clock.now()) {
-      throw invalidGrant('This code has expired; it is valid for one minute.')
+      throw invalidGrant(
+        `This code has expired; it is valid for ${CODE_LIFETIME_MS / 1000} seconds.`,
+      )
     }
     const isSameUri =
       redirectUri === undefined ? app.redirectUris.length <= 1 : redirectUri === code.redirectUri
