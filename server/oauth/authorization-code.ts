@@ -4,7 +4,7 @@ import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { keyToBind } from './dpop.ts'
 import type { Proof } from './dpop.ts'
-import { grantBegunEvent } from './grants.ts'
+import { grantBegunEvent, revokeReused } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
 import { equalHashes, newSecret, sha256 } from '../crypto/hash.ts'
 import { findRedirectUri } from './redirect-uri.ts'
@@ -56,23 +56,9 @@ export interface Redeem {
 export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Clock }): Redeem {
   const { store, newGrant, clock } = deps
 
-  /** A code that is used twice was copied: its grant is revoked (RFC 6749 4.1.2). */
   const refuseReuse = async (code: Code, address: string): Promise<never> => {
-    const now = clock.now()
-    const { grantId, appId, connectionId } = code
-    if (grantId !== null) {
-      const event = {
-        at: now,
-        actor: 'system',
-        action: 'grant.revoked',
-        appId,
-        grantId,
-        connectionId,
-        address,
-        details: 'its code was used a second time',
-      }
-      await store.revokeGrants({ id: grantId, now, events: [event] })
-    }
+    const details = 'its code was used a second time'
+    await revokeReused(store, code, { now: clock.now(), address, details })
     throw invalidGrant('This code was used before; its grant is revoked.')
   }
 

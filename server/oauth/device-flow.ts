@@ -5,7 +5,7 @@ import { SCOPE } from './authorize.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { keyToBind } from './dpop.ts'
 import type { Proof } from './dpop.ts'
-import { grantBegunEvent } from './grants.ts'
+import { grantBegunEvent, revokeReused } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 import { newUserCode, readUserCode } from './user-code.ts'
@@ -93,21 +93,9 @@ export function createDeviceFlow(deps: {
     return code
   }
 
-  /** A device code that is used twice was copied: its grant is revoked, as in RFC 6749 4.1.2. */
-  const refuseReuse = async ({ grantId, appId }: DeviceCode, address: string): Promise<never> => {
-    const now = clock.now()
-    if (grantId !== null) {
-      const event = {
-        at: now,
-        actor: 'system',
-        action: 'grant.revoked',
-        appId,
-        grantId,
-        address,
-        details: 'its device code was used a second time',
-      }
-      await store.revokeGrants({ id: grantId, now, events: [event] })
-    }
+  const refuseReuse = async (code: DeviceCode, address: string): Promise<never> => {
+    const details = 'its device code was used a second time'
+    await revokeReused(store, code, { now: clock.now(), address, details })
     throw invalidGrant('This device_code was used before; its grant is revoked.')
   }
 

@@ -1,4 +1,4 @@
-import type { App, Grant, Hash, NewEvent } from '../../db/store.ts'
+import type { App, Code, DeviceCode, Grant, Hash, Millis, NewEvent, Store } from '../../db/store.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
@@ -67,3 +67,15 @@ export const grantBegunEvent = (grant: Grant, address: string): NewEvent => ({
   details: grant.device,
   address,
 })
+
+/** A code that is used twice was copied: revokes the grant of its first use (RFC 6749 4.1.2). */
+export async function revokeReused(
+  store: Pick<Store, 'revokeGrants'>,
+  { grantId, appId, connectionId }: Pick<Code | DeviceCode, 'grantId' | 'appId' | 'connectionId'>,
+  { now, address, details }: { now: Millis; address: string; details: string },
+): Promise<void> {
+  if (grantId === null) return
+  const event = { at: now, actor: 'system', action: 'grant.revoked', appId, grantId }
+  const events = [{ ...event, connectionId, address, details }]
+  await store.revokeGrants({ id: grantId, now, events })
+}
