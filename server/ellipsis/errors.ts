@@ -108,8 +108,6 @@ function describe(kind: FailureKind, status: number, code: string | null): strin
   const details = code === null ? `status ${status}` : `${code}, status ${status}`
   if (kind === 'refused') return `Ellipsis Drive refused the grant (${details})`
   if (kind === 'misconfigured') return `Ellipsis Drive refused the broker’s own client (${details})`
-  if (status === 407)
-    return `The proxy on the way to Ellipsis Drive wants another user or password (${details})`
   if (isRedirect(status))
     return `Ellipsis Drive sent a redirect (${details}); check ELLIPSIS_API_URL`
   return `Ellipsis Drive answered with an error (${details})`

@@ -132,8 +132,8 @@ export const UNKNOWN_ISSUER_CODES =
 const UNSENT_ERROR_CODES =
   /^(EAI_|ECONNREFUSED$|ENOTFOUND$|UND_ERR_CONNECT_TIMEOUT$|UND_ERR_PRX_CONN$|CERT_|DEPTH_ZERO_|ERR_TLS_CERT_|SELF_SIGNED_|UNABLE_TO_)/
 
-/** The proxy's refusal to open a tunnel to Ellipsis Drive. Only the message of undici's error has its status. */
-const PROXY_REFUSAL = /^Proxy response \((\d{3})\) !== 200/
+/** A proxy's refusal to pass a call on. Only the messages of fetch's errors have the status. */
+const PROXY_REFUSAL = /^Proxy (?:response|Authentication Required) \((\d{3})\)/
 
 /** Did the call fail before anything was sent, so that it had no effect? `false` if unknown. */
 function isUnsent(error: unknown): boolean {
