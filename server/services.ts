@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { build } from './assets.ts'
 import type { Config } from './config/config.ts'
+import { useProxy } from './config/proxy.ts'
 import { openData } from './data/open-data.ts'
 import type { Data } from './data/open-data.ts'
 import { createAdmins } from './admin/admins.ts'
@@ -70,6 +71,7 @@ export async function startServices(
   options: { claim?: Claim; runtime?: Runtime; command?: string } = {},
 ): Promise<Services> {
   const { runtime = defaultRuntime, ...rest } = options
+  useProxy(config)
   return compose(config, log, await openData(config, runtime, rest), runtime)
 }
 

@@ -12,6 +12,8 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -113,6 +115,30 @@ t.test('the single binary', async (t) => {
       t.type(JSON.parse((await runCommand(list, 'list', '--json')).stdout), Array, list)
     }
     await t.rejects(runCommand('serve'), { code: 2, stderr: /ELLIPSIS_CLIENT_ID is not set/ })
+  })
+
+  t.test('calls of Ellipsis Drive go through the proxy of the environment', async (t) => {
+    const asked: string[] = []
+    const proxy = createServer()
+    proxy.on('connect', ({ url }, socket) => {
+      asked.push(String(url))
+      socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => void proxy.close())
+    const { port } = proxy.address() as AddressInfo
+    const env = {
+      ELLIPSIS_CLIENT_ID: 'id',
+      ELLIPSIS_CLIENT_SECRET: 'secret',
+      ELLIPSIS_API_URL: 'https://api.ellipsis.invalid/v3',
+      HTTPS_PROXY: `http://127.0.0.1:${port}`,
+      BROKER_DATA_DIR: createOwnedDirectory('proxy'),
+    }
+    const { stdout } = await run(program, ['doctor'], { ...unprivileged, cwd: '/', env }).catch(
+      (error: unknown) => error as { stdout: string },
+    )
+    t.match(stdout, /Ellipsis Drive: .*the proxy answered 403/)
+    t.ok(asked.includes('api.ellipsis.invalid:443'))
   })
 
   const serveEnv = (data: string) => ({

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { and, eq, getTableColumns, gt, sql, type SQL } from 'drizzle-orm'
+import { and, eq, getTableColumns, gt, inArray, sql, type SQL } from 'drizzle-orm'
 import { codes, deviceCodes, dpopProofs, flows } from './schema.ts'
 import type { AuthorizationStore, DeviceCode, Sealed } from '../store.ts'
 import type { Engine } from './engine.ts'
@@ -35,19 +35,21 @@ export function authorizationMethods(
           .run()
       }),
 
-    takeFlow: ({ stateHash, browserHash, now }) =>
-      write(() => {
+    takeFlow: async ({ stateHash, browserHashes, now }) => {
+      if (browserHashes.length === 0) return undefined
+      return write(() => {
         const own = and(
-          eq(flows.stateHash, stateHash),
-          eq(flows.browserHash, browserHash),
+          stateHash === null ? undefined : eq(flows.stateHash, stateHash),
+          inArray(flows.browserHash, browserHashes),
           gt(flows.expiresAt, now),
         )
         const columns = { ...getTableColumns(flows), verifier: bytesOf<Sealed>(flows.verifier) }
-        const flow = db.select(columns).from(flows).where(own).get()
-        if (!flow) return undefined
+        const [flow, another] = db.select(columns).from(flows).where(own).limit(2).all()
+        if (!flow || another) return undefined
         deleteFlows(engine, sealedValues, own)
         return flow
-      }),
+      })
+    },
 
     getCode: (codeHash) => read(() => getCode.get({ codeHash })),
 

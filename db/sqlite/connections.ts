@@ -49,7 +49,7 @@ export function connectionMethods(
 
   const create = (connection: NewConnection): boolean => {
     const { id, accountId, username, tokens, now, importState = null } = connection
-    if (get.get({ id })) return false
+    if (!tokens || get.get({ id })) return false
     const stored = tokenWriter.put(null, tokens, null)
     const begin = { status: 'active', generation: 1, failures: 0, connectedAt: now } as const
     db.insert(connections)
@@ -67,14 +67,18 @@ export function connectionMethods(
   }
 
   const renew = (connection: NewConnection, expectedGeneration: number): boolean => {
-    const { id, username, tokens, now } = connection
+    const { id, tokens, now } = connection
     const row = tokenWriter.find(id, expectedGeneration)
-    if (!row) return false
-    const renewed = tokenWriter.renewed(row, tokenWriter.put(row, tokens, null), now)
+    if (!row || (!tokens && row.status !== 'active')) return false
+    const renewed = tokens && {
+      ...tokenWriter.renewed(row, tokenWriter.put(row, tokens, null), now),
+      ...noLease,
+    }
     // If upstream no longer tells the account, the known account still holds.
     const accountId = connection.accountId ?? row.accountId
+    const username = connection.username || row.username
     db.update(connections)
-      .set({ ...renewed, ...noLease, accountId, username, nameKey: fold(username) })
+      .set({ ...renewed, accountId, username, nameKey: fold(username) })
       .where(eq(connections.id, id))
       .run()
     return true

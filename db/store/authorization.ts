@@ -32,10 +32,15 @@ export type GrantSource = { codeHash: Hash } | { deviceCodeHash: Hash }
 /** Flows, codes, device codes and DPoP proofs. */
 export interface AuthorizationStore {
   addFlow(flow: Flow): Promise<void>
-  /** Returns the flow and deletes it, if it belongs to this browser and has not expired. */
-  takeFlow(
-    flow: Pick<Flow, 'stateHash' | 'browserHash'> & { now: Millis },
-  ): Promise<Flow | undefined>
+  /**
+   * Returns the flow and deletes it, if it belongs to this browser and has not expired.
+   * `stateHash` `null`: the browser's only flow; if it has several, none.
+   */
+  takeFlow(flow: {
+    stateHash: Hash | null
+    browserHashes: Hash[]
+    now: Millis
+  }): Promise<Flow | undefined>
   getCode(codeHash: Hash): Promise<Code | undefined>
 
   /** `false`: another one has that user code. */

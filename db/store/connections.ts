@@ -90,7 +90,8 @@ export interface ConnectionStore {
    * Stores the tokens of a completed authorization, and the code that the app will redeem.
    * `expectedGeneration` `null` adds a connection, of generation 1. A number renews the connection with that
    * id: status `active`, failures reset, generation incremented, previous refresh token dropped, lease
-   * released; an account id that it had stays if upstream tells none now.
+   * released; an account id or username that it had stays if upstream tells none now.
+   * `tokens` `null`: those of an active connection stay, with its generation and lease.
    * `false`: another writer came first (the generation changed, it is revoked, or the account has a connection).
    */
   saveConnection(connection: {
@@ -98,7 +99,7 @@ export interface ConnectionStore {
     expectedGeneration: number | null
     accountId: string | null
     username: string
-    tokens: NewTokens
+    tokens: NewTokens | null
     now: Millis
     code: Omit<Code, 'usedAt' | 'grantId'> | null
     /** A new connection of an import, whose token is yet to be refreshed. */

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config/config.ts'
+import { useProxy } from '../config/proxy.ts'
 import { runChecks } from '../operate/doctor/doctor.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
 import { runtime } from '../runtime.ts'
@@ -15,7 +16,9 @@ export function doctorCommand(): Command {
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: boolean }) => {
       lowerPriority()
-      const findings = await runChecks(loadConfig(readEnvironment()), runtime)
+      const config = loadConfig(readEnvironment())
+      useProxy(config)
+      const findings = await runChecks(config, runtime)
       if (json) printJson(findings.map(({ fix, ...rest }) => ({ ...rest, mend: fix })))
       else {
         for (const { check, status, finding, fix } of findings) {

@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config/config.ts'
+import { useProxy } from '../config/proxy.ts'
 import type { Config } from '../config/config.ts'
 import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
 import { writeSettings } from '../operate/env-file.ts'
@@ -29,6 +30,7 @@ export function probeCommand(): Command {
 
 async function run({ authorize, reuse = false, write, json }: Flags): Promise<void> {
   const config = loadConfig(readEnvironment(), { serve: true })
+  useProxy(config)
   printNotice(
     'Without an authorization: request encoding and error format (six requests with an invalid token, two of them with a wrong client secret); code parameter (four requests with an invalid code or none).',
   )

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import * as parse from './parse.ts'
+import { readProxy } from './proxy.ts'
 import { ConfigError, type ReadFile, type Reader, createReader } from './reader.ts'
 import { CALLBACK_URL_PLACEHOLDER, table } from './settings.ts'
 import { warnOfUnknownSettings } from './unknown.ts'
@@ -42,6 +43,8 @@ export interface Config {
   /** Addresses and networks (CIDR) of reverse proxies. */
   trustProxy: string[]
   metricsToken: Secret | null
+  /** The proxy for calls to Ellipsis Drive. Its URL may contain a password. */
+  proxy: Secret | null
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   minTtlSeconds: number
   eventDays: number
@@ -69,9 +72,14 @@ export function loadConfig(
 ): Config {
   const reader = createReader(env, options.readFile ?? readText)
   const urls = readUrls(reader)
+  const ellipsis = readEllipsis(reader)
   const config: Config = {
     ...urls,
-    ellipsis: readEllipsis(reader),
+    ellipsis,
+    proxy: readProxy(env, ellipsis.apiUrl, (name, problem) => {
+      const fix = 'For example http://proxy.example.com:3128, or unset it.'
+      reader.problems.push({ name, problem, fix })
+    }),
     host: reader.value('BROKER_HOST', parse.host),
     tls: readTls(reader),
     dataDir: resolve(reader.value('BROKER_DATA_DIR', parse.text)),

@@ -109,7 +109,8 @@ function webUrl(value: string): URL {
   return url
 }
 
-function isNetwork(part: string): boolean {
+/** Is this an address, or a network in CIDR notation? */
+export function isNetwork(part: string): boolean {
   const address = part.replace(/\/[1-9]\d{0,2}$/, '')
   const bits = Number(part.slice(address.length + 1))
   const family = isIP(address)

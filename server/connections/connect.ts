@@ -25,9 +25,10 @@ interface StartedFlow {
 
 /** The parameters of Ellipsis Drive's redirect to `/callback` (RFC 6749 4.1.2). */
 export interface Callback {
-  state: string
-  /** From the cookie; `undefined`: this browser has no cookie for this state. */
-  browserSecret: Secret | undefined
+  /** `null`: an error without a state, which ends the only flow of this browser. */
+  state: string | null
+  /** From the cookies: that of this state; without a state, those of all flows. */
+  browserSecrets: Secret[]
   code: Secret | undefined
   /** Ellipsis Drive's error code. */
   error: string | undefined
@@ -81,11 +82,12 @@ export function createConnect(dependencies: {
     dependencies
 
   /** Consumes the flow if state and cookie match; otherwise nothing changes. */
-  const takeFlow = async ({ state, browserSecret }: Callback): Promise<Flow> => {
-    const stateHash = sha256(state)
-    const browserHash = browserSecret && sha256(browserSecret.reveal())
-    const flow = browserHash && (await store.takeFlow({ stateHash, browserHash, now: clock.now() }))
+  const takeFlow = async ({ state, browserSecrets }: Callback): Promise<Flow> => {
+    const stateHash = state === null ? null : sha256(state)
+    const browserHashes = browserSecrets.map((secret) => sha256(secret.reveal()))
+    const flow = await store.takeFlow({ stateHash, browserHashes, now: clock.now() })
     if (flow) return flow
+    if (state === null) throw withoutState()
     const description =
       'This attempt to connect has expired, is already complete, or was started in another browser. Go back to the app and connect again.'
     throw new BrokerError('invalid_request', { description })
@@ -105,14 +107,11 @@ export function createConnect(dependencies: {
 
   const exchangeCode = async (flow: Flow, code: Secret | undefined) => {
     if (!code) {
-      throw new BrokerError('server_error', { description: 'Ellipsis Drive sent no code.' })
+      const description = `Ellipsis Drive sent neither a code nor an error. ${TRY_AGAIN}`
+      throw new BrokerError('server_error', { description })
     }
     const verifier = vault.open(associatedData.flowVerifier(flow.stateHash), flow.verifier)
-    const tokens = await ellipsis.exchangeCode({ code, verifier })
-    const { refreshToken } = tokens
-    if (refreshToken) return { ...tokens, refreshToken }
-    const cause = new Error('Ellipsis Drive gave no refresh token for an authorization code')
-    throw new BrokerError('server_error', { cause })
+    return ellipsis.exchangeCode({ code, verifier })
   }
 
   /** While the user signs in, the device's code may expire or be answered by someone else. */
@@ -215,8 +214,9 @@ export function createConnect(dependencies: {
     },
 
     finish(callback) {
-      const { state, browserSecret } = callback
-      const key = sha256([state, browserSecret?.reveal() ?? ''].join('\n'))
+      const { state, browserSecrets } = callback
+      const secrets = browserSecrets.map((secret) => secret.reveal()).sort()
+      const key = sha256([state ?? '', ...secrets].join('\n'))
       const former = results.get(key)
       if (former && former.expiresAt > clock.now()) return former.result
       const result = finishOnce(callback, () => results.delete(key))
@@ -228,6 +228,12 @@ export function createConnect(dependencies: {
 
 type Three = [string, string, string]
 
+const withoutState = (): BrokerError =>
+  new BrokerError('invalid_request', {
+    description:
+      'The redirect from Ellipsis Drive has no state. Go back to the app and connect again.',
+  })
+
 /** Fragment delivery: Ellipsis Drive's access token itself, for an app without a back end. */
 const fragmentParameters = (tokens: Tokens, now: number) => ({
   access_token: tokens.accessToken.reveal(),
@@ -238,10 +244,28 @@ const fragmentParameters = (tokens: Tokens, now: number) => ({
 /** The error for the app when Ellipsis Drive denied the authorization (RFC 6749 4.1.2.1). */
 function upstreamDenial(error: string): BrokerError {
   if (error === 'access_denied') return new BrokerError('access_denied')
-  if (error === 'temporarily_unavailable') return new BrokerError('temporarily_unavailable')
   const cause = new Error(`Ellipsis Drive answered its authorization with ${error.slice(0, 60)}`)
-  return new BrokerError('server_error', { cause })
+  if (error === 'temporarily_unavailable') {
+    const description =
+      'Ellipsis Drive is busy or down. Go back to the app and connect again in a few minutes.'
+    return new BrokerError('temporarily_unavailable', { cause, description })
+  }
+  const description = REFUSED_REQUEST_ERRORS.includes(error)
+    ? `Ellipsis Drive does not accept the requests of this broker (${error}). Tell the host of this broker.`
+    : `Ellipsis Drive could not complete the authorization${error === 'server_error' ? ' (server_error)' : ''}. ${TRY_AGAIN}`
+  return new BrokerError('server_error', { cause, description })
 }
+
+/** Errors of RFC 6749 4.1.2.1 that say that the broker's request or registration is wrong. */
+const REFUSED_REQUEST_ERRORS = [
+  'invalid_request',
+  'invalid_scope',
+  'unauthorized_client',
+  'unsupported_response_type',
+]
+
+const TRY_AGAIN =
+  'Go back to the app and connect again later; if it happens again, tell the host of this broker.'
 
 const deviceCodeExpired = (): BrokerError =>
   new BrokerError('invalid_request', {

@@ -10,9 +10,6 @@ import { newId } from '../crypto/hash.ts'
 import type { Log } from '../log.ts'
 import type { Vault } from '../crypto/vault.ts'
 
-/** The tokens from an authorization code exchange. */
-type GrantedTokens = Tokens & { refreshToken: Secret }
-
 /** The connection that now has the tokens. */
 interface StoredConnection {
   id: string
@@ -27,14 +24,16 @@ interface StoredConnection {
 /**
  * Finds the account of the tokens, and stores them in its connection. If the store fails, retries for half a
  * minute: the tokens exist nowhere else.
- * @throws BrokerError `invalid_request` if no app or user could ever use the connection
+ * Without a refresh token, an active connection of the account keeps the tokens that it has.
+ * @throws BrokerError `invalid_request` if no app or user could ever use the connection; `server_error` if there
+ *   is no refresh token, neither new nor stored
  */
 export type StoreConnection = (authorization: Authorization) => Promise<StoredConnection>
 
 /** A successful authorization at Ellipsis Drive. */
 interface Authorization {
   flow: Flow
-  tokens: GrantedTokens
+  tokens: Tokens
   /** The app or device gets something. A plain connect link only connects the account. */
   isUsed: boolean
   /** Network address of the browser. */
@@ -83,8 +82,8 @@ export function createStoreConnection(dependencies: {
     if (known || flow.reconnect === null) return known
     const reconnecting = await store.getConnection(flow.reconnect)
     // A connection without tokens belongs to another API, where the same name is another person.
-    const isSameApi = reconnecting?.accountId === null && reconnecting.refreshToken !== null
-    if (!isSameApi || reconnecting.status === 'revoked') return undefined
+    if (!reconnecting?.refreshToken || reconnecting.status === 'revoked') return undefined
+    if (account.id !== null && reconnecting.accountId !== null) return undefined
     if (account.username === '' || reconnecting.username !== account.username) return undefined
     // A username is weak evidence: only an app with a grant may renew by it, not anyone who knows the id.
     const grants = await store.listGrants(reconnecting.id)
@@ -109,13 +108,15 @@ export function createStoreConnection(dependencies: {
     const renewed = await findRenewed(account, flow)
     if (!renewed && account.id === null && !isUsed) throw unusable()
     const id = renewed?.id ?? newId(random, 'con')
+    const keepsTokens = renewed?.status === 'active' && renewed.refreshToken !== null
+    if (!tokens.refreshToken && !keepsTokens) throw noRefreshToken()
     const issued = issueCode(flow, id, { clock, random })
     const saved = await store.saveConnection({
       id,
       expectedGeneration: renewed?.generation ?? null,
       accountId: account.id,
       username: account.username,
-      tokens: {
+      tokens: tokens.refreshToken && {
         refreshToken: vault.seal(associatedData.refreshToken(id), tokens.refreshToken),
         accessToken: vault.seal(associatedData.accessToken(id), tokens.accessToken),
         accessTokenExpiresAt: tokens.expiresAt,
@@ -127,7 +128,8 @@ export function createStoreConnection(dependencies: {
     })
     const isAnother = flow.reconnect !== null && flow.reconnect !== id
     const code = issued && issued.code
-    return saved ? { id, username: account.username, code, isAnother } : undefined
+    const username = account.username || (renewed?.username ?? '')
+    return saved ? { id, username, code, isAnother } : undefined
   }
 
   /** The same, retried after conflicts and while the store is full or locked. */
@@ -155,4 +157,11 @@ const unusable = (): BrokerError =>
   new BrokerError('invalid_request', {
     description:
       'Ellipsis Drive does not say whose account this is, so a link alone can’t connect it. Go to the app and connect there.',
+  })
+
+const noRefreshToken = (): BrokerError =>
+  new BrokerError('server_error', {
+    description:
+      'Ellipsis Drive sent no refresh token, so the broker could not keep the connection. Connect again later; if it happens again, tell the host of this broker.',
+    cause: new Error('Ellipsis Drive gave no refresh token for an authorization code'),
   })

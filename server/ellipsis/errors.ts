@@ -26,6 +26,7 @@ export interface FailureFacts {
   retryAfterMs?: number | null
   code?: string | null
   refreshToken?: Secret | null
+  publicMessage?: string | null
 }
 
 /**
@@ -49,6 +50,8 @@ export class EllipsisError extends Error {
    * only copy: store it, or the grant may be lost.
    */
   readonly refreshToken: Secret | null
+  /** What is wrong and what to do, for apps and users, if more specific than the kind. ASCII (RFC 6749 5.2). */
+  readonly publicMessage: string | null
 
   constructor(message: string, facts: FailureFacts) {
     super(message)
@@ -58,6 +61,7 @@ export class EllipsisError extends Error {
     this.retryAfterMs = facts.retryAfterMs ?? null
     this.code = facts.code ?? null
     this.refreshToken = facts.refreshToken ?? null
+    this.publicMessage = facts.publicMessage ?? null
   }
 }
 

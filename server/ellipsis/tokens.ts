@@ -24,7 +24,8 @@ const MAX_TOKEN_LENGTH_BYTES = 16 * 1024
  * - `refresh_token` may be absent: the one that was sent stays valid. An unusable one (no string, too long, or
  *   with control characters) counts as absent: the access token works, and the older refresh token may.
  * - A refresh token without an access token is returned in the error, as it may be the only copy.
- * - `expires_in` may be absent or invalid (see `lifetimeSeconds`); `token_type` and other fields are ignored.
+ * - `expires_in` may be absent or invalid (see `lifetimeSeconds`), 0 or less: the token has expired at once.
+ *   `token_type` and other fields are ignored.
  * @param call `fetchedAt`, `now`: when the call began and ended, milliseconds; `defaultLifetimeSeconds`:
  *   lifetime of an access token if the response has none
  * @throws EllipsisError
@@ -64,14 +65,24 @@ function missingTokenError(
   now: number,
 ): EllipsisError {
   const error = toEllipsisError(response, now)
-  const { status } = response
+  const { status, json } = response
   if (!isSuccess(response) || (error.code !== null && refreshToken === null)) return error
-  const message = `Ellipsis Drive’s answer has no usable access token (status ${status})`
-  return new EllipsisError(message, {
+  const accessToken = json?.access_token
+  const hasAccessToken = typeof accessToken === 'string' && accessToken !== ''
+  const message = !hasAccessToken
+    ? 'Ellipsis Drive’s answer has no usable access token'
+    : accessToken.length > MAX_TOKEN_LENGTH_BYTES
+      ? `Ellipsis Drive’s access token is too large: more than ${MAX_TOKEN_LENGTH_BYTES} bytes`
+      : 'Ellipsis Drive’s access token has characters that no header can carry'
+  return new EllipsisError(`${message} (status ${status})`, {
     kind: 'transient',
     status,
-    maybeApplied: true,
+    // Nothing is lost with a refresh token that is here, or that a complete answer leaves as it was.
+    maybeApplied: refreshToken === null && (!hasAccessToken || losesRefreshToken(response)),
     refreshToken,
+    publicMessage: hasAccessToken
+      ? `${message.replace('’', "'")}. Tell the host of this broker.`
+      : null,
   })
 }
 
@@ -110,23 +121,26 @@ export function lifetimeSeconds(
   return readSeconds(token.expiresIn) ?? jwtLifetimeSeconds(token.value, now) ?? defaultSeconds
 }
 
-/** A plausible number of seconds, also as a string, which some servers send; otherwise `null`. */
+/**
+ * A plausible number of seconds, also as a string, which some servers send; otherwise `null`. 0 if less than one:
+ * expired at once.
+ */
 function readSeconds(value: unknown): number | null {
-  const number =
-    typeof value === 'string' && /^\d{1,9}(\.\d+)?$/.test(value) ? Number(value) : value
-  const seconds = typeof number === 'number' ? Math.floor(number) : NaN
-  return seconds > 0 && seconds <= MAX_LIFETIME_SECONDS ? seconds : null
+  const number = typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value
+  const seconds = typeof number === 'number' ? Math.max(0, Math.floor(number)) : NaN
+  return seconds <= MAX_LIFETIME_SECONDS ? seconds : null
 }
 
 /**
  * The lifetime that a JWT's `exp` gives. Only a hint, because tokens are opaque (RFC 6749 1.4) and clocks
- * differ. If it has `iat`, which is of the same clock, the shorter of the two durations counts.
+ * differ: one that has passed already says nothing. If it has `iat`, which is of the same clock, the shorter of
+ * the two durations counts.
  */
 function jwtLifetimeSeconds(token: string, now: number): number | null {
   const { exp, iat } = readJwtClaims(token) ?? {}
   if (typeof exp !== 'number') return null
-  const remaining = readSeconds(exp - now / 1000)
-  const total = typeof iat === 'number' ? readSeconds(exp - iat) : null
+  const remaining = readSeconds(exp - now / 1000) || null
+  const total = typeof iat === 'number' ? readSeconds(exp - iat) || null : null
   return remaining !== null && total !== null ? Math.min(remaining, total) : remaining
 }
 

@@ -124,13 +124,21 @@ function parseObject(body: string): Record<string, unknown> | null {
   }
 }
 
+/** Error codes of a certificate whose issuer this machine does not know. */
+export const UNKNOWN_ISSUER_CODES =
+  /(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(GET_ISSUER_CERT|VERIFY_LEAF_SIGNATURE)\w*|CERT_UNTRUSTED)/
+
 /** Error codes of name lookup, connecting, and certificate checks. */
 const UNSENT_ERROR_CODES =
-  /^(EAI_|ECONNREFUSED$|ENOTFOUND$|UND_ERR_CONNECT_TIMEOUT$|CERT_|DEPTH_ZERO_|ERR_TLS_CERT_|SELF_SIGNED_|UNABLE_TO_)/
+  /^(EAI_|ECONNREFUSED$|ENOTFOUND$|UND_ERR_CONNECT_TIMEOUT$|UND_ERR_PRX_CONN$|CERT_|DEPTH_ZERO_|ERR_TLS_CERT_|SELF_SIGNED_|UNABLE_TO_)/
+
+/** A proxy's refusal to pass a call on. Only the messages of fetch's errors have the status. */
+const PROXY_REFUSAL = /^Proxy (?:response|Authentication Required) \((\d{3})\)/
 
 /** Did the call fail before anything was sent, so that it had no effect? `false` if unknown. */
 function isUnsent(error: unknown): boolean {
   if (!(error instanceof Error)) return false
+  if (PROXY_REFUSAL.test(error.message)) return true
   if (error instanceof AggregateError && error.errors.length > 0)
     return error.errors.every(isUnsent)
   const { code, syscall } = error as NodeJS.ErrnoException
@@ -139,8 +147,10 @@ function isUnsent(error: unknown): boolean {
 }
 
 /** The system's error code, which fetch puts into a cause; never its message. */
-function errorCode(error: unknown): string {
+export function errorCode(error: unknown): string {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const proxyStatus = PROXY_REFUSAL.exec(cause.message)?.[1]
+    if (proxyStatus !== undefined) return `the proxy answered ${proxyStatus}`
     if (
       'code' in cause &&
       typeof cause.code === 'string' &&

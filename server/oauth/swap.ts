@@ -134,9 +134,9 @@ export function createSwap(deps: {
     const { id, generation, status } = live.connection
     if (requirement.fetchedAfter !== null || status !== 'active') return undefined
     const token = refresher.getCached(id, generation)
-    return token && remainingLifetimeMs(token, clock.now()) >= requirement.minTtlSeconds * 1000
-      ? token
-      : undefined
+    if (!token) return undefined
+    const remainingMs = remainingLifetimeMs(token, clock.now())
+    return remainingMs > 0 && remainingMs >= requirement.minTtlSeconds * 1000 ? token : undefined
   }
 
   const swapToken = async (

@@ -12,11 +12,25 @@ const HOUR_MS = 60 * MINUTE_MS
 
 /** The public error for a failed upstream call that is no connection's fault. */
 export function upstreamError(error: unknown): BrokerError {
-  if (!(error instanceof EllipsisError) || error.kind !== 'transient') {
-    return new BrokerError('server_error', { cause: error })
+  if (!(error instanceof EllipsisError)) return new BrokerError('server_error', { cause: error })
+  if (error.kind === 'misconfigured') return clientRefused(error)
+  if (error.kind === 'refused') {
+    const description =
+      'Ellipsis Drive did not accept its own answer to the authorization. Go back to the app and connect again; if it happens again, tell the host of this broker.'
+    return new BrokerError('server_error', { cause: error, description })
   }
   const retryAfter = Math.ceil((error.retryAfterMs ?? 2 * SECOND_MS) / SECOND_MS)
-  return new BrokerError('temporarily_unavailable', { cause: error, retryAfter })
+  const description =
+    error.publicMessage ??
+    'Ellipsis Drive did not answer as it should; try again after Retry-After.'
+  return new BrokerError('temporarily_unavailable', { cause: error, retryAfter, description })
+}
+
+/** The public error while Ellipsis Drive refuses the broker's own client. */
+export function clientRefused(cause?: unknown): BrokerError {
+  const description =
+    'Ellipsis Drive does not accept the client id or secret of this broker. Tell the host of this broker.'
+  return new BrokerError('server_error', { cause, description })
 }
 
 /**

@@ -129,7 +129,10 @@ export function createRefreshAhead(deps: {
   }
 
   return {
-    schedule: (id, token) => scheduleAt(id, dueAt(token)),
+    schedule(id, token) {
+      // One that had expired when it came is not kept fresh.
+      if (token.expiresAt > token.fetchedAt) scheduleAt(id, dueAt(token))
+    },
 
     start() {
       loops = [

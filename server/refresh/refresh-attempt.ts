@@ -8,7 +8,7 @@ import { openStored, remainingLifetimeMs } from './access-token.ts'
 import type { AccessToken, TokenRequirement } from './access-token.ts'
 import type { CircuitBreaker } from './circuit-breaker.ts'
 import type { Random, SteadyClock } from '../runtime.ts'
-import { backoffMs, remainingPauseMs, withRetries } from './failure-policy.ts'
+import { backoffMs, clientRefused, remainingPauseMs, withRetries } from './failure-policy.ts'
 import { LeaseLostError } from './lease.ts'
 import type { Lease, Leases } from './lease.ts'
 import type { RefreshOutcomes } from './refresh-outcome.ts'
@@ -36,6 +36,8 @@ const CONFIRMATION_DELAY_MS = 1000
 const MAX_POLLS = 130
 /** A refreshed token is returned without another refresh for this long, until it expires. */
 const FRESH_TOKEN_MS = 10_000
+/** A connection whose access token had expired when it came is refreshed once in this time. */
+const EXPIRED_TOKEN_INTERVAL_MS = 1000
 
 export function createRefreshAttempt(deps: {
   store: Store
@@ -75,20 +77,34 @@ export function createRefreshAttempt(deps: {
     const isRefreshed = (connection.refreshedAt ?? -Infinity) >= token.fetchedAt
     const isFresh =
       token.fetchedAt >= startedAt || (isRefreshed && now - token.fetchedAt < FRESH_TOKEN_MS)
-    return (isFresh && remainingMs > 0) || remainingMs >= minTtlSeconds * 1000 ? token : null
+    return remainingMs > 0 && (isFresh || remainingMs >= minTtlSeconds * 1000) ? token : null
   }
 
-  /** Throws if a call now would only fail again. */
+  /** Throws if a call now would only fail again, or bring one more token that has expired at once. */
   const checkPause = (connection: Connection, requirement: TokenRequirement): void => {
+    if (requirement.fetchedAfter === null && !requirement.evenIfPaused) checkLifetime(connection)
     const pauseMs = remainingPauseMs(connection, clock.now())
     if (pauseMs > 0 && !requirement.evenIfPaused) {
       if (connection.status === 'needs_reconnect') throw new BrokerError('needs_reconnect')
       throw unavailable('the connection is paused after a failed refresh', pauseMs)
     }
-    if (outcomes.isClientRefused()) throw new BrokerError('server_error')
+    if (outcomes.isClientRefused()) throw clientRefused()
     if (!breaker.allows(toCaller(connection))) {
       throw unavailable('Ellipsis Drive is considered down', 2000)
     }
+  }
+
+  const checkLifetime = (connection: Connection): void => {
+    const { accessTokenExpiresAt: expiresAt, accessTokenFetchedAt: fetchedAt } = connection
+    const { refreshedAt } = connection
+    if (expiresAt === null || fetchedAt === null || refreshedAt === null) return
+    const ageMs = clock.now() - refreshedAt
+    const isOld = ageMs < 0 || ageMs >= EXPIRED_TOKEN_INTERVAL_MS
+    if (expiresAt > fetchedAt || refreshedAt < fetchedAt || isOld) return
+    const description =
+      'Ellipsis Drive sends access tokens that have already expired. Try again later; if it happens again, tell the host of this broker.'
+    const cause = new Error('the access token that was just fetched had expired at once')
+    throw new BrokerError('temporarily_unavailable', { description, cause, retryAfter: 1 })
   }
 
   const callUpstream = (lease: Lease, refreshToken: Secret): Promise<Tokens> => {

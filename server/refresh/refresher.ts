@@ -14,8 +14,8 @@ export interface Refresher {
   /**
    * Returns an access token that satisfies the requirement, from the store or from Ellipsis Drive. While
    * Ellipsis Drive is unavailable, returns the stored token until it expires, unless a refresh is forced.
-   * Waits at most ten seconds; the refresh continues without its waiters, because a dropped answer is a lost
-   * token.
+   * Waits at most ten seconds in all, also for refreshes that began before a forced one; a refresh continues
+   * without its waiters, because a dropped answer is a lost token.
    * @throws BrokerError `connection_revoked`, `needs_reconnect`, `temporarily_unavailable`,
    *   `slow_down` (forced too often), `server_error` (the broker's own client was refused)
    */
@@ -90,24 +90,30 @@ export function createRefresher(deps: {
     throw new BrokerError('slow_down', { description, retryAfter })
   }
 
-  /** Joins a pending refresh that can satisfy the requirement, or starts one. */
+  /**
+   * Joins a pending refresh that can satisfy the requirement, or starts one. Starts none for a caller that has
+   * given up.
+   */
   const joinOrStart = async (
     id: string,
     requirement: TokenRequirement,
-  ): Promise<PendingRefresh> => {
-    const current = pending.get(id)
+    givenUp: AbortSignal,
+  ): Promise<AccessToken> => {
     const isForced = requirement.fetchedAfter !== null
-    if (current && (!isForced || !current.callStarted)) {
-      widen(current.requirement, requirement)
-      return current
+    while (!givenUp.aborted) {
+      const current = pending.get(id)
+      if (current && (!isForced || !current.callStarted)) {
+        widen(current.requirement, requirement)
+        return current.promise
+      }
+      if (isForced) checkForceInterval(id)
+      if (!current) {
+        if (isForced) forcedAt.set(id, clock.now())
+        return startRefresh(id, requirement).promise
+      }
+      await current.promise.catch(() => undefined)
     }
-    if (isForced) checkForceInterval(id)
-    if (current) {
-      await withTimeout(WAIT_TIMEOUT_MS, current.promise, clock).catch(() => undefined)
-      return joinOrStart(id, requirement)
-    }
-    if (isForced) forcedAt.set(id, clock.now())
-    return startRefresh(id, requirement)
+    throw waitedTooLong()
   }
 
   const findUnexpired = async (id: string): Promise<AccessToken | undefined> => {
@@ -134,8 +140,10 @@ export function createRefresher(deps: {
 
     async get(connectionId, requirement) {
       try {
-        const refresh = await joinOrStart(connectionId, requirement)
-        return await withTimeout(WAIT_TIMEOUT_MS, refresh.promise, clock)
+        return await withTimeout(
+          (givenUp) => joinOrStart(connectionId, requirement, givenUp),
+          clock,
+        )
       } catch (error) {
         const isUnavailable =
           error instanceof BrokerError && error.code === 'temporarily_unavailable'
@@ -165,17 +173,25 @@ function widen(target: TokenRequirement, requirement: TokenRequirement): void {
   target.evenIfPaused ||= requirement.evenIfPaused
 }
 
-/** Resolves with the promise, or throws a 503 after the timeout; the promise continues. */
-async function withTimeout<T>(timeoutMs: number, promise: Promise<T>, clock: Clock): Promise<T> {
-  const settled = new AbortController()
-  const timeout = clock.sleep(timeoutMs, settled.signal).then(() => {
-    const cause = new Error(`no fresh access token within ${timeoutMs} ms`)
-    throw new BrokerError('temporarily_unavailable', { cause, retryAfter: 2 })
+/** Runs the work, or throws a 503 after the timeout and aborts `givenUp`; the work continues. */
+async function withTimeout<T>(
+  work: (givenUp: AbortSignal) => Promise<T>,
+  clock: Clock,
+): Promise<T> {
+  const [settled, givenUp] = [new AbortController(), new AbortController()]
+  const timeout = clock.sleep(WAIT_TIMEOUT_MS, settled.signal).then(() => {
+    givenUp.abort()
+    throw waitedTooLong()
   })
   timeout.catch(() => undefined)
   try {
-    return await Promise.race([promise, timeout])
+    return await Promise.race([work(givenUp.signal), timeout])
   } finally {
     settled.abort()
   }
+}
+
+function waitedTooLong(): BrokerError {
+  const cause = new Error(`no fresh access token within ${WAIT_TIMEOUT_MS} ms`)
+  return new BrokerError('temporarily_unavailable', { cause, retryAfter: 2 })
 }

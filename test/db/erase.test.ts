@@ -80,7 +80,7 @@ async function keepBusy(store: Store, steps: number) {
   }
   const authorize = async (state: string) => {
     await store.addFlow(newFlow(state, { verifier: plan.seal(), expiresAt: NOW + plan.pick(2) }))
-    await store.takeFlow({ stateHash: state, browserHash: 'browser', now: NOW })
+    await store.takeFlow({ stateHash: state, browserHashes: ['browser'], now: NOW })
     await connect(store, state, { tokens: plan.tokens() })
     ids.push(state)
   }

@@ -1,5 +1,7 @@
+import fc from 'fast-check'
 import t from 'tap'
 import { lifetimeSeconds } from '../../server/ellipsis/tokens.ts'
+import { size } from '../size.ts'
 
 const NOW_SECONDS = 1_800_000_000
 const DEFAULT_SECONDS = 1800
@@ -23,10 +25,36 @@ t.test('expires_in as a number or a string', async (t) => {
   for (const [expiresIn, seconds] of told) t.equal(life('opaque', expiresIn), seconds)
 })
 
+t.test('an expires_in of less than a second means expired at once', async (t) => {
+  const numbers = [0, -0, 0.5, 0.999, -1, -0.5, -3600, -1e300, -Infinity]
+  const texts = ['0', '-0', '0.0', '0.5', '000', '-1', '-1.5', `-${'9'.repeat(400)}`]
+  for (const expiresIn of [...numbers, ...texts]) {
+    t.equal(life('opaque', expiresIn), 0, String(expiresIn))
+    t.equal(life(jwt({ exp: NOW_SECONDS + 900 }), expiresIn), 0, 'takes precedence over a JWT')
+  }
+})
+
+t.test('any expires_in gives a whole number of seconds, never more than 31 days', async (t) => {
+  const runs = Number(process.env.RUNS ?? size(300, 5000))
+  const value = fc.oneof(
+    fc.double(),
+    fc.integer(),
+    fc.double().map(String),
+    fc.integer().map(String),
+    fc.jsonValue(),
+  )
+  const property = fc.property(value, (expiresIn) => {
+    const seconds = life('opaque', expiresIn)
+    const isWithin = Number.isInteger(seconds) && seconds >= 0 && seconds <= 31 * DAY_SECONDS
+    return isWithin && (typeof expiresIn !== 'number' || !(expiresIn < 1) || seconds === 0)
+  })
+  t.doesNotThrow(() => fc.assert(property, { numRuns: runs }))
+})
+
 t.test('an implausible expires_in is ignored', async (t) => {
-  const odd = [0, -1, 0.5, NaN, Infinity, 31 * DAY_SECONDS + 1, 3_600_000, NOW_SECONDS + 3600]
-  const texts = ['', '-1', '1e3', '0x10', ' 600', 'soon', '9'.repeat(400)]
-  for (const expiresIn of [...odd, ...texts, null, undefined, true, [600], {}]) {
+  const odd = [NaN, Infinity, 31 * DAY_SECONDS + 1, 3_600_000, NOW_SECONDS + 3600]
+  const texts = ['', '1e3', '-', '--1', '-1e3', '+0', '0x10', ' 600', 'soon', '9'.repeat(400)]
+  for (const expiresIn of [...odd, ...texts, null, undefined, true, false, [600], [0], {}]) {
     t.equal(life('opaque', expiresIn), DEFAULT_SECONDS, JSON.stringify(expiresIn))
   }
 })

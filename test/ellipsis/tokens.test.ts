@@ -61,21 +61,31 @@ t.test('an access token is visible ASCII of at most 16 KiB', async (t) => {
     read({ access_token: 'a'.repeat(MAX_TOKEN_LENGTH_BYTES) }).accessToken.reveal().length,
     MAX_TOKEN_LENGTH_BYTES,
   )
-  const unusable = [
-    '',
-    'a'.repeat(MAX_TOKEN_LENGTH_BYTES + 1),
-    'a\nb',
-    'a\u0000',
-    'ä',
-    7,
-    null,
-    {},
-    undefined,
-  ]
-  for (const access_token of unusable) {
-    t.match(await failing({ access_token }), { kind: 'transient', status: 200, maybeApplied: true })
+  for (const access_token of ['', 7, null, {}, undefined]) {
+    const error = await failing({ access_token })
+    t.match(error, { kind: 'transient', status: 200, maybeApplied: true, publicMessage: null })
   }
   t.match(await failing(null, 204), { kind: 'transient', status: 204, maybeApplied: true })
+})
+
+t.test('an unusable access token is named, and no refresh token counts as lost', async (t) => {
+  const unusable: [string, RegExp][] = [
+    ['a'.repeat(MAX_TOKEN_LENGTH_BYTES + 1), /access token is too large: more than 16384 bytes/],
+    ['ä'.repeat(MAX_TOKEN_LENGTH_BYTES * 2), /access token is too large/],
+    ['a\nb', /access token has characters that no header can carry/],
+    ['a\u0000', /access token has characters/],
+    ['ä', /access token has characters/],
+  ]
+  for (const [access_token, message] of unusable) {
+    for (const refresh_token of [undefined, null, '', 'same']) {
+      const error = await failing({ access_token, refresh_token, expires_in: 60 })
+      t.match(error, { kind: 'transient', status: 200, maybeApplied: false, message })
+      t.match(error.publicMessage, /^[\x20-\x21\x23-\x5b\x5d-\x7e]*Tell the host of this broker\.$/)
+      t.equal(error.refreshToken?.reveal(), refresh_token === 'same' ? 'same' : undefined)
+    }
+    const lost = await failing({ access_token, refresh_token: 'a\nb' })
+    t.match(lost, { maybeApplied: true, message }, 'unless a new one came and can’t be used')
+  }
 })
 
 t.test('a refresh token is any text without control characters, of at most 16 KiB', async (t) => {
@@ -116,11 +126,11 @@ t.test('an unusable refresh token is reported, and the access token is kept', as
 t.test('a refresh token without an access token is in the error', async (t) => {
   for (const access_token of [undefined, '', 'a\nb', 7]) {
     const error = await failing({ access_token, refresh_token: 'next' })
-    t.match(error, { kind: 'transient', maybeApplied: true })
+    t.match(error, { kind: 'transient', maybeApplied: false }, 'it is not lost')
     t.equal(error.refreshToken?.reveal(), 'next')
   }
   const contradictory = await failing({ error: 'invalid_grant', refresh_token: 'next' })
-  t.match(contradictory, { kind: 'transient', maybeApplied: true })
+  t.match(contradictory, { kind: 'transient', maybeApplied: false })
   t.equal(contradictory.refreshToken?.reveal(), 'next')
 })
 

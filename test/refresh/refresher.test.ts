@@ -14,10 +14,13 @@ const requirement = (fields: Partial<TokenRequirement> = {}): TokenRequirement =
 })
 const token: AccessToken = { value: new Secret('a'), expiresAt: 9, fetchedAt: 0, generation: 1 }
 
-function begin(attempt: RefreshAttempt, connection?: Partial<Connection>) {
+function begin(
+  attempt: RefreshAttempt,
+  connection?: Partial<Connection>,
+  { clock } = virtualClock(),
+) {
   const store = { getConnection: async () => connection } as unknown as Store
   const vault = { open: () => token.value } as unknown as Vault
-  const { clock } = virtualClock()
   return createRefresher({ attempt, store, vault, clock, onToken: () => undefined })
 }
 
@@ -91,3 +94,98 @@ t.test(
     await t.rejects(get(undefined), error)
   },
 )
+
+/** When a call ended, in milliseconds of the virtual time, and with which error code. */
+async function endOf(call: Promise<unknown>, clock: { now(): number }) {
+  const error = await call.then(
+    () => null,
+    (error: unknown) => error,
+  )
+  return { at: clock.now(), code: error instanceof BrokerError ? error.code : error }
+}
+
+t.test('a forced refresh waits ten seconds at most for one that never ends', async (t) => {
+  const time = virtualClock()
+  let attempts = 0
+  const refresher = begin(
+    (_id, request) => {
+      attempts++
+      request.callStarted = true
+      return new Promise(() => undefined)
+    },
+    undefined,
+    time,
+  )
+  const ends = [null, 1, 2].map((fetchedAfter) =>
+    endOf(refresher.get('con', requirement({ fetchedAfter })), time.clock),
+  )
+  await time.advance(10_000)
+  const late = endOf(refresher.get('con', requirement({ fetchedAfter: 3 })), time.clock)
+  await time.advance(60_000)
+  const unavailable = { at: 10_000, code: 'temporarily_unavailable' }
+  t.strictSame(await Promise.all(ends), [unavailable, unavailable, unavailable])
+  t.strictSame(await late, { at: 20_000, code: 'temporarily_unavailable' })
+  t.equal(attempts, 1, 'and starts none after it')
+})
+
+t.test('a forced refresh waits ten seconds at most while others begin and end', async (t) => {
+  for (const [durationMs, fails] of [
+    [3000, false],
+    [4000, true],
+    [9999, true],
+    [700, false],
+  ] as const) {
+    const time = virtualClock()
+    let attempts = 0
+    const refresher = begin(
+      async (_id, request) => {
+        attempts++
+        request.callStarted = true
+        await time.clock.sleep(durationMs)
+        if (fails) throw new BrokerError('temporarily_unavailable')
+        return token
+      },
+      undefined,
+      time,
+    )
+    let isOver = false
+    // Another refresh begins as soon as one ends, before any waiter runs.
+    const crowd = async () => {
+      while (!isOver) await refresher.refreshInBackground('con', 0).catch(() => undefined)
+    }
+    const crowded = crowd()
+    const forced = endOf(refresher.get('con', requirement({ fetchedAfter: 1 })), time.clock)
+    await time.advance(61_000)
+    isOver = true
+    const { at } = await forced
+    t.ok(at <= 10_000, `ended after ${at} ms, with refreshes of ${durationMs} ms`)
+    await time.advance(60_000)
+    await crowded
+    t.ok(attempts > 2)
+  }
+})
+
+t.test('a forced refresh whose caller has given up is not started', async (t) => {
+  const time = virtualClock()
+  const started: number[] = []
+  const refresher = begin(
+    async (_id, request) => {
+      started.push(time.clock.now())
+      request.callStarted = true
+      await time.clock.sleep(15_000)
+      return token
+    },
+    undefined,
+    time,
+  )
+  const first = endOf(refresher.get('con', requirement()), time.clock)
+  const forced = endOf(refresher.get('con', requirement({ fetchedAfter: 1 })), time.clock)
+  await time.advance(60_000)
+  t.match(await first, { at: 10_000 })
+  t.strictSame(await forced, { at: 10_000, code: 'temporarily_unavailable' })
+  t.strictSame(started, [0])
+  const next = endOf(refresher.get('con', requirement({ fetchedAfter: 2 })), time.clock)
+  await time.advance(20_000)
+  t.match(await next, { code: 'temporarily_unavailable' }, 'the next one may be forced')
+  t.equal(started.length, 2)
+})

@@ -1,9 +1,8 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { BrokerError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
-import { readFlowCookie } from './upstream-flow.ts'
+import { readFlowCookies } from './upstream-flow.ts'
 
 const schema = {
   operationId: 'callback',
@@ -28,14 +27,15 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
   app.addHook('onRequest', app.failureLimits.check)
   app.get('/callback', { schema, config: { page: true } }, async (request, reply) => {
     const { state, code, error } = request.query as Record<string, unknown>
-    if (typeof state !== 'string' || state === '') {
-      const description =
-        'The redirect from Ellipsis Drive has no state. Go back to the app and connect again.'
-      throw new BrokerError('invalid_request', { description })
-    }
+    const knownState = typeof state === 'string' && state !== '' ? state : null
+    const isRefusal = typeof error === 'string' && error !== '' && code === undefined
     const finished = await connect.finish({
-      state,
-      browserSecret: readFlowCookie(request, state, config),
+      state: knownState,
+      // A state that came twice, or none in an answer that is no refusal, belongs to no flow.
+      browserSecrets:
+        knownState !== null || (isRefusal && !Array.isArray(state))
+          ? readFlowCookies(request, knownState, config)
+          : [],
       code: typeof code === 'string' && code !== '' ? new Secret(code) : undefined,
       error: typeof error === 'string' ? error : undefined,
       address: request.ip,

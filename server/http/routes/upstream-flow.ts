@@ -34,14 +34,24 @@ export async function redirectToUpstream(
   return reply.redirect(flow.location, 303)
 }
 
-/** This browser's secret for the flow with that state. The cookie stays, for a callback that is repeated. */
-export function readFlowCookie(
-  request: FastifyRequest,
-  state: string,
+/**
+ * This browser's secret for the flow with that state; `null`: those of all its flows. The cookies stay, for a
+ * callback that is repeated.
+ */
+export function readFlowCookies(
+  { cookies }: FastifyRequest,
+  state: string | null,
   config: Config,
-): Secret | undefined {
-  const value = request.cookies[flowCookieName(state, config)]
-  return value === undefined ? undefined : new Secret(value)
+): Secret[] {
+  const prefix = cookieName(COOKIE_PREFIX, config)
+  const names =
+    state === null
+      ? Object.keys(cookies).filter((name) => name.startsWith(prefix))
+      : [flowCookieName(state, config)]
+  return names.flatMap((name) => {
+    const value = cookies[name]
+    return value === undefined ? [] : [new Secret(value)]
+  })
 }
 
 const flowCookieName = (state: string, config: Config): string =>

@@ -1,3 +1,4 @@
+import { errorCode } from '../../ellipsis/transport.ts'
 import type { Config } from '../../config/config.ts'
 import type { Runtime } from '../../runtime.ts'
 
@@ -39,7 +40,7 @@ export const requestOptions = () => ({
   redirect: 'manual' as const,
 })
 
-/** Requests a URL. Status 0: no response. `json`: the body, if it is JSON. */
+/** Requests a URL. Status 0: no response, because of `failure`. `json`: the body, if it is JSON. */
 export async function request(
   fetchFn: typeof fetch,
   url: string,
@@ -53,8 +54,9 @@ export async function request(
       status: response.status,
       headers: response.headers,
       json: isJson ? (JSON.parse(text) as { issuer?: string }) : null,
+      failure: null,
     }
-  } catch {
-    return { status: 0, headers: new Headers(), json: null }
+  } catch (error) {
+    return { status: 0, headers: new Headers(), json: null, failure: errorCode(error) }
   }
 }

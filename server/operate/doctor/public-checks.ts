@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { BlockList, isIP } from 'node:net'
 import { connect } from 'node:tls'
 import type { Config } from '../../config/config.ts'
+import { UNKNOWN_ISSUER_CODES } from '../../ellipsis/transport.ts'
 import { ok, problem, request, requestOptions, warning } from './check.ts'
 import type { Check, CheckResult } from './check.ts'
 
@@ -9,7 +10,7 @@ import type { Check, CheckResult } from './check.ts'
 export const publicChecks: Record<string, Check> = {
   'public URL': async ({ publicUrl, callbackUrl, runtime }) => {
     const health = await request(runtime.fetch, `${publicUrl}/healthz`)
-    if (health.status !== 200) return describeUnreachable(publicUrl, health.status)
+    if (health.status !== 200) return describeUnreachable(publicUrl, health)
     const callback = await request(runtime.fetch, callbackUrl)
     if (callback.status === 400) return ok(`${publicUrl}, with the callback ${callbackUrl}`)
     return problem(
@@ -157,8 +158,17 @@ function isInNetworks(networks: string[], address: string): boolean {
 /** The suffix by which `/healthz` marks the address of a proxy that is not trusted. */
 const UNKNOWN_PROXY = '; unknown proxy'
 
-function describeUnreachable(publicUrl: string, status: number): CheckResult {
-  const finding = status === 0 ? 'can’t be reached from here' : `answers ${status}`
+function describeUnreachable(
+  publicUrl: string,
+  { status, failure }: Pick<Awaited<ReturnType<typeof request>>, 'status' | 'failure'>,
+): CheckResult {
+  if (failure !== null && UNKNOWN_ISSUER_CODES.test(failure)) {
+    const fix =
+      'If a private certificate authority issued it, run `doctor` with NODE_EXTRA_CA_CERTS=/path/to/ca.pem in the environment; see docs/run.md.'
+    return problem(`the certificate of ${publicUrl} can’t be verified (${failure})`, fix)
+  }
+  const reason = failure === null || failure === 'unknown' ? '' : ` (${failure})`
+  const finding = status === 0 ? `can’t be reached from here${reason}` : `answers ${status}`
   const fix =
     'Check that a broker is running, and check the proxy, the DNS record and the certificate. Behind some routers a host can’t reach its own public address: then test from another machine.'
   return problem(`${publicUrl} ${finding}`, fix)

@@ -1,11 +1,20 @@
 import { createEllipsisClient } from '../../ellipsis/client.ts'
+import { describeProxy } from '../../config/proxy.ts'
 import { EllipsisError } from '../../ellipsis/errors.ts'
+import { UNKNOWN_ISSUER_CODES } from '../../ellipsis/transport.ts'
 import { Secret } from '../../secret.ts'
 import { ok, problem, requestOptions, warning } from './check.ts'
 import type { Check, CheckContext, CheckResult } from './check.ts'
 
 /** Checks of Ellipsis Drive, as seen from this machine. */
 export const upstreamChecks: Record<string, Check> = {
+  'outgoing proxy': async ({ proxy, ellipsis }) =>
+    ok(
+      proxy
+        ? `calls to ${ellipsis.apiUrl} go through ${describeProxy(proxy)}`
+        : `none: calls to ${ellipsis.apiUrl} go there directly`,
+    ),
+
   'Ellipsis Drive': checkCredentials,
 
   clock: async ({ ellipsis, runtime }) => {
@@ -30,10 +39,14 @@ export function judgeClock(date: string | null, now: number): CheckResult {
   return Math.abs(seconds) < 60 ? warning(finding, fix) : problem(finding, fix)
 }
 
+const TRUST_ISSUER =
+  'Its certificate can’t be verified. If a private certificate authority or a proxy that inspects traffic issued it, start the broker and its commands with NODE_EXTRA_CA_CERTS=/path/to/ca.pem in the environment; see docs/run.md.'
+
 /** Refreshes with a made-up token: the kind of rejection tells whether the client is known. */
 async function checkCredentials({
   ellipsis,
   callbackUrl,
+  proxy,
   runtime,
 }: CheckContext): Promise<CheckResult> {
   if (ellipsis.clientId === '') {
@@ -63,10 +76,13 @@ async function checkCredentials({
       'Compare ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET with its Developer settings.',
     )
   }
+  if (UNKNOWN_ISSUER_CODES.test(answer.message)) return problem(answer.message, TRUST_ISSUER)
   if (answer.status === null || answer.status >= 500) {
     return problem(
       answer.message,
-      'Check ELLIPSIS_API_URL, and that this machine may make outgoing requests.',
+      proxy
+        ? `Check HTTPS_PROXY (${describeProxy(proxy)}), NO_PROXY and ELLIPSIS_API_URL.`
+        : 'Check ELLIPSIS_API_URL, and that this machine may make outgoing requests. If it needs a proxy, set HTTPS_PROXY.',
     )
   }
   return warning(

@@ -96,7 +96,7 @@ export function testApps(t: Test, open: OpenStore): void {
     t.equal(await store.revokeGrantsOfRemovedApps(bounds), 0, 'nothing is left to do')
     t.equal((await store.getGrant('ended'))?.revokedAt, NOW + 1, 'was revoked before')
     t.equal((await store.getGrant('ours'))?.revokedAt, null)
-    const flow = { browserHash: 'browser', now: NOW }
+    const flow = { browserHashes: ['browser'], now: NOW }
     t.equal(await store.takeFlow({ stateHash: 's1', ...flow }), undefined)
     t.ok(await store.takeFlow({ stateHash: 's2', ...flow }))
     t.equal(await store.getCode('unused'), undefined)

@@ -38,6 +38,34 @@ export function testConnections(t: Test, open: OpenStore): void {
     t.equal(await store.findConnection('another'), undefined)
   })
 
+  t.test('what a later authorization does not bring stays', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    await store.takeLease({
+      ...{ id: 'con', expectedGeneration: 1, owner: 'me', now: NOW, until: NOW + 9 },
+      ...{ maxLeaseMs: 100, deadOwner: null },
+    })
+    const before = await store.getConnection('con')
+    const less = { expectedGeneration: 1, accountId: null, username: '', tokens: null }
+    t.equal(await connect(store, 'con', { ...less, code: newCode('code') }), true)
+    t.strictSame(await store.getConnection('con'), before)
+    t.ok(await store.getCode('code'))
+    t.equal(await connect(store, 'con', { ...less, username: 'renamed' }), true)
+    t.strictSame(await store.getConnection('con'), { ...before, username: 'renamed' })
+    t.equal(await connect(store, 'new', { ...less, expectedGeneration: null }), false)
+    t.equal(await store.getConnection('new'), undefined)
+
+    const tokens = newTokens('later')
+    t.equal(await connect(store, 'con', { ...less, tokens }), true)
+    const { accountId, username, generation } = (await store.getConnection('con')) ?? {}
+    t.strictSame([accountId, username, generation], ['account of con', 'renamed', 2])
+    const mark = { after: null, limit: 9, toOtherApi: false, reason: 'refused' }
+    await store.markConnectionsForReconnect(mark)
+    const marked = await store.getConnection('con')
+    t.equal(await connect(store, 'con', { ...less, expectedGeneration: 2 }), false, 'not active')
+    t.strictSame(await store.getConnection('con'), marked)
+  })
+
   t.test('an imported connection is pending until a refresh has worked', async (t) => {
     const store = await open(t)
     const state = async (id: string) => {

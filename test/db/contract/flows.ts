@@ -7,7 +7,7 @@ export function testFlows(t: Test, open: OpenStore): void {
     const store = await open(t)
     const flow = newFlow('state', { appState: null, challenge: null, reconnect: 'con' })
     await store.addFlow(flow)
-    const taking = { stateHash: 'state', browserHash: 'browser', now: NOW }
+    const taking = { stateHash: 'state', browserHashes: ['browser'], now: NOW }
     const [first, second] = await Promise.all([store.takeFlow(taking), store.takeFlow(taking)])
     t.strictSame(first, flow)
     t.equal(second, undefined)
@@ -17,10 +17,31 @@ export function testFlows(t: Test, open: OpenStore): void {
     const store = await open(t)
     const flow = newFlow('state')
     await store.addFlow(flow)
-    const taking = { stateHash: 'state', browserHash: 'browser', now: NOW }
-    t.equal(await store.takeFlow({ ...taking, browserHash: 'another' }), undefined)
+    const taking = { stateHash: 'state', browserHashes: ['browser'], now: NOW }
+    t.equal(await store.takeFlow({ ...taking, browserHashes: ['another'] }), undefined)
     t.equal(await store.takeFlow({ ...taking, now: flow.expiresAt }), undefined)
     t.strictSame(await store.takeFlow({ ...taking, now: flow.expiresAt - 1 }), flow)
+  })
+
+  t.test('without a state, a browser’s only flow is taken, and of several none', async (t) => {
+    const store = await open(t)
+    const [first, second, foreign] = [
+      newFlow('first', { browserHash: 'b1' }),
+      newFlow('second', { browserHash: 'b2' }),
+      newFlow('foreign', { browserHash: 'b3' }),
+    ]
+    for (const flow of [first, second, foreign]) await store.addFlow(flow)
+    const taking = { stateHash: null, browserHashes: ['b1', 'b2', 'ended'], now: NOW }
+    t.equal(await store.takeFlow({ ...taking, browserHashes: [] }), undefined)
+    t.equal(await store.takeFlow(taking), undefined)
+    t.strictSame(
+      await store.takeFlow({ stateHash: 'first', browserHashes: ['b1'], now: NOW }),
+      first,
+    )
+    t.equal(await store.takeFlow({ ...taking, now: second.expiresAt }), undefined)
+    t.strictSame(await store.takeFlow(taking), second)
+    t.equal(await store.takeFlow(taking), undefined)
+    t.strictSame(await store.takeFlow({ ...taking, browserHashes: ['b3'] }), foreign)
   })
 
   t.test('a code begins one grant', async (t) => {

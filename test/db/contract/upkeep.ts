@@ -46,7 +46,7 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.equal(await hasCode(store, 'gone'), false)
     t.equal(await hasCode(store, 'used'), true)
     t.equal(await hasCode(store, 'live'), true)
-    const taking = { stateHash: 'live', browserHash: 'browser', now: NOW }
+    const taking = { stateHash: 'live', browserHashes: ['browser'], now: NOW }
     t.ok(await store.takeFlow(taking))
     t.strictSame(await sweep(store, { ...bounds, keepUsedMs: 5 }), { ...nothing, codes: 1 })
     t.equal(await hasCode(store, 'used'), false)
