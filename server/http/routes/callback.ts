@@ -1,5 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { BrokerError } from '../../errors.ts'
+import { omitEmpty } from '../../oauth/parameters.ts'
+import type { Parameters } from '../../oauth/parameters.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
@@ -27,8 +29,8 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
 ) => {
   app.addHook('onRequest', app.failureLimits.check)
   app.get('/callback', { schema, config: { page: true } }, async (request, reply) => {
-    const { state, code, error } = request.query as Record<string, unknown>
-    if (typeof state !== 'string' || state === '') {
+    const { state, code, error } = omitEmpty(request.query as Parameters)
+    if (typeof state !== 'string') {
       const description =
         'The redirect from Ellipsis Drive has no state. Go back to the app and connect again.'
       throw new BrokerError('invalid_request', { description })
@@ -36,7 +38,7 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
     const finished = await connect.finish({
       state,
       browserSecret: readFlowCookie(request, state, config),
-      code: typeof code === 'string' && code !== '' ? new Secret(code) : undefined,
+      code: typeof code === 'string' ? new Secret(code) : undefined,
       error: typeof error === 'string' ? error : undefined,
       address: request.ip,
     })
