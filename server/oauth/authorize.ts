@@ -84,7 +84,8 @@ function fail(code: ErrorCode, description: string, returnTo?: ReturnAddress): n
 }
 
 async function findApp(store: Store, { client_id: id }: Parameters): Promise<App> {
-  const app = typeof id === 'string' ? await store.getApp(id) : undefined
+  if (typeof id !== 'string') fail('invalid_request', 'Send client_id once: the id of the app.')
+  const app = await store.getApp(id)
   return (
     app ?? fail('invalid_request', 'The app that sent you here is not registered at this broker.')
   )
@@ -103,8 +104,8 @@ function checkRedirectUri(app: App, { redirect_uri: requested }: Parameters): st
   const found = uri === undefined ? undefined : findRedirectUri(app.redirectUris, uri)
   if (found !== undefined) return found
   const description =
-    requested === undefined
-      ? 'Send redirect_uri: it may be omitted only if the app has exactly one registered.'
+    uri === undefined
+      ? 'Send redirect_uri once: it may be omitted only if the app has exactly one registered.'
       : 'The redirect URI is not one that this app has registered.'
   fail('invalid_request', description)
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { BrokerError } from '../../errors.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 
 /**
@@ -14,14 +15,26 @@ export function omitEmptyValues(app: FastifyInstance): void {
       return done(null, payload)
     }
     // Whether a chunked body is empty is known when its first chunk or its end arrives.
-    const decide = () => {
-      payload.off('readable', decide).off('end', decide).off('error', decide).off('close', decide)
-      const chunk = payload.read() as Buffer | null
-      if (chunk === null) dropContentHeaders(request)
-      else payload.unshift(chunk)
-      done(null, payload)
+    const decide = (error: Error | null) => {
+      payload
+        .off('readable', onReadable)
+        .off('end', onEnd)
+        .off('error', decide)
+        .off('close', onClose)
+      done(error, payload)
     }
-    payload.on('readable', decide).on('end', decide).on('error', decide).on('close', decide)
+    const onReadable = () => {
+      const chunk = payload.read() as Buffer | null
+      if (chunk === null) return
+      payload.unshift(chunk)
+      decide(null)
+    }
+    const onEnd = () => {
+      dropContentHeaders(request)
+      decide(null)
+    }
+    const onClose = () => decide(new BrokerError('invalid_request'))
+    payload.on('readable', onReadable).on('end', onEnd).on('error', decide).on('close', onClose)
   })
   app.addHook('preValidation', (request, _reply, done) => {
     const body = request.body ?? {}
