@@ -1,3 +1,4 @@
+import { isIP, isIPv4 } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 /**
@@ -20,6 +21,25 @@ export const isLoopback = (address = ''): boolean => parse(address)?.range() ===
 
 /** Is this an address of this machine or of a private network? */
 export const isPrivate = (address = ''): boolean => PRIVATE_RANGES.has(parse(address)?.range())
+
+/** The address of a URL's host or of a log: with a port, in brackets, with a zone (RFC 4007 11). */
+const WITH_PORT = /^([0-9.]+):[0-9]{1,5}$/
+const IN_BRACKETS = /^\[([^\]]+)\](?::[0-9]{1,5})?$/
+const ZONE = /%[\w.-]{1,32}$/
+
+/**
+ * Reads an address as proxies write it in `X-Forwarded-For`: `203.0.113.9:50001`, `"[2001:db8::1]:443"`,
+ * `fe80::1%eth0`. Returns it in its normal form, an IPv4 address in IPv6 form as IPv4; `null` if the text is
+ * not an address.
+ */
+export function readForwardedAddress(text: string): string | null {
+  const unquoted = text.trim().replace(/^"(.*)"$/s, '$1')
+  if (isIPv4(unquoted)) return unquoted
+  const bare = IN_BRACKETS.exec(unquoted)?.[1] ?? WITH_PORT.exec(unquoted)?.[1] ?? unquoted
+  const address = bare.includes(':') ? bare.replace(ZONE, '') : bare
+  // ipaddr.js also reads `0x7f.1` and `1`.
+  return isIP(address) === 0 ? null : ipaddr.process(address).toString()
+}
 
 /**
  * Returns a function that says whether an address is in one of `networks`. It remembers its last answer,

@@ -1,5 +1,10 @@
 import t from 'tap'
-import { createNetworkMatcher, isLoopback, isPrivate } from '../server/addresses.ts'
+import {
+  createNetworkMatcher,
+  isLoopback,
+  isPrivate,
+  readForwardedAddress,
+} from '../server/addresses.ts'
 
 t.test('addresses of this machine and of private networks', async (t) => {
   for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1']) {
@@ -28,4 +33,12 @@ t.test('a network matcher takes addresses and networks of both families', async 
     t.notOk(matches(address), String(address))
   }
   t.notOk(createNetworkMatcher([])('10.1.2.3'))
+})
+
+t.test('reads addresses as proxies write them', async (t) => {
+  t.equal(readForwardedAddress(' "[2001:DB8::0:1]:443" '), '2001:db8::1')
+  t.equal(readForwardedAddress('203.0.113.9:50001'), '203.0.113.9')
+  for (const text of ['', '0x7f.1', '1', '203.0.113.9%eth0', '[203.0.113.9', 'unknown']) {
+    t.equal(readForwardedAddress(text), null, text)
+  }
 })

@@ -5,9 +5,12 @@ import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { build } from '../assets.ts'
 import { createOpenApiDocument } from './openapi-document.ts'
+import { omitEmptyValues } from './plugins/empty-values.ts'
 import { handleErrors, sendMalformedUrl, sendNotFound } from './plugins/errors.ts'
 import { limitFailures } from './plugins/failure-limits.ts'
+import { normalizeForwarded } from './plugins/forwarded.ts'
 import { pageHeaders } from './plugins/headers.ts'
+import { cleanPastedUrl } from './plugins/pasted-urls.ts'
 import { createRequestIds, logRequests } from './plugins/request-log.ts'
 import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
 import { views } from './plugins/views.ts'
@@ -62,6 +65,8 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     schemaController,
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: sendMalformedUrl,
+    rewriteUrl: ({ method, url = '/' }) =>
+      method === 'GET' || method === 'HEAD' ? cleanPastedUrl(url, prefix) : url,
   }) as unknown as FastifyInstance
   // For small responses JSON.stringify is faster than serializers that are compiled from schemas.
   app.setSerializerCompiler(() => JSON.stringify)
@@ -70,6 +75,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   app.decorate('routeTable', routes)
 
   closeConnectionsOnStop(app)
+  normalizeForwarded(app, config.trustProxy)
   await limitFailures(app, config, services.apps)
   handleErrors(app, services)
   app.setNotFoundHandler(sendNotFound)
@@ -85,6 +91,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   await app.register(
     async (apps) => {
       await allowRegisteredOrigins(apps, services)
+      omitEmptyValues(apps)
       apps.removeContentTypeParser('text/plain')
       await apps.register(exchangeRoute, { services })
       await apps.register(async (forms) => {
@@ -99,6 +106,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   // Endpoints for apps, without CORS.
   await app.register(
     async (forms) => {
+      omitEmptyValues(forms)
       await acceptForms(forms)
       await forms.register(deviceAuthorizationRoute, { services })
       await forms.register(introspectRoute, { services })

@@ -1,10 +1,8 @@
 import type { App, Hash, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { ErrorCode, ReturnAddress } from '../errors.ts'
+import type { Parameters } from './parameters.ts'
 import { findRedirectUri } from './redirect-uri.ts'
-
-/** Query parameters as a browser sent them; a repeated parameter is an array. */
-export type Parameters = Record<string, string | string[] | undefined>
 
 /** A valid authorization request (RFC 6749 4.1.1, RFC 7636 4.3). */
 export interface AuthorizationRequest {
@@ -27,8 +25,22 @@ export interface AuthorizationRequest {
 /** The only scope of Ellipsis Drive: every call except the account's security settings. */
 export const SCOPE = 'projects'
 
-/** Longest `state` of an app. */
-const MAX_STATE_LENGTH_CHARS = 1024
+/** The parameters of an authorization request. Others are ignored (RFC 6749 3.1). */
+export const PARAMETER_NAMES = [
+  'client_id',
+  'redirect_uri',
+  'response_type',
+  'response_mode',
+  'scope',
+  'state',
+  'code_challenge',
+  'code_challenge_method',
+  'dpop_jkt',
+  'connection',
+]
+
+/** Longest `state` of an app. It is returned in a header, whose size proxies limit. */
+const MAX_STATE_LENGTH_BYTES = 1024
 
 /**
  * Checks an authorization request. App and redirect URI come first: while one of them is wrong, the browser
@@ -72,7 +84,8 @@ function fail(code: ErrorCode, description: string, returnTo?: ReturnAddress): n
 }
 
 async function findApp(store: Store, { client_id: id }: Parameters): Promise<App> {
-  const app = typeof id === 'string' ? await store.getApp(id) : undefined
+  if (typeof id !== 'string') fail('invalid_request', 'Send client_id once: the id of the app.')
+  const app = await store.getApp(id)
   return (
     app ?? fail('invalid_request', 'The app that sent you here is not registered at this broker.')
   )
@@ -89,21 +102,25 @@ function checkRedirectUri(app: App, { redirect_uri: requested }: Parameters): st
   const onlyUri = app.redirectUris.length === 1 ? app.redirectUris[0] : undefined
   const uri = requested === undefined ? onlyUri : single(requested)
   const found = uri === undefined ? undefined : findRedirectUri(app.redirectUris, uri)
-  const description = 'The redirect URI is not one that this app has registered.'
-  return found ?? fail('invalid_request', description)
+  if (found !== undefined) return found
+  const description =
+    uri === undefined
+      ? 'Send redirect_uri once: it may be omitted only if the app has exactly one registered.'
+      : 'The redirect URI is not one that this app has registered.'
+  fail('invalid_request', description)
 }
 
 function checkOnce(parameters: Parameters, returnTo?: ReturnAddress): void {
-  const repeated = Object.keys(parameters).find((name) => Array.isArray(parameters[name]))
-  if (repeated !== undefined) fail('invalid_request', 'Send each parameter once.', returnTo)
+  const repeated = PARAMETER_NAMES.find((name) => Array.isArray(parameters[name]))
+  if (repeated !== undefined) fail('invalid_request', `Send ${repeated} once.`, returnTo)
 }
 
 function checkState(app: App, state: string | null, returnTo?: ReturnAddress): void {
   if (state === null && app.deliver === 'fragment') {
     fail('invalid_request', 'Send a state: answers in the fragment need one.', returnTo)
   }
-  if (state !== null && state.length > MAX_STATE_LENGTH_CHARS) {
-    const description = `Send a state of at most ${MAX_STATE_LENGTH_CHARS} characters.`
+  if (state !== null && Buffer.byteLength(state) > MAX_STATE_LENGTH_BYTES) {
+    const description = 'Send a state of at most 1,024 bytes in UTF-8.'
     fail('invalid_request', description, returnTo && { ...returnTo, state: null })
   }
 }
@@ -135,7 +152,7 @@ function checkConnection({ connection }: Parameters, returnTo?: ReturnAddress): 
   if (connection === undefined) return null
   const id = single(connection)
   if (id !== undefined && /^con_[A-Za-z0-9_-]{22}$/.test(id)) return id
-  fail('invalid_request', 'connection must be the id of a connection.', returnTo)
+  fail('invalid_request', 'Send connection as the id of a connection, or omit it.', returnTo)
 }
 
 function checkThumbprint({ dpop_jkt: jkt }: Parameters, returnTo?: ReturnAddress): Hash | null {
@@ -144,7 +161,7 @@ function checkThumbprint({ dpop_jkt: jkt }: Parameters, returnTo?: ReturnAddress
   if (text !== undefined && /^[A-Za-z0-9_-]{43}$/.test(text)) return text
   fail(
     'invalid_request',
-    'dpop_jkt must be a SHA-256 thumbprint: 43 characters of base64url.',
+    'Send dpop_jkt as a SHA-256 thumbprint: 43 characters of base64url.',
     returnTo,
   )
 }
@@ -160,11 +177,7 @@ function checkChallenge(
   }
   const text = single(challenge)
   if (text === undefined || !/^[A-Za-z0-9_-]{43}$/.test(text)) {
-    fail(
-      'invalid_request',
-      'An S256 code_challenge must have 43 characters of base64url.',
-      returnTo,
-    )
+    fail('invalid_request', 'Send an S256 code_challenge: 43 characters of base64url.', returnTo)
   }
   return text
 }

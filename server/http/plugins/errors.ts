@@ -1,11 +1,11 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { FastifySchemaValidationError } from 'fastify'
 import { StoreUnavailableError } from '../../../db/errors.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
 import { withResponse } from '../../oauth/redirect-uri.ts'
 import { BrokerError, publicError } from '../../errors.ts'
 import type { Dialect, OAuthCode, PublicError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
+import { describeInvalid } from './invalid-parameters.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -121,8 +121,7 @@ const FRAMEWORK_ERRORS: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE:
     'Unsupported Content-Type. Send application/json to /exchange, and application/x-www-form-urlencoded to other endpoints.',
   FST_ERR_CTP_BODY_TOO_LARGE: 'The request body is too large. Send 32 KiB at most.',
-  FST_ERR_CTP_EMPTY_JSON_BODY:
-    'The JSON body is empty. Send a JSON object, or leave out the Content-Type.',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON. Send a JSON object, or no body.',
   FST_CSRF_MISSING_SECRET: FORM_EXPIRED,
   FST_CSRF_INVALID_TOKEN: FORM_EXPIRED,
 }
@@ -141,14 +140,6 @@ function toPublicError(error: FastifyError | BrokerError, request: FastifyReques
     description === undefined ? {} : { description },
   )
   return { ...publicError(brokerError), status }
-}
-
-function describeInvalid({
-  instancePath,
-  message = 'is not valid',
-}: FastifySchemaValidationError): string {
-  const field = instancePath.slice(1).replaceAll('/', '.')
-  return `${field || 'The request'} ${message}.`
 }
 
 /** Logs the broker's own errors with their cause, and clients' errors by their code. */

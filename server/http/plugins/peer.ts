@@ -17,6 +17,8 @@ export const isLocalPeer = (request: FastifyRequest, publicUrl: string): boolean
 export function isUnknownProxy(request: FastifyRequest, publicUrl: string): boolean {
   const { remoteAddress } = request.socket
   if (request.ip !== remoteAddress) return false
+  // A header without an address (see `normalizeForwarded`) may be the client's: it must not escape its limits.
+  if (request.headers['x-forwarded-for'] === '') return false
   return isForwarded(request)
     ? isPrivate(remoteAddress)
     : isRemote(publicUrl) && isLoopback(remoteAddress)
@@ -27,4 +29,9 @@ const isRemote = (publicUrl: string): boolean =>
   !/^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)/.test(publicUrl)
 
 const isForwarded = ({ headers }: FastifyRequest): boolean =>
-  ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'].some((name) => headers[name] !== undefined)
+  PROXY_HEADERS.some((name) => headers[name] !== undefined)
+
+const PROXY_HEADERS = [
+  ...['forwarded', 'via', 'x-real-ip'],
+  ...['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'],
+]

@@ -1,5 +1,8 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { AuthorizationRequest, Parameters } from '../../oauth/authorize.ts'
+import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
+import type { AuthorizationRequest } from '../../oauth/authorize.ts'
+import { omitEmpty } from '../../oauth/parameters.ts'
+import type { Parameters } from '../../oauth/parameters.ts'
 import { BrokerError } from '../../errors.ts'
 import { checkSameOrigin, protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
@@ -7,27 +10,13 @@ import type { HttpServices } from '../../services.ts'
 import { page, redirect, skipValidation, tooManyFailures } from './schemas.ts'
 import { redirectToUpstream } from './upstream-flow.ts'
 
-/** The parameters that the consent page's form repeats. They are validated again when it is posted. */
-const FORM_PARAMETERS = [
-  'client_id',
-  'redirect_uri',
-  'response_type',
-  'response_mode',
-  'scope',
-  'state',
-  'code_challenge',
-  'code_challenge_method',
-  'dpop_jkt',
-  'connection',
-]
-
 /** Documentation only: the domain validates, because each error has its own recipient. */
 const querySchema = (required: string[]) => {
   const descriptions = {
     response_type: '`code`.',
     client_id: 'The app’s id.',
     redirect_uri: 'A registered redirect URI. May be omitted if the app has only one.',
-    state: 'Returned unchanged; 1,024 characters at most.',
+    state: 'Returned unchanged; 1,024 bytes at most.',
     scope: '`projects`; may be omitted.',
     code_challenge: 'S256 challenge of the PKCE verifier.',
     code_challenge_method: '`S256`.',
@@ -92,21 +81,21 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
   const validatorCompiler = skipValidation
   const authorize = { schema: authorizeSchema, validatorCompiler, config }
   app.get('/oauth/authorize', authorize, async (request, reply) => {
-    const parameters = request.query as Parameters
+    const parameters = omitEmpty(request.query as Parameters)
     return askConsent(parameters, false, request, reply, services)
   })
 
   const connect = { schema: connectSchema, validatorCompiler, config }
   app.get('/connect/:clientId', connect, async (request, reply) => {
     const { clientId } = request.params as { clientId: string }
-    const parameters = { ...(request.query as Parameters), client_id: clientId }
+    const parameters = { ...omitEmpty(request.query as Parameters), client_id: clientId }
     return askConsent(parameters, true, request, reply, services)
   })
 
   const decide = { config, preHandler: app.csrfProtection.bind(app) }
   app.post('/oauth/authorize', decide, async (request, reply) => {
     checkSameOrigin(request, services.config.publicUrl)
-    const { decision, plain, ...parameters } = request.body as Parameters
+    const { decision, plain, ...parameters } = omitEmpty(request.body as Parameters)
     const authorization = await services.connect.check(parameters, plain === 'yes')
     if (decision === 'allow') return redirectToUpstream(authorization, request, reply, services)
     return deny(authorization, reply)
@@ -128,7 +117,8 @@ async function askConsent(
   }
   const { app, redirectUri } = authorization
   allowFormRedirects(reply, config)
-  const fields = FORM_PARAMETERS.flatMap((name) => {
+  // They are validated again when the form is posted.
+  const fields = PARAMETER_NAMES.flatMap((name) => {
     const value = parameters[name]
     return typeof value === 'string' ? [{ name, value }] : []
   })

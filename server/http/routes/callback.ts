@@ -1,4 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { omitEmpty } from '../../oauth/parameters.ts'
+import type { Parameters } from '../../oauth/parameters.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
@@ -26,9 +28,9 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
 ) => {
   app.addHook('onRequest', app.failureLimits.check)
   app.get('/callback', { schema, config: { page: true } }, async (request, reply) => {
-    const { state, code, error } = request.query as Record<string, unknown>
-    const knownState = typeof state === 'string' && state !== '' ? state : null
-    const isRefusal = typeof error === 'string' && error !== '' && code === undefined
+    const { state, code, error } = omitEmpty(request.query as Parameters)
+    const knownState = typeof state === 'string' ? state : null
+    const isRefusal = typeof error === 'string' && code === undefined
     const finished = await connect.finish({
       state: knownState,
       // A state that came twice, or none in an answer that is no refusal, belongs to no flow.
@@ -36,7 +38,7 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
         knownState !== null || (isRefusal && !Array.isArray(state))
           ? readFlowCookies(request, knownState, config)
           : [],
-      code: typeof code === 'string' && code !== '' ? new Secret(code) : undefined,
+      code: typeof code === 'string' ? new Secret(code) : undefined,
       error: typeof error === 'string' ? error : undefined,
       address: request.ip,
     })

@@ -58,7 +58,7 @@ export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }
   { services },
 ) => {
   const { swap, clock } = services
-  app.post('/exchange', { schema, preValidation: allowEmptyBody }, async (request, reply) => {
+  app.post('/exchange', { schema }, async (request, reply) => {
     const { min_ttl: minTtlSeconds, force } = request.body
     const { brokerToken, bound } = readBrokerToken(request.headers.authorization)
     const proof = bound ? await verifyProof(request, reply, services, brokerToken) : null
@@ -71,11 +71,6 @@ export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }
     const fields = accessTokenFields(answer.accessToken, answer.scope, clock)
     return answer.renewed ? { ...fields, ...renewedTokenFields(answer.renewed) } : fields
   })
-}
-
-function allowEmptyBody(request: { body: unknown }, _reply: unknown, done: () => void): void {
-  request.body ??= {}
-  done()
 }
 
 /**

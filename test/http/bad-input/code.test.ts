@@ -38,7 +38,7 @@ t.test('malformed authorization code requests', async (t) => {
       ['no client_id', { client_id: '' }, 401, 'invalid_client'],
       ['secret of a public app', { client_secret: 'x' }, 401, 'invalid_client'],
       ['unknown grant type', { grant_type: 'password' }, 400, 'unsupported_grant_type'],
-      ['no grant type', { grant_type: '' }, 400, 'unsupported_grant_type'],
+      ['no grant type', { grant_type: '' }, 400, 'invalid_request'],
     ]
     for (const [title, wrong, status, error] of cases) {
       await t.test(title, async (t) => {

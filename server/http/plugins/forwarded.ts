@@ -1,0 +1,52 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import { createNetworkMatcher, readForwardedAddress } from '../../addresses.ts'
+
+/**
+ * Reads what trusted proxies send about the client, before Fastify does: `request.ip`, `host` and `protocol`
+ * are derived from it. Afterwards, `X-Forwarded-For` has only normalised addresses, up to the nearest one that
+ * is not a trusted proxy's; it is empty if there is none, and then the peer's address counts.
+ * @param trustedProxies addresses and networks; the headers of other peers are ignored
+ */
+export function normalizeForwarded(app: FastifyInstance, trustedProxies: string[]): void {
+  if (trustedProxies.length === 0) return
+  const isTrustedPeer = createNetworkMatcher(trustedProxies)
+  const isTrustedProxy = createNetworkMatcher(trustedProxies)
+  app.addHook('onRequest', ({ raw: { headers, socket } }, _reply, done) => {
+    if (isTrustedPeer(socket.remoteAddress)) normalize(headers, isTrustedProxy)
+    done()
+  })
+}
+
+function normalize(headers: IncomingHttpHeaders, isTrustedProxy: (address: string) => boolean) {
+  const { 'x-forwarded-for': addresses, 'x-forwarded-host': host } = headers
+  const { 'x-forwarded-proto': protocol } = headers
+  if (addresses !== undefined) {
+    headers['x-forwarded-for'] = readAddresses(String(addresses), isTrustedProxy).join(', ')
+  }
+  if (host !== undefined) headers['x-forwarded-host'] = lastValue(host, HOST)
+  if (protocol !== undefined) headers['x-forwarded-proto'] = lastValue(protocol, PROTOCOL)
+}
+
+/** The usable end of the list, in its order: what is left of text that is no address may be forged. */
+function readAddresses(list: string, isTrustedProxy: (address: string) => boolean): string[] {
+  const addresses: string[] = []
+  // An empty element counts as none (RFC 9110 5.6.1.2).
+  for (const element of list.split(',').reverse()) {
+    if (element.trim() === '') continue
+    const address = readForwardedAddress(element)
+    if (address === null) break
+    addresses.unshift(address)
+    if (!isTrustedProxy(address)) break
+  }
+  return addresses
+}
+
+const HOST = /^(?:[a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?$/i
+const PROTOCOL = /^https?$/i
+
+/** The nearest proxy's value; empty if it is malformed, so that Fastify ignores the header. */
+function lastValue(header: string | string[], pattern: RegExp): string {
+  const value = String(header).split(',').at(-1)?.trim() ?? ''
+  return pattern.test(value) ? value : ''
+}
