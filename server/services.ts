@@ -119,7 +119,7 @@ export function compose(
   const deviceFlow = createDeviceFlow({ store, newGrant, clock, random })
   const passwords = createPasswords({ random, passwordHashing })
   const admins = createAdmins({ store, passwords, clock, random })
-  const sessions = createSessions({ store, clock, random })
+  const sessions = createSessions({ store, clock, random, log })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
   const loginThrottle = createLoginThrottle({ store, clock })

@@ -18,6 +18,11 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
   const { client, db, read, write } = engine
   const revokeConnection = prepareRevoke(engine, sealedValues)
   const find = (id: number) => db.select().from(bulks).where(eq(bulks.id, id)).get()
+  const addItems = client.prepare(
+    `insert into bulk_items (bulk_id, connection_id) select @id, connections.id
+     from (select distinct value from json_each(@connectionIds)) cross join connections on connections.id = value
+     where status <> 'revoked'`,
+  )
   const removeItem = db
     .delete(bulkItems)
     .where(
@@ -27,6 +32,12 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
       ),
     )
     .prepare()
+
+  /** Makes it ready with those connections that can be revoked, each once. */
+  const addPicked = (id: number, connectionIds: string[]): void => {
+    const total = addItems.run({ id, connectionIds: JSON.stringify(connectionIds) }).changes
+    db.update(bulks).set({ status: 'ready', total }).where(eq(bulks.id, id)).run()
+  }
 
   /** Each in a savepoint of its own, so that a failure undoes only that one. */
   const revokeAlone = client.transaction(revokeConnection)
@@ -54,8 +65,12 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
   return {
     addBulk: (bulk, events) =>
       write(() => {
-        const row = { ...bulk, ...began }
+        const isPicked = 'connectionIds' in bulk
+        const row = isPicked
+          ? { ...bulk, ...began, ...noLease, filter: null }
+          : { ...bulk, ...began }
         const { id } = db.insert(bulks).values(row).returning({ id: bulks.id }).get()
+        if (isPicked) addPicked(id, bulk.connectionIds)
         insertEvents(engine, events(id))
         return id
       }),

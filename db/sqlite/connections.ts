@@ -2,13 +2,14 @@ import { and, asc, eq, getTableColumns, gt, isNotNull, ne, sql } from 'drizzle-o
 import { fold } from '../fold.ts'
 import { codes, connections } from './schema.ts'
 import type { Store } from '../store.ts'
-import type { Engine } from './engine.ts'
+import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import { bytesOf, type SealedValues } from './sealed.ts'
 import { createTokenWriter, noLease, unrevoked } from './refresh.ts'
 
 type Methods =
   | 'getConnection'
+  | 'getUsernames'
   | 'findConnection'
   | 'saveConnection'
   | 'identifyConnection'
@@ -86,6 +87,14 @@ export function connectionMethods(
 
   return {
     getConnection: (id) => read(() => get.get({ id })),
+
+    getUsernames: (ids) =>
+      read(() => {
+        const { id, username } = connections
+        const rows = db.select({ id, username }).from(connections).where(isOneOf(id, ids)).all()
+        return new Map(rows.map((row) => [row.id, row.username]))
+      }),
+
     findConnection: (accountId) => read(() => find.get({ accountId })),
 
     saveConnection: (connection) =>

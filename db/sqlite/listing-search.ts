@@ -61,11 +61,12 @@ export function prepareSearch(client: Database.Database): Search {
         where app = @app and status = ${status} and ${condition} order by name limit ${limit})`,
     )
     const found = `(${parts.join(' union all ')})`
+    const hits = `(select n, key from ${found} order by key limit ${limit})`
     const query =
       column === 'name'
-        ? `select n, key from ${found} limit ${limit}`
-        : `select listing.n, listing.${column} as key from ${found} as hit
-           cross join listing on listing.n = hit.n and listing.app = @app limit ${limit}`
+        ? `select n, key from ${hits}`
+        : `select listing.n, listing.${column} as key from ${hits} as hit
+           cross join listing on listing.n = hit.n and listing.app = @app`
     return all(query, { app, ...values })
   }
 
@@ -93,10 +94,21 @@ export function prepareSearch(client: Database.Database): Search {
     return { rows, crowded, partial: !crowded && more() }
   }
 
+  /**
+   * Names that contain a key too short for trigrams, such as a Chinese name. Those that begin with it come first,
+   * so that a name that is no longer than the key is found, however many others contain it.
+   */
+  const byFewLetters = (key: string, filtered: Filtered, column: string): Hits => {
+    const first = byPrefix(key, filtered, column, MAX_HITS + 1)
+    if (first.length > MAX_HITS) return limited(first)
+    if (filtered.total > MAX_SCANNED_ROWS) return { ...limited(first), partial: true }
+    return limited(distinct([...first, ...byScan(key, filtered, column)]))
+  }
+
   const byName = (key: string, filtered: Filtered, column: string): Hits => {
     const { length } = Array.from(key)
     if (length === 0) return limited([])
-    if (length < 3) return limited(byPrefix(key, filtered, column, MAX_HITS + 1))
+    if (length < 3) return byFewLetters(key, filtered, column)
     const hits = byTrigrams(key, filtered, column)
     if (!hits.crowded && !hits.partial) return hits
     if (filtered.total <= MAX_SCANNED_ROWS) return limited(byScan(key, filtered, column))
@@ -120,11 +132,9 @@ export function prepareSearch(client: Database.Database): Search {
 
   /** Which of these rows have a name that matches. */
   const named = (rows: Row[], key: string, { app }: Filtered): Set<number> => {
-    const { length } = Array.from(key)
-    if (length === 0) return new Set()
-    const place = length < 3 ? '= 1' : '> 0'
+    if (key === '') return new Set()
     const query = `select n from json_each(@rows) cross join listing on n = value and app = @app
-      where instr(name, @key) ${place}`
+      where instr(name, @key) > 0`
     const numbers = JSON.stringify(rows.map(({ n }) => n))
     return new Set(client.prepare<[object], number>(query).pluck().all({ rows: numbers, key, app }))
   }

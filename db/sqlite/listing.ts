@@ -12,7 +12,8 @@ import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
 import { prepareSearch, type Filtered, type Row } from './listing-search.ts'
 
-type Methods = 'browseConnections' | 'walkConnections' | 'countConnections'
+type Methods =
+  'browseConnections' | 'walkConnections' | 'countConnections' | 'countConnectionsByApp'
 
 /** Rows that a step of a walk returns, and those that it searches for them. */
 const STEP_ROWS = 50
@@ -40,6 +41,9 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
   const countRows = client
     .prepare('select rows from listing_totals where app = ? and status = ?')
     .pluck()
+  const countByApp = client.prepare(
+    `select app_id as appId, status, rows from listing_apps cross join listing_totals on app = n`,
+  )
   const rowsOf = prepareListedRows(client)
   const { search, match } = prepareSearch(client)
 
@@ -117,6 +121,20 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
         const counts = STATUSES.map((_status, n) => (app === undefined ? 0 : count(app, n)))
         const [active = 0, needs_reconnect = 0, revoked = 0] = counts
         return { active, needs_reconnect, revoked }
+      }),
+
+    countConnectionsByApp: () =>
+      read(() => {
+        const totals = countByApp.all() as { appId: string; status: number; rows: number }[]
+        const counts = Map.groupBy(totals, ({ appId }) => appId)
+        const rowsOf = (appId: string, status: number): number =>
+          counts.get(appId)?.find((total) => total.status === status)?.rows ?? 0
+        return new Map(
+          [...counts.keys()].map((id) => [
+            id,
+            { active: rowsOf(id, 0), needs_reconnect: rowsOf(id, 1), revoked: rowsOf(id, 2) },
+          ]),
+        )
       }),
   }
 }

@@ -36,10 +36,12 @@ export interface BulkRevocation {
 /** `ready`: collected, and waiting for confirmation. */
 export type BulkStatus = 'collecting' | 'ready' | 'running' | 'done' | 'cancelled'
 
-export type NewBulk = Pick<
-  BulkRevocation,
-  'filter' | 'actor' | 'address' | 'createdAt' | 'leaseOwner' | 'leaseUntil'
->
+export type NewBulk = Pick<BulkRevocation, 'actor' | 'address' | 'createdAt'> &
+  (
+    | Pick<BulkRevocation, 'filter' | 'leaseOwner' | 'leaseUntil'>
+    /** Picked one by one. */
+    | { connectionIds: string[] }
+  )
 
 /** A connection that is still to be revoked, or could not be. */
 export interface BulkItem extends Pick<Connection, 'username' | 'status' | 'accountId'> {
@@ -50,7 +52,10 @@ export interface BulkItem extends Pick<Connection, 'username' | 'status' | 'acco
 
 /** Only the owner of the lease works on a bulk revocation: methods return `false` to others. */
 export interface BulkStore {
-  /** Adds one that is `collecting`. Returns its id, which is passed to `events`. */
+  /**
+   * Adds one that is `collecting`; or, of `connectionIds`, one that is `ready` at once with those of them that are
+   * not revoked. Returns its id, which is passed to `events`.
+   */
   addBulk(bulk: NewBulk, events: (id: number) => NewEvent[]): Promise<number>
   getBulk(id: number): Promise<BulkRevocation | undefined>
   /** The newest first. */

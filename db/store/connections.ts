@@ -15,8 +15,7 @@ export type ConnectionSort = 'user' | 'connected' | 'used' | 'expiry'
 /** Which connections, in which order, and which page. */
 export interface ConnectionQuery {
   /**
-   * Part of the name, ignoring case and accents; one or two letters match the beginning only. Or the whole
-   * id of a connection, an account or a grant. `null`: everybody.
+   * Part of the name, ignoring case, accents and apostrophes: see db/fold.ts. Or the whole id of a connection, an account or a grant. `null`: everybody.
    */
   search: string | null
   /** Any of these. */
@@ -70,6 +69,8 @@ export type ConnectionFilter = Pick<ConnectionQuery, 'search' | 'statuses' | 'ap
 
 export interface ConnectionStore {
   getConnection(id: string): Promise<Connection | undefined>
+  /** The usernames of those of these connections that exist, by connection id. */
+  getUsernames(ids: string[]): Promise<Map<string, string>>
   /** The unrevoked connection of that account. */
   findConnection(accountId: string): Promise<Connection | undefined>
   /** A page of the connections that match, for people to look through. */
@@ -86,6 +87,8 @@ export interface ConnectionStore {
   ): Promise<{ rows: ListedConnection[]; next: string | null }>
   /** How many there are by status; `appId`: only those with an unrevoked grant of that app. */
   countConnections(appId?: string | null): Promise<Record<ConnectionStatus, number>>
+  /** The same for each app that has or had any, by app id. */
+  countConnectionsByApp(): Promise<Map<App['id'], Record<ConnectionStatus, number>>>
   /**
    * Stores the tokens of a completed authorization, and the code that the app will redeem.
    * `expectedGeneration` `null` adds a connection, of generation 1. A number renews the connection with that

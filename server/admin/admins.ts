@@ -3,7 +3,9 @@ import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
+import { normalizePassword } from './password.ts'
 import type { Passwords } from './password.ts'
+import { normalizeEmail, visibleText } from '../visible-text.ts'
 
 /** Result of a change that must leave one admin with the role `admin`. `none`: there is no such admin. */
 export type AdminChange = 'done' | 'none' | 'last'
@@ -123,16 +125,14 @@ export function createAdmins(dependencies: {
   }
 }
 
-const normalizeEmail = (address: string): string => address.trim().toLowerCase()
-
 function checkEmail(email: string): void {
-  const isValid = /^[^@\s\p{Cc}\p{Bidi_Control}]+@[^@\s\p{Cc}\p{Bidi_Control}]+$/u.test(email)
+  const isValid = /^[^@\s]+@[^@\s]+$/u.test(email) && visibleText(email) === email
   if (!isValid || email.length > MAX_EMAIL_LENGTH_CHARS)
     throw invalidRequest(`${email} is not an e-mail address.`)
 }
 
 function checkPassword(password: Secret): void {
-  const length = Array.from(password.reveal()).length
+  const length = Array.from(normalizePassword(password).reveal()).length
   if (length < MIN_PASSWORD_LENGTH_CHARS || length > MAX_PASSWORD_LENGTH_CHARS) {
     throw invalidRequest(
       `Choose a password of ${MIN_PASSWORD_LENGTH_CHARS} to ${MAX_PASSWORD_LENGTH_CHARS} characters.`,

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Argon2Parameters } from 'node:crypto'
 import { BrokerError } from '../errors.ts'
-import type { Secret } from '../secret.ts'
+import { Secret } from '../secret.ts'
 import { createSemaphore } from '../semaphore.ts'
 import type { PasswordCost, PasswordHashing, Random } from '../runtime.ts'
 
@@ -52,7 +52,7 @@ export function createPasswords(dependencies: {
   return {
     async hash(password) {
       const nonce = random(SALT_LENGTH_BYTES)
-      const message = password.reveal()
+      const message = normalizePassword(password).reveal()
       const tag = await deriveLimited({ message, nonce, ...cost, tagLength: TAG_LENGTH_BYTES })
       const [salt, sum] = [nonce, tag].map((bytes) => bytes.toString('base64').replace(/=+$/, ''))
       return `${prefix}${salt}$${sum}`
@@ -62,14 +62,22 @@ export function createPasswords(dependencies: {
       const stored = readPhc(phc)
       if (!stored) return false
       const { tag, ...parameters } = stored
-      const message = password.reveal()
-      return timingSafeEqual(
-        await deriveLimited({ message, ...parameters, tagLength: tag.length }),
-        tag,
-      )
+      const isOf = async (message: string): Promise<boolean> =>
+        timingSafeEqual(await deriveLimited({ message, ...parameters, tagLength: tag.length }), tag)
+      const [typed, normalized] = [password.reveal(), normalizePassword(password).reveal()]
+      if (await isOf(normalized)) return true
+      // Hashes from before passwords were normalised.
+      return typed !== normalized && isOf(typed)
     },
   }
 }
+
+/**
+ * The form in which passwords are hashed and counted (NIST SP 800-63B-4 3.1.1.2): the same however the keyboard
+ * composes letters.
+ */
+export const normalizePassword = (password: Secret): Secret =>
+  new Secret(password.reveal().normalize('NFKC'))
 
 function readPhc(phc: string): (PasswordCost & { nonce: Buffer; tag: Buffer }) | null {
   const parts = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(phc)

@@ -5,6 +5,7 @@ import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { normalizeEmail } from '../visible-text.ts'
 
 /** Codes of the previous and next time step are accepted too, since clocks differ (RFC 6238 5.2). */
 const WINDOW_STEPS = 1
@@ -161,7 +162,7 @@ export function createSecondFactors(dependencies: {
     },
 
     async drop(address, actor, from) {
-      const email = address.trim().toLowerCase()
+      const email = normalizeEmail(address)
       const admin = await store.findAdmin(email)
       if (!admin) return false
       const dropped = { ...event(actor, 'admin.second_factor_removed', from), details: email }
@@ -185,8 +186,8 @@ export function useRecoveryCode(
   return { ...factor, recoveryCodes: factor.recoveryCodes.filter((hash) => hash !== codeHash) }
 }
 
-/** Removes spaces: authenticator apps show codes with a space in the middle. */
-const digits = (code: string): string => code.replace(/\s/g, '')
+/** The digits of a code: apps show a space in the middle, copying adds invisible marks, keyboards type wide digits. */
+const digits = (code: string): string => code.normalize('NFKC').replace(/[\s\p{Cf}]/gu, '')
 
 const bytesOf = (random: Random, size: number): ArrayBuffer => new Uint8Array(random(size)).buffer
 
@@ -199,4 +200,10 @@ function recoveryCode(random: Random): string {
 }
 
 /** Hash of a recovery code, regardless of case and separators. */
-const hashOf = (code: string): string => sha256(code.toLowerCase().replace(/[^a-z2-7]/g, ''))
+const hashOf = (code: string): string =>
+  sha256(
+    code
+      .normalize('NFKC')
+      .toLowerCase()
+      .replace(/[^a-z2-7]/g, ''),
+  )

@@ -1,4 +1,5 @@
 import type { Admin, Hash, NewEvent, Session, Store } from '../../db/store.ts'
+import type { Log } from '../log.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
@@ -57,18 +58,31 @@ export function createSessions(dependencies: {
   store: Store
   clock: Clock
   random: Random
+  log: Log
 }): Sessions {
-  const { store, clock, random } = dependencies
+  const { store, clock, random, log } = dependencies
 
   const event = (email: string, action: string, address: string): NewEvent[] => [
     { at: clock.now(), actor: `admin:${email}`, action, address },
   ]
 
-  const touch = async (session: Session): Promise<Session> => {
+  /** Sessions whose last use is being written. */
+  const touching = new Set<Hash>()
+
+  /** Never waits for the write: pages are read also while the database is locked or its disk is full. */
+  const touch = (session: Session): Session => {
     const now = clock.now()
     if (!session.complete || now - session.lastSeenAt < TOUCH_INTERVAL_MS) return session
     const touched = { ...session, lastSeenAt: now, expiresAt: expiryOf(session.createdAt, now) }
-    await store.touchSession(touched)
+    if (!touching.has(session.idHash)) {
+      touching.add(session.idHash)
+      store
+        .touchSession(touched)
+        .catch((error: unknown) =>
+          log.warn({ err: error }, 'the last use of a session was not stored'),
+        )
+        .finally(() => touching.delete(session.idHash))
+    }
     return touched
   }
 
@@ -101,7 +115,7 @@ export function createSessions(dependencies: {
     async find(secret) {
       const key = { idHash: sha256(secret.reveal()), now: clock.now() }
       const found = await store.getSession(key)
-      return found && { ...found, session: await touch(found.session) }
+      return found && { ...found, session: touch(found.session) }
     },
 
     list: (adminId) => store.listSessions({ adminId, now: clock.now() }),

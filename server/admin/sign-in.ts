@@ -2,6 +2,7 @@ import type { Admin, Store } from '../../db/store.ts'
 import type { Secret } from '../secret.ts'
 import type { LoginAttempt, LoginThrottle } from './login-throttle.ts'
 import type { Clock } from '../runtime.ts'
+import { normalizeEmail } from '../visible-text.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Passwords } from './password.ts'
 import type { SecondFactors } from './second-factor.ts'
@@ -90,7 +91,7 @@ export function createSignIn(dependencies: {
     prove: (admin, password, browser) => checkPassword(admin.email, admin, password, browser),
 
     async withPassword(address, password, browser) {
-      const account = address.trim().toLowerCase()
+      const account = normalizeEmail(address)
       const admin = await store.findAdmin(account)
       const outcome = await checkPassword(account, admin, password, browser)
       if (outcome.kind === 'slowed') return outcome

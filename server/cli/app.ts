@@ -2,11 +2,11 @@ import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
 import { appOptions } from '../oauth/app-options.ts'
 import type { AppOptions } from '../oauth/app-options.ts'
-import { appDefaults } from '../oauth/apps.ts'
+import { appDefaults, validSecrets } from '../oauth/apps.ts'
 import type { AppSettings } from '../oauth/apps.ts'
 import { formatDuration, parseDuration } from '../oauth/duration.ts'
 import { ACTOR, withServices } from './with-services.ts'
-import { UsageError, formatTime, print, printJson, printTable } from './terminal.ts'
+import { UsageError, formatTime, print, printJson, printTable, printable } from './terminal.ts'
 
 interface Flags extends Partial<AppOptions> {
   redirectUri?: string[]
@@ -30,9 +30,9 @@ export function appCommand(): Command {
     .description('list all apps')
     .option('--json', 'print JSON')
     .action(({ json }: Flags) =>
-      withServices(async ({ apps }) => {
+      withServices(async ({ apps, clock }) => {
         const all = await apps.list()
-        if (json) return printJson(all.map(toJson))
+        if (json) return printJson(all.map((each) => toJson(each, clock.now())))
         printTable(all.map(toRow), 'No apps yet. Add one with `app add NAME --redirect-uri URI`.')
       }),
     )
@@ -42,7 +42,7 @@ export function appCommand(): Command {
     .description('show an app')
     .option('--json', 'print JSON')
     .action((id: string, { json }: Flags) =>
-      withServices(async ({ apps }) => show(await apps.get(id), json)),
+      withServices(async ({ apps, clock }) => show(await apps.get(id), clock.now(), json)),
     )
 
   const set = addSettings(
@@ -52,8 +52,8 @@ export function appCommand(): Command {
     if (negatedHelp !== undefined) set.option(`--no-${toCase(name, '-')}`, negatedHelp)
   }
   set.action((id: string, flags: Flags) =>
-    withServices(async ({ apps }) =>
-      show(await apps.set(id, readChanges(flags), ACTOR), flags.json),
+    withServices(async ({ apps, clock }) =>
+      show(await apps.set(id, readChanges(flags), ACTOR), clock.now(), flags.json),
     ),
   )
 
@@ -132,10 +132,12 @@ async function add(name: string, flags: Flags): Promise<void> {
     confidential: flags.confidential ?? false,
     name,
   }
-  await withServices(async ({ apps, config }) => {
+  await withServices(async ({ apps, clock, config }) => {
     const { app, clientSecret } = await apps.add(settings, ACTOR)
     const secret = clientSecret?.reveal()
-    if (flags.json) return printJson({ ...toJson(app), ...(secret && { client_secret: secret }) })
+    if (flags.json) {
+      return printJson({ ...toJson(app, clock.now()), ...(secret && { client_secret: secret }) })
+    }
     print(`client_id      ${app.id}`)
     if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
     print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
@@ -143,14 +145,15 @@ async function add(name: string, flags: Flags): Promise<void> {
   })
 }
 
-function show(app: App, json?: boolean): void {
-  if (json) return printJson(toJson(app))
-  for (const [key, value] of Object.entries(toJson(app))) {
-    print(`${key.padEnd(16)}${Array.isArray(value) ? value.join('\n'.padEnd(17)) : String(value)}`)
+function show(app: App, now: number, json?: boolean): void {
+  if (json) return printJson(toJson(app, now))
+  for (const [key, value] of Object.entries(toJson(app, now))) {
+    const lines = [value].flat().map((each) => printable(String(each)))
+    print(`${key.padEnd(16)}${lines.join('\n'.padEnd(17))}`)
   }
 }
 
-const toJson = (app: App) => ({
+const toJson = (app: App, now: number) => ({
   client_id: app.id,
   name: app.name,
   type: app.confidential ? 'confidential' : 'public',
@@ -158,7 +161,7 @@ const toJson = (app: App) => ({
   origins: app.origins,
   token_lifetime: formatDuration(app.tokenLifetimeSeconds),
   ...Object.fromEntries(appOptions.map(([option]) => [toCase(option, '_'), app[option]])),
-  live_secrets: app.secrets.length,
+  live_secrets: validSecrets(app, now).length,
   created_at: formatTime(app.createdAt),
 })
 

@@ -5,6 +5,7 @@
 import { createInterface } from 'node:readline'
 import type { Interface } from 'node:readline'
 import { Writable } from 'node:stream'
+import { replaceInvisible } from '../visible-text.ts'
 
 /** Wrong usage: exit code 2. The message says what to do. */
 export class UsageError extends Error {
@@ -36,12 +37,11 @@ export function printTable<Name extends string>(
       .join('  ')
       .trimEnd()
   print(line(({ title }) => title))
-  for (const row of rows) print(line(({ name }) => replaceControls(row[name])))
+  for (const row of rows) print(line(({ name }) => printable(row[name])))
 }
 
-/** User-supplied names must not control the terminal. */
-const replaceControls = (text: string): string =>
-  text.replace(/\p{Cc}|\p{Bidi_Control}/gu, '\u{fffd}')
+/** Text from people must not control the terminal, nor hide anything in it. */
+export const printable = (text: string): string => replaceInvisible(text, '\u{fffd}')
 
 /** A time in milliseconds as ISO 8601; `null` stays `null`. */
 export function formatTime(milliseconds: number): string

@@ -95,7 +95,7 @@ export function loadConfig(
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
     operator: {
-      name: reader.optional('BROKER_NAME', parse.text),
+      name: reader.optional('BROKER_NAME', parse.label),
       contact: reader.optional('BROKER_CONTACT', parse.contact),
       privacyUrl: reader.optional('BROKER_PRIVACY_URL', parse.pageUrl),
     },

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { visibleText } from '../visible-text.ts'
 
 /** Parses the text of a setting. @throws InvalidValue */
 export type Parse<T> = (text: string) => T
@@ -7,6 +8,13 @@ export type Parse<T> = (text: string) => T
 export class InvalidValue extends Error {}
 
 export const text: Parse<string> = (value) => value
+
+/** A name that is shown to people. */
+export const label: Parse<string> = (value) => {
+  const visible = visibleText(value)
+  if (visible === '') throw new InvalidValue('has no visible characters.')
+  return visible
+}
 
 /** A whole number in plain digits: no sign, no fraction, no exponent. */
 export const integer =
@@ -62,7 +70,8 @@ export const origin: Parse<string> = (value) => {
 export const pageUrl: Parse<string> = (value) => webUrl(value).href
 
 /** An e-mail address, or the URL of a page. */
-export const contact: Parse<string> = (value) => {
+export const contact: Parse<string> = (text) => {
+  const value = text.replace(/^mailto:/i, '')
   if (/^[^\s@/:?<>"]+@[^\s@/:?<>"]+$/.test(value)) return value
   if (/^https?:/i.test(value)) return pageUrl(value)
   throw new InvalidValue('must be an e-mail address or a URL.')

@@ -104,11 +104,21 @@ export function createBulkRevocations(dependencies: {
     return store.updateBulk({ id, expected, changes: { ...noLease, trouble }, events: [] })
   }
 
+  /** Cancels one that has no filter to collect by: its process died before the picked connections were stored. */
+  const cancelIncomplete = (id: number): Promise<boolean> =>
+    store.updateBulk({
+      id,
+      expected: { statuses: ['collecting'], leaseOwner: owner },
+      changes: { status: 'cancelled', endedAt: clock.now(), ...noLease },
+      events: [event(id, 'system', 'bulk.cancelled')],
+    })
+
   /** Works on a leased bulk revocation. `false`: an error stopped it; it will be retried. */
   const workOn = async (bulk: BulkRevocation): Promise<boolean> => {
     let trouble: string | null = null
     try {
-      await (bulk.status === 'collecting' ? collect(bulk) : revoke(bulk))
+      if (bulk.status === 'running') await revoke(bulk)
+      else await (bulk.filter ? collect(bulk) : cancelIncomplete(bulk.id))
     } catch (error) {
       trouble = 'The database can’t be written to; see the log. It will be retried.'
       log.error({ err: error, bulk: bulk.id }, 'a bulk revocation failed; it will be retried')
@@ -144,29 +154,21 @@ export function createBulkRevocations(dependencies: {
     details: `bulk revocation ${id}`,
   })
 
-  /** The ids of existing connections that are not revoked, each once. */
-  const filterRevocable = async (ids: string[]): Promise<string[]> => {
-    const connections = await Promise.all([...new Set(ids)].map((id) => store.getConnection(id)))
-    return connections.flatMap((one) => (one && one.status !== 'revoked' ? [one.id] : []))
-  }
-
   return {
     async begin(selection, actor) {
       const { actor: actorName, address = null } = actorFields(actor)
       const now = clock.now()
-      const isPicked = Array.isArray(selection)
-      const filter = isPicked ? null : withoutRevoked(selection)
-      const lease = { leaseOwner: owner, leaseUntil: leaseEnd() }
-      const bulk = { filter, actor: actorName, address, createdAt: now, ...lease }
-      const id = await store.addBulk(bulk, (id) => [event(id, actor, 'bulk.asked')])
-      if (isPicked) {
-        const connectionIds = await filterRevocable(selection)
-        await store.addBulkItems({ id, owner, until: leaseEnd(), connectionIds, cursor: null })
-      } else {
-        await collect({ id, filter, cursor: null }, now + COLLECT_TIMEOUT_MS)
-        await release(id, null)
-        wake.abort()
+      const request = { actor: actorName, address, createdAt: now }
+      const events = (id: number) => [event(id, actor, 'bulk.asked')]
+      if (Array.isArray(selection)) {
+        return store.addBulk({ ...request, connectionIds: selection }, events)
       }
+      const filter = withoutRevoked(selection)
+      const lease = { leaseOwner: owner, leaseUntil: leaseEnd() }
+      const id = await store.addBulk({ ...request, filter, ...lease }, events)
+      await collect({ id, filter, cursor: null }, now + COLLECT_TIMEOUT_MS)
+      await release(id, null)
+      wake.abort()
       return id
     },
 

@@ -15,10 +15,8 @@ export function createEvents({ store }: { store: Store }): Events {
   return {
     async browse(query) {
       const page = await store.listEvents(query)
-      const ids = [...new Set(page.rows.flatMap(({ connectionId }) => connectionId ?? []))]
-      const connections = await Promise.all(ids.map((id) => store.getConnection(id)))
-      const usernames = new Map(connections.flatMap((one) => (one ? [[one.id, one.username]] : [])))
-      return { ...page, usernames }
+      const ids = page.rows.flatMap(({ connectionId }) => connectionId ?? [])
+      return { ...page, usernames: await store.getUsernames(ids) }
     },
   }
 }

@@ -27,6 +27,8 @@ export interface Vault {
    * processes could not open its values.
    */
   reload(known: string[]): boolean
+  /** Has `loadKeys` other keys than those in use? Cheap: only changed keys are derived again. */
+  hasNewKeys(): boolean
   /** Id of the key that a value was sealed with; `null`: the value was overwritten. */
   keyOf(sealed: Sealed): string | null
 }
@@ -52,15 +54,21 @@ interface Key {
  * @param loadKeys returns 32-byte keys in base64url; the first one seals
  */
 export function createVault(loadKeys: () => Secret[], random: Random): Vault {
-  let keys = loadKeys().map(toKey)
+  let derived: { secrets: string; keys: Key[] } = { secrets: '', keys: [] }
+  /** The keys as they are now; the same array as long as they are the same. */
+  const load = (): Key[] => {
+    const loaded = loadKeys()
+    const secrets = loaded.map((secret) => secret.reveal()).join()
+    if (secrets !== derived.secrets) derived = { secrets, keys: loaded.map(toKey) }
+    return derived.keys
+  }
+  let keys = load()
   const keyIds = () => keys.map((key) => key.id)
 
   const findKey = (id: string): Key => {
     const known = keys.find((key) => key.id === id)
     if (known) return known
-    const loaded = loadKeys()
-      .map(toKey)
-      .find((key) => key.id === id)
+    const loaded = load().find((key) => key.id === id)
     if (loaded) {
       keys = [...keys, loaded]
       return loaded
@@ -101,12 +109,14 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
     keyIds,
 
     reload(known) {
-      const loaded = loadKeys().map(toKey)
+      const loaded = load()
       const ids = loaded.map((key) => key.id)
       const isComplete = known.every((id) => ids.includes(id)) && known.includes(ids[0] ?? '')
       if (isComplete) keys = loaded
       return isComplete
     },
+
+    hasNewKeys: () => load() !== keys,
 
     keyOf: (sealed) =>
       sealed[0] === VERSION

@@ -19,6 +19,7 @@ export function createKeyFollower(dependencies: {
   let announced = vault.keyIds().join()
   let rejections = 0
   return async () => {
+    if (!vault.hasNewKeys() && vault.keyIds().join() === announced) return
     const fingerprints = fingerprintsOf(await store.getMeta())
     if (!vault.reload(fingerprints)) {
       // During a rotation, the file may change between the two reads: only the second rejection counts.

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { replaceFile } from '../../db/data-directory/files.ts'
 import type { Store } from '../../db/store.ts'
@@ -31,7 +31,19 @@ export async function loadSecretKeys(
     }
     writeKeys(file, [newKey(random)])
   }
-  return () => readKeys(file)
+  return keyFileReader(file)
+}
+
+/** A reader of the file that reads it again only if it was changed or replaced. @throws StartError */
+function keyFileReader(file: string): () => Secret[] {
+  let [readVersion, keys]: [string, Secret[]] = ['', []]
+  return () => {
+    const { ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
+    const version = [ino, size, mtimeNs, ctimeNs].join()
+    // The version is that before the read: a change in between is read next time.
+    if (version !== readVersion) [keys, readVersion] = [readKeys(file), version]
+    return keys
+  }
 }
 
 export const newKey = (random: Random): Secret => new Secret(random(32).toString('base64url'))

@@ -1,5 +1,6 @@
 import { EllipsisError, toEllipsisError } from './errors.ts'
 import type { UpstreamResponse } from './errors.ts'
+import { visibleStart } from '../visible-text.ts'
 
 /** The account that a token belongs to. */
 export interface Account {
@@ -37,9 +38,6 @@ function readId(id: unknown): string | null {
   return isValid ? text : null
 }
 
-/** Safe to show on terminals and pages: no invisible characters, line breaks or changes of direction. */
-function readLabel(username: unknown): string {
-  if (typeof username !== 'string') return ''
-  const visible = username.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').trim()
-  return [...visible].slice(0, MAX_LABEL_LENGTH_CHARS).join('')
-}
+/** Safe to show on terminals and pages: see `visibleText`. */
+const readLabel = (username: unknown): string =>
+  typeof username === 'string' ? visibleStart(username, MAX_LABEL_LENGTH_CHARS) : ''

@@ -1,9 +1,10 @@
-import type { App, NewEvent, Store } from '../../db/store.ts'
+import type { App, ConnectionStatus, NewEvent, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
 import type { Clock, Random } from '../runtime.ts'
+import { visibleText } from '../visible-text.ts'
 import { equalHashes, newId, newSecret, sha256 } from '../crypto/hash.ts'
 import { defaultOptions } from './app-options.ts'
 import type { AppOptions } from './app-options.ts'
@@ -46,6 +47,8 @@ export interface Apps {
   hasOrigin(origin: string): Promise<boolean>
   /** Number of unrevoked connections with an unrevoked grant of the app. */
   countUsers(id: string): Promise<number>
+  /** The same of every app that has any, by app id. */
+  countUsersByApp(): Promise<Map<string, number>>
   /** The app that the credentials authenticate. @throws BrokerError `invalid_client` */
   authenticate(credentials: Credentials): Promise<App>
 }
@@ -106,13 +109,13 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
   }
 
   return {
-    async add(settings, actor) {
+    async add(given, actor) {
+      const settings = { ...given, name: visibleText(given.name) }
       checkSettings(settings)
       const created = settings.confidential ? newAppSecret() : null
       const app: App = {
         ...settings,
         id: newId(random, 'app'),
-        name: settings.name.trim(),
         origins: settings.origins ?? defaultOrigins(settings),
         secrets: created ? [created.stored] : [],
         createdAt: clock.now(),
@@ -134,8 +137,12 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
     hasOrigin: (origin) => store.hasOrigin(origin),
 
     async countUsers(id) {
-      const { active, needs_reconnect: needsReconnect } = await store.countConnections(id)
-      return active + needsReconnect
+      return unrevokedOf(await store.countConnections(id))
+    },
+
+    async countUsersByApp() {
+      const counts = [...(await store.countConnectionsByApp())]
+      return new Map(counts.map(([id, byStatus]) => [id, unrevokedOf(byStatus)]))
     },
 
     get,
@@ -144,7 +151,7 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
       const details = Object.keys(changes).join(', ')
       const event = { ...actorFields(actor), action: 'app.changed', details }
       const { after } = await update(id, event, (before) => {
-        const app = { ...before, ...changes }
+        const app = { ...before, ...changes, ...derivedFields(before, changes) }
         if (app.confidential !== before.confidential) {
           const description =
             'The client type of an app can’t be changed (public or confidential). Add a new app.'
@@ -203,6 +210,9 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
   }
 }
 
+const unrevokedOf = (counts: Record<ConnectionStatus, number>): number =>
+  counts.active + counts.needs_reconnect
+
 /** A public app must send no secret; a confidential app one of its valid secrets. */
 function isAuthenticated(app: App, secret: Secret | null, now: number): boolean {
   if (!app.confidential) return secret === null
@@ -224,6 +234,22 @@ export function defaultOrigins(
   return [...new Set(origins)]
 }
 
+/** Fields that follow from changed ones. Origins that were chosen stay; derived ones follow the redirect URIs. */
+function derivedFields(
+  before: App,
+  { name, redirectUris, origins }: Partial<AppSettings>,
+): Partial<AppSettings> {
+  const hadDefault = isSameSet(before.origins, defaultOrigins(before))
+  const isDerived = redirectUris !== undefined && origins === undefined && hadDefault
+  return {
+    ...(name !== undefined && { name: visibleText(name) }),
+    ...(isDerived && { origins: defaultOrigins({ ...before, redirectUris }) }),
+  }
+}
+
+const isSameSet = (one: string[], other: string[]): boolean =>
+  [...new Set(one)].sort().join(' ') === [...new Set(other)].sort().join(' ')
+
 /** @throws BrokerError `invalid_request` with every problem of the settings */
 function checkSettings(settings: AppSettings): void {
   const problems = [...findProblems(settings)]
@@ -233,8 +259,8 @@ function checkSettings(settings: AppSettings): void {
 }
 
 function* findProblems(app: AppSettings): Generator<string> {
-  const name = app.name.trim()
-  if (name === '' || name.length > MAX_NAME_LENGTH_CHARS) {
+  const { length } = Array.from(app.name)
+  if (length === 0 || length > MAX_NAME_LENGTH_CHARS) {
     yield `Give the app a name of 1 to ${MAX_NAME_LENGTH_CHARS} characters.`
   }
   if (app.redirectUris.length === 0 && !app.device) yield 'Give at least one redirect URI.'

@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
 import { createLog } from '../../server/log.ts'
@@ -34,6 +36,9 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
     token_lifetime: '12h',
     trusted: true,
   })
+  const moved = await json('app', 'set', id, '--redirect-uri', 'https://moved.example/x')
+  t.match(moved, { origins: ['https://moved.example'] }, 'derived origins follow')
+  t.match(await json('app', 'set', id, '--name', ' \u200bO\u202ether '), { name: 'Other' })
   t.match(await json('app', 'set', id, '--tokens', 'ellipsis'), { tokens: 'ellipsis' })
   t.match(await json('app', 'set', id, '--tokens', 'broker', '--dpop', 'required'), {
     tokens: 'broker',
@@ -57,6 +62,10 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
     client_secret: String,
   })
   t.match(await json('app', 'show', serverId), { live_secrets: 2 })
+  const client = new Database(join(env.BROKER_DATA_DIR, 'broker.db'))
+  client.exec("update apps set secrets = json_set(secrets, '$[0].expiresAt', 1) where confidential")
+  client.close()
+  t.match(await json('app', 'show', serverId), { live_secrets: 1 }, 'an expired one does not count')
   const third = await json('app', 'add', 'Third', '--confidential', '--redirect-uri', RETURN)
   t.type(third.client_secret, 'string')
   t.match(await command(['app', 'list'], env), { stdout: /CLIENT ID.*\n.*Other|Server/s })

@@ -123,3 +123,21 @@ t.test('a consent posted from another site, or without its CSRF token, is reject
   })
   t.equal(answer.status, 303, 'a form is never posted on (RFC 9700 4.12)')
 })
+
+t.test('a contact is linked as what it is', async (t) => {
+  const contacts: [string, string][] = [
+    ['https://example.com/contact?map', 'href="https://example.com/contact?map"'],
+    ['http://intranet.example/help', 'href="http://intranet.example/help"'],
+    ['HTTPS://Example.com', 'href="https://example.com/"'],
+    ['https://example.com/@maps', 'href="https://example.com/@maps"'],
+    ['maps@example.com', 'href="mailto:maps@example.com"'],
+    ['mailto:maps@example.com', 'href="mailto:maps@example.com"'],
+  ]
+  for (const [contact, link] of contacts) {
+    const broker = await buildBroker(t, { env: { BROKER_CONTACT: contact } })
+    const { parameters } = authorizationRequest(await addApp(broker))
+    const query = new URLSearchParams(parameters).toString()
+    const { body } = await new Visitor().open(`${broker.url}/oauth/authorize?${query}`)
+    t.ok(body.includes(link), `${contact}: ${/<p>Questions.*/.exec(body)?.[0]}`)
+  }
+})

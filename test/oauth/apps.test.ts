@@ -62,3 +62,55 @@ t.test('concurrent changes of an app are all kept', async (t) => {
   const outcomes = await Promise.allSettled(set)
   t.strictSame(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
 })
+
+t.test('derived origins follow the redirect URIs, chosen ones stay', async (t) => {
+  const broker = await buildBroker(t)
+  const { apps } = broker.services
+  const [one, two] = ['https://one.example/', 'https://two.example/return']
+  const originsAfter = async (
+    settings: Parameters<typeof addApp>[1],
+    changes: Parameters<typeof apps.set>[1],
+  ) => {
+    const app = await addApp(broker, settings)
+    const { origins } = await apps.set(app.id, changes, 'test')
+    return origins
+  }
+  const derived = { redirectUris: [one, 'http://127.0.0.1/'] }
+  const chosen = { redirectUris: [one], origins: ['https://chosen.example'] }
+  const confidential = { redirectUris: [one], confidential: true }
+  t.strictSame(await originsAfter(derived, { redirectUris: [two] }), ['https://two.example'])
+  t.strictSame(await originsAfter(derived, { redirectUris: ['com.example.app:/x'] }), [])
+  t.strictSame(await originsAfter(chosen, { redirectUris: [two] }), ['https://chosen.example'])
+  t.strictSame(await originsAfter({ ...derived, origins: [] }, { redirectUris: [two] }), [])
+  t.strictSame(await originsAfter(derived, { name: 'Other' }), [
+    'https://one.example',
+    'http://127.0.0.1',
+  ])
+  t.strictSame(
+    await originsAfter(derived, { redirectUris: [two], origins: ['https://x.example'] }),
+    ['https://x.example'],
+  )
+  t.strictSame(await originsAfter(confidential, { redirectUris: [two] }), [])
+})
+
+t.test('a name is cleaned on change as on creation', async (t) => {
+  const broker = await buildBroker(t)
+  const { apps } = broker.services
+  const names: [string, string][] = [
+    ['  Flood map \n', 'Flood map'],
+    ['\u200bFlood\u202e map\u00ad', 'Flood map'],
+    ['نقشه\u200cها 👩‍🚒', 'نقشه\u200cها 👩‍🚒'],
+    ['🗺'.repeat(200), '🗺'.repeat(200)],
+  ]
+  for (const [name, clean] of names) {
+    const app = await addApp(broker, { name })
+    t.equal(app.name, clean)
+    t.equal((await apps.set((await addApp(broker)).id, { name }, 'test')).name, clean)
+    t.equal((await apps.get(app.id)).name, clean)
+  }
+  const app = await addApp(broker)
+  for (const name of ['', '  ', '\u200b\u2060', '🗺'.repeat(201)]) {
+    await t.rejects(apps.set(app.id, { name }, 'test'), /1 to 200 characters/)
+    await t.rejects(addApp(broker, { name }), /1 to 200 characters/)
+  }
+})

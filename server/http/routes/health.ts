@@ -10,6 +10,8 @@ import { failure } from './schemas.ts'
 
 /** How long a check of the store is reused. */
 const READINESS_CACHE_MS = 1000
+/** A locked store is not ready; load balancers and probes wait a second for the answer. */
+const READINESS_TIMEOUT_MS = 800
 
 const operation = { tags: ['operation'], security: [] }
 
@@ -72,7 +74,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   app,
   { services },
 ) => {
-  const { config, checkWritable, keys, breaker, metrics } = services
+  const { config, clock, checkWritable, keys, breaker, metrics } = services
 
   app.get('/healthz', { schema: healthSchema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
@@ -83,17 +85,13 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   })
 
   // The check writes to the database, and anyone may request it.
-  const findStoreError = cached(READINESS_CACHE_MS, services.clock, () =>
-    checkWritable().then(
-      () => null,
-      (error: Error) => error,
-    ),
-  )
+  const findStoreError = cached(READINESS_CACHE_MS, clock, withTimeLimit(checkWritable, clock))
+  const findKeyError = withTimeLimit(() => keys.current(), clock)
 
   app.get('/readyz', { schema: readySchema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
-    const storeError = await findStoreError()
-    const checks = { store: storeError === null, keys: await succeeds(keys.current()) }
+    const [storeError, keyError] = await Promise.all([findStoreError(), findKeyError()])
+    const checks = { store: storeError === null, keys: keyError === null }
     const ready = checks.store && checks.keys
     const cause = storeError && { err: storeError }
     if (!ready) request.log.error({ request: request.id, checks, ...cause }, 'not ready')
@@ -110,11 +108,27 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   })
 }
 
-const succeeds = (check: Promise<unknown>): Promise<boolean> =>
-  check.then(
-    () => true,
-    () => false,
-  )
+/**
+ * The error of a check, or `null`; an error if it takes too long. A check that still runs is waited for again
+ * instead of starting another.
+ */
+function withTimeLimit(check: () => Promise<unknown>, clock: Clock): () => Promise<Error | null> {
+  let running: Promise<Error | null> | null = null
+  return async () => {
+    running ??= check()
+      .then(
+        () => null,
+        (error: Error) => error,
+      )
+      .finally(() => (running = null))
+    const checked = new AbortController()
+    const timeout = clock.sleep(READINESS_TIMEOUT_MS, checked.signal)
+    const message = `the database could not be written to within ${READINESS_TIMEOUT_MS} ms`
+    return Promise.race([running, timeout.then(() => new Error(message))]).finally(() =>
+      checked.abort(),
+    )
+  }
+}
 
 /** Caches the result of `load` for `lifetimeMs`. */
 function cached<T>(lifetimeMs: number, clock: Clock, load: () => Promise<T>): () => Promise<T> {

@@ -71,6 +71,39 @@ export function testBulk(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), [`asked for ${id}`])
   })
 
+  t.test(
+    'one of picked connections is ready at once, with those that can be revoked',
+    async (t) => {
+      const store = await open(t)
+      for (const id of ['a', 'b', 'c']) await connect(store, id)
+      await store.revokeConnection({ id: 'c', now: NOW, events: [] })
+      const { actor, address, createdAt } = newBulk
+      const connectionIds = ['a', 'b', 'b', 'c', 'none', '']
+      const id = await store.addBulk({ actor, address, createdAt, connectionIds }, (id) =>
+        event(`asked for ${id}`),
+      )
+      const ready = {
+        status: 'ready' as const,
+        total: 2,
+        filter: null,
+        leaseOwner: null,
+        cursor: null,
+      }
+      t.match(await store.getBulk(id), { actor, address, createdAt, ...ready })
+      const items = await store.listBulkItems({ id, failed: false, limit: 9 })
+      t.strictSame(items.map((item) => item.connectionId).sort(), ['a', 'b'])
+      t.equal(await store.takeBulk({ owner, ...times }), undefined, 'it waits for confirmation')
+      t.strictSame(await actions(store), [`asked for ${id}`])
+      const failing = store.addBulk({ actor, address, createdAt, connectionIds }, () => {
+        throw new Error('stop')
+      })
+      await t.rejects(failing, /stop/)
+      t.equal((await store.listBulks(9)).length, 1, 'all or nothing')
+      const none = await store.addBulk({ actor, address, createdAt, connectionIds: [] }, () => [])
+      t.match(await store.getBulk(none), { status: 'ready', total: 0 })
+    },
+  )
+
   t.test('a bulk revocation without connections is done as soon as it runs', async (t) => {
     const store = await open(t)
     const id = await collect(store, [])

@@ -134,7 +134,7 @@ export function testListing(t: Test, open: OpenStore): void {
     ])
   })
 
-  t.test('names are found by their first letters, or by three letters anywhere', async (t) => {
+  t.test('names are found by any of their letters', async (t) => {
     const store = await openWithPeople(t, open)
     const search = (text: string, query: Partial<ConnectionQuery> = {}) =>
       find(store, { search: text, ...query })
@@ -146,12 +146,68 @@ export function testListing(t: Test, open: OpenStore): void {
     t.equal(await search('ann', { statuses: ['active'] }), 'd')
     t.equal(await search('ann', { appId: 'app' }), 'c')
     t.equal(await search('ann', { sort: 'connected', descending: true, limit: 2 }), 'ed')
-    t.equal(await search('an'), 'd', 'two letters: its beginning alone')
+    t.equal(await search('an'), 'dec')
+    t.equal(await search('nn'), 'dec', 'two letters anywhere')
+    t.equal(await search('h'), 'e', 'one letter')
+    t.equal(await search('an', { limit: 1, sort: 'connected' }), 'c')
     t.equal(await search('nobody'), '')
     t.equal(await search('"'), '')
     t.equal(await search('%%%'), '')
     t.equal(await search('\u200b'), '', 'nothing that can be seen')
     t.equal(await search('a', { search: '' }), '')
+  })
+
+  t.test('names of one and two characters are found, as people type them', async (t) => {
+    const store = await open(t)
+    const names = [
+      '王小明',
+      '小明',
+      '李',
+      'Bo',
+      'Łu',
+      'Straße',
+      'O’Brien',
+      'Ærø',
+      'علی\u200cرضا',
+      'Ω',
+    ]
+    for (const [n, username] of names.entries()) await connect(store, `c${n}`, { username })
+    const search = async (text: string) => {
+      const { rows } = await store.browseConnections({ ...everybody, search: text })
+      return rows.map(({ username }) => username).sort()
+    }
+    for (const [text, ...found] of [
+      ['小明', '小明', '王小明'],
+      ['明', '小明', '王小明'],
+      ['李', '李'],
+      ['bo', 'Bo'],
+      ['LU', 'Łu'],
+      ['ss', 'Straße'],
+      ['STRASSE', 'Straße'],
+      ['ß', 'Straße'],
+      ["o'brien", 'O’Brien'],
+      ['obr', 'O’Brien'],
+      ['aero', 'Ærø'],
+      ['ø', 'Bo', 'O’Brien', 'Ærø'],
+      ['علیرضا', 'علی\u200cرضا'],
+      ['ω', 'Ω'],
+    ]) {
+      t.strictSame(await search(text ?? ''), found.sort(), text ?? '')
+    }
+  })
+
+  t.test('usernames are read at once', async (t) => {
+    const store = await openWithPeople(t, open)
+    const names = await store.getUsernames(['a', 'b', 'b', 'none'])
+    t.strictSame([...names].sort(), [
+      ['a', 'Élodie'],
+      ['b', 'bo'],
+    ])
+    t.equal((await store.getUsernames([])).size, 0)
+    t.strictSame(
+      [...(await store.countConnectionsByApp())].sort(),
+      await Promise.all(['app', 'other'].map(async (id) => [id, await store.countConnections(id)])),
+    )
   })
 
   t.test('a whole id finds its connection', async (t) => {

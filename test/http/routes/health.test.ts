@@ -1,5 +1,6 @@
 import { copyFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t from 'tap'
 import type { Store } from '../../../db/store.ts'
 import { addApp, buildBroker, connect, exchange } from '../../helper.ts'
@@ -71,4 +72,32 @@ t.test('without a metrics token, only local programs can read the metrics', asyn
   for (const name of ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via']) {
     t.equal(await status({ [name]: '127.0.0.1' }), 404, name)
   }
+})
+
+t.test('/readyz says within a second that the database is locked', async (t) => {
+  const broker = await buildBroker(t)
+  const client = new Database(join(broker.dataDir, 'broker.db'))
+  t.teardown(() => client.close())
+  const ready = async () => {
+    broker.clock.advance(1001)
+    const startedAt = performance.now()
+    const answer = await fetch(`${broker.url}/readyz`)
+    const body = (await answer.json()) as object
+    return { status: answer.status, body, ms: performance.now() - startedAt }
+  }
+  t.match(await ready(), { status: 200 })
+  for (const mode of ['immediate', 'exclusive']) {
+    client.exec(`begin ${mode}`)
+    // A writer that waits before it makes nothing slower.
+    const write = broker.services.store.setMeta({ a: mode })
+    const { ms, ...answer } = await ready()
+    t.match(answer, { status: 503, body: { status: 'not ready', store: false, keys: true } }, mode)
+    t.ok(ms < 1000, `${ms} ms`)
+    const again = await Promise.all([ready(), ready()])
+    for (const { status, ms } of again) t.ok(status === 503 && ms < 1000, `${ms} ms`)
+    client.exec('rollback')
+    await write
+    t.match(await ready(), { status: 200 }, mode)
+  }
+  t.match(broker.logged.join(''), 'could not be written to within 800 ms')
 })

@@ -1,11 +1,12 @@
 /** How the dashboard writes names and numbers. */
 
+import { replaceInvisible } from '../../../visible-text.ts'
+
 /**
- * An untrusted name for plain text: without control and bidirectional control characters, and isolated from
- * the text around it, as in HTML's `<bdi>` (UAX #9, 2.4).
+ * An untrusted name for plain text: without invisible characters, and isolated from the text around it, as in
+ * HTML's `<bdi>` (UAX #9, 2.4).
  */
-export const plainName = (name: string): string =>
-  `\u2068${name.replace(/\p{Bidi_Control}|\p{Cc}/gu, '')}\u2069`
+export const plainName = (name: string): string => `\u2068${replaceInvisible(name, '')}\u2069`
 
 const numberFormat = new Intl.NumberFormat('en-GB')
 
