@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import type { Holding, Imported } from '../connections/import.ts'
 import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
 import { Secret } from '../secret.ts'
+import { hasOutputFailed } from './output.ts'
 import { withServices } from './with-services.ts'
 import { print, printNotice } from './terminal.ts'
 
@@ -36,6 +37,9 @@ async function importFile(file: string, json: boolean): Promise<void> {
         const { status } = result
         counts[status === 'imported' || status === 'already' ? status : 'failed']++
         printResult(number, result, json)
+        // Emitted in the next turn. Without its reader, a new broker token would be lost.
+        await new Promise(setImmediate)
+        if (json && hasOutputFailed()) throw new CommandError('import.output-lost', { number })
       }
     },
     { upstream: true },
