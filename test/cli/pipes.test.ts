@@ -126,7 +126,7 @@ async function servesUntilStopped(
   const { match } = await waitForOutput(child, /pid (\d+)/)
   const pid = Number(match[1])
   t.teardown(() => child.kill('SIGKILL'))
-  for (let answers = 0; answers < 20; ) {
+  for (let answers = 0; answers < 20;) {
     const answer = await fetch(url, { headers: { accept: 'text/html' } }).catch(() => null)
     if (answer === null) await new Promise((resolve) => setTimeout(resolve, 50))
     else {
