@@ -68,11 +68,12 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 /**
- * Arguments without the carriage return that a script with Windows line ends leaves at the end of a line.
+ * Arguments without what the file of a script adds to them: a carriage return at the end of a line, or a
+ * byte-order mark.
  * @throws UsageError for an argument that the program can't have been meant to get
  */
 function cleanArguments(argv: string[]): string[] {
-  const args = argv.filter((arg) => arg !== '\r').map((arg) => arg.replace(/\r$/, ''))
+  const args = argv.filter((arg) => arg !== '\r').map((arg) => arg.replace(/^\uFEFF|\r$/g, ''))
   for (const arg of args) {
     const problem = /\p{Cc}/u.test(arg)
       ? 'has a control character'

@@ -42,10 +42,12 @@ export function readKeys(file: string): Secret[] {
   const keys = readText(file)
     .split(/[\s,]+/)
     .filter((text) => text !== '')
-  if (keys.length === 0 || keys.some((key) => Buffer.from(key, 'base64url').length !== 32)) {
+    // Also reads the base64 of other programs, and ignores quotation marks.
+    .map((text) => Buffer.from(text, 'base64url'))
+  if (keys.length === 0 || keys.some((key) => key.length !== 32)) {
     throw new StartError(formatMessage('start.key-invalid', { file }))
   }
-  return keys.map((key) => new Secret(key))
+  return keys.map((key) => new Secret(key.toString('base64url')))
 }
 
 function readText(file: string): string {
