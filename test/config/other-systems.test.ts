@@ -246,7 +246,7 @@ t.test(`${RUNS} generated environments: read as meant, or refused by name`, asyn
         } catch (error) {
           if (!(error instanceof ConfigError)) throw error
           for (const { name, fix } of error.problems) {
-            if (!names.includes(name) || fix === '') throw new Error(`unclear: ${error.message}`)
+            if (!names.includes(name) || fix === '') throw new Error('unclear', { cause: error })
           }
           return { problems: error.message }
         }
