@@ -52,7 +52,7 @@ t.test('every shell command of docs/install.md and docs/run.md works', options, 
       .replaceAll('dist/', `${machine}/dist/`)
   mkdirSync(join(machine, 'dist'))
   writeFileSync(join(machine, 'dist/ellipsis-broker'), '')
-  writeFileSync(join(machine, 'client-secret.txt'), 'a secret')
+  writeFileSync(join(machine, 'client-secret.txt'), 'a-secret')
   symlinkSync(join(root, 'deploy'), join(machine, 'deploy'))
   const env = {
     ...PROGRAM_ENV,

@@ -1,9 +1,16 @@
-import { text } from 'node:stream/consumers'
 import { Command, Option } from 'commander'
 import type { Admin } from '../../db/store.ts'
 import { Secret } from '../secret.ts'
 import { ACTOR, withServices } from './with-services.ts'
-import { UsageError, askHidden, formatTime, print, printJson, printTable } from './terminal.ts'
+import {
+  UsageError,
+  askHidden,
+  formatTime,
+  print,
+  printJson,
+  printTable,
+  readInput,
+} from './terminal.ts'
 
 interface Flags {
   passwordStdin?: boolean
@@ -89,7 +96,7 @@ const toJson = (admin: Admin) => ({
 })
 
 async function readPassword(fromStdin?: boolean): Promise<Secret> {
-  if (fromStdin) return new Secret((await text(process.stdin)).replace(/\r?\n$/, ''))
+  if (fromStdin) return new Secret((await readInput()).replace(/\r?\n$/, ''))
   if (!process.stdin.isTTY) {
     throw new UsageError('No terminal to prompt for the password: use --password-stdin.')
   }

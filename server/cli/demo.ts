@@ -12,6 +12,7 @@ import { Secret } from '../secret.ts'
 import { explainListenError } from '../data/start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { ACTOR } from './with-services.ts'
+import { treatOutputAsLog } from './output.ts'
 import { parsePort, print } from './terminal.ts'
 import { startBroker, waitForStop } from './serve.ts'
 
@@ -29,6 +30,7 @@ export function demoCommand(): Command {
       const stopped = waitForStop({ info: () => undefined, error: console.error }, () =>
         demo.stop(),
       )
+      treatOutputAsLog()
       print(demo.instructions)
       await stopped
     })

@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import type { ImportEntry, ImportResult } from '../connections/import.ts'
 import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
 import { Secret } from '../secret.ts'
+import { hasOutputFailed } from './output.ts'
 import { withServices } from './with-services.ts'
 import { print, printNotice } from './terminal.ts'
 
@@ -28,7 +29,7 @@ async function importFile(file: string, json: boolean): Promise<void> {
   await withServices(
     async ({ importer }) => {
       let number = 0
-      for await (const text of readLines(input)) {
+      for await (const text of readLines(input, file)) {
         number++
         if (text?.trim() === '') continue
         const parsed = parseLine(text)
@@ -36,6 +37,9 @@ async function importFile(file: string, json: boolean): Promise<void> {
         const { status } = result
         counts[status === 'imported' || status === 'already' ? status : 'failed']++
         printResult(number, result, json)
+        // Emitted in the next turn. Without its reader, a new broker token would be lost.
+        await new Promise(setImmediate)
+        if (json && hasOutputFailed()) throw new CommandError('import.output-lost', { number })
       }
     },
     { upstream: true },
@@ -55,15 +59,18 @@ const failUnreadable =
     throw new CommandError('import.unreadable', { file, reason: errorMessage(error) })
   }
 
-/** Yields the lines of a file; `null` for a line that is too long, which is never held in memory. */
-async function* readLines(input: FileHandle): AsyncGenerator<string | null, void> {
+/**
+ * Yields the lines of a file; `null` for a line that is too long, which is never held in memory.
+ * @throws CommandError if the file is in UTF-16
+ */
+async function* readLines(input: FileHandle, file: string): AsyncGenerator<string | null, void> {
   let line: string | null = ''
-  let isFirst = true
   for await (const chunk of input.createReadStream({ encoding: 'utf8' })) {
-    // Some editors begin a file with a byte order mark.
-    const text = isFirst ? (chunk as string).replace(/^\uFEFF/, '') : (chunk as string)
-    isFirst = false
-    for (const [index, part] of text.split('\n').entries()) {
+    if (UTF_16.test(chunk as string)) {
+      const reason = 'it is in UTF-16, not in UTF-8'
+      throw new CommandError('import.unreadable', { file, reason })
+    }
+    for (const [index, part] of (chunk as string).split('\n').entries()) {
       if (index > 0) {
         yield line
         line = ''
@@ -74,12 +81,17 @@ async function* readLines(input: FileHandle): AsyncGenerator<string | null, void
   yield line
 }
 
+/** UTF-16 that was read as UTF-8: its byte-order mark, or the zero bytes of its ASCII characters. */
+const UTF_16 = /^\uFFFD\uFFFD|\0/
+
 /** Parses a line. Error reasons contain nothing of a token. */
 function parseLine(text: string | null): ImportEntry | { status: 'invalid'; reason: string } {
   if (text === null) return { status: 'invalid', reason: 'the line is too long' }
+  if (text.includes('\uFFFD')) return { status: 'invalid', reason: 'the line is not in UTF-8' }
   let value: unknown
   try {
-    value = JSON.parse(text)
+    // Some editors begin a file with a byte-order mark; joined files have it within.
+    value = JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch {
     return { status: 'invalid', reason: 'the line is not valid JSON' }
   }

@@ -1,26 +1,23 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { parseEnv } from 'node:util'
 import { Command } from 'commander'
 import { build } from '../assets.ts'
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import type { ConfigError } from '../config/config.ts'
-import { formatEnvFile } from '../config/settings.ts'
-import type { SettingName } from '../config/settings.ts'
-import { UsageError, ask, askHidden, print } from './terminal.ts'
+import { formatEnvFile, isPortable } from '../config/settings.ts'
+import type { SettingName, SettingValues } from '../config/settings.ts'
+import { UsageError, ask, askHidden, print, readInput } from './terminal.ts'
 import { serve } from './serve.ts'
 
 interface Flags {
   clientId?: string
   clientSecretStdin?: boolean
+  clientSecretFile?: string
   publicUrl?: string
   dataDir?: string
   file: string
   serve?: boolean
 }
-
-type Values = Partial<Record<SettingName, string>>
 
 /** `init`: writes a configuration file from options and answers. */
 export function initCommand(): Command {
@@ -28,6 +25,7 @@ export function initCommand(): Command {
     .description('write a configuration file; prompts for missing values')
     .option('--client-id <id>', 'id of your OAuth client at Ellipsis Drive')
     .option('--client-secret-stdin', 'read the client secret from standard input')
+    .option('--client-secret-file <file>', 'file with the client secret; it is named, not copied')
     .option('--public-url <url>', 'URL of the broker for browsers and apps')
     .option('--data-dir <directory>', 'directory for the data')
     .option('--file <file>', 'configuration file to create', '.env')
@@ -36,7 +34,9 @@ export function initCommand(): Command {
       const interactive = process.stdin.isTTY && !flags.clientSecretStdin
       const file = resolve(flags.file)
       if (existsSync(file)) throw notWritten(file, 'already exists')
-      const values = complete(await (interactive ? askForValues(flags) : readValues(flags)), flags)
+      const given = await (interactive ? askForValues(flags) : readValues(flags))
+      checkPortable(given)
+      const values = complete(given, flags)
       const { callbackUrl } = loadConfig(values, { serve: true })
       write(file, values)
       print(`Wrote ${file}. Only you can read it.
@@ -54,7 +54,7 @@ Register this exact callback URL with your OAuth client at Ellipsis Drive
 }
 
 /** Adds what follows from the values: a local public URL also sets the port. */
-function complete(values: Values, { dataDir }: Flags): Values {
+function complete(values: SettingValues, { dataDir }: Flags): SettingValues {
   const { protocol, port } = new URL(loadConfig(values).publicUrl)
   return {
     ...values,
@@ -64,19 +64,31 @@ function complete(values: Values, { dataDir }: Flags): Values {
 }
 
 /** Values from options and standard input. @throws UsageError if one is missing */
-async function readValues({ clientId, clientSecretStdin, publicUrl }: Flags): Promise<Values> {
-  if (clientId === undefined || !clientSecretStdin) {
-    throw new UsageError('No terminal to prompt on: use --client-id ID and --client-secret-stdin.')
+async function readValues(flags: Flags): Promise<SettingValues> {
+  const { clientId, clientSecretStdin, clientSecretFile, publicUrl } = flags
+  if (clientId === undefined || !(clientSecretStdin || clientSecretFile)) {
+    throw new UsageError(
+      'No terminal to prompt on: use --client-id ID and --client-secret-stdin (or --client-secret-file FILE).',
+    )
   }
-  const secret = (await text(process.stdin)).trim()
   return {
     ELLIPSIS_CLIENT_ID: clientId,
-    ELLIPSIS_CLIENT_SECRET: secret,
+    ...(await readSecret(flags, async () => (await readInput()).trim())),
     ...(publicUrl !== undefined && { BROKER_PUBLIC_URL: publicUrl }),
   }
 }
 
-async function askForValues({ clientId, publicUrl }: Flags): Promise<Values> {
+/** The client secret, or the file that contains it. */
+async function readSecret(
+  { clientSecretFile: file }: Flags,
+  read: () => Promise<string>,
+): Promise<SettingValues> {
+  if (file !== undefined) return { ELLIPSIS_CLIENT_SECRET_FILE: resolve(file) }
+  return { ELLIPSIS_CLIENT_SECRET: await read() }
+}
+
+async function askForValues(flags: Flags): Promise<SettingValues> {
+  const { clientId, publicUrl } = flags
   process.stderr.write(
     'Register an OAuth client first: Ellipsis Drive → Account settings → Developer settings.\n\n',
   )
@@ -91,9 +103,9 @@ async function askForValues({ clientId, publicUrl }: Flags): Promise<Values> {
     BROKER_PUBLIC_URL: canonicalUrl,
     ELLIPSIS_CLIENT_ID:
       clientId ?? (await askUntilValid('ELLIPSIS_CLIENT_ID', () => ask('Client id'))),
-    ELLIPSIS_CLIENT_SECRET: await askUntilValid('ELLIPSIS_CLIENT_SECRET', () =>
-      askHidden('Client secret (not shown): '),
-    ),
+    ...(await readSecret(flags, () =>
+      askUntilValid('ELLIPSIS_CLIENT_SECRET', () => askHidden('Client secret (not shown): ')),
+    )),
   }
 }
 
@@ -110,7 +122,7 @@ async function askUntilValid(name: SettingName, question: () => Promise<string>)
 /** What is wrong with an answer: the end of a sentence that begins with "That". */
 function findProblem(name: SettingName, answer: string): string | null {
   if (answer === '') return 'is empty. A value is required.'
-  if (!isWritable(answer)) return UNWRITABLE
+  if (!isPortable(answer)) return explainUnportable(name)
   try {
     loadConfig({ [name]: answer })
     return null
@@ -122,10 +134,23 @@ function findProblem(name: SettingName, answer: string): string | null {
 const confirm = async (question: string): Promise<boolean> =>
   /^y/i.test(await ask(`${question} (y/n)`, 'y'))
 
+/** @throws UsageError if the file can't hold a value */
+function checkPortable(values: SettingValues): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (!isPortable(value)) throw new UsageError(`${name} ${explainUnportable(name)}`)
+  }
+}
+
+/** The end of a sentence that begins with the name, and what to do. */
+const explainUnportable = (name: string): string =>
+  "has characters that a configuration file can't hold so that sh, systemd and docker all read them the same." +
+  (name === 'ELLIPSIS_CLIENT_SECRET'
+    ? '\nWrite the secret to a file that only the broker can read, and use --client-secret-file FILE: it sets ELLIPSIS_CLIENT_SECRET_FILE.'
+    : '\nUse letters, digits and the characters -_.,:/@+=%^!?*{}[]~ only.')
+
 /** @throws UsageError if the file exists, can't be written, or can't hold a value */
-function write(file: string, values: Values): void {
-  const unwritable = Object.entries(values).find(([, value]) => !isWritable(value))
-  if (unwritable) throw new UsageError(`${unwritable[0]} ${UNWRITABLE}`)
+function write(file: string, values: SettingValues): void {
+  checkPortable(values)
   try {
     writeFileSync(file, formatEnvFile(values, INTRODUCTION), { mode: 0o600, flag: 'wx' })
   } catch (error) {
@@ -136,14 +161,16 @@ function write(file: string, values: Values): void {
 const notWritten = (file: string, reason: string) =>
   new UsageError(`${file} ${reason}. Remove it, or choose another file with --file.`)
 
-/** Does a configuration file return the value unchanged? */
-const isWritable = (value: string): boolean =>
-  parseEnv(formatEnvFile({ ELLIPSIS_CLIENT_ID: value }, '')).ELLIPSIS_CLIENT_ID === value
-
-const UNWRITABLE = "has characters that a configuration file can't hold."
-
 const startCommand = (file: string): string =>
-  file === '.env' ? `${build.command} serve` : `set -a; . ${file}; set +a; ${build.command} serve`
+  file === '.env'
+    ? `${build.command} serve`
+    : `set -a; . ${shellPath(file)}; set +a; ${build.command} serve`
+
+/** A path as a word of a shell. Without a slash, `.` would search PATH for the file. */
+function shellPath(file: string): string {
+  const path = file.includes('/') ? file : `./${file}`
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
+}
 
 const INTRODUCTION = `# Settings of Ellipsis Broker.
 # The environment overrides this file. Lines that begin with # show defaults and settings without a value.`

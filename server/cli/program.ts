@@ -57,7 +57,7 @@ export function program(): Command {
 /** Runs a command line. Returns the exit code: 0 done, 1 failed, 2 wrong usage or configuration. */
 export async function run(argv: string[]): Promise<number> {
   try {
-    await program().parseAsync(argv, { from: 'user' })
+    await program().parseAsync(cleanArguments(argv), { from: 'user' })
     return 0
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
@@ -65,6 +65,22 @@ export async function run(argv: string[]): Promise<number> {
     if (error instanceof CommandError) return error.exitCode
     return isUsage(error) ? 2 : 1
   }
+}
+
+/**
+ * Arguments without what the file of a script adds to them: a carriage return at the end of a line, or a
+ * byte-order mark.
+ * @throws UsageError for an argument that the program can't have been meant to get
+ */
+function cleanArguments(argv: string[]): string[] {
+  const args = argv.filter((arg) => arg !== '\r').map((arg) => arg.replace(/^\uFEFF|\r$/g, ''))
+  for (const arg of args) {
+    const problem = /\p{Cc}/u.test(arg)
+      ? 'has a control character'
+      : arg.includes('\uFFFD') && 'is not in UTF-8'
+    if (problem) throw new UsageError(`The argument ${JSON.stringify(arg)} ${problem}.`)
+  }
+  return args
 }
 
 /** Every command with its full name, such as `app add`. */

@@ -16,6 +16,7 @@ import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
 import { explainListenError } from '../data/start-error.ts'
 import { readCertificate, watchCertificate } from '../http/tls.ts'
+import { logOutput, treatOutputAsLog } from './output.ts'
 
 /** Limit of a graceful stop: requests (12 s), an upstream call (20 s) and closing the store. */
 const STOP_TIMEOUT_MS = 36_000
@@ -33,7 +34,8 @@ export function serveCommand(): Command {
 /** Serves until a signal stops it. @throws ConfigError, StartError */
 export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same'): Promise<void> {
   const config = loadConfig(environment, { serve: true })
-  const log = createLog(config)
+  treatOutputAsLog()
+  const log = createLog(config, logOutput())
   ignoreSighup(log)
   for (const warning of config.warnings) log.warn(warning)
   warnOfMissingDatabase(config, log)

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { explainListenError } from '../data/start-error.ts'
 import { standInDefaults, startStandIn } from '../stand-in/app.ts'
+import { treatOutputAsLog } from './output.ts'
 import { parsePort, print } from './terminal.ts'
 import { waitForStop } from './serve.ts'
 
@@ -34,6 +35,7 @@ Settings for a broker that uses it:
   ELLIPSIS_CLIENT_SECRET=${client.secret}
 
 Its callback URLs are ${redirectUri.join(' ')}. Stop it with Ctrl-C.`)
+      treatOutputAsLog()
       await stopped
     })
 }

@@ -5,6 +5,8 @@
 import { createInterface } from 'node:readline'
 import type { Interface } from 'node:readline'
 import { Writable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { ENCODING_FIX, decodeText } from '../text-encoding.ts'
 import { replaceInvisible } from '../visible-text.ts'
 
 /** Wrong usage: exit code 2. The message says what to do. */
@@ -48,6 +50,17 @@ export function formatTime(milliseconds: number): string
 export function formatTime(milliseconds: number | null): string | null
 export function formatTime(milliseconds: number | null): string | null {
   return milliseconds === null ? null : new Date(milliseconds).toISOString()
+}
+
+/** The text on standard input, until its end. @throws UsageError if it is not UTF-8 */
+export async function readInput(): Promise<string> {
+  const bytes = await buffer(process.stdin)
+  try {
+    return decodeText(bytes)
+  } catch (error) {
+    const { message } = error as Error
+    throw new UsageError(`Standard input ${message} ${ENCODING_FIX}`)
+  }
 }
 
 /** A port from 1 to `max`. @throws UsageError */

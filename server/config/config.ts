@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { parseEnv } from 'node:util'
+import { cleanEnvironment, parseEnvText } from './environment.ts'
 import * as parse from './parse.ts'
 import { readProxy } from './proxy.ts'
 import { ConfigError, type ReadFile, type Reader, createReader } from './reader.ts'
 import { CALLBACK_URL_PLACEHOLDER, table } from './settings.ts'
 import { warnOfUnknownSettings } from './unknown.ts'
 import { Secret } from '../secret.ts'
+import { ENCODING_FIX, EncodingError, decodeText } from '../text-encoding.ts'
 
 export { ConfigError } from './reader.ts'
 
@@ -67,9 +68,10 @@ const DAY_SECONDS = 86_400
  * @throws ConfigError with all problems
  */
 export function loadConfig(
-  env: NodeJS.ProcessEnv,
+  environment: NodeJS.ProcessEnv,
   options: { serve?: boolean; readFile?: ReadFile } = {},
 ): Config {
+  const env = cleanEnvironment(environment)
   const reader = createReader(env, options.readFile ?? readText)
   const urls = readUrls(reader)
   const ellipsis = readEllipsis(reader)
@@ -116,16 +118,19 @@ export function readEnvironment(
 ): NodeJS.ProcessEnv {
   const file = join(directory, '.env')
   try {
-    return { ...parseEnv(readText(file)), ...environment }
+    return { ...parseEnvText(readText(file)), ...cleanEnvironment(environment) }
   } catch (error) {
+    if (error instanceof EncodingError) {
+      throw new ConfigError([{ name: file, problem: error.message, fix: ENCODING_FIX }])
+    }
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return { ...environment }
+    if (code === 'ENOENT') return cleanEnvironment(environment)
     const problem = `cannot be read (${code}).`
     throw new ConfigError([{ name: file, problem, fix: 'Make it readable.' }])
   }
 }
 
-const readText: ReadFile = (path) => readFileSync(path, 'utf8')
+const readText: ReadFile = (path) => decodeText(readFileSync(path))
 
 function readUrls(reader: Reader): Pick<Config, 'publicUrl' | 'basePath' | 'callbackUrl' | 'port'> {
   const port = reader.value('BROKER_PORT', parse.integer(0, 65_535))

@@ -22,11 +22,7 @@ export const integer =
   (value) => {
     const number = /^\d{1,15}$/.test(value) ? Number(value) : NaN
     if (number >= min && number <= max) return number
-    // Kubernetes sets BROKER_PORT for a service named "broker".
-    const hint = value.startsWith('tcp://')
-      ? ' (Kubernetes set it: use enableServiceLinks: false)'
-      : ''
-    throw new InvalidValue(`is not a whole number from ${min} to ${max}${hint}.`)
+    throw new InvalidValue(`is not a whole number from ${min} to ${max}.`)
   }
 
 export const oneOf =

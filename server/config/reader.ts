@@ -1,4 +1,5 @@
 import { Secret } from '../secret.ts'
+import { ENCODING_FIX, EncodingError } from '../text-encoding.ts'
 import { InvalidValue, type Parse } from './parse.ts'
 import { type SettingName, table } from './settings.ts'
 
@@ -31,6 +32,18 @@ function describe(problems: readonly Problem[]): string {
   return [title, ...list, end].join('\n\n')
 }
 
+/** The only secret that may itself have quotation marks around it. */
+const FREE_TEXT_SECRET: SettingName = 'ELLIPSIS_CLIENT_SECRET'
+const IN_A_FILE = `write the value to a file and set ${FREE_TEXT_SECRET}_FILE to its path.`
+
+/** The text without quotation marks around it, which some readers of settings keep. */
+const unquote = (text: string): string =>
+  /^(["'`])(.*)\1$|^“(.*)”$|^‘(.*)’$/s
+    .exec(text)
+    ?.slice(2)
+    .find((inner) => inner !== undefined)
+    ?.trim() ?? text
+
 /** Names of settings with a default. */
 type NameWithDefault = {
   [Name in SettingName]: (typeof table)[Name]['default'] extends string ? Name : never
@@ -51,20 +64,61 @@ export function createReader(env: NodeJS.ProcessEnv, readFile: ReadFile) {
 
   /** Trimmed text of a setting; `null` if not set or empty. */
   function readText(name: SettingName): string | null {
-    const value = env[name]?.trim() || null
-    const path = (table[name].secret && env[`${name}_FILE`]?.trim()) || null
-    if (path === null) return value
+    const value = readVariable(name)
+    const path = table[name].secret ? readVariable(`${name}_FILE`) : null
+    if (path === null) return value === null ? null : checkVariable(name, value)
     if (value === null) return readFromFile(name, path)
     report(name, `and ${name}_FILE are both set.`, 'Set only one of them.')
     return null
   }
 
+  /** Trimmed text without quotation marks around it; `null` if not set or empty. */
+  function readVariable(variable: string): string | null {
+    const value = env[variable]?.trim() ?? ''
+    const unquoted = unquote(value)
+    if (unquoted === '') return null
+    return variable === FREE_TEXT_SECRET ? value : unquoted
+  }
+
+  /** Reports what a reader of files left in the value that is not part of it. */
+  function checkVariable(name: SettingName, value: string): string | null {
+    const elsewhere = name === FREE_TEXT_SECRET ? ` If it is part of the value, ${IN_A_FILE}` : ''
+    if (unquote(value) !== value) {
+      report(
+        name,
+        'begins and ends with a quotation mark.',
+        `Remove it: \`docker --env-file\` and Kubernetes make it part of the value.${elsewhere}`,
+      )
+    } else if (/\s#/.test(value) && name !== 'BROKER_NAME') {
+      report(
+        name,
+        'contains a space and #, which looks like a comment.',
+        `Write the comment on a line of its own.${elsewhere}`,
+      )
+    } else return checkText(name, value)
+    return null
+  }
+
+  /** Reports characters that no value has. */
+  function checkText(name: SettingName, value: string): string | null {
+    if (value.includes('\uFFFD')) report(name, 'is not in UTF-8.', 'Set it in UTF-8.')
+    else if (/[\r\n]/.test(value) && name !== 'BROKER_SECRETS') {
+      report(name, 'has more than one line.')
+    } else return value
+    return null
+  }
+
   function readFromFile(name: SettingName, path: string): string | null {
     try {
-      const value = readFile(path).trim()
-      if (value !== '') return value
+      const text = readFile(path).trim()
+      const value = name === FREE_TEXT_SECRET ? text : unquote(text)
+      if (value !== '') return checkText(name, value)
       report(name, `cannot be read: ${path} is empty.`)
     } catch (error) {
+      if (error instanceof EncodingError) {
+        report(name, `cannot be read: ${path} ${error.message}`, ENCODING_FIX)
+        return null
+      }
       const { code = 'unknown error' } = error as NodeJS.ErrnoException
       report(name, `cannot be read from ${path} (${code}).`)
     }
@@ -94,6 +148,6 @@ export function createReader(env: NodeJS.ProcessEnv, readFile: ReadFile) {
     secret: (name: SettingName, parse: Parse<string>): Secret | null =>
       optional(name, (text) => new Secret(parse(text))),
     isSet: (name: SettingName): boolean =>
-      [name, `${name}_FILE`].some((key) => (env[key]?.trim() ?? '') !== ''),
+      [name, `${name}_FILE`].some((variable) => readVariable(variable) !== null),
   }
 }

@@ -171,35 +171,38 @@ export const settings: readonly Setting[] = Object.entries(table).map(([name, se
   ...setting,
 }))
 
+/** Values of settings, or of the files that contain them. */
+export type SettingValues = Partial<Record<SettingName | `${SettingName}_FILE`, string>>
+
 /**
  * The text of a configuration file that explains every setting.
- * @param values settings to set; the others are comments
+ * @param values settings to set; the others are comments. Each one `isPortable`
  */
-export function formatEnvFile(
-  values: Partial<Record<SettingName, string>>,
-  introduction: string,
-): string {
+export function formatEnvFile(values: SettingValues, introduction: string): string {
   const entries = settings.map(
     ({ name, about, where, default: defaultValue, secret, required }) => {
       const value = values[name as SettingName]
+      const file = values[`${name as SettingName}_FILE`]
       const isSet = value !== undefined || required
+      const assignment = isSet ? `${name}=${value ?? ''}` : `# ${name}=${defaultValue ?? ''}`
       return [
         `# ${about}`,
         `# ${where}`,
         ...(secret ? [`# A secret: ${name}_FILE can name a file that contains it.`] : []),
-        isSet ? `${name}=${quote(value ?? '')}` : `# ${name}=${defaultValue ?? ''}`,
+        file === undefined ? assignment : `${name}_FILE=${file}`,
       ].join('\n')
     },
   )
   return `${[introduction, ...entries].join('\n\n')}\n`
 }
 
-/** Quotes a value if necessary, with a quote that it doesn't contain. */
-function quote(value: string): string {
-  if (/^[\w.,:/@+=~-]*$/.test(value)) return value
-  const mark = ["'", '"'].find((each) => !value.includes(each)) ?? ''
-  return mark + value + mark
-}
+/**
+ * Does every reader of a configuration file read this value as it is: the broker, `sh`, systemd's EnvironmentFile
+ * and `docker --env-file`? Docker keeps quotation marks, so the value can't be quoted; and `sh` interprets what
+ * is not quoted, such as `$`, and `~` or `=` at the beginning of a word.
+ */
+export const isPortable = (value: string): boolean =>
+  /^[\p{L}\p{M}\p{N}_.,:/@+=%^!?*{}[\]~-]*$/u.test(value) && !/^=|(^|[:=])~/.test(value)
 
 /** The text of `.env.example`. */
 export const formatEnvExample = (): string => formatEnvFile({}, INTRODUCTION)

@@ -10,7 +10,7 @@ import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
 import type { Clock, Throttle } from '../runtime.ts'
 
-/** `csv`: RFC 4180, safe to open in a spreadsheet. `jsonl`: one JSON object per line. */
+/** `csv`: RFC 4180 with a UTF-8 byte-order mark, safe to open in a spreadsheet. `jsonl`: one JSON object per line. */
 export type ExportFormat = 'csv' | 'jsonl'
 
 /** Exports all matching rows as a stream of text chunks, read on demand. Each export is recorded as an event. */
@@ -33,6 +33,9 @@ type Row = Record<string, Field>
 
 const EVENT_BATCH_SIZE = 50
 
+/** Without it, Excel reads a CSV file in the encoding of its system and garbles names. */
+const BYTE_ORDER_MARK = '\uFEFF'
+
 export function createExports(dependencies: {
   store: Store
   throttle: Throttle
@@ -52,7 +55,9 @@ export function createExports(dependencies: {
     const formatRows = format === 'csv' ? toCsv : toJsonLines
     const rowOf = (row: T): Row =>
       Object.fromEntries(Object.entries(columns).map(([name, value]) => [name, value(row)]))
-    if (format === 'csv') yield toCsv([Object.fromEntries(names.map((name) => [name, name]))])
+    if (format === 'csv') {
+      yield BYTE_ORDER_MARK + toCsv([Object.fromEntries(names.map((name) => [name, name]))])
+    }
     let cursor: string | null = null
     do {
       const piece: { text: string; next: string | null } = await throttle(async () => {

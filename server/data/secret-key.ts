@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts'
 import type { Random } from '../runtime.ts'
 import { formatMessage } from '../operate/messages.ts'
 import { Secret } from '../secret.ts'
+import { decodeText } from '../text-encoding.ts'
 import { StartError } from './start-error.ts'
 
 /** The file with the encryption keys, if BROKER_SECRETS is not set. */
@@ -50,13 +51,24 @@ export const newKey = (random: Random): Secret => new Secret(random(32).toString
 
 /** Reads the keys of a file; the first one seals. @throws StartError */
 export function readKeys(file: string): Secret[] {
-  const keys = readFileSync(file, 'utf8')
+  const keys = readText(file)
     .split(/[\s,]+/)
     .filter((text) => text !== '')
-  if (keys.length === 0 || keys.some((key) => Buffer.from(key, 'base64url').length !== 32)) {
+    // Also reads the base64 of other programs, and ignores quotation marks.
+    .map((text) => Buffer.from(text, 'base64url'))
+  if (keys.length === 0 || keys.some((key) => key.length !== 32)) {
     throw new StartError(formatMessage('start.key-invalid', { file }))
   }
-  return keys.map((key) => new Secret(key))
+  return keys.map((key) => new Secret(key.toString('base64url')))
+}
+
+function readText(file: string): string {
+  const bytes = readFileSync(file)
+  try {
+    return decodeText(bytes)
+  } catch (cause) {
+    throw new StartError(formatMessage('start.key-invalid', { file }), { cause })
+  }
 }
 
 /** Replaces the file by these keys, one per line. After a crash it holds the old or the new keys. */

@@ -4,6 +4,7 @@ import type { Server } from 'node:tls'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../log.ts'
 import { StartError } from '../data/start-error.ts'
+import { withoutByteOrderMark } from '../text-encoding.ts'
 
 /** A certificate with its chain, and its private key, as PEM. */
 interface Certificate {
@@ -19,7 +20,7 @@ const CHECK_INTERVAL_MS = 60_000
  */
 export function readCertificate({ certFile, keyFile }: NonNullable<Config['tls']>): Certificate {
   try {
-    const certificate = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
+    const certificate = { cert: readPem(certFile), key: readPem(keyFile) }
     createSecureContext(certificate)
     return certificate
   } catch (cause) {
@@ -30,6 +31,9 @@ export function readCertificate({ certFile, keyFile }: NonNullable<Config['tls']
     )
   }
 }
+
+/** OpenSSL does not find a PEM block that follows a byte-order mark. */
+const readPem = (file: string): Buffer => withoutByteOrderMark(readFileSync(file))
 
 /**
  * Loads a renewed certificate without a restart: checks the files every minute, and on SIGHUP. If the new

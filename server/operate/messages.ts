@@ -299,6 +299,12 @@ export const messages = {
     text: 'Imported {imported}; {already} were already connected; {failed} were not imported, each with its reason above.',
     fix: 'Fix these lines and run the command again with the whole file: imported lines stay as they are. Users whose token was rejected must connect themselves.',
   },
+  'import.output-lost': {
+    command: 'connection import',
+    exit: 1,
+    text: 'Stopped after line {number}: its result could not be written, so its broker token is lost.',
+    fix: 'Run the command again with the whole file, and write the output to a file: lines that are already connected get a new broker token.',
+  },
   'import.client-rejected': {
     command: 'connection import',
     exit: 1,

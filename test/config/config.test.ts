@@ -143,7 +143,7 @@ t.test('the error lists every problem and no secret', async (t) => {
 })
 
 const invalid: [name: string, ...values: string[]][] = [
-  ['BROKER_PORT', '-1', '1.5', '1e3', '0x50', '65536', ' 8 0 ', 'NaN', 'tcp://10.0.0.1:3000'],
+  ['BROKER_PORT', '-1', '1.5', '1e3', '0x50', '65536', ' 8 0 ', 'NaN', 'http://10.0.0.1:3000'],
   ['BROKER_MIN_TTL', '60s', '86401', '+60'],
   ['BROKER_EVENT_DAYS', '0', '36501'],
   ['BROKER_FAILURE_LIMIT', '0', 'many'],

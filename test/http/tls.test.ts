@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
@@ -128,4 +128,15 @@ t.test('a certificate without a key, or a key without a certificate, is reported
   for (const name of ['BROKER_TLS_CERT', 'BROKER_TLS_KEY']) {
     t.throws(() => loadConfig({ [name]: 'x' }), /is not set, but BROKER_TLS_/)
   }
+})
+
+t.test('a certificate and key with byte-order marks and Windows line ends are used', async (t) => {
+  const folder = temporaryFolder(t)
+  createCertificate(folder, 'live')
+  for (const name of ['live.crt', 'live.key']) {
+    const file = join(folder, name)
+    writeFileSync(file, `\uFEFF${readFileSync(file, 'utf8').replaceAll('\n', '\r\n')}`)
+  }
+  const { port } = await start(t, folder)
+  t.equal(await serving(port), 'live')
 })

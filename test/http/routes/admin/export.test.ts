@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import t from 'tap'
 import { signIn } from '../../../admin.ts'
 import { addApp, buildBroker, connect } from '../../../helper.ts'
-import { openDashboard, postToDashboard } from './dashboard.ts'
+import { csrfTokenOf, openDashboard, postToDashboard } from './dashboard.ts'
 
 t.test('an export is safe with every list separator', async (t) => {
   const broker = await buildBroker(t)
@@ -76,6 +76,34 @@ const formula = {
   code: null,
   events: [],
 }
+
+t.test('a CSV export is UTF-8 that spreadsheets recognize', async (t) => {
+  const broker = await buildBroker(t)
+  broker.standIn.addUser('Łukasz 日本 😀')
+  await connect(broker, await addApp(broker, { name: 'Größe' }), { user: 'Łukasz 日本 😀' })
+  const admin = await signIn(broker)
+  const { url } = broker
+  const token = csrfTokenOf(await admin.open(`${url}/admin/account`))
+  const download = async (path: string, fields: Record<string, string>) => {
+    const cookie = [...admin.cookies(url)].map((pair) => pair.join('=')).join('; ')
+    const body = new URLSearchParams({ _csrf: token, ...fields })
+    const headers = { cookie, origin: url, 'user-agent': admin.userAgent }
+    const response = await fetch(`${url}/admin/${path}`, { method: 'POST', body, headers })
+    return Buffer.from(await response.arrayBuffer())
+  }
+  const mark = Buffer.from([0xef, 0xbb, 0xbf])
+  for (const path of ['users/export', 'audit/export']) {
+    for (const fields of [{}, { format: 'csv' }, { q: 'nobody' }]) {
+      const bytes = await download(path, fields)
+      t.ok(bytes.subarray(0, 4).equals(Buffer.concat([mark, Buffer.from('"')])), path)
+      t.equal(bytes.indexOf(mark, 1), -1, 'once')
+    }
+    const lines = await download(path, { format: 'jsonl' })
+    t.equal(lines.indexOf(mark), -1, 'JSON has none (RFC 8259 8.1)')
+  }
+  const users = await download('users/export', {})
+  t.match(users.toString(), /"Łukasz 日本 😀".*"Größe"/)
+})
 
 t.test('an export fails when the session that requested it ends', async (t) => {
   const broker = await buildBroker(t)
