@@ -277,4 +277,5 @@ t.test(`${RUNS} sets of parameters: an empty one is as if it were omitted`, asyn
     }),
     { numRuns: RUNS },
   )
+  t.pass()
 })
