@@ -46,6 +46,7 @@ t.test('two settings are enough to serve', async (t) => {
       secrets: null,
       trustProxy: [],
       metricsToken: null,
+      proxy: null,
       logLevel: 'info',
       minTtlSeconds: 60,
       eventDays: 400,
