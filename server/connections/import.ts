@@ -17,6 +17,7 @@ import {
   removeRejectedImport,
 } from './pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { visibleText } from '../visible-text.ts'
 
 /** A refresh token that a host already holds, of the same client at Ellipsis Drive. */
 export interface Holding {
@@ -82,7 +83,7 @@ export function createImporter(needs: {
       id,
       expectedGeneration: null,
       accountId: null,
-      username: account,
+      username: visibleText(account),
       tokens: {
         ...seal(id, refreshToken, new Secret('')),
         accessTokenExpiresAt: 0,
@@ -122,7 +123,7 @@ export function createImporter(needs: {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const other = await findOther(id, account, given)
       if (!other) {
-        const username = account.username === '' ? given : account.username
+        const username = account.username === '' ? visibleText(given) : account.username
         if (await store.identifyConnection({ id, accountId: account.id, username })) return id
       } else {
         // Known to be the same only now: what an earlier run gave to apps works on, beside the other.
@@ -296,7 +297,7 @@ function whyNot({ code, cause }: BrokerError): string {
 
 /** Is it certain that the token is not of the account that the host says? */
 const isAnother = ({ id, username }: Account, given: string): boolean =>
-  (id !== null || username !== '') && given !== id && given !== username
+  (id !== null || username !== '') && given !== id && visibleText(given) !== username
 
 /** An id of 128 bits, as others have, that is the same for the same token. */
 const idOf = (prefix: string, parts: string[]): string =>
