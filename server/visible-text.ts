@@ -31,11 +31,9 @@ export const replaceInvisible = (text: string, replacement: string): string =>
  * stay (Persian, Indic scripts), and so do variation selectors of ideographs and emoji.
  */
 export function visibleText(text: string): string {
+  const visible = replaceInvisible(text, '').trim()
   // What follows a removed character may have needed it.
-  for (let [before, after] = ['', text]; ;) {
-    ;[before, after] = [after, replaceInvisible(after, '').trim()]
-    if (before === after) return after
-  }
+  return visible === text ? text : visibleText(visible)
 }
 
 /** The first characters of a `visibleText`; never half of one. */

@@ -17,6 +17,7 @@ import {
   removeRejectedImport,
 } from './pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { visibleText } from '../visible-text.ts'
 
 /** A refresh token that the host already has, issued to the same OAuth client. */
 export interface ImportEntry {
@@ -81,7 +82,7 @@ export function createImporter(dependencies: {
       id,
       expectedGeneration: null,
       accountId: null,
-      username: account,
+      username: visibleText(account),
       tokens: {
         ...seal(id, refreshToken, new Secret('')),
         accessTokenExpiresAt: 0,
@@ -121,7 +122,7 @@ export function createImporter(dependencies: {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const other = await findOther(id, account, named)
       if (!other) {
-        const username = account.username === '' ? named : account.username
+        const username = account.username === '' ? visibleText(named) : account.username
         if (await store.identifyConnection({ id, accountId: account.id, username })) return id
       } else {
         // The account was unknown in an earlier run: grants issued then keep working.
@@ -291,7 +292,7 @@ export function createImporter(dependencies: {
 
 /** Is it certain that the token belongs to another account than the entry names? */
 const isOtherAccount = ({ id, username }: Account, named: string): boolean =>
-  (id !== null || username !== '') && named !== id && named !== username
+  (id !== null || username !== '') && named !== id && visibleText(named) !== username
 
 /** An id of 128 bits, like other ids, that is the same for the same token. */
 const idOf = (prefix: string, parts: string[]): string =>

@@ -23,10 +23,7 @@ export function newUserCode(random: Random): string {
 
 /** The letters of a typed code, whatever its case, spaces and dashes; empty if it is not a code. */
 export function readUserCode(typed: string): string {
-  const letters = typed
-    .normalize('NFKC')
-    .toUpperCase()
-    .replace(/[\s\p{P}\p{Cf}]/gu, '')
+  const letters = typed.toUpperCase().replace(/[\s\p{P}]/gu, '')
   const isValid =
     letters.length === LENGTH_CHARS && [...letters].every((letter) => LETTERS.includes(letter))
   return isValid ? letters : ''

@@ -112,7 +112,7 @@ t.test(
         cost: cheapHashing.cost,
         derive: async (parameters) => {
           derived++
-          return createHash('sha256').update(String(parameters.message)).digest()
+          return createHash('sha256').update(parameters.message as string).digest()
         },
       },
     })
