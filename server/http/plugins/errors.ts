@@ -113,9 +113,6 @@ const NEVER_GUESSES: string[] = [
 const mayBeGuess = ({ code }: FastifyError | BrokerError, { status }: PublicError): boolean =>
   (status === 400 || status === 401) && !NEVER_GUESSES.includes(code)
 
-const FORM_EXPIRED =
-  'This form has expired. Go back to the app or page that you came from and try again.'
-
 /** Descriptions of Fastify's own errors, by its code. None repeats what was sent. */
 const FRAMEWORK_ERRORS: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE:
@@ -123,8 +120,6 @@ const FRAMEWORK_ERRORS: Record<string, string> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'The request body is too large. Send 32 KiB at most.',
   FST_ERR_CTP_EMPTY_JSON_BODY:
     'The JSON body is empty. Send a JSON object, or leave out the Content-Type.',
-  FST_CSRF_MISSING_SECRET: FORM_EXPIRED,
-  FST_CSRF_INVALID_TOKEN: FORM_EXPIRED,
 }
 
 function toPublicError(error: FastifyError | BrokerError, request: FastifyRequest): PublicError {
