@@ -8,6 +8,7 @@ import { allowOrigins } from './plugins/cors.ts'
 import { handleErrors, sendMalformedUrl, sendNotFound } from './plugins/errors.ts'
 import { limitFailures } from './plugins/failure-limits.ts'
 import { pageHeaders } from './plugins/headers.ts'
+import { redirectToPublicUrl } from './plugins/public-name.ts'
 import { createRequestIds, logRequests } from './plugins/request-log.ts'
 import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
 import { views } from './plugins/views.ts'
@@ -114,6 +115,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       await views(pages, { basePath: prefix })
       pages.removeAllContentTypeParsers()
       await pages.register(cookie)
+      redirectToPublicUrl(pages, config)
       await pages.register(formbody)
       await pages.register(homeRoute)
       await pages.register(referenceRoute, { config, document })

@@ -26,26 +26,30 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
   { services: { config, connect } },
 ) => {
   app.addHook('onRequest', app.failureLimits.check)
-  app.get('/callback', { schema, config: { page: true } }, async (request, reply) => {
-    const { state, code, error } = request.query as Record<string, unknown>
-    if (typeof state !== 'string' || state === '') {
-      const description =
-        'The redirect from Ellipsis Drive has no state. Go back to the app and connect again.'
-      throw new BrokerError('invalid_request', { description })
-    }
-    const finished = await connect.finish({
-      state,
-      browserSecret: readFlowCookie(request, state, config),
-      code: typeof code === 'string' && code !== '' ? new Secret(code) : undefined,
-      error: typeof error === 'string' ? error : undefined,
-      address: request.ip,
-    })
-    if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
-    if (finished.kind === 'connected') {
+  app.get(
+    '/callback',
+    { schema, config: { page: true, anyName: true } },
+    async (request, reply) => {
+      const { state, code, error } = request.query as Record<string, unknown>
+      if (typeof state !== 'string' || state === '') {
+        const description =
+          'The redirect from Ellipsis Drive has no state. Go back to the app and connect again.'
+        throw new BrokerError('invalid_request', { description })
+      }
+      const finished = await connect.finish({
+        state,
+        browserSecret: readFlowCookie(request, state, config),
+        code: typeof code === 'string' && code !== '' ? new Secret(code) : undefined,
+        error: typeof error === 'string' ? error : undefined,
+        address: request.ip,
+      })
+      if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
+      if (finished.kind === 'connected') {
+        const { kind, ...page } = finished
+        return reply.page('connected', { ...page, operator: config.operator })
+      }
       const { kind, ...page } = finished
-      return reply.page('connected', { ...page, operator: config.operator })
-    }
-    const { kind, ...page } = finished
-    return reply.page('refused', page)
-  })
+      return reply.page('refused', page)
+    },
+  )
 }

@@ -7,7 +7,9 @@ t.test('over https: __Host- cookies, HSTS, and no mixed content', async (t) => {
   const app = await addApp(broker)
   const { parameters } = authorizationRequest(app)
   const query = new URLSearchParams(parameters).toString()
-  const page = await fetch(`${broker.url}/oauth/authorize?${query}`)
+  const page = await fetch(`${broker.url}/oauth/authorize?${query}`, {
+    headers: { 'x-forwarded-host': new URL(publicUrl).host },
+  })
   const policy = page.headers.get('content-security-policy') ?? ''
   t.match(policy, 'upgrade-insecure-requests')
   t.match(policy, "default-src 'none'")
