@@ -57,8 +57,11 @@ export interface AppStore {
    * and device codes; its grants are refused from then on. `false`: it was changed or removed since.
    */
   updateApp(before: App, after: App | null, events: NewEvent[]): Promise<boolean>
-  /** Does any app register this origin? */
-  hasOrigin(origin: string): Promise<boolean>
+  /**
+   * Does any app register this origin?
+   * @param query.anyPortOf an origin without a port, of which any port counts too; `null`: none
+   */
+  hasOrigin(query: { origin: string; anyPortOf: string | null }): Promise<boolean>
   /** Revokes grants of removed apps, on at most `limit` connections. Returns on how many; 0: all is done. */
   revokeGrantsOfRemovedApps(bounds: { now: Millis; limit: number }): Promise<number>
 }

@@ -61,7 +61,10 @@ t.test('under a base path, behind nginx with TLS', { skip: noNginx }, async (t) 
   const signedOut = await send(`${url}/admin/keys`)
   t.equal(signedOut.location, '/broker/admin/sign-in?next=%2Fbroker%2Fadmin%2Fkeys')
   const signInPage = await send(new URL(signedOut.location ?? '', url).href)
-  t.match(signInPage.cookies[0], /^__Host-csrf=.*; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+  t.match(
+    signInPage.cookies[0],
+    /^__Host-csrf-[\w-]{12}=.*; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
+  )
   const form = new URLSearchParams({
     _csrf: csrfTokenOf(signInPage),
     email: 'ada@example.com',

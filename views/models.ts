@@ -21,6 +21,8 @@ export interface Models {
   /** Asks for consent: may an app use the user's Ellipsis Drive? */
   consent: {
     appName: string
+    /** Why the form is shown again. */
+    problem: string | null
     /** Where the user returns to, in readable form; `null`: nowhere. */
     returnsTo: string | null
     /** The app gets its token in the URL fragment, which is less safe. */

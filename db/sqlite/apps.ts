@@ -21,7 +21,9 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
     .select({ found: sql`1` })
     .from(apps)
     .where(
-      sql`exists (select 1 from json_each(${apps.origins}) where value = ${sql.placeholder('origin')})`,
+      sql`exists (select 1 from json_each(${apps.origins}) where value = ${sql.placeholder('origin')}
+        or value = ${sql.placeholder('anyPortOf')}
+        or rtrim(value, '0123456789') = ${sql.placeholder('anyPortOf')} || ':')`,
     )
     .limit(1)
     .prepare()
@@ -78,6 +80,6 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
         return ids.length
       }),
 
-    hasOrigin: (origin) => read(() => findOrigin.get({ origin }) !== undefined),
+    hasOrigin: (query) => read(() => findOrigin.get(query) !== undefined),
   }
 }

@@ -92,7 +92,7 @@ function addSettings(command: Command): Command {
     .option('--redirect-uri <uri...>', 'where users return to after connecting; matched exactly')
     .option(
       '--origin <origin...>',
-      'origins that may call the broker from a browser (default: those of the redirect URIs)',
+      'origins that may call the broker from a browser or web view, such as https://app.example.com or capacitor://localhost (default: those of the redirect URIs)',
     )
     .option('--token-lifetime <duration>', 'lifetime of a broker token (default: 30d)')
   for (const [name, { default: initial, help, values }] of appOptions) {

@@ -1,16 +1,17 @@
 import cookie from '@fastify/cookie'
-import cors from '@fastify/cors'
 import formbody from '@fastify/formbody'
 import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { build } from '../assets.ts'
 import { createOpenApiDocument } from './openapi-document.ts'
+import { allowOrigins } from './plugins/cors.ts'
 import { omitEmptyValues } from './plugins/empty-values.ts'
 import { handleErrors, sendMalformedUrl, sendNotFound } from './plugins/errors.ts'
 import { limitFailures } from './plugins/failure-limits.ts'
 import { normalizeForwarded } from './plugins/forwarded.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { cleanPastedUrl } from './plugins/pasted-urls.ts'
+import { redirectToPublicUrl } from './plugins/public-name.ts'
 import { createRequestIds, logRequests } from './plugins/request-log.ts'
 import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
 import { views } from './plugins/views.ts'
@@ -90,7 +91,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   // Endpoints for apps, with CORS for apps in browsers.
   await app.register(
     async (apps) => {
-      await allowRegisteredOrigins(apps, services)
+      allowOrigins(apps, services.apps.hasOrigin)
       omitEmptyValues(apps)
       apps.removeContentTypeParser('text/plain')
       await apps.register(exchangeRoute, { services })
@@ -98,17 +99,17 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
         await acceptForms(forms)
         await forms.register(tokenRoute, { services })
         await forms.register(revokeRoute, { services })
+        await forms.register(deviceAuthorizationRoute, { services })
       })
     },
     { prefix },
   )
 
-  // Endpoints for apps, without CORS.
+  // Endpoints for the back ends of apps, without CORS.
   await app.register(
     async (forms) => {
       omitEmptyValues(forms)
       await acceptForms(forms)
-      await forms.register(deviceAuthorizationRoute, { services })
       await forms.register(introspectRoute, { services })
     },
     { prefix },
@@ -122,6 +123,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       await views(pages, { basePath: prefix })
       pages.removeAllContentTypeParsers()
       await pages.register(cookie)
+      redirectToPublicUrl(pages, config)
       await pages.register(formbody)
       await pages.register(homeRoute)
       await pages.register(referenceRoute, { config, document })
@@ -141,22 +143,4 @@ async function acceptForms(app: FastifyInstance): Promise<void> {
   app.removeAllContentTypeParsers()
   app.addHook('onRequest', app.failureLimits.check)
   await app.register(formbody)
-}
-
-/** CORS for the origins of registered apps. Their tokens are in headers, never in cookies. */
-async function allowRegisteredOrigins(app: FastifyInstance, { apps }: HttpServices): Promise<void> {
-  await app.register(cors, {
-    // Most swaps are not sent by browsers: without an origin, avoid the cost of a promise.
-    origin: (origin: string | undefined, done: (error: Error | null, known: boolean) => void) => {
-      if (origin === undefined) return done(null, false)
-      apps.hasOrigin(origin).then(
-        (known) => done(null, known),
-        (error: Error) => done(error, false),
-      )
-    },
-    methods: ['POST'],
-    allowedHeaders: ['authorization', 'content-type', 'dpop'],
-    exposedHeaders: ['retry-after', 'www-authenticate', 'dpop-nonce', 'x-request-id'],
-    maxAge: 600,
-  })
 }

@@ -8,7 +8,7 @@ import { visibleText } from '../visible-text.ts'
 import { equalHashes, newId, newSecret, sha256 } from '../crypto/hash.ts'
 import { defaultOptions } from './app-options.ts'
 import type { AppOptions } from './app-options.ts'
-import { originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
+import { loopbackOriginOf, originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
 
 /** The settings of an app that a host chooses. */
 export interface AppSettings extends AppOptions {
@@ -43,7 +43,7 @@ export interface Apps {
   rotateSecret(id: string, overlapSeconds: number, actor: Actor): Promise<Secret>
   /** Revokes all secrets except the newest. `false`: there is no other. @throws BrokerError `invalid_request` */
   endOldSecret(id: string, actor: Actor): Promise<boolean>
-  /** Does any app register this origin? */
+  /** Does any app register this origin? On loopback addresses, the port may differ, as in redirect URIs. */
   hasOrigin(origin: string): Promise<boolean>
   /** Number of unrevoked connections with an unrevoked grant of the app. */
   countUsers(id: string): Promise<number>
@@ -134,7 +134,7 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
 
     list: () => store.listApps(),
     find: (id) => store.getApp(id),
-    hasOrigin: (origin) => store.hasOrigin(origin),
+    hasOrigin: (origin) => store.hasOrigin({ origin, anyPortOf: loopbackOriginOf(origin) }),
 
     async countUsers(id) {
       return unrevokedOf(await store.countConnections(id))

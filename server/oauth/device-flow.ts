@@ -51,6 +51,8 @@ export interface DeviceFlow {
   start(app: App, from: { device: string; address: string }): Promise<DeviceAuthorization>
   /** Finds a pending device code by its user code, as typed; `undefined`: none is pending. */
   find(typed: string): Promise<PendingDevice | undefined>
+  /** Finds a device code that the user has denied, by its user code, as typed. */
+  findDenied(typed: string): Promise<PendingDevice | undefined>
   /** Does the device code still wait for the user's answer? */
   isPending(deviceCodeHash: Hash): Promise<boolean>
   /** Records that the user allowed the device. `false`: too late. */
@@ -130,6 +132,18 @@ export function createDeviceFlow(deps: {
     throw new BrokerError(tooSoon ? 'polled_too_often' : 'authorization_pending')
   }
 
+  const findByUserCode = async (
+    typed: string,
+    status: DeviceCode['status'],
+  ): Promise<PendingDevice | undefined> => {
+    const letters = readUserCode(typed)
+    if (letters === '') return undefined
+    const code = await store.getDeviceCode({ userCodeHash: sha256(letters) })
+    if (code?.status !== status || code.expiresAt <= clock.now()) return undefined
+    const app = await store.getApp(code.appId)
+    return app && { code, app }
+  }
+
   return {
     async start(app, { device, address }) {
       checkAllowed(app)
@@ -163,15 +177,8 @@ export function createDeviceFlow(deps: {
       }
     },
 
-    async find(typed) {
-      const letters = readUserCode(typed)
-      if (letters === '') return undefined
-      const userCodeHash = sha256(letters)
-      const code = await store.getDeviceCode({ userCodeHash })
-      if (!code || !isPending(code, clock.now())) return undefined
-      const app = await store.getApp(code.appId)
-      return app && { code, app }
-    },
+    find: (typed) => findByUserCode(typed, 'pending'),
+    findDenied: (typed) => findByUserCode(typed, 'denied'),
 
     async isPending(deviceCodeHash) {
       const code = await store.getDeviceCode({ deviceCodeHash })

@@ -26,12 +26,37 @@ export function redirectUriProblem(uri: string): string | null {
     : 'has a scheme that other apps may claim: use https, or a reverse-domain scheme such as com.example.app:/'
 }
 
-/** Why this is not an origin as a browser sends it, as text; `null` if it is. */
+/** Schemes whose pages have no origin of their own: browsers send `null`, or the origin of another page. */
+const OPAQUE_SCHEMES = new Set(['about:', 'blob:', 'data:', 'file:', 'filesystem:', 'javascript:'])
+const MAX_ORIGIN_LENGTH_CHARS = 500
+
+/**
+ * Why this is not an origin as a browser sends it, as text; `null` if it is. Any scheme with a host may be
+ * one: web views and extensions have origins such as `capacitor://localhost` (RFC 6454 6.2).
+ */
 export function originProblem(origin: string): string | null {
   const url = URL.parse(origin)
-  const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:'
-  return isWeb && url.origin === origin ? null : 'is not an origin such as https://app.example.com'
+  const example = 'is not an origin such as https://app.example.com or capacitor://localhost'
+  if (!url || url.host === '' || !URL_START.test(origin.trim())) return example
+  if (OPAQUE_SCHEMES.has(url.protocol)) return 'is no origin: browsers send “null” for such pages'
+  if (/[^\x21-\x7e]/.test(url.host)) return example
+  if (url.host.includes('*')) return 'has a wildcard: register each origin'
+  if (origin.length > MAX_ORIGIN_LENGTH_CHARS) {
+    return `is longer than ${MAX_ORIGIN_LENGTH_CHARS} characters`
+  }
+  const sent = `${url.protocol}//${url.host}`
+  return sent === origin ? null : `is not an origin as browsers send it, which is ${sent}`
 }
+
+const URL_START = /^[a-z][a-z0-9+.-]*:\/\//i
+
+/** The origin without its port, if pages on any port of that host count as the same: see `findRedirectUri`. */
+export function loopbackOriginOf(origin: string): string | null {
+  const withoutPort = withoutLoopbackPort(origin)
+  return withoutPort !== null && LOOPBACK_ORIGINS.has(withoutPort) ? withoutPort : null
+}
+
+const LOOPBACK_ORIGINS = new Set(['http://127.0.0.1', 'http://[::1]'])
 
 /** The origin of a redirect URI; `null` if its scheme is not http or https. */
 export function originOf(redirectUri: string): string | null {

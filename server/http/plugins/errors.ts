@@ -113,17 +113,12 @@ const NEVER_GUESSES: string[] = [
 const mayBeGuess = ({ code }: FastifyError | BrokerError, { status }: PublicError): boolean =>
   (status === 400 || status === 401) && !NEVER_GUESSES.includes(code)
 
-const FORM_EXPIRED =
-  'This form has expired. Go back to the app or page that you came from and try again.'
-
 /** Descriptions of Fastify's own errors, by its code. None repeats what was sent. */
 const FRAMEWORK_ERRORS: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE:
     'Unsupported Content-Type. Send application/json to /exchange, and application/x-www-form-urlencoded to other endpoints.',
   FST_ERR_CTP_BODY_TOO_LARGE: 'The request body is too large. Send 32 KiB at most.',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON. Send a JSON object, or no body.',
-  FST_CSRF_MISSING_SECRET: FORM_EXPIRED,
-  FST_CSRF_INVALID_TOKEN: FORM_EXPIRED,
 }
 
 function toPublicError(error: FastifyError | BrokerError, request: FastifyRequest): PublicError {

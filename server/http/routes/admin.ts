@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { adminPages } from '../plugins/admin-pages.ts'
-import { checkSameOrigin, protectForms } from '../plugins/csrf.ts'
+import { protectForms } from '../plugins/csrf.ts'
 import { isSafe, requireSession } from '../plugins/session.ts'
 import type { HttpServices } from '../../services.ts'
 import { accountRoutes } from './admin/account.ts'
@@ -55,13 +55,10 @@ export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
   })
   app.decorateRequest('signedIn', null as never)
   adminPages(app, services)
-  await protectForms(app, config)
-  const checkToken = app.csrfProtection.bind(app)
-  app.addHook('preHandler', (request, reply, done) => {
-    if (isSafe(request)) return done()
-    checkSameOrigin(request, config.publicUrl, 'Nothing was changed.')
-    checkToken(request, reply, done)
-  })
+  protectForms(app, config)
+  app.addHook('preHandler', async (request, reply) =>
+    isSafe(request) ? undefined : app.csrfProtection(request, reply),
+  )
 
   await app.register(setupRoutes, { services })
   await app.register(signInRoutes, { services })

@@ -4,7 +4,7 @@ import type { AuthorizationRequest } from '../../oauth/authorize.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
 import { BrokerError } from '../../errors.ts'
-import { checkSameOrigin, protectForms } from '../plugins/csrf.ts'
+import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, skipValidation, tooManyFailures } from './schemas.ts'
@@ -76,25 +76,30 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
 ) => {
   const config = { page: true }
   app.addHook('onRequest', app.failureLimits.check)
-  await protectForms(app, services.config)
+  protectForms(app, services.config)
 
   const validatorCompiler = skipValidation
   const authorize = { schema: authorizeSchema, validatorCompiler, config }
   app.get('/oauth/authorize', authorize, async (request, reply) => {
     const parameters = omitEmpty(request.query as Parameters)
-    return askConsent(parameters, false, request, reply, services)
+    return askConsent({ parameters, plain: false }, request, reply, services)
   })
 
   const connect = { schema: connectSchema, validatorCompiler, config }
   app.get('/connect/:clientId', connect, async (request, reply) => {
     const { clientId } = request.params as { clientId: string }
     const parameters = { ...omitEmpty(request.query as Parameters), client_id: clientId }
-    return askConsent(parameters, true, request, reply, services)
+    return askConsent({ parameters, plain: true }, request, reply, services)
   })
 
-  const decide = { config, preHandler: app.csrfProtection.bind(app) }
+  const renewForm = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { decision, plain, ...parameters } = (request.body ?? {}) as Parameters
+    const form = { parameters, plain: plain === 'yes', problem: FORM_EXPIRED }
+    return askConsent(form, request, reply, services)
+  }
+
+  const decide = { config: { ...config, renewForm }, preHandler: app.csrfProtection }
   app.post('/oauth/authorize', decide, async (request, reply) => {
-    checkSameOrigin(request, services.config.publicUrl)
     const { decision, plain, ...parameters } = omitEmpty(request.body as Parameters)
     const authorization = await services.connect.check(parameters, plain === 'yes')
     if (decision === 'allow') return redirectToUpstream(authorization, request, reply, services)
@@ -102,17 +107,16 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
   })
 }
 
-/** Shows the consent page, except for trusted apps. */
+/** @param problem why the form is shown again; without one, trusted apps need no consent */
 async function askConsent(
-  parameters: Parameters,
-  plain: boolean,
+  { parameters, plain, problem }: { parameters: Parameters; plain: boolean; problem?: string },
   request: FastifyRequest,
   reply: FastifyReply,
   services: HttpServices,
 ) {
   const { config, connect } = services
   const authorization = await connect.check(parameters, plain)
-  if (!connect.mustAsk(authorization)) {
+  if (problem === undefined && !connect.mustAsk(authorization)) {
     return redirectToUpstream(authorization, request, reply, services)
   }
   const { app, redirectUri } = authorization
@@ -124,6 +128,7 @@ async function askConsent(
   })
   return reply.page('consent', {
     appName: app.name,
+    problem: problem ?? null,
     returnsTo: describeTarget(redirectUri),
     fragment: app.deliver === 'fragment',
     action: `${config.basePath}/oauth/authorize`,

@@ -27,27 +27,31 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
   { services: { config, connect } },
 ) => {
   app.addHook('onRequest', app.failureLimits.check)
-  app.get('/callback', { schema, config: { page: true } }, async (request, reply) => {
-    const { state, code, error } = omitEmpty(request.query as Parameters)
-    const knownState = typeof state === 'string' ? state : null
-    const isRefusal = typeof error === 'string' && code === undefined
-    const finished = await connect.finish({
-      state: knownState,
-      // A state that came twice, or none in an answer that is no refusal, belongs to no flow.
-      browserSecrets:
-        knownState !== null || (isRefusal && !Array.isArray(state))
-          ? readFlowCookies(request, knownState, config)
-          : [],
-      code: typeof code === 'string' ? new Secret(code) : undefined,
-      error: typeof error === 'string' ? error : undefined,
-      address: request.ip,
-    })
-    if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
-    if (finished.kind === 'connected') {
+  app.get(
+    '/callback',
+    { schema, config: { page: true, anyName: true } },
+    async (request, reply) => {
+      const { state, code, error } = omitEmpty(request.query as Parameters)
+      const knownState = typeof state === 'string' ? state : null
+      const isRefusal = typeof error === 'string' && code === undefined
+      const finished = await connect.finish({
+        state: knownState,
+        // A state that came twice, or none in an answer that is no refusal, belongs to no flow.
+        browserSecrets:
+          knownState !== null || (isRefusal && !Array.isArray(state))
+            ? readFlowCookies(request, knownState, config)
+            : [],
+        code: typeof code === 'string' ? new Secret(code) : undefined,
+        error: typeof error === 'string' ? error : undefined,
+        address: request.ip,
+      })
+      if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
+      if (finished.kind === 'connected') {
+        const { kind, ...page } = finished
+        return reply.page('connected', { ...page, operator: config.operator })
+      }
       const { kind, ...page } = finished
-      return reply.page('connected', { ...page, operator: config.operator })
-    }
-    const { kind, ...page } = finished
-    return reply.page('refused', page)
-  })
+      return reply.page('refused', page)
+    },
+  )
 }

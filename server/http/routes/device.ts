@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { PendingDevice } from '../../oauth/device-flow.ts'
 import { readUserCode, formatUserCode } from '../../oauth/user-code.ts'
-import { checkSameOrigin, protectForms } from '../plugins/csrf.ts'
+import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, skipValidation } from './schemas.ts'
@@ -31,7 +31,7 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
 ) => {
   const config = { page: true }
   app.addHook('onRequest', app.failureLimits.check)
-  await protectForms(app, services.config)
+  protectForms(app, services.config)
 
   const enter = { schema, validatorCompiler: skipValidation, config }
   app.get('/device', enter, async (request, reply) => {
@@ -39,13 +39,19 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     return askCode(typeof userCode === 'string' ? userCode : '', null, reply, services)
   })
 
-  const decide = { config, preHandler: app.csrfProtection.bind(app) }
+  const renewForm = async (request: FastifyRequest, reply: FastifyReply) =>
+    askCode(enteredCode(request), FORM_EXPIRED, reply, services)
+
+  const decide = { config: { ...config, renewForm }, preHandler: app.csrfProtection }
   app.post('/device', decide, async (request, reply) => {
-    checkSameOrigin(request, services.config.publicUrl)
-    const { user_code: userCode, decision } = request.body as Record<string, unknown>
-    const entered = typeof userCode === 'string' ? userCode : ''
+    const { decision } = request.body as Record<string, unknown>
+    const entered = enteredCode(request)
     const pending = await services.deviceFlow.find(entered)
-    if (!pending) return rejectCode(entered, request, reply)
+    if (!pending) {
+      // A double click, or a reload: it ends as the first time.
+      const denied = decision === 'deny' && (await services.deviceFlow.findDenied(entered))
+      return denied ? showDenied(denied, reply) : rejectCode(entered, request, reply)
+    }
     if (decision === 'allow') return allow(pending, request, reply, services)
     if (decision === 'deny') return deny(pending, reply, services)
     return askConsent(pending, entered, reply, services)
@@ -59,6 +65,11 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     const problem = 'This code is wrong or has expired. Check it, or get a new one on the device.'
     return askCode(entered, problem, reply, services)
   }
+}
+
+function enteredCode({ body }: FastifyRequest): string {
+  const { user_code: userCode } = (body ?? {}) as Record<string, unknown>
+  return typeof userCode === 'string' ? userCode : ''
 }
 
 function askCode(
@@ -112,11 +123,11 @@ async function allow(
   return redirectToUpstream(authorization, request, reply, services)
 }
 
-async function deny(
-  { app, code }: PendingDevice,
-  reply: FastifyReply,
-  { deviceFlow }: HttpServices,
-) {
-  await deviceFlow.deny(code)
+async function deny(pending: PendingDevice, reply: FastifyReply, { deviceFlow }: HttpServices) {
+  await deviceFlow.deny(pending.code)
+  return showDenied(pending, reply)
+}
+
+function showDenied({ app }: PendingDevice, reply: FastifyReply): FastifyReply {
   return reply.page('refused', { appName: app.name, backTo: null, onDevice: true })
 }

@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { SCOPE } from '../../oauth/authorize.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
+import { allowAnyOrigin } from '../plugins/cors.ts'
 import type { HttpServices } from '../../services.ts'
 import { DEVICE_CODE, TOKEN_EXCHANGE } from './token.ts'
 
@@ -82,11 +83,9 @@ export const metadataRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   const wellKnown = '/.well-known/oauth-authorization-server'
 
   app.addHook('onRequest', async (_request, reply) => {
-    void reply.headers({
-      'access-control-allow-origin': '*',
-      'cache-control': 'public, max-age=300',
-    })
+    void reply.header('cache-control', 'public, max-age=300')
   })
+  allowAnyOrigin(app)
   // With a base path, at both URLs: below it, and with the path at the end (RFC 8414 3.1).
   const paths = basePath === '' ? [wellKnown] : [basePath + wellKnown, wellKnown + basePath]
   for (const path of paths) app.get(path, { schema }, async () => document)

@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { Models, ReferenceField, ReferenceOperation } from '../../../views/models.ts'
 import type { Config } from '../../config/config.ts'
 import type { OpenApiDocument, Operation, Schema } from '../openapi-document.ts'
+import { allowAnyOrigin } from '../plugins/cors.ts'
 import { page } from './schemas.ts'
 
 interface Options {
@@ -20,11 +21,9 @@ const jsonSchema = {
 
 /** The OpenAPI document, public and readable from any origin. */
 export const openapiRoute: FastifyPluginAsync<Options> = async (app, { document }) => {
+  allowAnyOrigin(app)
   app.get('/openapi.json', { schema: jsonSchema }, async (_request, reply) => {
-    void reply.headers({
-      'access-control-allow-origin': '*',
-      'cache-control': 'public, max-age=300',
-    })
+    void reply.header('cache-control', 'public, max-age=300')
     return document()
   })
 }

@@ -71,9 +71,21 @@ export function testApps(t: Test, open: OpenStore): void {
     const store = await open(t)
     await store.addApp(newApp('a'), [])
     await store.addApp(newApp('b', { origins: ['https://x.example', 'https://y.example'] }), [])
-    t.equal(await store.hasOrigin('https://y.example'), true)
-    t.equal(await store.hasOrigin('https://y.example.evil'), false)
-    t.equal(await store.hasOrigin('y.example'), false)
+    const has = (origin: string) => store.hasOrigin({ origin, anyPortOf: null })
+    t.equal(await has('https://y.example'), true)
+    t.equal(await has('https://y.example.evil'), false)
+    t.equal(await has('https://y.example:1'), false)
+    t.equal(await has('y.example'), false)
+  })
+
+  t.test('an origin is found with any port, where asked for', async (t) => {
+    const store = await open(t)
+    const [bare, ported] = ['http://127.0.0.1', 'http://[::1]']
+    const has = (anyPortOf: string) => store.hasOrigin({ origin: `${anyPortOf}:9`, anyPortOf })
+    t.strictSame([await has(bare), await has(ported)], [false, false])
+    await store.addApp(newApp('a', { origins: [bare, `${ported}:8080`, 'http://127.0.0.2:1'] }), [])
+    t.strictSame([await has(bare), await has(ported)], [true, true])
+    t.strictSame([await has('http://127.0.0'), await has('http://[::')], [false, false])
   })
 
   t.test('an app is removed with its flows and codes, and its grants are revoked', async (t) => {

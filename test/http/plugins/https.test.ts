@@ -7,13 +7,15 @@ t.test('over https: __Host- cookies, HSTS, and no mixed content', async (t) => {
   const app = await addApp(broker)
   const { parameters } = authorizationRequest(app)
   const query = new URLSearchParams(parameters).toString()
-  const page = await fetch(`${broker.url}/oauth/authorize?${query}`)
+  const page = await fetch(`${broker.url}/oauth/authorize?${query}`, {
+    headers: { 'x-forwarded-host': new URL(publicUrl).host },
+  })
   const policy = page.headers.get('content-security-policy') ?? ''
   t.match(policy, 'upgrade-insecure-requests')
   t.match(policy, "default-src 'none'")
   t.match(page.headers.get('strict-transport-security'), /max-age=\d{7,}/)
   const [csrf = ''] = page.headers.getSetCookie()
-  t.match(csrf, /^__Host-csrf=/)
+  t.match(csrf, /^__Host-csrf-[\w-]{12}=/)
   const token = /name="_csrf" value="([^"]*)"/.exec(await page.text())?.[1] ?? ''
   const answer = await fetch(`${broker.url}/oauth/authorize`, {
     method: 'POST',

@@ -1,5 +1,6 @@
-import type { FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admin } from '../../../../db/store.ts'
+import { FORM_EXPIRED } from '../../plugins/csrf.ts'
 import { browserOf, setSession } from '../../plugins/session.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -12,8 +13,8 @@ export const setupRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
 ) => {
   const { setup, sessions } = services
 
-  const expired = (reply: FastifyReply) =>
-    reply.code(404).page('notice', {
+  const expired = (reply: FastifyReply, status = 404) =>
+    reply.code(status).page('notice', {
       title: 'This setup URL has expired',
       message:
         'A setup URL is valid for one hour, until there is an admin. If you are an admin, sign in. Otherwise restart the broker to get a new URL, or run "ellipsis-broker admin add".',
@@ -27,7 +28,13 @@ export const setupRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
     return (await setup.isOpen(new Secret(secret))) ? showForm(reply) : expired(reply)
   })
 
-  app.post('/setup/:secret', async (request, reply) => {
+  const renewForm = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { secret } = request.params as { secret: string }
+    if (!(await setup.isOpen(new Secret(secret)))) return expired(reply, 403)
+    return showForm(reply, fieldReader(request.body ?? {})('email'), FORM_EXPIRED)
+  }
+
+  app.post('/setup/:secret', { config: { renewForm } }, async (request, reply) => {
     const secret = new Secret((request.params as { secret: string }).secret)
     if (!(await setup.isOpen(secret))) return expired(reply)
     const field = fieldReader(request.body)

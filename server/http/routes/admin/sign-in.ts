@@ -1,4 +1,5 @@
-import type { FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { FORM_EXPIRED } from '../../plugins/csrf.ts'
 import {
   browserOf,
   clearSession,
@@ -48,7 +49,13 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     return showForm(reply, { next })
   })
 
-  app.post('/sign-in', async (request, reply) => {
+  const renewForm = async (request: FastifyRequest, reply: FastifyReply) => {
+    const field = fieldReader(request.body ?? {})
+    const problem = 'This page had expired. Sign in again.'
+    return showForm(reply, { next: field('next'), email: field('email'), problem })
+  }
+
+  app.post('/sign-in', { config: { renewForm } }, async (request, reply) => {
     const field = fieldReader(request.body)
     const [next, email] = [field('next'), field('email')]
     const password = new Secret(field('password'))
@@ -82,7 +89,13 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     return showCodeForm(reply, next, null)
   })
 
-  app.post('/sign-in/code', async (request, reply) => {
+  const renewCodeForm = async (request: FastifyRequest, reply: FastifyReply) => {
+    const halfway = await findSession(request, services)
+    if (!halfway || halfway.session.complete) return renewForm(request, reply)
+    return showCodeForm(reply, fieldReader(request.body ?? {})('next'), FORM_EXPIRED)
+  }
+
+  app.post('/sign-in/code', { config: { renewForm: renewCodeForm } }, async (request, reply) => {
     const field = fieldReader(request.body)
     const next = field('next')
     const halfway = await findSession(request, services)
