@@ -83,7 +83,10 @@ async function startBroker(
   const standInClock = options.runtime?.clock ?? clock
   const origin = `http://127.0.0.1:${port}`
   const url = origin + (options.basePath ?? '')
-  const client = { ...standInDefaults.client, redirectUris: [`${options.env?.BROKER_PUBLIC_URL ?? url}/callback`] }
+  const client = {
+    ...standInDefaults.client,
+    redirectUris: [`${options.env?.BROKER_PUBLIC_URL ?? url}/callback`],
+  }
   const standIn = await startStandIn({
     port: 0,
     clients: [client],

@@ -112,7 +112,9 @@ t.test(
         cost: cheapHashing.cost,
         derive: async (parameters) => {
           derived++
-          return createHash('sha256').update(parameters.message as string).digest()
+          return createHash('sha256')
+            .update(parameters.message as string)
+            .digest()
         },
       },
     })
