@@ -87,7 +87,7 @@ async function startTls(t: Test, folder: string, answer: RequestListener) {
   const [cert, serverKey] = ['server.pem', 'server.key'].map((file) =>
     readFileSync(join(folder, file)),
   )
-  return listen(t, createTlsServer({ cert, key: serverKey }, answer) as unknown as Server)
+  return listen(t, createTlsServer({ cert, key: serverKey }, answer))
 }
 
 /** Ellipsis Drive behind TLS and behind a proxy. */
