@@ -42,7 +42,7 @@ export function printTable<Name extends string>(
 }
 
 /** User-supplied names must not control the terminal. */
-const replaceControls = (text: string): string =>
+export const replaceControls = (text: string): string =>
   text.replace(/\p{Cc}|\p{Bidi_Control}/gu, '\u{fffd}')
 
 /** A time in milliseconds as ISO 8601; `null` stays `null`. */
