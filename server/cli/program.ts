@@ -15,7 +15,7 @@ import { doctorCommand } from './doctor.ts'
 import { keyCommand } from './key.ts'
 import { licensesCommand } from './licenses.ts'
 import { probeCommand } from './probe.ts'
-import { UsageError } from './terminal.ts'
+import { UsageError, printable } from './terminal.ts'
 import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
 import { standInCommand } from './stand-in.ts'
@@ -78,7 +78,7 @@ function cleanArguments(argv: string[]): string[] {
     const problem = /\p{Cc}/u.test(arg)
       ? 'has a control character'
       : arg.includes('\uFFFD') && 'is not in UTF-8'
-    if (problem) throw new UsageError(`The argument ${JSON.stringify(arg)} ${problem}.`)
+    if (problem) throw new UsageError(`The argument "${printable(arg)}" ${problem}.`)
   }
   return args
 }

@@ -36,9 +36,9 @@ function describe(problems: readonly Problem[]): string {
 const FREE_TEXT_SECRET: SettingName = 'ELLIPSIS_CLIENT_SECRET'
 const IN_A_FILE = `write the value to a file and set ${FREE_TEXT_SECRET}_FILE to its path.`
 
-/** The text without quotation marks around it, which some readers of settings keep. */
+/** The text without quotation marks around all of it, which some readers of settings keep. */
 const unquote = (text: string): string =>
-  /^(["'`])(.*)\1$|^“(.*)”$|^‘(.*)’$/s
+  /^(["'`])((?:(?!\1).)*)\1$|^“([^”]*)”$|^‘([^’]*)’$/s
     .exec(text)
     ?.slice(2)
     .find((inner) => inner !== undefined)

@@ -114,6 +114,7 @@ t.test('names that were garbled on the way are refused', async (t) => {
     ['a\nb.db', /control character/],
     ['a\rb.db', /control character/],
     ['\u001b[31m.db', /control character/],
+    ['\u009b31m.db', /control character/],
     ['caf\uFFFD.db', /is not in UTF-8/],
     ['"copy.db"', /quotation mark/],
     ["'copy.db'", /quotation mark/],
@@ -122,7 +123,7 @@ t.test('names that were garbled on the way are refused', async (t) => {
     for (const name of ['backup', 'restore']) {
       const result = await command([name, file], env, '', folder)
       t.match(result, { code: 2, stderr: message }, JSON.stringify(file))
-      t.notMatch(result.stderr, '\u001b')
+      t.notMatch(result.stderr.trimEnd().replaceAll('\n', ''), /\p{Cc}/u)
     }
   }
   t.strictSame(readdirSync(folder), [])

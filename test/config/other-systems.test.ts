@@ -170,6 +170,8 @@ t.test('what may be part of a value, or of its environment, is refused by name',
     t.ok(found.startsWith(`${name} `) && problem.test(found), `${name}=${value}: ${found}`)
     t.strictSame(others, [])
   }
+  const name = '"Maps" and "more"'
+  t.equal(loadConfig({ BROKER_NAME: name }).operator.name, name, 'quotes within stay')
   t.equal(loadConfig({ BROKER_NAME: 'Team #1' }).operator.name, 'Team #1')
 })
 
