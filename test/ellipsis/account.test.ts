@@ -31,6 +31,8 @@ t.test('the username is safe to show anywhere', async (t) => {
     ['ada\u202egnp', 'adagnp'],
     ['a\u2028b\u0000', 'ab'],
     ['Æthel 字', 'Æthel 字'],
+    ['علی\u200cرضا 👩\u200d🚒', 'علی\u200cرضا 👩\u200d🚒'],
+    ['a\u200db\ufe0f', 'ab'],
     ['x'.repeat(500), 'x'.repeat(200)],
     ['🗺'.repeat(201), '🗺'.repeat(200)],
     ['a\ud800b', 'ab'],

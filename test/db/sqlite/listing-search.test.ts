@@ -75,3 +75,26 @@ t.test('a search that checked only some of the hits says so', async (t) => {
   const active = searcher(client, { ...everybody, statuses: [0] })
   t.strictSame(active('anton'), { names: ['anton 1'], crowded: false, partial: true })
 })
+
+t.test('few letters: among few rows anywhere, among many at the beginning', async (t) => {
+  const client = await openDatabaseOf(t, [
+    { prefix: 'an', count: 1, status: 'active' },
+    { prefix: 'joan', count: 1, status: 'revoked' },
+  ])
+  const told = { crowded: false, partial: false }
+  const few = searcher(client, { ...everybody, total: 2 })
+  t.strictSame(few('an'), { names: ['an1', 'joan1'], ...told })
+  t.strictSame(few('o'), { names: ['joan1'], ...told })
+  t.strictSame(few("'"), { names: [], ...told })
+  t.strictSame(searcher(client)('an'), { names: ['an1'], crowded: false, partial: true })
+})
+
+t.test('a short name is found, however many longer ones begin with it', async (t) => {
+  const client = await openDatabaseOf(t, [
+    { prefix: 'bo', count: 1200, status: 'active' },
+    { prefix: 'b', count: 1, status: 'revoked' },
+  ])
+  const { names, crowded } = searcher(client)('b')
+  t.equal(crowded, true)
+  t.equal(names[0], 'b1')
+})

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { Secret } from '../../../../server/secret.ts'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import { Visitor } from '../../../visitor.ts'
@@ -76,4 +77,26 @@ t.test('after signing in, `next` leads to pages of the dashboard only', async (t
     const already = await inside.open(`${url}/admin/sign-in?${query}`, 'never')
     t.equal(already.url, new URL(expected, url).href, `signed in already: ${next}`)
   }
+})
+
+t.test('address and password are accepted however the keyboard composes them', async (t) => {
+  const broker = await buildBroker(t)
+  const [email, password] = ['jos\u00e9@example.com', 'cr\u00e8me br\u00fbl\u00e9e \ufb01ne']
+  await broker.services.admins.add(email, new Secret(password), 'test')
+  for (const form of ['NFC', 'NFD', 'NFKD']) {
+    const visitor = new Visitor()
+    const page = await visitor.open(`${broker.url}/admin/sign-in`)
+    const typed = { email: email.normalize(form), password: password.normalize(form) }
+    t.equal((await visitor.press(page, 'Sign in', typed)).url, `${broker.url}/admin`, form)
+  }
+  const add = (address: string, secret = password) =>
+    broker.services.admins.add(address, new Secret(secret), 'test')
+  await t.rejects(add('jose\u0301@example.com'), /already exists/)
+  for (const trick of ['\u200b', '\u00ad', '\u202e', '\u{e0041}']) {
+    await t.rejects(add(`jos${trick}\u00e9@example.com`), /not an e-mail address/)
+  }
+  // Lengths count after normalisation.
+  await t.rejects(add('a@example.com', 'e\u0301'.repeat(11)), /12 to 1024 characters/)
+  await t.resolves(add('b@example.com', '\ufb01'.repeat(6)))
+  await t.rejects(add('c@example.com', '\ufb01'.repeat(513)), /12 to 1024 characters/)
 })
