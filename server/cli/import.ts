@@ -65,11 +65,13 @@ const failUnreadable =
  */
 async function* readLines(input: FileHandle, file: string): AsyncGenerator<string | null, void> {
   let line: string | null = ''
+  let isFirst = true
   for await (const chunk of input.createReadStream({ encoding: 'utf8' })) {
-    if (UTF_16.test(chunk as string)) {
+    if (isFirst && UTF_16.test(chunk as string)) {
       const reason = 'it is in UTF-16, not in UTF-8'
       throw new CommandError('import.unreadable', { file, reason })
     }
+    isFirst = false
     for (const [index, part] of (chunk as string).split('\n').entries()) {
       if (index > 0) {
         yield line
@@ -81,8 +83,8 @@ async function* readLines(input: FileHandle, file: string): AsyncGenerator<strin
   yield line
 }
 
-/** UTF-16 that was read as UTF-8: its byte-order mark, or the zero bytes of its ASCII characters. */
-const UTF_16 = /^\uFFFD\uFFFD|\0/
+/** The begin of UTF-16 that was read as UTF-8: a byte-order mark, or ASCII with its zero bytes. */
+const UTF_16 = /^(?:\uFFFD\uFFFD|[^\0]\0[^\0]|\0[^\0])/
 
 /** Parses a line. Error reasons contain nothing of a token. */
 function parseLine(text: string | null): ImportEntry | { status: 'invalid'; reason: string } {

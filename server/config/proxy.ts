@@ -2,7 +2,6 @@ import { setGlobalProxyFromEnv } from 'node:http'
 import { createNetworkMatcher, isLoopback } from '../addresses.ts'
 import { Secret } from '../secret.ts'
 import { InvalidValue, isNetwork } from './parse.ts'
-import type { Config } from './config.ts'
 
 /**
  * The proxy for calls to Ellipsis Drive, from the variables that most programs read: `HTTPS_PROXY`, `HTTP_PROXY`
@@ -74,7 +73,15 @@ export function describeProxy(proxy: Secret): string {
  * From now on, this process's calls to Ellipsis Drive go through the proxy. Calls to this machine and to the
  * broker's own public URL don't. Returns a function that ends it.
  */
-export function useProxy({ proxy, publicUrl, ellipsis }: Config): () => void {
+export function useProxy({
+  proxy,
+  publicUrl,
+  ellipsis,
+}: {
+  proxy: Secret | null
+  publicUrl: string
+  ellipsis: { apiUrl: string }
+}): () => void {
   if (!proxy) return () => undefined
   const ownHost = new URL(publicUrl).hostname
   const isShared = ownHost === new URL(ellipsis.apiUrl).hostname

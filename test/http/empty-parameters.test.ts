@@ -250,6 +250,7 @@ t.test(`${RUNS} sets of parameters: an empty one is as if it were omitted`, asyn
     ...['/oauth/token', '/oauth/revoke', '/oauth/introspect', '/oauth/device_authorization'],
     ...['/oauth/authorize', `/connect/${app.id}`, '/callback', '/device'],
   )
+  const { host } = new URL(broker.url)
   const send = async (path: string, pairs: [string, string][]) => {
     const text = new URLSearchParams(pairs).toString()
     const isForm = /token|revoke|introspect|device_auth/.test(path)
@@ -260,7 +261,7 @@ t.test(`${RUNS} sets of parameters: an empty one is as if it were omitted`, asyn
       headers: answer,
     } = isForm
       ? await broker.app.inject({ method: 'POST', url: path, headers, payload: text })
-      : await broker.app.inject({ url: `${path}?${text}`, headers: { accept: 'text/html' } })
+      : await broker.app.inject({ url: `${path}?${text}`, headers: { accept: 'text/html', host } })
     if (statusCode >= 500 || /\n +at |node_modules/.test(body)) throw new Error(body)
     if (NO_SCHEMA_WORDS.test(body)) throw new Error(body)
     const location = String(answer.location ?? '')

@@ -195,9 +195,11 @@ t.test(`${RUNS} headers: only addresses are used`, async (t) => {
         'x-request-id': other,
       }
       const headers = { 'x-forwarded-for': forwardedFor, ...forged, accept: 'text/html' }
-      const answer = await broker.app.inject({ url: '/', headers })
+      const { host } = new URL(broker.url)
+      const answer = await broker.app.inject({ url: '/', headers: { host, ...headers } })
       const { address = '' } = lastLine(broker)
-      if (answer.statusCode !== 200) throw new Error(`status ${answer.statusCode}`)
+      // A well-formed name or scheme of the proxy may lead to the public URL.
+      if (![200, 302, 421].includes(answer.statusCode)) throw new Error(`${answer.statusCode}`)
       if (isIP(address) === 0 || /^::ffff:|%|[A-Z]/.test(address)) throw new Error(address)
     }),
     { numRuns: RUNS },

@@ -127,7 +127,7 @@ t.test('a temporary rejection does not revoke an imported connection', async (t)
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 4 })
   t.match(await take(refreshToken), {
     status: 'refused',
-    reason: `the token of ${id} now; it stays`,
+    reason: `the token of ${id} at the moment; it is kept`,
   })
   t.match(await store.getConnection(id), { status: 'needs_reconnect', refreshToken: Uint8Array })
   t.match(await take(new Secret(broker.standIn.grant('bob'))), {

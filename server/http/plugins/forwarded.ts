@@ -24,8 +24,8 @@ function normalize(headers: IncomingHttpHeaders, isTrustedProxy: (address: strin
   if (addresses !== undefined) {
     headers['x-forwarded-for'] = readAddresses(String(addresses), isTrustedProxy).join(', ')
   }
-  if (host !== undefined) headers['x-forwarded-host'] = lastValue(host, HOST)
-  if (protocol !== undefined) headers['x-forwarded-proto'] = lastValue(protocol, PROTOCOL)
+  if (host !== undefined) headers['x-forwarded-host'] = validValues(host, HOST)
+  if (protocol !== undefined) headers['x-forwarded-proto'] = validValues(protocol, PROTOCOL)
 }
 
 /** The usable end of the list, in its order: what is left of text that is no address may be forged. */
@@ -45,8 +45,11 @@ function readAddresses(list: string, isTrustedProxy: (address: string) => boolea
 const HOST = /^(?:[a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?$/i
 const PROTOCOL = /^https?$/i
 
-/** The nearest proxy's value; empty if it is malformed, so that Fastify ignores the header. */
-function lastValue(header: string | string[], pattern: RegExp): string {
-  const value = String(header).split(',').at(-1)?.trim() ?? ''
-  return pattern.test(value) ? value : ''
+/** The well-formed values; empty if that of the nearest proxy is malformed. Fastify reads the last one. */
+function validValues(header: string | string[], pattern: RegExp): string {
+  const values = String(header)
+    .split(',')
+    .map((value) => value.trim())
+  if (!pattern.test(values.at(-1) ?? '')) return ''
+  return values.filter((value) => pattern.test(value)).join(', ')
 }

@@ -14,11 +14,19 @@ const env = { BROKER_TRUST_PROXY: '127.0.0.1' }
 /** Tries to sign in from the given IP address. */
 async function attempt(
   { url }: Pick<TestBroker, 'url'>,
-  options: { email?: string; password?: string; address?: string; visitor?: Visitor } = {},
+  options: {
+    email?: string
+    password?: string
+    address?: string
+    visitor?: Visitor
+    /** The name under which the browser reaches it. */
+    host?: string
+  } = {},
 ) {
   const { email = 'ada@example.com', password = 'wrong', address = '192.0.2.1' } = options
   const visitor = options.visitor ?? new Visitor()
-  const headers = { 'x-forwarded-for': address }
+  const { host = new URL(url).host } = options
+  const headers = { 'x-forwarded-for': address, 'x-forwarded-host': host }
   const page = await visitor.open(`${url}/admin/sign-in`, undefined, { headers })
   const _csrf = csrfTokenOf(page)
   const form = new URLSearchParams({ _csrf, email, password, next: '' })
@@ -120,12 +128,13 @@ t.test('attempts are counted across processes', async (t) => {
   const broker = await buildBroker(t, { env })
   await broker.services.admins.add('ada@example.com', new Secret(PASSWORD), 'test')
   const other = await serve(t, broker.env)
+  const { host } = new URL(broker.url)
   for (let count = 0; count < 10; count++) {
-    const { status } = await attempt(count % 2 === 0 ? broker : other)
+    const { status } = await attempt(count % 2 === 0 ? broker : other, { host })
     t.equal(status, 401)
   }
   t.equal((await attempt(broker)).status, 429)
-  t.equal((await attempt(other)).status, 429)
+  t.equal((await attempt(other, { host })).status, 429)
 })
 
 t.test('concurrent attempts are counted before the password is checked', async (t) => {

@@ -39,6 +39,9 @@ t.test('a wrong password, an unknown account and an empty form get the same answ
   }
 })
 
+const cookiesOf = (visitor: Visitor, url: string): string =>
+  [...visitor.cookies(new URL(url).origin)].map((pair) => pair.join('=')).join('; ')
+
 t.test('after signing in, `next` leads to pages of the dashboard only', async (t) => {
   const broker = await buildBroker(t, { basePath: '/broker' })
   const { url } = broker
@@ -64,7 +67,7 @@ t.test('after signing in, `next` leads to pages of the dashboard only', async (t
     const answer = await fetch(`${url}/admin/sign-in`, {
       method: 'POST',
       redirect: 'manual',
-      headers: { cookie: `csrf=${visitor.cookies(new URL(url).origin).get('csrf')}` },
+      headers: { cookie: cookiesOf(visitor, url) },
       body: new URLSearchParams({
         _csrf: csrfTokenOf(page),
         email: 'ada@example.com',
