@@ -24,10 +24,10 @@ export type OAuthCode =
   | 'temporarily_unavailable'
 
 /** Reasons to refuse a swap; the public code depends on the dialect. */
-export type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect'
+type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect'
 
 /** Answers to a polling device. Their public codes have another status elsewhere; here it is 400 (RFC 8628 3.5). */
-export type DeviceRefusal = 'polled_too_often' | 'device_refused'
+type DeviceRefusal = 'polled_too_often' | 'device_refused'
 
 export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal
 
@@ -147,7 +147,7 @@ export interface ReturnAddress {
   fragment: boolean
 }
 
-export interface ErrorDetails {
+interface ErrorDetails {
   /** Public message that is more specific than the code's own. Never a secret, never a cause. */
   description?: string
   /** The URL where the user can connect again. */

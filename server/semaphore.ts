@@ -1,5 +1,5 @@
 /** Limits how many callers work at once; the others wait in order. */
-export interface Semaphore {
+interface Semaphore {
   /** Number of callers that wait for a slot. */
   waiting(): number
   /** Waits for a slot. Returns the function that releases it; calling that twice is harmless. */

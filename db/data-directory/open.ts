@@ -28,7 +28,7 @@ export class StoreTooNewError extends Error {
 }
 
 /** Where a store is, and how it is migrated. */
-export interface StoreOptions {
+interface StoreOptions {
   /** The data directory; created if it is missing. The database in it is `broker.db`. */
   directory: string
   /** Every migration that this program knows, in order. */

@@ -20,7 +20,7 @@ export interface Row {
  * Rows that were found, in no order. `crowded`: more than `MAX_HITS` match, and these are some of them.
  * `partial`: so many names match that not all could be checked against the filter; there may be more.
  */
-export interface Hits {
+interface Hits {
   rows: Row[]
   crowded: boolean
   partial: boolean

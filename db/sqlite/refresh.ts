@@ -15,7 +15,7 @@ type StoredTokens = Partial<Row> &
   Pick<Row, 'refreshToken' | 'previousRefreshToken' | 'accessToken'>
 
 /** Writes a connection's tokens within the current transaction. */
-export interface TokenWriter {
+interface TokenWriter {
   /** The row, if it still has that generation and is not revoked. */
   find(id: string, generation: number): Row | undefined
   /** Overwrites the tokens of a row (`null`: a new row). */

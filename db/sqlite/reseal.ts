@@ -74,7 +74,7 @@ function parseKey(key: string): Position {
 }
 
 /** A column that holds sealed values, by its names in SQL. */
-export interface SealedColumn {
+interface SealedColumn {
   table: string
   /** The primary key of the table. */
   key: string

@@ -35,7 +35,7 @@ export interface SecondFactors {
 }
 
 /** A secret for an authenticator app. */
-export interface Proposal {
+interface Proposal {
   /** Base32, for typing. */
   secret: Secret
   /** `otpauth://totp/…`, for a QR code. */

@@ -9,7 +9,7 @@ import type { SecondFactors } from './second-factor.ts'
 import type { Browser, Sessions, SignedIn } from './sessions.ts'
 
 /** The result of an attempt to sign in. */
-export type SignInOutcome =
+type SignInOutcome =
   | { kind: 'signed_in'; session: Secret; device: Secret }
   /** The password is correct; the second factor is still missing. */
   | { kind: 'halfway'; session: Secret }
@@ -21,7 +21,7 @@ export type SignInOutcome =
 type PasswordOutcome = { kind: 'right' | 'wrong' } | { kind: 'slowed'; until: number }
 
 /** Sign-in with e-mail address and password, and with the second factor if there is one. */
-export interface SignIn {
+interface SignIn {
   /** An unknown address takes as long and gets the same result. @throws BrokerError `slow_down` */
   withPassword(email: string, password: Secret, browser: Browser): Promise<SignInOutcome>
   /**

@@ -15,6 +15,7 @@ const state: { failure: NodeJS.ErrnoException | null; isLog: boolean } = {
  * full: a command completes its work, and a server keeps serving.
  */
 export function guardOutput({ stdout, stderr }: Outputs = process): void {
+  Object.assign(state, { failure: null, isLog: false })
   stdout.on('error', (error) => (state.failure ??= error))
   stderr.on('error', () => undefined)
 }

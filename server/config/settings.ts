@@ -1,6 +1,6 @@
 /** All settings. Error messages, .env.example and docs/configure.md come from this table. */
 
-export interface Setting {
+interface Setting {
   /** Name of the environment variable. */
   name: string
   /** What it is, in one sentence. */

@@ -5,7 +5,7 @@ import type { Clock, Random, Throttle } from '../runtime.ts'
 import type { Log } from '../log.ts'
 
 /** Revokes many connections: first collects them, then an admin confirms, then they are revoked in batches. */
-export interface BulkRevocations {
+interface BulkRevocations {
   /**
    * Creates a bulk revocation of these connections, or of all that match the filter now. A small selection is
    * ready when this returns; a large one is collected further in the background.

@@ -37,7 +37,7 @@ export interface Callback {
 }
 
 /** How a connect flow ends: with a redirect to the app, or on a page of the broker. */
-export type ConnectResult =
+type ConnectResult =
   | { kind: 'redirect'; location: string }
   | ({ kind: 'connected'; username: string; isAnother: boolean } & PageDetails)
   | ({ kind: 'refused' } & PageDetails)

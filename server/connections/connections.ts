@@ -56,7 +56,7 @@ export interface Connections {
 }
 
 /** A connection with its grants and a page of its events. */
-export interface ConnectionDetails {
+interface ConnectionDetails {
   connection: Connection
   grants: Grant[]
   /** One page, newest first. */

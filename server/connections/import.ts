@@ -38,7 +38,7 @@ export type ImportResult =
  * process is killed at any point, the newest refresh token is in the store, and importing the same entry again
  * continues. An account gets one connection, even if several entries name it.
  */
-export interface Importer {
+interface Importer {
   /** @throws BrokerError `server_error`: Ellipsis Drive rejects the broker's own client */
   importEntry(entry: ImportEntry): Promise<ImportResult>
 }

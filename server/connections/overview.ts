@@ -5,7 +5,7 @@ import { currentProblem } from '../refresh/upstream-status.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
 
 /** Periods of the usage chart: the number of intervals, and the hours in each. */
-export const PERIODS = {
+const PERIODS = {
   '24h': { intervals: 24, hours: 1 },
   '7d': { intervals: 28, hours: 6 },
   '30d': { intervals: 30, hours: 24 },

@@ -10,7 +10,7 @@ const MAX_LISTED_PLACES = 20
 const MAX_PASSES = 5
 
 /** The result of checking all sealed values. */
-export interface SealedValuesReport {
+interface SealedValuesReport {
   values: number
   /** Number of values by key id. */
   byKey: Record<string, number>

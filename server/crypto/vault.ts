@@ -126,7 +126,7 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
 }
 
 /** Derives a key for one purpose (RFC 5869), so that a leak in one use does not affect the others. */
-export function deriveKey(secret: Secret, purpose: string, bytes: number): Buffer {
+function deriveKey(secret: Secret, purpose: string, bytes: number): Buffer {
   const master = Buffer.from(secret.reveal(), 'base64url')
   return Buffer.from(hkdfSync('sha256', master, '', `ellipsis-broker ${purpose}`, bytes))
 }

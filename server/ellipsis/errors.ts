@@ -11,7 +11,7 @@ export interface UpstreamResponse {
 }
 
 /** What a failed call means for the broker. */
-export type FailureKind =
+type FailureKind =
   /** The grant was refused: error code `invalid_grant`. */
   | 'refused'
   /** The broker's own client was refused: its id or secret is wrong. No grant is at fault. */
@@ -19,7 +19,7 @@ export type FailureKind =
   /** Everything else. An error that the broker does not understand is not held against a grant. */
   | 'transient'
 
-export interface FailureFacts {
+interface FailureFacts {
   kind: FailureKind
   status: number | null
   maybeApplied: boolean

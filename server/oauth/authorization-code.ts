@@ -13,7 +13,7 @@ import { findRedirectUri } from './redirect-uri.ts'
 export const CODE_LIFETIME_MS = 60_000
 
 /** A code as it is stored when it is issued. */
-export type NewCode = Omit<Code, 'usedAt' | 'grantId'>
+type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 
 /** Issues a code for an authorization, and its record; `null`: the flow issues none. */
 export function issueCode(

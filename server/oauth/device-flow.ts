@@ -11,7 +11,7 @@ import { newSecret, sha256 } from '../crypto/hash.ts'
 import { newUserCode, readUserCode } from './user-code.ts'
 
 /** The device authorization response (RFC 8628 3.2). */
-export interface DeviceAuthorization {
+interface DeviceAuthorization {
   deviceCode: Secret
   /** Only letters, without the dash. */
   userCode: string
@@ -28,7 +28,7 @@ export interface PendingDevice {
 }
 
 /** The user's answer, and where it came from. */
-export interface DeviceAnswer {
+interface DeviceAnswer {
   deviceCodeHash: Hash
   appId: string
   /** Label of the browser that the user answers with. */
@@ -37,7 +37,7 @@ export interface DeviceAnswer {
 }
 
 /** A device access token request (RFC 8628 3.4). */
-export interface DevicePoll {
+interface DevicePoll {
   app: App
   deviceCode: Secret
   /** Binds the grant to a key. */

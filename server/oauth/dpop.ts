@@ -18,7 +18,7 @@ export interface Proof {
 }
 
 /** The request that a proof must be for. */
-export interface ProvenRequest {
+interface ProvenRequest {
   method: string
   /** As the client sees it; query and fragment are ignored. */
   url: string
@@ -27,7 +27,7 @@ export interface ProvenRequest {
 }
 
 /** Demonstrating proof of possession (RFC 9449): a bound token is worthless without its key. */
-export interface Dpop {
+interface Dpop {
   /** The nonce for the next proof. The same in every process with the same encryption keys. */
   nonce(): string
   /** @throws BrokerError `invalid_dpop_proof`, `use_dpop_nonce` */

@@ -26,7 +26,7 @@ export interface PresentedToken {
   proof: Proof | null
 }
 
-export interface SwapRequest extends PresentedToken {
+interface SwapRequest extends PresentedToken {
   /** Minimum remaining lifetime of the access token, seconds. Raised to the broker's own minimum. */
   minTtlSeconds?: number | undefined
   /** Requires an access token that is fetched after this request. */
@@ -35,7 +35,7 @@ export interface SwapRequest extends PresentedToken {
   asRefreshToken?: boolean | undefined
 }
 
-export interface SwapAnswer {
+interface SwapAnswer {
   accessToken: AccessToken
   scope: string
   /** A newer broker token, if renewal is due. */

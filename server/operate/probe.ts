@@ -5,7 +5,7 @@ import { Secret } from '../secret.ts'
 import type { Runtime } from '../runtime.ts'
 
 /** Behaviour of Ellipsis Drive that its documentation leaves open; `null`: it could not be determined. */
-export interface ProbeResult {
+interface ProbeResult {
   /** Encodings of a token request that it reads. */
   encodings: Record<Encoding, 'read' | 'not read' | null>
   /** Parameters from which it reads the authorization code. */

@@ -28,7 +28,7 @@ const ENDED_RETENTION_MS = 30 * DAY_MS
 const MAX_SWEEP_STEP_MS = 7 * DAY_MS
 
 /** Maintenance in the background: writes usage counts, completes pending erasures, deletes old records. */
-export interface Sweeper {
+interface Sweeper {
   start(): void
   /** Stops, and resolves when no work is in progress. */
   stop(): Promise<void>

@@ -24,7 +24,7 @@ export interface CircuitBreaker {
 }
 
 /** The connection that a call is made for. */
-export interface Caller {
+interface Caller {
   connectionId: string
   /** Did its last call fail? Then a call for another connection is the better trial. */
   failing: boolean

@@ -124,7 +124,7 @@ export async function withRetries<T>(
 }
 
 /** What a failed refresh means for its connection. */
-export interface FailureAssessment {
+interface FailureAssessment {
   /** Does the broker take it for a refusal of the grant? */
   grantRefused: boolean
   /** It counts as a rejection, whether the broker believes it or not. */

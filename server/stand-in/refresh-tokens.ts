@@ -21,7 +21,7 @@ interface TokenFamily {
 }
 
 /** The state of a refresh token that was issued. */
-export interface RefreshTokenStatus {
+interface RefreshTokenStatus {
   /** A refresh with it would work now. */
   honoured: boolean
   /** It is the last one of its family, whether the family is revoked or not. */

@@ -157,6 +157,8 @@ t.test('a log file on a disk that was full is continued', async (t) => {
 t.test('only what a command could not write is reported', async (t) => {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   guardOutput({ stdout, stderr })
+  // Other tests run commands in this process.
+  t.teardown(() => guardOutput({ stdout: new PassThrough(), stderr: new PassThrough() }))
   t.equal(outputProblem(), null)
   stderr.emit('error', new Error('nobody reads errors'))
   t.equal(hasOutputFailed(), false)

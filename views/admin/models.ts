@@ -27,7 +27,7 @@ export interface Notice {
 }
 
 /** Asks for confirmation before a destructive action. The form posts to the URL of the page. */
-export interface Confirmation {
+interface Confirmation {
   title: string
   /** What the action does and does not do. */
   paragraphs: string[]
@@ -159,7 +159,7 @@ export interface AdminModels extends MonitoringModels {
   'admin/keys': { keys: KeyView[] }
 }
 
-export interface AdminView {
+interface AdminView {
   id: string
   email: string
   role: 'admin' | 'viewer'
@@ -168,7 +168,7 @@ export interface AdminView {
   isSelf: boolean
 }
 
-export interface KeyView {
+interface KeyView {
   kid: string
   status: 'next' | 'active' | 'retired' | 'revoked'
   createdAt: number
@@ -183,7 +183,7 @@ export interface Badge {
 }
 
 /** An option of a select field. */
-export interface Choice {
+interface Choice {
   value: string
   label: string
   selected: boolean
@@ -267,7 +267,7 @@ export interface DeviceView {
   revoke: string
 }
 
-export interface SessionView {
+interface SessionView {
   /** The session's id in forms. */
   id: string
   device: string

@@ -85,7 +85,7 @@ export interface ChartView {
   bars: { x: number; y: number; width: number; height: number; label: string }[]
 }
 
-export interface BulkRow {
+interface BulkRow {
   path: string
   selection: string
   status: string
@@ -131,7 +131,7 @@ export interface BulkItemView {
   path: string
 }
 
-export interface AuditFilterView {
+interface AuditFilterView {
   actor: string
   connection: string
   /** A day in UTC. */

@@ -20,7 +20,7 @@ export const STATUS_FILTERS = {
 type StatusFilter = keyof typeof STATUS_FILTERS
 
 /** A column that can be sorted. */
-export interface SortedColumn {
+interface SortedColumn {
   sort: ConnectionSort
   title: string
   /** The order on the first click. */
