@@ -19,6 +19,10 @@ const PRIVATE_RANGES: ReadonlySet<Range | undefined> = new Set<Range>([
 /** Is this an address of this machine? */
 export const isLoopback = (address = ''): boolean => parse(address)?.range() === 'loopback'
 
+/** Does this host of a URL lead to the machine that opens it (RFC 6761 6.3)? */
+export const isLoopbackHost = (host: string): boolean =>
+  /(^|\.)localhost\.?$/i.test(host) || isLoopback(host.replace(/^\[|\]$/g, ''))
+
 /** Is this an address of this machine or of a private network? */
 export const isPrivate = (address = ''): boolean => PRIVATE_RANGES.has(parse(address)?.range())
 

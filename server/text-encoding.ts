@@ -21,8 +21,8 @@ export function decodeText(bytes: Uint8Array): string {
   }
 }
 
-/** Has it UTF-16's byte-order mark, or the zero bytes of ASCII characters in UTF-16? */
-function isUtf16(bytes: Uint8Array): boolean {
+/** Do the bytes have UTF-16's byte-order mark, or the zero bytes of ASCII characters in UTF-16? */
+export function isUtf16(bytes: Uint8Array): boolean {
   const [first, second] = bytes
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) return true
   return bytes.includes(0)

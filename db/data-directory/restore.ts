@@ -74,7 +74,7 @@ function compareAndCarryOver(
   }
 }
 
-/** The current store, with its log copied into it; `null`: there is none that can be read. */
+/** The current store, with its log copied into it; `null`: no readable store. */
 function findCurrentStore(directory: string, nativeBinding: string | undefined): string | null {
   const path = join(directory, 'broker.db')
   if (!existsSync(path)) return null

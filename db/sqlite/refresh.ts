@@ -8,6 +8,13 @@ import type { SealedValues } from './sealed.ts'
 /** A literal, so that SQLite uses the partial index of accounts. */
 export const unrevoked = sql`${connections.status} <> 'revoked'`
 
+/** The connection that its writer has read, if no other has changed its tokens since. */
+const unchanged = and(
+  eq(connections.id, sql.placeholder('id')),
+  eq(connections.generation, sql.placeholder('generation')),
+  unrevoked,
+)
+
 type Row = typeof connections.$inferSelect
 
 /** A connection's columns once its new tokens are stored. */
@@ -25,17 +32,7 @@ interface TokenWriter {
 }
 
 export function createTokenWriter({ db }: Engine, sealedValues: SealedValues): TokenWriter {
-  const find = db
-    .select()
-    .from(connections)
-    .where(
-      and(
-        eq(connections.id, sql.placeholder('id')),
-        eq(connections.generation, sql.placeholder('generation')),
-        unrevoked,
-      ),
-    )
-    .prepare()
+  const find = db.select().from(connections).where(unchanged).prepare()
 
   const putPrevious = (id: number | null, value: Sealed | null): number | null => {
     if (value) return sealedValues.replace(id, value)
@@ -96,13 +93,7 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Refr
       staleReason: connections.staleReason,
     })
     .from(connections)
-    .where(
-      and(
-        eq(connections.id, sql.placeholder('id')),
-        eq(connections.generation, sql.placeholder('generation')),
-        unrevoked,
-      ),
-    )
+    .where(unchanged)
     .prepare()
 
   const leases = db

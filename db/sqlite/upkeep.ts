@@ -32,7 +32,7 @@ const CHARTED_MS = 31 * DAY_MS
 /** An unused device code is kept this long after its end, so that late polls are told that it has expired. */
 const EXPIRED_DEVICE_CODE_MS = 5 * 60_000
 
-/** The file at a path by its device and inode; empty: there is none. */
+/** The file at a path by its device and inode; empty: no such file. */
 function identify(path: string): string {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false })
   return found ? `${found.dev}:${found.ino}` : ''

@@ -8,7 +8,7 @@ export interface Admin {
   passwordHash: string
   role: 'admin' | 'viewer'
   createdAt: Millis
-  /** When a second factor was confirmed; `null`: there is none. */
+  /** When a second factor was confirmed; `null`: the admin has none. */
   secondFactorSince: Millis | null
 }
 

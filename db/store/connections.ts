@@ -111,7 +111,7 @@ export interface ConnectionStore {
   }): Promise<boolean>
   /**
    * Revokes the connection: status `revoked`, generation incremented, sealed fields overwritten in place and
-   * then dropped, codes deleted, grants revoked, lease released. `false`: there is none, or it was revoked
+   * then dropped, codes deleted, grants revoked, lease released. `false`: the id is unknown, or it was revoked
    * before. The bytes are gone for good once `purge` has completed.
    * @param connection.erasePerson also for a revoked connection: removes account, username, the devices of its
    *   grants, and address and details of events that its user and the apps caused. `false` then: there is no
@@ -135,7 +135,7 @@ export interface ConnectionStore {
     accountId: string | null
     username: string
   }): Promise<boolean>
-  /** Deletes a revoked connection ahead of the sweep. `false`: its erasure is pending, or there is none. */
+  /** Deletes a revoked connection ahead of the sweep. `false`: its erasure is pending, or the id is unknown. */
   removeConnection(id: string): Promise<boolean>
   /**
    * Marks up to `limit` connections after an id (`null`: from the beginning) as `needs_reconnect`, because of

@@ -16,7 +16,7 @@ export interface EventFilter {
 /** A page of events, the newest first. */
 export interface EventPage {
   rows: Event[]
-  /** Cursors of the neighbouring pages; `null`: there is none. */
+  /** Cursors of the neighbouring pages; `null`: no such page. */
   newer: string | null
   older: string | null
   /**

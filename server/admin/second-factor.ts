@@ -30,7 +30,7 @@ export interface SecondFactors {
   recoveryCodesLeft(adminId: string): Promise<number | null>
   /** Replaces the recovery codes. `undefined`: there is no second factor. */
   renewRecoveryCodes(admin: AdminKey, address: string): Promise<string[] | undefined>
-  /** Removes the second factor. `false`: there is none. */
+  /** Removes the second factor. `false`: the admin has no second factor. */
   drop(email: string, actor: string, address?: string): Promise<boolean>
 }
 

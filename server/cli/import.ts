@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import type { ImportEntry, ImportResult } from '../connections/import.ts'
 import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
 import { Secret } from '../secret.ts'
+import { isUtf16 } from '../text-encoding.ts'
 import { hasOutputFailed } from './output.ts'
 import { withServices } from './with-services.ts'
 import { print, printNotice } from './terminal.ts'
@@ -66,13 +67,14 @@ const failUnreadable =
 async function* readLines(input: FileHandle, file: string): AsyncGenerator<string | null, void> {
   let line: string | null = ''
   let isFirst = true
-  for await (const chunk of input.createReadStream({ encoding: 'utf8' })) {
-    if (isFirst && UTF_16.test(chunk as string)) {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  for await (const chunk of input.createReadStream() as AsyncIterable<Buffer>) {
+    if (isFirst && isUtf16(chunk.subarray(0, UTF_16_PREFIX_BYTES))) {
       const reason = 'it is in UTF-16, not in UTF-8'
       throw new CommandError('import.unreadable', { file, reason })
     }
     isFirst = false
-    for (const [index, part] of (chunk as string).split('\n').entries()) {
+    for (const [index, part] of decoder.decode(chunk, { stream: true }).split('\n').entries()) {
       if (index > 0) {
         yield line
         line = ''
@@ -80,11 +82,11 @@ async function* readLines(input: FileHandle, file: string): AsyncGenerator<strin
       line = line === null || line.length + part.length > MAX_LINE_LENGTH_CHARS ? null : line + part
     }
   }
-  yield line
+  yield line === null ? null : line + decoder.decode()
 }
 
-/** The begin of UTF-16 that was read as UTF-8: a byte-order mark, or ASCII with its zero bytes. */
-const UTF_16 = /^(?:\uFFFD\uFFFD|[^\0]\0[^\0]|\0[^\0])/
+/** Enough to recognise UTF-16. Zero bytes further on are an invalid line, not another encoding. */
+const UTF_16_PREFIX_BYTES = 4
 
 /** Parses a line. Error reasons contain nothing of a token. */
 function parseLine(text: string | null): ImportEntry | { status: 'invalid'; reason: string } {

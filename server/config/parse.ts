@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isLoopbackHost } from '../addresses.ts'
 import { visibleText } from '../visible-text.ts'
 
 /** Parses the text of a setting. @throws InvalidValue */
@@ -103,7 +104,7 @@ export const bearerToken: Parse<string> = (value) => {
 /** Is traffic to this URL encrypted, or local to this machine? */
 export function isHttpsOrLocal(url: string): boolean {
   const { protocol, hostname } = new URL(url)
-  return protocol === 'https:' || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+  return protocol === 'https:' || isLoopbackHost(hostname)
 }
 
 function webUrl(value: string): URL {

@@ -1,5 +1,5 @@
 import { setGlobalProxyFromEnv } from 'node:http'
-import { createNetworkMatcher, isLoopback } from '../addresses.ts'
+import { createNetworkMatcher, isLoopbackHost } from '../addresses.ts'
 import { Secret } from '../secret.ts'
 import { InvalidValue, isNetwork } from './parse.ts'
 
@@ -49,7 +49,7 @@ const DEFAULT_PORTS: Record<string, string> = { 'http:': '80', 'https:': '443' }
 /** Is the URL exempt from the proxy, by `NO_PROXY` or because it is on this machine? */
 function isExempt(url: URL, noProxy: string): boolean {
   const host = plainHost(url.hostname)
-  if (host === 'localhost' || host.endsWith('.localhost') || isLoopback(host)) return true
+  if (isLoopbackHost(host)) return true
   const port = url.port || DEFAULT_PORTS[url.protocol]
   return noProxy.split(/[\s,]+/).some((entry) => {
     if (entry === '*') return true

@@ -12,7 +12,7 @@ interface BulkRevocations {
    * @returns its id
    */
   begin(selection: ConnectionFilter | string[], actor: Actor): Promise<number>
-  /** One bulk revocation, with some of its pending and failed connections; `undefined` if there is none. */
+  /** One bulk revocation, with some of its pending and failed connections; `undefined` if the id is unknown. */
   find(id: number): Promise<BulkRevocationDetails | undefined>
   /** The latest ones. */
   list(): Promise<BulkRevocation[]>

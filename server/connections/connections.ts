@@ -61,7 +61,7 @@ interface ConnectionDetails {
   grants: Grant[]
   /** One page, newest first. */
   events: Event[]
-  /** Cursors of the adjacent pages of events; `null`: there is none. */
+  /** Cursors of the adjacent pages of events; `null`: no such page. */
   newer: string | null
   older: string | null
 }

@@ -23,7 +23,7 @@ export function rotateKeys(
   return [...activateNext(retireActive(keys, now), now), following]
 }
 
-/** Revokes a key; if it was active, the next one signs. `null`: there is none, or it was revoked before. */
+/** Revokes a key; if it was active, the next one signs. `null`: the key is unknown or was already revoked. */
 export function revokeKey(keys: SigningKey[], kid: string, now: Millis): SigningKey[] | null {
   const key = keys.find((key) => key.kid === kid)
   if (!key || key.status === 'revoked') return null

@@ -97,7 +97,7 @@ export function createSigningKeys(deps: {
     }
   }
 
-  /** The next key, which is made if there is none. */
+  /** The next key; creates it if it is missing. */
   const ensureNext = async (actor: string): Promise<SigningKey> => {
     for (;;) {
       const next = findKey(await store.listSigningKeys(), 'next')
@@ -136,7 +136,7 @@ export function createSigningKeys(deps: {
     }
   }
 
-  /** Makes sure that there is an active key: if there is none, the published next key becomes active. */
+  /** Makes sure that there is an active key: without one, the published next key becomes active. */
   const ensureActive = async (): Promise<void> => {
     const hasNone = (keys: SigningKey[]) => findKey(keys, 'active') === undefined
     if (!hasNone(await store.listSigningKeys()) || (await rotate('system', hasNone))) return

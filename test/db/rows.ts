@@ -3,6 +3,7 @@ import type {
   Code,
   Connection,
   ConnectionStatus,
+  DeviceCode,
   Event,
   Flow,
   Grant,
@@ -233,3 +234,21 @@ export async function findGrant(store: Store, appId: string): Promise<Grant | un
   const grants = await Promise.all(rows.map(({ id }) => store.listGrants(id)))
   return grants.flat().find((grant) => grant.appId === appId)
 }
+
+export const newDeviceCode = (id: string, fields: Partial<DeviceCode> = {}): DeviceCode => ({
+  deviceCodeHash: id,
+  userCodeHash: `user of ${id}`,
+  appId: 'app',
+  scope: 'projects',
+  device: 'A device',
+  address: '192.0.2.1',
+  status: 'pending',
+  connectionId: null,
+  intervalSeconds: 5,
+  polledAt: null,
+  createdAt: NOW,
+  expiresAt: NOW + 900_000,
+  usedAt: null,
+  grantId: null,
+  ...fields,
+})

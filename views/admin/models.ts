@@ -195,7 +195,7 @@ export interface AppRow {
   /** Public, or confidential. */
   kind: string
   badges: { text: string; isWarning: boolean }[]
-  users: number
+  users: string
   usersHref: string
   createdAt: number
 }

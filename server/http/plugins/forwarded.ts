@@ -5,7 +5,7 @@ import { createNetworkMatcher, readForwardedAddress } from '../../addresses.ts'
 /**
  * Reads what trusted proxies send about the client, before Fastify does: `request.ip`, `host` and `protocol`
  * are derived from it. Afterwards, `X-Forwarded-For` has only normalised addresses, up to the nearest one that
- * is not a trusted proxy's; it is empty if there is none, and then the peer's address counts.
+ * is not a trusted proxy's; without one it is empty, and the peer's address counts.
  * @param trustedProxies addresses and networks; the headers of other peers are ignored
  */
 export function normalizeForwarded(app: FastifyInstance, trustedProxies: string[]): void {

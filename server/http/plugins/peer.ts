@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { isLoopback, isPrivate } from '../../addresses.ts'
+import { isLoopback, isLoopbackHost, isPrivate } from '../../addresses.ts'
 
 /**
  * Is the peer a program on this machine, without a proxy in between? A proxy may forward the public host
@@ -25,8 +25,7 @@ export function isUnknownProxy(request: FastifyRequest, publicUrl: string): bool
 }
 
 /** Is the broker used from other machines? */
-const isRemote = (publicUrl: string): boolean =>
-  !/^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)/.test(publicUrl)
+const isRemote = (publicUrl: string): boolean => !isLoopbackHost(new URL(publicUrl).hostname)
 
 const isForwarded = ({ headers }: FastifyRequest): boolean =>
   PROXY_HEADERS.some((name) => headers[name] !== undefined)

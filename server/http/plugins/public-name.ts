@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { createNetworkMatcher, isLoopback } from '../../addresses.ts'
+import { createNetworkMatcher, isLoopbackHost } from '../../addresses.ts'
 import type { Config } from '../../config/config.ts'
 import { sha256 } from '../../crypto/hash.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
@@ -31,7 +31,7 @@ export function redirectToPublicUrl(app: FastifyInstance, config: Config): void 
   app.addHook('onRequest', async (request, reply) => {
     const { page, anyName } = request.routeOptions.config
     if (!page || anyName || request.method !== 'GET' || isPublicUrl(request)) return
-    if (isLoopbackName(hostname) && !hostsOf(request).some((host) => isLoopbackName(nameOf(host))))
+    if (isOwnMachine(hostname) && !hostsOf(request).some((host) => isOwnMachine(nameOf(host))))
       return reply.code(421).page('notice', otherMachineNotice(config))
     const cookie = cookieName(
       COOKIE_PREFIX + sha256(request.url).slice(0, NAME_HASH_LENGTH_CHARS),
@@ -104,11 +104,8 @@ function splitHost(host: string): [name: string, port?: string] {
 const nameOf = (host: string): string => splitHost(host)[0]
 
 /** Does this host name lead to the visitor's own machine? */
-function isLoopbackName(name: string): boolean {
-  const address = name.replace(/^\[|\]$/g, '')
-  const isUnspecified = address === '0.0.0.0' || address === '::'
-  return /(^|\.)localhost$/.test(name) || isUnspecified || isLoopback(address)
-}
+const isOwnMachine = (host: string): boolean =>
+  isLoopbackHost(host) || host === '0.0.0.0' || host === '[::]'
 
 const otherMachineNotice = ({ publicUrl }: Config) => ({
   title: 'This broker can be used on its own machine only',

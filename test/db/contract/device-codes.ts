@@ -1,25 +1,17 @@
 import type { Test } from 'tap'
 import type { DeviceCode, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { actions, connect, event, newApp, newGrant, NOW, sweep, removeApp } from '../rows.ts'
-
-const newDeviceCode = (id: string, fields: Partial<DeviceCode> = {}): DeviceCode => ({
-  deviceCodeHash: id,
-  userCodeHash: `user of ${id}`,
-  appId: 'app',
-  scope: 'projects',
-  device: 'A device',
-  address: '192.0.2.1',
-  status: 'pending',
-  connectionId: null,
-  intervalSeconds: 5,
-  polledAt: null,
-  createdAt: NOW,
-  expiresAt: NOW + 900_000,
-  usedAt: null,
-  grantId: null,
-  ...fields,
-})
+import {
+  actions,
+  connect,
+  event,
+  newApp,
+  newDeviceCode,
+  newGrant,
+  NOW,
+  sweep,
+  removeApp,
+} from '../rows.ts'
 
 const get = (store: Store, deviceCodeHash: string) => store.getDeviceCode({ deviceCodeHash })
 

@@ -1,27 +1,9 @@
 import t from 'tap'
 import { recordPoll } from '../../../server/oauth/device-flow.ts'
-import type { DeviceCode } from '../../../db/store.ts'
-import { NOW } from '../../db/rows.ts'
-
-const code: DeviceCode = {
-  deviceCodeHash: 'code',
-  userCodeHash: 'user code',
-  appId: 'app',
-  scope: 'projects',
-  device: 'A device',
-  address: '192.0.2.1',
-  status: 'pending',
-  connectionId: null,
-  intervalSeconds: 5,
-  polledAt: null,
-  createdAt: NOW,
-  expiresAt: NOW + 900_000,
-  usedAt: null,
-  grantId: null,
-}
+import { newDeviceCode, NOW } from '../../db/rows.ts'
 
 t.test('polls that come too soon make the interval longer', async (t) => {
-  let polled = code
+  let polled = newDeviceCode('code')
   const poll = (after: number) => {
     polled = recordPoll(polled, NOW + after)
     return [polled.polledAt, polled.intervalSeconds]

@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { App } from '../../../../db/store.ts'
 import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/models.ts'
 import { describeOptions } from '../../../oauth/app-options.ts'
+import { formatNumber } from './format.ts'
 import { validSecrets } from '../../../oauth/apps.ts'
 import { formatDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -53,7 +54,7 @@ const rowOf = (app: App, users: number): AppRow => ({
   ...briefOf(app),
   href: pathOf(app.id),
   badges: describeOptions(app).flatMap(({ badge }) => badge ?? []),
-  users,
+  users: formatNumber(users),
   usersHref: `/admin/users?app=${encodeURIComponent(app.id)}`,
 })
 
