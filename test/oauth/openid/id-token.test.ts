@@ -214,16 +214,30 @@ t.test(
     t.equal((await of('RS256')).length, 2)
     const [before] = (await of('RS256')).filter(({ status }) => status === 'active')
 
-    broker.clock.advance(90 * 86_400_000)
-    await keys.maintain()
+    const rotated = await keys.rotate('test')
+    t.strictSame(new Set(rotated.map(({ alg }) => alg)), new Set(['EdDSA', 'RS256']))
     const active = (await of('RS256')).find(({ status }) => status === 'active')
     t.not(active?.kid, before?.kid)
-    broker.clock.advance(-90 * 86_400_000)
     await t.resolves(verifyIdToken(broker, app, String(body.id_token)), 'the former key verifies')
     await keys.revoke(before?.kid ?? '', 'test')
     await t.rejects(verifyIdToken(broker, app, String(body.id_token)))
     t.equal((await exchange(broker, String(body.id_token))).status, 401, 'no broker token')
     const { brokerToken } = await connect(broker, app)
     t.equal((await exchange(broker, brokerToken)).status, 200)
+  },
+)
+
+t.test(
+  'a key of ID tokens rotates by itself, and goes when its last token has expired',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const app = await addApp(broker)
+    const { keys } = broker.services
+    await signIn(broker, app)
+    const status = async () =>
+      (await keys.list()).filter(({ alg }) => alg === 'RS256').map(({ status }) => status)
+    broker.clock.advance(90 * 86_400_000)
+    await keys.maintain()
+    t.same((await status()).sort(), ['active', 'next'])
   },
 )

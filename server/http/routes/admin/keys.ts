@@ -49,8 +49,11 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   app.post('/keys/rotate', async (request, reply) => {
     const kids = (await keys.rotate(actorOf(request))).map(({ kid }) => kid)
-    const text = kids.length === 1 ? 'is now the active key' : 'are now the active keys'
-    return reply.done(KEYS_PATH, `${kids.join(' and ')} ${text}.`)
+    const text =
+      kids.length === 1
+        ? `Key ${kids[0]} is now the active key.`
+        : `Keys ${kids.join(' and ')} are now the active keys.`
+    return reply.done(KEYS_PATH, text)
   })
 
   app.get('/keys/:kid/revoke', async (request, reply) => {

@@ -12,7 +12,7 @@ t.test('signing keys are listed, rotated and revoked', async (t) => {
 
   const confirmation = await visitor.open(`${broker.url}/admin/keys/rotate`)
   t.match(confirmation.body, 'No user loses access')
-  const rotated = await visitor.press(confirmation, 'Rotate key')
+  const rotated = await visitor.press(confirmation, 'Rotate keys')
   const { kid } = await broker.services.keys.current('EdDSA')
   t.not(kid, signing)
   t.match(rotated.body, `Key ${kid} is now the active key`)
