@@ -12,7 +12,8 @@ type Owner = Pick<Connection, 'id' | 'accountId'>
  */
 export type SubjectOf = (owner: Owner) => string
 
-const META_KEY = 'subject_key'
+/** Its name in the store's facts; empty: a new one is due. */
+export const SUBJECT_KEY = 'subject_key'
 /** 128 bits of the HMAC: no two accounts share a subject. */
 const SUBJECT_LENGTH_CHARS = 22
 
@@ -24,9 +25,9 @@ export async function loadSubjects(
   store: Pick<Store, 'getMeta' | 'setMeta'>,
   random: Random,
 ): Promise<SubjectOf> {
-  const { [META_KEY]: stored } = await store.getMeta()
-  const encoded = stored ?? random(32).toString('base64url')
-  if (stored === undefined) await store.setMeta({ [META_KEY]: encoded })
+  const { [SUBJECT_KEY]: stored = '' } = await store.getMeta()
+  const encoded = stored === '' ? random(32).toString('base64url') : stored
+  if (stored === '') await store.setMeta({ [SUBJECT_KEY]: encoded })
   const key = Buffer.from(encoded, 'base64url')
   return ({ id, accountId }) => {
     const name = accountId === null ? `connection ${id}` : `account ${accountId}`
