@@ -133,9 +133,10 @@ export interface Grant {
   revokedAt: Millis | null
 }
 
-/** A broker signing key (Ed25519). */
+/** A signing key of the broker: `EdDSA` (Ed25519) signs broker tokens, `RS256` signs ID tokens. */
 export interface SigningKey {
   kid: string
+  alg: 'EdDSA' | 'RS256'
   /** Public JWK, JSON. */
   publicJwk: string
   /** Private key, PKCS #8 PEM, sealed; zeros once the key is revoked. */
@@ -165,8 +166,10 @@ export interface Flow {
   redirectUri: string
   /** The app's `state`, returned unchanged. */
   appState: string | null
-  /** The app's S256 challenge; `null`: no code is issued (a plain connect link). */
+  /** The app's S256 challenge; `null`: none, as on a plain connect link, which issues no code. */
   challenge: string | null
+  /** The app's `nonce`, for its ID token (OpenID Connect Core 3.1.2.1); `null`: none. */
+  nonce: string | null
   /** Thumbprint of the key that the app will prove to hold (`dpop_jkt`, RFC 9449 10). */
   jkt: Hash | null
   scope: string
@@ -184,7 +187,10 @@ export interface Code {
   codeHash: Hash
   appId: string
   redirectUri: string
+  /** Empty: none, for a confidential app that sent a `nonce` instead. */
   challenge: string
+  /** For the ID token; `null`: none was sent. */
+  nonce: string | null
   /** Thumbprint of the key that its tokens must be bound to; `null`: any key, or none. */
   jkt: Hash | null
   connectionId: string

@@ -1,8 +1,8 @@
 /** All errors that a request can end with: code, status and public message. Causes are logged, never sent. */
 
 /**
- * OAuth error codes (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8628 3.5, 8693 2.2.2, 9449 5 and 8), and the broker's
- * own `reconnect_required`.
+ * OAuth error codes (RFC 6749 4.1.2.1 and 5.2, 6750 3.1, 8628 3.5, 8693 2.2.2, 9449 5 and 8; OpenID Connect Core
+ * 3.1.2.6), and the broker's own `reconnect_required`.
  */
 export type OAuthCode =
   | 'invalid_request'
@@ -14,6 +14,11 @@ export type OAuthCode =
   | 'invalid_scope'
   | 'access_denied'
   | 'invalid_token'
+  | 'insufficient_scope'
+  | 'login_required'
+  | 'request_not_supported'
+  | 'request_uri_not_supported'
+  | 'registration_not_supported'
   | 'reconnect_required'
   | 'slow_down'
   | 'authorization_pending'
@@ -24,7 +29,7 @@ export type OAuthCode =
   | 'temporarily_unavailable'
 
 /** Reasons to refuse a swap; the public code depends on the dialect. */
-type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect'
+type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect' | 'scope_not_granted'
 
 /** Answers to a polling device. Their public codes have another status elsewhere; here it is 400 (RFC 8628 3.5). */
 type DeviceRefusal = 'polled_too_often' | 'device_refused'
@@ -63,11 +68,36 @@ export const answers: Record<OAuthCode, PublicAnswer> = {
     description: 'Use a grant_type listed at /.well-known/oauth-authorization-server.',
   },
   unsupported_response_type: { status: 400, description: 'Use response_type=code.' },
-  invalid_scope: { status: 400, description: 'The only scope is "projects".' },
+  invalid_scope: {
+    status: 400,
+    description: 'Use one or more of the scopes "openid", "profile" and "projects".',
+  },
   access_denied: { status: 403, description: 'The user refused access.' },
   invalid_token: {
     status: 401,
     description: 'The broker token is not valid (any more); let the user connect again.',
+  },
+  insufficient_scope: {
+    status: 403,
+    description:
+      'This token does not have the scope for this: "openid" to read who the user is, "projects" to get an access token. Let the user connect again with that scope.',
+  },
+  login_required: {
+    status: 400,
+    description:
+      'This broker keeps no session of users. Send the user here without prompt=none, and not in a hidden frame.',
+  },
+  request_not_supported: {
+    status: 400,
+    description: 'Send the parameters in the query: request objects are not supported.',
+  },
+  request_uri_not_supported: {
+    status: 400,
+    description: 'Send the parameters in the query: request_uri is not supported.',
+  },
+  registration_not_supported: {
+    status: 400,
+    description: 'Omit registration: the host of this broker registers apps.',
   },
   reconnect_required: {
     status: 403,
@@ -117,12 +147,19 @@ const swapRefusalCodes: Record<SwapRefusal, Record<Dialect, OAuthCode>> = {
     token_exchange: 'reconnect_required',
     refresh_token: 'invalid_grant',
   },
+  scope_not_granted: {
+    exchange: 'insufficient_scope',
+    token_exchange: 'invalid_scope',
+    refresh_token: 'invalid_scope',
+  },
 }
 
 const swapRefusalDescriptions: Record<SwapRefusal, string> = {
   token_refused: answers.invalid_token.description,
   connection_revoked: 'This connection was revoked; send the user to reconnect_url.',
   needs_reconnect: answers.reconnect_required.description,
+  scope_not_granted:
+    'This authorization says who the user is, and gives no access to Ellipsis Drive. Let the user connect again with the scope "projects".',
 }
 
 const deviceRefusals: Record<DeviceRefusal, PublicAnswer & { code: OAuthCode }> = {

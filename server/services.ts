@@ -23,6 +23,7 @@ import { createExports } from './connections/export.ts'
 import { createIntrospect } from './oauth/introspect.ts'
 import { createOverview } from './connections/overview.ts'
 import { createBackgroundThrottle } from './operate/background-throttle.ts'
+import { createIdTokens } from './oauth/id-token.ts'
 import { createImporter } from './connections/import.ts'
 import { createRedeem } from './oauth/authorization-code.ts'
 import { createLeases } from './refresh/lease.ts'
@@ -41,6 +42,7 @@ import { createSignIn } from './admin/sign-in.ts'
 import { createSwap } from './oauth/swap.ts'
 import { createSweeper } from './operate/sweeper.ts'
 import { createUpstreamStatus } from './refresh/upstream-status.ts'
+import { createUserInfo } from './oauth/userinfo.ts'
 import { createUsage } from './connections/usage.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
 import { createKeyFollower } from './data/key-follower.ts'
@@ -83,7 +85,7 @@ export function compose(
   runtime: Runtime = defaultRuntime,
 ) {
   const { clock, random, fetch, passwordHashing } = runtime
-  const { store, vault, keys, formerUrls, presence, locks, processes } = data
+  const { store, vault, keys, formerUrls, subjectOf, presence, locks, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createCircuitBreaker(clock)
   const metrics = createMetrics(store, build, breaker)
@@ -98,7 +100,11 @@ export function compose(
       upstream.recordCall(outcome)
     },
   })
-  const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls })
+  const accountSubject = async (connectionId: string): Promise<string | undefined> => {
+    const connection = await store.getConnection(connectionId)
+    return connection && subjectOf(connection)
+  }
+  const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls, accountSubject })
   const usage = createUsage({ store, clock, log })
   const shared = { store, vault, ellipsis, breaker, clock, random, log, usage }
   const upstreamHealth = createUpstreamHealth()
@@ -171,6 +177,8 @@ export function compose(
     overview: createOverview({ store, upstream, clock }),
     connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
+    idTokens: createIdTokens({ store, keys, clock, publicUrl, subjectOf }),
+    userInfo: createUserInfo({ store, tokens, ellipsis, clock, subjectOf }),
     redeem: createRedeem({ store, newGrant, clock }),
     swap: createSwap({
       ...{ store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds },

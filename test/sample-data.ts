@@ -162,6 +162,7 @@ async function connect(
         appId: app.id,
         redirectUri: 'https://map.example.com/',
         challenge: sha256(verifier),
+        nonce: null,
         jkt: null,
         connectionId: id,
         scope: 'projects',

@@ -8,6 +8,9 @@ export interface Operator {
   privacyUrl: string | null
 }
 
+/** Which scopes the app asks for (server/oauth/scope.ts). */
+export type GrantedScopes = Record<'openid' | 'profile' | 'projects', boolean>
+
 /** The last page of an authorization. */
 interface FinalPage {
   appName: string
@@ -21,6 +24,7 @@ export interface Models {
   /** Asks for consent: may an app use the user's Ellipsis Drive? */
   consent: {
     appName: string
+    scopes: GrantedScopes
     /** Why the form is shown again. */
     problem: string | null
     /** Where the user returns to, in readable form; `null`: nowhere. */
@@ -54,6 +58,7 @@ export interface Models {
   /** Asks for consent for an app on another device. */
   'device-consent': {
     appName: string
+    scopes: GrantedScopes
     userCode: string
     /** The name that the device reported. */
     device: string

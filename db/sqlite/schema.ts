@@ -180,6 +180,7 @@ export const flows = sqliteTable(
     expiresAt: millis().notNull(),
     deviceCodeHash: text(),
     jkt: text(),
+    nonce: text(),
   },
   (table) => [index('flows_expiry').on(table.expiresAt)],
 )
@@ -199,6 +200,7 @@ export const codes = sqliteTable(
     usedAt: millis(),
     grantId: text(),
     jkt: text(),
+    nonce: text(),
   },
   (table) => [
     index('codes_connection').on(table.connectionId, table.appId),
@@ -251,6 +253,9 @@ export const signingKeys = sqliteTable('signing_keys', {
   erasedAt: millis(),
   activatedAt: millis(),
   tokensUntil: millis(),
+  alg: text({ enum: ['EdDSA', 'RS256'] })
+    .notNull()
+    .default('EdDSA'),
 })
 
 export const admins = sqliteTable('admins', {

@@ -15,6 +15,7 @@ export function signingKeyMethods(
   const list = db
     .select({
       kid: signingKeys.kid,
+      alg: signingKeys.alg,
       publicJwk: signingKeys.publicJwk,
       privateKey: bytesOf<Sealed>(signingKeys.privateKey),
       status: signingKeys.status,
@@ -80,8 +81,20 @@ export function signingKeyMethods(
 const fingerprintOf = (keys: SigningKey[]): string =>
   JSON.stringify(
     keys
-      .map(({ kid, publicJwk, status, createdAt, activatedAt, endedAt, erasedAt, tokensUntil }) => [
-        ...[kid, publicJwk, status, createdAt, activatedAt, endedAt, erasedAt, tokensUntil],
-      ])
+      .map(
+        ({
+          kid,
+          alg,
+          publicJwk,
+          status,
+          createdAt,
+          activatedAt,
+          endedAt,
+          erasedAt,
+          tokensUntil,
+        }) => [
+          ...[kid, alg, publicJwk, status, createdAt, activatedAt, endedAt, erasedAt, tokensUntil],
+        ],
+      )
       .sort(([one], [other]) => ((one ?? '') < (other ?? '') ? -1 : 1)),
   )

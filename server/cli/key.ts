@@ -5,9 +5,11 @@ import { CommandError, formatMessage } from '../operate/messages.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { formatTime, print, printJson, printTable } from './terminal.ts'
 
-/** `key`: the keys that sign broker tokens. */
+/** `key`: the keys that sign broker tokens and ID tokens. */
 export function keyCommand(): Command {
-  const key = new Command('key').description('manage the keys that sign broker tokens')
+  const key = new Command('key').description(
+    'manage the keys that sign broker tokens and ID tokens',
+  )
 
   key
     .command('list')
@@ -23,14 +25,15 @@ export function keyCommand(): Command {
 
   key
     .command('rotate')
-    .description('sign with the next key now (automatic every 90 days); the old key still verifies')
+    .description('sign with the next keys now (automatic every 90 days); the old keys still verify')
     .action(() =>
       withServices(
         async ({ keys, clock }) => {
-          const { kid, publishedAt } = await keys.rotate(ACTOR)
-          const young = clock.now() - publishedAt < PUBLICATION_PERIOD_MS
-          const values = { kid, since: formatTime(publishedAt) }
-          print(formatMessage(young ? 'key.rotate.recent' : 'key.rotate.done', values))
+          for (const { kid, alg, createdAt } of await keys.rotate(ACTOR)) {
+            const young = clock.now() - createdAt < PUBLICATION_PERIOD_MS
+            const values = { kid, use: useOfKey[alg], since: formatTime(createdAt) }
+            print(formatMessage(young ? 'key.rotate.recent' : 'key.rotate.done', values))
+          }
         },
         { existing: true },
       ),
@@ -40,7 +43,7 @@ export function keyCommand(): Command {
     .command('revoke <kid>')
     // Ids of older keys may begin with a dash.
     .allowUnknownOption()
-    .description('revoke a key: every broker token that it signed is refused')
+    .description('revoke a key: every token that it signed is refused')
     .action((kid: string) =>
       withServices(
         async ({ keys }) => {
@@ -54,8 +57,12 @@ export function keyCommand(): Command {
   return key
 }
 
+/** What the keys of an algorithm sign. */
+const useOfKey = { EdDSA: 'broker tokens', RS256: 'ID tokens' }
+
 const toJson = (key: SigningKey) => ({
   kid: key.kid,
+  alg: key.alg,
   status: key.status,
   created_at: formatTime(key.createdAt),
   signs_since: formatTime(key.activatedAt),
@@ -65,6 +72,7 @@ const toJson = (key: SigningKey) => ({
 
 const toRow = (key: ReturnType<typeof toJson>) => ({
   kid: key.kid,
+  signs: useOfKey[key.alg],
   status: key.status,
   created: key.created_at,
   signs_since: key.signs_since ?? '-',

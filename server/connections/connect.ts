@@ -9,6 +9,7 @@ import type { AuthorizationRequest } from '../oauth/authorize.ts'
 import type { Parameters } from '../oauth/parameters.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { DeviceFlow } from '../oauth/device-flow.ts'
+import { issuesCode } from '../oauth/authorization-code.ts'
 import { upstreamError } from '../refresh/failure-policy.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 import type { StoreConnection } from './store-connection.ts'
@@ -138,7 +139,7 @@ export function createConnect(dependencies: {
 
   const complete = async (flow: Flow, app: App, callback: Callback): Promise<ConnectResult> => {
     const fragment = app.deliver === 'fragment'
-    const returnsToApp = fragment ? flow.appState !== null : flow.challenge !== null
+    const returnsToApp = fragment ? flow.appState !== null : issuesCode(flow)
     const { redirectUri, appState: state } = flow
     const common = { state, iss: publicUrl }
     const onDevice = flow.deviceCodeHash !== null
@@ -189,7 +190,8 @@ export function createConnect(dependencies: {
   return {
     check: (parameters, plain) => checkAuthorization(store, parameters, plain),
 
-    mustAsk: ({ app, redirectUri }) => !app.trusted || isClaimable(redirectUri),
+    mustAsk: ({ app, redirectUri, isConsentRequested }) =>
+      !app.trusted || isConsentRequested || isClaimable(redirectUri),
 
     async begin(request, device) {
       const [state, verifier, browserSecret] = [random, random, random].map(newSecret) as Three
@@ -202,6 +204,7 @@ export function createConnect(dependencies: {
         redirectUri: request.redirectUri,
         appState: request.state,
         challenge: request.challenge,
+        nonce: request.nonce,
         jkt: request.jkt,
         scope: request.scope,
         reconnect: request.reconnect,

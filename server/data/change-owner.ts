@@ -1,5 +1,6 @@
 import { keepCopy } from '../../db/data-directory/copy.ts'
 import type { Store } from '../../db/store.ts'
+import { SUBJECT_KEY } from '../oauth/account-subject.ts'
 import type { Clock } from '../runtime.ts'
 
 /** The OAuth client and the Ellipsis Drive API that the connections belong to. */
@@ -32,7 +33,9 @@ export async function changeOwner(
     toOtherApi || (before.client_id !== undefined && before.client_id !== now.client_id)
   if (!isOther) return
   await keepCopy('client-change', directory, nativeBinding)
-  await store.setMeta({ owner_change: JSON.stringify(now) })
+  // The same account id may be another person there, who must not get the same subject.
+  const subjectKey = toOtherApi ? { [SUBJECT_KEY]: '' } : {}
+  await store.setMeta({ owner_change: JSON.stringify(now), ...subjectKey })
   const reason = toOtherApi
     ? `it was connected at ${before.api_url}, and this broker now works with ${now.api_url}`
     : 'it was connected for another OAuth client of Ellipsis Drive than this broker now uses'

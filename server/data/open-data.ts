@@ -3,6 +3,7 @@ import { registerProcess, describeProcesses, hasDied, listProcesses } from '../.
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'
 import { createSigningKeys } from '../crypto/signing-keys.ts'
+import { loadSubjects } from '../oauth/account-subject.ts'
 import { createVault } from '../crypto/vault.ts'
 import { claimData } from './data-ownership.ts'
 import type { Claim } from './data-ownership.ts'
@@ -55,10 +56,12 @@ export async function openData(
         },
       })
       const keys = createSigningKeys({ store, vault, clock, random })
-      await keys.ensure()
+      await keys.ensure('EdDSA')
+      const subjectOf = await loadSubjects(store, random)
       const { command = 'serve' } = options
       const self = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
-      return { store, vault, keys, formerUrls, presence: registerProcess(dataDir, binding, self) }
+      const presence = registerProcess(dataDir, binding, self)
+      return { store, vault, keys, formerUrls, subjectOf, presence }
     } catch (error) {
       await store.close()
       throw error

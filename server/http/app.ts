@@ -29,6 +29,7 @@ import { notFoundRoute } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { revokeRoute } from './routes/revoke.ts'
 import { tokenRoute } from './routes/token.ts'
+import { userinfoRoute } from './routes/userinfo.ts'
 import type { HttpServices } from '../services.ts'
 import { readCertificate } from './tls.ts'
 import { schemaController } from '../validators.ts'
@@ -98,6 +99,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       await apps.register(async (forms) => {
         await acceptForms(forms)
         await forms.register(tokenRoute, { services })
+        await forms.register(userinfoRoute, { services })
         await forms.register(revokeRoute, { services })
         await forms.register(deviceAuthorizationRoute, { services })
       })

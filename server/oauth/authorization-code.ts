@@ -5,7 +5,7 @@ import type { Clock, Random } from '../runtime.ts'
 import { keyToBind } from './dpop.ts'
 import type { Proof } from './dpop.ts'
 import { grantBegunEvent, revokeReused } from './grants.ts'
-import type { IssuedToken, NewGrant } from './grants.ts'
+import type { AuthenticatedToken, NewGrant } from './grants.ts'
 import { equalHashes, newSecret, sha256 } from '../crypto/hash.ts'
 import { findRedirectUri } from './redirect-uri.ts'
 
@@ -15,17 +15,22 @@ export const CODE_LIFETIME_MS = 60_000
 /** A code as it is stored when it is issued. */
 type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 
+/** Does the app get a code? Not on a plain connect link, which has neither challenge nor nonce. */
+export const issuesCode = ({ challenge, nonce }: Pick<Flow, 'challenge' | 'nonce'>): boolean =>
+  challenge !== null || nonce !== null
+
 /** Issues a code for an authorization, and its record; `null`: the flow issues none. */
 export function issueCode(
   flow: Flow,
   connectionId: string,
   { clock, random }: { clock: Clock; random: Random },
 ): { code: Secret; record: NewCode } | null {
-  const { appId, redirectUri, challenge, jkt, scope, device } = flow
-  if (challenge === null) return null
+  const { appId, redirectUri, nonce, jkt, scope, device } = flow
+  if (!issuesCode(flow)) return null
+  const challenge = flow.challenge ?? ''
   const code = newSecret(random)
   const [createdAt, expiresAt] = [clock.now(), clock.now() + CODE_LIFETIME_MS]
-  const authorized = { appId, redirectUri, challenge, jkt, connectionId, scope, device }
+  const authorized = { appId, redirectUri, challenge, nonce, jkt, connectionId, scope, device }
   return {
     code: new Secret(code),
     record: { ...authorized, codeHash: sha256(code), createdAt, expiresAt },
@@ -36,7 +41,8 @@ export function issueCode(
 export interface CodeRequest {
   app: App
   code: Secret
-  verifier: Secret
+  /** `null`: none was sent, which only a code without a challenge allows. */
+  verifier: Secret | null
   /** `undefined`: omitted, as an app with one redirect URI may. */
   redirectUri: string | undefined
   /** Binds the grant to a key. */
@@ -50,7 +56,7 @@ export interface Redeem {
    * @param prepare runs before the code is used up: if it throws, the app may redeem the code again
    * @throws BrokerError `invalid_grant`, `invalid_dpop_proof`
    */
-  redeem(request: CodeRequest, prepare?: (code: Code) => Promise<void>): Promise<IssuedToken>
+  redeem(request: CodeRequest, prepare?: (code: Code) => Promise<void>): Promise<AuthenticatedToken>
 }
 
 export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Clock }): Redeem {
@@ -66,7 +72,7 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
     const { app, verifier, redirectUri, proof, address } = request
     const code = await store.getCode(sha256(request.code.reveal()))
     if (!code || code.appId !== app.id) throw invalidGrant('This code is unknown.')
-    const isVerified = equalHashes(code.challenge, sha256(verifier.reveal()))
+    const isVerified = isVerifierOf(code, verifier)
     if (code.usedAt !== null) {
       // Without the verifier, the sender has only a copy of the code, and may not revoke the grant.
       if (!isVerified && !app.confidential) throw wrongVerifier()
@@ -101,7 +107,9 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
       const { grant } = issued
       const events = [grantBegunEvent(grant, address)]
       const source = { codeHash }
-      if (await store.addGrant(grant, { source, now: clock.now(), events })) return issued
+      if (await store.addGrant(grant, { source, now: clock.now(), events })) {
+        return { ...issued, nonce: code.nonce, authenticatedAt: code.createdAt }
+      }
       const current = await store.getCode(codeHash)
       if (current?.usedAt) return refuseReuse(current, address)
       throw invalidGrant('This code has expired.')
@@ -109,7 +117,11 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
   }
 }
 
+/** A code without a challenge takes no verifier, so that no one can leave the challenge out (RFC 9700 4.8.2). */
+const isVerifierOf = ({ challenge }: Code, verifier: Secret | null): boolean =>
+  verifier === null ? challenge === '' : equalHashes(challenge, sha256(verifier.reveal()))
+
 const invalidGrant = (description: string): BrokerError =>
   new BrokerError('invalid_grant', { description })
 
-const wrongVerifier = (): BrokerError => invalidGrant('The code_verifier is wrong.')
+const wrongVerifier = (): BrokerError => invalidGrant('The code_verifier is wrong or missing.')

@@ -3,6 +3,7 @@ import { BrokerError } from '../errors.ts'
 import type { ErrorCode, ReturnAddress } from '../errors.ts'
 import type { Parameters } from './parameters.ts'
 import { findRedirectUri } from './redirect-uri.ts'
+import { OPENID, PROJECTS, grantedScope, includesScope } from './scope.ts'
 
 /** A valid authorization request (RFC 6749 4.1.1, RFC 7636 4.3). */
 export interface AuthorizationRequest {
@@ -11,8 +12,12 @@ export interface AuthorizationRequest {
   redirectUri: string
   /** The app's own state. */
   state: string | null
-  /** S256 challenge; `null` on a plain connect link, which issues no code. */
+  /** S256 challenge; `null`: none, as on a plain connect link, which issues no code. */
   challenge: string | null
+  /** For the ID token; `null`: none. */
+  nonce: string | null
+  /** Ask for consent even if the app is trusted (`prompt`, OpenID Connect Core 3.1.2.1). */
+  isConsentRequested: boolean
   /** Thumbprint of the key that the app will prove (`dpop_jkt`, RFC 9449 10). */
   jkt: Hash | null
   scope: string
@@ -21,9 +26,6 @@ export interface AuthorizationRequest {
   /** The device code that the user is answering. */
   deviceCodeHash: Hash | null
 }
-
-/** The only scope of Ellipsis Drive: every call except the account's security settings. */
-export const SCOPE = 'projects'
 
 /** The parameters of an authorization request. Others are ignored (RFC 6749 3.1). */
 export const PARAMETER_NAMES = [
@@ -37,10 +39,17 @@ export const PARAMETER_NAMES = [
   'code_challenge_method',
   'dpop_jkt',
   'connection',
+  'nonce',
+  'prompt',
+  'max_age',
+  'request',
+  'request_uri',
+  'registration',
 ]
 
 /** Longest `state` of an app. It is returned in a header, whose size proxies limit. */
 const MAX_STATE_LENGTH_BYTES = 1024
+const MAX_NONCE_LENGTH_BYTES = 256
 
 /**
  * Checks an authorization request. App and redirect URI come first: while one of them is wrong, the browser
@@ -63,14 +72,19 @@ export async function checkAuthorization(
   checkOnce(parameters, returnTo)
   checkState(app, state, returnTo)
   checkResponse(parameters, isConnectLink, fragment, returnTo)
-  checkScope(parameters, returnTo)
+  checkUnsupported(parameters, returnTo)
+  const scope = checkScope(app, parameters, returnTo)
+  const nonce = checkNonce(parameters, isConnectLink, returnTo)
+  const mayOmitChallenge = isConnectLink || isProvedByNonce(app, scope, nonce)
   return {
     app,
     redirectUri,
     state,
-    challenge: checkChallenge(parameters, isConnectLink, returnTo),
+    challenge: checkChallenge(parameters, mayOmitChallenge, returnTo),
+    nonce,
+    isConsentRequested: checkPrompt(parameters, returnTo),
     jkt: checkThumbprint(parameters, returnTo),
-    scope: SCOPE,
+    scope,
     reconnect: checkConnection(parameters, returnTo),
     deviceCodeHash: null,
   }
@@ -141,10 +155,51 @@ function checkResponse(
   }
 }
 
-function checkScope({ scope }: Parameters, returnTo?: ReturnAddress): void {
-  if (scope !== undefined && scope !== SCOPE) {
-    fail('invalid_scope', `The only scope is "${SCOPE}".`, returnTo)
+function checkScope(app: App, { scope }: Parameters, returnTo?: ReturnAddress): string {
+  const granted = grantedScope(single(scope))
+  // The fragment carries Ellipsis Drive's access token, and nothing else.
+  const isEnough = app.deliver === 'code' || granted === PROJECTS
+  if (granted !== null && isEnough) return granted
+  throw new BrokerError('invalid_scope', { ...(returnTo && { returnTo }) })
+}
+
+/** Ways to send the parameters that OpenID Connect Core makes optional (6.1, 6.2, 7.2.1). */
+function checkUnsupported(parameters: Parameters, returnTo?: ReturnAddress): void {
+  for (const name of ['request', 'request_uri', 'registration'] as const) {
+    if (parameters[name] === undefined) continue
+    throw new BrokerError(`${name}_not_supported`, { ...(returnTo && { returnTo }) })
   }
+}
+
+/** A plain connect link issues no ID token, so its nonce has no meaning. */
+function checkNonce(
+  { nonce }: Parameters,
+  isConnectLink: boolean,
+  returnTo?: ReturnAddress,
+): string | null {
+  if (nonce === undefined || isConnectLink) return null
+  const text = single(nonce) ?? ''
+  if (Buffer.byteLength(text) <= MAX_NONCE_LENGTH_BYTES) return text
+  fail('invalid_request', 'Send a nonce of at most 256 bytes in UTF-8.', returnTo)
+}
+
+/** A confidential app that checks the nonce of its ID token needs no PKCE (OAuth 2.1 7.6, RFC 9700 2.1.1). */
+const isProvedByNonce = (app: App, scope: string, nonce: string | null): boolean =>
+  app.confidential && nonce !== null && includesScope(scope, OPENID)
+
+/**
+ * `prompt` and `max_age`. Each authorization goes through Ellipsis Drive, so every one is recent, and none works
+ * without the user.
+ * @returns must the user see the consent page?
+ */
+function checkPrompt({ prompt, max_age: maxAge }: Parameters, returnTo?: ReturnAddress): boolean {
+  if (maxAge !== undefined && !/^[0-9]{1,10}$/.test(single(maxAge) ?? '')) {
+    fail('invalid_request', 'Send max_age as a number of seconds.', returnTo)
+  }
+  const prompts = single(prompt)?.split(' ') ?? []
+  if (!prompts.includes('none')) return prompts.includes('consent') || prompts.includes('login')
+  if (prompts.length > 1) fail('invalid_request', 'Send prompt=none alone.', returnTo)
+  throw new BrokerError('login_required', { ...(returnTo && { returnTo }) })
 }
 
 /** The connection id of a reconnect link. */
@@ -168,10 +223,10 @@ function checkThumbprint({ dpop_jkt: jkt }: Parameters, returnTo?: ReturnAddress
 
 function checkChallenge(
   { code_challenge: challenge, code_challenge_method: method }: Parameters,
-  isConnectLink: boolean,
+  mayOmit: boolean,
   returnTo?: ReturnAddress,
 ): string | null {
-  if (isConnectLink && challenge === undefined && method === undefined) return null
+  if (mayOmit && challenge === undefined && method === undefined) return null
   if (method !== 'S256' || challenge === undefined) {
     fail('invalid_request', 'Send a code_challenge with code_challenge_method=S256.', returnTo)
   }

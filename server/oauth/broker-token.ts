@@ -1,4 +1,4 @@
-import { SignJWT, jwtVerify, errors } from 'jose'
+import { SignJWT, decodeJwt, errors, jwtVerify } from 'jose'
 import type { JWTVerifyOptions } from 'jose'
 import { LRUCache } from 'lru-cache'
 import type { Grant } from '../../db/store.ts'
@@ -12,6 +12,8 @@ export interface Claims {
   sub: string
   clientId: string
   grantId: string
+  /** The account's subject; `undefined` in tokens of older versions. */
+  accountSub: string | undefined
   jti: string
   kid: string
   /** Seconds since the epoch. */
@@ -29,6 +31,8 @@ export interface BrokerTokens {
    * @throws BrokerError `token_refused`
    */
   verify(token: string, options?: { expired?: 'accepted' }): Promise<Claims>
+  /** Does the token claim to be of this broker? Checks nothing else. */
+  isOwn(token: string): boolean
 }
 
 /** The part of a grant that goes into its token. */
@@ -49,8 +53,10 @@ export function createBrokerTokens(deps: {
   publicUrl: string
   /** Former public URLs of this broker: tokens with these as `iss` stay valid. */
   formerUrls: string[]
+  /** The subject of a connection's account: see `SubjectOf`. `undefined`: there is no such connection. */
+  accountSubject: (connectionId: string) => Promise<string | undefined>
 }): BrokerTokens {
-  const { keys, clock, publicUrl, formerUrls } = deps
+  const { keys, clock, publicUrl, formerUrls, accountSubject } = deps
   const verified = new LRUCache<string, Claims>({ max: CACHE_LIMIT_TOKENS })
   const signed = new LRUCache<string, string>({ max: CACHE_LIMIT_TOKENS })
   const urls = [publicUrl, ...formerUrls]
@@ -75,6 +81,7 @@ export function createBrokerTokens(deps: {
       options,
     )
     const { sub, client_id: clientId, grant_id: grantId, jti, iat, exp, nbf = 0 } = payload
+    const { account_sub: accountSub } = payload
     if (typeof clientId !== 'string' || typeof grantId !== 'string' || nbf * 1000 > clock.now()) {
       throw new BrokerError('token_refused')
     }
@@ -82,6 +89,7 @@ export function createBrokerTokens(deps: {
       sub: sub as string,
       clientId,
       grantId,
+      accountSub: typeof accountSub === 'string' ? accountSub : undefined,
       jti: jti as string,
       kid: protectedHeader.kid as string,
       iat: iat as number,
@@ -91,15 +99,17 @@ export function createBrokerTokens(deps: {
 
   return {
     async sign(grant) {
-      const { kid, key } = await keys.current()
+      const { kid, key } = await keys.current('EdDSA')
       const cacheKey = `${kid}.${grant.jti}`
       const cached = signed.get(cacheKey)
       if (cached !== undefined) return cached
       await keys.noteToken(kid, grant.expiresAtSeconds)
+      const account = await accountSubject(grant.connectionId)
       const token = await new SignJWT({
         client_id: grant.appId,
         grant_id: grant.id,
         scope: grant.scope,
+        ...(account !== undefined && { account_sub: account }),
         ...(grant.jkt !== null && { cnf: { jkt: grant.jkt } }),
       })
         .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid })
@@ -112,6 +122,14 @@ export function createBrokerTokens(deps: {
         .sign(key)
       signed.set(cacheKey, token)
       return token
+    },
+
+    isOwn(token) {
+      try {
+        return urls.includes(decodeJwt(token).iss ?? '')
+      } catch {
+        return false
+      }
     },
 
     async verify(token, { expired } = {}) {

@@ -1,12 +1,11 @@
 import type { App, DeviceCode, Hash, Millis, NewEvent, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
-import { SCOPE } from './authorize.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { keyToBind } from './dpop.ts'
 import type { Proof } from './dpop.ts'
 import { grantBegunEvent, revokeReused } from './grants.ts'
-import type { IssuedToken, NewGrant } from './grants.ts'
+import type { AuthenticatedToken, NewGrant } from './grants.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 import { newUserCode, readUserCode } from './user-code.ts'
 
@@ -48,7 +47,10 @@ interface DevicePoll {
 /** Device authorization grant (RFC 8628), except for the user's authorization at Ellipsis Drive. */
 export interface DeviceFlow {
   /** @throws BrokerError `unauthorized_client` */
-  start(app: App, from: { device: string; address: string }): Promise<DeviceAuthorization>
+  start(
+    app: App,
+    request: { device: string; address: string; scope: string },
+  ): Promise<DeviceAuthorization>
   /** Finds a pending device code by its user code, as typed; `undefined`: none is pending. */
   find(typed: string): Promise<PendingDevice | undefined>
   /** Finds a device code that the user has denied, by its user code, as typed. */
@@ -66,8 +68,8 @@ export interface DeviceFlow {
    */
   poll(
     poll: DevicePoll,
-    prepare?: (code: { connectionId: string }) => Promise<void>,
-  ): Promise<IssuedToken>
+    prepare?: (code: { connectionId: string; scope: string }) => Promise<void>,
+  ): Promise<AuthenticatedToken>
 }
 
 /** Lifetime of a device code: time to find another device, and to sign in there. */
@@ -145,7 +147,7 @@ export function createDeviceFlow(deps: {
   }
 
   return {
-    async start(app, { device, address }) {
+    async start(app, { device, address, scope }) {
       checkAllowed(app)
       const deviceCode = newSecret(random)
       const now = clock.now()
@@ -155,7 +157,7 @@ export function createDeviceFlow(deps: {
           deviceCodeHash: sha256(deviceCode),
           userCodeHash: sha256(userCode),
           appId: app.id,
-          scope: SCOPE,
+          scope,
           device,
           address,
           status: 'pending',
@@ -210,12 +212,14 @@ export function createDeviceFlow(deps: {
       if (code.expiresAt <= now) throw new BrokerError('expired_token')
       if (connectionId === null) return refusePending(code)
       const jkt = await keyToBind(poll.app, poll.proof)
-      await prepare?.({ connectionId })
+      await prepare?.({ connectionId, scope: code.scope })
       const issued = await newGrant({ ...code, connectionId }, poll.app, jkt)
       const { grant } = issued
       const events = [grantBegunEvent(grant, poll.address)]
       const source = { deviceCodeHash }
-      if (await store.addGrant(grant, { source, now, events })) return issued
+      if (await store.addGrant(grant, { source, now, events })) {
+        return { ...issued, nonce: null, authenticatedAt: null }
+      }
       const current = await store.getDeviceCode(source)
       if (current?.usedAt) return refuseReuse(current, poll.address)
       throw unknownCode()

@@ -11,6 +11,12 @@ export interface IssuedToken {
   expiresIn: number
 }
 
+/** A token, and what its ID token says of the authorization: see `Authentication`. */
+export interface AuthenticatedToken extends IssuedToken {
+  nonce: string | null
+  authenticatedAt: Millis | null
+}
+
 /** What the user authorized: the part of a code or device code that goes into the grant. */
 export interface Authorization {
   connectionId: string

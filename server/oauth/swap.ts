@@ -7,6 +7,7 @@ import type { Clock } from '../runtime.ts'
 import type { Proof } from './dpop.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import type { Renewals, RenewedToken } from './renewal.ts'
+import { PROJECTS, includesScope } from './scope.ts'
 import { isGrantOfToken, readLiveGrant, tokenRefused, tokenStatus } from './token-status.ts'
 import type { LiveGrant } from './token-status.ts'
 import type { Usage } from '../connections/usage.ts'
@@ -145,6 +146,7 @@ export function createSwap(deps: {
   ): Promise<SwapAnswer> => {
     const fetchedAfter = request.force === true ? clock.now() : null
     const [claims, live, waitedBefore] = await authenticateToken(request, onVerified)
+    if (!includesScope(live.grant.scope, PROJECTS)) throw new BrokerError('scope_not_granted')
     if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
       throw new BrokerError('unauthorized_client')
     }
@@ -243,8 +245,8 @@ function checkClient(
   throw new BrokerError('invalid_client', { description })
 }
 
-/** A bound token needs a proof of its key; an unbound one must come without a proof (RFC 9449 7.1, 7.2). */
-function checkKey({ app, grant: { jkt } }: LiveGrant, proof: Proof | null): void {
+/** @throws BrokerError `token_refused`: a bound token needs a proof of its key; an unbound one must come without a proof (RFC 9449 7.1, 7.2). */
+export function checkKey({ app, grant: { jkt } }: LiveGrant, proof: Proof | null): void {
   if (jkt === null && proof === null && app.dpop === 'optional') return
   if (jkt !== null && proof?.jkt === jkt) return
   const description =

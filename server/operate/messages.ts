@@ -162,14 +162,14 @@ export const messages = {
   'key.rotate.done': {
     command: 'key rotate',
     exit: 0,
-    text: 'Key {kid} signs from now on; it has been published since {since}. The previous key stays published until the last token it signed has expired.',
+    text: 'Key {kid} signs {use} from now on; it has been published since {since}. The previous key stays published until the last token it signed has expired.',
     fix: '',
   },
   'key.rotate.recent': {
     command: 'key rotate',
     exit: 0,
-    text: 'Key {kid} signs from now on, but it has been published only since {since}.',
-    fix: 'Programs that verify broker tokens themselves, and cache the keys for longer than that, reject new tokens until they reload /.well-known/jwks.json.',
+    text: 'Key {kid} signs {use} from now on, but it has been published only since {since}.',
+    fix: 'Programs that verify these tokens themselves, and cache the keys for longer than that, reject new tokens until they reload /.well-known/jwks.json.',
   },
   'key.revoke.done': {
     command: 'key revoke',

@@ -42,10 +42,10 @@ testInBrowser(
     await page.getByRole('button', { name: 'Sign in' }).click()
     await page.getByRole('heading', { name: 'Signing keys' }).waitFor()
 
-    await page.getByRole('link', { name: 'Rotate key' }).click()
+    await page.getByRole('link', { name: 'Rotate keys' }).click()
     await page.getByRole('link', { name: 'Cancel' }).click()
-    await page.getByRole('link', { name: 'Rotate key' }).click()
-    await page.getByRole('button', { name: 'Rotate key' }).click()
+    await page.getByRole('link', { name: 'Rotate keys' }).click()
+    await page.getByRole('button', { name: 'Rotate keys' }).click()
     await page.getByRole('status').filter({ hasText: 'is now the active key' }).waitFor()
     await page
       .getByRole('link', { name: /^Revoke… the key/ })
@@ -125,7 +125,7 @@ t.test('a form is submitted once, and a key is copied', { skip: noBrowser }, asy
   const buttonState = page.waitForEvent('console', (message) =>
     message.text().startsWith('disabled: '),
   )
-  await page.getByRole('button', { name: 'Rotate key' }).dblclick()
+  await page.getByRole('button', { name: 'Rotate keys' }).dblclick()
   t.equal((await buttonState).text(), 'disabled: true')
   clicked.resolve(undefined)
   await page.getByText('is now the active key').waitFor()

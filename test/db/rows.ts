@@ -56,6 +56,7 @@ export const newFlow = (stateHash: string, fields: Partial<Flow> = {}): Flow => 
   redirectUri: 'https://app.example/callback',
   appState: 'state',
   challenge: 'challenge',
+  nonce: null,
   jkt: null,
   scope: 'projects',
   reconnect: null,
@@ -74,6 +75,7 @@ export const newCode = (
   appId: 'app',
   redirectUri: 'https://app.example/callback',
   challenge: 'challenge',
+  nonce: null,
   jkt: null,
   connectionId: 'con',
   scope: 'projects',
@@ -103,6 +105,7 @@ export const newGrant = (id: string, fields: Partial<Grant> = {}): Grant => ({
 
 export const newSigningKey = (kid: string, fields: Partial<SigningKey> = {}): SigningKey => ({
   kid,
+  alg: 'EdDSA',
   publicJwk: `{"kid":"${kid}"}`,
   privateKey: seal(`key ${kid}`),
   status: 'active',

@@ -68,7 +68,7 @@ t.test('expired, superseded and revoked tokens are not active', async (t) => {
   await connections.revoke(connection?.id ?? '', 'test')
   t.equal(await isActive(next), false)
   t.ok(await store.getApp(app.id))
-  const { kid } = await keys.current()
+  const { kid } = await keys.current('EdDSA')
   await keys.revoke(kid, 'test')
   t.equal(await isActive(next), false)
   broker.clock.advance(31 * 86_400_000)

@@ -287,7 +287,7 @@ t.test(
     const found = { former: 0, changed: 0 }
     for (let round = 0; round < killRounds; round++) {
       const { brokerToken } = await connect(broker, app)
-      const { kid } = await keys.current()
+      const { kid } = await keys.current('EdDSA')
       const swapped = () => Promise.all(urls.map((url) => swapAt(url, brokerToken)))
       const name = names[round % names.length] ?? 'before'
       const child = runCli(['key', 'revoke', kid], broker.env)

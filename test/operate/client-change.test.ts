@@ -14,6 +14,7 @@ t.test('after a client change every connection needs to reconnect', async (t) =>
   const { env, start, clock, standIn } = await buildHeadless(t)
   const first = await start()
   const devices = await connectMany(first, 2)
+  const { subject_key: subjectKey } = await first.services.store.getMeta()
   const config = loadConfig({ ...env, ELLIPSIS_CLIENT_ID: 'another' }, { serve: true })
   const change = () => startServices(config, silent, { claim: 'anew' })
   await t.rejects(change(), /these processes use the previous one: \d+ \(serve\)/)
@@ -27,6 +28,7 @@ t.test('after a client change every connection needs to reconnect', async (t) =>
     lastError: /another OAuth client/,
     refreshToken: Uint8Array,
   })
+  t.equal((await changed.store.getMeta()).subject_key, subjectKey, 'accounts keep their subjects')
   const broker = { services: changed, standIn, clock }
   t.not(await swapOutcome(broker, devices[0]?.token ?? ''), 'ok')
 })
@@ -39,6 +41,7 @@ t.test(
     const first = await start()
     const devices = await connectMany(first, 3)
     await first.services.store.identifyConnection({ id: 'con_2', accountId: null, username: 'ada' })
+    const { subject_key: subjectKey } = await first.services.store.getMeta()
     await first.stop()
     const config = loadConfig(
       { ...env, ELLIPSIS_API_URL: other.env.ELLIPSIS_API_URL ?? '', BROKER_DATA_DIR: dataDir },
@@ -53,6 +56,9 @@ t.test(
       accessToken: null,
       lastError: /this broker now works with http/,
     })
+    const changed = await services.store.getMeta()
+    t.match(changed.subject_key, /^[A-Za-z0-9_-]{43}$/)
+    t.not(changed.subject_key, subjectKey, 'another account there does not get the same subject')
     const broker = { services, standIn, clock }
     for (const { token } of devices) t.equal(await swapOutcome(broker, token), 'needs_reconnect')
     await t.rejects(services.connections.refresh('con_0', 'test'), { code: 'needs_reconnect' })

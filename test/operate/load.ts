@@ -48,6 +48,7 @@ export async function connectMany(broker: Headless, count: number): Promise<Devi
         appId: app.id,
         redirectUri: RETURN,
         challenge: sha256(verifier),
+        nonce: null,
         jkt: null,
         connectionId: id,
         scope: 'projects',

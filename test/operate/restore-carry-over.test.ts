@@ -99,7 +99,9 @@ t.test('after a restore pending flows are cancelled, and used proofs stay used',
     { ...appDefaults, name: 'Terminal', redirectUris: [], device: true },
     'test',
   )
-  const { userCode } = await deviceFlow.start(app.app, { device: 'test', address: 'test' })
+  const { userCode } = await deviceFlow.start(app.app, {
+    ...{ device: 'test', address: 'test', scope: 'projects' },
+  })
   t.ok(await deviceFlow.find(userCode))
   const id = await bulks.begin(['con_0'], 'cli')
   const file = await makeBackup(t, setup)

@@ -86,7 +86,7 @@ t.test(
     const setup = await buildHeadless(t)
     const first = await setup.start()
     const file = await makeBackup(t, setup)
-    const { kid } = await first.services.keys.current()
+    const { kid } = await first.services.keys.current('EdDSA')
     await connectMany(first, 1)
     await first.stop()
     const link = join(temporaryFolder(t), 'link')

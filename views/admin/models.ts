@@ -170,6 +170,8 @@ interface AdminView {
 
 interface KeyView {
   kid: string
+  /** What it signs. */
+  signs: string
   status: 'next' | 'active' | 'retired' | 'revoked'
   createdAt: number
   activatedAt: number | null

@@ -15,6 +15,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The response is a page for a person in a browser: a user, or an `admin`. */
     page?: boolean | 'admin'
+    /** The endpoint takes a token in the Authorization header (RFC 6750), and no client authentication. */
+    isProtectedResource?: boolean
   }
 }
 
@@ -60,8 +62,8 @@ export function sendNotFound(request: FastifyRequest, reply: FastifyReply) {
 /** Sends OAuth's JSON, with its headers (RFC 6749 5.2, RFC 6750 3). */
 export function sendError(answer: PublicError, request: FastifyRequest, reply: FastifyReply) {
   const { body } = answer
-  const status = isExchange(request) && isProofError(body.error) ? 401 : answer.status
-  if (status === 401) {
+  const status = isProtectedResource(request) && isProofError(body.error) ? 401 : answer.status
+  if (status === 401 || body.error === 'insufficient_scope') {
     void reply.header('www-authenticate', challengeOf(body.error, request))
   }
   if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
@@ -70,15 +72,15 @@ export function sendError(answer: PublicError, request: FastifyRequest, reply: F
   return reply.code(status).send(body)
 }
 
-const isExchange = ({ routeOptions }: FastifyRequest): boolean =>
-  routeOptions.url?.endsWith('/exchange') === true
+const isProtectedResource = ({ routeOptions }: FastifyRequest): boolean =>
+  routeOptions.config.isProtectedResource === true
 
 const isProofError = (code: OAuthCode): boolean =>
   code === 'invalid_dpop_proof' || code === 'use_dpop_nonce'
 
 /** The challenge of a resource (RFC 6750 3, RFC 9449 7.1), or that of client authentication (RFC 6749 5.2). */
 function challengeOf(code: OAuthCode, request: FastifyRequest): string {
-  if (!isExchange(request)) return 'Basic realm="ellipsis-broker"'
+  if (!isProtectedResource(request)) return 'Basic realm="ellipsis-broker"'
   const { authorization = '', dpop } = request.headers
   return dpop !== undefined || /^DPoP /i.test(authorization)
     ? `DPoP error="${code}", algs="${DPOP_ALGORITHMS.join(' ')}"`
@@ -108,6 +110,9 @@ const NEVER_GUESSES: string[] = [
   'device_refused',
   'expired_token',
   'use_dpop_nonce',
+  'insufficient_scope',
+  'scope_not_granted',
+  'login_required',
 ]
 
 const mayBeGuess = ({ code }: FastifyError | BrokerError, { status }: PublicError): boolean =>

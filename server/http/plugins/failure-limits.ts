@@ -21,7 +21,7 @@ declare module 'fastify' {
  * - An address over its limit is rejected for the rest of the minute.
  * - An app over its limit gets `slow_down` for its failures; its valid requests still succeed. Its id is
  *   public, so anyone can fail in its name.
- * - Failures at `/exchange` limit only further failures there: an app that keeps swapping an expired token
+ * - Failures with a token limit only further failures with tokens: an app that keeps swapping an expired one
  *   does not keep users at the same address from connecting again.
  */
 interface FailureLimits {
@@ -61,8 +61,8 @@ export async function limitFailures(
   const max = failureLimit * APP_LIMIT_FACTOR
   const appLimit = app.createRateLimit({ ...options, max, keyGenerator: claimedClientId })
 
-  const limitOf = ({ routeOptions: { url } }: FastifyRequest) => {
-    if (url?.endsWith('/exchange')) return exchangeLimit
+  const limitOf = ({ routeOptions: { url, config } }: FastifyRequest) => {
+    if (config.isProtectedResource) return exchangeLimit
     return url?.endsWith('/device') ? userCodeLimit : addressLimit
   }
 
@@ -98,7 +98,9 @@ export async function limitFailures(
  * Does another page load one of ours as an image, script or frame (Fetch Metadata)? A person never does, and
  * such failures would count against anyone who views that page.
  */
-const isEmbedded = ({ headers, routeOptions }: FastifyRequest): boolean => {
+const isEmbedded = ({ headers, routeOptions, query }: FastifyRequest): boolean => {
+  // OpenID Connect libraries ask so in a hidden frame; the answer is only a redirect with an error.
+  if ((query as { prompt?: unknown }).prompt === 'none') return false
   const destination = headers['sec-fetch-dest'] ?? 'document'
   return routeOptions.config.page !== undefined && destination !== 'document'
 }

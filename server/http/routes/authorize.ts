@@ -1,8 +1,14 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type {
+  FastifyPluginAsync,
+  FastifyReply,
+  FastifyRequest,
+  preHandlerAsyncHookHandler,
+} from 'fastify'
 import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
+import { readScopes } from '../../oauth/scope.ts'
 import { BrokerError } from '../../errors.ts'
 import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
@@ -17,7 +23,11 @@ const querySchema = (required: string[]) => {
     client_id: 'The app’s id.',
     redirect_uri: 'A registered redirect URI. May be omitted if the app has only one.',
     state: 'Returned unchanged; 1,024 bytes at most.',
-    scope: '`projects`; may be omitted.',
+    scope: '`openid`, `profile`, `projects`, separated by spaces. Omitted: `projects`.',
+    nonce: 'Returned in the ID token; 256 bytes at most.',
+    prompt:
+      '`consent` and `login` show the consent page to users of trusted apps too; `none` is refused with `login_required`.',
+    max_age: 'Always met: every authorization goes through Ellipsis Drive.',
     code_challenge: 'S256 challenge of the PKCE verifier.',
     code_challenge_method: '`S256`.',
     dpop_jkt: 'Thumbprint of the key that will redeem the code (RFC 9449 10).',
@@ -98,14 +108,22 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     return askConsent(form, request, reply, services)
   }
 
-  const decide = { config: { ...config, renewForm }, preHandler: app.csrfProtection }
+  // Only the decision is our form. An app may post its authorization request (OpenID Connect Core 3.1.2.1).
+  const preHandler: preHandlerAsyncHookHandler = async (request, reply) =>
+    isDecision(request) ? app.csrfProtection(request, reply) : undefined
+  const decide = { config: { ...config, renewForm }, preHandler }
   app.post('/oauth/authorize', decide, async (request, reply) => {
-    const { decision, plain, ...parameters } = omitEmpty(request.body as Parameters)
+    const { decision, plain, ...parameters } = omitEmpty((request.body ?? {}) as Parameters)
+    if (decision === undefined)
+      return askConsent({ parameters, plain: false }, request, reply, services)
     const authorization = await services.connect.check(parameters, plain === 'yes')
     if (decision === 'allow') return redirectToUpstream(authorization, request, reply, services)
     return deny(authorization, reply)
   })
 }
+
+const isDecision = ({ body }: FastifyRequest): boolean =>
+  (body as { decision?: unknown } | undefined)?.decision !== undefined
 
 /** @param problem why the form is shown again; without one, trusted apps need no consent */
 async function askConsent(
@@ -119,7 +137,7 @@ async function askConsent(
   if (problem === undefined && !connect.mustAsk(authorization)) {
     return redirectToUpstream(authorization, request, reply, services)
   }
-  const { app, redirectUri } = authorization
+  const { app, redirectUri, scope } = authorization
   allowFormRedirects(reply, config)
   // They are validated again when the form is posted.
   const fields = PARAMETER_NAMES.flatMap((name) => {
@@ -128,6 +146,7 @@ async function askConsent(
   })
   return reply.page('consent', {
     appName: app.name,
+    scopes: readScopes(scope),
     problem: problem ?? null,
     returnsTo: describeTarget(redirectUri),
     fragment: app.deliver === 'fragment',

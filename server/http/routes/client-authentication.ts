@@ -104,3 +104,16 @@ function decodeFormValue(text: string): string {
     throw new BrokerError('invalid_client')
   }
 }
+
+/**
+ * Reads a bearer token (RFC 6750 2.1), or one that is bound to a DPoP key (RFC 9449 7.1).
+ * @throws BrokerError `token_refused`
+ */
+export function readBearerToken(header: string | undefined): { token: string; bound: boolean } {
+  const [, scheme, token] = /^(Bearer|DPoP) +([^ ]+)$/i.exec(header ?? '') ?? []
+  if (scheme === undefined || token === undefined) {
+    const description = 'Send the broker token in the header "Authorization: Bearer TOKEN".'
+    throw new BrokerError('token_refused', { description })
+  }
+  return { token, bound: scheme.toLowerCase() === 'dpop' }
+}

@@ -60,9 +60,9 @@ export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{
   app.post('/oauth/device_authorization', { schema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
     const client = await authenticateClient(request, request.body, services)
-    checkScope(request.body)
+    const scope = checkScope(request.body)
     const device = programLabel(request.headers['user-agent'])
-    const started = await services.deviceFlow.start(client, { device, address: request.ip })
+    const started = await services.deviceFlow.start(client, { device, address: request.ip, scope })
     const userCode = formatUserCode(started.userCode)
     return {
       device_code: started.deviceCode.reveal(),

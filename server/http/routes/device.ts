@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { PendingDevice } from '../../oauth/device-flow.ts'
+import { readScopes } from '../../oauth/scope.ts'
 import { readUserCode, formatUserCode } from '../../oauth/user-code.ts'
 import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
@@ -98,6 +99,7 @@ function askConsent(
   return reply.page('device-consent', {
     appName: app.name,
     userCode,
+    scopes: readScopes(code.scope),
     device: code.device,
     address: code.address,
     minutesAgo: Math.floor((clock.now() - code.createdAt) / 60_000),
@@ -117,9 +119,10 @@ async function allow(
   reply: FastifyReply,
   services: HttpServices,
 ) {
-  const noRedirect = { redirectUri: '', state: null, challenge: null, jkt: null, reconnect: null }
+  const noRedirect = { redirectUri: '', state: null, challenge: null, nonce: null, jkt: null }
   const { scope, deviceCodeHash } = code
-  const authorization = { app, scope, deviceCodeHash, ...noRedirect }
+  const rest = { reconnect: null, isConsentRequested: true }
+  const authorization = { app, scope, deviceCodeHash, ...noRedirect, ...rest }
   return redirectToUpstream(authorization, request, reply, services)
 }
 

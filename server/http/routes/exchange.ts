@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { BrokerError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
-import { verifyProof } from './client-authentication.ts'
+import { readBearerToken, verifyProof } from './client-authentication.ts'
 import { bodyFailures, failures } from './schemas.ts'
 import {
   accessTokenFields,
@@ -43,6 +43,7 @@ const schema = {
       'invalid_request',
       'invalid_token',
       'invalid_client',
+      'insufficient_scope',
       'reconnect_required',
       'slow_down',
       'server_error',
@@ -58,30 +59,21 @@ export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }
   { services },
 ) => {
   const { swap, clock } = services
-  app.post('/exchange', { schema }, async (request, reply) => {
-    const { min_ttl: minTtlSeconds, force } = request.body
-    const { brokerToken, bound } = readBrokerToken(request.headers.authorization)
-    const proof = bound ? await verifyProof(request, reply, services, brokerToken) : null
-    if (bound && proof === null) {
-      const description = 'Send a DPoP proof in the DPoP header.'
-      throw new BrokerError('invalid_dpop_proof', { description })
-    }
-    const answer = await swap.swap({ brokerToken, client: null, proof, minTtlSeconds, force })
-    void reply.header('cache-control', 'no-store')
-    const fields = accessTokenFields(answer.accessToken, answer.scope, clock)
-    return answer.renewed ? { ...fields, ...renewedTokenFields(answer.renewed) } : fields
-  })
-}
-
-/**
- * Reads a bearer token (RFC 6750 2.1), or one that is bound to a DPoP key (RFC 9449 7.1).
- * @throws BrokerError `token_refused`
- */
-function readBrokerToken(header: string | undefined): { brokerToken: string; bound: boolean } {
-  const [, scheme, brokerToken] = /^(Bearer|DPoP) +([^ ]+)$/i.exec(header ?? '') ?? []
-  if (scheme === undefined || brokerToken === undefined) {
-    const description = 'Send the broker token in the header "Authorization: Bearer TOKEN".'
-    throw new BrokerError('token_refused', { description })
-  }
-  return { brokerToken, bound: scheme.toLowerCase() === 'dpop' }
+  app.post(
+    '/exchange',
+    { schema, config: { isProtectedResource: true } },
+    async (request, reply) => {
+      const { min_ttl: minTtlSeconds, force } = request.body
+      const { token: brokerToken, bound } = readBearerToken(request.headers.authorization)
+      const proof = bound ? await verifyProof(request, reply, services, brokerToken) : null
+      if (bound && proof === null) {
+        const description = 'Send a DPoP proof in the DPoP header.'
+        throw new BrokerError('invalid_dpop_proof', { description })
+      }
+      const answer = await swap.swap({ brokerToken, client: null, proof, minTtlSeconds, force })
+      void reply.header('cache-control', 'no-store')
+      const fields = accessTokenFields(answer.accessToken, answer.scope, clock)
+      return answer.renewed ? { ...fields, ...renewedTokenFields(answer.renewed) } : fields
+    },
+  )
 }

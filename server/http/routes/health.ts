@@ -86,7 +86,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
 
   // The check writes to the database, and anyone may request it.
   const findStoreError = cached(READINESS_CACHE_MS, clock, withTimeLimit(checkWritable, clock))
-  const findKeyError = withTimeLimit(() => keys.current(), clock)
+  const findKeyError = withTimeLimit(() => keys.current('EdDSA'), clock)
 
   app.get('/readyz', { schema: readySchema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')

@@ -18,12 +18,13 @@ const unixSeconds = (description: string) => Type.Optional(Type.Integer({ descri
 const IntrospectionResponse = Type.Object(
   {
     active: Type.Boolean({ description: 'Is it a valid broker token of this app?' }),
-    scope: optionalText('Always `projects`.'),
+    scope: optionalText('The granted scope.'),
     client_id: optionalText('The app’s id.'),
     token_type: optionalText('`Bearer` or `DPoP`.'),
     iss: optionalText('This broker.'),
     aud: optionalText('This broker.'),
     sub: optionalText('The connection’s id.'),
+    account_sub: optionalText('The account’s subject, as in ID tokens.'),
     grant_id: optionalText('The grant’s id.'),
     jti: optionalText('The token’s id.'),
     iat: unixSeconds('Time of issue in Unix seconds.'),
@@ -87,6 +88,7 @@ const describe = ({ claims, grant }: IntrospectedToken, publicUrl: string) => ({
   iss: publicUrl,
   aud: publicUrl,
   sub: claims.sub,
+  ...(claims.accountSub !== undefined && { account_sub: claims.accountSub }),
   grant_id: claims.grantId,
   jti: claims.jti,
   iat: claims.iat,

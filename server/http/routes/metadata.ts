@@ -1,14 +1,19 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
-import { SCOPE } from '../../oauth/authorize.ts'
+import { SCOPES } from '../../oauth/scope.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
 import { allowAnyOrigin } from '../plugins/cors.ts'
 import type { HttpServices } from '../../services.ts'
 import { DEVICE_CODE, TOKEN_EXCHANGE } from './token.ts'
 
+const CLAIMS = [
+  ...['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'at_hash'],
+  'preferred_username',
+]
+
 const CLIENT_AUTHENTICATION = ['none', 'client_secret_basic', 'client_secret_post']
 
-/** The authorization server metadata (RFC 8414 2). */
+/** The metadata of authorization server and OpenID provider (RFC 8414 2, OpenID Connect Discovery 3). */
 function metadata(publicUrl: string) {
   return {
     issuer: publicUrl,
@@ -18,7 +23,7 @@ function metadata(publicUrl: string) {
     revocation_endpoint: `${publicUrl}/oauth/revoke`,
     introspection_endpoint: `${publicUrl}/oauth/introspect`,
     jwks_uri: `${publicUrl}/.well-known/jwks.json`,
-    scopes_supported: [SCOPE],
+    scopes_supported: SCOPES,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
     grant_types_supported: ['authorization_code', 'refresh_token', DEVICE_CODE, TOKEN_EXCHANGE],
@@ -28,6 +33,15 @@ function metadata(publicUrl: string) {
     code_challenge_methods_supported: ['S256'],
     dpop_signing_alg_values_supported: DPOP_ALGORITHMS,
     authorization_response_iss_parameter_supported: true,
+    userinfo_endpoint: `${publicUrl}/oauth/userinfo`,
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['RS256'],
+    claim_types_supported: ['normal'],
+    claims_supported: CLAIMS,
+    claims_parameter_supported: false,
+    request_parameter_supported: false,
+    request_uri_parameter_supported: false,
+    prompt_values_supported: ['none', 'login', 'consent'],
   }
 }
 
@@ -50,20 +64,30 @@ const schema = {
   },
 }
 
+/** The well-known documents with the metadata, by path. */
+const documents = {
+  '/.well-known/oauth-authorization-server': schema,
+  '/.well-known/openid-configuration': {
+    ...schema,
+    operationId: 'openidConfiguration',
+    summary: 'OpenID provider metadata',
+    description: 'OpenID Connect Discovery 4.',
+  },
+}
+
 const keysSchema = {
   operationId: 'jwks',
   tags: ['discovery'],
-  summary: 'Public keys that verify broker tokens',
-  description: 'RFC 7517. Your own resource server can verify a broker token with them.',
+  summary: 'Public keys that verify broker tokens and ID tokens',
+  description: 'RFC 7517. EdDSA keys sign broker tokens, RS256 keys ID tokens.',
   security: [],
   response: {
     200: Type.Object(
       {
         keys: Type.Array(
           Type.Object({
-            kty: Type.Literal('OKP'),
-            crv: Type.Literal('Ed25519'),
-            x: Type.String(),
+            kty: Type.Enum(['OKP', 'RSA']),
+            alg: Type.Enum(['EdDSA', 'RS256']),
             kid: Type.String(),
           }),
         ),
@@ -80,14 +104,15 @@ export const metadataRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
 ) => {
   const { basePath, publicUrl } = config
   const document = metadata(publicUrl)
-  const wellKnown = '/.well-known/oauth-authorization-server'
 
   app.addHook('onRequest', async (_request, reply) => {
     void reply.header('cache-control', 'public, max-age=300')
   })
   allowAnyOrigin(app)
-  // With a base path, at both URLs: below it, and with the path at the end (RFC 8414 3.1).
-  const paths = basePath === '' ? [wellKnown] : [basePath + wellKnown, wellKnown + basePath]
-  for (const path of paths) app.get(path, { schema }, async () => document)
+  // With a base path, at both URLs: below it (OpenID Connect Discovery 4), and at the end (RFC 8414 3.1).
+  for (const [wellKnown, schema] of Object.entries(documents)) {
+    const paths = new Set([basePath + wellKnown, wellKnown + basePath])
+    for (const path of paths) app.get(path, { schema }, async () => document)
+  }
   app.get(`${basePath}/.well-known/jwks.json`, { schema: keysSchema }, async () => keys.jwks())
 }

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import type { TSchema } from 'typebox'
-import { SCOPE } from '../../oauth/authorize.ts'
+import { grantedScope } from '../../oauth/scope.ts'
 import { BrokerError, answers } from '../../errors.ts'
 import type { OAuthCode } from '../../errors.ts'
 
@@ -27,11 +27,15 @@ export const clientParameters = {
 export const tokenParameter = (description: string) =>
   Type.String({ minLength: 1, maxLength: 8192, description })
 
-export const scopeParameter = optionalText('Always `projects`; may be omitted.')
+export const scopeParameter = optionalText(
+  '`openid`, `profile`, `projects`, separated by spaces. Omitted: `projects`.',
+)
 
-/** @throws BrokerError `invalid_scope` */
-export function checkScope({ scope }: { scope?: string | undefined }): void {
-  if (scope !== undefined && scope !== SCOPE) throw new BrokerError('invalid_scope')
+/** The scope to grant. @throws BrokerError `invalid_scope` */
+export function checkScope({ scope }: { scope?: string | undefined }): string {
+  const granted = grantedScope(scope)
+  if (granted === null) throw new BrokerError('invalid_scope')
+  return granted
 }
 
 const retryAfter = { type: 'integer', description: 'Seconds to wait.' }

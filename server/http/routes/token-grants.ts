@@ -2,7 +2,8 @@ import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import type { App } from '../../../db/store.ts'
 import { BrokerError } from '../../errors.ts'
-import type { IssuedToken } from '../../oauth/grants.ts'
+import type { AuthenticatedToken } from '../../oauth/grants.ts'
+import { OPENID, PROJECTS, includesScope } from '../../oauth/scope.ts'
 import type { CodeRequest } from '../../oauth/authorization-code.ts'
 import type { PresentedToken } from '../../oauth/swap.ts'
 import { Secret } from '../../secret.ts'
@@ -51,12 +52,14 @@ type Redeemer = Pick<CodeRequest, 'app' | 'address' | 'proof'>
 type Presenter = Pick<PresentedToken, 'client' | 'proof'>
 
 /** Runs before the code is used up: if it throws, the app may redeem the code again. */
-type BeforeRedeem = (authorized: { connectionId: string }) => Promise<void>
+type BeforeRedeem = (authorized: { connectionId: string; scope: string }) => Promise<void>
 
 /** authorization_code (RFC 6749 4.1.3). */
 export async function redeemCode(body: TokenRequest, redeemer: Redeemer, services: HttpServices) {
   const code = required(body, 'code')
-  const verifier = required(body, 'code_verifier')
+  const verifier = redeemer.app.confidential
+    ? optional(body.code_verifier)
+    : required(body, 'code_verifier')
   const redemption = { ...redeemer, code, verifier, redirectUri: body.redirect_uri }
   return respond(redeemer.app, services, (before) => services.redeem.redeem(redemption, before))
 }
@@ -71,35 +74,40 @@ export async function redeemDeviceCode(
   return respond(redeemer.app, services, (before) => services.deviceFlow.poll(poll, before))
 }
 
-/** The response to a redeemed code: a broker token, with `--tokens ellipsis` also an access token. */
+/**
+ * The response to a redeemed code. Its access token is the broker token or, with `--tokens ellipsis` and the
+ * scope `projects`, Ellipsis Drive's; with the scope `openid`, it has an ID token (OpenID Connect Core 3.1.3.3).
+ * What can fail comes first: until then, the code stays valid.
+ */
 async function respond(
   app: App,
-  services: HttpServices,
-  redeem: (before?: BeforeRedeem) => Promise<IssuedToken>,
+  { refresher, idTokens, config, clock }: HttpServices,
+  redeem: (before: BeforeRedeem) => Promise<AuthenticatedToken>,
 ) {
-  if (app.tokens === 'ellipsis') return respondWithAccessToken(app, services, redeem)
-  const { grant, token, expiresIn } = await redeem()
-  const token_type = grant.jkt === null ? 'Bearer' : 'DPoP'
-  return { access_token: token, token_type, expires_in: expiresIn, scope: grant.scope }
-}
-
-/** Gets the access token first: if Ellipsis Drive is unavailable, the code stays valid. */
-async function respondWithAccessToken(
-  app: App,
-  { refresher, config, clock }: HttpServices,
-  redeem: (before: BeforeRedeem) => Promise<IssuedToken>,
-) {
-  const { minTtlSeconds } = config
-  const requirement = { minTtlSeconds, fetchedAfter: null, evenIfPaused: false, appId: app.id }
-  let accessToken: Awaited<ReturnType<typeof refresher.get>> | undefined
-  const { grant, token } = await redeem(async ({ connectionId }) => {
-    accessToken = await refresher.get(connectionId, requirement)
-  })
-  /* c8 ignore next -- redeeming has called the function above */
-  if (!accessToken) throw new Error('redeemed without an access token')
-  const fields = accessTokenFields(accessToken, grant.scope, clock)
-  const { token_type, access_token, expires_in } = fields
-  return { access_token, token_type, expires_in, scope: grant.scope, refresh_token: token }
+  let upstream: Awaited<ReturnType<typeof refresher.get>> | undefined
+  const { grant, token, expiresIn, ...authentication } = await redeem(
+    async ({ connectionId, scope }) => {
+      if (includesScope(scope, OPENID)) await idTokens.prepare()
+      if (app.tokens === 'broker' || !includesScope(scope, PROJECTS)) return
+      const { minTtlSeconds } = config
+      const requirement = { minTtlSeconds, fetchedAfter: null, evenIfPaused: false, appId: app.id }
+      upstream = await refresher.get(connectionId, requirement)
+    },
+  )
+  const { access_token, token_type, expires_in } = upstream
+    ? accessTokenFields(upstream, grant.scope, clock)
+    : {
+        access_token: token,
+        token_type: grant.jkt === null ? 'Bearer' : 'DPoP',
+        expires_in: expiresIn,
+      }
+  return {
+    ...{ access_token, token_type, expires_in, scope: grant.scope },
+    ...(upstream && { refresh_token: token }),
+    ...(includesScope(grant.scope, OPENID) && {
+      id_token: await idTokens.sign({ grant, ...authentication, accessToken: access_token }),
+    }),
+  }
 }
 
 /** refresh_token (RFC 6749 6): the swap for apps with `--tokens ellipsis`. */
@@ -165,6 +173,9 @@ function required(
   if (value === undefined || value === '') throw invalid(`Send ${name}.`)
   return new Secret(value)
 }
+
+const optional = (value: string | undefined): Secret | null =>
+  value === undefined || value === '' ? null : new Secret(value)
 
 const invalid = (description: string): BrokerError =>
   new BrokerError('invalid_request', { description })

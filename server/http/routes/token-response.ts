@@ -11,7 +11,7 @@ export const accessTokenSchema = {
   access_token: Type.String({ description: "Ellipsis Drive's access token." }),
   token_type: Type.Literal('Bearer'),
   expires_in: lifetimeSeconds('Lifetime in seconds.'),
-  scope: Type.String({ description: 'Always `projects`.' }),
+  scope: Type.String({ description: 'The granted scope.' }),
 }
 
 export const expiresAtSchema = Type.Integer({ description: 'Expiry in Unix seconds.' })

@@ -29,6 +29,7 @@ const TokenResponse = Type.Object(
     refresh_token: optionalText(
       'For apps with `--tokens ellipsis`: the broker token to use from now on.',
     ),
+    id_token: optionalText('With the scope `openid`: who the user is, signed.'),
     issued_token_type: optionalText('Token exchange: the type of access_token.'),
     ...renewedTokenSchema,
   },

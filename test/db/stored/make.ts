@@ -106,6 +106,7 @@ async function connect(
       appId: app.id,
       redirectUri: REDIRECT,
       challenge: sha256(verifier),
+      nonce: null,
       jkt: null,
       connectionId: id,
       scope: 'projects',

@@ -21,7 +21,7 @@ t.test('forged, foreign and expired broker tokens', async (t) => {
     connection,
     hasChanged,
   } = await setUpBadInput(t)
-  const { kid, key } = await services.keys.current()
+  const { kid, key } = await services.keys.current('EdDSA')
   const { privateKey: foreignKey } = await generateKeyPair('EdDSA')
   const { privateKey: attackerKey, publicKey: attackerPublicKey } = await generateKeyPair('EdDSA', {
     extractable: true,

@@ -118,6 +118,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   for (const path of ['healthz', 'readyz', 'metrics', 'docs']) await ask(path, `${url}/${path}`)
   await ask('openapi', `${url}/openapi.json`)
   await ask('metadata', `${url}/.well-known/oauth-authorization-server`)
+  await ask('openidConfiguration', `${url}/.well-known/openid-configuration`)
   await ask('jwks', `${url}/.well-known/jwks.json`)
   await ask('metrics', `${url}/metrics`, { headers: { via: 'a proxy' } })
 
@@ -151,6 +152,17 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
     code_verifier: fresh.verifier,
   })
 
+  const identity = await connect(broker, app, { parameters: { scope: 'openid profile' } })
+  const userInfo = async (token: string, post: RequestInit = {}) => {
+    const headers = { authorization: `Bearer ${token}` }
+    await ask('userinfo', `${url}/oauth/userinfo`, { headers })
+    await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST', headers, ...post })
+  }
+  for (const token of [identity.brokerToken, brokerToken, 'nonsense']) await userInfo(token)
+  standIn.addFault({ endpoint: 'account', kind: 'status', status: 503, times: 2 })
+  await userInfo('nonsense')
+  standIn.clearFaults()
+
   // Errors of apps.
   const big = 'x'.repeat(40_000)
   const json = { 'content-type': 'application/json' }
@@ -159,6 +171,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await ask('exchange', `${url}/exchange`, post('x', { 'content-type': 'text/plain' }))
   await ask('exchange', `${url}/exchange`, post(`"${big}"`, json))
   for (const [id, path] of [
+    ['userinfoByPost', '/oauth/userinfo'],
     ['token', '/oauth/token'],
     ['revoke', '/oauth/revoke'],
     ['introspect', '/oauth/introspect'],
@@ -194,6 +207,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await ask('readyz', `${url}/readyz`)
   await swap()
   await token(subject)
+  await userInfo(identity.brokerToken)
   await revoke({ token: brokerToken })
   Object.assign(services.store, { getApp: broken })
   await introspect({})
@@ -241,6 +255,8 @@ async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
   const form = post(new URLSearchParams({ client_id: 'nobody', token: 'nonsense' }))
   for (let failure = 0; failure < 3; failure++) {
     await ask('exchange', `${url}/exchange`, { method: 'POST' })
+    await ask('userinfo', `${url}/oauth/userinfo`)
+    await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST' })
     await ask('revoke', `${url}/oauth/revoke`, form)
     await ask('introspect', `${url}/oauth/introspect`, form)
     await ask('deviceAuthorization', `${url}/oauth/device_authorization`, form)

@@ -126,7 +126,7 @@ t.test('the app was removed', async (t) => {
 
 t.test('the signing key was revoked', async (t) => {
   const session = await begin(t)
-  const { kid } = await session.broker.services.keys.current()
+  const { kid } = await session.broker.services.keys.current('EdDSA')
   await session.broker.services.keys.revoke(kid, 'test')
   await present(t, session, TOKEN_REFUSED)
 })

@@ -95,5 +95,7 @@ t.test('a revoked signing key invalidates the tokens that it signed', async (t) 
   t.equal((await exchange(broker, next)).status, 200)
   const jwks = await fetch(`${broker.url}/.well-known/jwks.json`)
   t.equal(jwks.headers.get('access-control-allow-origin'), '*')
-  t.equal(((await jwks.json()) as { keys: [] }).keys.length, 2, 'the active and the next key')
+  const { keys } = (await jwks.json()) as { keys: { alg: string }[] }
+  const signBrokerTokens = keys.filter(({ alg }) => alg === 'EdDSA')
+  t.equal(signBrokerTokens.length, 2, 'the active and the next key')
 })

@@ -23,8 +23,9 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     const all = await keys.list()
     return reply.show('admin/keys', {
       keys: all
-        .map(({ kid, status, createdAt, activatedAt, endedAt }) => ({
+        .map(({ kid, alg, status, createdAt, activatedAt, endedAt }) => ({
           kid,
+          signs: alg === 'RS256' ? 'ID tokens' : 'Broker tokens',
           status,
           createdAt,
           activatedAt,
@@ -36,19 +37,23 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   app.get('/keys/rotate', async (_request, reply) =>
     reply.show('admin/confirm', {
-      title: 'Rotate the signing key?',
+      title: 'Rotate the signing keys?',
       paragraphs: [
-        'The next key signs broker tokens from now on, and a new next key is published. This happens automatically every 90 days.',
-        'No user loses access: the current key verifies tokens until the last one that it signed expires. An app that verifies tokens itself, and fetched the keys before the next one was published, has to fetch them again.',
+        'The next keys sign from now on, and new next keys are published. This happens automatically every 90 days.',
+        'No user loses access: the current keys verify tokens until the last one that they signed expires. An app that verifies tokens itself, and fetched the keys before the next ones were published, has to fetch them again.',
       ],
-      button: 'Rotate key',
+      button: 'Rotate keys',
       back: KEYS_PATH,
     }),
   )
 
   app.post('/keys/rotate', async (request, reply) => {
-    const { kid } = await keys.rotate(actorOf(request))
-    return reply.done(KEYS_PATH, `Key ${kid} is now the active key.`)
+    const kids = (await keys.rotate(actorOf(request))).map(({ kid }) => kid)
+    const text =
+      kids.length === 1
+        ? `Key ${kids[0]} is now the active key.`
+        : `Keys ${kids.join(' and ')} are now the active keys.`
+    return reply.done(KEYS_PATH, text)
   })
 
   app.get('/keys/:kid/revoke', async (request, reply) => {
@@ -65,12 +70,19 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
   app.post('/keys/:kid/revoke', async (request, reply) => {
     const { kid } = request.params as { kid: string }
     if (!(await keys.revoke(kid, actorOf(request)))) return missing(reply)
-    return reply.done(KEYS_PATH, `Revoked ${kid}. Broker tokens that it signed are now rejected.`)
+    return reply.done(KEYS_PATH, `Revoked ${kid}. Tokens that it signed are now rejected.`)
   })
 }
 
 /** What revoking a key does and does not do. */
-function consequencesOf({ status }: SigningKey): string[] {
+function consequencesOf({ status, alg }: SigningKey): string[] {
+  if (alg === 'RS256' && status !== 'next') {
+    return [
+      'Apps that check it reject every ID token that it signed as soon as they fetch the keys again; their users sign in again. Broker tokens stay valid. Revoke a key only if it may have leaked; otherwise rotate it.',
+      ...(status === 'active' ? ['The next key becomes the active key.'] : []),
+      'The private key is deleted permanently. This cannot be undone.',
+    ]
+  }
   if (status === 'next') {
     return [
       'It has not signed anything yet, so no user loses access. A new next key replaces it.',

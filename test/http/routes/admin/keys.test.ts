@@ -7,13 +7,13 @@ t.test('signing keys are listed, rotated and revoked', async (t) => {
   const { brokerToken } = await connect(broker, await addApp(broker))
   const visitor = await signIn(broker)
   const list = () => visitor.open(`${broker.url}/admin/keys`)
-  const signing = (await broker.services.keys.current()).kid
+  const signing = (await broker.services.keys.current('EdDSA')).kid
   t.match((await list()).body, '>Active</span>')
 
   const confirmation = await visitor.open(`${broker.url}/admin/keys/rotate`)
   t.match(confirmation.body, 'No user loses access')
-  const rotated = await visitor.press(confirmation, 'Rotate key')
-  const { kid } = await broker.services.keys.current()
+  const rotated = await visitor.press(confirmation, 'Rotate keys')
+  const { kid } = await broker.services.keys.current('EdDSA')
   t.not(kid, signing)
   t.match(rotated.body, `Key ${kid} is now the active key`)
   t.equal((await exchange(broker, brokerToken)).status, 200)

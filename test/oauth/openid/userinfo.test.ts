@@ -1,0 +1,87 @@
+import t from 'tap'
+import { addApp, addAppWithSecret, authorize, buildBroker, connect } from '../../helper.ts'
+import { watchCommits } from '../../commits.ts'
+import { createProver } from '../dpop/prover.ts'
+import { signIn, userInfo } from './begin.ts'
+
+t.test('the userinfo endpoint answers by GET and POST, in header and form', async (t) => {
+  const broker = await buildBroker(t)
+  const { app, clientSecret } = await addAppWithSecret(broker, { confidential: true })
+  const secret = clientSecret?.reveal()
+  const { claims, accessToken } = await signIn(broker, app, { secret })
+  const expected = { sub: claims?.sub, preferred_username: 'amelie' }
+  const changed = watchCommits(t, broker.dataDir)
+  const byGet = await userInfo(broker, accessToken)
+  t.equal(byGet.status, 200)
+  t.strictSame(byGet.body, expected)
+  t.equal(byGet.headers.get('cache-control'), 'no-store')
+  const headers = { authorization: `Bearer ${accessToken}` }
+  t.strictSame((await userInfo(broker, '', { method: 'POST', headers })).body, expected)
+  const form = new URLSearchParams({ access_token: accessToken })
+  t.strictSame(
+    (await userInfo(broker, '', { method: 'POST', headers: {}, body: form })).body,
+    expected,
+  )
+  t.notOk(changed(), 'nothing is written')
+
+  const { accessToken: nameless } = await signIn(broker, app, {
+    ...{ secret, parameters: { scope: 'openid projects' } },
+  })
+  t.strictSame((await userInfo(broker, nameless)).body, { sub: claims?.sub })
+})
+
+t.test('refusals have the challenge of RFC 6750', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { brokerToken, connectionId } = await connect(broker, app)
+  const missing = await userInfo(broker, brokerToken)
+  t.match(missing, { status: 403, body: { error: 'insufficient_scope' } })
+  t.equal(missing.headers.get('www-authenticate'), 'Bearer error="insufficient_scope"')
+  const { accessToken } = await signIn(broker, app)
+  for (const token of ['x', `${accessToken}x`, accessToken.replace(/^e/, 'f')]) {
+    const refused = await userInfo(broker, token)
+    t.match(refused, { status: 401, body: { error: 'invalid_token' } })
+    t.equal(refused.headers.get('www-authenticate'), 'Bearer error="invalid_token"')
+  }
+  t.equal((await userInfo(broker, '', { headers: {} })).status, 401)
+  await broker.services.connections.revoke(connectionId, 'test')
+  t.equal((await userInfo(broker, accessToken)).status, 401)
+})
+
+t.test('a token that is bound to a key needs its proof', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, { dpop: 'required' })
+  const prover = await createProver(broker)
+  const { returned, verifier, parameters } = await authorize(broker, app, {
+    parameters: { scope: 'openid profile' },
+  })
+  const { body } = await prover.post('/oauth/token', {
+    ...{ grant_type: 'authorization_code', client_id: app.id, code_verifier: verifier },
+    ...{ code: returned.searchParams.get('code') ?? '', redirect_uri: parameters.redirect_uri },
+  })
+  const accessToken = String(body.access_token)
+  t.equal((await userInfo(broker, accessToken)).status, 401, 'as a bearer token')
+  const dpop = await prover.prove('/oauth/userinfo', accessToken, { claims: { htm: 'GET' } })
+  const headers = { authorization: `DPoP ${accessToken}`, dpop }
+  t.match(await userInfo(broker, '', { headers }), {
+    status: 200,
+    body: { preferred_username: 'amelie' },
+  })
+  t.equal((await userInfo(broker, '', { headers })).status, 401, 'a proof works once')
+})
+
+t.test('Ellipsis Drive’s access token identifies its account, if that is connected', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, { tokens: 'ellipsis' })
+  const { claims, accessToken } = await signIn(broker, app)
+  t.ok(broker.standIn.issued().includes(accessToken))
+  t.strictSame((await userInfo(broker, accessToken)).body, {
+    ...{ sub: claims?.sub, preferred_username: 'amelie' },
+  })
+  const [connection] = await Array.fromAsync(broker.services.connections.all())
+  await broker.services.connections.revoke(connection?.id ?? '', 'test')
+  t.equal((await userInfo(broker, accessToken)).status, 401)
+
+  broker.standIn.addFault({ endpoint: 'account', kind: 'status', status: 503, times: 1 })
+  t.equal((await userInfo(broker, accessToken)).status, 503)
+})
