@@ -45,6 +45,7 @@ import { createUsage } from './connections/usage.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
 import { createKeyFollower } from './data/key-follower.ts'
 import type { Logger } from './log.ts'
+import { createSummarizingLog } from './summarizing-log.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Claim } from './data/data-ownership.ts'
 
@@ -86,8 +87,9 @@ export function compose(
   const { store, vault, keys, formerUrls, presence, locks, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createCircuitBreaker(clock)
-  const metrics = createMetrics(store, build, breaker)
-  const upstream = createUpstreamStatus({ store, clock })
+  const summarizingLog = createSummarizingLog({ log, clock })
+  const upstream = createUpstreamStatus({ store, clock, log })
+  const metrics = createMetrics(store, build, breaker, upstream)
   const ellipsis = createEllipsisClient({
     ...config.ellipsis,
     redirectUri: config.callbackUrl,
@@ -95,7 +97,7 @@ export function compose(
     now: () => clock.now(),
     onCall: ({ endpoint, outcome, durationMs }) => {
       metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000)
-      upstream.recordCall(outcome)
+      upstream.recordCall(outcome, endpoint)
     },
   })
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls })
@@ -142,6 +144,7 @@ export function compose(
     metrics,
     usage,
     upstream,
+    summarizingLog,
     refresher,
     refreshAhead,
     sweeper,
@@ -185,6 +188,7 @@ export function compose(
       timeout.abort()
       await bulks.stop()
       await sweeper.stop()
+      summarizingLog.close()
       await store.close()
       presence.unregister()
     },

@@ -59,13 +59,14 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
   const refuseReuse = async (code: Code, address: string): Promise<never> => {
     const details = 'its code was used a second time'
     await revokeReused(store, code, { now: clock.now(), address, details })
-    throw invalidGrant('This code was used before; its grant is revoked.')
+    throw invalidGrant('code_reused', 'This code was used before; its grant is revoked.')
   }
 
   const checkCode = async (request: CodeRequest): Promise<Code> => {
     const { app, verifier, redirectUri, proof, address } = request
     const code = await store.getCode(sha256(request.code.reveal()))
-    if (!code || code.appId !== app.id) throw invalidGrant('This code is unknown.')
+    if (!code) throw invalidGrant('code_unknown', 'This code is unknown.')
+    if (code.appId !== app.id) throw invalidGrant('code_of_another_app', 'This code is unknown.')
     const isVerified = equalHashes(code.challenge, sha256(verifier.reveal()))
     if (code.usedAt !== null) {
       // Without the verifier, the sender has only a copy of the code, and may not revoke the grant.
@@ -74,18 +75,24 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
     }
     if (code.expiresAt <= clock.now()) {
       throw invalidGrant(
+        'code_expired',
         `This code has expired; it is valid for ${CODE_LIFETIME_MS / 1000} seconds.`,
       )
     }
     const isSameUri =
       redirectUri === undefined ? app.redirectUris.length <= 1 : redirectUri === code.redirectUri
-    if (!isSameUri) throw invalidGrant('Send the redirect_uri of the authorization request.')
+    if (!isSameUri) {
+      const description = 'Send the redirect_uri of the authorization request.'
+      throw invalidGrant('redirect_uri_mismatch', description)
+    }
     if (!findRedirectUri(app.redirectUris, code.redirectUri)) {
-      throw invalidGrant('The redirect URI of this code is no longer registered for the app.')
+      const description = 'The redirect URI of this code is no longer registered for the app.'
+      throw invalidGrant('redirect_uri_removed', description)
     }
     if (!isVerified) throw wrongVerifier()
     if (code.jkt !== null && code.jkt !== proof?.jkt) {
-      throw invalidGrant('Send a DPoP proof of the key that dpop_jkt named.')
+      const description = 'Send a DPoP proof of the key that dpop_jkt named.'
+      throw invalidGrant('dpop_key_mismatch', description)
     }
     return code
   }
@@ -104,12 +111,14 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
       if (await store.addGrant(grant, { source, now: clock.now(), events })) return issued
       const current = await store.getCode(codeHash)
       if (current?.usedAt) return refuseReuse(current, address)
-      throw invalidGrant('This code has expired.')
+      throw invalidGrant('code_expired', 'This code has expired.')
     },
   }
 }
 
-const invalidGrant = (description: string): BrokerError =>
-  new BrokerError('invalid_grant', { description })
+/** @param reason for the log */
+const invalidGrant = (reason: string, description: string): BrokerError =>
+  new BrokerError('invalid_grant', { reason, description })
 
-const wrongVerifier = (): BrokerError => invalidGrant('The code_verifier is wrong.')
+const wrongVerifier = (): BrokerError =>
+  invalidGrant('code_verifier_mismatch', 'The code_verifier is wrong.')

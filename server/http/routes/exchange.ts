@@ -64,7 +64,7 @@ export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }
     const proof = bound ? await verifyProof(request, reply, services, brokerToken) : null
     if (bound && proof === null) {
       const description = 'Send a DPoP proof in the DPoP header.'
-      throw new BrokerError('invalid_dpop_proof', { description })
+      throw new BrokerError('invalid_dpop_proof', { description, reason: 'dpop_proof_missing' })
     }
     const answer = await swap.swap({ brokerToken, client: null, proof, minTtlSeconds, force })
     void reply.header('cache-control', 'no-store')
@@ -81,7 +81,7 @@ function readBrokerToken(header: string | undefined): { brokerToken: string; bou
   const [, scheme, brokerToken] = /^(Bearer|DPoP) +([^ ]+)$/i.exec(header ?? '') ?? []
   if (scheme === undefined || brokerToken === undefined) {
     const description = 'Send the broker token in the header "Authorization: Bearer TOKEN".'
-    throw new BrokerError('token_refused', { description })
+    throw new BrokerError('token_refused', { description, reason: 'token_missing' })
   }
   return { brokerToken, bound: scheme.toLowerCase() === 'dpop' }
 }
