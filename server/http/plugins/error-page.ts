@@ -53,7 +53,7 @@ function forPeople({ body: { error, retry_after: seconds } }: PublicError): stri
       'The broker could not read this request. Go back, reload the page and try again.',
     slow_down: `There were too many failed attempts. ${wait}, then try again.`,
     temporarily_unavailable: `Ellipsis Drive or this broker is busy. ${wait}, then try again.`,
-    server_error: 'This broker has a problem. Go back and try again later.',
+    server_error: 'This broker has a problem of its own. Go back and try again later.',
   }
   return messages[error] ?? answers[error].description
 }
