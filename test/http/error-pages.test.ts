@@ -68,7 +68,7 @@ t.test('every error page says what its visitor can do', async (t) => {
   const otherSite = { origin: 'https://evil.example' }
   await expect(403, /another site/, '/oauth/authorize', post('decision=allow', otherSite))
   await expect(404, /no page at this address.*go back to the app/, '/none')
-  await expect(405, /Apps use this address/, '/oauth/token')
+  await expect(405, /Only forms and apps use this address\. Go back/, '/oauth/token')
   await expect(413, /could not read.*reload the page/, '/device', post('a'.repeat(40_000)))
   const json = { 'content-type': 'application/json' }
   await expect(415, /could not read.*reload the page/, '/device', post('{}', json))

@@ -42,7 +42,7 @@ const pages: Omit<TestedPage, 'anonymous'>[] = [
   },
   { name: 'error-callback', path: fixedPath('/callback?state=none&code=none') },
   { name: 'nothing', path: fixedPath('/none') },
-  { name: 'address-for-apps', path: fixedPath('/exchange') },
+  { name: 'no-page', path: fixedPath('/exchange') },
   { name: 'reference', path: fixedPath('/docs') },
   { name: 'device', path: fixedPath('/device') },
   { name: 'device-filled', path: pathWithData(devicePath(0)) },

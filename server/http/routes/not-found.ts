@@ -7,9 +7,10 @@ const NO_PAGE = {
   title: 'Page not found',
   message: 'There is no page at this address. If an app sent you here, go back to the app.',
 }
-const FOR_APPS = {
-  title: 'This address is for apps',
-  message: 'Apps use this address; it has no page. If an app sent you here, go back to the app.',
+const ONLY_FORMS = {
+  title: 'This address has no page',
+  message:
+    'Only forms and apps use this address. Go back to the page or the app that you came from.',
 }
 
 const METHODS: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
@@ -41,7 +42,7 @@ export const notFoundRoute: FastifyPluginAsync<{
       if (isWrongMethod) void reply.header('allow', methods.join(', '))
       if (!request.headers.accept?.includes('text/html'))
         return sendError({ ...answer, status }, request, reply)
-      return reply.code(status).page('notice', isWrongMethod ? FOR_APPS : NO_PAGE)
+      return reply.code(status).page('notice', isWrongMethod ? ONLY_FORMS : NO_PAGE)
     },
   })
 }
