@@ -88,3 +88,68 @@ t.test('a failed flush is repeated', async (t) => {
   await upstream.flush()
   t.match(await store.getUpstream(), { failedAt: 1000 })
 })
+
+/** An upstream status whose clock the test moves, and what it has logged. */
+async function begin(t: Parameters<typeof openTemporary>[0]) {
+  const { store } = await openTemporary(t)
+  const logged: string[] = []
+  const add = (level: string) => (_details: object, message: string) =>
+    void logged.push(`${level} ${message}`)
+  const log = { info: add('info'), warn: add('warn'), error: add('error') }
+  let now = 0
+  const shared = { now: () => now, sleep: async () => undefined }
+  const upstream = createUpstreamStatus({ store, clock: shared, log })
+  return { upstream, logged, advance: (milliseconds: number) => (now += milliseconds) }
+}
+
+const CLIENT_REFUSED =
+  'error Ellipsis Drive refuses this broker’s own client: check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET'
+
+t.test('an outage is a line when it begins and a line when it ends', async (t) => {
+  const { upstream, logged, advance } = await begin(t)
+  const down = 'warn Ellipsis Drive fails: it answers with status 503'
+  const up = 'info Ellipsis Drive answers again'
+  upstream.recordCall('ok', 'refresh')
+  for (let count = 0; count < 10; count++) upstream.recordCall('503', 'refresh')
+  t.strictSame(logged, [down])
+  for (let count = 0; count < 10; count++) upstream.recordCall('ok', 'refresh')
+  t.strictSame(logged, [down, up])
+  for (let count = 0; count < 10; count++) {
+    upstream.recordCall('503', 'refresh')
+    upstream.recordCall('ok', 'refresh')
+  }
+  t.strictSame(logged, [down, up], 'calls that fail now and then do not fill the log')
+  upstream.recordCall('503', 'refresh')
+  advance(60_000)
+  upstream.recordCall('503', 'refresh')
+  t.strictSame(logged, [down, up, down], 'what lasts is logged a minute later')
+})
+
+t.test('the broker’s own client is refused from the first connect on', async (t) => {
+  const { upstream, logged, advance } = await begin(t)
+  advance(1000)
+  upstream.recordCall('misconfigured', 'token')
+  t.equal(upstream.clientRefusedSince(), 1000)
+  upstream.recordCall('misconfigured', 'refresh')
+  upstream.recordCall('503', 'refresh')
+  upstream.recordCall('ok', 'account')
+  t.equal(upstream.clientRefusedSince(), 1000, 'only the token endpoint reads the client’s secret')
+  t.strictSame(logged, [CLIENT_REFUSED])
+  upstream.recordCall('refused', 'refresh')
+  t.equal(upstream.clientRefusedSince(), null)
+  t.strictSame(logged, [CLIENT_REFUSED, 'info Ellipsis Drive answers again'])
+})
+
+t.test('one refusal of the client between successes is not believed', async (t) => {
+  const { upstream, logged, advance } = await begin(t)
+  for (let count = 0; count < 3; count++) {
+    upstream.recordCall('ok', 'refresh')
+    upstream.recordCall('misconfigured', 'refresh')
+    t.equal(upstream.clientRefusedSince(), null)
+  }
+  t.strictSame(logged, [])
+  advance(1000)
+  upstream.recordCall('misconfigured', 'refresh')
+  t.equal(upstream.clientRefusedSince(), 1000, 'the second in a row is')
+  t.strictSame(logged, [CLIENT_REFUSED])
+})
