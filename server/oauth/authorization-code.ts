@@ -7,7 +7,7 @@ import type { Proof } from './dpop.ts'
 import { grantBegunEvent, revokeReused } from './grants.ts'
 import type { IssuedToken, NewGrant } from './grants.ts'
 import { equalHashes, newSecret, sha256 } from '../crypto/hash.ts'
-import { findRedirectUri } from './redirect-uri.ts'
+import { explainRefusedRedirect, findRedirectUri } from './redirect-uri.ts'
 
 /** How long an authorization code is valid (RFC 6749 4.1.2: at most ten minutes). */
 export const CODE_LIFETIME_MS = 60_000
@@ -81,10 +81,7 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
     }
     const isSameUri =
       redirectUri === undefined ? app.redirectUris.length <= 1 : redirectUri === code.redirectUri
-    if (!isSameUri) {
-      const description = 'Send the redirect_uri of the authorization request.'
-      throw invalidGrant('redirect_uri_mismatch', description)
-    }
+    if (!isSameUri) throw wrongRedirectUri(app, code.redirectUri, redirectUri)
     if (!findRedirectUri(app.redirectUris, code.redirectUri)) {
       const description = 'The redirect URI of this code is no longer registered for the app.'
       throw invalidGrant('redirect_uri_removed', description)
@@ -122,3 +119,16 @@ const invalidGrant = (reason: string, description: string): BrokerError =>
 
 const wrongVerifier = (): BrokerError =>
   invalidGrant('code_verifier_mismatch', 'The code_verifier is wrong.')
+
+function wrongRedirectUri(app: App, authorized: string, sent: string | undefined): BrokerError {
+  const description = 'Send the redirect_uri of the authorization request.'
+  if (sent === undefined) return invalidGrant('redirect_uri_missing', description)
+  const refused = explainRefusedRedirect({ ...app, redirectUris: [authorized] }, sent)
+  // Registering it would not help.
+  const problem = 'differs from the one of the authorization request'
+  return new BrokerError('invalid_grant', {
+    reason: 'redirect_uri_mismatch',
+    description,
+    refusedRedirect: { ...refused, problem },
+  })
+}

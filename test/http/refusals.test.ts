@@ -6,7 +6,7 @@ import {
   authorize,
   buildBroker,
 } from '../helper.ts'
-import { connect, exchange, postForm } from '../helper.ts'
+import { RETURN, connect, exchange, postForm } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 
@@ -238,6 +238,32 @@ t.test(
     t.match((await open('http://map.example.com/')).body, /can’t be registered, because it is http/)
   },
 )
+
+t.test('a code that is redeemed with another redirect URI is logged with both', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { returned, verifier } = await authorize(broker, app)
+  const form = {
+    grant_type: 'authorization_code',
+    client_id: app.id,
+    code: returned.searchParams.get('code') ?? '',
+    code_verifier: verifier,
+  }
+  const redeem = (more: object) => () => postForm(`${broker.url}/oauth/token`, { ...form, ...more })
+  const sent = `${RETURN}/`
+  const lines = await linesOf(broker, redeem({ redirect_uri: sent }))
+  t.match(lines, [
+    {
+      reason: 'redirect_uri_mismatch',
+      error: 'invalid_grant',
+      redirect_uri: sent,
+      similar: [{ uri: RETURN, differs: ['slash'] }],
+      problem: /authorization request/,
+      fix: undefined,
+    },
+  ])
+  t.equal(lines.length, 1)
+})
 
 t.test('a refusal that goes to the app has the request id of the log', async (t) => {
   const broker = await buildBroker(t)
