@@ -195,6 +195,26 @@ interface ErrorDetails {
   returnTo?: ReturnAddress
   /** For the log. */
   cause?: unknown
+  /** For the log: one word that is more specific than the code, such as `client_secret_mismatch`. */
+  reason?: string
+  /** For the log: the app, if the request proves it without naming it. */
+  appId?: string
+  /** The description helps the app's developer; a page has a message for its visitor first. */
+  forDeveloper?: boolean
+  /** For the log and the error page: the redirect URI that the request asked for. */
+  refusedRedirect?: RefusedRedirect
+}
+
+/** A redirect URI that is not registered for the app. */
+export interface RefusedRedirect {
+  appId: string
+  appName: string
+  /** As sent: untrusted text. */
+  sent: string
+  /** Why it can't be registered, as text; `null`: it can. */
+  problem: string | null
+  /** Registered URIs that differ in one or two parts, such as `host`, `port`, `slash` and `scheme`. */
+  similar: { uri: string; differs: string[] }[]
 }
 
 /** The error that the domain and the routes throw on purpose. */

@@ -33,7 +33,8 @@ const TOKEN_LIKE =
 const MAX_CAUSES = 4
 const MAX_STACK_FRAMES = 6
 
-const redact = (text: string): string => text.replace(TOKEN_LIKE, '[redacted]')
+/** Replaces what may be a token. */
+export const redact = (text: string): string => text.replace(TOKEN_LIKE, '[redacted]')
 
 /** Serializes an error and its causes: name, message, code and stack frames. */
 export function describeError(error: unknown, depth = 0): object | string {

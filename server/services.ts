@@ -47,6 +47,7 @@ import { createUsage } from './connections/usage.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
 import { createKeyFollower } from './data/key-follower.ts'
 import type { Logger } from './log.ts'
+import { createSummarizingLog } from './summarizing-log.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Claim } from './data/data-ownership.ts'
 
@@ -88,8 +89,9 @@ export function compose(
   const { store, vault, keys, formerUrls, subjectOf, presence, locks, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createCircuitBreaker(clock)
-  const metrics = createMetrics(store, build, breaker)
-  const upstream = createUpstreamStatus({ store, clock })
+  const summarizingLog = createSummarizingLog({ log, clock })
+  const upstream = createUpstreamStatus({ store, clock, log })
+  const metrics = createMetrics(store, build, breaker, upstream)
   const ellipsis = createEllipsisClient({
     ...config.ellipsis,
     redirectUri: config.callbackUrl,
@@ -97,7 +99,7 @@ export function compose(
     now: () => clock.now(),
     onCall: ({ endpoint, outcome, durationMs }) => {
       metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000)
-      upstream.recordCall(outcome)
+      upstream.recordCall(outcome, endpoint)
     },
   })
   const accountSubject = async (connectionId: string): Promise<string | undefined> => {
@@ -148,6 +150,7 @@ export function compose(
     metrics,
     usage,
     upstream,
+    summarizingLog,
     refresher,
     refreshAhead,
     sweeper,
@@ -193,6 +196,7 @@ export function compose(
       timeout.abort()
       await bulks.stop()
       await sweeper.stop()
+      summarizingLog.close()
       await store.close()
       presence.unregister()
     },

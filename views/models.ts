@@ -70,7 +70,24 @@ export interface Models {
     operator: Operator
   }
   /** An error that the user may be able to fix. */
-  error: { message: string; code: string; requestId: string; operator: Operator }
+  error: {
+    message: string
+    /** What is wrong with the app's request; `null`: nothing. */
+    forDeveloper: string | null
+    /** The redirect URI that is not registered; `null`: that is not the error. */
+    redirect: {
+      appName: string
+      /** As the app sent it. */
+      sent: string
+      /** Why it can't be registered: the rest of a sentence about it. */
+      problem: string | null
+      /** Registers it. */
+      command: string | null
+    } | null
+    code: string
+    requestId: string
+    operator: Operator
+  }
   /** A short message. */
   notice: { title: string; message: string }
   /** Creates the first admin. */

@@ -39,7 +39,7 @@ export function createPasswords(dependencies: {
 
   const deriveLimited = async (parameters: Argon2Parameters): Promise<Buffer> => {
     if (semaphore.waiting() >= MAX_QUEUED_HASHES) {
-      throw new BrokerError('slow_down', { retryAfter: 5 })
+      throw new BrokerError('slow_down', { reason: 'sign_in_busy', retryAfter: 5 })
     }
     const release = await semaphore.acquire()
     try {

@@ -15,6 +15,7 @@ interface Flags extends Partial<AppOptions> {
   confidential?: boolean
   tokenLifetime?: string
   json?: boolean
+  add?: boolean
 }
 
 /** `app`: the programs that may ask for tokens. */
@@ -46,15 +47,20 @@ export function appCommand(): Command {
     )
 
   const set = addSettings(
-    app.command('set <client_id>').description('change an app; a given list replaces the old one'),
-  ).option('--name <name>', 'the name that users see')
+    app
+      .command('set <client_id>')
+      .description('change an app; a given list replaces the old one, unless --add'),
+  )
+    .option('--name <name>', 'the name that users see')
+    .option('--add', 'add the given redirect URIs and origins to those of the app')
   for (const [name, { negatedHelp }] of appOptions) {
     if (negatedHelp !== undefined) set.option(`--no-${toCase(name, '-')}`, negatedHelp)
   }
   set.action((id: string, flags: Flags) =>
-    withServices(async ({ apps, clock }) =>
-      show(await apps.set(id, readChanges(flags), ACTOR), clock.now(), flags.json),
-    ),
+    withServices(async ({ apps, clock }) => {
+      const changed = await apps.set(id, readChanges(flags), ACTOR, { add: flags.add === true })
+      show(changed, clock.now(), flags.json)
+    }),
   )
 
   app

@@ -92,25 +92,28 @@ export function createConnect(dependencies: {
     if (state === null) throw withoutState()
     const description =
       'This attempt to connect has expired, is already complete, or was started in another browser. Go back to the app and connect again.'
-    throw new BrokerError('invalid_request', { description })
+    throw new BrokerError('invalid_request', { description, reason: 'flow_unknown' })
   }
 
   /** The flow's app as it is now. @throws BrokerError if the flow's redirect URI is no longer registered */
   const getApp = async ({ appId, redirectUri }: Flow): Promise<App> => {
     const app = await store.getApp(appId)
     if (!app) {
-      throw new BrokerError('invalid_request', { description: 'This app has been removed.' })
+      const description =
+        'This app was removed from this broker. Ask the developer of the app what to use instead.'
+      throw new BrokerError('invalid_request', { description, reason: 'app_removed' })
     }
     if (redirectUri === '' || findRedirectUri(app.redirectUris, redirectUri)) return app
     const description =
       'This app has removed the address that you would return to. Go back to the app and connect again.'
-    throw new BrokerError('invalid_request', { description })
+    const details = { description, reason: 'redirect_uri_removed', appId }
+    throw new BrokerError('invalid_request', details)
   }
 
   const exchangeCode = async (flow: Flow, code: Secret | undefined) => {
     if (!code) {
       const description = `Ellipsis Drive sent neither a code nor an error. ${TRY_AGAIN}`
-      throw new BrokerError('server_error', { description })
+      throw new BrokerError('server_error', { description, reason: 'upstream_sent_no_code' })
     }
     const verifier = vault.open(associatedData.flowVerifier(flow.stateHash), flow.verifier)
     return ellipsis.exchangeCode({ code, verifier })
@@ -161,9 +164,11 @@ export function createConnect(dependencies: {
       const denied = error instanceof BrokerError && error.code === 'access_denied'
       if (denied) await denyDevice(flow)
       if (denied && !returnsToApp) return { kind: 'refused', ...details }
-      throw returnsToApp
-        ? withReturnTo({ redirectUri, state, fragment }, error)
-        : toBrokerError(error)
+      const known = {
+        appId: app.id,
+        ...(returnsToApp && { returnTo: { redirectUri, state, fragment } }),
+      }
+      throw withDetails(known, error)
     }
   }
 
@@ -234,6 +239,7 @@ type Three = [string, string, string]
 
 const withoutState = (): BrokerError =>
   new BrokerError('invalid_request', {
+    reason: 'state_missing',
     description:
       'The redirect from Ellipsis Drive has no state. Go back to the app and connect again.',
   })
@@ -247,17 +253,19 @@ const fragmentParameters = (tokens: Tokens, now: number) => ({
 
 /** The error for the app when Ellipsis Drive denied the authorization (RFC 6749 4.1.2.1). */
 function upstreamDenial(error: string): BrokerError {
-  if (error === 'access_denied') return new BrokerError('access_denied')
+  if (error === 'access_denied')
+    return new BrokerError('access_denied', { reason: 'user_denied_upstream' })
   const cause = new Error(`Ellipsis Drive answered its authorization with ${error.slice(0, 60)}`)
   if (error === 'temporarily_unavailable') {
     const description =
       'Ellipsis Drive is busy or down. Go back to the app and connect again in a few minutes.'
-    return new BrokerError('temporarily_unavailable', { cause, description })
+    const details = { cause, description, reason: 'upstream_unavailable' }
+    return new BrokerError('temporarily_unavailable', details)
   }
   const description = REFUSED_REQUEST_ERRORS.includes(error)
     ? `Ellipsis Drive does not accept the requests of this broker (${error}). Tell the host of this broker.`
     : `Ellipsis Drive could not complete the authorization${error === 'server_error' ? ' (server_error)' : ''}. ${TRY_AGAIN}`
-  return new BrokerError('server_error', { cause, description })
+  return new BrokerError('server_error', { cause, description, reason: 'upstream_error' })
 }
 
 /** Errors of RFC 6749 4.1.2.1 that say that the broker's request or registration is wrong. */
@@ -273,16 +281,13 @@ const TRY_AGAIN =
 
 const deviceCodeExpired = (): BrokerError =>
   new BrokerError('invalid_request', {
+    reason: 'device_code_expired',
     description:
       'The code of your device has expired. Start again on the device, and enter the new code.',
   })
 
-function toBrokerError(error: unknown): BrokerError {
-  if (error instanceof BrokerError) return error
-  return upstreamError(error)
-}
-
-function withReturnTo(returnTo: NonNullable<BrokerError['details']['returnTo']>, error: unknown) {
-  const { code, details } = toBrokerError(error)
-  return new BrokerError(code, { ...details, cause: details.cause ?? error, returnTo })
+/** The error as a `BrokerError`, with what only the flow knows. */
+function withDetails(flow: BrokerError['details'], error: unknown): BrokerError {
+  const { code, details } = error instanceof BrokerError ? error : upstreamError(error)
+  return new BrokerError(code, { ...details, cause: details.cause ?? error, ...flow })
 }

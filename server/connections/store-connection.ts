@@ -155,12 +155,14 @@ export function createStoreConnection(dependencies: {
 
 const unusable = (): BrokerError =>
   new BrokerError('invalid_request', {
+    reason: 'account_unknown',
     description:
       'Ellipsis Drive does not say whose account this is, so a link alone can’t connect it. Go to the app and connect there.',
   })
 
 const noRefreshToken = (): BrokerError =>
   new BrokerError('server_error', {
+    reason: 'upstream_sent_no_refresh_token',
     description:
       'Ellipsis Drive sent no refresh token, so the broker could not keep the connection. Connect again later; if it happens again, tell the host of this broker.',
     cause: new Error('Ellipsis Drive gave no refresh token for an authorization code'),

@@ -107,7 +107,8 @@ const isRedirect = (status: number): boolean => status >= 300 && status < 400
 function describe(kind: FailureKind, status: number, code: string | null): string {
   const details = code === null ? `status ${status}` : `${code}, status ${status}`
   if (kind === 'refused') return `Ellipsis Drive refused the grant (${details})`
-  if (kind === 'misconfigured') return `Ellipsis Drive refused the broker’s own client (${details})`
+  if (kind === 'misconfigured')
+    return `Ellipsis Drive refused the broker’s own client (${details}); check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET`
   if (isRedirect(status))
     return `Ellipsis Drive sent a redirect (${details}); check ELLIPSIS_API_URL`
   return `Ellipsis Drive answered with an error (${details})`

@@ -12,6 +12,7 @@ import { normalizeForwarded } from './plugins/forwarded.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { cleanPastedUrl } from './plugins/pasted-urls.ts'
 import { redirectToPublicUrl } from './plugins/public-name.ts'
+import { logRefusals } from './plugins/refusals.ts'
 import { createRequestIds, logRequests } from './plugins/request-log.ts'
 import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
 import { views } from './plugins/views.ts'
@@ -78,6 +79,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
 
   closeConnectionsOnStop(app)
   normalizeForwarded(app, config.trustProxy)
+  logRefusals(app, services)
   await limitFailures(app, config, services.apps)
   handleErrors(app, services)
   app.setNotFoundHandler(sendNotFound)

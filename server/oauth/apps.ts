@@ -35,8 +35,16 @@ export interface Apps {
   find(id: string): Promise<App | undefined>
   /** @throws BrokerError `invalid_request` if there is no such app */
   get(id: string): Promise<App>
-  /** @throws BrokerError `invalid_request` with every problem */
-  set(id: string, changes: Partial<AppSettings>, actor: Actor): Promise<App>
+  /**
+   * @param options.add adds the given redirect URIs and origins to the registered ones, instead of replacing them
+   * @throws BrokerError `invalid_request` with every problem
+   */
+  set(
+    id: string,
+    changes: Partial<AppSettings>,
+    actor: Actor,
+    options?: { add?: boolean },
+  ): Promise<App>
   /** Removes the app, which gets no tokens from then on. `false`: there is no such app. */
   remove(id: string, actor: Actor): Promise<boolean>
   /** Creates a new secret; the old one is accepted for `overlapSeconds` more. */
@@ -147,10 +155,11 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
 
     get,
 
-    async set(id, changes, actor) {
-      const details = Object.keys(changes).join(', ')
+    async set(id, given, actor, { add = false } = {}) {
+      const details = Object.keys(given).join(', ')
       const event = { ...actorFields(actor), action: 'app.changed', details }
       const { after } = await update(id, event, (before) => {
+        const changes = add ? withRegistered(before, given) : given
         const app = { ...before, ...changes, ...derivedFields(before, changes) }
         if (app.confidential !== before.confidential) {
           const description =
@@ -203,8 +212,9 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
 
     async authenticate({ clientId, clientSecret }) {
       const app = await store.getApp(clientId)
-      if (!app || !isAuthenticated(app, clientSecret, clock.now()))
-        throw new BrokerError('invalid_client')
+      if (!app) throw new BrokerError('invalid_client', { reason: 'unknown_client' })
+      const reason = whyNotAuthenticated(app, clientSecret, clock.now())
+      if (reason !== null) throw new BrokerError('invalid_client', { reason })
       return app
     },
   }
@@ -213,12 +223,14 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
 const unrevokedOf = (counts: Record<ConnectionStatus, number>): number =>
   counts.active + counts.needs_reconnect
 
-/** A public app must send no secret; a confidential app one of its valid secrets. */
-function isAuthenticated(app: App, secret: Secret | null, now: number): boolean {
-  if (!app.confidential) return secret === null
-  if (secret === null) return false
+/** A public app must send no secret; a confidential app one of its valid secrets. `null`: it did. */
+function whyNotAuthenticated(app: App, secret: Secret | null, now: number): string | null {
+  if (!app.confidential) return secret === null ? null : 'client_secret_of_public_app'
+  if (secret === null) return 'client_secret_missing'
   const hashed = sha256(secret.reveal())
-  return validSecrets(app, now).some(({ hash }) => equalHashes(hash, hashed))
+  const isSent = ({ hash }: App['secrets'][number]) => equalHashes(hash, hashed)
+  if (validSecrets(app, now).some(isSent)) return null
+  return app.secrets.some(isSent) ? 'client_secret_expired' : 'client_secret_mismatch'
 }
 
 /** The secrets that are accepted now, newest last. */
@@ -246,6 +258,18 @@ function derivedFields(
     ...(isDerived && { origins: defaultOrigins({ ...before, redirectUris }) }),
   }
 }
+
+/** Lists that are given, with what is registered in front. */
+function withRegistered(before: App, changes: Partial<AppSettings>): Partial<AppSettings> {
+  const { redirectUris, origins } = changes
+  return {
+    ...changes,
+    ...(redirectUris && { redirectUris: union(before.redirectUris, redirectUris) }),
+    ...(origins && { origins: union(before.origins, origins) }),
+  }
+}
+
+const union = (one: string[], other: string[]): string[] => [...new Set([...one, ...other])]
 
 const isSameSet = (one: string[], other: string[]): boolean =>
   [...new Set(one)].sort().join(' ') === [...new Set(other)].sort().join(' ')

@@ -7,7 +7,7 @@ import type { Proof } from './dpop.ts'
 import { grantBegunEvent, revokeReused } from './grants.ts'
 import type { AuthenticatedToken, NewGrant } from './grants.ts'
 import { equalHashes, newSecret, sha256 } from '../crypto/hash.ts'
-import { findRedirectUri } from './redirect-uri.ts'
+import { explainRefusedRedirect, findRedirectUri } from './redirect-uri.ts'
 
 /** How long an authorization code is valid (RFC 6749 4.1.2: at most ten minutes). */
 export const CODE_LIFETIME_MS = 60_000
@@ -65,13 +65,14 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
   const refuseReuse = async (code: Code, address: string): Promise<never> => {
     const details = 'its code was used a second time'
     await revokeReused(store, code, { now: clock.now(), address, details })
-    throw invalidGrant('This code was used before; its grant is revoked.')
+    throw invalidGrant('code_reused', 'This code was used before; its grant is revoked.')
   }
 
   const checkCode = async (request: CodeRequest): Promise<Code> => {
     const { app, verifier, redirectUri, proof, address } = request
     const code = await store.getCode(sha256(request.code.reveal()))
-    if (!code || code.appId !== app.id) throw invalidGrant('This code is unknown.')
+    if (!code) throw invalidGrant('code_unknown', 'This code is unknown.')
+    if (code.appId !== app.id) throw invalidGrant('code_of_another_app', 'This code is unknown.')
     const isVerified = isVerifierOf(code, verifier)
     if (code.usedAt !== null) {
       // Without the verifier, the sender has only a copy of the code, and may not revoke the grant.
@@ -80,18 +81,21 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
     }
     if (code.expiresAt <= clock.now()) {
       throw invalidGrant(
+        'code_expired',
         `This code has expired; it is valid for ${CODE_LIFETIME_MS / 1000} seconds.`,
       )
     }
     const isSameUri =
       redirectUri === undefined ? app.redirectUris.length <= 1 : redirectUri === code.redirectUri
-    if (!isSameUri) throw invalidGrant('Send the redirect_uri of the authorization request.')
+    if (!isSameUri) throw wrongRedirectUri(app, code.redirectUri, redirectUri)
     if (!findRedirectUri(app.redirectUris, code.redirectUri)) {
-      throw invalidGrant('The redirect URI of this code is no longer registered for the app.')
+      const description = 'The redirect URI of this code is no longer registered for the app.'
+      throw invalidGrant('redirect_uri_removed', description)
     }
     if (!isVerified) throw wrongVerifier()
     if (code.jkt !== null && code.jkt !== proof?.jkt) {
-      throw invalidGrant('Send a DPoP proof of the key that dpop_jkt named.')
+      const description = 'Send a DPoP proof of the key that dpop_jkt named.'
+      throw invalidGrant('dpop_key_mismatch', description)
     }
     return code
   }
@@ -112,7 +116,7 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
       }
       const current = await store.getCode(codeHash)
       if (current?.usedAt) return refuseReuse(current, address)
-      throw invalidGrant('This code has expired.')
+      throw invalidGrant('code_expired', 'This code has expired.')
     },
   }
 }
@@ -121,7 +125,22 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
 const isVerifierOf = ({ challenge }: Code, verifier: Secret | null): boolean =>
   verifier === null ? challenge === '' : equalHashes(challenge, sha256(verifier.reveal()))
 
-const invalidGrant = (description: string): BrokerError =>
-  new BrokerError('invalid_grant', { description })
+/** @param reason for the log */
+const invalidGrant = (reason: string, description: string): BrokerError =>
+  new BrokerError('invalid_grant', { reason, description })
 
-const wrongVerifier = (): BrokerError => invalidGrant('The code_verifier is wrong or missing.')
+const wrongVerifier = (): BrokerError =>
+  invalidGrant('code_verifier_mismatch', 'The code_verifier is wrong or missing.')
+
+function wrongRedirectUri(app: App, authorized: string, sent: string | undefined): BrokerError {
+  const description = 'Send the redirect_uri of the authorization request.'
+  if (sent === undefined) return invalidGrant('redirect_uri_missing', description)
+  const refused = explainRefusedRedirect({ ...app, redirectUris: [authorized] }, sent)
+  // Registering it would not help.
+  const problem = 'differs from the one of the authorization request'
+  return new BrokerError('invalid_grant', {
+    reason: 'redirect_uri_mismatch',
+    description,
+    refusedRedirect: { ...refused, problem },
+  })
+}

@@ -2,7 +2,7 @@ import type { App, Hash, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { ErrorCode, ReturnAddress } from '../errors.ts'
 import type { Parameters } from './parameters.ts'
-import { findRedirectUri } from './redirect-uri.ts'
+import { explainRefusedRedirect, findRedirectUri } from './redirect-uri.ts'
 import { OPENID, PROJECTS, grantedScope, includesScope } from './scope.ts'
 
 /** A valid authorization request (RFC 6749 4.1.1, RFC 7636 4.3). */
@@ -93,16 +93,29 @@ export async function checkAuthorization(
 const single = (value: string | string[] | undefined): string | undefined =>
   typeof value === 'string' ? value : undefined
 
-function fail(code: ErrorCode, description: string, returnTo?: ReturnAddress): never {
-  throw new BrokerError(code, { description, ...(returnTo && { returnTo }) })
+/** @param reason for the log */
+function fail(
+  code: ErrorCode,
+  reason: string,
+  description: string,
+  returnTo?: ReturnAddress,
+): never {
+  throw new BrokerError(code, {
+    ...{ reason, description, forDeveloper: true },
+    ...(returnTo && { returnTo }),
+  })
 }
 
 async function findApp(store: Store, { client_id: id }: Parameters): Promise<App> {
-  if (typeof id !== 'string') fail('invalid_request', 'Send client_id once: the id of the app.')
+  if (typeof id !== 'string')
+    fail('invalid_request', 'client_id_missing', 'Send client_id once: the id of the app.')
   const app = await store.getApp(id)
-  return (
-    app ?? fail('invalid_request', 'The app that sent you here is not registered at this broker.')
-  )
+  if (app) return app
+  throw new BrokerError('invalid_request', {
+    reason: 'unknown_client',
+    description:
+      'The app that sent you here is not registered at this broker. Go back to the app and tell its developer.',
+  })
 }
 
 /** A device app has no redirect URI: its connect or reconnect link ends at the broker. */
@@ -117,25 +130,33 @@ function checkRedirectUri(app: App, { redirect_uri: requested }: Parameters): st
   const uri = requested === undefined ? onlyUri : single(requested)
   const found = uri === undefined ? undefined : findRedirectUri(app.redirectUris, uri)
   if (found !== undefined) return found
-  const description =
-    uri === undefined
-      ? 'Send redirect_uri once: it may be omitted only if the app has exactly one registered.'
-      : 'The redirect URI is not one that this app has registered.'
-  fail('invalid_request', description)
+  if (uri === undefined) {
+    const description =
+      'Send redirect_uri once: it may be omitted only if the app has exactly one registered.'
+    fail('invalid_request', 'redirect_uri_missing', description)
+  }
+  throw new BrokerError('invalid_request', {
+    reason: 'redirect_uri_mismatch',
+    description:
+      'The app asked the broker to send you to an address that is not registered for it. Go back to the app and tell its developer.',
+    refusedRedirect: explainRefusedRedirect(app, uri),
+  })
 }
 
 function checkOnce(parameters: Parameters, returnTo?: ReturnAddress): void {
   const repeated = PARAMETER_NAMES.find((name) => Array.isArray(parameters[name]))
-  if (repeated !== undefined) fail('invalid_request', `Send ${repeated} once.`, returnTo)
+  if (repeated !== undefined)
+    fail('invalid_request', 'parameter_repeated', `Send ${repeated} once.`, returnTo)
 }
 
 function checkState(app: App, state: string | null, returnTo?: ReturnAddress): void {
   if (state === null && app.deliver === 'fragment') {
-    fail('invalid_request', 'Send a state: answers in the fragment need one.', returnTo)
+    const description = 'Send a state: answers in the fragment need one.'
+    fail('invalid_request', 'state_missing', description, returnTo)
   }
   if (state !== null && Buffer.byteLength(state) > MAX_STATE_LENGTH_BYTES) {
     const description = 'Send a state of at most 1,024 bytes in UTF-8.'
-    fail('invalid_request', description, returnTo && { ...returnTo, state: null })
+    fail('invalid_request', 'state_too_long', description, returnTo && { ...returnTo, state: null })
   }
 }
 
@@ -147,11 +168,16 @@ function checkResponse(
 ): void {
   const { response_type: type = isConnectLink ? 'code' : undefined, response_mode: mode } =
     parameters
-  if (type === undefined) fail('invalid_request', 'Send response_type=code.', returnTo)
-  if (type !== 'code') fail('unsupported_response_type', 'Use response_type=code.', returnTo)
+  if (type === undefined)
+    fail('invalid_request', 'response_type_missing', 'Send response_type=code.', returnTo)
+  if (type !== 'code') {
+    const reason = 'response_type_unsupported'
+    fail('unsupported_response_type', reason, 'Use response_type=code.', returnTo)
+  }
   const expected = fragment ? 'fragment' : 'query'
   if (mode !== undefined && mode !== expected) {
-    fail('invalid_request', `Omit response_mode, or use ${expected}.`, returnTo)
+    const description = `Omit response_mode, or use ${expected}.`
+    fail('invalid_request', 'response_mode_unsupported', description, returnTo)
   }
 }
 
@@ -160,7 +186,10 @@ function checkScope(app: App, { scope }: Parameters, returnTo?: ReturnAddress): 
   // The fragment carries Ellipsis Drive's access token, and nothing else.
   const isEnough = app.deliver === 'code' || granted === PROJECTS
   if (granted !== null && isEnough) return granted
-  throw new BrokerError('invalid_scope', { ...(returnTo && { returnTo }) })
+  throw new BrokerError('invalid_scope', {
+    reason: granted === null ? 'scope_unknown' : 'scope_of_fragment',
+    ...(returnTo && { returnTo }),
+  })
 }
 
 /** Ways to send the parameters that OpenID Connect Core makes optional (6.1, 6.2, 7.2.1). */
@@ -180,7 +209,7 @@ function checkNonce(
   if (nonce === undefined || isConnectLink) return null
   const text = single(nonce) ?? ''
   if (Buffer.byteLength(text) <= MAX_NONCE_LENGTH_BYTES) return text
-  fail('invalid_request', 'Send a nonce of at most 256 bytes in UTF-8.', returnTo)
+  fail('invalid_request', 'nonce_too_long', 'Send a nonce of at most 256 bytes in UTF-8.', returnTo)
 }
 
 /** A confidential app that checks the nonce of its ID token needs no PKCE (OAuth 2.1 7.6, RFC 9700 2.1.1). */
@@ -194,11 +223,13 @@ const isProvedByNonce = (app: App, scope: string, nonce: string | null): boolean
  */
 function checkPrompt({ prompt, max_age: maxAge }: Parameters, returnTo?: ReturnAddress): boolean {
   if (maxAge !== undefined && !/^[0-9]{1,10}$/.test(single(maxAge) ?? '')) {
-    fail('invalid_request', 'Send max_age as a number of seconds.', returnTo)
+    fail('invalid_request', 'max_age_malformed', 'Send max_age as a number of seconds.', returnTo)
   }
   const prompts = single(prompt)?.split(' ') ?? []
   if (!prompts.includes('none')) return prompts.includes('consent') || prompts.includes('login')
-  if (prompts.length > 1) fail('invalid_request', 'Send prompt=none alone.', returnTo)
+  if (prompts.length > 1) {
+    fail('invalid_request', 'prompt_none_with_others', 'Send prompt=none alone.', returnTo)
+  }
   throw new BrokerError('login_required', { ...(returnTo && { returnTo }) })
 }
 
@@ -207,18 +238,16 @@ function checkConnection({ connection }: Parameters, returnTo?: ReturnAddress): 
   if (connection === undefined) return null
   const id = single(connection)
   if (id !== undefined && /^con_[A-Za-z0-9_-]{22}$/.test(id)) return id
-  fail('invalid_request', 'Send connection as the id of a connection, or omit it.', returnTo)
+  const description = 'Send connection as the id of a connection, or omit it.'
+  fail('invalid_request', 'connection_malformed', description, returnTo)
 }
 
 function checkThumbprint({ dpop_jkt: jkt }: Parameters, returnTo?: ReturnAddress): Hash | null {
   if (jkt === undefined) return null
   const text = single(jkt)
   if (text !== undefined && /^[A-Za-z0-9_-]{43}$/.test(text)) return text
-  fail(
-    'invalid_request',
-    'Send dpop_jkt as a SHA-256 thumbprint: 43 characters of base64url.',
-    returnTo,
-  )
+  const description = 'Send dpop_jkt as a SHA-256 thumbprint: 43 characters of base64url.'
+  fail('invalid_request', 'dpop_jkt_malformed', description, returnTo)
 }
 
 function checkChallenge(
@@ -228,11 +257,13 @@ function checkChallenge(
 ): string | null {
   if (mayOmit && challenge === undefined && method === undefined) return null
   if (method !== 'S256' || challenge === undefined) {
-    fail('invalid_request', 'Send a code_challenge with code_challenge_method=S256.', returnTo)
+    const description = 'Send a code_challenge with code_challenge_method=S256.'
+    fail('invalid_request', 'code_challenge_missing', description, returnTo)
   }
   const text = single(challenge)
   if (text === undefined || !/^[A-Za-z0-9_-]{43}$/.test(text)) {
-    fail('invalid_request', 'Send an S256 code_challenge: 43 characters of base64url.', returnTo)
+    const description = 'Send an S256 code_challenge: 43 characters of base64url.'
+    fail('invalid_request', 'code_challenge_malformed', description, returnTo)
   }
   return text
 }

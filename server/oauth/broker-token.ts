@@ -62,7 +62,7 @@ export function createBrokerTokens(deps: {
   const urls = [publicUrl, ...formerUrls]
 
   const verifySignature = async (token: string): Promise<Claims> => {
-    if (token.length > MAX_TOKEN_LENGTH_CHARS) throw new BrokerError('token_refused')
+    if (token.length > MAX_TOKEN_LENGTH_CHARS) throw tokenRefused('token_too_long')
     const options: JWTVerifyOptions = {
       algorithms: ['EdDSA'],
       typ: 'at+jwt',
@@ -83,7 +83,7 @@ export function createBrokerTokens(deps: {
     const { sub, client_id: clientId, grant_id: grantId, jti, iat, exp, nbf = 0 } = payload
     const { account_sub: accountSub } = payload
     if (typeof clientId !== 'string' || typeof grantId !== 'string' || nbf * 1000 > clock.now()) {
-      throw new BrokerError('token_refused')
+      throw tokenRefused('token_malformed')
     }
     return {
       sub: sub as string,
@@ -138,14 +138,25 @@ export function createBrokerTokens(deps: {
         claims = await verifySignature(token).catch((cause: unknown) => {
           // Other errors, such as an unreadable store, say nothing about the token.
           if (!(cause instanceof errors.JOSEError)) throw cause
-          throw new BrokerError('token_refused', { cause })
+          throw tokenRefused(JOSE_REASONS[cause.code] ?? 'token_malformed', cause)
         })
         verified.set(token, claims)
       }
       if (expired !== 'accepted' && claims.exp * 1000 <= clock.now()) {
-        throw new BrokerError('token_refused')
+        throw tokenRefused('token_expired')
       }
       return claims
     },
   }
 }
+
+/** Why a token is refused, for the log, by the code of the library's error. */
+const JOSE_REASONS: Record<string, string> = {
+  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: 'token_signature_wrong',
+  ERR_JWKS_NO_MATCHING_KEY: 'signing_key_unknown',
+  ERR_JWT_CLAIM_VALIDATION_FAILED: 'token_claims_wrong',
+}
+
+/** @param reason for the log */
+export const tokenRefused = (reason: string, cause?: unknown): BrokerError =>
+  new BrokerError('token_refused', { reason, cause })

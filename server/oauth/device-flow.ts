@@ -100,7 +100,10 @@ export function createDeviceFlow(deps: {
   const refuseReuse = async (code: DeviceCode, address: string): Promise<never> => {
     const details = 'its device code was used a second time'
     await revokeReused(store, code, { now: clock.now(), address, details })
-    throw invalidGrant('This device_code was used before; its grant is revoked.')
+    throw invalidGrant(
+      'device_code_reused',
+      'This device_code was used before; its grant is revoked.',
+    )
   }
 
   const allowed = ({ appId, device, address }: DeviceAnswer): NewEvent => ({
@@ -245,10 +248,12 @@ export const recordPoll = (code: DeviceCode, now: Millis): DeviceCode => ({
 function checkAllowed(app: App): void {
   if (app.device) return
   const description = 'This app is not registered for devices; ask the host of this broker.'
-  throw new BrokerError('unauthorized_client', { description })
+  throw new BrokerError('unauthorized_client', { description, reason: 'device_option_missing' })
 }
 
-const invalidGrant = (description: string): BrokerError =>
-  new BrokerError('invalid_grant', { description })
+/** @param reason for the log */
+const invalidGrant = (reason: string, description: string): BrokerError =>
+  new BrokerError('invalid_grant', { reason, description })
 
-const unknownCode = (): BrokerError => invalidGrant('This device_code is unknown.')
+const unknownCode = (): BrokerError =>
+  invalidGrant('device_code_unknown', 'This device_code is unknown.')

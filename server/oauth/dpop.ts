@@ -64,7 +64,10 @@ export function createDpop(deps: { store: Store; vault: Vault; clock: Clock }): 
 
   const use = async (jkt: Hash, jti: string, expiresAt: Millis): Promise<void> => {
     if (await store.useProof({ proofHash: sha256(`${jkt}.${jti}`), expiresAt })) return
-    throw invalidProof('This DPoP proof was used before; make a new one for each request.')
+    throw invalidProof(
+      'dpop_proof_reused',
+      'This DPoP proof was used before; make a new one for each request.',
+    )
   }
 
   return {
@@ -76,14 +79,15 @@ export function createDpop(deps: { store: Store; vault: Vault; clock: Clock }): 
     async verify(proof, request) {
       const { jkt, claims } = await readProof(proof)
       const { jti, htm, htu, iat, ath, nonce } = claims
-      if (htm !== request.method) throw invalidProof('htm is not the method of this request.')
+      if (htm !== request.method)
+        throw invalidProof('dpop_htm_mismatch', 'htm is not the method of this request.')
       if (normalizeUrl(htu) !== normalizeUrl(request.url))
-        throw invalidProof('htu is not the URL of this request.')
+        throw invalidProof('dpop_htu_mismatch', 'htu is not the URL of this request.')
       if (Math.abs(clock.now() - iat * 1000) > MAX_CLOCK_SKEW_MS)
-        throw invalidProof('iat is not the current time.')
+        throw invalidProof('dpop_iat_wrong', 'iat is not the current time.')
       const { accessToken } = request
       if (accessToken !== undefined && ath !== sha256(accessToken)) {
-        throw invalidProof('ath is not the hash of the presented token.')
+        throw invalidProof('dpop_ath_mismatch', 'ath is not the hash of the presented token.')
       }
       const expiresAt = proofExpiry(nonce)
       return { jkt, use: () => use(jkt, jti, expiresAt) }
@@ -97,14 +101,18 @@ export function createDpop(deps: { store: Store; vault: Vault; clock: Clock }): 
  */
 export async function keyToBind(app: App, proof: Proof | null): Promise<Hash | null> {
   if (!proof && app.dpop === 'required') {
-    throw invalidProof('Send a DPoP proof: this app’s tokens are bound to its key.')
+    throw invalidProof(
+      'dpop_proof_missing',
+      'Send a DPoP proof: this app’s tokens are bound to its key.',
+    )
   }
   await proof?.use()
   return proof?.jkt ?? null
 }
 
-const invalidProof = (description: string, cause?: unknown): BrokerError =>
-  new BrokerError('invalid_dpop_proof', { description, cause })
+/** @param reason for the log */
+const invalidProof = (reason: string, description: string, cause?: unknown): BrokerError =>
+  new BrokerError('invalid_dpop_proof', { reason, description, cause })
 
 interface ProofClaims {
   jti: string
@@ -118,7 +126,8 @@ interface ProofClaims {
 
 /** Checks form, signature and key of a proof. The caller checks the claims. */
 async function readProof(proof: string): Promise<{ jkt: Hash; claims: ProofClaims }> {
-  if (proof.length > MAX_PROOF_LENGTH_CHARS) throw invalidProof('This is not a DPoP proof.')
+  if (proof.length > MAX_PROOF_LENGTH_CHARS)
+    throw invalidProof('dpop_proof_malformed', 'This is not a DPoP proof.')
   try {
     const { payload, protectedHeader } = await jwtVerify(proof, EmbeddedJWK, {
       algorithms: DPOP_ALGORITHMS,
@@ -135,7 +144,11 @@ async function readProof(proof: string): Promise<{ jkt: Hash; claims: ProofClaim
     const jkt = await calculateJwkThumbprint(jwk)
     return { jkt, claims: payload as unknown as ProofClaims }
   } catch (cause) {
-    throw invalidProof('This is not a DPoP proof, or its signature is wrong.', cause)
+    throw invalidProof(
+      'dpop_proof_malformed',
+      'This is not a DPoP proof, or its signature is wrong.',
+      cause,
+    )
   }
 }
 

@@ -1,5 +1,8 @@
 /** Redirect URIs: which may be registered, which match, and how to add response parameters. */
 
+import type { App } from '../../db/store.ts'
+import type { RefusedRedirect } from '../errors.ts'
+
 const LOOPBACK_HOSTS = new Set(['127.0.0.1', '[::1]', 'localhost'])
 
 /** Parameters that the broker adds; a registered URI must not have them. */
@@ -89,6 +92,40 @@ function withoutLoopbackPort(uri: string): string | null {
   const parts = /^(http:\/\/(?:127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}))?((?:[/?].*)?)$/.exec(uri)
   if (!parts || Number(parts[2] ?? 80) > 65_535) return null
   return `${parts[1]}${parts[3]}`
+}
+
+const MAX_DIFFERENCES = 2
+const MAX_SIMILAR_URIS = 5
+
+/** Says how a redirect URI that is not registered differs from those that are. */
+export function explainRefusedRedirect(
+  { id: appId, name: appName, redirectUris }: Pick<App, 'id' | 'name' | 'redirectUris'>,
+  sent: string,
+): RefusedRedirect {
+  const similar = redirectUris
+    .map((uri) => ({ uri, differs: differingParts(uri, sent) }))
+    .filter(({ differs }) => differs.length <= MAX_DIFFERENCES)
+    .sort((one, other) => one.differs.length - other.differs.length)
+    .slice(0, MAX_SIMILAR_URIS)
+  return { appId, appName, sent, problem: redirectUriProblem(sent), similar }
+}
+
+/** The parts in which two URIs differ; every part if one of them is no URI. */
+function differingParts(one: string, other: string): string[] {
+  const [a, b] = [URL.parse(one), URL.parse(other)]
+  const withoutSlash = (url: URL | null) => url?.pathname.replace(/\/$/, '')
+  const parts: [name: string, isEqual: boolean][] = [
+    ['scheme', a?.protocol === b?.protocol],
+    ['host', a?.hostname === b?.hostname],
+    ['port', a?.port === b?.port],
+    ['path', withoutSlash(a) === withoutSlash(b)],
+    ['slash', a?.pathname.endsWith('/') === b?.pathname.endsWith('/')],
+    ['query', a?.search === b?.search],
+    ['fragment', a?.hash === b?.hash],
+  ]
+  const differs = parts.filter(([, isEqual]) => !isEqual).map(([name]) => name)
+  // The parser writes both alike, but redirect URIs are compared as text.
+  return a && b && differs.length === 0 ? ['spelling'] : differs
 }
 
 /** Adds response parameters to the query or fragment of a redirect URI; omits `null` values. */

@@ -80,7 +80,7 @@ export function createRenewals(deps: {
 
     async renew(grant, app, { jti }) {
       const renewed = await findOrCreate(grant, app, jti)
-      if (!renewed) throw new BrokerError('token_refused')
+      if (!renewed) throw new BrokerError('token_refused', { reason: 'grant_revoked' })
       return renewed
     },
   }

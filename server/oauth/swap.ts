@@ -2,13 +2,14 @@ import type { App, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { remainingLifetimeMs } from '../refresh/access-token.ts'
 import type { AccessToken, TokenRequirement } from '../refresh/access-token.ts'
+import { tokenRefused } from './broker-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from '../runtime.ts'
 import type { Proof } from './dpop.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import type { Renewals, RenewedToken } from './renewal.ts'
 import { PROJECTS, includesScope } from './scope.ts'
-import { isGrantOfToken, readLiveGrant, tokenRefused, tokenStatus } from './token-status.ts'
+import { isGrantOfToken, readLiveGrant, tokenStatus } from './token-status.ts'
 import type { LiveGrant } from './token-status.ts'
 import type { Usage } from '../connections/usage.ts'
 
@@ -73,11 +74,12 @@ export function createSwap(deps: {
   /** Adds `reconnect_url` to the error if reconnecting helps. */
   const addReconnectUrl = async (error: unknown, claims: Claims): Promise<unknown> => {
     if (!(error instanceof BrokerError)) return error
-    if (error.code !== 'connection_revoked' && error.code !== 'needs_reconnect') return error
-    const app = await store.getApp(claims.clientId)
-    if (!app) return error
+    const details = { ...error.details, appId: claims.clientId }
+    const isEnded = error.code === 'connection_revoked' || error.code === 'needs_reconnect'
+    const app = isEnded ? await store.getApp(claims.clientId) : undefined
+    if (!app) return new BrokerError(error.code, details)
     const url = reconnectUrl(publicUrl, app, claims.sub)
-    return new BrokerError(error.code, { ...error.details, reconnectUrl: url })
+    return new BrokerError(error.code, { ...details, reconnectUrl: url })
   }
 
   /**
@@ -88,7 +90,7 @@ export function createSwap(deps: {
   const checkJti = async ({ grant, app }: LiveGrant, claims: Claims): Promise<boolean> => {
     const now = clock.now()
     const status = tokenStatus(grant, claims, now)
-    if (status === 'unknown') throw tokenRefused()
+    if (status === 'unknown') throw tokenRefused('token_unknown')
     if (status !== 'late') {
       const isFirstUse = status === 'current' && grant.jtiUsedAt === null
       if (isFirstUse) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
@@ -104,7 +106,7 @@ export function createSwap(deps: {
       details: 'a superseded broker token was used: the token may have been copied',
     }
     await store.revokeGrants({ id: grant.id, now, events: [event] })
-    throw tokenRefused()
+    throw tokenRefused('token_superseded')
   }
 
   /**
@@ -148,7 +150,7 @@ export function createSwap(deps: {
     const [claims, live, waitedBefore] = await authenticateToken(request, onVerified)
     if (!includesScope(live.grant.scope, PROJECTS)) throw new BrokerError('scope_not_granted')
     if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
-      throw new BrokerError('unauthorized_client')
+      throw new BrokerError('unauthorized_client', { reason: 'tokens_option_is_broker' })
     }
     const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, deps.minTtlSeconds)
     const requirement = { minTtlSeconds, fetchedAfter, evenIfPaused: false, appId: live.app.id }
@@ -242,7 +244,8 @@ function checkClient(
     client === null && purpose === 'swap'
       ? 'This app is confidential: swap at /oauth/token, and authenticate there.'
       : 'This broker token belongs to another app, or the app did not authenticate.'
-  throw new BrokerError('invalid_client', { description })
+  const reason = isSameApp ? 'client_not_authenticated' : 'token_of_another_app'
+  throw new BrokerError('invalid_client', { description, reason })
 }
 
 /** @throws BrokerError `token_refused`: a bound token needs a proof of its key; an unbound one must come without a proof (RFC 9449 7.1, 7.2). */
@@ -253,5 +256,6 @@ export function checkKey({ app, grant: { jkt } }: LiveGrant, proof: Proof | null
     jkt === null
       ? 'This broker token is bound to no key: present it without a proof, or let the user connect again.'
       : 'This broker token is bound to a key: present it with a DPoP proof of that key.'
-  throw new BrokerError('token_refused', { description })
+  const reason = jkt === null ? 'token_not_bound_to_key' : 'dpop_key_mismatch'
+  throw new BrokerError('token_refused', { description, reason })
 }

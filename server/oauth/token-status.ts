@@ -1,5 +1,6 @@
 import type { Millis, Store, SwapState } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
+import { tokenRefused } from './broker-token.ts'
 import type { Claims } from './broker-token.ts'
 
 /** The state behind a broker token, with everything present and valid. */
@@ -12,8 +13,6 @@ export interface LiveGrant {
 /** A superseded token stays valid for this long after the first use of the newer one. */
 const OVERLAP_MS = 5 * 60_000
 
-export const tokenRefused = (): BrokerError => new BrokerError('token_refused')
-
 /**
  * Reads the current state behind a token: its signing key, grant, app and connection.
  * @throws BrokerError `token_refused`, `connection_revoked` if one of them is missing or revoked
@@ -21,11 +20,14 @@ export const tokenRefused = (): BrokerError => new BrokerError('token_refused')
 export async function readLiveGrant(store: Store, claims: Claims): Promise<LiveGrant> {
   const { grantId, kid } = claims
   const state = await store.getSwapState({ grantId, kid })
-  if (!state || state.keyStatus === null || state.keyStatus === 'revoked') throw tokenRefused()
+  if (!state) throw tokenRefused('grant_unknown')
+  if (state.keyStatus === null || state.keyStatus === 'revoked')
+    throw tokenRefused('signing_key_revoked')
   const { grant, app, connection } = state
-  if (!isGrantOfToken(grant, claims) || !app) throw tokenRefused()
+  if (!isGrantOfToken(grant, claims)) throw tokenRefused('grant_mismatch')
+  if (!app) throw tokenRefused('app_removed')
   if (connection.status === 'revoked') throw new BrokerError('connection_revoked')
-  if (grant.revokedAt !== null) throw tokenRefused()
+  if (grant.revokedAt !== null) throw tokenRefused('grant_revoked')
   return { grant, app, connection }
 }
 

@@ -5,11 +5,12 @@ import { upstreamError } from '../refresh/failure-policy.ts'
 import type { Clock } from '../runtime.ts'
 import { Secret } from '../secret.ts'
 import type { SubjectOf } from './account-subject.ts'
+import { tokenRefused } from './broker-token.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Proof } from './dpop.ts'
 import { OPENID, PROFILE, PROJECTS, includesScope } from './scope.ts'
 import { checkKey } from './swap.ts'
-import { readLiveGrant, tokenRefused, tokenStatus } from './token-status.ts'
+import { readLiveGrant, tokenStatus } from './token-status.ts'
 
 /** Claims about a user (OpenID Connect Core 5.1). */
 export interface Identity {
@@ -43,7 +44,7 @@ export function createUserInfo(deps: {
     checkKey(live, proof)
     await proof?.use()
     const status = tokenStatus(live.grant, claims, clock.now())
-    if (status !== 'current' && status !== 'previous') throw tokenRefused()
+    if (status !== 'current' && status !== 'previous') throw tokenRefused('token_superseded')
     if (!includesScope(live.grant.scope, OPENID)) throw new BrokerError('insufficient_scope')
     return readIdentity(live.grant, store, subjectOf)
   }
@@ -54,7 +55,7 @@ export function createUserInfo(deps: {
       throw upstreamError(error)
     })
     const connection = account?.id == null ? undefined : await store.findConnection(account.id)
-    if (!connection) throw tokenRefused()
+    if (!connection) throw tokenRefused('account_not_connected')
     const grant = { connectionId: connection.id, scope: `${OPENID} ${PROFILE} ${PROJECTS}` }
     return readIdentity(grant, store, subjectOf)
   }

@@ -166,5 +166,6 @@ export function createCircuitBreaker(clock: SteadyClock): CircuitBreaker {
 
 const unavailable = () => {
   const cause = new Error('Ellipsis Drive is considered down')
-  return new BrokerError('temporarily_unavailable', { cause, retryAfter: 2 })
+  const reason = 'upstream_unavailable'
+  return new BrokerError('temporarily_unavailable', { cause, retryAfter: 2, reason })
 }

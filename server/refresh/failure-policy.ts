@@ -17,20 +17,30 @@ export function upstreamError(error: unknown): BrokerError {
   if (error.kind === 'refused') {
     const description =
       'Ellipsis Drive did not accept its own answer to the authorization. Go back to the app and connect again; if it happens again, tell the host of this broker.'
-    return new BrokerError('server_error', { cause: error, description })
+    const reason = 'upstream_refused_code'
+    return new BrokerError('server_error', { cause: error, description, reason })
   }
   const retryAfter = Math.ceil((error.retryAfterMs ?? 2 * SECOND_MS) / SECOND_MS)
   const description =
     error.publicMessage ??
-    'Ellipsis Drive did not answer as it should; try again after Retry-After.'
-  return new BrokerError('temporarily_unavailable', { cause: error, retryAfter, description })
+    `Ellipsis Drive did not answer as it should. Try again in ${retryAfter} ${retryAfter === 1 ? 'second' : 'seconds'}.`
+  const reason = 'upstream_unavailable'
+  return new BrokerError('temporarily_unavailable', {
+    cause: error,
+    retryAfter,
+    description,
+    reason,
+  })
 }
+
+/** Why a call failed, for the log: Ellipsis Drive refuses the broker's own client. */
+export const OWN_CLIENT_REFUSED = 'own_client_refused'
 
 /** The public error while Ellipsis Drive refuses the broker's own client. */
 export function clientRefused(cause?: unknown): BrokerError {
   const description =
     'Ellipsis Drive does not accept the client id or secret of this broker. Tell the host of this broker.'
-  return new BrokerError('server_error', { cause, description })
+  return new BrokerError('server_error', { cause, description, reason: OWN_CLIENT_REFUSED })
 }
 
 /**
@@ -155,6 +165,10 @@ function describeRefusal(staleReason: StaleReason | null, restoredFrom: Millis |
 const UNCLEAR_FAILURES_LIMIT = 8
 /** While all connections are refused, a refusal is believed only after this many: after more than an hour. */
 const DISBELIEVED_REFUSALS_LIMIT = 4
+
+/** Does the failure say something about its connection, and not only about Ellipsis Drive or the broker's client? */
+export const isOfOneConnection = (error: EllipsisError): boolean =>
+  error.kind === 'refused' || (error.kind === 'transient' && isUnclear(error))
 
 /** Neither a refusal nor transient: it may concern this connection, the client, or everything. */
 const isUnclear = ({ kind, status }: EllipsisError): boolean =>

@@ -86,11 +86,15 @@ export function createRefreshAttempt(deps: {
     const pauseMs = remainingPauseMs(connection, clock.now())
     if (pauseMs > 0 && !requirement.evenIfPaused) {
       if (connection.status === 'needs_reconnect') throw new BrokerError('needs_reconnect')
-      throw unavailable('the connection is paused after a failed refresh', pauseMs)
+      throw unavailable(
+        'connection_paused',
+        'the connection is paused after a failed refresh',
+        pauseMs,
+      )
     }
-    if (outcomes.isClientRefused()) throw clientRefused()
+    if (outcomes.isClientRefused()) throw clientRefused(new Error(CLIENT_PAUSED))
     if (!breaker.allows(toCaller(connection))) {
-      throw unavailable('Ellipsis Drive is considered down', 2000)
+      throw unavailable('upstream_unavailable', 'Ellipsis Drive is considered down', 2000)
     }
   }
 
@@ -104,7 +108,10 @@ export function createRefreshAttempt(deps: {
     const description =
       'Ellipsis Drive sends access tokens that have already expired. Try again later; if it happens again, tell the host of this broker.'
     const cause = new Error('the access token that was just fetched had expired at once')
-    throw new BrokerError('temporarily_unavailable', { description, cause, retryAfter: 1 })
+    throw new BrokerError('temporarily_unavailable', {
+      ...{ description, cause, retryAfter: 1 },
+      reason: 'upstream_sends_expired_tokens',
+    })
   }
 
   const callUpstream = (lease: Lease, refreshToken: Secret): Promise<Tokens> => {
@@ -187,15 +194,16 @@ export function createRefreshAttempt(deps: {
       if (token) return token
       await clock.sleep(backoffMs(poll, 50, 250, random))
     }
-    throw unavailable('another process holds the lease', 2000)
+    throw unavailable('refresh_in_progress', 'another process holds the lease', 2000)
   }
 }
 
 const toCaller = ({ id, failures }: Connection) => ({ connectionId: id, failing: failures > 0 })
 
-const unavailable = (reason: string, waitMs: number): BrokerError =>
+const unavailable = (reason: string, cause: string, waitMs: number): BrokerError =>
   new BrokerError('temporarily_unavailable', {
-    cause: new Error(reason),
+    reason,
+    cause: new Error(cause),
     retryAfter: Math.ceil(waitMs / 1000),
   })
 
@@ -220,3 +228,6 @@ function listCandidates(
   const previous = vault.open(associatedData.previousRefreshToken(id), previousRefreshToken)
   return [current, current, { token: previous, isPrevious: true }]
 }
+
+const CLIENT_PAUSED =
+  'Ellipsis Drive refused the broker’s own client a moment ago; check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET'

@@ -7,7 +7,7 @@ import { Secret } from '../secret.ts'
 import type { AccessToken } from './access-token.ts'
 import { openStored } from './access-token.ts'
 import type { Random, SteadyClock } from '../runtime.ts'
-import { assessFailure, backoffMs, upstreamError } from './failure-policy.ts'
+import { assessFailure, backoffMs, isOfOneConnection, upstreamError } from './failure-policy.ts'
 import { LeaseLostError } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { Log } from '../log.ts'
@@ -130,17 +130,12 @@ export function createRefreshOutcomes(deps: {
   }
 
   /**
-   * Logs that the broker's own client was refused, unless other connections are refreshed. Pauses all calls
-   * if several connections met the refusal. Marks no connection.
+   * Pauses all calls if several connections met a refusal of the broker's own client, unless other connections
+   * are refreshed. Marks no connection.
    */
-  const noteClientRefused = (id: string, error: EllipsisError): void => {
-    if (upstreamHealth.othersSucceed(id)) return
-    if (upstreamHealth.refusesClient()) {
-      clientRefusedUntil = clock.steady() + CLIENT_REFUSED_PAUSE_MS
-    }
-    const message =
-      'Ellipsis Drive refuses this broker’s own client: check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET'
-    log.error({ err: error }, message)
+  const noteClientRefused = (id: string): void => {
+    if (upstreamHealth.othersSucceed(id) || !upstreamHealth.refusesClient()) return
+    clientRefusedUntil = clock.steady() + CLIENT_REFUSED_PAUSE_MS
   }
 
   const assess = ({ connection, staleReason }: Lease, error: EllipsisError) =>
@@ -189,7 +184,9 @@ export function createRefreshOutcomes(deps: {
         connectionId: id,
         details: assessment.lastError,
       }
-      log.warn({ err: error, connection: id, status: assessment.status }, 'a refresh failed')
+      // What fails for every connection is one line in the log, see `UpstreamStatus`.
+      if (isOfOneConnection(error))
+        log.warn({ err: error, connection: id, status: assessment.status }, 'a refresh failed')
       const isSaved = await store.saveFailure({
         id,
         expectedGeneration: generation,
@@ -204,10 +201,11 @@ export function createRefreshOutcomes(deps: {
         throw new BrokerError('needs_reconnect', { cause: error })
       }
       count(kind === 'misconfigured' ? 'misconfigured' : 'failed')
-      if (kind === 'misconfigured') noteClientRefused(id, error)
+      if (kind === 'misconfigured') noteClientRefused(id)
       if (kind !== 'refused') throw upstreamError(error)
       const retryAfter = DISBELIEVED_RETRY_AFTER_SECONDS
-      throw new BrokerError('temporarily_unavailable', { cause: error, retryAfter })
+      const reason = 'upstream_refuses_all'
+      throw new BrokerError('temporarily_unavailable', { cause: error, retryAfter, reason })
     },
 
     isClientRefused: () => clock.steady() < clientRefusedUntil,

@@ -87,7 +87,7 @@ export function createRefresher(deps: {
     if (elapsedMs < 0 || elapsedMs >= FORCE_INTERVAL_MS) return
     const retryAfter = Math.ceil((FORCE_INTERVAL_MS - elapsedMs) / 1000)
     const description = 'A refresh was forced a moment ago. Wait as long as Retry-After says.'
-    throw new BrokerError('slow_down', { description, retryAfter })
+    throw new BrokerError('slow_down', { description, retryAfter, reason: 'forced_too_often' })
   }
 
   /**
@@ -193,5 +193,9 @@ async function withTimeout<T>(
 
 function waitedTooLong(): BrokerError {
   const cause = new Error(`no fresh access token within ${WAIT_TIMEOUT_MS} ms`)
-  return new BrokerError('temporarily_unavailable', { cause, retryAfter: 2 })
+  return new BrokerError('temporarily_unavailable', {
+    cause,
+    retryAfter: 2,
+    reason: 'refresh_timeout',
+  })
 }

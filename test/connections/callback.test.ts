@@ -57,6 +57,6 @@ t.test('a callback for an app that has just been removed shows an error', async 
   }
   const page = await allow(visitor, login, 'amelie', RETURN)
   t.equal(page.status, 400)
-  t.match(page.body, 'This app has been removed')
+  t.match(page.body, 'This app was removed from this broker')
   t.equal(broker.standIn.calls.token, 0, 'the code was not touched')
 })

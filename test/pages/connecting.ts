@@ -23,8 +23,26 @@ const pages: Omit<TestedPage, 'anonymous'>[] = [
     act: answerAtEllipsisDrive('Allow', 'You are connected'),
   },
   { name: 'error', path: fixedPath('/connect/app_unknown') },
+  {
+    name: 'error-redirect-uri',
+    path: pathWithData(
+      (data) =>
+        `${authorizePath(data)}&redirect_uri=https://preview-17.map.example.com/return?from=menu`,
+    ),
+  },
+  {
+    name: 'error-redirect-uri-http',
+    path: pathWithData((data) => `${authorizePath(data)}&redirect_uri=http://map.example.com/`),
+  },
+  {
+    name: 'error-link',
+    path: pathWithData(
+      ({ appId }) => `/oauth/authorize?client_id=${appId}&redirect_uri=a&redirect_uri=b`,
+    ),
+  },
   { name: 'error-callback', path: fixedPath('/callback?state=none&code=none') },
   { name: 'nothing', path: fixedPath('/none') },
+  { name: 'no-page', path: fixedPath('/exchange') },
   { name: 'reference', path: fixedPath('/docs') },
   { name: 'device', path: fixedPath('/device') },
   { name: 'device-filled', path: pathWithData(devicePath(0)) },

@@ -113,12 +113,12 @@ t.test(
     t.equal(outcomes.isClientRefused(), false)
     await fail('two')
     t.equal(outcomes.isClientRefused(), true)
-    t.match(logged, [/refuses this broker’s own client/, /refuses this broker’s own client/])
+    t.strictSame(logged, [], 'one line in the log is enough for all connections')
     await advance(5000)
     t.equal(outcomes.isClientRefused(), false)
     upstreamHealth.recordSuccess('other')
     await fail('one')
-    t.equal(logged.length, 2, 'other connections succeed: it is not the client')
+    t.equal(outcomes.isClientRefused(), false, 'other connections succeed: it is not the client')
   },
 )
 

@@ -28,13 +28,16 @@ export function allowOrigins(
           'access-control-allow-origin': origin,
           'access-control-expose-headers': EXPOSED_HEADERS,
         })
-      }
+      } else app.refusals.logOrigin(request, origin)
       done()
     }, done)
   })
 
   answerPreflights(app, async (origin, method, reply) => {
-    if (!(await isAllowed(origin))) return false
+    if (!(await isAllowed(origin))) {
+      app.refusals.logOrigin(reply.request, origin)
+      return false
+    }
     void reply.headers({
       'access-control-allow-origin': origin,
       'access-control-allow-methods': method,
@@ -79,6 +82,9 @@ function answerPreflights(
       const isKnown = methods.has(wanted) && origin !== undefined
       if (isKnown && (await grant(origin, wanted, reply)))
         return reply.header('access-control-max-age', MAX_AGE_SECONDS).code(204).send()
+      if (!isKnown) {
+        await app.refusals.log(request, { reason: 'preflight_method_not_allowed', status: 405 })
+      }
       return reply
         .header('allow', [...methods].join(', '))
         .code(isKnown ? 403 : 405)

@@ -83,7 +83,10 @@ export function protectForms(app: FastifyInstance, config: Pick<Config, 'publicU
     const secrets = readSecrets(request).slice(0, MAX_SECRETS)
     if (typeof token === 'string' && secrets.some((secret) => tokens.verify(secret, token))) return
     if (renewForm) return renewForm(request, reply.code(403))
-    throw new BrokerError('access_denied', { description: FORM_EXPIRED_ERROR })
+    throw new BrokerError('access_denied', {
+      description: FORM_EXPIRED_ERROR,
+      reason: 'form_expired',
+    })
   })
 }
 
@@ -105,6 +108,6 @@ function checkSameOrigin(
       : origin !== undefined && origin !== new URL(publicUrl).origin
   if (isOtherOrigin || (site !== undefined && site !== 'same-origin')) {
     const description = `This form was sent from another site. ${advice}`
-    throw new BrokerError('access_denied', { description })
+    throw new BrokerError('access_denied', { description, reason: 'form_of_another_site' })
   }
 }

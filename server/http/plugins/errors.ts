@@ -3,8 +3,10 @@ import { StoreUnavailableError } from '../../../db/errors.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
 import { withResponse } from '../../oauth/redirect-uri.ts'
 import { BrokerError, publicError } from '../../errors.ts'
-import type { Dialect, OAuthCode, PublicError } from '../../errors.ts'
+import type { Dialect, OAuthCode, PublicError, ReturnAddress } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
+import { REDIRECT_STATUS, logError } from './error-log.ts'
+import { describeWithoutHeaders, sendErrorPage } from './error-page.ts'
 import { describeInvalid } from './invalid-parameters.ts'
 
 declare module 'fastify' {
@@ -33,28 +35,42 @@ export function handleErrors(app: FastifyInstance, services: HttpServices): void
       error = (await app.failureLimits.count(request)) ?? error
       answer = toPublicError(error, request)
     }
-    logError(error, answer, request)
+    // If a limit is exceeded, the first error says why.
+    await logError(thrown as Error, answer, request, services)
     if (error instanceof BrokerError && error.details.returnTo) {
-      const { redirectUri, state, fragment } = error.details.returnTo
-      const { error: code, error_description } = answer.body
-      const parameters = { error: code, error_description, state, iss: services.config.publicUrl }
-      return reply.redirect(withResponse(redirectUri, parameters, fragment), 303)
+      const location = errorRedirect(answer, error.details.returnTo, request, services)
+      return reply.redirect(location, REDIRECT_STATUS)
     }
     return request.routeOptions.config.page
-      ? sendErrorPage(answer, request, reply, services)
+      ? sendErrorPage(error, answer, request, reply, services)
       : sendError(answer, request, reply)
   })
 }
 
+/** The URL that takes an error to the app (RFC 6749 4.1.2.1), with the request id for the log. */
+function errorRedirect(
+  answer: PublicError,
+  { redirectUri, state, fragment }: ReturnAddress,
+  { id }: FastifyRequest,
+  { config }: HttpServices,
+): string {
+  const description = `${describeWithoutHeaders(answer)} Request id: ${id}`
+  const { error } = answer.body
+  const parameters = { error, error_description: description, state, iss: config.publicUrl }
+  return withResponse(redirectUri, parameters, fragment)
+}
+
 /** Answers a request whose URL cannot be decoded, for Fastify's `frameworkErrors`. Repeats nothing of the URL. */
-export function sendMalformedUrl(_error: unknown, _request: FastifyRequest, reply: FastifyReply) {
+export function sendMalformedUrl(_error: unknown, request: FastifyRequest, reply: FastifyReply) {
   const description = 'The URL is malformed. Check its percent-encoding.'
   const { status, body } = publicError(new BrokerError('invalid_request', { description }))
+  void request.server.refusals.log(request, { reason: 'url_malformed', status })
   void reply.code(status).header('cache-control', 'no-store').send(body)
 }
 
 /** Sends 404 as JSON. */
-export function sendNotFound(request: FastifyRequest, reply: FastifyReply) {
+export async function sendNotFound(request: FastifyRequest, reply: FastifyReply) {
+  await request.server.refusals.log(request, { reason: 'not_found', status: 404 })
   const answer = publicError(new BrokerError('invalid_request', { description: NOT_FOUND }))
   return sendError({ ...answer, status: 404 }, request, reply)
 }
@@ -85,20 +101,6 @@ function challengeOf(code: OAuthCode, request: FastifyRequest): string {
   return dpop !== undefined || /^DPoP /i.test(authorization)
     ? `DPoP error="${code}", algs="${DPOP_ALGORITHMS.join(' ')}"`
     : `Bearer error="${code}"`
-}
-
-function sendErrorPage(
-  { status, body }: PublicError,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { config }: HttpServices,
-) {
-  const { error: code, error_description: message } = body
-  const isAdmin = request.routeOptions.config.page === 'admin'
-  if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
-  void reply.code(status)
-  if (isAdmin) return reply.problem(message)
-  return reply.page('error', { message, code, requestId: request.id, operator: config.operator })
 }
 
 /** Errors that only a client with a valid token, code or nonce gets: never the result of a guess. */
@@ -140,12 +142,4 @@ function toPublicError(error: FastifyError | BrokerError, request: FastifyReques
     description === undefined ? {} : { description },
   )
   return { ...publicError(brokerError), status }
-}
-
-/** Logs the broker's own errors with their cause, and clients' errors by their code. */
-function logError(error: Error, { status, body }: PublicError, { id, log }: FastifyRequest): void {
-  const request = id
-  if (status >= 500 && status !== 503) log.error({ request, err: error }, 'request failed')
-  else if (status === 503) log.warn({ request, err: error }, 'request failed: unavailable')
-  else log.debug({ request, status, code: body.error }, 'request rejected')
 }

@@ -3,7 +3,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Apps } from '../../oauth/apps.ts'
 import type { Config } from '../../config/config.ts'
 import { BrokerError } from '../../errors.ts'
+import { claimedClientId } from './claims.ts'
 import { isUnknownProxy } from './peer.ts'
+import { ORIGIN_NOT_REGISTERED } from './refusals.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -41,7 +43,6 @@ const APP_LIMIT_FACTOR = 10
 const USER_CODE_LIMIT_DIVISOR = 30
 /** Addresses, or apps, that are tracked at a time. */
 const MAX_TRACKED_KEYS = 10_000
-const MAX_CLIENT_ID_LENGTH_CHARS = 64
 
 /**
  * @param config `failureLimit`: failures that an address may have in a minute
@@ -72,9 +73,13 @@ export async function limitFailures(
   app.decorateRequest('clientAuthenticated', false)
   app.decorate('failureLimits', {
     async check(request) {
-      if (isEmbedded(request)) throw new BrokerError('access_denied', { description: EMBEDDED })
+      if (isEmbedded(request))
+        throw new BrokerError('access_denied', { description: EMBEDDED, reason: 'embedded' })
       if (isCrossSite(request) && !(await apps.hasOrigin(request.headers.origin ?? 'null'))) {
-        throw new BrokerError('access_denied', { description: UNKNOWN_ORIGIN })
+        throw new BrokerError('access_denied', {
+          description: UNKNOWN_ORIGIN,
+          reason: ORIGIN_NOT_REGISTERED,
+        })
       }
       const isIdle = performance.now() - lastFailureAt > WINDOW_MS
       if (isIdle || isUnknownProxy(request, publicUrl)) return
@@ -116,13 +121,5 @@ const isCrossSite = ({ headers, routeOptions }: FastifyRequest): boolean =>
 const UNKNOWN_ORIGIN =
   'No app is registered with this origin. Add the origin to the app on the dashboard, or with "app set".'
 
-const slowDown = (retryAfter: number): BrokerError => new BrokerError('slow_down', { retryAfter })
-
-/** The client id that a request claims, unchecked and therefore shortened; empty: none. */
-function claimedClientId({ headers, body, query, params }: FastifyRequest): string {
-  const basic = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(headers.authorization ?? '')?.[1]
-  const { clientId } = params as { clientId?: unknown }
-  const { client_id: id = clientId } = (body ?? query) as { client_id?: unknown }
-  const claimed = basic === undefined ? id : Buffer.from(basic, 'base64').toString().split(':')[0]
-  return typeof claimed === 'string' ? claimed.slice(0, MAX_CLIENT_ID_LENGTH_CHARS) : ''
-}
+const slowDown = (retryAfter: number): BrokerError =>
+  new BrokerError('slow_down', { retryAfter, reason: 'rate_limited' })

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { createNetworkMatcher } from '../../addresses.ts'
 import type { Metrics } from '../../metrics/metrics.ts'
 import type { Random } from '../../runtime.ts'
@@ -27,17 +27,49 @@ export function createRequestIds(
   }
 }
 
-/** Measures each response of this scope, and logs its method, path without query, status and duration. */
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** A style, script or image of a page: not logged. */
+    asset?: boolean
+  }
+}
+
+/** What browsers request by themselves. */
+const BROWSER_FILES = /\/(?:favicon\.ico|apple-touch-icon[a-z0-9-]*\.png|assets\/[^/]+)$/
+
+/** The reason of a refusal, by status, for routes that give none. */
+const REASONS: Record<number, string> = {
+  403: 'form_expired',
+  404: 'not_found',
+  405: 'method_not_allowed',
+  421: 'not_the_public_url',
+  422: 'form_invalid',
+  429: 'rate_limited',
+}
+
+/**
+ * Measures each response of this scope, and logs its method, path without query, status and duration. A refused
+ * request has one line, too: that of the refusal.
+ */
 export function logRequests(app: FastifyInstance, { pages }: Metrics): void {
   app.addHook('onResponse', async (request, reply) => {
     const { url: path = '(none)' } = request.routeOptions
     const { id, method, ip: address } = request
     const labels = { route: path, status: `${Math.floor(reply.statusCode / 100)}xx` }
     pages.observe(labels, reply.elapsedTime / 1000)
+    if (isAsset(request) || request.isRefusalLogged) return
+    const { statusCode: status } = reply
+    if (status >= 400 && status < 500) {
+      const reason = request.refusalReason ?? REASONS[status] ?? `status_${status}`
+      return app.refusals.log(request, { reason, status })
+    }
     const milliseconds = Math.round(reply.elapsedTime)
     request.log.info(
-      { request: id, method, path, status: reply.statusCode, address, milliseconds },
+      { request: id, method, path, status, address, milliseconds },
       'request completed',
     )
   })
 }
+
+const isAsset = ({ routeOptions, url }: FastifyRequest): boolean =>
+  routeOptions.config.asset === true || BROWSER_FILES.test(url.replace(/[?#].*$/s, ''))

@@ -40,8 +40,9 @@ export function requireSession(app: FastifyInstance, services: HttpServices): vo
     request.signedIn = signedIn
     const isOwn = request.routeOptions.config.own === true
     if (isSafe(request) || isOwn || signedIn.admin.role === 'admin') return
-    const description = 'Your access is read-only. Making changes requires the role admin.'
-    throw new BrokerError('access_denied', { description })
+    const description =
+      'Your access is read-only, so nothing was changed. Ask someone with the role admin to make this change.'
+    throw new BrokerError('access_denied', { description, reason: 'role_is_viewer' })
   })
 }
 

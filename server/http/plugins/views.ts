@@ -66,7 +66,7 @@ export async function views(
     return this.view(`${name}.eta`, model)
   })
   for (const { file, type, bytes } of assets.values()) {
-    app.get(`/assets/${file}`, async (_request, reply) => {
+    app.get(`/assets/${file}`, { config: { asset: true } }, async (_request, reply) => {
       void reply.headers({ 'cache-control': 'public, max-age=31536000, immutable' })
       return reply.type(type).send(bytes)
     })

@@ -164,7 +164,8 @@ async function askConsent(
 function deny({ app, challenge, redirectUri, state }: AuthorizationRequest, reply: FastifyReply) {
   const fragment = app.deliver === 'fragment'
   if (fragment || challenge !== null) {
-    throw new BrokerError('access_denied', { returnTo: { redirectUri, state, fragment } })
+    const returnTo = { redirectUri, state, fragment }
+    throw new BrokerError('access_denied', { reason: 'user_denied', returnTo })
   }
   const backTo = redirectUri === '' ? null : redirectUri
   return reply.page('refused', { appName: app.name, backTo, onDevice: false })

@@ -41,7 +41,7 @@ export async function authenticateClient(
   { apps }: HttpServices,
 ): Promise<App> {
   const credentials = readCredentials(request.headers.authorization, body)
-  if (!credentials) throw new BrokerError('invalid_client')
+  if (!credentials) throw new BrokerError('invalid_client', { reason: 'client_id_missing' })
   const app = await apps.authenticate(credentials)
   request.clientAuthenticated = app.confidential
   return app
@@ -72,10 +72,10 @@ function readCredentials(header: string | undefined, body: ClientParameters): Cr
   if (basic && secret !== undefined) {
     const description =
       'Send the client credentials once: in the Authorization header or in the form, not in both.'
-    throw new BrokerError('invalid_request', { description })
+    throw new BrokerError('invalid_request', { description, reason: 'client_credentials_twice' })
   }
   if (basic && clientId !== undefined && clientId !== basic.clientId) {
-    throw new BrokerError('invalid_client')
+    throw new BrokerError('invalid_client', { reason: 'client_id_mismatch' })
   }
   if (basic) return basic
   if (clientId === undefined && secret === undefined) return null
@@ -89,7 +89,7 @@ function readCredentials(header: string | undefined, body: ClientParameters): Cr
 function parseBasic(header: string | undefined): Credentials | undefined {
   if (header === undefined) return undefined
   const encoded = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(header)?.[1]
-  if (encoded === undefined) throw new BrokerError('invalid_client')
+  if (encoded === undefined) throw malformedHeader()
   const [id = '', ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
   const secret = decodeFormValue(rest.join(':'))
   // Some clients send the id of a public app with an empty password.
@@ -101,9 +101,12 @@ function decodeFormValue(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '))
   } catch {
-    throw new BrokerError('invalid_client')
+    throw malformedHeader()
   }
 }
+
+const malformedHeader = (): BrokerError =>
+  new BrokerError('invalid_client', { reason: 'authorization_header_malformed' })
 
 /**
  * Reads a bearer token (RFC 6750 2.1), or one that is bound to a DPoP key (RFC 9449 7.1).
@@ -113,7 +116,7 @@ export function readBearerToken(header: string | undefined): { token: string; bo
   const [, scheme, token] = /^(Bearer|DPoP) +([^ ]+)$/i.exec(header ?? '') ?? []
   if (scheme === undefined || token === undefined) {
     const description = 'Send the broker token in the header "Authorization: Bearer TOKEN".'
-    throw new BrokerError('token_refused', { description })
+    throw new BrokerError('token_refused', { description, reason: 'token_missing' })
   }
   return { token, bound: scheme.toLowerCase() === 'dpop' }
 }

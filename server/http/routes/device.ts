@@ -63,6 +63,7 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     const limitError = await app.failureLimits.count(request)
     if (limitError) throw limitError
     void reply.code(400)
+    request.refusalReason = 'user_code_unknown'
     const problem = 'This code is wrong or has expired. Check it, or get a new one on the device.'
     return askCode(entered, problem, reply, services)
   }

@@ -68,7 +68,7 @@ export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }
       const proof = bound ? await verifyProof(request, reply, services, brokerToken) : null
       if (bound && proof === null) {
         const description = 'Send a DPoP proof in the DPoP header.'
-        throw new BrokerError('invalid_dpop_proof', { description })
+        throw new BrokerError('invalid_dpop_proof', { description, reason: 'dpop_proof_missing' })
       }
       const answer = await swap.swap({ brokerToken, client: null, proof, minTtlSeconds, force })
       void reply.header('cache-control', 'no-store')

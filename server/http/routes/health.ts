@@ -34,6 +34,10 @@ const readinessResponse = (status: 'ready' | 'not ready', description: string) =
         description:
           'State of calls to Ellipsis Drive. An outage there does not make the broker unready.',
       }),
+      client: Type.Union([Type.Literal('ok'), Type.Literal('refused')], {
+        description:
+          'refused: Ellipsis Drive refuses the client id or secret of this broker, so no account can be connected or refreshed.',
+      }),
       breaker: Type.Union(
         [Type.Literal('closed'), Type.Literal('open'), Type.Literal('half-open')],
         {
@@ -74,7 +78,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   app,
   { services },
 ) => {
-  const { config, clock, checkWritable, keys, breaker, metrics } = services
+  const { config, clock, checkWritable, keys, breaker, metrics, upstream } = services
 
   app.get('/healthz', { schema: healthSchema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
@@ -97,9 +101,13 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     if (!ready) request.log.error({ request: request.id, checks, ...cause }, 'not ready')
     // During an outage upstream the broker stays ready: it still serves cached tokens.
     const state = breaker.state()
-    const upstream = state === 'open' ? 'failing' : 'ok'
+    const about = {
+      upstream: state === 'open' ? 'failing' : 'ok',
+      client: upstream.clientRefusedSince() === null ? 'ok' : 'refused',
+      breaker: state,
+    }
     void reply.code(ready ? 200 : 503)
-    return { status: ready ? 'ready' : 'not ready', ...checks, upstream, breaker: state }
+    return { status: ready ? 'ready' : 'not ready', ...checks, ...about }
   })
 
   app.get('/metrics', { schema: metricsSchema }, async (request, reply) => {

@@ -72,7 +72,7 @@ export const introspectRoute: FastifyPluginAsyncTypebox<{ services: HttpServices
     if (!client.confidential) {
       const description =
         'Only confidential apps may introspect tokens. Authenticate with the client secret.'
-      throw new BrokerError('invalid_client', { description })
+      throw new BrokerError('invalid_client', { description, reason: 'public_client' })
     }
     void reply.header('cache-control', 'no-store')
     const found = await services.introspect.introspect(request.body.token, client.id)

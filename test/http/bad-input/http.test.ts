@@ -70,7 +70,7 @@ t.test('malformed HTTP', async (t) => {
     t.match(home.body, 'Apps come here')
     const wrong = await new Visitor().open(`${url}/exchange`)
     t.equal(wrong.status, 405)
-    t.match(wrong.body, 'Method not allowed')
+    t.match(wrong.body, 'This address has no page')
   })
 
   t.test('malformed URLs and unknown methods are not echoed', async (t) => {

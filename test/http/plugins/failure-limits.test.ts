@@ -46,7 +46,7 @@ t.test('an address that fails too often is refused for a while', async (t) => {
     const page = await fetch(broker.url + path)
     t.equal(page.status, 429)
     t.match(page.headers.get('retry-after'), /^\d+$/)
-    t.match(await page.text(), 'Too many attempts')
+    t.match(await page.text(), 'too many failed attempts')
   }
   t.equal((await exchange(broker, brokerToken)).status, 200, 'valid swaps still succeed')
   t.equal((await fetch(`${broker.url}/healthz`)).status, 200)

@@ -68,7 +68,12 @@ t.test('an unauthenticated client_id gets no label and no row', async (t) => {
 t.test('apps over the limit share a label, and buckets are cumulative', async (t) => {
   const build = { version: '1', commit: null }
   const store = { countConnections: async () => ({}) as never }
-  const { registry, swaps } = createMetrics(store, build, { state: () => 'closed' })
+  const { registry, swaps } = createMetrics(
+    store,
+    build,
+    { state: () => 'closed' },
+    { clientRefusedSince: () => null },
+  )
   for (let app = 0; app < 300; app++) swaps.end(swaps.begin(), `app_${app}`, 'ok')
   swaps.end(swaps.begin() - 20, null, 'token_refused')
   swaps.end(swaps.begin() - 20_000, null, 'token_refused')

@@ -39,6 +39,7 @@ export function tooManyAttempts(reply: FastifyReply, delayMs: number): string {
   const seconds = Math.max(Math.ceil(delayMs / 1000), 1)
   const minutes = Math.ceil(seconds / 60)
   void reply.code(429).header('retry-after', seconds)
+  reply.request.refusalReason = 'too_many_attempts'
   return `Too many failed attempts. Try again in ${minutes} ${minutes === 1 ? 'minute' : 'minutes'}.`
 }
 
@@ -58,5 +59,6 @@ export async function confirmPassword(
   if (outcome.kind === 'right') return null
   if (outcome.kind === 'slowed') return tooManyAttempts(reply, outcome.until - services.clock.now())
   void reply.code(422)
+  request.refusalReason = 'password_wrong'
   return 'The current password is incorrect.'
 }

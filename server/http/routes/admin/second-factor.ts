@@ -49,6 +49,7 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
     const codes = await secondFactors.confirm(admin, code, request.ip)
     if (codes) return reply.show('admin/recovery-codes', { codes, isNew: true })
     void reply.code(422)
+    request.refusalReason = 'second_factor_wrong'
     return show(request, reply, 'Incorrect code. Check that the clock of your device is correct.')
   })
 

@@ -71,6 +71,7 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
       }
       case 'refused': {
         void reply.code(401)
+        request.refusalReason = 'password_wrong'
         return showForm(reply, { next, email, problem: 'Incorrect e-mail address or password.' })
       }
       case 'slowed':
@@ -107,6 +108,7 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
         return reply.redirect(safeNext(next, services), 303)
       case 'refused':
         void reply.code(401)
+        request.refusalReason = 'second_factor_wrong'
         return showCodeForm(reply, next, 'Incorrect code, or the code was already used.')
       case 'slowed':
         return showCodeForm(reply, next, tooManyAttempts(reply, outcome.until - clock.now()))

@@ -91,7 +91,7 @@ t.test('every admin route', async (t) => {
       if (route.config?.own === true) continue
       const answer = await send(viewer, route, { _csrf: token }, { origin: broker.url })
       t.equal(answer.status, 403, route.url)
-      t.match(await answer.text(), 'requires the role admin', route.url)
+      t.match(await answer.text(), 'Ask someone with the role admin', route.url)
     }
     t.equal(changed(), false)
   })
