@@ -1,4 +1,4 @@
-import type { App, Code, Flow, Store } from '../../db/store.ts'
+import type { App, Code, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -15,9 +15,14 @@ export const CODE_LIFETIME_MS = 60_000
 /** A code as it is stored when it is issued. */
 type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 
+/** What a user has authorized; without a challenge, no code is issued. */
+type Authorized = Pick<Code, 'appId' | 'redirectUri' | 'jkt' | 'scope' | 'device'> & {
+  challenge: string | null
+}
+
 /** Issues a code for an authorization, and its record; `null`: the flow issues none. */
 export function issueCode(
-  flow: Flow,
+  flow: Authorized,
   connectionId: string,
   { clock, random }: { clock: Clock; random: Random },
 ): { code: Secret; record: NewCode } | null {

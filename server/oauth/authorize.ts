@@ -79,8 +79,9 @@ export async function checkAuthorization(
 const single = (value: string | string[] | undefined): string | undefined =>
   typeof value === 'string' ? value : undefined
 
+/** Nothing here is secret, so nothing is guessed: another site may send its visitors here with any parameters. */
 function fail(code: ErrorCode, description: string, returnTo?: ReturnAddress): never {
-  throw new BrokerError(code, { description, ...(returnTo && { returnTo }) })
+  throw new BrokerError(code, { description, isGuess: false, ...(returnTo && { returnTo }) })
 }
 
 async function findApp(store: Store, { client_id: id }: Parameters): Promise<App> {

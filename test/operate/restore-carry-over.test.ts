@@ -99,7 +99,11 @@ t.test('after a restore pending flows are cancelled, and used proofs stay used',
     { ...appDefaults, name: 'Terminal', redirectUris: [], device: true },
     'test',
   )
-  const { userCode } = await deviceFlow.start(app.app, { device: 'test', address: 'test' })
+  const { userCode } = await deviceFlow.start(app.app, {
+    device: 'test',
+    address: 'test',
+    network: 'test',
+  })
   t.ok(await deviceFlow.find(userCode))
   const id = await bulks.begin(['con_0'], 'cli')
   const file = await makeBackup(t, setup)

@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { networkOf } from '../../addresses.ts'
 import { programLabel } from '../../connections/device-label.ts'
 import { formatUserCode } from '../../oauth/user-code.ts'
+import { isUnknownProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { authenticateClient } from './client-authentication.ts'
 import {
@@ -62,7 +64,9 @@ export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{
     const client = await authenticateClient(request, request.body, services)
     checkScope(request.body)
     const device = programLabel(request.headers['user-agent'])
-    const started = await services.deviceFlow.start(client, { device, address: request.ip })
+    const address = request.ip
+    const network = isUnknownProxy(request, services.config.publicUrl) ? '' : networkOf(address)
+    const started = await services.deviceFlow.start(client, { device, address, network })
     const userCode = formatUserCode(started.userCode)
     return {
       device_code: started.deviceCode.reveal(),
