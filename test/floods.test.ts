@@ -7,7 +7,7 @@ import { flood, sizeOf } from './floods/flood.ts'
 import { addApp, buildBroker, connect } from './helper.ts'
 import { isLong, size } from './size.ts'
 
-const SECONDS = size(2, 60)
+const SECONDS = size(1, 60)
 /** Lifetime of everything that a flood leaves, with the time until the sweep deletes it. */
 const UNTIL_SWEPT_MS = 30 * 60_000
 /** Free pages and the log stay for new data. */
@@ -23,7 +23,7 @@ async function prepare(t: Parameters<typeof buildBroker>[0]) {
 
   /** Floods the broker while an app goes on with its exchanges. */
   const endure = async (t: Test, kind: 'flows' | 'device codes' | 'callbacks' | 'sign-ins') => {
-    const quiet = await flood('exchanges', url, brokerToken, Math.min(SECONDS, 10))
+    const quiet = await flood('exchanges', url, brokerToken, size(0.1, 10))
     const before = sizeOf(dataDir)
     const [attack, exchanges] = await Promise.all([
       flood(kind, url, target.id, SECONDS),

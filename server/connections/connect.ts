@@ -1,5 +1,4 @@
-import { LRUCache } from 'lru-cache'
-import type { App, Hash, Millis, Store } from '../../db/store.ts'
+import type { App, Store } from '../../db/store.ts'
 import { networkOf } from '../addresses.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -11,6 +10,7 @@ import type { Clock, Random } from '../runtime.ts'
 import type { DeviceFlow } from '../oauth/device-flow.ts'
 import type { Log } from '../log.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
+import { callbackKey, createCallbackResults } from './callback-results.ts'
 import type { CodeExchangeBudget } from './code-exchange-budget.ts'
 import {
   appRemoved,
@@ -23,10 +23,10 @@ import {
   unknownFlow,
   upstreamDenial,
   withReturnTo,
-  withoutState,
 } from './connect-errors.ts'
-import { openFlow, sealFlow } from './flow.ts'
+import { sealFlow } from './flow.ts'
 import type { Flow, FlowCookie } from './flow.ts'
+import { createFindFlow } from './pending-flows.ts'
 import type { StoreConnection } from './store-connection.ts'
 import { findRedirectUri, isClaimable, withResponse } from '../oauth/redirect-uri.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -85,7 +85,6 @@ export interface Connect {
 }
 
 const FLOW_LIFETIME_MS = 10 * 60_000
-const MAX_RESULTS = 10_000
 
 export function createConnect(dependencies: {
   store: Store
@@ -103,44 +102,10 @@ export function createConnect(dependencies: {
     dependencies
   const { deviceFlow, publicUrl } = rest
 
-  /** Results of callbacks, as a browser may repeat one: a reload, or a navigation that was aborted. */
-  const results = new LRUCache<string, { result: Promise<ConnectResult>; expiresAt: Millis }>({
-    max: MAX_RESULTS,
-  })
-
-  const findResult = (key: string): Promise<ConnectResult> | undefined => {
-    const former = results.get(key)
-    return former && former.expiresAt > clock.now() ? former.result : undefined
-  }
-
-  const openCookie = (cookie: FlowCookie): Flow | undefined => {
-    const flow = openFlow(vault, cookie)
-    return flow && flow.expiresAt > clock.now() ? flow : undefined
-  }
-
-  /** The browser's flows that have not ended. */
-  const findPending = async (cookies: FlowCookie[]): Promise<Flow[]> => {
-    const flows = cookies.flatMap((cookie) => {
-      const flow = findResult(keyOf(true, [cookie])) ? undefined : openCookie(cookie)
-      return flow ? [flow] : []
-    })
-    const used = await store.listUsedStates(flows.map(({ stateHash }) => stateHash))
-    return flows.filter(({ stateHash }) => !used.includes(stateHash))
-  }
-
-  /** The flow that the callback belongs to: that of its state, or the only one of this browser. */
-  const findFlow = async ({ state, cookies }: Callback): Promise<Flow> => {
-    if (state === null) {
-      const [flow, another] = await findPending(cookies)
-      if (!flow || another) throw withoutState()
-      return flow
-    }
-    const [cookie] = cookies
-    if (!cookie) throw unknownFlow(false)
-    const flow = openCookie(cookie)
-    if (!flow) throw unknownFlow(openFlow(vault, cookie) === undefined)
-    return flow
-  }
+  const results = createCallbackResults<ConnectResult>(clock, FLOW_LIFETIME_MS)
+  const hasResult = (cookie: FlowCookie): boolean =>
+    results.find(callbackKey(true, [cookie])) !== undefined
+  const findFlow = createFindFlow({ store, vault, clock, hasResult })
 
   /** The flow's app as it is now. @throws BrokerError if the flow's redirect URI is no longer registered */
   const getApp = async ({ appId, redirectUri }: Flow): Promise<App> => {
@@ -288,29 +253,22 @@ export function createConnect(dependencies: {
     },
 
     finish(callback) {
-      const { cookies } = callback
-      const key = keyOf(callback.state !== null, cookies)
-      const former = findResult(key)
+      const { state, cookies } = callback
+      const key = callbackKey(state !== null, cookies)
+      const former = results.find(key)
       if (former) return former
-      const entry = { expiresAt: clock.now() + FLOW_LIFETIME_MS }
       const result = finishOnce(
         callback,
         ({ stateHash }) => {
           const own = cookies.filter((cookie) => cookie.stateHash === stateHash)
-          results.set(keyOf(true, own), { ...entry, result })
+          results.add(callbackKey(true, own), result)
         },
-        () => results.delete(key),
+        () => results.remove(key),
       )
-      results.set(key, { ...entry, result })
+      results.add(key, result)
       return result
     },
   }
-}
-
-/** Identifies a callback of a browser, with or without a state. */
-const keyOf = (hasState: boolean, cookies: FlowCookie[]): Hash => {
-  const values = cookies.map(({ stateHash, value }) => `${stateHash} ${value.reveal()}`)
-  return sha256([hasState, ...values.sort()].join('\n'))
 }
 
 /** Fragment delivery: Ellipsis Drive's access token itself, for an app without a back end. */
