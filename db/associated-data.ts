@@ -11,7 +11,8 @@ export const associatedData = {
   previousRefreshToken: (connectionId: string): AssociatedData =>
     `connections/${connectionId}/previous_refresh_token`,
   accessToken: (connectionId: string): AssociatedData => `connections/${connectionId}/access_token`,
-  flowVerifier: (stateHash: string): AssociatedData => `flows/${stateHash}/verifier`,
   privateKey: (kid: string): AssociatedData => `signing_keys/${kid}/private_key`,
   secondFactor: (adminId: string): AssociatedData => `admins/${adminId}/second_factor`,
+  /** Not stored: the cookie of a flow in progress. */
+  flowCookie: (stateHash: string): AssociatedData => `cookies/${stateHash}/flow`,
 }

@@ -154,34 +154,6 @@ export interface SigningKey {
   tokensUntil: Millis | null
 }
 
-/** An authorization in progress, between consent page and callback. */
-export interface Flow {
-  stateHash: Hash
-  /** Hash of the cookie that binds the flow to one browser. */
-  browserHash: Hash
-  /** The broker's PKCE verifier for Ellipsis Drive, sealed. */
-  verifier: Sealed
-  appId: string
-  /** Empty: the app has none. */
-  redirectUri: string
-  /** The app's `state`, returned unchanged. */
-  appState: string | null
-  /** The app's S256 challenge; `null`: none, as on a plain connect link, which issues no code. */
-  challenge: string | null
-  /** The app's `nonce`, for its ID token (OpenID Connect Core 3.1.2.1); `null`: none. */
-  nonce: string | null
-  /** Thumbprint of the key that the app will prove to hold (`dpop_jkt`, RFC 9449 10). */
-  jkt: Hash | null
-  scope: string
-  /** Connection that a reconnect link is for. */
-  reconnect: string | null
-  device: string
-  /** The device code that the person approves or denies. */
-  deviceCodeHash: Hash | null
-  createdAt: Millis
-  expiresAt: Millis
-}
-
 /** An authorization code of the broker. */
 export interface Code {
   codeHash: Hash

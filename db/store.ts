@@ -53,8 +53,8 @@ export interface AppStore {
   getApp(id: string): Promise<App | undefined>
   listApps(): Promise<App[]>
   /**
-   * Replaces an app that is still as it was read (`before`). `after` `null` removes it with its flows, codes
-   * and device codes; its grants are refused from then on. `false`: it was changed or removed since.
+   * Replaces an app that is still as it was read (`before`). `after` `null` removes it with its codes and
+   * device codes; its grants are refused from then on. `false`: it was changed or removed since.
    */
   updateApp(before: App, after: App | null, events: NewEvent[]): Promise<boolean>
   /**
@@ -102,7 +102,6 @@ export interface SealedStore {
 
 /** Rows that a sweep deleted. */
 export interface SweptRows {
-  flows: number
   codes: number
   deviceCodes: number
   grants: number
@@ -115,7 +114,7 @@ export interface UpkeepStore {
   getMeta(): Promise<Record<string, string>>
   setMeta(entries: Record<string, string>): Promise<void>
   /**
-   * Deletes up to `limit` rows that have ended: expired flows and codes (used codes and device codes are kept
+   * Deletes up to `limit` rows that have ended: expired codes and used states (used codes and device codes are kept
    * `keepUsedMs` milliseconds, so that a second use is noticed), expired sessions, grants that expired or were
    * revoked and connections that were revoked before `endedBefore` (not while their erasure is pending), bulk
    * revocations that ended before it, events and usage before `eventsBefore`. Cancels bulk revocations that
@@ -129,6 +128,11 @@ export interface UpkeepStore {
     eventsBefore: Millis
     limit: number
   }): Promise<SweptRows & { more: boolean }>
+  /**
+   * Returns some free space of the store to the file system, without blocking; what new data soon needs stays.
+   * @returns `true`: there is more to return; call it again
+   */
+  releaseSpace(): Promise<boolean>
   /**
    * Completes the erasure of overwritten bytes, without blocking: removes what the engine still has of them,
    * then marks up to `limit` revoked connections, and the revoked signing keys, as erased.

@@ -26,6 +26,22 @@ export const isLoopbackHost = (host: string): boolean =>
 /** Is this an address of this machine or of a private network? */
 export const isPrivate = (address = ''): boolean => PRIVATE_RANGES.has(parse(address)?.range())
 
+/**
+ * The network of an address, as text. By default that of one user: an IPv4 address alone, or an IPv6 /64 (RFC
+ * 6177 2). Text that is not an address is its own network.
+ * @param bits length of the prefix: whole octets of IPv4, whole groups of IPv6
+ */
+export function networkOf(address: string, bits = { ipv4: 32, ipv6: 64 }): string {
+  const parsed = parse(address)
+  if (!parsed) return address
+  if (parsed instanceof ipaddr.IPv6) {
+    const groups = parsed.parts.slice(0, bits.ipv6 / 16).map((group) => group.toString(16))
+    return `${groups.join(':')}::/${bits.ipv6}`
+  }
+  if (bits.ipv4 === 32) return parsed.toString()
+  return `${parsed.octets.slice(0, bits.ipv4 / 8).join('.')}.0/${bits.ipv4}`
+}
+
 /** The address of a URL's host or of a log: with a port, in brackets, with a zone (RFC 4007 11). */
 const WITH_PORT = /^([0-9.]+):[0-9]{1,5}$/
 const IN_BRACKETS = /^\[([^\]]+)\](?::[0-9]{1,5})?$/

@@ -193,6 +193,8 @@ interface ErrorDetails {
   retryAfter?: number
   /** Redirect the error to the app. Otherwise a browser gets a page, and an app gets JSON. */
   returnTo?: ReturnAddress
+  /** `false`: nothing was guessed, so it does not count as a failure of the address. */
+  isGuess?: false
   /** For the log. */
   cause?: unknown
   /** For the log: one word that is more specific than the code, such as `client_secret_mismatch`. */

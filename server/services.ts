@@ -12,6 +12,7 @@ import { createBrokerTokens } from './oauth/broker-token.ts'
 import { createBulkRevocations } from './connections/bulk-revocation.ts'
 import { runtime as defaultRuntime } from './runtime.ts'
 import type { Runtime } from './runtime.ts'
+import { createCodeExchangeBudget } from './connections/code-exchange-budget.ts'
 import { createConnect } from './connections/connect.ts'
 import { createConnections } from './connections/connections.ts'
 import { createDpop } from './oauth/dpop.ts'
@@ -169,6 +170,7 @@ export function compose(
     connect: createConnect({
       ...shared,
       storeConnection: createStoreConnection(shared),
+      budget: createCodeExchangeBudget(clock),
       deviceFlow,
       publicUrl,
     }),

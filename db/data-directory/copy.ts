@@ -22,6 +22,8 @@ export async function copyDatabase(
 ): Promise<void> {
   const source = open(from, nativeBinding)
   try {
+    // The copy of an older version's store can return free pages, too.
+    source.pragma('auto_vacuum = INCREMENTAL')
     await retryBusy(() => source.prepare('vacuum into ?').run(to))
   } finally {
     emptyLog(source)

@@ -196,9 +196,8 @@ function carryProofs(client: Database.Database): void {
 
 /** Ends authorizations in progress, sessions and bulk revocations, and marks tokens as restored. */
 function endTransientState(client: Database.Database, now: number, from: number): void {
-  erase(client, 'flows', 'true')
   client.exec(`
-    delete from flows;
+    delete from used_states;
     delete from codes where used_at is null;
     delete from device_codes where used_at is null;
     delete from sessions;

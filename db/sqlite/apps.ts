@@ -1,16 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import { and, asc, eq, isNull, sql } from 'drizzle-orm'
-import { apps, codes, deviceCodes, flows, grants } from './schema.ts'
+import { apps, codes, deviceCodes, grants } from './schema.ts'
 import type { Store } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
-import { deleteFlows } from './authorization.ts'
-import type { SealedValues } from './sealed.ts'
 
 type Methods =
   'addApp' | 'getApp' | 'listApps' | 'updateApp' | 'hasOrigin' | 'revokeGrantsOfRemovedApps'
 
-export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
+export function appMethods(engine: Engine): Pick<Store, Methods> {
   const { client, db, read, write } = engine
   const get = db
     .select()
@@ -44,7 +42,6 @@ export function appMethods(engine: Engine, sealedValues: SealedValues): Pick<Sto
 
   const remove = (id: string): void => {
     db.delete(apps).where(eq(apps.id, id)).run()
-    deleteFlows(engine, sealedValues, eq(flows.appId, id))
     db.delete(codes).where(eq(codes.appId, id)).run()
     db.delete(deviceCodes).where(eq(deviceCodes.appId, id)).run()
   }

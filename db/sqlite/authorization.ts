@@ -1,17 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
-import { and, eq, getTableColumns, gt, inArray, sql, type SQL } from 'drizzle-orm'
-import { codes, deviceCodes, dpopProofs, flows } from './schema.ts'
-import type { AuthorizationStore, DeviceCode, Sealed } from '../store.ts'
-import type { Engine } from './engine.ts'
+import { and, eq, gt, sql, type SQL } from 'drizzle-orm'
+import { codes, deviceCodes, dpopProofs, usedStates } from './schema.ts'
+import type { AuthorizationStore, DeviceCode, Millis } from '../store.ts'
+import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
-import { bytesOf, type SealedValues } from './sealed.ts'
 
-/** Authorizations in progress: flows, codes, device codes; and DPoP proofs. */
-export function authorizationMethods(
-  engine: Engine,
-  sealedValues: SealedValues,
-): AuthorizationStore {
-  const { db, read, write, writeFleeting } = engine
+/** Authorizations in progress: used states, codes, device codes; and DPoP proofs. */
+export function authorizationMethods(engine: Engine): AuthorizationStore {
+  const { client, db, read, write, writeFleeting } = engine
   const getCode = db
     .select()
     .from(codes)
@@ -23,38 +19,60 @@ export function authorizationMethods(
     .onConflictDoNothing()
     .prepare()
 
+  /** As SQLite's partial index has it. */
+  const isUnapproved = sql`${deviceCodes.status} <> 'approved'`
+  const isWaiting = (now: Millis) => and(isUnapproved, gt(deviceCodes.expiresAt, now))
+  const waiting = `select count(*) from device_codes indexed by device_codes_unapproved
+    where status <> 'approved' and expires_at > :now`
+  const countAllWaiting = client.prepare<object, number>(waiting).pluck()
+  const countWaiting = client
+    .prepare<object, number>(`${waiting} and app_id = :appId and network = :network`)
+    .pluck()
+
   const findDeviceCode = (where: SQL): DeviceCode | undefined =>
     db.select().from(deviceCodes).where(where).get()
 
   return {
-    addFlow: (flow) =>
-      write(() => {
-        const verifier = sealedValues.add(flow.verifier)
-        db.insert(flows)
-          .values({ ...flow, verifier })
-          .run()
+    useState: (state) =>
+      writeFleeting(() => {
+        const added = db.insert(usedStates).values(state).onConflictDoNothing().run()
+        return added.changes === 1
       }),
 
-    takeFlow: async ({ stateHash, browserHashes, now }) => {
-      if (browserHashes.length === 0) return undefined
-      return write(() => {
-        const own = and(
-          stateHash === null ? undefined : eq(flows.stateHash, stateHash),
-          inArray(flows.browserHash, browserHashes),
-          gt(flows.expiresAt, now),
-        )
-        const columns = { ...getTableColumns(flows), verifier: bytesOf<Sealed>(flows.verifier) }
-        const [flow, another] = db.select(columns).from(flows).where(own).limit(2).all()
-        if (!flow || another) return undefined
-        deleteFlows(engine, sealedValues, own)
-        return flow
-      })
-    },
+    listUsedStates: (stateHashes) =>
+      read(() => {
+        const { stateHash } = usedStates
+        const used = db
+          .select({ stateHash })
+          .from(usedStates)
+          .where(isOneOf(stateHash, stateHashes))
+        return used.all().map((row) => row.stateHash)
+      }),
 
     getCode: (codeHash) => read(() => getCode.get({ codeHash })),
 
-    addDeviceCode: (code) =>
-      write(() => db.insert(deviceCodes).values(code).onConflictDoNothing().run().changes === 1),
+    addDeviceCode: (code, { maxOfNetwork, max }) =>
+      writeFleeting(() => {
+        const { appId, network, createdAt } = code
+        const ofNetwork = countWaiting.get({ now: createdAt, appId, network }) ?? 0
+        if (ofNetwork >= (maxOfNetwork ?? Infinity)) return 'network_full'
+        if ((countAllWaiting.get({ now: createdAt }) ?? 0) >= max) return 'full'
+        const added = db.insert(deviceCodes).values(code).onConflictDoNothing().run()
+        return added.changes === 1 ? 'added' : 'user_code_taken'
+      }),
+
+    listWaitingDeviceCodes: (now) =>
+      read(() => {
+        const { deviceCodeHash, address, network, createdAt } = deviceCodes
+        const columns = { deviceCodeHash, address, network, createdAt }
+        return db.select(columns).from(deviceCodes).where(isWaiting(now)).all()
+      }),
+
+    removeDeviceCodes: (deviceCodeHashes) =>
+      writeFleeting(() => {
+        const own = isOneOf(deviceCodes.deviceCodeHash, deviceCodeHashes)
+        db.delete(deviceCodes).where(and(own, isUnapproved)).run()
+      }),
 
     getDeviceCode: (key) =>
       read(() =>
@@ -79,16 +97,4 @@ export function authorizationMethods(
 
     useProof: (proof) => writeFleeting(() => addProof.run(proof).changes === 1),
   }
-}
-
-/** Deletes flows within the current transaction, and overwrites their verifiers. Returns how many. */
-export function deleteFlows(
-  { db }: Pick<Engine, 'db'>,
-  sealedValues: SealedValues,
-  where: SQL | undefined,
-  limit = -1,
-): number {
-  const deleted = db.delete(flows).where(where).limit(limit).returning({ id: flows.verifier }).all()
-  sealedValues.erase(deleted.map(({ id }) => id))
-  return deleted.length
 }

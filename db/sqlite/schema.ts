@@ -163,26 +163,14 @@ export const grants = sqliteTable(
   ],
 )
 
-export const flows = sqliteTable(
-  'flows',
+/** Hashes of the `state` of flows that have ended, so that each one works once. */
+export const usedStates = sqliteTable(
+  'used_states',
   {
     stateHash: text().primaryKey(),
-    browserHash: text().notNull(),
-    verifier: sealedId().notNull(),
-    appId: text().notNull(),
-    redirectUri: text().notNull(),
-    appState: text(),
-    challenge: text(),
-    scope: text().notNull(),
-    reconnect: text(),
-    device: text().notNull(),
-    createdAt: millis().notNull(),
     expiresAt: millis().notNull(),
-    deviceCodeHash: text(),
-    jkt: text(),
-    nonce: text(),
   },
-  (table) => [index('flows_expiry').on(table.expiresAt)],
+  (table) => [index('used_states_expiry').on(table.expiresAt)],
 )
 
 export const codes = sqliteTable(
@@ -234,11 +222,15 @@ export const deviceCodes = sqliteTable(
     expiresAt: millis().notNull(),
     usedAt: millis(),
     grantId: text(),
+    network: text().notNull().default(''),
   },
   (table) => [
     uniqueIndex('device_codes_user').on(table.userCodeHash),
     index('device_codes_connection').on(table.connectionId, table.appId),
     index('device_codes_expiry').on(table.expiresAt),
+    index('device_codes_unapproved')
+      .on(table.appId, table.network, table.expiresAt)
+      .where(sql`${table.status} <> 'approved'`),
   ],
 )
 

@@ -27,8 +27,8 @@ export function createSqliteStore(client: Database.Database): Store {
   const engine = createEngine(client)
   const sealedValues = createSealedValues(engine)
   return {
-    ...appMethods(engine, sealedValues),
-    ...authorizationMethods(engine, sealedValues),
+    ...appMethods(engine),
+    ...authorizationMethods(engine),
     ...grantMethods(engine),
     ...connectionMethods(engine, sealedValues),
     ...revokeMethods(engine, sealedValues),
@@ -42,6 +42,6 @@ export function createSqliteStore(client: Database.Database): Store {
     ...signingKeyMethods(engine, sealedValues),
     ...resealMethods(engine),
     ...purgeMethods(engine),
-    ...upkeepMethods(engine, sealedValues),
+    ...upkeepMethods(engine),
   }
 }

@@ -11,19 +11,17 @@ import {
   devices,
   dpopProofs,
   events,
-  flows,
   grants,
   meta,
   sessions,
   setupLinks,
   usage,
+  usedStates,
 } from './schema.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
-import { deleteFlows } from './authorization.ts'
-import type { SealedValues } from './sealed.ts'
 
-type Methods = 'getMeta' | 'setMeta' | 'sweep' | 'checkWritable' | 'close'
+type Methods = 'getMeta' | 'setMeta' | 'sweep' | 'releaseSpace' | 'checkWritable' | 'close'
 type Bounds = Parameters<Store['sweep']>[0]
 
 const DAY_MS = 24 * 60 * 60_000
@@ -32,6 +30,11 @@ const CHARTED_MS = 31 * DAY_MS
 /** An unused device code is kept this long after its end, so that late polls are told that it has expired. */
 const EXPIRED_DEVICE_CODE_MS = 5 * 60_000
 
+/** Free pages of 4 KiB that stay for new data. */
+const KEPT_FREE_PAGES = 256
+/** Pages that are returned at a time: each may be a copy of another page. */
+const RELEASED_PAGES = 16
+
 /** The file at a path by its device and inode; empty: no such file. */
 function identify(path: string): string {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false })
@@ -39,9 +42,12 @@ function identify(path: string): string {
 }
 
 /** Work that no user waits for: meta data, sweep, health. */
-export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<Store, Methods> {
-  const { client, db, read, write } = engine
+export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
+  const { client, db, read, write, writeFleeting } = engine
   const opened = identify(client.name)
+
+  /** A store that an older version made keeps its free pages for new data. */
+  const isIncremental = (): boolean => client.pragma('auto_vacuum', { simple: true }) === 2
 
   const remove = (table: SQLiteTable, where: SQL | undefined, limit: number): number =>
     db.delete(table).where(where).limit(limit).run().changes
@@ -65,7 +71,7 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
       events: lt(events.at, eventsBefore),
       usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
       proofs: lte(dpopProofs.expiresAt, now),
-      flows: lte(flows.expiresAt, now),
+      states: lte(usedStates.expiresAt, now),
       codes: or(unusedCode, lte(codes.usedAt, now - keepUsedMs)),
       deviceCodes: or(unusedDeviceCode, lte(deviceCodes.expiresAt, now - keepUsedMs)),
       grants: or(expired, lt(grants.revokedAt, endedBefore)),
@@ -99,19 +105,16 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
       write(() => {
         let remaining = bounds.limit
         const where = whereOf(bounds)
-        const run = (removeSome: (limit: number) => number): number => {
+        const sweepTable = (table: SQLiteTable, where: SQL | undefined): number => {
           if (remaining === 0) return 0
-          const removed = removeSome(remaining)
+          const removed = remove(table, where, remaining)
           remaining -= removed
           return removed
         }
-        const sweepTable = (table: SQLiteTable, where: SQL | undefined): number =>
-          run((limit) => remove(table, where, limit))
         cancelBulks(bounds)
         // The most numerous rows come first: a batch of them looks at nothing else.
         const swept = {
           events: sweepTable(events, where.events),
-          flows: run((limit) => deleteFlows(engine, sealedValues, where.flows, limit)),
           codes: sweepTable(codes, where.codes),
           deviceCodes: sweepTable(deviceCodes, where.deviceCodes),
           grants: sweepTable(grants, where.grants),
@@ -119,6 +122,7 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
         }
         sweepTable(usage, where.usage)
         sweepTable(dpopProofs, where.proofs)
+        sweepTable(usedStates, where.states)
         sweepTable(sessions, where.sessions)
         sweepTable(devices, where.devices)
         sweepTable(attempts, where.attempts)
@@ -127,6 +131,16 @@ export function upkeepMethods(engine: Engine, sealedValues: SealedValues): Pick<
         sweepTable(bulks, where.bulks)
         return { ...swept, more: remaining === 0 }
       }),
+
+    releaseSpace: async () => {
+      const excess = await read(
+        () => Number(client.pragma('freelist_count', { simple: true })) - KEPT_FREE_PAGES,
+      )
+      if (excess <= 0 || !isIncremental()) return false
+      const count = Math.min(excess, RELEASED_PAGES)
+      await writeFleeting(() => client.pragma(`incremental_vacuum(${count})`))
+      return excess > count
+    },
 
     /**
      * Changes a number in the file's header that nothing else uses: only a commit shows that the disk has room.

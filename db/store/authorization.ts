@@ -1,5 +1,5 @@
 /** Authorizations in progress, and the grants that they end in; see db/store.ts. */
-import type { Code, Flow, Grant, Hash, Millis, NewEvent, SwapState } from '../model.ts'
+import type { Code, Grant, Hash, Millis, NewEvent, SwapState } from '../model.ts'
 
 /** A device without a browser, waiting for a person to approve it (RFC 8628). */
 export interface DeviceCode {
@@ -24,27 +24,37 @@ export interface DeviceCode {
   usedAt: Millis | null
   /** The grant that it began. */
   grantId: string | null
+  /** The network of `address` that its codes are counted for; empty: unknown. */
+  network: string
 }
 
 /** The unused code, or approved device code, that a grant is issued for. */
 export type GrantSource = { codeHash: Hash } | { deviceCodeHash: Hash }
 
-/** Flows, codes, device codes and DPoP proofs. */
+/** Used states, codes, device codes and DPoP proofs. */
 export interface AuthorizationStore {
-  addFlow(flow: Flow): Promise<void>
-  /**
-   * Returns the flow and deletes it, if it belongs to this browser and has not expired.
-   * `stateHash` `null`: the browser's only flow; if it has several, none.
-   */
-  takeFlow(flow: {
-    stateHash: Hash | null
-    browserHashes: Hash[]
-    now: Millis
-  }): Promise<Flow | undefined>
+  /** Records a flow's state as used, until `expiresAt`. `false`: it was used before. May be lost with the power. */
+  useState(state: { stateHash: Hash; expiresAt: Millis }): Promise<boolean>
+  /** Those of the states that were used. */
+  listUsedStates(stateHashes: Hash[]): Promise<Hash[]>
   getCode(codeHash: Hash): Promise<Code | undefined>
 
-  /** `false`: another one has that user code. */
-  addDeviceCode(code: DeviceCode): Promise<boolean>
+  /**
+   * Adds a device code, unless another one has its user code, or too many wait: they are not approved, and have
+   * not expired when this one is created. May be lost with the power.
+   * @param bounds `maxOfNetwork`: codes of the same app and network that may wait (`null`: any number); `max`:
+   *   of all
+   */
+  addDeviceCode(
+    code: DeviceCode,
+    bounds: { maxOfNetwork: number | null; max: number },
+  ): Promise<'added' | 'user_code_taken' | 'network_full' | 'full'>
+  /** The codes that count as waiting, in no order. */
+  listWaitingDeviceCodes(
+    now: Millis,
+  ): Promise<Pick<DeviceCode, 'deviceCodeHash' | 'address' | 'network' | 'createdAt'>[]>
+  /** Deletes those of the codes that are not approved. */
+  removeDeviceCodes(deviceCodeHashes: Hash[]): Promise<void>
   /** Whatever its status, until the sweep deletes it. */
   getDeviceCode(
     key: Pick<DeviceCode, 'deviceCodeHash'> | Pick<DeviceCode, 'userCodeHash'>,

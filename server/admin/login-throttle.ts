@@ -1,7 +1,6 @@
-import { isIPv6 } from 'node:net'
-import ipaddr from 'ipaddr.js'
 import type { Budget, Hash, Store } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
+import { networkOf } from '../addresses.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Browser } from './sessions.ts'
 
@@ -75,12 +74,3 @@ export function createLoginThrottle({
 
 /** Hashed, because people type passwords into the e-mail field. */
 const hashKey = (kind: string, key: string): Hash => sha256(`${kind} ${key}`)
-
-/** The network of an address: an IPv6 user has a whole /64 (RFC 6177 2). */
-export function networkOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (mapped !== undefined) return mapped
-  if (!isIPv6(address)) return address
-  const groups = ipaddr.IPv6.parse(address).parts.slice(0, 4)
-  return `${groups.map((group) => group.toString(16)).join(':')}::/64`
-}

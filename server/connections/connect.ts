@@ -1,6 +1,5 @@
-import { LRUCache } from 'lru-cache'
-import { associatedData } from '../../db/associated-data.ts'
-import type { App, Flow, Millis, Store } from '../../db/store.ts'
+import type { App, Store } from '../../db/store.ts'
+import { networkOf } from '../addresses.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
@@ -10,31 +9,48 @@ import type { Parameters } from '../oauth/parameters.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { DeviceFlow } from '../oauth/device-flow.ts'
 import { issuesCode } from '../oauth/authorization-code.ts'
-import { upstreamError } from '../refresh/failure-policy.ts'
+import type { Log } from '../log.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
+import { callbackKey, createCallbackResults } from './callback-results.ts'
+import type { CodeExchangeBudget } from './code-exchange-budget.ts'
+import {
+  appRemoved,
+  codeRejected,
+  deviceCodeExpired,
+  isRejection,
+  noAnswer,
+  redirectUriRemoved,
+  unknownFlow,
+  upstreamDenial,
+  withDetails,
+} from './connect-errors.ts'
+import { sealFlow } from './flow.ts'
+import type { Flow, FlowCookie } from './flow.ts'
+import { createFindFlow } from './pending-flows.ts'
 import type { StoreConnection } from './store-connection.ts'
 import { findRedirectUri, isClaimable, withResponse } from '../oauth/redirect-uri.ts'
 import type { Vault } from '../crypto/vault.ts'
 
-/** A stored flow, for the redirect to Ellipsis Drive. */
+/** A flow that begins, for the redirect to Ellipsis Drive. */
 interface StartedFlow {
   /** URL of Ellipsis Drive's authorization page. */
   location: string
-  state: string
-  /** For the cookie that binds the flow to this browser. */
-  browserSecret: Secret
+  /** The browser keeps the flow, which binds the flow to it. */
+  cookie: FlowCookie
 }
 
 /** The parameters of Ellipsis Drive's redirect to `/callback` (RFC 6749 4.1.2). */
 export interface Callback {
   /** `null`: an error without a state, which ends the only flow of this browser. */
   state: string | null
-  /** From the cookies: that of this state; without a state, those of all flows. */
-  browserSecrets: Secret[]
+  /** The browser's cookie of this state; without a state, those of all its flows. */
+  cookies: FlowCookie[]
   code: Secret | undefined
   /** Ellipsis Drive's error code. */
   error: string | undefined
   address: string
+  /** Do other browsers have the same address? */
+  isAddressShared: boolean
 }
 
 /** How a connect flow ends: with a redirect to the app, or on a page of the broker. */
@@ -57,66 +73,78 @@ export interface Connect {
   check(parameters: Parameters, plain: boolean): Promise<AuthorizationRequest>
   /** Is the consent page needed? Not for trusted apps, unless another app could claim the redirect URI. */
   mustAsk(request: AuthorizationRequest): boolean
-  /** Stores a flow for this browser. @param device a label for people */
-  begin(request: AuthorizationRequest, device: string): Promise<StartedFlow>
+  /** Begins a flow for this browser. Stores nothing. @param device a label for people */
+  begin(request: AuthorizationRequest, device: string): StartedFlow
   /**
-   * Consumes the flow, exchanges the code, and stores the connection before the browser is redirected.
+   * Uses the flow's state, exchanges the code, and stores the connection before the browser is redirected.
    * Repeats the result if the same callback comes again, for ten minutes.
-   * @throws BrokerError; with `returnTo` if the error goes to the app
+   * @throws BrokerError; with `returnTo` if the error goes to the app. After `slow_down` the flow can be
+   *   continued
    */
   finish(callback: Callback): Promise<ConnectResult>
 }
 
 const FLOW_LIFETIME_MS = 10 * 60_000
-const MAX_RESULTS = 10_000
 
 export function createConnect(dependencies: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
   storeConnection: StoreConnection
+  budget: CodeExchangeBudget
   clock: Clock
   random: Random
+  log: Log
   deviceFlow: DeviceFlow
   publicUrl: string
 }): Connect {
-  const { store, vault, ellipsis, storeConnection, clock, random, deviceFlow, publicUrl } =
+  const { store, vault, ellipsis, storeConnection, budget, clock, random, log, ...rest } =
     dependencies
+  const { deviceFlow, publicUrl } = rest
 
-  /** Consumes the flow if state and cookie match; otherwise nothing changes. */
-  const takeFlow = async ({ state, browserSecrets }: Callback): Promise<Flow> => {
-    const stateHash = state === null ? null : sha256(state)
-    const browserHashes = browserSecrets.map((secret) => sha256(secret.reveal()))
-    const flow = await store.takeFlow({ stateHash, browserHashes, now: clock.now() })
-    if (flow) return flow
-    if (state === null) throw withoutState()
-    const description =
-      'This attempt to connect has expired, is already complete, or was started in another browser. Go back to the app and connect again.'
-    throw new BrokerError('invalid_request', { description, reason: 'flow_unknown' })
-  }
+  const results = createCallbackResults<ConnectResult>(clock, FLOW_LIFETIME_MS)
+  const hasResult = (cookie: FlowCookie): boolean =>
+    results.find(callbackKey(true, [cookie])) !== undefined
+  const findFlow = createFindFlow({ store, vault, clock, hasResult })
 
   /** The flow's app as it is now. @throws BrokerError if the flow's redirect URI is no longer registered */
   const getApp = async ({ appId, redirectUri }: Flow): Promise<App> => {
     const app = await store.getApp(appId)
-    if (!app) {
-      const description =
-        'This app was removed from this broker. Ask the developer of the app what to use instead.'
-      throw new BrokerError('invalid_request', { description, reason: 'app_removed' })
-    }
+    if (!app) throw appRemoved()
     if (redirectUri === '' || findRedirectUri(app.redirectUris, redirectUri)) return app
-    const description =
-      'This app has removed the address that you would return to. Go back to the app and connect again.'
-    const details = { description, reason: 'redirect_uri_removed', appId }
-    throw new BrokerError('invalid_request', details)
+    throw redirectUriRemoved(appId)
   }
 
-  const exchangeCode = async (flow: Flow, code: Secret | undefined) => {
-    if (!code) {
-      const description = `Ellipsis Drive sent neither a code nor an error. ${TRY_AGAIN}`
-      throw new BrokerError('server_error', { description, reason: 'upstream_sent_no_code' })
+  /**
+   * Within the budget, uses up the state: from here on the flow works no more. A refusal needs neither, as it
+   * reaches nobody but the app.
+   * @returns gives the budget back
+   * @throws BrokerError; the flow is as it was
+   */
+  const useFlow = async (flow: Flow, callback: Callback): Promise<() => void> => {
+    const { stateHash, expiresAt } = flow
+    if (callback.error !== undefined || !callback.code) return () => undefined
+    const { address, isAddressShared } = callback
+    const giveBack = budget.take(isAddressShared ? null : networkOf(address))
+    let isUnused = false
+    try {
+      isUnused = await store.useState({ stateHash, expiresAt })
+    } finally {
+      if (!isUnused) giveBack()
     }
-    const verifier = vault.open(associatedData.flowVerifier(flow.stateHash), flow.verifier)
-    return ellipsis.exchangeCode({ code, verifier })
+    if (!isUnused) throw unknownFlow(false)
+    return giveBack
+  }
+
+  const exchangeCode = async ({ verifier, appId }: Flow, code: Secret | undefined) => {
+    if (!code) throw noAnswer()
+    try {
+      return await ellipsis.exchangeCode({ code, verifier })
+    } catch (error) {
+      if (!isRejection(error)) throw error
+      log.warn({ app: appId, reason: error.message }, 'Ellipsis Drive rejected a code')
+      throw codeRejected(error)
+    }
   }
 
   /** While the user signs in, the device's code may expire or be answered by someone else. */
@@ -140,7 +168,13 @@ export function createConnect(dependencies: {
     if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash })
   }
 
-  const complete = async (flow: Flow, app: App, callback: Callback): Promise<ConnectResult> => {
+  /** @param giveBack called once Ellipsis Drive has accepted the code */
+  const complete = async (
+    flow: Flow,
+    app: App,
+    callback: Callback,
+    giveBack: () => void,
+  ): Promise<ConnectResult> => {
     const fragment = app.deliver === 'fragment'
     const returnsToApp = fragment ? flow.appState !== null : issuesCode(flow)
     const { redirectUri, appState: state } = flow
@@ -151,6 +185,7 @@ export function createConnect(dependencies: {
       if (callback.error !== undefined) throw upstreamDenial(callback.error)
       await checkDevice(flow)
       const tokens = await exchangeCode(flow, callback.code)
+      giveBack()
       const { address } = callback
       const isUsed = returnsToApp || onDevice
       const stored = await storeConnection({ flow, tokens, isUsed, address })
@@ -172,24 +207,33 @@ export function createConnect(dependencies: {
     }
   }
 
-  /** Results of callbacks, as a browser may repeat one: a reload, or a navigation that was aborted. */
-  const results = new LRUCache<string, { result: Promise<ConnectResult>; expiresAt: Millis }>({
-    max: MAX_RESULTS,
-  })
-
-  /** @param unknown called if this browser has no such flow, so that nothing can be repeated */
-  const finishOnce = async (callback: Callback, unknown: () => void): Promise<ConnectResult> => {
-    const flow = await takeFlow(callback).catch((error: unknown) => {
-      unknown()
+  /**
+   * @param found called with the flow that now ends
+   * @param unchanged called if no flow ends: the same callback may come again
+   */
+  const finishOnce = async (
+    callback: Callback,
+    found: (flow: Flow) => void,
+    unchanged: () => void,
+  ): Promise<ConnectResult> => {
+    const begun = await begin(callback).catch((error: unknown) => {
+      unchanged()
       throw error
     })
-    const app = await getApp(flow)
+    const { flow, app, giveBack } = begun
+    found(flow)
     try {
-      return await complete(flow, app, callback)
+      return await complete(flow, app, callback, giveBack)
     } finally {
       // Ellipsis Drive took a while: nothing goes to an address that the app has given up since.
       await getApp(flow)
     }
+  }
+
+  const begin = async (callback: Callback) => {
+    const flow = await findFlow(callback)
+    const app = await getApp(flow)
+    return { flow, app, giveBack: await useFlow(flow, callback) }
   }
 
   return {
@@ -198,51 +242,37 @@ export function createConnect(dependencies: {
     mustAsk: ({ app, redirectUri, isConsentRequested }) =>
       !app.trusted || isConsentRequested || isClaimable(redirectUri),
 
-    async begin(request, device) {
-      const [state, verifier, browserSecret] = [random, random, random].map(newSecret) as Three
+    begin({ app, state: appState, ...request }, device) {
+      const [state, verifier] = [newSecret(random), newSecret(random)]
       const stateHash = sha256(state)
-      await store.addFlow({
-        stateHash,
-        browserHash: sha256(browserSecret),
-        verifier: vault.seal(associatedData.flowVerifier(stateHash), new Secret(verifier)),
-        appId: request.app.id,
-        redirectUri: request.redirectUri,
-        appState: request.state,
-        challenge: request.challenge,
-        nonce: request.nonce,
-        jkt: request.jkt,
-        scope: request.scope,
-        reconnect: request.reconnect,
-        device,
-        deviceCodeHash: request.deviceCodeHash,
-        createdAt: clock.now(),
+      const value = sealFlow(vault, {
+        ...{ ...request, stateHash, appState, device },
+        verifier: new Secret(verifier),
+        appId: app.id,
         expiresAt: clock.now() + FLOW_LIFETIME_MS,
       })
       const location = ellipsis.authorizationUrl({ state, challenge: sha256(verifier) })
-      return { location, state, browserSecret: new Secret(browserSecret) }
+      return { location, cookie: { stateHash, value } }
     },
 
     finish(callback) {
-      const { state, browserSecrets } = callback
-      const secrets = browserSecrets.map((secret) => secret.reveal()).sort()
-      const key = sha256([state ?? '', ...secrets].join('\n'))
-      const former = results.get(key)
-      if (former && former.expiresAt > clock.now()) return former.result
-      const result = finishOnce(callback, () => results.delete(key))
-      results.set(key, { result, expiresAt: clock.now() + FLOW_LIFETIME_MS })
+      const { state, cookies } = callback
+      const key = callbackKey(state !== null, cookies)
+      const former = results.find(key)
+      if (former) return former
+      const result = finishOnce(
+        callback,
+        ({ stateHash }) => {
+          const own = cookies.filter((cookie) => cookie.stateHash === stateHash)
+          results.add(callbackKey(true, own), result)
+        },
+        () => results.remove(key),
+      )
+      results.add(key, result)
       return result
     },
   }
 }
-
-type Three = [string, string, string]
-
-const withoutState = (): BrokerError =>
-  new BrokerError('invalid_request', {
-    reason: 'state_missing',
-    description:
-      'The redirect from Ellipsis Drive has no state. Go back to the app and connect again.',
-  })
 
 /** Fragment delivery: Ellipsis Drive's access token itself, for an app without a back end. */
 const fragmentParameters = (tokens: Tokens, now: number) => ({
@@ -250,44 +280,3 @@ const fragmentParameters = (tokens: Tokens, now: number) => ({
   token_type: 'Bearer',
   expires_in: Math.max(0, Math.floor((tokens.expiresAt - now) / 1000)),
 })
-
-/** The error for the app when Ellipsis Drive denied the authorization (RFC 6749 4.1.2.1). */
-function upstreamDenial(error: string): BrokerError {
-  if (error === 'access_denied')
-    return new BrokerError('access_denied', { reason: 'user_denied_upstream' })
-  const cause = new Error(`Ellipsis Drive answered its authorization with ${error.slice(0, 60)}`)
-  if (error === 'temporarily_unavailable') {
-    const description =
-      'Ellipsis Drive is busy or down. Go back to the app and connect again in a few minutes.'
-    const details = { cause, description, reason: 'upstream_unavailable' }
-    return new BrokerError('temporarily_unavailable', details)
-  }
-  const description = REFUSED_REQUEST_ERRORS.includes(error)
-    ? `Ellipsis Drive does not accept the requests of this broker (${error}). Tell the host of this broker.`
-    : `Ellipsis Drive could not complete the authorization${error === 'server_error' ? ' (server_error)' : ''}. ${TRY_AGAIN}`
-  return new BrokerError('server_error', { cause, description, reason: 'upstream_error' })
-}
-
-/** Errors of RFC 6749 4.1.2.1 that say that the broker's request or registration is wrong. */
-const REFUSED_REQUEST_ERRORS = [
-  'invalid_request',
-  'invalid_scope',
-  'unauthorized_client',
-  'unsupported_response_type',
-]
-
-const TRY_AGAIN =
-  'Go back to the app and connect again later; if it happens again, tell the host of this broker.'
-
-const deviceCodeExpired = (): BrokerError =>
-  new BrokerError('invalid_request', {
-    reason: 'device_code_expired',
-    description:
-      'The code of your device has expired. Start again on the device, and enter the new code.',
-  })
-
-/** The error as a `BrokerError`, with what only the flow knows. */
-function withDetails(flow: BrokerError['details'], error: unknown): BrokerError {
-  const { code, details } = error instanceof BrokerError ? error : upstreamError(error)
-  return new BrokerError(code, { ...details, cause: details.cause ?? error, ...flow })
-}

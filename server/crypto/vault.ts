@@ -6,8 +6,11 @@ import type { Random } from '../runtime.ts'
 
 /** Seals (encrypts) secrets for storage, and opens (decrypts) them, each bound to its place in the store. */
 export interface Vault {
-  /** Encrypts. The length of the result shows only which of four sizes the secret fits. */
-  seal(associatedData: AssociatedData, secret: Secret): Sealed
+  /**
+   * Encrypts. The length of the result shows only which of four sizes the secret fits.
+   * @param options.padded `false`: for a value that is not stored; the result is as short as possible
+   */
+  seal(associatedData: AssociatedData, secret: Secret, options?: { padded: boolean }): Sealed
   /**
    * Decrypts. If the key is unknown, loads the keys again, once.
    * @throws BrokerError `temporarily_unavailable` if the key is still unknown: this process has outdated keys,
@@ -78,14 +81,17 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
   }
 
   return {
-    seal(associatedData, secret) {
+    seal(associatedData, secret, { padded } = { padded: true }) {
       const key = keys[0]
       if (!key) throw new Error('there is no encryption key')
       const nonce = random(NONCE_LENGTH_BYTES)
       const head = Buffer.concat([Buffer.of(VERSION), Buffer.from(key.id, 'hex'), nonce])
       const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce)
       cipher.setAAD(Buffer.concat([head, Buffer.from(associatedData)]))
-      const text = Buffer.concat([cipher.update(pad(secret)), cipher.final()])
+      const text = Buffer.concat([
+        cipher.update(padded ? pad(secret) : withLength(secret)),
+        cipher.final(),
+      ])
       return Buffer.concat([head, text, cipher.getAuthTag()])
     },
 
@@ -140,18 +146,21 @@ const toKey = (secret: Secret): Key => ({
   mac: deriveKey(secret, 'mac', 32),
 })
 
-/**
- * Length in four bytes, text, and zeros up to the next size. With equal sizes a new value overwrites the old
- * one in place.
- */
-function pad(secret: Secret): Buffer {
+/** Length in four bytes, and text. */
+function withLength(secret: Secret): Buffer {
   const text = Buffer.from(secret.reveal())
-  const size = PADDED_SIZES_BYTES.find((size) => text.length + 4 <= size)
-  if (size === undefined) throw new Error(`a secret of ${text.length} bytes is too long to seal`)
-  const padded = Buffer.alloc(size)
-  padded.writeUInt32BE(text.length)
-  text.copy(padded, 4)
-  return padded
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(text.length)
+  return Buffer.concat([length, text])
+}
+
+/** The same, and zeros up to the next size. With equal sizes a new value overwrites the old one in place. */
+function pad(secret: Secret): Buffer {
+  const text = withLength(secret)
+  const size = PADDED_SIZES_BYTES.find((size) => text.length <= size)
+  if (size === undefined)
+    throw new Error(`a secret of ${text.length - 4} bytes is too long to seal`)
+  return Buffer.concat([text, Buffer.alloc(size - text.length)])
 }
 
 const unpad = (padded: Buffer): Secret =>

@@ -15,6 +15,7 @@ import { redirectToPublicUrl } from './plugins/public-name.ts'
 import { logRefusals } from './plugins/refusals.ts'
 import { createRequestIds, logRequests } from './plugins/request-log.ts'
 import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
+import { createTurns } from './plugins/turns.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
@@ -77,6 +78,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   app.addHook('onRoute', (route) => void routes.push(route))
   app.decorate('routeTable', routes)
 
+  const takeTurn = createTurns()
   closeConnectionsOnStop(app)
   normalizeForwarded(app, config.trustProxy)
   logRefusals(app, services)
@@ -103,7 +105,10 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
         await forms.register(tokenRoute, { services })
         await forms.register(userinfoRoute, { services })
         await forms.register(revokeRoute, { services })
-        await forms.register(deviceAuthorizationRoute, { services })
+        await forms.register(async (devices) => {
+          devices.addHook('onRequest', takeTurn)
+          await devices.register(deviceAuthorizationRoute, { services })
+        })
       })
     },
     { prefix },
@@ -122,6 +127,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   // Pages for people, with cookies, forms, security headers and request logs.
   await app.register(
     async (pages) => {
+      pages.addHook('onRequest', takeTurn)
       logRequests(pages, services.metrics)
       await pageHeaders(pages, config)
       await views(pages, { basePath: prefix })

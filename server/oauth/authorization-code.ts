@@ -1,4 +1,4 @@
-import type { App, Code, Flow, Store } from '../../db/store.ts'
+import type { App, Code, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -15,13 +15,20 @@ export const CODE_LIFETIME_MS = 60_000
 /** A code as it is stored when it is issued. */
 type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 
+/** What a user has authorized; with neither challenge nor nonce, no code is issued. */
+type Authorized = Pick<Code, 'appId' | 'redirectUri' | 'nonce' | 'jkt' | 'scope' | 'device'> & {
+  challenge: string | null
+}
+
 /** Does the app get a code? Not on a plain connect link, which has neither challenge nor nonce. */
-export const issuesCode = ({ challenge, nonce }: Pick<Flow, 'challenge' | 'nonce'>): boolean =>
-  challenge !== null || nonce !== null
+export const issuesCode = ({
+  challenge,
+  nonce,
+}: Pick<Authorized, 'challenge' | 'nonce'>): boolean => challenge !== null || nonce !== null
 
 /** Issues a code for an authorization, and its record; `null`: the flow issues none. */
 export function issueCode(
-  flow: Flow,
+  flow: Authorized,
   connectionId: string,
   { clock, random }: { clock: Clock; random: Random },
 ): { code: Secret; record: NewCode } | null {

@@ -49,7 +49,7 @@ export const PARAMETER_NAMES = [
 
 /** Longest `state` of an app. It is returned in a header, whose size proxies limit. */
 const MAX_STATE_LENGTH_BYTES = 1024
-const MAX_NONCE_LENGTH_BYTES = 256
+const MAX_NONCE_LENGTH_CHARS = 256
 
 /**
  * Checks an authorization request. App and redirect URI come first: while one of them is wrong, the browser
@@ -93,7 +93,10 @@ export async function checkAuthorization(
 const single = (value: string | string[] | undefined): string | undefined =>
   typeof value === 'string' ? value : undefined
 
-/** @param reason for the log */
+/**
+ * Nothing here is secret, so nothing is guessed: another site may send its visitors here with any parameters.
+ * @param reason for the log
+ */
 function fail(
   code: ErrorCode,
   reason: string,
@@ -101,7 +104,7 @@ function fail(
   returnTo?: ReturnAddress,
 ): never {
   throw new BrokerError(code, {
-    ...{ reason, description, forDeveloper: true },
+    ...{ reason, description, forDeveloper: true, isGuess: false },
     ...(returnTo && { returnTo }),
   })
 }
@@ -208,8 +211,8 @@ function checkNonce(
 ): string | null {
   if (nonce === undefined || isConnectLink) return null
   const text = single(nonce) ?? ''
-  if (Buffer.byteLength(text) <= MAX_NONCE_LENGTH_BYTES) return text
-  fail('invalid_request', 'nonce_too_long', 'Send a nonce of at most 256 bytes in UTF-8.', returnTo)
+  if (text.length <= MAX_NONCE_LENGTH_CHARS && /^[\x20-\x7e]+$/.test(text)) return text
+  fail('invalid_request', 'nonce_malformed', 'Send a nonce of at most 256 ASCII characters.', returnTo)
 }
 
 /** A confidential app that checks the nonce of its ID token needs no PKCE (OAuth 2.1 7.6, RFC 9700 2.1.1). */

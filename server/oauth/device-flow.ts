@@ -2,6 +2,7 @@ import type { App, DeviceCode, Hash, Millis, NewEvent, Store } from '../../db/st
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
+import { createAddDeviceCode } from './device-code-bounds.ts'
 import { keyToBind } from './dpop.ts'
 import type { Proof } from './dpop.ts'
 import { grantBegunEvent, revokeReused } from './grants.ts'
@@ -46,10 +47,13 @@ interface DevicePoll {
 
 /** Device authorization grant (RFC 8628), except for the user's authorization at Ellipsis Drive. */
 export interface DeviceFlow {
-  /** @throws BrokerError `unauthorized_client` */
+  /**
+   * @param from.network that codes are counted for; empty: unknown
+   * @throws BrokerError `unauthorized_client`, `slow_down`
+   */
   start(
     app: App,
-    request: { device: string; address: string; scope: string },
+    from: { device: string; address: string; network: string; scope: string },
   ): Promise<DeviceAuthorization>
   /** Finds a pending device code by its user code, as typed; `undefined`: none is pending. */
   find(typed: string): Promise<PendingDevice | undefined>
@@ -88,6 +92,7 @@ export function createDeviceFlow(deps: {
   random: Random
 }): DeviceFlow {
   const { store, newGrant, clock, random } = deps
+  const addDeviceCode = createAddDeviceCode(store)
 
   /** The app's device code, in any state. */
   const readCode = async ({ app, deviceCode }: DevicePoll): Promise<DeviceCode> => {
@@ -150,19 +155,17 @@ export function createDeviceFlow(deps: {
   }
 
   return {
-    async start(app, { device, address, scope }) {
+    async start(app, from) {
       checkAllowed(app)
       const deviceCode = newSecret(random)
       const now = clock.now()
       for (;;) {
         const userCode = newUserCode(random)
-        const isAdded = await store.addDeviceCode({
+        const code: DeviceCode = {
+          ...from,
           deviceCodeHash: sha256(deviceCode),
           userCodeHash: sha256(userCode),
           appId: app.id,
-          scope,
-          device,
-          address,
           status: 'pending',
           connectionId: null,
           intervalSeconds: POLL_INTERVAL_SECONDS,
@@ -171,8 +174,10 @@ export function createDeviceFlow(deps: {
           expiresAt: now + DEVICE_CODE_LIFETIME_MS,
           usedAt: null,
           grantId: null,
-        })
-        if (!isAdded) continue
+        }
+        // Nobody else can start a flow in the name of an app with a secret.
+        const isLimited = !app.confidential && from.network !== ''
+        if (!(await addDeviceCode(code, { isLimited }))) continue
         return {
           deviceCode: new Secret(deviceCode),
           userCode,

@@ -2,8 +2,8 @@ import type { Random } from '../runtime.ts'
 
 /**
  * User codes (RFC 8628 6.1): eight of twenty consonants, which spell no words and are not confused with each
- * other or with digits. 34.5 bits: with at most ten wrong codes per minute and address, and a hundred pending
- * codes, an address has a chance of one in 1.7 million to guess one within fifteen minutes. A correct guess
+ * other or with digits. 34.5 bits: with at most ten wrong codes per minute and address, and 5,000 waiting codes
+ * (the most there can be), an address has a chance of one in 34,000 to guess one within fifteen minutes. A correct guess
  * only connects another person's device to the guesser's own account.
  */
 const LETTERS = 'BCDFGHJKLMNPQRSTVWXZ'

@@ -14,12 +14,6 @@ const HOUR_MS = 60 * MINUTE_MS
 export function upstreamError(error: unknown): BrokerError {
   if (!(error instanceof EllipsisError)) return new BrokerError('server_error', { cause: error })
   if (error.kind === 'misconfigured') return clientRefused(error)
-  if (error.kind === 'refused') {
-    const description =
-      'Ellipsis Drive did not accept its own answer to the authorization. Go back to the app and connect again; if it happens again, tell the host of this broker.'
-    const reason = 'upstream_refused_code'
-    return new BrokerError('server_error', { cause: error, description, reason })
-  }
   const retryAfter = Math.ceil((error.retryAfterMs ?? 2 * SECOND_MS) / SECOND_MS)
   const description =
     error.publicMessage ??

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { networkOf } from '../../server/admin/login-throttle.ts'
+import { networkOf } from '../../server/addresses.ts'
 
 t.test('IPv6 addresses of one /64 count as one address', async (t) => {
   const cases = {

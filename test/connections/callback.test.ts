@@ -48,14 +48,9 @@ t.test('a callback for an app that has just been removed shows an error', async 
   const { parameters } = authorizationRequest(app)
   const address = `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
   const login = await visitor.press(await visitor.open(address), 'Continue to Ellipsis Drive')
-  const { store, apps } = broker.services
-  const { takeFlow } = store
-  store.takeFlow = async (taken) => {
-    const flow = await takeFlow(taken)
-    await apps.remove(app.id, 'test')
-    return flow
-  }
-  const page = await allow(visitor, login, 'amelie', RETURN)
+  const callback = await allow(visitor, login, 'amelie', `${broker.url}/callback`)
+  await broker.services.apps.remove(app.id, 'test')
+  const page = await visitor.open(callback.url, RETURN)
   t.equal(page.status, 400)
   t.match(page.body, 'This app was removed from this broker')
   t.equal(broker.standIn.calls.token, 0, 'the code was not touched')

@@ -72,7 +72,7 @@ t.test('errors of Ellipsis Drive while connecting are returned to the app', asyn
   const cases = [
     [{ endpoint: 'token', kind: 'status', status: 500, times: 1 }, 'temporarily_unavailable'],
     [{ endpoint: 'token', kind: 'invalid_client', times: 1 }, 'server_error'],
-    [{ endpoint: 'token', kind: 'invalid_grant', times: 1 }, 'server_error'],
+    [{ endpoint: 'token', kind: 'invalid_grant', times: 1 }, 'invalid_request'],
   ] as const
   for (const [fault, error] of cases) {
     broker.standIn.addFault(fault)

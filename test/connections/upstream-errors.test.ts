@@ -71,8 +71,8 @@ t.test('errors of the token endpoint name Ellipsis Drive, too', async (t) => {
       'its own code refused',
       {},
       ({ standIn }) => standIn.addFault({ endpoint: 'token', kind: 'invalid_grant' }),
-      'server_error',
-      /^Ellipsis Drive did not accept its own answer.*connect again/,
+      'invalid_request',
+      /^Ellipsis Drive did not accept the code that it sent \(invalid_grant\).*connect again/,
     ],
     [
       'the broker’s client refused',
@@ -130,11 +130,13 @@ t.test('errors of the token endpoint name Ellipsis Drive, too', async (t) => {
 
 t.test('a fault of the broker is still told as its own', async (t) => {
   const broker = await buildBroker(t)
+  const { seal } = broker.services.vault
   Object.assign(broker.services.vault, {
-    open() {
-      throw new Error('a bug')
+    seal(...values: Parameters<typeof seal>) {
+      if (values[0].startsWith('connections/')) throw new Error('a bug')
+      return seal(...values)
     },
   })
-  const { returned } = await authorize(broker, await addApp(broker))
+  const { returned } = await broker.clock.hurry(authorize(broker, await addApp(broker)))
   t.match(returned.searchParams.get('error_description'), 'problem of its own')
 })

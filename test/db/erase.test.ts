@@ -7,7 +7,6 @@ import { size } from '../size.ts'
 import { revokeKey } from '../../server/crypto/key-set.ts'
 import {
   connect,
-  newFlow,
   NOW,
   purge,
   sweep,
@@ -79,8 +78,6 @@ async function keepBusy(store: Store, steps: number) {
     await store.saveTokens({ ...own, tokens, previousRefreshToken, now: NOW, events: [] })
   }
   const authorize = async (state: string) => {
-    await store.addFlow(newFlow(state, { verifier: plan.seal(), expiresAt: NOW + plan.pick(2) }))
-    await store.takeFlow({ stateHash: state, browserHashes: ['browser'], now: NOW })
     await connect(store, state, { tokens: plan.tokens() })
     ids.push(state)
   }

@@ -5,7 +5,6 @@ import type {
   ConnectionStatus,
   DeviceCode,
   Event,
-  Flow,
   Grant,
   Millis,
   NewEvent,
@@ -45,25 +44,6 @@ export const newApp = (id: string, fields: Partial<App> = {}): App => ({
   device: false,
   dpop: 'optional',
   createdAt: NOW,
-  ...fields,
-})
-
-export const newFlow = (stateHash: string, fields: Partial<Flow> = {}): Flow => ({
-  stateHash,
-  browserHash: 'browser',
-  verifier: seal(`verifier ${stateHash}`),
-  appId: 'app',
-  redirectUri: 'https://app.example/callback',
-  appState: 'state',
-  challenge: 'challenge',
-  nonce: null,
-  jkt: null,
-  scope: 'projects',
-  reconnect: null,
-  device: 'Firefox on Linux',
-  deviceCodeHash: null,
-  createdAt: NOW,
-  expiresAt: NOW + 600_000,
   ...fields,
 })
 
@@ -183,7 +163,7 @@ export async function sweep(
   store: Store,
   bounds: Omit<Parameters<Store['sweep']>[0], 'limit'>,
 ): Promise<SweptRows> {
-  const swept = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
+  const swept = { codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
   for (let hasMore = true; hasMore;) {
     const { more, ...rows } = await store.sweep({ ...bounds, limit: 100 })
     for (const [kind, count] of Object.entries(rows)) swept[kind as keyof SweptRows] += count
@@ -253,5 +233,6 @@ export const newDeviceCode = (id: string, fields: Partial<DeviceCode> = {}): Dev
   expiresAt: NOW + 900_000,
   usedAt: null,
   grantId: null,
+  network: '192.0.2.1',
   ...fields,
 })

@@ -100,7 +100,7 @@ t.test('after a restore pending flows are cancelled, and used proofs stay used',
     'test',
   )
   const { userCode } = await deviceFlow.start(app.app, {
-    ...{ device: 'test', address: 'test', scope: 'projects' },
+    ...{ device: 'test', address: 'test', network: 'test', scope: 'projects' },
   })
   t.ok(await deviceFlow.find(userCode))
   const id = await bulks.begin(['con_0'], 'cli')

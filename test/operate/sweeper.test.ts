@@ -96,9 +96,10 @@ t.test('the sweeper continues after a failure, and stops when asked', async (t) 
   const store = partialStore({
     sweep: async () => {
       if (sweeps++ === 0) throw new Error('the disk is full')
-      const [flows, codes, deviceCodes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0, 0]
-      return { flows, codes, deviceCodes, grants, connections, events, more: false }
+      const [codes, deviceCodes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0]
+      return { codes, deviceCodes, grants, connections, events, more: false }
     },
+    releaseSpace: async () => false,
     isErasurePending: async () => pending > 0,
     // First blocked, then done.
     purge: async () => (--pending === 2 ? 'blocked' : 'done'),

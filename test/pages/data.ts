@@ -33,7 +33,12 @@ export async function fillPages(broker: TestBroker): Promise<PageData> {
 async function addDevices({ services: { apps, deviceFlow } }: TestBroker): Promise<string[]> {
   const settings = { ...appDefaults, name: 'Night job', redirectUris: [], device: true }
   const { app } = await apps.add(settings, ACTOR)
-  const from = { device: 'A device (python-requests)', address: '192.0.2.33', scope: 'projects' }
+  const from = {
+    device: 'A device (python-requests)',
+    address: '192.0.2.33',
+    network: '192.0.2.33',
+    scope: 'projects',
+  }
   const started = await Promise.all([1, 2, 3].map(() => deviceFlow.start(app, from)))
   return started.map(({ userCode }) => userCode)
 }

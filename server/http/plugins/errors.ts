@@ -117,8 +117,10 @@ const NEVER_GUESSES: string[] = [
   'login_required',
 ]
 
-const mayBeGuess = ({ code }: FastifyError | BrokerError, { status }: PublicError): boolean =>
-  (status === 400 || status === 401) && !NEVER_GUESSES.includes(code)
+const mayBeGuess = (error: FastifyError | BrokerError, { status }: PublicError): boolean =>
+  (status === 400 || status === 401) &&
+  !NEVER_GUESSES.includes(error.code) &&
+  !(error instanceof BrokerError && error.details.isGuess === false)
 
 /** Descriptions of Fastify's own errors, by its code. None repeats what was sent. */
 const FRAMEWORK_ERRORS: Record<string, string> = {

@@ -24,7 +24,7 @@ const querySchema = (required: string[]) => {
     redirect_uri: 'A registered redirect URI. May be omitted if the app has only one.',
     state: 'Returned unchanged; 1,024 bytes at most.',
     scope: '`openid`, `profile`, `projects`, separated by spaces. Omitted: `projects`.',
-    nonce: 'Returned in the ID token; 256 bytes at most.',
+    nonce: 'Returned in the ID token; 256 ASCII characters at most.',
     prompt:
       '`consent` and `login` show the consent page to users of trusted apps too; `none` is refused with `login_required`.',
     max_age: 'Always met: every authorization goes through Ellipsis Drive.',

@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
 import { Secret } from '../../secret.ts'
+import { isUnknownProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
 import { readFlowCookies } from './upstream-flow.ts'
@@ -15,9 +16,9 @@ const schema = {
   response: {
     200: page('The user is connected, after a plain link or a device flow.'),
     303: redirect('Back to the app, with a code or an error.'),
-    400: page('This browser has no flow in progress.'),
+    400: page('This browser has no flow in progress, or Ellipsis Drive rejected the code.'),
     429: tooManyFailures,
-    503: page('Ellipsis Drive is unavailable; connect again later.'),
+    503: page('Ellipsis Drive is unavailable, or too many users connect; Retry-After says when.'),
   },
 }
 
@@ -37,13 +38,14 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
       const finished = await connect.finish({
         state: knownState,
         // A state that came twice, or none in an answer that is no refusal, belongs to no flow.
-        browserSecrets:
+        cookies:
           knownState !== null || (isRefusal && !Array.isArray(state))
             ? readFlowCookies(request, knownState, config)
             : [],
         code: typeof code === 'string' ? new Secret(code) : undefined,
         error: typeof error === 'string' ? error : undefined,
         address: request.ip,
+        isAddressShared: isUnknownProxy(request, config.publicUrl),
       })
       if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
       if (finished.kind === 'connected') {

@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { networkOf } from '../../addresses.ts'
 import { programLabel } from '../../connections/device-label.ts'
 import { formatUserCode } from '../../oauth/user-code.ts'
+import { isUnknownProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { authenticateClient } from './client-authentication.ts'
 import {
@@ -62,7 +64,10 @@ export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{
     const client = await authenticateClient(request, request.body, services)
     const scope = checkScope(request.body)
     const device = programLabel(request.headers['user-agent'])
-    const started = await services.deviceFlow.start(client, { device, address: request.ip, scope })
+    const address = request.ip
+    const network = isUnknownProxy(request, services.config.publicUrl) ? '' : networkOf(address)
+    const from = { device, address, network, scope }
+    const started = await services.deviceFlow.start(client, from)
     const userCode = formatUserCode(started.userCode)
     return {
       device_code: started.deviceCode.reveal(),

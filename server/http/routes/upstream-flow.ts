@@ -2,57 +2,74 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
 import { deviceLabel } from '../../connections/device-label.ts'
+import type { FlowCookie } from '../../connections/flow.ts'
 import { sha256 } from '../../crypto/hash.ts'
 import { cookieName, cookieOptions } from '../plugins/cookies.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 
 /**
- * The user's way to Ellipsis Drive and back. A cookie binds the flow to the browser. Each flow has its own,
- * so that several tabs work at the same time.
+ * The user's way to Ellipsis Drive and back. Each flow is in a cookie of its own, so that several tabs work at
+ * the same time.
  */
 
 const COOKIE_PREFIX = 'flow-'
 const COOKIE_LIFETIME_SECONDS = 600
-/** Browsers limit the size of the cookie header, so a browser with more flows loses the old ones. */
-const MAX_FLOW_COOKIES = 20
+/**
+ * Proxies limit the cookie header, nginx to 8 KiB. A browser with more flows loses the oldest: a dozen fit, or
+ * two with the longest state and redirect URI.
+ */
+const MAX_COOKIES_LENGTH_CHARS = 6000
 
-/** Starts a flow and redirects to Ellipsis Drive. */
-export async function redirectToUpstream(
+/** Begins a flow and redirects to Ellipsis Drive. */
+export function redirectToUpstream(
   authorization: AuthorizationRequest,
   request: FastifyRequest,
   reply: FastifyReply,
   { config, connect }: HttpServices,
 ) {
-  const flow = await connect.begin(authorization, deviceLabel(request.headers['user-agent']))
-  const existing = Object.keys(request.cookies).filter((name) => name.includes(COOKIE_PREFIX))
-  if (existing.length > MAX_FLOW_COOKIES) {
-    for (const name of existing) void reply.clearCookie(name, cookieOptions(config))
+  const flow = connect.begin(authorization, deviceLabel(request.headers['user-agent']))
+  const name = prefixOf(config) + flow.cookie.stateHash
+  const value = flow.cookie.value.reveal()
+  for (const old of findExcess(request, name.length + value.length, config)) {
+    void reply.clearCookie(old, cookieOptions(config))
   }
-  const options = { ...cookieOptions(config), maxAge: COOKIE_LIFETIME_SECONDS }
-  void reply.setCookie(flowCookieName(flow.state, config), flow.browserSecret.reveal(), options)
+  void reply.setCookie(name, value, { ...cookieOptions(config), maxAge: COOKIE_LIFETIME_SECONDS })
   return reply.redirect(flow.location, 303)
 }
 
+/** Names of the oldest flow cookies that leave no room for another one of that length. Browsers send them first. */
+function findExcess({ cookies }: FastifyRequest, addedLength: number, config: Config): string[] {
+  let length = addedLength
+  return flowCookiesOf(cookies, config)
+    .reverse()
+    .flatMap(([name, value]) => {
+      length += name.length + value.length
+      return length > MAX_COOKIES_LENGTH_CHARS ? [name] : []
+    })
+}
+
+const flowCookiesOf = (cookies: FastifyRequest['cookies'], config: Config): [string, string][] =>
+  Object.entries(cookies).flatMap(([name, value]) =>
+    name.startsWith(prefixOf(config)) && value !== undefined ? [[name, value]] : [],
+  )
+
+const prefixOf = (config: Config): string => cookieName(COOKIE_PREFIX, config)
+
 /**
- * This browser's secret for the flow with that state; `null`: those of all its flows. The cookies stay, for a
+ * This browser's cookie of the flow with that state; `null`: those of all its flows. The cookies stay, for a
  * callback that is repeated.
  */
 export function readFlowCookies(
   { cookies }: FastifyRequest,
   state: string | null,
   config: Config,
-): Secret[] {
-  const prefix = cookieName(COOKIE_PREFIX, config)
-  const names =
-    state === null
-      ? Object.keys(cookies).filter((name) => name.startsWith(prefix))
-      : [flowCookieName(state, config)]
-  return names.flatMap((name) => {
-    const value = cookies[name]
-    return value === undefined ? [] : [new Secret(value)]
-  })
+): FlowCookie[] {
+  const stateHash = state === null ? null : sha256(state)
+  return flowCookiesOf(cookies, config)
+    .map(([name, value]) => ({
+      stateHash: name.slice(prefixOf(config).length),
+      value: new Secret(value),
+    }))
+    .filter((cookie) => stateHash === null || cookie.stateHash === stateHash)
 }
-
-const flowCookieName = (state: string, config: Config): string =>
-  cookieName(COOKIE_PREFIX + sha256(state).slice(0, 16), config)

@@ -7,7 +7,6 @@ import {
   event,
   newApp,
   newCode,
-  newFlow,
   newGrant,
   NOW,
   removeApp,
@@ -88,7 +87,7 @@ export function testApps(t: Test, open: OpenStore): void {
     t.strictSame([await has('http://127.0.0'), await has('http://[::')], [false, false])
   })
 
-  t.test('an app is removed with its flows and codes, and its grants are revoked', async (t) => {
+  t.test('an app is removed with its codes, and its grants are revoked', async (t) => {
     const store = await open(t)
     for (const id of ['app', 'other']) await store.addApp(newApp(id), [])
     await connect(store)
@@ -96,8 +95,6 @@ export function testApps(t: Test, open: OpenStore): void {
     await begin(store, newGrant('ours', { appId: 'other' }))
     await begin(store, newGrant('ended'))
     await store.revokeGrants({ id: 'ended', now: NOW + 1, events: [] })
-    await store.addFlow(newFlow('s1'))
-    await store.addFlow(newFlow('s2', { appId: 'other' }))
     await connect(store, 'con2', { code: newCode('unused', { connectionId: 'con2' }) })
 
     t.equal(await removeApp(store, 'app', event('app.removed')), true)
@@ -108,9 +105,6 @@ export function testApps(t: Test, open: OpenStore): void {
     t.equal(await store.revokeGrantsOfRemovedApps(bounds), 0, 'nothing is left to do')
     t.equal((await store.getGrant('ended'))?.revokedAt, NOW + 1, 'was revoked before')
     t.equal((await store.getGrant('ours'))?.revokedAt, null)
-    const flow = { browserHashes: ['browser'], now: NOW }
-    t.equal(await store.takeFlow({ stateHash: 's1', ...flow }), undefined)
-    t.ok(await store.takeFlow({ stateHash: 's2', ...flow }))
     t.equal(await store.getCode('unused'), undefined)
     t.equal(await removeApp(store, 'app', event('again')), false)
     t.strictSame(await actions(store), ['app.removed'])

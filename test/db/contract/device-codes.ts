@@ -21,22 +21,53 @@ async function approve(store: Store, id: string): Promise<void> {
   await store.updateDeviceCode(code, { ...code, status: 'approved', connectionId: 'con' }, [])
 }
 
+/** Bounds that no test reaches by accident. */
+const bounds = { maxOfNetwork: 10, max: 10 }
+
 export function testDeviceCodes(t: Test, open: OpenStore): void {
   t.test('a device code is found by either code, and user codes are unique', async (t) => {
     const store = await open(t)
     const code = newDeviceCode('code')
-    t.equal(await store.addDeviceCode(code), true)
-    t.equal(await store.addDeviceCode({ ...code, deviceCodeHash: 'another' }), false)
+    t.equal(await store.addDeviceCode(code, bounds), 'added')
+    const another = { ...code, deviceCodeHash: 'another' }
+    t.equal(await store.addDeviceCode(another, bounds), 'user_code_taken')
     t.strictSame(await get(store, 'code'), code)
     t.equal(await get(store, 'another'), undefined)
     t.strictSame(await store.getDeviceCode({ userCodeHash: code.userCodeHash }), code)
     t.equal(await store.getDeviceCode({ userCodeHash: 'x' }), undefined)
   })
 
+  t.test('codes that wait are bounded, by app and network and altogether', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    const add = (id: string, fields: Partial<DeviceCode> = {}, maxOfNetwork: number | null = 2) =>
+      store.addDeviceCode(newDeviceCode(id, fields), { maxOfNetwork, max: 5 })
+    t.strictSame([await add('1'), await add('2')], ['added', 'added'])
+    t.equal(await add('3'), 'network_full')
+    t.equal(await add('3', { appId: 'another' }), 'added')
+    t.equal(await add('4', { network: 'another' }), 'added')
+    const code = await get(store, '1')
+    if (code) await store.updateDeviceCode(code, { ...code, status: 'denied' }, [])
+    t.equal(await add('5'), 'network_full', 'a denied code still takes its place')
+    await approve(store, '2')
+    t.equal(await add('5'), 'added', 'an approved one does not')
+    t.equal(await add('6', {}, null), 'added')
+    t.equal(await add('7', {}, null), 'full')
+
+    const waiting = await store.listWaitingDeviceCodes(NOW)
+    const hashes = waiting.map(({ deviceCodeHash }) => deviceCodeHash)
+    t.strictSame(hashes.sort(), ['1', '3', '4', '5', '6'])
+    await store.removeDeviceCodes(['1', '2', '3'])
+    t.strictSame([await get(store, '1'), await get(store, '3')], [undefined, undefined])
+    t.ok(await get(store, '2'), 'approved codes stay')
+    t.equal(await add('8', { createdAt: NOW + 900_000 }), 'added', 'expired codes take no place')
+    t.strictSame(await store.listWaitingDeviceCodes(NOW + 900_000), [])
+  })
+
   t.test('a device code is replaced only as it was read', async (t) => {
     const store = await open(t)
     await connect(store)
-    for (const id of ['code', 'other']) await store.addDeviceCode(newDeviceCode(id))
+    for (const id of ['code', 'other']) await store.addDeviceCode(newDeviceCode(id), bounds)
     const read = newDeviceCode('code')
     const polled = { ...read, polledAt: NOW, intervalSeconds: 10 }
     t.equal(await store.updateDeviceCode(read, polled, event('polled')), true)
@@ -59,7 +90,8 @@ export function testDeviceCodes(t: Test, open: OpenStore): void {
   t.test('an approved device code begins one grant, until it expires', async (t) => {
     const store = await open(t)
     await connect(store)
-    for (const id of ['good', 'pending', 'late']) await store.addDeviceCode(newDeviceCode(id))
+    for (const id of ['good', 'pending', 'late'])
+      await store.addDeviceCode(newDeviceCode(id), bounds)
     for (const id of ['good', 'late']) await approve(store, id)
     const redeem = (deviceCodeHash: string, now = NOW + 1) =>
       store.addGrant(newGrant(`of ${deviceCodeHash}`), {
@@ -82,7 +114,7 @@ export function testDeviceCodes(t: Test, open: OpenStore): void {
       for (const id of ['app', 'other']) await store.addApp(newApp(id), [])
       await connect(store)
       const add = async (id: string, fields: Partial<DeviceCode> = {}) => {
-        await store.addDeviceCode(newDeviceCode(id, fields))
+        await store.addDeviceCode(newDeviceCode(id, fields), bounds)
         if (id.startsWith('ok')) await approve(store, id)
       }
       const left = async (...ids: string[]) => {
@@ -101,10 +133,10 @@ export function testDeviceCodes(t: Test, open: OpenStore): void {
       await add('theirs', { appId: 'other' })
       await removeApp(store, 'app', [])
       t.strictSame(await left('waits', 'theirs'), ['theirs'])
-      const bounds = { keepUsedMs: 86_400_000, endedBefore: 0, eventsBefore: 0 }
-      const { deviceCodes } = await sweep(store, { ...bounds, now: NOW + 1_199_999 })
+      const sweepBounds = { keepUsedMs: 86_400_000, endedBefore: 0, eventsBefore: 0 }
+      const { deviceCodes } = await sweep(store, { ...sweepBounds, now: NOW + 1_199_999 })
       t.equal(deviceCodes, 0, 'long enough to be told that it has ended')
-      t.match(await sweep(store, { ...bounds, now: NOW + 1_200_000 }), { deviceCodes: 1 })
+      t.match(await sweep(store, { ...sweepBounds, now: NOW + 1_200_000 }), { deviceCodes: 1 })
       t.strictSame(await left('theirs'), [])
     },
   )

@@ -1,47 +1,15 @@
 import type { Test } from 'tap'
 import type { OpenStore } from '../contract.ts'
-import { actions, connect, event, newCode, newFlow, newGrant, NOW } from '../rows.ts'
+import { actions, connect, event, newCode, newGrant, NOW } from '../rows.ts'
 
 export function testFlows(t: Test, open: OpenStore): void {
-  t.test('a flow is taken once, unchanged', async (t) => {
+  t.test('a state is used once', async (t) => {
     const store = await open(t)
-    const flow = newFlow('state', { appState: null, challenge: null, reconnect: 'con' })
-    await store.addFlow(flow)
-    const taking = { stateHash: 'state', browserHashes: ['browser'], now: NOW }
-    const [first, second] = await Promise.all([store.takeFlow(taking), store.takeFlow(taking)])
-    t.strictSame(first, flow)
-    t.equal(second, undefined)
-  })
-
-  t.test('another browser, or one after the end, gets nothing and changes nothing', async (t) => {
-    const store = await open(t)
-    const flow = newFlow('state')
-    await store.addFlow(flow)
-    const taking = { stateHash: 'state', browserHashes: ['browser'], now: NOW }
-    t.equal(await store.takeFlow({ ...taking, browserHashes: ['another'] }), undefined)
-    t.equal(await store.takeFlow({ ...taking, now: flow.expiresAt }), undefined)
-    t.strictSame(await store.takeFlow({ ...taking, now: flow.expiresAt - 1 }), flow)
-  })
-
-  t.test('without a state, a browser’s only flow is taken, and of several none', async (t) => {
-    const store = await open(t)
-    const [first, second, foreign] = [
-      newFlow('first', { browserHash: 'b1' }),
-      newFlow('second', { browserHash: 'b2' }),
-      newFlow('foreign', { browserHash: 'b3' }),
-    ]
-    for (const flow of [first, second, foreign]) await store.addFlow(flow)
-    const taking = { stateHash: null, browserHashes: ['b1', 'b2', 'ended'], now: NOW }
-    t.equal(await store.takeFlow({ ...taking, browserHashes: [] }), undefined)
-    t.equal(await store.takeFlow(taking), undefined)
-    t.strictSame(
-      await store.takeFlow({ stateHash: 'first', browserHashes: ['b1'], now: NOW }),
-      first,
-    )
-    t.equal(await store.takeFlow({ ...taking, now: second.expiresAt }), undefined)
-    t.strictSame(await store.takeFlow(taking), second)
-    t.equal(await store.takeFlow(taking), undefined)
-    t.strictSame(await store.takeFlow({ ...taking, browserHashes: ['b3'] }), foreign)
+    const state = { stateHash: 'state', expiresAt: NOW + 1 }
+    t.strictSame(await Promise.all([store.useState(state), store.useState(state)]), [true, false])
+    t.equal(await store.useState({ ...state, stateHash: 'another' }), true)
+    t.strictSame(await store.listUsedStates(['state', 'unused']), ['state'])
+    t.strictSame(await store.listUsedStates([]), [])
   })
 
   t.test('a code begins one grant', async (t) => {

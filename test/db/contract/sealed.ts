@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { SealedValue, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { addSigningKey, connect, newFlow, newSigningKey, seal } from '../rows.ts'
+import { addSigningKey, connect, newSigningKey, seal } from '../rows.ts'
 
 async function all(store: Store, limit: number): Promise<SealedValue[]> {
   const values: SealedValue[] = []
@@ -16,8 +16,7 @@ async function all(store: Store, limit: number): Promise<SealedValue[]> {
 
 async function fill(store: Store): Promise<void> {
   for (const id of ['a', 'b', 'c']) await connect(store, id)
-  await store.addFlow(newFlow('with/slash'))
-  await addSigningKey(store, newSigningKey('k1'))
+  await addSigningKey(store, newSigningKey('k/1'))
 }
 
 export function testSealed(t: Test, open: OpenStore): void {
@@ -30,8 +29,7 @@ export function testSealed(t: Test, open: OpenStore): void {
       const associatedData = [
         ...['a', 'b', 'c'].map((id) => `connections/${id}/access_token`),
         ...['a', 'b', 'c'].map((id) => `connections/${id}/refresh_token`),
-        'flows/with/slash/verifier',
-        'signing_keys/k1/private_key',
+        'signing_keys/k/1/private_key',
       ]
       for (const limit of [1, 2, 3, 100]) {
         t.strictSame(
@@ -56,17 +54,17 @@ export function testSealed(t: Test, open: OpenStore): void {
       expected: seal(expected),
       sealed: seal(`anew ${id}`),
     })
-    const flow = {
-      key: keys.get('flows/with/slash/verifier') ?? '',
-      expected: seal('verifier with/slash'),
-      sealed: seal('anew flow'),
+    const signingKey = {
+      key: keys.get('signing_keys/k/1/private_key') ?? '',
+      expected: Buffer.from(newSigningKey('k/1').privateKey),
+      sealed: seal('anew key'),
     }
     const values = [
       replacing('a', 'refresh a'),
       replacing('b', 'other'),
       replacing('no', 'x'),
       { ...replacing('c', 'refresh c'), key: 'connections/c/username' },
-      flow,
+      signingKey,
     ]
     t.equal(await store.reseal(values), 2)
     const token = async (id: string) =>

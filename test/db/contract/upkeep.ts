@@ -1,22 +1,11 @@
 import type { Test } from 'tap'
 import type { Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import {
-  actions,
-  begin,
-  connect,
-  event,
-  newCode,
-  newFlow,
-  newGrant,
-  NOW,
-  purge,
-  sweep,
-} from '../rows.ts'
+import { actions, begin, connect, event, newCode, newGrant, NOW, purge, sweep } from '../rows.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
-const nothing = { flows: 0, codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
+const nothing = { codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
 const bounds = { now: NOW, keepUsedMs: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
 
 const hasCode = async (store: Store, codeHash: string) =>
@@ -32,22 +21,21 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.strictSame(await store.getMeta(), { a: '1', b: '3' })
   })
 
-  t.test('expired flows and codes are swept, used codes some time later', async (t) => {
+  t.test('used states and expired codes are swept, used codes some time later', async (t) => {
     const store = await open(t)
-    await store.addFlow(newFlow('ended', { expiresAt: NOW }))
-    await store.addFlow(newFlow('live', { expiresAt: NOW + 1 }))
+    await store.useState({ stateHash: 'ended', expiresAt: NOW })
+    await store.useState({ stateHash: 'live', expiresAt: NOW + 1 })
     for (const [id, expiresAt] of Object.entries({ gone: NOW, used: NOW, live: NOW + 1 })) {
       await connect(store, id, { code: newCode(id, { connectionId: id, expiresAt }) })
     }
     const grant = newGrant('grant', { connectionId: 'used' })
     await store.addGrant(grant, { source: { codeHash: 'used' }, now: NOW - 5, events: [] })
 
-    t.strictSame(await sweep(store, bounds), { ...nothing, flows: 1, codes: 1 })
+    t.strictSame(await sweep(store, bounds), { ...nothing, codes: 1 })
     t.equal(await hasCode(store, 'gone'), false)
     t.equal(await hasCode(store, 'used'), true)
     t.equal(await hasCode(store, 'live'), true)
-    const taking = { stateHash: 'live', browserHashes: ['browser'], now: NOW }
-    t.ok(await store.takeFlow(taking))
+    t.strictSame(await store.listUsedStates(['ended', 'live']), ['live'])
     t.strictSame(await sweep(store, { ...bounds, keepUsedMs: 5 }), { ...nothing, codes: 1 })
     t.equal(await hasCode(store, 'used'), false)
   })

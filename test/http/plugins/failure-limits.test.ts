@@ -1,7 +1,11 @@
 import t from 'tap'
+import { sha256 } from '../../../server/crypto/hash.ts'
+import { Visitor } from '../../visitor.ts'
 import {
   addApp,
   addAppWithSecret,
+  allow,
+  authorizationRequest,
   authorize,
   buildBroker,
   connect,
@@ -92,14 +96,65 @@ t.test('failures of pages and of revocation count too', async (t) => {
     ],
     [
       '203.0.113.2',
-      () => fetch(`${broker.url}/callback?state=x`, { headers: from('203.0.113.2') }),
+      () => {
+        const cookie = `flow-${sha256('x')}=${'A'.repeat(400)}`
+        const headers = { ...from('203.0.113.2'), cookie }
+        return fetch(`${broker.url}/callback?state=x&code=y`, { headers })
+      },
     ],
-    ['203.0.113.3', () => fetch(`${broker.url}/connect/x`, { headers: from('203.0.113.3') })],
   ]
   for (const [address, attempt] of tries) {
     for (let count = 0; count < LIMIT; count++) t.not((await attempt()).status, 429, address)
     t.equal((await attempt()).status, 429, address)
   }
+})
+
+t.test('another site cannot get its visitors limited', async (t) => {
+  const broker = await build(t)
+  const app = await addApp(broker)
+  const visitor = new Visitor()
+  const { parameters } = authorizationRequest(app)
+  const query = new URLSearchParams(parameters).toString()
+  const asked = await visitor.open(`${broker.url}/oauth/authorize?${query}`)
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  for (const path of [
+    '/callback',
+    '/callback?state=x',
+    '/callback?state=x&code=y',
+    '/callback?state=x&state=y',
+    '/callback?error=',
+    '/oauth/authorize',
+    '/oauth/authorize?client_id=x',
+    `/oauth/authorize?${query}&state=again`,
+    '/connect/x',
+    '/device?user_code=BBBB-BBBB',
+  ]) {
+    for (let count = 0; count <= LIMIT; count++)
+      t.not((await visitor.open(broker.url + path, 'https://')).status, 429, path)
+  }
+  const returned = await allow(visitor, login, 'amelie', parameters.redirect_uri)
+  t.ok(new URL(returned.url).searchParams.has('code'), 'the flow of this browser still works')
+})
+
+t.test('codes that Ellipsis Drive rejects count', async (t) => {
+  const broker = await build(t)
+  const app = await addApp(broker)
+  const tryCode = async () => {
+    const visitor = new Visitor()
+    const asked = await visitor.open(`${broker.url}/connect/${app.id}`)
+    if (asked.status === 429) return asked
+    const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+    const state = new URL(login.url).searchParams.get('state') ?? ''
+    return visitor.open(`${broker.url}/callback?code=made-up&state=${state}`)
+  }
+  for (let count = 0; count < LIMIT; count++) {
+    t.match(await tryCode(), { status: 400, body: /did not accept the code/ })
+  }
+  for (let count = 0; count < 3; count++) t.equal((await tryCode()).status, 429)
+  t.equal(broker.standIn.calls.token, LIMIT + 1, 'after the limit no code is tried')
+  const lines = broker.logged.filter((line) => line.includes('rejected a code'))
+  t.equal(lines.length, LIMIT + 1)
+  t.notMatch(broker.logged.join('\n'), /made-up|"level":50|"stack"/)
 })
 
 t.test('other addresses, and other addresses of one IPv6 network', async (t) => {
