@@ -69,6 +69,10 @@ export function isClaimable(redirectUri: string): boolean {
   return URL.parse(redirectUri)?.protocol !== 'https:'
 }
 
+/** Does this URI lead to the user's own machine? */
+export const isLoopback = (redirectUri: string): boolean =>
+  LOOPBACK_HOSTS.has(URL.parse(redirectUri)?.hostname ?? '')
+
 /**
  * Returns the requested URI if it is registered. It must match exactly, except for the port of
  * `http://127.0.0.1` and `http://[::1]`, which is random for native apps (RFC 8252 7.3, RFC 9700 2.1).
