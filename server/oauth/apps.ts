@@ -172,7 +172,7 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
             'The client type of an app can’t be changed (public or confidential). Add a new app.'
           throw new BrokerError('invalid_request', { description })
         }
-        checkSettings(app)
+        checkSettings(app, before.redirectUris)
         return app
       })
       return after
@@ -279,15 +279,18 @@ function derivedFields(
 const isSameSet = (one: string[], other: string[]): boolean =>
   [...new Set(one)].sort().join(' ') === [...new Set(other)].sort().join(' ')
 
-/** @throws BrokerError `invalid_request` with every problem of the settings */
-function checkSettings(settings: AppSettings): void {
-  const problems = [...findProblems(settings)]
+/**
+ * @param registered redirect URIs that the app has, from times with other rules: they stay valid
+ * @throws BrokerError `invalid_request` with every problem of the settings
+ */
+function checkSettings(settings: AppSettings, registered: string[] = []): void {
+  const problems = [...findProblems(settings, registered)]
   if (problems.length > 0) {
     throw new BrokerError('invalid_request', { description: problems.join('\n') })
   }
 }
 
-function* findProblems(app: AppSettings): Generator<string> {
+function* findProblems(app: AppSettings, registered: string[]): Generator<string> {
   const { length } = Array.from(app.name)
   if (length === 0 || length > MAX_NAME_LENGTH_CHARS) {
     yield `Give the app a name of 1 to ${MAX_NAME_LENGTH_CHARS} characters.`
@@ -297,7 +300,7 @@ function* findProblems(app: AppSettings): Generator<string> {
     yield `Give at most ${MAX_REDIRECT_URIS} redirect URIs.`
   }
   for (const uri of app.redirectUris) {
-    const problem = redirectUriProblem(uri)
+    const problem = registered.includes(uri) ? null : redirectUriProblem(uri)
     if (problem !== null) yield `Redirect URI ${uri} ${problem}.`
   }
   for (const origin of app.origins ?? []) {

@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache'
 import type { Grant } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from '../runtime.ts'
+import { isCanonicalJwt } from '../crypto/base64url.ts'
 import type { SigningKeys } from '../crypto/signing-keys.ts'
 
 /** The claims of a verified broker token. */
@@ -56,7 +57,9 @@ export function createBrokerTokens(deps: {
   const urls = [publicUrl, ...formerUrls]
 
   const verifySignature = async (token: string): Promise<Claims> => {
-    if (token.length > MAX_TOKEN_LENGTH_CHARS) throw new BrokerError('token_refused')
+    if (token.length > MAX_TOKEN_LENGTH_CHARS || !isCanonicalJwt(token)) {
+      throw new BrokerError('token_refused')
+    }
     const options: JWTVerifyOptions = {
       algorithms: ['EdDSA'],
       typ: 'at+jwt',

@@ -48,7 +48,10 @@ export function handleErrors(app: FastifyInstance, services: HttpServices): void
 export function sendMalformedUrl(_error: unknown, _request: FastifyRequest, reply: FastifyReply) {
   const description = 'The URL is malformed. Check its percent-encoding.'
   const { status, body } = publicError(new BrokerError('invalid_request', { description }))
-  void reply.code(status).header('cache-control', 'no-store').send(body)
+  void reply
+    .code(status)
+    .headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+    .send(body)
 }
 
 /** Sends 404 as JSON. */
