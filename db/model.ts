@@ -32,6 +32,8 @@ export interface App {
   trusted: boolean
   /** Lifetime of a broker token, seconds. */
   tokenLifetimeSeconds: number
+  /** How long a grant lasts from its beginning, renewed or not, seconds; `null`: as long as it is renewed. */
+  grantLifetimeSeconds: number | null
   /** `fragment`: Ellipsis Drive's access token in the redirect URI's fragment, for pages without a back end. */
   deliver: 'code' | 'fragment'
   /** `ellipsis`: plain RFC 6749, where `access_token` is Ellipsis Drive's. */
@@ -126,6 +128,12 @@ export interface Grant {
   jtiUsedAt: Millis | null
   /** The `jti` before it, accepted until five minutes after the current one was first used. */
   previousJti: string | null
+  /**
+   * If the previous token got several successors: when the first of them was issued, seconds since the epoch.
+   * The current token is the newest of them; the first that is used becomes the current one. `null`: there is
+   * only one.
+   */
+  successorsSinceSeconds: number | null
   /** A label for people, such as "Firefox on Android". */
   device: string
   createdAt: Millis
@@ -208,12 +216,17 @@ export interface SwapState {
     | 'jkt'
     | 'jtiUsedAt'
     | 'previousJti'
+    | 'successorsSinceSeconds'
     | 'issuedAtSeconds'
     | 'expiresAtSeconds'
+    | 'createdAt'
     | 'revokedAt'
   >
   /** `null`: the app was removed. */
-  app: Pick<App, 'id' | 'confidential' | 'tokens' | 'tokenLifetimeSeconds' | 'dpop'> | null
+  app: Pick<
+    App,
+    'id' | 'confidential' | 'tokens' | 'tokenLifetimeSeconds' | 'grantLifetimeSeconds' | 'dpop'
+  > | null
   connection: Pick<Connection, 'id' | 'status' | 'generation'>
 }
 

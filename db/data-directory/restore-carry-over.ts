@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import { erasePeople } from '../sqlite/erase-person.ts'
 import { sealedColumns } from '../sqlite/reseal.ts'
 
 /** How much of the restored store was ended or removed, because it was in the replaced store. */
@@ -72,7 +73,7 @@ const DESCENDS_QUERY = `
 
 /** Columns of a grant that say which broker token is current: a superseded token stays superseded. */
 const TOKEN_COLUMNS =
-  'jti previous_jti jti_used_at issued_at_seconds expires_at_seconds jkt device last_used_at'
+  'jti previous_jti jti_used_at successors_since_seconds issued_at_seconds expires_at_seconds jkt device last_used_at'
 
 /** Ends what was ended in `old`; if `descends`, also what is missing there. */
 function endWhatEnded(client: Database.Database, descends: boolean, now: number): CarriedOver {
@@ -152,16 +153,13 @@ function carryTokenEnds(client: Database.Database): void {
     where kid in (select kid from old.signing_keys where tokens_until is not null)`)
 }
 
-/** Erases again who was erased after the backup, as `eraseConnection` does. */
+/** Erases again who was erased after the backup. */
 function erasePersons(client: Database.Database): void {
   const erased = `select id from old.connections where person_erased_at is not null`
-  client.exec(`
-    update connections set account_id = null, username = '', name_key = '', last_error = null,
-      person_erased_at = (select o.person_erased_at from old.connections o where o.id = connections.id)
-      where id in (${erased});
-    update grants set device = '' where connection_id in (${erased});
-    update events set address = null, details = null
-      where actor in ('user', 'app') and connection_id in (${erased});`)
+  erasePeople(client, client.prepare<[], string>(erased).pluck().all())
+  client.exec(`update connections set person_erased_at =
+      (select o.person_erased_at from old.connections o where o.id = connections.id)
+    where id in (${erased})`)
 }
 
 /** Removed admins stay removed; passwords, roles and second factors are the newer ones. */

@@ -101,10 +101,11 @@ export function grantMethods(engine: Engine): Pick<Store, Methods> {
 
     getSwapState: (key) => read(() => getSwapState(key)),
 
-    useJti: ({ grantId, jti, now }) =>
+    useJti: ({ grantId, expectedJti, jti, now }) =>
       write(() => {
-        const unused = and(eq(grants.id, grantId), eq(grants.jti, jti), isNull(grants.jtiUsedAt))
-        db.update(grants).set({ jtiUsedAt: now }).where(unused).run()
+        const current = and(eq(grants.id, grantId), eq(grants.jti, expectedJti))
+        const unused = and(current, isNull(grants.jtiUsedAt))
+        return db.update(grants).set({ jti, jtiUsedAt: now }).where(unused).run().changes === 1
       }),
 
     renewGrant: ({ grantId, expectedJti, ...token }) =>
@@ -127,9 +128,11 @@ const SWAP_STATE_QUERY = `
   select concat_ws(char(10),
     app_id, connection_id, scope, jti, coalesce(jti_used_at, ''), coalesce(previous_jti, ''),
     issued_at_seconds, expires_at_seconds, coalesce(revoked_at, ''), coalesce(jkt, ''),
+    coalesce(successors_since_seconds, ''), created_at,
     coalesce((select status from signing_keys where kid = ?), ''),
     (select generation || char(10) || status from connections where id = grants.connection_id),
-    (select concat_ws(char(10), confidential, token_lifetime_seconds, tokens, dpop)
+    (select concat_ws(char(10), confidential, token_lifetime_seconds, tokens, dpop,
+      coalesce(grant_lifetime_seconds, ''))
       from apps where id = grants.app_id))
   from grants where id = ?`
 
@@ -155,8 +158,9 @@ function prepareSwapState(
 
 function toSwapState(id: string, values: string[]): SwapState {
   const [appId = '', connectionId = '', scope = '', jti = '', jtiUsedAt, previousJti] = values
-  const [issuedAt, expiresAt, revokedAt, jkt, keyStatus, generation, status] = values.slice(6)
-  const [confidential, lifetime, tokens, dpop] = values.slice(13)
+  const [issuedAt, expiresAt, revokedAt, jkt, successorsSince, createdAt] = values.slice(6)
+  const [keyStatus, generation, status] = values.slice(12)
+  const [confidential, lifetime, tokens, dpop, grantLifetime] = values.slice(15)
   return {
     keyStatus: (keyStatus || null) as SigningKey['status'] | null,
     grant: {
@@ -168,8 +172,10 @@ function toSwapState(id: string, values: string[]): SwapState {
       jkt: jkt || null,
       jtiUsedAt: jtiUsedAt ? Number(jtiUsedAt) : null,
       previousJti: previousJti || null,
+      successorsSinceSeconds: successorsSince ? Number(successorsSince) : null,
       issuedAtSeconds: Number(issuedAt),
       expiresAtSeconds: Number(expiresAt),
+      createdAt: Number(createdAt),
       revokedAt: revokedAt ? Number(revokedAt) : null,
     },
     // A removed app has no row, so these lines are missing.
@@ -180,6 +186,7 @@ function toSwapState(id: string, values: string[]): SwapState {
             id: appId,
             confidential: confidential === '1',
             tokenLifetimeSeconds: Number(lifetime),
+            grantLifetimeSeconds: grantLifetime ? Number(grantLifetime) : null,
             tokens: tokens as App['tokens'],
             dpop: dpop as App['dpop'],
           },

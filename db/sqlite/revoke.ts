@@ -1,8 +1,9 @@
-import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
-import { codes, connections, deviceCodes, events, grants } from './schema.ts'
+import { and, eq, isNull, sql } from 'drizzle-orm'
+import { codes, connections, deviceCodes, grants } from './schema.ts'
 import type { Millis, Store } from '../store.ts'
 import { noTokens } from './connections.ts'
-import type { Engine } from './engine.ts'
+import { isOneOf, type Engine } from './engine.ts'
+import { erasePeople } from './erase-person.ts'
 import { insertEvents } from './events.ts'
 import { noLease, unrevoked } from './refresh.ts'
 import type { SealedValues } from './sealed.ts'
@@ -11,18 +12,25 @@ export function revokeMethods(
   engine: Engine,
   sealedValues: SealedValues,
 ): Pick<Store, 'revokeConnection'> {
-  const { db, write } = engine
+  const { client, db, write } = engine
   const revokeConnection = prepareRevoke(engine, sealedValues)
 
-  /** Removes what identifies the person. What an admin did, and from which address, stays. */
+  /** The connection, and revoked ones of the same account. */
+  const findOfPerson = client
+    .prepare<[object], string>(
+      `select id from connections where id = @id union
+      select id from connections where status = 'revoked'
+        and account_id = (select account_id from connections where id = @id)`,
+    )
+    .pluck()
+
+  /** Removes what identifies the person. The erasure is pending until the log is truncated. */
   const erasePerson = (id: string, now: Millis): boolean => {
-    const known = and(eq(connections.id, id), isNull(connections.personErasedAt))
-    const person = { accountId: null, username: '', nameKey: '', lastError: null }
-    const erased = { ...person, personErasedAt: now }
+    const ids = findOfPerson.all({ id })
+    const known = and(isOneOf(connections.id, ids), isNull(connections.personErasedAt))
+    const erased = { personErasedAt: now, erasedAt: null }
     if (db.update(connections).set(erased).where(known).run().changes === 0) return false
-    db.update(grants).set({ device: '' }).where(eq(grants.connectionId, id)).run()
-    const theirs = and(eq(events.connectionId, id), inArray(events.actor, ['user', 'app']))
-    db.update(events).set({ address: null, details: null }).where(theirs).run()
+    erasePeople(client, ids)
     return true
   }
 

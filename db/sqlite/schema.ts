@@ -66,6 +66,7 @@ export const apps = sqliteTable('apps', {
   dpop: text({ enum: ['optional', 'required'] })
     .notNull()
     .default('optional'),
+  grantLifetimeSeconds: integer(),
 })
 
 const MAX_RETRIES = sql.raw(String(MAX_AUTOMATIC_RETRIES))
@@ -152,6 +153,7 @@ export const grants = sqliteTable(
     lastUsedAt: millis(),
     revokedAt: millis(),
     jkt: text(),
+    successorsSinceSeconds: integer(),
   },
   (table) => [
     index('grants_connection').on(table.connectionId, table.appId),

@@ -99,8 +99,11 @@ export interface GrantStore {
 
   /** Everything that a swap decides on, as of now. `undefined`: no such grant. */
   getSwapState(key: { grantId: string; kid: string }): Promise<SwapState | undefined>
-  /** Marks the grant's current token as used, if `jti` is still current and was not used before. */
-  useJti(use: { grantId: string; jti: string; now: Millis }): Promise<void>
+  /**
+   * Records the first use of the grant's current token, or of another successor of the same token (`jti`), which
+   * becomes the current one. `false`: `expectedJti` isn't current any more, or was used before.
+   */
+  useJti(use: { grantId: string; expectedJti: string; jti: string; now: Millis }): Promise<boolean>
   /**
    * Makes `jti` the grant's current token, not used yet, and `previousJti` the one before it. `false`:
    * `expectedJti` isn't current, or the grant was revoked.
@@ -110,6 +113,7 @@ export interface GrantStore {
     expectedJti: string
     previousJti: string
     jti: string
+    successorsSinceSeconds: number | null
     issuedAtSeconds: number
     expiresAtSeconds: number
   }): Promise<boolean>

@@ -114,8 +114,9 @@ export interface ConnectionStore {
    * then dropped, codes deleted, grants revoked, lease released. `false`: the id is unknown, or it was revoked
    * before. The bytes are gone for good once `purge` has completed.
    * @param connection.erasePerson also for a revoked connection: removes account, username, the devices of its
-   *   grants, and address and details of events that its user and the apps caused. `false` then: there is no
-   *   such connection, or that was done before.
+   *   grants, address and details of all its events but those of admins, and searches of bulk revocations that
+   *   find the person; the same for revoked connections of the account. `false` then: there is no such
+   *   connection, or that was done before.
    */
   revokeConnection(connection: {
     id: string

@@ -2,9 +2,9 @@ import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
 import { appOptions } from '../oauth/app-options.ts'
 import type { AppOptions } from '../oauth/app-options.ts'
-import { appDefaults, validSecrets } from '../oauth/apps.ts'
+import { appDefaults, isBrowserApp, validSecrets } from '../oauth/apps.ts'
 import type { AppSettings } from '../oauth/apps.ts'
-import { formatDuration, parseDuration } from '../oauth/duration.ts'
+import { formatDuration, formatLimit, parseDuration, parseLimit } from '../oauth/duration.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { UsageError, formatTime, print, printJson, printTable, printable } from './terminal.ts'
 
@@ -14,6 +14,7 @@ interface Flags extends Partial<AppOptions> {
   name?: string
   confidential?: boolean
   tokenLifetime?: string
+  grantLifetime?: string
   json?: boolean
   add?: boolean
 }
@@ -101,6 +102,10 @@ function addSettings(command: Command): Command {
       'origins that may call the broker from a browser or web view, such as https://app.example.com or capacitor://localhost (default: those of the redirect URIs)',
     )
     .option('--token-lifetime <duration>', 'lifetime of a broker token (default: 30d)')
+    .option(
+      '--grant-lifetime <duration>',
+      'after this time users connect again, even if the token is renewed: 90d, or off (default: 90d for public apps on the web, otherwise off)',
+    )
   for (const [name, { default: initial, help, values }] of appOptions) {
     const flag = `--${toCase(name, '-')}`
     if (typeof initial === 'boolean') command.option(flag, help)
@@ -114,13 +119,14 @@ const toCase = (name: string, separator: '_' | '-'): string =>
   name.replace(/[A-Z]/g, (letter) => separator + letter.toLowerCase())
 
 function readChanges(flags: Flags): Partial<AppSettings> {
-  const { name, redirectUri, origin, tokenLifetime } = flags
+  const { name, redirectUri, origin, tokenLifetime, grantLifetime } = flags
   const options = appOptions.filter(([option]) => flags[option] !== undefined)
   return {
     ...(name !== undefined && { name }),
     ...(redirectUri && { redirectUris: redirectUri }),
     ...(origin && { origins: origin }),
     ...(tokenLifetime !== undefined && { tokenLifetimeSeconds: parseDuration(tokenLifetime) }),
+    ...(grantLifetime !== undefined && { grantLifetimeSeconds: parseLimit(grantLifetime) }),
     ...Object.fromEntries(options.map(([option]) => [option, flags[option]])),
   }
 }
@@ -148,8 +154,15 @@ async function add(name: string, flags: Flags): Promise<void> {
     if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
     print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
     if (app.device) print(`Device page    ${config.publicUrl}/device`)
+    if (isBrowserApp(app) && app.dpop === 'optional' && app.deliver === 'code')
+      print(DPOP_ADVICE(app))
   })
 }
+
+const DPOP_ADVICE = ({ id }: App): string =>
+  `
+Recommended: let the app use DPoP, so that a stolen broker token is useless. When it does, enforce it:
+  ellipsis-broker app set ${id} --dpop required`
 
 function show(app: App, now: number, json?: boolean): void {
   if (json) return printJson(toJson(app, now))
@@ -166,6 +179,7 @@ const toJson = (app: App, now: number) => ({
   redirect_uris: app.redirectUris,
   origins: app.origins,
   token_lifetime: formatDuration(app.tokenLifetimeSeconds),
+  grant_lifetime: formatLimit(app.grantLifetimeSeconds),
   ...Object.fromEntries(appOptions.map(([option]) => [toCase(option, '_'), app[option]])),
   live_secrets: validSecrets(app, now).length,
   created_at: formatTime(app.createdAt),

@@ -49,7 +49,14 @@ export function sealFlow(vault: Vault, flow: Flow): Secret {
   const { verifier, appState, ...rest } = flow
   const { appId, redirectUri, challenge, nonce, jkt, scope, reconnect, device } = rest
   const known = [appId, redirectUri, challenge, nonce, jkt, scope, reconnect, device]
-  const fields = [VERSION, flow.expiresAt, verifier.reveal(), ...known, flow.deviceCodeHash, appState !== null]
+  const fields = [
+    VERSION,
+    flow.expiresAt,
+    verifier.reveal(),
+    ...known,
+    flow.deviceCodeHash,
+    appState !== null,
+  ]
   // The state is not escaped: that could make it six times as long.
   const text = new Secret(`${JSON.stringify(fields)}\n${appState ?? ''}`)
   const sealed = vault.seal(associatedData.flowCookie(flow.stateHash), text, { padded: false })

@@ -1,10 +1,11 @@
 import { associatedData } from '../../db/associated-data.ts'
-import type { Connection, Grant, Store } from '../../db/store.ts'
+import type { App, Connection, Grant, Store } from '../../db/store.ts'
 import type { Account, EllipsisClient } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { openStored } from '../refresh/access-token.ts'
 import type { BrokerTokens } from '../oauth/broker-token.ts'
+import { tokenTimes } from '../oauth/grants.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { withRetries } from '../refresh/failure-policy.ts'
 import { sha256 } from '../crypto/hash.ts'
@@ -174,13 +175,9 @@ export function createImporter(dependencies: {
   }
 
   /** The entry's grant, from an earlier run or new, and its broker token; `null` if the grant has ended. */
-  const addGrant = async (
-    connectionId: string,
-    { appId, refreshToken }: ImportEntry,
-    lifetimeSeconds: number,
-  ) => {
+  const addGrant = async (connectionId: string, { appId, refreshToken }: ImportEntry, app: App) => {
     const id = idOf('grant', [clientId, refreshToken.reveal(), appId])
-    const issuedAtSeconds = Math.floor(clock.now() / 1000)
+    const createdAt = clock.now()
     const grant: Grant = {
       id,
       appId,
@@ -188,12 +185,12 @@ export function createImporter(dependencies: {
       scope: 'projects',
       jti: random(16).toString('base64url'),
       jkt: null,
-      issuedAtSeconds,
-      expiresAtSeconds: issuedAtSeconds + lifetimeSeconds,
+      ...tokenTimes({ createdAt }, app, createdAt),
       jtiUsedAt: null,
       previousJti: null,
+      successorsSinceSeconds: null,
       device: 'imported',
-      createdAt: clock.now(),
+      createdAt,
       lastUsedAt: null,
       revokedAt: null,
     }
@@ -203,7 +200,7 @@ export function createImporter(dependencies: {
       events: [event('grant.begun', connectionId, { appId, grantId: id, details: 'imported' })],
     })
     const current = isNew ? grant : await store.getGrant(id)
-    const isValid = current?.revokedAt === null && current.expiresAtSeconds > issuedAtSeconds
+    const isValid = current?.revokedAt === null && current.expiresAtSeconds * 1000 > createdAt
     return { isNew, brokerToken: isValid ? new Secret(await tokens.sign(current)) : null }
   }
 
@@ -224,7 +221,7 @@ export function createImporter(dependencies: {
       let stored = await storeToken(entry)
       if (stored.status === 'revoked') {
         if (stored.importState !== 'rejected') {
-          return importRevoked(stored, entry, app.tokenLifetimeSeconds)
+          return importRevoked(stored, entry, app)
         }
         if (!(await removeRejectedImport(store, clock, stored.id))) {
           const reason = 'the erasure of an earlier attempt is still pending; run the import again'
@@ -244,7 +241,7 @@ export function createImporter(dependencies: {
         return { status: 'mismatch', reason: `the token belongs to ${name}, not to ${named}` }
       }
       const connectionId = await settle(stored.id, account, named)
-      const grant = await addGrant(connectionId, entry, app.tokenLifetimeSeconds)
+      const grant = await addGrant(connectionId, entry, app)
       return {
         status: grant.isNew && connectionId === stored.id ? 'imported' : 'already',
         connectionId,
@@ -257,13 +254,13 @@ export function createImporter(dependencies: {
   async function importRevoked(
     { id, replacedBy }: Connection,
     entry: ImportEntry,
-    lifetimeSeconds: number,
+    app: App,
   ): Promise<ImportResult> {
     const connection = replacedBy === null ? undefined : await store.getConnection(replacedBy)
     if (!connection || connection.status === 'revoked') {
       return { status: 'refused', reason: await revocationReason(id) }
     }
-    const { brokerToken } = await addGrant(connection.id, entry, lifetimeSeconds)
+    const { brokerToken } = await addGrant(connection.id, entry, app)
     return { status: 'already', connectionId: connection.id, brokerToken }
   }
 

@@ -9,12 +9,13 @@ import { omitEmptyValues } from './plugins/empty-values.ts'
 import { handleErrors, sendMalformedUrl, sendNotFound } from './plugins/errors.ts'
 import { limitFailures } from './plugins/failure-limits.ts'
 import { normalizeForwarded } from './plugins/forwarded.ts'
-import { pageHeaders } from './plugins/headers.ts'
+import { answerHeaders, pageHeaders } from './plugins/headers.ts'
 import { cleanPastedUrl } from './plugins/pasted-urls.ts'
 import { redirectToPublicUrl } from './plugins/public-name.ts'
 import { logRefusals } from './plugins/refusals.ts'
 import { createRequestIds, logRequests } from './plugins/request-log.ts'
 import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
+import { refuseAmbiguousRequests } from './plugins/strict-requests.ts'
 import { createTurns } from './plugins/turns.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
@@ -80,6 +81,8 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
 
   const takeTurn = createTurns()
   closeConnectionsOnStop(app)
+  answerHeaders(app, config)
+  refuseAmbiguousRequests(app)
   normalizeForwarded(app, config.trustProxy)
   logRefusals(app, services)
   await limitFailures(app, config, services.apps)

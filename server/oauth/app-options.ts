@@ -10,6 +10,7 @@ type OptionName = Exclude<
   | 'redirectUris'
   | 'origins'
   | 'tokenLifetimeSeconds'
+  | 'grantLifetimeSeconds'
   | 'createdAt'
 >
 
@@ -95,8 +96,9 @@ const table: { [Name in OptionName]: AppOption<App[Name]> } = {
   },
   dpop: {
     default: 'optional',
-    help: 'optional: the app decides. required: broker tokens are bound to a key of the app (RFC 9449), so a stolen token is useless',
+    help: 'optional: the app decides. required: broker tokens are bound to a key of the app (RFC 9449), so a stolen token is useless; recommended for browser apps',
     title: 'DPoP',
+    hint: 'Recommended for apps in a browser, where scripts of others may read a token. The app needs a library with DPoP.',
     values: {
       optional: { summary: 'Optional' },
       required: {

@@ -8,7 +8,14 @@ import { visibleText } from '../visible-text.ts'
 import { equalHashes, newId, newSecret, sha256 } from '../crypto/hash.ts'
 import { defaultOptions } from './app-options.ts'
 import type { AppOptions } from './app-options.ts'
-import { loopbackOriginOf, originOf, originProblem, redirectUriProblem } from './redirect-uri.ts'
+import {
+  isClaimable,
+  isLoopback,
+  loopbackOriginOf,
+  originOf,
+  originProblem,
+  redirectUriProblem,
+} from './redirect-uri.ts'
 
 /** The settings of an app that a host chooses. */
 export interface AppSettings extends AppOptions {
@@ -19,6 +26,8 @@ export interface AppSettings extends AppOptions {
   confidential: boolean
   /** Life of a broker token, seconds. */
   tokenLifetimeSeconds: number
+  /** Default: 90 days for a browser app, or its token's lifetime if that is longer; `null` for others. */
+  grantLifetimeSeconds?: number | null
 }
 
 /** Client authentication (RFC 6749 2.3). */
@@ -64,6 +73,8 @@ export interface Apps {
 const DAY_SECONDS = 86_400
 const MIN_TOKEN_LIFETIME_SECONDS = 60
 const MAX_TOKEN_LIFETIME_SECONDS = 400 * DAY_SECONDS
+const BROWSER_GRANT_LIFETIME_SECONDS = 90 * DAY_SECONDS
+const MAX_GRANT_LIFETIME_SECONDS = 3650 * DAY_SECONDS
 const MAX_NAME_LENGTH_CHARS = 200
 const MAX_REDIRECT_URIS = 20
 /** Grants of a removed app that are revoked at once: connections per batch, and batches. */
@@ -125,6 +136,10 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
         ...settings,
         id: newId(random, 'app'),
         origins: settings.origins ?? defaultOrigins(settings),
+        grantLifetimeSeconds:
+          settings.grantLifetimeSeconds === undefined
+            ? defaultGrantLifetime(settings)
+            : settings.grantLifetimeSeconds,
         secrets: created ? [created.stored] : [],
         createdAt: clock.now(),
       }
@@ -166,7 +181,7 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
             'The client type of an app can’t be changed (public or confidential). Add a new app.'
           throw new BrokerError('invalid_request', { description })
         }
-        checkSettings(app)
+        checkSettings(app, before.redirectUris)
         return app
       })
       return after
@@ -246,6 +261,20 @@ export function defaultOrigins(
   return [...new Set(origins)]
 }
 
+/** Is it a public client whose tokens are in a browser, where scripts of others may read them? */
+export const isBrowserApp = ({
+  confidential,
+  redirectUris,
+}: Pick<App, 'confidential' | 'redirectUris'>): boolean =>
+  !confidential && redirectUris.some((uri) => !isClaimable(uri) && !isLoopback(uri))
+
+/** The grant lifetime of an app whose host chose none, seconds. */
+function defaultGrantLifetime(settings: AppSettings): number | null {
+  return isBrowserApp(settings)
+    ? Math.max(BROWSER_GRANT_LIFETIME_SECONDS, settings.tokenLifetimeSeconds)
+    : null
+}
+
 /** Fields that follow from changed ones. Origins that were chosen stay; derived ones follow the redirect URIs. */
 function derivedFields(
   before: App,
@@ -274,15 +303,18 @@ const union = (one: string[], other: string[]): string[] => [...new Set([...one,
 const isSameSet = (one: string[], other: string[]): boolean =>
   [...new Set(one)].sort().join(' ') === [...new Set(other)].sort().join(' ')
 
-/** @throws BrokerError `invalid_request` with every problem of the settings */
-function checkSettings(settings: AppSettings): void {
-  const problems = [...findProblems(settings)]
+/**
+ * @param registered redirect URIs that the app has, from times with other rules: they stay valid
+ * @throws BrokerError `invalid_request` with every problem of the settings
+ */
+function checkSettings(settings: AppSettings, registered: string[] = []): void {
+  const problems = [...findProblems(settings, registered)]
   if (problems.length > 0) {
     throw new BrokerError('invalid_request', { description: problems.join('\n') })
   }
 }
 
-function* findProblems(app: AppSettings): Generator<string> {
+function* findProblems(app: AppSettings, registered: string[]): Generator<string> {
   const { length } = Array.from(app.name)
   if (length === 0 || length > MAX_NAME_LENGTH_CHARS) {
     yield `Give the app a name of 1 to ${MAX_NAME_LENGTH_CHARS} characters.`
@@ -292,7 +324,7 @@ function* findProblems(app: AppSettings): Generator<string> {
     yield `Give at most ${MAX_REDIRECT_URIS} redirect URIs.`
   }
   for (const uri of app.redirectUris) {
-    const problem = redirectUriProblem(uri)
+    const problem = registered.includes(uri) ? null : redirectUriProblem(uri)
     if (problem !== null) yield `Redirect URI ${uri} ${problem}.`
   }
   for (const origin of app.origins ?? []) {
@@ -303,6 +335,14 @@ function* findProblems(app: AppSettings): Generator<string> {
   const isInRange = lifetime >= MIN_TOKEN_LIFETIME_SECONDS && lifetime <= MAX_TOKEN_LIFETIME_SECONDS
   if (!Number.isInteger(lifetime) || !isInRange) {
     yield 'The token lifetime must be between a minute and 400 days.'
+  }
+  const grantLifetime = app.grantLifetimeSeconds ?? MIN_TOKEN_LIFETIME_SECONDS
+  if (
+    !Number.isInteger(grantLifetime) ||
+    grantLifetime < MIN_TOKEN_LIFETIME_SECONDS ||
+    grantLifetime > MAX_GRANT_LIFETIME_SECONDS
+  ) {
+    yield 'The grant lifetime must be between a minute and 3,650 days, or off.'
   }
   const { confidential, tokens, device, dpop } = app
   const needsCode = confidential || tokens === 'ellipsis' || device || dpop === 'required'

@@ -212,7 +212,12 @@ function checkNonce(
   if (nonce === undefined || isConnectLink) return null
   const text = single(nonce) ?? ''
   if (text.length <= MAX_NONCE_LENGTH_CHARS && /^[\x20-\x7e]+$/.test(text)) return text
-  fail('invalid_request', 'nonce_malformed', 'Send a nonce of at most 256 ASCII characters.', returnTo)
+  fail(
+    'invalid_request',
+    'nonce_malformed',
+    'Send a nonce of at most 256 ASCII characters.',
+    returnTo,
+  )
 }
 
 /** A confidential app that checks the nonce of its ID token needs no PKCE (OAuth 2.1 7.6, RFC 9700 2.1.1). */

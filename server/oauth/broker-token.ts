@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache'
 import type { Grant } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from '../runtime.ts'
+import { isCanonicalJwt } from '../crypto/base64url.ts'
 import type { SigningKeys } from '../crypto/signing-keys.ts'
 
 /** The claims of a verified broker token. */
@@ -63,6 +64,7 @@ export function createBrokerTokens(deps: {
 
   const verifySignature = async (token: string): Promise<Claims> => {
     if (token.length > MAX_TOKEN_LENGTH_CHARS) throw tokenRefused('token_too_long')
+    if (!isCanonicalJwt(token)) throw tokenRefused('token_malformed')
     const options: JWTVerifyOptions = {
       algorithms: ['EdDSA'],
       typ: 'at+jwt',

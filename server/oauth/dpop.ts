@@ -3,6 +3,7 @@ import { calculateJwkThumbprint, EmbeddedJWK, errors, jwtVerify } from 'jose'
 import type { App, Hash, Millis, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from '../runtime.ts'
+import { isCanonicalJwt } from '../crypto/base64url.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Vault } from '../crypto/vault.ts'
 
@@ -126,8 +127,9 @@ interface ProofClaims {
 
 /** Checks form, signature and key of a proof. The caller checks the claims. */
 async function readProof(proof: string): Promise<{ jkt: Hash; claims: ProofClaims }> {
-  if (proof.length > MAX_PROOF_LENGTH_CHARS)
+  if (proof.length > MAX_PROOF_LENGTH_CHARS || !isCanonicalJwt(proof)) {
     throw invalidProof('dpop_proof_malformed', 'This is not a DPoP proof.')
+  }
   try {
     const { payload, protectedHeader } = await jwtVerify(proof, EmbeddedJWK, {
       algorithms: DPOP_ALGORITHMS,

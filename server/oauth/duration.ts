@@ -11,6 +11,14 @@ export function parseDuration(text: string): number {
   throw new BrokerError('invalid_request', { description })
 }
 
+/** Parses a duration, or `off` into `null`. @throws BrokerError `invalid_request` */
+export const parseLimit = (text: string): number | null =>
+  text.trim() === 'off' ? null : parseDuration(text)
+
+/** Formats seconds as `parseLimit` reads them. */
+export const formatLimit = (seconds: number | null): string =>
+  seconds === null ? 'off' : formatDuration(seconds)
+
 /** Formats seconds in the largest unit that divides them. */
 export function formatDuration(seconds: number): string {
   const [unit, unitSeconds] = Object.entries(UNIT_SECONDS).reduce((best, longer) =>

@@ -25,6 +25,30 @@ export interface Authorization {
 }
 
 /**
+ * When a grant ends, however often it is renewed (RFC 9700 4.14.2), seconds since the epoch; `Infinity`: it
+ * lasts as long as it is renewed.
+ */
+export const grantEndSeconds = (
+  { createdAt }: Pick<Grant, 'createdAt'>,
+  { grantLifetimeSeconds }: Pick<App, 'grantLifetimeSeconds'>,
+): number =>
+  grantLifetimeSeconds === null ? Infinity : Math.floor(createdAt / 1000) + grantLifetimeSeconds
+
+/** The times of a token that is issued now; it does not outlive its grant. */
+export const tokenTimes = (
+  grant: Pick<Grant, 'createdAt'>,
+  app: Pick<App, 'grantLifetimeSeconds' | 'tokenLifetimeSeconds'>,
+  now: Millis,
+): Pick<Grant, 'issuedAtSeconds' | 'expiresAtSeconds'> => {
+  const issuedAtSeconds = Math.floor(now / 1000)
+  const expiresAtSeconds = issuedAtSeconds + app.tokenLifetimeSeconds
+  return {
+    issuedAtSeconds,
+    expiresAtSeconds: Math.min(expiresAtSeconds, grantEndSeconds(grant, app)),
+  }
+}
+
+/**
  * Creates a grant and its first broker token; the caller stores the grant.
  * @param jkt thumbprint of the key that the grant is bound to; `null`: bearer tokens
  */
@@ -41,7 +65,8 @@ export function createNewGrant(deps: {
 }): NewGrant {
   const { tokens, clock, random } = deps
   return async ({ connectionId, scope, device }, app, jkt) => {
-    const issuedAtSeconds = Math.floor(clock.now() / 1000)
+    const createdAt = clock.now()
+    const times = tokenTimes({ createdAt }, app, createdAt)
     const grant: Grant = {
       id: newId(random, 'grant'),
       appId: app.id,
@@ -49,16 +74,17 @@ export function createNewGrant(deps: {
       scope,
       jti: random(16).toString('base64url'),
       jkt,
-      issuedAtSeconds,
-      expiresAtSeconds: issuedAtSeconds + app.tokenLifetimeSeconds,
+      ...times,
       jtiUsedAt: null,
       previousJti: null,
+      successorsSinceSeconds: null,
       device,
-      createdAt: clock.now(),
+      createdAt,
       lastUsedAt: null,
       revokedAt: null,
     }
-    return { grant, token: await tokens.sign(grant), expiresIn: app.tokenLifetimeSeconds }
+    const expiresIn = times.expiresAtSeconds - times.issuedAtSeconds
+    return { grant, token: await tokens.sign(grant), expiresIn }
   }
 }
 

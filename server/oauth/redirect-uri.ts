@@ -20,13 +20,15 @@ export function redirectUriProblem(uri: string): string | null {
   if (RESPONSE_PARAMETERS.some((name) => url.searchParams.has(name))) {
     return `has one of the parameters ${RESPONSE_PARAMETERS.join(', ')}, which the broker adds`
   }
-  if (url.protocol === 'https:') return null
-  if (url.protocol === 'http:') {
-    return LOOPBACK_HOSTS.has(url.hostname) ? null : 'is http: use https, or http on loopback'
+  if (url.protocol === 'http:' && !LOOPBACK_HOSTS.has(url.hostname)) {
+    return 'is http: use https, or http on loopback'
   }
-  return url.protocol.includes('.')
-    ? null
-    : 'has a scheme that other apps may claim: use https, or a reverse-domain scheme such as com.example.app:/'
+  const hasKnownScheme = ['https:', 'http:'].includes(url.protocol) || url.protocol.includes('.')
+  if (hasKnownScheme) {
+    // Another reader of another spelling may see another host in it.
+    return url.href === uri ? null : `is not in its normal form: write it as ${url.href}`
+  }
+  return 'has a scheme that other apps may claim: use https, or a reverse-domain scheme such as com.example.app:/'
 }
 
 /** Schemes whose pages have no origin of their own: browsers send `null`, or the origin of another page. */
@@ -71,6 +73,10 @@ export function originOf(redirectUri: string): string | null {
 export function isClaimable(redirectUri: string): boolean {
   return URL.parse(redirectUri)?.protocol !== 'https:'
 }
+
+/** Does this URI lead to the user's own machine? */
+export const isLoopback = (redirectUri: string): boolean =>
+  LOOPBACK_HOSTS.has(URL.parse(redirectUri)?.hostname ?? '')
 
 /**
  * Returns the requested URI if it is registered. It must match exactly, except for the port of

@@ -1,6 +1,7 @@
-import type { Grant, Store, SwapState } from '../../db/store.ts'
+import type { Store, SwapState } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
+import { grantEndSeconds, tokenTimes } from './grants.ts'
 import type { Clock, Random } from '../runtime.ts'
 
 /** A newer broker token of the same grant. */
@@ -14,8 +15,8 @@ type CurrentGrant = SwapState['grant']
 type CurrentApp = NonNullable<SwapState['app']>
 
 /**
- * Renewal issues a broker token with a new `jti`. Until the new token is first used, the old one stays valid
- * and is answered with the same new token, so that a lost answer has no consequence.
+ * Renewal issues a broker token with a new `jti`, the successor of the presented one. Until a successor is first
+ * used, the old token stays valid, so that a lost answer has no consequence. docs/design.md has the states.
  */
 export interface Renewals {
   /** A newer token if the presented one is past half its lifetime; otherwise `null`, without a promise. */
@@ -24,9 +25,16 @@ export interface Renewals {
     app: CurrentApp,
     presented: Claims,
   ): Promise<RenewedToken | null> | null
-  /** A newer token in any case. @throws BrokerError `token_refused` if a newer token is already in use */
+  /**
+   * A newer token in any case.
+   * @throws BrokerError `token_refused` if a newer token is already in use; `slow_down` if the presented one
+   * had several successors already and the next one is not due
+   */
   renew(grant: CurrentGrant, app: CurrentApp, presented: Claims): Promise<RenewedToken>
 }
+
+/** An unused successor is repeated for this long: long enough for requests at the same time and for retries. */
+const REPEAT_SECONDS = 60
 
 export function createRenewals(deps: {
   store: Store
@@ -41,16 +49,34 @@ export function createRenewals(deps: {
     expiresIn: grant.expiresAtSeconds - nowSeconds,
   })
 
-  /** The grant's unused newer token, or a new one; `null`: a newer token is already in use. */
+  const isPastHalf = (iat: number, exp: number): boolean => clock.now() / 1000 >= (iat + exp) / 2
+
+  /**
+   * Is the unused successor given to whoever presents the token before it? Two holders of a bearer token must
+   * get different successors, or they could share the grant unnoticed. Another holder of a client's secret or of
+   * a key (RFC 9449) does not exist.
+   */
+  const isRepeated = (grant: CurrentGrant, app: CurrentApp, nowSeconds: number): boolean => {
+    if (isPastHalf(grant.issuedAtSeconds, grant.expiresAtSeconds)) return false
+    const isBearer = grant.jkt === null && !app.confidential
+    return !isBearer || nowSeconds < grant.issuedAtSeconds + REPEAT_SECONDS
+  }
+
+  /** A successor of the presented token, the unused one or a new one; `null`: none now. */
   const findOrCreate = async (grant: CurrentGrant, app: CurrentApp, jti: string) => {
-    const nowSeconds = Math.floor(clock.now() / 1000)
+    const now = clock.now()
+    const nowSeconds = Math.floor(now / 1000)
     const isSuperseded = jti !== grant.jti
-    if (isSuperseded && grant.jtiUsedAt !== null) return null
-    // An unused newer token that is past half its own lifetime is replaced.
-    if (isSuperseded && !isPastHalf(grant.issuedAtSeconds, grant.expiresAtSeconds)) {
-      return issue(grant, nowSeconds)
+    if (isSuperseded) {
+      if (grant.jtiUsedAt !== null) return null
+      if (isRepeated(grant, app, nowSeconds)) return issue(grant, nowSeconds)
+      if (nowSeconds < nextSuccessorSeconds(grant)) return null
     }
-    const next = newToken(nowSeconds, app.tokenLifetimeSeconds)
+    const next = {
+      jti: random(16).toString('base64url'),
+      successorsSinceSeconds: isSuperseded ? firstSuccessorSeconds(grant) : null,
+      ...tokenTimes(grant, app, now),
+    }
     const expected = { grantId: grant.id, expectedJti: grant.jti, previousJti: jti }
     if (await store.renewGrant({ ...expected, ...next })) {
       return issue({ ...grant, ...next }, nowSeconds)
@@ -62,26 +88,31 @@ export function createRenewals(deps: {
       : null
   }
 
-  const isPastHalf = (iat: number, exp: number): boolean => clock.now() / 1000 >= (iat + exp) / 2
-
-  const newToken = (
-    issuedAtSeconds: number,
-    lifetimeSeconds: number,
-  ): Pick<Grant, 'jti' | 'issuedAtSeconds' | 'expiresAtSeconds'> => ({
-    jti: random(16).toString('base64url'),
-    issuedAtSeconds,
-    expiresAtSeconds: issuedAtSeconds + lifetimeSeconds,
-  })
-
   return {
     renewIfDue(grant, app, { iat, exp, jti }) {
-      return isPastHalf(iat, exp) ? findOrCreate(grant, app, jti) : null
+      const isDue = isPastHalf(iat, exp) && exp < grantEndSeconds(grant, app)
+      return isDue ? findOrCreate(grant, app, jti) : null
     },
 
     async renew(grant, app, { jti }) {
       const renewed = await findOrCreate(grant, app, jti)
-      if (!renewed) throw new BrokerError('token_refused', { reason: 'grant_revoked' })
-      return renewed
+      if (renewed) return renewed
+      const retryAfter = nextSuccessorSeconds(grant) - Math.floor(clock.now() / 1000)
+      if (jti !== grant.jti && grant.jtiUsedAt === null && retryAfter > 0) {
+        throw new BrokerError('slow_down', { retryAfter, reason: 'renewed_too_often' })
+      }
+      throw new BrokerError('token_refused', { reason: 'token_superseded' })
     },
   }
 }
+
+/** When the first of the previous token's successors was issued, seconds since the epoch. */
+const firstSuccessorSeconds = (grant: CurrentGrant): number =>
+  grant.successorsSinceSeconds ?? grant.issuedAtSeconds
+
+/**
+ * When the previous token may get another successor, seconds since the epoch. The time between two doubles:
+ * otherwise, who presents the old token all the time would always hold the successor that the app gets.
+ */
+const nextSuccessorSeconds = (grant: CurrentGrant): number =>
+  2 * grant.issuedAtSeconds - firstSuccessorSeconds(grant)

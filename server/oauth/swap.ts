@@ -1,4 +1,4 @@
-import type { App, Store } from '../../db/store.ts'
+import type { App, Millis, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { remainingLifetimeMs } from '../refresh/access-token.ts'
 import type { AccessToken, TokenRequirement } from '../refresh/access-token.ts'
@@ -9,7 +9,13 @@ import type { Proof } from './dpop.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import type { Renewals, RenewedToken } from './renewal.ts'
 import { PROJECTS, includesScope } from './scope.ts'
-import { isGrantOfToken, readLiveGrant, tokenStatus } from './token-status.ts'
+import {
+  isExpired,
+  isGrantOfToken,
+  isGrantOver,
+  readLiveGrant,
+  tokenStatus,
+} from './token-status.ts'
 import type { LiveGrant } from './token-status.ts'
 import type { Usage } from '../connections/usage.ts'
 
@@ -72,30 +78,44 @@ export function createSwap(deps: {
   const { store, tokens, refresher, renewals, usage, swaps, clock, publicUrl } = deps
 
   /** Adds `reconnect_url` to the error if reconnecting helps. */
-  const addReconnectUrl = async (error: unknown, claims: Claims): Promise<unknown> => {
+  const explain = async (error: unknown, claims: Claims): Promise<unknown> => {
     if (!(error instanceof BrokerError)) return error
     const details = { ...error.details, appId: claims.clientId }
+    const named = new BrokerError(error.code, details)
     const isEnded = error.code === 'connection_revoked' || error.code === 'needs_reconnect'
-    const app = isEnded ? await store.getApp(claims.clientId) : undefined
-    if (!app) return new BrokerError(error.code, details)
+    return isEnded ? addReconnectUrl(named, claims) : named
+  }
+
+  const addReconnectUrl = async (error: BrokerError, claims: Claims): Promise<BrokerError> => {
+    const app = await store.getApp(claims.clientId)
+    if (!app) return error
     const url = reconnectUrl(publicUrl, app, claims.sub)
-    return new BrokerError(error.code, { ...details, reconnectUrl: url })
+    return new BrokerError(error.code, { ...error.details, reconnectUrl: url })
   }
 
   /**
-   * Refuses a `jti` that the grant does not know. The late use of a superseded one revokes the grant
-   * (RFC 9700 4.14.2).
-   * @returns whether it waited for a write
+   * Refuses a token that expired, or whose `jti` the grant does not know, and records its first use. A token
+   * that comes although another one took its place revokes the grant (RFC 9700 4.14.2).
+   * @returns the state; another object if it waited for a write
    */
-  const checkJti = async ({ grant, app }: LiveGrant, claims: Claims): Promise<boolean> => {
+  const checkJti = async (live: LiveGrant, claims: Claims): Promise<LiveGrant> => {
+    const { grant } = live
     const now = clock.now()
     const status = tokenStatus(grant, claims, now)
+    if (status === 'late') return revokeCopied(live, now)
+    if (isGrantOver(live, now)) throw await addReconnectUrl(tokenRefused('grant_over'), claims)
     if (status === 'unknown') throw tokenRefused('token_unknown')
-    if (status !== 'late') {
-      const isFirstUse = status === 'current' && grant.jtiUsedAt === null
-      if (isFirstUse) await store.useJti({ grantId: grant.id, jti: grant.jti, now })
-      return isFirstUse
+    if (isExpired(claims, now)) throw tokenRefused('token_expired')
+    if (status === 'previous' || grant.jtiUsedAt !== null) return live
+    const { jti } = claims
+    if (await store.useJti({ grantId: grant.id, expectedJti: grant.jti, jti, now })) {
+      return { ...live, grant: { ...grant, jti, jtiUsedAt: now } }
     }
+    // Another request used or renewed the grant since it was read.
+    return checkJti(await readLiveGrant(store, claims), claims)
+  }
+
+  const revokeCopied = async ({ grant, app }: LiveGrant, now: Millis): Promise<never> => {
     const event = {
       at: now,
       actor: 'system',
@@ -118,17 +138,17 @@ export function createSwap(deps: {
     { brokerToken, client, proof }: PresentedToken,
     onVerified?: (appId: string) => void,
   ): Promise<[Claims, LiveGrant, boolean]> => {
-    const claims = await tokens.verify(brokerToken)
+    const claims = await tokens.verify(brokerToken, { expired: 'accepted' })
     onVerified?.(claims.clientId)
     try {
       const live = await readLiveGrant(store, claims)
       checkClient(live.app, client)
       checkKey(live, proof)
       await proof?.use()
-      const waited = await checkJti(live, claims)
-      return [claims, live, waited || proof !== null]
+      const checked = await checkJti(live, claims)
+      return [claims, checked, checked !== live || proof !== null]
     } catch (error) {
-      throw await addReconnectUrl(error, claims)
+      throw await explain(error, claims)
     }
   }
 
@@ -164,7 +184,7 @@ export function createSwap(deps: {
       usage.touch(live.grant.id)
       return { accessToken, scope: live.grant.scope, renewed }
     } catch (error) {
-      throw await addReconnectUrl(error, claims)
+      throw await explain(error, claims)
     }
   }
 

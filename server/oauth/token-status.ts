@@ -2,6 +2,7 @@ import type { Millis, Store, SwapState } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { tokenRefused } from './broker-token.ts'
 import type { Claims } from './broker-token.ts'
+import { grantEndSeconds } from './grants.ts'
 
 /** The state behind a broker token, with everything present and valid. */
 export interface LiveGrant {
@@ -10,7 +11,7 @@ export interface LiveGrant {
   connection: SwapState['connection']
 }
 
-/** A superseded token stays valid for this long after the first use of the newer one. */
+/** A superseded token stays valid for this long after the first use of its successor. */
 const OVERLAP_MS = 5 * 60_000
 
 /**
@@ -35,16 +36,32 @@ export async function readLiveGrant(store: Store, claims: Claims): Promise<LiveG
 export const isGrantOfToken = (grant: SwapState['grant'], { clientId, sub }: Claims): boolean =>
   grant.appId === clientId && grant.connectionId === sub
 
+/** Is the grant older than its app allows? */
+export const isGrantOver = ({ grant, app }: LiveGrant, now: Millis): boolean =>
+  grantEndSeconds(grant, app) * 1000 <= now
+
+export const isExpired = ({ exp }: Claims, now: Millis): boolean => exp * 1000 <= now
+
 /**
- * `current`: the grant's token. `previous`: superseded but still valid. `late`: superseded and used too late.
- * `unknown`: not known to this store, as after a restored backup.
+ * `current`: the grant's token. `alternative`: another successor of the same token; none of them was used yet.
+ * `previous`: superseded but still valid. `late`: used although another token took its place, so there are two
+ * holders. `unknown`: not known to this store, as after a restored backup.
  */
 export function tokenStatus(
   grant: SwapState['grant'],
-  { jti, iat }: Claims,
+  claims: Claims,
   now: Millis,
-): 'current' | 'previous' | 'late' | 'unknown' {
+): 'current' | 'alternative' | 'previous' | 'late' | 'unknown' {
+  const { jti, iat } = claims
   if (jti === grant.jti) return 'current'
-  if (jti !== grant.previousJti) return iat < grant.issuedAtSeconds ? 'late' : 'unknown'
-  return grant.jtiUsedAt === null || now - grant.jtiUsedAt < OVERLAP_MS ? 'previous' : 'late'
+  if (jti === grant.previousJti) {
+    // Who comes with it after its expiry has no successor, so somebody else may have it.
+    const expiredSince = isExpired(claims, now) ? grant.issuedAtSeconds * 1000 : now
+    return now - (grant.jtiUsedAt ?? expiredSince) < OVERLAP_MS ? 'previous' : 'late'
+  }
+  const { successorsSinceSeconds: since, issuedAtSeconds } = grant
+  if (since !== null && iat >= since && iat <= issuedAtSeconds) {
+    return grant.jtiUsedAt === null && !isExpired(claims, now) ? 'alternative' : 'late'
+  }
+  return iat < issuedAtSeconds ? 'late' : 'unknown'
 }

@@ -10,7 +10,7 @@ import type { BrokerTokens } from './broker-token.ts'
 import type { Proof } from './dpop.ts'
 import { OPENID, PROFILE, PROJECTS, includesScope } from './scope.ts'
 import { checkKey } from './swap.ts'
-import { readLiveGrant, tokenStatus } from './token-status.ts'
+import { isGrantOver, readLiveGrant, tokenStatus } from './token-status.ts'
 
 /** Claims about a user (OpenID Connect Core 5.1). */
 export interface Identity {
@@ -44,7 +44,8 @@ export function createUserInfo(deps: {
     checkKey(live, proof)
     await proof?.use()
     const status = tokenStatus(live.grant, claims, clock.now())
-    if (status !== 'current' && status !== 'previous') throw tokenRefused('token_superseded')
+    if (status === 'late' || status === 'unknown') throw tokenRefused('token_superseded')
+    if (isGrantOver(live, clock.now())) throw tokenRefused('grant_over')
     if (!includesScope(live.grant.scope, OPENID)) throw new BrokerError('insufficient_scope')
     return readIdentity(live.grant, store, subjectOf)
   }

@@ -28,7 +28,11 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
     type: 'public',
     origins: ['https://app.example.com'],
     token_lifetime: '30d',
+    grant_lifetime: '90d',
   })
+  t.match(added.stdout, `ellipsis-broker app set ${id} --dpop required`)
+  t.match(await json('app', 'set', id, '--grant-lifetime', 'off'), { grant_lifetime: 'off' })
+  t.match(await json('app', 'set', id, '--grant-lifetime', '7d'), { grant_lifetime: '7d' })
   const shown = await command(['app', 'show', id], env)
   t.match(shown.stdout, /redirect_uris\s+https:\/\/app/)
   t.match(await json('app', 'set', id, '--name', 'Other', '--token-lifetime', '12h', '--trusted'), {
@@ -94,6 +98,8 @@ t.test('wrong usage exits with 2 and says what to do', async (t) => {
     [['app', 'add', '', '--redirect-uri', 'nonsense', '--origin', '*'], /name.*URI.*Origin/s],
     [['app', 'add', 'X', '--redirect-uri', RETURN, '--token-lifetime', '1y'], /duration/],
     [['app', 'add', 'X', '--redirect-uri', RETURN, '--token-lifetime', '1s'], /a minute/],
+    [['app', 'add', 'X', '--redirect-uri', RETURN, '--grant-lifetime', 'never'], /duration/],
+    [['app', 'add', 'X', '--redirect-uri', RETURN, '--grant-lifetime', '1s'], /a minute/],
     [
       ['app', 'add', 'X', '--redirect-uri', RETURN, '--deliver', 'fragment', '--confidential'],
       /public apps/,

@@ -95,7 +95,7 @@ t.test('cookies that are no flow of that state start again', async (t) => {
   const { state } = await start(broker, visitor, authorizationRequest(app).parameters)
   const [[name, value] = ['', '']] = flowCookies(visitor, broker)
   const flow = {
-    ...{ appId: app.id, redirectUri: RETURN, appState: 's', challenge: null },
+    ...{ appId: app.id, redirectUri: RETURN, appState: 's', challenge: null, nonce: null },
     ...{ jkt: null, scope: 'projects', reconnect: null, device: '', deviceCodeHash: null },
   }
   const newFlow = (stateHash: string, expiresAt: number) =>

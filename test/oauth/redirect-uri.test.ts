@@ -16,6 +16,11 @@ t.test('redirect URIs that may be registered', async (t) => {
     'http://[::1]:8000/return',
     'http://localhost:5173/',
     'com.example.app:/return',
+    'com.example.app://return',
+    'com.example.app:return',
+    'http://127.0.0.1:0/',
+    'https://app.example.com:8443/a%20b/?x=%7E',
+    'https://xn--nxa.example/',
   ]) {
     t.equal(redirectUriProblem(uri), null, uri)
   }
@@ -36,6 +41,23 @@ t.test('redirect URIs that may not be registered', async (t) => {
     ['http://app.example.com/', /http/],
     ['javascript:alert(1)', /scheme/],
     ['myapp:/return', /scheme/],
+    ['https:evil.com', /write it as https:\/\/evil.com\/$/],
+    ['https:\\\\evil.com/x', /write it as https:\/\/evil.com\/x$/],
+    ['https:/evil.com/x', /write it as https:\/\/evil.com\/x$/],
+    ['https:////evil.com/x', /write it as/],
+    ['HTTPS://evil.com/', /write it as https:/],
+    ['https://EVIL.com/', /write it as https:\/\/evil.com\/$/],
+    ['https://evil.com', /write it as https:\/\/evil.com\/$/],
+    ['https://evil.com:443/', /write it as https:\/\/evil.com\/$/],
+    ['https://evil.com/a/../b', /write it as https:\/\/evil.com\/b$/],
+    ['https://evil.com/a/%2e%2e/b', /write it as https:\/\/evil.com\/b$/],
+    ['https://evil.com\\@good.example/', /user info|write it as/],
+    ['http://0x7f000001/', /write it as http:\/\/127.0.0.1\/$/],
+    ['http://2130706433/', /write it as http:\/\/127.0.0.1\/$/],
+    ['http://127.1/', /write it as http:\/\/127.0.0.1\/$/],
+    ['http://[0:0:0:0:0:0:0:1]/', /write it as http:\/\/\[::1\]\/$/],
+    ['http:localhost/', /write it as http:\/\/localhost\/$/],
+    ['COM.example.app:/return', /write it as com.example.app:\/return$/],
   ]
   for (const [uri, problem] of cases) t.match(redirectUriProblem(uri), problem, uri)
 })

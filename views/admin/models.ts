@@ -98,6 +98,10 @@ export interface AdminModels extends MonitoringModels {
     redirectUris: string[]
     origins: string[]
     lifetime: string
+    /** A duration, or `off`. */
+    grantLifetime: string
+    /** It is off, although the app's tokens are in browsers. */
+    grantLifetimeAdvised: boolean
     /** Gets its access token in the URL fragment, which is less safe. */
     fragment: boolean
     /** Every flag and choice, from server/oauth/app-options.ts. */
@@ -215,6 +219,8 @@ export interface AppFormFields {
   origins: string
   confidential: boolean
   lifetime: string
+  /** Empty: the default for a new app, otherwise unchanged. */
+  grantLifetime: string
 }
 
 /** A flag or a choice of an app: a checkbox, or radio buttons. */

@@ -65,7 +65,10 @@ export function sendMalformedUrl(_error: unknown, request: FastifyRequest, reply
   const description = 'The URL is malformed. Check its percent-encoding.'
   const { status, body } = publicError(new BrokerError('invalid_request', { description }))
   void request.server.refusals.log(request, { reason: 'url_malformed', status })
-  void reply.code(status).header('cache-control', 'no-store').send(body)
+  void reply
+    .code(status)
+    .headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+    .send(body)
 }
 
 /** Sends 404 as JSON. */

@@ -3,6 +3,19 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
 import { isHttps } from './cookies.ts'
 
+/** As helmet writes it. */
+const HSTS = 'max-age=31536000; includeSubDomains'
+
+/** Adds the security headers of all answers, also of JSON. */
+export function answerHeaders(app: FastifyInstance, config: Config): void {
+  const https = isHttps(config)
+  app.addHook('onRequest', (_request, reply, done) => {
+    void reply.header('x-content-type-options', 'nosniff')
+    if (https) void reply.header('strict-transport-security', HSTS)
+    done()
+  })
+}
+
 /** Adds the security headers of pages to every response of this scope. */
 export async function pageHeaders(app: FastifyInstance, config: Config): Promise<void> {
   await app.register(helmet, {
@@ -16,12 +29,14 @@ export async function pageHeaders(app: FastifyInstance, config: Config): Promise
   const policy = contentSecurityPolicy(config)
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers({ 'content-security-policy': policy, 'cache-control': 'no-store' })
-    if (!request.routeOptions.config.page) return
+    const { page } = request.routeOptions.config
+    if (!page) return
+    // No page of another site keeps a handle on a window of the dashboard.
+    if (page === 'admin') void reply.header('cross-origin-opener-policy', 'same-origin')
     // Browsers drop what they prefetched with an error status, and request it again when it is visited.
     if (isPrefetch(request)) return reply.code(503).send()
     // A page may use up a link or start a flow, so HEAD must not run it.
-    if (request.method === 'HEAD' && request.routeOptions.config.page !== 'admin')
-      return reply.send()
+    if (request.method === 'HEAD' && page !== 'admin') return reply.send()
   })
 }
 

@@ -25,9 +25,8 @@ export function testSwap(t: Test, open: OpenStore): void {
     const { id, appId, connectionId, scope, jti, previousJti, ...rest } = newGrant('grant', {
       jkt: 'thumbprint',
     })
-    const { jkt, jtiUsedAt, issuedAtSeconds, expiresAtSeconds, revokedAt } = rest
-    const token = { jti, jkt, jtiUsedAt, previousJti, issuedAtSeconds, expiresAtSeconds }
-    const grant = { id, appId, connectionId, scope, ...token, revokedAt }
+    const { device, lastUsedAt, ...token } = rest
+    const grant = { id, appId, connectionId, scope, jti, previousJti, ...token }
     const read = () => store.getSwapState({ grantId: 'grant', kid: 'k1' })
     const state = {
       keyStatus: 'active',
@@ -37,6 +36,7 @@ export function testSwap(t: Test, open: OpenStore): void {
         confidential: true,
         tokens: 'broker',
         tokenLifetimeSeconds: 60,
+        grantLifetimeSeconds: null,
         dpop: 'optional',
       },
       connection: { id: 'con', status: 'active', generation: 2 },
@@ -61,20 +61,34 @@ export function testSwap(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     await begin(store, newGrant('grant', { jti: 'j' }))
-    await store.useJti({ grantId: 'grant', jti: 'another', now: NOW })
+    const use = (expectedJti: string, jti: string, now: number) =>
+      store.useJti({ grantId: 'grant', expectedJti, jti, now })
+    t.equal(await use('another', 'another', NOW), false)
     t.equal((await store.getGrant('grant'))?.jtiUsedAt, null)
-    await store.useJti({ grantId: 'grant', jti: 'j', now: NOW + 1 })
-    await store.useJti({ grantId: 'grant', jti: 'j', now: NOW + 2 })
-    t.equal((await store.getGrant('grant'))?.jtiUsedAt, NOW + 1)
+    t.strictSame(await Promise.all([use('j', 'j', NOW + 1), use('j', 'alternative', NOW + 2)]), [
+      true,
+      false,
+    ])
+    t.match(await store.getGrant('grant'), { jti: 'j', jtiUsedAt: NOW + 1 })
+  })
+
+  t.test('the first use of another successor makes it the current token', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    await begin(store, newGrant('grant', { jti: 'j', successorsSinceSeconds: 5 }))
+    const use = (jti: string, now: number) =>
+      store.useJti({ grantId: 'grant', expectedJti: 'j', jti, now })
+    t.strictSame(await Promise.all([use('alternative', NOW), use('j', NOW + 1)]), [true, false])
+    t.match(await store.getGrant('grant'), { jti: 'alternative', jtiUsedAt: NOW })
   })
 
   t.test('a grant is renewed from its current token only', async (t) => {
     const store = await open(t)
     await connect(store)
     await begin(store, newGrant('grant', { jti: 'j1' }))
-    await store.useJti({ grantId: 'grant', jti: 'j1', now: NOW })
+    await store.useJti({ grantId: 'grant', expectedJti: 'j1', jti: 'j1', now: NOW })
     const renew = (expectedJti: string, jti: string) => {
-      const times = { issuedAtSeconds: 5, expiresAtSeconds: 9 }
+      const times = { issuedAtSeconds: 5, expiresAtSeconds: 9, successorsSinceSeconds: 3 }
       const expected = { expectedJti, previousJti: expectedJti }
       return store.renewGrant({ grantId: 'grant', ...expected, jti, ...times })
     }
@@ -83,6 +97,7 @@ export function testSwap(t: Test, open: OpenStore): void {
       jti: 'j2',
       previousJti: 'j1',
       jtiUsedAt: null,
+      successorsSinceSeconds: 3,
       issuedAtSeconds: 5,
       expiresAtSeconds: 9,
     })

@@ -5,6 +5,10 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import type { JWTPayload } from 'jose'
 import { setUpBadInput } from './setup.ts'
 
+/** The same bytes, with other unused bits in the last character. */
+const respell = (signature: string): string =>
+  signature.slice(0, -1) + String.fromCharCode(signature.charCodeAt(signature.length - 1) + 1)
+
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const JWT = 'urn:ietf:params:oauth:token-type:jwt'
 
@@ -52,6 +56,8 @@ t.test('forged, foreign and expired broker tokens', async (t) => {
     'alg none with the old signature': `${encode({ alg: 'none', kid })}.${payload}.${signature}`,
     'HS256 keyed with the public key’s JWK': await signWithHmac(publicJwkBytes),
     'HS256 keyed with the public key’s bytes': await signWithHmac(publicKeyBytes),
+    'the signature in another spelling': `${head}.${payload}.${respell(signature)}`,
+    'the signature with padding': `${head}.${payload}.${signature}==`,
     'unknown kid': await forge({ header: { kid: 'unknown' }, key: foreignKey }),
     'known kid, foreign key': await forge({ key: foreignKey }),
     'no kid': await forge({ header: { kid: undefined } }),

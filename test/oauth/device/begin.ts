@@ -46,8 +46,13 @@ export async function enterCode(broker: TestBroker, userCode: unknown, visitor =
 }
 
 /** A user types a code, and completes the authorization. */
-export async function allowDevice(broker: TestBroker, userCode: unknown, visitor = new Visitor()) {
+export async function allowDevice(
+  broker: TestBroker,
+  userCode: unknown,
+  user = 'amelie',
+  visitor = new Visitor(),
+) {
   const asked = await enterCode(broker, userCode, visitor)
   const answered = await visitor.press(asked, 'Continue to Ellipsis Drive')
-  return allow(visitor, answered, 'amelie')
+  return allow(visitor, answered, user)
 }

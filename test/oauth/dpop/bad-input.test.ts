@@ -73,7 +73,10 @@ t.test('malformed DPoP proofs', async (t) => {
 
   t.test('malformed proofs, and two proofs in one request, are refused', async (t) => {
     const good = await prover.prove('/oauth/token')
-    const [head, payload] = good.split('.')
+    const [head, payload, signature = ''] = good.split('.')
+    // The same bytes, with other unused bits in the last character.
+    const last = String.fromCharCode(signature.charCodeAt(signature.length - 1) + 1)
+    const respelled = `${head}.${payload}.${signature.slice(0, -1)}${last}`
     const none = Buffer.from(JSON.stringify({ alg: 'none', typ: 'dpop+jwt', jwk: prover.jwk }))
     const two = `${good}, ${await prover.prove('/oauth/token')}`
     for (const dpop of [
@@ -81,6 +84,7 @@ t.test('malformed DPoP proofs', async (t) => {
       '',
       'a.b.c',
       `${head}.${payload}.`,
+      respelled,
       `${none.toString('base64url')}.${payload}.`,
       two,
     ]) {

@@ -5,7 +5,7 @@ import { appOptions, defaultOptions, mapOptions, writeOption } from '../../../oa
 import type { AppOption, AppOptions } from '../../../oauth/app-options.ts'
 import { appDefaults, defaultOrigins } from '../../../oauth/apps.ts'
 import type { AppSettings } from '../../../oauth/apps.ts'
-import { formatDuration, parseDuration } from '../../../oauth/duration.ts'
+import { formatDuration, formatLimit, parseDuration, parseLimit } from '../../../oauth/duration.ts'
 import { redirectUriProblem } from '../../../oauth/redirect-uri.ts'
 import { BrokerError } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -89,6 +89,7 @@ const emptyForm: AppForm = {
   origins: '',
   confidential: appDefaults.confidential,
   lifetime: formatDuration(appDefaults.tokenLifetimeSeconds),
+  grantLifetime: '',
   options: defaultOptions,
 }
 
@@ -145,6 +146,7 @@ function readForm({ body }: FastifyRequest): AppForm {
     origins: text('origins'),
     confidential: text('type') === 'confidential',
     lifetime: text('lifetime'),
+    grantLifetime: text('grant_lifetime').trim(),
     options: mapOptions((name, option) => readOption(option, text(name))) as AppOptions,
   }
 }
@@ -157,6 +159,7 @@ function formOfApp(app: App): AppForm {
     origins: asDefault ? '' : app.origins.join('\n'),
     confidential: app.confidential,
     lifetime: formatDuration(app.tokenLifetimeSeconds),
+    grantLifetime: formatLimit(app.grantLifetimeSeconds),
     options: app,
   }
 }
@@ -172,6 +175,7 @@ function settingsOf(form: AppForm): AppSettings & { origins: string[] } {
     confidential,
     ...(mapOptions((name) => options[name]) as AppOptions),
     tokenLifetimeSeconds: parseDuration(form.lifetime),
+    ...(form.grantLifetime !== '' && { grantLifetimeSeconds: parseLimit(form.grantLifetime) }),
   }
 }
 

@@ -3,8 +3,8 @@ import type { App } from '../../../../db/store.ts'
 import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/models.ts'
 import { describeOptions } from '../../../oauth/app-options.ts'
 import { formatNumber } from './format.ts'
-import { validSecrets } from '../../../oauth/apps.ts'
-import { formatDuration } from '../../../oauth/duration.ts'
+import { isBrowserApp, validSecrets } from '../../../oauth/apps.ts'
+import { formatDuration, formatLimit } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
 import { createSnippets } from '../../snippets/snippets.ts'
 import { attentionView, countsView } from './overview.ts'
@@ -69,6 +69,8 @@ function modelOf(
     redirectUris: app.redirectUris,
     origins: app.origins,
     lifetime: formatDuration(app.tokenLifetimeSeconds),
+    grantLifetime: formatLimit(app.grantLifetimeSeconds),
+    grantLifetimeAdvised: app.grantLifetimeSeconds === null && isBrowserApp(app),
     fragment: app.deliver === 'fragment',
     options: describeOptions(app).map(({ title, summary }) => ({ title, summary })),
     secrets: app.confidential ? secretsOf(app, clock.now()) : null,

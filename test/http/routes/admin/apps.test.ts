@@ -38,6 +38,7 @@ t.test('the empty list explains apps and leads to registering one', async (t) =>
     redirectUris: ['https://map.example.com/', 'http://127.0.0.1/'],
     origins: ['https://map.example.com', 'http://127.0.0.1'],
     tokenLifetimeSeconds: 43_200,
+    grantLifetimeSeconds: 7_776_000,
     trusted: false,
   })
   t.match(added.body, `${broker.url}/connect/${app?.id}`)
@@ -113,6 +114,7 @@ t.test('an app is edited; its client type stays', async (t) => {
   const app = await addApp(broker, { tokenLifetimeSeconds: 90 })
   const { admin, page } = await open(broker, `/apps/${app.id}/edit`)
   t.match(page.body, 'value="90s"')
+  t.match(page.body, 'name="grant_lifetime" value="90d"')
   t.notMatch(page.body, 'type="radio" name="type"')
   const changed = {
     ...form,
@@ -132,6 +134,10 @@ t.test('an app is edited; its client type stays', async (t) => {
   const [event] = (await broker.services.store.listEvents({ filter: { appId: app.id }, limit: 1 }))
     .rows
   t.match(event?.details, 'name, redirectUris, origins, trusted, tokenLifetimeSeconds')
+  await admin.press(page, 'Save', { ...form, grant_lifetime: 'off' })
+  t.equal((await broker.services.apps.get(app.id)).grantLifetimeSeconds, null)
+  const shown = await admin.open(`${broker.url}/admin/apps/${app.id}`)
+  t.match(shown.body, 'off: recommended is 90d')
   const wrong = await admin.press(page, 'Save', { ...form, redirect_uris: '' })
   t.match(wrong.body, 'at least one redirect URI')
   const own = await addApp(broker, { origins: ['https://else.example'], deliver: 'fragment' })

@@ -1,0 +1,57 @@
+import type Database from 'better-sqlite3'
+import { fold } from '../fold.ts'
+import type { ConnectionFilter } from '../store.ts'
+
+/** Stands in bulk revocations for a search that found an erased person. */
+export const ERASED_SEARCH = '(erased)'
+
+/**
+ * Removes what identifies the people of connections, within the current transaction: account, name, errors and
+ * device names, address and details of all events of the connections and their grants, and searches that find
+ * the people. What admins did, and from which address, stays.
+ */
+export function erasePeople(client: Database.Database, connectionIds: string[]): void {
+  const ids = JSON.stringify(connectionIds)
+  eraseSearches(client, ids)
+  for (const statement of STATEMENTS) client.prepare<[object]>(statement).run({ ids })
+}
+
+const IDS = 'select value from json_each(@ids)'
+
+const STATEMENTS = [
+  `update grants set device = '' where connection_id in (${IDS})`,
+  // Events without a connection may belong to a grant.
+  `update events set address = null, details = null
+    where actor not like 'admin:%' and (connection_id in (${IDS}) or (connection_id is null
+      and grant_id in (select id from grants where connection_id in (${IDS}))))`,
+  `update connections set account_id = null, username = '', name_key = '', last_error = null
+    where id in (${IDS})`,
+]
+
+/** A search that is still collecting is cancelled: without its text it would find everybody. */
+function eraseSearches(client: Database.Database, ids: string): void {
+  const people = client
+    .prepare<[object], { username: string; accountId: string | null }>(
+      `select username, account_id as accountId from connections where id in (${IDS})`,
+    )
+    .all({ ids })
+  const names = people
+    .flatMap(({ username, accountId }) => [username, accountId ?? ''])
+    .map(fold)
+    .filter((name) => name !== '')
+  const bulks = client
+    .prepare<[], { id: number; filter: string }>(
+      `select id, filter from bulks where json_extract(filter, '$.search') is not null`,
+    )
+    .all()
+  const replace = client.prepare<[object]>(
+    `update bulks set filter = @filter, lease_owner = iif(status = 'collecting', null, lease_owner),
+      status = iif(status = 'collecting', 'cancelled', status) where id = @id`,
+  )
+  for (const { id, filter } of bulks) {
+    const parsed = JSON.parse(filter) as ConnectionFilter
+    const text = fold(parsed.search ?? '')
+    if (!names.some((name) => name.includes(text) || text.includes(name))) continue
+    replace.run({ id, filter: JSON.stringify({ ...parsed, search: ERASED_SEARCH }) })
+  }
+}
