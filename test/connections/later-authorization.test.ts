@@ -80,7 +80,10 @@ t.test('only a first authorization without a refresh token fails', async (t) => 
     const { returned } = await authorize(broker, app)
     t.equal(returned.searchParams.get('error'), 'server_error', name)
     const description = returned.searchParams.get('error_description') ?? ''
-    t.match(description, /^Ellipsis Drive sent no refresh token.*tell the host of this broker\. Request id: \S+$/)
+    t.match(
+      description,
+      /^Ellipsis Drive sent no refresh token.*tell the host of this broker\. Request id: \S+$/,
+    )
     t.match(description, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, 'RFC 6749 4.1.2.1')
     t.same(await listConnections(broker.services.store), [])
     const visitor = new Visitor()
