@@ -11,6 +11,7 @@ import { limitFailures } from './plugins/failure-limits.ts'
 import { normalizeForwarded } from './plugins/forwarded.ts'
 import { pageHeaders } from './plugins/headers.ts'
 import { cleanPastedUrl } from './plugins/pasted-urls.ts'
+import { createProxyWarning } from './plugins/peer.ts'
 import { redirectToPublicUrl } from './plugins/public-name.ts'
 import { createRequestIds, logRequests } from './plugins/request-log.ts'
 import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
@@ -78,6 +79,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   closeConnectionsOnStop(app)
   normalizeForwarded(app, config.trustProxy)
   await limitFailures(app, config, services.apps)
+  const warnOfProxy = createProxyWarning(config, log)
   handleErrors(app, services)
   app.setNotFoundHandler(sendNotFound)
   await app.register(metadataRoutes, { services })
@@ -119,6 +121,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   await app.register(
     async (pages) => {
       logRequests(pages, services.metrics)
+      pages.addHook('onRequest', warnOfProxy)
       await pageHeaders(pages, config)
       await views(pages, { basePath: prefix })
       pages.removeAllContentTypeParsers()

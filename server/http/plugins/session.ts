@@ -4,7 +4,7 @@ import { BrokerError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
-import { isUnknownProxy } from './peer.ts'
+import { mayBeProxy } from './peer.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -78,7 +78,7 @@ export function browserOf(request: FastifyRequest, { config }: HttpServices): Br
     address: request.ip,
     userAgent: request.headers['user-agent'],
     device: device === undefined || device === '' ? undefined : new Secret(device),
-    isAddressShared: isUnknownProxy(request, config.publicUrl),
+    isAddressShared: mayBeProxy(request, config.publicUrl),
   }
 }
 
