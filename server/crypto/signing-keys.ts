@@ -2,6 +2,8 @@ import { exportJWK, exportPKCS8, generateKeyPair, importJWK, importPKCS8 } from 
 import { associatedData } from '../../db/associated-data.ts'
 import type { JWK } from 'jose'
 import type { Millis, NewEvent, SigningKey, Store } from '../../db/store.ts'
+import { actorFields } from '../admin/actor.ts'
+import type { Actor } from '../admin/actor.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -22,12 +24,12 @@ export interface SigningKeys {
   jwks(): Promise<{ keys: JWK[] }>
   list(): Promise<SigningKey[]>
   /** Makes the next key active; the former one still verifies. `publishedAt`: when the key was published. */
-  rotate(actor: string): Promise<{ kid: string; publishedAt: Millis }>
+  rotate(actor: Actor): Promise<{ kid: string; publishedAt: Millis }>
   /**
    * Revokes a key at once, in every process. If it was active, the next key becomes active.
    * `false`: unknown or revoked already.
    */
-  revoke(kid: string, actor: string): Promise<boolean>
+  revoke(kid: string, actor: Actor): Promise<boolean>
   /**
    * Rotates a key that was active for 90 days, and removes keys whose tokens have all expired.
    * @param until upper bound of the current time, if the clock may be far ahead; milliseconds
@@ -75,9 +77,9 @@ export function createSigningKeys(deps: {
     }
   }
 
-  const event = (action: string, actor: string, kid: string) => ({
+  const event = (action: string, actor: Actor, kid: string): NewEvent => ({
     at: clock.now(),
-    actor,
+    ...actorFields(actor),
     action,
     details: kid,
   })
@@ -98,7 +100,7 @@ export function createSigningKeys(deps: {
   }
 
   /** The next key; creates it if it is missing. */
-  const ensureNext = async (actor: string): Promise<SigningKey> => {
+  const ensureNext = async (actor: Actor): Promise<SigningKey> => {
     for (;;) {
       const next = findKey(await store.listSigningKeys(), 'next')
       if (next) return next
@@ -113,7 +115,7 @@ export function createSigningKeys(deps: {
    * signs now; `undefined`: it isn't due, or there is no next key.
    */
   const rotate = async (
-    actor: string,
+    actor: Actor,
     isDue: (keys: SigningKey[]) => boolean = () => true,
   ): Promise<SigningKey | undefined> => {
     const following = await createKey('next')

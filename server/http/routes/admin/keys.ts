@@ -1,7 +1,8 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { SigningKey } from '../../../../db/store.ts'
 import type { HttpServices } from '../../../services.ts'
-import { actorOf } from './request.ts'
+import { hereAfterwards } from '../../plugins/session.ts'
+import { byAdmin } from './request.ts'
 
 const KEYS_PATH = '/admin/keys'
 
@@ -10,6 +11,8 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
   app,
   { services: { keys } },
 ) => {
+  const config = { fresh: hereAfterwards }
+
   /** The key of the URL, unless it is revoked. */
   const find = async ({ params }: FastifyRequest): Promise<SigningKey | undefined> => {
     const { kid } = params as { kid: string }
@@ -34,7 +37,7 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     })
   })
 
-  app.get('/keys/rotate', async (_request, reply) =>
+  app.get('/keys/rotate', { config }, async (_request, reply) =>
     reply.show('admin/confirm', {
       title: 'Rotate the signing key?',
       paragraphs: [
@@ -46,12 +49,12 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     }),
   )
 
-  app.post('/keys/rotate', async (request, reply) => {
-    const { kid } = await keys.rotate(actorOf(request))
+  app.post('/keys/rotate', { config }, async (request, reply) => {
+    const { kid } = await keys.rotate(byAdmin(request))
     return reply.done(KEYS_PATH, `Key ${kid} is now the active key.`)
   })
 
-  app.get('/keys/:kid/revoke', async (request, reply) => {
+  app.get('/keys/:kid/revoke', { config }, async (request, reply) => {
     const key = await find(request)
     if (!key) return missing(reply)
     return reply.show('admin/confirm', {
@@ -62,9 +65,9 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     })
   })
 
-  app.post('/keys/:kid/revoke', async (request, reply) => {
+  app.post('/keys/:kid/revoke', { config }, async (request, reply) => {
     const { kid } = request.params as { kid: string }
-    if (!(await keys.revoke(kid, actorOf(request)))) return missing(reply)
+    if (!(await keys.revoke(kid, byAdmin(request)))) return missing(reply)
     return reply.done(KEYS_PATH, `Revoked ${kid}. Broker tokens that it signed are now rejected.`)
   })
 }

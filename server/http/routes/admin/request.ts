@@ -20,13 +20,10 @@ export function fieldReader(fields: unknown): (name: string) => string {
 }
 
 /** The signed-in admin with the IP address, as the actor of a change. */
-export const byAdmin = (request: FastifyRequest): { actor: string; address: string } => ({
-  actor: actorOf(request),
-  address: request.ip,
+export const byAdmin = ({ signedIn, ip }: FastifyRequest): { actor: string; address: string } => ({
+  actor: `admin:${signedIn.admin.email}`,
+  address: ip,
 })
-
-/** The signed-in admin as the actor of an event. */
-export const actorOf = ({ signedIn }: FastifyRequest): string => `admin:${signedIn.admin.email}`
 
 /** The message of an invalid form, to be shown beside it. @throws every other error */
 export function validationMessage(error: unknown): string {
