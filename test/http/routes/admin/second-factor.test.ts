@@ -99,11 +99,7 @@ t.test('a recovery code works once, with any capitals and separators', async (t)
   t.match(await renew(PASSWORD, first), { status: 422, body: 'Incorrect code' })
   const renewed = await renew(PASSWORD, third)
   const fresh = /<li><code>([^<]+)</.exec(renewed.body)?.[1] ?? ''
-  t.equal(
-    (await (await signInWithPassword(broker)).enterCode(fourth)).status,
-    401,
-    'an old one',
-  )
+  t.equal((await (await signInWithPassword(broker)).enterCode(fourth)).status, 401, 'an old one')
   t.equal((await (await signInWithPassword(broker)).enterCode(fresh)).status, 200)
 })
 
