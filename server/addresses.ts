@@ -16,6 +16,12 @@ const PRIVATE_RANGES: ReadonlySet<Range | undefined> = new Set<Range>([
   'carrierGradeNat',
 ])
 
+/**
+ * How many times as many failures an address may have that may be a proxy's: its limits are those of everyone
+ * behind it.
+ */
+export const SHARED_ADDRESS_LIMIT_FACTOR = 3
+
 /** Is this an address of this machine? */
 export const isLoopback = (address = ''): boolean => parse(address)?.range() === 'loopback'
 

@@ -1,7 +1,5 @@
 /** Limits how many callers work at once; the others wait in order. */
 interface Semaphore {
-  /** Number of callers that wait for a slot. */
-  waiting(): number
   /** Waits for a slot. Returns the function that releases it; calling that twice is harmless. */
   acquire(): Promise<() => void>
   /** Frees all slots, and lets every waiting caller continue without one. */
@@ -21,7 +19,6 @@ export function createSemaphore(slots: number): Semaphore {
   }
 
   return {
-    waiting: () => queue.length,
     acquire: () =>
       held.size < slots
         ? Promise.resolve(takeSlot())

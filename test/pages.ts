@@ -56,6 +56,10 @@ export const pages: TestedPage[] = [
     name: 'admin-remove',
     path: pathWithData(({ carefulId }) => `/admin/admins/${carefulId}/remove`),
   },
+  {
+    name: 'confirm-identity',
+    path: fixedPath('/admin/confirm-identity?next=/admin/keys/rotate'),
+  },
   { name: 'audit', path: fixedPath('/admin/audit'), hasEmptyState: true },
   { name: 'bulks', path: fixedPath('/admin/bulk'), hasEmptyState: true },
   ...(['collecting', 'ready', 'running', 'done', 'cancelled'] as const).map((status) => ({

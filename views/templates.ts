@@ -35,7 +35,7 @@ interface Partials {
     shell: Pick<Shell, 'mayChange'>
   } & Pick<Helpers, 'time' | 'url'>
   'admin/pagination': { newer: string | null; older: string | null }
-  'admin/password-field': { id: string; csrf: string }
+  'admin/password-field': { id: string; csrf: string; codeId: string | null }
   'admin/usage': UsageView & Pick<Helpers, 'time'>
 }
 

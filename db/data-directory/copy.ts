@@ -92,6 +92,25 @@ export function readMeta(path: string, nativeBinding: string | undefined): Recor
   }
 }
 
+/** The e-mail addresses of admins, and whether each has a second factor. @throws SqliteError if it is no store */
+export function readSecondFactors(
+  path: string,
+  nativeBinding: string | undefined,
+): { email: string; hasSecondFactor: boolean }[] {
+  const client = open(path, nativeBinding)
+  try {
+    const rows = client
+      .prepare<[], [string, number | null]>(
+        'select email, second_factor_since from admins order by email',
+      )
+      .raw()
+      .all()
+    return rows.map(([email, since]) => ({ email, hasSecondFactor: since !== null }))
+  } finally {
+    client.close()
+  }
+}
+
 /**
  * Keeps a copy of a store as it was before a change, and deletes older copies.
  * @throws KeptCopyError

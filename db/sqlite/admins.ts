@@ -63,7 +63,7 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
     db.delete(sessions)
       .where(and(eq(sessions.adminId, id), others))
       .run()
-    if (keepSession === undefined) db.delete(devices).where(eq(devices.adminId, id)).run()
+    db.delete(devices).where(eq(devices.adminId, id)).run()
   }
 
   const findSecondFactor = (

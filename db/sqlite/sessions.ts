@@ -122,13 +122,14 @@ export function sessionMethods(engine: Engine): SessionStore {
         return { refusedUntil: null, wasLast }
       }),
 
-    returnAttempt: (keys) =>
+    returnAttempt: (keys, cleared = []) =>
       write(() => {
         const counted = and(inArray(attempts.key, keys), gt(attempts.count, 0))
         db.update(attempts)
           .set({ count: sql`${attempts.count} - 1` })
           .where(counted)
           .run()
+        db.delete(attempts).where(inArray(attempts.key, cleared)).run()
       }),
   }
 }

@@ -69,7 +69,7 @@ export interface AdminStore {
   /**
    * Sets password and role of an admin who is still as they were read (`before`), or removes them (`after`
    * `null`) with sessions, devices and second factor, which is overwritten. A new password ends their sessions
-   * but `keepSession`, and forgets their devices if no session is kept.
+   * but `keepSession`, and forgets their devices.
    * @param options.allowNoAdmin the last one with the role `admin` may lose it or be removed
    * @returns `changed`: the admin was changed or removed since, or `keepSession` has ended; `last`: nobody with
    *   the role `admin` would remain
@@ -139,6 +139,9 @@ export interface SessionStore {
     budgets: Budget[]
     now: Millis
   }): Promise<{ refusedUntil: Millis | null; wasLast: boolean }>
-  /** The attempt did not fail: it no longer counts. */
-  returnAttempt(keys: Hash[]): Promise<void>
+  /**
+   * The attempt did not fail: it no longer counts.
+   * @param cleared budgets of which earlier attempts no longer count either
+   */
+  returnAttempt(keys: Hash[], cleared?: Hash[]): Promise<void>
 }

@@ -3,8 +3,10 @@ import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
-import { normalizePassword } from './password.ts'
+import { actorFields } from './actor.ts'
+import type { Actor } from './actor.ts'
 import type { Passwords } from './password.ts'
+import { checkNewPassword } from './password-strength.ts'
 import { normalizeEmail, visibleText } from '../visible-text.ts'
 
 /** Result of a change that must leave one admin with the role `admin`. `none`: there is no such admin. */
@@ -12,30 +14,33 @@ export type AdminChange = 'done' | 'none' | 'last'
 
 /** Management of admin accounts. */
 export interface Admins {
-  /** @throws BrokerError `invalid_request` if the address is taken or invalid, or the password is invalid */
-  add(email: string, password: Secret, actor: string, role?: Admin['role']): Promise<NewAdmin>
-  /** Builds a record without storing it. @throws BrokerError `invalid_request` for an invalid address or password */
+  /** @throws BrokerError `invalid_request` if the address is taken or invalid, or the password is refused */
+  add(email: string, password: Secret, actor: Actor, role?: Admin['role']): Promise<NewAdmin>
+  /** Builds a record without storing it. @throws BrokerError `invalid_request` for an invalid address or a refused password */
   make(email: string, password: Secret, role: Admin['role']): Promise<NewAdmin>
   list(): Promise<Admin[]>
   /** Removes an admin and their sessions. @param options.keepOne refuse (`last`) to remove the last with role `admin` */
-  remove(email: string, actor: string, options?: { keepOne?: boolean }): Promise<AdminChange>
-  setRole(email: string, role: Admin['role'], actor: string): Promise<AdminChange>
+  remove(email: string, actor: Actor, options?: { keepOne?: boolean }): Promise<AdminChange>
+  setRole(email: string, role: Admin['role'], actor: Actor): Promise<AdminChange>
   /**
    * Sets a password and ends all sessions of this admin. `false`: there is no such admin.
-   * @throws BrokerError `invalid_request` for an invalid password
+   * @throws BrokerError `invalid_request` for a refused password
    */
-  setPassword(email: string, password: Secret, actor: string): Promise<boolean>
+  setPassword(email: string, password: Secret, actor: Actor): Promise<boolean>
   /**
-   * Changes an admin's own password and ends all their sessions except `session`. `false`: that session has
-   * ended meanwhile, for example because someone else set a password; nothing changed.
-   * @throws BrokerError `invalid_request` for an invalid password
+   * Changes an admin's own password, forgets the browsers they have signed in with, and ends all their sessions
+   * except `session`.
+   * @returns the changed admin; `undefined`: that session has ended meanwhile, for example because someone else
+   *   set a password; nothing changed
+   * @throws BrokerError `invalid_request` for a refused password
    */
-  changePassword(admin: Pick<Admin, 'email'>, password: Secret, session: Hash): Promise<boolean>
+  changePassword(
+    admin: Admin,
+    password: Secret,
+    options: { session: Hash; actor: Actor },
+  ): Promise<Admin | undefined>
 }
 
-/** NIST SP 800-63B-4 3.1.1.2: a minimum length, and no composition rules. */
-const MIN_PASSWORD_LENGTH_CHARS = 12
-const MAX_PASSWORD_LENGTH_CHARS = 1024
 /** RFC 5321 4.5.3.1.3. */
 const MAX_EMAIL_LENGTH_CHARS = 254
 
@@ -46,8 +51,8 @@ export function createAdmins(dependencies: {
   random: Random
 }): Admins {
   const { store, passwords, clock, random } = dependencies
-  const event = (actor: string, action: string, email: string, suffix = '') => [
-    { at: clock.now(), actor, action, details: email + suffix },
+  const event = (actor: Actor, action: string, email: string, suffix = '') => [
+    { at: clock.now(), ...actorFields(actor), action, details: email + suffix },
   ]
 
   const make = async (
@@ -57,7 +62,7 @@ export function createAdmins(dependencies: {
   ): Promise<NewAdmin> => {
     const email = normalizeEmail(address)
     checkEmail(email)
-    checkPassword(password)
+    await checkNewPassword(password, email)
     const passwordHash = await passwords.hash(password)
     return { id: newId(random, 'adm'), email, passwordHash, role, createdAt: clock.now() }
   }
@@ -109,18 +114,20 @@ export function createAdmins(dependencies: {
 
     async setPassword(address, password, actor) {
       const email = normalizeEmail(address)
-      checkPassword(password)
+      await checkNewPassword(password, email)
       const passwordHash = await passwords.hash(password)
       const events = event(actor, 'admin.password_set', email)
       return (await update(email, (admin) => ({ ...admin, passwordHash }), { events })) === 'done'
     },
 
-    async changePassword({ email }, password, keepSession) {
-      checkPassword(password)
+    async changePassword({ email }, password, { session: keepSession, actor }) {
+      await checkNewPassword(password, email)
       const passwordHash = await passwords.hash(password)
-      const events = event(`admin:${email}`, 'admin.password_set', email)
-      const change = (admin: Admin) => ({ ...admin, passwordHash })
-      return (await update(email, change, { keepSession, events })) === 'done'
+      const events = event(actor, 'admin.password_set', email)
+      let changed: Admin | undefined
+      const change = (admin: Admin) => (changed = { ...admin, passwordHash })
+      const outcome = await update(email, change, { keepSession, events })
+      return outcome === 'done' ? changed : undefined
     },
   }
 }
@@ -129,15 +136,6 @@ function checkEmail(email: string): void {
   const isValid = /^[^@\s]+@[^@\s]+$/u.test(email) && visibleText(email) === email
   if (!isValid || email.length > MAX_EMAIL_LENGTH_CHARS)
     throw invalidRequest(`${email} is not an e-mail address.`)
-}
-
-function checkPassword(password: Secret): void {
-  const length = Array.from(normalizePassword(password).reveal()).length
-  if (length < MIN_PASSWORD_LENGTH_CHARS || length > MAX_PASSWORD_LENGTH_CHARS) {
-    throw invalidRequest(
-      `Choose a password of ${MIN_PASSWORD_LENGTH_CHARS} to ${MAX_PASSWORD_LENGTH_CHARS} characters.`,
-    )
-  }
 }
 
 const invalidRequest = (description: string): BrokerError =>

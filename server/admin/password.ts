@@ -1,5 +1,4 @@
 import { timingSafeEqual } from 'node:crypto'
-import type { Argon2Parameters } from 'node:crypto'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { createSemaphore } from '../semaphore.ts'
@@ -8,22 +7,34 @@ import type { PasswordCost, PasswordHashing, Random } from '../runtime.ts'
 const SALT_LENGTH_BYTES = 16
 const TAG_LENGTH_BYTES = 32
 /**
- * Hashing runs on Node's pool of four threads, which also looks up addresses and reads files: two of them stay
- * free for that, however many people try to sign in.
+ * Hashing runs on Node's pool of four threads, which also looks up addresses and reads files: with two lanes, two
+ * threads stay free for that, however many people try to sign in.
  */
-const MAX_CONCURRENT_HASHES = 2
-const MAX_QUEUED_HASHES = 32
+const MAX_CONCURRENT_HASHES_PER_LANE = 1
+/** Checks that run or wait, in one lane. */
+const MAX_ADMITTED_PER_LANE = 33
+
+/**
+ * Each lane has a thread and a queue of its own, so a flood of strangers does not delay admins. `known`: the
+ * browser has signed in to this account before, or has a session. `stranger`: everybody else.
+ */
+export type PasswordLane = 'known' | 'stranger'
 
 export interface Passwords {
-  /** Hashes a password into a PHC string of argon2id. @throws BrokerError `slow_down` */
+  /** Hashes a new password into a PHC string of argon2id. */
   hash(password: Secret): Promise<string>
   /**
-   * Compares a password with its PHC string. `false` for a malformed string, and for `undefined` (no such
-   * account), which takes as long as a real comparison.
-   * @throws BrokerError `slow_down`
+   * Runs `check` if its lane has a place; the place is free again when `check` is done.
+   * @throws BrokerError `slow_down` before `check` starts, if the lane is full
    */
-  verify(password: Secret, phc: string | undefined): Promise<boolean>
+  admit<T>(lane: PasswordLane, check: (verify: VerifyPassword) => Promise<T>): Promise<T>
 }
+
+/**
+ * Compares a password with its PHC string. `false` for a malformed string, and for `undefined` (no such
+ * account), which takes as long as a real comparison.
+ */
+export type VerifyPassword = (password: Secret, phc: string | undefined) => Promise<boolean>
 
 export function createPasswords(dependencies: {
   random: Random
@@ -35,39 +46,69 @@ export function createPasswords(dependencies: {
   /** A valid PHC string that no password matches. */
   const dummyPhc = prefix + ['A'.repeat(22), 'A'.repeat(43)].join('$')
 
-  const semaphore = createSemaphore(MAX_CONCURRENT_HASHES)
+  const lanes = { known: createLane(), stranger: createLane() }
 
-  const deriveLimited = async (parameters: Argon2Parameters): Promise<Buffer> => {
-    if (semaphore.waiting() >= MAX_QUEUED_HASHES) {
-      throw new BrokerError('slow_down', { reason: 'sign_in_busy', retryAfter: 5 })
+  const verifyIn =
+    ({ run }: Lane): VerifyPassword =>
+    async (password, phc = dummyPhc) => {
+      const stored = readPhc(phc)
+      if (!stored) return false
+      const { tag, ...parameters } = stored
+      const isOf = async (message: string): Promise<boolean> => {
+        const derived = await run(() => derive({ message, ...parameters, tagLength: tag.length }))
+        return timingSafeEqual(derived, tag)
+      }
+      const [typed, normalized] = [password.reveal(), normalizePassword(password).reveal()]
+      if (await isOf(normalized)) return true
+      // Hashes from before passwords were normalised.
+      return typed !== normalized && isOf(typed)
     }
-    const release = await semaphore.acquire()
-    try {
-      return await derive(parameters)
-    } finally {
-      release()
-    }
-  }
 
   return {
     async hash(password) {
       const nonce = random(SALT_LENGTH_BYTES)
       const message = normalizePassword(password).reveal()
-      const tag = await deriveLimited({ message, nonce, ...cost, tagLength: TAG_LENGTH_BYTES })
+      const tag = await lanes.known.run(() =>
+        derive({ message, nonce, ...cost, tagLength: TAG_LENGTH_BYTES }),
+      )
       const [salt, sum] = [nonce, tag].map((bytes) => bytes.toString('base64').replace(/=+$/, ''))
       return `${prefix}${salt}$${sum}`
     },
 
-    async verify(password, phc = dummyPhc) {
-      const stored = readPhc(phc)
-      if (!stored) return false
-      const { tag, ...parameters } = stored
-      const isOf = async (message: string): Promise<boolean> =>
-        timingSafeEqual(await deriveLimited({ message, ...parameters, tagLength: tag.length }), tag)
-      const [typed, normalized] = [password.reveal(), normalizePassword(password).reveal()]
-      if (await isOf(normalized)) return true
-      // Hashes from before passwords were normalised.
-      return typed !== normalized && isOf(typed)
+    admit: (name, check) => lanes[name].admit(() => check(verifyIn(lanes[name]))),
+  }
+}
+
+interface Lane {
+  /** Runs `work` if there is a place. @throws BrokerError `slow_down` */
+  admit<T>(work: () => Promise<T>): Promise<T>
+  /** Runs a hash as soon as a thread of the lane is free. */
+  run(hash: () => Promise<Buffer>): Promise<Buffer>
+}
+
+function createLane(): Lane {
+  const semaphore = createSemaphore(MAX_CONCURRENT_HASHES_PER_LANE)
+  let admitted = 0
+  return {
+    async admit(work) {
+      if (admitted >= MAX_ADMITTED_PER_LANE) {
+        throw new BrokerError('slow_down', { reason: 'sign_in_busy', retryAfter: 5 })
+      }
+      admitted++
+      try {
+        return await work()
+      } finally {
+        admitted--
+      }
+    },
+
+    async run(hash) {
+      const release = await semaphore.acquire()
+      try {
+        return await hash()
+      } finally {
+        release()
+      }
     },
   }
 }

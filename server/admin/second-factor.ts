@@ -5,6 +5,8 @@ import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { actorFields } from './actor.ts'
+import type { Actor } from './actor.ts'
 import { normalizeEmail } from '../visible-text.ts'
 
 /** Codes of the previous and next time step are accepted too, since clocks differ (RFC 6238 5.2). */
@@ -31,7 +33,7 @@ export interface SecondFactors {
   /** Replaces the recovery codes. `undefined`: there is no second factor. */
   renewRecoveryCodes(admin: AdminKey, address: string): Promise<string[] | undefined>
   /** Removes the second factor. `false`: the admin has no second factor. */
-  drop(email: string, actor: string, address?: string): Promise<boolean>
+  drop(email: string, actor: Actor): Promise<boolean>
 }
 
 /** A secret for an authenticator app. */
@@ -72,11 +74,10 @@ export function createSecondFactors(dependencies: {
     return delta === null ? null : Math.floor(timestamp / 1000 / PERIOD_SECONDS) + delta
   }
 
-  const event = (actor: string, action: string, address?: string): NewEvent => ({
+  const event = (actor: Actor, action: string): NewEvent => ({
     at: clock.now(),
-    actor,
+    ...actorFields(actor),
     action,
-    ...(address !== undefined && { address }),
   })
 
   const makeRecoveryCodes = () => {
@@ -133,13 +134,13 @@ export function createSecondFactors(dependencies: {
         if (lastStep === null) return undefined
         return { ...factor, since: clock.now(), lastStep, recoveryCodes }
       }
-      const added = event(`admin:${admin.email}`, 'admin.second_factor_added', address)
+      const added = event(byOwner(admin, address), 'admin.second_factor_added')
       return (await update(admin.id, confirm, [added])) ? codes : undefined
     },
 
     async use(admin, code, address) {
       if (!/^\d{6}$/.test(digits(code))) {
-        const used = event(`admin:${admin.email}`, 'admin.recovery_code_used', address)
+        const used = event(byOwner(admin, address), 'admin.recovery_code_used')
         return update(admin.id, (factor) => useRecoveryCode(factor, hashOf(code)), [used])
       }
       return update(admin.id, (factor) => {
@@ -157,19 +158,24 @@ export function createSecondFactors(dependencies: {
       const { codes, recoveryCodes } = makeRecoveryCodes()
       const renew = (factor: SecondFactor | null) =>
         factor && factor.since !== null ? { ...factor, recoveryCodes } : undefined
-      const renewed = event(`admin:${admin.email}`, 'admin.recovery_codes_renewed', address)
+      const renewed = event(byOwner(admin, address), 'admin.recovery_codes_renewed')
       return (await update(admin.id, renew, [renewed])) ? codes : undefined
     },
 
-    async drop(address, actor, from) {
+    async drop(address, actor) {
       const email = normalizeEmail(address)
       const admin = await store.findAdmin(email)
       if (!admin) return false
-      const dropped = { ...event(actor, 'admin.second_factor_removed', from), details: email }
+      const dropped = { ...event(actor, 'admin.second_factor_removed'), details: email }
       return update(admin.id, (factor) => (factor ? null : undefined), [dropped])
     },
   }
 }
+
+const byOwner = ({ email }: AdminKey, address: string): Actor => ({
+  actor: `admin:${email}`,
+  address,
+})
 
 /** The second factor after the code of a time step was used; `undefined`: a code works once (RFC 6238 5.2). */
 export function useStep(factor: SecondFactor | null, step: number): SecondFactor | undefined {

@@ -9,6 +9,8 @@ const IDLE_TIMEOUT_MS = 3_600_000
 const MAX_LIFETIME_MS = 86_400_000
 /** Between the password and the second factor. */
 const HALFWAY_LIFETIME_MS = 5 * 60_000
+/** How long after signing in an admin may do what `isFresh` guards. */
+const FRESH_PERIOD_MS = 10 * 60_000
 /** How long a browser is remembered as one of an admin's. */
 const DEVICE_LIFETIME_MS = 400 * 86_400_000
 /** Precision of the last use: not every page view is written. */
@@ -20,7 +22,7 @@ export interface Browser {
   userAgent: string | undefined
   /** Its device secret from an earlier sign-in, if any. */
   device: Secret | undefined
-  /** The address belongs to a proxy that hides the visitors' addresses. */
+  /** The address may be a proxy's, which many visitors share. */
   isAddressShared: boolean
 }
 
@@ -30,20 +32,25 @@ export interface SignedIn {
   admin: Admin
 }
 
+/** Has the admin proved who they are a short time ago, so that an unattended browser is unlikely? */
+export const isFresh = ({ createdAt }: Pick<Session, 'createdAt'>, now: number): boolean =>
+  now - createdAt < FRESH_PERIOD_MS
+
 /** The admins' sessions. Read from the store on each request, so an ended session is rejected at once in every process. */
 export interface Sessions {
   /**
    * Begins a session.
    * @param admin the record that the credentials were checked against
    * @param options.halfway the second factor is still missing
-   * @param options.replaces the halfway session to replace
+   * @param options.replaces the session to replace: a halfway one, or one whose admin has proved who they are
+   * @param options.action of the event; `null`: the caller has recorded it
    * @returns the secrets for the cookies. `undefined`: meanwhile the admin was removed, or their password or
    *   second factor changed, or the replaced session ended
    */
   begin(
     admin: Admin,
     browser: Browser,
-    options?: { halfway?: boolean; replaces?: Hash },
+    options?: { halfway?: boolean; replaces?: Hash; action?: string | null },
   ): Promise<{ session: Secret; device: Secret } | undefined>
   /** Finds the session of a cookie, complete or halfway, and extends its idle timeout. */
   find(secret: Secret): Promise<SignedIn | undefined>
@@ -66,6 +73,12 @@ export function createSessions(dependencies: {
     { at: clock.now(), actor: `admin:${email}`, action, address },
   ]
 
+  /** Someone knows the password; who they are is not proved yet. */
+  const halfwayEvent = (email: string, address: string): NewEvent => ({
+    ...{ at: clock.now(), actor: 'system', address, details: email },
+    action: 'admin.second_factor_pending',
+  })
+
   /** Sessions whose last use is being written. */
   const touching = new Set<Hash>()
 
@@ -87,7 +100,7 @@ export function createSessions(dependencies: {
   }
 
   return {
-    async begin(admin, browser, { halfway = false, replaces } = {}) {
+    async begin(admin, browser, { halfway = false, replaces, action } = {}) {
       const { id: adminId, email } = admin
       const now = clock.now()
       const secret = newSecret(random)
@@ -107,7 +120,11 @@ export function createSessions(dependencies: {
         verified: admin,
         ...(replaces !== undefined && { replaces }),
         ...(!halfway && { device: known }),
-        events: halfway ? [] : event(email, 'admin.signed_in', browser.address),
+        events: halfway
+          ? [halfwayEvent(email, browser.address)]
+          : action === null
+            ? []
+            : event(email, action ?? 'admin.signed_in', browser.address),
       })
       return begun ? { session: new Secret(secret), device } : undefined
     },

@@ -17,8 +17,19 @@ type SignInOutcome =
   /** Too many failures; `until` in milliseconds since the epoch. */
   | { kind: 'slowed'; until: number }
 
-/** The result of checking a signed-in admin's password. */
-type PasswordOutcome = { kind: 'right' | 'wrong' } | { kind: 'slowed'; until: number }
+/** The result of checking who a signed-in admin is. */
+type ProofOutcome = { kind: 'right' } | ProofFailure
+
+/** `until` in milliseconds since the epoch. */
+export type ProofFailure =
+  { kind: 'wrong_password' | 'wrong_code' } | { kind: 'slowed'; until: number }
+
+/** What an admin proves with who they are; a code is only checked if there is a second factor. */
+interface Proof {
+  password: Secret
+  /** Of the second factor, or a recovery code; `null`: the password is enough. */
+  code: string | null
+}
 
 /** Sign-in with e-mail address and password, and with the second factor if there is one. */
 interface SignIn {
@@ -33,8 +44,19 @@ interface SignIn {
     code: string,
     browser: Browser,
   ): Promise<Exclude<SignInOutcome, { kind: 'halfway' }>>
-  /** Checks a signed-in admin's password; counts as an attempt to sign in. */
-  prove(admin: Admin, password: Secret, browser: Browser): Promise<PasswordOutcome>
+  /**
+   * Checks who a signed-in admin is. Failures count for the session: nobody else can use up its attempts.
+   * @throws BrokerError `slow_down`
+   */
+  prove(signedIn: SignedIn, proof: Proof, browser: Browser): Promise<ProofOutcome>
+  /** The same, and replaces the session by a fresh one. `ended`: it ended meanwhile. */
+  again(
+    signedIn: SignedIn,
+    proof: Proof,
+    browser: Browser,
+  ): Promise<
+    ProofFailure | { kind: 'ended' } | { kind: 'signed_in'; session: Secret; device: Secret }
+  >
 }
 
 export function createSignIn(dependencies: {
@@ -47,10 +69,15 @@ export function createSignIn(dependencies: {
 }): SignIn {
   const { store, passwords, sessions, loginThrottle, secondFactors, clock } = dependencies
 
-  const isKnown = async (adminId: string | undefined, { device }: Browser): Promise<boolean> => {
-    if (adminId === undefined || !device) return false
+  /** The name of this browser's own budget; `null`: the admin has not signed in with it. */
+  const ownOf = async (
+    adminId: string | undefined,
+    { device }: Browser,
+  ): Promise<string | null> => {
+    if (adminId === undefined || !device) return null
     const secretHash = sha256(device.reveal())
-    return store.isDevice({ secretHash, adminId, now: clock.now() })
+    const isKnown = await store.isDevice({ secretHash, adminId, now: clock.now() })
+    return isKnown ? `device ${secretHash}` : null
   }
 
   const recordFailure = async (
@@ -65,37 +92,68 @@ export function createSignIn(dependencies: {
     await store.addEvents([{ ...event, action }, ...(wasLast ? [limited] : [])])
   }
 
-  const checkPassword = async (
-    account: string,
-    admin: Admin | undefined,
+  /** Attempts count once they have a place among the checks: one that is rejected costs nothing. */
+  const checkPassword = (
+    target: { account: string; admin: Admin | undefined; own: string | null },
     password: Secret,
     browser: Browser,
-  ): Promise<PasswordOutcome> => {
-    const attempt = await loginThrottle.take({
-      kind: 'password',
-      account,
-      browser,
-      isKnown: await isKnown(admin?.id, browser),
+  ): Promise<ProofOutcome> =>
+    passwords.admit(target.own === null ? 'stranger' : 'known', async (verify) => {
+      const { admin } = target
+      const attempt = await loginThrottle.take({ kind: 'password', ...target, browser })
+      if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
+      const isRight = await verify(password, admin?.passwordHash)
+      if (admin && isRight) {
+        await attempt.giveBack()
+        return { kind: 'right' }
+      }
+      await recordFailure('admin.sign_in_failed', admin, browser, attempt)
+      return { kind: 'wrong_password' }
     })
+
+  const checkCode = async (
+    { admin, own }: { admin: Admin; own: string | null },
+    code: string,
+    browser: Browser,
+  ): Promise<ProofOutcome> => {
+    const account = credentialsOf(admin)
+    const attempt = await loginThrottle.take({ kind: 'code', account, browser, own })
     if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
-    const isRight = await passwords.verify(password, admin?.passwordHash)
-    if (admin && isRight) {
+    if (await secondFactors.use(admin, code, browser.address)) {
       await attempt.giveBack()
       return { kind: 'right' }
     }
-    await recordFailure('admin.sign_in_failed', admin, browser, attempt)
-    return { kind: 'wrong' }
+    await recordFailure('admin.second_factor_failed', admin, browser, attempt)
+    return { kind: 'wrong_code' }
+  }
+
+  const prove: SignIn['prove'] = async ({ admin, session }, { password, code }, browser) => {
+    const target = { account: admin.email, admin, own: `session ${session.idHash}` }
+    const outcome = await checkPassword(target, password, browser)
+    if (outcome.kind !== 'right' || code === null || admin.secondFactorSince === null)
+      return outcome
+    return checkCode(target, code, browser)
   }
 
   return {
-    prove: (admin, password, browser) => checkPassword(admin.email, admin, password, browser),
+    prove,
+
+    async again(signedIn, proof, browser) {
+      const outcome = await prove(signedIn, proof, browser)
+      if (outcome.kind !== 'right') return outcome
+      const replaces = signedIn.session.idHash
+      const action = 'admin.identity_confirmed'
+      const begun = await sessions.begin(signedIn.admin, browser, { replaces, action })
+      return begun ? { kind: 'signed_in', ...begun } : { kind: 'ended' }
+    },
 
     async withPassword(address, password, browser) {
       const account = normalizeEmail(address)
       const admin = await store.findAdmin(account)
-      const outcome = await checkPassword(account, admin, password, browser)
+      const target = { account, admin, own: await ownOf(admin?.id, browser) }
+      const outcome = await checkPassword(target, password, browser)
       if (outcome.kind === 'slowed') return outcome
-      if (!admin || outcome.kind === 'wrong') return { kind: 'refused' }
+      if (!admin || outcome.kind !== 'right') return { kind: 'refused' }
       const halfway = admin.secondFactorSince !== null
       const begun = await sessions.begin(admin, browser, { halfway })
       if (!begun) {
@@ -107,20 +165,16 @@ export function createSignIn(dependencies: {
     },
 
     async withCode({ admin, session }, code, browser) {
-      const attempt = await loginThrottle.take({
-        kind: 'code',
-        account: admin.id,
-        browser,
-        isKnown: await isKnown(admin.id, browser),
-      })
-      if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
-      if (!(await secondFactors.use(admin, code, browser.address))) {
-        await recordFailure('admin.second_factor_failed', admin, browser, attempt)
-        return { kind: 'refused' }
-      }
-      await attempt.giveBack()
+      const own = await ownOf(admin.id, browser)
+      const outcome = await checkCode({ admin, own }, code, browser)
+      if (outcome.kind === 'slowed') return outcome
+      if (outcome.kind !== 'right') return { kind: 'refused' }
       const begun = await sessions.begin(admin, browser, { replaces: session.idHash })
       return begun ? { kind: 'signed_in', ...begun } : { kind: 'refused' }
     },
   }
 }
+
+/** Names the password and the second factor, so that a new one of either starts with no failures. */
+const credentialsOf = ({ id, passwordHash, secondFactorSince }: Admin): string =>
+  [id, passwordHash, secondFactorSince].join(' ')

@@ -32,9 +32,10 @@ export function adminCommand(): Command {
         .default('admin'),
     )
     .action((email: string, { passwordStdin, role }: Flags) =>
-      withServices(async ({ admins }) => {
+      withServices(async ({ admins, config }) => {
         const added = await admins.add(email, await readPassword(passwordStdin), ACTOR, role)
         print(`Added ${added.role} ${added.email}.`)
+        if (config.requireSecondFactor) print('They set up a second factor at their first sign-in.')
       }),
     )
 
@@ -43,10 +44,16 @@ export function adminCommand(): Command {
     .description('list all admins')
     .option('--json', 'print JSON')
     .action(({ json }: Flags) =>
-      withServices(async ({ admins }) => {
+      withServices(async ({ admins, config }) => {
         const all = (await admins.list()).map(toJson)
         if (json) return printJson(all)
         printTable(all, 'No admins yet. Add one with `admin add EMAIL`.')
+        const lacking = all.filter((admin) => admin.second_factor === 'no')
+        if (!config.requireSecondFactor || lacking.length === 0) return
+        const names = lacking.map(({ email }) => email).join(', ')
+        print(
+          `\nWithout the second factor that BROKER_REQUIRE_SECOND_FACTOR requires: ${names}. They set one up at their next sign-in.`,
+        )
       }),
     )
 

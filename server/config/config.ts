@@ -51,6 +51,8 @@ export interface Config {
   eventDays: number
   /** Failed requests per address and minute. */
   failureLimit: number
+  /** Every admin needs a second factor. */
+  requireSecondFactor: boolean
   /** Who runs this broker, shown to users. */
   operator: { name: string | null; contact: string | null; privacyUrl: string | null }
   /** Problems that don't prevent a start. */
@@ -96,6 +98,8 @@ export function loadConfig(
     minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, DAY_SECONDS)),
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
+    requireSecondFactor:
+      reader.value('BROKER_REQUIRE_SECOND_FACTOR', parse.oneOf('true', 'false')) === 'true',
     operator: {
       name: reader.optional('BROKER_NAME', parse.label),
       contact: reader.optional('BROKER_CONTACT', parse.contact),

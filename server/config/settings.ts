@@ -146,6 +146,13 @@ export const table = {
     default: '300',
     where: 'A whole number.',
   },
+  BROKER_REQUIRE_SECOND_FACTOR: {
+    ...optional,
+    about:
+      'Whether every admin needs a second factor. One without it sets it up after the password, and can do nothing else before.',
+    default: 'false',
+    where: 'true or false.',
+  },
   BROKER_NAME: {
     ...optional,
     about: 'Who runs this broker, as shown to users who connect.',

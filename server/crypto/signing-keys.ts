@@ -2,6 +2,8 @@ import { exportJWK, exportPKCS8, generateKeyPair, importJWK, importPKCS8 } from 
 import { associatedData } from '../../db/associated-data.ts'
 import type { JWK } from 'jose'
 import type { Millis, NewEvent, SigningKey, Store } from '../../db/store.ts'
+import { actorFields } from '../admin/actor.ts'
+import type { Actor } from '../admin/actor.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -31,12 +33,12 @@ export interface SigningKeys {
    * Makes the next key of each algorithm active; the former ones still verify. Returns the keys that sign now;
    * `createdAt`: when the key was published.
    */
-  rotate(actor: string): Promise<SigningKey[]>
+  rotate(actor: Actor): Promise<SigningKey[]>
   /**
    * Revokes a key at once, in every process. If it was active, the next key becomes active.
    * `false`: unknown or revoked already.
    */
-  revoke(kid: string, actor: string): Promise<boolean>
+  revoke(kid: string, actor: Actor): Promise<boolean>
   /**
    * Rotates the keys that were active for 90 days, and removes keys whose tokens have all expired.
    * @param until upper bound of the current time, if the clock may be far ahead; milliseconds
@@ -90,9 +92,9 @@ export function createSigningKeys(deps: {
     }
   }
 
-  const event = (action: string, actor: string, kid: string) => ({
+  const event = (action: string, actor: Actor, kid: string): NewEvent => ({
     at: clock.now(),
-    actor,
+    ...actorFields(actor),
     action,
     details: kid,
   })
@@ -119,7 +121,7 @@ export function createSigningKeys(deps: {
   }
 
   /** The next key; creates it if it is missing. */
-  const ensureNext = async (alg: SigningAlgorithm, actor: string): Promise<SigningKey> => {
+  const ensureNext = async (alg: SigningAlgorithm, actor: Actor): Promise<SigningKey> => {
     for (;;) {
       const next = findKey(await listOf(alg), 'next')
       if (next) return next
@@ -135,7 +137,7 @@ export function createSigningKeys(deps: {
    */
   const rotate = async (
     alg: SigningAlgorithm,
-    actor: string,
+    actor: Actor,
     isDue: (keys: SigningKey[]) => boolean = () => true,
   ): Promise<SigningKey | undefined> => {
     const following = await createKey(alg, 'next')
@@ -187,7 +189,7 @@ export function createSigningKeys(deps: {
     ...new Set(['EdDSA', ...(await store.listSigningKeys()).map(({ alg }) => alg)] as const),
   ]
 
-  const rotateNow = async (alg: SigningAlgorithm, actor: string): Promise<SigningKey> => {
+  const rotateNow = async (alg: SigningAlgorithm, actor: Actor): Promise<SigningKey> => {
     for (;;) {
       await ensureNext(alg, actor)
       const rotated = await rotate(alg, actor)

@@ -11,6 +11,7 @@ import { limitFailures } from './plugins/failure-limits.ts'
 import { normalizeForwarded } from './plugins/forwarded.ts'
 import { answerHeaders, pageHeaders } from './plugins/headers.ts'
 import { cleanPastedUrl } from './plugins/pasted-urls.ts'
+import { createProxyWarning } from './plugins/peer.ts'
 import { redirectToPublicUrl } from './plugins/public-name.ts'
 import { logRefusals } from './plugins/refusals.ts'
 import { createRequestIds, logRequests } from './plugins/request-log.ts'
@@ -86,6 +87,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   normalizeForwarded(app, config.trustProxy)
   logRefusals(app, services)
   await limitFailures(app, config, services.apps)
+  const warnOfProxy = createProxyWarning(config, log)
   handleErrors(app, services)
   app.setNotFoundHandler(sendNotFound)
   await app.register(metadataRoutes, { services })
@@ -132,6 +134,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     async (pages) => {
       pages.addHook('onRequest', takeTurn)
       logRequests(pages, services.metrics)
+      pages.addHook('onRequest', warnOfProxy)
       await pageHeaders(pages, config)
       await views(pages, { basePath: prefix })
       pages.removeAllContentTypeParsers()

@@ -146,7 +146,16 @@ export interface AdminModels extends MonitoringModels {
     sessions: SessionView[]
     problem: string | null
   }
+  /** Asks again for password and second factor. */
+  'admin/identity': {
+    /** Where the admin returns to. */
+    next: string
+    hasSecondFactor: boolean
+    problem: string | null
+  }
   'admin/second-factor': {
+    /** Every admin of this broker needs one. */
+    isRequired: boolean
     /** `null`: none, or not confirmed yet. */
     since: number | null
     recoveryCodesLeft: number | null
@@ -158,7 +167,8 @@ export interface AdminModels extends MonitoringModels {
   'admin/recovery-codes': { codes: string[]; isNew: boolean }
   'admin/admins': {
     admins: AdminView[]
-    form: { email: string; role: string; problem: string | null }
+    /** `null`: the admin has to confirm their identity first. */
+    form: { email: string; role: string; problem: string | null } | null
   }
   'admin/keys': { keys: KeyView[] }
 }

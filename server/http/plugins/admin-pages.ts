@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { AdminModels, NavigationLink, Notice, Shell } from '../../../views/admin/models.ts'
 import type { HttpServices } from '../../services.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
+import { mustEnrol } from './session.ts'
 import type { Exactly } from './views.ts'
 
 declare module 'fastify' {
@@ -41,7 +42,8 @@ const MAX_NOTICE_LENGTH_CHARS = 600
 const NOTICE_LIFETIME_SECONDS = 60
 
 /** Adds the reply methods of the dashboard. */
-export function adminPages(app: FastifyInstance, { config }: HttpServices): void {
+export function adminPages(app: FastifyInstance, services: HttpServices): void {
+  const { config } = services
   const { basePath } = config
   const cookie = cookieName('notice', config)
 
@@ -61,7 +63,9 @@ export function adminPages(app: FastifyInstance, { config }: HttpServices): void
     if (notice) void this.clearCookie(cookie, cookieOptions(config))
     const { signedIn } = this.request
     const shell: Shell = {
-      nav: NAVIGATION.map(({ title, path }) => link(title, basePath + path, this)),
+      nav: (mustEnrol(signedIn, services) ? [] : NAVIGATION).map(({ title, path }) =>
+        link(title, basePath + path, this),
+      ),
       email: signedIn.admin.email,
       mayChange: signedIn.admin.role === 'admin',
       notice,

@@ -2,9 +2,10 @@ import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Apps } from '../../oauth/apps.ts'
 import type { Config } from '../../config/config.ts'
+import { SHARED_ADDRESS_LIMIT_FACTOR } from '../../addresses.ts'
 import { BrokerError } from '../../errors.ts'
 import { claimedClientId } from './claims.ts'
-import { isUnknownProxy } from './peer.ts'
+import { mayBeProxy } from './peer.ts'
 import { ORIGIN_NOT_REGISTERED } from './refusals.ts'
 
 declare module 'fastify' {
@@ -20,7 +21,8 @@ declare module 'fastify' {
 /**
  * Rate limits on guessing. Only failures count, by address (IPv6: by /64) and by app.
  *
- * - An address over its limit is rejected for the rest of the minute.
+ * - An address over its limit is rejected for the rest of the minute. An address that may be a proxy's has a
+ *   larger limit.
  * - An app over its limit gets `slow_down` for its failures; its valid requests still succeed. Its id is
  *   public, so anyone can fail in its name.
  * - Failures with a token limit only further failures with tokens: an app that keeps swapping an expired one
@@ -55,7 +57,11 @@ export async function limitFailures(
 ): Promise<void> {
   await app.register(rateLimit, { global: false })
   const options = { timeWindow: WINDOW_MS, cache: MAX_TRACKED_KEYS }
-  const byAddress = (max: number) => app.createRateLimit({ ...options, max, ipv6Subnet: 64 })
+  const byAddress = (limit: number) => {
+    const max = (request: FastifyRequest): number =>
+      mayBeProxy(request, publicUrl) ? limit * SHARED_ADDRESS_LIMIT_FACTOR : limit
+    return app.createRateLimit({ ...options, max, ipv6Subnet: 64 })
+  }
   const addressLimit = byAddress(failureLimit)
   const userCodeLimit = byAddress(Math.ceil(failureLimit / USER_CODE_LIMIT_DIVISOR))
   const exchangeLimit = byAddress(failureLimit)
@@ -82,7 +88,7 @@ export async function limitFailures(
         })
       }
       const isIdle = performance.now() - lastFailureAt > WINDOW_MS
-      if (isIdle || isUnknownProxy(request, publicUrl)) return
+      if (isIdle) return
       const limit = await limitOf(request)(request, { increment: false })
       if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
     },
@@ -90,7 +96,7 @@ export async function limitFailures(
       if (request.clientAuthenticated) return null
       lastFailureAt = performance.now()
       const limits = [
-        ...(isUnknownProxy(request, publicUrl) ? [] : [await limitOf(request)(request)]),
+        await limitOf(request)(request),
         ...(claimedClientId(request) === '' ? [] : [await appLimit(request)]),
       ]
       const exceeded = limits.find((limit) => !limit.isAllowed && limit.isExceeded)

@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { isFresh } from '../../admin/sessions.ts'
 import type { Browser, SignedIn } from '../../admin/sessions.ts'
 import { BrokerError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
-import { isUnknownProxy } from './peer.ts'
+import { mayBeProxy } from './peer.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -14,6 +15,13 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Viewers may use the route: it changes only their own account, or nothing (an export). */
     own?: boolean
+    /**
+     * The route needs a recent sign-in. Returns where the admin goes once they have proved who they are: a page of
+     * the dashboard, with the base path.
+     */
+    fresh?: (request: FastifyRequest) => string
+    /** The route sets up a second factor, so an admin who still needs one may use it. */
+    enrols?: boolean
   }
 }
 
@@ -27,7 +35,7 @@ export const isSafe = ({ method }: Pick<FastifyRequest, 'method'>): boolean =>
 
 /**
  * Requires a session in this scope. Unsafe methods also require the role `admin`, except on routes with
- * `config: { own: true }`.
+ * `config: { own: true }`, and a recent sign-in on routes with `config: { fresh }`.
  */
 export function requireSession(app: FastifyInstance, services: HttpServices): void {
   app.addHook('onRequest', async (request, reply) => {
@@ -38,13 +46,29 @@ export function requireSession(app: FastifyInstance, services: HttpServices): vo
       return reply.redirect(`${services.config.basePath}/admin/sign-in${next}`, 303)
     }
     request.signedIn = signedIn
+    const { basePath } = services.config
+    const { enrols, fresh } = request.routeOptions.config
+    if (mustEnrol(signedIn, services) && !enrols)
+      return reply.redirect(`${basePath}/admin/account/second-factor`, 303)
     const isOwn = request.routeOptions.config.own === true
-    if (isSafe(request) || isOwn || signedIn.admin.role === 'admin') return
+    const mayChange = signedIn.admin.role === 'admin'
+    if (fresh && mayChange && !isFresh(signedIn.session, services.clock.now())) {
+      const next = encodeURIComponent(fresh(request))
+      return reply.redirect(`${basePath}/admin/confirm-identity?next=${next}`, 303)
+    }
+    if (isSafe(request) || isOwn || mayChange) return
     const description =
       'Your access is read-only, so nothing was changed. Ask someone with the role admin to make this change.'
     throw new BrokerError('access_denied', { description, reason: 'role_is_viewer' })
   })
 }
+
+/** For `config.fresh`: the same URL, which shows the form of the change. */
+export const hereAfterwards = ({ url }: FastifyRequest): string => url
+
+/** Does the admin lack the second factor that this broker requires? They can then only set one up. */
+export const mustEnrol = ({ admin }: SignedIn, { config }: Pick<HttpServices, 'config'>): boolean =>
+  config.requireSecondFactor && admin.secondFactorSince === null
 
 /** The session of this browser, also one that still needs the second factor. */
 export async function findSession(
@@ -79,7 +103,7 @@ export function browserOf(request: FastifyRequest, { config }: HttpServices): Br
     address: request.ip,
     userAgent: request.headers['user-agent'],
     device: device === undefined || device === '' ? undefined : new Secret(device),
-    isAddressShared: isUnknownProxy(request, config.publicUrl),
+    isAddressShared: mayBeProxy(request, config.publicUrl),
   }
 }
 

@@ -5,6 +5,7 @@ import { isSafe, requireSession } from '../plugins/session.ts'
 import type { HttpServices } from '../../services.ts'
 import { accountRoutes } from './admin/account.ts'
 import { adminsRoutes } from './admin/admins.ts'
+import { identityRoutes } from './admin/identity.ts'
 import { keysRoutes } from './admin/keys.ts'
 import { appActionRoutes } from './admin/app-actions.ts'
 import { appFormRoutes } from './admin/app-form.ts'
@@ -43,7 +44,10 @@ import { usersRoutes } from './admin/users.ts'
  *
  * **Before a destructive action**, ask for confirmation: the button is a link to a GET that shows
  * `admin/confirm` with what the action does and does not do. Its form posts to the same URL, which performs
- * the action. The actor of the event is `actorOf(request)`, with `request.ip`.
+ * the action. The actor of the event is `byAdmin(request)`.
+ *
+ * **What only a recently confirmed admin may do** (`config: { fresh: '/admin/keys' }`) first leads to the page that
+ * asks for password and second factor, unless they were entered within ten minutes; then to that path.
  */
 export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
@@ -68,6 +72,7 @@ export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
     await pages.register(overviewRoutes, { services })
     await pages.register(bulkRoutes, { services })
     await pages.register(auditRoutes, { services })
+    await pages.register(identityRoutes, { services })
     await pages.register(keysRoutes, { services })
     await pages.register(adminsRoutes, { services })
     await pages.register(accountRoutes, { services })

@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
 import { Secret } from '../../secret.ts'
-import { isUnknownProxy } from '../plugins/peer.ts'
+import { mayBeProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
 import { readFlowCookies } from './upstream-flow.ts'
@@ -45,7 +45,7 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
         code: typeof code === 'string' ? new Secret(code) : undefined,
         error: typeof error === 'string' ? error : undefined,
         address: request.ip,
-        isAddressShared: isUnknownProxy(request, config.publicUrl),
+        isAddressShared: mayBeProxy(request, config.publicUrl),
       })
       if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
       if (finished.kind === 'connected') {

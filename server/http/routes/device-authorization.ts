@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { networkOf } from '../../addresses.ts'
 import { programLabel } from '../../connections/device-label.ts'
 import { formatUserCode } from '../../oauth/user-code.ts'
-import { isUnknownProxy } from '../plugins/peer.ts'
+import { mayBeProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { authenticateClient } from './client-authentication.ts'
 import {
@@ -65,7 +65,7 @@ export const deviceAuthorizationRoute: FastifyPluginAsyncTypebox<{
     const scope = checkScope(request.body)
     const device = programLabel(request.headers['user-agent'])
     const address = request.ip
-    const network = isUnknownProxy(request, services.config.publicUrl) ? '' : networkOf(address)
+    const network = mayBeProxy(request, services.config.publicUrl) ? '' : networkOf(address)
     const from = { device, address, network, scope }
     const started = await services.deviceFlow.start(client, from)
     const userCode = formatUserCode(started.userCode)

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, readdirSync, statSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
-import { inspectDatabase, readMeta } from '../../../db/data-directory/copy.ts'
+import { inspectDatabase, readMeta, readSecondFactors } from '../../../db/data-directory/copy.ts'
 import type { Inspected } from '../../../db/data-directory/copy.ts'
 import { listProcesses } from '../../../db/data-directory/presence.ts'
 import { readMigrations, sqliteBinding } from '../../assets.ts'
@@ -64,6 +64,20 @@ export const dataChecks: Record<string, Check> = {
     const where = secrets ? 'after a comma' : 'on its own line'
     const fix = `Add it to ${source}, ${where}: the broker won’t start without it. If it is lost, restore a backup whose keys you have, or start with an empty BROKER_DATA_DIR: every user must then connect again.`
     return problem(`${source} lacks the key ${missing.join(' and ')}`, fix)
+  },
+
+  'second factors': async ({ dataDir, nativeDir, requireSecondFactor }) => {
+    const binding = sqliteBinding({ dataDir, nativeDir })
+    const admins = readSecondFactors(join(dataDir, 'broker.db'), binding)
+    const lacking = admins.filter(({ hasSecondFactor }) => !hasSecondFactor)
+    const names = lacking.map(({ email }) => email).join(', ')
+    if (names === '') return ok(admins.length === 0 ? 'there are no admins' : 'every admin has one')
+    if (!requireSecondFactor)
+      return ok(`none required (BROKER_REQUIRE_SECOND_FACTOR); without one: ${names}`)
+    return warning(
+      `required, but missing for ${names}`,
+      'Ask them to sign in and set one up now: until then, anyone with the password can do it.',
+    )
   },
 
   'running brokers': async ({ dataDir, nativeDir }) => {

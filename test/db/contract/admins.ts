@@ -175,7 +175,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['end old', 'others'])
   })
 
-  t.test('a new password ends sessions; set by others, it forgets devices too', async (t) => {
+  t.test('a new password ends other sessions and forgets all devices of the admin', async (t) => {
     const store = await openWith(t, 'ada', 'bob')
     const device = (secretHash: string) => ({ device: { secretHash, expiresAt: NOW + HOUR } })
     await begin(store, newSession('a', {}), device('laptop'))
@@ -191,14 +191,13 @@ export function testAdmins(t: Test, open: OpenStore): void {
       change(store, 'ada', setPassword(hash), { ...options, events })
     t.equal(await set('new', { keepSession: 'a' }, []), 'done')
     t.strictSame([await isLive(store, 'a'), await isLive(store, 'b')], [true, false])
-    t.equal(await isDevice('laptop'), true)
+    t.equal(await isDevice('laptop'), false, 'also the one of the session that is kept')
     t.equal(await set('late', { keepSession: 'b' }, events), 'changed', 'that session has ended')
     t.equal(await set('late', { keepSession: 'of bob' }, events), 'changed')
     t.equal((await store.findAdmin('ada@x.example'))?.passwordHash, 'new')
     t.strictSame(await actions(store), [])
     t.equal(await set('newer', {}, []), 'done')
     t.equal(await isLive(store, 'a'), false)
-    t.equal(await isDevice('laptop'), false)
     t.strictSame([await isLive(store, 'of bob'), await isDevice('other', 'bob')], [true, true])
     const verified = { ...asAdded, passwordHash: 'newer' }
     await begin(store, newSession('c'), { verified, ...device('other') })
@@ -221,6 +220,16 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.strictSame(await take(30, ['a', 2]), { refusedUntil: null, wasLast: true })
     t.strictSame(await take(99, ['a', 2]), { refusedUntil: 100, wasLast: false })
     t.strictSame(await take(100, ['a', 2]), { refusedUntil: null, wasLast: false })
+  })
+
+  t.test('an attempt that did not fail clears earlier ones of other budgets', async (t) => {
+    const store = await open(t)
+    const take = (key: string) =>
+      store.takeAttempt({ budgets: [{ key, most: 3, until: NOW + HOUR }], now: NOW })
+    for (const key of ['a', 'a', 'a', 'b', 'b', 'b']) await take(key)
+    await store.returnAttempt(['b'], ['a', 'none'])
+    t.strictSame(await take('a'), { refusedUntil: null, wasLast: false })
+    t.strictSame(await take('b'), { refusedUntil: null, wasLast: true })
   })
 
   t.test('an admin is changed only as they were read: no change undoes another', async (t) => {

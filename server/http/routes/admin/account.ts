@@ -2,7 +2,8 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { deviceLabel } from '../../../connections/device-label.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { confirmPassword, fieldReader, validationMessage } from './request.ts'
+import { browserOf, setSession } from '../../plugins/session.ts'
+import { byAdmin, confirmPassword, fieldReader, validationMessage } from './request.ts'
 
 /** The signed-in admin's own account: password and sessions. second-factor.ts has the second factor. */
 export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
@@ -43,8 +44,14 @@ export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
       return show(request, reply, 'The new passwords do not match.')
     }
     try {
-      const changed = await admins.changePassword(admin, new Secret(field('next')), session.idHash)
-      if (!changed) {
+      const options = { session: session.idHash, actor: byAdmin(request) }
+      const changed = await admins.changePassword(admin, new Secret(field('next')), options)
+      // The browsers that were known are forgotten: this one gets new cookies.
+      const browser = { ...browserOf(request, services), device: undefined }
+      const renewal = { replaces: session.idHash, action: null }
+      const begun = changed && (await sessions.begin(changed, browser, renewal))
+      if (begun) setSession(reply, begun, services)
+      else {
         const message = 'Your session has ended, so nothing was changed.'
         return await reply.done('/admin/account', message, 'problem')
       }

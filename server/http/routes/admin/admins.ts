@@ -1,9 +1,11 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admin } from '../../../../db/store.ts'
 import type { AdminChange } from '../../../admin/admins.ts'
+import { isFresh } from '../../../admin/sessions.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { actorOf, fieldReader, validationMessage } from './request.ts'
+import { hereAfterwards } from '../../plugins/session.ts'
+import { byAdmin, fieldReader, validationMessage } from './request.ts'
 
 const ADMINS_PATH = '/admin/admins'
 const LAST_ADMIN = 'This is the last account with the role admin. Add another one first.'
@@ -11,8 +13,11 @@ const LAST_ADMIN = 'This is the last account with the role admin. Add another on
 /** The accounts of the dashboard: list, add, change the role, remove. */
 export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { admins } },
+  { services: { admins, clock, config: settings } },
 ) => {
+  const config = { fresh: hereAfterwards }
+  const listAfterwards = { fresh: () => settings.basePath + ADMINS_PATH }
+
   const show = async (
     request: FastifyRequest,
     reply: FastifyReply,
@@ -28,7 +33,7 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
         hasSecondFactor: secondFactorSince !== null,
         isSelf: id === request.signedIn.admin.id,
       })),
-      form,
+      form: isFresh(request.signedIn.session, clock.now()) ? form : null,
     })
   }
 
@@ -52,12 +57,12 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     show(request, reply, { email: '', role: 'viewer', problem: null }),
   )
 
-  app.post('/admins', async (request, reply) => {
+  app.post('/admins', { config }, async (request, reply) => {
     const field = fieldReader(request.body)
     const role = field('role') === 'admin' ? 'admin' : 'viewer'
     try {
       const password = new Secret(field('password'))
-      const { email } = await admins.add(field('email'), password, actorOf(request), role)
+      const { email } = await admins.add(field('email'), password, byAdmin(request), role)
       return reply.done(
         ADMINS_PATH,
         `Added ${email} as ${role}. Send them the password over a secure channel.`,
@@ -72,15 +77,15 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     }
   })
 
-  app.post('/admins/:id/role', async (request, reply) => {
+  app.post('/admins/:id/role', { config: listAfterwards }, async (request, reply) => {
     const admin = await find(request)
     if (!admin) return missing(reply)
     const role = fieldReader(request.body)('role') === 'admin' ? 'admin' : 'viewer'
-    const change = await admins.setRole(admin.email, role, actorOf(request))
+    const change = await admins.setRole(admin.email, role, byAdmin(request))
     return report(reply, change, `${admin.email} now has the role ${role}.`)
   })
 
-  app.get('/admins/:id/remove', async (request, reply) => {
+  app.get('/admins/:id/remove', { config }, async (request, reply) => {
     const admin = await find(request)
     if (!admin) return missing(reply)
     return reply.show('admin/confirm', {
@@ -97,10 +102,10 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     })
   })
 
-  app.post('/admins/:id/remove', async (request, reply) => {
+  app.post('/admins/:id/remove', { config }, async (request, reply) => {
     const admin = await find(request)
     if (!admin) return missing(reply)
-    const change = await admins.remove(admin.email, actorOf(request), { keepOne: true })
+    const change = await admins.remove(admin.email, byAdmin(request), { keepOne: true })
     return report(reply, change, `Removed ${admin.email}. Their sessions have ended.`)
   })
 }

@@ -48,7 +48,8 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     return found ? reply.show('admin/bulk', viewOf(found, await apps.list())) : missing(reply)
   })
 
-  app.post('/bulk/:id/confirm', async (request, reply) => {
+  const pageAfterwards = ({ url }: FastifyRequest): string => url.replace(/\/confirm(?=$|\?)/, '')
+  app.post('/bulk/:id/confirm', { config: { fresh: pageAfterwards } }, async (request, reply) => {
     const found = await find(request)
     if (!found) return missing(reply)
     const { id } = found.bulk

@@ -38,6 +38,8 @@ const ACTION_LABELS: Record<string, string> = {
   'admin.signed_in': 'Admin signed in',
   'admin.sign_in_failed': 'Sign-in failed',
   'admin.sign_in_slowed': 'Sign-in throttled',
+  'admin.second_factor_pending': 'Password correct, second factor pending',
+  'admin.identity_confirmed': 'Identity confirmed',
   'admin.session_ended': 'Session ended',
   'admin.other_sessions_ended': 'Other sessions ended',
   'admin.second_factor_added': 'Second factor added',

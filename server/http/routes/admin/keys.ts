@@ -1,7 +1,8 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { SigningKey } from '../../../../db/store.ts'
 import type { HttpServices } from '../../../services.ts'
-import { actorOf } from './request.ts'
+import { hereAfterwards } from '../../plugins/session.ts'
+import { byAdmin } from './request.ts'
 
 const KEYS_PATH = '/admin/keys'
 
@@ -10,6 +11,8 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
   app,
   { services: { keys } },
 ) => {
+  const config = { fresh: hereAfterwards }
+
   /** The key of the URL, unless it is revoked. */
   const find = async ({ params }: FastifyRequest): Promise<SigningKey | undefined> => {
     const { kid } = params as { kid: string }
@@ -35,7 +38,7 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     })
   })
 
-  app.get('/keys/rotate', async (_request, reply) =>
+  app.get('/keys/rotate', { config }, async (_request, reply) =>
     reply.show('admin/confirm', {
       title: 'Rotate the signing keys?',
       paragraphs: [
@@ -47,8 +50,8 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     }),
   )
 
-  app.post('/keys/rotate', async (request, reply) => {
-    const kids = (await keys.rotate(actorOf(request))).map(({ kid }) => kid)
+  app.post('/keys/rotate', { config }, async (request, reply) => {
+    const kids = (await keys.rotate(byAdmin(request))).map(({ kid }) => kid)
     const text =
       kids.length === 1
         ? `Key ${kids[0]} is now the active key.`
@@ -56,7 +59,7 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     return reply.done(KEYS_PATH, text)
   })
 
-  app.get('/keys/:kid/revoke', async (request, reply) => {
+  app.get('/keys/:kid/revoke', { config }, async (request, reply) => {
     const key = await find(request)
     if (!key) return missing(reply)
     return reply.show('admin/confirm', {
@@ -67,9 +70,9 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     })
   })
 
-  app.post('/keys/:kid/revoke', async (request, reply) => {
+  app.post('/keys/:kid/revoke', { config }, async (request, reply) => {
     const { kid } = request.params as { kid: string }
-    if (!(await keys.revoke(kid, actorOf(request)))) return missing(reply)
+    if (!(await keys.revoke(kid, byAdmin(request)))) return missing(reply)
     return reply.done(KEYS_PATH, `Revoked ${kid}. Tokens that it signed are now rejected.`)
   })
 }

@@ -1,6 +1,7 @@
 /** What dashboard routes read from a request: form fields, the acting admin, a confirmed password. */
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ProofFailure } from '../../../admin/sign-in.ts'
 import { BrokerError } from '../../../errors.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -19,13 +20,10 @@ export function fieldReader(fields: unknown): (name: string) => string {
 }
 
 /** The signed-in admin with the IP address, as the actor of a change. */
-export const byAdmin = (request: FastifyRequest): { actor: string; address: string } => ({
-  actor: actorOf(request),
-  address: request.ip,
+export const byAdmin = ({ signedIn, ip }: FastifyRequest): { actor: string; address: string } => ({
+  actor: `admin:${signedIn.admin.email}`,
+  address: ip,
 })
-
-/** The signed-in admin as the actor of an event. */
-export const actorOf = ({ signedIn }: FastifyRequest): string => `admin:${signedIn.admin.email}`
 
 /** The message of an invalid form, to be shown beside it. @throws every other error */
 export function validationMessage(error: unknown): string {
@@ -44,21 +42,36 @@ export function tooManyAttempts(reply: FastifyReply, delayMs: number): string {
 }
 
 /**
- * Checks the current password (field `password`) of the signed-in admin, before an action that an
- * unattended browser must not allow.
+ * Checks the current password of the signed-in admin (field `password`), before an action that an unattended
+ * browser must not allow.
+ * @param options.code also ask for the second factor, if there is one (field `code`)
  * @returns `null` if it is correct; otherwise a message for the form, with the status set
  */
 export async function confirmPassword(
   request: FastifyRequest,
   reply: FastifyReply,
   services: HttpServices,
+  { code = false } = {},
 ): Promise<string | null> {
-  const password = new Secret(fieldReader(request.body)('password'))
+  const field = fieldReader(request.body)
+  const proof = { password: new Secret(field('password')), code: code ? field('code') : null }
   const browser = browserOf(request, services)
-  const outcome = await services.signIn.prove(request.signedIn.admin, password, browser)
-  if (outcome.kind === 'right') return null
-  if (outcome.kind === 'slowed') return tooManyAttempts(reply, outcome.until - services.clock.now())
-  void reply.code(422)
-  request.refusalReason = 'password_wrong'
-  return 'The current password is incorrect.'
+  const outcome = await services.signIn.prove(request.signedIn, proof, browser)
+  return outcome.kind === 'right' ? null : proofProblem(request, reply, outcome, services)
 }
+
+/** Sets the status, and returns the message for the form. */
+export function proofProblem(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  outcome: ProofFailure,
+  { clock }: HttpServices,
+): string {
+  if (outcome.kind === 'slowed') return tooManyAttempts(reply, outcome.until - clock.now())
+  void reply.code(422)
+  const isCode = outcome.kind === 'wrong_code'
+  request.refusalReason = isCode ? 'second_factor_wrong' : 'password_wrong'
+  return isCode ? WRONG_CODE : 'The current password is incorrect.'
+}
+
+export const WRONG_CODE = 'Incorrect code, or the code was already used.'

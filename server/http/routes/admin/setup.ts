@@ -49,6 +49,8 @@ export const setupRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
     const started = admin && (await sessions.begin(admin, browserOf(request, services)))
     if (!started) return expired(reply)
     setSession(reply, started, services)
-    return reply.done('/admin', 'You are the first admin. Set up a second factor under “Account”.')
+    return services.config.requireSecondFactor
+      ? reply.done('/admin/account/second-factor', 'You are the first admin.')
+      : reply.done('/admin', 'You are the first admin. Set up a second factor under “Account”.')
   })
 }

@@ -9,7 +9,7 @@ import {
 } from '../../plugins/session.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { fieldReader, tooManyAttempts } from './request.ts'
+import { WRONG_CODE, fieldReader, tooManyAttempts } from './request.ts'
 
 /** Sign in, with the second factor if the account has one, and sign out. */
 export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
@@ -109,7 +109,7 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
       case 'refused':
         void reply.code(401)
         request.refusalReason = 'second_factor_wrong'
-        return showCodeForm(reply, next, 'Incorrect code, or the code was already used.')
+        return showCodeForm(reply, next, WRONG_CODE)
       case 'slowed':
         return showCodeForm(reply, next, tooManyAttempts(reply, outcome.until - clock.now()))
     }

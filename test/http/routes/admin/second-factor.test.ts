@@ -92,25 +92,28 @@ t.test('a recovery code works once, with any capitals and separators', async (t)
   t.match((await visitor.open(path)).body, '8 recovery codes are left')
 
   const page = await visitor.open(path)
-  const renew = (password: string) => visitor.press(page, 'Create new recovery codes', { password })
-  t.match(await renew('wrong'), { status: 422, body: 'The current password is incorrect' })
-  const renewed = await renew(PASSWORD)
+  const renew = (password: string, code: string) =>
+    visitor.press(page, 'Create new recovery codes', { password, code })
+  const [, , third = '', fourth = ''] = codes
+  t.match(await renew('wrong', third), { status: 422, body: 'The current password is incorrect' })
+  t.match(await renew(PASSWORD, first), { status: 422, body: 'Incorrect code' })
+  const renewed = await renew(PASSWORD, third)
   const fresh = /<li><code>([^<]+)</.exec(renewed.body)?.[1] ?? ''
-  t.equal(
-    (await (await signInWithPassword(broker)).enterCode(codes[2] ?? '')).status,
-    401,
-    'an old one',
-  )
+  t.equal((await (await signInWithPassword(broker)).enterCode(fourth)).status, 401, 'an old one')
   t.equal((await (await signInWithPassword(broker)).enterCode(fresh)).status, 200)
 })
 
-t.test('it is removed with the password, and can be set up again', async (t) => {
+t.test('it is removed with password and code, and can be set up again', async (t) => {
   const broker = await buildBroker(t)
-  const { visitor, path } = await addFactor(broker)
+  const { visitor, path, code, codes } = await addFactor(broker)
   const page = await visitor.open(path)
-  const remove = (password: string) => visitor.press(page, 'Remove second factor', { password })
-  t.match(await remove('wrong'), { status: 422 })
-  t.match(await remove(PASSWORD), {
+  const remove = (password: string, code: string) =>
+    visitor.press(page, 'Remove second factor', { password, code })
+  const [recoveryCode = ''] = codes
+  t.match(await remove('wrong', recoveryCode), { status: 422, body: 'password is incorrect' })
+  for (const wrong of ['', '000000', code])
+    t.match(await remove(PASSWORD, wrong), { status: 422, body: 'Incorrect code' })
+  t.match(await remove(PASSWORD, recoveryCode), {
     url: `${broker.url}/admin/account`,
     body: 'Second factor removed',
   })
@@ -119,7 +122,10 @@ t.test('it is removed with the password, and can be set up again', async (t) => 
     `${broker.url}/admin/keys`,
     'the password is enough',
   )
-  const none = await visitor.press(page, 'Create new recovery codes', { password: PASSWORD })
+  const none = await visitor.press(page, 'Create new recovery codes', {
+    password: PASSWORD,
+    code: codes[1] ?? '',
+  })
   t.match(none.body, 'You have no second factor')
 
   const setUpPage = await visitor.open(path)

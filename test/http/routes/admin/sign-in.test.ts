@@ -100,6 +100,6 @@ t.test('address and password are accepted however the keyboard composes them', a
   }
   // Lengths count after normalisation.
   await t.rejects(add('a@example.com', 'e\u0301'.repeat(11)), /12 to 1024 characters/)
-  await t.resolves(add('b@example.com', '\ufb01'.repeat(6)))
+  await t.resolves(add('b@example.com', 'zq\ufb03x\ufb03kv\ufb03'))
   await t.rejects(add('c@example.com', '\ufb01'.repeat(513)), /12 to 1024 characters/)
 })
