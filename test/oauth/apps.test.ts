@@ -114,3 +114,16 @@ t.test('a name is cleaned on change as on creation', async (t) => {
     await t.rejects(addApp(broker, { name }), /1 to 200 characters/)
   }
 })
+
+t.test('a redirect URI that an older broker accepted stays valid', async (t) => {
+  const broker = await buildBroker(t)
+  const { apps, store } = broker.services
+  const app = await addApp(broker)
+  const old = { ...app, redirectUris: ['https:app.example.com/return'] }
+  t.equal(await store.updateApp(app, old, []), true)
+  t.match(await apps.set(app.id, { name: 'Renamed' }, 'test'), { redirectUris: old.redirectUris })
+  const more = [...old.redirectUris, 'https://new.example/']
+  t.match(await apps.set(app.id, { redirectUris: more }, 'test'), { redirectUris: more })
+  const wrong = [...more, 'https:new.example/']
+  await t.rejects(apps.set(app.id, { redirectUris: wrong }, 'test'), /write it as https:\/\/new/)
+})
