@@ -26,8 +26,7 @@ export function restoreCommand(): Command {
     .argument('<file>', '', parseFile)
     .option('--accept-revoked', 'restore even if later revocations cannot be determined')
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
-      const { clock } = runtime
-      print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, clock }))
+      print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, ...runtime }))
     })
 }
 

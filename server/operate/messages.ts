@@ -217,14 +217,26 @@ export const messages = {
   'restore.done': {
     command: 'restore',
     exit: 0,
-    text: 'Restored {connections} connections as of {at}. Revocations since then were carried over: {carried}. Previous store kept: {replaced}.',
+    text: 'Restored {connections} connections as of {at}. Changes since then that were carried over: {carried}. The previous store is kept as {replaced}.',
     fix: 'Start the brokers. If Ellipsis Drive has replaced a refresh token since the backup, it rejects the restored one, and that user must connect again; `connection list --status needs_reconnect` lists them. Delete the previous store once everything works: it contains tokens.',
+  },
+  'restore.done-new': {
+    command: 'restore',
+    exit: 0,
+    text: 'Restored {connections} connections as of {at} into {directory}, where there was no store.',
+    fix: 'What was revoked since then works again: before you start the brokers, revoke once more what you know of (connections, devices, apps, admins, signing keys). Admins have the passwords, roles and second factors of that time. If Ellipsis Drive has replaced a refresh token since the backup, that user must connect again; `connection list --status needs_reconnect` lists them.',
   },
   'restore.done-uncompared': {
     command: 'restore',
     exit: 0,
-    text: 'Restored {connections} connections as of {at}, but not all revocations since then are known. Carried over: {carried}. Previous store kept: {replaced}.',
-    fix: 'Revoke again what you know was revoked since then, and start the brokers. If Ellipsis Drive has replaced a refresh token since the backup, that user must connect again.',
+    text: 'Restored {connections} connections as of {at}, but not everything that was revoked since then is known. Carried over: {carried}. The previous store is kept as {replaced}.',
+    fix: 'Before you start the brokers, revoke once more what you know of (connections, devices, apps, admins, signing keys). Admins have the passwords, roles and second factors of that time. If Ellipsis Drive has replaced a refresh token since the backup, that user must connect again.',
+  },
+  'restore.weakened': {
+    command: 'restore',
+    exit: 0,
+    text: 'These admins had a second factor that could not be kept, and sign in with only a password now: {admins}.',
+    fix: 'Ask them to set it up again. If someone else may know a password, run `admin reset-password` first.',
   },
   'restore.completed': {
     command: 'restore',
@@ -232,11 +244,17 @@ export const messages = {
     text: 'The interrupted restore of {file} is now complete.',
     fix: 'Start the brokers.',
   },
+  'restore.new-directory': {
+    command: 'restore',
+    exit: 1,
+    text: '{directory} has no store yet, which is normal on a new machine. So nothing here tells what was revoked after the backup {file} was made. Nothing has changed.',
+    fix: 'Connections, devices, apps, admins and signing keys that were revoked since {at} may work again, and admins get the passwords and second factors of that time. To restore with that, run the command again with --accept-revoked. If this is not a new machine, check BROKER_DATA_DIR.',
+  },
   'restore.incomparable': {
     command: 'restore',
     exit: 1,
-    text: 'It is unknown what was revoked since {file} was made: the store here is missing, damaged, or not a successor of that backup. Nothing has changed.',
-    fix: 'To restore anyway, run the command again with --accept-revoked: connections, devices, apps, admins and keys that were revoked since then may work again.',
+    text: 'It is unknown what was revoked since {file} was made: the store in {directory} is damaged, or did not develop from that backup. Nothing has changed.',
+    fix: 'Connections, devices, apps, admins and signing keys that were revoked since {at} may work again, and admins get the passwords and second factors of that time. To restore with that, run the command again with --accept-revoked.',
   },
   'restore.in-use': {
     command: 'restore',
@@ -284,7 +302,7 @@ export const messages = {
     command: 'restore',
     exit: 2,
     text: '{file} is encrypted with a key that is missing from {source}. Nothing has changed.',
-    fix: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
+    fix: 'On a new machine, first put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. Otherwise add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
   },
 
   'import.done': {

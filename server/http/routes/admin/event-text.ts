@@ -31,6 +31,7 @@ const ACTION_LABELS: Record<string, string> = {
   'key.activated': 'Signing key activated',
   'key.removed': 'Signing key removed',
   'key.revoked': 'Signing key revoked',
+  'store.restored': 'Backup restored',
   'admin.added': 'Admin added',
   'admin.removed': 'Admin removed',
   'admin.role_set': 'Admin role changed',
