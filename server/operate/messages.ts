@@ -190,6 +190,12 @@ export const messages = {
     text: 'Backed up {connections} connections to {file} ({megabytes} MB), as of {at}.',
     fix: 'The backup opens only with the encryption keys {keys}, and does not contain them: keep a copy of {directory}/secret.key, or of BROKER_SECRETS, in another place than the backups. Anything revoked from now on is still in this file: delete backups that you no longer need.',
   },
+  'backup.rotated': {
+    command: 'backup',
+    exit: 0,
+    text: 'Backups kept in {directory}: {kept}. Deleted: {deleted}.',
+    fix: '',
+  },
   'backup.exists': {
     command: 'backup',
     exit: 2,
@@ -201,6 +207,24 @@ export const messages = {
     exit: 2,
     text: 'There is no directory {directory}.',
     fix: 'Create it, or choose another.',
+  },
+  'backup.not-directory': {
+    command: 'backup',
+    exit: 2,
+    text: '{file} is not a directory.',
+    fix: 'With --keep, name the directory that holds the backups; each gets its date as a name.',
+  },
+  'backup.running': {
+    command: 'backup',
+    exit: 1,
+    text: 'Another `backup --keep` is writing to {directory}.',
+    fix: 'Wait until it is done.',
+  },
+  'backup.not-deleted': {
+    command: 'backup',
+    exit: 1,
+    text: 'The backup {file} is complete, but the older one {old} could not be deleted: {reason}.',
+    fix: 'Make the user who runs the backup the owner of the directory, or delete the file yourself.',
   },
   'backup.damaged': {
     command: 'backup',
