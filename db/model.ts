@@ -128,6 +128,11 @@ export interface Grant {
   previousJti: string | null
   /** A label for people, such as "Firefox on Android". */
   device: string
+  /**
+   * Equal for the grants of one app that began in one browser (server/connections/devices.ts); `null`: in none,
+   * or unknown.
+   */
+  browserHash: Hash | null
   createdAt: Millis
   lastUsedAt: Millis | null
   revokedAt: Millis | null
@@ -190,6 +195,8 @@ export interface Code {
   connectionId: string
   scope: string
   device: string
+  /** For the grant. */
+  browserHash: Hash | null
   createdAt: Millis
   expiresAt: Millis
   usedAt: Millis | null

@@ -166,6 +166,7 @@ async function connect(
         connectionId: id,
         scope: 'projects',
         device: DEVICES[(index + number) % DEVICES.length] ?? '',
+        browserHash: null,
         createdAt: now,
         expiresAt: now + 60_000,
       },

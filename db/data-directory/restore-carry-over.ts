@@ -124,6 +124,8 @@ function endWhatEnded(
   )
   const revokedConnections = run(
     `update connections set status = 'revoked', revoked_at = ?,
+       (import_state, replaced_by) =
+         (select o.import_state, o.replaced_by from old.connections o where o.id = connections.id),
        generation = generation + 1, refresh_token = null, previous_refresh_token = null,
        access_token = null, access_token_expires_at = null, access_token_fetched_at = null
        where ${revoked}`,
@@ -174,7 +176,7 @@ function erasePersons(client: Database.Database): void {
     update connections set account_id = null, username = '', name_key = '', last_error = null,
       person_erased_at = (select o.person_erased_at from old.connections o where o.id = connections.id)
       where id in (${erased});
-    update grants set device = '' where connection_id in (${erased});
+    update grants set device = '', browser_hash = null where connection_id in (${erased});
     update events set address = null, details = null
       where actor in ('user', 'app') and connection_id in (${erased});`)
 }

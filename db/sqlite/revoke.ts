@@ -20,7 +20,10 @@ export function revokeMethods(
     const person = { accountId: null, username: '', nameKey: '', lastError: null }
     const erased = { ...person, personErasedAt: now }
     if (db.update(connections).set(erased).where(known).run().changes === 0) return false
-    db.update(grants).set({ device: '' }).where(eq(grants.connectionId, id)).run()
+    db.update(grants)
+      .set({ device: '', browserHash: null })
+      .where(eq(grants.connectionId, id))
+      .run()
     const theirs = and(eq(events.connectionId, id), inArray(events.actor, ['user', 'app']))
     db.update(events).set({ address: null, details: null }).where(theirs).run()
     return true

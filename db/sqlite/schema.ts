@@ -152,6 +152,7 @@ export const grants = sqliteTable(
     lastUsedAt: millis(),
     revokedAt: millis(),
     jkt: text(),
+    browserHash: text(),
   },
   (table) => [
     index('grants_connection').on(table.connectionId, table.appId),
@@ -199,6 +200,7 @@ export const codes = sqliteTable(
     usedAt: millis(),
     grantId: text(),
     jkt: text(),
+    browserHash: text(),
   },
   (table) => [
     index('codes_connection').on(table.connectionId, table.appId),

@@ -34,6 +34,8 @@ export interface Callback {
   /** Ellipsis Drive's error code. */
   error: string | undefined
   address: string
+  /** The secret of the cookie that recognises this browser when it connects again. */
+  browser: Secret
 }
 
 /** How a connect flow ends: with a redirect to the app, or on a page of the broker. */
@@ -147,9 +149,9 @@ export function createConnect(dependencies: {
       if (callback.error !== undefined) throw upstreamDenial(callback.error)
       await checkDevice(flow)
       const tokens = await exchangeCode(flow, callback.code)
-      const { address } = callback
+      const { address, browser } = callback
       const isUsed = returnsToApp || onDevice
-      const stored = await storeConnection({ flow, tokens, isUsed, address })
+      const stored = await storeConnection({ flow, tokens, isUsed, address, browser })
       const { id, username, code, isAnother } = stored
       await approveDevice(flow, callback, id)
       if (!returnsToApp) return { kind: 'connected', username, isAnother, ...details }

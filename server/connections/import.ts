@@ -11,6 +11,7 @@ import { sha256 } from '../crypto/hash.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import {
   describeFailure,
+  IMPORT_ENDED,
   REJECTIONS,
   rejectPendingImport,
   isPendingImport,
@@ -99,10 +100,10 @@ export function createImporter(dependencies: {
     return stored
   }
 
-  /** Revokes a duplicate connection of an account. */
+  /** Ends a duplicate connection of an account; it is then in no list. */
   const replace = (id: string, replacedBy: string): Promise<boolean> => {
     const details = `the account is connected as ${replacedBy}`
-    const events = [event('connection.revoked', id, { details })]
+    const events = [event(IMPORT_ENDED, id, { details })]
     return store.revokeConnection({ id, now: clock.now(), why: { replacedBy }, events })
   }
 
@@ -193,6 +194,7 @@ export function createImporter(dependencies: {
       jtiUsedAt: null,
       previousJti: null,
       device: 'imported',
+      browserHash: null,
       createdAt: clock.now(),
       lastUsedAt: null,
       revokedAt: null,
@@ -240,7 +242,11 @@ export function createImporter(dependencies: {
       }
       const account = await identify(accessToken)
       if (isOtherAccount(account, named)) {
-        const name = account.username || account.id
+        const name = (account.username || account.id) ?? ''
+        // Not the name on the line: the token is kept for a corrected line, and must not look like that person's.
+        if (stored.accountId === null) {
+          await store.identifyConnection({ id: stored.id, accountId: null, username: name })
+        }
         return { status: 'mismatch', reason: `the token belongs to ${name}, not to ${named}` }
       }
       const connectionId = await settle(stored.id, account, named)

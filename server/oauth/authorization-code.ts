@@ -1,4 +1,5 @@
 import type { App, Code, Flow, Store } from '../../db/store.ts'
+import { browserHashOf } from '../connections/devices.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -15,17 +16,30 @@ export const CODE_LIFETIME_MS = 60_000
 /** A code as it is stored when it is issued. */
 type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 
-/** Issues a code for an authorization, and its record; `null`: the flow issues none. */
+/**
+ * Issues a code for an authorization, and its record; `null`: the flow issues none.
+ * @param browser the secret of the browser's cookie
+ */
 export function issueCode(
   flow: Flow,
-  connectionId: string,
+  { connectionId, browser }: { connectionId: string; browser: Secret },
   { clock, random }: { clock: Clock; random: Random },
 ): { code: Secret; record: NewCode } | null {
   const { appId, redirectUri, challenge, jkt, scope, device } = flow
   if (challenge === null) return null
   const code = newSecret(random)
   const [createdAt, expiresAt] = [clock.now(), clock.now() + CODE_LIFETIME_MS]
-  const authorized = { appId, redirectUri, challenge, jkt, connectionId, scope, device }
+  const browserHash = browserHashOf(browser, appId, connectionId)
+  const authorized = {
+    appId,
+    redirectUri,
+    challenge,
+    jkt,
+    connectionId,
+    scope,
+    device,
+    browserHash,
+  }
   return {
     code: new Secret(code),
     record: { ...authorized, codeHash: sha256(code), createdAt, expiresAt },

@@ -16,6 +16,7 @@ export interface Authorization {
   connectionId: string
   scope: string
   device: string
+  browserHash: Hash | null
 }
 
 /**
@@ -34,7 +35,7 @@ export function createNewGrant(deps: {
   random: Random
 }): NewGrant {
   const { tokens, clock, random } = deps
-  return async ({ connectionId, scope, device }, app, jkt) => {
+  return async ({ connectionId, scope, device, browserHash }, app, jkt) => {
     const issuedAtSeconds = Math.floor(clock.now() / 1000)
     const grant: Grant = {
       id: newId(random, 'grant'),
@@ -48,6 +49,7 @@ export function createNewGrant(deps: {
       jtiUsedAt: null,
       previousJti: null,
       device,
+      browserHash,
       createdAt: clock.now(),
       lastUsedAt: null,
       revokedAt: null,

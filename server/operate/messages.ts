@@ -332,13 +332,13 @@ export const messages = {
   'import.done': {
     command: 'connection import',
     exit: 0,
-    text: 'Imported {imported}; {already} were already connected.',
+    text: 'Imported {imported}; {already} were already connected; {duplicates} were duplicates of other lines.',
     fix: 'Delete the file: the broker now uses its refresh tokens, and using them elsewhere would end the connections.',
   },
   'import.incomplete': {
     command: 'connection import',
     exit: 1,
-    text: 'Imported {imported}; {already} were already connected; {failed} were not imported, each with its reason above.',
+    text: 'Imported {imported}; {already} were already connected; {duplicates} were duplicates of other lines; {failed} were not imported ({reasons}), each with its reason above.',
     fix: 'Fix these lines and run the command again with the whole file: imported lines stay as they are. Users whose token was rejected must connect themselves.',
   },
   'import.output-lost': {
