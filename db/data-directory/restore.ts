@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { copyDatabase } from './copy.ts'
 import { createFile } from './files.ts'
 import { openDatabase } from './open.ts'
+import type { Migration } from './open.ts'
 import { carryOverChanges, descendsFrom } from './restore-carry-over.ts'
 import type { CarriedOver } from './restore-carry-over.ts'
 import type { KeyOf } from './restore-admins.ts'
@@ -29,7 +29,7 @@ export type Restored =
 export async function restoreStore(options: {
   file: string
   directory: string
-  migrations: MigrationMeta[]
+  migrations: Migration[]
   nativeBinding: string | undefined
   from: number
   now: number

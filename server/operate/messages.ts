@@ -58,8 +58,20 @@ export const messages = {
   'start.newer': {
     command: 'start',
     exit: 2,
-    text: '{file} was written by a newer version of this program.',
-    fix: 'Use that version, or restore a backup that was made before the upgrade.',
+    text: '{file} was written by a newer version of this program; this version cannot work on it.',
+    fix: 'Use the newer version, or stop every broker and restore the copy that it made before the upgrade (broker.db.before-upgrade-DATE).',
+  },
+  'start.upgraded': {
+    command: 'start',
+    exit: 0,
+    text: 'Upgraded the database in {directory} ({migrations}). A copy of it as it was is kept: {copy}.',
+    fix: '',
+  },
+  'start.older-in-use': {
+    command: 'start',
+    exit: 2,
+    text: 'This version has to change the database in {directory} ({migrations}), and these processes of an older version still use it: {processes}. Nothing has changed.',
+    fix: 'Stop them, then start again. The older version cannot work on the changed database.',
   },
   'start.disk-full': {
     command: 'start',
