@@ -76,6 +76,7 @@ export const examples: Record<string, Example[]> = {
   ],
   restore: [['restore /backups/broker-2026-01-31.db', 'while no broker runs']],
   doctor: [['doctor', 'check this installation']],
+  health: [['health', 'exit code 0 if the broker is ready']],
   probe: [
     ['probe --no-authorize', 'only tests without an authorization'],
     ['probe --write', 'all tests, with one authorization; writes settings to .env'],

@@ -372,6 +372,25 @@ export const messages = {
     fix: 'Name a file of JSON lines: {"account": …, "refresh_token": …, "app": …}.',
   },
 
+  'health.ready': {
+    command: 'health',
+    exit: 0,
+    text: 'The broker at {url} is ready.',
+    fix: '',
+  },
+  'health.not-ready': {
+    command: 'health',
+    exit: 1,
+    text: 'The broker at {url} is not ready: {reason}.',
+    fix: 'Its log says why.',
+  },
+  'health.unreachable': {
+    command: 'health',
+    exit: 1,
+    text: 'No broker answers at {url}: {reason}.',
+    fix: 'Start it, or run this command with the same BROKER_HOST and BROKER_PORT.',
+  },
+
   'doctor.ok': {
     command: 'doctor',
     exit: 0,
