@@ -136,6 +136,11 @@ export interface Grant {
   successorsSinceSeconds: number | null
   /** A label for people, such as "Firefox on Android". */
   device: string
+  /**
+   * Equal for the grants of one app that began in one browser (server/connections/devices.ts); `null`: in none,
+   * or unknown.
+   */
+  browserHash: Hash | null
   createdAt: Millis
   lastUsedAt: Millis | null
   revokedAt: Millis | null
@@ -176,6 +181,8 @@ export interface Code {
   connectionId: string
   scope: string
   device: string
+  /** For the grant. */
+  browserHash: Hash | null
   createdAt: Millis
   expiresAt: Millis
   usedAt: Millis | null

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync, readdirSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
-import type { MigrationMeta } from 'drizzle-orm/migrator'
+import type { Migration } from '../db/data-directory/open.ts'
 import { checkAddonLoads, extractAddon } from './data/native-addon.ts'
 
 /**
@@ -59,12 +59,13 @@ export function listAssets(folder: string): string[] {
 }
 
 /** Drizzle's SQLite migrations in order, as its `readMigrationFiles` returns them. */
-export function readMigrations(): MigrationMeta[] {
+export function readMigrations(): Migration[] {
   const folder = 'db/migrations/sqlite'
   const { entries } = JSON.parse(readAsset(`${folder}/meta/_journal.json`)) as Journal
   return entries.map(({ tag, when, breakpoints }) => {
     const text = readAsset(`${folder}/${tag}.sql`)
     return {
+      name: tag,
       sql: text.split('--> statement-breakpoint'),
       bps: breakpoints,
       folderMillis: when,

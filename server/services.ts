@@ -50,6 +50,7 @@ import { createKeyFollower } from './data/key-follower.ts'
 import type { Logger } from './log.ts'
 import { createSummarizingLog } from './summarizing-log.ts'
 import { createMetrics } from './metrics/metrics.ts'
+import type { Upgrade } from '../db/data-directory/open.ts'
 import type { Claim } from './data/data-ownership.ts'
 
 /** All parts of the broker, ready for use. */
@@ -67,15 +68,23 @@ const SETTLE_TIMEOUT_MS = 22_000
  * @param options.claim checks that the data belongs to this configuration's Ellipsis client; `anew`: takes it
  *   over if it belongs to another. Omit it for commands that only work on the data
  * @param options.command the name of this process's command, as shown to other processes
+ * @param options.onUpgrade called if a database of an older version was migrated; default: logs it
  * @throws StartError that says what to do
  */
 export async function startServices(
   config: Config,
   log: Logger,
-  options: { claim?: Claim; runtime?: Runtime; command?: string } = {},
+  options: {
+    claim?: Claim
+    runtime?: Runtime
+    command?: string
+    onUpgrade?: (upgrade: Upgrade) => void
+  } = {},
 ): Promise<Services> {
   const { runtime = defaultRuntime, ...rest } = options
   useProxy(config)
+  rest.onUpgrade ??= ({ migrations, copy }) =>
+    log.info({ migrations, copy }, 'upgraded the database; a copy of it as it was is kept')
   return compose(config, log, await openData(config, runtime, rest), runtime)
 }
 

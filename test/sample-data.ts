@@ -167,6 +167,7 @@ async function connect(
         connectionId: id,
         scope: 'projects',
         device: DEVICES[(index + number) % DEVICES.length] ?? '',
+        browserHash: null,
         createdAt: now,
         expiresAt: now + 60_000,
       },

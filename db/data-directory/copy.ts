@@ -113,13 +113,14 @@ export function readSecondFactors(
 
 /**
  * Keeps a copy of a store as it was before a change, and deletes older copies.
+ * @returns the file
  * @throws KeptCopyError
  */
 export async function keepCopy(
   before: 'upgrade' | 'client-change',
   directory: string,
   nativeBinding: string | undefined,
-): Promise<void> {
+): Promise<string> {
   const prefix = `broker.db.before-${before}-`
   const at = new Date().toISOString()
   const to = join(directory, prefix + at.replaceAll(':', '-'))
@@ -136,6 +137,7 @@ export async function keepCopy(
   }
   syncDirectoryOf(to)
   for (const name of kept().sort().slice(0, -MAX_COPIES)) remove(name)
+  return to
 }
 
 /** The copy before a change can't be written, for example because the disk is full. */

@@ -5,6 +5,8 @@ import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { keepCopy } from './copy.ts'
 import { openFile } from './files.ts'
+import { listProcesses } from './presence.ts'
+import type { RunningProcess } from './presence.ts'
 import { completeRestore, isRestored } from './restore-complete.ts'
 import { emptyLog } from '../sqlite/checkpoint.ts'
 import { retryBusy } from '../sqlite/engine.ts'
@@ -27,12 +29,37 @@ export class StoreTooNewError extends Error {
   }
 }
 
+/** The database needs migrations, which processes of an older version, that still have it open, don't know. */
+export class OlderProcessesError extends Error {
+  override name = 'OlderProcessesError'
+  readonly migrations: string[]
+  readonly processes: RunningProcess[]
+
+  constructor(migrations: string[], processes: RunningProcess[]) {
+    super('processes of an older version have the database open')
+    this.migrations = migrations
+    this.processes = processes
+  }
+}
+
+/** A change of the tables; `name`: for people. */
+export type Migration = MigrationMeta & { name?: string }
+
+/** The migrations of an existing store, when a newer version has opened it. */
+export interface Upgrade {
+  migrations: string[]
+  /** The copy of the store as it was before. */
+  copy: string
+}
+
 /** Where a store is, and how it is migrated. */
 interface StoreOptions {
   /** The data directory; created if it is missing. The database in it is `broker.db`. */
   directory: string
   /** Every migration that this program knows, in order. */
-  migrations: MigrationMeta[]
+  migrations: Migration[]
+  /** Called after an existing store was migrated. */
+  onUpgrade?: ((upgrade: Upgrade) => void) | undefined
   /** The file of better-sqlite3's native code; `undefined`: the one in node_modules. */
   nativeBinding: string | undefined
   /** Another file than `broker.db`. */
@@ -78,7 +105,7 @@ export async function withLock<T>(
  * Opens the store, and migrates its tables. Two first starts at once would collide: call it within
  * `withStartLock`, together with everything else that a first start creates. Before a migration, a copy of the
  * store is kept.
- * @throws StoreTooNewError, KeptCopyError before anything is changed
+ * @throws StoreTooNewError, OlderProcessesError, KeptCopyError before anything is changed
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   return createSqliteStore(await openDatabase(options))
@@ -96,11 +123,13 @@ export async function openDatabase(options: StoreOptions): Promise<Database.Data
   try {
     const applied = await retryBusy(() => listAppliedMigrations(client))
     refuseNewer(client, applied, migrations)
+    const pending = migrations.filter(({ folderMillis }) => !applied.includes(folderMillis))
+    const isUpgrade = name === 'broker.db' && applied.length > 0 && pending.length > 0
+    if (isUpgrade) refuseBesideOlder(options, pending)
     await retryBusy(() => configure(client))
-    if (name === 'broker.db' && applied.length > 0 && applied.length < migrations.length) {
-      await keepCopy('upgrade', directory, nativeBinding)
-    }
+    const copy = isUpgrade && (await keepCopy('upgrade', directory, nativeBinding))
     await retryBusy(() => migrate(client, migrations))
+    if (copy !== false) options.onUpgrade?.({ migrations: pending.map(nameOf), copy })
     // The last writer may have been killed during a backup, which leaves a long log.
     emptyLog(client)
     return client
@@ -140,6 +169,15 @@ function refuseNewer(
   const known = new Set(migrations.map(({ folderMillis }) => folderMillis))
   if (!applied.every((at) => known.has(at))) throw new StoreTooNewError(client.name)
 }
+
+/** A process that knew these migrations would have run them when it opened the store. */
+function refuseBesideOlder({ directory, nativeBinding }: StoreOptions, pending: Migration[]): void {
+  const processes = listProcesses(directory, nativeBinding)
+  if (processes.length > 0) throw new OlderProcessesError(pending.map(nameOf), processes)
+}
+
+const nameOf = ({ name, folderMillis }: Migration): string =>
+  name ?? new Date(folderMillis).toISOString()
 
 /** Drizzle's own `migrate()` reads a folder, which the single binary doesn't have. */
 function migrate(client: Database.Database, migrations: MigrationMeta[]): void {

@@ -1,6 +1,8 @@
 import type Database from 'better-sqlite3'
 import { erasePeople } from '../sqlite/erase-person.ts'
-import { sealedColumns } from '../sqlite/reseal.ts'
+import { carryAdmins, listLostFactors } from './restore-admins.ts'
+import type { KeyOf, RestoredFactors } from './restore-admins.ts'
+import { copyColumns, erase } from './restore-columns.ts'
 
 /** How much of the restored store was ended or removed, because it was in the replaced store. */
 export interface CarriedOver {
@@ -9,6 +11,7 @@ export interface CarriedOver {
   apps: number
   admins: number
   keys: number
+  factors: RestoredFactors
 }
 
 /**
@@ -16,19 +19,21 @@ export interface CarriedOver {
  * (`old`) is ended in it too.
  * @param options.descends `old` developed from the backup: what is missing there has ended
  * @param options.from when the backup was made, milliseconds; all its tokens are marked with it
+ * @param options.keyOf tells which second factors of `old` can be opened here
  */
 export function carryOverChanges(
   client: Database.Database,
-  options: { old: string | null; descends: boolean; now: number; from: number },
+  options: { old: string | null; descends: boolean; now: number; from: number; keyOf: KeyOf },
 ): CarriedOver {
   const { old, descends, now, from } = options
-  const nothing = { connections: 0, grants: 0, apps: 0, admins: 0, keys: 0 }
+  const factors = { kept: 0, lost: [] }
+  const nothing = { connections: 0, grants: 0, apps: 0, admins: 0, keys: 0, factors }
   if (old !== null) client.prepare('attach ? as old').run(old)
   try {
     return client.transaction(() => {
-      const carried = old === null ? nothing : endWhatEnded(client, descends, now)
+      const carried = old === null ? nothing : endWhatEnded(client, options)
       endTransientState(client, now, from)
-      const details = `from a backup of ${new Date(from).toISOString()}`
+      const details = `from a backup of ${new Date(from).toISOString()}${descends ? '' : UNCOMPARED}`
       client
         .prepare(
           "insert into events (at, actor, action, details) values (?, 'cli', 'store.restored', ?)",
@@ -40,6 +45,10 @@ export function carryOverChanges(
     if (old !== null) client.exec('detach old')
   }
 }
+
+/** What a restore without a comparison weakens, for the audit log. */
+const UNCOMPARED =
+  '; revocations, and changes of admins’ passwords, roles and second factors since then are not known'
 
 /** Did the store in `old` develop from the one on `client`? Then what is missing from `old` has ended. */
 export function descendsFrom(client: Database.Database, old: string): boolean {
@@ -76,7 +85,10 @@ const TOKEN_COLUMNS =
   'jti previous_jti jti_used_at successors_since_seconds issued_at_seconds expires_at_seconds jkt device last_used_at'
 
 /** Ends what was ended in `old`; if `descends`, also what is missing there. */
-function endWhatEnded(client: Database.Database, descends: boolean, now: number): CarriedOver {
+function endWhatEnded(
+  client: Database.Database,
+  { descends, now, keyOf }: { descends: boolean; now: number; keyOf: KeyOf },
+): CarriedOver {
   const run = (sql: string, ...values: unknown[]): number =>
     client.prepare(sql).run(...values).changes
   const gone = (table: string, key = 'id') =>
@@ -91,7 +103,7 @@ function endWhatEnded(client: Database.Database, descends: boolean, now: number)
   const removedApps = run(`delete from apps where ${apps}`)
   if (descends) {
     copyColumns(client, 'apps')
-    copyColumns(client, 'grants', TOKEN_COLUMNS.split(' '))
+    copyColumns(client, 'grants', (name) => TOKEN_COLUMNS.split(' ').includes(name))
   }
 
   const grants = run(
@@ -113,6 +125,8 @@ function endWhatEnded(client: Database.Database, descends: boolean, now: number)
   )
   const revokedConnections = run(
     `update connections set status = 'revoked', revoked_at = ?,
+       (import_state, replaced_by) =
+         (select o.import_state, o.replaced_by from old.connections o where o.id = connections.id),
        generation = generation + 1, refresh_token = null, previous_refresh_token = null,
        access_token = null, access_token_expires_at = null, access_token_fetched_at = null
        where ${revoked}`,
@@ -122,7 +136,9 @@ function endWhatEnded(client: Database.Database, descends: boolean, now: number)
   carryProofs(client)
   carryTokenEnds(client)
 
-  const admins = carryAdmins(client, descends, gone('admins'))
+  const { removed: admins, factors } = descends
+    ? carryAdmins(client, gone('admins'), { keyOf, now })
+    : { removed: 0, factors: listLostFactors(client, now) }
   const ended = `status <> 'revoked' and (${gone('signing_keys', 'kid')}
        or kid in (select kid from old.signing_keys where status = 'revoked'))`
   const blank = `update sealed set bytes = zeroblob(size) where id in (
@@ -139,6 +155,7 @@ function endWhatEnded(client: Database.Database, descends: boolean, now: number)
     apps: removedApps,
     admins,
     keys,
+    factors,
   }
 }
 
@@ -160,30 +177,6 @@ function erasePersons(client: Database.Database): void {
   client.exec(`update connections set person_erased_at =
       (select o.person_erased_at from old.connections o where o.id = connections.id)
     where id in (${erased})`)
-}
-
-/** Removed admins stay removed; passwords, roles and second factors are the newer ones. */
-function carryAdmins(client: Database.Database, descends: boolean, gone: string): number {
-  if (!descends) return 0
-  erase(client, 'admins', gone)
-  const removed = client.prepare(`delete from admins where ${gone}`).run().changes
-  copyColumns(client, 'admins', ['password_hash', 'role'])
-  // A second factor that has changed since is worth nothing: its owner sets it up anew.
-  const changed = `exists (select 1 from old.admins o where o.id = admins.id
-    and o.second_factor_since is not admins.second_factor_since)`
-  erase(client, 'admins', changed)
-  client.exec(`update admins set second_factor = null, second_factor_since = null,
-    second_factor_step = null, recovery_codes = '[]' where ${changed}`)
-  copyColumns(client, 'admins', ['second_factor_step', 'recovery_codes'])
-  return removed
-}
-
-/** Overwrites the sealed values of rows, and frees them; the columns still refer to them. */
-function erase(client: Database.Database, table: string, where: string): void {
-  for (const { column } of sealedColumns.filter((one) => one.table === table)) {
-    client.exec(`update sealed set free = 1, bytes = zeroblob(size) where id in (
-      select ${column} from ${table} where ${column} is not null and (${where}))`)
-  }
 }
 
 /** DPoP proofs that were used after the backup cannot be used again. */
@@ -216,16 +209,4 @@ function endTransientState(client: Database.Database, now: number, from: number)
       `update connections set restored_from = coalesce(restored_from, ?) where status <> 'revoked'`,
     )
     .run(from)
-}
-
-const columnsOf = (client: Database.Database, store: 'main' | 'old', table: string): unknown[] =>
-  client.prepare('select name from pragma_table_info(?, ?)').pluck().all(table, store)
-
-/** Copies columns from `old` to the rows that both stores have. One of the stores may lack a column. */
-function copyColumns(client: Database.Database, table: string, columns?: string[]): void {
-  const known = columnsOf(client, 'old', table)
-  const both = (columns ?? columnsOf(client, 'main', table)).filter((name) => known.includes(name))
-  client.exec(`update main.${table} as new set (${both.join(', ')}) =
-    (select ${both.map((name) => `o.${String(name)}`).join(', ')} from old.${table} o where o.id = new.id)
-    where id in (select id from old.${table})`)
 }

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { copyDatabase } from './copy.ts'
 import { createFile } from './files.ts'
 import { openDatabase } from './open.ts'
+import type { Migration } from './open.ts'
 import { carryOverChanges, descendsFrom } from './restore-carry-over.ts'
 import type { CarriedOver } from './restore-carry-over.ts'
+import type { KeyOf } from './restore-admins.ts'
 import { commitRestore, completeRestore, discardRestore, RESTORING } from './restore-complete.ts'
 
 export { completeRestore } from './restore-complete.ts'
@@ -22,15 +23,17 @@ export type Restored =
  * Until the new store is complete nothing changes; from then on it is valid, and the next start or restore
  * completes what was interrupted.
  * @param options.from when the backup was made, milliseconds
+ * @param options.keyOf tells which second factors of the replaced store can be opened here
  * @param options.acceptRevoked continue even if it is unknown what was revoked since
  */
 export async function restoreStore(options: {
   file: string
   directory: string
-  migrations: MigrationMeta[]
+  migrations: Migration[]
   nativeBinding: string | undefined
   from: number
   now: number
+  keyOf: KeyOf
   acceptRevoked: boolean
 }): Promise<Restored> {
   const { file, directory, migrations, nativeBinding } = options
@@ -61,16 +64,16 @@ export async function restoreStore(options: {
 function compareAndCarryOver(
   client: Database.Database,
   old: string | null,
-  { from, now, acceptRevoked }: { from: number; now: number; acceptRevoked: boolean },
+  options: { from: number; now: number; keyOf: KeyOf; acceptRevoked: boolean },
 ): { compared: boolean; carried: CarriedOver } | null {
   const descends = old !== null && descendsFrom(client, old)
-  if (!descends && !acceptRevoked) return null
+  if (!descends && !options.acceptRevoked) return null
   try {
-    return { compared: descends, carried: carryOverChanges(client, { old, descends, now, from }) }
+    return { compared: descends, carried: carryOverChanges(client, { ...options, old, descends }) }
   } catch (error) {
     const { code = '' } = error as { code?: string }
     if (old === null || !/^SQLITE_(CORRUPT|NOTADB)/.test(code)) throw error
-    return compareAndCarryOver(client, null, { from, now, acceptRevoked })
+    return compareAndCarryOver(client, null, options)
   }
 }
 

@@ -46,6 +46,20 @@ export function grantMethods(engine: Engine): Pick<Store, Methods> {
     return db.update(grants).set({ revokedAt: now }).where(live).run().changes
   }
 
+  /** Revokes a grant, and the others that its app has in the same browser. */
+  const revokeDevice = (id: string, now: Millis): number => {
+    const grant = db.select().from(grants).where(eq(grants.id, id)).get()
+    if (!grant || grant.browserHash === null) return revokeOne(id, now)
+    const { connectionId, appId, browserHash } = grant
+    const device = and(
+      eq(grants.connectionId, connectionId),
+      eq(grants.appId, appId),
+      eq(grants.browserHash, browserHash),
+      isNull(grants.revokedAt),
+    )
+    return db.update(grants).set({ revokedAt: now }).where(device).run().changes
+  }
+
   /** An app's grants on a connection, and the codes that could still begin one. */
   const revokeApp = (connectionId: string, appId: string, now: Millis) => {
     const live = and(
@@ -90,7 +104,7 @@ export function grantMethods(engine: Engine): Pick<Store, Methods> {
     revokeGrants: ({ now, events, ...which }) =>
       write(() => {
         if ('id' in which) {
-          const revoked = revokeOne(which.id, now)
+          const revoked = (which.device ? revokeDevice : revokeOne)(which.id, now)
           if (revoked > 0) insertEvents(engine, events)
           return revoked
         }

@@ -154,6 +154,7 @@ export const grants = sqliteTable(
     revokedAt: millis(),
     jkt: text(),
     successorsSinceSeconds: integer(),
+    browserHash: text(),
   },
   (table) => [
     index('grants_connection').on(table.connectionId, table.appId),
@@ -191,6 +192,7 @@ export const codes = sqliteTable(
     grantId: text(),
     jkt: text(),
     nonce: text(),
+    browserHash: text(),
   },
   (table) => [
     index('codes_connection').on(table.connectionId, table.appId),

@@ -87,11 +87,12 @@ export interface GrantStore {
   /** All grants of a connection, by id. */
   listGrants(connectionId: string): Promise<Grant[]>
   /**
-   * Revokes one grant, or those of an app on a connection together with its unredeemed codes and device codes.
+   * Revokes one grant (with `device`: also the others that its app has in the same browser), or those of an app
+   * on a connection together with its unredeemed codes and device codes.
    * Returns how many grants were revoked now.
    */
   revokeGrants(
-    grants: ({ id: string } | { connectionId: string; appId: string }) & {
+    grants: ({ id: string; device?: boolean } | { connectionId: string; appId: string }) & {
       now: Millis
       events: NewEvent[]
     },

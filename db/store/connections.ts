@@ -122,7 +122,7 @@ export interface ConnectionStore {
     id: string
     now: Millis
     erasePerson?: boolean
-    /** Why an import revokes it. */
+    /** Why an import ends it. It then appears in no list, search or count. */
     why?: { importState: 'rejected' } | { replacedBy: string }
     events: NewEvent[]
   }): Promise<boolean>

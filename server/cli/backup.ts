@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import { backup } from '../operate/backup.ts'
+import { backupAndRotate } from '../operate/backup-rotation.ts'
 import { restore } from '../operate/restore.ts'
 import { runtime } from '../runtime.ts'
 import { UsageError, print } from './terminal.ts'
@@ -10,11 +11,27 @@ import { lowerPriority } from './lower-priority.ts'
 export function backupCommand(): Command {
   return new Command('backup')
     .description('back up the database to a new file while brokers run; encryption keys excluded')
-    .argument('<file>', '', parseFile)
-    .action(async (file: string) => {
+    .argument('<file>', 'with --keep: a directory', parseFile)
+    .option(
+      '--keep <number>',
+      'write a dated file into a directory, and keep the newest ones of this store',
+      parseKeep,
+    )
+    .action(async (file: string, { keep }: { keep?: number }) => {
       lowerPriority()
-      print(await backup(loadConfig(readEnvironment()), file, runtime))
+      const config = loadConfig(readEnvironment())
+      print(
+        await (keep === undefined
+          ? backup(config, file, runtime)
+          : backupAndRotate(config, file, keep, runtime)),
+      )
     })
+}
+
+/** @throws UsageError */
+function parseKeep(text: string): number {
+  if (/^[1-9]\d{0,4}$/.test(text)) return Number(text)
+  throw new UsageError('--keep takes how many backups remain, a number from 1 to 99999.')
 }
 
 /** `restore`: replaces the database with a backup. */
@@ -26,8 +43,7 @@ export function restoreCommand(): Command {
     .argument('<file>', '', parseFile)
     .option('--accept-revoked', 'restore even if later revocations cannot be determined')
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
-      const { clock } = runtime
-      print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, clock }))
+      print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, ...runtime }))
     })
 }
 

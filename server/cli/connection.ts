@@ -2,6 +2,8 @@ import { Command, Option } from 'commander'
 import type { Connection, Event, Grant, ListedConnection } from '../../db/store.ts'
 import { CONNECTION_STATUSES } from '../connections/connections.ts'
 import type { RevocationResult } from '../connections/connections.ts'
+import { listDevices } from '../connections/devices.ts'
+import type { Device } from '../connections/devices.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { importCommand } from './import.ts'
 import { formatTime, print, printJson, printTable } from './terminal.ts'
@@ -71,7 +73,7 @@ async function list({ app, status, search, json }: Flags): Promise<void> {
 }
 
 async function show(id: string, { json }: Flags): Promise<void> {
-  await withServices(async ({ connections }) => {
+  await withServices(async ({ clock, connections }) => {
     const { connection, grants, events } = await connections.show(id)
     const fields = toJson(connection)
     if (json) {
@@ -83,7 +85,7 @@ async function show(id: string, { json }: Flags): Promise<void> {
     }
     for (const [key, value] of Object.entries(fields)) print(`${key.padEnd(24)}${value ?? '-'}`)
     print('\nDevices')
-    printTable(grants.map(grantToRow), 'None.')
+    printTable(listDevices(grants, clock.now()).map(deviceToRow), 'None.')
     print('\nLatest events')
     printTable(events.map(eventToRow), 'None.')
   })
@@ -176,11 +178,11 @@ const toRow = (connection: ListedConnection) => ({
   token_valid_until: formatTime(connection.accessTokenExpiresAt) ?? '-',
 })
 
-const grantToRow = (grant: Grant) => ({
+const deviceToRow = ({ grant, lastUsedAt }: Device) => ({
   id: grant.id,
   app: grant.appId,
   device: grant.device,
-  last_used: formatTime(grant.lastUsedAt) ?? 'never',
+  last_used: formatTime(lastUsedAt) ?? 'never',
   status: grant.revokedAt === null ? 'active' : 'revoked',
 })
 

@@ -70,9 +70,13 @@ export const examples: Record<string, Example[]> = {
   ],
   'secret check': [['secret check', 'before and after a rotation']],
   'secret rotate': [['secret rotate', 'while brokers run']],
-  backup: [['backup /backups/broker-2026-01-31.db', 'while brokers run']],
+  backup: [
+    ['backup /backups/broker-2026-01-31.db', 'while brokers run'],
+    ['backup --keep 7 /backups', 'a dated file; older ones are deleted'],
+  ],
   restore: [['restore /backups/broker-2026-01-31.db', 'while no broker runs']],
   doctor: [['doctor', 'check this installation']],
+  health: [['health', 'exit code 0 if the broker is ready']],
   probe: [
     ['probe --no-authorize', 'only tests without an authorization'],
     ['probe --write', 'all tests, with one authorization; writes settings to .env'],

@@ -11,6 +11,17 @@ import { print, printNotice } from './terminal.ts'
 
 type Result = ImportResult | { status: 'invalid'; reason: string }
 
+/** What became of the lines so far. */
+interface Progress {
+  imported: number
+  already: number
+  duplicates: number
+  /** Number of lines by outcome. */
+  failures: Map<Result['status'], number>
+  /** The first line of each connection. */
+  lines: Map<string, number>
+}
+
 const MAX_LINE_LENGTH_CHARS = 65_536
 /** Ellipsis Drive stores refresh tokens of up to 256 characters. */
 const MAX_TOKEN_LENGTH_CHARS = 4096
@@ -26,7 +37,11 @@ export function importCommand(): Command {
 
 async function importFile(file: string, json: boolean): Promise<void> {
   await using input = await open(file).catch(failUnreadable(file))
-  const counts = { imported: 0, already: 0, failed: 0 }
+  const progress: Progress = {
+    ...{ imported: 0, already: 0, duplicates: 0 },
+    failures: new Map(),
+    lines: new Map(),
+  }
   await withServices(
     async ({ importer }) => {
       let number = 0
@@ -35,9 +50,7 @@ async function importFile(file: string, json: boolean): Promise<void> {
         if (text?.trim() === '') continue
         const parsed = parseLine(text)
         const result = 'status' in parsed ? parsed : await importer.importEntry(parsed)
-        const { status } = result
-        counts[status === 'imported' || status === 'already' ? status : 'failed']++
-        printResult(number, result, json)
+        printResult(number, result, record(progress, number, result), json)
         // Emitted in the next turn. Without its reader, a new broker token would be lost.
         await new Promise(setImmediate)
         if (json && hasOutputFailed()) throw new CommandError('import.output-lost', { number })
@@ -47,11 +60,41 @@ async function importFile(file: string, json: boolean): Promise<void> {
   ).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EISDIR') return failUnreadable(file)(error)
-    if (code === 'server_error') throw new CommandError('import.client-rejected', counts)
+    if (code === 'server_error') {
+      throw new CommandError('import.client-rejected', summaryOf(progress))
+    }
     throw error
   })
-  if (counts.failed > 0) throw new CommandError('import.incomplete', counts)
-  printNotice(formatMessage('import.done', counts))
+  const summary = summaryOf(progress)
+  if (summary.failed > 0) throw new CommandError('import.incomplete', summary)
+  printNotice(formatMessage('import.done', summary))
+}
+
+/** Counts the result of a line. Returns the explanation that its report gets; `null`: none. */
+function record(progress: Progress, line: number, result: Result): string | null {
+  const { status } = result
+  if ('reason' in result) {
+    progress.failures.set(status, (progress.failures.get(status) ?? 0) + 1)
+    return result.reason
+  }
+  const first = progress.lines.get(result.connectionId)
+  if (first === undefined) progress.lines.set(result.connectionId, line)
+  if (result.status === 'imported') {
+    progress.imported++
+    return null
+  }
+  if (first === undefined) {
+    progress.already++
+    return 'this account was already connected'
+  }
+  progress.duplicates++
+  return `duplicate: the same account as line ${first}`
+}
+
+function summaryOf({ failures, imported, already, duplicates }: Progress) {
+  const failed = [...failures.values()].reduce((sum, count) => sum + count, 0)
+  const reasons = [...failures].map(([status, count]) => `${status} ${count}`).join(', ')
+  return { imported, already, duplicates, failed, reasons }
 }
 
 const failUnreadable =
@@ -115,13 +158,13 @@ function parseLine(text: string | null): ImportEntry | { status: 'invalid'; reas
   return { account: id, refreshToken: new Secret(secret), appId }
 }
 
-function printResult(number: number, result: Result, json: boolean): void {
+function printResult(number: number, result: Result, reason: string | null, json: boolean): void {
   const { status } = result
-  const [connection, brokerToken, reason] =
-    'reason' in result
-      ? [null, null, result.reason]
-      : [result.connectionId, result.brokerToken?.reveal() ?? null, null]
-  if (!json) return print(`line ${number}  ${status}  ${connection ?? reason}`)
+  const [connection, brokerToken] =
+    'reason' in result ? [null, null] : [result.connectionId, result.brokerToken?.reveal() ?? null]
+  if (!json) {
+    return print([`line ${number}`, status, connection ?? [], reason ?? []].flat().join('  '))
+  }
   print(
     JSON.stringify({
       line: number,

@@ -12,6 +12,7 @@ import { demoCommand } from './demo.ts'
 import { formatExamples, examples } from './examples.ts'
 import { initCommand } from './init.ts'
 import { doctorCommand } from './doctor.ts'
+import { healthCommand } from './health.ts'
 import { keyCommand } from './key.ts'
 import { licensesCommand } from './licenses.ts'
 import { probeCommand } from './probe.ts'
@@ -42,6 +43,7 @@ export function program(): Command {
     backupCommand(),
     restoreCommand(),
     doctorCommand(),
+    healthCommand(),
     probeCommand(),
     licensesCommand(),
   ]

@@ -3,7 +3,8 @@ import { createLog } from '../log.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
 import { hasStore } from '../../db/data-directory/open.ts'
-import { CommandError } from '../operate/messages.ts'
+import { CommandError, formatMessage } from '../operate/messages.ts'
+import { printNotice } from './terminal.ts'
 import { explainDataError } from '../data/start-error.ts'
 
 /** The actor that events record for commands. */
@@ -25,6 +26,10 @@ export async function withServices<T>(
   const log = createLog({ logLevel: 'error' }, process.stderr)
   const services = await startServices(config, log, {
     command: 'a command',
+    onUpgrade: ({ migrations, copy }) =>
+      printNotice(
+        formatMessage('start.upgraded', { migrations: migrations.join(', '), copy, directory }),
+      ),
     ...(upstream && { claim: 'same' }),
   })
   return work(services)

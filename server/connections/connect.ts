@@ -51,6 +51,8 @@ export interface Callback {
   address: string
   /** Do other browsers have the same address? */
   isAddressShared: boolean
+  /** The secret of the cookie that recognises this browser when it connects again. */
+  browser: Secret
 }
 
 /** How a connect flow ends: with a redirect to the app, or on a page of the broker. */
@@ -186,9 +188,9 @@ export function createConnect(dependencies: {
       await checkDevice(flow)
       const tokens = await exchangeCode(flow, callback.code)
       giveBack()
-      const { address } = callback
+      const { address, browser } = callback
       const isUsed = returnsToApp || onDevice
-      const stored = await storeConnection({ flow, tokens, isUsed, address })
+      const stored = await storeConnection({ flow, tokens, isUsed, address, browser })
       const { id, username, code, isAnother } = stored
       await approveDevice(flow, callback, id)
       if (!returnsToApp) return { kind: 'connected', username, isAnother, ...details }

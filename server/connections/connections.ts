@@ -45,7 +45,7 @@ export interface Connections {
   revoke(id: string, actor: Actor): Promise<RevocationResult>
   /** Revokes one app's grants on a connection. @throws BrokerError `invalid_request` if it doesn't exist */
   revokeApp(id: string, appId: string, actor: Actor): Promise<{ grants: number }>
-  /** Revokes one device's grant. `false`: it doesn't exist or is already revoked. */
+  /** Revokes a device: this grant, and the others of its app in the same browser. `false`: nothing to revoke. */
   revokeGrant(id: string, actor: Actor): Promise<boolean>
   /**
    * Revokes a connection and erases the person: name, account, devices and network addresses. The connection's
@@ -211,7 +211,7 @@ export function createConnections(dependencies: {
       const { connectionId, appId } = grant
       const now = clock.now()
       const events = [event(actor, 'grant.revoked', now, { grantId: id, connectionId, appId })]
-      return (await store.revokeGrants({ id, now, events })) > 0
+      return (await store.revokeGrants({ id, device: true, now, events })) > 0
     },
 
     erase: (id, actor) =>

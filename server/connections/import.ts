@@ -12,6 +12,7 @@ import { sha256 } from '../crypto/hash.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import {
   describeFailure,
+  IMPORT_ENDED,
   REJECTIONS,
   rejectPendingImport,
   isPendingImport,
@@ -100,10 +101,10 @@ export function createImporter(dependencies: {
     return stored
   }
 
-  /** Revokes a duplicate connection of an account. */
+  /** Ends a duplicate connection of an account; it is then in no list. */
   const replace = (id: string, replacedBy: string): Promise<boolean> => {
     const details = `the account is connected as ${replacedBy}`
-    const events = [event('connection.revoked', id, { details })]
+    const events = [event(IMPORT_ENDED, id, { details })]
     return store.revokeConnection({ id, now: clock.now(), why: { replacedBy }, events })
   }
 
@@ -190,6 +191,7 @@ export function createImporter(dependencies: {
       previousJti: null,
       successorsSinceSeconds: null,
       device: 'imported',
+      browserHash: null,
       createdAt,
       lastUsedAt: null,
       revokedAt: null,
@@ -237,7 +239,11 @@ export function createImporter(dependencies: {
       }
       const account = await identify(accessToken)
       if (isOtherAccount(account, named)) {
-        const name = account.username || account.id
+        const name = (account.username || account.id) ?? ''
+        // Not the name on the line: the token is kept for a corrected line, and must not look like that person's.
+        if (stored.accountId === null) {
+          await store.identifyConnection({ id: stored.id, accountId: null, username: name })
+        }
         return { status: 'mismatch', reason: `the token belongs to ${name}, not to ${named}` }
       }
       const connectionId = await settle(stored.id, account, named)

@@ -7,6 +7,9 @@ import type { Clock } from '../runtime.ts'
 export const isPendingImport = ({ status, importState }: Connection): boolean =>
   status !== 'revoked' && importState === 'pending'
 
+/** The action of events of connections that an import ended: refused or duplicate ones, which never served an app. */
+export const IMPORT_ENDED = 'connection.import_ended'
+
 /** Why an import ends a connection. */
 export const REJECTIONS = {
   tokenRejected: 'Ellipsis Drive rejected this refresh token',
@@ -23,7 +26,7 @@ export function describeFailure({ code, cause }: BrokerError): string {
   return `${(cause as Error).message}; run the import again`
 }
 
-/** Revokes a pending connection. Its token can be imported again. */
+/** Ends a pending connection, which is then in no list. Its token can be imported again. */
 export function rejectPendingImport(
   store: Store,
   clock: Clock,
@@ -31,7 +34,7 @@ export function rejectPendingImport(
   why: keyof typeof REJECTIONS,
 ) {
   const at = clock.now()
-  const event = { at, actor: 'cli', action: 'connection.revoked', connectionId: id }
+  const event = { at, actor: 'cli', action: IMPORT_ENDED, connectionId: id }
   return store.revokeConnection({
     id,
     now: at,

@@ -39,6 +39,8 @@ interface Authorization {
   isUsed: boolean
   /** Network address of the browser. */
   address: string
+  /** The secret of the browser's cookie. */
+  browser: Secret
 }
 
 /** Timeout for reading the account; meanwhile the tokens are not stored. */
@@ -105,13 +107,16 @@ export function createStoreConnection(dependencies: {
   })
 
   /** Stores the tokens. `undefined`: another writer changed the connection first. */
-  const save = async (account: Account, { flow, tokens, isUsed, address }: Authorization) => {
+  const save = async (
+    account: Account,
+    { flow, tokens, isUsed, address, browser }: Authorization,
+  ) => {
     const renewed = await findRenewed(account, flow)
     if (!renewed && account.id === null && !isUsed) throw unusable()
     const id = renewed?.id ?? newId(random, 'con')
     const keepsTokens = renewed?.status === 'active' && renewed.refreshToken !== null
     if (!tokens.refreshToken && !keepsTokens) throw noRefreshToken()
-    const issued = issueCode(flow, id, { clock, random })
+    const issued = issueCode(flow, { connectionId: id, browser }, { clock, random })
     const saved = await store.saveConnection({
       id,
       expectedGeneration: renewed?.generation ?? null,

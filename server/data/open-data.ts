@@ -1,4 +1,5 @@
 import { hasStore, openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
+import type { Upgrade } from '../../db/data-directory/open.ts'
 import { registerProcess, describeProcesses, hasDied, listProcesses } from '../../db/data-directory/presence.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'
@@ -23,7 +24,7 @@ export type Data = Awaited<ReturnType<typeof openData>>
 export async function openData(
   config: Config,
   { clock, random }: Pick<Runtime, 'clock' | 'random'>,
-  options: { claim?: Claim; command?: string } = {},
+  options: { claim?: Claim; command?: string; onUpgrade?: (upgrade: Upgrade) => void } = {},
 ) {
   const { dataDir } = config
   const binding = sqliteBinding(config)
@@ -40,6 +41,7 @@ export async function openData(
       directory: dataDir,
       migrations: readMigrations(),
       nativeBinding: binding,
+      onUpgrade: options.onUpgrade,
     })
     try {
       const loadKeys = await loadSecretKeys(config, store, random)

@@ -1,5 +1,6 @@
 import { KeptCopyError } from '../../db/data-directory/copy.ts'
-import { StoreTooNewError } from '../../db/data-directory/open.ts'
+import { OlderProcessesError, StoreTooNewError } from '../../db/data-directory/open.ts'
+import { describeProcesses } from '../../db/data-directory/presence.ts'
 import { formatMessage } from '../operate/messages.ts'
 import type { MessageName, MessageValues } from '../operate/messages.ts'
 
@@ -34,6 +35,11 @@ export const explainDataError =
   (error: unknown): never => {
     if (error instanceof StoreTooNewError) {
       throw new StartError(formatMessage('start.newer', { file: error.file }))
+    }
+    if (error instanceof OlderProcessesError) {
+      const processes = describeProcesses(error.processes)
+      const migrations = error.migrations.join(', ')
+      throw new StartError(formatMessage('start.older-in-use', { directory, processes, migrations }))
     }
     if (error instanceof KeptCopyError) {
       const text = formatMessage('start.copy-failed', { file: error.file })

@@ -1,4 +1,5 @@
 import type { App, Code, Store } from '../../db/store.ts'
+import { browserHashOf } from '../connections/devices.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -26,10 +27,13 @@ export const issuesCode = ({
   nonce,
 }: Pick<Authorized, 'challenge' | 'nonce'>): boolean => challenge !== null || nonce !== null
 
-/** Issues a code for an authorization, and its record; `null`: the flow issues none. */
+/**
+ * Issues a code for an authorization, and its record; `null`: the flow issues none.
+ * @param browser the secret of the browser's cookie
+ */
 export function issueCode(
   flow: Authorized,
-  connectionId: string,
+  { connectionId, browser }: { connectionId: string; browser: Secret },
   { clock, random }: { clock: Clock; random: Random },
 ): { code: Secret; record: NewCode } | null {
   const { appId, redirectUri, nonce, jkt, scope, device } = flow
@@ -37,7 +41,11 @@ export function issueCode(
   const challenge = flow.challenge ?? ''
   const code = newSecret(random)
   const [createdAt, expiresAt] = [clock.now(), clock.now() + CODE_LIFETIME_MS]
-  const authorized = { appId, redirectUri, challenge, nonce, jkt, connectionId, scope, device }
+  const browserHash = browserHashOf(browser, appId, connectionId)
+  const authorized = {
+    ...{ appId, redirectUri, challenge, nonce, jkt, connectionId, scope, device },
+    browserHash,
+  }
   return {
     code: new Secret(code),
     record: { ...authorized, codeHash: sha256(code), createdAt, expiresAt },

@@ -221,7 +221,7 @@ export function createDeviceFlow(deps: {
       if (connectionId === null) return refusePending(code)
       const jkt = await keyToBind(poll.app, poll.proof)
       await prepare?.({ connectionId, scope: code.scope })
-      const issued = await newGrant({ ...code, connectionId }, poll.app, jkt)
+      const issued = await newGrant({ ...code, connectionId, browserHash: null }, poll.app, jkt)
       const { grant } = issued
       const events = [grantBegunEvent(grant, poll.address)]
       const source = { deviceCodeHash }

@@ -22,6 +22,7 @@ export interface Authorization {
   connectionId: string
   scope: string
   device: string
+  browserHash: Hash | null
 }
 
 /**
@@ -64,7 +65,7 @@ export function createNewGrant(deps: {
   random: Random
 }): NewGrant {
   const { tokens, clock, random } = deps
-  return async ({ connectionId, scope, device }, app, jkt) => {
+  return async ({ connectionId, scope, device, browserHash }, app, jkt) => {
     const createdAt = clock.now()
     const times = tokenTimes({ createdAt }, app, createdAt)
     const grant: Grant = {
@@ -79,6 +80,7 @@ export function createNewGrant(deps: {
       previousJti: null,
       successorsSinceSeconds: null,
       device,
+      browserHash,
       createdAt,
       lastUsedAt: null,
       revokedAt: null,

@@ -58,8 +58,20 @@ export const messages = {
   'start.newer': {
     command: 'start',
     exit: 2,
-    text: '{file} was written by a newer version of this program.',
-    fix: 'Use that version, or restore a backup that was made before the upgrade.',
+    text: '{file} was written by a newer version of this program; this version cannot work on it.',
+    fix: 'Use the newer version, or stop every broker and restore the copy that it made before the upgrade (broker.db.before-upgrade-DATE).',
+  },
+  'start.upgraded': {
+    command: 'start',
+    exit: 0,
+    text: 'Upgraded the database in {directory} ({migrations}). A copy of it as it was is kept: {copy}.',
+    fix: '',
+  },
+  'start.older-in-use': {
+    command: 'start',
+    exit: 2,
+    text: 'This version has to change the database in {directory} ({migrations}), and these processes of an older version still use it: {processes}. Nothing has changed.',
+    fix: 'Stop them, then start again. The older version cannot work on the changed database.',
   },
   'start.disk-full': {
     command: 'start',
@@ -190,6 +202,12 @@ export const messages = {
     text: 'Backed up {connections} connections to {file} ({megabytes} MB), as of {at}.',
     fix: 'The backup opens only with the encryption keys {keys}, and does not contain them: keep a copy of {directory}/secret.key, or of BROKER_SECRETS, in another place than the backups. Anything revoked from now on is still in this file: delete backups that you no longer need.',
   },
+  'backup.rotated': {
+    command: 'backup',
+    exit: 0,
+    text: 'Backups kept in {directory}: {kept}. Deleted: {deleted}.',
+    fix: '',
+  },
   'backup.exists': {
     command: 'backup',
     exit: 2,
@@ -201,6 +219,24 @@ export const messages = {
     exit: 2,
     text: 'There is no directory {directory}.',
     fix: 'Create it, or choose another.',
+  },
+  'backup.not-directory': {
+    command: 'backup',
+    exit: 2,
+    text: '{file} is not a directory.',
+    fix: 'With --keep, name the directory that holds the backups; each gets its date as a name.',
+  },
+  'backup.running': {
+    command: 'backup',
+    exit: 1,
+    text: 'Another `backup --keep` is writing to {directory}.',
+    fix: 'Wait until it is done.',
+  },
+  'backup.not-deleted': {
+    command: 'backup',
+    exit: 1,
+    text: 'The backup {file} is complete, but the older one {old} could not be deleted: {reason}.',
+    fix: 'Make the user who runs the backup the owner of the directory, or delete the file yourself.',
   },
   'backup.damaged': {
     command: 'backup',
@@ -217,14 +253,26 @@ export const messages = {
   'restore.done': {
     command: 'restore',
     exit: 0,
-    text: 'Restored {connections} connections as of {at}. Revocations since then were carried over: {carried}. Previous store kept: {replaced}.',
+    text: 'Restored {connections} connections as of {at}. Changes since then that were carried over: {carried}. The previous store is kept as {replaced}.',
     fix: 'Start the brokers. If Ellipsis Drive has replaced a refresh token since the backup, it rejects the restored one, and that user must connect again; `connection list --status needs_reconnect` lists them. Delete the previous store once everything works: it contains tokens.',
+  },
+  'restore.done-new': {
+    command: 'restore',
+    exit: 0,
+    text: 'Restored {connections} connections as of {at} into {directory}, where there was no store.',
+    fix: 'What was revoked since then works again: before you start the brokers, revoke once more what you know of (connections, devices, apps, admins, signing keys). Admins have the passwords, roles and second factors of that time. If Ellipsis Drive has replaced a refresh token since the backup, that user must connect again; `connection list --status needs_reconnect` lists them.',
   },
   'restore.done-uncompared': {
     command: 'restore',
     exit: 0,
-    text: 'Restored {connections} connections as of {at}, but not all revocations since then are known. Carried over: {carried}. Previous store kept: {replaced}.',
-    fix: 'Revoke again what you know was revoked since then, and start the brokers. If Ellipsis Drive has replaced a refresh token since the backup, that user must connect again.',
+    text: 'Restored {connections} connections as of {at}, but not everything that was revoked since then is known. Carried over: {carried}. The previous store is kept as {replaced}.',
+    fix: 'Before you start the brokers, revoke once more what you know of (connections, devices, apps, admins, signing keys). Admins have the passwords, roles and second factors of that time. If Ellipsis Drive has replaced a refresh token since the backup, that user must connect again.',
+  },
+  'restore.weakened': {
+    command: 'restore',
+    exit: 0,
+    text: 'These admins had a second factor that could not be kept, and sign in with only a password now: {admins}.',
+    fix: 'Ask them to set it up again. If someone else may know a password, run `admin reset-password` first.',
   },
   'restore.completed': {
     command: 'restore',
@@ -232,11 +280,17 @@ export const messages = {
     text: 'The interrupted restore of {file} is now complete.',
     fix: 'Start the brokers.',
   },
+  'restore.new-directory': {
+    command: 'restore',
+    exit: 1,
+    text: '{directory} has no store yet, which is normal on a new machine. So nothing here tells what was revoked after the backup {file} was made. Nothing has changed.',
+    fix: 'Connections, devices, apps, admins and signing keys that were revoked since {at} may work again, and admins get the passwords and second factors of that time. To restore with that, run the command again with --accept-revoked. If this is not a new machine, check BROKER_DATA_DIR.',
+  },
   'restore.incomparable': {
     command: 'restore',
     exit: 1,
-    text: 'It is unknown what was revoked since {file} was made: the store here is missing, damaged, or not a successor of that backup. Nothing has changed.',
-    fix: 'To restore anyway, run the command again with --accept-revoked: connections, devices, apps, admins and keys that were revoked since then may work again.',
+    text: 'It is unknown what was revoked since {file} was made: the store in {directory} is damaged, or did not develop from that backup. Nothing has changed.',
+    fix: 'Connections, devices, apps, admins and signing keys that were revoked since {at} may work again, and admins get the passwords and second factors of that time. To restore with that, run the command again with --accept-revoked.',
   },
   'restore.in-use': {
     command: 'restore',
@@ -284,19 +338,19 @@ export const messages = {
     command: 'restore',
     exit: 2,
     text: '{file} is encrypted with a key that is missing from {source}. Nothing has changed.',
-    fix: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
+    fix: 'On a new machine, first put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. Otherwise add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
   },
 
   'import.done': {
     command: 'connection import',
     exit: 0,
-    text: 'Imported {imported}; {already} were already connected.',
+    text: 'Imported {imported}; {already} were already connected; {duplicates} were duplicates of other lines.',
     fix: 'Delete the file: the broker now uses its refresh tokens, and using them elsewhere would end the connections.',
   },
   'import.incomplete': {
     command: 'connection import',
     exit: 1,
-    text: 'Imported {imported}; {already} were already connected; {failed} were not imported, each with its reason above.',
+    text: 'Imported {imported}; {already} were already connected; {duplicates} were duplicates of other lines; {failed} were not imported ({reasons}), each with its reason above.',
     fix: 'Fix these lines and run the command again with the whole file: imported lines stay as they are. Users whose token was rejected must connect themselves.',
   },
   'import.output-lost': {
@@ -316,6 +370,25 @@ export const messages = {
     exit: 2,
     text: '{file} can’t be read: {reason}.',
     fix: 'Name a file of JSON lines: {"account": …, "refresh_token": …, "app": …}.',
+  },
+
+  'health.ready': {
+    command: 'health',
+    exit: 0,
+    text: 'The broker at {url} is ready.',
+    fix: '',
+  },
+  'health.not-ready': {
+    command: 'health',
+    exit: 1,
+    text: 'The broker at {url} is not ready: {reason}.',
+    fix: 'Its log says why.',
+  },
+  'health.unreachable': {
+    command: 'health',
+    exit: 1,
+    text: 'No broker answers at {url}: {reason}.',
+    fix: 'Start it, or run this command with the same BROKER_HOST and BROKER_PORT.',
   },
 
   'doctor.ok': {

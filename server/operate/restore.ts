@@ -2,17 +2,19 @@ import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:
 import { join, resolve } from 'node:path'
 import { inspectDatabase } from '../../db/data-directory/copy.ts'
 import type { Inspected } from '../../db/data-directory/copy.ts'
-import { withStartLock } from '../../db/data-directory/open.ts'
+import { hasStore, withStartLock } from '../../db/data-directory/open.ts'
 import { describeProcesses, listProcesses } from '../../db/data-directory/presence.ts'
 import { completeRestore, restoreStore } from '../../db/data-directory/restore.ts'
-import type { CarriedOver } from '../../db/data-directory/restore.ts'
+import type { CarriedOver, Restored } from '../../db/data-directory/restore.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { DataDirectories } from '../assets.ts'
 import type { Config } from '../config/config.ts'
-import type { Clock } from '../runtime.ts'
-import { keyIdOf } from '../crypto/vault.ts'
+import type { Runtime } from '../runtime.ts'
+import { createVault } from '../crypto/vault.ts'
+import type { Vault } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
 import { readKeys, secretKeyFile } from '../data/secret-key.ts'
+import type { Secret } from '../secret.ts'
 import { explainDataError } from '../data/start-error.ts'
 import { CommandError, errorMessage, formatMessage } from './messages.ts'
 
@@ -26,7 +28,7 @@ import { CommandError, errorMessage, formatMessage } from './messages.ts'
 export async function restore(
   config: Pick<Config, 'secrets'> & DataDirectories,
   path: string,
-  { acceptRevoked, clock }: { acceptRevoked: boolean; clock: Clock },
+  { acceptRevoked, clock, random }: { acceptRevoked: boolean } & Pick<Runtime, 'clock' | 'random'>,
 ): Promise<string> {
   const { dataDir } = config
   const file = resolve(path)
@@ -37,13 +39,16 @@ export async function restore(
     refuseIfInUse(dataDir, binding)
     const wasInterrupted = completeRestore(dataDir)
     const found = inspect(file, binding)
-    checkRestorable(config, file, found)
+    const vault = createVault(() => loadKeys(config), random)
+    checkRestorable(config, file, found, vault)
     if (wasInterrupted && isCurrentStore(dataDir, binding, found)) {
       return formatMessage('restore.completed', { file })
     }
 
     // A previous store that was kept aside has no backup time; its modification time counts.
     const from = Date.parse(found.meta.backup_at ?? '') || Math.floor(statSync(file).mtimeMs)
+    const at = new Date(from).toISOString()
+    const hadStore = hasStore(dataDir)
     const restored = await restoreStore({
       file,
       directory: dataDir,
@@ -51,16 +56,14 @@ export async function restore(
       nativeBinding: binding,
       from,
       now: clock.now(),
+      keyOf: (sealed) => findKey(vault, sealed),
       acceptRevoked,
     })
-    if (!restored.done) throw new CommandError('restore.incomparable', { file })
-    const { compared, carried, replaced } = restored
-    return formatMessage(compared ? 'restore.done' : 'restore.done-uncompared', {
-      connections: found.connections,
-      at: new Date(from).toISOString(),
-      carried: describeCarried(carried),
-      replaced: replaced ?? 'none, as there was no store',
-    })
+    const values = { file, directory: dataDir, at, connections: found.connections }
+    if (!restored.done) {
+      throw new CommandError(hadStore ? 'restore.incomparable' : 'restore.new-directory', values)
+    }
+    return describe(restored, values)
   }).catch(explainDataError(dataDir))
 }
 
@@ -96,25 +99,34 @@ function inspect(file: string, binding: string | undefined): Inspected {
   }
 }
 
+/** The keys of this installation; it may have none yet. */
+function loadKeys({ dataDir, secrets }: Pick<Config, 'dataDir' | 'secrets'>): Secret[] {
+  const keyFile = secretKeyFile(dataDir)
+  return secrets ?? (existsSync(keyFile) ? readKeys(keyFile) : [])
+}
+
+/** The key that a value is sealed with; `null`: it is not here. */
+function findKey(vault: Vault, sealed: Uint8Array): string | null {
+  const id = vault.keyOf(sealed)
+  return id !== null && vault.keyIds().includes(id) ? id : null
+}
+
 /** @throws CommandError if this version, with these keys, can't serve the data in the file */
 function checkRestorable(
-  config: Pick<Config, 'dataDir' | 'secrets'>,
+  { dataDir, secrets }: Pick<Config, 'dataDir' | 'secrets'>,
   file: string,
   { problems: [problem], migrations, meta }: Inspected,
+  vault: Vault,
 ): void {
   if (problem !== undefined) throw new CommandError('restore.damaged', { file, problem })
   if (migrations.length === 0) throw new CommandError('restore.not-a-backup', { file })
   const known = new Set(readMigrations().map(({ folderMillis }) => folderMillis))
   if (!migrations.every((at) => known.has(at))) throw new CommandError('restore.newer', { file })
-  const keyFile = secretKeyFile(config.dataDir)
-  const keys = config.secrets ?? (existsSync(keyFile) ? readKeys(keyFile) : [])
-  const keyIds = new Set(keys.map(keyIdOf))
-  const missing = fingerprintsOf(meta).filter((id) => !keyIds.has(id))
+  const missing = fingerprintsOf(meta).filter((id) => !vault.keyIds().includes(id))
   if (missing.length === 0) return
-  const source = config.secrets ? 'BROKER_SECRETS' : keyFile
   throw new CommandError('restore.key-missing', {
     file,
-    source,
+    source: secrets ? 'BROKER_SECRETS' : secretKeyFile(dataDir),
     fingerprints: missing.join(' and '),
   })
 }
@@ -129,9 +141,30 @@ function isCurrentStore(
   return meta.backup_id !== undefined && current.meta.backup_id === meta.backup_id
 }
 
-function describeCarried(carried: CarriedOver): string {
-  const parts = (Object.entries(carried) as [string, number][])
+/** What the restore did, and which accounts it weakened. */
+function describe(
+  { compared, carried, replaced }: Extract<Restored, { done: true }>,
+  values: { file: string; directory: string; at: string; connections: number },
+): string {
+  const all = { ...values, carried: describeCarried(carried), replaced: replaced ?? '' }
+  const name = compared ? 'done' : replaced === null ? 'done-new' : 'done-uncompared'
+  const { lost } = carried.factors
+  const weakened = lost.length > 0 && formatMessage('restore.weakened', { admins: lost.join(', ') })
+  return [formatMessage(`restore.${name}`, all), weakened || []].flat().join('\n')
+}
+
+function describeCarried({ factors, ...ended }: CarriedOver): string {
+  const labels: Record<keyof typeof ended, string> = {
+    connections: 'connections revoked',
+    grants: 'devices revoked',
+    apps: 'apps removed',
+    admins: 'admins removed',
+    keys: 'signing keys revoked',
+  }
+  const parts = (Object.keys(labels) as (keyof typeof ended)[])
+    .map((key): [string, number] => [labels[key], ended[key]])
+    .concat([['second factors added or changed', factors.kept]])
     .filter(([, count]) => count > 0)
-    .map(([noun, count]) => `${count.toLocaleString('en')} ${noun}`)
-  return parts.length === 0 ? 'nothing' : parts.join(', ')
+    .map(([label, count]) => `${label}: ${count.toLocaleString('en')}`)
+  return parts.length === 0 ? 'nothing has changed since' : parts.join(', ')
 }

@@ -100,4 +100,5 @@ export const restoreBackup = (
   restore({ dataDir: config.dataDir, secrets: options.secrets ?? null }, file, {
     acceptRevoked: options.acceptRevoked ?? false,
     clock,
+    random: runtime.random,
   })

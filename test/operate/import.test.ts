@@ -53,7 +53,10 @@ t.test('tokens are imported and verified one by one, and a run can be repeated',
     statuses,
   )
   t.equal(first.code, 1)
-  t.match(first.stderr, 'Imported 3; 1 were already connected; 6 were not imported')
+  t.match(
+    first.stderr,
+    'Imported 3; 1 were already connected; 0 were duplicates of other lines; 6 were not imported (invalid 3, no_app 1, refused 1, mismatch 1)',
+  )
   t.equal(first.results[6]?.connection_id, before.connectionId, 'an account has one connection')
   for (const index of [0, 6, 7, 8]) {
     t.equal(
@@ -78,6 +81,54 @@ t.test('tokens are imported and verified one by one, and a run can be repeated',
   t.notMatch(plain.stdout, first.results[0]?.broker_token ?? '')
   writeFileSync(file, lines[0] ?? '')
   t.match(await runImport(broker, file), { code: 0, stderr: /Delete the file/ })
+})
+
+t.test('refused and duplicate lines are in the report, and in no list', async (t) => {
+  const broker = await buildBroker(t)
+  skipPauses(broker.clock)
+  const { services, standIn } = broker
+  const app = await addApp(broker)
+  const file = join(temporaryFolder(t), 'tokens')
+  const lines = [
+    importLine(broker, 'ada', app.id),
+    importLine(broker, 'eve', app.id, 'a token that never was'),
+    importLine(broker, 'ada', app.id),
+    importLine(broker, 'ada', app.id, standIn.grant('mallory')),
+  ]
+  writeFileSync(file, lines.join('\n'))
+  const { code, stdout, stderr } = await command(['connection', 'import', file], broker.env)
+  t.equal(code, 1)
+  t.match(stdout, /^line 2 {2}refused {2}Ellipsis Drive rejected this refresh token$/m)
+  t.match(stdout, /^line 3 {2}already {2}con_\S+ {2}duplicate: the same account as line 1$/m)
+  t.match(
+    stderr,
+    'Imported 1; 0 were already connected; 1 were duplicates of other lines; 2 were not',
+  )
+  const listed = await listConnections(services.store)
+  t.strictSame(
+    listed.map(({ status }) => status),
+    ['active', 'active'],
+  )
+  t.strictSame(
+    listed.map(({ username }) => username).sort(),
+    ['ada', 'mallory'],
+    'the token of another account is not shown under the name on the line',
+  )
+  t.match(await services.store.countConnections(), { active: 2, revoked: 0 })
+  for (const search of ['eve', 'ada']) {
+    const list = await command(['connection', 'list', '--json', '--search', search], broker.env)
+    t.notMatch(list.stdout, /revoked"/, search)
+  }
+  const { rows } = await services.store.listEvents({ filter: {}, limit: 20 })
+  t.equal(rows.filter(({ action }) => action === 'connection.revoked').length, 0)
+  t.equal(rows.filter(({ action }) => action === 'connection.import_ended').length, 2)
+  const again = await command(['connection', 'import', file], broker.env)
+  t.match(
+    again.stdout,
+    /^line 3 {2}already {2}con_\S+ {2}duplicate/m,
+    'it is known in the next run',
+  )
+  t.equal((await listConnections(services.store)).length, 2)
 })
 
 /** Makes Ellipsis Drive reject the connection's refresh token, and the broker notice it. */
@@ -133,9 +184,11 @@ t.test('a temporary rejection does not revoke an imported connection', async (t)
   t.match(await take(new Secret(broker.standIn.grant('bob'))), {
     reason: 'Ellipsis Drive rejected this refresh token',
   })
-  const all = await listConnections(store)
-  const bob = all.find((one) => one.id !== id)
+  const [ended] = (await store.listEvents({ limit: 1 })).rows
+  t.match(ended, { action: 'connection.import_ended', details: /rejected this refresh token/ })
+  const bob = await store.getConnection(ended?.connectionId ?? '')
   t.match(bob, { status: 'revoked', refreshToken: null }, 'one that never worked goes')
+  t.equal((await listConnections(store)).length, 1, 'and is in no list')
 
   t.match(await take(refreshToken), { status: 'already', connectionId: id })
   t.equal((await exchange(broker, brokerToken)).status, 200)
@@ -244,7 +297,7 @@ t.test('a revoked connection stays revoked when it is imported again', async (t)
   t.match(await importer.importEntry(ada), { status: 'already', connectionId, brokerToken: null })
   const file = join(temporaryFolder(t), 'tokens')
   writeFileSync(file, importLine(broker, 'ada', app.id, ada.refreshToken.reveal()))
-  const again = { status: 'already', connection_id: connectionId, broker_token: null, reason: null }
+  const again = { status: 'already', connection_id: connectionId, broker_token: null }
   t.match(await runImport(broker, file), { code: 0, results: [again] })
   const at = broker.clock.now()
   const event = { at, actor: 'cli', action: 'connection.revoked', connectionId }

@@ -53,6 +53,7 @@ export async function connectMany(broker: Headless, count: number): Promise<Devi
         connectionId: id,
         scope: 'projects',
         device: 'test',
+        browserHash: null,
         createdAt: now,
         expiresAt: now + 600_000,
       },

@@ -1,12 +1,17 @@
+import { randomBytes } from 'node:crypto'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import Database from 'better-sqlite3'
+import { Secret as OtpSecret, TOTP } from 'otpauth'
 import t from 'tap'
+import { checkSealed } from '../../server/crypto/reseal.ts'
+import { newKey } from '../../server/data/secret-key.ts'
 import { appDefaults } from '../../server/oauth/apps.ts'
 import { Secret } from '../../server/secret.ts'
 import { EMAIL, SECRET, startThen } from '../db/stored/setting.ts'
 import { connectMany } from './load.ts'
+import type { Headless } from './load.ts'
 import { restore } from '../../server/operate/restore.ts'
 import { runtime } from '../../server/runtime.ts'
 import { buildHeadless, makeBackup, restoreBackup, swapOutcome } from './headless.ts'
@@ -146,8 +151,8 @@ for (const name of older) {
       client.exec("update connections set status = 'revoked', revoked_at = 1 where id = 'con_0'")
       client.close()
       const config = { dataDir: directory, secrets: [new Secret(SECRET)] }
-      const text = await restore(config, file, { acceptRevoked: false, clock: runtime.clock })
-      t.match(text, /Restored 3 connections.*1 connections/s)
+      const text = await restore(config, file, { acceptRevoked: false, ...runtime })
+      t.match(text, /Restored 3 connections.*connections revoked: 1/s)
       const { store, admins, stop } = await startThen(directory)
       t.teardown(stop)
       t.match(await store.getConnection('con_0'), { status: 'revoked', refreshToken: null })
@@ -156,3 +161,105 @@ for (const name of older) {
     },
   )
 }
+
+/** Sets up a second factor. Returns a function that makes a code. */
+async function addFactor({ services }: Headless, email: string) {
+  const { secondFactors, store, clock } = services
+  const admin = await store.findAdmin(email)
+  if (!admin) throw new Error(`${email} is missing`)
+  const proposal = await secondFactors.propose(admin)
+  const secret = OtpSecret.fromBase32(proposal?.secret.reveal() ?? '')
+  const code = () => new TOTP({ secret }).generate({ timestamp: clock.now() })
+  if (!(await secondFactors.confirm(admin, code(), '::1'))) throw new Error('not confirmed')
+  return code
+}
+
+const PASSWORD = new Secret('a long enough password')
+const [ADDED, CHANGED, REMOVED] = ['added@x.example', 'changed@x.example', 'removed@x.example']
+
+t.test('a restore keeps second factors that were added or changed since the backup', async (t) => {
+  const setup = await buildHeadless(t)
+  const first = await setup.start()
+  const { admins, secondFactors } = first.services
+  for (const email of [ADDED, CHANGED, REMOVED]) await admins.add(email, PASSWORD, 'test')
+  const before = await addFactor(first, CHANGED)
+  await addFactor(first, REMOVED)
+  const file = await makeBackup(t, setup)
+  // A key that the backup does not know seals what comes now.
+  const keyFile = join(setup.dataDir, 'secret.key')
+  await secondFactors.drop(REMOVED, 'test')
+  await secondFactors.drop(CHANGED, 'test')
+  await first.stop()
+  writeFileSync(keyFile, `${newKey(randomBytes).reveal()}\n${readFileSync(keyFile, 'utf8')}`)
+  const second = await setup.start()
+  setup.clock.advance(60_000)
+  const codes = [await addFactor(second, ADDED), await addFactor(second, CHANGED)]
+  await second.stop()
+
+  const text = await restoreBackup(setup, file)
+  t.match(text, 'second factors added or changed: 2')
+  t.notMatch(text, 'only a password')
+  const again = await setup.start()
+  setup.clock.advance(60_000)
+  const { services } = again
+  for (const [index, email] of [ADDED, CHANGED].entries()) {
+    const admin = await services.store.findAdmin(email)
+    if (!admin) throw new Error(`${email} is missing`)
+    t.ok(admin.secondFactorSince, `${email} can’t sign in with only a password`)
+    t.equal(await services.secondFactors.use(admin, before(), '::1'), false)
+    t.equal(await services.secondFactors.use(admin, codes[index]?.() ?? '', '::1'), true)
+  }
+  t.match(await services.store.findAdmin(REMOVED), { secondFactorSince: null })
+  t.equal((await checkSealed(services, () => undefined)).failed, 0)
+  await again.stop()
+  // The key of the kept factors is now one of the store's keys.
+  writeFileSync(keyFile, readFileSync(keyFile, 'utf8').split('\n').slice(1).join('\n'))
+  await t.rejects(setup.start(), /a key that is missing/)
+})
+
+t.test('a second factor that a restore loses is printed and recorded', async (t) => {
+  const setup = await buildHeadless(t)
+  const first = await setup.start()
+  await first.services.admins.add(ADDED, PASSWORD, 'test')
+  const file = await makeBackup(t, setup)
+  await first.stop()
+  const keyFile = join(setup.dataDir, 'secret.key')
+  const oldKey = readFileSync(keyFile, 'utf8')
+  writeFileSync(keyFile, `${newKey(randomBytes).reveal()}\n${oldKey}`)
+  const second = await setup.start()
+  await addFactor(second, ADDED)
+  await second.stop()
+  // The new key is lost.
+  writeFileSync(keyFile, oldKey)
+  t.match(await restoreBackup(setup, file), `sign in with only a password now: ${ADDED}`)
+  const third = await setup.start()
+  const events = async ({ services }: Headless) =>
+    (await services.store.listEvents({ limit: 20 })).rows
+  const removed = { action: 'admin.second_factor_removed', details: new RegExp(ADDED) }
+  t.match(
+    (await events(third)).filter(({ action }) => action === removed.action),
+    [removed],
+  )
+  t.match(await third.services.store.findAdmin(ADDED), { secondFactorSince: null })
+
+  // The same for a store that did not develop from the backup.
+  await addFactor(third, ADDED)
+  await third.stop()
+  const path = join(setup.dataDir, 'broker.db')
+  const client = new Database(path)
+  client.exec("update meta set value = 'another' where key = 'store_id'")
+  client.close()
+  t.match(
+    await restoreBackup(setup, file, { acceptRevoked: true }),
+    `sign in with only a password now: ${ADDED}`,
+  )
+  const found = await events(await setup.start())
+  t.match(
+    found.filter(({ action }) => action === removed.action),
+    [removed],
+  )
+  t.match(
+    found.find(({ action }) => action === 'store.restored'),
+    { details: /passwords, roles and second factors since then are not known/ },
+  )
+})

@@ -1,10 +1,12 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
+import { newSecret } from '../../crypto/hash.ts'
 import { Secret } from '../../secret.ts'
 import { mayBeProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
+import { readBrowserCookie, setBrowserCookie } from './browser-cookie.ts'
 import { readFlowCookies } from './upstream-flow.ts'
 
 const schema = {
@@ -25,7 +27,7 @@ const schema = {
 /** Where Ellipsis Drive redirects the user after authorization. */
 export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { config, connect } },
+  { services: { config, connect, random } },
 ) => {
   app.addHook('onRequest', app.failureLimits.check)
   app.get(
@@ -35,6 +37,7 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
       const { state, code, error } = omitEmpty(request.query as Parameters)
       const knownState = typeof state === 'string' ? state : null
       const isRefusal = typeof error === 'string' && code === undefined
+      const browser = readBrowserCookie(request, config) ?? new Secret(newSecret(random))
       const finished = await connect.finish({
         state: knownState,
         // A state that came twice, or none in an answer that is no refusal, belongs to no flow.
@@ -46,8 +49,12 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
         error: typeof error === 'string' ? error : undefined,
         address: request.ip,
         isAddressShared: mayBeProxy(request, config.publicUrl),
+        browser,
       })
-      if (finished.kind === 'redirect') return reply.redirect(finished.location, 303)
+      if (finished.kind === 'redirect') {
+        setBrowserCookie(reply, browser, config)
+        return reply.redirect(finished.location, 303)
+      }
       if (finished.kind === 'connected') {
         const { kind, ...page } = finished
         return reply.page('connected', { ...page, operator: config.operator })

@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import type { ConnectionFilter } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { actions, connect, event, newCode, newTokens, NOW, seal } from '../rows.ts'
 
@@ -85,6 +86,15 @@ export function testConnections(t: Test, open: OpenStore): void {
     await store.revokeConnection({ id: 'c', now: NOW, events: [] })
     t.equal(await store.revokeConnection({ id: 'c', now: NOW, why, events: [] }), false)
     t.strictSame(await state('c'), [null, null])
+    const revoked: ConnectionFilter = { search: null, statuses: ['revoked'], appId: null }
+    const { rows } = await store.walkConnections(revoked, null)
+    t.strictSame(
+      rows.map(({ id }) => id),
+      ['c'],
+      'what an import ended is in no list',
+    )
+    t.equal((await store.countConnections()).revoked, 1)
+    t.equal(await store.removeConnection('a'), false, 'its erasure is pending like any other')
   })
 
   t.test('an account has one connection that isn’t revoked', async (t) => {

@@ -111,6 +111,7 @@ async function connect(
       connectionId: id,
       scope: 'projects',
       device: 'Firefox on Linux',
+      browserHash: null,
       createdAt: now,
       expiresAt: now + 60_000,
     },

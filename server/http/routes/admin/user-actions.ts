@@ -1,8 +1,9 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Connection, Grant } from '../../../../db/store.ts'
+import type { Connection } from '../../../../db/store.ts'
 import { timeText } from '../../../../views/time.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
 import type { RevocationResult } from '../../../connections/connections.ts'
+import { countDevices } from '../../../connections/devices.ts'
 import { BrokerError } from '../../../errors.ts'
 import type { ErrorCode } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -40,7 +41,8 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     const targetAppId = appId ?? grant?.appId
     return work({
       connection,
-      liveGrants: grants.filter(({ revokedAt }) => revokedAt === null),
+      devicesOf: (id) =>
+        countDevices(id === null ? grants : grants.filter((one) => one.appId === id), clock.now()),
       grantId,
       device: plainName(grant?.device || 'A device'),
       appId: targetAppId ?? '',
@@ -67,11 +69,11 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
   )
 
   app.get('/users/:id/revoke', (request, reply) =>
-    withTarget(request, reply, async ({ user, liveGrants, path, tokenNote }) =>
+    withTarget(request, reply, async ({ user, devicesOf, path, tokenNote }) =>
       reply.show('admin/confirm', {
         title: `Revoke everything of ${user}?`,
         paragraphs: [
-          `No more tokens are handed out: ${formatCount(liveGrants.length, 'device')} ${liveGrants.length === 1 ? 'loses' : 'lose'} access, and the tokens that this broker stores are deleted permanently.`,
+          `No more tokens are handed out: ${formatCount(devicesOf(null), 'device')} ${devicesOf(null) === 1 ? 'loses' : 'lose'} access, and the tokens that this broker stores are deleted permanently.`,
           tokenNote,
           'The user can connect again later; that creates a new connection.',
         ],
@@ -81,18 +83,18 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     ),
   )
   app.post('/users/:id/revoke', (request, reply) =>
-    withTarget(request, reply, async ({ connection, path }) => {
+    withTarget(request, reply, async ({ connection, devicesOf, path }) => {
       const revoked = await connections.revoke(connection.id, byAdmin(request))
       return reply.done(
         path,
-        `Revoked everything, on ${formatCount(revoked.grants, 'device')}. ${revocationText(revoked)}`,
+        `Revoked everything, on ${formatCount(revoked.grants && devicesOf(null), 'device')}. ${revocationText(revoked)}`,
       )
     }),
   )
 
   app.get('/users/:id/apps/:appId/revoke', (request, reply) =>
-    withTarget(request, reply, async ({ user, liveGrants, appId, appName, path, tokenNote }) => {
-      const own = liveGrants.filter((grant) => grant.appId === appId).length
+    withTarget(request, reply, async ({ user, devicesOf, appId, appName, path, tokenNote }) => {
+      const own = devicesOf(appId)
       return reply.show('admin/confirm', {
         title: `Revoke ${appName} for ${user}?`,
         paragraphs: [
@@ -106,9 +108,12 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     }),
   )
   app.post('/users/:id/apps/:appId/revoke', (request, reply) =>
-    withTarget(request, reply, async ({ connection, appId, appName, path }) => {
+    withTarget(request, reply, async ({ connection, devicesOf, appId, appName, path }) => {
       const { grants } = await connections.revokeApp(connection.id, appId, byAdmin(request))
-      return reply.done(path, `Revoked ${appName} on ${formatCount(grants, 'device')}.`)
+      return reply.done(
+        path,
+        `Revoked ${appName} on ${formatCount(grants && devicesOf(appId), 'device')}.`,
+      )
     }),
   )
 
@@ -162,7 +167,8 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
 /** The target of an action. */
 interface Target {
   connection: Connection
-  liveGrants: Grant[]
+  /** On how many devices the user's apps, or one of them, are active. */
+  devicesOf(appId: string | null): number
   /** Empty if the URL names no device. `appId` is empty if it names neither a device nor an app. */
   grantId: string
   appId: string

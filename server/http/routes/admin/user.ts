@@ -2,6 +2,8 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { App, Connection, Event, Grant, UpstreamState } from '../../../../db/store.ts'
 import type { AdminModels, Badge, DeviceView, UserAppView } from '../../../../views/admin/models.ts'
 import { timeText } from '../../../../views/time.ts'
+import { listDevices } from '../../../connections/devices.ts'
+import type { Device } from '../../../connections/devices.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
 import { reconnectUrl } from '../../../oauth/swap.ts'
 import { currentProblem } from '../../../refresh/upstream-status.ts'
@@ -89,7 +91,7 @@ function appModels(grants: Grant[], all: App[], context: Context): UserAppView[]
   const base = `/admin/users/${encodeURIComponent(connection.id)}`
   const views = [...Map.groupBy(grants, ({ appId }) => appId)].map(([appId, own]): UserAppView => {
     const app = all.find(({ id }) => id === appId)
-    const devices = own.map((grant) => deviceModel(grant, app, context, base))
+    const devices = listDevices(own, context.now).map((one) => deviceModel(one, app, context, base))
     const hasRedirectUri = app && app.redirectUris.length > 0
     const canReconnect = hasRedirectUri && connection.status !== 'revoked'
     return {
@@ -105,7 +107,7 @@ function appModels(grants: Grant[], all: App[], context: Context): UserAppView[]
 }
 
 function deviceModel(
-  grant: Grant,
+  { grant, lastUsedAt }: Device,
   app: App | undefined,
   { now }: Context,
   base: string,
@@ -116,7 +118,7 @@ function deviceModel(
     name: grant.device,
     badge,
     connectedAt: grant.createdAt,
-    lastUsedAt: grant.lastUsedAt,
+    lastUsedAt,
     endsAt: grant.revokedAt ?? endsAt,
     revoke: `${base}/devices/${encodeURIComponent(grant.id)}/revoke`,
   }
