@@ -141,6 +141,12 @@ export const messages = {
     text: 'Nothing to do: everything is sealed with the first key of BROKER_SECRETS, {key}.',
     fix: "To change the key: 1. Make a key: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='. 2. Set BROKER_SECRETS=OLD,NEW for every broker, and restart them. 3. Set BROKER_SECRETS=NEW,OLD, and restart them. 4. Run `secret rotate`. 5. Set BROKER_SECRETS=NEW, and restart them.",
   },
+  'secret.rotate.format': {
+    command: 'secret rotate',
+    exit: 0,
+    text: 'Everything is sealed with the first key of BROKER_SECRETS, {key}; {resealed} values of an older format were resealed.',
+    fix: 'The key is the same as before. Run the command once more for the steps that change it.',
+  },
   'secret.rotate.locked': {
     command: 'secret rotate',
     exit: 1,
