@@ -1,8 +1,8 @@
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config/config.ts'
 import { backup } from '../operate/backup.ts'
 import { restore } from '../operate/restore.ts'
 import { runtime } from '../runtime.ts'
+import { loadDataConfig } from './data-config.ts'
 import { UsageError, print } from './terminal.ts'
 import { lowerPriority } from './lower-priority.ts'
 
@@ -13,7 +13,7 @@ export function backupCommand(): Command {
     .argument('<file>', '', parseFile)
     .action(async (file: string) => {
       lowerPriority()
-      print(await backup(loadConfig(readEnvironment()), file, runtime))
+      print(await backup(loadDataConfig(), file, runtime))
     })
 }
 
@@ -27,7 +27,7 @@ export function restoreCommand(): Command {
     .option('--accept-revoked', 'restore even if later revocations cannot be determined')
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
       const { clock } = runtime
-      print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, clock }))
+      print(await restore(loadDataConfig(), file, { acceptRevoked, clock }))
     })
 }
 
