@@ -94,7 +94,7 @@ export interface SealedStore {
   /** The values after a key (`null`: from the beginning), `limit` at most. None: there are no more. */
   listSealed(page: { after: string | null; limit: number }): Promise<SealedValue[]>
   /**
-   * Replaces values by others of the same length, unless another writer has changed them since they were read.
+   * Replaces values by others, unless another writer has changed them since they were read.
    * Returns how many were replaced.
    */
   reseal(values: { key: string; expected: Sealed; sealed: Sealed }[]): Promise<number>

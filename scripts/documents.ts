@@ -34,7 +34,7 @@ function configurePage(): string {
   })
   return `# Settings
 
-Settings are environment variables. The file \`.env\` in the working directory is read too; the environment overrides it. Files are UTF-8, with or without a byte-order mark; quotation marks that \`docker --env-file\` leaves around a value do not count (around \`ELLIPSIS_CLIENT_SECRET\` they are refused, because they may be part of it). Variables that Kubernetes makes of a service named \`broker\` or \`ellipsis\`, such as \`BROKER_PORT=tcp://10.0.0.1:3000\`, are not settings. If settings are missing or invalid, the broker lists all problems with their fixes and exits with code 2. [.env.example](../.env.example) has the same list to copy.
+Settings are environment variables. The file \`.env\` in the working directory is read too; the environment overrides it. It must belong to the user who runs the command, or to root, and nobody else may write it; otherwise the command stops and prints the \`chmod\` or \`chown\` to run. Files are UTF-8, with or without a byte-order mark; quotation marks that \`docker --env-file\` leaves around a value do not count (around \`ELLIPSIS_CLIENT_SECRET\` they are refused, because they may be part of it). Variables that Kubernetes makes of a service named \`broker\` or \`ellipsis\`, such as \`BROKER_PORT=tcp://10.0.0.1:3000\`, are not settings. If settings are missing or invalid, the broker lists all problems with their fixes and exits with code 2. [.env.example](../.env.example) has the same list to copy.
 
 | setting | default | description |
 |---|---|---|

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { Migration } from '../db/data-directory/open.ts'
-import { checkAddonLoads, extractAddon } from './data/native-addon.ts'
+import { loadAddon } from './data/native-addon.ts'
 
 /**
  * The only reader of bundled files (views, styles, scripts, migrations): from disk, or from the single binary.
@@ -81,14 +81,14 @@ interface Journal {
 /**
  * The `nativeBinding` option of better-sqlite3. From source it finds its addon itself (`undefined`); the binary
  * writes the addon to `nativeDir`, by default `native/` in the data directory.
- * @throws StartError if the written file was changed, or can't be loaded
+ * @throws StartError if another user could change the written file, or if it can't be loaded
  */
 export function sqliteBinding({ dataDir, nativeDir }: DataDirectories): string | undefined {
   if (binary) {
     const folder = nativeDir ?? join(dataDir, 'native')
-    const file = extractAddon(Buffer.from(sea.getAsset(sqliteAddon)), folder, 'better_sqlite3')
-    checkAddonLoads(file)
-    return file
+    const addon = loadAddon(Buffer.from(sea.getAsset(sqliteAddon)), folder, 'better_sqlite3')
+    // better-sqlite3 also takes a loaded addon, which its types don't know.
+    return addon as unknown as string
   }
   return bundled ? join(root, sqliteAddon) : undefined
 }

@@ -11,6 +11,9 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -30,6 +33,7 @@ const PATH = process.env.PATH ?? ''
 const isRoot = process.getuid?.() === 0
 /** User and group id of `nobody`. */
 const NOBODY = 65_534
+const canAttack = isRoot && spawnSync('gcc', ['--version']).status === 0
 const unprivileged: SpawnOptions = isRoot ? { uid: NOBODY, gid: NOBODY } : {}
 
 t.test('the single binary', async (t) => {
@@ -116,6 +120,54 @@ t.test('the single binary', async (t) => {
     }
     await t.rejects(runCommand('serve'), { code: 2, stderr: /ELLIPSIS_CLIENT_ID is not set/ })
   })
+
+  t.test(
+    'root loads no code that the owner of the data directory can replace',
+    { skip: !canAttack && 'needs root and gcc' },
+    async (t) => {
+      const data = createOwnedDirectory('attacked')
+      const env = { PATH, BROKER_DATA_DIR: data }
+      const list = () => run(program, ['app', 'list', '--json'], { cwd: '/', env })
+      t.strictSame(JSON.parse((await list()).stdout), [])
+      const native = join(data, 'native')
+      const [addon = ''] = readdirSync(native)
+      t.equal(statSync(join(native, addon)).uid, NOBODY, 'it was written with the owner’s rights')
+
+      // Native code of the owner, which says whose rights it gets.
+      const source = join(folder, 'evil.c')
+      const evil = join(folder, 'evil.node')
+      const witness = join(folder, 'witness')
+      writeFileSync(
+        source,
+        `#include <stdio.h>
+         #include <unistd.h>
+         __attribute__((constructor)) static void run(void) {
+           FILE *file = fopen("${witness}", "a");
+           if (file) { fprintf(file, "%d", geteuid()); fclose(file); }
+         }`,
+      )
+      chmodSync(folder, 0o777)
+      t.teardown(() => chmodSync(folder, 0o755))
+      await run('gcc', ['-shared', '-fPIC', '-o', evil, source], { env: { PATH } })
+      // Swaps the file for as long as commands run, between any check and load.
+      const swap = `while :; do cp ${evil} ${native}/x; mv ${native}/x ${native}/${addon}; done`
+      const attacker = spawn('sh', ['-c', swap], { ...unprivileged, stdio: 'ignore' })
+      t.teardown(() => attacker.kill('SIGKILL'))
+      for (let round = 0; round < 10; round++) await list().catch(() => undefined)
+      attacker.kill('SIGKILL')
+      const seen = existsSync(witness) ? readFileSync(witness, 'utf8') : ''
+      t.notMatch(seen, /(?<!\d)0/, 'never as root')
+      t.equal(seen, '', 'nor as the owner')
+
+      const target = join(folder, 'of-root')
+      mkdirSync(target, { mode: 0o755 })
+      rmSync(native, { recursive: true })
+      symlinkSync(target, native)
+      await t.rejects(list(), { code: 2, stderr: /is not a directory, or is a link/ })
+      t.equal(statSync(target).mode & 0o777, 0o755, 'the link’s target keeps its mode')
+      t.strictSame(readdirSync(target), [])
+    },
+  )
 
   t.test('calls of Ellipsis Drive go through the proxy of the environment', async (t) => {
     const asked: string[] = []

@@ -21,7 +21,10 @@ const missing = ['bash', 'curl', 'script'].find((name) => spawnSync(name, ['--ve
 const options = { skip: missing !== undefined && `${missing} is not installed` }
 
 /** Commands that would change this machine: they are replaced by scripts that record the call. */
-const RECORDED = ['systemctl', 'systemd-analyze', 'npm', 'nginx', 'sleep', 'docker']
+const RECORDED = [
+  ...['useradd', 'systemctl', 'systemd-analyze'],
+  ...['npm', 'nginx', 'sleep', 'docker'],
+]
 
 const blocks = (page: string): string[] =>
   [...readFileSync(join(root, page), 'utf8').matchAll(/^```sh\n(.*?)^```$/gms)].map(

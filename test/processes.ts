@@ -27,8 +27,14 @@ export function runCli(
 }
 
 /** Runs a command in a child process to its end. */
-export async function cli(args: string[], env: Record<string, string>, input = '', user?: User) {
-  const child = runCli(args, env, undefined, user)
+export async function cli(
+  args: string[],
+  env: Record<string, string>,
+  input = '',
+  user?: User,
+  cwd?: string,
+) {
+  const child = runCli(args, env, cwd, user)
   child.stdin?.end(input)
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
   const [code] = (await once(child, 'close')) as [number | null]

@@ -1,13 +1,10 @@
 import {
   closeSync,
-  fchownSync,
   fsyncSync,
-  lchownSync,
   mkdirSync,
   openSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -24,7 +21,7 @@ export function openFile(
   nativeBinding: string | undefined,
   timeout: number,
 ): Database.Database {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  makeDirectory(directory)
   const path = join(directory, name)
   ensureFile(path)
   return new Database(path, { timeout, nativeBinding })
@@ -40,14 +37,12 @@ function ensureFile(path: string): void {
 }
 
 /**
- * Creates a file in the data directory that only its owner can read, and follows no link there. If root creates
- * it, it gets the owner of the directory, who has to work with it; SQLite does the same for its logs.
+ * Creates a file in the data directory that only its owner can read, and follows no link there.
  * @throws an error with the code EEXIST if the file exists
  */
 export function createFile(path: string, content: string | Buffer = ''): void {
   const file = openSync(path, 'wx', 0o600)
   try {
-    forOwnerOf(dirname(path), (uid, gid) => fchownSync(file, uid, gid))
     writeFileSync(file, content)
     fsyncSync(file)
   } finally {
@@ -63,24 +58,9 @@ export function replaceFile(path: string, content: string): void {
   syncDirectoryOf(path)
 }
 
-/** Creates a directory, if it is missing, for its owner only; as root, for the owner of its parent directory. */
+/** Creates a directory, if it is missing, for its owner only. */
 export function makeDirectory(path: string): void {
-  const created = mkdirSync(path, { recursive: true, mode: 0o700 })
-  if (created !== undefined) forOwnerOf(dirname(path), (uid, gid) => lchownSync(path, uid, gid))
-}
-
-/** As root, gives what was created in a directory to the directory's owner. */
-function forOwnerOf(directory: string, changeOwner: (uid: number, gid: number) => void): void {
-  /* c8 ignore next -- the tests of this need root */
-  if (process.geteuid?.() !== 0) return
-  const { uid, gid } = statSync(directory)
-  if (uid === 0 && gid === 0) return
-  try {
-    changeOwner(uid, gid)
-    /* c8 ignore next 3 -- on file systems without owners, or if root may not: the owner stays */
-  } catch {
-    return
-  }
+  mkdirSync(path, { recursive: true, mode: 0o700 })
 }
 
 /** Waits until what was written to a file survives a loss of power. */

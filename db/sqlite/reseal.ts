@@ -4,12 +4,15 @@ import type { AssociatedData } from '../associated-data.ts'
 import * as schema from './schema.ts'
 import type { Sealed, SealedStore } from '../store.ts'
 import type { Engine } from './engine.ts'
+import { createSealedValues } from './sealed.ts'
 
 /**
  * Lists and replaces all sealed values, column by column, each column in the order of its table's primary key.
  * The key of a value is its associated data.
  */
-export function resealMethods({ client, read, write }: Engine): SealedStore {
+export function resealMethods(engine: Engine): SealedStore {
+  const { client, read, write } = engine
+  const sealedValues = createSealedValues(engine)
   const columns = sealedColumns.map(({ table, key, column }) => ({
     table,
     column,
@@ -17,11 +20,25 @@ export function resealMethods({ client, read, write }: Engine): SealedStore {
       `select t.${key} as key, s.bytes from ${table} t join sealed s on s.id = t.${column}
        where t.${key} > ? order by t.${key} limit ?`,
     ),
-    replace: client.prepare<[bytes: Sealed, size: number, key: string, expected: Sealed]>(
-      `update sealed set bytes = ? where size = ?
-       and id = (select ${column} from ${table} where ${key} = ?) and bytes = ?`,
+    find: client.prepare<[key: string, expected: Sealed], { id: number }>(
+      `select s.id from ${table} t join sealed s on s.id = t.${column}
+       where t.${key} = ? and s.bytes = ?`,
+    ),
+    setId: client.prepare<[id: number, key: string]>(
+      `update ${table} set ${column} = ? where ${key} = ?`,
     ),
   }))
+
+  /** Replaces a value, in place if the new one has its length. */
+  const replace = ({ key, expected, sealed }: Parameters<SealedStore['reseal']>[0][number]) => {
+    const position = parseKey(key)
+    const column = columns[indexOf(position)]
+    const found = column?.find.get(position.key, expected)
+    if (!column || !found) return false
+    const id = sealedValues.replace(found.id, sealed)
+    if (id !== found.id) column.setId.run(id, position.key)
+    return true
+  }
 
   const indexOf = ({ table, column }: Position): number =>
     columns.findIndex((one) => one.table === table && one.column === column)
@@ -44,16 +61,7 @@ export function resealMethods({ client, read, write }: Engine): SealedStore {
         return []
       }),
 
-    reseal: (values) =>
-      write(() => {
-        let changed = 0
-        for (const { key, expected, sealed } of values) {
-          const position = parseKey(key)
-          const column = columns[indexOf(position)]
-          changed += column?.replace.run(sealed, sealed.length, position.key, expected).changes ?? 0
-        }
-        return changed
-      }),
+    reseal: (values) => write(() => values.filter(replace).length),
   }
 }
 

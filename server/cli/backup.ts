@@ -1,9 +1,9 @@
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config/config.ts'
 import { backup } from '../operate/backup.ts'
 import { backupAndRotate } from '../operate/backup-rotation.ts'
 import { restore } from '../operate/restore.ts'
 import { runtime } from '../runtime.ts'
+import { loadDataConfig } from './data-config.ts'
 import { UsageError, print } from './terminal.ts'
 import { lowerPriority } from './lower-priority.ts'
 
@@ -19,7 +19,7 @@ export function backupCommand(): Command {
     )
     .action(async (file: string, { keep }: { keep?: number }) => {
       lowerPriority()
-      const config = loadConfig(readEnvironment())
+      const config = loadDataConfig()
       print(
         await (keep === undefined
           ? backup(config, file, runtime)
@@ -43,7 +43,7 @@ export function restoreCommand(): Command {
     .argument('<file>', '', parseFile)
     .option('--accept-revoked', 'restore even if later revocations cannot be determined')
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
-      print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, ...runtime }))
+      print(await restore(loadDataConfig(), file, { acceptRevoked, ...runtime }))
     })
 }
 

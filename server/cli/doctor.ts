@@ -1,9 +1,9 @@
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config/config.ts'
 import { useProxy } from '../config/proxy.ts'
 import { runChecks } from '../operate/doctor/doctor.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
 import { runtime } from '../runtime.ts'
+import { loadDataConfig } from './data-config.ts'
 import { print, printJson } from './terminal.ts'
 import { lowerPriority } from './lower-priority.ts'
 
@@ -16,7 +16,7 @@ export function doctorCommand(): Command {
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: boolean }) => {
       lowerPriority()
-      const config = loadConfig(readEnvironment())
+      const config = loadDataConfig()
       useProxy(config)
       const findings = await runChecks(config, runtime)
       if (json) printJson(findings.map(({ fix, ...rest }) => ({ ...rest, mend: fix })))

@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { build } from '../assets.ts'
 import { loadConfig, readEnvironment } from '../config/config.ts'
 import type { ConfigError } from '../config/config.ts'
+import { shellWord } from '../config/settings-file.ts'
 import { formatEnvFile, isPortable } from '../config/settings.ts'
 import type { SettingName, SettingValues } from '../config/settings.ts'
 import { UsageError, ask, askHidden, print, readInput } from './terminal.ts'
@@ -166,11 +167,8 @@ const startCommand = (file: string): string =>
     ? `${build.command} serve`
     : `set -a; . ${shellPath(file)}; set +a; ${build.command} serve`
 
-/** A path as a word of a shell. Without a slash, `.` would search PATH for the file. */
-function shellPath(file: string): string {
-  const path = file.includes('/') ? file : `./${file}`
-  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
-}
+/** Without a slash, `.` would search PATH for the file. */
+const shellPath = (file: string): string => shellWord(file.includes('/') ? file : `./${file}`)
 
 const INTRODUCTION = `# Settings of Ellipsis Broker.
 # The environment overrides this file. Lines that begin with # show defaults and settings without a value.`

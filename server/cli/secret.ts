@@ -32,15 +32,17 @@ export function secretCommand(): Command {
 
 async function check(services: Parameters<typeof checkSealed>[0], json?: boolean): Promise<void> {
   const throttleProgress = limitRate(() => performance.now(), PROGRESS_INTERVAL_MS)
-  const { values, byKey, failed, places } = await checkSealed(services, (count) =>
+  const { values, byKey, outdated, failed, places } = await checkSealed(services, (count) =>
     throttleProgress(() => printNotice(`Decrypted ${count.toLocaleString('en')} values …`)),
   )
-  if (json) printJson({ values, failed, by_key: byKey, places })
+  if (json) printJson({ values, failed, by_key: byKey, outdated, places })
   if (failed > 0)
     throw new CommandError('secret.check.failed', { values, failed, places: places.join(', ') })
   if (json) return
   const keys = Object.entries(byKey).map(
     ([key, count]) => `${count.toLocaleString('en')} with ${key}`,
   )
+  if (outdated > 0)
+    keys.push(`${outdated.toLocaleString('en')} to be resealed by \`secret rotate\``)
   print(formatMessage('secret.check.ok', { values, keys: keys.join(', ') }))
 }

@@ -5,7 +5,7 @@ import type { Options } from 'close-with-grace'
 import { Command } from 'commander'
 import { hasStore } from '../../db/data-directory/open.ts'
 import { buildApp } from '../http/app.ts'
-import { loadConfig, readEnvironment } from '../config/config.ts'
+import { readEnvironment } from '../config/config.ts'
 import type { Config } from '../config/config.ts'
 import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
@@ -16,6 +16,7 @@ import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
 import { explainListenError } from '../data/start-error.ts'
 import { readCertificate, watchCertificate } from '../http/tls.ts'
+import { loadDataConfig } from './data-config.ts'
 import { logOutput, treatOutputAsLog } from './output.ts'
 
 /** Limit of a graceful stop: requests (12 s), an upstream call (20 s) and closing the store. */
@@ -33,7 +34,7 @@ export function serveCommand(): Command {
 
 /** Serves until a signal stops it. @throws ConfigError, StartError */
 export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same'): Promise<void> {
-  const config = loadConfig(environment, { serve: true })
+  const config = loadDataConfig({ serve: true }, environment)
   treatOutputAsLog()
   const log = createLog(config, logOutput())
   ignoreSighup(log)

@@ -1,9 +1,9 @@
-import { loadConfig, readEnvironment } from '../config/config.ts'
 import { createLog } from '../log.ts'
 import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
 import { hasStore } from '../../db/data-directory/open.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
+import { loadDataConfig } from './data-config.ts'
 import { printNotice } from './terminal.ts'
 import { explainDataError } from '../data/start-error.ts'
 
@@ -20,7 +20,7 @@ export async function withServices<T>(
   work: (services: Services) => Promise<T>,
   { upstream = false, existing = false } = {},
 ): Promise<T> {
-  const config = loadConfig(readEnvironment(), { serve: upstream })
+  const config = loadDataConfig({ serve: upstream })
   const { dataDir: directory } = config
   if (existing && !hasStore(directory)) throw new CommandError('data.missing', { directory })
   const log = createLog({ logLevel: 'error' }, process.stderr)

@@ -5,9 +5,10 @@ import * as parse from './parse.ts'
 import { readProxy } from './proxy.ts'
 import { ConfigError, type ReadFile, type Reader, createReader } from './reader.ts'
 import { CALLBACK_URL_PLACEHOLDER, table } from './settings.ts'
+import { readSettingsFile } from './settings-file.ts'
 import { warnOfUnknownSettings } from './unknown.ts'
 import { Secret } from '../secret.ts'
-import { ENCODING_FIX, EncodingError, decodeText } from '../text-encoding.ts'
+import { decodeText } from '../text-encoding.ts'
 
 export { ConfigError } from './reader.ts'
 
@@ -114,23 +115,18 @@ export function loadConfig(
 
 /**
  * The variables of the working directory's `.env`, overridden by this process's environment.
- * @throws ConfigError if `.env` can't be read
+ * @throws ConfigError if `.env` can't be read, or if another user can write it
  */
 export function readEnvironment(
   environment: NodeJS.ProcessEnv = process.env,
   directory: string = process.cwd(),
 ): NodeJS.ProcessEnv {
-  const file = join(directory, '.env')
   try {
-    return { ...parseEnvText(readText(file)), ...cleanEnvironment(environment) }
+    const text = readSettingsFile(join(directory, '.env'))
+    return { ...parseEnvText(text), ...cleanEnvironment(environment) }
   } catch (error) {
-    if (error instanceof EncodingError) {
-      throw new ConfigError([{ name: file, problem: error.message, fix: ENCODING_FIX }])
-    }
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return cleanEnvironment(environment)
-    const problem = `cannot be read (${code}).`
-    throw new ConfigError([{ name: file, problem, fix: 'Make it readable.' }])
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return cleanEnvironment(environment)
+    throw error
   }
 }
 

@@ -14,6 +14,8 @@ interface SealedValuesReport {
   values: number
   /** Number of values by key id. */
   byKey: Record<string, number>
+  /** Number of values that `resealAll` would reseal. */
+  outdated: number
   /** Number of values that can't be opened. */
   failed: number
   /** The first of them. */
@@ -25,13 +27,14 @@ export async function checkSealed(
   { store, vault }: { store: Store; vault: Vault },
   report: (values: number) => void,
 ): Promise<SealedValuesReport> {
-  const found: SealedValuesReport = { values: 0, byKey: {}, failed: 0, places: [] }
+  const found: SealedValuesReport = { values: 0, byKey: {}, outdated: 0, failed: 0, places: [] }
   for await (const page of pages(store)) {
     for (const { associatedData: place, sealed } of page) {
       const key = vault.keyOf(sealed)
       if (key === null) continue
       found.values++
       found.byKey[key] = (found.byKey[key] ?? 0) + 1
+      if (!vault.isCurrent(sealed)) found.outdated++
       if (tryOpen(vault, place, sealed) === null) addFailed(found, place)
     }
     report(found.values)
@@ -40,7 +43,7 @@ export async function checkSealed(
 }
 
 /**
- * Seals every value with the vault's first key. Works beside other writers: a value that changed since it was
+ * Seals every value with the vault's first key, in the current format. Works beside other writers: a value that changed since it was
  * read is left as it is. If no process seals with another key and `failed` is 0, no other key is needed
  * afterwards. Can be interrupted at any point and run again.
  */
@@ -68,8 +71,7 @@ async function resealPage(
 ): Promise<number> {
   const values = []
   for (const { key: valueKey, associatedData: place, sealed: expected } of page) {
-    const key = vault.keyOf(expected)
-    if (key === null || key === vault.keyId()) continue
+    if (vault.keyOf(expected) === null || vault.isCurrent(expected)) continue
     const secret = tryOpen(vault, place, expected)
     if (secret === null) addFailed(found, place)
     else values.push({ key: valueKey, expected, sealed: vault.seal(place, secret) })

@@ -1,8 +1,10 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
+import { createHmac, hkdfSync } from 'node:crypto'
 import type { AssociatedData, Sealed } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Random } from '../runtime.ts'
+import { NONCE_LENGTH_BYTES, TAG_LENGTH_BYTES, createXaesGcm, openGcm } from './xaes-gcm.ts'
+import type { XaesGcm } from './xaes-gcm.ts'
 
 /** Seals (encrypts) secrets for storage, and opens (decrypts) them, each bound to its place in the store. */
 export interface Vault {
@@ -34,26 +36,40 @@ export interface Vault {
   hasNewKeys(): boolean
   /** Id of the key that a value was sealed with; `null`: the value was overwritten. */
   keyOf(sealed: Sealed): string | null
+  /** Was the value sealed as this vault seals: with the first key, in the current format? */
+  isCurrent(sealed: Sealed): boolean
 }
 
-// Layout: version (1) | key id (8) | nonce (12) | ciphertext | tag (16).
-const VERSION = 1
+/**
+ * Layout: version (1) | key id (8) | nonce | ciphertext | tag (16). The associated data is all before the
+ * ciphertext, and the place in the store.
+ * Version 2, XAES-256-GCM, seals; the nonce has 24 bytes.
+ * Version 1, AES-256-GCM with a nonce of 12 bytes, is only opened. Older versions of this program sealed with it.
+ */
+const VERSION = 2
+const GCM_VERSION = 1
 const NONCE_OFFSET_BYTES = 9
-const CIPHERTEXT_OFFSET_BYTES = 21
-const NONCE_LENGTH_BYTES = 12
-const TAG_LENGTH_BYTES = 16
+const NONCE_LENGTHS_BYTES: Partial<Record<number, number>> = {
+  [GCM_VERSION]: 12,
+  [VERSION]: NONCE_LENGTH_BYTES,
+}
 
-/** A plaintext with its length in front is padded to one of these. Access tokens may have 16 KiB. */
-const PADDED_SIZES_BYTES = [320, 1_152, 4_352, 17_408]
+/**
+ * A plaintext with its length in front is padded to one of these. Access tokens may have 16 KiB. A sealed value
+ * has the size of one of version 1, which it can overwrite in place: the nonce has 12 bytes more, the text less.
+ */
+const PADDED_SIZES_BYTES = [308, 1_140, 4_340, 17_396]
 
 interface Key {
   id: string
-  bytes: Buffer
+  xaes: XaesGcm
+  /** Of version 1. */
+  gcm: Buffer
   mac: Buffer
 }
 
 /**
- * AES-256-GCM with a fresh nonce for each value, and one derived key for each purpose (RFC 5869).
+ * XAES-256-GCM with a fresh nonce for each value, and one derived key for each purpose (RFC 5869).
  * @param loadKeys returns 32-byte keys in base64url; the first one seals
  */
 export function createVault(loadKeys: () => Secret[], random: Random): Vault {
@@ -86,27 +102,27 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
       if (!key) throw new Error('there is no encryption key')
       const nonce = random(NONCE_LENGTH_BYTES)
       const head = Buffer.concat([Buffer.of(VERSION), Buffer.from(key.id, 'hex'), nonce])
-      const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce)
-      cipher.setAAD(Buffer.concat([head, Buffer.from(associatedData)]))
-      const text = Buffer.concat([
-        cipher.update(padded ? pad(secret) : withLength(secret)),
-        cipher.final(),
-      ])
-      return Buffer.concat([head, text, cipher.getAuthTag()])
+      const bound = Buffer.concat([head, Buffer.from(associatedData)])
+      const text = padded ? pad(secret) : withLength(secret)
+      return Buffer.concat([head, key.xaes.seal(nonce, text, bound)])
     },
 
     open(associatedData, sealed) {
       const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength)
-      if (bytes[0] !== VERSION || bytes.length < CIPHERTEXT_OFFSET_BYTES + TAG_LENGTH_BYTES) {
+      const [version = 0] = bytes
+      const textOffset = NONCE_OFFSET_BYTES + (NONCE_LENGTHS_BYTES[version] ?? Infinity)
+      if (bytes.length < textOffset + TAG_LENGTH_BYTES) {
         throw new Error(`no sealed value at ${associatedData}`)
       }
-      const head = bytes.subarray(0, CIPHERTEXT_OFFSET_BYTES)
-      const key = findKey(head.toString('hex', 1, NONCE_OFFSET_BYTES))
-      const decipher = createDecipheriv('aes-256-gcm', key.bytes, head.subarray(NONCE_OFFSET_BYTES))
-      decipher.setAAD(Buffer.concat([head, Buffer.from(associatedData)]))
-      decipher.setAuthTag(bytes.subarray(-TAG_LENGTH_BYTES))
-      const text = decipher.update(bytes.subarray(CIPHERTEXT_OFFSET_BYTES, -TAG_LENGTH_BYTES))
-      return unpad(Buffer.concat([text, decipher.final()]))
+      const key = findKey(bytes.toString('hex', 1, NONCE_OFFSET_BYTES))
+      const nonce = bytes.subarray(NONCE_OFFSET_BYTES, textOffset)
+      const text = bytes.subarray(textOffset)
+      const bound = Buffer.concat([bytes.subarray(0, textOffset), Buffer.from(associatedData)])
+      return unpad(
+        version === GCM_VERSION
+          ? openGcm(key.gcm, nonce, text, bound)
+          : key.xaes.open(nonce, text, bound),
+      )
     },
 
     macs: (text) => keys.map(({ mac }) => createHmac('sha256', mac).update(text).digest()),
@@ -124,12 +140,15 @@ export function createVault(loadKeys: () => Secret[], random: Random): Vault {
 
     hasNewKeys: () => load() !== keys,
 
-    keyOf: (sealed) =>
-      sealed[0] === VERSION
-        ? Buffer.from(sealed.subarray(1, NONCE_OFFSET_BYTES)).toString('hex')
-        : null,
+    keyOf,
+    isCurrent: (sealed) => sealed[0] === VERSION && keyOf(sealed) === keys[0]?.id,
   }
 }
+
+const keyOf = (sealed: Sealed): string | null =>
+  NONCE_LENGTHS_BYTES[sealed[0] ?? 0] === undefined
+    ? null
+    : Buffer.from(sealed.subarray(1, NONCE_OFFSET_BYTES)).toString('hex')
 
 /** Derives a key for one purpose (RFC 5869), so that a leak in one use does not affect the others. */
 function deriveKey(secret: Secret, purpose: string, bytes: number): Buffer {
@@ -142,7 +161,8 @@ export const keyIdOf = (secret: Secret): string => deriveKey(secret, 'key id', 8
 
 const toKey = (secret: Secret): Key => ({
   id: keyIdOf(secret),
-  bytes: deriveKey(secret, 'seal', 32),
+  xaes: createXaesGcm(deriveKey(secret, 'seal XAES-256-GCM', 32)),
+  gcm: deriveKey(secret, 'seal', 32),
   mac: deriveKey(secret, 'mac', 32),
 })
 

@@ -41,7 +41,12 @@ export async function changeOwner(
     : 'it was connected for another OAuth client of Ellipsis Drive than this broker now uses'
   let after: string | null = null
   do {
-    after = await store.markConnectionsForReconnect({ after, limit: BATCH_SIZE, toOtherApi, reason })
+    after = await store.markConnectionsForReconnect({
+      after,
+      limit: BATCH_SIZE,
+      toOtherApi,
+      reason,
+    })
   } while (after !== null)
   const details = toOtherApi ? `${before.api_url} to ${now.api_url}` : `to client ${now.client_id}`
   await store.addEvents([{ at: clock.now(), actor: 'cli', action: 'client.changed', details }])

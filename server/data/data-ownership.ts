@@ -4,7 +4,11 @@ import { changeOwner } from './change-owner.ts'
 import type { Owner } from './change-owner.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
-import { rejectPendingImport, listIfAllPending, removeRejectedImport } from '../connections/pending-import.ts'
+import {
+  rejectPendingImport,
+  listIfAllPending,
+  removeRejectedImport,
+} from '../connections/pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { formatMessage } from '../operate/messages.ts'
 import { StartError } from './start-error.ts'

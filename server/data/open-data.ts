@@ -1,6 +1,11 @@
 import { hasStore, openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
 import type { Upgrade } from '../../db/data-directory/open.ts'
-import { registerProcess, describeProcesses, hasDied, listProcesses } from '../../db/data-directory/presence.ts'
+import {
+  registerProcess,
+  describeProcesses,
+  hasDied,
+  listProcesses,
+} from '../../db/data-directory/presence.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'
 import { createSigningKeys } from '../crypto/signing-keys.ts'
@@ -73,7 +78,8 @@ export async function openData(
     /** Runs `work` while no other process starts. */
     withStartLock: <T>(work: () => Promise<T>) => withStartLock(dataDir, binding, work),
     /** Runs `work` while holding the named lock. @throws SqliteError `SQLITE_BUSY` if another process holds it */
-    withLock: <T>(name: string, work: () => Promise<T>) => withLock(dataDir, name, binding, 0, work),
+    withLock: <T>(name: string, work: () => Promise<T>) =>
+      withLock(dataDir, name, binding, 0, work),
   }
   const { id } = opened.presence
   const processes = {

@@ -39,7 +39,9 @@ export const explainDataError =
     if (error instanceof OlderProcessesError) {
       const processes = describeProcesses(error.processes)
       const migrations = error.migrations.join(', ')
-      throw new StartError(formatMessage('start.older-in-use', { directory, processes, migrations }))
+      throw new StartError(
+        formatMessage('start.older-in-use', { directory, processes, migrations }),
+      )
     }
     if (error instanceof KeptCopyError) {
       const text = formatMessage('start.copy-failed', { file: error.file })

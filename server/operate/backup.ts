@@ -31,8 +31,7 @@ export async function backup(
   const { dataDir } = home
   const file = resolve(path)
   if (existsSync(file)) throw new CommandError('backup.exists', { file })
-  if (!existsSync(dirname(file)))
-    throw new CommandError('backup.no-directory', { directory: dirname(file) })
+  checkDirectory(file)
   if (!hasStore(dataDir)) throw new CommandError('data.missing', { directory: dataDir })
   await withStartLock(dataDir, sqliteBinding(home), async () => completeRestore(dataDir)).catch(
     explainDataError(dataDir),
@@ -52,6 +51,19 @@ export async function backup(
     .finally(() => rmSync(partialFile, { force: true }))
 }
 
+/** @throws CommandError if the file's directory is missing, or this user can't reach it */
+function checkDirectory(file: string): void {
+  try {
+    statSync(dirname(file))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EACCES') {
+      throw new CommandError('backup.failed', { file, reason: errorMessage(error) })
+    }
+    throw new CommandError('backup.no-directory', { directory: dirname(file) })
+  }
+}
+
 /** Copies the store to `partialFile`, checks the copy, and renames it to `file`. */
 async function writeBackup(
   home: DataDirectories,
@@ -63,7 +75,6 @@ async function writeBackup(
   const binding = sqliteBinding(home)
   const at = new Date(clock.now()).toISOString()
   const stamp = { backup_at: at, backup_id: newId(random, 'backup') }
-  // The file belongs to the user who makes the backup, whoever owns the directory.
   writeFileSync(partialFile, '', { mode: 0o600, flag: 'wx' })
   await copyDatabase(join(dataDir, 'broker.db'), partialFile, binding, stamp)
   const { problems, meta, connections } = inspectDatabase(partialFile, binding)

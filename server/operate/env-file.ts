@@ -1,14 +1,17 @@
 import * as fs from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { syncDirectoryOf } from '../../db/data-directory/files.ts'
 import { parseEnvText } from '../config/environment.ts'
+import { findFault } from '../config/settings-file.ts'
 import { decodeText } from '../text-encoding.ts'
 
 /**
  * Writes settings into a `.env` file, replacing those with the same names. All are written, or nothing
  * changes. An existing file keeps its permissions and line ends; a new one is readable only by its owner.
  * @param lines as `NAME=value`
- * @throws Error if the file is not UTF-8, if another value would change, or as node:fs does
+ * @throws Error if the file is not UTF-8, if another value would change, if another user can write in the
+ *   directory, or as node:fs does
  */
 export function writeSettings(path: string, lines: string[]): void {
   const exists = fs.existsSync(path)
@@ -20,6 +23,9 @@ export function writeSettings(path: string, lines: string[]): void {
   if (!isDeepStrictEqual({ ...parseEnvText(text) }, expected)) {
     throw new Error('another value of the file would change')
   }
+  const directory = dirname(resolve(file))
+  const fault = findFault(directory, fs.statSync(directory))
+  if (fault) throw new Error(`${fault.name} ${fault.problem}`)
   const newFile = `${file}.new`
   fs.rmSync(newFile, { force: true })
   try {

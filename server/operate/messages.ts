@@ -85,6 +85,24 @@ export const messages = {
     text: 'The data directory {directory} can’t be read and written.',
     fix: 'Make the broker’s user the owner of the directory and of everything in it, on a writable file system; or set BROKER_DATA_DIR to another directory.',
   },
+  'start.no-drop': {
+    command: 'start',
+    exit: 2,
+    text: 'The data directory {directory} belongs to user {user}, and root can’t take that user’s rights, with which commands of root work there.',
+    fix: 'Run the command as that user, or allow the capabilities SETUID and SETGID (in a container: `--cap-add`).',
+  },
+  'start.owner-unreachable': {
+    command: 'start',
+    exit: 2,
+    text: 'The data directory {directory} belongs to user {user}. Commands of root work there with that user’s rights, and that user can’t reach it.',
+    fix: 'Let that user pass every directory above it. systemd closes /var/lib/private, where a unit with DynamicUser=yes has its data: replace the unit by the one of this version, which has a static user.',
+  },
+  'start.program-unreadable': {
+    command: 'start',
+    exit: 2,
+    text: 'The data directory {directory} belongs to user {user}. Commands of root work there with that user’s rights, and that user can’t read this program.',
+    fix: 'Install the program where every user can read it, such as /usr/local/bin or /opt.',
+  },
   'start.damaged': {
     command: 'start',
     exit: 2,
@@ -120,7 +138,7 @@ export const messages = {
     command: 'serve',
     exit: 2,
     text: 'Can’t listen on port {port} of {host}.',
-    fix: 'Set BROKER_HOST to an address of this machine, such as 127.0.0.1, and BROKER_PORT to a port above 1023: lower ports need root.',
+    fix: 'Set BROKER_HOST to an address of this machine, such as 127.0.0.1, and BROKER_PORT to a port above 1023: lower ports need the capability NET_BIND_SERVICE. Root loses it if another user owns the data directory.',
   },
 
   'secret.check.ok': {
@@ -152,6 +170,12 @@ export const messages = {
     exit: 0,
     text: 'Nothing to do: everything is sealed with the first key of BROKER_SECRETS, {key}.',
     fix: "To change the key: 1. Make a key: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='. 2. Set BROKER_SECRETS=OLD,NEW for every broker, and restart them. 3. Set BROKER_SECRETS=NEW,OLD, and restart them. 4. Run `secret rotate`. 5. Set BROKER_SECRETS=NEW, and restart them.",
+  },
+  'secret.rotate.format': {
+    command: 'secret rotate',
+    exit: 0,
+    text: 'Everything is sealed with the first key of BROKER_SECRETS, {key}; {resealed} values of an older format were resealed.',
+    fix: 'The key is the same as before. Run the command once more for the steps that change it.',
   },
   'secret.rotate.locked': {
     command: 'secret rotate',
@@ -248,7 +272,7 @@ export const messages = {
     command: 'backup',
     exit: 1,
     text: '{file} could not be written: {reason}. No partial backup is left.',
-    fix: 'Free some space, or choose another place, then run the command again.',
+    fix: 'Free some space, or choose another place, then run the command again. If another user owns the data directory, root works with the rights of that user, who must be able to write there.',
   },
   'restore.done': {
     command: 'restore',
@@ -308,7 +332,7 @@ export const messages = {
     command: 'restore',
     exit: 2,
     text: 'This user can’t read {file} ({reason}).',
-    fix: 'A backup belongs to the user who made it: give it to the broker’s user (`chown`), or run the command as root.',
+    fix: 'Give it to the broker’s user (`chown`), in a directory that this user can reach. Root works with the rights of that user if that user owns the data directory.',
   },
   'restore.itself': {
     command: 'restore',

@@ -44,7 +44,11 @@ async function rotateVariable(services: Services, report: Report, timeoutMs: num
   const { store, vault, locks } = services
   const [key = '', ...others] = vault.keyIds()
   const fingerprints = fingerprintsOf(await store.getMeta())
-  if (fingerprints.every((id) => id === key)) return formatMessage('secret.rotate.nothing', { key })
+  if (fingerprints.every((id) => id === key)) {
+    const resealed = await reseal(services, report)
+    if (resealed === 0) return formatMessage('secret.rotate.nothing', { key })
+    return formatMessage('secret.rotate.format', { key, resealed })
+  }
   await waitForBrokers(services, ({ keyIds }) => keyIds[0] === key, report, timeoutMs)
   let resealed = await reseal(services, report)
   // A process that started meanwhile with the previous order of keys has sealed with the old key.

@@ -61,7 +61,9 @@ t.test('the first key seals, all keys open, and an unknown key is loaded', async
   keys = [newest, old]
   t.equal(vault.open(associatedData, sealedNewest).reveal(), 'young')
   t.not(vault.keyId(), otherVault.keyId(), 'it still seals with its own key')
+  t.strictSame([vault.isCurrent(sealedOld), vault.isCurrent(sealedNewest)], [true, false])
   t.equal(vault.reload(otherVault.keyIds()), true)
+  t.strictSame([vault.isCurrent(sealedOld), vault.isCurrent(sealedNewest)], [false, true])
   t.equal(vault.keyId(), otherVault.keyId())
 })
 
@@ -86,4 +88,17 @@ t.test('sealing without a key is an error', async (t) => {
   const vault = createVault(() => [], randomBytes)
   t.throws(() => vault.seal(associatedData, new Secret('x')), /no encryption key/)
   t.equal(vault.keyId(), '')
+})
+
+t.test('each value is sealed with a key of its own, from 24 random bytes', async (t) => {
+  const taken: number[] = []
+  const vault = createVault(
+    () => [newKey()],
+    (bytes) => (taken.push(bytes), Buffer.alloc(bytes, 7)),
+  )
+  const sealed = Buffer.from(vault.seal(associatedData, new Secret('token')))
+  t.strictSame(taken, [24])
+  t.equal(sealed[0], 2)
+  t.strictSame(sealed.subarray(9, 33), Buffer.alloc(24, 7))
+  t.equal(vault.isCurrent(sealed), true)
 })

@@ -6,7 +6,13 @@ import type { Presence } from '../../db/data-directory/presence.ts'
 import type { Store } from '../../db/store.ts'
 import { createVault } from '../../server/crypto/vault.ts'
 import { createKeyFollower } from '../../server/data/key-follower.ts'
-import { loadSecretKeys, newKey, readKeys, secretKeyFile, writeKeys } from '../../server/data/secret-key.ts'
+import {
+  loadSecretKeys,
+  newKey,
+  readKeys,
+  secretKeyFile,
+  writeKeys,
+} from '../../server/data/secret-key.ts'
 import type { Log } from '../../server/log.ts'
 import { openTemporary } from '../db/temporary.ts'
 

@@ -42,20 +42,26 @@ t.test('a first start creates a key that only its owner can read', async (t) => 
   t.equal(statSync(dataDir).mode & 0o777, 0o700)
 })
 
-t.test('a missing key stops the start, and no new key is created beside existing data', async (t) => {
-  const dataDir = temporaryFolder(t)
-  await startAndStop(settings(dataDir), silent, { claim: 'same' })
-  const file = join(dataDir, 'secret.key')
-  rmSync(file)
-  await t.rejects(startServices(settings(dataDir), silent), /Restore the file secret\.key/)
-  t.notOk(existsSync(file))
-  writeFileSync(file, 'nonsense')
-  await t.rejects(startServices(settings(dataDir), silent), /does not contain a key/)
-  writeFileSync(file, 'A'.repeat(43))
-  await t.rejects(startServices(settings(dataDir), silent), /a key that is missing from .*secret\.key/)
-  const other = settings(dataDir, { BROKER_SECRETS: randomBytes(32).toString('base64url') })
-  await t.rejects(startServices(other, silent), /a key that is missing from BROKER_SECRETS/)
-})
+t.test(
+  'a missing key stops the start, and no new key is created beside existing data',
+  async (t) => {
+    const dataDir = temporaryFolder(t)
+    await startAndStop(settings(dataDir), silent, { claim: 'same' })
+    const file = join(dataDir, 'secret.key')
+    rmSync(file)
+    await t.rejects(startServices(settings(dataDir), silent), /Restore the file secret\.key/)
+    t.notOk(existsSync(file))
+    writeFileSync(file, 'nonsense')
+    await t.rejects(startServices(settings(dataDir), silent), /does not contain a key/)
+    writeFileSync(file, 'A'.repeat(43))
+    await t.rejects(
+      startServices(settings(dataDir), silent),
+      /a key that is missing from .*secret\.key/,
+    )
+    const other = settings(dataDir, { BROKER_SECRETS: randomBytes(32).toString('base64url') })
+    await t.rejects(startServices(other, silent), /a key that is missing from BROKER_SECRETS/)
+  },
+)
 
 t.test('a start with a key but no database says so', async (t) => {
   const dataDir = temporaryFolder(t)
@@ -120,10 +126,17 @@ t.test('errors of the data directory have clear messages', async (t) => {
   ]
   for (const [code, text] of messages) {
     const error = Object.assign(new Error('why'), { code })
-    t.throws(() => explainDataError('/data')(error), { name: 'StartError', message: text, cause: error })
+    t.throws(() => explainDataError('/data')(error), {
+      name: 'StartError',
+      message: text,
+      cause: error,
+    })
   }
   const uncopied = new KeptCopyError('/data/copy', { cause: new Error('why') })
-  t.throws(() => explainDataError('/data')(uncopied), /copy .*, which is made before.*Free as much space/s)
+  t.throws(
+    () => explainDataError('/data')(uncopied),
+    /copy .*, which is made before.*Free as much space/s,
+  )
   const other = new Error('a defect')
   t.throws(() => explainDataError('/data')(other), other)
   const file = join(t.testdir({ data: 'a file' }), 'data')
@@ -150,7 +163,10 @@ t.test(
         { env: { ...PROGRAM_ENV, BROKER_DATA_DIR: dataDir }, encoding: 'utf8' },
       )
     const full = start('cat /dev/zero > "$BROKER_DATA_DIR/zeros" 2>&-')
-    t.match(full, { status: 2, stderr: /^There is no space left on the disk of .*\nFree more space/ })
+    t.match(full, {
+      status: 2,
+      stderr: /^There is no space left on the disk of .*\nFree more space/,
+    })
     t.notMatch(full.stderr, '    at ')
     const readOnly = start('mount -o remount,ro "$BROKER_DATA_DIR"')
     t.match(readOnly, { status: 2, stderr: /^The data directory .*can’t be read and written/ })

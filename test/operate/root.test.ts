@@ -1,43 +1,172 @@
-import { chownSync, lstatSync, readdirSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import type { Command } from 'commander'
 import t from 'tap'
-import { keepCopy } from '../../db/data-directory/copy.ts'
-import { extractAddon } from '../../server/data/native-addon.ts'
+import type { Test } from 'tap'
+import { program } from '../../server/cli/program.ts'
 import { writeSettings } from '../../server/operate/env-file.ts'
 import { command } from '../command.ts'
-import { cli } from '../processes.ts'
+import { cli, serve } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 /** The broker's user. */
 const USER = 65_534
 const skip = process.geteuid?.() !== 0 && 'only root can make files for another user'
 
-t.test('files that root creates belong to the owner of the data directory', { skip }, async (t) => {
-  const [dataDir, elsewhere] = [temporaryFolder(t), temporaryFolder(t)]
+/** A data directory of the broker's user, with a store; a folder in which anybody can write. */
+async function makeData(t: Test) {
+  const folder = temporaryFolder(t)
+  chmodSync(folder, 0o755)
+  const [dataDir, shared] = [join(folder, 'data'), join(folder, 'shared')]
+  mkdirSync(dataDir, { mode: 0o700 })
   chownSync(dataDir, USER, USER)
-  const env = { BROKER_DATA_DIR: dataDir }
-  const run = async (...args: string[]) => {
-    t.match(await command(args, env), { code: 0 }, args.join(' '))
-    const foreign = readdirSync(dataDir, { recursive: true, encoding: 'utf8' }).filter((name) => {
-      const { uid, gid } = lstatSync(join(dataDir, name))
-      return uid !== USER || gid !== USER
-    })
-    t.strictSame(foreign, [], args.join(' '))
+  mkdirSync(shared)
+  chmodSync(shared, 0o777)
+  const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
+  t.match(await asUser(['key', 'list'], env), { code: 0 })
+  return { folder, dataDir, shared, env }
+}
+
+/** Runs a command as the broker's user. */
+const asUser = (args: string[], env: Record<string, string>) =>
+  cli(args, env, '', { uid: USER, gid: USER })
+
+/** Names in a directory that don't belong to the broker's user. */
+const foreignIn = (directory: string): string[] =>
+  readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => {
+    const { uid, gid } = lstatSync(join(directory, name))
+    return uid !== USER || gid !== USER
+  })
+
+t.test(
+  'files that commands of root create belong to the owner of the data directory',
+  { skip },
+  async (t) => {
+    const { dataDir, shared, env } = await makeData(t)
+    const run = async (...args: string[]) => {
+      t.match(await cli(args, env), { code: 0 }, args.join(' '))
+      t.strictSame(foreignIn(dataDir), [], args.join(' '))
+    }
+    await run('secret', 'rotate')
+    const file = join(shared, 'backup.db')
+    await run('backup', file)
+    await run('restore', file)
+    await run('secret', 'check')
+    const names = readdirSync(dataDir).map((name) => name.replace(/-\d{4}-.*/, ''))
+    for (const name of ['broker.db.replaced', 'running']) t.ok(names.includes(name), name)
+  },
+)
+
+/** Arguments of every command that works on the data directory; the others must not. */
+const argumentsOf: Record<string, string[]> = {
+  'app add': ['Map', '--redirect-uri', 'https://app.example.com/'],
+  'app show': ['none'],
+  'app set': ['none', '--name', 'x'],
+  'app remove': ['none'],
+  'app rotate-secret': ['none'],
+  'connection show': ['none'],
+  'connection refresh': ['none'],
+  'connection erase': ['none'],
+  'connection revoke': ['none'],
+  'connection import': ['/dev/null'],
+  'admin add': ['a@example.com', '--password-stdin'],
+  'admin remove': ['a@example.com'],
+  'admin reset-password': ['a@example.com', '--password-stdin'],
+  'admin remove-second-factor': ['a@example.com'],
+  'key revoke': ['none'],
+  backup: ['/nowhere/backup.db'],
+  restore: ['/dev/null'],
+}
+const WITHOUT_DATA = ['init', 'demo', 'stand-in', 'probe', 'licenses']
+
+t.test('no command of root ends with the rights of root', { skip }, async (t) => {
+  const { folder, env } = await makeData(t)
+  const report = join(folder, 'report.mjs')
+  writeFileSync(
+    report,
+    `process.on('exit', () => {
+       const ids = [process.getuid(), process.geteuid(), process.getgid(), process.getegid(), ...process.getgroups()]
+       process.stderr.write('ids ' + [...new Set(ids)].join())
+     })`,
+  )
+  const settings = { ...env, ELLIPSIS_CLIENT_ID: 'id', ELLIPSIS_CLIENT_SECRET: 'secret' }
+  for (const name of leaves(program())) {
+    if (WITHOUT_DATA.includes(name) || name === 'serve') continue
+    const args = [...name.split(' '), ...(argumentsOf[name] ?? [])]
+    const options = { ...settings, NODE_OPTIONS: `--import=${report}` }
+    const { stdout, stderr } = await cli(args, options, 'correct horse battery staple')
+    t.match(stderr, new RegExp(`ids ${USER}$`), `${name}: ${stdout}${stderr}`)
   }
-  await run('key', 'list')
-  t.ok(readdirSync(dataDir).includes('running'))
-  await run('secret', 'rotate')
-  const file = join(elsewhere, 'backup.db')
-  await run('backup', file)
-  t.equal(lstatSync(file).uid, 0, 'a backup belongs to the user who makes it')
-  await run('restore', file)
-  await keepCopy('upgrade', dataDir, undefined)
-  extractAddon(Buffer.from('code'), join(dataDir, 'native'), 'addon')
-  await run('secret', 'check')
-  const names = readdirSync(dataDir).map((name) => name.replace(/-\d{4}-.*/, ''))
-  for (const name of ['broker.db.replaced', 'broker.db.before-upgrade', 'native']) {
-    t.ok(names.includes(name), name)
+  const broker = await serve(t, settings)
+  const status = readFileSync(`/proc/${broker.child.pid}/status`, 'utf8')
+  t.match(status, new RegExp(`Uid:\\s+${USER}\\s+${USER}\\s+${USER}\\s+${USER}\n`), 'serve')
+})
+
+/** Full names of all commands without subcommands. */
+const leaves = (command: Command, name = ''): string[] =>
+  command.commands.flatMap((child) => {
+    const full = `${name} ${child.name()}`.trim()
+    return child.commands.length === 0 ? [full] : leaves(child, full)
+  })
+
+t.test('links of the broker’s user lead root nowhere', { skip }, async (t) => {
+  const { folder, dataDir, env } = await makeData(t)
+  const victim = join(folder, 'victim')
+  mkdirSync(victim, { mode: 0o755 })
+  writeFileSync(join(victim, 'file'), 'of root', { mode: 0o600 })
+  const state = () => ['.', 'file'].map((name) => lstatSync(join(victim, name)).mode)
+  const before = state()
+  const moved = join(dataDir, 'moved')
+  for (const name of ['running', 'broker.db', 'secret.key']) {
+    const path = join(dataDir, name)
+    for (const target of [victim, join(victim, 'file'), join(victim, 'new')]) {
+      if (existsSync(path)) renameSync(path, moved)
+      symlinkSync(target, path)
+      await cli(['secret', 'rotate'], env)
+      t.strictSame(readdirSync(victim), ['file'], `${name} to ${target}`)
+      t.strictSame(state(), before)
+      t.equal(readFileSync(join(victim, 'file'), 'utf8'), 'of root')
+      renameSync(path, join(dataDir, 'link'))
+      if (existsSync(moved)) renameSync(moved, path)
+    }
   }
+})
+
+t.test(
+  'a directory of root below one of another user counts as that user’s',
+  { skip },
+  async (t) => {
+    const folder = temporaryFolder(t)
+    chmodSync(folder, 0o755)
+    const home = join(folder, 'home')
+    mkdirSync(join(home, 'data'), { recursive: true, mode: 0o755 })
+    chownSync(home, USER, USER)
+    const env = { BROKER_DATA_DIR: join(home, 'data') }
+    t.match(await cli(['key', 'list'], env), { code: 2, stderr: /can’t be read and written/ })
+    t.strictSame(readdirSync(join(home, 'data')), [])
+    t.match(await cli(['key', 'list'], { BROKER_DATA_DIR: join(home, 'new', 'data') }), { code: 0 })
+    t.equal(lstatSync(join(home, 'new', 'data', 'broker.db')).uid, USER)
+  },
+)
+
+t.test('a data directory that its owner can’t reach is explained', { skip }, async (t) => {
+  const { folder, env } = await makeData(t)
+  chmodSync(folder, 0o700)
+  const { code, stderr } = await cli(['key', 'list'], env)
+  t.equal(code, 2)
+  t.match(stderr, `belongs to user ${USER}`)
+  t.match(stderr, /that user can’t reach it.*DynamicUser=yes/s)
 })
 
 t.test('doctor reports files of another user, as root and as that user', { skip }, async (t) => {
@@ -51,10 +180,7 @@ t.test('doctor reports files of another user, as root and as that user', { skip 
     /can’t be read and written by this user \(EACCES\)/,
   )
   chownSync(dataDir, USER, USER)
-  t.match(
-    await firstLine(command(['doctor'], env)),
-    /PROBLEM.*broker\.db.*secret\.key.*another user/,
-  )
+  t.match(await firstLine(cli(['doctor'], env)), /PROBLEM.*broker\.db.*secret\.key.*another user/)
 })
 
 t.test('a .env that root writes keeps its owner', { skip }, async (t) => {
@@ -65,7 +191,3 @@ t.test('a .env that root writes keeps its owner', { skip }, async (t) => {
   const { uid, gid } = lstatSync(file)
   t.strictSame([uid, gid], [USER, USER])
 })
-
-/** Runs a command as the broker's user. */
-const asUser = (args: string[], env: Record<string, string>) =>
-  cli(args, env, '', { uid: USER, gid: USER })

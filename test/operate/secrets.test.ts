@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gunzipSync } from 'node:zlib'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import { fill } from '../../bench/scale/fill.ts'
@@ -12,6 +13,7 @@ import { checkSealed } from '../../server/crypto/reseal.ts'
 import { limitRate, rotateSecrets } from '../../server/operate/rotate-secrets.ts'
 import { newKey, readKeys } from '../../server/data/secret-key.ts'
 import { command } from '../command.ts'
+import { settingsOf } from '../db/stored/setting.ts'
 import { buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { createKills, killRounds, outputOf } from '../kill.ts'
@@ -320,4 +322,25 @@ t.test('a start fails if a key of the data is missing', async (t) => {
   })
   writeFileSync(file, `${kept}\n`)
   t.match(await command(['secret', 'check'], broker.env), { code: 0 })
+})
+
+t.test('secret rotate reseals values of the first format, with the same key', async (t) => {
+  const dataDir = temporaryFolder(t)
+  const stored = join(import.meta.dirname, '../db/stored/0000.db.gz')
+  writeFileSync(join(dataDir, 'broker.db'), gunzipSync(readFileSync(stored)), { mode: 0o600 })
+  const env = settingsOf(dataDir)
+  const checked = async () => {
+    const { stdout } = await command(['secret', 'check', '--json'], env)
+    return JSON.parse(stdout) as { values: number; failed: number; outdated: number }
+  }
+  const before = await checked()
+  t.equal(before.failed, 0)
+  t.equal(before.outdated, before.values)
+  t.match((await command(['secret', 'check'], env)).stdout, /\d+ to be resealed by `secret rotate`/)
+  t.match(await command(['secret', 'rotate'], env), {
+    code: 0,
+    stdout: `; ${before.outdated} values of an older format were resealed.`,
+  })
+  t.match(await checked(), { values: before.values, failed: 0, outdated: 0 })
+  t.match((await command(['secret', 'rotate'], env)).stdout, /^Nothing to do/)
 })

@@ -95,21 +95,16 @@ export const dataChecks: Record<string, Check> = {
 /** Checks owner and permissions of the broker's files. */
 function judgeFiles(dataDir: string): CheckResult {
   const names = ['.', ...readdirSync(dataDir).filter((name) => /^(broker\.db|secret)/.test(name))]
-  for (const name of names) {
-    const path = join(dataDir, name)
-    try {
-      accessSync(path, constants.R_OK | constants.W_OK)
-    } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException
-      // SQLite removes the log when the last broker stops.
-      if (code !== 'ENOENT') return judgeAccess(path, code)
-    }
-  }
-  if (process.platform === 'win32') return ok(dataDir)
+  if (process.platform === 'win32') return judgeFileAccess(dataDir, names) ?? ok(dataDir)
   const { uid, gid } = statSync(dataDir)
   const files = names.flatMap((name) => {
-    const stat = statSync(join(dataDir, name), { throwIfNoEntry: false })
-    return stat ? [{ name, uid: stat.uid, mode: stat.mode }] : []
+    try {
+      const { uid, mode } = statSync(join(dataDir, name))
+      return [{ name, uid, mode }]
+    } catch {
+      // It was removed meanwhile, or `judgeFileAccess` names it.
+      return []
+    }
   })
   const namesOf = (some: typeof files) => some.map(({ name }) => name).join(', ')
   const foreign = files.filter((file) => file.uid !== uid)
@@ -120,6 +115,8 @@ function judgeFiles(dataDir: string): CheckResult {
       fix,
     )
   }
+  const fault = judgeFileAccess(dataDir, names)
+  if (fault) return fault
   const wrong = files.filter(({ mode }) => (mode & 0o677) !== 0o600)
   if (wrong.length === 0) return ok(`${dataDir}, accessible only to its owner`)
   const fix = `As the broker’s user: chmod 700 ${dataDir} && chmod 600 ${dataDir}/broker.db* ${dataDir}/secret*`
@@ -127,6 +124,21 @@ function judgeFiles(dataDir: string): CheckResult {
   return exposed.length > 0
     ? problem(`other users on this machine can read ${namesOf(exposed)} in ${dataDir}`, fix)
     : problem(`their owner can’t read and write ${namesOf(wrong)} in ${dataDir}`, fix)
+}
+
+/** The first file that this user can't read and write; `null`: none. */
+function judgeFileAccess(dataDir: string, names: string[]): CheckResult | null {
+  for (const name of names) {
+    const path = join(dataDir, name)
+    try {
+      accessSync(path, constants.R_OK | constants.W_OK)
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException
+      // SQLite removes the log when the last broker stops.
+      if (code !== 'ENOENT') return judgeAccess(path, code)
+    }
+  }
+  return null
 }
 
 /** @param code the system's error code of the failed access */

@@ -75,4 +75,18 @@ export function testSealed(t: Test, open: OpenStore): void {
     t.equal((await store.getConnection('a'))?.generation, 1, 'the tokens are the same ones')
     t.equal(await store.reseal([]), 0)
   })
+
+  t.test('a value is replaced by one of another length', async (t) => {
+    const store = await open(t)
+    await fill(store)
+    const values = (await all(store, 100)).map(({ key, sealed }) => {
+      return { key, expected: sealed, sealed: Buffer.concat([sealed, sealed]) }
+    })
+    t.equal(await store.reseal(values), values.length)
+    t.strictSame(
+      (await all(store, 100)).map(({ sealed }) => Buffer.from(sealed)),
+      values.map(({ sealed }) => sealed),
+    )
+    t.equal(await store.reseal(values), 0)
+  })
 }
