@@ -2,15 +2,6 @@ import type { FastifyRequest } from 'fastify'
 import { isLoopback, isLoopbackHost, isPrivate } from '../../addresses.ts'
 
 /**
- * Is the peer a program on this machine, without a proxy in between? A proxy may forward the public host
- * name and nothing else, so a request for the public host does not count.
- */
-export const isLocalPeer = (request: FastifyRequest, publicUrl: string): boolean =>
-  isLoopback(request.socket.remoteAddress) &&
-  !isForwarded(request) &&
-  (!isRemote(publicUrl) || request.host !== new URL(publicUrl).host)
-
-/**
  * Is the peer a proxy that BROKER_TRUST_PROXY does not name, or one that does not send the client's
  * address? Then all clients share the proxy's address.
  */

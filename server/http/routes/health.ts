@@ -1,12 +1,8 @@
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
-import type { Config } from '../../config/config.ts'
 import type { Clock } from '../../runtime.ts'
-import { equalHashes, sha256 } from '../../crypto/hash.ts'
-import { sendNotFound } from '../plugins/errors.ts'
-import { isLocalPeer, isUnknownProxy } from '../plugins/peer.ts'
+import { isUnknownProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
-import { failure } from './schemas.ts'
 
 /** How long a check of the store is reused. */
 const READINESS_CACHE_MS = 1000
@@ -55,26 +51,12 @@ const readySchema = {
   },
 }
 
-const metricsSchema = {
-  ...operation,
-  operationId: 'metrics',
-  summary: 'Metrics for Prometheus',
-  security: [{ metricsToken: [] }, {}],
-  response: {
-    200: {
-      description: 'Prometheus text format.',
-      content: { 'text/plain': { schema: Type.String() } },
-    },
-    404: failure(404, ['invalid_request'], 'The client may not read them.'),
-  },
-}
-
-/** For monitoring: liveness, readiness and metrics. */
+/** For monitoring: liveness and readiness. */
 export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { config, clock, checkWritable, keys, breaker, metrics } = services
+  const { config, clock, checkWritable, keys, breaker } = services
 
   app.get('/healthz', { schema: healthSchema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
@@ -100,11 +82,6 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     const upstream = state === 'open' ? 'failing' : 'ok'
     void reply.code(ready ? 200 : 503)
     return { status: ready ? 'ready' : 'not ready', ...checks, upstream, breaker: state }
-  })
-
-  app.get('/metrics', { schema: metricsSchema }, async (request, reply) => {
-    if (!mayReadMetrics(request, config)) return sendNotFound(request, reply)
-    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
   })
 }
 
@@ -139,13 +116,4 @@ function cached<T>(lifetimeMs: number, clock: Clock, load: () => Promise<T>): ()
     }
     return result
   }
-}
-
-/** A client with the metrics token, or a program on this machine without a proxy in between. */
-function mayReadMetrics(request: FastifyRequest, { metricsToken, publicUrl }: Config): boolean {
-  const token = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1]
-  if (metricsToken !== null && token !== undefined) {
-    return equalHashes(sha256(token), sha256(metricsToken.reveal()))
-  }
-  return isLocalPeer(request, publicUrl)
 }
