@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { measureStorage } from '../db/data-directory/size.ts'
 import { build } from './assets.ts'
 import type { Config } from './config/config.ts'
 import { useProxy } from './config/proxy.ts'
@@ -23,6 +24,8 @@ import { createExports } from './connections/export.ts'
 import { createIntrospect } from './oauth/introspect.ts'
 import { createOverview } from './connections/overview.ts'
 import { createBackgroundThrottle } from './operate/background-throttle.ts'
+import { createCertificateExpiry } from './operate/certificate.ts'
+import { createReadiness } from './operate/readiness.ts'
 import { createImporter } from './connections/import.ts'
 import { createRedeem } from './oauth/authorization-code.ts'
 import { createLeases } from './refresh/lease.ts'
@@ -43,8 +46,11 @@ import { createSweeper } from './operate/sweeper.ts'
 import { createUpstreamStatus } from './refresh/upstream-status.ts'
 import { createUsage } from './connections/usage.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
+import { createClockOffset } from './ellipsis/clock-offset.ts'
 import { createKeyFollower } from './data/key-follower.ts'
 import type { Logger } from './log.ts'
+import { countFailedConnects } from './metrics/failed-connects.ts'
+import { addHealthMetrics } from './metrics/health.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Claim } from './data/data-ownership.ts'
 
@@ -88,14 +94,16 @@ export function compose(
   const breaker = createCircuitBreaker(clock)
   const metrics = createMetrics(store, build, breaker)
   const upstream = createUpstreamStatus({ store, clock })
+  const clockOffset = createClockOffset({ clock, log })
   const ellipsis = createEllipsisClient({
     ...config.ellipsis,
     redirectUri: config.callbackUrl,
     fetch,
     now: () => clock.now(),
-    onCall: ({ endpoint, outcome, durationMs }) => {
+    onCall: ({ endpoint, outcome, durationMs, date }) => {
       metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000)
       upstream.recordCall(outcome)
+      clockOffset.record(date)
     },
   })
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls })
@@ -129,6 +137,22 @@ export function compose(
   const throttle = createBackgroundThrottle({ clock, active })
   const bulks = createBulkRevocations({ store, throttle, clock, random, log })
   const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
+  const checkWritable = () => store.checkWritable()
+  const checkReadiness = createReadiness({ checkWritable, keys, clock })
+  const connect = createConnect({
+    ...shared,
+    storeConnection: createStoreConnection(shared),
+    deviceFlow,
+    publicUrl,
+  })
+  addHealthMetrics(metrics.registry, {
+    store,
+    isReady: async () => (await checkReadiness()).ready,
+    isClientRefused: () => upstream.isClientRefused(),
+    clockOffsetSeconds: () => clockOffset.seconds(),
+    measureStorage: () => measureStorage(config.dataDir),
+    certificateExpiresAt: createCertificateExpiry(publicUrl, clock),
+  })
 
   return {
     config,
@@ -147,7 +171,7 @@ export function compose(
     sweeper,
     locks,
     processes,
-    checkWritable: () => store.checkWritable(),
+    checkReadiness,
     apps: createApps({ store, clock, random }),
     passwords,
     admins,
@@ -157,12 +181,7 @@ export function compose(
     setup: createSetup({ store, admins, clock, random }),
     signIn: createSignIn({ store, passwords, sessions, loginThrottle, secondFactors, clock }),
     importer: createImporter({ ...shared, refresher, tokens, clientId: config.ellipsis.clientId }),
-    connect: createConnect({
-      ...shared,
-      storeConnection: createStoreConnection(shared),
-      deviceFlow,
-      publicUrl,
-    }),
+    connect: countFailedConnects(connect, metrics.registry),
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,

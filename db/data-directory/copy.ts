@@ -27,17 +27,27 @@ export async function copyDatabase(
     emptyLog(source)
     source.close()
   }
-  const copy = open(to, nativeBinding)
-  try {
-    copy.pragma('synchronous = FULL')
-    const put = copy.prepare('insert or replace into meta (key, value) values (?, ?)')
-    copy.transaction(() => {
-      for (const entry of Object.entries(stamp)) put.run(...entry)
-    })()
-  } finally {
-    copy.close()
-  }
+  await stampDatabase(to, nativeBinding, stamp)
   syncFile(to)
+}
+
+/** Adds entries to the `meta` of a database, or replaces them. @throws SqliteError */
+export async function stampDatabase(
+  path: string,
+  nativeBinding: string | undefined,
+  entries: Record<string, string>,
+): Promise<void> {
+  const client = open(path, nativeBinding)
+  try {
+    client.pragma('synchronous = FULL')
+    const put = client.prepare('insert or replace into meta (key, value) values (?, ?)')
+    const putAll = client.transaction(() => {
+      for (const entry of Object.entries(entries)) put.run(...entry)
+    })
+    await retryBusy(() => putAll.immediate())
+  } finally {
+    client.close()
+  }
 }
 
 /** What is in a database file. */

@@ -3,6 +3,7 @@ import type { Store } from '../../db/store.ts'
 import type { CircuitBreaker, CircuitBreakerState } from '../refresh/circuit-breaker.ts'
 import type { RefreshResult } from '../refresh/refresh-outcome.ts'
 import { addProcessMetrics } from './process.ts'
+import { readWithin } from './read.ts'
 import { createSwapMetrics } from './swaps.ts'
 import type { SwapMetrics } from './swaps.ts'
 
@@ -74,9 +75,9 @@ export function createMetrics(
     registers,
     // Counted only when the metrics are read.
     async collect() {
-      for (const [status, count] of Object.entries(await store.countConnections())) {
-        this.set({ status }, count)
-      }
+      const counts = await readWithin(() => store.countConnections())
+      this.reset()
+      for (const [status, count] of Object.entries(counts ?? {})) this.set({ status }, count)
     },
   })
   const info = new Gauge({

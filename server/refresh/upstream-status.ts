@@ -9,6 +9,8 @@ export interface UpstreamStatus {
   recordCall(outcome: Outcome): void
   /** Writes what was recorded to the store, for the other processes. Call it every few seconds. */
   flush(): Promise<void>
+  /** Did the latest answer of Ellipsis Drive to this process refuse the broker's own client? */
+  isClientRefused(): boolean
   /** The state as recorded by this process and flushed by the others. Changes nothing. */
   state(): Promise<UpstreamState>
 }
@@ -24,11 +26,14 @@ export function createUpstreamStatus(deps: { store: Store; clock: Clock }): Upst
   const { store, clock } = deps
   let recorded = UNKNOWN_STATE
   let flushed = true
+  let clientRefused = false
 
   return {
     recordCall(outcome) {
       const now = clock.now()
       const problem = describeProblem(outcome)
+      // An outage in between changes nothing about the client.
+      if (outcome === 'misconfigured' || problem === null) clientRefused = problem !== null
       recorded =
         problem === null
           ? { ...recorded, answeredAt: now, failingSince: null }
@@ -51,6 +56,8 @@ export function createUpstreamStatus(deps: { store: Store; clock: Clock }): Upst
         throw error
       }
     },
+
+    isClientRefused: () => clientRefused,
 
     state: async () => mergeUpstream(await store.getUpstream(), recorded),
   }

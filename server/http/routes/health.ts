@@ -1,13 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
-import type { Clock } from '../../runtime.ts'
 import { isUnknownProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
-
-/** How long a check of the store is reused. */
-const READINESS_CACHE_MS = 1000
-/** A locked store is not ready; load balancers and probes wait a second for the answer. */
-const READINESS_TIMEOUT_MS = 800
 
 const operation = { tags: ['operation'], security: [] }
 
@@ -56,7 +50,7 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   app,
   { services },
 ) => {
-  const { config, clock, checkWritable, keys, breaker } = services
+  const { config, checkReadiness, breaker } = services
 
   app.get('/healthz', { schema: healthSchema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
@@ -66,15 +60,10 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     return { status: 'ok' }
   })
 
-  // The check writes to the database, and anyone may request it.
-  const findStoreError = cached(READINESS_CACHE_MS, clock, withTimeLimit(checkWritable, clock))
-  const findKeyError = withTimeLimit(() => keys.current(), clock)
-
   app.get('/readyz', { schema: readySchema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
-    const [storeError, keyError] = await Promise.all([findStoreError(), findKeyError()])
+    const { ready, storeError, keyError } = await checkReadiness()
     const checks = { store: storeError === null, keys: keyError === null }
-    const ready = checks.store && checks.keys
     const cause = storeError && { err: storeError }
     if (!ready) request.log.error({ request: request.id, checks, ...cause }, 'not ready')
     // During an outage upstream the broker stays ready: it still serves cached tokens.
@@ -83,37 +72,4 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     void reply.code(ready ? 200 : 503)
     return { status: ready ? 'ready' : 'not ready', ...checks, upstream, breaker: state }
   })
-}
-
-/**
- * The error of a check, or `null`; an error if it takes too long. A check that still runs is waited for again
- * instead of starting another.
- */
-function withTimeLimit(check: () => Promise<unknown>, clock: Clock): () => Promise<Error | null> {
-  let running: Promise<Error | null> | null = null
-  return async () => {
-    running ??= check()
-      .then(
-        () => null,
-        (error: Error) => error,
-      )
-      .finally(() => (running = null))
-    const checked = new AbortController()
-    const timeout = clock.sleep(READINESS_TIMEOUT_MS, checked.signal)
-    const message = `the database could not be written to within ${READINESS_TIMEOUT_MS} ms`
-    return Promise.race([running, timeout.then(() => new Error(message))]).finally(() =>
-      checked.abort(),
-    )
-  }
-}
-
-/** Caches the result of `load` for `lifetimeMs`. */
-function cached<T>(lifetimeMs: number, clock: Clock, load: () => Promise<T>): () => Promise<T> {
-  let [loadedAt, result]: [number, Promise<T> | null] = [0, null]
-  return () => {
-    if (result === null || Math.abs(clock.now() - loadedAt) >= lifetimeMs) {
-      ;[loadedAt, result] = [clock.now(), load()]
-    }
-    return result
-  }
 }

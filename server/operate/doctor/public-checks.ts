@@ -1,9 +1,8 @@
-import { once } from 'node:events'
 import { BlockList, isIP } from 'node:net'
-import { connect } from 'node:tls'
 import type { Config } from '../../config/config.ts'
 import { UNKNOWN_ISSUER_CODES } from '../../ellipsis/transport.ts'
-import { ok, problem, request, requestOptions, warning } from './check.ts'
+import { inspectCertificate } from '../certificate.ts'
+import { ok, problem, request, warning } from './check.ts'
 import type { Check, CheckResult } from './check.ts'
 
 /** Checks of the broker as browsers and apps see it. */
@@ -39,24 +38,9 @@ export const publicChecks: Record<string, Check> = {
   },
 
   certificate: async ({ publicUrl, runtime }) => {
-    const { protocol, hostname, port } = new URL(publicUrl)
-    if (protocol === 'http:') return ok('not needed for plain http on this machine')
-    const host = hostname.replace(/^\[|\]$/g, '')
-    const socket = connect({
-      host,
-      port: Number(port || 443),
-      ...(isIP(host) === 0 && { servername: host }),
-      // The certificate is only inspected; nothing is sent.
-      rejectUnauthorized: false,
-    })
-    try {
-      await once(socket, 'secureConnect', requestOptions())
-      const expiresAt = Date.parse(socket.getPeerCertificate().valid_to)
-      const trustError = socket.authorized ? null : String(socket.authorizationError)
-      return judgeCertificate(expiresAt, trustError, runtime.clock.now())
-    } finally {
-      socket.destroy()
-    }
+    if (!publicUrl.startsWith('https:')) return ok('not needed for plain http on this machine')
+    const { expiresAt, trustError } = await inspectCertificate(publicUrl)
+    return judgeCertificate(expiresAt, trustError, runtime.clock.now())
   },
 
   'proxy headers': async ({ publicUrl, trustProxy, tls, runtime }) => {
