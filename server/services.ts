@@ -138,7 +138,7 @@ export function compose(
   const bulks = createBulkRevocations({ store, throttle, clock, random, log })
   const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
   const checkWritable = () => store.checkWritable()
-  const checkReadiness = createReadiness({ checkWritable, keys, clock })
+  const checkReadiness = createReadiness({ checkWritable, keys, clock, log })
   const connect = createConnect({
     ...shared,
     storeConnection: createStoreConnection(shared),
@@ -148,7 +148,7 @@ export function compose(
   addHealthMetrics(metrics.registry, {
     store,
     isReady: async () => (await checkReadiness()).ready,
-    isClientRefused: () => upstream.isClientRefused(),
+    isClientRefused: () => upstream.clientRefusedSince() !== null,
     clockOffsetSeconds: () => clockOffset.seconds(),
     measureStorage: () => measureStorage(config.dataDir),
     certificateExpiresAt: createCertificateExpiry(publicUrl, clock),

@@ -87,6 +87,23 @@ export function inspectDatabase(path: string, nativeBinding: string | undefined)
   }
 }
 
+/** How long a healthy writer may hold the write lock. */
+const LOCK_TIMEOUT_MS = 1000
+
+/** Does another process hold the database's write lock for more than a second? */
+export async function isLocked(path: string, nativeBinding: string | undefined): Promise<boolean> {
+  const client = open(path, nativeBinding)
+  try {
+    await retryBusy(() => client.exec('begin immediate'), LOCK_TIMEOUT_MS)
+    client.exec('rollback')
+    return false
+  } catch (error) {
+    return String((error as { code?: unknown }).code).startsWith('SQLITE_BUSY')
+  } finally {
+    client.close()
+  }
+}
+
 /** Reads a database's `meta`, without checking the file. @throws SqliteError if it is no database */
 export function readMeta(path: string, nativeBinding: string | undefined): Record<string, string> {
   const client = open(path, nativeBinding)

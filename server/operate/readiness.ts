@@ -1,4 +1,5 @@
 import type { SigningKeys } from '../crypto/signing-keys.ts'
+import type { Log } from '../log.ts'
 import type { Clock } from '../runtime.ts'
 
 /** How long a check of the store is reused: it writes to the database, and anyone may request it. */
@@ -6,27 +7,41 @@ const CACHE_MS = 1000
 /** A locked store is not ready; load balancers and probes wait a second for the answer. */
 const TIMEOUT_MS = 800
 
-/** Can the broker serve? Errors are for the log; `null`: this part works. */
+/** Can the broker serve, and which part works? */
 export interface Readiness {
   ready: boolean
-  /** Why the database can't be written to. */
-  storeError: Error | null
-  /** Why there is no active signing key. */
-  keyError: Error | null
+  /** The database can be written to. */
+  store: boolean
+  /** There is an active signing key. */
+  keys: boolean
 }
 
-/** Returns the check behind `/readyz` and the metric. It answers within a second. */
+/** Returns the check behind `/readyz` and the metric. It answers within a second, and logs each change. */
 export function createReadiness(dependencies: {
   checkWritable: () => Promise<unknown>
   keys: Pick<SigningKeys, 'current'>
   clock: Clock
+  log: Log
 }): () => Promise<Readiness> {
-  const { checkWritable, keys, clock } = dependencies
+  const { checkWritable, keys, clock, log } = dependencies
   const findStoreError = cached(clock, withTimeLimit(checkWritable, clock))
   const findKeyError = withTimeLimit(() => keys.current(), clock)
+  /** What was logged last; empty: ready. */
+  let logged = ''
+
+  const logChange = (error: Error | null): void => {
+    const message = error?.message ?? ''
+    if (message === logged) return
+    logged = message
+    if (error) log.error({ err: error }, 'not ready')
+    else log.info({}, 'ready again')
+  }
+
   return async () => {
     const [storeError, keyError] = await Promise.all([findStoreError(), findKeyError()])
-    return { ready: storeError === null && keyError === null, storeError, keyError }
+    logChange(storeError ?? keyError)
+    const [store, hasKey] = [storeError === null, keyError === null]
+    return { ready: store && hasKey, store, keys: hasKey }
   }
 }
 

@@ -9,8 +9,8 @@ export interface UpstreamStatus {
   recordCall(outcome: Outcome): void
   /** Writes what was recorded to the store, for the other processes. Call it every few seconds. */
   flush(): Promise<void>
-  /** Did the latest answer of Ellipsis Drive to this process refuse the broker's own client? */
-  isClientRefused(): boolean
+  /** Since when Ellipsis Drive refuses this broker's own client, as its latest answer says; `null`: it does not. */
+  clientRefusedSince(): Millis | null
   /** The state as recorded by this process and flushed by the others. Changes nothing. */
   state(): Promise<UpstreamState>
 }
@@ -26,14 +26,15 @@ export function createUpstreamStatus(deps: { store: Store; clock: Clock }): Upst
   const { store, clock } = deps
   let recorded = UNKNOWN_STATE
   let flushed = true
-  let clientRefused = false
+  let clientRefusedSince: Millis | null = null
 
   return {
     recordCall(outcome) {
       const now = clock.now()
       const problem = describeProblem(outcome)
       // An outage in between changes nothing about the client.
-      if (outcome === 'misconfigured' || problem === null) clientRefused = problem !== null
+      if (outcome === 'misconfigured') clientRefusedSince ??= now
+      else if (problem === null) clientRefusedSince = null
       recorded =
         problem === null
           ? { ...recorded, answeredAt: now, failingSince: null }
@@ -57,7 +58,7 @@ export function createUpstreamStatus(deps: { store: Store; clock: Clock }): Upst
       }
     },
 
-    isClientRefused: () => clientRefused,
+    clientRefusedSince: () => clientRefusedSince,
 
     state: async () => mergeUpstream(await store.getUpstream(), recorded),
   }
