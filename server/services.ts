@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { measureStorage } from '../db/data-directory/size.ts'
 import { build } from './assets.ts'
 import type { Config } from './config/config.ts'
 import { useProxy } from './config/proxy.ts'
@@ -25,6 +26,8 @@ import { createIntrospect } from './oauth/introspect.ts'
 import { createOverview } from './connections/overview.ts'
 import { createBackgroundThrottle } from './operate/background-throttle.ts'
 import { createIdTokens } from './oauth/id-token.ts'
+import { createCertificateExpiry } from './operate/certificate.ts'
+import { createReadiness } from './operate/readiness.ts'
 import { createImporter } from './connections/import.ts'
 import { createRedeem } from './oauth/authorization-code.ts'
 import { createLeases } from './refresh/lease.ts'
@@ -46,9 +49,12 @@ import { createUpstreamStatus } from './refresh/upstream-status.ts'
 import { createUserInfo } from './oauth/userinfo.ts'
 import { createUsage } from './connections/usage.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
+import { createClockOffset } from './ellipsis/clock-offset.ts'
 import { createKeyFollower } from './data/key-follower.ts'
 import type { Logger } from './log.ts'
 import { createSummarizingLog } from './summarizing-log.ts'
+import { countFailedConnects } from './metrics/failed-connects.ts'
+import { addHealthMetrics } from './metrics/health.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Upgrade } from '../db/data-directory/open.ts'
 import type { Claim } from './data/data-ownership.ts'
@@ -100,16 +106,18 @@ export function compose(
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createCircuitBreaker(clock)
   const summarizingLog = createSummarizingLog({ log, clock })
+  const metrics = createMetrics(store, build, breaker)
   const upstream = createUpstreamStatus({ store, clock, log })
-  const metrics = createMetrics(store, build, breaker, upstream)
+  const clockOffset = createClockOffset({ clock, log })
   const ellipsis = createEllipsisClient({
     ...config.ellipsis,
     redirectUri: config.callbackUrl,
     fetch,
     now: () => clock.now(),
-    onCall: ({ endpoint, outcome, durationMs }) => {
+    onCall: ({ endpoint, outcome, durationMs, date }) => {
       metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000)
       upstream.recordCall(outcome, endpoint)
+      clockOffset.record(date)
     },
   })
   const accountSubject = async (connectionId: string): Promise<string | undefined> => {
@@ -147,6 +155,23 @@ export function compose(
   const throttle = createBackgroundThrottle({ clock, active })
   const bulks = createBulkRevocations({ store, throttle, clock, random, log })
   const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
+  const checkWritable = () => store.checkWritable()
+  const checkReadiness = createReadiness({ checkWritable, keys, clock, log })
+  const connect = createConnect({
+    ...shared,
+    storeConnection: createStoreConnection(shared),
+    budget: createCodeExchangeBudget(clock),
+    deviceFlow,
+    publicUrl,
+  })
+  addHealthMetrics(metrics.registry, {
+    store,
+    isReady: async () => (await checkReadiness()).ready,
+    isClientRefused: () => upstream.clientRefusedSince() !== null,
+    clockOffsetSeconds: () => clockOffset.seconds(),
+    measureStorage: () => measureStorage(config.dataDir),
+    certificateExpiresAt: createCertificateExpiry(publicUrl, clock),
+  })
 
   return {
     config,
@@ -166,7 +191,7 @@ export function compose(
     sweeper,
     locks,
     processes,
-    checkWritable: () => store.checkWritable(),
+    checkReadiness,
     apps: createApps({ store, clock, random }),
     passwords,
     admins,
@@ -176,13 +201,7 @@ export function compose(
     setup: createSetup({ store, admins, clock, random }),
     signIn: createSignIn({ store, passwords, sessions, loginThrottle, secondFactors, clock }),
     importer: createImporter({ ...shared, refresher, tokens, clientId: config.ellipsis.clientId }),
-    connect: createConnect({
-      ...shared,
-      storeConnection: createStoreConnection(shared),
-      budget: createCodeExchangeBudget(clock),
-      deviceFlow,
-      publicUrl,
-    }),
+    connect: countFailedConnects(connect, metrics.registry),
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,

@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path'
 import t from 'tap'
 import { onTerminal } from './cli/terminal.ts'
-import { buildBroker } from './helper.ts'
+import { buildBroker, scrape } from './helper.ts'
 import { PROGRAM, PROGRAM_ENV } from './program.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -61,6 +61,7 @@ t.test('every shell command of docs/install.md and docs/run.md works', options, 
     ...PROGRAM_ENV,
     PATH: `${machine}/bin:${process.env.PATH}`,
     BROKER_DATA_DIR: join(machine, 'data'),
+    BROKER_METRICS_TOKEN: broker.env.BROKER_METRICS_TOKEN ?? '',
   }
   const file = join(machine, 'etc/ellipsis-broker.env')
 
@@ -111,11 +112,12 @@ t.test('every shell command of docs/install.md and docs/run.md works', options, 
 
 t.test('every metric that docs/run.md names is served', async (t) => {
   const broker = await buildBroker(t)
-  const text = await (await fetch(`${broker.url}/metrics`)).text()
+  const text = await scrape(broker)
   const page = readFileSync(join(root, 'docs/run.md'), 'utf8')
   const named = page.match(/\b(ellipsis_broker|nodejs|process)_[a-z0-9_]+/g) ?? []
   t.ok(named.length > 9)
-  for (const name of named) t.match(text, `# TYPE ${name} `, name)
+  for (const name of named)
+    t.match(text, `# TYPE ${name.replace(/_(bucket|sum|count)$/, '')} `, name)
   for (const [, name = ''] of text.matchAll(/^# TYPE (ellipsis_broker_\w+)/gm)) {
     t.ok(page.includes(name), `${name} is explained`)
   }

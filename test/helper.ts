@@ -106,6 +106,7 @@ async function startBroker(
     BROKER_DATA_DIR: dataDir,
     BROKER_LOG_LEVEL: 'trace',
     BROKER_FAILURE_LIMIT: '1000000',
+    BROKER_METRICS_TOKEN: METRICS_TOKEN,
     ...options.env,
   }
   const config = loadConfig(env, { serve: true })
@@ -119,6 +120,14 @@ async function startBroker(
   t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port })
   return { url, app, services, standIn: standIn.standIn, clock, logged, env, dataDir }
+}
+
+const METRICS_TOKEN = 'metrics-token-of-the-tests'
+
+/** Reads the broker's metrics, as Prometheus does. */
+export async function scrape({ url, env }: Pick<TestBroker, 'url' | 'env'>): Promise<string> {
+  const headers = { authorization: `Bearer ${env.BROKER_METRICS_TOKEN}` }
+  return (await fetch(`${url}/metrics`, { headers })).text()
 }
 
 /** A free port, below the ephemeral range, so that no outgoing connection of another test takes it. */

@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
@@ -64,6 +64,34 @@ ${Object.entries(headers)
   }
 }
 `
+  await runNginx(t, folder, configuration, port)
+}
+
+const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so'
+
+/** For tap's `skip`: the reason if nginx can't pass TCP through, otherwise `false`. */
+export const noStream: string | false =
+  noNginx || (!existsSync(STREAM_MODULE) && 'apt-get install libnginx-mod-stream')
+
+/** Starts nginx as a proxy that passes TCP connections through, unread. Stops it with the test. */
+export async function startTcpProxy(t: Test, port: number, upstream: string): Promise<void> {
+  const folder = t.testdir({ logs: {} })
+  const configuration = `load_module ${STREAM_MODULE};
+daemon off;
+pid ${folder}/nginx.pid;
+error_log ${folder}/logs/error.log;
+events {}
+stream {
+  server {
+    listen 127.0.0.1:${port};
+    proxy_pass ${new URL(upstream).host};
+  }
+}
+`
+  await runNginx(t, folder, configuration, port)
+}
+
+async function runNginx(t: Test, folder: string, configuration: string, port: number) {
   const file = join(folder, 'nginx.conf')
   writeFileSync(file, configuration)
   const { PATH = '' } = process.env

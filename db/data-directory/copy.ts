@@ -29,17 +29,27 @@ export async function copyDatabase(
     emptyLog(source)
     source.close()
   }
-  const copy = open(to, nativeBinding)
-  try {
-    copy.pragma('synchronous = FULL')
-    const put = copy.prepare('insert or replace into meta (key, value) values (?, ?)')
-    copy.transaction(() => {
-      for (const entry of Object.entries(stamp)) put.run(...entry)
-    })()
-  } finally {
-    copy.close()
-  }
+  await stampDatabase(to, nativeBinding, stamp)
   syncFile(to)
+}
+
+/** Adds entries to the `meta` of a database, or replaces them. @throws SqliteError */
+export async function stampDatabase(
+  path: string,
+  nativeBinding: string | undefined,
+  entries: Record<string, string>,
+): Promise<void> {
+  const client = open(path, nativeBinding)
+  try {
+    client.pragma('synchronous = FULL')
+    const put = client.prepare('insert or replace into meta (key, value) values (?, ?)')
+    const putAll = client.transaction(() => {
+      for (const entry of Object.entries(entries)) put.run(...entry)
+    })
+    await retryBusy(() => putAll.immediate())
+  } finally {
+    client.close()
+  }
 }
 
 /** What is in a database file. */
@@ -75,6 +85,23 @@ export function inspectDatabase(path: string, nativeBinding: string | undefined)
     }
   } finally {
     emptyLog(client)
+    client.close()
+  }
+}
+
+/** How long a healthy writer may hold the write lock. */
+const LOCK_TIMEOUT_MS = 1000
+
+/** Does another process hold the database's write lock for more than a second? */
+export async function isLocked(path: string, nativeBinding: string | undefined): Promise<boolean> {
+  const client = open(path, nativeBinding)
+  try {
+    await retryBusy(() => client.exec('begin immediate'), LOCK_TIMEOUT_MS)
+    client.exec('rollback')
+    return false
+  } catch (error) {
+    return String((error as { code?: unknown }).code).startsWith('SQLITE_BUSY')
+  } finally {
     client.close()
   }
 }

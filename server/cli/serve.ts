@@ -5,6 +5,7 @@ import type { Options } from 'close-with-grace'
 import { Command } from 'commander'
 import { hasStore } from '../../db/data-directory/open.ts'
 import { buildApp } from '../http/app.ts'
+import { serveMetrics } from '../http/metrics-listener.ts'
 import { readEnvironment } from '../config/config.ts'
 import type { Config } from '../config/config.ts'
 import { createLog } from '../log.ts'
@@ -98,9 +99,10 @@ export async function listen(services: Services): Promise<RunningBroker> {
   const { config, log } = services
   const app = await buildApp(services)
   try {
-    const { host, port, tls } = config
+    const { host, port, tls, metricsPort } = config
     const address = await app.listen({ host, port }).catch(explainListenError({ host, port }))
     const unwatch = tls && watchCertificate(app.server as unknown as Server, tls, log)
+    const stopMetrics = metricsPort === null ? null : serveMetrics(services, metricsPort)
     services.sweeper.start()
     services.bulks.start()
     services.refreshAhead.start()
@@ -110,7 +112,7 @@ export async function listen(services: Services): Promise<RunningBroker> {
       async stop() {
         unwatch?.()
         try {
-          await closeWithTimeout(app)
+          await Promise.all([closeWithTimeout(app), stopMetrics?.()])
         } finally {
           await services.stop()
         }

@@ -45,6 +45,8 @@ export interface Config {
   /** Addresses and networks (CIDR) of reverse proxies. */
   trustProxy: string[]
   metricsToken: Secret | null
+  /** Port of the metrics listener on 127.0.0.1; `null`: none. */
+  metricsPort: number | null
   /** The proxy for calls to Ellipsis Drive. Its URL may contain a password. */
   proxy: Secret | null
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
@@ -92,6 +94,7 @@ export function loadConfig(
     secrets: reader.optional('BROKER_SECRETS', parse.keys)?.map((key) => new Secret(key)) ?? null,
     trustProxy: reader.optional('BROKER_TRUST_PROXY', parse.networks) ?? [],
     metricsToken: reader.secret('BROKER_METRICS_TOKEN', parse.bearerToken),
+    metricsPort: readMetricsPort(reader, urls.port),
     logLevel: reader.value(
       'BROKER_LOG_LEVEL',
       parse.oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
@@ -152,6 +155,13 @@ function readUrls(reader: Reader): Pick<Config, 'publicUrl' | 'basePath' | 'call
     callbackUrl,
     port,
   }
+}
+
+function readMetricsPort(reader: Reader, port: number): number | null {
+  const metricsPort = reader.optional('BROKER_METRICS_PORT', parse.integer(0, 65_535))
+  if (metricsPort !== port || port === 0) return metricsPort
+  reader.report('BROKER_METRICS_PORT', 'is the same as BROKER_PORT.', 'Choose another port.')
+  return null
 }
 
 function readTls(reader: Reader): Config['tls'] {

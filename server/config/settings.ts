@@ -116,9 +116,16 @@ export const table = {
   },
   BROKER_METRICS_TOKEN: {
     ...optional,
-    about: 'The bearer token for /metrics. If not set, only this machine can read /metrics.',
+    about:
+      'The bearer token for /metrics, also on BROKER_METRICS_PORT. If not set, /metrics is only served on that port.',
     where: 'Generate one with: openssl rand -hex 32.',
     secret: true,
+  },
+  BROKER_METRICS_PORT: {
+    ...optional,
+    about: 'A port of 127.0.0.1 that serves /metrics to programs on this machine.',
+    where:
+      'A whole number, for example 9464; 0 for any free port. Never let a proxy forward to this port.',
   },
   BROKER_LOG_LEVEL: {
     ...optional,

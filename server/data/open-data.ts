@@ -6,6 +6,7 @@ import {
   hasDied,
   listProcesses,
 } from '../../db/data-directory/presence.ts'
+import type { Store } from '../../db/store.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'
 import { createSigningKeys } from '../crypto/signing-keys.ts'
@@ -20,6 +21,12 @@ import { StartError, explainDataError } from './start-error.ts'
 
 /** The open data directory: store, keys, locks, and the other processes that use it. */
 export type Data = Awaited<ReturnType<typeof openData>>
+
+/** For monitoring: a process that crashes and is restarted leaves nothing else that lasts. */
+async function countStart(store: Pick<Store, 'getMeta' | 'setMeta'>): Promise<void> {
+  const { starts = '0' } = await store.getMeta()
+  await store.setMeta({ starts: String(Number(starts) + 1) })
+}
 
 /**
  * Opens the data directory. A first start creates its contents under one lock between processes.
@@ -66,6 +73,7 @@ export async function openData(
       await keys.ensure('EdDSA')
       const subjectOf = await loadSubjects(store, random)
       const { command = 'serve' } = options
+      if (command === 'serve') await countStart(store)
       const self = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
       const presence = registerProcess(dataDir, binding, self)
       return { store, vault, keys, formerUrls, subjectOf, presence }

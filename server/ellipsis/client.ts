@@ -24,7 +24,13 @@ export interface EllipsisClientOptions extends ClientCredentials {
   /** Timeout of one call, including the body. */
   timeoutMs?: number
   /** Called after every call. */
-  onCall?: (call: { endpoint: Endpoint; outcome: Outcome; durationMs: number }) => void
+  onCall?: (call: {
+    endpoint: Endpoint
+    outcome: Outcome
+    durationMs: number
+    /** The `Date` header of the response, if any. */
+    date: string | null
+  }) => void
 }
 
 export type Endpoint = 'token' | 'refresh' | 'account'
@@ -68,17 +74,18 @@ export function createEllipsisClient(options: EllipsisClientOptions): EllipsisCl
   ): Promise<T> => {
     const { endpoint, path, init, timeoutMs } = request
     const startedAt = performance.now()
+    let date: string | null = null
     const report = (outcome: Outcome): void => {
       try {
-        options.onCall?.({ endpoint, outcome, durationMs: performance.now() - startedAt })
+        options.onCall?.({ endpoint, outcome, durationMs: performance.now() - startedAt, date })
       } catch {
         // An error in counting must not lose the tokens.
       }
     }
     try {
-      const { value, outcome } = read(
-        await callUpstream(options.fetch, apiUrl + path, init, timeoutMs),
-      )
+      const response = await callUpstream(options.fetch, apiUrl + path, init, timeoutMs)
+      date = response.headers.get('date')
+      const { value, outcome } = read(response)
       report(outcome)
       return value
     } catch (error) {

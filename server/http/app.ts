@@ -29,6 +29,7 @@ import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
 import { introspectRoute } from './routes/introspect.ts'
 import { metadataRoutes } from './routes/metadata.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { notFoundRoute } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { revokeRoute } from './routes/revoke.ts'
@@ -92,11 +93,15 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   app.setNotFoundHandler(sendNotFound)
   await app.register(metadataRoutes, { services })
   await app.register(healthRoutes, { services, prefix })
+  await app.register(metricsRoute, { services, prefix })
   const { publicUrl } = config
   const { version } = build
   const document = createOpenApiDocument({ routes, publicUrl, basePath: prefix, version })
   await app.register(openapiRoute, { config, document, prefix })
-  if (prefix !== '') await app.register(healthRoutes, { services })
+  if (prefix !== '') {
+    await app.register(healthRoutes, { services })
+    await app.register(metricsRoute, { services })
+  }
 
   // Endpoints for apps, with CORS for apps in browsers.
   await app.register(

@@ -102,7 +102,7 @@ const describeServer = (version: string) => ({
       metricsToken: {
         type: 'http' as const,
         scheme: 'bearer',
-        description: 'BROKER_METRICS_TOKEN. Programs on the same machine do not need it.',
+        description: 'BROKER_METRICS_TOKEN.',
       },
     },
   },

@@ -2,8 +2,8 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../../db/store.ts'
 import type { CircuitBreaker, CircuitBreakerState } from '../refresh/circuit-breaker.ts'
 import type { RefreshResult } from '../refresh/refresh-outcome.ts'
-import type { UpstreamStatus } from '../refresh/upstream-status.ts'
 import { addProcessMetrics } from './process.ts'
+import { readWithin } from './read.ts'
 import { createSwapMetrics } from './swaps.ts'
 import type { SwapMetrics } from './swaps.ts'
 
@@ -34,7 +34,6 @@ export function createMetrics(
   store: Pick<Store, 'countConnections'>,
   build: { version: string; commit: string | null },
   breaker: Pick<CircuitBreaker, 'state'>,
-  upstream: Pick<UpstreamStatus, 'clientRefusedSince'>,
 ): Metrics {
   const registry = new Registry()
   const registers = [registry]
@@ -53,14 +52,6 @@ export function createMetrics(
     registers,
     collect() {
       for (const state of BREAKER_STATES) this.set({ state }, Number(state === breaker.state()))
-    },
-  })
-  new Gauge({
-    name: 'ellipsis_broker_own_client_refused',
-    help: '1 while Ellipsis Drive refuses the client id or secret of this broker.',
-    registers,
-    collect() {
-      this.set(Number(upstream.clientRefusedSince() !== null))
     },
   })
   const upstreamCalls = new Histogram({
@@ -84,9 +75,9 @@ export function createMetrics(
     registers,
     // Counted only when the metrics are read.
     async collect() {
-      for (const [status, count] of Object.entries(await store.countConnections())) {
-        this.set({ status }, count)
-      }
+      const counts = await readWithin(() => store.countConnections())
+      this.reset()
+      for (const [status, count] of Object.entries(counts ?? {})) this.set({ status }, count)
     },
   })
   const info = new Gauge({

@@ -1,6 +1,6 @@
 import { existsSync, linkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { copyDatabase, inspectDatabase } from '../../db/data-directory/copy.ts'
+import { copyDatabase, inspectDatabase, stampDatabase } from '../../db/data-directory/copy.ts'
 import { syncDirectoryOf } from '../../db/data-directory/files.ts'
 import { hasStore, withStartLock } from '../../db/data-directory/open.ts'
 import { completeRestore } from '../../db/data-directory/restore.ts'
@@ -82,6 +82,8 @@ async function writeBackup(
   if (problem !== undefined) throw new CommandError('backup.damaged', { problem })
   const megabytes = (statSync(partialFile).size / 1e6).toFixed(1)
   renameToFinal(partialFile, file)
+  // For monitoring. The backup is good without it.
+  await stampDatabase(join(dataDir, 'broker.db'), binding, { last_backup_at: at }).catch(() => null)
   const keys = fingerprintsOf(meta).join(', ')
   const values = { connections, file, megabytes, at, keys, directory: dataDir }
   return formatMessage('backup.done', values)

@@ -46,6 +46,7 @@ t.test('two settings are enough to serve', async (t) => {
       secrets: null,
       trustProxy: [],
       metricsToken: null,
+      metricsPort: null,
       proxy: null,
       logLevel: 'info',
       minTtlSeconds: 60,
@@ -72,6 +73,7 @@ t.test('every setting is read', async (t) => {
     BROKER_SECRETS: `${key}, ${other}`,
     BROKER_TRUST_PROXY: '10.0.0.0/8, ::1',
     BROKER_METRICS_TOKEN: 'scrape-me',
+    BROKER_METRICS_PORT: '9464',
     BROKER_LOG_LEVEL: 'debug',
     BROKER_MIN_TTL: '120',
     BROKER_EVENT_DAYS: '30',
@@ -111,6 +113,7 @@ t.test('every setting is read', async (t) => {
     [key, other],
   )
   t.equal(config.metricsToken?.reveal(), 'scrape-me')
+  t.equal(config.metricsPort, 9464)
 })
 
 t.test('serving needs client id and secret; the error says where to find them', async (t) => {
@@ -183,6 +186,8 @@ const invalid: [name: string, ...values: string[]][] = [
   ],
   ['BROKER_SECRETS', 'short', `${key}=`, `${key},${key}`, `${key}A`, `${key.slice(0, 42)}F`],
   ['BROKER_METRICS_TOKEN', 'two words', 'é'],
+  // 3000 is the default of BROKER_PORT.
+  ['BROKER_METRICS_PORT', '-1', 'x', '65536', '3000'],
   ['BROKER_CONTACT', 'ask me', 'javascript:alert(1)//@x'],
   ['BROKER_PRIVACY_URL', 'javascript:alert(1)', 'privacy.html'],
 ]

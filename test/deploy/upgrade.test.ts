@@ -75,7 +75,7 @@ t.test(
     const line = first.logged.map((text) => JSON.parse(text) as Record<string, string>).at(-1)
     t.match(line, { path: '/', address: '127.0.0.1', request: /^[0-9a-f]{32}$/ })
     t.not(line?.request, 'a'.repeat(32))
-    t.equal((await fetch(`${url}/metrics`)).status, 404, 'metrics are not public')
+    t.equal((await fetch(`${url}/metrics`)).status, 401, 'metrics are not public')
   },
 )
 

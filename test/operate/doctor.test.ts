@@ -185,6 +185,8 @@ t.test('an API that accepts any token is not Ellipsis Drive', async (t) => {
 t.test('an empty directory is reported', async (t) => {
   const found = await diagnose({
     BROKER_DATA_DIR: temporaryFolder(t),
+    BROKER_PORT: '0',
+    BROKER_PUBLIC_URL: 'http://127.0.0.1:9',
     ELLIPSIS_API_URL: 'http://127.0.0.1:9',
   })
   t.match(found, {

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Store } from '../../db/store.ts'
 import { BrokerError } from '../../server/errors.ts'
 import { Secret } from '../../server/secret.ts'
-import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+import { addApp, buildBroker, connect, exchange, scrape } from '../helper.ts'
 import type { TestBroker, TestOptions } from '../helper.ts'
 
 /** A broker with one connected app, whose access token has just expired. */
@@ -275,7 +275,7 @@ t.test('an outage opens the circuit breaker: few calls, and /readyz shows it', a
     const { connection } = await broker.services.connections.show(connectionId)
     t.equal(connection.status, 'active')
   }
-  const metrics = await (await fetch(`${broker.url}/metrics`)).text()
+  const metrics = await scrape(broker)
   t.match(metrics, 'ellipsis_broker_breaker{state="open"} 1')
   t.match(metrics, /ellipsis_broker_refreshes_total{result="failed"} [1-9]/)
 })

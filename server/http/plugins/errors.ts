@@ -99,6 +99,7 @@ const isProofError = (code: OAuthCode): boolean =>
 
 /** The challenge of a resource (RFC 6750 3, RFC 9449 7.1), or that of client authentication (RFC 6749 5.2). */
 function challengeOf(code: OAuthCode, request: FastifyRequest): string {
+  if (request.routeOptions.url?.endsWith('/metrics')) return 'Bearer'
   if (!isProtectedResource(request)) return 'Basic realm="ellipsis-broker"'
   const { authorization = '', dpop } = request.headers
   return dpop !== undefined || /^DPoP /i.test(authorization)

@@ -3,14 +3,6 @@ import type { Log } from '../../log.ts'
 import { isLoopback, isLoopbackHost, isPrivate } from '../../addresses.ts'
 
 /**
- * Is the peer a program on this machine, without a proxy in between? A proxy may forward the public host
- * name and nothing else, so a request for the public host does not count.
- */
-export const isLocalPeer = (request: FastifyRequest, publicUrl: string): boolean =>
-  isLoopback(request.socket.remoteAddress) &&
-  !isForwarded(request) &&
-  (!isRemote(publicUrl) || request.host !== new URL(publicUrl).host)
-
 /**
  * May the client's address be that of a proxy, so that many people share it? The peer's address decides, never a
  * header: a client could send one to get larger limits.

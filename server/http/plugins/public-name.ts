@@ -27,10 +27,12 @@ const NAME_HASH_LENGTH_CHARS = 12
 export function redirectToPublicUrl(app: FastifyInstance, config: Config): void {
   const { origin, hostname } = new URL(config.publicUrl)
   const isPublicUrl = createPublicUrlMatcher(config)
+  const reportName = createNameReporter(app.log, config)
 
   app.addHook('onRequest', async (request, reply) => {
     const { page, anyName } = request.routeOptions.config
     if (!page || anyName || request.method !== 'GET' || isPublicUrl(request)) return
+    reportName(request.headers.host ?? '')
     if (isOwnMachine(hostname) && !hostsOf(request).some((host) => isOwnMachine(nameOf(host))))
       return reply.code(421).page('notice', otherMachineNotice(config))
     const cookie = cookieName(
@@ -74,6 +76,26 @@ function createPublicUrlMatcher({
     const hosts = isTrusted && forwarded.length > 0 ? forwarded : hostsOf(request)
     // HTTP/1.0 needs no Host.
     return hosts.length === 0 || hosts.some(isPublicHost)
+  }
+}
+
+/** Scanners send any name: the first ones are enough to find a wrong setting. */
+const MAX_REPORTED_NAMES = 20
+const HOST_HEADER = /^[a-z0-9.-]{1,100}(:\d{1,5})?$/i
+
+/** Returns a function that logs each other name of the broker once. */
+function createNameReporter(
+  log: FastifyInstance['log'],
+  { publicUrl }: Config,
+): (host: string) => void {
+  const reported = new Set<string>()
+  return (host) => {
+    if (!HOST_HEADER.test(host) || reported.has(host) || reported.size >= MAX_REPORTED_NAMES) return
+    reported.add(host)
+    log.warn(
+      { host },
+      `a page was opened at ${host}, but BROKER_PUBLIC_URL is ${publicUrl}: if visitors use ${host}, change BROKER_PUBLIC_URL`,
+    )
   }
 }
 

@@ -1,17 +1,7 @@
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
-import type { Config } from '../../config/config.ts'
-import type { Clock } from '../../runtime.ts'
-import { equalHashes, sha256 } from '../../crypto/hash.ts'
-import { sendNotFound } from '../plugins/errors.ts'
-import { isLocalPeer, isUnknownProxy } from '../plugins/peer.ts'
+import { isUnknownProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
-import { failure } from './schemas.ts'
-
-/** How long a check of the store is reused. */
-const READINESS_CACHE_MS = 1000
-/** A locked store is not ready; load balancers and probes wait a second for the answer. */
-const READINESS_TIMEOUT_MS = 800
 
 const operation = { tags: ['operation'], security: [] }
 
@@ -59,26 +49,12 @@ const readySchema = {
   },
 }
 
-const metricsSchema = {
-  ...operation,
-  operationId: 'metrics',
-  summary: 'Metrics for Prometheus',
-  security: [{ metricsToken: [] }, {}],
-  response: {
-    200: {
-      description: 'Prometheus text format.',
-      content: { 'text/plain': { schema: Type.String() } },
-    },
-    404: failure(404, ['invalid_request'], 'The client may not read them.'),
-  },
-}
-
-/** For monitoring: liveness, readiness and metrics. */
+/** For monitoring: liveness and readiness. */
 export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { config, clock, checkWritable, keys, breaker, metrics, upstream } = services
+  const { config, checkReadiness, breaker, upstream } = services
 
   app.get('/healthz', { schema: healthSchema }, async (request, reply) => {
     void reply.header('cache-control', 'no-store')
@@ -88,17 +64,9 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     return { status: 'ok' }
   })
 
-  // The check writes to the database, and anyone may request it.
-  const findStoreError = cached(READINESS_CACHE_MS, clock, withTimeLimit(checkWritable, clock))
-  const findKeyError = withTimeLimit(() => keys.current('EdDSA'), clock)
-
-  app.get('/readyz', { schema: readySchema }, async (request, reply) => {
+  app.get('/readyz', { schema: readySchema }, async (_request, reply) => {
     void reply.header('cache-control', 'no-store')
-    const [storeError, keyError] = await Promise.all([findStoreError(), findKeyError()])
-    const checks = { store: storeError === null, keys: keyError === null }
-    const ready = checks.store && checks.keys
-    const cause = storeError && { err: storeError }
-    if (!ready) request.log.error({ request: request.id, checks, ...cause }, 'not ready')
+    const { ready, ...checks } = await checkReadiness()
     // During an outage upstream the broker stays ready: it still serves cached tokens.
     const state = breaker.state()
     const about = {
@@ -109,51 +77,4 @@ export const healthRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     void reply.code(ready ? 200 : 503)
     return { status: ready ? 'ready' : 'not ready', ...checks, ...about }
   })
-
-  app.get('/metrics', { schema: metricsSchema }, async (request, reply) => {
-    if (!mayReadMetrics(request, config)) return sendNotFound(request, reply)
-    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
-  })
-}
-
-/**
- * The error of a check, or `null`; an error if it takes too long. A check that still runs is waited for again
- * instead of starting another.
- */
-function withTimeLimit(check: () => Promise<unknown>, clock: Clock): () => Promise<Error | null> {
-  let running: Promise<Error | null> | null = null
-  return async () => {
-    running ??= check()
-      .then(
-        () => null,
-        (error: Error) => error,
-      )
-      .finally(() => (running = null))
-    const checked = new AbortController()
-    const timeout = clock.sleep(READINESS_TIMEOUT_MS, checked.signal)
-    const message = `the database could not be written to within ${READINESS_TIMEOUT_MS} ms`
-    return Promise.race([running, timeout.then(() => new Error(message))]).finally(() =>
-      checked.abort(),
-    )
-  }
-}
-
-/** Caches the result of `load` for `lifetimeMs`. */
-function cached<T>(lifetimeMs: number, clock: Clock, load: () => Promise<T>): () => Promise<T> {
-  let [loadedAt, result]: [number, Promise<T> | null] = [0, null]
-  return () => {
-    if (result === null || Math.abs(clock.now() - loadedAt) >= lifetimeMs) {
-      ;[loadedAt, result] = [clock.now(), load()]
-    }
-    return result
-  }
-}
-
-/** A client with the metrics token, or a program on this machine without a proxy in between. */
-function mayReadMetrics(request: FastifyRequest, { metricsToken, publicUrl }: Config): boolean {
-  const token = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '')?.[1]
-  if (metricsToken !== null && token !== undefined) {
-    return equalHashes(sha256(token), sha256(metricsToken.reveal()))
-  }
-  return isLocalPeer(request, publicUrl)
 }

@@ -1,8 +1,12 @@
 import { accessSync, constants, existsSync, readdirSync, statSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
-import { inspectDatabase, readMeta, readSecondFactors } from '../../../db/data-directory/copy.ts'
+import {
+  inspectDatabase,
+  isLocked,
+  readMeta,
+  readSecondFactors,
+} from '../../../db/data-directory/copy.ts'
 import type { Inspected } from '../../../db/data-directory/copy.ts'
-import { listProcesses } from '../../../db/data-directory/presence.ts'
 import { readMigrations, sqliteBinding } from '../../assets.ts'
 import { keyIdOf } from '../../crypto/vault.ts'
 import { fingerprintsOf } from '../../data/data-ownership.ts'
@@ -12,7 +16,7 @@ import { errorMessage } from '../messages.ts'
 import { ok, problem, warning } from './check.ts'
 import type { Check, CheckResult } from './check.ts'
 
-/** Checks of the data directory and of the brokers that use it. */
+/** Checks of the data directory. */
 export const dataChecks: Record<string, Check> = {
   'data directory': async ({ dataDir }) => {
     try {
@@ -35,7 +39,9 @@ export const dataChecks: Record<string, Check> = {
   },
 
   database: async ({ dataDir, nativeDir }) => {
-    const found = inspect(join(dataDir, 'broker.db'), sqliteBinding({ dataDir, nativeDir }))
+    const file = join(dataDir, 'broker.db')
+    const binding = sqliteBinding({ dataDir, nativeDir })
+    const found = inspect(file, binding)
     const [damage] = found.problems
     if (damage !== undefined) {
       const fix = 'Stop the brokers, keep the directory, and restore the latest backup.'
@@ -49,6 +55,10 @@ export const dataChecks: Record<string, Check> = {
     const known = readMigrations().map(({ folderMillis }) => folderMillis)
     if (!found.migrations.every((at) => known.includes(at))) {
       return problem('it was written by a newer version of this program', 'Use that version.')
+    }
+    if (await isLocked(file, binding)) {
+      const fix = `End the process that holds it, for example a stuck backup or an SQLite shell: \`fuser -v ${file}\` lists the processes that have it open.`
+      return problem('another process has locked it for more than a second', fix)
     }
     return ok(`intact; ${found.connections} connections`)
   },
@@ -77,17 +87,6 @@ export const dataChecks: Record<string, Check> = {
     return warning(
       `required, but missing for ${names}`,
       'Ask them to sign in and set one up now: until then, anyone with the password can do it.',
-    )
-  },
-
-  'running brokers': async ({ dataDir, nativeDir }) => {
-    const brokers = listProcesses(dataDir, sqliteBinding({ dataDir, nativeDir })).filter(
-      ({ command }) => command === 'serve',
-    )
-    if (brokers.length > 0) return ok(brokers.map(({ pid }) => `process ${pid}`).join(', '))
-    return warning(
-      'none is running on this data directory',
-      'Start `serve`, and run `doctor` again while it runs.',
     )
   },
 }

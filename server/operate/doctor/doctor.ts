@@ -3,10 +3,16 @@ import { errorMessage } from '../messages.ts'
 import { problem } from './check.ts'
 import type { Check, CheckContext, Finding } from './check.ts'
 import { dataChecks } from './data-checks.ts'
+import { processChecks } from './process-checks.ts'
 import { publicChecks } from './public-checks.ts'
 import { upstreamChecks } from './upstream-checks.ts'
 
-const checks: Record<string, Check> = { ...dataChecks, ...upstreamChecks, ...publicChecks }
+const checks: Record<string, Check> = {
+  ...dataChecks,
+  ...processChecks,
+  ...upstreamChecks,
+  ...publicChecks,
+}
 
 /** Checks this installation and says how to fix each problem. Changes nothing. */
 export async function runChecks(

@@ -1,9 +1,8 @@
-import { once } from 'node:events'
 import { BlockList, isIP } from 'node:net'
-import { connect } from 'node:tls'
 import type { Config } from '../../config/config.ts'
 import { UNKNOWN_ISSUER_CODES } from '../../ellipsis/transport.ts'
-import { ok, problem, request, requestOptions, warning } from './check.ts'
+import { inspectCertificate } from '../certificate.ts'
+import { ok, problem, request, warning } from './check.ts'
 import type { Check, CheckResult } from './check.ts'
 
 /** Checks of the broker as browsers and apps see it. */
@@ -39,24 +38,9 @@ export const publicChecks: Record<string, Check> = {
   },
 
   certificate: async ({ publicUrl, runtime }) => {
-    const { protocol, hostname, port } = new URL(publicUrl)
-    if (protocol === 'http:') return ok('not needed for plain http on this machine')
-    const host = hostname.replace(/^\[|\]$/g, '')
-    const socket = connect({
-      host,
-      port: Number(port || 443),
-      ...(isIP(host) === 0 && { servername: host }),
-      // The certificate is only inspected; nothing is sent.
-      rejectUnauthorized: false,
-    })
-    try {
-      await once(socket, 'secureConnect', requestOptions())
-      const expiresAt = Date.parse(socket.getPeerCertificate().valid_to)
-      const trustError = socket.authorized ? null : String(socket.authorizationError)
-      return judgeCertificate(expiresAt, trustError, runtime.clock.now())
-    } finally {
-      socket.destroy()
-    }
+    if (!publicUrl.startsWith('https:')) return ok('not needed for plain http on this machine')
+    const { expiresAt, trustError } = await inspectCertificate(publicUrl)
+    return judgeCertificate(expiresAt, trustError, runtime.clock.now())
   },
 
   'proxy headers': async ({ publicUrl, trustProxy, tls, runtime }) => {
@@ -64,11 +48,7 @@ export const publicChecks: Record<string, Check> = {
     const readSeenAs = async (headers: Record<string, string> = {}) =>
       (await request(runtime.fetch, url, headers)).headers.get('x-seen-as')
     const forged = await readSeenAs({ 'x-forwarded-for': FORGED_ADDRESS })
-    const metrics = await request(runtime.fetch, `${publicUrl}/metrics`)
-    return judgeProxy(
-      { publicUrl, trustProxy, tls },
-      { plain: await readSeenAs(), forged, opensMetrics: metrics.status === 200 },
-    )
+    return judgeProxy({ publicUrl, trustProxy, tls }, { plain: await readSeenAs(), forged })
   },
 }
 
@@ -108,13 +88,11 @@ interface SeenAddresses {
   plain: string | null
   /** The same, with a request that claims to come from `FORGED_ADDRESS`. */
   forged: string | null
-  /** `/metrics` answers this visitor, as if it were a program on the broker's machine. */
-  opensMetrics: boolean
 }
 
 export function judgeProxy(
   { publicUrl, trustProxy, tls }: Pick<Config, 'publicUrl' | 'trustProxy' | 'tls'>,
-  { plain, forged, opensMetrics }: SeenAddresses,
+  { plain, forged }: SeenAddresses,
 ): CheckResult {
   if (trustProxy.includes('0.0.0.0/0') || trustProxy.includes('::/0')) {
     const fix =
@@ -124,11 +102,6 @@ export function judgeProxy(
   if (new URL(publicUrl).protocol === 'http:')
     return ok('no proxy is needed for plain http on this machine')
   if (tls && trustProxy.length === 0) return ok('no proxy: the broker serves https itself')
-  if (opensMetrics) {
-    const fix =
-      'Let the proxy send Host and X-Forwarded-For: now its requests look local, and anyone can read /metrics.'
-    return problem('the proxy does not send the visitor’s address', fix)
-  }
   if (forged === FORGED_ADDRESS) {
     const fix = `Let the proxy set X-Forwarded-For to the visitor’s address only. If you trust this machine itself, test from another one: curl -i -H 'X-Forwarded-For: ${FORGED_ADDRESS}' ${publicUrl}/healthz must not answer x-seen-as: ${FORGED_ADDRESS}.`
     return warning('a visitor from this machine can claim any address', fix)

@@ -1,4 +1,5 @@
 import { createEllipsisClient } from '../../ellipsis/client.ts'
+import { MAX_CLOCK_OFFSET_SECONDS, describeClockOffset } from '../../ellipsis/clock-offset.ts'
 import { describeProxy } from '../../config/proxy.ts'
 import { EllipsisError } from '../../ellipsis/errors.ts'
 import { UNKNOWN_ISSUER_CODES } from '../../ellipsis/transport.ts'
@@ -34,9 +35,11 @@ export function judgeClock(date: string | null, now: number): CheckResult {
     return warning('Ellipsis Drive sends no time', 'Check this machine’s clock by hand.')
   const seconds = Math.round((now - upstreamNow) / 1000)
   if (Math.abs(seconds) <= 10) return ok('within 10 s of Ellipsis Drive’s clock')
-  const finding = `${Math.abs(seconds)} s ${seconds > 0 ? 'ahead of' : 'behind'} Ellipsis Drive’s clock`
+  const finding = describeClockOffset(seconds)
   const fix = 'Set the clock and keep it right with NTP: token lifetimes depend on it.'
-  return Math.abs(seconds) < 60 ? warning(finding, fix) : problem(finding, fix)
+  return Math.abs(seconds) < MAX_CLOCK_OFFSET_SECONDS
+    ? warning(finding, fix)
+    : problem(finding, fix)
 }
 
 const TRUST_ISSUER =
