@@ -1,3 +1,5 @@
+import type { RunningProcess } from './data-directory/presence.ts'
+
 /**
  * The store can't be read or written now: it is locked, the disk is full, or it is read-only. Nothing was
  * changed; a retry may succeed later.
@@ -10,5 +12,40 @@ export class StoreUnavailableError extends Error {
   constructor(code: string, cause: unknown) {
     super(`the store can’t be used now (${code})`, { cause })
     this.code = code
+  }
+}
+
+/** The database was written by a newer version of this program. */
+export class StoreTooNewError extends Error {
+  override name = 'StoreTooNewError'
+  readonly file: string
+
+  constructor(file: string) {
+    super(`${file} was written by a newer version of this program`)
+    this.file = file
+  }
+}
+
+/** The copy before a change can't be written, for example because the disk is full. */
+export class KeptCopyError extends Error {
+  override name = 'KeptCopyError'
+  readonly file: string
+
+  constructor(file: string, options: ErrorOptions) {
+    super(`${file} can't be written`, options)
+    this.file = file
+  }
+}
+
+/** The database needs migrations, which processes of an older version, that still have it open, don't know. */
+export class OlderProcessesError extends Error {
+  override name = 'OlderProcessesError'
+  readonly migrations: string[]
+  readonly processes: RunningProcess[]
+
+  constructor(migrations: string[], processes: RunningProcess[]) {
+    super('processes of an older version have the database open')
+    this.migrations = migrations
+    this.processes = processes
   }
 }

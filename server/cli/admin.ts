@@ -32,11 +32,15 @@ export function adminCommand(): Command {
         .default('admin'),
     )
     .action((email: string, { passwordStdin, role }: Flags) =>
-      withServices(async ({ admins, config }) => {
-        const added = await admins.add(email, await readPassword(passwordStdin), ACTOR, role)
-        print(`Added ${added.role} ${added.email}.`)
-        if (config.requireSecondFactor) print('They set up a second factor at their first sign-in.')
-      }),
+      withServices(
+        async ({ admins, config }) => {
+          const added = await admins.add(email, await readPassword(passwordStdin), ACTOR, role)
+          print(`Added ${added.role} ${added.email}.`)
+          if (config.requireSecondFactor)
+            print('They set up a second factor at their first sign-in.')
+        },
+        { create: true },
+      ),
     )
 
   admin

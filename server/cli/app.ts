@@ -144,19 +144,22 @@ async function add(name: string, flags: Flags): Promise<void> {
     confidential: flags.confidential ?? false,
     name,
   }
-  await withServices(async ({ apps, clock, config }) => {
-    const { app, clientSecret } = await apps.add(settings, ACTOR)
-    const secret = clientSecret?.reveal()
-    if (flags.json) {
-      return printJson({ ...toJson(app, clock.now()), ...(secret && { client_secret: secret }) })
-    }
-    print(`client_id      ${app.id}`)
-    if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
-    print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
-    if (app.device) print(`Device page    ${config.publicUrl}/device`)
-    if (isBrowserApp(app) && app.dpop === 'optional' && app.deliver === 'code')
-      print(DPOP_ADVICE(app))
-  })
+  await withServices(
+    async ({ apps, clock, config }) => {
+      const { app, clientSecret } = await apps.add(settings, ACTOR)
+      const secret = clientSecret?.reveal()
+      if (flags.json) {
+        return printJson({ ...toJson(app, clock.now()), ...(secret && { client_secret: secret }) })
+      }
+      print(`client_id      ${app.id}`)
+      if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
+      print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
+      if (app.device) print(`Device page    ${config.publicUrl}/device`)
+      if (isBrowserApp(app) && app.dpop === 'optional' && app.deliver === 'code')
+        print(DPOP_ADVICE(app))
+    },
+    { create: true },
+  )
 }
 
 const DPOP_ADVICE = ({ id }: App): string =>

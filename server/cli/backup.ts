@@ -1,9 +1,6 @@
 import { Command } from 'commander'
-import { backup } from '../operate/backup.ts'
-import { backupAndRotate } from '../operate/backup-rotation.ts'
-import { restore } from '../operate/restore.ts'
 import { runtime } from '../runtime.ts'
-import { loadDataConfig } from './data-config.ts'
+import { findStore, noteStore } from './settings.ts'
 import { UsageError, print } from './terminal.ts'
 import { lowerPriority } from './lower-priority.ts'
 
@@ -19,12 +16,15 @@ export function backupCommand(): Command {
     )
     .action(async (file: string, { keep }: { keep?: number }) => {
       lowerPriority()
-      const config = loadDataConfig()
-      print(
-        await (keep === undefined
-          ? backup(config, file, runtime)
-          : backupAndRotate(config, file, keep, runtime)),
-      )
+      const found = findStore()
+      if (keep === undefined) {
+        const { backup } = await import('../operate/backup.ts')
+        print(await backup(found.config, file, runtime))
+      } else {
+        const { backupAndRotate } = await import('../operate/backup-rotation.ts')
+        print(await backupAndRotate(found.config, file, keep, runtime))
+      }
+      noteStore(found)
     })
 }
 
@@ -43,7 +43,11 @@ export function restoreCommand(): Command {
     .argument('<file>', '', parseFile)
     .option('--accept-revoked', 'restore even if later revocations cannot be determined')
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
-      print(await restore(loadDataConfig(), file, { acceptRevoked, ...runtime }))
+      // A new machine has no store yet.
+      const found = findStore({ create: true })
+      const { restore } = await import('../operate/restore.ts')
+      print(await restore(found.config, file, { acceptRevoked, ...runtime }))
+      noteStore(found)
     })
 }
 

@@ -1,16 +1,16 @@
-import { readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { cleanEnvironment, parseEnvText } from './environment.ts'
+import { resolve } from 'node:path'
+import { cleanEnvironment } from './environment.ts'
+import { findSettings, readText } from './find-settings.ts'
+import type { Settings } from './find-settings.ts'
 import * as parse from './parse.ts'
 import { readProxy } from './proxy.ts'
 import { ConfigError, type ReadFile, type Reader, createReader } from './reader.ts'
 import { CALLBACK_URL_PLACEHOLDER, table } from './settings.ts'
-import { readSettingsFile } from './settings-file.ts'
 import { warnOfUnknownSettings } from './unknown.ts'
 import { Secret } from '../secret.ts'
-import { decodeText } from '../text-encoding.ts'
 
 export { ConfigError } from './reader.ts'
+export type { Settings } from './find-settings.ts'
 
 /** All settings, validated and frozen. */
 export interface Config {
@@ -69,12 +69,13 @@ const DAY_SECONDS = 86_400
 /**
  * Reads and validates all settings.
  * @param options.serve require client id and secret; commands on the data don't need them
+ * @param options.file the settings file, for the message
  * @param options.readFile reads the files that `NAME_FILE` settings name
  * @throws ConfigError with all problems
  */
 export function loadConfig(
   environment: NodeJS.ProcessEnv,
-  options: { serve?: boolean; readFile?: ReadFile } = {},
+  options: { serve?: boolean; file?: string | undefined; readFile?: ReadFile } = {},
 ): Config {
   const env = cleanEnvironment(environment)
   const reader = createReader(env, options.readFile ?? readText)
@@ -112,28 +113,28 @@ export function loadConfig(
     warnings: [],
   }
   if (options.serve) requireClient(reader, config)
-  if (reader.problems.length > 0) throw new ConfigError(reader.problems)
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems, whereToSet(options.file))
   return freeze({ ...config, warnings: [...warnOfUnknownSettings(env), ...warnOfHttpApi(config)] })
 }
 
 /**
- * The variables of the working directory's `.env`, overridden by this process's environment.
- * @throws ConfigError if `.env` can't be read, or if another user can write it
+ * The settings of this process: `findSettings` with its environment and working directory.
+ * @param envFile the settings file that the command line names
+ * @throws ConfigError
  */
-export function readEnvironment(
+export const readSettings = (envFile?: string): Settings =>
+  findSettings({ envFile, environment: process.env, directory: process.cwd() })
+
+/** The variables of an environment and of the settings that it leads to. @throws ConfigError */
+export const readEnvironment = (
   environment: NodeJS.ProcessEnv = process.env,
   directory: string = process.cwd(),
-): NodeJS.ProcessEnv {
-  try {
-    const text = readSettingsFile(join(directory, '.env'))
-    return { ...parseEnvText(text), ...cleanEnvironment(environment) }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return cleanEnvironment(environment)
-    throw error
-  }
-}
+): NodeJS.ProcessEnv => findSettings({ environment, directory }).variables
 
-const readText: ReadFile = (path) => decodeText(readFileSync(path))
+const whereToSet = (file?: string): string =>
+  file === undefined
+    ? 'Set them in the environment or in .env. `ellipsis-broker init` asks for them and writes .env.'
+    : `Set them in the environment or in ${file}.`
 
 function readUrls(reader: Reader): Pick<Config, 'publicUrl' | 'basePath' | 'callbackUrl' | 'port'> {
   const port = reader.value('BROKER_PORT', parse.integer(0, 65_535))
@@ -142,20 +143,26 @@ function readUrls(reader: Reader): Pick<Config, 'publicUrl' | 'basePath' | 'call
   }
   const publicUrl =
     reader.optional('BROKER_PUBLIC_URL', parse.publicBaseUrl) ?? `http://127.0.0.1:${port}`
-  const callbackUrl = `${publicUrl}/callback`
+  const derived = urlsOf(publicUrl)
+  const { callbackUrl } = derived
   if (callbackUrl.length > MAX_CALLBACK_URL_LENGTH_CHARS) {
     reader.report(
       'BROKER_PUBLIC_URL',
       `is too long: ${callbackUrl} has ${callbackUrl.length} characters, and Ellipsis Drive accepts at most ${MAX_CALLBACK_URL_LENGTH_CHARS}.`,
     )
   }
-  return {
-    publicUrl,
-    basePath: publicUrl.slice(new URL(publicUrl).origin.length),
-    callbackUrl,
-    port,
-  }
+  return { ...derived, port }
 }
+
+const urlsOf = (publicUrl: string): Pick<Config, 'publicUrl' | 'basePath' | 'callbackUrl'> => ({
+  publicUrl,
+  basePath: publicUrl.slice(new URL(publicUrl).origin.length),
+  callbackUrl: `${publicUrl}/callback`,
+})
+
+/** The same configuration at another public URL. */
+export const withPublicUrl = (config: Config, publicUrl: string): Config =>
+  freeze({ ...config, ...urlsOf(publicUrl) })
 
 function readMetricsPort(reader: Reader, port: number): number | null {
   const metricsPort = reader.optional('BROKER_METRICS_PORT', parse.integer(0, 65_535))

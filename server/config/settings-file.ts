@@ -7,19 +7,20 @@ import { ConfigError } from './reader.ts'
 const OTHERS_WRITE = 0o022
 
 /**
- * Reads a file of settings, such as `.env`. Whoever can write it chooses the data directory, the keys and where
+ * Reads the text of a settings file, such as `.env`. Whoever can write it chooses the data directory, the keys and where
  * tokens are sent, so only root and this user may.
+ * @param fix what to do if it can't be read
  * @throws ConfigError if another user could have written it, or if it can't be read; an error with the code
  *   ENOENT if there is no such file
  */
-export function readSettingsFile(file: string): string {
+export function readTrustedText(file: string, fix = 'Make it readable.'): string {
   try {
     // What is checked is what is read, and not what has the name by then.
     const descriptor = openSync(file, 'r')
     try {
       const link = lstatSync(file)
       const fault = findFault(file, fstatSync(descriptor)) ?? findForeignOwner(file, link)
-      if (fault) throw new ConfigError([fault])
+      if (fault) throw new ConfigError([fault], '')
       return decodeText(readFileSync(descriptor))
     } finally {
       closeSync(descriptor)
@@ -27,12 +28,11 @@ export function readSettingsFile(file: string): string {
   } catch (error) {
     if (error instanceof ConfigError) throw error
     if (error instanceof EncodingError) {
-      throw new ConfigError([{ name: file, problem: error.message, fix: ENCODING_FIX }])
+      throw new ConfigError([{ name: file, problem: error.message, fix: ENCODING_FIX }], '')
     }
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') throw error
-    const problem = `cannot be read (${code}).`
-    throw new ConfigError([{ name: file, problem, fix: 'Make it readable.' }])
+    throw new ConfigError([{ name: file, problem: `cannot be read (${code}).`, fix }], '')
   }
 }
 

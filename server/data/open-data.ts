@@ -1,4 +1,4 @@
-import { hasStore, openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
+import { openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
 import type { Upgrade } from '../../db/data-directory/open.ts'
 import {
   registerProcess,
@@ -6,6 +6,7 @@ import {
   hasDied,
   listProcesses,
 } from '../../db/data-directory/presence.ts'
+import { hasStore } from '../../db/data-directory/restore-complete.ts'
 import type { Store } from '../../db/store.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'

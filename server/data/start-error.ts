@@ -1,6 +1,5 @@
-import { KeptCopyError } from '../../db/data-directory/copy.ts'
-import { OlderProcessesError, StoreTooNewError } from '../../db/data-directory/open.ts'
 import { describeProcesses } from '../../db/data-directory/presence.ts'
+import { KeptCopyError, OlderProcessesError, StoreTooNewError } from '../../db/errors.ts'
 import { formatMessage } from '../operate/messages.ts'
 import type { MessageName, MessageValues } from '../operate/messages.ts'
 

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, lchownSync, mkdirSync, symlinkSync, writeFileSync
 import { join } from 'node:path'
 import t from 'tap'
 import { readEnvironment } from '../../server/config/config.ts'
-import { readSettingsFile, shellWord } from '../../server/config/settings-file.ts'
+import { readTrustedText, shellWord } from '../../server/config/settings-file.ts'
 import { writeSettings } from '../../server/operate/env-file.ts'
 import { cli } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
@@ -80,9 +80,9 @@ t.test(
     const target = writeEnv(elsewhere, 0o644)
     const link = join(own, '.env')
     symlinkSync(target, link)
-    t.equal(readSettingsFile(link), 'BROKER_PORT=4000\n')
+    t.equal(readTrustedText(link), 'BROKER_PORT=4000\n')
     lchownSync(link, NOBODY, NOBODY)
-    t.throws(() => readSettingsFile(link), /belongs to another user/)
+    t.throws(() => readTrustedText(link), /belongs to another user/)
     const nobody = { uid: NOBODY, gid: NOBODY }
     const doctor = await cli(
       ['doctor'],
@@ -101,7 +101,7 @@ t.test('settings are not written where another user can replace the file', onPos
   t.throws(() => writeSettings(join(folder, '.env'), ['A=1']), /can be changed by other users/)
   chmodSync(folder, 0o755)
   writeSettings(join(folder, '.env'), ['A=1'])
-  t.equal(readSettingsFile(join(folder, '.env')), 'A=1\n')
+  t.equal(readTrustedText(join(folder, '.env')), 'A=1\n')
 })
 
 t.test('a path in a command is one word', async (t) => {

@@ -174,7 +174,7 @@ t.test('doctor reports files of another user, as root and as that user', { skip 
   const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
   const firstLine = async (result: Promise<{ stdout: string }>) =>
     (await result).stdout.split('\n')[0]
-  t.equal((await command(['key', 'list'], env)).code, 0)
+  t.equal((await command(['app', 'add', 'My map', '--device'], env)).code, 0)
   t.match(
     await firstLine(asUser(['doctor'], env)),
     /can’t be read and written by this user \(EACCES\)/,
