@@ -1,5 +1,20 @@
+CREATE TABLE `used_states` (
+	`state_hash` text PRIMARY KEY NOT NULL,
+	`expires_at` integer NOT NULL
+);
+--> statement-breakpoint
+CREATE INDEX `used_states_expiry` ON `used_states` (`expires_at`);--> statement-breakpoint
+ALTER TABLE `apps` ADD `grant_lifetime_seconds` integer;--> statement-breakpoint
+ALTER TABLE `codes` ADD `nonce` text;--> statement-breakpoint
 ALTER TABLE `codes` ADD `browser_hash` text;--> statement-breakpoint
+ALTER TABLE `device_codes` ADD `network` text DEFAULT '' NOT NULL;--> statement-breakpoint
+CREATE INDEX `device_codes_unapproved` ON `device_codes` (`app_id`,`network`,`expires_at`) WHERE "device_codes"."status" <> 'approved';--> statement-breakpoint
+ALTER TABLE `grants` ADD `successors_since_seconds` integer;--> statement-breakpoint
 ALTER TABLE `grants` ADD `browser_hash` text;--> statement-breakpoint
+ALTER TABLE `signing_keys` ADD `alg` text DEFAULT 'EdDSA' NOT NULL;--> statement-breakpoint
+-- Written by hand. Flows in progress end: their verifiers are overwritten, and their rows become free.
+UPDATE `sealed` SET `free` = 1, `bytes` = zeroblob(`size`) WHERE `id` IN (SELECT `verifier` FROM `flows`);--> statement-breakpoint
+DROP TABLE `flows`;--> statement-breakpoint
 -- Written by hand. Status 3 of `listing`: ended by an import (refused, or a duplicate). No list, search or count has it.
 DROP TRIGGER `connections_status_changed`;
 --> statement-breakpoint
