@@ -111,8 +111,9 @@ export async function openDatabase(options: StoreOptions): Promise<Database.Data
 
 /** Journal mode and vacuum mode are properties of the file; the others are per connection. */
 function configure(client: Database.Database): void {
-  // Works before there is a table; in a store of an older version, from the next restore on (`copyDatabase`).
-  client.pragma('auto_vacuum = INCREMENTAL')
+  // In an existing store it would wait for other writers, and change nothing: see `copyDatabase`.
+  const isNew = client.pragma('page_count', { simple: true }) === 0
+  if (isNew) client.pragma('auto_vacuum = INCREMENTAL')
   client.pragma('journal_mode = WAL')
   client.pragma('synchronous = FULL')
   // For macOS, where a plain fsync leaves the data in the disk's cache.
