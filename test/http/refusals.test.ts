@@ -281,7 +281,10 @@ t.test('a refusal that goes to the app has the request id of the log', async (t)
     { reason: 'scope_unknown', error: 'invalid_scope', status: 303, app: app.id, ...host },
   ])
   t.equal(lines.length, 1)
-  t.equal(description, `The only scope is "projects". Request id: ${lines[0]?.request}`)
+  t.equal(
+    description,
+    `Use one or more of the scopes openid, profile and projects. Request id: ${lines[0]?.request}`,
+  )
 
   const visitor = new Visitor()
   const denied = await linesOf(broker, async () => {

@@ -44,7 +44,7 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
   const { kid } = await broker.services.keys.current('EdDSA')
   const id = await broker.services.bulks.begin(['con_none'], 'test')
   broker.clock.advance(9 * MINUTE_MS)
-  t.match(await visitor.open(`${broker.url}/admin/keys/rotate`), { body: 'Rotate key' })
+  t.match(await visitor.open(`${broker.url}/admin/keys/rotate`), { body: 'Rotate keys' })
   broker.clock.advance(MINUTE_MS)
 
   const pages = ['/keys/rotate', `/keys/${kid}/revoke`, `/admins/${bob.id}/remove`]
@@ -82,7 +82,7 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
   })
   const confirmation = await visitor.press(form, 'Confirm', { password: PASSWORD })
   t.equal(confirmation.url, `${broker.url}/admin/keys/rotate`)
-  t.match((await visitor.press(confirmation, 'Rotate key')).body, 'is now the active key')
+  t.match((await visitor.press(confirmation, 'Rotate keys')).body, 'is now the active key')
   const old = await fetch(`${broker.url}/admin`, {
     headers: { cookie: cookies },
     redirect: 'manual',
