@@ -65,6 +65,8 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
     ],
     [`/admins/${bob.id}/role`, [['role', 'viewer']]],
     [`/bulk/${id}/confirm`, []],
+    ['/account/sessions/end', []],
+    ['/account/sessions/end-others', []],
   ]
   const events = (await actionsOf(broker)).length
   for (const [path, fields] of changes) {
@@ -91,6 +93,21 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
   const actions = (await actionsOf(broker)).map(({ action }) => action)
   t.ok(actions.includes('admin.identity_confirmed'))
   t.match((await visitor.open(`${broker.url}/admin/admins`)).body, 'Initial password')
+})
+
+t.test('a viewer too ends sessions only after a recent sign-in', async (t) => {
+  const broker = await buildBroker(t)
+  const options = { email: EMAIL, role: 'viewer' as const }
+  const [visitor, other] = [await signIn(broker, options), await signIn(broker, options)]
+  broker.clock.advance(10 * MINUTE_MS)
+  const account = `${broker.url}/admin/account`
+  const form = await visitor.press(await visitor.open(account), 'End all other sessions')
+  t.match(form.body, 'Nothing was changed yet')
+  t.equal((await other.open(account)).url, account)
+  const page = await visitor.press(form, 'Confirm', { password: PASSWORD })
+  t.equal(page.url, account)
+  t.match((await visitor.press(page, 'End all other sessions')).body, 'Ended 1 other session')
+  t.match((await other.open(account)).url, '/sign-in')
 })
 
 t.test('confirming asks for the second factor, and returns only to the dashboard', async (t) => {
