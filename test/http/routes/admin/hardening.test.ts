@@ -84,7 +84,7 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
   })
   const confirmation = await visitor.press(form, 'Confirm', { password: PASSWORD })
   t.equal(confirmation.url, `${broker.url}/admin/keys/rotate`)
-  t.match((await visitor.press(confirmation, 'Rotate key')).body, 'is now the active key')
+  t.match((await visitor.press(confirmation, 'Rotate keys')).body, 'is now the active key')
   const old = await fetch(`${broker.url}/admin`, {
     headers: { cookie: cookies },
     redirect: 'manual',
@@ -142,7 +142,8 @@ t.test('strangers cannot use up the attempts of a session to prove who it is', a
 })
 
 t.test('passwords that are common or made of the account’s name are refused', async (t) => {
-  const { services } = await buildBroker(t)
+  const env = { BROKER_NAME: 'Kartenwerk Oberland GmbH' }
+  const { services } = await buildBroker(t, { env })
   const { admins } = services
   const email = 'ada.lovelace@analytical-engine.example'
   const refused = {
@@ -157,6 +158,8 @@ t.test('passwords that are common or made of the account’s name are refused', 
     'analytical-engine': /made of your e-mail address/,
     ellipsisbroker: /program’s name/,
     'Admin-Dashboard-2026': /program’s name/,
+    'Kartenwerk-2026!': /its host’s name/,
+    oberlandgmbh12: /its host’s name/,
     'short words': /12 to 1024 characters/,
     ['trustno1'.repeat(100)]: /easy to guess/,
   }
