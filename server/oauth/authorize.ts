@@ -54,10 +54,24 @@ const MAX_NONCE_LENGTH_CHARS = 256
 /**
  * Checks an authorization request. App and redirect URI come first: while one of them is wrong, the browser
  * is not redirected.
+ * Nothing here is secret, so nothing is guessed: another site may send its visitors here with any parameters.
  * @param isConnectLink `response_type`, a single redirect URI and the challenge may be omitted
  * @throws BrokerError without `returnTo` (show a page), or with it (redirect to the app)
  */
 export async function checkAuthorization(
+  store: Store,
+  parameters: Parameters,
+  isConnectLink: boolean,
+): Promise<AuthorizationRequest> {
+  try {
+    return await readAuthorization(store, parameters, isConnectLink)
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    throw new BrokerError(error.code, { ...error.details, isGuess: false })
+  }
+}
+
+async function readAuthorization(
   store: Store,
   parameters: Parameters,
   isConnectLink: boolean,
@@ -93,10 +107,7 @@ export async function checkAuthorization(
 const single = (value: string | string[] | undefined): string | undefined =>
   typeof value === 'string' ? value : undefined
 
-/**
- * Nothing here is secret, so nothing is guessed: another site may send its visitors here with any parameters.
- * @param reason for the log
- */
+/** @param reason for the log */
 function fail(
   code: ErrorCode,
   reason: string,
@@ -104,7 +115,7 @@ function fail(
   returnTo?: ReturnAddress,
 ): never {
   throw new BrokerError(code, {
-    ...{ reason, description, forDeveloper: true, isGuess: false },
+    ...{ reason, description, forDeveloper: true },
     ...(returnTo && { returnTo }),
   })
 }

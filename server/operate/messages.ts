@@ -91,6 +91,12 @@ export const messages = {
     text: 'The data directory {directory} belongs to user {user}, and root can’t take that user’s rights, with which commands of root work there.',
     fix: 'Run the command as that user, or allow the capabilities SETUID and SETGID (in a container: `--cap-add`).',
   },
+  'start.directory-shared': {
+    command: 'start',
+    exit: 2,
+    text: 'The data directory {directory} is for one user only, and other users can write in {shared} (its mode is {mode}). They could make commands of root write elsewhere.',
+    fix: 'Check what is in it, then run: chmod go-w {command}. Or set BROKER_DATA_DIR to a directory of the broker’s user.',
+  },
   'start.owner-unreachable': {
     command: 'start',
     exit: 2,
