@@ -406,7 +406,13 @@ export const messages = {
     command: 'health',
     exit: 1,
     text: 'The broker at {url} is not ready: {reason}.',
-    fix: 'Its log says why.',
+    fix: 'Its log and `doctor` say more.',
+  },
+  'health.other-program': {
+    command: 'health',
+    exit: 1,
+    text: '{url} answers with status {status}, but not as a broker does.',
+    fix: 'Another program has the port of the broker: `ss -ltnp` shows it. Stop it, or run this command with the broker’s BROKER_HOST and BROKER_PORT.',
   },
   'health.unreachable': {
     command: 'health',
