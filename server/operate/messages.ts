@@ -118,8 +118,8 @@ export const messages = {
   'start.locked': {
     command: 'start',
     exit: 2,
-    text: 'Another process has locked the data in {directory} for a minute.',
-    fix: 'Wait until it is done, then run the command again. The first start of a newer version may have much data to migrate.',
+    text: 'Another process has locked the data in {directory}.',
+    fix: 'Wait until it is done, then run the command again. The first start of a newer version may have much data to migrate. If it never ends, `doctor` says how to find that process.',
   },
   'start.copy-failed': {
     command: 'start',
@@ -238,6 +238,12 @@ export const messages = {
     text: '{file} already exists; a backup never overwrites a file.',
     fix: 'Choose another name, for example one with the date.',
   },
+  'backup.is-directory': {
+    command: 'backup',
+    exit: 2,
+    text: '{file} is a directory.',
+    fix: 'Name a new file in it, or keep dated backups there: `backup --keep 7 DIRECTORY`.',
+  },
   'backup.no-directory': {
     command: 'backup',
     exit: 2,
@@ -272,7 +278,19 @@ export const messages = {
     command: 'backup',
     exit: 1,
     text: '{file} could not be written: {reason}. No partial backup is left.',
-    fix: 'Free some space, or choose another place, then run the command again. If another user owns the data directory, root works with the rights of that user, who must be able to write there.',
+    fix: 'Choose another place, then run the command again.',
+  },
+  'backup.disk-full': {
+    command: 'backup',
+    exit: 1,
+    text: '{file} could not be written: {reason}. No partial backup is left.',
+    fix: 'Free as much space there as broker.db takes, or choose another place. Then run the command again.',
+  },
+  'backup.forbidden': {
+    command: 'backup',
+    exit: 1,
+    text: 'User {user} can’t write {file}: {reason}. No partial backup is left.',
+    fix: 'Choose a directory that this user can write in, or make this user its owner (`chown`). Commands of root work with the rights of the user who owns the data directory.',
   },
   'restore.done': {
     command: 'restore',
