@@ -23,8 +23,9 @@ export async function copyDatabase(
 ): Promise<void> {
   const source = open(from, nativeBinding)
   try {
-    // The copy of an older version's store can return free pages, too.
-    source.pragma('auto_vacuum = INCREMENTAL')
+    // The copy of an older version's store can return free pages, too. In other stores, this would take a lock.
+    const isOlder = source.pragma('auto_vacuum', { simple: true }) === 0
+    if (isOlder) source.pragma('auto_vacuum = INCREMENTAL')
     await retryBusy(() => source.prepare('vacuum into ?').run(to))
   } finally {
     emptyLog(source)

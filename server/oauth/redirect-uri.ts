@@ -26,7 +26,9 @@ export function redirectUriProblem(uri: string): string | null {
   const hasKnownScheme = ['https:', 'http:'].includes(url.protocol) || url.protocol.includes('.')
   if (hasKnownScheme) {
     // Another reader of another spelling may see another host in it.
-    return url.href === uri ? null : `is not in its normal form: write it as ${url.href}`
+    // Many libraries send an origin without the slash after it.
+    const isNormal = url.href === uri || url.origin === uri
+    return isNormal ? null : `is not in its normal form: write it as ${url.href}`
   }
   return 'has a scheme that other apps may claim: use https, or a reverse-domain scheme such as com.example.app:/'
 }
