@@ -85,6 +85,12 @@ export const messages = {
     text: 'The data directory {directory} can’t be read and written.',
     fix: 'Run the command as root or as the broker’s user. That user must own the directory and everything in it, on a writable file system. Or set BROKER_DATA_DIR to another directory.',
   },
+  'start.foreign-file': {
+    command: 'start',
+    exit: 2,
+    text: '{file} belongs to user {user}, and the data directory to user {owner}, who can’t read and write it.',
+    fix: 'As root: chown -R {owner}: {directory}. Then run the command again.',
+  },
   'start.no-drop': {
     command: 'start',
     exit: 2,
