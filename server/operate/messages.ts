@@ -121,6 +121,18 @@ export const messages = {
     text: 'There is no database in {directory}.',
     fix: 'Settings were read from {settings}. Name the settings file of the broker, `ellipsis-broker --env-file FILE COMMAND`, or set BROKER_DATA_DIR to the directory that `serve` uses. A first start of `serve` creates the database, as does the first `app add` or `admin add` if BROKER_DATA_DIR is set.',
   },
+  'data.not-started': {
+    command: 'start',
+    exit: 2,
+    text: 'There is no database in {directory}.',
+    fix: 'Settings were read from {settings}. They are those of the installed service, whose first start creates the database: `systemctl start ellipsis-broker`. If the service has started before, check that the disk of this directory is mounted. If this is a new machine for existing data, `restore` a backup before the first start.',
+  },
+  'data.elsewhere': {
+    command: 'start',
+    exit: 2,
+    text: 'There is no database in {directory}.',
+    fix: 'Settings were read from {settings}. The installed service has its store in {others}: to work on that, run `ellipsis-broker --env-file FILE COMMAND` with that file.',
+  },
   'start.locked': {
     command: 'start',
     exit: 2,
