@@ -25,8 +25,6 @@ import { temporaryFolder } from '../temporary.ts'
 const ADD_APP = ['app', 'add', 'My map', '--device']
 /** The broker's user. */
 const USER = 65_534
-/** Creates a store. */
-const ADD_APP = ['app', 'add', 'Map', '--device']
 const skip = process.geteuid?.() !== 0 && 'only root can make files for another user'
 
 /** A data directory of the broker's user, with a store; a folder in which anybody can write. */
@@ -214,6 +212,20 @@ t.test('serve warns of files that other users can read', { skip }, async (t) => 
     await outputOf(),
     /"level":40.*chmod 600.*other users on this machine can read secret\.key/,
   )
+})
+
+t.test('a file that root put into the data directory is named', { skip }, async (t) => {
+  for (const name of ['secret.key', 'broker.db']) {
+    const { dataDir, env } = await makeData(t)
+    const file = join(dataDir, name)
+    chownSync(file, 0, 0)
+    chmodSync(file, 0o600)
+    const expected = { code: 2, stderr: `${file} belongs to user 0, and the data directory to` }
+    t.match(await cli(['key', 'list'], env), expected, `as root: ${name}`)
+    t.match(await asUser(['key', 'list'], env), expected, `as the broker’s user: ${name}`)
+    chownSync(file, USER, USER)
+    t.match(await cli(['key', 'list'], env), { code: 0 }, `fixed: ${name}`)
+  }
 })
 
 t.test('a data directory that its owner can’t reach is explained', { skip }, async (t) => {
