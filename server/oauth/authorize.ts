@@ -228,7 +228,9 @@ function checkChallenge(
 ): string | null {
   if (mayOmit && challenge === undefined && method === undefined) return null
   if (method !== 'S256' || challenge === undefined) {
-    fail('invalid_request', 'Send a code_challenge with code_challenge_method=S256.', returnTo)
+    const description =
+      'Send a code_challenge with code_challenge_method=S256: turn on PKCE in your library. An app with a secret and the scope openid may send a nonce instead.'
+    fail('invalid_request', description, returnTo)
   }
   const text = single(challenge)
   if (text === undefined || !/^[A-Za-z0-9_-]{43}$/.test(text)) {
