@@ -50,8 +50,11 @@ function programOf(name: string) {
   return { source: parts.join('\n'), redirectPath }
 }
 
-/** Starts the program for a new app of the broker. Returns its URL. */
-async function startProgram(t: Test, broker: TestBroker, name: string): Promise<string> {
+/**
+ * Starts the program for a new app of the broker. Returns its URL.
+ * @param without a setting to take out of the program
+ */
+async function startProgram(t: Test, broker: TestBroker, name: string, without = '') {
   const { source, redirectPath } = programOf(name)
   const here = `http://127.0.0.1:${await freePort()}`
   const { app, clientSecret } = await addAppWithSecret(broker, {
@@ -67,7 +70,12 @@ async function startProgram(t: Test, broker: TestBroker, name: string): Promise<
   const onLine = (line: string) =>
     void (line.startsWith('Listening') && listening.resolve(undefined))
   // With --eval, imports resolve from the working directory.
-  const command = [process.execPath, '--input-type=module', '--eval', source]
+  const command = [
+    process.execPath,
+    '--input-type=module',
+    '--eval',
+    without === '' ? source : source.replace(without, `x_${without}`),
+  ]
   const ended = runProgram(command, env, onLine, { signal: stop.signal, cwd })
   t.teardown(async () => {
     stop.abort()
@@ -109,5 +117,21 @@ for (const [name, refusal] of Object.entries(refusals)) {
     }
     broker.clock.advance(ACCESS_TOKEN_LIFETIME_MS)
     t.match((await openConsent(visitor, here)).body, 'Continue to Ellipsis Drive')
+  })
+}
+
+const settings = readFileSync(join(root, 'docs/connect/README.md'), 'utf8').matchAll(
+  /^\| \[(\S+)\]\(node\.md[^|]*\|[^|]*\| `([^`]+)`/gm,
+)
+for (const [, name = '', setting = ''] of settings) {
+  t.test(`${name} needs ${setting}`, async (t) => {
+    const broker = await buildBroker(t)
+    const visitor = new Visitor()
+    let page = await visitor.open(await startProgram(t, broker, name, setting))
+    if (page.body.includes('Continue to Ellipsis Drive')) {
+      page = await visitor.press(page, 'Continue to Ellipsis Drive')
+      page = await allow(visitor, page, 'amelie')
+    }
+    t.match(page.body, /^Error: /)
   })
 }
