@@ -5,6 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { addAppWithSecret, allow, buildBroker, freePort } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
+import { size } from '../size.ts'
 import { Visitor } from '../visitor.ts'
 import { runProgram } from './python.ts'
 
@@ -15,6 +16,8 @@ const cwd = join(import.meta.dirname, 'libraries')
 
 /** Lifetime of the stand-in's access tokens, and a little more. */
 const ACCESS_TOKEN_LIFETIME_MS = 3_610_000
+
+const SIGNED_IN = /^Signed in as amelie \(acc_[\w-]{22}\). Drive of amelie.$/
 
 /** How the program tells that the user refused, in the words of its library. */
 const refusals: Record<string, string> = {
@@ -94,15 +97,20 @@ async function openConsent(visitor: Visitor, here: string) {
   return opened.body.includes(button) ? visitor.press(opened, button) : opened
 }
 
+/** Opens the app and signs in. Returns the last page. */
+async function signIn(visitor: Visitor, here: string) {
+  const consent = await openConsent(visitor, here)
+  const login = await visitor.press(consent, 'Continue to Ellipsis Drive')
+  return allow(visitor, login, 'amelie')
+}
+
 for (const [name, refusal] of Object.entries(refusals)) {
   t.test(`${name}: sign in, call Ellipsis Drive, refresh; refuse; revoke`, async (t) => {
     const broker = await buildBroker(t)
     const here = await startProgram(t, broker, name)
     const visitor = new Visitor()
-    const consent = await openConsent(visitor, here)
-    const login = await visitor.press(consent, 'Continue to Ellipsis Drive')
-    const signedIn = await allow(visitor, login, 'amelie')
-    t.match(signedIn.body, /^Signed in as amelie \(acc_[\w-]{22}\). Drive of amelie.$/)
+    const signedIn = await signIn(visitor, here)
+    t.match(signedIn.body, SIGNED_IN)
 
     broker.clock.advance(ACCESS_TOKEN_LIFETIME_MS)
     t.equal((await visitor.open(here)).body, signedIn.body)
@@ -117,6 +125,14 @@ for (const [name, refusal] of Object.entries(refusals)) {
     }
     broker.clock.advance(ACCESS_TOKEN_LIFETIME_MS)
     t.match((await openConsent(visitor, here)).body, 'Continue to Ellipsis Drive')
+  })
+}
+
+for (const name of Object.keys(refusals).slice(0, size(1, Infinity))) {
+  t.test(`${name}: sign in at a broker with a base path`, async (t) => {
+    const broker = await buildBroker(t, { basePath: '/broker' })
+    const here = await startProgram(t, broker, name)
+    t.match((await signIn(new Visitor(), here)).body, SIGNED_IN)
   })
 }
 
