@@ -2,7 +2,7 @@ import t from 'tap'
 import { noApache, startApache } from '../apache.ts'
 import { launch, noBrowser, visit } from '../browser/chromium.ts'
 import { addAppWithSecret, buildBroker, freePort } from '../helper.ts'
-import { codeBlock } from './libraries/page.ts'
+import { codeBlock } from './code-block.ts'
 
 t.test(
   'apache.md: a static page behind mod_auth_openidc',

@@ -18,17 +18,10 @@ import {
 } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
+import { codeBlock } from './code-block.ts'
 import { runProgram, runPython, without } from './python.ts'
 
 const root = join(import.meta.dirname, '../..')
-
-/** The code block in that language of docs/connect/NAME.md. */
-function codeBlock(name: string, language: string): string {
-  const text = readFileSync(join(root, `docs/connect/${name}.md`), 'utf8')
-  const found = new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(text)?.[1]
-  if (found === undefined) throw new Error(`no ${language} in ${name}.md`)
-  return found
-}
 
 /** Allows the device whose program prints the URL to open. */
 const allowPrintedCode = (broker: TestBroker) => (line: string) => {

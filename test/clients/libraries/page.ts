@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -10,20 +9,11 @@ import type { Test } from 'tap'
 import { launch, visit } from '../../browser/chromium.ts'
 import { addApp, buildBroker } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
+import { codeBlock } from '../code-block.ts'
 
 const HTML = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
 <button id="connect" hidden>Connect Ellipsis Drive</button><p id="who"></p><div id="root"></div>
 <script type="module" src="/app.js"></script>`
-
-/** The first code block in that language in docs/connect/NAME.md. */
-export function codeBlock(name: string, language: string): string {
-  const file = join(import.meta.dirname, `../../../docs/connect/${name}.md`)
-  const found = new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(
-    readFileSync(file, 'utf8'),
-  )?.[1]
-  if (found === undefined) throw new Error(`no ${language} in ${name}.md`)
-  return found
-}
 
 /** A page of an app, and the way to bundle and start it. */
 interface Example {
