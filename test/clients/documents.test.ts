@@ -6,7 +6,6 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { launch, noBrowser, visit } from '../browser/chromium.ts'
-import { addDevice, allowDevice } from '../oauth/device/begin.ts'
 import {
   addApp,
   addAppWithSecret,
@@ -16,83 +15,41 @@ import {
   freePort,
   postForm,
 } from '../helper.ts'
-import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 import { codeBlock } from './code-block.ts'
-import { runProgram, runPython, without } from './python.ts'
+import { runProgram } from './python.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-/** Allows the device whose program prints the URL to open. */
-const allowPrintedCode = (broker: TestBroker) => (line: string) => {
-  const code = /Open .*user_code=(\S+)/.exec(line)?.[1]
-  if (code !== undefined) void allowDevice(broker, code)
-}
-
-// Run at the same time, because two of them wait between polls as long as the broker tells them.
-t.test('programs', { jobs: 3 }, (t) => {
-  void t.test('curl.md', { buffered: true }, async (t) => {
-    const broker = await buildBroker(t)
-    const { app } = await addDevice(broker)
-    const env = {
-      BROKER: broker.url,
-      CLIENT_ID: app.id,
-      ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
-    }
-    const command = ['bash', '-c', codeBlock('curl', 'bash')]
-    const { code, output } = await runProgram(command, env, allowPrintedCode(broker))
-    t.equal(code, 0, output)
-    t.match(output, '"username":"amelie"')
+t.test('server.md', async (t) => {
+  const broker = await buildBroker(t)
+  const here = `http://127.0.0.1:${await freePort()}`
+  const redirectUris = [`${here}/connected`]
+  const { app, clientSecret } = await addAppWithSecret(broker, {
+    confidential: true,
+    redirectUris,
   })
-
-  void t.test('python.md', { buffered: true, skip: without('requests_oauthlib') }, async (t) => {
-    const broker = await buildBroker(t)
-    const { app } = await addDevice(broker, { tokens: 'ellipsis' })
-    const env = {
-      BROKER: broker.url,
-      CLIENT_ID: app.id,
-      ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
-    }
-    const { code, output } = await runPython(
-      codeBlock('python', 'python'),
-      env,
-      allowPrintedCode(broker),
-    )
-    t.equal(code, 0, output)
-    t.match(output, /Connected as amelie\nStill amelie/)
-  })
-
-  void t.test('server.md', { buffered: true }, async (t) => {
-    const broker = await buildBroker(t)
-    const here = `http://127.0.0.1:${await freePort()}`
-    const redirectUris = [`${here}/connected`]
-    const { app, clientSecret } = await addAppWithSecret(broker, {
-      confidential: true,
-      redirectUris,
-    })
-    const env = {
-      ...{ BROKER: broker.url, CLIENT_ID: app.id, HERE: here },
-      CLIENT_SECRET: clientSecret?.reveal() ?? '',
-      ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
-    }
-    const stop = new AbortController()
-    t.teardown(() => stop.abort())
-    const listening = Promise.withResolvers<undefined>()
-    const onLine = (line: string) => void (line === 'listening' && listening.resolve(undefined))
-    // With --eval, so that imports resolve from the working directory of the tests.
-    const source = `${codeBlock('server', 'js')}\nconsole.log('listening')`
-    const command = [process.execPath, '--input-type=module', '--eval', source]
-    const ended = runProgram(command, env, onLine, stop.signal).then(({ output }) => output)
-    t.equal(await Promise.race([listening.promise, ended]), undefined, 'it listens')
-    const visitor = new Visitor()
-    const login = await visitor.press(await visitor.open(here), 'Continue to Ellipsis Drive')
-    const page = await allow(visitor, login, 'amelie')
-    t.equal(page.body, 'Connected as amelie')
-    t.equal((await visitor.open(here)).body, 'Connected as amelie')
-    stop.abort()
-    await ended
-  })
-  t.end()
+  const env = {
+    ...{ BROKER: broker.url, CLIENT_ID: app.id, HERE: here },
+    CLIENT_SECRET: clientSecret?.reveal() ?? '',
+    ELLIPSIS_API: broker.env.ELLIPSIS_API_URL ?? '',
+  }
+  const stop = new AbortController()
+  t.teardown(() => stop.abort())
+  const listening = Promise.withResolvers<undefined>()
+  const onLine = (line: string) => void (line === 'listening' && listening.resolve(undefined))
+  // With --eval, so that imports resolve from the working directory of the tests.
+  const source = `${codeBlock('server', 'js')}\nconsole.log('listening')`
+  const command = [process.execPath, '--input-type=module', '--eval', source]
+  const ended = runProgram(command, env, onLine, stop.signal).then(({ output }) => output)
+  t.equal(await Promise.race([listening.promise, ended]), undefined, 'it listens')
+  const visitor = new Visitor()
+  const login = await visitor.press(await visitor.open(here), 'Continue to Ellipsis Drive')
+  const page = await allow(visitor, login, 'amelie')
+  t.equal(page.body, 'Connected as amelie')
+  t.equal((await visitor.open(here)).body, 'Connected as amelie')
+  stop.abort()
+  await ended
 })
 
 t.test('page.md', { skip: noBrowser }, async (t) => {
