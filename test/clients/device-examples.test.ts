@@ -3,7 +3,6 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { App } from '../../db/store.ts'
 import { findGrant } from '../db/rows.ts'
 import { buildBroker } from '../helper.ts'
 import { addDevice, allowDevice, enterCode } from '../oauth/device/begin.ts'
@@ -16,7 +15,10 @@ const DAY_MS = 86_400_000
 
 const examples = {
   curl: {
-    ...{ language: 'bash', tokens: 'broker', file: '.ellipsis-broker-token', skip: false },
+    language: 'bash',
+    tokens: 'broker',
+    file: '.ellipsis-broker-token',
+    skip: false,
     run: (source: string, env: Record<string, string>, onLine: (line: string) => void) =>
       runProgram(['bash', '-c', source], env, onLine),
     connected: '"username":"amelie"',
@@ -24,7 +26,9 @@ const examples = {
     ended: { code: 1, output: /Ellipsis Drive ended this connection. Open http.*\/connect\// },
   },
   python: {
-    ...{ language: 'python', tokens: 'ellipsis', file: '.ellipsis-drive.json' },
+    language: 'python',
+    tokens: 'ellipsis',
+    file: '.ellipsis-drive.json',
     skip: without('requests_oauthlib'),
     run: runPython,
     connected: 'Connected as amelie',
@@ -36,8 +40,7 @@ const examples = {
 // Run at the same time, because they wait between polls as long as the broker tells them.
 t.test('examples of the device flow', { jobs: 4 }, (t) => {
   for (const [name, example] of Object.entries(examples)) {
-    const { language, file, skip, connected, ended } = example
-    const { tokens }: { tokens: App['tokens'] } = example
+    const { language, tokens, file, skip, connected, ended } = example
 
     const begin = async (t: Test) => {
       const broker = await buildBroker(t)

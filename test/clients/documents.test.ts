@@ -1,11 +1,5 @@
 /** Runs the examples in docs/connect/ unchanged. */
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import t from 'tap'
-import { launch, noBrowser, visit } from '../browser/chromium.ts'
 import {
   addApp,
   addAppWithSecret,
@@ -18,8 +12,6 @@ import {
 import { Visitor } from '../visitor.ts'
 import { codeBlock } from './code-block.ts'
 import { runProgram } from './python.ts'
-
-const root = join(import.meta.dirname, '../..')
 
 t.test('server.md', async (t) => {
   const broker = await buildBroker(t)
@@ -50,35 +42,6 @@ t.test('server.md', async (t) => {
   t.equal((await visitor.open(here)).body, 'Connected as amelie')
   stop.abort()
   await ended
-})
-
-t.test('page.md', { skip: noBrowser }, async (t) => {
-  const broker = await buildBroker(t)
-  const server = createServer((request, response) => {
-    const script = request.url === '/oauth4webapi.js'
-    response.setHeader('content-type', script ? 'text/javascript' : 'text/html')
-    response.end(script ? readFileSync(library) : html)
-  })
-  const library = join(root, 'node_modules/oauth4webapi/build/index.js')
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const here = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-  const app = await addApp(broker, { redirectUris: [here], dpop: 'required' })
-  const html = codeBlock('page', 'html')
-    .replace('https://broker.example.com', broker.url)
-    .replace('app_…', app.id)
-    .replace('https://api.ellipsis-drive.com/v3', broker.env.ELLIPSIS_API_URL ?? '')
-    .replace(/https:\/\/cdn[^"]*/, '/oauth4webapi.js')
-  const context = await visit(t, await launch(t))
-  const page = await context.newPage()
-  await page.goto(here)
-  await page.click('#connect')
-  await page.click('text=Continue to Ellipsis Drive')
-  await page.click('text=Amelie Laurent')
-  await page.getByRole('button', { name: 'Allow', exact: true }).click()
-  await page.waitForSelector('text=Connected as amelie')
-  t.equal(page.url(), here)
 })
 
 t.test('qgis.md: the requests of QGIS, with another port', async (t) => {
