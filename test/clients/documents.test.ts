@@ -10,6 +10,7 @@ import {
   postForm,
 } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
+import { findGrant } from '../db/rows.ts'
 import { codeBlock } from './code-block.ts'
 import { runProgram } from './python.ts'
 
@@ -36,10 +37,27 @@ t.test('server.md', async (t) => {
   const ended = runProgram(command, env, onLine, stop.signal).then(({ output }) => output)
   t.equal(await Promise.race([listening.promise, ended]), undefined, 'it listens')
   const visitor = new Visitor()
+  const refused = await visitor.press(await visitor.open(here), 'Deny')
+  t.match(refused.body, 'You refused')
   const login = await visitor.press(await visitor.open(here), 'Continue to Ellipsis Drive')
   const page = await allow(visitor, login, 'amelie')
   t.equal(page.body, 'Connected as amelie')
-  t.equal((await visitor.open(here)).body, 'Connected as amelie')
+  const reloaded = await visitor.open(`${here}/connected?code=used&state=used`)
+  t.equal(reloaded.body, 'Connected as amelie')
+
+  const openAfter = (milliseconds: number) => {
+    broker.clock.advance(milliseconds)
+    return visitor.open(here)
+  }
+  t.equal((await openAfter(16 * 86_400_000)).body, 'Connected as amelie')
+  t.equal((await openAfter(0)).body, 'Connected as amelie')
+  const grant = await findGrant(broker.services.store, app.id)
+  t.type(grant?.jtiUsedAt, 'number', 'the server uses the newer broker token')
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 1000 })
+  const asked = await openAfter(3_600_000)
+  t.match(asked.body, 'asks to use your Ellipsis Drive', 'reconnect_required')
+  await allow(visitor, await visitor.press(asked, 'Continue to Ellipsis Drive'), 'amelie')
+  t.match((await openAfter(31 * 86_400_000)).body, 'asks to use', 'the broker token has expired')
   stop.abort()
   await ended
 })
