@@ -8,7 +8,7 @@ export function without(...modules: string[]): string | false {
   const { status } = spawnSync(PYTHON, ['-c', `import ${modules.join(', ')}`])
   return (
     status !== 0 &&
-    `${PYTHON} lacks ${modules.join(' or ')}: apt-get install python3-authlib python3-requests-oauthlib`
+    `${PYTHON} lacks ${modules.join(' or ')}: apt-get install python3-authlib python3-flask python3-requests-oauthlib`
   )
 }
 
@@ -45,4 +45,5 @@ export const runPython = (
   source: string,
   env: Record<string, string>,
   onLine?: (line: string) => void,
-) => runProgram([PYTHON, '-c', source], env, onLine)
+  signal?: AbortSignal,
+) => runProgram([PYTHON, '-c', source], env, onLine, signal && { signal })
