@@ -34,7 +34,16 @@ function configurePage(): string {
   })
   return `# Settings
 
-Settings are environment variables. The file \`.env\` in the working directory is read too; the environment overrides it. Files are UTF-8, with or without a byte-order mark; quotation marks that \`docker --env-file\` leaves around a value do not count (around \`ELLIPSIS_CLIENT_SECRET\` they are refused, because they may be part of it). Variables that Kubernetes makes of a service named \`broker\` or \`ellipsis\`, such as \`BROKER_PORT=tcp://10.0.0.1:3000\`, are not settings. If settings are missing or invalid, the broker lists all problems with their fixes and exits with code 2. [.env.example](../.env.example) has the same list to copy.
+Settings are environment variables. A settings file is read too; the environment overrides it. The first of these places is used, and no other:
+
+1. the file that the command line names: \`ellipsis-broker --env-file FILE COMMAND\`
+2. \`.env\` in the working directory
+3. the environment alone, if it sets \`BROKER_DATA_DIR\` or \`ELLIPSIS_CLIENT_ID\`, as in a container or under a supervisor
+4. the settings of the installed service, from every directory: the \`EnvironmentFile=\` and \`Environment=\` of the systemd unit \`ellipsis-broker.service\` and its drop-ins. Without a unit: \`/etc/ellipsis-broker.env\`, with \`BROKER_DATA_DIR=/var/lib/ellipsis-broker\`
+
+With \`--env-file\` and the file of a unit, that unit's \`Environment=\` counts, too. If several services are installed (units \`ellipsis-broker…\` with different files or data directories), commands list them and ask for \`--env-file\`. \`BROKER_PUBLIC_URL\` defaults to the one that \`serve\` last used for the data, for every other command.
+
+Files are UTF-8, with or without a byte-order mark; quotation marks that \`docker --env-file\` leaves around a value do not count (around \`ELLIPSIS_CLIENT_SECRET\` they are refused, because they may be part of it). Variables that Kubernetes makes of a service named \`broker\` or \`ellipsis\`, such as \`BROKER_PORT=tcp://10.0.0.1:3000\`, are not settings. If settings are missing or invalid, the broker lists all problems with their fixes and exits with code 2. [.env.example](../.env.example) has the same list to copy.
 
 | setting | default | description |
 |---|---|---|
@@ -53,7 +62,9 @@ function commandsPage(): string {
     )
   return `# Commands
 
-From a checkout: \`npm run --silent broker -- COMMAND\`. With the single binary: \`ellipsis-broker COMMAND\`. All commands except \`serve\`, \`demo\` and \`stand-in\` work on the data directory, whether a broker runs or not. Every listing takes \`--json\`. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+From a checkout: \`npm run --silent broker -- COMMAND\`. With the single binary: \`ellipsis-broker COMMAND\`. All commands except \`serve\`, \`demo\` and \`stand-in\` work on the data directory, whether a broker runs or not. They find it through the [settings](configure.md), and say on standard error which one they used, unless it is \`./data\`. \`serve\` creates a database; so do the first \`app add\` or \`admin add\`, and \`restore\`, if \`BROKER_DATA_DIR\` is set. Every other command without a database exits with code 2 and names the directory and the settings files that it looked at.
+
+\`ellipsis-broker --env-file FILE COMMAND\` reads the settings from that file and from no other. Every listing takes \`--json\`. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 | command | description |
 |---|---|

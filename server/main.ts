@@ -1,7 +1,9 @@
-import { run } from './cli/program.ts'
+import { startFaster } from './cli/faster-start.ts'
 import { guardOutput, outputProblem } from './cli/output.ts'
 
+startFaster()
 guardOutput()
+const { run } = await import('./cli/program.ts')
 process.exitCode = await run(process.argv.slice(2))
 // Errors of the last writes arrive before the next turn of the event loop.
 await new Promise(setImmediate)

@@ -111,10 +111,14 @@ t.test('the single binary', async (t) => {
       t.match(stdout, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(MIT\\)$`, 'm'))
     }
     t.notMatch(stdout, '(undefined)')
+    t.match((await runCommand('app', 'add', 'My map', '--device')).stdout, 'client_id')
     for (const list of ['app', 'connection', 'admin', 'key']) {
       t.type(JSON.parse((await runCommand(list, 'list', '--json')).stdout), Array, list)
     }
     await t.rejects(runCommand('serve'), { code: 2, stderr: /ELLIPSIS_CLIENT_ID is not set/ })
+    // Node itself has an option of this name, and would end with code 9.
+    const missing = runCommand('--env-file', '/nowhere/broker.env', 'app', 'list')
+    await t.rejects(missing, { code: 2, stderr: '/nowhere/broker.env does not exist.' })
   })
 
   t.test('calls of Ellipsis Drive go through the proxy of the environment', async (t) => {
@@ -178,12 +182,12 @@ t.test('the single binary', async (t) => {
   t.test('data on a noexec file system: the error says what to do', namespaces, async (t) => {
     const [data, native] = [createOwnedDirectory('noexec'), createOwnedDirectory('native')]
     const mount = `mount -t tmpfs -o noexec,uid=${NOBODY},mode=700 tmpfs ${data}`
-    const list = (env: Record<string, string>) =>
-      run('unshare', inNamespace(mount, 'app list'), {
+    const add = (env: Record<string, string>) =>
+      run('unshare', inNamespace(mount, 'app add Map --device'), {
         env: { PATH, BROKER_DATA_DIR: data, ...env },
       })
-    await t.rejects(list({}), { code: 2, stderr: /noexec.*BROKER_NATIVE_DIR/ })
-    t.match(await list({ BROKER_NATIVE_DIR: native }), { stdout: /No apps yet/ })
+    await t.rejects(add({}), { code: 2, stderr: /noexec.*BROKER_NATIVE_DIR/ })
+    t.match(await add({ BROKER_NATIVE_DIR: native }), { stdout: /client_id/ })
   })
 
   t.test('the bundle runs on an installed Node', async (t) => {
@@ -191,8 +195,9 @@ t.test('the single binary', async (t) => {
     const env = { PATH, BROKER_DATA_DIR: join(folder, 'data') }
     const version = await run(process.execPath, [bundle, '--version'], { env })
     t.match(version.stdout.split(/[ ,]/)[0], build.version)
-    const list = await run(process.execPath, [bundle, 'app', 'list', '--json'], { env })
-    t.strictSame(JSON.parse(list.stdout), [], 'its store opens')
+    const add = ['app', 'add', 'My map', '--device', '--json']
+    const added = await run(process.execPath, [bundle, ...add], { env })
+    t.match(JSON.parse(added.stdout), { name: 'My map' }, 'its store opens')
     const licenses = await run(process.execPath, [bundle, 'licenses'], { env })
     t.equal(licenses.stdout.trim(), readFileSync(join(out, 'LICENSES.txt'), 'utf8').trim())
   })

@@ -39,7 +39,7 @@ t.test('every shell command of docs/install.md and docs/run.md works', options, 
     chmodSync(join(machine, 'bin', name), 0o755)
   }
   for (const name of RECORDED) script(name, `echo "${name} $*" >> ${machine}/recorded`)
-  script('ellipsis-broker', `exec ${process.execPath} ${PROGRAM} "$@"`)
+  script('ellipsis-broker', `exec ${process.execPath} -- ${PROGRAM} "$@"`)
   writeFileSync(
     join(machine, 'etc/nginx/conf.d/ellipsis-broker.conf'),
     readFileSync(join(root, 'deploy/nginx.conf')),
@@ -57,7 +57,7 @@ t.test('every shell command of docs/install.md and docs/run.md works', options, 
   const env = {
     ...PROGRAM_ENV,
     PATH: `${machine}/bin:${process.env.PATH}`,
-    BROKER_DATA_DIR: join(machine, 'data'),
+    BROKER_DATA_DIR: broker.dataDir,
   }
   const file = join(machine, 'etc/ellipsis-broker.env')
 
@@ -72,7 +72,6 @@ t.test('every shell command of docs/install.md and docs/run.md works', options, 
             ['Public URL', 'https://broker.example.com/'],
             ['Client id', 'the-id'],
             ['Client secret', 'the-secret'],
-            ['Start the broker', 'n'],
           ],
           { cwd: machine, env },
         )

@@ -18,7 +18,7 @@ export function runCli(
   user?: User,
   program = PROGRAM,
 ): ChildProcess {
-  return spawn(process.execPath, [program, ...args], {
+  return spawn(process.execPath, ['--', program, ...args], {
     env: { ...PROGRAM_ENV, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { createFile, syncDirectoryOf, syncFile } from './files.ts'
 import { emptyLog } from '../sqlite/checkpoint.ts'
+import { KeptCopyError } from '../errors.ts'
 import { retryBusy } from '../sqlite/engine.ts'
 
 /** Copies of each kind that are kept. */
@@ -115,17 +116,6 @@ export async function keepCopy(
   }
   syncDirectoryOf(to)
   for (const name of kept().sort().slice(0, -MAX_COPIES)) remove(name)
-}
-
-/** The copy before a change can't be written, for example because the disk is full. */
-export class KeptCopyError extends Error {
-  override name = 'KeptCopyError'
-  readonly file: string
-
-  constructor(file: string, options: ErrorOptions) {
-    super(`${file} can't be written`, options)
-    this.file = file
-  }
 }
 
 /** @throws Error with the code ENOENT if there is no such file: none is created */

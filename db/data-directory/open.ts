@@ -1,12 +1,11 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import type { MigrationMeta } from 'drizzle-orm/migrator'
 import { keepCopy } from './copy.ts'
 import { openFile } from './files.ts'
-import { completeRestore, isRestored } from './restore-complete.ts'
+import { completeRestore } from './restore-complete.ts'
 import { emptyLog } from '../sqlite/checkpoint.ts'
+import { StoreTooNewError } from '../errors.ts'
 import { retryBusy } from '../sqlite/engine.ts'
 import { createSqliteStore } from '../sqlite/store.ts'
 import type { Store } from '../store.ts'
@@ -15,17 +14,6 @@ import type { Store } from '../store.ts'
 const BUSY_TIMEOUT_MS = 10
 /** How long a start waits for another one, which may be migrating much data. */
 const START_LOCK_TIMEOUT_MS = 60_000
-
-/** The database was written by a newer version of this program. */
-export class StoreTooNewError extends Error {
-  override name = 'StoreTooNewError'
-  readonly file: string
-
-  constructor(file: string) {
-    super(`${file} was written by a newer version of this program`)
-    this.file = file
-  }
-}
 
 /** Where a store is, and how it is migrated. */
 interface StoreOptions {
@@ -83,10 +71,6 @@ export async function withLock<T>(
 export async function openStore(options: StoreOptions): Promise<Store> {
   return createSqliteStore(await openDatabase(options))
 }
-
-/** Is there a store in that directory, or one that a restore has prepared? */
-export const hasStore = (directory: string): boolean =>
-  existsSync(join(directory, 'broker.db')) || isRestored(directory)
 
 /** Opens the SQLite connection of a store, on the same conditions as `openStore`. */
 export async function openDatabase(options: StoreOptions): Promise<Database.Database> {

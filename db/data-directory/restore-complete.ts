@@ -9,7 +9,11 @@ const RESTORED = 'broker.db.restored'
 const SUFFIXES = ['', '-wal', '-shm']
 
 /** Has a restore prepared a store that isn't in its place yet? */
-export const isRestored = (directory: string): boolean => existsSync(join(directory, RESTORED))
+const isRestored = (directory: string): boolean => existsSync(join(directory, RESTORED))
+
+/** Is there a store in that directory, or one that a restore has prepared? */
+export const hasStore = (directory: string): boolean =>
+  existsSync(join(directory, 'broker.db')) || isRestored(directory)
 
 /** Makes the prepared store the valid one: before this nothing has changed, afterwards all has. */
 export function commitRestore(directory: string): void {

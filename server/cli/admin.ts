@@ -32,10 +32,13 @@ export function adminCommand(): Command {
         .default('admin'),
     )
     .action((email: string, { passwordStdin, role }: Flags) =>
-      withServices(async ({ admins }) => {
-        const added = await admins.add(email, await readPassword(passwordStdin), ACTOR, role)
-        print(`Added ${added.role} ${added.email}.`)
-      }),
+      withServices(
+        async ({ admins }) => {
+          const added = await admins.add(email, await readPassword(passwordStdin), ACTOR, role)
+          print(`Added ${added.role} ${added.email}.`)
+        },
+        { create: true },
+      ),
     )
 
   admin

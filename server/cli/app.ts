@@ -132,17 +132,20 @@ async function add(name: string, flags: Flags): Promise<void> {
     confidential: flags.confidential ?? false,
     name,
   }
-  await withServices(async ({ apps, clock, config }) => {
-    const { app, clientSecret } = await apps.add(settings, ACTOR)
-    const secret = clientSecret?.reveal()
-    if (flags.json) {
-      return printJson({ ...toJson(app, clock.now()), ...(secret && { client_secret: secret }) })
-    }
-    print(`client_id      ${app.id}`)
-    if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
-    print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
-    if (app.device) print(`Device page    ${config.publicUrl}/device`)
-  })
+  await withServices(
+    async ({ apps, clock, config }) => {
+      const { app, clientSecret } = await apps.add(settings, ACTOR)
+      const secret = clientSecret?.reveal()
+      if (flags.json) {
+        return printJson({ ...toJson(app, clock.now()), ...(secret && { client_secret: secret }) })
+      }
+      print(`client_id      ${app.id}`)
+      if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
+      print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
+      if (app.device) print(`Device page    ${config.publicUrl}/device`)
+    },
+    { create: true },
+  )
 }
 
 function show(app: App, now: number, json?: boolean): void {

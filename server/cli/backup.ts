@@ -1,8 +1,6 @@
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config/config.ts'
-import { backup } from '../operate/backup.ts'
-import { restore } from '../operate/restore.ts'
 import { runtime } from '../runtime.ts'
+import { findStore, noteStore } from './settings.ts'
 import { UsageError, print } from './terminal.ts'
 import { lowerPriority } from './lower-priority.ts'
 
@@ -13,7 +11,10 @@ export function backupCommand(): Command {
     .argument('<file>', '', parseFile)
     .action(async (file: string) => {
       lowerPriority()
-      print(await backup(loadConfig(readEnvironment()), file, runtime))
+      const found = findStore()
+      const { backup } = await import('../operate/backup.ts')
+      print(await backup(found.config, file, runtime))
+      noteStore(found)
     })
 }
 
@@ -27,7 +28,11 @@ export function restoreCommand(): Command {
     .option('--accept-revoked', 'restore even if later revocations cannot be determined')
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
       const { clock } = runtime
-      print(await restore(loadConfig(readEnvironment()), file, { acceptRevoked, clock }))
+      // A new machine has no store yet.
+      const found = findStore({ create: true })
+      const { restore } = await import('../operate/restore.ts')
+      print(await restore(found.config, file, { acceptRevoked, clock }))
+      noteStore(found)
     })
 }
 

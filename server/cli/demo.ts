@@ -5,12 +5,9 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { build } from '../assets.ts'
 import { loadConfig } from '../config/config.ts'
-import { buildSampleApp } from '../demo/sample-app.ts'
-import { appDefaults } from '../oauth/apps.ts'
 import { createLog } from '../log.ts'
 import { Secret } from '../secret.ts'
 import { explainListenError } from '../data/start-error.ts'
-import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { ACTOR } from './with-services.ts'
 import { treatOutputAsLog } from './output.ts'
 import { parsePort, print } from './terminal.ts'
@@ -40,6 +37,10 @@ export function demoCommand(): Command {
 export async function startDemo(
   port: number,
 ): Promise<{ instructions: string; stop(): Promise<void> }> {
+  // Loaded here, so that other commands start faster.
+  const { buildSampleApp } = await import('../demo/sample-app.ts')
+  const { appDefaults } = await import('../oauth/apps.ts')
+  const { standInDefaults, startStandIn } = await import('../stand-in/app.ts')
   const cleanup = new AsyncDisposableStack()
   try {
     const directory = await mkdtemp(join(tmpdir(), 'ellipsis-broker-demo-'))
@@ -114,7 +115,7 @@ Try this:
   3. Sign in there as Amelie Laurent and click "Allow". The app lists her drive: open a folder.
   4. Revoke the connection from another terminal, then click "Refresh" in the app:
 
-     export BROKER_DATA_DIR=${directory}
+     export BROKER_DATA_DIR=${directory} BROKER_PUBLIC_URL=${url(0)}
      ${build.command} connection list
      ${build.command} connection revoke ID
 

@@ -1,9 +1,8 @@
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config/config.ts'
 import { useProxy } from '../config/proxy.ts'
-import { runChecks } from '../operate/doctor/doctor.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
 import { runtime } from '../runtime.ts'
+import { loadSettings, requireStore, withStoredUrl } from './settings.ts'
 import { print, printJson } from './terminal.ts'
 import { lowerPriority } from './lower-priority.ts'
 
@@ -16,8 +15,11 @@ export function doctorCommand(): Command {
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: boolean }) => {
       lowerPriority()
-      const config = loadConfig(readEnvironment())
+      const found = loadSettings()
+      // A store that can't be read is a finding of the checks.
+      const config = await withStoredUrl(found).catch(() => found.config)
       useProxy(config)
+      const { runChecks } = await import('../operate/doctor/doctor.ts')
       const findings = await runChecks(config, runtime)
       if (json) printJson(findings.map(({ fix, ...rest }) => ({ ...rest, mend: fix })))
       else {
@@ -26,6 +28,7 @@ export function doctorCommand(): Command {
           print(`${STATUS_LABELS[status]} ${check}: ${finding}${advice}`)
         }
       }
+      requireStore(found)
       const problems = findings.filter(({ status }) => status === 'problem').length
       const warnings = findings.filter(({ status }) => status === 'warning').length
       if (problems > 0) throw new CommandError('doctor.problems', { problems, warnings })

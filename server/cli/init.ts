@@ -2,10 +2,11 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { build } from '../assets.ts'
-import { loadConfig, readEnvironment } from '../config/config.ts'
+import { loadConfig } from '../config/config.ts'
 import type { ConfigError } from '../config/config.ts'
 import { formatEnvFile, isPortable } from '../config/settings.ts'
 import type { SettingName, SettingValues } from '../config/settings.ts'
+import { useEnvFile } from './settings.ts'
 import { UsageError, ask, askHidden, print, readInput } from './terminal.ts'
 import { serve } from './serve.ts'
 
@@ -46,10 +47,11 @@ Register this exact callback URL with your OAuth client at Ellipsis Drive
 
   ${callbackUrl}
 `)
-      if (flags.serve ?? (interactive && (await confirm('Start the broker now?')))) {
-        return serve({ ...values, ...readEnvironment() })
+      if (flags.serve) {
+        useEnvFile(file)
+        return serve()
       }
-      print(`Start the broker with: ${startCommand(flags.file)}`)
+      print(nextSteps(file))
     })
 }
 
@@ -131,9 +133,6 @@ function findProblem(name: SettingName, answer: string): string | null {
   }
 }
 
-const confirm = async (question: string): Promise<boolean> =>
-  /^y/i.test(await ask(`${question} (y/n)`, 'y'))
-
 /** @throws UsageError if the file can't hold a value */
 function checkPortable(values: SettingValues): void {
   for (const [name, value] of Object.entries(values)) {
@@ -161,16 +160,26 @@ function write(file: string, values: SettingValues): void {
 const notWritten = (file: string, reason: string) =>
   new UsageError(`${file} ${reason}. Remove it, or choose another file with --file.`)
 
-const startCommand = (file: string): string =>
-  file === '.env'
-    ? `${build.command} serve`
-    : `set -a; . ${shellPath(file)}; set +a; ${build.command} serve`
+/** The file that deploy/ellipsis-broker.service reads. */
+const UNIT_FILE = '/etc/ellipsis-broker.env'
 
-/** A path as a word of a shell. Without a slash, `.` would search PATH for the file. */
-function shellPath(file: string): string {
-  const path = file.includes('/') ? file : `./${file}`
-  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
+/** How to start the broker with the file. `init` starts none itself: a service has another user and store. */
+function nextSteps(file: string): string {
+  if (file === resolve('.env')) return `Start the broker with: ${build.command} serve`
+  const path = shellWord(file)
+  const edit = file === UNIT_FILE ? '' : ` with EnvironmentFile=${file}`
+  return `Next, start the broker as one of these:
+
+  service    install deploy/ellipsis-broker.service${edit}, then: systemctl enable --now ellipsis-broker
+  container  podman run --env-file ${path} --volume ellipsis-broker:/data --publish 3000:3000 --stop-timeout 40 ellipsis-broker
+  program    ${build.command} --env-file ${path} serve
+
+Its first start prints the address where you make the first admin (service: journalctl -u ellipsis-broker).`
 }
+
+/** A path as a word of a shell. */
+const shellWord = (path: string): string =>
+  /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 
 const INTRODUCTION = `# Settings of Ellipsis Broker.
 # The environment overrides this file. Lines that begin with # show defaults and settings without a value.`

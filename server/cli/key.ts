@@ -1,6 +1,5 @@
 import { Command } from 'commander'
 import type { SigningKey } from '../../db/store.ts'
-import { PUBLICATION_PERIOD_MS } from '../crypto/signing-keys.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { formatTime, print, printJson, printTable } from './terminal.ts'
@@ -27,16 +26,14 @@ export function keyCommand(): Command {
     .command('rotate')
     .description('sign with the next keys now (automatic every 90 days); the old keys still verify')
     .action(() =>
-      withServices(
-        async ({ keys, clock }) => {
-          for (const { kid, alg, createdAt } of await keys.rotate(ACTOR)) {
-            const young = clock.now() - createdAt < PUBLICATION_PERIOD_MS
-            const values = { kid, use: useOfKey[alg], since: formatTime(createdAt) }
-            print(formatMessage(young ? 'key.rotate.recent' : 'key.rotate.done', values))
-          }
-        },
-        { existing: true },
-      ),
+      withServices(async ({ keys, clock }) => {
+        const { PUBLICATION_PERIOD_MS } = await import('../crypto/signing-keys.ts')
+        for (const { kid, alg, createdAt } of await keys.rotate(ACTOR)) {
+          const young = clock.now() - createdAt < PUBLICATION_PERIOD_MS
+          const values = { kid, use: useOfKey[alg], since: formatTime(createdAt) }
+          print(formatMessage(young ? 'key.rotate.recent' : 'key.rotate.done', values))
+        }
+      }),
     )
 
   key
@@ -45,14 +42,10 @@ export function keyCommand(): Command {
     .allowUnknownOption()
     .description('revoke a key: every token that it signed is refused')
     .action((kid: string) =>
-      withServices(
-        async ({ keys }) => {
-          if (!(await keys.revoke(kid, ACTOR)))
-            throw new CommandError('key.revoke.unknown', { kid })
-          print(formatMessage('key.revoke.done', { kid }))
-        },
-        { existing: true },
-      ),
+      withServices(async ({ keys }) => {
+        if (!(await keys.revoke(kid, ACTOR))) throw new CommandError('key.revoke.unknown', { kid })
+        print(formatMessage('key.revoke.done', { kid }))
+      }),
     )
   return key
 }

@@ -1,13 +1,13 @@
 import { createServer } from 'node:http'
 import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
-import { loadConfig, readEnvironment } from '../config/config.ts'
 import { useProxy } from '../config/proxy.ts'
 import type { Config } from '../config/config.ts'
 import { CommandError, errorMessage, formatMessage } from '../operate/messages.ts'
 import { writeSettings } from '../operate/env-file.ts'
 import { ProbeError, probe, settingsOf } from '../operate/probe.ts'
 import { runtime } from '../runtime.ts'
+import { loadSettings } from './settings.ts'
 import { print, printJson, printNotice } from './terminal.ts'
 
 interface Flags {
@@ -23,13 +23,17 @@ export function probeCommand(): Command {
     .description('test undocumented behaviour of Ellipsis Drive with your own OAuth client')
     .option('--no-authorize', 'skip the tests that need an authorization')
     .option('--reuse', 'also test a replaced refresh token, which may revoke the authorization')
-    .option('--write', 'write the resulting settings to .env')
+    .option('--write', 'write the resulting settings to .env, or to the settings file that is used')
     .option('--json', 'print JSON')
     .action(run)
 }
 
 async function run({ authorize, reuse = false, write, json }: Flags): Promise<void> {
-  const config = loadConfig(readEnvironment(), { serve: true })
+  const {
+    config,
+    settings: { files },
+  } = loadSettings({ serve: true })
+  const file = files.at(-1) ?? '.env'
   useProxy(config)
   printNotice(
     'Without an authorization: request encoding and error format (six requests with an invalid token, two of them with a wrong client secret); code parameter (four requests with an invalid code or none).',
@@ -64,12 +68,12 @@ async function run({ authorize, reuse = false, write, json }: Flags): Promise<vo
   const settings = lines.join(' ')
   if (write) {
     try {
-      writeSettings('.env', lines)
+      writeSettings(file, lines)
     } catch (error) {
-      throw new CommandError('probe.write-failed', { reason: errorMessage(error), settings })
+      throw new CommandError('probe.write-failed', { file, reason: errorMessage(error), settings })
     }
   }
-  printNotice(formatMessage(write ? 'probe.written' : 'probe.done', { settings }))
+  printNotice(formatMessage(write ? 'probe.written' : 'probe.done', { file, settings }))
 }
 
 const format = (value: unknown): string =>

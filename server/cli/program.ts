@@ -15,6 +15,7 @@ import { doctorCommand } from './doctor.ts'
 import { keyCommand } from './key.ts'
 import { licensesCommand } from './licenses.ts'
 import { probeCommand } from './probe.ts'
+import { useEnvFile } from './settings.ts'
 import { UsageError, printable } from './terminal.ts'
 import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
@@ -25,10 +26,12 @@ export function program(): Command {
   const main = new Command('ellipsis-broker')
     .description('A self-hosted OAuth token broker for Ellipsis Drive')
     .version(describeBuild(), '-V, --version')
+    .option('--env-file <file>', 'read the settings from this file, and from no other')
     .addHelpText(
       'after',
-      '\nSettings come from the environment and from .env. `init` writes a .env that explains them.',
+      '\nSettings come from the environment and from --env-file, or .env, or the file of the installed service. `init` writes a .env that explains them.',
     )
+    .hook('preAction', () => useEnvFile(main.opts<{ envFile?: string }>().envFile))
   const commands = [
     serveCommand(),
     initCommand(),

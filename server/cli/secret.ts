@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import { checkSealed } from '../crypto/reseal.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
-import { limitRate, rotateSecrets } from '../operate/rotate-secrets.ts'
 import { withServices } from './with-services.ts'
 import { print, printJson, printNotice } from './terminal.ts'
 
@@ -15,22 +14,22 @@ export function secretCommand(): Command {
     .command('check')
     .description('decrypt every stored secret, to verify the encryption keys')
     .option('--json', 'print JSON')
-    .action(({ json }: { json?: boolean }) =>
-      withServices((services) => check(services, json), { existing: true }),
-    )
+    .action(({ json }: { json?: boolean }) => withServices((services) => check(services, json)))
 
   secret
     .command('rotate')
     .description('re-encrypt everything with a new key while brokers run; safe to repeat')
     .action(() =>
-      withServices(async (services) => print(await rotateSecrets(services, printNotice)), {
-        existing: true,
+      withServices(async (services) => {
+        const { rotateSecrets } = await import('../operate/rotate-secrets.ts')
+        print(await rotateSecrets(services, printNotice))
       }),
     )
   return secret
 }
 
 async function check(services: Parameters<typeof checkSealed>[0], json?: boolean): Promise<void> {
+  const { limitRate } = await import('../operate/rotate-secrets.ts')
   const throttleProgress = limitRate(() => performance.now(), PROGRESS_INTERVAL_MS)
   const { values, byKey, failed, places } = await checkSealed(services, (count) =>
     throttleProgress(() => printNotice(`Decrypted ${count.toLocaleString('en')} values …`)),

@@ -3,20 +3,18 @@ import type { Server } from 'node:tls'
 import closeWithGrace from 'close-with-grace'
 import type { Options } from 'close-with-grace'
 import { Command } from 'commander'
-import { hasStore } from '../../db/data-directory/open.ts'
-import { buildApp } from '../http/app.ts'
-import { loadConfig, readEnvironment } from '../config/config.ts'
+import { hasStore } from '../../db/data-directory/restore-complete.ts'
 import type { Config } from '../config/config.ts'
 import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
 import type { Claim } from '../data/data-ownership.ts'
 import { closeWithTimeout } from '../http/plugins/time-limits.ts'
 import { secretKeyFile } from '../data/secret-key.ts'
-import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
 import { explainListenError } from '../data/start-error.ts'
 import { readCertificate, watchCertificate } from '../http/tls.ts'
 import { logOutput, treatOutputAsLog } from './output.ts'
+import { loadSettings } from './settings.ts'
 
 /** Limit of a graceful stop: requests (12 s), an upstream call (20 s) and closing the store. */
 const STOP_TIMEOUT_MS = 36_000
@@ -27,13 +25,13 @@ export function serveCommand(): Command {
     .description('run the broker')
     .option('--accept-client-change', 'accept a changed OAuth client or API for existing data')
     .action(async ({ acceptClientChange }: { acceptClientChange?: boolean }) =>
-      serve(readEnvironment(), acceptClientChange ? 'anew' : 'same'),
+      serve(acceptClientChange ? 'anew' : 'same'),
     )
 }
 
-/** Serves until a signal stops it. @throws ConfigError, StartError */
-export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same'): Promise<void> {
-  const config = loadConfig(environment, { serve: true })
+/** Serves with this command line's settings until a signal stops it. @throws ConfigError, StartError */
+export async function serve(claim: Claim = 'same'): Promise<void> {
+  const { config, settings } = loadSettings({ serve: true })
   treatOutputAsLog()
   const log = createLog(config, logOutput())
   ignoreSighup(log)
@@ -43,7 +41,12 @@ export async function serve(environment: NodeJS.ProcessEnv, claim: Claim = 'same
   // Before the ready line: a supervisor that waits for it may send SIGTERM at once.
   const stopped = waitForStop(log, () => broker.stop(), ['SIGHUP'])
   log.info(
-    { listening: broker.address, callback: config.callbackUrl },
+    {
+      listening: broker.address,
+      callback: config.callbackUrl,
+      store: config.dataDir,
+      settings: settings.files,
+    },
     `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
   )
   await printSetupUrl(broker.services)
@@ -89,12 +92,15 @@ export async function startBroker(
   claim: Claim = 'same',
 ): Promise<RunningBroker> {
   if (config.tls) readCertificate(config.tls)
+  const { startServices } = await import('../services.ts')
   return listen(await startServices(config, log, { claim }))
 }
 
 /** Listens with started services; on a failure stops them. @throws StartError */
 export async function listen(services: Services): Promise<RunningBroker> {
   const { config, log } = services
+  // Loaded here, so that other commands start faster.
+  const { buildApp } = await import('../http/app.ts')
   const app = await buildApp(services)
   try {
     const { host, port, tls } = config

@@ -1,6 +1,5 @@
 import { Command } from 'commander'
 import { explainListenError } from '../data/start-error.ts'
-import { standInDefaults, startStandIn } from '../stand-in/app.ts'
 import { treatOutputAsLog } from './output.ts'
 import { parsePort, print } from './terminal.ts'
 import { waitForStop } from './serve.ts'
@@ -19,6 +18,7 @@ export function standInCommand(): Command {
       'http://127.0.0.1:3000/callback',
     ])
     .action(async ({ port, redirectUri }: Flags) => {
+      const { standInDefaults, startStandIn } = await import('../stand-in/app.ts')
       const client = { ...standInDefaults.client, redirectUris: redirectUri }
       const address = { host: '127.0.0.1', port: parsePort(port) }
       const standIn = await startStandIn({ ...address, clients: [client] }).catch(

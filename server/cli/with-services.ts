@@ -1,10 +1,7 @@
-import { loadConfig, readEnvironment } from '../config/config.ts'
 import { createLog } from '../log.ts'
-import { startServices } from '../services.ts'
 import type { Services } from '../services.ts'
-import { hasStore } from '../../db/data-directory/open.ts'
-import { CommandError } from '../operate/messages.ts'
 import { explainDataError } from '../data/start-error.ts'
+import { findStore, noteStore, withStoredUrl } from './settings.ts'
 
 /** The actor that events record for commands. */
 export const ACTOR = 'cli'
@@ -12,21 +9,23 @@ export const ACTOR = 'cli'
 /**
  * Runs a command's work on the data directory, beside any running brokers, then closes it.
  * @param options.upstream the work calls Ellipsis Drive, so client id and secret are required
- * @param options.existing fail if there is no database, instead of creating one
+ * @param options.create without a store, create one if BROKER_DATA_DIR names its directory
  * @throws StartError, CommandError `data.missing`, and what `work` throws
  */
 export async function withServices<T>(
   work: (services: Services) => Promise<T>,
-  { upstream = false, existing = false } = {},
+  { upstream = false, create = false } = {},
 ): Promise<T> {
-  const config = loadConfig(readEnvironment(), { serve: upstream })
-  const { dataDir: directory } = config
-  if (existing && !hasStore(directory)) throw new CommandError('data.missing', { directory })
+  const found = findStore({ serve: upstream, create })
+  // Loaded here, so that other commands start faster.
+  const { startServices } = await import('../services.ts')
+  const config = await withStoredUrl(found)
   const log = createLog({ logLevel: 'error' }, process.stderr)
   const services = await startServices(config, log, {
     command: 'a command',
     ...(upstream && { claim: 'same' }),
   })
+  noteStore(found)
   return work(services)
     .catch(explainDataError(config.dataDir))
     .finally(() => services.stop())

@@ -1,15 +1,16 @@
-import { readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { cleanEnvironment, parseEnvText } from './environment.ts'
+import { resolve } from 'node:path'
+import { cleanEnvironment } from './environment.ts'
+import { findSettings, readText } from './find-settings.ts'
+import type { Settings } from './find-settings.ts'
 import * as parse from './parse.ts'
 import { readProxy } from './proxy.ts'
 import { ConfigError, type ReadFile, type Reader, createReader } from './reader.ts'
 import { CALLBACK_URL_PLACEHOLDER, table } from './settings.ts'
 import { warnOfUnknownSettings } from './unknown.ts'
 import { Secret } from '../secret.ts'
-import { ENCODING_FIX, EncodingError, decodeText } from '../text-encoding.ts'
 
 export { ConfigError } from './reader.ts'
+export type { Settings } from './find-settings.ts'
 
 /** All settings, validated and frozen. */
 export interface Config {
@@ -64,12 +65,13 @@ const DAY_SECONDS = 86_400
 /**
  * Reads and validates all settings.
  * @param options.serve require client id and secret; commands on the data don't need them
+ * @param options.file the settings file, for the message
  * @param options.readFile reads the files that `NAME_FILE` settings name
  * @throws ConfigError with all problems
  */
 export function loadConfig(
   environment: NodeJS.ProcessEnv,
-  options: { serve?: boolean; readFile?: ReadFile } = {},
+  options: { serve?: boolean; file?: string | undefined; readFile?: ReadFile } = {},
 ): Config {
   const env = cleanEnvironment(environment)
   const reader = createReader(env, options.readFile ?? readText)
@@ -104,33 +106,28 @@ export function loadConfig(
     warnings: [],
   }
   if (options.serve) requireClient(reader, config)
-  if (reader.problems.length > 0) throw new ConfigError(reader.problems)
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems, whereToSet(options.file))
   return freeze({ ...config, warnings: [...warnOfUnknownSettings(env), ...warnOfHttpApi(config)] })
 }
 
 /**
- * The variables of the working directory's `.env`, overridden by this process's environment.
- * @throws ConfigError if `.env` can't be read
+ * The settings of this process: `findSettings` with its environment and working directory.
+ * @param envFile the settings file that the command line names
+ * @throws ConfigError
  */
-export function readEnvironment(
+export const readSettings = (envFile?: string): Settings =>
+  findSettings({ envFile, environment: process.env, directory: process.cwd() })
+
+/** The variables of an environment and of the settings that it leads to. @throws ConfigError */
+export const readEnvironment = (
   environment: NodeJS.ProcessEnv = process.env,
   directory: string = process.cwd(),
-): NodeJS.ProcessEnv {
-  const file = join(directory, '.env')
-  try {
-    return { ...parseEnvText(readText(file)), ...cleanEnvironment(environment) }
-  } catch (error) {
-    if (error instanceof EncodingError) {
-      throw new ConfigError([{ name: file, problem: error.message, fix: ENCODING_FIX }])
-    }
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return cleanEnvironment(environment)
-    const problem = `cannot be read (${code}).`
-    throw new ConfigError([{ name: file, problem, fix: 'Make it readable.' }])
-  }
-}
+): NodeJS.ProcessEnv => findSettings({ environment, directory }).variables
 
-const readText: ReadFile = (path) => decodeText(readFileSync(path))
+const whereToSet = (file?: string): string =>
+  file === undefined
+    ? 'Set them in the environment or in .env. `ellipsis-broker init` asks for them and writes .env.'
+    : `Set them in the environment or in ${file}.`
 
 function readUrls(reader: Reader): Pick<Config, 'publicUrl' | 'basePath' | 'callbackUrl' | 'port'> {
   const port = reader.value('BROKER_PORT', parse.integer(0, 65_535))

@@ -17,19 +17,18 @@ export class ConfigError extends Error {
   override name = 'ConfigError'
   readonly problems: readonly Problem[]
 
-  constructor(problems: readonly Problem[]) {
-    super(describe(problems))
+  /** @param whereToSet where to set missing settings; empty: the problem is the settings file itself */
+  constructor(problems: readonly Problem[], whereToSet: string) {
+    super(describe(problems, whereToSet))
     this.problems = problems
   }
 }
 
-function describe(problems: readonly Problem[]): string {
+function describe(problems: readonly Problem[], whereToSet: string): string {
   const count = problems.length
   const title = `${count === 1 ? '1 setting is' : `${count} settings are`} missing or invalid:`
   const list = problems.map(({ name, problem, fix }) => `${name} ${problem}\n  ${fix}`)
-  const end =
-    'Set them in the environment or in .env. `ellipsis-broker init` asks for them and writes .env.'
-  return [title, ...list, end].join('\n\n')
+  return (whereToSet === '' ? list : [title, ...list, whereToSet]).join('\n\n')
 }
 
 /** The only secret that may itself have quotation marks around it. */

@@ -1,4 +1,5 @@
-import { hasStore, openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
+import { openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
+import { hasStore } from '../../db/data-directory/restore-complete.ts'
 import { registerProcess, describeProcesses, hasDied, listProcesses } from '../../db/data-directory/presence.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'

@@ -1,5 +1,4 @@
-import { KeptCopyError } from '../../db/data-directory/copy.ts'
-import { StoreTooNewError } from '../../db/data-directory/open.ts'
+import { KeptCopyError, StoreTooNewError } from '../../db/errors.ts'
 import { formatMessage } from '../operate/messages.ts'
 import type { MessageName, MessageValues } from '../operate/messages.ts'
 

@@ -2,7 +2,7 @@ import { existsSync, linkSync, renameSync, rmSync, statSync, writeFileSync } fro
 import { dirname, join, resolve } from 'node:path'
 import { copyDatabase, inspectDatabase } from '../../db/data-directory/copy.ts'
 import { syncDirectoryOf } from '../../db/data-directory/files.ts'
-import { hasStore, withStartLock } from '../../db/data-directory/open.ts'
+import { withStartLock } from '../../db/data-directory/open.ts'
 import { completeRestore } from '../../db/data-directory/restore.ts'
 import { sqliteBinding } from '../assets.ts'
 import type { DataDirectories } from '../assets.ts'
@@ -19,7 +19,7 @@ const STORE_ERROR_CODE = /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|READONLY)/
 
 /**
  * `backup FILE`: writes a snapshot of the store while brokers serve; never the encryption keys. The file
- * appears complete and checked, or not at all.
+ * appears complete and checked, or not at all. Call it only if there is a store.
  * @returns the message to print
  * @throws CommandError, StartError
  */
@@ -33,7 +33,6 @@ export async function backup(
   if (existsSync(file)) throw new CommandError('backup.exists', { file })
   if (!existsSync(dirname(file)))
     throw new CommandError('backup.no-directory', { directory: dirname(file) })
-  if (!hasStore(dataDir)) throw new CommandError('data.missing', { directory: dataDir })
   await withStartLock(dataDir, sqliteBinding(home), async () => completeRestore(dataDir)).catch(
     explainDataError(dataDir),
   )

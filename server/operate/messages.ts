@@ -71,7 +71,7 @@ export const messages = {
     command: 'start',
     exit: 2,
     text: 'The data directory {directory} can’t be read and written.',
-    fix: 'Make the broker’s user the owner of the directory and of everything in it, on a writable file system; or set BROKER_DATA_DIR to another directory.',
+    fix: 'Run the command as root or as the broker’s user. That user must own the directory and everything in it, on a writable file system. Or set BROKER_DATA_DIR to another directory.',
   },
   'start.damaged': {
     command: 'start',
@@ -83,7 +83,7 @@ export const messages = {
     command: 'start',
     exit: 2,
     text: 'There is no database in {directory}.',
-    fix: 'Set BROKER_DATA_DIR to the directory that `serve` uses. The first start of `serve` creates the database.',
+    fix: 'Settings were read from {settings}. Name the settings file of the broker, `ellipsis-broker --env-file FILE COMMAND`, or set BROKER_DATA_DIR to the directory that `serve` uses. A first start of `serve` creates the database, as does the first `app add` or `admin add` if BROKER_DATA_DIR is set.',
   },
   'start.locked': {
     command: 'start',
@@ -335,12 +335,12 @@ export const messages = {
     command: 'probe',
     exit: 0,
     text: 'Settings to use: {settings}',
-    fix: 'Add them to .env, or run the command again with --write. Then restart the brokers.',
+    fix: 'Add them to {file}, or run the command again with --write. Then restart the brokers.',
   },
   'probe.written': {
     command: 'probe',
     exit: 0,
-    text: 'Written to .env: {settings}',
+    text: 'Written to {file}: {settings}',
     fix: 'Restart the brokers.',
   },
   'probe.same-answer': {
@@ -364,8 +364,8 @@ export const messages = {
   'probe.write-failed': {
     command: 'probe',
     exit: 1,
-    text: '.env could not be written: {reason}. It is unchanged. Settings to use: {settings}',
-    fix: 'Add them to .env yourself, then restart the brokers.',
+    text: '{file} could not be written: {reason}. It is unchanged. Settings to use: {settings}',
+    fix: 'Add them to it yourself, then restart the brokers.',
   },
   'probe.no-callback': {
     command: 'probe',

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import t from 'tap'
@@ -7,6 +7,7 @@ import { program } from '../../server/cli/program.ts'
 import { answering, command } from '../command.ts'
 import { listening, runCli } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
+import { onTerminal } from './terminal.ts'
 
 // Both quotes.
 const SECRET = `not#to'be"seen`
@@ -45,7 +46,7 @@ t.test(
     t.match(await init(cwd, flags, 'x'), { code: 2, output: /already exists/ })
     t.equal(readFileSync(file, 'utf8'), written)
     const named = await init(cwd, [...flags, '--file', 'broker.env'], 'x')
-    t.match(named, { code: 0, output: /set -a; \. \.\/broker\.env; set \+a; .* serve/ })
+    t.match(named, { code: 0, output: /--env-file \S+\/broker\.env serve/ })
   },
 )
 
@@ -55,7 +56,6 @@ t.test('init prompts on a terminal and shows no secret', async (t) => {
     'Public URL': '',
     'Client id': 'abc',
     'Client secret': 'a-secret',
-    'Start the broker': 'n',
   }
   const { code, stdout, stderr } = await command(['init'], {}, answering(answers), cwd)
   t.equal(code, 0, stderr)
@@ -70,6 +70,29 @@ t.test('init prompts on a terminal and shows no secret', async (t) => {
   })
 })
 
+t.test('init on a terminal ends with what to do next, and starts no broker', async (t) => {
+  const [cwd, elsewhere] = [temporaryFolder(t), temporaryFolder(t)]
+  const file = join(elsewhere, 'broker.env')
+  const { code, output } = await onTerminal(
+    ['init', '--file', file],
+    [
+      ['Public URL', 'https://broker.example.com'],
+      ['Client id', 'abc'],
+      ['Client secret', 'a-secret'],
+    ],
+    { cwd, env: {} },
+  )
+  t.equal(code, 0, output)
+  t.notMatch(output, /Start the broker now|admin\/setup|ready at/)
+  t.match(
+    output,
+    `deploy/ellipsis-broker.service with EnvironmentFile=${file}, then: systemctl enable`,
+  )
+  t.match(output, `podman run --env-file ${file} --volume ellipsis-broker:/data`)
+  t.match(output, `--env-file ${file} serve`)
+  t.strictSame(readdirSync(cwd), [], 'no store was made')
+})
+
 t.test('init repeats a question after an invalid answer', async (t) => {
   const cwd = temporaryFolder(t)
   const answers: Record<string, string[]> = {
@@ -81,7 +104,6 @@ t.test('init repeats a question after an invalid answer', async (t) => {
     ],
     'Client id': ['', 'abc'],
     'Client secret': ['', SECRET, 'a-secret'],
-    'Start the broker': ['n'],
   }
   const answerNext = (said: string) =>
     Object.entries(answers)

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { join } from 'node:path'
 import t from 'tap'
 import { startDemo } from '../../server/cli/demo.ts'
 import { command } from '../command.ts'
-import { buildBroker, freePort } from '../helper.ts'
+import { RETURN, buildBroker, freePort } from '../helper.ts'
 import { runCli, serve, waitForOutput } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
@@ -55,6 +56,33 @@ t.test('demo prints instructions and stops on SIGTERM', async (t) => {
   child.kill('SIGTERM')
   await closed
   t.equal(child.exitCode, 0)
+})
+
+t.test('commands beside a demo print its address, and doctor checks it', async (t) => {
+  const port = await freePort()
+  const demo = await startDemo(port)
+  t.teardown(() => demo.stop())
+  const [, directory = ''] = /BROKER_DATA_DIR=(\S+)/.exec(demo.instructions) ?? []
+  const cwd = temporaryFolder(t)
+  const env = { BROKER_DATA_DIR: directory }
+  const add = ['app', 'add', 'My map', '--device', '--redirect-uri', RETURN]
+  const added = await command(add, env, '', cwd)
+  t.match(added.stdout, `Connect link   http://127.0.0.1:${port}/connect/app_`)
+  t.match(added.stdout, `Device page    http://127.0.0.1:${port}/device`)
+  const link = /http\S+connect\S+/.exec(added.stdout)?.[0] ?? ''
+  const page = await fetch(link, { headers: { accept: 'text/html' } })
+  t.match([page.status, await page.text()], [200, /My map/])
+  t.match(
+    (await command(['doctor'], env, '', cwd)).stdout,
+    `ok       public URL: http://127.0.0.1:${port}`,
+  )
+
+  // Settings of another broker in the directory from which the demo was started.
+  writeFileSync(join(cwd, '.env'), 'BROKER_PUBLIC_URL=https://broker.example.com\n')
+  const exported = /^ +export (.*)$/m.exec(demo.instructions)?.[1]?.split(' ') ?? []
+  const printed = Object.fromEntries(exported.map((pair) => pair.split('=') as [string, string]))
+  const besides = await command(add, printed, '', cwd)
+  t.match(besides.stdout, `Connect link   http://127.0.0.1:${port}/connect/app_`)
 })
 
 t.test('a demo that fails to start leaves nothing behind', async (t) => {

@@ -11,7 +11,7 @@ export async function onTerminal(
   answers: [question: string, answer: string][],
   options: { cwd: string; env: Record<string, string> },
 ) {
-  const line = [process.execPath, PROGRAM, ...args].map((word) => `'${word}'`).join(' ')
+  const line = [process.execPath, '--', PROGRAM, ...args].map((word) => `'${word}'`).join(' ')
   const child = spawn('script', ['-qec', line, '/dev/null'], {
     cwd: options.cwd,
     env: { ...PROGRAM_ENV, TERM: 'dumb', ...options.env },

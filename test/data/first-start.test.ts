@@ -18,8 +18,12 @@ t.test(
       const directory = join(folder, String(round))
       await mkdir(directory)
       const env = { ...PROGRAM_ENV, BROKER_DATA_DIR: join(directory, 'data') }
-      const list = () => run(process.execPath, [PROGRAM, 'key', 'list', '--json'], { env })
-      const [one, other] = await Promise.all([list(), list()])
+      const call = (...args: string[]) => run(process.execPath, [PROGRAM, ...args], { env })
+      const start = async () => {
+        await call('app', 'add', 'My map', '--device')
+        return call('key', 'list', '--json')
+      }
+      const [one, other] = await Promise.all([start(), start()])
       const keys = JSON.parse(one.stdout) as { kid: string; status: string }[]
       t.same(
         new Map(keys.map(({ kid, status }) => [kid, status])),

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import { KeptCopyError } from '../../db/data-directory/copy.ts'
+import { KeptCopyError } from '../../db/errors.ts'
 import { loadConfig } from '../../server/config/config.ts'
 import { createLog, describeError } from '../../server/log.ts'
 import { startServices } from '../../server/services.ts'
@@ -145,7 +145,7 @@ t.test(
           '--mount',
           'sh',
           '-c',
-          `${MOUNT}; ${before}; exec ${process.execPath} ${PROGRAM} app list`,
+          `${MOUNT}; ${before}; exec ${process.execPath} ${PROGRAM} app add X --device`,
         ],
         { env: { ...PROGRAM_ENV, BROKER_DATA_DIR: dataDir }, encoding: 'utf8' },
       )

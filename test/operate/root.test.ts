@@ -24,7 +24,7 @@ t.test('files that root creates belong to the owner of the data directory', { sk
     })
     t.strictSame(foreign, [], args.join(' '))
   }
-  await run('key', 'list')
+  await run('app', 'add', 'My map', '--device')
   t.ok(readdirSync(dataDir).includes('running'))
   await run('secret', 'rotate')
   const file = join(elsewhere, 'backup.db')
@@ -45,7 +45,7 @@ t.test('doctor reports files of another user, as root and as that user', { skip 
   const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
   const firstLine = async (result: Promise<{ stdout: string }>) =>
     (await result).stdout.split('\n')[0]
-  t.equal((await command(['key', 'list'], env)).code, 0)
+  t.equal((await command(['app', 'add', 'My map', '--device'], env)).code, 0)
   t.match(
     await firstLine(asUser(['doctor'], env)),
     /can’t be read and written by this user \(EACCES\)/,

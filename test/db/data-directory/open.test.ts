@@ -4,12 +4,8 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import t from 'tap'
-import {
-  openDatabase,
-  openStore,
-  StoreTooNewError,
-  withStartLock,
-} from '../../../db/data-directory/open.ts'
+import { openDatabase, openStore, withStartLock } from '../../../db/data-directory/open.ts'
+import { StoreTooNewError } from '../../../db/errors.ts'
 import { firstMessage, forkChild } from '../children.ts'
 import { migrations, openAt, openTemporary } from '../temporary.ts'
 import { size } from '../../size.ts'
