@@ -47,6 +47,7 @@ export function buildStandIn(options: AppOptions): FastifyInstance & { standIn: 
   })
   logResponses(app)
   handleErrors(app)
+  saveChanges(app, standIn)
   app.register(browserPages, { standIn })
   app.register(controlRoutes, { standIn })
   app.register(ellipsisApi, { standIn, prefix: '/v3' })
@@ -94,6 +95,15 @@ function handleErrors(app: FastifyInstance): void {
   app.setNotFoundHandler(() => {
     throw new ApiError(404, 'Not found.')
   })
+}
+
+/** Saves what a request has changed before it is answered, and everything when the stand-in stops. */
+function saveChanges(app: FastifyInstance, standIn: StandIn): void {
+  if (!standIn.isKept) return
+  app.addHook('onSend', async ({ method }) => {
+    if (method !== 'GET') standIn.save()
+  })
+  app.addHook('onClose', async () => standIn.save())
 }
 
 function logResponses(app: FastifyInstance): void {

@@ -81,7 +81,14 @@ function summary({ users, clients, switches }: StandIn) {
   }
 }
 
-function homePage({ users, clients, switches }: StandIn, origin: string, user: User | undefined) {
+const KEPT = 'Users and tokens are kept when the stand-in stops; switches and faults are not.'
+const NOT_KEPT = 'All data is deleted when the stand-in stops.'
+
+function homePage(
+  { users, clients, switches, isKept }: StandIn,
+  origin: string,
+  user: User | undefined,
+) {
   const userItems = users.list().map(({ username, name }) => html`<li>${name} (${username})</li>`)
   const clientItems = clients.map(
     ({ id, redirectUris }) =>
@@ -90,7 +97,7 @@ function homePage({ users, clients, switches }: StandIn, origin: string, user: U
   return html`
     <p>
       Behaves like Ellipsis Drive, as far as its behaviour is known, for development and tests. The
-      API is at <code>${origin}/v3</code>. All data is deleted when the stand-in stops.
+      API is at <code>${origin}/v3</code>. ${isKept ? KEPT : NOT_KEPT}
     </p>
     ${loginStatus(user)}
     <h2>Users (fictional)</h2>
