@@ -11,6 +11,8 @@ import { tokenRoute } from './oauth/token.ts'
 import type { StandInOptions } from './stand-in.ts'
 import { StandIn } from './stand-in.ts'
 
+export { CONTROL_TEXTS, FAULT_TEXTS } from './descriptions.ts'
+export { ENDPOINTS } from './faults.ts'
 export type { Endpoint, Fault } from './faults.ts'
 export type { Client, StandIn, StandInOptions } from './stand-in.ts'
 export { switchDefaults, switchSchema } from './switches.ts'

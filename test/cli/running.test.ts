@@ -60,7 +60,7 @@ t.test('demo prints instructions and stops on SIGTERM', async (t) => {
 
 t.test('commands beside a demo print its address, and doctor checks it', async (t) => {
   const port = await freePort()
-  const demo = await startDemo(port)
+  const demo = await startDemo({ port })
   t.teardown(() => demo.stop())
   const [, directory = ''] = /BROKER_DATA_DIR=(\S+)/.exec(demo.instructions) ?? []
   const cwd = temporaryFolder(t)
@@ -97,7 +97,7 @@ t.test('a demo that fails to start leaves nothing behind', async (t) => {
     if (TMPDIR === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = TMPDIR
   })
-  await t.rejects(startDemo(demoPort), { name: 'StartError', message: `Port ${port} of` })
+  await t.rejects(startDemo({ port: demoPort }), { name: 'StartError', message: `Port ${port} of` })
   t.strictSame(readdirSync(folder), [])
   await t.rejects(fetch(`http://127.0.0.1:${demoPort}/`), 'the broker has stopped')
 })
