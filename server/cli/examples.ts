@@ -43,6 +43,10 @@ export const examples: Record<string, Example[]> = {
       'app add Nightly --confidential --redirect-uri https://jobs.example.com/cb',
       'server app with a secret',
     ],
+    [
+      'app add QGIS --tokens ellipsis --redirect-uri http://127.0.0.1:7070',
+      'an OAuth library or program that calls Ellipsis Drive itself',
+    ],
   ],
   'app list': [['app list --json', 'for scripts']],
   'app show': [['app show app_…', 'show its settings']],
