@@ -34,7 +34,9 @@ t.test('server.md', async (t) => {
   // With --eval, so that imports resolve from the working directory of the tests.
   const source = `${codeBlock('server', 'js')}\nconsole.log('listening')`
   const command = [process.execPath, '--input-type=module', '--eval', source]
-  const ended = runProgram(command, env, onLine, { signal: stop.signal }).then(({ output }) => output)
+  const ended = runProgram(command, env, onLine, { signal: stop.signal }).then(
+    ({ output }) => output,
+  )
   t.equal(await Promise.race([listening.promise, ended]), undefined, 'it listens')
   const visitor = new Visitor()
   const refused = await visitor.press(await visitor.open(here), 'Deny')
