@@ -6,6 +6,7 @@ import type {
 } from 'fastify'
 import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
+import { describeLimit } from '../../oauth/duration.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
 import { readScopes } from '../../oauth/scope.ts'
@@ -149,6 +150,7 @@ async function askConsent(
     scopes: readScopes(scope),
     problem: problem ?? null,
     returnsTo: describeTarget(redirectUri),
+    atMost: describeLimit(app.grantLifetimeSeconds),
     fragment: app.deliver === 'fragment',
     action: `${config.basePath}/oauth/authorize`,
     fields: [
