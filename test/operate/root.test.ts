@@ -7,6 +7,7 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -20,6 +21,8 @@ import { command } from '../command.ts'
 import { cli, serve } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
+/** Makes a store. */
+const ADD_APP = ['app', 'add', 'My map', '--device']
 /** The broker's user. */
 const USER = 65_534
 const skip = process.geteuid?.() !== 0 && 'only root can make files for another user'
@@ -34,7 +37,7 @@ async function makeData(t: Test) {
   mkdirSync(shared)
   chmodSync(shared, 0o777)
   const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
-  t.match(await asUser(['key', 'list'], env), { code: 0 })
+  t.match(await asUser(ADD_APP, env), { code: 0 })
   return { folder, dataDir, shared, env }
 }
 
@@ -88,7 +91,7 @@ const argumentsOf: Record<string, string[]> = {
   backup: ['/nowhere/backup.db'],
   restore: ['/dev/null'],
 }
-const WITHOUT_DATA = ['init', 'demo', 'stand-in', 'probe', 'licenses']
+const WITHOUT_DATA = ['init', 'demo', 'stand-in', 'probe', 'licenses', 'health']
 
 t.test('no command of root ends with the rights of root', { skip }, async (t) => {
   const { folder, env } = await makeData(t)
@@ -153,12 +156,77 @@ t.test(
     mkdirSync(join(home, 'data'), { recursive: true, mode: 0o755 })
     chownSync(home, USER, USER)
     const env = { BROKER_DATA_DIR: join(home, 'data') }
-    t.match(await cli(['key', 'list'], env), { code: 2, stderr: /can’t be read and written/ })
+    t.match(await cli(ADD_APP, env), { code: 2, stderr: /can’t be read and written/ })
     t.strictSame(readdirSync(join(home, 'data')), [])
-    t.match(await cli(['key', 'list'], { BROKER_DATA_DIR: join(home, 'new', 'data') }), { code: 0 })
+    t.match(await cli(ADD_APP, { BROKER_DATA_DIR: join(home, 'new', 'data') }), { code: 0 })
     t.equal(lstatSync(join(home, 'new', 'data', 'broker.db')).uid, USER)
   },
 )
+
+t.test(
+  'commands of root refuse a directory of root that others can change',
+  { skip },
+  async (t) => {
+    const folder = temporaryFolder(t)
+    chmodSync(folder, 0o755)
+    const [dataDir, victim] = [join(folder, 'data'), join(folder, 'victim')]
+    mkdirSync(victim, { mode: 0o755 })
+    mkdirSync(dataDir)
+    const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
+    for (const [mode, gid] of [
+      [0o777, 0],
+      [0o1777, 0],
+      [0o775, USER],
+    ] as const) {
+      chownSync(dataDir, 0, gid)
+      chmodSync(dataDir, mode)
+      // What another user put there.
+      const link = join(dataDir, 'start.lock')
+      symlinkSync(join(victim, 'new'), link)
+      const refused = await cli(ADD_APP, env)
+      t.match(refused, { code: 2, stderr: `chmod go-w ${dataDir}` }, mode.toString(8))
+      t.strictSame(readdirSync(victim), [])
+      rmSync(link)
+    }
+    chmodSync(dataDir, 0o700)
+    const below = { ...env, BROKER_DATA_DIR: join(dataDir, 'store') }
+    t.match(await cli(ADD_APP, below), { code: 0 })
+    chmodSync(dataDir, 0o777)
+    t.match(await cli(['app', 'list'], below), { code: 2, stderr: `chmod go-w ${dataDir}` })
+    chmodSync(dataDir, 0o1777)
+    t.match(await cli(['app', 'list'], below), { code: 0 }, 'like /tmp')
+  },
+)
+
+t.test('serve warns of files that other users can read', { skip }, async (t) => {
+  const { dataDir, env } = await makeData(t)
+  const settings = { ...env, ELLIPSIS_CLIENT_ID: 'id', ELLIPSIS_CLIENT_SECRET: 'secret' }
+  const outputOf = async () => {
+    const broker = await serve(t, settings)
+    await broker.stop()
+    return broker.output()
+  }
+  t.notMatch(await outputOf(), 'other users')
+  chmodSync(join(dataDir, 'secret.key'), 0o644)
+  t.match(
+    await outputOf(),
+    /"level":40.*chmod 600.*other users on this machine can read secret\.key/,
+  )
+})
+
+t.test('a file that root put into the data directory is named', { skip }, async (t) => {
+  for (const name of ['secret.key', 'broker.db']) {
+    const { dataDir, env } = await makeData(t)
+    const file = join(dataDir, name)
+    chownSync(file, 0, 0)
+    chmodSync(file, 0o600)
+    const expected = { code: 2, stderr: `${file} belongs to user 0, and the data directory to` }
+    t.match(await cli(['key', 'list'], env), expected, `as root: ${name}`)
+    t.match(await asUser(['key', 'list'], env), expected, `as the broker’s user: ${name}`)
+    chownSync(file, USER, USER)
+    t.match(await cli(['key', 'list'], env), { code: 0 }, `fixed: ${name}`)
+  }
+})
 
 t.test('a data directory that its owner can’t reach is explained', { skip }, async (t) => {
   const { folder, env } = await makeData(t)

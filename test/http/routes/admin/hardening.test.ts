@@ -2,7 +2,7 @@ import { Secret as OtpSecret, TOTP } from 'otpauth'
 import t from 'tap'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { cli } from '../../../processes.ts'
-import { buildBroker } from '../../../helper.ts'
+import { addApp, buildBroker } from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
 import { Secret } from '../../../../server/secret.ts'
 import { Visitor } from '../../../visitor.ts'
@@ -43,11 +43,13 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
   const bob = await broker.services.admins.add('bob@example.com', new Secret(PASSWORD), 'test')
   const { kid } = await broker.services.keys.current('EdDSA')
   const id = await broker.services.bulks.begin(['con_none'], 'test')
+  const app = await addApp(broker, { confidential: true })
   broker.clock.advance(9 * MINUTE_MS)
-  t.match(await visitor.open(`${broker.url}/admin/keys/rotate`), { body: 'Rotate key' })
+  t.match(await visitor.open(`${broker.url}/admin/keys/rotate`), { body: 'Rotate keys' })
   broker.clock.advance(MINUTE_MS)
 
-  const pages = ['/keys/rotate', `/keys/${kid}/revoke`, `/admins/${bob.id}/remove`]
+  const ofApp = ['/apps/new', `/apps/${app.id}/edit`, `/apps/${app.id}/rotate`]
+  const pages = ['/keys/rotate', `/keys/${kid}/revoke`, `/admins/${bob.id}/remove`, ...ofApp]
   for (const path of pages) {
     const page = await visitor.open(`${broker.url}/admin${path}`)
     t.match(page.body, 'Confirm your identity', path)
@@ -323,4 +325,23 @@ t.test('with BROKER_REQUIRE_SECOND_FACTOR an admin without one can only set one 
   t.match(await visitor.open(`${broker.url}/admin/keys`), { url: `${broker.url}/admin/keys` })
   t.notMatch((await cli(['admin', 'list'], broker.env)).stdout, 'Without')
   t.match((await cli(['doctor'], broker.env)).stdout, /ok +second factors: every admin has one/)
+})
+
+t.test('a key that was proposed can’t be confirmed at a browser that was left', async (t) => {
+  const broker = await buildBroker(t)
+  const visitor = await signIn(broker, { email: EMAIL })
+  const path = `${broker.url}/admin/account/second-factor`
+  broker.clock.advance(20 * MINUTE_MS)
+  const proposal = await visitor.press(await visitor.open(path), 'Set up', { password: PASSWORD })
+  const key = /id="key">([^<]+)</.exec(proposal.body)?.[1]?.replaceAll(' ', '') ?? ''
+  t.match((await visitor.open(path)).body, 'Enable second factor', 'for some minutes')
+
+  broker.clock.advance(10 * MINUTE_MS)
+  t.notMatch((await visitor.open(path)).body, 'id="key"', 'nobody can read the key')
+  const totp = new TOTP({ secret: OtpSecret.fromBase32(key) })
+  const code = totp.generate({ timestamp: broker.clock.now() })
+  const late = await visitor.press(proposal, 'Enable second factor', { code })
+  t.match(late, { status: 422, body: 'Set up again' })
+  const [admin] = await broker.services.admins.list()
+  t.equal(admin?.secondFactorSince, null)
 })
