@@ -29,6 +29,8 @@ export interface Models {
     problem: string | null
     /** Where the user returns to, in readable form; `null`: nowhere. */
     returnsTo: string | null
+    /** The longest time that the app has access, such as `90 days`; `null`: no limit. */
+    atMost: string | null
     /** The app gets its token in the URL fragment, which is less safe. */
     fragment: boolean
     /** The URL that the form posts to. */
@@ -65,6 +67,8 @@ export interface Models {
     /** The IP address that the request came from, and how long ago. */
     address: string
     minutesAgo: number
+    /** The longest time that the app has access, such as `90 days`; `null`: no limit. */
+    atMost: string | null
     action: string
     fields: { name: string; value: string }[]
     operator: Operator

@@ -15,6 +15,15 @@ export function parseDuration(text: string): number {
 export const parseLimit = (text: string): number | null =>
   text.trim() === 'off' ? null : parseDuration(text)
 
+const UNIT_NAMES = { s: 'second', m: 'minute', h: 'hour', d: 'day' }
+
+/** Formats a limit for people, such as `90 days`; `null`: there is none. */
+export function describeLimit(seconds: number | null): string | null {
+  if (seconds === null) return null
+  const [, count = '', unit = ''] = /^(\d+)(.)$/.exec(formatDuration(seconds)) ?? []
+  return `${count} ${UNIT_NAMES[unit as keyof typeof UNIT_NAMES]}${count === '1' ? '' : 's'}`
+}
+
 /** Formats seconds as `parseLimit` reads them. */
 export const formatLimit = (seconds: number | null): string =>
   seconds === null ? 'off' : formatDuration(seconds)

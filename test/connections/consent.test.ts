@@ -36,6 +36,18 @@ t.test('the consent page names the app, the permissions and the host', async (t)
   t.equal(page.headers.get('cache-control'), 'no-store')
 })
 
+t.test('the consent page says how long access lasts', async (t) => {
+  const broker = await buildBroker(t)
+  const open = async (fields: Parameters<typeof addApp>[1]) => {
+    const { parameters } = authorizationRequest(await addApp(broker, fields))
+    const query = new URLSearchParams(parameters).toString()
+    return (await new Visitor().open(`${broker.url}/oauth/authorize?${query}`)).body
+  }
+  t.match(await open({}), 'revokes it, but at most 90 days.')
+  t.match(await open({ grantLifetimeSeconds: 3600 }), 'revokes it, but at most 1 hour.')
+  t.match(await open({ grantLifetimeSeconds: null }), 'revokes it.')
+})
+
 t.test('a denial on either page returns access_denied to the app', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)

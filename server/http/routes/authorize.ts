@@ -7,6 +7,7 @@ import type {
 import { issuesCode } from '../../oauth/authorization-code.ts'
 import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
+import { describeLimit } from '../../oauth/duration.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
 import { readScopes } from '../../oauth/scope.ts'
@@ -150,6 +151,7 @@ async function askConsent(
     scopes: readScopes(scope),
     problem: problem ?? null,
     returnsTo: describeTarget(redirectUri),
+    atMost: describeLimit(app.grantLifetimeSeconds),
     fragment: app.deliver === 'fragment',
     action: `${config.basePath}/oauth/authorize`,
     fields: [

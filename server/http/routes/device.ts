@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { PendingDevice } from '../../oauth/device-flow.ts'
+import { describeLimit } from '../../oauth/duration.ts'
 import { readScopes } from '../../oauth/scope.ts'
 import { readUserCode, formatUserCode } from '../../oauth/user-code.ts'
 import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
@@ -104,6 +105,7 @@ function askConsent(
     device: code.device,
     address: code.address,
     minutesAgo: Math.floor((clock.now() - code.createdAt) / 60_000),
+    atMost: describeLimit(app.grantLifetimeSeconds),
     action: `${config.basePath}/device`,
     fields: [
       { name: 'user_code', value: userCode },

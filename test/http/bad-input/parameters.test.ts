@@ -31,6 +31,10 @@ t.test('malformed token requests', async (t) => {
         t.notOk(hasChanged())
       })
     }
+    await t.test('an unknown parameter is ignored', async (t) => {
+      const answer = await postForm(`${url}/oauth/token`, { ...swap, utm_source: 'x' })
+      t.equal(answer.status, 200)
+    })
     for (const name of ['grant_type', 'subject_token', 'client_id', 'min_ttl', 'force']) {
       await t.test(`${name} twice`, async (t) => {
         const form = new URLSearchParams({

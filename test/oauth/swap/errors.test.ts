@@ -101,8 +101,20 @@ t.test('the token is malformed, has a wrong signature, or is of a revoked grant'
   await present(t, session, TOKEN_REFUSED)
 })
 
-t.test('no token', async (t) => {
-  const { broker } = await begin(t)
+t.test('no token, or one in the URL', async (t) => {
+  const { broker, token: brokerToken } = await begin(t)
+  for (const name of ['access_token', 'token', 'broker_token']) {
+    for (const [method, path] of [
+      ['POST', '/exchange'],
+      ['GET', '/oauth/userinfo'],
+      ['POST', '/oauth/revoke'],
+    ] as const) {
+      const query = new URLSearchParams({ [name]: brokerToken }).toString()
+      const answer = await fetch(`${broker.url}${path}?${query}`, { method })
+      t.ok([400, 401, 415].includes(answer.status), `${method} ${path}?${name}: ${answer.status}`)
+    }
+  }
+  t.equal((await exchange(broker, brokerToken)).status, 200, 'the token is valid')
   const none = await fetch(`${broker.url}/exchange`, { method: 'POST' })
   t.equal(none.status, 401)
   t.match(none.headers.get('www-authenticate'), 'Bearer error="invalid_token"')

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { signIn } from '../../../admin.ts'
+import { PASSWORD, signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import { cli, serve } from '../../../processes.ts'
 import type { Visitor } from '../../../visitor.ts'
@@ -57,6 +57,9 @@ t.test('a lost second factor is removed on the command line', async (t) => {
   await addSecondFactor(broker.services.store, admin.id)
   const list = () => cli(['admin', 'list', '--json'], broker.env)
   t.match((await list()).stdout, '"second_factor": "yes"')
+  const reset = ['admin', 'reset-password', 'ada@example.com', '--password-stdin']
+  t.equal((await cli(reset, broker.env, PASSWORD)).code, 0)
+  t.match((await list()).stdout, '"second_factor": "yes"', 'a new password keeps it')
   t.match(await cli(remove, broker.env), { code: 0, stdout: /Ask them to add a new one/ })
   t.match((await list()).stdout, '"second_factor": "no"')
   const visitor = await signIn(broker, { email: 'ada@example.com' })

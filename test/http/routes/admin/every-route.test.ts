@@ -70,6 +70,11 @@ t.test('every admin route', async (t) => {
     t.ok(posts.length >= 2)
   })
 
+  t.test('no route changes the audit log', async (t) => {
+    const urls = posts.map(({ url }) => url).filter((url) => /audit|event/.test(url))
+    t.strictSame(urls, ['/admin/audit/export'])
+  })
+
   t.test('a visitor without a session is redirected to sign in and changes nothing', async (t) => {
     const anonymous = new Visitor()
     await anonymous.open(`${broker.url}/admin/sign-in`)
