@@ -148,7 +148,10 @@ export function compose(
   const newGrant = createNewGrant({ tokens, clock, random })
   const deviceFlow = createDeviceFlow({ store, newGrant, clock, random })
   const passwords = createPasswords({ random, passwordHashing })
-  const admins = createAdmins({ store, passwords, clock, random })
+  const admins = createAdmins({
+    ...{ store, passwords, clock, random },
+    operatorName: config.operator.name,
+  })
   const sessions = createSessions({ store, clock, random, log })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })

@@ -4,7 +4,6 @@ import closeWithGrace from 'close-with-grace'
 import type { Options } from 'close-with-grace'
 import { Command } from 'commander'
 import { hasStore } from '../../db/data-directory/restore-complete.ts'
-import { serveMetrics } from '../http/metrics-listener.ts'
 import type { Config } from '../config/config.ts'
 import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
@@ -110,6 +109,7 @@ export async function listen(services: Services): Promise<RunningBroker> {
   const { config, log } = services
   // Loaded here, so that other commands start faster.
   const { buildApp } = await import('../http/app.ts')
+  const { serveMetrics } = await import('../http/metrics-listener.ts')
   const app = await buildApp(services)
   try {
     const { host, port, tls, metricsPort } = config

@@ -210,7 +210,10 @@ function checkScope(app: App, { scope }: Parameters, returnTo?: ReturnAddress): 
 function checkUnsupported(parameters: Parameters, returnTo?: ReturnAddress): void {
   for (const name of ['request', 'request_uri', 'registration'] as const) {
     if (parameters[name] === undefined) continue
-    throw new BrokerError(`${name}_not_supported`, { ...(returnTo && { returnTo }) })
+    throw new BrokerError(`${name}_not_supported`, {
+      reason: `${name}_sent`,
+      ...(returnTo && { returnTo }),
+    })
   }
 }
 
@@ -249,7 +252,10 @@ function checkPrompt({ prompt, max_age: maxAge }: Parameters, returnTo?: ReturnA
   if (prompts.length > 1) {
     fail('invalid_request', 'prompt_none_with_others', 'Send prompt=none alone.', returnTo)
   }
-  throw new BrokerError('login_required', { ...(returnTo && { returnTo }) })
+  throw new BrokerError('login_required', {
+    reason: 'prompt_none',
+    ...(returnTo && { returnTo }),
+  })
 }
 
 /** The connection id of a reconnect link. */

@@ -21,10 +21,10 @@ import { command } from '../command.ts'
 import { cli, serve } from '../processes.ts'
 import { temporaryFolder } from '../temporary.ts'
 
+/** Makes a store. */
+const ADD_APP = ['app', 'add', 'My map', '--device']
 /** The broker's user. */
 const USER = 65_534
-/** Creates a store. */
-const ADD_APP = ['app', 'add', 'Map', '--device']
 const skip = process.geteuid?.() !== 0 && 'only root can make files for another user'
 
 /** A data directory of the broker's user, with a store; a folder in which anybody can write. */
@@ -91,7 +91,7 @@ const argumentsOf: Record<string, string[]> = {
   backup: ['/nowhere/backup.db'],
   restore: ['/dev/null'],
 }
-const WITHOUT_DATA = ['health', 'init', 'demo', 'stand-in', 'probe', 'licenses']
+const WITHOUT_DATA = ['init', 'demo', 'stand-in', 'probe', 'licenses', 'health']
 
 t.test('no command of root ends with the rights of root', { skip }, async (t) => {
   const { folder, env } = await makeData(t)
