@@ -6,6 +6,7 @@ import { program } from '../server/cli/program.ts'
 import { formatEnvExample, settings } from '../server/config/settings.ts'
 import { answers } from '../server/errors.ts'
 import { messages } from '../server/operate/messages.ts'
+import { CONTROL_TEXTS, ENDPOINTS, FAULT_TEXTS, switchSchema } from '../server/stand-in/app.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -15,6 +16,7 @@ export async function generateDocuments(): Promise<Record<string, string>> {
     '.env.example': formatEnvExample(),
     'docs/configure.md': await prettify('docs/configure.md', configurePage()),
     'docs/commands.md': await prettify('docs/commands.md', commandsPage()),
+    'docs/develop.md': await prettify('docs/develop.md', insertStandIn('docs/develop.md')),
     'docs/protocol.md': await prettify('docs/protocol.md', insertErrors('docs/protocol.md')),
     'docs/operate.md': await prettify('docs/operate.md', insertMessages('docs/operate.md')),
   }
@@ -99,6 +101,22 @@ function insertErrors(path: string): string {
     'errors',
     `| code | status | what to do |\n|---|---|---|\n${rows.join('\n')}`,
   )
+}
+
+/** A page with tables of what controls the stand-in inserted. */
+function insertStandIn(path: string): string {
+  const table = (heading: string, rows: [string, string][]) =>
+    `| ${heading} | |\n|---|---|\n${rows.map(([name, text]) => `| \`${name}\` | ${cell(text)} |`).join('\n')}`
+  const switches = Object.entries(switchSchema.properties).map(
+    ([name, { description }]): [string, string] => [name, description],
+  )
+  const tables = [
+    table('control route', CONTROL_TEXTS),
+    table('switch', switches),
+    table('fault', FAULT_TEXTS),
+  ]
+  const endpoints = `Endpoints of faults: ${ENDPOINTS.map((name) => `\`${name}\``).join(', ')}.`
+  return replacePart(path, 'stand-in', [...tables, endpoints].join('\n\n'))
 }
 
 /** A page with a table of messages per command inserted. */

@@ -22,7 +22,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { build } from '../server/assets.ts'
-import { connect, exchange, freePort } from './helper.ts'
+import { connect, exchange, freePorts } from './helper.ts'
 import type { TestBroker } from './helper.ts'
 import { waitForOutput } from './processes.ts'
 
@@ -70,7 +70,7 @@ t.test('the single binary', async (t) => {
   t.test(
     'connect, swap and revoke, with an empty environment and as an unprivileged user',
     async (t) => {
-      const port = await findFreePorts()
+      const port = await freePorts(3)
       const demo = await start(['demo', '--port', String(port)], /Ctrl-C/)
       const [url, ...others] = [port, port + 1, port + 2].map((each) => `http://127.0.0.1:${each}`)
       const directory = /BROKER_DATA_DIR=(\S+)/.exec(demo.output)?.[1] ?? ''
@@ -256,18 +256,6 @@ t.test('the single binary', async (t) => {
   })
 
   /** The first of three consecutive free ports. */
-  async function findFreePorts(): Promise<number> {
-    const port = await freePort()
-    const next = [await isFree(port + 1), await isFree(port + 2)]
-    return next.every(Boolean) ? port : findFreePorts()
-  }
-
-  const isFree = (port: number): Promise<boolean> =>
-    fetch(`http://127.0.0.1:${port}/`).then(
-      () => false,
-      () => true,
-    )
-
   const linksOf = (page: string): string[] =>
     [...page.matchAll(/<(?:link|script|img)\b[^>]*?(?:href|src)="([^"]+)"/g)].map(
       ([, link]) => link ?? '',

@@ -138,6 +138,15 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** The first of `count` free ports in a row. */
+export async function freePorts(count: number): Promise<number> {
+  for (;;) {
+    const first = await freePort()
+    const next = Array.from({ length: count - 1 }, (_, index) => isFree(first + 1 + index))
+    if ((await Promise.all(next)).every(Boolean)) return first
+  }
+}
+
 function isFree(port: number): Promise<boolean> {
   const server = createServer()
   return new Promise((resolve) => {

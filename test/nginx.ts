@@ -105,8 +105,8 @@ async function runNginx(t: Test, folder: string, configuration: string, port: nu
   await waitUntilListening(port, child)
 }
 
-/** Waits until nginx listens. @throws Error if it exits */
-async function waitUntilListening(port: number, child: ChildProcess): Promise<void> {
+/** Waits until a server listens. @throws Error if it exits */
+export async function waitUntilListening(port: number, child: ChildProcess): Promise<void> {
   while (child.exitCode === null) {
     const code = await fetch(`http://127.0.0.1:${port}/`).then(
       () => 'open',
@@ -115,5 +115,5 @@ async function waitUntilListening(port: number, child: ChildProcess): Promise<vo
     if (code !== 'ECONNREFUSED') return
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
-  throw new Error('nginx did not start')
+  throw new Error(`${child.spawnfile} did not start`)
 }

@@ -17,6 +17,7 @@ export function backupCommand(): Command {
     .action(async (file: string, { keep }: { keep?: number }) => {
       lowerPriority()
       const found = findStore()
+      noteStore(found)
       if (keep === undefined) {
         const { backup } = await import('../operate/backup.ts')
         print(await backup(found.config, file, runtime))
@@ -24,7 +25,6 @@ export function backupCommand(): Command {
         const { backupAndRotate } = await import('../operate/backup-rotation.ts')
         print(await backupAndRotate(found.config, file, keep, runtime))
       }
-      noteStore(found)
     })
 }
 
@@ -45,9 +45,9 @@ export function restoreCommand(): Command {
     .action(async (file: string, { acceptRevoked = false }: { acceptRevoked?: boolean }) => {
       // A new machine has no store yet.
       const found = findStore({ create: true })
+      noteStore(found)
       const { restore } = await import('../operate/restore.ts')
       print(await restore(found.config, file, { acceptRevoked, ...runtime }))
-      noteStore(found)
     })
 }
 

@@ -1,29 +1,66 @@
-import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Command } from 'commander'
-import { build } from '../assets.ts'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { Command, Option } from 'commander'
 import { loadConfig } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import { createLog } from '../log.ts'
-import { Secret } from '../secret.ts'
 import { explainListenError } from '../data/start-error.ts'
-import { ACTOR } from './with-services.ts'
+import { openDemoData } from './demo-data.ts'
+import { formatInstructions } from './demo-instructions.ts'
+import { registerAdmin, registerApps } from './demo-registrations.ts'
+import type { MyApp } from './demo-registrations.ts'
 import { treatOutputAsLog } from './output.ts'
-import { parsePort, print } from './terminal.ts'
+import { UsageError, parsePort, print } from './terminal.ts'
 import { startBroker, waitForStop } from './serve.ts'
 
-const DEMO_ADMIN = 'demo@example.com'
+interface Flags {
+  port?: string
+  data?: string
+  forMyApp?: string[]
+  confidential?: boolean
+  tokens?: MyApp['tokens']
+}
 
-/** `demo`: stand-in, broker and sample app, on temporary data. */
+export interface DemoOptions {
+  /** Port of the broker. Default: that of the kept data, or 4000. */
+  port?: number | undefined
+  /** Keeps the data in this directory. Default: a temporary one, removed at the end. */
+  data?: string | undefined
+  /** Registers an app of the developer's. */
+  myApp?: MyApp | undefined
+}
+
+interface Demo {
+  /** What to print. */
+  instructions: string
+  /** Stops stand-in, broker and sample app, and removes temporary data. */
+  stop(): Promise<void>
+}
+
+/** `demo`: stand-in, broker and sample app; also for developing an app. */
 export function demoCommand(): Command {
   return new Command('demo')
     .description(
-      'run a demo: a local Ellipsis Drive, the broker and a sample app, on temporary data',
+      'run a local Ellipsis Drive, the broker and a sample app, on temporary data; with --for-my-app, to develop an app of your own',
     )
-    .option('--port <port>', 'port of the broker; stand-in and sample app use the next two', '4000')
-    .action(async ({ port }: { port: string }) => {
-      const demo = await startDemo(parsePort(port, 65_533))
+    .option(
+      '--port <port>',
+      'port of the broker; stand-in and sample app use the next two (default: 4000)',
+    )
+    .option(
+      '--for-my-app <uri...>',
+      'register your app with these redirect URIs, such as http://localhost:5173/, and print its configuration; on localhost and 127.0.0.1 under both names',
+    )
+    .option('--confidential', 'your app has a back end and gets a client_secret')
+    .addOption(new Option('--tokens <value>', 'as for `app add`').choices(['broker', 'ellipsis']))
+    .option('--data <dir>', 'keep apps, users and tokens in this directory between starts')
+    .action(async (flags: Flags) => {
+      const { port, data } = flags
+      const demo = await startDemo({
+        port: port === undefined ? undefined : parsePort(port, 65_533),
+        data,
+        myApp: readMyApp(flags),
+      })
       const stopped = waitForStop({ info: () => undefined, error: console.error }, () =>
         demo.stop(),
       )
@@ -33,59 +70,59 @@ export function demoCommand(): Command {
     })
 }
 
-/** Starts all three. `stop` ends them and removes their data. @throws StartError */
-export async function startDemo(
-  port: number,
-): Promise<{ instructions: string; stop(): Promise<void> }> {
+/** @throws UsageError */
+function readMyApp({ forMyApp, confidential = false, tokens }: Flags): MyApp | undefined {
+  if (forMyApp) return { redirectUris: forMyApp, confidential, tokens }
+  if (!confidential && tokens === undefined) return undefined
+  throw new UsageError('Give the redirect URI of your app: --for-my-app http://localhost:5173/')
+}
+
+/** Starts all three. @throws StartError, UsageError, BrokerError `invalid_request` if the app can't be registered */
+export async function startDemo({ port, data: directory, myApp }: DemoOptions): Promise<Demo> {
   // Loaded here, so that other commands start faster.
   const { buildSampleApp } = await import('../demo/sample-app.ts')
-  const { appDefaults } = await import('../oauth/apps.ts')
   const { standInDefaults, startStandIn } = await import('../stand-in/app.ts')
   const cleanup = new AsyncDisposableStack()
   try {
-    const directory = await mkdtemp(join(tmpdir(), 'ellipsis-broker-demo-'))
-    cleanup.defer(() => rm(directory, { recursive: true, force: true }))
-    const address = (offset: number) => ({ host: '127.0.0.1', port: port + offset })
-    const url = (offset: number) => `http://127.0.0.1:${port + offset}`
-    const client = { ...standInDefaults.client, redirectUris: [`${url(0)}/callback`] }
-    const standIn = await startStandIn({ ...address(1), clients: [client] }).catch(
+    const data = await openDemoData(directory, port)
+    cleanup.defer(() => data.removeIfTemporary())
+    const address = (offset: number) => ({ host: '127.0.0.1', port: data.port + offset })
+    const url = (offset: number) => `http://127.0.0.1:${data.port + offset}`
+    for (const offset of [0, 1, 2]) await checkPort(address(offset))
+    const brokerUrl = brokerUrlFor(myApp, data.port)
+    const client = { ...standInDefaults.client, redirectUris: [`${brokerUrl}/callback`] }
+    const { stateFile } = data
+    const standIn = await startStandIn({ ...address(1), clients: [client], stateFile }).catch(
       explainListenError(address(1)),
     )
     cleanup.defer(() => standIn.close())
 
-    const config = loadConfig(
-      {
-        ELLIPSIS_CLIENT_ID: client.id,
-        ELLIPSIS_CLIENT_SECRET: client.secret,
-        ELLIPSIS_API_URL: standIn.apiUrl,
-        BROKER_PUBLIC_URL: url(0),
-        BROKER_PORT: String(port),
-        BROKER_DATA_DIR: directory,
-        BROKER_LOG_LEVEL: 'error',
-        BROKER_NAME: 'the demo on your own machine',
-      },
-      { serve: true },
-    )
+    const config = demoConfig({
+      ELLIPSIS_CLIENT_ID: client.id,
+      ELLIPSIS_CLIENT_SECRET: client.secret,
+      ELLIPSIS_API_URL: standIn.apiUrl,
+      BROKER_PUBLIC_URL: brokerUrl,
+      BROKER_PORT: String(data.port),
+      BROKER_DATA_DIR: data.brokerDirectory,
+      BROKER_LOG_LEVEL: myApp ? 'info' : 'error',
+    })
     const broker = await startBroker(config, createLog(config))
     cleanup.defer(() => broker.stop())
+    // The store belongs to these addresses from now on, even if the app is refused.
+    data.save()
 
-    const { app } = await broker.services.apps.add(
-      { ...appDefaults, name: 'Sample map', redirectUris: [`${url(2)}/`] },
-      ACTOR,
-    )
-    const { app: second } = await broker.services.apps.add(
-      { ...appDefaults, name: 'Second app', redirectUris: [`${url(2)}/?second`] },
-      ACTOR,
-    )
-    const password = randomBytes(9).toString('base64url')
-    await broker.services.admins.add(DEMO_ADMIN, new Secret(password), ACTOR)
-    const sample = buildSampleApp({ brokerUrl: url(0), clientId: app.id, apiUrl: standIn.apiUrl })
+    const admin = await registerAdmin(broker.services, data)
+    const apps = await registerApps(broker.services, data, { sampleUrl: `${url(2)}/`, myApp })
+    data.save()
+    const { apiUrl } = standIn
+    const sample = buildSampleApp({ brokerUrl, clientId: apps.sample.id, apiUrl })
     await sample.listen(address(2)).catch(explainListenError(address(2)))
     cleanup.defer(() => sample.close())
 
     const stop = cleanup.move()
+    const urls = { broker: brokerUrl, standIn: url(1), sample: `${url(2)}/`, api: apiUrl }
     return {
-      instructions: formatInstructions({ url, directory, password, secondAppId: second.id }),
+      instructions: formatInstructions({ urls, data, admin, apps }),
       stop: () => stop.disposeAsync(),
     }
   } catch (error) {
@@ -94,32 +131,19 @@ export async function startDemo(
   }
 }
 
-function formatInstructions(demo: {
-  url(offset: number): string
-  directory: string
-  /** Password of the demo admin. */
-  password: string
-  secondAppId: string
-}): string {
-  const { url, directory, password } = demo
-  return `Ellipsis Broker's demo is ready. Nothing leaves this machine.
-
-  Sample app   ${url(2)}/   start here
-  Broker       ${url(0)}/
-  Stand-in     ${url(1)}/   a local Ellipsis Drive
-  Dashboard    ${url(0)}/admin   sign in as ${DEMO_ADMIN}, password ${password}
-
-Try this:
-  1. Open the sample app and click "Connect Ellipsis Drive".
-  2. The broker asks for your consent. Continue to Ellipsis Drive.
-  3. Sign in there as Amelie Laurent and click "Allow". The app lists her drive: open a folder.
-  4. Revoke the connection from another terminal, then click "Refresh" in the app:
-
-     export BROKER_DATA_DIR=${directory} BROKER_PUBLIC_URL=${url(0)}
-     ${build.command} connection list
-     ${build.command} connection revoke ID
-
-A second app needs consent of its own: ${url(0)}/connect/${demo.secondAppId}
-
-Stop the demo with Ctrl-C. That also removes its data.`
+/** Checks the ports before any data is written: kept data remembers them. @throws StartError if it is taken */
+async function checkPort(address: { host: string; port: number }): Promise<void> {
+  const server = createServer().listen(address)
+  await once(server, 'listening').catch(explainListenError(address))
+  server.close()
+  await once(server, 'close')
 }
+
+/** The broker has the host name of the developer's app, so that a URL that is typed from memory is right. */
+function brokerUrlFor(myApp: MyApp | undefined, port: number): string {
+  const isNamed = /^(https?:\/\/)?localhost\b/.test(myApp?.redirectUris[0] ?? '')
+  return `http://${isNamed ? 'localhost' : '127.0.0.1'}:${port}`
+}
+
+const demoConfig = (settings: Record<string, string>): Config =>
+  loadConfig({ ...settings, BROKER_NAME: 'the demo on your own machine' }, { serve: true })

@@ -5,6 +5,7 @@ type Example = [line: string, description: string]
 export const examples: Record<string, Example[]> = {
   '': [
     ['demo', 'try it, on temporary data'],
+    ['demo --for-my-app http://localhost:5173/', 'develop an app'],
     ['init', 'write a configuration file'],
     ['serve', 'run the broker'],
     ['app add "My map" --redirect-uri https://map.example.com/', 'register an app'],
@@ -25,6 +26,11 @@ export const examples: Record<string, Example[]> = {
   demo: [
     ['demo', 'on ports 4000 to 4002'],
     ['demo --port 5000', 'on ports 5000 to 5002'],
+    ['demo --for-my-app http://localhost:5173/', 'to develop a page of your own'],
+    [
+      'demo --for-my-app http://localhost:8080/callback --confidential --data ./demo-data',
+      'a server; keeps its data',
+    ],
   ],
   'stand-in': [
     ['stand-in --redirect-uri http://127.0.0.1:3000/callback', 'for a broker on this machine'],
@@ -36,6 +42,10 @@ export const examples: Record<string, Example[]> = {
     [
       'app add Nightly --confidential --redirect-uri https://jobs.example.com/cb',
       'server app with a secret',
+    ],
+    [
+      'app add QGIS --tokens ellipsis --redirect-uri http://127.0.0.1:7070',
+      'an OAuth library or program that calls Ellipsis Drive itself',
     ],
   ],
   'app list': [['app list --json', 'for scripts']],

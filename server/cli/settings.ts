@@ -66,11 +66,21 @@ export function findStore(options: { serve?: boolean; create?: boolean } = {}): 
 }
 
 /** @throws CommandError, StartError */
-export function requireStore({ config, settings }: CommandSettings, create = false): void {
-  const { dataDir: directory } = config
-  if (isAbsent(directory) && !(create && (settings.variables.BROKER_DATA_DIR ?? '') !== '')) {
-    throw new CommandError('data.missing', { directory, settings: describe(settings) })
+export function requireStore(found: StoreSettings, create = false): void {
+  const { config, settings } = found
+  const mayCreate = create && (settings.variables.BROKER_DATA_DIR ?? '') !== ''
+  if (isAbsent(config.dataDir) && !mayCreate) throw explainMissing(found)
+}
+
+/** Why there is no store, and where one may be. */
+function explainMissing({ config, namedDir, settings, installed }: StoreSettings): CommandError {
+  const values = { directory: config.dataDir, settings: describe(settings) }
+  if (installed.length === 0) return new CommandError('data.missing', values)
+  if (installed.some(({ dataDir }) => dataDir === namedDir)) {
+    return new CommandError('data.not-started', values)
   }
+  const others = installed.map((store) => `${store.dataDir} (--env-file ${store.file})`)
+  return new CommandError('data.elsewhere', { ...values, others: others.join(', ') })
 }
 
 /** @throws StartError if it is unknown, because this user can't look into the directory */

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { explainListenError } from '../data/start-error.ts'
+import { makeDirectory, stateFileIn } from './demo-data.ts'
 import { treatOutputAsLog } from './output.ts'
 import { parsePort, print } from './terminal.ts'
 import { waitForStop } from './serve.ts'
@@ -7,6 +8,7 @@ import { waitForStop } from './serve.ts'
 interface Flags {
   port: string
   redirectUri: string[]
+  data?: string
 }
 
 /** `stand-in`: a local Ellipsis Drive for development. */
@@ -17,11 +19,13 @@ export function standInCommand(): Command {
     .option('--redirect-uri <uri...>', 'callback URLs of its OAuth client', [
       'http://127.0.0.1:3000/callback',
     ])
-    .action(async ({ port, redirectUri }: Flags) => {
+    .option('--data <dir>', 'keep users and tokens in this directory between starts')
+    .action(async ({ port, redirectUri, data }: Flags) => {
       const { standInDefaults, startStandIn } = await import('../stand-in/app.ts')
       const client = { ...standInDefaults.client, redirectUris: redirectUri }
       const address = { host: '127.0.0.1', port: parsePort(port) }
-      const standIn = await startStandIn({ ...address, clients: [client] }).catch(
+      const stateFile = data === undefined ? undefined : stateFileIn(makeDirectory(data))
+      const standIn = await startStandIn({ ...address, clients: [client], stateFile }).catch(
         explainListenError(address),
       )
       const stopped = waitForStop({ info: () => undefined, error: console.error }, () =>

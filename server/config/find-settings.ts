@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { decodeText } from '../text-encoding.ts'
 import { cleanEnvironment, parseEnvText } from './environment.ts'
 import { ConfigError, type ReadFile } from './reader.ts'
-import { readTrustedText } from './settings-file.ts'
+import { UNREADABLE_FIX, readTrustedText } from './settings-file.ts'
 import { type InstalledService, listServices } from './units.ts'
 
 /** The variables of this process and of its settings file. */
@@ -54,23 +54,29 @@ const isComplete = (environment: NodeJS.ProcessEnv): boolean =>
 
 /** If it is the file of an installed service, the settings of its unit count, too. */
 function readNamedFile(file: string, own: NodeJS.ProcessEnv, root: string): Settings {
-  const values = readSettingsFile(file)
-  if (!values) throw fileError(file, 'does not exist.', 'Name an existing file after --env-file.')
   const service = listServices(root).find(({ ownFile, files }) =>
     [ownFile, ...files].includes(file),
   )
+  const values = readSettingsFile(file, service && adviseFor(service))
+  if (!values) throw fileError(file, 'does not exist.', 'Name an existing file after --env-file.')
   if (service) return readService(service, own, [])
   return { variables: { ...values, ...own }, files: [file], missing: [] }
 }
 
+/** What to do if the settings of a service can't be read. */
+function adviseFor({ environment }: InstalledService): string {
+  const dataDir = environment.BROKER_DATA_DIR ?? 'the service’s data directory'
+  return `It belongs to the installed service: run the command as root. Or, as the service’s user, set BROKER_DATA_DIR to ${dataDir}, without --env-file.`
+}
+
 /** The settings of a service, as its processes get them. */
 function readService(
-  { directory, ownFile, environment, files }: InstalledService,
+  service: InstalledService,
   own: NodeJS.ProcessEnv,
   searched: string[],
 ): Settings {
-  const dataDir = environment.BROKER_DATA_DIR ?? 'the service’s data directory'
-  const fix = `It belongs to the installed service: run the command as root. Or, as the service’s user, set BROKER_DATA_DIR to ${dataDir}.`
+  const { directory, ownFile, environment, files } = service
+  const fix = adviseFor(service)
   const read = new Map([ownFile, ...files].map((file) => [file, readSettingsFile(file, fix)]))
   const variables = { ...read.get(ownFile), ...environment }
   for (const file of files) Object.assign(variables, read.get(file))
@@ -110,10 +116,7 @@ function ambiguous(services: InstalledService[]): ConfigError {
  * @param fix what to do if it can't be read
  * @throws ConfigError if it can't be read, or if another user can write it
  */
-export function readSettingsFile(
-  file: string,
-  fix = 'Make it readable.',
-): NodeJS.Dict<string> | null {
+export function readSettingsFile(file: string, fix = UNREADABLE_FIX): NodeJS.Dict<string> | null {
   try {
     return parseEnvText(readTrustedText(file, fix))
   } catch (error) {

@@ -6,6 +6,10 @@ import { ConfigError } from './reader.ts'
 /** Mode bits of those who may write: the group and everybody. */
 const OTHERS_WRITE = 0o022
 
+/** It may hold secrets, so that others should not be able to read it. */
+export const UNREADABLE_FIX =
+  'Run the command as root or as the user who owns the file, or give it to this user (`chown`).'
+
 /**
  * Reads the text of a settings file, such as `.env`. Whoever can write it chooses the data directory, the keys and where
  * tokens are sent, so only root and this user may.
@@ -13,7 +17,7 @@ const OTHERS_WRITE = 0o022
  * @throws ConfigError if another user could have written it, or if it can't be read; an error with the code
  *   ENOENT if there is no such file
  */
-export function readTrustedText(file: string, fix = 'Make it readable.'): string {
+export function readTrustedText(file: string, fix = UNREADABLE_FIX): string {
   try {
     // What is checked is what is read, and not what has the name by then.
     const descriptor = openSync(file, 'r')
@@ -32,7 +36,8 @@ export function readTrustedText(file: string, fix = 'Make it readable.'): string
     }
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') throw error
-    throw new ConfigError([{ name: file, problem: `cannot be read (${code}).`, fix }], '')
+    const advice = code === 'EISDIR' ? 'It is a directory: name a file.' : fix
+    throw new ConfigError([{ name: file, problem: `cannot be read (${code}).`, fix: advice }], '')
   }
 }
 

@@ -1,3 +1,5 @@
+import { lstatSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { describeProcesses } from '../../db/data-directory/presence.ts'
 import { KeptCopyError, OlderProcessesError, StoreTooNewError } from '../../db/errors.ts'
 import { formatMessage } from '../operate/messages.ts'
@@ -46,8 +48,37 @@ export const explainDataError =
       const text = formatMessage('start.copy-failed', { file: error.file })
       throw new StartError(text, { cause: error.cause })
     }
+    explainForeignFile(directory, error)
     return explainByCode(error, DATA_MESSAGES, { directory })
   }
+
+/** @throws StartError if this user lacks access, and a file in the directory belongs to another user than it */
+function explainForeignFile(directory: string, error: unknown): void {
+  const { code } = error as { code?: unknown }
+  if (!/^(EACCES|EPERM|SQLITE_(READONLY|CANTOPEN).*)$/.test(String(code))) return
+  const found = findForeignFile(directory)
+  if (!found) return
+  throw new StartError(formatMessage('start.foreign-file', { ...found, directory }), {
+    cause: error,
+  })
+}
+
+/** The first file of the store that belongs to another user than the data directory, by ids of users. */
+function findForeignFile(directory: string): { file: string; user: string; owner: string } | null {
+  try {
+    const { uid: owner } = statSync(directory)
+    for (const name of readdirSync(directory).filter((name) => STORE_FILE.test(name))) {
+      const file = join(directory, name)
+      const { uid } = lstatSync(file)
+      if (uid !== owner) return { file, user: String(uid), owner: String(owner) }
+    }
+  } catch {
+    // The error that is explained says more.
+  }
+  return null
+}
+
+const STORE_FILE = /^(broker\.db(-wal|-shm)?|secret\.key|start\.lock|running)$/
 
 /**
  * The same for errors of listening on an address.

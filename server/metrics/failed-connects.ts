@@ -1,7 +1,7 @@
 import { Counter } from 'prom-client'
 import type { Registry } from 'prom-client'
 import { StoreUnavailableError } from '../../db/errors.ts'
-import type { Connect } from '../connections/connect.ts'
+import type { Callback, Connect } from '../connections/connect.ts'
 import { EllipsisError } from '../ellipsis/errors.ts'
 import { BrokerError } from '../errors.ts'
 
@@ -37,12 +37,16 @@ export function countFailedConnects(connect: Connect, registry: Registry): Conne
         if (result.kind === 'refused') count(result, 'denied')
         return result
       } catch (error) {
-        count(error as Error, reasonOf(error))
+        if (isFromUpstream(callback)) count(error as Error, reasonOf(error))
         throw error
       }
     },
   }
 }
+
+/** `doctor` and scanners request the callback without any parameter of it. */
+const isFromUpstream = ({ state, code, error }: Callback): boolean =>
+  state !== null || code !== undefined || error !== undefined
 
 const ELLIPSIS_REASONS: Record<EllipsisError['kind'], Reason> = {
   misconfigured: 'own_client_refused',

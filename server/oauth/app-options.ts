@@ -49,7 +49,7 @@ export interface AppOption<Value = boolean | string> {
 const table: { [Name in OptionName]: AppOption<App[Name]> } = {
   tokens: {
     default: 'broker',
-    help: 'broker: the app gets a broker token. ellipsis: plain OAuth with Ellipsis Drive’s access token, for any OAuth library',
+    help: 'broker: the app gets a broker token. ellipsis: plain OAuth with Ellipsis Drive’s access token, for an OAuth library or program that calls Ellipsis Drive itself',
     title: 'Tokens',
     values: {
       broker: {

@@ -282,7 +282,8 @@ function checkChallenge(
 ): string | null {
   if (mayOmit && challenge === undefined && method === undefined) return null
   if (method !== 'S256' || challenge === undefined) {
-    const description = 'Send a code_challenge with code_challenge_method=S256.'
+    const description =
+      'Send a code_challenge with code_challenge_method=S256: turn on PKCE in your library. An app with a secret and the scope openid may send a nonce instead.'
     fail('invalid_request', 'code_challenge_missing', description, returnTo)
   }
   const text = single(challenge)

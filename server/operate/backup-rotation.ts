@@ -5,7 +5,7 @@ import { withLock } from '../../db/data-directory/open.ts'
 import { sqliteBinding } from '../assets.ts'
 import type { DataDirectories } from '../assets.ts'
 import type { Runtime } from '../runtime.ts'
-import { backup } from './backup.ts'
+import { backup, explainWriteError } from './backup.ts'
 import { CommandError, errorMessage, formatMessage } from './messages.ts'
 
 /** Backups that this command has made, such as `broker-2026-11-30T01-57-07Z.db`. */
@@ -45,7 +45,7 @@ export async function backupAndRotate(
     const kept = older.length - excess.length + 1
     const deleted = excess.length === 0 ? 'none' : excess.join(', ')
     return `${text}\n${formatMessage('backup.rotated', { kept, directory, deleted })}`
-  }).catch(explainRunning(directory))
+  }).catch(explainLock(directory))
 }
 
 const nameAt = (now: number): string =>
@@ -78,10 +78,11 @@ function removeOld(old: string, file: string): void {
   }
 }
 
-const explainRunning =
+/** Explains an error of the lock file, or of listing the directory. */
+const explainLock =
   (directory: string) =>
   (error: unknown): never => {
     const { code } = error as { code?: unknown }
     if (code === 'SQLITE_BUSY') throw new CommandError('backup.running', { directory })
-    throw error
+    throw typeof code === 'string' ? explainWriteError(directory, error) : error
   }

@@ -1,4 +1,5 @@
 import { existsSync, linkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { copyDatabase, inspectDatabase, stampDatabase } from '../../db/data-directory/copy.ts'
 import { syncDirectoryOf } from '../../db/data-directory/files.ts'
@@ -9,7 +10,7 @@ import type { DataDirectories } from '../assets.ts'
 import { newId } from '../crypto/hash.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
 import type { Runtime } from '../runtime.ts'
-import { explainDataError } from '../data/start-error.ts'
+import { StartError, explainDataError } from '../data/start-error.ts'
 import { CommandError, errorMessage, formatMessage } from './messages.ts'
 
 type Dependencies = Pick<Runtime, 'clock' | 'random'>
@@ -30,7 +31,10 @@ export async function backup(
 ): Promise<string> {
   const { dataDir } = home
   const file = resolve(path)
-  if (existsSync(file)) throw new CommandError('backup.exists', { file })
+  if (existsSync(file)) {
+    const name = statSync(file).isDirectory() ? 'backup.is-directory' : 'backup.exists'
+    throw new CommandError(name, { file })
+  }
   checkDirectory(file)
   await withStartLock(dataDir, sqliteBinding(home), async () => completeRestore(dataDir)).catch(
     explainDataError(dataDir),
@@ -40,14 +44,32 @@ export async function backup(
   removeLeftover(partialFile, file)
   return writeBackup(home, file, partialFile, dependencies)
     .catch((error: unknown) => {
-      if (error instanceof CommandError) throw error
       const { code } = error as { code?: string }
       if (code !== undefined && STORE_ERROR_CODE.test(code)) {
         return explainDataError(dataDir)(error)
       }
-      throw new CommandError('backup.failed', { file, reason: errorMessage(error) })
+      throw explainWriteError(file, error)
     })
     .finally(() => rmSync(partialFile, { force: true }))
+}
+
+const FULL_CODE = /^(ENOSPC|EDQUOT|SQLITE_FULL)$/
+const FORBIDDEN_CODE = /^(EACCES|EPERM|EROFS|SQLITE_(READONLY|CANTOPEN).*)$/
+
+/**
+ * Why a file of a backup can't be written, as the user should fix it.
+ * @param file the backup, or the directory of the backups
+ */
+export function explainWriteError(file: string, error: unknown): Error {
+  const { code } = error as { code?: unknown }
+  if (error instanceof CommandError || error instanceof StartError) return error
+  const values = { file, reason: errorMessage(error) }
+  if (FULL_CODE.test(String(code))) return new CommandError('backup.disk-full', values)
+  if (FORBIDDEN_CODE.test(String(code))) {
+    const user = String(process.geteuid?.() ?? userInfo().username)
+    return new CommandError('backup.forbidden', { ...values, user })
+  }
+  return new CommandError('backup.failed', values)
 }
 
 /** @throws CommandError if the file's directory is missing, or this user can't reach it */
@@ -57,7 +79,7 @@ function checkDirectory(file: string): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EACCES') {
-      throw new CommandError('backup.failed', { file, reason: errorMessage(error) })
+      throw explainWriteError(file, error)
     }
     throw new CommandError('backup.no-directory', { directory: dirname(file) })
   }
@@ -93,7 +115,7 @@ function removeLeftover(partialFile: string, file: string): void {
   try {
     rmSync(partialFile, { force: true })
   } catch (error) {
-    throw new CommandError('backup.failed', { file, reason: errorMessage(error) })
+    throw explainWriteError(file, error)
   }
 }
 

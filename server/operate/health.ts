@@ -10,15 +10,32 @@ const TIMEOUT_MS = 3000
  * `health`: is the broker that runs with these settings on this machine ready? For the health check of a
  * container, which has no other program.
  * @returns the message to print
- * @throws CommandError `health.not-ready`, `health.unreachable`
+ * @throws CommandError `health.not-ready`, `health.other-program`, `health.unreachable`
  */
 export async function checkHealth(config: Pick<Config, 'host' | 'port' | 'tls'>): Promise<string> {
   const url = localUrl(config)
   const { status, body } = await get(url).catch((error: unknown) => {
     throw new CommandError('health.unreachable', { url, reason: errorMessage(error) })
   })
-  if (status !== 200) throw new CommandError('health.not-ready', { url, reason: body })
+  const state = parseState(body)
+  if (state === null) throw new CommandError('health.other-program', { url, status: status ?? 0 })
+  if (status !== 200) throw new CommandError('health.not-ready', { url, reason: describe(state) })
   return formatMessage('health.ready', { url })
+}
+
+/** What `/readyz` of a broker says; `null`: the answer is not from a broker. */
+function parseState(body: string): { store?: unknown; keys?: unknown } | null {
+  try {
+    const state: unknown = JSON.parse(body)
+    return typeof state === 'object' && state !== null && 'store' in state ? state : null
+  } catch {
+    return null
+  }
+}
+
+function describe({ store, keys }: { store?: unknown; keys?: unknown }): string {
+  if (store !== true) return 'its database can’t be written to'
+  return keys === true ? 'unknown reason' : 'it has no signing key'
 }
 
 /** Where this machine reaches the broker. */

@@ -85,6 +85,12 @@ export const messages = {
     text: 'The data directory {directory} can’t be read and written.',
     fix: 'Run the command as root or as the broker’s user. That user must own the directory and everything in it, on a writable file system. Or set BROKER_DATA_DIR to another directory.',
   },
+  'start.foreign-file': {
+    command: 'start',
+    exit: 2,
+    text: '{file} belongs to user {user}, and the data directory to user {owner}, who can’t read and write it.',
+    fix: 'As root: chown -R {owner}: {directory}. Then run the command again.',
+  },
   'start.no-drop': {
     command: 'start',
     exit: 2,
@@ -121,11 +127,23 @@ export const messages = {
     text: 'There is no database in {directory}.',
     fix: 'Settings were read from {settings}. Name the settings file of the broker, `ellipsis-broker --env-file FILE COMMAND`, or set BROKER_DATA_DIR to the directory that `serve` uses. A first start of `serve` creates the database, as does the first `app add` or `admin add` if BROKER_DATA_DIR is set.',
   },
+  'data.not-started': {
+    command: 'start',
+    exit: 2,
+    text: 'There is no database in {directory}.',
+    fix: 'Settings were read from {settings}. They are those of the installed service, whose first start creates the database: `systemctl start ellipsis-broker`. If the service has started before, check that the disk of this directory is mounted. If this is a new machine for existing data, `restore` a backup before the first start.',
+  },
+  'data.elsewhere': {
+    command: 'start',
+    exit: 2,
+    text: 'There is no database in {directory}.',
+    fix: 'Settings were read from {settings}. The installed service has its store in {others}: to work on that, run `ellipsis-broker --env-file FILE COMMAND` with that file.',
+  },
   'start.locked': {
     command: 'start',
     exit: 2,
-    text: 'Another process has locked the data in {directory} for a minute.',
-    fix: 'Wait until it is done, then run the command again. The first start of a newer version may have much data to migrate.',
+    text: 'Another process has locked the data in {directory}.',
+    fix: 'Wait until it is done, then run the command again. The first start of a newer version may have much data to migrate. If it never ends, `doctor` says how to find that process.',
   },
   'start.copy-failed': {
     command: 'start',
@@ -244,6 +262,12 @@ export const messages = {
     text: '{file} already exists; a backup never overwrites a file.',
     fix: 'Choose another name, for example one with the date.',
   },
+  'backup.is-directory': {
+    command: 'backup',
+    exit: 2,
+    text: '{file} is a directory.',
+    fix: 'Name a new file in it, or keep dated backups there: `backup --keep 7 DIRECTORY`.',
+  },
   'backup.no-directory': {
     command: 'backup',
     exit: 2,
@@ -278,7 +302,19 @@ export const messages = {
     command: 'backup',
     exit: 1,
     text: '{file} could not be written: {reason}. No partial backup is left.',
-    fix: 'Free some space, or choose another place, then run the command again. If another user owns the data directory, root works with the rights of that user, who must be able to write there.',
+    fix: 'Choose another place, then run the command again.',
+  },
+  'backup.disk-full': {
+    command: 'backup',
+    exit: 1,
+    text: '{file} could not be written: {reason}. No partial backup is left.',
+    fix: 'Free as much space there as broker.db takes, or choose another place. Then run the command again.',
+  },
+  'backup.forbidden': {
+    command: 'backup',
+    exit: 1,
+    text: 'User {user} can’t write {file}: {reason}. No partial backup is left.',
+    fix: 'Choose a directory that this user can write in, or make this user its owner (`chown`). Commands of root work with the rights of the user who owns the data directory.',
   },
   'restore.done': {
     command: 'restore',
@@ -412,7 +448,13 @@ export const messages = {
     command: 'health',
     exit: 1,
     text: 'The broker at {url} is not ready: {reason}.',
-    fix: 'Its log says why.',
+    fix: 'Its log and `doctor` say more.',
+  },
+  'health.other-program': {
+    command: 'health',
+    exit: 1,
+    text: '{url} answers with status {status}, but not as a broker does.',
+    fix: 'Another program has the port of the broker: `ss -ltnp` shows it. Stop it, or run this command with the broker’s BROKER_HOST and BROKER_PORT.',
   },
   'health.unreachable': {
     command: 'health',

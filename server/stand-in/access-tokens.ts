@@ -6,11 +6,18 @@ import type { User, Users } from './users.ts'
 /** The only scope of Ellipsis Drive: everything except the account's security settings. */
 export const SCOPE = 'projects'
 
+/** What a later stand-in needs to accept the tokens of this one. */
+export interface AccessTokenState {
+  /** Signs the JWTs; base64url. */
+  signingKey: string
+  /** Oldest first. `expiresAt`: milliseconds since the epoch. */
+  opaqueTokens: [token: string, entry: { userId: string; expiresAt: number }][]
+}
+
 /** Access tokens: JWTs, which are not stored, or random text with the switch `opaqueTokens`. */
 export class AccessTokens {
-  readonly #key = randomBytes(32)
-  /** Opaque tokens only, oldest first. */
-  readonly #opaqueTokens = new Map<string, { userId: string; expiresAt: number }>()
+  readonly #key: Buffer
+  readonly #opaqueTokens: Map<string, { userId: string; expiresAt: number }>
   readonly #switches: Switches
   readonly #now: () => number
   readonly #recordIssued: (secret: string) => void
@@ -21,11 +28,20 @@ export class AccessTokens {
     now: () => number
     recordIssued: (secret: string) => void
     users: Users
+    state?: AccessTokenState | undefined
   }) {
+    const { state } = deps
+    this.#key = state ? Buffer.from(state.signingKey, 'base64url') : randomBytes(32)
+    this.#opaqueTokens = new Map(state?.opaqueTokens)
     this.#switches = deps.switches
     this.#now = deps.now
     this.#recordIssued = deps.recordIssued
     this.#users = deps.users
+  }
+
+  state(): AccessTokenState {
+    const signingKey = this.#key.toString('base64url')
+    return { signingKey, opaqueTokens: [...this.#opaqueTokens] }
   }
 
   async issue(user: User, clientId: string): Promise<string> {

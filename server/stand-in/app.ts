@@ -11,6 +11,8 @@ import { tokenRoute } from './oauth/token.ts'
 import type { StandInOptions } from './stand-in.ts'
 import { StandIn } from './stand-in.ts'
 
+export { CONTROL_TEXTS, FAULT_TEXTS } from './descriptions.ts'
+export { ENDPOINTS } from './faults.ts'
 export type { Endpoint, Fault } from './faults.ts'
 export type { Client, StandIn, StandInOptions } from './stand-in.ts'
 export { switchDefaults, switchSchema } from './switches.ts'
@@ -47,6 +49,7 @@ export function buildStandIn(options: AppOptions): FastifyInstance & { standIn: 
   })
   logResponses(app)
   handleErrors(app)
+  saveChanges(app, standIn)
   app.register(browserPages, { standIn })
   app.register(controlRoutes, { standIn })
   app.register(ellipsisApi, { standIn, prefix: '/v3' })
@@ -94,6 +97,15 @@ function handleErrors(app: FastifyInstance): void {
   app.setNotFoundHandler(() => {
     throw new ApiError(404, 'Not found.')
   })
+}
+
+/** Saves what a request has changed before it is answered, and everything when the stand-in stops. */
+function saveChanges(app: FastifyInstance, standIn: StandIn): void {
+  if (!standIn.isKept) return
+  app.addHook('onSend', async ({ method }) => {
+    if (method !== 'GET') standIn.save()
+  })
+  app.addHook('onClose', async () => standIn.save())
 }
 
 function logResponses(app: FastifyInstance): void {

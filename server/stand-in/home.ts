@@ -1,48 +1,11 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { CONTROL_TEXTS, ENDPOINT_TEXTS, FAULT_TEXTS } from './descriptions.ts'
 import { ENDPOINTS } from './faults.ts'
 import { html, sendPage } from './page.ts'
 import type { StandIn } from './stand-in.ts'
 import type { Switches } from './switches.ts'
 import { switchSchema } from './switches.ts'
 import type { User } from './users.ts'
-
-const ENDPOINT_TEXTS: [string, string][] = [
-  ['GET /v3/oauth/authorize', 'log in and give consent, in a browser'],
-  ['POST /v3/oauth/token', 'exchange a code or refresh token for tokens'],
-  ['GET /v3/account', 'the account'],
-  ['GET /v3/account/root/{root}', 'list myDrive, sharedWithMe, favorites or trash'],
-  ['GET /v3/path/{id}', 'one path'],
-  ['GET /v3/path/{id}/folder/list', 'list a folder'],
-]
-
-const CONTROL_TEXTS: [string, string][] = [
-  ['GET /control', 'read switches, call counts and pending faults'],
-  ['POST /control', 'change switches; JSON'],
-  ['DELETE /control/calls', 'reset the call counts'],
-  [
-    'POST /control/faults',
-    'add a fault; JSON with endpoint, kind, times or share, and the fields of the kind',
-  ],
-  ['DELETE /control/faults', 'remove all faults'],
-  ['POST /control/revoke', '{"refresh_token"}: revoke it and its family'],
-  [
-    'POST /control/honours',
-    '{"refresh_tokens": []}: tell whether a refresh with each would work now',
-  ],
-  [
-    'POST /control/grants',
-    '{"usernames": [], "client_id"}: issue refresh tokens without a browser',
-  ],
-]
-
-const FAULT_TEXTS: [string, string][] = [
-  ['status', 'respond with status, and Retry-After if retryAfter is set'],
-  ['delay, late', 'wait for milliseconds, before or after the work'],
-  ['cut-before, cut-after', 'close the connection, before or after the work'],
-  ['hang', 'never respond'],
-  ['garbage, html', 'status 200 with truncated JSON, or an HTML page'],
-  ['invalid_client, invalid_grant', 'the OAuth error, even for a valid client and token'],
-]
 
 const EXAMPLE = (origin: string) => `curl ${origin}/control -H 'content-type: application/json' \\
   -d '{"rotation": "always", "tokenLifetime": 60}'
@@ -81,7 +44,14 @@ function summary({ users, clients, switches }: StandIn) {
   }
 }
 
-function homePage({ users, clients, switches }: StandIn, origin: string, user: User | undefined) {
+const KEPT = 'Users and tokens are kept when the stand-in stops; switches and faults are not.'
+const NOT_KEPT = 'All data is deleted when the stand-in stops.'
+
+function homePage(
+  { users, clients, switches, isKept }: StandIn,
+  origin: string,
+  user: User | undefined,
+) {
   const userItems = users.list().map(({ username, name }) => html`<li>${name} (${username})</li>`)
   const clientItems = clients.map(
     ({ id, redirectUris }) =>
@@ -90,7 +60,7 @@ function homePage({ users, clients, switches }: StandIn, origin: string, user: U
   return html`
     <p>
       Behaves like Ellipsis Drive, as far as its behaviour is known, for development and tests. The
-      API is at <code>${origin}/v3</code>. All data is deleted when the stand-in stops.
+      API is at <code>${origin}/v3</code>. ${isKept ? KEPT : NOT_KEPT}
     </p>
     ${loginStatus(user)}
     <h2>Users (fictional)</h2>

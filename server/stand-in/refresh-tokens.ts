@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Switches } from './switches.ts'
-import type { User } from './users.ts'
+import type { User, Users } from './users.ts'
 
 /** With rotation `grace`: how long a replaced token still works. */
 export const GRACE_PERIOD_MS = 60_000
@@ -19,6 +19,9 @@ interface TokenFamily {
   /** Used tokens before `previous`, oldest first. */
   used: string[]
 }
+
+/** A token family as it is stored. */
+export type StoredFamily = Omit<TokenFamily, 'user'> & { userId: string }
 
 /** The state of a refresh token that was issued. */
 interface RefreshTokenStatus {
@@ -45,10 +48,26 @@ export class RefreshTokens {
     switches: Switches
     now: () => number
     recordIssued: (secret: string) => void
+    users: Users
+    state?: StoredFamily[] | undefined
   }) {
     this.#switches = deps.switches
     this.#now = deps.now
     this.#recordIssued = deps.recordIssued
+    for (const { userId, ...stored } of deps.state ?? []) {
+      const user = deps.users.findById(userId)
+      if (!user) continue
+      const family = { user, ...stored }
+      for (const token of tokensOf(family)) this.#families.set(token, family)
+    }
+  }
+
+  /** The families that are not revoked. */
+  state(): StoredFamily[] {
+    return [...new Set(this.#families.values())].map(({ user, ...family }) => ({
+      userId: user.id,
+      ...family,
+    }))
   }
 
   /** Starts a token family and returns its first token. */
@@ -87,9 +106,8 @@ export class RefreshTokens {
   revoke(token: string): void {
     const family = this.#families.get(token)
     if (!family) return
-    const { current, previous, used } = family
-    const tokens = previous ? [...used, previous.token, current] : [current]
-    for (const familyToken of tokens) this.#families.delete(familyToken)
+    const { current } = family
+    for (const familyToken of tokensOf(family)) this.#families.delete(familyToken)
     this.#revokedAt.set(current, this.#now())
     const [oldest = current] = this.#revokedAt.keys()
     if (this.#revokedAt.size > MAX_REVOKED_FAMILIES) this.#revokedAt.delete(oldest)
@@ -130,3 +148,7 @@ export class RefreshTokens {
     for (const oldest of family.used.splice(0, excess)) this.#families.delete(oldest)
   }
 }
+
+/** Every token that the family still recognises. */
+const tokensOf = ({ current, previous, used }: TokenFamily): string[] =>
+  previous ? [...used, previous.token, current] : [current]

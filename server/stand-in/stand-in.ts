@@ -6,6 +6,7 @@ import type { Endpoint, Fault } from './faults.ts'
 import { ENDPOINTS, Faults } from './faults.ts'
 import { RefreshTokens } from './refresh-tokens.ts'
 import { Sessions } from './sessions.ts'
+import { StateFile } from './state-file.ts'
 import type { Switches } from './switches.ts'
 import { switchDefaults } from './switches.ts'
 import type { User } from './users.ts'
@@ -30,6 +31,8 @@ export interface StandInOptions {
   sleep?: (milliseconds: number) => Promise<void>
   /** Numbers in [0, 1), for faults with a `share`. */
   random?: () => number
+  /** The file that keeps users and tokens between starts; without one, they end with the process. */
+  stateFile?: string | undefined
 }
 
 /** The limit of Ellipsis Drive. */
@@ -48,7 +51,7 @@ export class StandIn {
   readonly clients: Client[]
   /** Calls since the start or the last `resetCalls`, including those that failed by a fault. */
   calls = zeroCalls()
-  readonly users = new Users()
+  readonly users: Users
   readonly drive: Drive
   readonly sessions = new Sessions()
   readonly faults: Faults
@@ -57,21 +60,39 @@ export class StandIn {
   readonly accessTokens: AccessTokens
   readonly sleep: (milliseconds: number) => Promise<void>
   #issuedSecrets: string[] = []
+  readonly #stateFile: StateFile | undefined
 
-  /** @throws Error if a redirect URI is not a URL or is too long */
+  /** @throws Error if a redirect URI is not a URL or is too long, or the state file is damaged */
   constructor(options: StandInOptions) {
     const { clients, now = Date.now, sleep = setTimeout, random = Math.random } = options
     clients.forEach(checkRedirectUris)
     this.clients = clients
     this.switches = { ...switchDefaults, ...options.switches }
     const recordIssued = (secret: string) => this.#recordIssued(secret)
+    this.#stateFile = options.stateFile === undefined ? undefined : new StateFile(options.stateFile)
+    const state = this.#stateFile?.read()
+    this.users = new Users(state?.users)
     const deps = { switches: this.switches, now, recordIssued, users: this.users }
     this.sleep = sleep
     this.drive = new Drive(this.users.list())
     this.faults = new Faults(random)
     this.codes = new AuthorizationCodes(deps)
-    this.refreshTokens = new RefreshTokens(deps)
-    this.accessTokens = new AccessTokens(deps)
+    this.refreshTokens = new RefreshTokens({ ...deps, state: state?.refreshTokens })
+    this.accessTokens = new AccessTokens({ ...deps, state: state?.accessTokens })
+  }
+
+  /** Are users and tokens kept between starts? */
+  get isKept(): boolean {
+    return this.#stateFile !== undefined
+  }
+
+  /** Writes users and tokens to the state file, if there is one. */
+  save(): void {
+    this.#stateFile?.write({
+      users: this.users.state(),
+      accessTokens: this.accessTokens.state(),
+      refreshTokens: this.refreshTokens.state(),
+    })
   }
 
   resetCalls(): void {

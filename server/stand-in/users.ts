@@ -11,14 +11,33 @@ export interface User {
   allowedClients: Set<string>
 }
 
+/** An account as it is stored. */
+export interface StoredUser {
+  username: string
+  name: string
+  allowedClients: string[]
+}
+
 /** The accounts: two fixed ones, and those that a test adds. */
 export class Users {
   readonly #byUsername = new Map<string, User>()
   readonly #byId = new Map<string, User>()
 
-  constructor() {
+  constructor(state: StoredUser[] = []) {
     this.add('amelie', 'Amelie Laurent')
     this.add('bo', 'Bo Lindqvist')
+    for (const { username, name, allowedClients } of state) {
+      const user = this.add(username, name)
+      for (const id of allowedClients) user.allowedClients.add(id)
+    }
+  }
+
+  state(): StoredUser[] {
+    return this.list().map(({ username, name, allowedClients }) => ({
+      username,
+      name,
+      allowedClients: [...allowedClients],
+    }))
   }
 
   /** Adds an account. If the username exists, returns the existing account. */

@@ -3,21 +3,13 @@ import type { Page } from 'playwright-core'
 import t from 'tap'
 import { startDemo } from '../../server/cli/demo.ts'
 import { launch, noBrowser, visit } from './chromium.ts'
-import { freePort } from '../helper.ts'
+import { freePorts } from '../helper.ts'
 import { cli } from '../processes.ts'
 import { Visitor } from '../visitor.ts'
 
-/** The first of three free ports in a row. */
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const port = await freePort()
-    if (port < 65_000) return port
-  }
-}
-
 t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
-  const port = await freePorts()
-  const demo = await startDemo(port)
+  const port = await freePorts(3)
+  const demo = await startDemo({ port })
   t.teardown(() => demo.stop())
   const [brokerUrl, sampleUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${port + 2}/`]
   t.match(demo.instructions, sampleUrl)
@@ -119,7 +111,7 @@ t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
 })
 
 t.test('the demo deletes its data when it stops', async (t) => {
-  const demo = await startDemo(await freePorts())
+  const demo = await startDemo({ port: await freePorts(3) })
   const dataDir = /BROKER_DATA_DIR=(\S+)/.exec(demo.instructions)?.[1] ?? ''
   t.ok(existsSync(dataDir))
   await demo.stop()
@@ -127,7 +119,7 @@ t.test('the demo deletes its data when it stops', async (t) => {
 })
 
 t.test('the printed URL and password open the dashboard', async (t) => {
-  const demo = await startDemo(await freePorts())
+  const demo = await startDemo({ port: await freePorts(3) })
   t.teardown(() => demo.stop())
   const [, url = '', email = '', password = ''] =
     /Dashboard +(\S+) +sign in as (\S+), password (\S+)/.exec(demo.instructions) ?? []

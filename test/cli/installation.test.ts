@@ -53,13 +53,15 @@ t.test(
     await machine.serve()
     const id = idOf(await machine.run(...ADD))
     const user = SERVICE_USER
-    const refused = await machine.run({ args: ['app', 'list'], user })
-    t.equal(refused.code, 2)
-    t.match(refused.stderr, `${FILE} cannot be read (EACCES)`)
-    t.match(
-      refused.stderr,
-      `run the command as root. Or, as the service’s user, set BROKER_DATA_DIR to ${STORE}`,
-    )
+    for (const named of [[], ['--env-file', FILE]]) {
+      const refused = await machine.run({ args: [...named, 'app', 'list'], user })
+      t.equal(refused.code, 2)
+      t.match(refused.stderr, `${FILE} cannot be read (EACCES)`)
+      t.match(
+        refused.stderr,
+        `run the command as root. Or, as the service’s user, set BROKER_DATA_DIR to ${STORE}`,
+      )
+    }
     const env = { BROKER_DATA_DIR: STORE }
     t.match(await machine.run({ args: ['app', 'list'], user, env }), { code: 0, stdout: id })
     const added = await machine.run({ args: ADD, user, env })
@@ -84,6 +86,7 @@ t.test(
       t.equal(code, 2, args.join(' '))
       t.match(stderr, `There is no database in ${STORE}.`)
       t.match(stderr, `the environment, ${FILE} (there is no ${machine.elsewhere}/.env)`)
+      t.match(stderr, 'systemctl start ellipsis-broker')
     }
     t.strictSame(readdirSync(join(machine.lib, 'ellipsis-broker')), [])
     t.strictSame(readdirSync(machine.elsewhere), [])
@@ -106,6 +109,14 @@ t.test(
     t.match(await machine.run({ args: ADD, env }), { code: 0 })
     t.match(await machine.run('app', 'list'), { code: 2, stderr: 'no database in /var/lib/moved.' })
     writeFileSync(join(machine.elsewhere, '.env'), '')
+    const outside = {
+      args: ['app', 'list'],
+      env: { BROKER_DATA_DIR: join(machine.elsewhere, 'no') },
+    }
+    t.match(await machine.run(outside), {
+      code: 2,
+      stderr: `The installed service has its store in /var/lib/moved (--env-file ${FILE})`,
+    })
     const own = await machine.run('app', 'list')
     t.match(own, { code: 0, stdout: 'My map', stderr: `Store: ${env.BROKER_DATA_DIR}` })
     t.match(

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { startDemo } from '../../server/cli/demo.ts'
+import { standInDefaults } from '../../server/stand-in/app.ts'
 import { command } from '../command.ts'
 import { RETURN, buildBroker, freePort } from '../helper.ts'
 import { runCli, serve, waitForOutput } from '../processes.ts'
@@ -47,6 +48,39 @@ t.test('stand-in prints the settings for a broker', async (t) => {
   t.equal(child.exitCode, 0)
 })
 
+t.test('stand-in --data keeps tokens when the process is killed', async (t) => {
+  const port = await freePort()
+  const data = join(temporaryFolder(t), 'new', 'folder')
+  const url = `http://127.0.0.1:${port}`
+  const start = async () => {
+    const child = runCli(['stand-in', '--port', String(port), '--data', data], {})
+    t.teardown(() => child.kill('SIGKILL'))
+    await waitForOutput(child, /Stop it with Ctrl-C/)
+    return child
+  }
+  const post = async (path: string, body: object) => {
+    const headers = { 'content-type': 'application/json' }
+    const answer = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) })
+    return answer.json()
+  }
+  const refresh = (refresh_token: string) => {
+    const { id: client_id, secret: client_secret } = standInDefaults.client
+    const grant_type = 'refresh_token'
+    return post('/v3/oauth/token', { grant_type, client_id, client_secret, refresh_token })
+  }
+
+  const child = await start()
+  const { refresh_tokens: granted } = await post('/control/grants', { usernames: ['bo'] })
+  const { access_token: token } = await refresh(granted[0])
+  const closed = once(child, 'close')
+  child.kill('SIGKILL')
+  await closed
+  await start()
+  const headers = { authorization: `Bearer ${token}` }
+  t.match(await (await fetch(`${url}/v3/account`, { headers })).json(), { username: 'bo' })
+  t.match(await refresh(granted[0]), { refresh_token: granted[0] })
+})
+
 t.test('demo prints instructions and stops on SIGTERM', async (t) => {
   const port = await freePort()
   const child = runCli(['demo', '--port', String(port)], {})
@@ -60,7 +94,7 @@ t.test('demo prints instructions and stops on SIGTERM', async (t) => {
 
 t.test('commands beside a demo print its address, and doctor checks it', async (t) => {
   const port = await freePort()
-  const demo = await startDemo(port)
+  const demo = await startDemo({ port })
   t.teardown(() => demo.stop())
   const [, directory = ''] = /BROKER_DATA_DIR=(\S+)/.exec(demo.instructions) ?? []
   const cwd = temporaryFolder(t)
@@ -97,7 +131,7 @@ t.test('a demo that fails to start leaves nothing behind', async (t) => {
     if (TMPDIR === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = TMPDIR
   })
-  await t.rejects(startDemo(demoPort), { name: 'StartError', message: `Port ${port} of` })
+  await t.rejects(startDemo({ port: demoPort }), { name: 'StartError', message: `Port ${port} of` })
   t.strictSame(readdirSync(folder), [])
   await t.rejects(fetch(`http://127.0.0.1:${demoPort}/`), 'the broker has stopped')
 })

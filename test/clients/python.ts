@@ -8,7 +8,7 @@ export function without(...modules: string[]): string | false {
   const { status } = spawnSync(PYTHON, ['-c', `import ${modules.join(', ')}`])
   return (
     status !== 0 &&
-    `${PYTHON} lacks ${modules.join(' or ')}: apt-get install python3-authlib python3-requests-oauthlib`
+    `${PYTHON} lacks ${modules.join(' or ')}: apt-get install python3-authlib python3-flask python3-requests-oauthlib`
   )
 }
 
@@ -17,7 +17,7 @@ export async function runProgram(
   command: string[],
   env: Record<string, string>,
   onLine: (line: string) => void = () => undefined,
-  signal?: AbortSignal,
+  options: { signal?: AbortSignal; cwd?: string } = {},
 ): Promise<{ code: number; output: string }> {
   const [program = '', ...args] = command
   const baseEnv = {
@@ -25,7 +25,7 @@ export async function runProgram(
     OAUTHLIB_INSECURE_TRANSPORT: '1',
     AUTHLIB_INSECURE_TRANSPORT: '1',
   }
-  const child = spawn(program, args, { env: { ...baseEnv, ...env }, signal })
+  const child = spawn(program, args, { env: { ...baseEnv, ...env }, ...options })
   child.on('error', () => undefined)
   let output = ''
   const onData = (chunk: Buffer) => {
@@ -45,4 +45,5 @@ export const runPython = (
   source: string,
   env: Record<string, string>,
   onLine?: (line: string) => void,
-) => runProgram([PYTHON, '-c', source], env, onLine)
+  signal?: AbortSignal,
+) => runProgram([PYTHON, '-c', source], env, onLine, signal && { signal })

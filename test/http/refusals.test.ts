@@ -90,7 +90,17 @@ t.test('each refusal at an endpoint of apps is one line with its reason and app'
       () => fetch(`${url}/exchange`, { method: 'POST' }),
       { path: '/exchange', error: 'invalid_token', status: 401 },
     ],
-    ['not_found', at('/oauth/tokens', {}), { status: 404 }],
+    ['not_found', at('/oauth/tokens', {}), { status: 404, path: '/oauth/tokens' }],
+    [
+      'method_not_allowed',
+      () => fetch(`${url}/oauth2/../oauth/token?code=secret`),
+      { status: 405, path: '/oauth/token' },
+    ],
+    [
+      'not_found',
+      at('/admin/setup/OE7QWX0_zI1013OKTnJ-Lmy6QMH4IehJMHRYt/BCDF-GHJK', {}),
+      { status: 404, path: '/admin/setup/…/…' },
+    ],
   ]
   for (const [reason, send, expected] of cases) {
     await t.test(reason, async (t) => {
@@ -161,6 +171,22 @@ t.test('repetitions within a minute are one more line, which has their request i
   ])
   t.equal(repeated.length, 1)
   t.match(await linesOf(broker, () => fail(app.id)), [{ msg: 'request refused' }], 'a new minute')
+})
+
+t.test('a refusal at another endpoint is no repetition', async (t) => {
+  const broker = await buildBroker(t)
+  const lines = await linesOf(broker, async () => {
+    const code = { grant_type: 'authorization_code', code: 'x', code_verifier: 'y' }
+    await postForm(`${broker.url}/oauth/token`, { ...code, client_id: 'nobody' })
+    await postForm(`${broker.url}/oauth/introspect`, { token: 't', client_id: 'nobody' })
+    await fetch(`${broker.url}/oauth/authorize?client_id=nobody`)
+  })
+  const about = { msg: 'request refused', reason: 'unknown_client' }
+  t.match(lines, [
+    { ...about, method: 'POST', path: '/oauth/token' },
+    { ...about, method: 'POST', path: '/oauth/introspect' },
+    { ...about, method: 'GET', path: '/oauth/authorize' },
+  ])
 })
 
 t.test('a rejected address is logged with what it did, then as limited', async (t) => {

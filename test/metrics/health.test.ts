@@ -90,6 +90,8 @@ t.test('failed connects are counted by reason, and a repeated callback once', as
   const visitor = new Visitor()
   await connect(broker, app, { visitor })
   t.equal(await read('other'), 0)
+  await new Visitor().open(`${broker.url}/callback`)
+  t.equal(await read('unknown_flow'), 0, '`doctor` and scanners are no users')
   await new Visitor().open(`${broker.url}/callback?state=x&code=y`)
   t.equal(await read('unknown_flow'), 1)
 

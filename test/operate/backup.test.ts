@@ -16,6 +16,7 @@ import t from 'tap'
 import { inspectDatabase } from '../../db/data-directory/copy.ts'
 import { withStartLock } from '../../db/data-directory/open.ts'
 import { backup } from '../../server/operate/backup.ts'
+import { backupAndRotate } from '../../server/operate/backup-rotation.ts'
 import { runtime } from '../../server/runtime.ts'
 import { buildBroker } from '../helper.ts'
 import { createKills, addBallast, holdWrites, killRounds, sizeOf } from '../kill.ts'
@@ -67,7 +68,23 @@ t.test('a backup overwrites no file, and reports what prevents it', async (t) =>
     message: /b\.part\. No partial backup is left/,
   })
   t.ok(existsSync(join(folder, 'b.part')), 'a directory of that name is not a leftover')
+  await t.rejects(make(dataDir, folder), { code: 'backup.is-directory', exitCode: 2 })
 })
+
+t.test(
+  'a place that can’t be written is told with the user who can’t',
+  { skip: process.platform !== 'linux' && 'needs a directory where nobody can write' },
+  async (t) => {
+    const { dataDir, start } = await buildHeadless(t)
+    await start()
+    const user = `User ${process.geteuid?.()} can’t write /sys`
+    await t.rejects(make(dataDir, '/sys/backup.db'), { code: 'backup.forbidden', message: user })
+    await t.rejects(backupAndRotate({ dataDir }, '/sys', 2, runtime), {
+      code: 'backup.forbidden',
+      message: user,
+    })
+  },
+)
 
 t.test('a backup works on a file system without links', async (t) => {
   const { dataDir, start } = await buildHeadless(t)

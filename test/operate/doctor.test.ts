@@ -81,9 +81,9 @@ t.test('each problem is found, with its fix', async (t) => {
   }
   t.match(await diagnose(unreachable), {
     'Ellipsis Drive': { status: 'problem', fix: /ELLIPSIS_API_URL/ },
-    clock: { status: 'problem' },
+    clock: { status: 'warning', finding: /not checked/ },
     'public URL': { status: 'problem', finding: /can’t be reached/ },
-    metadata: { status: 'problem' },
+    metadata: { status: 'warning', finding: /not checked/, fix: 'Fix the problems above first.' },
   })
   const elsewhere = {
     ...env,
@@ -157,7 +157,9 @@ t.test('a check that fails says what to do, with or without other problems', asy
   const keys = 'encryption keys'
   t.match(await diagnose(env), { [keys]: { finding: /EISDIR/, fix: /run `doctor` again/ } })
   writeFileSync(join(dataDir, 'broker.db'), 'no database')
-  t.match(await diagnose(env), { [keys]: { fix: 'Fix the problems above first.' } })
+  t.match(await diagnose(env), {
+    [keys]: { status: 'warning', fix: 'Fix the problems above first.' },
+  })
 })
 
 t.test('a proxy that does not forward the callback is reported', async (t) => {
@@ -191,7 +193,9 @@ t.test('an empty directory is reported', async (t) => {
   })
   t.match(found, {
     'data directory': { status: 'problem', finding: /no database/ },
-    database: { status: 'problem' },
+    database: { status: 'warning', finding: /not checked/ },
+    'encryption keys': { status: 'warning' },
+    'second factors': { status: 'warning' },
     'running brokers': { status: 'warning' },
   })
 })

@@ -214,6 +214,20 @@ t.test('serve warns of files that other users can read', { skip }, async (t) => 
   )
 })
 
+t.test('a file that root put into the data directory is named', { skip }, async (t) => {
+  for (const name of ['secret.key', 'broker.db']) {
+    const { dataDir, env } = await makeData(t)
+    const file = join(dataDir, name)
+    chownSync(file, 0, 0)
+    chmodSync(file, 0o600)
+    const expected = { code: 2, stderr: `${file} belongs to user 0, and the data directory to` }
+    t.match(await cli(['key', 'list'], env), expected, `as root: ${name}`)
+    t.match(await asUser(['key', 'list'], env), expected, `as the broker’s user: ${name}`)
+    chownSync(file, USER, USER)
+    t.match(await cli(['key', 'list'], env), { code: 0 }, `fixed: ${name}`)
+  }
+})
+
 t.test('a data directory that its owner can’t reach is explained', { skip }, async (t) => {
   const { folder, env } = await makeData(t)
   chmodSync(folder, 0o700)

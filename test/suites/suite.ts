@@ -9,7 +9,7 @@ const FILE_TIMEOUT_MS = 15 * 60_000
 
 /** Patterns of each suite's files. A file belongs to the first suite that matches it. */
 const suites = {
-  browser: ['test/**/*.browser.test.ts', 'test/clients/documents.test.ts'],
+  browser: ['test/**/*.browser.test.ts'],
   processes: [
     'test/{operate,deploy,cli,data}/**/*.test.ts',
     'test/refresh/{outage,two-processes}.test.ts',

@@ -33,7 +33,7 @@ interface Refusal {
 
 /** Logs each refused request once. Repetitions within a minute are summarised, see `SummarizingLog`. */
 interface Refusals {
-  /** Repetitions have the same reason, app and address. */
+  /** Repetitions have the same reason, app, endpoint and address. */
   log(request: FastifyRequest, refusal: Refusal): Promise<void>
   /** Logs that pages of this origin may not read answers. Repetitions have the same origin. */
   logOrigin(request: FastifyRequest, origin: string): void
@@ -54,6 +54,11 @@ interface Facts {
 export const ORIGIN_NOT_REGISTERED = 'origin_not_registered'
 const APP_ID = /^app_[A-Za-z0-9_-]{22}$/
 const MAX_TEXT_LENGTH_CHARS = 500
+/** The route of every path that no other route has. */
+const NO_ROUTE = '/*'
+/** A segment that may be logged: it can't be a token, a user code or a password. */
+const PLAIN_SEGMENT = /^[a-z._-]{0,30}\d{0,2}$/
+const MAX_SEGMENTS = 8
 
 export function logRefusals(app: FastifyInstance, { apps, summarizingLog, log }: HttpServices) {
   const findApp = async (id: string) => {
@@ -86,11 +91,14 @@ export function logRefusals(app: FastifyInstance, { apps, summarizingLog, log }:
       const isFirst = summarizingLog.write({
         level: 'info',
         message: 'request refused',
-        kind: `${reason} ${isKnown ? facts.app : ''}`,
+        kind: `${reason} ${isKnown ? facts.app : ''} ${facts.method} ${facts.path}`,
         source: request.ip,
         request: request.id,
         summary: { reason, ...(error !== undefined && { error }), status, ...facts },
-        ...(refusedRedirect && { detail: explainRedirect(refusedRedirect) }),
+        detail: {
+          ...(facts.path === NO_ROUTE && { path: describePath(request.url) }),
+          ...(refusedRedirect && explainRedirect(refusedRedirect)),
+        },
       })
       if (!isFirst) log.debug({ request: request.id, reason, status }, 'request refused again')
     },
@@ -120,6 +128,13 @@ const routeOf = ({ method, routeOptions }: FastifyRequest) => ({
   method,
   path: routeOptions.url ?? '(none)',
 })
+
+/** The path of a URL without a route, as far as it is plain words: `…` stands for everything else. */
+function describePath(url: string): string {
+  const segments = url.replace(/[?#].*$/s, '').split('/')
+  const shown = segments.map((segment) => (PLAIN_SEGMENT.test(segment) ? segment : '…'))
+  return shown.slice(0, MAX_SEGMENTS).join('/')
+}
 
 /** The host of a URI, or the scheme of a URI without one. */
 function hostOf(uri: string): string | null {

@@ -1,8 +1,10 @@
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
+import { isLoopbackHost } from '../../addresses.ts'
 import { SCOPES } from '../../oauth/scope.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
 import { allowAnyOrigin } from '../plugins/cors.ts'
+import type { Log } from '../../log.ts'
 import type { HttpServices } from '../../services.ts'
 import { DEVICE_CODE, TOKEN_EXCHANGE } from './token.ts'
 
@@ -100,7 +102,7 @@ const keysSchema = {
 /** The well-known documents, public and readable from any origin. */
 export const metadataRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { config, keys } },
+  { services: { config, keys, log } },
 ) => {
   const { basePath, publicUrl } = config
   const document = metadata(publicUrl)
@@ -109,10 +111,27 @@ export const metadataRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
     void reply.header('cache-control', 'public, max-age=300')
   })
   allowAnyOrigin(app)
+  warnOfOtherName(app, publicUrl, log)
   // With a base path, at both URLs: below it (OpenID Connect Discovery 4), and at the end (RFC 8414 3.1).
   for (const [wellKnown, schema] of Object.entries(documents)) {
     const paths = new Set([basePath + wellKnown, wellKnown + basePath])
     for (const path of paths) app.get(path, { schema }, async () => document)
   }
   app.get(`${basePath}/.well-known/jwks.json`, { schema: keysSchema }, async () => keys.jwks())
+}
+
+/**
+ * Developers mix the names of their machine, localhost and 127.0.0.1. Their library then refuses the metadata,
+ * because it compares the issuer (RFC 8414 3.3); this line, logged once, says why.
+ */
+function warnOfOtherName(app: FastifyInstance, publicUrl: string, log: Log): void {
+  const { hostname, host } = new URL(publicUrl)
+  if (!isLoopbackHost(hostname)) return
+  let isWarned = false
+  app.addHook('onRequest', async (request) => {
+    if (isWarned || request.host === host || !isLoopbackHost(request.hostname)) return
+    isWarned = true
+    const details = { requested: `${request.protocol}://${request.host}`, issuer: publicUrl }
+    log.warn(details, `OAuth libraries compare the issuer: configure it as ${publicUrl}`)
+  })
 }

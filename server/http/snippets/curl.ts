@@ -1,6 +1,7 @@
 import {
   brokerTokenParameter,
   issuedTokenField,
+  renewedTokenField,
   swapParameters,
   usesExchange,
 } from './snippet-app.ts'
@@ -23,7 +24,7 @@ CHALLENGE=$(printf %s "$VERIFIER" | openssl dgst -sha256 -binary | openssl base6
 echo "$BROKER/oauth/authorize?response_type=code&client_id=$CLIENT&state=$(openssl rand -hex 16)\\
 &redirect_uri=${encodeURIComponent(app.redirectUri)}&code_challenge=$CHALLENGE&code_challenge_method=S256"
 
-# 2. Redeem: the browser returns with a code. Enter it here soon.
+# 2. Redeem: the browser returns with a code, or with error=access_denied if you refused. Enter the code here soon.
 read -r CODE
 curl -sS "$BROKER/oauth/token"${secret} \\
   -d grant_type=authorization_code${client} -d code="$CODE" -d code_verifier="$VERIFIER" \\
@@ -31,6 +32,7 @@ curl -sS "$BROKER/oauth/token"${secret} \\
 echo
 
 # 3. Swap: enter the ${issuedTokenField(app)} from that response to get an access token for Ellipsis Drive.
+# If this response has a ${renewedTokenField(app)}, use that one from now on. If it has a reconnect_url, open it.
 read -r BROKER_TOKEN
 ${swap(app, secret, client)}
 echo

@@ -33,8 +33,14 @@ export async function connect() {
   return { url: \`\${broker}/oauth/authorize?\${query}\`, verifier, state }
 }
 
-/** At the redirect URI, if \`state\` is the same: redeems the code for a broker token. Store it. */
-export async function redeem(code, verifier) {
+/**
+ * At the redirect URI: redeems the code of its query for a broker token. Store the token, and leave the URL: a
+ * code works once. If the user refused, it throws an error with \`error\` access_denied.
+ */
+export async function redeem(query, verifier, state) {
+  const { code, ...response } = Object.fromEntries(new URLSearchParams(query))
+  if (response.state !== state) throw new Error('The state does not match.')
+  if (response.error) throw Object.assign(new Error(response.error_description), response)
   const answer = await post('/oauth/token', {
     grant_type: 'authorization_code',
     redirect_uri: redirectUri,
@@ -53,7 +59,7 @@ async function post(path, fields, headers = {}) {
 ${postBody(app)}
   const answer = await response.json()
   if (response.ok) return answer
-  // If the error has a reconnect_url, send the user there.
+  // If the error has a reconnect_url, send the user there. After invalid_token or invalid_grant, connect again.
   throw Object.assign(new Error(answer.error_description), answer)
 }
 
@@ -111,6 +117,7 @@ export function connect() {
 export function receive(hash, state) {
   const answer = new URLSearchParams(hash.slice(1))
   if (answer.get('state') !== state) throw new Error('The state does not match.')
+  // If the user refused: access_denied.
   if (answer.has('error')) throw new Error(answer.get('error_description') ?? answer.get('error'))
   return { accessToken: answer.get('access_token'), expiresIn: Number(answer.get('expires_in')) }
 }

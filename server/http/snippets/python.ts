@@ -14,7 +14,8 @@ const quote = (text: string): string => JSON.stringify(text)
 export function pythonSnippet(app: SnippetApp): string {
   const { confidential } = app
   return `import base64, hashlib, json, ${confidential ? 'os, ' : ''}secrets
-from urllib.parse import urlencode
+from urllib.error import HTTPError
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 BROKER = ${quote(app.brokerUrl)}
@@ -37,12 +38,23 @@ def connect():
     return f"{BROKER}/oauth/authorize?{query}", verifier, state
 
 
-def redeem(code, verifier):
-    """At the redirect URI, if state is the same: redeems the code for a broker token. Store it."""
+class BrokerError(Exception):
+    """Its argument is the answer of the broker: error, error_description and, if it helps to connect
+    again, reconnect_url. If the user refused, error is access_denied."""
+
+
+def redeem(url, verifier, state):
+    """At the redirect URI: redeems the code of its URL for a broker token. Store the token, and redirect: a
+    code works once."""
+    response = dict(parse_qsl(urlsplit(url).query))
+    if response.get("state") != state:
+        raise ValueError("The state does not match.")
+    if "error" in response:
+        raise BrokerError(response)
     answer = post("/oauth/token", {
         "grant_type": "authorization_code",
         "redirect_uri": REDIRECT_URI,
-        "code": code,
+        "code": response["code"],
         "code_verifier": verifier,
     })
     return answer["${issuedTokenField(app)}"]
@@ -56,8 +68,11 @@ ${swapBody(app)}
 
 def post(path, fields, headers={}):
 ${postBody(app)}
-    with urlopen(Request(BROKER + path, data=body, headers=headers, method="POST")) as answer:
-        return json.load(answer)
+    try:
+        with urlopen(Request(BROKER + path, data=body, headers=headers, method="POST")) as answer:
+            return json.load(answer)
+    except HTTPError as failure:
+        raise BrokerError(json.load(failure)) from None
 `
 }
 

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/config.ts'
 import { errorMessage } from '../messages.ts'
-import { problem } from './check.ts'
+import { problem, warning } from './check.ts'
 import type { Check, CheckContext, Finding } from './check.ts'
 import { dataChecks } from './data-checks.ts'
 import { processChecks } from './process-checks.ts'
@@ -14,6 +14,15 @@ const checks: Record<string, Check> = {
   ...publicChecks,
 }
 
+const STORE = ['data directory', 'database']
+/** A check that fails after a problem of one of these is no problem of its own. */
+const PREREQUISITES: Record<string, string[]> = {
+  ...{ 'file system': STORE, 'disk space': STORE, database: STORE },
+  ...{ 'encryption keys': STORE, 'second factors': STORE },
+  clock: ['Ellipsis Drive'],
+  ...{ metadata: ['public URL'], certificate: ['public URL'] },
+}
+
 /** Checks this installation and says how to fix each problem. Changes nothing. */
 export async function runChecks(
   config: Config,
@@ -22,10 +31,15 @@ export async function runChecks(
   const findings: Finding[] = []
   for (const [name, check] of Object.entries(checks)) {
     const result = await check({ ...config, runtime }).catch((error: unknown) => {
-      const fix = findings.some(({ status }) => status === 'problem')
-        ? 'Fix the problems above first.'
-        : 'Fix the cause named here, then run `doctor` again.'
-      return problem(`the check failed: ${errorMessage(error)}`, fix)
+      const isConsequence = findings.some(
+        ({ check, status }) => status === 'problem' && PREREQUISITES[name]?.includes(check),
+      )
+      return isConsequence
+        ? warning(`not checked: ${errorMessage(error)}`, 'Fix the problems above first.')
+        : problem(
+            `the check failed: ${errorMessage(error)}`,
+            'Fix the cause named here, then run `doctor` again.',
+          )
     })
     findings.push({ check: name, ...result })
   }

@@ -22,10 +22,11 @@ export const publicChecks: Record<string, Check> = {
     const wellKnown = '/.well-known/oauth-authorization-server'
     const rfc8414Url = new URL(publicUrl).origin + wellKnown + basePath
     for (const url of new Set([publicUrl + wellKnown, rfc8414Url])) {
-      const { status, json } = await request(runtime.fetch, url)
+      const { status, json, failure } = await request(runtime.fetch, url)
+      if (status === 0) throw new Error(`${url} can’t be reached (${failure})`)
       if (status !== 200) {
         return problem(
-          `${url} answers ${status || 'nothing'}`,
+          `${url} answers ${status}`,
           'Let the proxy forward this path to the broker too (RFC 8414).',
         )
       }

@@ -34,3 +34,23 @@ t.test('the metadata name each endpoint, and say what the server takes', async (
     t.not(there.status, 404, `${name} is there`)
   }
 })
+
+t.test('metadata under another name of this machine is explained in the log, once', async (t) => {
+  const broker = await buildBroker(t)
+  const { port } = new URL(broker.url)
+  const warnings = () => broker.logged.filter((line) => line.includes('compare the issuer'))
+  const path = '/.well-known/openid-configuration'
+  await fetch(broker.url + path)
+  await broker.app.inject({ url: path, headers: { host: 'broker.example.com' } })
+  t.strictSame(warnings(), [])
+  for (const name of ['localhost', '[::1]', 'localhost']) {
+    const answer = await broker.app.inject({ url: path, headers: { host: `${name}:${port}` } })
+    t.equal(answer.json().issuer, broker.url)
+  }
+  t.match(warnings(), [`configure it as ${broker.url}`])
+  t.match(warnings(), [`"requested":"http://localhost:${port}"`])
+
+  const hosted = await buildBroker(t, { env: { BROKER_PUBLIC_URL: 'https://broker.example.com' } })
+  await hosted.app.inject({ url: path, headers: { host: `localhost:${port}` } })
+  t.notOk(hosted.logged.some((line) => line.includes('compare the issuer')))
+})

@@ -96,17 +96,28 @@ for (const kind of APP_KINDS) {
     process.env.CLIENT_SECRET = clientSecret?.reveal() ?? ''
     const code = (await import(pathToFileURL(file).href)) as {
       connect(): Promise<{ url: string; verifier: string; state: string }>
-      redeem(code: string, verifier: string): Promise<string>
+      redeem(query: string, verifier: string, state: string): Promise<string>
       swap(token: string): Promise<{ accessToken: string; brokerToken: string }>
     }
     const { url, verifier, state } = await code.connect()
     const back = await connectUser(url)
-    t.equal(back.searchParams.get('state'), state)
-    const token = await code.redeem(back.searchParams.get('code') ?? '', verifier)
+    await t.rejects(code.redeem(back.search, verifier, 'another'))
+    const refusal = `?error=access_denied&state=${state}`
+    const refused = await code.redeem(refusal, verifier, state).catch((error: unknown) => error)
+    t.match(refused, { error: 'access_denied' })
+    const token = await code.redeem(back.search, verifier, state)
     const { accessToken, brokerToken } = await code.swap(token)
     t.ok(await isAccepted(broker, accessToken))
     t.ok(await isAccepted(broker, (await code.swap(brokerToken)).accessToken))
     await t.rejects(code.swap('nonsense'))
+
+    broker.clock.advance(16 * 86_400_000)
+    const renewed = await code.swap(brokerToken)
+    t.not(renewed.brokerToken, brokerToken)
+    broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 1000 })
+    broker.clock.advance(3_600_000)
+    const error: unknown = await code.swap(renewed.brokerToken).catch((error: unknown) => error)
+    t.match(error, { reconnect_url: `${broker.url}/connect/${app.id}` })
   })
 
   t.test(`Python ${name}`, { skip }, async (t) => {
@@ -116,12 +127,34 @@ for (const kind of APP_KINDS) {
     const use = `
 url, verifier, state = connect()
 print(url, flush=True)
-print(swap(redeem(input(), verifier))[0], flush=True)
+try:
+    redeem("?error=access_denied&state=" + state, verifier, state)
+except BrokerError as refusal:
+    print(refusal.args[0]["error"], flush=True)
+access_token, token = swap(redeem(input(), verifier, state))
+print(access_token, flush=True)
+input()
+access_token, newer = swap(token)
+print(newer != token, flush=True)
+input()
+try:
+    swap(newer)
+except BrokerError as failure:
+    print(failure.args[0]["reconnect_url"], flush=True)
 `
     writeFileSync(file, snippetCode(app, broker, 'Python') + use)
     const program = startProgram('python3', [file], { CLIENT_SECRET: clientSecret?.reveal() ?? '' })
-    program.writeLine(await authorizationCode(await program.readLine()))
+    const back = await connectUser(await program.readLine())
+    t.equal(await program.readLine(), 'access_denied')
+    program.writeLine(back.href)
     t.ok(await isAccepted(broker, await program.readLine()))
+    broker.clock.advance(16 * 86_400_000)
+    program.writeLine('go on')
+    t.equal(await program.readLine(), 'True', 'a newer broker token')
+    broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 1000 })
+    broker.clock.advance(3_600_000)
+    program.writeLine('go on')
+    t.match(await program.readLine(), `${broker.url}/connect/${app.id}`)
     await program.closed
   })
 }
