@@ -139,7 +139,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   await app.register(
     async (pages) => {
       pages.addHook('onRequest', takeTurn)
-      logRequests(pages, services.metrics)
+      logRequests(pages, services)
       pages.addHook('onRequest', warnOfProxy)
       await pageHeaders(pages, config)
       await views(pages, { basePath: prefix })

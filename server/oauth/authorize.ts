@@ -126,7 +126,7 @@ async function findApp(store: Store, { client_id: id }: Parameters): Promise<App
   const app = await store.getApp(id)
   if (app) return app
   throw new BrokerError('invalid_request', {
-    ...{ reason: 'unknown_client', isGuess: false },
+    reason: 'unknown_client',
     description:
       'The app that sent you here is not registered at this broker. Go back to the app and tell its developer.',
   })
@@ -150,7 +150,7 @@ function checkRedirectUri(app: App, { redirect_uri: requested }: Parameters): st
     fail('invalid_request', 'redirect_uri_missing', description)
   }
   throw new BrokerError('invalid_request', {
-    ...{ reason: 'redirect_uri_mismatch', isGuess: false },
+    reason: 'redirect_uri_mismatch',
     description:
       'The app asked the broker to send you to an address that is not registered for it. Go back to the app and tell its developer.',
     refusedRedirect: explainRefusedRedirect(app, uri),
@@ -201,7 +201,6 @@ function checkScope(app: App, { scope }: Parameters, returnTo?: ReturnAddress): 
   const isEnough = app.deliver === 'code' || granted === PROJECTS
   if (granted !== null && isEnough) return granted
   throw new BrokerError('invalid_scope', {
-    isGuess: false,
     reason: granted === null ? 'scope_unknown' : 'scope_of_fragment',
     ...(returnTo && { returnTo }),
   })
@@ -212,7 +211,7 @@ function checkUnsupported(parameters: Parameters, returnTo?: ReturnAddress): voi
   for (const name of ['request', 'request_uri', 'registration'] as const) {
     if (parameters[name] === undefined) continue
     throw new BrokerError(`${name}_not_supported`, {
-      ...{ reason: `${name}_sent`, isGuess: false },
+      reason: `${name}_sent`,
       ...(returnTo && { returnTo }),
     })
   }
@@ -253,8 +252,10 @@ function checkPrompt({ prompt, max_age: maxAge }: Parameters, returnTo?: ReturnA
   if (prompts.length > 1) {
     fail('invalid_request', 'prompt_none_with_others', 'Send prompt=none alone.', returnTo)
   }
-  const details = { reason: 'prompt_none', isGuess: false } as const
-  throw new BrokerError('login_required', { ...details, ...(returnTo && { returnTo }) })
+  throw new BrokerError('login_required', {
+    reason: 'prompt_none',
+    ...(returnTo && { returnTo }),
+  })
 }
 
 /** The connection id of a reconnect link. */

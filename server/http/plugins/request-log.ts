@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { createNetworkMatcher } from '../../addresses.ts'
-import type { Metrics } from '../../metrics/metrics.ts'
 import type { Random } from '../../runtime.ts'
+import type { HttpServices } from '../../services.ts'
+import { createSummarizingLog } from '../../summarizing-log.ts'
 
 /** The formats that proxies use: hex digits (nginx, W3C trace ids) or a UUID (Caddy, Envoy). Matches no broker token. */
 const PROXY_REQUEST_ID = /^(?:[0-9a-f]{16,32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/
@@ -49,9 +50,16 @@ const REASONS: Record<number, string> = {
 
 /**
  * Measures each response of this scope, and logs its method, path without query, status and duration. A refused
- * request has one line, too: that of the refusal.
+ * request has one line, too: that of the refusal. Anyone may request pages, so repetitions by one address within a
+ * minute are summarised.
  */
-export function logRequests(app: FastifyInstance, { pages }: Metrics): void {
+export function logRequests(
+  app: FastifyInstance,
+  { metrics: { pages }, log, clock }: Pick<HttpServices, 'metrics' | 'log' | 'clock'>,
+): void {
+  // Apart from refusals: many visitors do not take the room of their lines.
+  const requests = createSummarizingLog({ log, clock })
+  app.addHook('onClose', async () => requests.close())
   app.addHook('onResponse', async (request, reply) => {
     const { url: path = '(none)' } = request.routeOptions
     const { id, method, ip: address } = request
@@ -64,10 +72,15 @@ export function logRequests(app: FastifyInstance, { pages }: Metrics): void {
       return app.refusals.log(request, { reason, status })
     }
     const milliseconds = Math.round(reply.elapsedTime)
-    request.log.info(
-      { request: id, method, path, status, address, milliseconds },
-      'request completed',
-    )
+    const summary = { method, path, status, address }
+    const isFirst = requests.write({
+      level: 'info',
+      message: 'request completed',
+      kind: `${method} ${path} ${status}`,
+      source: address,
+      ...{ request: id, summary, detail: { milliseconds } },
+    })
+    if (!isFirst) log.debug({ request: id, ...summary, milliseconds }, 'request completed again')
   })
 }
 

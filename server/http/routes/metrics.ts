@@ -6,7 +6,7 @@ import { BrokerError, publicError } from '../../errors.ts'
 import type { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { sendError } from '../plugins/errors.ts'
-import { failure } from './schemas.ts'
+import { failure, failures } from './schemas.ts'
 
 const NO_TOKEN =
   'Metrics are not served here. Set BROKER_METRICS_TOKEN and send it as bearer token, or set BROKER_METRICS_PORT and read /metrics on that port of the broker’s machine.'
@@ -25,6 +25,7 @@ const schema = {
     },
     401: failure(401, ['invalid_token'], WRONG_TOKEN),
     404: failure(404, ['invalid_request'], 'BROKER_METRICS_TOKEN is not set.'),
+    ...failures('slow_down'),
   },
 }
 
@@ -44,7 +45,9 @@ export const metricsRoute: FastifyPluginAsync<{ services: HttpServices }> = asyn
     log.warn({}, `a program or proxy on this machine was refused /metrics. ${what}`)
   }
 
-  app.get('/metrics', { schema }, async (request, reply) => {
+  // A token that an operator chose can be guessed.
+  const onRequest = app.failureLimits.check
+  app.get('/metrics', { schema, onRequest }, async (request, reply) => {
     const { authorization } = request.headers
     const { remoteAddress } = request.socket
     void reply.header('cache-control', 'no-store')

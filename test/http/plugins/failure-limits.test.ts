@@ -213,3 +213,17 @@ t.test('loads of pages as images or frames are rejected, and do not count', asyn
   }
   t.equal((await embedded('/connect/x', 'document')).status, 400)
 })
+
+t.test('guesses of the metrics token are limited', async (t) => {
+  const broker = await build(t)
+  const read = async (token = '') => {
+    const headers = { authorization: `Bearer ${token}` }
+    return (await fetch(`${broker.url}/metrics`, { headers })).status
+  }
+  for (let count = 0; count < 3 * LIMIT; count++) {
+    t.equal(await read(broker.env.BROKER_METRICS_TOKEN), 200, 'successes do not count')
+  }
+  for (let count = 0; count < LIMIT; count++) t.equal(await read(`guess-${count}`), 401)
+  t.equal(await read('guess'), 429)
+  t.equal(await read(broker.env.BROKER_METRICS_TOKEN), 429, 'a right guess is not told')
+})

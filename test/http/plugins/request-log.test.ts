@@ -54,3 +54,24 @@ t.test('ignores the request id of other clients, and gives each request its own'
     t.not(await requestIdOf(broker), await requestIdOf(broker))
   }
 })
+
+t.test('requests of one page by one address are summarised', async (t) => {
+  const broker = await buildBroker(t)
+  const read = async () => {
+    const lines = broker.logged.map((line) => JSON.parse(line) as Record<string, unknown>)
+    return lines.filter(({ level, msg }) => level === 30 && /^request completed/.test(String(msg)))
+  }
+  const open = (path: string) => fetch(broker.url + path)
+  for (let count = 0; count < 25; count++) await open('/device')
+  await open('/docs')
+  const [device, docs, ...others] = await read()
+  t.match(device, { path: '/device', status: 200, address: '127.0.0.1' })
+  t.match(docs, { path: '/docs', status: 200 })
+  t.strictSame(others, [])
+
+  await broker.app.close()
+  const [summary, ...more] = (await read()).slice(2)
+  t.match(summary, { path: '/device', status: 200, repeats: 24, msg: 'repeated 24 times' })
+  t.equal((summary?.requests as string[]).length, 20)
+  t.strictSame(more, [])
+})

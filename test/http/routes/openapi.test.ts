@@ -265,6 +265,7 @@ async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
     await ask('introspect', `${url}/oauth/introspect`, form)
     await ask('deviceAuthorization', `${url}/oauth/device_authorization`, form)
   }
+  await ask('metrics', `${url}/metrics`)
   await ask('token', `${url}/oauth/token`, form)
   await ask('authorize', `${url}/oauth/authorize`)
   await ask('connect', `${url}/connect/nobody`)
