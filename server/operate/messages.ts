@@ -401,6 +401,19 @@ export const messages = {
     fix: 'On a new machine, first put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. Otherwise add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
   },
 
+  'refresh.refused': {
+    command: 'connection refresh',
+    exit: 1,
+    text: 'The user of {connection} must connect again: {reason}.',
+    fix: 'Apps that ask for a token of this connection get the URL where the user does that.',
+  },
+  'refresh.client-refused': {
+    command: 'connection refresh',
+    exit: 1,
+    text: 'Ellipsis Drive rejects this broker’s own client.',
+    fix: 'Check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET, and restart the brokers. No user needs to connect again.',
+  },
+
   'import.done': {
     command: 'connection import',
     exit: 0,
