@@ -29,7 +29,7 @@ export const messages = {
     command: 'start',
     exit: 2,
     text: 'The data in {directory} is encrypted with a key that is missing from {source}.',
-    fix: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Keep it there until `secret rotate` has succeeded.',
+    fix: 'Add the key with the fingerprint {fingerprints} to BROKER_SECRETS after a comma, or to secret.key on its own line. Keep it there until `secret rotate` has succeeded.',
   },
   'start.client-changed': {
     command: 'start',
@@ -313,7 +313,7 @@ export const messages = {
   'restore.done': {
     command: 'restore',
     exit: 0,
-    text: 'Restored {connections} connections as of {at}. Changes since then that were carried over: {carried}. The previous store is kept as {replaced}.',
+    text: 'Restored {connections} connections as of {at}. Revocations and second factors since then that were carried over: {carried}. The previous store is kept as {replaced}.',
     fix: 'Start the brokers. If Ellipsis Drive has replaced a refresh token since the backup, it rejects the restored one, and that user must connect again; `connection list --status needs_reconnect` lists them. Delete the previous store once everything works: it contains tokens.',
   },
   'restore.done-new': {
@@ -398,7 +398,7 @@ export const messages = {
     command: 'restore',
     exit: 2,
     text: '{file} is encrypted with a key that is missing from {source}. Nothing has changed.',
-    fix: 'On a new machine, first put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. Otherwise add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
+    fix: 'On a new machine, first put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. Otherwise add the key with the fingerprint {fingerprints} to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
   },
 
   'refresh.refused': {
