@@ -20,7 +20,8 @@ interface Lock {
 const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as Lock
 
 // `--omit dev` would also leave out packages that both the program and a development tool need.
-const args = 'sbom --sbom-format cyclonedx --sbom-type application --package-lock-only'
+const args =
+  'sbom --sbom-format cyclonedx --sbom-type application --package-lock-only --workspaces=false'
 const npmOptions = { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 26 } as const
 const bom = JSON.parse(execFileSync('npm', args.split(' '), npmOptions)) as Bom
 // npm takes the name of the folder.

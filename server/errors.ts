@@ -70,7 +70,7 @@ export const answers: Record<OAuthCode, PublicAnswer> = {
   unsupported_response_type: { status: 400, description: 'Use response_type=code.' },
   invalid_scope: {
     status: 400,
-    description: 'Use one or more of the scopes "openid", "profile" and "projects".',
+    description: 'Use one or more of the scopes openid, profile and projects.',
   },
   access_denied: { status: 403, description: 'The user refused access.' },
   invalid_token: {
@@ -80,7 +80,7 @@ export const answers: Record<OAuthCode, PublicAnswer> = {
   insufficient_scope: {
     status: 403,
     description:
-      'This token does not have the scope for this: "openid" to read who the user is, "projects" to get an access token. Let the user connect again with that scope.',
+      'This token lacks the scope: openid to read who the user is, projects to get an access token. Let the user connect again with that scope.',
   },
   login_required: {
     status: 400,
@@ -159,7 +159,7 @@ const swapRefusalDescriptions: Record<SwapRefusal, string> = {
   connection_revoked: 'This connection was revoked; send the user to reconnect_url.',
   needs_reconnect: answers.reconnect_required.description,
   scope_not_granted:
-    'This authorization says who the user is, and gives no access to Ellipsis Drive. Let the user connect again with the scope "projects".',
+    'This authorization says who the user is, and gives no access to Ellipsis Drive. Let the user connect again with the scope projects.',
 }
 
 const deviceRefusals: Record<DeviceRefusal, PublicAnswer & { code: OAuthCode }> = {

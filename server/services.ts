@@ -13,7 +13,11 @@ import { createBrokerTokens } from './oauth/broker-token.ts'
 import { createBulkRevocations } from './connections/bulk-revocation.ts'
 import { runtime as defaultRuntime } from './runtime.ts'
 import type { Runtime } from './runtime.ts'
-import { createCodeExchangeBudget } from './connections/code-exchange-budget.ts'
+import {
+  createUpstreamBudget,
+  describeConnects,
+  describeUserInfo,
+} from './connections/upstream-budget.ts'
 import { createConnect } from './connections/connect.ts'
 import { createConnections } from './connections/connections.ts'
 import { createDpop } from './oauth/dpop.ts'
@@ -144,7 +148,10 @@ export function compose(
   const newGrant = createNewGrant({ tokens, clock, random })
   const deviceFlow = createDeviceFlow({ store, newGrant, clock, random })
   const passwords = createPasswords({ random, passwordHashing })
-  const admins = createAdmins({ store, passwords, clock, random })
+  const admins = createAdmins({
+    ...{ store, passwords, clock, random },
+    operatorName: config.operator.name,
+  })
   const sessions = createSessions({ store, clock, random, log })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
@@ -160,7 +167,7 @@ export function compose(
   const connect = createConnect({
     ...shared,
     storeConnection: createStoreConnection(shared),
-    budget: createCodeExchangeBudget(clock),
+    budget: createUpstreamBudget(clock, describeConnects),
     deviceFlow,
     publicUrl,
   })
@@ -211,7 +218,10 @@ export function compose(
     connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     idTokens: createIdTokens({ store, keys, clock, publicUrl, subjectOf }),
-    userInfo: createUserInfo({ store, tokens, ellipsis, clock, subjectOf }),
+    userInfo: createUserInfo({
+      ...{ store, tokens, ellipsis, clock, subjectOf },
+      budget: createUpstreamBudget(clock, describeUserInfo),
+    }),
     redeem: createRedeem({ store, newGrant, clock }),
     swap: createSwap({
       ...{ store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds },

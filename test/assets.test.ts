@@ -78,7 +78,12 @@ t.test('binary: migrations are the same as Drizzle reads them', async (t) => {
     meta: { '_journal.json': String(files[`${migrations}/meta/_journal.json`]) },
   })
   const read = assets.readMigrations()
-  t.strictSame(read, readMigrationFiles({ migrationsFolder: folder }))
+  const drizzles = read.map(({ name, ...migration }) => migration)
+  t.strictSame(drizzles, readMigrationFiles({ migrationsFolder: folder }))
+  t.strictSame(
+    read.map(({ name }) => name),
+    ['0000_a', '0001_b'],
+  )
   t.equal(read[0]?.sql.length, 2)
   t.equal(read[1]?.hash, createHash('sha256').update('drop table a').digest('hex'))
 })
@@ -114,7 +119,7 @@ t.test('from source: files of the asset folders', async (t) => {
     t.ok(source.readAssetBytes(path).equals(readFileSync(join(root, path))), path)
   }
   t.strictSame(
-    source.readMigrations(),
+    source.readMigrations().map(({ name, ...migration }) => migration),
     readMigrationFiles({ migrationsFolder: join(root, migrations) }),
   )
 })

@@ -132,7 +132,8 @@ t.test('the single binary', async (t) => {
       const data = createOwnedDirectory('attacked')
       const env = { PATH, BROKER_DATA_DIR: data }
       const list = () => run(program, ['app', 'list', '--json'], { cwd: '/', env })
-      t.strictSame(JSON.parse((await list()).stdout), [])
+      await run(program, ['app', 'add', 'My map', '--device'], { cwd: '/', env })
+      t.equal((JSON.parse((await list()).stdout) as []).length, 1)
       const native = join(data, 'native')
       const [addon = ''] = readdirSync(native)
       t.equal(statSync(join(native, addon)).uid, NOBODY, 'it was written with the owner’s rights')

@@ -20,15 +20,40 @@ t.test('generated documents match the code: npm run docs', async (t) => {
 })
 
 t.test('every test that docs/standards.md names exists', async (t) => {
-  let found = 0
-  for (const [, file = '', name = ''] of read('docs/standards.md').matchAll(
-    /`([\w./-]+\.test\.ts)`: "([^"]+)"/g,
-  )) {
+  const page = read('docs/standards.md')
+  const quoted = [...page.matchAll(/^\[\^([\w-]+)\]: `([\w./-]+\.test\.ts)`: "([^"]+)"$/gm)]
+  for (const [, , file = '', name = ''] of quoted) {
     const text = read(`test/${file}`)
     t.ok(text.includes(`'${name}'`) || text.includes(`${name}\``), `${file}: ${name}`)
-    found++
   }
-  t.ok(found > 20, `${found} tests are named`)
+  const defined = [...page.matchAll(/^\[\^([\w-]+)\]:/gm)].map(([, note]) => note)
+  t.strictSame(defined, [...new Set(quoted.map(([, note]) => note))], 'each note quotes a test')
+  const used = new Set([...page.matchAll(/\[\^([\w-]+)\](?!:)/g)].map(([, note]) => note))
+  t.strictSame(new Set(defined), used)
+})
+
+/** How many requirements of levels 1 and 2 each section of ASVS 5.0 has. They are its first ones. */
+const ASVS_SECTIONS = {
+  ...{ '1.1': 2, '1.2': 9, '1.3': 11, '1.4': 3, '1.5': 2, '2.1': 3, '2.2': 3, '2.3': 4, '2.4': 1 },
+  ...{ '3.2': 2, '3.3': 4, '3.4': 6, '3.5': 5, '3.7': 2, '4.1': 3, '4.2': 1, '4.3': 2, '4.4': 4 },
+  ...{ '5.1': 1, '5.2': 3, '5.3': 2, '5.4': 3, '6.1': 3, '6.2': 12, '6.3': 4, '6.4': 4, '6.5': 5 },
+  ...{ '6.6': 3, '6.8': 4, '7.1': 3, '7.2': 4, '7.3': 2, '7.4': 5, '7.5': 2, '7.6': 2 },
+  ...{ '8.1': 2, '8.2': 3, '8.3': 1, '8.4': 1, '9.1': 3, '9.2': 4, '10.1': 2, '10.2': 2 },
+  ...{ '10.3': 4, '10.4': 11, '10.5': 5, '10.6': 2, '10.7': 3, '11.1': 2, '11.2': 3, '11.3': 3 },
+  ...{ '11.4': 4, '11.5': 1, '11.6': 1, '12.1': 3, '12.2': 2, '12.3': 4, '13.1': 1, '13.2': 5 },
+  ...{ '13.3': 2, '13.4': 5, '14.1': 2, '14.2': 4, '14.3': 3, '15.1': 3, '15.2': 3, '15.3': 7 },
+  ...{ '16.1': 1, '16.2': 5, '16.3': 4, '16.4': 3, '16.5': 3 },
+}
+
+t.test('docs/standards.md has every requirement of ASVS 5.0, levels 1 and 2, once', async (t) => {
+  const [, part = ''] = read('docs/standards.md').split('## OWASP ASVS 5.0')
+  const rows = [...part.matchAll(/^\| ([\d., ]+?) +\|/gm)].flatMap(([, numbers = '']) =>
+    numbers.split(', '),
+  )
+  const expected = Object.entries(ASVS_SECTIONS).flatMap(([section, count]) =>
+    Array.from({ length: count }, (_, index) => `${section}.${index + 1}`),
+  )
+  t.strictSame(rows.filter((number) => number !== '17').sort(), expected.sort())
 })
 
 t.test('every npm script that a document names exists', async (t) => {

@@ -1,7 +1,7 @@
 /** Strangers at many addresses send as much as the broker answers: seconds here, a minute each in `test:long`. */
 import t from 'tap'
 import type { Test } from 'tap'
-import { OF_ALL } from '../server/connections/code-exchange-budget.ts'
+import { OF_ALL } from '../server/connections/upstream-budget.ts'
 import { MAX_WAITING } from '../server/oauth/device-code-bounds.ts'
 import { flood, sizeOf } from './floods/flood.ts'
 import { addApp, buildBroker, connect } from './helper.ts'

@@ -49,8 +49,12 @@ export function createAdmins(dependencies: {
   passwords: Passwords
   clock: Clock
   random: Random
+  /** Of the host: no password may be made of it. */
+  operatorName: string | null
 }): Admins {
-  const { store, passwords, clock, random } = dependencies
+  const { store, passwords, clock, random, operatorName } = dependencies
+  const namesOf = (email: string): string[] =>
+    operatorName === null ? [email] : [email, operatorName]
   const event = (actor: Actor, action: string, email: string, suffix = '') => [
     { at: clock.now(), ...actorFields(actor), action, details: email + suffix },
   ]
@@ -62,7 +66,7 @@ export function createAdmins(dependencies: {
   ): Promise<NewAdmin> => {
     const email = normalizeEmail(address)
     checkEmail(email)
-    await checkNewPassword(password, email)
+    await checkNewPassword(password, namesOf(email))
     const passwordHash = await passwords.hash(password)
     return { id: newId(random, 'adm'), email, passwordHash, role, createdAt: clock.now() }
   }
@@ -114,14 +118,14 @@ export function createAdmins(dependencies: {
 
     async setPassword(address, password, actor) {
       const email = normalizeEmail(address)
-      await checkNewPassword(password, email)
+      await checkNewPassword(password, namesOf(email))
       const passwordHash = await passwords.hash(password)
       const events = event(actor, 'admin.password_set', email)
       return (await update(email, (admin) => ({ ...admin, passwordHash }), { events })) === 'done'
     },
 
     async changePassword({ email }, password, { session: keepSession, actor }) {
-      await checkNewPassword(password, email)
+      await checkNewPassword(password, namesOf(email))
       const passwordHash = await passwords.hash(password)
       const events = event(actor, 'admin.password_set', email)
       let changed: Admin | undefined

@@ -31,6 +31,8 @@ const PER_SECOND_FACTOR = { most: 5, windowMs: 15 * MINUTE_MS }
  */
 const SECOND_FACTOR_FAILURES = { most: 30, windowMs: 400 * DAY_MS }
 const PER_SECOND_FACTOR_SLOWED = { most: 3, windowMs: DAY_MS }
+/** Strangers choose the accounts that do not exist, so they would choose how many events are stored. */
+export const UNKNOWN_ACCOUNT_EVENTS = { most: 100, windowMs: DAY_MS }
 
 /** An attempt in progress; counts as failed until it is given back. */
 export interface LoginAttempt {
@@ -50,6 +52,8 @@ export interface LoginThrottle {
     /** Names a known browser or a session, which has its own budget; `null`: a stranger's browser. */
     own: string | null
   }): Promise<LoginAttempt | { refusedUntil: Millis }>
+  /** Counts a failure for an account that does not exist. Is it one of those that become an event? */
+  countUnknown(): Promise<{ isEvent: boolean; wasLast: boolean }>
 }
 
 export function createLoginThrottle({
@@ -97,6 +101,14 @@ export function createLoginThrottle({
         cleared,
         now,
       )
+    },
+
+    async countUnknown() {
+      const now = clock.now()
+      const { most, windowMs } = UNKNOWN_ACCOUNT_EVENTS
+      const budget = { key: hashKey('event', 'unknown account'), most, until: now + windowMs }
+      const { refusedUntil, wasLast } = await store.takeAttempt({ budgets: [budget], now })
+      return { isEvent: refusedUntil === null, wasLast }
     },
   }
 }

@@ -17,11 +17,12 @@ const MIN_OWN_LENGTH_CHARS = 8
 const PROGRAM_WORDS = ['ellipsis', 'drive', 'broker', 'admin', 'dashboard']
 
 /**
- * Checks a new password: its length, and that it is neither common nor made of the account's own name (NIST SP
- * 800-63B-4 3.1.1.2). Loads the list of common passwords, some 20 MB of memory; nothing else does.
+ * Checks a new password: its length, and that it is neither common nor made of names that anyone would try (NIST
+ * SP 800-63B-4 3.1.1.2). Loads the list of common passwords, some 20 MB of memory; nothing else does.
+ * @param names such as the account's e-mail address and the host's name
  * @throws BrokerError `invalid_request` that says why it is refused
  */
-export async function checkNewPassword(password: Secret, email: string): Promise<void> {
+export async function checkNewPassword(password: Secret, names: string[]): Promise<void> {
   const text = normalizePassword(password).reveal()
   const characters = Array.from(text)
   if (
@@ -33,7 +34,7 @@ export async function checkNewPassword(password: Secret, email: string): Promise
     )
   }
   const rated = characters.slice(0, MAX_RATED_LENGTH_CHARS).join('')
-  const reason = await findWeakness(rated, email)
+  const reason = await findWeakness(rated, names)
   if (reason === null) return
   throw refusal(
     `This password is easy to guess: ${reason}. Choose another one; several random words are best.`,
@@ -41,8 +42,8 @@ export async function checkNewPassword(password: Secret, email: string): Promise
 }
 
 /** Why a password is easy to guess, as the end of a sentence; `null`: it is not. */
-async function findWeakness(text: string, email: string): Promise<string | null> {
-  const words = [...wordsOf(email), ...PROGRAM_WORDS]
+async function findWeakness(text: string, names: string[]): Promise<string | null> {
+  const words = [...names.flatMap(wordsOf), ...PROGRAM_WORDS]
   if (isMadeOf(words, text)) return MADE_OF_NAMES
   const [{ ZxcvbnFactory }, { dictionary, adjacencyGraphs }] = await Promise.all([
     import('@zxcvbn-ts/core'),
@@ -66,14 +67,14 @@ function isMadeOf(words: string[], text: string): boolean {
   return rest !== lower && rest.replace(/[^\p{L}\p{N}]/gu, '').length < MIN_OWN_LENGTH_CHARS
 }
 
-/** The address, its parts, and the words in them. */
-const wordsOf = (email: string): string[] => [
-  email,
-  ...email.split('@'),
-  ...email.split(/[^\p{L}\p{N}]+/u),
+/** A name, the parts of an address, and the words in them. */
+const wordsOf = (name: string): string[] => [
+  name,
+  ...name.split('@'),
+  ...name.split(/[^\p{L}\p{N}]+/u),
 ]
 
-const MADE_OF_NAMES = 'it is made of your e-mail address or of this program’s name'
+const MADE_OF_NAMES = 'it is made of your e-mail address, this program’s name or its host’s name'
 
 /** By zxcvbn's warnings. */
 const REASONS: Record<string, string> = {

@@ -14,7 +14,7 @@ const WINDOW_STEPS = 1
 const PERIOD_SECONDS = 30
 const RECOVERY_CODE_COUNT = 10
 const SECRET_LENGTH_BYTES = 20
-const RECOVERY_CODE_LENGTH_BYTES = 10
+const RECOVERY_CODE_LENGTH_BYTES = 15
 
 type AdminKey = Pick<Admin, 'id' | 'email'>
 
@@ -197,7 +197,7 @@ const digits = (code: string): string => code.normalize('NFKC').replace(/[\s\p{C
 
 const bytesOf = (random: Random, size: number): ArrayBuffer => new Uint8Array(random(size)).buffer
 
-/** Sixteen base32 characters in groups of four: 80 bits, enough entropy for a plain hash. */
+/** 24 base32 characters in groups of four: 120 bits, enough entropy for a plain hash (ASVS 5.0 6.5.2: 112). */
 function recoveryCode(random: Random): string {
   const text = new OtpSecret({
     buffer: bytesOf(random, RECOVERY_CODE_LENGTH_BYTES),

@@ -86,10 +86,17 @@ export function createSignIn(dependencies: {
     { address }: Browser,
     { wasLast }: Pick<LoginAttempt, 'wasLast'>,
   ): Promise<void> => {
+    const unknown = admin ? null : await loginThrottle.countUnknown()
+    if (unknown?.isEvent === false) return
     const details = admin?.email ?? 'no such account'
     const event = { at: clock.now(), actor: 'system', address, details }
     const limited = { ...event, action: 'admin.sign_in_slowed' }
-    await store.addEvents([{ ...event, action }, ...(wasLast ? [limited] : [])])
+    const isFull = unknown?.wasLast === true
+    const text = isFull ? { details: 'no such account; for a day, others are in the log only' } : {}
+    await store.addEvents([
+      { ...event, action },
+      ...(wasLast || isFull ? [{ ...limited, ...text }] : []),
+    ])
   }
 
   /** Attempts count once they have a place among the checks: one that is rejected costs nothing. */

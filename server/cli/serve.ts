@@ -4,7 +4,6 @@ import closeWithGrace from 'close-with-grace'
 import type { Options } from 'close-with-grace'
 import { Command } from 'commander'
 import { hasStore } from '../../db/data-directory/restore-complete.ts'
-import { serveMetrics } from '../http/metrics-listener.ts'
 import type { Config } from '../config/config.ts'
 import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
@@ -39,6 +38,7 @@ export async function serve(claim: Claim = 'same'): Promise<void> {
   for (const warning of config.warnings) log.warn(warning)
   warnOfMissingDatabase(config, log)
   const broker = await startBroker(config, log, claim)
+  await warnOfExposedFiles(config, log)
   // Before the ready line: a supervisor that waits for it may send SIGTERM at once.
   const stopped = waitForStop(log, () => broker.stop(), ['SIGHUP'])
   log.info(
@@ -60,6 +60,13 @@ function warnOfMissingDatabase({ dataDir }: Config, log: Logger): void {
   log.warn(
     `${dataDir} has a secret.key but no database: creating an empty one. If there was a database before, stop the broker and restore a backup`,
   )
+}
+
+/** Other users who can read the files may have the tokens; the broker works all the same. */
+async function warnOfExposedFiles({ dataDir }: Config, log: Logger): Promise<void> {
+  const { judgeFiles } = await import('../operate/doctor/data-checks.ts')
+  const { status, finding, fix } = judgeFiles(dataDir)
+  if (status === 'problem') log.warn({ fix }, finding)
 }
 
 /** SIGHUP must not stop the broker. TLS files are reloaded without it. */
@@ -102,6 +109,7 @@ export async function listen(services: Services): Promise<RunningBroker> {
   const { config, log } = services
   // Loaded here, so that other commands start faster.
   const { buildApp } = await import('../http/app.ts')
+  const { serveMetrics } = await import('../http/metrics-listener.ts')
   const app = await buildApp(services)
   try {
     const { host, port, tls, metricsPort } = config

@@ -65,12 +65,13 @@ function findForeignOwner(file: string, { uid, mode }: Stats): Fault | null {
   if (uid === self || uid === 0) return null
   return {
     name: file,
-    problem: `belongs to another user: its owner is user ${uid}, its mode is ${formatMode(mode & 0o7777)}, and this is user ${self}.`,
+    problem: `belongs to another user: its owner is user ${uid}, its mode is ${formatMode(mode)}, and this is user ${self}.`,
     fix: `Run the command as that user, or check what is in the file, then run as root: chown -h ${self} ${shellWord(file)}`,
   }
 }
 
-const formatMode = (mode: number): string => mode.toString(8).padStart(4, '0')
+/** The permissions in a file's mode, as `chmod` takes them. */
+export const formatMode = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, '0')
 
 /** A path as a word of a shell. */
 export const shellWord = (path: string): string =>

@@ -12,7 +12,6 @@ import { issuesCode } from '../oauth/authorization-code.ts'
 import type { Log } from '../log.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
 import { callbackKey, createCallbackResults } from './callback-results.ts'
-import type { CodeExchangeBudget } from './code-exchange-budget.ts'
 import {
   appRemoved,
   codeRejected,
@@ -28,6 +27,7 @@ import { sealFlow } from './flow.ts'
 import type { Flow, FlowCookie } from './flow.ts'
 import { createFindFlow } from './pending-flows.ts'
 import type { StoreConnection } from './store-connection.ts'
+import type { UpstreamBudget } from './upstream-budget.ts'
 import { findRedirectUri, isClaimable, withResponse } from '../oauth/redirect-uri.ts'
 import type { Vault } from '../crypto/vault.ts'
 
@@ -93,7 +93,7 @@ export function createConnect(dependencies: {
   vault: Vault
   ellipsis: EllipsisClient
   storeConnection: StoreConnection
-  budget: CodeExchangeBudget
+  budget: UpstreamBudget
   clock: Clock
   random: Random
   log: Log

@@ -46,7 +46,8 @@ export interface SigningKeys {
   maintain(until?: Millis): Promise<void>
 }
 
-const KEY_PARAMETERS = { EdDSA: { crv: 'Ed25519' }, RS256: { modulusLength: 2048 } }
+/** At least 128 bits of security each (NIST SP 800-57 Part 1, 5.6.1). */
+const KEY_PARAMETERS = { EdDSA: { crv: 'Ed25519' }, RS256: { modulusLength: 3072 } }
 
 const DAY_MS = 24 * 60 * 60_000
 /** How long a key is active before scheduled rotation. */

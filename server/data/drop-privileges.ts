@@ -1,7 +1,9 @@
 import { accessSync, existsSync, lstatSync, realpathSync } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { userInfo } from 'node:os'
 import { dirname, join, sep } from 'node:path'
 import { build } from '../assets.ts'
+import { formatMode, shellWord } from '../config/settings-file.ts'
 import { formatMessage } from '../operate/messages.ts'
 import type { MessageName } from '../operate/messages.ts'
 import { StartError } from './start-error.ts'
@@ -17,7 +19,8 @@ interface Owner {
  * put anything there, such as links and databases, and must not gain anything by a command of root. Does nothing
  * for other users, and if only root controls the directory.
  * @returns the directory's path without links, which that user can't redirect
- * @throws StartError if that is impossible, or if that user can't reach the directory or read this program
+ * @throws StartError if that is impossible, if that user can't reach the directory or read this program, or if
+ *   several users control the directory
  */
 export function dropToOwner(directory: string): string {
   if (process.geteuid?.() !== 0) return directory
@@ -59,15 +62,31 @@ function realPathOf(path: string): string {
   return join(realPathOf(dirname(path)), path.slice(dirname(path).length))
 }
 
-/** The first other user than root who owns a directory of the path, and so everything below; `null`: none. */
+/**
+ * The first other user than root who owns a directory of the path, and so everything below; `null`: none.
+ * @throws StartError if root owns a directory in which other users can replace what is below
+ */
 function findOtherOwner(path: string): Owner | null {
   const names = path.split(sep)
   for (const [at] of names.entries()) {
     const prefix = names.slice(0, at + 1).join(sep) || sep
     const stats = lstatSync(prefix, { throwIfNoEntry: false })
     if (stats && stats.uid !== 0) return { uid: stats.uid, gid: stats.gid }
+    if (stats && isShared(stats, prefix === path)) {
+      const mode = formatMode(stats.mode)
+      const values = { directory: path, shared: prefix, mode, command: shellWord(prefix) }
+      throw new StartError(formatMessage('start.directory-shared', values))
+    }
   }
   return null
+}
+
+const [GROUP_WRITES, OTHERS_WRITE, STICKY] = [0o020, 0o002, 0o1000]
+
+/** Can other users than root put something in the place of what is in root's directory, or, if it is the last, beside it? */
+function isShared({ mode, gid }: Stats, isLast: boolean): boolean {
+  const isWritable = (mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITES) !== 0 && gid !== 0)
+  return isWritable && (isLast || (mode & STICKY) === 0)
 }
 
 /** Takes the rights of a user: groups first, as only root may change them. */

@@ -9,7 +9,7 @@ import { omitEmptyValues } from './plugins/empty-values.ts'
 import { handleErrors, sendMalformedUrl, sendNotFound } from './plugins/errors.ts'
 import { limitFailures } from './plugins/failure-limits.ts'
 import { normalizeForwarded } from './plugins/forwarded.ts'
-import { answerHeaders, pageHeaders } from './plugins/headers.ts'
+import { answerHeaders, headersOfEveryAnswer, pageHeaders } from './plugins/headers.ts'
 import { cleanPastedUrl } from './plugins/pasted-urls.ts'
 import { createProxyWarning } from './plugins/peer.ts'
 import { redirectToPublicUrl } from './plugins/public-name.ts'
@@ -71,7 +71,8 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     schemaController,
     routerOptions: { maxParamLength: 200 },
-    frameworkErrors: sendMalformedUrl,
+    frameworkErrors: (_error, request, reply) =>
+      sendMalformedUrl(request, reply.headers(headersOfEveryAnswer(config))),
     rewriteUrl: ({ method, url = '/' }) =>
       method === 'GET' || method === 'HEAD' ? cleanPastedUrl(url, prefix) : url,
   }) as unknown as FastifyInstance

@@ -6,11 +6,21 @@ import type { Logger } from '../log.ts'
 import { StartError } from '../data/start-error.ts'
 import { withoutByteOrderMark } from '../text-encoding.ts'
 
-/** A certificate with its chain, and its private key, as PEM. */
-interface Certificate {
-  cert: Buffer
-  key: Buffer
-}
+/**
+ * TLS 1.2 and 1.3; with 1.2 only ciphers with forward secrecy and authenticated encryption (RFC 9325 3.1.1, 4.2).
+ */
+const PROTOCOLS = {
+  minVersion: 'TLSv1.2',
+  ciphers: [
+    ...['TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256'],
+    ...['ECDHE-ECDSA-AES256-GCM-SHA384', 'ECDHE-RSA-AES256-GCM-SHA384'],
+    ...['ECDHE-ECDSA-CHACHA20-POLY1305', 'ECDHE-RSA-CHACHA20-POLY1305'],
+    ...['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES128-GCM-SHA256'],
+  ].join(':'),
+} as const
+
+/** A certificate with its chain, its private key as PEM, and the protocols that it is used with. */
+type Certificate = { cert: Buffer; key: Buffer } & typeof PROTOCOLS
 
 const CHECK_INTERVAL_MS = 60_000
 
@@ -20,7 +30,7 @@ const CHECK_INTERVAL_MS = 60_000
  */
 export function readCertificate({ certFile, keyFile }: NonNullable<Config['tls']>): Certificate {
   try {
-    const certificate = { cert: readPem(certFile), key: readPem(keyFile) }
+    const certificate = { cert: readPem(certFile), key: readPem(keyFile), ...PROTOCOLS }
     createSecureContext(certificate)
     return certificate
   } catch (cause) {

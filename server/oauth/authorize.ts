@@ -54,10 +54,24 @@ const MAX_NONCE_LENGTH_CHARS = 256
 /**
  * Checks an authorization request. App and redirect URI come first: while one of them is wrong, the browser
  * is not redirected.
+ * Nothing here is secret, so nothing is guessed: another site may send its visitors here with any parameters.
  * @param isConnectLink `response_type`, a single redirect URI and the challenge may be omitted
  * @throws BrokerError without `returnTo` (show a page), or with it (redirect to the app)
  */
 export async function checkAuthorization(
+  store: Store,
+  parameters: Parameters,
+  isConnectLink: boolean,
+): Promise<AuthorizationRequest> {
+  try {
+    return await readAuthorization(store, parameters, isConnectLink)
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    throw new BrokerError(error.code, { ...error.details, isGuess: false })
+  }
+}
+
+async function readAuthorization(
   store: Store,
   parameters: Parameters,
   isConnectLink: boolean,
@@ -93,10 +107,7 @@ export async function checkAuthorization(
 const single = (value: string | string[] | undefined): string | undefined =>
   typeof value === 'string' ? value : undefined
 
-/**
- * Nothing here is secret, so nothing is guessed: another site may send its visitors here with any parameters.
- * @param reason for the log
- */
+/** @param reason for the log */
 function fail(
   code: ErrorCode,
   reason: string,
@@ -104,7 +115,7 @@ function fail(
   returnTo?: ReturnAddress,
 ): never {
   throw new BrokerError(code, {
-    ...{ reason, description, forDeveloper: true, isGuess: false },
+    ...{ reason, description, forDeveloper: true },
     ...(returnTo && { returnTo }),
   })
 }
@@ -115,7 +126,7 @@ async function findApp(store: Store, { client_id: id }: Parameters): Promise<App
   const app = await store.getApp(id)
   if (app) return app
   throw new BrokerError('invalid_request', {
-    reason: 'unknown_client',
+    ...{ reason: 'unknown_client', isGuess: false },
     description:
       'The app that sent you here is not registered at this broker. Go back to the app and tell its developer.',
   })
@@ -139,7 +150,7 @@ function checkRedirectUri(app: App, { redirect_uri: requested }: Parameters): st
     fail('invalid_request', 'redirect_uri_missing', description)
   }
   throw new BrokerError('invalid_request', {
-    reason: 'redirect_uri_mismatch',
+    ...{ reason: 'redirect_uri_mismatch', isGuess: false },
     description:
       'The app asked the broker to send you to an address that is not registered for it. Go back to the app and tell its developer.',
     refusedRedirect: explainRefusedRedirect(app, uri),
@@ -190,6 +201,7 @@ function checkScope(app: App, { scope }: Parameters, returnTo?: ReturnAddress): 
   const isEnough = app.deliver === 'code' || granted === PROJECTS
   if (granted !== null && isEnough) return granted
   throw new BrokerError('invalid_scope', {
+    isGuess: false,
     reason: granted === null ? 'scope_unknown' : 'scope_of_fragment',
     ...(returnTo && { returnTo }),
   })
@@ -199,7 +211,10 @@ function checkScope(app: App, { scope }: Parameters, returnTo?: ReturnAddress): 
 function checkUnsupported(parameters: Parameters, returnTo?: ReturnAddress): void {
   for (const name of ['request', 'request_uri', 'registration'] as const) {
     if (parameters[name] === undefined) continue
-    throw new BrokerError(`${name}_not_supported`, { ...(returnTo && { returnTo }) })
+    throw new BrokerError(`${name}_not_supported`, {
+      ...{ reason: `${name}_sent`, isGuess: false },
+      ...(returnTo && { returnTo }),
+    })
   }
 }
 
@@ -238,7 +253,8 @@ function checkPrompt({ prompt, max_age: maxAge }: Parameters, returnTo?: ReturnA
   if (prompts.length > 1) {
     fail('invalid_request', 'prompt_none_with_others', 'Send prompt=none alone.', returnTo)
   }
-  throw new BrokerError('login_required', { ...(returnTo && { returnTo }) })
+  const details = { reason: 'prompt_none', isGuess: false } as const
+  throw new BrokerError('login_required', { ...details, ...(returnTo && { returnTo }) })
 }
 
 /** The connection id of a reconnect link. */
@@ -265,7 +281,8 @@ function checkChallenge(
 ): string | null {
   if (mayOmit && challenge === undefined && method === undefined) return null
   if (method !== 'S256' || challenge === undefined) {
-    const description = 'Send a code_challenge with code_challenge_method=S256.'
+    const description =
+      'Send a code_challenge with code_challenge_method=S256: turn on PKCE in your library. An app with a secret and the scope openid may send a nonce instead.'
     fail('invalid_request', 'code_challenge_missing', description, returnTo)
   }
   const text = single(challenge)

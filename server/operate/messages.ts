@@ -97,6 +97,12 @@ export const messages = {
     text: 'The data directory {directory} belongs to user {user}, and root can’t take that user’s rights, with which commands of root work there.',
     fix: 'Run the command as that user, or allow the capabilities SETUID and SETGID (in a container: `--cap-add`).',
   },
+  'start.directory-shared': {
+    command: 'start',
+    exit: 2,
+    text: 'The data directory {directory} is for one user only, and other users can write in {shared} (its mode is {mode}). They could make commands of root write elsewhere.',
+    fix: 'Check what is in it, then run: chmod go-w {command}. Or set BROKER_DATA_DIR to a directory of the broker’s user.',
+  },
   'start.owner-unreachable': {
     command: 'start',
     exit: 2,
@@ -124,13 +130,13 @@ export const messages = {
   'data.not-started': {
     command: 'start',
     exit: 2,
-    text: 'There is no database in {directory}.',
-    fix: 'Settings were read from {settings}. They are those of the installed service, whose first start creates the database: `systemctl start ellipsis-broker`. If the service has started before, check that the disk of this directory is mounted. If this is a new machine for existing data, `restore` a backup before the first start.',
+    text: 'The installed service has no database in {directory}.',
+    fix: 'Settings were read from {settings}. The first start of the service creates the database: `systemctl start ellipsis-broker`. If the service has started before, check that the disk of this directory is mounted. If this is a new machine for existing data, `restore` a backup before the first start.',
   },
   'data.elsewhere': {
     command: 'start',
     exit: 2,
-    text: 'There is no database in {directory}.',
+    text: '{directory} has no database of a broker.',
     fix: 'Settings were read from {settings}. The installed service has its store in {others}: to work on that, run `ellipsis-broker --env-file FILE COMMAND` with that file.',
   },
   'start.locked': {
@@ -301,7 +307,7 @@ export const messages = {
   'backup.disk-full': {
     command: 'backup',
     exit: 1,
-    text: '{file} could not be written: {reason}. No partial backup is left.',
+    text: 'There is no space left for {file} ({reason}). No partial backup is left.',
     fix: 'Free as much space there as broker.db takes, or choose another place. Then run the command again.',
   },
   'backup.forbidden': {

@@ -148,10 +148,11 @@ function describe(
   values: { file: string; directory: string; at: string; connections: number },
 ): string {
   const all = { ...values, carried: describeCarried(carried), replaced: replaced ?? '' }
-  const name = compared ? 'done' : replaced === null ? 'done-new' : 'done-uncompared'
+  const unseen = replaced === null ? 'restore.done-new' : 'restore.done-uncompared'
+  const name = compared ? 'restore.done' : unseen
   const { lost } = carried.factors
   const weakened = lost.length > 0 && formatMessage('restore.weakened', { admins: lost.join(', ') })
-  return [formatMessage(`restore.${name}`, all), weakened || []].flat().join('\n')
+  return [formatMessage(name, all), weakened || []].flat().join('\n')
 }
 
 function describeCarried({ factors, ...ended }: CarriedOver): string {

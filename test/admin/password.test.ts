@@ -24,6 +24,25 @@ t.test('only the right password verifies', async (t) => {
   t.equal(await verifyBy(passwords, new Secret('x'), undefined), false)
 })
 
+t.test('every character of a long password counts', async (t) => {
+  const cheap = createPasswords({ ...runtime, passwordHashing: cheapHashing })
+  const password = `${'lower case and spaces only '.repeat(37)}end`
+  t.ok(password.length > 1000)
+  const phc = await cheap.hash(new Secret(password))
+  const verify = (typed: string) => verifyBy(cheap, new Secret(typed), phc)
+  t.equal(await verify(password), true)
+  for (const typed of [
+    password.slice(0, -1),
+    `${password} `,
+    ` ${password}`,
+    password.toUpperCase(),
+    password.slice(0, 64),
+    password.slice(0, 72),
+    `${password.slice(0, -1)}D`,
+  ])
+    t.equal(await verify(typed), false, typed.slice(-20))
+})
+
 t.test('a password is verified with the cost of its hash', async (t) => {
   const { derive } = runtime.passwordHashing
   const costs: unknown[] = []

@@ -1,5 +1,6 @@
 import type { Argon2Parameters } from 'node:crypto'
 import t from 'tap'
+import { UNKNOWN_ACCOUNT_EVENTS } from '../../server/admin/login-throttle.ts'
 import { createSessions } from '../../server/admin/sessions.ts'
 import { createSignIn } from '../../server/admin/sign-in.ts'
 import { Secret } from '../../server/secret.ts'
@@ -127,4 +128,26 @@ t.test('attempts that are rejected without a check use up no budget', async (t) 
   await Promise.all(waiting)
   const outcome = await services.signIn.withPassword('ada@example.com', password, browser)
   t.equal(outcome.kind, 'refused', 'not slowed')
+})
+
+t.test('guesses at accounts that do not exist fill no disk', async (t) => {
+  const { services, clock } = await buildBroker(t)
+  const { admins, signIn, store } = services
+  await admins.add('ada@example.com', password, 'test')
+  let count = 0
+  /** From another address each time. Returns the events. */
+  const guess = async (email = `${count}@example.com`) => {
+    const address = `192.0.2.${count++ % 250}`
+    await signIn.withPassword(email, new Secret('a wrong password'), { ...browser, address })
+    return (await store.listEvents({ limit: 1000 })).rows
+  }
+  const { most, windowMs } = UNKNOWN_ACCOUNT_EVENTS
+  while (count < 2 * most) await guess()
+  const events = (await guess()).filter(({ details }) => details?.startsWith('no such account'))
+  t.equal(events.length, most + 1)
+  t.match(events[0], { action: 'admin.sign_in_slowed', details: 'in the log only' })
+  const [known] = await guess('ada@example.com')
+  t.match(known, { action: 'admin.sign_in_failed', details: 'ada@example.com' })
+  clock.advance(windowMs)
+  t.match((await guess())[0], { action: 'admin.sign_in_failed', details: 'no such account' })
 })

@@ -2,7 +2,7 @@ import { Secret as OtpSecret, TOTP } from 'otpauth'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { PASSWORD } from '../admin.ts'
-import { EMAIL, fillSignInForm, testInBrowser } from './admin-browser.ts'
+import { EMAIL, fillSignInForm, openDashboard, testInBrowser } from './admin-browser.ts'
 import { launch, noBrowser, visit } from './chromium.ts'
 import { buildBroker } from '../helper.ts'
 
@@ -130,4 +130,25 @@ t.test('a form is submitted once, and a key is copied', { skip: noBrowser }, asy
   clicked.resolve(undefined)
   await page.getByText('is now the active key').waitFor()
   t.equal(posts, 1)
+})
+
+testInBrowser(t, 'after signing out, Back shows nothing of the dashboard', async (t, admin) => {
+  const { broker, page } = admin
+  await openDashboard(admin, '/admins')
+  await page
+    .getByRole('cell', { name: EMAIL })
+    .or(page.getByRole('rowheader', { name: EMAIL }))
+    .first()
+    .waitFor()
+  await page.getByRole('link', { name: 'Account', exact: true }).click()
+  await page.getByRole('heading', { name: 'Change password' }).waitFor()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByLabel('Password').waitFor()
+  for (const address of ['/admin/account', '/admin/admins']) {
+    await page.goBack()
+    await page.waitForURL(`${broker.url}/admin/sign-in?next=${encodeURIComponent(address)}`)
+    t.notMatch(await page.content(), EMAIL)
+  }
+  const stored = () => [Object.keys(localStorage), Object.keys(sessionStorage)]
+  t.strictSame(await page.evaluate(stored), [[], []])
 })

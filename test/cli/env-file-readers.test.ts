@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { loadConfig, readEnvironment } from '../../server/config/config.ts'
@@ -129,10 +129,11 @@ t.test('the command that init prints starts the broker with that file', async (t
     const args = ['init', '--client-id', 'id', '--client-secret-stdin', `--file=${file}`]
     const { code, stdout } = await command(args, {}, 'a-secret', cwd)
     t.equal(code, 0, file)
-    const [, source = ''] = /Start the broker with: (set -a; .* set \+a;)/.exec(stdout) ?? []
+    const [, option = ''] = / (--env-file .*) serve$/m.exec(stdout) ?? []
     for (const program of ['sh', 'bash']) {
-      const script = `${source} printenv ${NAME}`
-      t.equal(execFileSync(program, ['-c', script], { cwd }).toString(), 'a-secret\n', source)
+      const script = `printf '%s\n' ${option}`
+      const printed = execFileSync(program, ['-c', script], { cwd }).toString()
+      t.equal(printed, `--env-file\n${resolve(cwd, file)}\n`, stdout)
     }
   }
 })

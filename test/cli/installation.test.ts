@@ -84,7 +84,7 @@ t.test(
     for (const args of [['connection', 'list'], ['backup', 'b.db'], ['doctor']]) {
       const { code, stderr } = await machine.run(...args)
       t.equal(code, 2, args.join(' '))
-      t.match(stderr, `There is no database in ${STORE}.`)
+      t.match(stderr, `The installed service has no database in ${STORE}.`)
       t.match(stderr, `the environment, ${FILE} (there is no ${machine.elsewhere}/.env)`)
       t.match(stderr, 'systemctl start ellipsis-broker')
     }

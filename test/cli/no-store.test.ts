@@ -32,7 +32,8 @@ function* commands(parent: Command = program(), names: string[] = []): Generator
 t.test(
   'without a store every command fails, says where it looked, and makes nothing',
   async (t) => {
-    const all = [...commands()]
+    // `health` asks a running broker.
+    const all = [...commands()].filter(([name]) => name !== 'health')
     t.ok(all.length > 20)
     for (const args of all) {
       const cwd = temporaryFolder(t)

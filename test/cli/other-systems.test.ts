@@ -85,7 +85,10 @@ t.test('a password or secret on standard input is read as text', async (t) => {
     ...inUtf16(`${password}\r\n`),
     Buffer.from('mot de passe cl\u00e9', 'latin1'),
   ]) {
-    const refused = { status: 2, stderr: /^Standard input is .*UTF-8\. Save it as UTF-8\.\n$/ }
+    const refused = {
+      status: 2,
+      stderr: /^(Store: .*\n)?Standard input is .*UTF-8\. Save it as UTF-8\.\n$/,
+    }
     t.match(run(add('b@example.com'), content), refused)
   }
   const file = join(temporaryFolder(t), 'broker.env')

@@ -89,7 +89,9 @@ t.test('programs', { jobs: 3 }, (t) => {
     // With --eval, so that imports resolve from the working directory of the tests.
     const source = `${codeBlock('server', 'js')}\nconsole.log('listening')`
     const command = [process.execPath, '--input-type=module', '--eval', source]
-    const ended = runProgram(command, env, onLine, stop.signal).then(({ output }) => output)
+    const ended = runProgram(command, env, onLine, { signal: stop.signal }).then(
+      ({ output }) => output,
+    )
     t.equal(await Promise.race([listening.promise, ended]), undefined, 'it listens')
     const visitor = new Visitor()
     const login = await visitor.press(await visitor.open(here), 'Continue to Ellipsis Drive')

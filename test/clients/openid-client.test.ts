@@ -21,7 +21,7 @@ t.test('openid-client drives all of it as the app', async (t) => {
     undefined,
     oauth.None(),
     // The broker under test is on loopback, without TLS.
-    { algorithm: 'oauth2', execute: [oauth.allowInsecureRequests] },
+    { execute: [oauth.allowInsecureRequests] },
   )
   t.equal(config.serverMetadata().issuer, broker.url)
 
@@ -29,7 +29,7 @@ t.test('openid-client drives all of it as the app', async (t) => {
   const expectedState = oauth.randomState()
   const address = oauth.buildAuthorizationUrl(config, {
     redirect_uri: redirectUri,
-    scope: 'projects',
+    scope: 'openid profile projects',
     state: expectedState,
     code_challenge: await oauth.calculatePKCECodeChallenge(pkceCodeVerifier),
     code_challenge_method: 'S256',
@@ -43,7 +43,10 @@ t.test('openid-client drives all of it as the app', async (t) => {
   const granted = await oauth.authorizationCodeGrant(config, new URL(page.url), checks)
   t.equal(granted.token_type, 'bearer')
   t.equal(granted.expires_in, 30 * 86_400)
+  t.match(granted.claims(), { sub: /^acc_/, preferred_username: 'bo', aud: app.id })
   const brokerToken = granted.access_token
+  const { sub = '' } = granted.claims() ?? {}
+  t.match(await oauth.fetchUserInfo(config, brokerToken, sub), { preferred_username: 'bo' })
 
   const exchange = (more: Record<string, string> = {}) =>
     oauth.genericGrantRequest(config, TOKEN_EXCHANGE, {
@@ -80,7 +83,7 @@ t.test('an app with --tokens ellipsis needs only RFC 6749', async (t) => {
     app.id,
     undefined,
     oauth.ClientSecretBasic(clientSecret?.reveal() ?? ''),
-    { algorithm: 'oauth2', execute: [oauth.allowInsecureRequests] },
+    { execute: [oauth.allowInsecureRequests] },
   )
   const pkceCodeVerifier = oauth.randomPKCECodeVerifier()
   const address = oauth.buildAuthorizationUrl(config, {
@@ -171,7 +174,6 @@ t.test('DPoP, with its nonces: code, exchange, refresh and device', async (t) =>
 /** The broker under test is on loopback, without TLS. */
 const discover = (broker: TestBroker, clientId: string, authentication: oauth.ClientAuth) =>
   oauth.discovery(new URL(broker.url), clientId, undefined, authentication, {
-    algorithm: 'oauth2',
     execute: [oauth.allowInsecureRequests],
   })
 

@@ -17,7 +17,7 @@ export async function runProgram(
   command: string[],
   env: Record<string, string>,
   onLine: (line: string) => void = () => undefined,
-  signal?: AbortSignal,
+  options: { signal?: AbortSignal; cwd?: string } = {},
 ): Promise<{ code: number; output: string }> {
   const [program = '', ...args] = command
   const baseEnv = {
@@ -25,7 +25,7 @@ export async function runProgram(
     OAUTHLIB_INSECURE_TRANSPORT: '1',
     AUTHLIB_INSECURE_TRANSPORT: '1',
   }
-  const child = spawn(program, args, { env: { ...baseEnv, ...env }, signal })
+  const child = spawn(program, args, { env: { ...baseEnv, ...env }, ...options })
   child.on('error', () => undefined)
   let output = ''
   const onData = (chunk: Buffer) => {

@@ -1,5 +1,14 @@
 import t from 'tap'
-import { RETURN, addApp, allow, authorize, buildBroker, connect, exchange } from '../helper.ts'
+import {
+  RETURN,
+  addApp,
+  allow,
+  authorizationRequest,
+  authorize,
+  buildBroker,
+  connect,
+  exchange,
+} from '../helper.ts'
 import { Visitor } from '../visitor.ts'
 
 t.test('a user connects, and the app gets a code, its state and the issuer', async (t) => {
@@ -13,6 +22,34 @@ t.test('a user connects, and the app gets a code, its state and the issuer', asy
 
   const [connection] = await Array.fromAsync(broker.services.connections.all())
   t.match(connection, { username: 'amelie', status: 'active' })
+})
+
+t.test('at Ellipsis Drive each flow has a state and a challenge of its own', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const seen = new Set<string>()
+  for (let round = 0; round < 2; round++) {
+    const visitor = new Visitor()
+    const { parameters } = authorizationRequest(app)
+    const query = new URLSearchParams(parameters).toString()
+    const consent = await visitor.open(`${broker.url}/oauth/authorize?${query}`)
+    const upstream = await visitor.press(consent, 'Continue to Ellipsis Drive')
+    const sent = Object.fromEntries(new URL(upstream.url).searchParams)
+    t.match(sent, {
+      response_type: 'code',
+      code_challenge_method: 'S256',
+      code_challenge: /^[\w-]{43}$/,
+      state: /^[\w-]{43}$/,
+      redirect_uri: `${broker.url}/callback`,
+    })
+    for (const secret of [parameters.state, parameters.code_challenge])
+      t.notOk(Object.values(sent).includes(secret), 'the app’s own values stay in the broker')
+    seen.add(sent.state ?? '').add(sent.code_challenge ?? '')
+    // The stand-in checks the client's secret and the verifier.
+    const returned = await allow(visitor, upstream, 'amelie', RETURN)
+    t.ok(new URL(returned.url).searchParams.has('code'))
+  }
+  t.equal(seen.size, 4)
 })
 
 t.test('one account has one connection, however many apps and devices', async (t) => {

@@ -173,6 +173,17 @@ t.test('a clock that is far ahead for a while retires no key', async (t) => {
   t.equal((await exchange(broker, brokerToken)).status, 200)
 })
 
+t.test('every signing key has a strength of at least 128 bits', async (t) => {
+  const { services } = await buildBroker(t)
+  const { keys } = await services.keys.jwks()
+  for (const { alg, crv, n = '' } of keys) {
+    // NIST SP 800-57 Part 1, 5.6.1: an elliptic curve of 256 bits, or 3072 bits of RSA.
+    if (alg === 'EdDSA') t.equal(crv, 'Ed25519')
+    else t.ok(Buffer.from(n, 'base64url').length >= 384, `${alg}: ${n.length} characters`)
+  }
+  t.strictSame(new Set(keys.map(({ alg }) => alg)), new Set(['EdDSA', 'RS256']))
+})
+
 t.test('a key id does not look like an option', async (t) => {
   const { store } = await openTemporary(t)
   const dashes = (bytes: number) => Buffer.alloc(bytes, 0xfb)

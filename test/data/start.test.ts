@@ -88,7 +88,7 @@ t.test('data of a newer version is rejected', async (t) => {
   const client = new Database(join(dataDir, 'broker.db'))
   client.exec("insert into __drizzle_migrations (hash, created_at) values ('x', 9e15)")
   client.close()
-  await t.rejects(startServices(settings(dataDir), silent), /newer version.*Use that version/s)
+  await t.rejects(startServices(settings(dataDir), silent), /newer version.*Use the newer version/s)
 })
 
 t.test('data of another Ellipsis client is rejected, unless the change is accepted', async (t) => {

@@ -85,7 +85,7 @@ t.test('a message names the parameter, and what it takes', async (t) => {
     ['min_ttl', 'ten', /min_ttl.*seconds/],
     ['min_ttl', '-1', /min_ttl.*seconds/],
     ['requested_token_type', 'x', /requested_token_type/],
-    ['scope', 'openid2 email', /"projects"/],
+    ['scope', 'openid2 email', /scopes openid, profile and projects/],
     ['subject_token_type', 'x', /subject_token_type/],
     ['grant_type', 'password', /grant_type|grant/],
   ]
@@ -168,7 +168,7 @@ t.test('an authorization error names the parameter', async (t) => {
     ['response_type', '', /response_type=code/],
     ['response_type', 'token', /response_type=code/],
     ['response_mode', 'form_post', /response_mode.*query/],
-    ['scope', 'whatever projects', /"projects"/],
+    ['scope', 'whatever projects', /scopes openid, profile and projects/],
     ['code_challenge', '', /code_challenge/],
     ['code_challenge', 'x', /code_challenge.*43/],
     ['code_challenge_method', '', /code_challenge_method=S256/],

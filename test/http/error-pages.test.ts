@@ -1,5 +1,6 @@
 import t from 'tap'
 import { StoreUnavailableError } from '../../db/errors.ts'
+import { sha256 } from '../../server/crypto/hash.ts'
 import { addApp, allow, authorizationRequest, buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
@@ -86,8 +87,10 @@ t.test('every error page says what its visitor can do', async (t) => {
 
 t.test('too many failures: the page says how long to wait', async (t) => {
   const { url } = await buildBroker(t, { env: { BROKER_FAILURE_LIMIT: '1' } })
-  await send(`${url}/callback?state=none&code=none`)
-  const page = await send(`${url}/callback?state=none&code=none`)
+  // A forged cookie of a flow is a guess.
+  const headers = { cookie: `flow-${sha256('none')}=forged` }
+  await send(`${url}/callback?state=none&code=none`, { headers })
+  const page = await send(`${url}/callback?state=none&code=none`, { headers })
   const seconds = page.headers.get('retry-after')
   t.equal(page.status, 429)
   t.match(textFor(page.body), `Wait ${seconds} seconds, then try again.`)

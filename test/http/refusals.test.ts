@@ -307,7 +307,10 @@ t.test('a refusal that goes to the app has the request id of the log', async (t)
     { reason: 'scope_unknown', error: 'invalid_scope', status: 303, app: app.id, ...host },
   ])
   t.equal(lines.length, 1)
-  t.equal(description, `The only scope is "projects". Request id: ${lines[0]?.request}`)
+  t.equal(
+    description,
+    `Use one or more of the scopes openid, profile and projects. Request id: ${lines[0]?.request}`,
+  )
 
   const visitor = new Visitor()
   const denied = await linesOf(broker, async () => {
@@ -421,4 +424,27 @@ t.test('what happens at Ellipsis Drive is logged with the app', async (t) => {
   const failure = lines.find(({ reason }) => reason === 'own_client_refused')
   t.match(failure, { app: app.id, redirect_host: 'app.example.com', level: 50 })
   t.match(failure?.msg, /refused the broker’s own client.*ELLIPSIS_CLIENT_SECRET/)
+})
+
+t.test('no request writes a line of its own into the log', async (t) => {
+  const broker = await buildBroker(t)
+  const forged = 'x\n{"level":50,"msg":"forged"}\r\n\u2028\u001b[2J'
+  await postForm(`${broker.url}/oauth/token`, {
+    grant_type: forged,
+    client_id: forged,
+    code: forged,
+  })
+  const query = new URLSearchParams({ client_id: forged, redirect_uri: forged, state: forged })
+  await fetch(`${broker.url}/oauth/authorize?${query.toString()}`)
+  await fetch(`${broker.url}/${encodeURIComponent(forged)}`, { headers: { origin: 'x\tforged' } })
+  const lines = broker.logged
+    .join('')
+    .split(/\r?\n/)
+    .filter((line) => line !== '')
+  t.ok(lines.length >= 3)
+  for (const line of lines) {
+    const { msg } = JSON.parse(line) as { msg: string }
+    t.not(msg, 'forged')
+    t.notMatch(line, /[\p{Cc}\u2028]/u)
+  }
 })

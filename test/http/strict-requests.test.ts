@@ -1,3 +1,5 @@
+import { request } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
 import { addApp, buildBroker } from '../helper.ts'
@@ -71,33 +73,89 @@ t.test('no page is reached by another spelling of its path', async (t) => {
   }
 })
 
+/** Requests whose answers are JSON, text and pages of every kind. */
+const requestsOfAllKinds = (brokerToken: string): [string, string, Record<string, string>][] => [
+  ['POST', '/exchange', { authorization: `Bearer ${brokerToken}` }],
+  ['POST', '/exchange', {}],
+  ['POST', '/oauth/token', {}],
+  ['POST', '/oauth/introspect', {}],
+  ['GET', '/healthz', {}],
+  ['GET', '/readyz', {}],
+  ['GET', '/metrics', {}],
+  ['GET', '/openapi.json', {}],
+  ['GET', '/.well-known/oauth-authorization-server', {}],
+  ['GET', '/none', {}],
+  ['GET', '/none', { accept: 'text/html' }],
+  ['GET', '/%', {}],
+  ['TRACE', '/', {}],
+  ['GET', '/admin/sign-in', {}],
+  ['GET', '/admin', {}],
+  ['GET', '/assets/base.css', {}],
+  ['GET', '/docs', {}],
+  ['GET', '/', {}],
+]
+
+/** Sends a request, also with a method that `fetch` refuses. */
+const ask = (url: string, method: string, headers: Record<string, string>) =>
+  new Promise<IncomingHttpHeaders>((resolve, reject) => {
+    const sent = request(url, { method, headers }, (answer) => {
+      answer.resume().on('end', () => resolve(answer.headers))
+    })
+    sent.on('error', reject).end()
+  })
+
 t.test('every answer says that its type is not to be guessed', async (t) => {
   const secure = await buildBroker(t, { env: { BROKER_PUBLIC_URL: 'https://broker.example' } })
   const { broker, brokerToken } = await begin(t)
   const hsts = 'strict-transport-security'
-  const requests: [string, string, Record<string, string>][] = [
-    ['POST', '/exchange', { authorization: `Bearer ${brokerToken}` }],
-    ['POST', '/exchange', {}],
-    ['POST', '/oauth/token', {}],
-    ['POST', '/oauth/introspect', {}],
-    ['GET', '/healthz', {}],
-    ['GET', '/readyz', {}],
-    ['GET', '/openapi.json', {}],
-    ['GET', '/.well-known/oauth-authorization-server', {}],
-    ['GET', '/none', {}],
-    ['GET', '/%', {}],
-    ['GET', '/admin/sign-in', {}],
-    ['GET', '/', {}],
-  ]
-  for (const [method, path, headers] of requests) {
-    const plain = await fetch(broker.url + path, { method, headers })
-    t.equal(plain.headers.get('x-content-type-options'), 'nosniff', path)
-    t.equal(plain.headers.get(hsts), null)
-    const { port } = new URL(secure.env.BROKER_PORT ? `http://x:${secure.env.BROKER_PORT}` : '')
-    const origin = `http://127.0.0.1:${port}`
-    const overTls = await fetch(origin + path, { method, headers, redirect: 'manual' })
-    if (path !== '/%')
-      t.equal(overTls.headers.get(hsts), 'max-age=31536000; includeSubDomains', path)
+  for (const [method, path, headers] of requestsOfAllKinds(brokerToken)) {
+    const title = `${method} ${path}`
+    const plain = await ask(broker.url + path, method, headers)
+    t.equal(plain['x-content-type-options'], 'nosniff', title)
+    t.equal(plain[hsts], undefined)
+    if (plain['content-length'] !== '0' && plain.location === undefined)
+      t.match(plain['content-type'], /^(application\/json|text\/(html|plain|css)).*; charset=utf-8/)
+    const { port } = new URL(`http://x:${secure.env.BROKER_PORT}`)
+    const overTls = await ask(`http://127.0.0.1:${port}${path}`, method, headers)
+    t.equal(overTls[hsts], 'max-age=31536000; includeSubDomains', title)
+  }
+})
+
+t.test('no answer can be framed, or load anything that its page did not name', async (t) => {
+  const { broker, brokerToken } = await begin(t)
+  for (const [method, path, headers] of requestsOfAllKinds(brokerToken)) {
+    const policy = (await ask(broker.url + path, method, headers))['content-security-policy'] ?? ''
+    for (const directive of ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"])
+      t.match(policy, directive, `${method} ${path}`)
+    t.notMatch(policy, /unsafe|\*|data:/)
+  }
+})
+
+t.test('a request whose length is ambiguous is refused (RFC 9112 6.3)', async (t) => {
+  const broker = await buildBroker(t)
+  const { host } = new URL(broker.url)
+  const post = ['POST /oauth/token HTTP/1.1', `Host: ${host}`]
+  for (const lines of [
+    ['Content-Length: 5', 'Transfer-Encoding: chunked'],
+    ['Content-Length: 5', 'Content-Length: 6'],
+    ['Content-Length: +5'],
+    ['Transfer-Encoding: chunked, identity'],
+    ['Transfer-Encoding : chunked'],
+    ['Transfer-Encoding: xchunked'],
+  ]) {
+    t.match(await send(broker, [...post, ...lines]), /^HTTP\/1\.1 400 /, lines.join(', '))
+  }
+})
+
+t.test('only the files of the pages are served, and no folder is listed', async (t) => {
+  const broker = await buildBroker(t)
+  for (const path of [
+    ...['/.git/config', '/.env', '/package.json', '/server/main.ts', '/data/broker.db'],
+    ...['/assets', '/assets/', '/admin/assets/', '/assets/../package.json', '/assets/%2e%2e/.env'],
+    ...['/assets/..%2fpackage.json', '/assets/.git/config', '/views/layout.eta'],
+  ]) {
+    const answer = await send(broker, [`GET ${path} HTTP/1.1`, `Host: ${new URL(broker.url).host}`])
+    t.match(answer, /^HTTP\/1\.1 (404|303) /, path)
   }
 })
 

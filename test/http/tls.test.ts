@@ -3,7 +3,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
-import type { TLSSocket } from 'node:tls'
+import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { once } from 'node:events'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -41,6 +41,33 @@ async function serving(port: number): Promise<string> {
   return String(subject.CN)
 }
 
+/** The protocol and cipher that a client with these options agrees on; the code of its error. */
+async function agree(port: number, options: ConnectionOptions): Promise<string> {
+  const more = { ...options, port, host: '127.0.0.1', rejectUnauthorized: false }
+  const socket: TLSSocket = connect(more)
+  try {
+    await once(socket, 'secureConnect')
+    return `${socket.getProtocol()} ${socket.getCipher().name}`
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code)
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** TLS 1.2 and 1.3 with forward secrecy and authenticated encryption only (RFC 9325 3.1.1, 4.2). */
+async function checkProtocols(t: Test, port: number): Promise<void> {
+  t.match(await agree(port, {}), /^TLSv1\.3 TLS_/)
+  t.match(await agree(port, { maxVersion: 'TLSv1.2' }), /^TLSv1\.2 ECDHE-\S+-(GCM|POLY1305)/)
+  const weak = { ciphers: 'ALL:@SECLEVEL=0' }
+  const old = { ...weak, minVersion: 'TLSv1', maxVersion: 'TLSv1.1' } as const
+  t.match(await agree(port, old), 'PROTOCOL_VERSION')
+  for (const cipher of ['ECDHE-ECDSA-AES128-SHA', 'ECDHE-ECDSA-AES256-SHA384', 'AES128-SHA']) {
+    const ciphers = `${cipher}:@SECLEVEL=0`
+    t.match(await agree(port, { ciphers, maxVersion: 'TLSv1.2' }), 'HANDSHAKE_FAILURE', cipher)
+  }
+}
+
 async function start(t: Test, folder: string) {
   const port = await freePort()
   const config = loadConfig(settings(folder, port), { serve: true })
@@ -70,6 +97,7 @@ t.test('serves https, and loads a renewed certificate without a restart', async 
     asked.on('error', reject).end()
   })
   t.equal(status, 200)
+  await checkProtocols(t, port)
 
   // Half written: the current one stays, and one error is logged.
   install('second', 'first')
@@ -81,6 +109,7 @@ t.test('serves https, and loads a renewed certificate without a restart', async 
   install('second')
   process.emit('SIGHUP')
   t.equal(await serving(port), 'second')
+  await checkProtocols(t, port)
   process.emit('SIGHUP')
   t.equal(logged.filter((line) => line.includes('loaded the renewed')).length, 1)
 })

@@ -38,6 +38,7 @@ import { runCli, serve } from '../processes.ts'
 import { connectMany, startLoad, swapAt } from './load.ts'
 import { buildHeadless, swapOutcome } from './headless.ts'
 import { size } from '../size.ts'
+import { migrations } from '../db/temporary.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 /** Kept copies of a store; unfinished ones end with `.part`. */
@@ -159,7 +160,8 @@ t.test('an upgrade, killed at any point, is completed by the next start', async 
 
     await (await serve(t, settingsOf(directory), program)).stop()
     const upgraded = inspectDatabase(path, undefined)
-    t.match(upgraded, { problems: [], migrations: [...former, LATER] })
+    const known = migrations.map(({ folderMillis }) => folderMillis)
+    t.match(upgraded, { problems: [], migrations: [...known, LATER] })
     // What an upgrade kept is read by today's program, to which the newer table means nothing.
     const client = new Database(path)
     t.equal(client.prepare('select count(*) from later').pluck().get(), 100_000)

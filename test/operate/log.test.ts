@@ -60,7 +60,8 @@ t.test('the log answers the questions of an operator', async (t) => {
       { env: { ...PROGRAM_ENV, ...env } },
     )
   const ready = async () => (await fetch(`${url}/readyz`)).json() as Promise<object>
-  const metrics = async () => (await fetch(`${url}/metrics`)).text()
+  const headers = { authorization: `Bearer ${beside.env.BROKER_METRICS_TOKEN}` }
+  const metrics = async () => (await fetch(`${url}/metrics`, { headers })).text()
 
   await t.test('“The broker refuses my secret”: the request id finds the reason', async (t) => {
     const form = { grant_type: 'authorization_code', code: 'c', code_verifier: 'v' }

@@ -241,7 +241,7 @@ t.test('the browser returns to the port, and the settings are written to .env', 
   const { code, stderr } = await command(args, { ...env, BROKER_PORT: port }, person, cwd)
   await Promise.all(browsed)
   t.equal(code, 0, stderr)
-  t.match(stderr, 'Written to .env: ELLIPSIS_TOKEN_REQUEST=form')
+  t.match(stderr, `Written to ${join(cwd, '.env')}: ELLIPSIS_TOKEN_REQUEST=form`)
   const written = 'ELLIPSIS_TOKEN_REQUEST=form\nELLIPSIS_ACCESS_TOKEN_LIFETIME=3600\n'
   t.equal(readFileSync(join(cwd, '.env'), 'utf8'), `A=1\n${written}`)
   const fresh = temporaryFolder(t)

@@ -7,6 +7,7 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -161,6 +162,57 @@ t.test(
     t.equal(lstatSync(join(home, 'new', 'data', 'broker.db')).uid, USER)
   },
 )
+
+t.test(
+  'commands of root refuse a directory of root that others can change',
+  { skip },
+  async (t) => {
+    const folder = temporaryFolder(t)
+    chmodSync(folder, 0o755)
+    const [dataDir, victim] = [join(folder, 'data'), join(folder, 'victim')]
+    mkdirSync(victim, { mode: 0o755 })
+    mkdirSync(dataDir)
+    const env = { BROKER_DATA_DIR: dataDir, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' }
+    for (const [mode, gid] of [
+      [0o777, 0],
+      [0o1777, 0],
+      [0o775, USER],
+    ] as const) {
+      chownSync(dataDir, 0, gid)
+      chmodSync(dataDir, mode)
+      // What another user put there.
+      const link = join(dataDir, 'start.lock')
+      symlinkSync(join(victim, 'new'), link)
+      const refused = await cli(ADD_APP, env)
+      t.match(refused, { code: 2, stderr: `chmod go-w ${dataDir}` }, mode.toString(8))
+      t.strictSame(readdirSync(victim), [])
+      rmSync(link)
+    }
+    chmodSync(dataDir, 0o700)
+    const below = { ...env, BROKER_DATA_DIR: join(dataDir, 'store') }
+    t.match(await cli(ADD_APP, below), { code: 0 })
+    chmodSync(dataDir, 0o777)
+    t.match(await cli(['app', 'list'], below), { code: 2, stderr: `chmod go-w ${dataDir}` })
+    chmodSync(dataDir, 0o1777)
+    t.match(await cli(['app', 'list'], below), { code: 0 }, 'like /tmp')
+  },
+)
+
+t.test('serve warns of files that other users can read', { skip }, async (t) => {
+  const { dataDir, env } = await makeData(t)
+  const settings = { ...env, ELLIPSIS_CLIENT_ID: 'id', ELLIPSIS_CLIENT_SECRET: 'secret' }
+  const outputOf = async () => {
+    const broker = await serve(t, settings)
+    await broker.stop()
+    return broker.output()
+  }
+  t.notMatch(await outputOf(), 'other users')
+  chmodSync(join(dataDir, 'secret.key'), 0o644)
+  t.match(
+    await outputOf(),
+    /"level":40.*chmod 600.*other users on this machine can read secret\.key/,
+  )
+})
 
 t.test('a file that root put into the data directory is named', { skip }, async (t) => {
   for (const name of ['secret.key', 'broker.db']) {

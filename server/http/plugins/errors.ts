@@ -60,15 +60,15 @@ function errorRedirect(
   return withResponse(redirectUri, parameters, fragment)
 }
 
-/** Answers a request whose URL cannot be decoded, for Fastify's `frameworkErrors`. Repeats nothing of the URL. */
-export function sendMalformedUrl(_error: unknown, request: FastifyRequest, reply: FastifyReply) {
+/**
+ * Answers a request whose URL cannot be decoded, for Fastify's `frameworkErrors`, which runs no hooks. Repeats
+ * nothing of the URL.
+ */
+export function sendMalformedUrl(request: FastifyRequest, reply: FastifyReply) {
   const description = 'The URL is malformed. Check its percent-encoding.'
   const { status, body } = publicError(new BrokerError('invalid_request', { description }))
   void request.server.refusals.log(request, { reason: 'url_malformed', status })
-  void reply
-    .code(status)
-    .headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
-    .send(body)
+  void reply.code(status).header('cache-control', 'no-store').send(body)
 }
 
 /** Sends 404 as JSON. */

@@ -110,10 +110,12 @@ export async function limitFailures(
  * such failures would count against anyone who views that page.
  */
 const isEmbedded = ({ headers, routeOptions, query }: FastifyRequest): boolean => {
-  // OpenID Connect libraries ask so in a hidden frame; the answer is only a redirect with an error.
-  if ((query as { prompt?: unknown }).prompt === 'none') return false
+  const { url, config } = routeOptions
   const destination = headers['sec-fetch-dest'] ?? 'document'
-  return routeOptions.config.page !== undefined && destination !== 'document'
+  // OpenID Connect libraries ask so in a hidden frame; the answer is only a redirect with an error.
+  const isSilent = (query as { prompt?: unknown }).prompt === 'none'
+  if (isSilent && destination === 'iframe' && url?.endsWith('/oauth/authorize')) return false
+  return config.page !== undefined && destination !== 'document'
 }
 const EMBEDDED = 'Open this page in its own tab: it cannot be embedded in another page.'
 

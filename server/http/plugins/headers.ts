@@ -6,12 +6,23 @@ import { isHttps } from './cookies.ts'
 /** As helmet writes it. */
 const HSTS = 'max-age=31536000; includeSubDomains'
 
-/** Adds the security headers of all answers, also of JSON. */
+/** An answer that is no page loads nothing and is never framed, if a browser shows it all the same. */
+const NO_PAGE_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+
+/** The security headers of all answers, also of JSON; pages have a content security policy of their own. */
+export const headersOfEveryAnswer = (
+  config: Pick<Config, 'publicUrl'>,
+): Record<string, string> => ({
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': NO_PAGE_POLICY,
+  ...(isHttps(config) && { 'strict-transport-security': HSTS }),
+})
+
+/** Adds the security headers of all answers. */
 export function answerHeaders(app: FastifyInstance, config: Config): void {
-  const https = isHttps(config)
+  const headers = headersOfEveryAnswer(config)
   app.addHook('onRequest', (_request, reply, done) => {
-    void reply.header('x-content-type-options', 'nosniff')
-    if (https) void reply.header('strict-transport-security', HSTS)
+    void reply.headers(headers)
     done()
   })
 }

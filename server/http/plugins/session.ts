@@ -52,7 +52,7 @@ export function requireSession(app: FastifyInstance, services: HttpServices): vo
       return reply.redirect(`${basePath}/admin/account/second-factor`, 303)
     const isOwn = request.routeOptions.config.own === true
     const mayChange = signedIn.admin.role === 'admin'
-    if (fresh && mayChange && !isFresh(signedIn.session, services.clock.now())) {
+    if (fresh && (mayChange || isOwn) && !isFresh(signedIn.session, services.clock.now())) {
       const next = encodeURIComponent(fresh(request))
       return reply.redirect(`${basePath}/admin/confirm-identity?next=${next}`, 303)
     }

@@ -4,6 +4,7 @@ import type {
   FastifyRequest,
   preHandlerAsyncHookHandler,
 } from 'fastify'
+import { issuesCode } from '../../oauth/authorization-code.ts'
 import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
@@ -161,9 +162,10 @@ async function askConsent(
 }
 
 /** Redirects to the app with `access_denied`; after a plain link, which issues no code, shows a page. */
-function deny({ app, challenge, redirectUri, state }: AuthorizationRequest, reply: FastifyReply) {
+function deny(authorization: AuthorizationRequest, reply: FastifyReply) {
+  const { app, redirectUri, state } = authorization
   const fragment = app.deliver === 'fragment'
-  if (fragment || challenge !== null) {
+  if (fragment || issuesCode(authorization)) {
     const returnTo = { redirectUri, state, fragment }
     throw new BrokerError('access_denied', { reason: 'user_denied', returnTo })
   }

@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { networkOf } from '../../addresses.ts'
 import { BrokerError } from '../../errors.ts'
+import { mayBeProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { readBearerToken, verifyProof } from './client-authentication.ts'
 import { FORM, bodyFailures, failures, optionalText } from './schemas.ts'
@@ -42,13 +44,15 @@ export const userinfoRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }
   const answer = async (request: FastifyRequest, reply: FastifyReply, inForm?: string) => {
     void reply.header('cache-control', 'no-store')
     const { authorization } = request.headers
+    const isShared = mayBeProxy(request, services.config.publicUrl)
+    const network = isShared ? null : networkOf(request.ip)
     if (authorization === undefined && inForm !== undefined) {
-      return services.userInfo.read(inForm, null)
+      return services.userInfo.read(inForm, null, network)
     }
     const { token, bound } = readBearerToken(authorization)
     const proof = bound ? await verifyProof(request, reply, services, token) : null
     if (bound && proof === null) throw new BrokerError('invalid_dpop_proof')
-    return services.userInfo.read(token, proof)
+    return services.userInfo.read(token, proof, network)
   }
 
   app.get('/oauth/userinfo', { schema, config }, (request, reply) => answer(request, reply))

@@ -92,7 +92,7 @@ export const dataChecks: Record<string, Check> = {
 }
 
 /** Checks owner and permissions of the broker's files. */
-function judgeFiles(dataDir: string): CheckResult {
+export function judgeFiles(dataDir: string): CheckResult {
   const names = ['.', ...readdirSync(dataDir).filter((name) => /^(broker\.db|secret)/.test(name))]
   if (process.platform === 'win32') return judgeFileAccess(dataDir, names) ?? ok(dataDir)
   const { uid, gid } = statSync(dataDir)

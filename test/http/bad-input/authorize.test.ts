@@ -114,6 +114,14 @@ t.test('malformed authorization requests', async (t) => {
     })
   }
 
+  testUnchanged('authorize: no challenge', async (t) => {
+    const { parameters } = authorizationRequest(app, { code_challenge: '' })
+    const query = new URLSearchParams(parameters).toString()
+    const answer = await fetch(`${url}/oauth/authorize?${query}`, { redirect: 'manual' })
+    const { searchParams } = new URL(answer.headers.get('location') ?? '')
+    t.match(searchParams.get('error_description'), /turn on PKCE .* nonce instead/)
+  })
+
   testUnchanged('connect link: code_challenge_method without code_challenge', async (t) => {
     const address = `${url}/connect/${app.id}?code_challenge_method=S256`
     const answer = await fetch(address, { redirect: 'manual' })

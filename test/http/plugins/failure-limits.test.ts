@@ -126,6 +126,9 @@ t.test('another site cannot get its visitors limited', async (t) => {
     '/oauth/authorize',
     '/oauth/authorize?client_id=x',
     `/oauth/authorize?${query}&state=again`,
+    `/oauth/authorize?${query}&scope=unknown`,
+    `/oauth/authorize?${query}&request=x`,
+    `/oauth/authorize?client_id=${app.id}&redirect_uri=https://stranger.example/`,
     '/connect/x',
     '/device?user_code=BBBB-BBBB',
   ]) {
@@ -205,6 +208,8 @@ t.test('loads of pages as images or frames are rejected, and do not count', asyn
   for (let count = 0; count < LIMIT; count++) {
     t.equal((await embedded('/callback?state=x', 'image')).status, 403)
     t.equal((await embedded('/oauth/authorize?client_id=x', 'iframe')).status, 403)
+    t.equal((await embedded('/oauth/authorize?client_id=x&prompt=none', 'image')).status, 403)
+    t.equal((await embedded('/callback?state=x&code=y&prompt=none', 'iframe')).status, 403)
   }
   t.equal((await embedded('/connect/x', 'document')).status, 400)
 })

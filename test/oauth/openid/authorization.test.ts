@@ -1,6 +1,13 @@
 import t from 'tap'
 import type { App } from '../../../db/store.ts'
-import { addApp, allow, authorizationRequest, buildBroker, RETURN } from '../../helper.ts'
+import {
+  addApp,
+  addAppWithSecret,
+  allow,
+  authorizationRequest,
+  buildBroker,
+  RETURN,
+} from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
 import { Visitor } from '../../visitor.ts'
 
@@ -74,6 +81,17 @@ t.test('an app may post its authorization request', async (t) => {
     body: new URLSearchParams({ ...parameters, decision: 'allow' }),
   })
   t.equal(forged.status, 403, 'the decision takes our own form')
+})
+
+t.test('a refusal returns to an app that sends a nonce instead of a challenge', async (t) => {
+  const broker = await buildBroker(t)
+  const { app } = await addAppWithSecret(broker, { confidential: true })
+  const parameters = { response_type: 'code', client_id: app.id, scope: 'openid', nonce: 'n' }
+  const visitor = new Visitor()
+  const query = new URLSearchParams({ ...parameters, state: 's' }).toString()
+  const consent = await visitor.open(`${broker.url}/oauth/authorize?${query}`)
+  const returned = await visitor.press(consent, 'Deny', {}, RETURN)
+  t.match(returned.url, `${RETURN}?error=access_denied`)
 })
 
 t.test('both well-known documents, with and without a base path', async (t) => {

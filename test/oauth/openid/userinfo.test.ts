@@ -1,5 +1,7 @@
 import t from 'tap'
+import { PER_NETWORK } from '../../../server/connections/upstream-budget.ts'
 import { addApp, addAppWithSecret, authorize, buildBroker, connect } from '../../helper.ts'
+import { testClock } from '../../clock.ts'
 import { watchCommits } from '../../commits.ts'
 import { createProver } from '../dpop/prover.ts'
 import { signIn, userInfo } from './begin.ts'
@@ -83,5 +85,62 @@ t.test('Ellipsis Drive’s access token identifies its account, if that is conne
   t.equal((await userInfo(broker, accessToken)).status, 401)
 
   broker.standIn.addFault({ endpoint: 'account', kind: 'status', status: 503, times: 1 })
-  t.equal((await userInfo(broker, accessToken)).status, 503)
+  t.equal((await userInfo(broker, 'another')).status, 503)
+})
+
+t.test('made-up tokens do not use up what Ellipsis Drive allows the broker', async (t) => {
+  const clock = testClock()
+  clock.stop()
+  const broker = await buildBroker(t, { runtime: { clock } })
+  const app = await addApp(broker, { tokens: 'ellipsis' })
+  const { claims, accessToken } = await signIn(broker, app)
+  const before = broker.standIn.calls.account
+  const statuses = new Set<number>()
+  for (let sent = 0; sent < 2 * PER_NETWORK.size; sent++) {
+    const { status, headers } = await userInfo(broker, `made-up-${sent}`)
+    statuses.add(status)
+    if (status === 429) t.equal(headers.get('retry-after'), '2')
+  }
+  t.strictSame([...statuses], [401, 429])
+  t.equal(broker.standIn.calls.account - before, PER_NETWORK.size)
+
+  clock.advance(2000)
+  const known = await userInfo(broker, accessToken)
+  t.match(known, { status: 200, body: { sub: claims?.sub } }, 'a valid token costs nothing')
+  for (let sent = 0; sent < 10; sent++) {
+    t.equal((await userInfo(broker, accessToken)).status, 200)
+  }
+  const calls = broker.standIn.calls.account - before
+  t.equal(calls, PER_NETWORK.size + 1, 'Ellipsis Drive is asked once about a valid token')
+  clock.advance(61_000)
+  t.equal((await userInfo(broker, accessToken)).status, 200)
+  t.equal(broker.standIn.calls.account - before, calls + 1)
+})
+
+t.test('what no header can carry is not sent to Ellipsis Drive', async (t) => {
+  const broker = await buildBroker(t)
+  const before = broker.standIn.calls.account
+  for (const token of ['a\r\nx-header: b', 'a b', 'ä', 'a'.repeat(5000)]) {
+    const body = new URLSearchParams({ access_token: token })
+    const refused = await userInfo(broker, '', { method: 'POST', headers: {}, body })
+    t.match(refused, { status: 401, body: { error: 'invalid_token' } })
+  }
+  t.equal(broker.standIn.calls.account, before)
+})
+
+t.test('Ellipsis Drive’s access token identifies nobody without the scope openid', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, { tokens: 'ellipsis' })
+  const other = await addApp(broker, { name: 'Other' })
+  const withoutOpenid = { parameters: { scope: 'projects' } }
+  const { accessToken } = await signIn(broker, app, withoutOpenid)
+  await signIn(broker, other)
+  const refused = await userInfo(broker, accessToken)
+  t.match(refused, { status: 403, body: { error: 'insufficient_scope' } })
+
+  const { claims } = await signIn(broker, app, { parameters: { scope: 'openid projects' } })
+  t.strictSame((await userInfo(broker, accessToken)).body, { sub: claims?.sub })
+  const [connection] = await Array.fromAsync(broker.services.connections.all())
+  await broker.services.connections.revokeApp(connection?.id ?? '', app.id, 'test')
+  t.equal((await userInfo(broker, accessToken)).status, 403, 'after the app is revoked')
 })

@@ -12,6 +12,7 @@ export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
 ) => {
   const { admins, sessions, secondFactors } = services
   const config = { own: true }
+  const ends = { ...config, fresh: () => `${services.config.basePath}/admin/account` }
 
   const show = async (request: FastifyRequest, reply: FastifyReply, problem: string | null) => {
     const { admin, session } = request.signedIn
@@ -62,14 +63,14 @@ export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
     return reply.done('/admin/account', 'Password changed. Your other sessions have ended.')
   })
 
-  app.post('/account/sessions/end', { config }, async (request, reply) => {
+  app.post('/account/sessions/end', { config: ends }, async (request, reply) => {
     const { admin } = request.signedIn
     const ended = await sessions.end(admin, fieldReader(request.body)('id'), request.ip)
     const message = ended ? 'Session ended.' : 'That session had already ended.'
     return reply.done('/admin/account', message)
   })
 
-  app.post('/account/sessions/end-others', { config }, async (request, reply) => {
+  app.post('/account/sessions/end-others', { config: ends }, async (request, reply) => {
     const count = await sessions.endOthers(request.signedIn, request.ip)
     return reply.done(
       '/admin/account',

@@ -5,6 +5,7 @@ import { parseDuration } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
 import { pathOf } from './apps.ts'
 import { formatCount, plainName } from './format.ts'
+import { hereAfterwards } from '../../plugins/session.ts'
 import { byAdmin } from './request.ts'
 
 /** How long the old secret stays valid after a rotation. */
@@ -17,6 +18,8 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
   { services },
 ) => {
   const { apps, clock } = services
+  /** For pages that show a secret. */
+  const config = { fresh: hereAfterwards }
 
   /** Runs `work` with the app of the URL, or sends 404. */
   const withApp = async (
@@ -40,7 +43,7 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
       app.confidential ? work(app, path) : reply.missing('A public app has no secret.'),
     )
 
-  fastify.get('/apps/:appId/rotate', (request, reply) =>
+  fastify.get('/apps/:appId/rotate', { config }, (request, reply) =>
     withConfidentialApp(request, reply, async (app, path) =>
       reply.show('admin/app-rotate', {
         name: app.name,
@@ -56,7 +59,7 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     ),
   )
 
-  fastify.post('/apps/:appId/rotate', (request, reply) =>
+  fastify.post('/apps/:appId/rotate', { config }, (request, reply) =>
     withConfidentialApp(request, reply, async (app, path) => {
       const { overlap, newest } = request.body as { overlap?: string; newest?: string }
       // Reloading the page posts the form again. Rotate only once.

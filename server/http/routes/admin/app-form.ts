@@ -10,6 +10,7 @@ import { redirectUriProblem } from '../../../oauth/redirect-uri.ts'
 import { BrokerError } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
 import { plainName } from './format.ts'
+import { hereAfterwards } from '../../plugins/session.ts'
 import { byAdmin } from './request.ts'
 import { pathOf } from './apps.ts'
 
@@ -18,17 +19,20 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
   app,
   { services: { apps } },
 ) => {
+  // An app's redirect URIs and options decide who gets tokens.
+  const config = { fresh: hereAfterwards }
+
   /** Checks redirect URIs while the user types; called by the form’s script. */
   app.get('/apps/check', async (request) => {
     const { redirect_uris: given } = request.query as { redirect_uris?: unknown }
     return { problems: typeof given === 'string' ? uriProblems(given) : [] }
   })
 
-  app.get('/apps/new', async (_request, reply) =>
+  app.get('/apps/new', { config }, async (_request, reply) =>
     reply.show('admin/app-form', formOf(emptyForm, null)),
   )
 
-  app.post('/apps/new', async (request, reply) => {
+  app.post('/apps/new', { config }, async (request, reply) => {
     const form = readForm(request)
     return trying(reply, form, null, async () => {
       const made = await apps.add(settingsOf(form), byAdmin(request))
@@ -44,13 +48,13 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
     })
   })
 
-  app.get('/apps/:appId/edit', async (request, reply) => {
+  app.get('/apps/:appId/edit', { config }, async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('This app does not exist or was removed.')
     return reply.show('admin/app-form', formOf(formOfApp(one), one))
   })
 
-  app.post('/apps/:appId/edit', async (request, reply) => {
+  app.post('/apps/:appId/edit', { config }, async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('This app does not exist or was removed.')
     const form = { ...readForm(request), confidential: one.confidential }

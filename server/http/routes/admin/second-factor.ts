@@ -1,25 +1,35 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { renderSVG } from 'uqr'
 import type { HttpServices } from '../../../services.ts'
-import { byAdmin, confirmPassword, fieldReader } from './request.ts'
+import { isFresh } from '../../../admin/sessions.ts'
+import { Secret } from '../../../secret.ts'
+import { browserOf, setSession } from '../../plugins/session.ts'
+import { byAdmin, confirmPassword, fieldReader, proofProblem } from './request.ts'
 
 const SECOND_FACTOR_PATH = '/admin/account/second-factor'
+const ENDED = 'Your session has ended, so nothing was changed.'
+const TOO_LATE =
+  'More than ten minutes have passed since you entered your password, so nothing was changed. Set up again.'
 
-/** The signed-in admin's second factor: add it, renew its recovery codes, remove it. */
+/**
+ * The signed-in admin's second factor: add it, renew its recovery codes, remove it. A proposed key is shown and
+ * accepted only for some minutes after the password, so nobody adds their own at a browser that was left.
+ */
 export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { secondFactors } = services
+  const { secondFactors, signIn, clock } = services
   const config = { own: true }
   const { requireSecondFactor } = services.config
 
   const show = async (
-    { signedIn: { admin } }: FastifyRequest,
+    { signedIn: { admin, session } }: FastifyRequest,
     reply: FastifyReply,
     problem: string | null = null,
   ) => {
-    const proposal = await secondFactors.proposed(admin)
+    const isRecent = isFresh(session, clock.now())
+    const proposal = isRecent ? await secondFactors.proposed(admin) : undefined
     return reply.show('admin/second-factor', {
       isRequired: requireSecondFactor,
       since: admin.secondFactorSince,
@@ -42,8 +52,13 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
     '/account/second-factor/propose',
     { config: { ...config, enrols: true } },
     async (request, reply) => {
-      const problem = await confirmPassword(request, reply, services)
-      if (problem !== null) return show(request, reply, problem)
+      const proof = { password: new Secret(fieldReader(request.body)('password')), code: null }
+      const browser = browserOf(request, services)
+      const outcome = await signIn.again(request.signedIn, proof, browser)
+      if (outcome.kind === 'signed_in') setSession(reply, outcome, services)
+      // The sign-in page follows.
+      else if (outcome.kind === 'ended') return reply.done(SECOND_FACTOR_PATH, ENDED, 'problem')
+      else return show(request, reply, proofProblem(request, reply, outcome, services))
       const proposed = await secondFactors.propose(request.signedIn.admin)
       return proposed
         ? reply.redirect(services.config.basePath + SECOND_FACTOR_PATH, 303)
@@ -56,7 +71,11 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
     { config: { ...config, enrols: true } },
     async (request, reply) => {
       const code = fieldReader(request.body)('code')
-      const { admin } = request.signedIn
+      const { admin, session } = request.signedIn
+      if (!isFresh(session, clock.now())) {
+        void reply.code(422)
+        return show(request, reply, TOO_LATE)
+      }
       const codes = await secondFactors.confirm(admin, code, request.ip)
       if (codes) return reply.show('admin/recovery-codes', { codes, isNew: true })
       void reply.code(422)

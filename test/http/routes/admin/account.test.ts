@@ -10,6 +10,7 @@ const next = 'another horse battery staple'
 
 t.test('a session expires after an hour without use, and after a day at the latest', async (t) => {
   const broker = await buildBroker(t)
+  broker.clock.stop()
   const isSignedIn = async (visitor: Visitor) =>
     (await visitor.open(`${broker.url}/admin/account`)).url.endsWith('/admin/account')
   const visitor = await signIn(broker)

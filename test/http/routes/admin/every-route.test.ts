@@ -147,6 +147,28 @@ t.test('every admin route', async (t) => {
     }
   })
 
+  t.test('every page has a button to sign out; password managers fill its fields', async (t) => {
+    const pages = [await new Visitor().open(`${broker.url}/admin/sign-in`)]
+    for (const route of inside.filter(({ method }) => method === 'GET')) {
+      const page = await admin.open(addressOf(route))
+      if (!page.headers.get('content-type')?.startsWith('text/html')) continue
+      t.match(page.body, /action="[^"]*\/admin\/sign-out"/, route.url)
+      pages.push(page)
+    }
+    const fields = pages.flatMap(
+      ({ body }) => body.match(/<input[^>]* type="password"[^>]*>/g) ?? [],
+    )
+    t.ok(fields.length >= 5)
+    for (const field of fields) {
+      t.match(field, /autocomplete="(current|new)-password"/)
+      t.notMatch(field, /maxlength|pattern|onpaste/)
+    }
+    const named = pages.flatMap(
+      ({ body }) => body.match(/<input[^>]* name="password"[^>]*>/g) ?? [],
+    )
+    for (const field of named) t.match(field, 'type="password"')
+  })
+
   t.test('names with markup or bidirectional characters are harmless on every page', async (t) => {
     for (const connectionId of ['con_sample3', 'con_sample4', 'con_sample5']) {
       for (const route of routes.filter(({ method }) => method === 'GET')) {

@@ -2,7 +2,7 @@ import { Secret as OtpSecret, TOTP } from 'otpauth'
 import t from 'tap'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { cli } from '../../../processes.ts'
-import { buildBroker } from '../../../helper.ts'
+import { addApp, buildBroker } from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
 import { Secret } from '../../../../server/secret.ts'
 import { Visitor } from '../../../visitor.ts'
@@ -43,11 +43,13 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
   const bob = await broker.services.admins.add('bob@example.com', new Secret(PASSWORD), 'test')
   const { kid } = await broker.services.keys.current('EdDSA')
   const id = await broker.services.bulks.begin(['con_none'], 'test')
+  const app = await addApp(broker, { confidential: true })
   broker.clock.advance(9 * MINUTE_MS)
-  t.match(await visitor.open(`${broker.url}/admin/keys/rotate`), { body: 'Rotate key' })
+  t.match(await visitor.open(`${broker.url}/admin/keys/rotate`), { body: 'Rotate keys' })
   broker.clock.advance(MINUTE_MS)
 
-  const pages = ['/keys/rotate', `/keys/${kid}/revoke`, `/admins/${bob.id}/remove`]
+  const ofApp = ['/apps/new', `/apps/${app.id}/edit`, `/apps/${app.id}/rotate`]
+  const pages = ['/keys/rotate', `/keys/${kid}/revoke`, `/admins/${bob.id}/remove`, ...ofApp]
   for (const path of pages) {
     const page = await visitor.open(`${broker.url}/admin${path}`)
     t.match(page.body, 'Confirm your identity', path)
@@ -65,6 +67,8 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
     ],
     [`/admins/${bob.id}/role`, [['role', 'viewer']]],
     [`/bulk/${id}/confirm`, []],
+    ['/account/sessions/end', []],
+    ['/account/sessions/end-others', []],
   ]
   const events = (await actionsOf(broker)).length
   for (const [path, fields] of changes) {
@@ -82,7 +86,7 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
   })
   const confirmation = await visitor.press(form, 'Confirm', { password: PASSWORD })
   t.equal(confirmation.url, `${broker.url}/admin/keys/rotate`)
-  t.match((await visitor.press(confirmation, 'Rotate key')).body, 'is now the active key')
+  t.match((await visitor.press(confirmation, 'Rotate keys')).body, 'is now the active key')
   const old = await fetch(`${broker.url}/admin`, {
     headers: { cookie: cookies },
     redirect: 'manual',
@@ -91,6 +95,21 @@ t.test('an action with wide effects needs a recent sign-in', async (t) => {
   const actions = (await actionsOf(broker)).map(({ action }) => action)
   t.ok(actions.includes('admin.identity_confirmed'))
   t.match((await visitor.open(`${broker.url}/admin/admins`)).body, 'Initial password')
+})
+
+t.test('a viewer too ends sessions only after a recent sign-in', async (t) => {
+  const broker = await buildBroker(t)
+  const options = { email: EMAIL, role: 'viewer' as const }
+  const [visitor, other] = [await signIn(broker, options), await signIn(broker, options)]
+  broker.clock.advance(10 * MINUTE_MS)
+  const account = `${broker.url}/admin/account`
+  const form = await visitor.press(await visitor.open(account), 'End all other sessions')
+  t.match(form.body, 'Nothing was changed yet')
+  t.equal((await other.open(account)).url, account)
+  const page = await visitor.press(form, 'Confirm', { password: PASSWORD })
+  t.equal(page.url, account)
+  t.match((await visitor.press(page, 'End all other sessions')).body, 'Ended 1 other session')
+  t.match((await other.open(account)).url, '/sign-in')
 })
 
 t.test('confirming asks for the second factor, and returns only to the dashboard', async (t) => {
@@ -125,7 +144,8 @@ t.test('strangers cannot use up the attempts of a session to prove who it is', a
 })
 
 t.test('passwords that are common or made of the account’s name are refused', async (t) => {
-  const { services } = await buildBroker(t)
+  const env = { BROKER_NAME: 'Kartenwerk Oberland GmbH' }
+  const { services } = await buildBroker(t, { env })
   const { admins } = services
   const email = 'ada.lovelace@analytical-engine.example'
   const refused = {
@@ -140,6 +160,8 @@ t.test('passwords that are common or made of the account’s name are refused', 
     'analytical-engine': /made of your e-mail address/,
     ellipsisbroker: /program’s name/,
     'Admin-Dashboard-2026': /program’s name/,
+    'Kartenwerk-2026!': /its host’s name/,
+    oberlandgmbh12: /its host’s name/,
     'short words': /12 to 1024 characters/,
     ['trustno1'.repeat(100)]: /easy to guess/,
   }
@@ -303,4 +325,23 @@ t.test('with BROKER_REQUIRE_SECOND_FACTOR an admin without one can only set one 
   t.match(await visitor.open(`${broker.url}/admin/keys`), { url: `${broker.url}/admin/keys` })
   t.notMatch((await cli(['admin', 'list'], broker.env)).stdout, 'Without')
   t.match((await cli(['doctor'], broker.env)).stdout, /ok +second factors: every admin has one/)
+})
+
+t.test('a key that was proposed can’t be confirmed at a browser that was left', async (t) => {
+  const broker = await buildBroker(t)
+  const visitor = await signIn(broker, { email: EMAIL })
+  const path = `${broker.url}/admin/account/second-factor`
+  broker.clock.advance(20 * MINUTE_MS)
+  const proposal = await visitor.press(await visitor.open(path), 'Set up', { password: PASSWORD })
+  const key = /id="key">([^<]+)</.exec(proposal.body)?.[1]?.replaceAll(' ', '') ?? ''
+  t.match((await visitor.open(path)).body, 'Enable second factor', 'for some minutes')
+
+  broker.clock.advance(10 * MINUTE_MS)
+  t.notMatch((await visitor.open(path)).body, 'id="key"', 'nobody can read the key')
+  const totp = new TOTP({ secret: OtpSecret.fromBase32(key) })
+  const code = totp.generate({ timestamp: broker.clock.now() })
+  const late = await visitor.press(proposal, 'Enable second factor', { code })
+  t.match(late, { status: 422, body: 'Set up again' })
+  const [admin] = await broker.services.admins.list()
+  t.equal(admin?.secondFactorSince, null)
 })

@@ -2,8 +2,9 @@ import t from 'tap'
 import {
   OF_ALL,
   PER_NETWORK,
-  createCodeExchangeBudget,
-} from '../../server/connections/code-exchange-budget.ts'
+  createUpstreamBudget,
+  describeConnects,
+} from '../../server/connections/upstream-budget.ts'
 import { RETURN, addApp, allow, authorizationRequest, buildBroker } from '../helper.ts'
 import { testClock } from '../clock.ts'
 import { Visitor } from '../visitor.ts'
@@ -21,7 +22,7 @@ function takeAll(take: () => unknown) {
 
 t.test('a network has a budget of its own, which returns with time', async (t) => {
   const clock = testClock({ frozen: true })
-  const budget = createCodeExchangeBudget(clock)
+  const budget = createUpstreamBudget(clock, describeConnects)
   const first = takeAll(() => budget.take('192.0.2.1'))
   t.match(first, {
     count: PER_NETWORK.size,
@@ -34,7 +35,7 @@ t.test('a network has a budget of its own, which returns with time', async (t) =
 
 t.test('all networks together have a budget, and a success takes nothing of it', async (t) => {
   const clock = testClock({ frozen: true })
-  const budget = createCodeExchangeBudget(clock)
+  const budget = createUpstreamBudget(clock, describeConnects)
   for (let count = 0; count < 3 * OF_ALL.size; count++) budget.take(`user ${count}`)()
   let networks = 0
   const { count, error } = takeAll(() => budget.take(`network ${networks++}`))

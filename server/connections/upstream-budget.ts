@@ -3,20 +3,20 @@ import { BrokerError } from '../errors.ts'
 import type { SteadyClock } from '../runtime.ts'
 
 /**
- * Limits the code exchanges that fail: anyone can start a flow and call back with a made-up code, and Ellipsis
- * Drive would throttle the host's client for everybody. Refreshes have no part in it.
+ * Limits calls that fail: anyone can call back with a made-up code, or ask who the user of a made-up token is, and
+ * Ellipsis Drive would throttle the host's client for everybody. Refreshes have no part in it.
  */
-export interface CodeExchangeBudget {
+export interface UpstreamBudget {
   /**
-   * Takes the budget for one exchange. Returns a function that gives it back, for an exchange that succeeded.
-   * @param network of the browser; `null`: unknown, so only the budget of all applies
+   * Takes the budget for one call. Returns a function that gives it back, for a call that succeeded.
+   * @param network of the client; `null`: unknown, so only the budget of all applies
    * @throws BrokerError `slow_down` if that network has used up its budget, `temporarily_unavailable` if all
-   *   together have; the flow can be continued later
+   *   together have; the call can be made later
    */
   take(network: string | null): () => void
 }
 
-/** A token bucket: `size` exchanges at once, and then so many per second. */
+/** A token bucket: `size` calls at once, and then so many per second. */
 interface Limits {
   size: number
   perSecond: number
@@ -34,7 +34,14 @@ interface Bucket extends Limits {
   at: number
 }
 
-export function createCodeExchangeBudget(clock: Pick<SteadyClock, 'steady'>): CodeExchangeBudget {
+/**
+ * @param describe the error's description: who made too many calls ("from your network" or "at the moment"), and
+ *   how many seconds to wait
+ */
+export function createUpstreamBudget(
+  clock: Pick<SteadyClock, 'steady'>,
+  describe: (who: string, retryAfter: number) => string,
+): UpstreamBudget {
   const newBucket = (limits: Limits): Bucket => ({
     ...limits,
     left: limits.size,
@@ -55,6 +62,12 @@ export function createCodeExchangeBudget(clock: Pick<SteadyClock, 'steady'>): Co
     return bucket
   }
 
+  const refusal = (code: 'slow_down' | 'temporarily_unavailable', bucket: Bucket): BrokerError => {
+    const retryAfter = Math.ceil((1 - bucket.left) / bucket.perSecond)
+    const who = code === 'slow_down' ? 'from your network' : 'at the moment'
+    return new BrokerError(code, { retryAfter, description: describe(who, retryAfter) })
+  }
+
   return {
     take(network) {
       const own = network === null ? null : bucketOf(network)
@@ -69,9 +82,8 @@ export function createCodeExchangeBudget(clock: Pick<SteadyClock, 'steady'>): Co
   }
 }
 
-function refusal(code: 'slow_down' | 'temporarily_unavailable', bucket: Bucket): BrokerError {
-  const retryAfter = Math.ceil((1 - bucket.left) / bucket.perSecond)
-  const who = code === 'slow_down' ? 'from your network' : 'at the moment'
-  const description = `There are too many attempts to connect ${who}. Wait ${retryAfter} seconds, then reload this page; if it does not work any more, go back to the app and connect again.`
-  return new BrokerError(code, { retryAfter, description })
-}
+export const describeConnects = (who: string, retryAfter: number): string =>
+  `There are too many attempts to connect ${who}. Wait ${retryAfter} seconds, then reload this page; if it does not work any more, go back to the app and connect again.`
+
+export const describeUserInfo = (who: string, retryAfter: number): string =>
+  `Too many tokens that Ellipsis Drive does not accept come ${who}. Try again in ${retryAfter} seconds.`
