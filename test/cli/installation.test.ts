@@ -98,6 +98,8 @@ t.test(
   { skip },
   async (t) => {
     const machine = install(t)
+    // A store is not made where others can write.
+    chmodSync(machine.elsewhere, 0o755)
     const dropIns = join(machine.etc, 'systemd/system/ellipsis-broker.service.d')
     mkdirSync(dropIns)
     writeFileSync(
