@@ -4,6 +4,10 @@ import { CONNECTION_STATUSES } from '../connections/connections.ts'
 import type { RevocationResult } from '../connections/connections.ts'
 import { listDevices } from '../connections/devices.ts'
 import type { Device } from '../connections/devices.ts'
+import { EllipsisError } from '../ellipsis/errors.ts'
+import { BrokerError } from '../errors.ts'
+import { CommandError, errorMessage } from '../operate/messages.ts'
+import type { Services } from '../services.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import { importCommand } from './import.ts'
 import { formatTime, print, printJson, printTable } from './terminal.ts'
@@ -39,15 +43,7 @@ export function connectionCommand(): Command {
   connection
     .command('refresh <id>')
     .description('fetch a new access token from Ellipsis Drive')
-    .action((id: string) =>
-      withServices(
-        async ({ connections }) => {
-          const { expiresAt } = await connections.refresh(id, ACTOR)
-          print(`Refreshed. The new access token is valid until ${formatTime(expiresAt)}.`)
-        },
-        { upstream: true },
-      ),
-    )
+    .action(refresh)
 
   connection
     .command('erase <id>')
@@ -62,6 +58,28 @@ export function connectionCommand(): Command {
   connection.addCommand(importCommand())
   return connection
 }
+
+async function refresh(id: string): Promise<void> {
+  const work = async ({ connections }: Services) => {
+    const { expiresAt } = await connections.refresh(id, ACTOR).catch(explainRefusal(id))
+    print(`Refreshed. The new access token is valid until ${formatTime(expiresAt)}.`)
+  }
+  await withServices(work, { upstream: true })
+}
+
+/** A handler of errors of a refresh: what a user or the operator must change becomes a CommandError. */
+const explainRefusal =
+  (connection: string) =>
+  (error: unknown): never => {
+    if (!(error instanceof BrokerError)) throw error
+    const { code, cause } = error
+    if (cause instanceof EllipsisError && cause.kind === 'misconfigured') {
+      throw new CommandError('refresh.client-refused')
+    }
+    if (code !== 'needs_reconnect') throw error
+    const reason = errorMessage(cause ?? error)
+    throw new CommandError('refresh.refused', { connection, reason })
+  }
 
 async function list({ app, status, search, json }: Flags): Promise<void> {
   await withServices(async ({ connections }) => {

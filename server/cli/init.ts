@@ -175,7 +175,10 @@ function nextSteps(file: string): string {
   container  podman run --env-file ${path} --volume ellipsis-broker:/data --publish 3000:3000 --stop-timeout 40 ellipsis-broker
   program    ${build.command} --env-file ${path} serve
 
-Its first start prints the address where you make the first admin (service: journalctl -u ellipsis-broker).`
+Run the program as an unprivileged user, to whom you give the file. Its data is in ./data, unless the
+file sets BROKER_DATA_DIR.
+
+The first start prints the address where you make the first admin (service: journalctl -u ellipsis-broker).`
 }
 
 const INTRODUCTION = `# Settings of Ellipsis Broker.

@@ -29,7 +29,7 @@ export const messages = {
     command: 'start',
     exit: 2,
     text: 'The data in {directory} is encrypted with a key that is missing from {source}.',
-    fix: 'Add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Keep it there until `secret rotate` has succeeded.',
+    fix: 'Add the key with the fingerprint {fingerprints} to BROKER_SECRETS after a comma, or to secret.key on its own line. Keep it there until `secret rotate` has succeeded.',
   },
   'start.client-changed': {
     command: 'start',
@@ -130,13 +130,13 @@ export const messages = {
   'data.not-started': {
     command: 'start',
     exit: 2,
-    text: 'There is no database in {directory}.',
-    fix: 'Settings were read from {settings}. They are those of the installed service, whose first start creates the database: `systemctl start ellipsis-broker`. If the service has started before, check that the disk of this directory is mounted. If this is a new machine for existing data, `restore` a backup before the first start.',
+    text: 'The installed service has no database in {directory}.',
+    fix: 'Settings were read from {settings}. The first start of the service creates the database: `systemctl start ellipsis-broker`. If the service has started before, check that the disk of this directory is mounted. If this is a new machine for existing data, `restore` a backup before the first start.',
   },
   'data.elsewhere': {
     command: 'start',
     exit: 2,
-    text: 'There is no database in {directory}.',
+    text: '{directory} has no database of a broker.',
     fix: 'Settings were read from {settings}. The installed service has its store in {others}: to work on that, run `ellipsis-broker --env-file FILE COMMAND` with that file.',
   },
   'start.locked': {
@@ -307,7 +307,7 @@ export const messages = {
   'backup.disk-full': {
     command: 'backup',
     exit: 1,
-    text: '{file} could not be written: {reason}. No partial backup is left.',
+    text: 'There is no space left for {file} ({reason}). No partial backup is left.',
     fix: 'Free as much space there as broker.db takes, or choose another place. Then run the command again.',
   },
   'backup.forbidden': {
@@ -319,7 +319,7 @@ export const messages = {
   'restore.done': {
     command: 'restore',
     exit: 0,
-    text: 'Restored {connections} connections as of {at}. Changes since then that were carried over: {carried}. The previous store is kept as {replaced}.',
+    text: 'Restored {connections} connections as of {at}. Revocations and second factors since then that were carried over: {carried}. The previous store is kept as {replaced}.',
     fix: 'Start the brokers. If Ellipsis Drive has replaced a refresh token since the backup, it rejects the restored one, and that user must connect again; `connection list --status needs_reconnect` lists them. Delete the previous store once everything works: it contains tokens.',
   },
   'restore.done-new': {
@@ -404,7 +404,20 @@ export const messages = {
     command: 'restore',
     exit: 2,
     text: '{file} is encrypted with a key that is missing from {source}. Nothing has changed.',
-    fix: 'On a new machine, first put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. Otherwise add the key with the fingerprint {fingerprints}: to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
+    fix: 'On a new machine, first put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. Otherwise add the key with the fingerprint {fingerprints} to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
+  },
+
+  'refresh.refused': {
+    command: 'connection refresh',
+    exit: 1,
+    text: 'The user of {connection} must connect again: {reason}.',
+    fix: 'Apps that ask for a token of this connection get the URL where the user does that.',
+  },
+  'refresh.client-refused': {
+    command: 'connection refresh',
+    exit: 1,
+    text: 'Ellipsis Drive rejects this broker’s own client.',
+    fix: 'Check ELLIPSIS_CLIENT_ID and ELLIPSIS_CLIENT_SECRET, and restart the brokers. No user needs to connect again.',
   },
 
   'import.done': {

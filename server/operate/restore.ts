@@ -168,5 +168,5 @@ function describeCarried({ factors, ...ended }: CarriedOver): string {
     .concat([['second factors added or changed', factors.kept]])
     .filter(([, count]) => count > 0)
     .map(([label, count]) => `${label}: ${count.toLocaleString('en')}`)
-  return parts.length === 0 ? 'nothing has changed since' : parts.join(', ')
+  return parts.length === 0 ? 'none' : parts.join(', ')
 }

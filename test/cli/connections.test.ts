@@ -23,8 +23,19 @@ t.test('connections: list, show, refresh and revoke while a broker runs', async 
   })
   t.match(await run('refresh', connectionId), { code: 0, stdout: /Refreshed/ })
   t.equal(broker.standIn.calls.refresh, 1)
+  const client = broker.standIn.clients[0] ?? { secret: '' }
+  const { secret } = client
+  client.secret = 'another'
+  t.match(await run('refresh', connectionId), {
+    code: 1,
+    stderr: /^Ellipsis Drive rejects this broker’s own client\.\nCheck ELLIPSIS_CLIENT_ID/m,
+  })
+  client.secret = secret
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 5 })
-  t.match(await run('refresh', connectionId), { code: 1, stderr: /Ellipsis Drive refused/ })
+  t.match(await run('refresh', connectionId), {
+    code: 1,
+    stderr: /^The user of con_.* must connect again: Ellipsis Drive refused/m,
+  })
 
   t.match(await run('revoke', connectionId, '--app', 'app_typo'), {
     code: 2,

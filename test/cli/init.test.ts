@@ -90,6 +90,7 @@ t.test('init on a terminal ends with what to do next, and starts no broker', asy
   )
   t.match(output, `podman run --env-file ${file} --volume ellipsis-broker:/data`)
   t.match(output, `--env-file ${file} serve`)
+  t.match(output, /as an unprivileged user/)
   t.strictSame(readdirSync(cwd), [], 'no store was made')
 })
 

@@ -143,7 +143,7 @@ t.test('errors of the data directory have clear messages', async (t) => {
   await t.rejects(startServices(settings(file), silent), StartError)
 })
 
-const MOUNT = 'mount -t tmpfs -o size=2m tmpfs "$BROKER_DATA_DIR"'
+const MOUNT = 'mount -t tmpfs -o size=2m,mode=700 tmpfs "$BROKER_DATA_DIR"'
 const canMount = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'x', '/mnt']).status === 0
 
 t.test(
