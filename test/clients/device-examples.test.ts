@@ -1,4 +1,4 @@
-/** Runs the examples in docs/connect/ that use the device flow, unchanged. */
+/** Runs the examples in docs/connect/ that use the device flow, with curl and requests-oauthlib, unchanged. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

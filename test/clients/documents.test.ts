@@ -9,6 +9,7 @@ import {
   freePort,
   postForm,
 } from '../helper.ts'
+import { signIn } from '../oauth/openid/begin.ts'
 import { Visitor } from '../visitor.ts'
 import { findGrant } from '../db/rows.ts'
 import { codeBlock } from './code-block.ts'
@@ -79,4 +80,16 @@ t.test('qgis.md: the requests of QGIS, with another port', async (t) => {
   const refresh = { grant_type: 'refresh_token', refresh_token: String(body.refresh_token) }
   const again = await postForm(token, { ...refresh, client_id: app.id, client_secret: '' })
   t.equal(again.status, 200)
+})
+
+t.test('appauth.md: the requests of AppAuth', async (t) => {
+  const broker = await buildBroker(t)
+  const redirectUris = ['com.example.map:/connected']
+  const app = await addApp(broker, { tokens: 'ellipsis', redirectUris })
+  const parameters = { scope: 'openid profile projects', nonce: 'n-1' }
+  const { body, claims } = await signIn(broker, app, { parameters })
+  t.match(claims, { nonce: 'n-1', preferred_username: 'amelie' })
+  const refresh = { grant_type: 'refresh_token', refresh_token: String(body.refresh_token) }
+  const again = await postForm(`${broker.url}/oauth/token`, { ...refresh, client_id: app.id })
+  t.ok(broker.standIn.issued().includes(String(again.body.access_token)))
 })

@@ -1,4 +1,4 @@
-/** Python libraries as public apps on a user's machine: authorization code with PKCE. */
+/** Python libraries (Authlib, oauthlib, requests-oauthlib) as public apps on a user's machine: authorization code with PKCE. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -7,6 +7,7 @@ import type { Test } from 'tap'
 import { addApp, allow, buildBroker } from '../helper.ts'
 import { findGrant } from '../db/rows.ts'
 import { Visitor } from '../visitor.ts'
+import { codeBlock } from './code-block.ts'
 import { runPython, without } from './python.ts'
 
 /** Each posts the user's choice and the authorization URL to USER_AGENT, which answers with the URL of the redirect. */
@@ -28,35 +29,24 @@ gone = session.revoke_token(BROKER + '/oauth/revoke', token=token['refresh_token
 print('revoked', gone.status_code, flush=True)
 `,
   oauthlib: `
-from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
-def post(url, body):
-    with urllib.request.urlopen(url, data=body.encode()) as answer:
-        return answer.read().decode()
-client = WebApplicationClient(CLIENT_ID)
-verifier = client.create_code_verifier(43)
-def begin():
-    return client.prepare_authorization_request(BROKER + '/oauth/authorize', redirect_url=RETURN,
-        scope=SCOPE, code_challenge=client.create_code_challenge(verifier, 'S256'),
-        code_challenge_method='S256')
-url, headers, body = begin()
+${codeBlock('python', 'python', 'oauthlib')}
+from oauthlib.oauth2 import OAuth2Error
 try:
-    client.parse_request_uri_response(redirect_of(url, 'Deny'))
+    redeem(redirect_of(begin(), 'Deny'))
 except OAuth2Error as error:
     print('refused', error.error, flush=True)
-url, headers, body = begin()
-url, headers, body = client.prepare_token_request(TOKEN, redirect_url=RETURN,
-    authorization_response=redirect_of(url), code_verifier=verifier)
-token = client.parse_request_body_response(post(url, body))
+token = redeem(redirect_of(begin()))
 print_claims(token)
 print('token', token['access_token'], flush=True)
-url, headers, body = client.prepare_refresh_token_request(TOKEN, token['refresh_token'],
-    client_id=CLIENT_ID)
-token = client.parse_request_body_response(post(url, body))
+token = refresh(token)
 print('refreshed', token['access_token'], flush=True)
-url, headers, body = client.prepare_token_revocation_request(BROKER + '/oauth/revoke',
+url, _, body = client.prepare_token_revocation_request(BROKER + '/oauth/revoke',
     token['refresh_token'], token_type_hint='refresh_token', client_id=CLIENT_ID)
-post(url, body)
-print('revoked 200', flush=True)
+urlopen(url, data=body.encode()).close()
+try:
+    refresh(token)
+except OAuth2Error as error:
+    print('revoked', 200 if error.error == 'invalid_grant' else error.error, flush=True)
 `,
   requests_oauthlib: `
 from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
@@ -108,7 +98,10 @@ for (const [library, source] of Object.entries(LIBRARIES)) {
     const redirectUri = 'http://127.0.0.1:8123/return'
     const redirectUris = ['http://127.0.0.1/return']
     const app = await addApp(broker, { tokens: 'ellipsis', redirectUris })
-    const env = { BROKER: broker.url, CLIENT_ID: app.id, RETURN: redirectUri }
+    const env = {
+      ...{ BROKER: broker.url, CLIENT_ID: app.id },
+      ...{ RETURN: redirectUri, REDIRECT_URI: redirectUri },
+    }
     const userAgent = await startUserAgent(t, redirectUri)
     const { code, output } = await runPython(PREAMBLE + source, { ...env, USER_AGENT: userAgent })
     t.equal(code, 0, output)
