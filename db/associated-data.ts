@@ -4,7 +4,7 @@
  */
 export type AssociatedData = `${string}/${string}/${string}`
 
-/** By the id of the row that holds the value. */
+/** By the id of the row that holds the value, or by the purpose of a value that a cookie holds. */
 export const associatedData = {
   refreshToken: (connectionId: string): AssociatedData =>
     `connections/${connectionId}/refresh_token`,
@@ -14,4 +14,5 @@ export const associatedData = {
   flowVerifier: (stateHash: string): AssociatedData => `flows/${stateHash}/verifier`,
   privateKey: (kid: string): AssociatedData => `signing_keys/${kid}/private_key`,
   secondFactor: (adminId: string): AssociatedData => `admins/${adminId}/second_factor`,
+  passkeyChallenge: (purpose: string): AssociatedData => `cookies/${purpose}/passkey_challenge`,
 }

@@ -1,5 +1,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { renderSVG } from 'uqr'
+import { hasSecondFactor } from '../../../admin/admins.ts'
+import { isFresh } from '../../../admin/sessions.ts'
 import type { HttpServices } from '../../../services.ts'
 import { byAdmin, confirmPassword, fieldReader } from './request.ts'
 
@@ -10,18 +12,24 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
   app,
   { services },
 ) => {
-  const { secondFactors } = services
+  const { secondFactors, passkeys } = services
   const config = { own: true }
-  const { requireSecondFactor } = services.config
+  const { requireSecondFactor, basePath } = services.config
+
+  /** The password alone adds nothing to an account that asks for a passkey. */
+  const ifPasskeys = ({ signedIn: { admin } }: FastifyRequest) =>
+    admin.passkeyIds.length > 0 ? basePath + SECOND_FACTOR_PATH : null
 
   const show = async (
-    { signedIn: { admin } }: FastifyRequest,
+    { signedIn: { admin, session } }: FastifyRequest,
     reply: FastifyReply,
     problem: string | null = null,
   ) => {
     const proposal = await secondFactors.proposed(admin)
+    const own = await passkeys.list(admin.id)
     return reply.show('admin/second-factor', {
       isRequired: requireSecondFactor,
+      mustSetUp: requireSecondFactor && !hasSecondFactor(admin),
       since: admin.secondFactorSince,
       recoveryCodesLeft: await secondFactors.recoveryCodesLeft(admin.id),
       proposal: proposal
@@ -30,6 +38,14 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
             qr: renderSVG(proposal.uri.reveal(), { border: 3 }),
           }
         : null,
+      passkeys: own.map(({ id, name, createdAt, lastUsedAt }) => ({
+        ...{ id, name, createdAt, lastUsedAt },
+      })),
+      passkeySupport: !passkeys.isSupported
+        ? 'none'
+        : isFresh(session, services.clock.now())
+          ? 'ready'
+          : 'confirm',
       problem,
     })
   }
@@ -40,13 +56,13 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
 
   app.post(
     '/account/second-factor/propose',
-    { config: { ...config, enrols: true } },
+    { config: { ...config, enrols: true, fresh: ifPasskeys } },
     async (request, reply) => {
       const problem = await confirmPassword(request, reply, services)
       if (problem !== null) return show(request, reply, problem)
       const proposed = await secondFactors.propose(request.signedIn.admin)
       return proposed
-        ? reply.redirect(services.config.basePath + SECOND_FACTOR_PATH, 303)
+        ? reply.redirect(basePath + SECOND_FACTOR_PATH, 303)
         : reply.done(SECOND_FACTOR_PATH, 'You already have a second factor.', 'problem')
     },
   )
@@ -76,7 +92,10 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
   app.post('/account/second-factor/remove', { config }, async (request, reply) => {
     const problem = await confirmPassword(request, reply, services, { code: true })
     if (problem !== null) return show(request, reply, problem)
-    await secondFactors.drop(request.signedIn.admin.email, byAdmin(request))
+    const { admin } = request.signedIn
+    await secondFactors.drop(admin.email, byAdmin(request))
+    if (admin.passkeyIds.length > 0)
+      return reply.done(SECOND_FACTOR_PATH, 'Authenticator app removed. Your passkeys remain.')
     return requireSecondFactor
       ? reply.done(SECOND_FACTOR_PATH, 'Second factor removed. Set up another one.')
       : reply.done(
