@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import { sealedColumns } from '../sqlite/reseal.ts'
+import { carryPasskeys } from './restore-passkeys.ts'
 
 /** How much of the restored store was ended or removed, because it was in the replaced store. */
 export interface CarriedOver {
@@ -122,6 +123,7 @@ function endWhatEnded(client: Database.Database, descends: boolean, now: number)
   carryTokenEnds(client)
 
   const admins = carryAdmins(client, descends, gone('admins'))
+  if (descends) carryPasskeys(client)
   const ended = `status <> 'revoked' and (${gone('signing_keys', 'kid')}
        or kid in (select kid from old.signing_keys where status = 'revoked'))`
   const blank = `update sealed set bytes = zeroblob(size) where id in (
