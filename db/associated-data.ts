@@ -4,7 +4,7 @@
  */
 export type AssociatedData = `${string}/${string}/${string}`
 
-/** By the id of the row that holds the value. */
+/** By the id of the row that holds the value, or by the purpose of a value that a cookie holds. */
 export const associatedData = {
   refreshToken: (connectionId: string): AssociatedData =>
     `connections/${connectionId}/refresh_token`,
@@ -15,4 +15,5 @@ export const associatedData = {
   secondFactor: (adminId: string): AssociatedData => `admins/${adminId}/second_factor`,
   /** Not stored: the cookie of a flow in progress. */
   flowCookie: (stateHash: string): AssociatedData => `cookies/${stateHash}/flow`,
+  passkeyChallenge: (purpose: string): AssociatedData => `cookies/${purpose}/passkey_challenge`,
 }

@@ -19,6 +19,7 @@ import type { AuthorizationStore, GrantStore } from './store/authorization.ts'
 import type { BulkStore } from './store/bulk.ts'
 import type { ConnectionStore } from './store/connections.ts'
 import type { EventStore } from './store/events.ts'
+import type { PasskeyStore } from './store/passkeys.ts'
 import type { RefreshStore } from './store/refresh.ts'
 import type { UsageStore } from './store/usage.ts'
 
@@ -29,6 +30,7 @@ export type * from './store/authorization.ts'
 export type * from './store/bulk.ts'
 export type * from './store/connections.ts'
 export type * from './store/events.ts'
+export type * from './store/passkeys.ts'
 export type * from './store/refresh.ts'
 export type * from './store/usage.ts'
 
@@ -41,6 +43,7 @@ export interface Store
     RefreshStore,
     BulkStore,
     AdminStore,
+    PasskeyStore,
     SessionStore,
     EventStore,
     UsageStore,

@@ -41,6 +41,8 @@ import { createRefreshOutcomes } from './refresh/refresh-outcome.ts'
 import { createRefresher } from './refresh/refresher.ts'
 import type { Refresher } from './refresh/refresher.ts'
 import { createRenewals } from './oauth/renewal.ts'
+import { createPasskeySignIn } from './admin/passkey-sign-in.ts'
+import { createPasskeys } from './admin/passkeys.ts'
 import { createPasswords } from './admin/password.ts'
 import { createSecondFactors } from './admin/second-factor.ts'
 import { createSessions } from './admin/sessions.ts'
@@ -155,6 +157,7 @@ export function compose(
   const sessions = createSessions({ store, clock, random, log })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
+  const passkeys = createPasskeys({ store, vault, clock, random, issuer, publicUrl })
   const loginThrottle = createLoginThrottle({ store, clock })
   const followKeys = createKeyFollower({ store, vault, presence, log })
   const upkeep = { usage, upstream, keys, followKeys }
@@ -204,9 +207,11 @@ export function compose(
     admins,
     sessions,
     secondFactors,
+    passkeys,
     loginThrottle,
     setup: createSetup({ store, admins, clock, random }),
     signIn: createSignIn({ store, passwords, sessions, loginThrottle, secondFactors, clock }),
+    passkeySignIn: createPasskeySignIn({ store, passkeys, sessions, loginThrottle, clock }),
     importer: createImporter({ ...shared, refresher, tokens, clientId: config.ellipsis.clientId }),
     connect: countFailedConnects(connect, metrics.registry),
     deviceFlow,

@@ -45,6 +45,8 @@ export interface TestOptions {
   switches?: Partial<Switches>
   env?: Record<string, string>
   basePath?: string
+  /** The host name of the public URL, one of this machine's. */
+  host?: string
   runtime?: Partial<Runtime>
   /** Random source of the stand-in. */
   random?: () => number
@@ -81,7 +83,7 @@ async function startBroker(
 ): Promise<TestBroker> {
   const clock = testClock()
   const standInClock = options.runtime?.clock ?? clock
-  const origin = `http://127.0.0.1:${port}`
+  const origin = `http://${options.host ?? '127.0.0.1'}:${port}`
   const url = origin + (options.basePath ?? '')
   const client = {
     ...standInDefaults.client,

@@ -101,6 +101,10 @@ export interface Models {
     csrf: string
     action: string
     next: string
+    /** Where the form of a passkey goes; `null`: the admin has none. */
+    passkeyAction: string | null
+    /** Asks for a code. */
+    hasCodes: boolean
     /** Where signing in starts over. */
     back: string
     problem: string | null
@@ -109,6 +113,8 @@ export interface Models {
   'admin/sign-in': {
     csrf: string
     action: string
+    /** Where the form of a passkey goes; `null`: this public URL has none. */
+    passkeyAction: string | null
     next: string
     email: string
     problem: string | null

@@ -36,6 +36,16 @@ interface Partials {
   } & Pick<Helpers, 'time' | 'url'>
   'admin/pagination': { newer: string | null; older: string | null }
   'admin/password-field': { id: string; csrf: string; codeId: string | null }
+  'admin/passkey-form': { action: string; csrf: string; next: string; label: string } & Pick<
+    Helpers,
+    'asset'
+  >
+  'admin/passkeys': Pick<
+    AdminModels['admin/second-factor'],
+    'passkeys' | 'since' | 'passkeySupport'
+  > & {
+    shell: Pick<Shell, 'csrf'>
+  } & Helpers
   'admin/usage': UsageView & Pick<Helpers, 'time'>
 }
 

@@ -121,20 +121,24 @@ export function readMeta(path: string, nativeBinding: string | undefined): Recor
   }
 }
 
-/** The e-mail addresses of admins, and whether each has a second factor. @throws SqliteError if it is no store */
+/** The e-mail addresses of admins, and whether each has a second factor or a passkey. @throws SqliteError if it is no store */
 export function readSecondFactors(
   path: string,
   nativeBinding: string | undefined,
 ): { email: string; hasSecondFactor: boolean }[] {
   const client = open(path, nativeBinding)
   try {
+    // A store of an older version has no passkeys.
+    const hasTable = client.prepare("select 1 from sqlite_schema where name = 'passkeys'").get()
+    const owners = hasTable === undefined ? 'select null' : 'select admin_id from passkeys'
     const rows = client
-      .prepare<[], [string, number | null]>(
-        'select email, second_factor_since from admins order by email',
+      .prepare<[], [string, number]>(
+        `select email, second_factor_since is not null or id in (${owners}) is true
+         from admins order by email`,
       )
       .raw()
       .all()
-    return rows.map(([email, since]) => ({ email, hasSecondFactor: since !== null }))
+    return rows.map(([email, has]) => ({ email, hasSecondFactor: has === 1 }))
   } finally {
     client.close()
   }

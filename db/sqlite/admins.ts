@@ -6,7 +6,13 @@ import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import { bytesOf, type SealedValues } from './sealed.ts'
 
-/** An admin's columns in the contract: without the second factor. */
+/** In a query from `admins`. */
+const passkeyIds = sql<string[]>`(select json_group_array(id) from
+  (select id from passkeys where admin_id = admins.id order by id))`.mapWith(
+  (ids: string) => JSON.parse(ids) as string[],
+)
+
+/** An admin's columns in the contract: without the second factor's secret and the passkeys' keys. */
 export const adminColumns = {
   id: admins.id,
   email: admins.email,
@@ -14,6 +20,7 @@ export const adminColumns = {
   role: admins.role,
   createdAt: admins.createdAt,
   secondFactorSince: admins.secondFactorSince,
+  passkeyIds,
 }
 
 /** Admins, their second factors, and the setup links that create the first admin. */

@@ -290,6 +290,25 @@ export const sessions = sqliteTable(
   ],
 )
 
+/** Public key credentials of admins (Web Authentication). */
+export const passkeys = sqliteTable(
+  'passkeys',
+  {
+    /** The credential id, base64url. */
+    id: text().primaryKey(),
+    adminId: text()
+      .notNull()
+      .references(() => admins.id, { onDelete: 'cascade' }),
+    publicKey: blob().$type<Uint8Array>().notNull(),
+    counter: integer().notNull(),
+    transports: json<string[]>().notNull(),
+    name: text().notNull(),
+    createdAt: millis().notNull(),
+    lastUsedAt: millis(),
+  },
+  (table) => [index('passkeys_admin').on(table.adminId)],
+)
+
 /** One-time links that create the first admin. */
 export const setupLinks = sqliteTable('setup_links', {
   secretHash: text().primaryKey(),

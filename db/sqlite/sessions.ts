@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { and, desc, eq, getTableColumns, gt, inArray, ne, sql } from 'drizzle-orm'
 import { admins, attempts, devices, sessions } from './schema.ts'
 import type { SessionStore, VerifiedAdmin } from '../store.ts'
@@ -20,12 +21,13 @@ export function sessionMethods(engine: Engine): SessionStore {
     )
     .prepare()
 
-  /** Does the admin still have the password and the second factor that were verified? */
+  /** Does the admin still have the password, the second factor and the passkeys that were verified? */
   const isUnchanged = (id: string, verified: VerifiedAdmin): boolean => {
     const admin = db.select(adminColumns).from(admins).where(eq(admins.id, id)).get()
     return (
       admin?.passwordHash === verified.passwordHash &&
-      admin.secondFactorSince === verified.secondFactorSince
+      admin.secondFactorSince === verified.secondFactorSince &&
+      isDeepStrictEqual(admin.passkeyIds, verified.passkeyIds)
     )
   }
 

@@ -8,6 +8,7 @@ import { eventMethods } from './events.ts'
 import { authorizationMethods } from './authorization.ts'
 import { grantMethods } from './grants.ts'
 import { listingMethods } from './listing.ts'
+import { passkeyMethods } from './passkeys.ts'
 import { purgeMethods } from './purge.ts'
 import { refreshMethods } from './refresh.ts'
 import { resealMethods } from './reseal.ts'
@@ -36,6 +37,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...refreshMethods(engine, sealedValues),
     ...bulkMethods(engine, sealedValues),
     ...adminMethods(engine, sealedValues),
+    ...passkeyMethods(engine),
     ...sessionMethods(engine),
     ...eventMethods(engine),
     ...usageMethods(engine),

@@ -10,13 +10,15 @@ export interface Admin {
   createdAt: Millis
   /** When a second factor was confirmed; `null`: the admin has none. */
   secondFactorSince: Millis | null
+  /** The credential ids of their passkeys, sorted. */
+  passkeyIds: string[]
 }
 
 /** An admin to be added. */
-export type NewAdmin = Omit<Admin, 'secondFactorSince'>
+export type NewAdmin = Omit<Admin, 'secondFactorSince' | 'passkeyIds'>
 
 /** What a sign-in was verified against. */
-export type VerifiedAdmin = Pick<Admin, 'passwordHash' | 'secondFactorSince'>
+export type VerifiedAdmin = Pick<Admin, 'passwordHash' | 'secondFactorSince' | 'passkeyIds'>
 
 /** An admin who is signed in, in one browser. */
 export interface Session {
@@ -29,7 +31,7 @@ export interface Session {
   expiresAt: Millis
   address: string | null
   userAgent: string | null
-  /** `false`: the password was right; the second factor is still missing. */
+  /** `false`: the password was right; the second factor, or a passkey, is still missing. */
   complete: boolean
 }
 
@@ -68,7 +70,7 @@ export interface AdminStore {
   findAdmin(email: string): Promise<Admin | undefined>
   /**
    * Sets password and role of an admin who is still as they were read (`before`), or removes them (`after`
-   * `null`) with sessions, devices and second factor, which is overwritten. A new password ends their sessions
+   * `null`) with sessions, devices, passkeys and second factor, which is overwritten. A new password ends their sessions
    * but `keepSession`, and forgets their devices.
    * @param options.allowNoAdmin the last one with the role `admin` may lose it or be removed
    * @returns `changed`: the admin was changed or removed since, or `keepSession` has ended; `last`: nobody with
@@ -102,8 +104,8 @@ export interface AdminStore {
 export interface SessionStore {
   /**
    * Begins a session; ends the one that it replaces, and remembers the browser as the admin's `device`.
-   * `false`: the admin was removed, has another password or second factor than was `verified`, or the session
-   * to be replaced has ended.
+   * `false`: the admin was removed, has another password, second factor or other passkeys than were `verified`,
+   * or the session to be replaced has ended.
    */
   addSession(
     session: Session,

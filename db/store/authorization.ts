@@ -66,8 +66,8 @@ export interface AuthorizationStore {
   updateDeviceCode(before: DeviceCode, after: DeviceCode, events: NewEvent[]): Promise<boolean>
 
   /**
-   * Records a DPoP proof as used (RFC 9449 11.1) until `expiresAt`. `false`: it was used before. May be lost
-   * with the power.
+   * Records a DPoP proof (RFC 9449 11.1) or the challenge of a passkey as used until `expiresAt`. `false`: it was
+   * used before. May be lost with the power.
    */
   useProof(proof: { proofHash: Hash; expiresAt: Millis }): Promise<boolean>
 }

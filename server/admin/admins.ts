@@ -23,10 +23,10 @@ export interface Admins {
   remove(email: string, actor: Actor, options?: { keepOne?: boolean }): Promise<AdminChange>
   setRole(email: string, role: Admin['role'], actor: Actor): Promise<AdminChange>
   /**
-   * Sets a password and ends all sessions of this admin. `false`: there is no such admin.
+   * Sets a password and ends all sessions of this admin, whose passkeys stay. `undefined`: there is no such admin.
    * @throws BrokerError `invalid_request` for a refused password
    */
-  setPassword(email: string, password: Secret, actor: Actor): Promise<boolean>
+  setPassword(email: string, password: Secret, actor: Actor): Promise<Admin | undefined>
   /**
    * Changes an admin's own password, forgets the browsers they have signed in with, and ends all their sessions
    * except `session`.
@@ -40,6 +40,13 @@ export interface Admins {
     options: { session: Hash; actor: Actor },
   ): Promise<Admin | undefined>
 }
+
+/** Does signing in take more than the password? A passkey is a second factor too. */
+export const hasSecondFactor = ({
+  secondFactorSince,
+  passkeyIds,
+}: Pick<Admin, 'secondFactorSince' | 'passkeyIds'>): boolean =>
+  secondFactorSince !== null || passkeyIds.length > 0
 
 /** RFC 5321 4.5.3.1.3. */
 const MAX_EMAIL_LENGTH_CHARS = 254
@@ -121,7 +128,9 @@ export function createAdmins(dependencies: {
       await checkNewPassword(password, namesOf(email))
       const passwordHash = await passwords.hash(password)
       const events = event(actor, 'admin.password_set', email)
-      return (await update(email, (admin) => ({ ...admin, passwordHash }), { events })) === 'done'
+      let changed: Admin | undefined
+      const change = (admin: Admin) => (changed = { ...admin, passwordHash })
+      return (await update(email, change, { events })) === 'done' ? changed : undefined
     },
 
     async changePassword({ email }, password, { session: keepSession, actor }) {

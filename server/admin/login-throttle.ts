@@ -5,7 +5,7 @@ import { sha256 } from '../crypto/hash.ts'
 import type { Browser } from './sessions.ts'
 
 /**
- * Limits guesses of passwords and codes. The budgets are in the store, so they hold across all processes and
+ * Limits guesses of passwords and codes, and attempts with passkeys. The budgets are in the store, so they hold across all processes and
  * restarts. A failure counts for the network address and for the account. A browser that the admin has
  * signed in with before has its own budget, and so has a session, so strangers can't lock the admin out by
  * using up the account's (OWASP: "device cookies").
@@ -45,7 +45,7 @@ export interface LoginAttempt {
 export interface LoginThrottle {
   /** @returns the attempt, or the time until which attempts are refused, milliseconds since the epoch */
   take(attempt: {
-    kind: 'password' | 'code'
+    kind: 'password' | 'code' | 'passkey'
     /** Names the account, for a code also the password and second factor; it need not exist. */
     account: string
     browser: Browser

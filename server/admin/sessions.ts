@@ -45,7 +45,7 @@ export interface Sessions {
    * @param options.replaces the session to replace: a halfway one, or one whose admin has proved who they are
    * @param options.action of the event; `null`: the caller has recorded it
    * @returns the secrets for the cookies. `undefined`: meanwhile the admin was removed, or their password or
-   *   second factor changed, or the replaced session ended
+   *   second factor or passkeys changed, or the replaced session ended
    */
   begin(
     admin: Admin,

@@ -47,7 +47,7 @@ export function createSetup(dependencies: {
         setupLink: { secretHash: sha256(secret.reveal()), now },
         events: [{ ...event, details: admin.email }],
       })
-      return added ? { ...admin, secondFactorSince: null } : undefined
+      return added ? { ...admin, secondFactorSince: null, passkeyIds: [] } : undefined
     },
   }
 }

@@ -1,15 +1,16 @@
 import type { Admin, Store } from '../../db/store.ts'
 import type { Secret } from '../secret.ts'
-import type { LoginAttempt, LoginThrottle } from './login-throttle.ts'
+import { hasSecondFactor } from './admins.ts'
+import { createLoginAttempts } from './login-attempts.ts'
+import type { LoginThrottle } from './login-throttle.ts'
 import type { Clock } from '../runtime.ts'
 import { normalizeEmail } from '../visible-text.ts'
-import { sha256 } from '../crypto/hash.ts'
 import type { Passwords } from './password.ts'
 import type { SecondFactors } from './second-factor.ts'
 import type { Browser, Sessions, SignedIn } from './sessions.ts'
 
 /** The result of an attempt to sign in. */
-type SignInOutcome =
+export type SignInOutcome =
   | { kind: 'signed_in'; session: Secret; device: Secret }
   /** The password is correct; the second factor is still missing. */
   | { kind: 'halfway'; session: Secret }
@@ -67,37 +68,8 @@ export function createSignIn(dependencies: {
   secondFactors: SecondFactors
   clock: Clock
 }): SignIn {
-  const { store, passwords, sessions, loginThrottle, secondFactors, clock } = dependencies
-
-  /** The name of this browser's own budget; `null`: the admin has not signed in with it. */
-  const ownOf = async (
-    adminId: string | undefined,
-    { device }: Browser,
-  ): Promise<string | null> => {
-    if (adminId === undefined || !device) return null
-    const secretHash = sha256(device.reveal())
-    const isKnown = await store.isDevice({ secretHash, adminId, now: clock.now() })
-    return isKnown ? `device ${secretHash}` : null
-  }
-
-  const recordFailure = async (
-    action: string,
-    admin: Admin | undefined,
-    { address }: Browser,
-    { wasLast }: Pick<LoginAttempt, 'wasLast'>,
-  ): Promise<void> => {
-    const unknown = admin ? null : await loginThrottle.countUnknown()
-    if (unknown?.isEvent === false) return
-    const details = admin?.email ?? 'no such account'
-    const event = { at: clock.now(), actor: 'system', address, details }
-    const limited = { ...event, action: 'admin.sign_in_slowed' }
-    const isFull = unknown?.wasLast === true
-    const text = isFull ? { details: 'no such account; for a day, others are in the log only' } : {}
-    await store.addEvents([
-      { ...event, action },
-      ...(wasLast || isFull ? [{ ...limited, ...text }] : []),
-    ])
-  }
+  const { store, passwords, sessions, loginThrottle, secondFactors } = dependencies
+  const { ownOf, recordFailure } = createLoginAttempts(dependencies)
 
   /** Attempts count once they have a place among the checks: one that is rejected costs nothing. */
   const checkPassword = (
@@ -137,8 +109,7 @@ export function createSignIn(dependencies: {
   const prove: SignIn['prove'] = async ({ admin, session }, { password, code }, browser) => {
     const target = { account: admin.email, admin, own: `session ${session.idHash}` }
     const outcome = await checkPassword(target, password, browser)
-    if (outcome.kind !== 'right' || code === null || admin.secondFactorSince === null)
-      return outcome
+    if (outcome.kind !== 'right' || code === null || !hasSecondFactor(admin)) return outcome
     return checkCode(target, code, browser)
   }
 
@@ -161,7 +132,7 @@ export function createSignIn(dependencies: {
       const outcome = await checkPassword(target, password, browser)
       if (outcome.kind === 'slowed') return outcome
       if (!admin || outcome.kind !== 'right') return { kind: 'refused' }
-      const halfway = admin.secondFactorSince !== null
+      const halfway = hasSecondFactor(admin)
       const begun = await sessions.begin(admin, browser, { halfway })
       if (!begun) {
         // The password changed, or a second factor was added, during the check.

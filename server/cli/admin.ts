@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import type { Admin } from '../../db/store.ts'
+import { hasSecondFactor } from '../admin/admins.ts'
 import { Secret } from '../secret.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import {
@@ -51,7 +52,8 @@ export function adminCommand(): Command {
       withServices(async ({ admins, config }) => {
         const all = (await admins.list()).map(toJson)
         if (json) return printJson(all)
-        printTable(all, 'No admins yet. Add one with `admin add EMAIL`.')
+        const rows = all.map((admin) => ({ ...admin, passkeys: String(admin.passkeys) }))
+        printTable(rows, 'No admins yet. Add one with `admin add EMAIL`.')
         const lacking = all.filter((admin) => admin.second_factor === 'no')
         if (!config.requireSecondFactor || lacking.length === 0) return
         const names = lacking.map(({ email }) => email).join(', ')
@@ -78,20 +80,34 @@ export function adminCommand(): Command {
     .action((email: string, { passwordStdin }: Flags) =>
       withServices(async ({ admins }) => {
         const password = await readPassword(passwordStdin)
-        if (!(await admins.setPassword(email, password, ACTOR))) throw unknownAdmin(email)
+        const changed = await admins.setPassword(email, password, ACTOR)
+        if (!changed) throw unknownAdmin(email)
         print(`Changed the password of ${email}.`)
+        const count = changed.passkeyIds.length
+        if (count === 0) return
+        print(
+          `They can still sign in without it, with ${countPasskeys(count)}. If you do not trust ${count === 1 ? 'it' : 'them'}, run \`admin remove-second-factor ${email}\`.`,
+        )
       }),
     )
 
   admin
     .command('remove-second-factor <email>')
-    .description('remove a lost second factor; the admin then signs in with the password alone')
+    .description(
+      'remove a lost second factor and all passkeys; the admin then signs in with the password alone',
+    )
     .action((email: string) =>
-      withServices(async ({ secondFactors }) => {
-        if (!(await secondFactors.drop(email, ACTOR))) {
+      withServices(async ({ secondFactors, passkeys }) => {
+        const isDropped = await secondFactors.drop(email, ACTOR)
+        const count = await passkeys.removeAll(email, ACTOR)
+        if (!isDropped && count === 0) {
           throw new UsageError(`There is no admin ${email} with a second factor.`)
         }
-        print(`Removed the second factor of ${email}. Ask them to add a new one.`)
+        const parts = [
+          ...(isDropped ? ['the authenticator app'] : []),
+          ...(count > 0 ? [countPasskeys(count)] : []),
+        ]
+        print(`Removed ${parts.join(' and ')} of ${email}. Ask them to add a new one.`)
       }),
     )
   return admin
@@ -99,10 +115,13 @@ export function adminCommand(): Command {
 
 const unknownAdmin = (email: string): UsageError => new UsageError(`There is no admin ${email}.`)
 
+const countPasskeys = (count: number): string => (count === 1 ? '1 passkey' : `${count} passkeys`)
+
 const toJson = (admin: Admin) => ({
   email: admin.email,
   role: admin.role,
-  second_factor: admin.secondFactorSince === null ? 'no' : 'yes',
+  second_factor: hasSecondFactor(admin) ? 'yes' : 'no',
+  passkeys: admin.passkeyIds.length,
   created_at: formatTime(admin.createdAt),
 })
 

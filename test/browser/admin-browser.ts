@@ -46,7 +46,7 @@ export async function openDashboard(
 export async function fillSignInForm(page: Page): Promise<void> {
   await page.getByLabel('E-mail address').fill(EMAIL)
   await page.getByLabel('Password').fill(PASSWORD)
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click()
 }
 
 /** Opens a confirmation page and confirms. Returns the text of the confirmation page. */

@@ -10,6 +10,7 @@ import { testEvents } from './contract/events.ts'
 import { testFlows } from './contract/flows.ts'
 import { testListing } from './contract/listing.ts'
 import { testDataOwnership } from './contract/data-ownership.ts'
+import { testPasskeys } from './contract/passkeys.ts'
 import { testRefresh } from './contract/refresh.ts'
 import { testRevoke } from './contract/revoke.ts'
 import { testSealed } from './contract/sealed.ts'
@@ -25,6 +26,7 @@ export type OpenStore = (t: Test) => Promise<Store>
 export function testContract(engine: string, open: OpenStore): void {
   const groups = {
     'admins, sessions': testAdmins,
+    passkeys: testPasskeys,
     apps: testApps,
     'authorizations in progress': testFlows,
     'device codes': testDeviceCodes,

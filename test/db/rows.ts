@@ -9,6 +9,7 @@ import type {
   Millis,
   NewEvent,
   NewTokens,
+  Passkey,
   Sealed,
   SecondFactor,
   SigningKey,
@@ -195,6 +196,18 @@ export async function addSecondFactor(
   const factor = { secret, since: NOW, lastStep: 1, recoveryCodes: [], ...fields }
   await store.updateSecondFactor(adminId, before, factor, [])
 }
+
+export const newPasskey = (id: string, fields: Partial<Passkey> = {}): Passkey => ({
+  id,
+  adminId: 'ada',
+  publicKey: Buffer.from(`key of ${id}`),
+  counter: 0,
+  transports: ['internal'],
+  name: `Passkey ${id}`,
+  createdAt: NOW,
+  lastUsedAt: null,
+  ...fields,
+})
 
 /** All connections with all fields, by id. */
 export async function listConnections(store: Store): Promise<Connection[]> {

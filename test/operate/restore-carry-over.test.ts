@@ -10,6 +10,7 @@ import { newKey } from '../../server/data/secret-key.ts'
 import { appDefaults } from '../../server/oauth/apps.ts'
 import { Secret } from '../../server/secret.ts'
 import { EMAIL, SECRET, startThen } from '../db/stored/setting.ts'
+import { NOW, newPasskey } from '../db/rows.ts'
 import { connectMany } from './load.ts'
 import type { Headless } from './load.ts'
 import { restore } from '../../server/operate/restore.ts'
@@ -119,6 +120,29 @@ t.test('after a restore pending flows are cancelled, and used proofs stay used',
   t.match(await services.bulks.find(id), { bulk: { status: 'cancelled' } })
   t.equal(await services.deviceFlow.find(userCode), undefined)
   t.equal(await services.store.useProof({ proofHash: 'hash', expiresAt }), false)
+})
+
+t.test('a restore keeps passkeys as they are now', async (t) => {
+  const setup = await buildHeadless(t)
+  const first = await setup.start()
+  const { store, admins } = first.services
+  const password = new Secret('correct horse battery staple')
+  const { id: adminId } = await admins.add('ada@example.com', password, 'test')
+  const [used, removed] = [newPasskey('used', { adminId }), newPasskey('removed', { adminId })]
+  for (const passkey of [used, removed]) await store.updatePasskey(null, passkey, [])
+  const file = await makeBackup(t, setup)
+  const now = { ...used, counter: 9, lastUsedAt: NOW }
+  const added = newPasskey('added', { adminId })
+  t.equal(await store.updatePasskey(used, now, []), true)
+  t.equal(await store.updatePasskey(removed, null, []), true)
+  t.equal(await store.updatePasskey(null, added, []), true)
+  const { id: newerId } = await admins.add('new@example.com', password, 'test')
+  await store.updatePasskey(null, newPasskey('newer', { adminId: newerId }), [])
+  await first.stop()
+  await restoreBackup(setup, file)
+  const { services } = await setup.start()
+  t.strictSame(await services.store.listPasskeys(adminId), [added, now])
+  t.equal(await services.store.findPasskey('newer'), undefined, 'its admin is gone')
 })
 
 t.test('a restore does not revive deleted connections', async (t) => {

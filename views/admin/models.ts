@@ -141,8 +141,9 @@ export interface AdminModels extends MonitoringModels {
   'admin/account': {
     email: string
     role: string
-    /** `null`: no second factor. */
+    /** `null`: no authenticator app. */
     recoveryCodesLeft: number | null
+    passkeyCount: number
     sessions: SessionView[]
     problem: string | null
   }
@@ -150,17 +151,26 @@ export interface AdminModels extends MonitoringModels {
   'admin/identity': {
     /** Where the admin returns to. */
     next: string
-    hasSecondFactor: boolean
+    /** Asks for the password, and with `hasCodes` for a code. */
+    hasPassword: boolean
+    hasCodes: boolean
+    /** Where the form of a passkey goes; `null`: the admin has none. */
+    passkeyAction: string | null
     problem: string | null
   }
   'admin/second-factor': {
     /** Every admin of this broker needs one. */
     isRequired: boolean
+    /** This admin still needs one. */
+    mustSetUp: boolean
     /** `null`: none, or not confirmed yet. */
     since: number | null
     recoveryCodesLeft: number | null
     /** The secret for the authenticator app; `qr` is an SVG element. */
     proposal: { secret: string; qr: string } | null
+    passkeys: { id: string; name: string; createdAt: number; lastUsedAt: number | null }[]
+    /** `confirm`: changes need a recent sign-in. `none`: not at this public URL. */
+    passkeySupport: 'ready' | 'confirm' | 'none'
     problem: string | null
   }
   /** Shown once. */
@@ -178,7 +188,8 @@ interface AdminView {
   email: string
   role: 'admin' | 'viewer'
   createdAt: number
-  hasSecondFactor: boolean
+  /** The second factor, as text; `null`: none. */
+  secondFactor: string | null
   isSelf: boolean
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { hasSecondFactor } from '../../admin/admins.ts'
 import { isFresh } from '../../admin/sessions.ts'
 import type { Browser, SignedIn } from '../../admin/sessions.ts'
 import { BrokerError } from '../../errors.ts'
@@ -17,10 +18,10 @@ declare module 'fastify' {
     own?: boolean
     /**
      * The route needs a recent sign-in. Returns where the admin goes once they have proved who they are: a page of
-     * the dashboard, with the base path.
+     * the dashboard, with the base path. `null`: this request does not need it.
      */
-    fresh?: (request: FastifyRequest) => string
-    /** The route sets up a second factor, so an admin who still needs one may use it. */
+    fresh?: (request: FastifyRequest) => string | null
+    /** The route is part of setting up a second factor, so an admin who still needs one may use it. */
     enrols?: boolean
   }
 }
@@ -52,8 +53,10 @@ export function requireSession(app: FastifyInstance, services: HttpServices): vo
       return reply.redirect(`${basePath}/admin/account/second-factor`, 303)
     const isOwn = request.routeOptions.config.own === true
     const mayChange = signedIn.admin.role === 'admin'
-    if (fresh && (mayChange || isOwn) && !isFresh(signedIn.session, services.clock.now())) {
-      const next = encodeURIComponent(fresh(request))
+    const isLate = !isFresh(signedIn.session, services.clock.now())
+    const afterwards = (isLate && (mayChange || isOwn) && fresh?.(request)) || null
+    if (afterwards !== null) {
+      const next = encodeURIComponent(afterwards)
       return reply.redirect(`${basePath}/admin/confirm-identity?next=${next}`, 303)
     }
     if (isSafe(request) || isOwn || mayChange) return
@@ -68,7 +71,7 @@ export const hereAfterwards = ({ url }: FastifyRequest): string => url
 
 /** Does the admin lack the second factor that this broker requires? They can then only set one up. */
 export const mustEnrol = ({ admin }: SignedIn, { config }: Pick<HttpServices, 'config'>): boolean =>
-  config.requireSecondFactor && admin.secondFactorSince === null
+  config.requireSecondFactor && !hasSecondFactor(admin)
 
 /** The session of this browser, also one that still needs the second factor. */
 export async function findSession(

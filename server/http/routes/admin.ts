@@ -13,8 +13,10 @@ import { appsRoutes } from './admin/apps.ts'
 import { auditRoutes } from './admin/audit.ts'
 import { bulkRoutes } from './admin/bulk.ts'
 import { overviewRoutes } from './admin/overview.ts'
+import { passkeyRoutes } from './admin/passkeys.ts'
 import { secondFactorRoutes } from './admin/second-factor.ts'
 import { setupRoutes } from './admin/setup.ts'
+import { passkeySignInRoutes } from './admin/passkey-sign-in.ts'
 import { signInRoutes } from './admin/sign-in.ts'
 import { userActionRoutes } from './admin/user-actions.ts'
 import { userRoute } from './admin/user.ts'
@@ -66,6 +68,7 @@ export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
 
   await app.register(setupRoutes, { services })
   await app.register(signInRoutes, { services })
+  await app.register(passkeySignInRoutes, { services })
 
   await app.register(async (pages) => {
     requireSession(pages, services)
@@ -77,6 +80,7 @@ export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
     await pages.register(adminsRoutes, { services })
     await pages.register(accountRoutes, { services })
     await pages.register(secondFactorRoutes, { services })
+    await pages.register(passkeyRoutes, { services })
     await pages.register(usersRoutes, { services })
     await pages.register(appsRoutes, { services })
     await pages.register(appFormRoutes, { services })

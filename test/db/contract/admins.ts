@@ -15,7 +15,7 @@ export const newAdmin = (name: string, fields: Partial<NewAdmin> = {}): NewAdmin
 })
 
 /** What a sign-in of one of them is verified against. */
-const asAdded = { passwordHash: '$argon2id$', secondFactorSince: null }
+const asAdded = { passwordHash: '$argon2id$', secondFactorSince: null, passkeyIds: [] }
 
 const newSession = (idHash: string, fields: Partial<Session> = {}): Session => ({
   idHash,
@@ -111,7 +111,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     const session = newSession('s')
     t.equal(await begin(store, session, { events: event('in') }), true)
     t.equal(await begin(store, newSession('x', { adminId: 'none' }), { events: event('x') }), false)
-    const admin = { ...newAdmin('ada'), secondFactorSince: null }
+    const admin = { ...newAdmin('ada'), secondFactorSince: null, passkeyIds: [] }
     t.strictSame(await store.getSession({ idHash: 's', now: NOW }), { session, admin })
     t.equal(await isLive(store, 's', NOW + HOUR), false)
     t.equal(await isLive(store, 'none'), false)
@@ -291,7 +291,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await store.addAdmin(ada, { events: event('ada') }), true)
     const twin = { ...ada, id: 'another' }
     t.equal(await store.addAdmin(twin, { events: event('twin') }), false)
-    const without = { secondFactorSince: null }
+    const without = { secondFactorSince: null, passkeyIds: [] }
     t.strictSame(await store.listAdmins(), [
       { ...ada, ...without },
       { ...bob, ...without },

@@ -57,7 +57,7 @@ async function fill(directory: string): Promise<void> {
   }
   const admin = await admins.add(EMAIL, new Secret(PASSWORD), 'cli')
   await secondFactors.propose({ id: admin.id, email: EMAIL })
-  await sessions.begin({ ...admin, secondFactorSince: null }, BROWSER)
+  await sessions.begin({ ...admin, secondFactorSince: null, passkeyIds: [] }, BROWSER)
   await store.saveFailure({
     id: 'con_1',
     expectedGeneration: 1,

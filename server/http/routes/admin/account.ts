@@ -21,6 +21,7 @@ export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
       email: admin.email,
       role: admin.role,
       recoveryCodesLeft: await secondFactors.recoveryCodesLeft(admin.id),
+      passkeyCount: admin.passkeyIds.length,
       sessions: all.map((each) => ({
         id: each.idHash,
         device: deviceLabel(each.userAgent ?? undefined),
@@ -60,7 +61,11 @@ export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
       void reply.code(422)
       return show(request, reply, validationMessage(error))
     }
-    return reply.done('/admin/account', 'Password changed. Your other sessions have ended.')
+    const passkeys = admin.passkeyIds.length > 0 ? ' Your passkeys still sign you in.' : ''
+    return reply.done(
+      '/admin/account',
+      `Password changed. Your other sessions have ended.${passkeys}`,
+    )
   })
 
   app.post('/account/sessions/end', { config: ends }, async (request, reply) => {

@@ -10,6 +10,18 @@ import { byAdmin, fieldReader, validationMessage } from './request.ts'
 const ADMINS_PATH = '/admin/admins'
 const LAST_ADMIN = 'This is the last account with the role admin. Add another one first.'
 
+/** `null`: there is none. */
+function describeFactors({
+  secondFactorSince,
+  passkeyIds: { length },
+}: Pick<Admin, 'secondFactorSince' | 'passkeyIds'>): string | null {
+  const kinds = [
+    ...(secondFactorSince === null ? [] : ['authenticator app']),
+    ...(length === 0 ? [] : [length === 1 ? '1 passkey' : `${length} passkeys`]),
+  ]
+  return kinds.length === 0 ? null : kinds.join(', ')
+}
+
 /** The accounts of the dashboard: list, add, change the role, remove. */
 export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
@@ -25,12 +37,12 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   ) => {
     const all = await admins.list()
     return reply.show('admin/admins', {
-      admins: all.map(({ id, email, role, createdAt, secondFactorSince }) => ({
+      admins: all.map(({ id, email, role, createdAt, ...factors }) => ({
         id,
         email,
         role,
         createdAt,
-        hasSecondFactor: secondFactorSince !== null,
+        secondFactor: describeFactors(factors),
         isSelf: id === request.signedIn.admin.id,
       })),
       form: isFresh(request.signedIn.session, clock.now()) ? form : null,

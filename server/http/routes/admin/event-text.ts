@@ -47,6 +47,10 @@ const ACTION_LABELS: Record<string, string> = {
   'admin.second_factor_added': 'Second factor added',
   'admin.second_factor_removed': 'Second factor removed',
   'admin.second_factor_failed': 'Second factor failed',
+  'admin.passkey_added': 'Passkey added',
+  'admin.passkey_removed': 'Passkey removed',
+  'admin.passkey_used': 'Passkey used',
+  'admin.passkey_failed': 'Passkey failed',
   'admin.recovery_code_used': 'Recovery code used',
   'admin.recovery_codes_renewed': 'Recovery codes renewed',
 }

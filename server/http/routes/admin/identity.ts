@@ -1,31 +1,39 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { readPasskeyForm, sendPasskeyOptions } from '../../plugins/passkeys.ts'
 import { browserOf, safeNext, setSession } from '../../plugins/session.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { fieldReader, proofProblem } from './request.ts'
+import { PASSKEY_REFUSED, fieldReader, proofProblem, tooManyAttempts } from './request.ts'
 
-/** Asks a signed-in admin again for password and second factor, before what `config: { fresh }` guards. */
+/** Asks a signed-in admin again for password and second factor, or a passkey, before what `config: { fresh }` guards. */
 export const identityRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
+  const { passkeys, passkeySignIn, clock } = services
+  const passkeyAction = `${services.config.basePath}/admin/confirm-identity/passkey`
+  // Adding a passkey needs a recent sign-in, also for an admin who may only do that.
+  const config = { own: true, enrols: true }
+
   const show = (
-    request: FastifyRequest,
+    { signedIn: { admin } }: FastifyRequest,
     reply: FastifyReply,
     { next, problem }: { next: unknown; problem: string | null },
   ) =>
     reply.show('admin/identity', {
       next: safeNext(next, services),
-      hasSecondFactor: request.signedIn.admin.secondFactorSince !== null,
+      hasCodes: admin.secondFactorSince !== null,
+      hasPassword: admin.secondFactorSince !== null || admin.passkeyIds.length === 0,
+      passkeyAction: passkeys.isSupported && admin.passkeyIds.length > 0 ? passkeyAction : null,
       problem,
     })
 
-  app.get('/confirm-identity', async (request, reply) => {
+  app.get('/confirm-identity', { config }, async (request, reply) => {
     const { next } = request.query as { next?: unknown }
     return show(request, reply, { next, problem: null })
   })
 
-  app.post('/confirm-identity', { config: { own: true } }, async (request, reply) => {
+  app.post('/confirm-identity', { config }, async (request, reply) => {
     const field = fieldReader(request.body)
     const next = field('next')
     const proof = { password: new Secret(field('password')), code: field('code') }
@@ -38,5 +46,29 @@ export const identityRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
     // The sign-in page follows.
     if (outcome.kind === 'ended') return reply.redirect(safeNext(next, services), 303)
     return show(request, reply, { next, problem: proofProblem(request, reply, outcome, services) })
+  })
+
+  app.post('/confirm-identity/passkey/options', { config }, async (request, reply) =>
+    sendPasskeyOptions(reply, await passkeySignIn.offerAgain(request.signedIn), services),
+  )
+
+  app.post('/confirm-identity/passkey', { config }, async (request, reply) => {
+    const next = fieldReader(request.body)('next')
+    const response = readPasskeyForm(request, reply, services)
+    const browser = browserOf(request, services)
+    const outcome = await passkeySignIn.again(request.signedIn, response, browser)
+    switch (outcome.kind) {
+      case 'signed_in':
+        setSession(reply, outcome, services)
+        return reply.redirect(safeNext(next, services), 303)
+      case 'refused':
+        void reply.code(422)
+        return show(request, reply, { next, problem: PASSKEY_REFUSED })
+      case 'slowed':
+        return show(request, reply, {
+          next,
+          problem: tooManyAttempts(reply, outcome.until - clock.now()),
+        })
+    }
   })
 }

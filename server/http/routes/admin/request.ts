@@ -74,4 +74,6 @@ export function proofProblem(
   return isCode ? WRONG_CODE : 'The current password is incorrect.'
 }
 
+export const PASSKEY_REFUSED = 'The passkey was not accepted. Try again, or use another way.'
+
 export const WRONG_CODE = 'Incorrect code, or the code was already used.'

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { renderSVG } from 'uqr'
-import type { HttpServices } from '../../../services.ts'
+import { hasSecondFactor } from '../../../admin/admins.ts'
 import { isFresh } from '../../../admin/sessions.ts'
+import type { HttpServices } from '../../../services.ts'
 import { Secret } from '../../../secret.ts'
 import { browserOf, setSession } from '../../plugins/session.ts'
 import { byAdmin, confirmPassword, fieldReader, proofProblem } from './request.ts'
@@ -19,9 +20,13 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
   app,
   { services },
 ) => {
-  const { secondFactors, signIn, clock } = services
+  const { secondFactors, signIn, passkeys, clock } = services
   const config = { own: true }
-  const { requireSecondFactor } = services.config
+  const { requireSecondFactor, basePath } = services.config
+
+  /** The password alone adds nothing to an account that asks for a passkey. */
+  const ifPasskeys = ({ signedIn: { admin } }: FastifyRequest) =>
+    admin.passkeyIds.length > 0 ? basePath + SECOND_FACTOR_PATH : null
 
   const show = async (
     { signedIn: { admin, session } }: FastifyRequest,
@@ -30,8 +35,10 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
   ) => {
     const isRecent = isFresh(session, clock.now())
     const proposal = isRecent ? await secondFactors.proposed(admin) : undefined
+    const own = await passkeys.list(admin.id)
     return reply.show('admin/second-factor', {
       isRequired: requireSecondFactor,
+      mustSetUp: requireSecondFactor && !hasSecondFactor(admin),
       since: admin.secondFactorSince,
       recoveryCodesLeft: await secondFactors.recoveryCodesLeft(admin.id),
       proposal: proposal
@@ -40,6 +47,10 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
             qr: renderSVG(proposal.uri.reveal(), { border: 3 }),
           }
         : null,
+      passkeys: own.map(({ id, name, createdAt, lastUsedAt }) => ({
+        ...{ id, name, createdAt, lastUsedAt },
+      })),
+      passkeySupport: !passkeys.isSupported ? 'none' : isRecent ? 'ready' : 'confirm',
       problem,
     })
   }
@@ -50,7 +61,7 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
 
   app.post(
     '/account/second-factor/propose',
-    { config: { ...config, enrols: true } },
+    { config: { ...config, enrols: true, fresh: ifPasskeys } },
     async (request, reply) => {
       const proof = { password: new Secret(fieldReader(request.body)('password')), code: null }
       const browser = browserOf(request, services)
@@ -61,7 +72,7 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
       else return show(request, reply, proofProblem(request, reply, outcome, services))
       const proposed = await secondFactors.propose(request.signedIn.admin)
       return proposed
-        ? reply.redirect(services.config.basePath + SECOND_FACTOR_PATH, 303)
+        ? reply.redirect(basePath + SECOND_FACTOR_PATH, 303)
         : reply.done(SECOND_FACTOR_PATH, 'You already have a second factor.', 'problem')
     },
   )
@@ -96,7 +107,10 @@ export const secondFactorRoutes: FastifyPluginAsync<{ services: HttpServices }> 
   app.post('/account/second-factor/remove', { config }, async (request, reply) => {
     const problem = await confirmPassword(request, reply, services, { code: true })
     if (problem !== null) return show(request, reply, problem)
-    await secondFactors.drop(request.signedIn.admin.email, byAdmin(request))
+    const { admin } = request.signedIn
+    await secondFactors.drop(admin.email, byAdmin(request))
+    if (admin.passkeyIds.length > 0)
+      return reply.done(SECOND_FACTOR_PATH, 'Authenticator app removed. Your passkeys remain.')
     return requireSecondFactor
       ? reply.done(SECOND_FACTOR_PATH, 'Second factor removed. Set up another one.')
       : reply.done(

@@ -1,5 +1,4 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { FORM_EXPIRED } from '../../plugins/csrf.ts'
+import type { FastifyPluginAsync } from 'fastify'
 import {
   browserOf,
   clearSession,
@@ -10,37 +9,16 @@ import {
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
 import { WRONG_CODE, fieldReader, tooManyAttempts } from './request.ts'
+import { signInForms } from './sign-in-forms.ts'
 
 /** Sign in, with the second factor if the account has one, and sign out. */
 export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { config, clock, signIn, sessions, admins } = services
-  const action = `${config.basePath}/admin/sign-in`
-  const codeAction = `${action}/code`
-
-  const showForm = async (
-    reply: FastifyReply,
-    form: { next: unknown; email?: string; problem?: string },
-  ) =>
-    reply.page('admin/sign-in', {
-      csrf: reply.generateCsrf(),
-      action,
-      next: safeNext(form.next, services),
-      email: form.email ?? '',
-      problem: form.problem ?? null,
-      isEmpty: (await admins.list()).length === 0,
-    })
-
-  const showCodeForm = (reply: FastifyReply, next: unknown, problem: string | null) =>
-    reply.page('admin/code', {
-      csrf: reply.generateCsrf(),
-      action: codeAction,
-      next: safeNext(next, services),
-      back: action,
-      problem,
-    })
+  const { clock, signIn, sessions } = services
+  const { action, codeAction, showForm, showCodeForm, renewForm, renewCodeForm } =
+    signInForms(services)
 
   app.get('/sign-in', async (request, reply) => {
     const { next } = request.query as { next?: unknown }
@@ -48,12 +26,6 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     if (signedIn?.session.complete) return reply.redirect(safeNext(next, services), 303)
     return showForm(reply, { next })
   })
-
-  const renewForm = async (request: FastifyRequest, reply: FastifyReply) => {
-    const field = fieldReader(request.body ?? {})
-    const problem = 'This page had expired. Sign in again.'
-    return showForm(reply, { next: field('next'), email: field('email'), problem })
-  }
 
   app.post('/sign-in', { config: { renewForm } }, async (request, reply) => {
     const field = fieldReader(request.body)
@@ -87,14 +59,8 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     const { next } = request.query as { next?: unknown }
     const halfway = await findSession(request, services)
     if (!halfway || halfway.session.complete) return reply.redirect(action, 303)
-    return showCodeForm(reply, next, null)
+    return showCodeForm(reply, halfway, { next, problem: null })
   })
-
-  const renewCodeForm = async (request: FastifyRequest, reply: FastifyReply) => {
-    const halfway = await findSession(request, services)
-    if (!halfway || halfway.session.complete) return renewForm(request, reply)
-    return showCodeForm(reply, fieldReader(request.body ?? {})('next'), FORM_EXPIRED)
-  }
 
   app.post('/sign-in/code', { config: { renewForm: renewCodeForm } }, async (request, reply) => {
     const field = fieldReader(request.body)
@@ -109,9 +75,12 @@ export const signInRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
       case 'refused':
         void reply.code(401)
         request.refusalReason = 'second_factor_wrong'
-        return showCodeForm(reply, next, WRONG_CODE)
+        return showCodeForm(reply, halfway, { next, problem: WRONG_CODE })
       case 'slowed':
-        return showCodeForm(reply, next, tooManyAttempts(reply, outcome.until - clock.now()))
+        return showCodeForm(reply, halfway, {
+          next,
+          problem: tooManyAttempts(reply, outcome.until - clock.now()),
+        })
     }
   })
 

@@ -1,9 +1,10 @@
 import t from 'tap'
+import { Secret } from '../../../../server/secret.ts'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import { cli, serve } from '../../../processes.ts'
 import type { Visitor } from '../../../visitor.ts'
-import { addSecondFactor } from '../../../db/rows.ts'
+import { addSecondFactor, newPasskey } from '../../../db/rows.ts'
 
 // Admins changed on the command line while servers run.
 
@@ -64,4 +65,34 @@ t.test('a lost second factor is removed on the command line', async (t) => {
   t.match((await list()).stdout, '"second_factor": "no"')
   const visitor = await signIn(broker, { email: 'ada@example.com' })
   t.match((await visitor.open(`${broker.url}/admin/account`)).body, '>Off</span>')
+})
+
+t.test('the command line counts passkeys, says that they stay, and removes them', async (t) => {
+  const env = { BROKER_REQUIRE_SECOND_FACTOR: 'true' }
+  const broker = await buildBroker(t, { env })
+  const email = 'ada@example.com'
+  await broker.services.admins.add(email, new Secret(PASSWORD), 'test')
+  const { store } = broker.services
+  const adminId = (await store.findAdmin(email))?.id ?? ''
+  const run = (command: string, input?: string) => cli(command.split(' '), broker.env, input)
+  t.match((await run('doctor')).stdout, /warning {2}second factors: .*ada@example/)
+  const reset = `admin reset-password ${email} --password-stdin`
+  t.notMatch((await run(reset, 'another horse battery')).stdout, 'without it')
+
+  for (const id of ['one', 'two'])
+    t.equal(await store.updatePasskey(null, newPasskey(id, { adminId }), []), true)
+  t.match(JSON.parse((await run('admin list --json')).stdout), [
+    { second_factor: 'yes', passkeys: 2 },
+  ])
+  t.notMatch((await run('admin list')).stdout, 'Without the second factor')
+  t.match((await run('doctor')).stdout, /ok +second factors: every admin has one/)
+  t.match((await run(reset, 'another battery horse')).stdout, /without it, with 2 passkeys/)
+  t.equal((await store.listPasskeys(adminId)).length, 2)
+
+  const removed = await run(`admin remove-second-factor ${email}`)
+  t.match(removed, { code: 0, stdout: /Removed 2 passkeys of ada@example\.com/ })
+  t.strictSame(await store.listPasskeys(adminId), [])
+  const { rows } = await store.listEvents({ limit: 2 })
+  for (const event of rows)
+    t.match(event, { action: 'admin.passkey_removed', actor: 'cli', details: /of ada@example/ })
 })

@@ -22,6 +22,10 @@ t.test('every admin route', async (t) => {
     '/admin/sign-out',
     '/admin/setup/:secret',
     '/admin/sign-in/code',
+    '/admin/sign-in/passkey',
+    '/admin/sign-in/passkey/options',
+    '/admin/sign-in/code/passkey',
+    '/admin/sign-in/code/passkey/options',
   ]
 
   const isSafe = (method: string) => method === 'GET' || method === 'HEAD'

@@ -300,7 +300,7 @@ t.test('with BROKER_REQUIRE_SECOND_FACTOR an admin without one can only set one 
   t.notMatch(form.body, 'Signing keys')
   for (const { method, url, config } of broker.app.routeTable) {
     if (method !== 'GET' || !url.startsWith('/admin/') || config?.page !== 'admin') continue
-    if (/sign-in|setup/.test(url)) continue
+    if (/sign-in|setup|confirm-identity/.test(url)) continue
     t.equal((await visitor.open(broker.url + url.replaceAll(/:\w+/g, 'x'))).url, setUp, url)
   }
   for (const path of ['/keys/rotate', '/account/password', '/admins', '/users/export']) {

@@ -108,7 +108,7 @@ t.test('it is removed with password and code, and can be set up again', async (t
   const { visitor, path, code, codes } = await addFactor(broker)
   const page = await visitor.open(path)
   const remove = (password: string, code: string) =>
-    visitor.press(page, 'Remove second factor', { password, code })
+    visitor.press(page, 'Remove authenticator app', { password, code })
   const [recoveryCode = ''] = codes
   t.match(await remove('wrong', recoveryCode), { status: 422, body: 'password is incorrect' })
   for (const wrong of ['', '000000', code])
