@@ -141,7 +141,7 @@ t.test('the single binary', async (t) => {
       // Native code of the owner, which says whose rights it gets.
       const source = join(folder, 'evil.c')
       const evil = join(folder, 'evil.node')
-      const witness = join(folder, 'witness')
+      const witness = join(createOwnedDirectory('witness'), 'seen')
       writeFileSync(
         source,
         `#include <stdio.h>
@@ -151,8 +151,6 @@ t.test('the single binary', async (t) => {
            if (file) { fprintf(file, "%d", geteuid()); fclose(file); }
          }`,
       )
-      chmodSync(folder, 0o777)
-      t.teardown(() => chmodSync(folder, 0o755))
       await run('gcc', ['-shared', '-fPIC', '-o', evil, source], { env: { PATH } })
       // Swaps the file for as long as commands run, between any check and load.
       const swap = `while :; do cp ${evil} ${native}/x; mv ${native}/x ${native}/${addon}; done`
