@@ -106,7 +106,8 @@ export async function testExample(t: Test, example: Example): Promise<void> {
 
   const refreshed = waitForRefresh(page)
   await advance(3_590_000)
-  const { sent: first, answer } = await refreshed
+  const { sent: first, response } = await refreshed
+  const answer = (await response.json()) as Record<string, unknown>
   t.ok(broker.standIn.issued().includes(String(answer.access_token)), 'refreshed by itself')
   t.equal(answer.refresh_token, first, 'before half its life')
 
@@ -117,7 +118,8 @@ export async function testExample(t: Test, example: Example): Promise<void> {
   }
   const renewed = waitForRefresh(page)
   await comeBackAfter(16)
-  const next = (await renewed).answer.refresh_token
+  const body = (await (await renewed).response.json()) as Record<string, unknown>
+  const next = body.refresh_token
   t.not(next, first, 'the broker renewed its token')
   await connected.waitFor()
   const used = waitForRefresh(page)
@@ -127,7 +129,8 @@ export async function testExample(t: Test, example: Example): Promise<void> {
   broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 1000 })
   const refused = waitForRefresh(page)
   await comeBackAfter(2)
-  t.match((await refused).answer, { error: 'invalid_grant' })
+  // The page may lead away at once, and the body is gone with it.
+  t.equal((await refused).response.status(), 400)
   await page.getByText('The connection has ended').waitFor()
   await beginConnect(page)
   await page.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()
@@ -138,11 +141,11 @@ async function beginConnect(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Connect Ellipsis Drive' }).click()
 }
 
-/** Waits until the page refreshes: the refresh token that it sent, and the answer. */
+/** Waits until the page refreshes: the refresh token that it sent, and the response. */
 async function waitForRefresh(page: Page) {
   const response = await page.waitForResponse(
     (response) => response.request().postData()?.includes('grant_type=refresh_token') === true,
   )
   const sent = new URLSearchParams(response.request().postData() ?? '').get('refresh_token')
-  return { sent, answer: (await response.json()) as Record<string, unknown> }
+  return { sent, response }
 }
