@@ -1,5 +1,5 @@
 import type { App } from '../db/store.ts'
-import { appDefaults } from '../server/oauth/apps.ts'
+import { appDefaults } from '../server/oauth/app-settings.ts'
 import { sha256 } from '../server/crypto/hash.ts'
 import { Secret } from '../server/secret.ts'
 import { PASSWORD } from './admin.ts'

@@ -5,7 +5,7 @@ export interface StorageSize {
   /** Free space on the disk, for this user. */
   freeBytes: number
   databaseBytes: number
-  /** The write-ahead log; 0: there is none. */
+  /** The write-ahead log; 0 if the file does not exist. */
   logBytes: number
 }
 

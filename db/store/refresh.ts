@@ -38,8 +38,8 @@ export interface RefreshStore {
   listFailed(bounds: { retryBefore: Millis; limit: number }): Promise<string[]>
   /**
    * Stores refreshed tokens, if the generation is unchanged and the connection isn't revoked: status `active`,
-   * staleReason cleared, generation incremented. The lease ends, whoever holds it: what its holder has read is out of
-   * date. `failure`: upstream returned no access token, which counts as another failure; without it, failures
+   * staleReason cleared, generation incremented. The lease of any holder ends, because what
+   * the holder has read is out of date. `failure`: upstream returned no access token, which counts as another failure; without it, failures
    * are reset.
    */
   saveTokens(refreshed: {

@@ -64,7 +64,7 @@ export interface Passkeys {
     found: FoundPasskey,
     address: string,
   ): Promise<'used' | 'refused' | 'copied'>
-  /** Removes a passkey of an admin. `undefined`: there is none with that id. */
+  /** Removes a passkey of an admin. `undefined`: the admin has no passkey with that id. */
   remove(admin: Pick<Admin, 'id'>, id: string, actor: Actor): Promise<Passkey | undefined>
   /** Removes all passkeys of an admin. Returns their number. */
   removeAll(email: string, actor: Actor): Promise<number>

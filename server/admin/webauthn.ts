@@ -77,7 +77,7 @@ const descriptor = ({ id, transports }: Passkey) =>
 /** What the authenticator stores for the account: its id, which says nothing about the person. */
 const userHandle = (adminId: string): string => Buffer.from(adminId).toString('base64url')
 
-/** Reads the browser's response, JSON of a `PublicKeyCredential`. `undefined`: it is none. */
+/** Reads the browser's response, JSON of a `PublicKeyCredential`. `undefined`: the text is something else. */
 function parseResponse<T extends { id: string }>(text: string): T | undefined {
   if (text.length > MAX_RESPONSE_LENGTH_CHARS) return undefined
   try {

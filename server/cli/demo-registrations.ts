@@ -1,5 +1,5 @@
 import type { App } from '../../db/store.ts'
-import type { AppSettings } from '../oauth/apps.ts'
+import type { AppSettings } from '../oauth/app-settings.ts'
 import { Secret } from '../secret.ts'
 import type { Services } from '../services.ts'
 import type { DemoData } from './demo-data.ts'
@@ -44,7 +44,7 @@ export async function registerApps(
   data: DemoData,
   { sampleUrl, myApp }: { sampleUrl: string; myApp: MyApp | undefined },
 ): Promise<DemoApps> {
-  const { appDefaults } = await import('../oauth/apps.ts')
+  const { appDefaults } = await import('../oauth/app-settings.ts')
 
   const register = async (
     purpose: string,

@@ -11,8 +11,8 @@ export const UNREADABLE_FIX =
   'Run the command as root or as the user who owns the file, or give it to this user (`chown`).'
 
 /**
- * Reads the text of a settings file, such as `.env`. Whoever can write it chooses the data directory, the keys and where
- * tokens are sent, so only root and this user may.
+ * Reads the text of a settings file, such as `.env`. A user who can write it chooses the data directory, the
+ * keys and where tokens are sent, so only root and this user may.
  * @param fix what to do if it can't be read
  * @throws ConfigError if another user could have written it, or if it can't be read; an error with the code
  *   ENOENT if there is no such file

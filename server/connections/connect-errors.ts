@@ -91,7 +91,7 @@ export const isRejection = (error: unknown): error is EllipsisError =>
 const isClientError = (status: number): boolean =>
   status >= 400 && status < 500 && status !== 408 && status !== 429
 
-/** Ellipsis Drive rejected the code. It may be a guess of whoever has sent it. */
+/** Ellipsis Drive rejected the code. It may be a guess. */
 export const codeRejected = ({ code, status }: EllipsisError): BrokerError =>
   new BrokerError('invalid_request', {
     reason: 'upstream_refused_code',

@@ -17,7 +17,7 @@ export const parseLimit = (text: string): number | null =>
 
 const UNIT_NAMES = { s: 'second', m: 'minute', h: 'hour', d: 'day' }
 
-/** Formats a limit for people, such as `90 days`; `null`: there is none. */
+/** Formats a limit for people, such as `90 days`; `null` for no limit. */
 export function describeLimit(seconds: number | null): string | null {
   if (seconds === null) return null
   const [, count = '', unit = ''] = /^(\d+)(.)$/.exec(formatDuration(seconds)) ?? []

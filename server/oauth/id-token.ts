@@ -22,7 +22,7 @@ export interface Authentication {
 
 /** Signs ID tokens (OpenID Connect Core 2), with RS256: every library verifies it. */
 export interface IdTokens {
-  /** Creates the first signing key if there is none. */
+  /** Creates the first signing key if it does not exist yet. */
   prepare(): Promise<void>
   sign(authentication: Authentication): Promise<string>
 }

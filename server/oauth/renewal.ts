@@ -52,7 +52,7 @@ export function createRenewals(deps: {
   const isPastHalf = (iat: number, exp: number): boolean => clock.now() / 1000 >= (iat + exp) / 2
 
   /**
-   * Is the unused successor given to whoever presents the token before it? Two holders of a bearer token must
+   * Does every holder of the token before it get the same unused successor? Two holders of a bearer token must
    * get different successors, or they could share the grant unnoticed. Another holder of a client's secret or of
    * a key (RFC 9449) does not exist.
    */

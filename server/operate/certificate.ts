@@ -8,7 +8,7 @@ const CHECK_INTERVAL_MS = 3_600_000
 const TIMEOUT_MS = 10_000
 
 /**
- * Reads the certificate that the public URL's host sends, whoever terminates TLS there.
+ * Reads the certificate that the public URL's host sends: the broker's own or that of a proxy.
  * @param publicUrl an https URL
  * @returns its expiry, and why this machine doesn't trust it (`null`: it does)
  * @throws Error if there is no TLS connection within ten seconds

@@ -1,7 +1,7 @@
 import * as oauth from 'openid-client'
 import t from 'tap'
 import type { App } from '../../db/store.ts'
-import { appDefaults } from '../../server/oauth/apps.ts'
+import { appDefaults } from '../../server/oauth/app-settings.ts'
 import { allowDevice } from '../oauth/device/begin.ts'
 import { addApp, addAppWithSecret, allow, buildBroker } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'

@@ -13,7 +13,7 @@ import { temporaryFolder } from '../temporary.ts'
 import { testClock } from '../clock.ts'
 import { Visitor } from '../visitor.ts'
 
-/** The value of a sample; `null`: there is none. */
+/** The value of a sample; `null` if it is missing. */
 async function sample(
   broker: Pick<TestBroker, 'url' | 'env'>,
   name: string,

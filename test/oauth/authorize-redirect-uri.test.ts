@@ -8,7 +8,7 @@ import {
   buildBroker,
   postForm,
 } from '../helper.ts'
-import type { AppSettings } from '../../server/oauth/apps.ts'
+import type { AppSettings } from '../../server/oauth/app-settings.ts'
 import { Visitor } from '../visitor.ts'
 import type { Test } from 'tap'
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { appDefaults } from '../../server/oauth/apps.ts'
+import { appDefaults } from '../../server/oauth/app-settings.ts'
 import { sha256 } from '../../server/crypto/hash.ts'
 import { Secret } from '../../server/secret.ts'
 import { ageTokens } from '../aged-tokens.ts'

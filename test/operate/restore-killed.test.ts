@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { appDefaults } from '../../server/oauth/apps.ts'
+import { appDefaults } from '../../server/oauth/app-settings.ts'
 import { checkSealed } from '../../server/crypto/reseal.ts'
 import { backup } from '../../server/operate/backup.ts'
 import { runtime } from '../../server/runtime.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import type { BulkStatus } from '../../db/store.ts'
-import { appDefaults } from '../../server/oauth/apps.ts'
+import { appDefaults } from '../../server/oauth/app-settings.ts'
 import type { TestBroker } from '../helper.ts'
 import { CAREFUL, fillBroker } from '../sample-data.ts'
 import type { SampleData } from '../sample-data.ts'

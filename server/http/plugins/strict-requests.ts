@@ -8,14 +8,22 @@ import { sendNotFound } from './errors.ts'
  * for a path would not hold for such a spelling. Applies to the routes that are added from now on.
  */
 export function refuseAmbiguousRequests(app: FastifyInstance): void {
+  /** What each route's paths begin with. Without parameters, that is the whole path. */
   const fixedParts = new Map<string, string>()
-  app.addHook('onRoute', ({ url }) => void fixedParts.set(url, url.replace(/[:*].*$/, '')))
+  const wholePaths = new Set<string>()
+  app.addHook('onRoute', ({ url }) => {
+    const fixed = url.replace(/[:*].*$/, '')
+    fixedParts.set(url, fixed)
+    if (fixed === url) wholePaths.add(url)
+  })
 
   app.addHook('onRequest', (request, reply, done) => {
     if (hasTwoHosts(request.raw.rawHeaders)) {
       const description = 'Send one Host header.'
       return done(new BrokerError('invalid_request', { description }) as unknown as Error)
     }
+    // Of most swaps, this is all: reading the route's options costs more.
+    if (wholePaths.has(request.originalUrl)) return done()
     const { url: route, config } = request.routeOptions
     const fixed = route === undefined ? '' : (fixedParts.get(route) ?? '')
     if (pathOf(request.originalUrl).startsWith(fixed)) return done()

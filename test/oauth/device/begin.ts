@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import type { AppSettings } from '../../../server/oauth/apps.ts'
+import type { AppSettings } from '../../../server/oauth/app-settings.ts'
 import { addAppWithSecret, allow, buildBroker, postForm } from '../../helper.ts'
 import type { TestBroker, TestOptions } from '../../helper.ts'
 import { Visitor } from '../../visitor.ts'
