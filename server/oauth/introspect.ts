@@ -2,7 +2,7 @@ import type { Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from '../runtime.ts'
-import { isGrantOver, readLiveGrant, tokenStatus } from './token-status.ts'
+import { inspectGrant } from './token-status.ts'
 import type { LiveGrant } from './token-status.ts'
 
 /** A valid broker token, as reported to its app. */
@@ -29,10 +29,8 @@ export function createIntrospect(deps: {
       try {
         const claims = await tokens.verify(brokerToken)
         if (claims.clientId !== appId) return null
-        const live = await readLiveGrant(store, claims)
-        const status = tokenStatus(live.grant, claims, clock.now())
-        const isRefused = status === 'late' || status === 'unknown'
-        return isRefused || isGrantOver(live, clock.now()) ? null : { claims, grant: live.grant }
+        const { grant } = await inspectGrant(store, claims, clock.now())
+        return { claims, grant }
       } catch (error) {
         const isInvalid =
           error instanceof BrokerError &&

@@ -32,6 +32,19 @@ export async function readLiveGrant(store: Store, claims: Claims): Promise<LiveG
   return { grant, app, connection }
 }
 
+/**
+ * The same for endpoints that only look at a token, so that no `jti` counts as used: refuses what a swap would.
+ * @throws BrokerError `token_refused`, `connection_revoked`
+ */
+export async function inspectGrant(store: Store, claims: Claims, now: Millis): Promise<LiveGrant> {
+  const live = await readLiveGrant(store, claims)
+  const status = tokenStatus(live.grant, claims, now)
+  if (status === 'late') throw tokenRefused('token_superseded')
+  if (status === 'unknown') throw tokenRefused('token_unknown')
+  if (isGrantOver(live, now)) throw tokenRefused('grant_over')
+  return live
+}
+
 /** Does the grant belong to the app and the connection that the token names? */
 export const isGrantOfToken = (grant: SwapState['grant'], { clientId, sub }: Claims): boolean =>
   grant.appId === clientId && grant.connectionId === sub

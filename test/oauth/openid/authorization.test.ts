@@ -61,6 +61,22 @@ t.test('request objects and registration are refused by their own errors', async
   t.equal((await answer(broker, app, { nonce: 'n'.repeat(257) }))?.error, 'invalid_request')
 })
 
+t.test('fragment delivery gives access, and nothing else', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, { deliver: 'fragment' })
+  for (const [scope, expected] of [
+    ['openid', 'invalid_scope'],
+    ['openid projects', 'invalid_scope'],
+    ['projects', undefined],
+  ] as const) {
+    const { parameters } = authorizationRequest(app, { scope })
+    const url = `${broker.url}/oauth/authorize?${new URLSearchParams(parameters).toString()}`
+    const { headers } = await fetch(url, { redirect: 'manual' })
+    const hash = URL.parse(headers.get('location') ?? '')?.hash.slice(1)
+    t.equal(new URLSearchParams(hash).get('error') ?? undefined, expected, scope)
+  }
+})
+
 t.test('an app may post its authorization request', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)

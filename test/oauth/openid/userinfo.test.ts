@@ -1,10 +1,19 @@
 import t from 'tap'
 import { PER_NETWORK } from '../../../server/connections/upstream-budget.ts'
-import { addApp, addAppWithSecret, authorize, buildBroker, connect } from '../../helper.ts'
+import {
+  addApp,
+  addAppWithSecret,
+  authorize,
+  buildBroker,
+  connect,
+  exchange,
+} from '../../helper.ts'
 import { testClock } from '../../clock.ts'
 import { watchCommits } from '../../commits.ts'
 import { createProver } from '../dpop/prover.ts'
 import { signIn, userInfo } from './begin.ts'
+
+const DAY_MS = 86_400_000
 
 t.test('the userinfo endpoint answers by GET and POST, in header and form', async (t) => {
   const broker = await buildBroker(t)
@@ -48,6 +57,22 @@ t.test('refusals have the challenge of RFC 6750', async (t) => {
   t.equal((await userInfo(broker, '', { headers: {} })).status, 401)
   await broker.services.connections.revoke(connectionId, 'test')
   t.equal((await userInfo(broker, accessToken)).status, 401)
+})
+
+t.test('a superseded token, and that of a grant that is over, identify nobody', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { accessToken } = await signIn(broker, app)
+  broker.clock.advance(16 * DAY_MS)
+  const renewed = String((await exchange(broker, accessToken)).body.broker_token)
+  t.equal((await userInfo(broker, accessToken)).status, 200, 'until the newer one is used')
+  t.equal((await userInfo(broker, renewed)).status, 200)
+  t.equal((await exchange(broker, renewed)).status, 200)
+  broker.clock.advance(301_000)
+  t.equal((await userInfo(broker, accessToken)).status, 401)
+  t.equal((await userInfo(broker, renewed)).status, 200, 'asking does not revoke the grant')
+  await broker.services.apps.set(app.id, { grantLifetimeSeconds: 86_400 }, 'test')
+  t.equal((await userInfo(broker, renewed)).status, 401)
 })
 
 t.test('a token that is bound to a key needs its proof', async (t) => {
