@@ -17,8 +17,18 @@ export interface AppSecret {
   expiresAt: Millis | null
 }
 
+/** What an app may do at Ellipsis Drive on behalf of a user. */
+export interface AccessPolicy {
+  /** `token`: the app gets access tokens; `proxy`: it sends its requests through `/drive`, and gets none. */
+  access: 'token' | 'proxy'
+  /** Only requests that read. */
+  readOnly: boolean
+  /** If there are any, only requests that match one of these rules: `METHOD /path/pattern`. */
+  allow: string[]
+}
+
 /** A registered OAuth client; its id is its `client_id`. */
-export interface App {
+export interface App extends AccessPolicy {
   id: string
   name: string
   /** A confidential client, with a secret (RFC 6749 2.1). */
@@ -42,6 +52,22 @@ export interface App {
   device: boolean
   /** `required`: its broker tokens are bound to a key of the app (RFC 9449); `optional`: the app decides. */
   dpop: 'optional' | 'required'
+  /**
+   * `cookie`: the broker keeps the broker token in a cookie of its own, for an app in a browser on the same site
+   * (RFC 10017, backend for frontend).
+   */
+  session: 'token' | 'cookie'
+  /** Proxied requests of all its users together; `null`: no limit. */
+  requestsPerMinute: number | null
+  requestsPerDay: number | null
+  /** May get tokens of its users without them: confidential apps only. */
+  offline: boolean
+  /** `required`: authorization requests must be pushed (RFC 9126). */
+  par: 'optional' | 'required'
+  /** Public keys that it authenticates with (RFC 7523), a JWK Set as JSON; `null`: none. */
+  jwks: string | null
+  /** Where those keys are published; `null`: nowhere. */
+  jwksUri: string | null
   createdAt: Millis
 }
 
@@ -141,6 +167,12 @@ export interface Grant {
    * or unknown.
    */
   browserHash: Hash | null
+  /**
+   * What the user allowed: the grant is for what both this and the app's policy allow. `null`: everything.
+   */
+  policy: AccessPolicy | null
+  /** The app's own id of the user; `null`: none. */
+  externalId: string | null
   createdAt: Millis
   lastUsedAt: Millis | null
   revokedAt: Millis | null
@@ -183,11 +215,41 @@ export interface Code {
   device: string
   /** For the grant. */
   browserHash: Hash | null
+  policy: AccessPolicy | null
+  externalId: string | null
   createdAt: Millis
   expiresAt: Millis
   usedAt: Millis | null
   /** The grant that it began. */
   grantId: string | null
+}
+
+/** An authorization request that an app pushed (RFC 9126). */
+export interface PushedRequest {
+  /** Hash of its `request_uri`. */
+  requestHash: Hash
+  appId: string
+  parameters: Record<string, string>
+  expiresAt: Millis
+}
+
+/** A read-only URL to one part of a user's drive. */
+export interface Link {
+  id: string
+  secretHash: Hash
+  /** The grant that it was made with, and ends with. */
+  grantId: string
+  /** Path at Ellipsis Drive's API, normalised, with its placeholders. */
+  path: string
+  /** Does it give access to everything below the path? */
+  isPrefix: boolean
+  /** For people. */
+  label: string
+  createdAt: Millis
+  expiresAt: Millis
+  /** Accurate to the minute, and written some seconds late, as `uses`. */
+  lastUsedAt: Millis | null
+  uses: number
 }
 
 /** An entry of the audit log. */
@@ -228,11 +290,18 @@ export interface SwapState {
     | 'expiresAtSeconds'
     | 'createdAt'
     | 'revokedAt'
+    | 'policy'
   >
   /** `null`: the app was removed. */
   app: Pick<
     App,
-    'id' | 'confidential' | 'tokens' | 'tokenLifetimeSeconds' | 'grantLifetimeSeconds' | 'dpop'
+    | 'id'
+    | 'confidential'
+    | 'tokens'
+    | 'tokenLifetimeSeconds'
+    | 'grantLifetimeSeconds'
+    | 'dpop'
+    | keyof AccessPolicy
   > | null
   connection: Pick<Connection, 'id' | 'status' | 'generation'>
 }

@@ -168,6 +168,8 @@ async function connect(
         scope: 'projects',
         device: DEVICES[(index + number) % DEVICES.length] ?? '',
         browserHash: null,
+        policy: null,
+        externalId: null,
         createdAt: now,
         expiresAt: now + 60_000,
       },

@@ -2,7 +2,16 @@ import type Database from 'better-sqlite3'
 import { and, asc, eq, gt, isNull } from 'drizzle-orm'
 import { LRUCache } from 'lru-cache'
 import { codes, connections, deviceCodes, grants } from './schema.ts'
-import type { App, Connection, Grant, Millis, SigningKey, Store, SwapState } from '../store.ts'
+import type {
+  AccessPolicy,
+  App,
+  Connection,
+  Grant,
+  Millis,
+  SigningKey,
+  Store,
+  SwapState,
+} from '../store.ts'
 import type { GrantSource } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
@@ -142,11 +151,11 @@ const SWAP_STATE_QUERY = `
   select concat_ws(char(10),
     app_id, connection_id, scope, jti, coalesce(jti_used_at, ''), coalesce(previous_jti, ''),
     issued_at_seconds, expires_at_seconds, coalesce(revoked_at, ''), coalesce(jkt, ''),
-    coalesce(successors_since_seconds, ''), created_at,
+    coalesce(successors_since_seconds, ''), created_at, coalesce(policy, ''),
     coalesce((select status from signing_keys where kid = ?), ''),
     (select generation || char(10) || status from connections where id = grants.connection_id),
     (select concat_ws(char(10), confidential, token_lifetime_seconds, tokens, dpop,
-      coalesce(grant_lifetime_seconds, ''))
+      coalesce(grant_lifetime_seconds, ''), access, read_only, allow)
       from apps where id = grants.app_id))
   from grants where id = ?`
 
@@ -173,8 +182,9 @@ function prepareSwapState(
 function toSwapState(id: string, values: string[]): SwapState {
   const [appId = '', connectionId = '', scope = '', jti = '', jtiUsedAt, previousJti] = values
   const [issuedAt, expiresAt, revokedAt, jkt, successorsSince, createdAt] = values.slice(6)
-  const [keyStatus, generation, status] = values.slice(12)
-  const [confidential, lifetime, tokens, dpop, grantLifetime] = values.slice(15)
+  const [policy, keyStatus, generation, status] = values.slice(12)
+  const [confidential, lifetime, tokens, dpop, grantLifetime] = values.slice(16)
+  const [access, readOnly, allow = '[]'] = values.slice(21)
   return {
     keyStatus: (keyStatus || null) as SigningKey['status'] | null,
     grant: {
@@ -191,6 +201,7 @@ function toSwapState(id: string, values: string[]): SwapState {
       expiresAtSeconds: Number(expiresAt),
       createdAt: Number(createdAt),
       revokedAt: revokedAt ? Number(revokedAt) : null,
+      policy: policy ? (JSON.parse(policy) as AccessPolicy) : null,
     },
     // A removed app has no row, so these lines are missing.
     app:
@@ -203,6 +214,9 @@ function toSwapState(id: string, values: string[]): SwapState {
             grantLifetimeSeconds: grantLifetime ? Number(grantLifetime) : null,
             tokens: tokens as App['tokens'],
             dpop: dpop as App['dpop'],
+            access: access as App['access'],
+            readOnly: readOnly === '1',
+            allow: JSON.parse(allow) as string[],
           },
     connection: {
       id: connectionId,

@@ -14,7 +14,7 @@ import {
   type AnySQLiteColumn,
 } from 'drizzle-orm/sqlite-core'
 import { MAX_AUTOMATIC_RETRIES } from '../model.ts'
-import type { AppSecret, ConnectionFilter } from '../store.ts'
+import type { AccessPolicy, AppSecret, ConnectionFilter } from '../store.ts'
 
 /** Milliseconds since the epoch. */
 const millis = () => integer()
@@ -67,6 +67,22 @@ export const apps = sqliteTable('apps', {
     .notNull()
     .default('optional'),
   grantLifetimeSeconds: integer(),
+  access: text({ enum: ['token', 'proxy'] })
+    .notNull()
+    .default('token'),
+  readOnly: flag().notNull().default(false),
+  allow: json<string[]>().notNull().default([]),
+  session: text({ enum: ['token', 'cookie'] })
+    .notNull()
+    .default('token'),
+  requestsPerMinute: integer(),
+  requestsPerDay: integer(),
+  offline: flag().notNull().default(false),
+  par: text({ enum: ['optional', 'required'] })
+    .notNull()
+    .default('optional'),
+  jwks: text(),
+  jwksUri: text(),
 })
 
 const MAX_RETRIES = sql.raw(String(MAX_AUTOMATIC_RETRIES))
@@ -155,8 +171,13 @@ export const grants = sqliteTable(
     jkt: text(),
     successorsSinceSeconds: integer(),
     browserHash: text(),
+    policy: json<AccessPolicy>(),
+    externalId: text(),
   },
   (table) => [
+    index('grants_external')
+      .on(table.appId, table.externalId, table.id)
+      .where(sql`${table.externalId} is not null`),
     index('grants_connection').on(table.connectionId, table.appId),
     index('grants_app').on(table.appId, table.id),
     index('grants_expiry').on(table.expiresAtSeconds),
@@ -193,6 +214,8 @@ export const codes = sqliteTable(
     jkt: text(),
     nonce: text(),
     browserHash: text(),
+    policy: json<AccessPolicy>(),
+    externalId: text(),
   },
   (table) => [
     index('codes_connection').on(table.connectionId, table.appId),
@@ -227,6 +250,7 @@ export const deviceCodes = sqliteTable(
     usedAt: millis(),
     grantId: text(),
     network: text().notNull().default(''),
+    policy: json<AccessPolicy>(),
   },
   (table) => [
     uniqueIndex('device_codes_user').on(table.userCodeHash),
@@ -235,6 +259,41 @@ export const deviceCodes = sqliteTable(
     index('device_codes_unapproved')
       .on(table.appId, table.network, table.expiresAt)
       .where(sql`${table.status} <> 'approved'`),
+  ],
+)
+
+/** Authorization requests that apps pushed (RFC 9126), by the hash of their `request_uri`. */
+export const pushedRequests = sqliteTable(
+  'pushed_requests',
+  {
+    requestHash: text().primaryKey(),
+    appId: text().notNull(),
+    parameters: json<Record<string, string>>().notNull(),
+    expiresAt: millis().notNull(),
+  },
+  (table) => [index('pushed_requests_expiry').on(table.expiresAt)],
+)
+
+/** Read-only URLs to parts of users' drives. */
+export const links = sqliteTable(
+  'links',
+  {
+    id: text().primaryKey(),
+    secretHash: text().notNull().unique(),
+    grantId: text()
+      .notNull()
+      .references(() => grants.id, { onDelete: 'cascade' }),
+    path: text().notNull(),
+    isPrefix: flag().notNull(),
+    label: text().notNull(),
+    createdAt: millis().notNull(),
+    expiresAt: millis().notNull(),
+    lastUsedAt: millis(),
+    uses: integer().notNull().default(0),
+  },
+  (table) => [
+    index('links_grant').on(table.grantId, table.id),
+    index('links_expiry').on(table.expiresAt),
   ],
 )
 

@@ -1,5 +1,5 @@
 /** Authorizations in progress, and the grants that they end in; see db/store.ts. */
-import type { Code, Grant, Hash, Millis, NewEvent, SwapState } from '../model.ts'
+import type { AccessPolicy, Code, Grant, Hash, Millis, NewEvent, SwapState } from '../model.ts'
 
 /** A device without a browser, waiting for a person to approve it (RFC 8628). */
 export interface DeviceCode {
@@ -26,6 +26,8 @@ export interface DeviceCode {
   grantId: string | null
   /** The network of `address` that its codes are counted for; empty: unknown. */
   network: string
+  /** For the grant, once approved. */
+  policy: AccessPolicy | null
 }
 
 /** The unused code, or approved device code, that a grant is issued for. */

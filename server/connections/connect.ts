@@ -23,6 +23,7 @@ import {
   upstreamDenial,
   withDetails,
 } from './connect-errors.ts'
+import { policyOf } from '../oauth/access-policy.ts'
 import { sealFlow } from './flow.ts'
 import type { Flow, FlowCookie } from './flow.ts'
 import { createFindFlow } from './pending-flows.ts'
@@ -160,9 +161,9 @@ export function createConnect(dependencies: {
     { address }: Callback,
     connectionId: string,
   ): Promise<void> => {
-    const { deviceCodeHash, appId, device } = flow
+    const { deviceCodeHash, appId, device, policy } = flow
     if (deviceCodeHash === null) return
-    const answer = { deviceCodeHash, appId, device, address }
+    const answer = { deviceCodeHash, appId, device, address, policy }
     if (!(await deviceFlow.approve({ ...answer, connectionId }))) throw deviceCodeExpired()
   }
 
@@ -251,6 +252,7 @@ export function createConnect(dependencies: {
         ...{ ...request, stateHash, appState, device },
         verifier: new Secret(verifier),
         appId: app.id,
+        policy: policyOf(app),
         expiresAt: clock.now() + FLOW_LIFETIME_MS,
       })
       const location = ellipsis.authorizationUrl({ state, challenge: sha256(verifier) })

@@ -1,5 +1,5 @@
 import { associatedData } from '../../db/associated-data.ts'
-import type { Hash, Millis } from '../../db/store.ts'
+import type { AccessPolicy, Hash, Millis } from '../../db/store.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { Secret } from '../secret.ts'
 
@@ -23,6 +23,8 @@ export interface Flow {
   /** Thumbprint of the key that the app will prove to hold (`dpop_jkt`, RFC 9449 10). */
   jkt: Hash | null
   scope: string
+  /** What the user allowed. */
+  policy: AccessPolicy | null
   /** Connection that a reconnect link is for. */
   reconnect: string | null
   /** A label for people. */
@@ -39,7 +41,7 @@ export interface FlowCookie {
 }
 
 /** Increment it when the fields change: flows in progress during an upgrade then start again. */
-const VERSION = 1
+const VERSION = 2
 
 /**
  * Seals a flow for its cookie, bound to its state. With the longest redirect URI and state, the value has some
@@ -55,6 +57,7 @@ export function sealFlow(vault: Vault, flow: Flow): Secret {
     verifier.reveal(),
     ...known,
     flow.deviceCodeHash,
+    flow.policy,
     appState !== null,
   ]
   // The state is not escaped: that could make it six times as long.
@@ -90,6 +93,7 @@ type Fields = [
   reconnect: string | null,
   device: string,
   deviceCodeHash: Hash | null,
+  policy: AccessPolicy | null,
   hasState: boolean,
 ]
 
@@ -99,10 +103,10 @@ function readFlow(stateHash: Hash, text: string): Flow | undefined {
   const fields = JSON.parse(text.slice(0, end)) as Fields
   if (fields[0] !== VERSION) return undefined
   const [, expiresAt, verifier, appId, redirectUri, challenge, nonce, ...rest] = fields
-  const [jkt, scope, reconnect, device, deviceCodeHash, hasState] = rest
+  const [jkt, scope, reconnect, device, deviceCodeHash, policy, hasState] = rest
   return {
     ...{ stateHash, verifier: new Secret(verifier), appId, redirectUri, challenge, nonce },
-    ...{ jkt, scope, reconnect, device, deviceCodeHash, expiresAt },
+    ...{ jkt, scope, reconnect, device, deviceCodeHash, policy, expiresAt },
     appState: hasState ? text.slice(end + 1) : null,
   }
 }

@@ -5,6 +5,7 @@ import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { openStored } from '../refresh/access-token.ts'
 import type { BrokerTokens } from '../oauth/broker-token.ts'
+import { policyOf } from '../oauth/access-policy.ts'
 import { tokenTimes } from '../oauth/grants.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { withRetries } from '../refresh/failure-policy.ts'
@@ -192,6 +193,8 @@ export function createImporter(dependencies: {
       successorsSinceSeconds: null,
       device: 'imported',
       browserHash: null,
+      policy: policyOf(app),
+      externalId: null,
       createdAt,
       lastUsedAt: null,
       revokedAt: null,

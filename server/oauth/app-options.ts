@@ -11,6 +11,11 @@ type OptionName = Exclude<
   | 'origins'
   | 'tokenLifetimeSeconds'
   | 'grantLifetimeSeconds'
+  | 'allow'
+  | 'requestsPerMinute'
+  | 'requestsPerDay'
+  | 'jwks'
+  | 'jwksUri'
   | 'createdAt'
 >
 
@@ -104,6 +109,74 @@ const table: { [Name in OptionName]: AppOption<App[Name]> } = {
       required: {
         label:
           'Require DPoP: broker tokens are bound to a key of the app. A stolen token is useless without the key.',
+        summary: 'Required',
+      },
+    },
+  },
+  access: {
+    default: 'token',
+    help: 'token: the app gets access tokens of Ellipsis Drive. proxy: it never gets one, and sends its requests through /drive: revoking ends its access at once',
+    title: 'Access',
+    hint: 'With the proxy, a stolen token is worth nothing at Ellipsis Drive, and revoking ends access at once.',
+    values: {
+      token: { label: 'Access tokens of Ellipsis Drive', summary: 'Access tokens' },
+      proxy: {
+        label: 'Only through this broker’s proxy, /drive: the app never gets an access token',
+        summary: 'Only through the proxy',
+        badge: { text: 'Proxy', isWarning: false },
+      },
+    },
+  },
+  readOnly: {
+    default: false,
+    help: 'through the proxy, allow only requests that read',
+    negatedHelp: 'allow requests that change something; asks users again',
+    title: 'Requests',
+    hint: 'Needs access through the proxy.',
+    values: {
+      yes: {
+        label: 'Read only: the app cannot add, change or delete anything',
+        summary: 'Only requests that read',
+        badge: { text: 'Read only', isWarning: false },
+      },
+      no: { summary: 'All' },
+    },
+  },
+  session: {
+    default: 'token',
+    help: 'token: the app keeps its broker token. cookie: the broker keeps it in a cookie, for a browser app on the same site; needs --access proxy',
+    title: 'Session',
+    values: {
+      token: { label: 'The app keeps its broker token', summary: 'Broker token' },
+      cookie: {
+        label: 'Cookie of this broker, for a browser app on the same site: no token in the page',
+        summary: 'Cookie of this broker',
+      },
+    },
+  },
+  offline: {
+    default: false,
+    help: 'a confidential app that may get tokens of its users at any time, for example in a nightly job',
+    negatedHelp: 'only with a user’s broker token',
+    title: 'Offline access',
+    hint: 'For confidential apps.',
+    values: {
+      yes: {
+        label: 'The app may get tokens of its users at any time, also when they are not using it',
+        summary: 'At any time, without its users',
+        badge: { text: 'Offline', isWarning: false },
+      },
+      no: { summary: 'Only with a user’s broker token' },
+    },
+  },
+  par: {
+    default: 'optional',
+    help: 'required: authorization requests must be pushed (RFC 9126), so that nobody can change them in the browser',
+    title: 'Pushed authorization requests',
+    values: {
+      optional: { summary: 'Optional' },
+      required: {
+        label: 'Required: the app pushes its authorization requests (RFC 9126)',
         summary: 'Required',
       },
     },

@@ -18,6 +18,11 @@ export interface AppSettings extends AppOptions {
   /** Default: the origins of the redirect URIs for a public app; none for a confidential one. */
   origins?: string[]
   confidential: boolean
+  allow: string[]
+  requestsPerMinute: number | null
+  requestsPerDay: number | null
+  jwks: string | null
+  jwksUri: string | null
   /** Life of a broker token, seconds. */
   tokenLifetimeSeconds: number
   /** Default: 90 days for a browser app, or its token's lifetime if that is longer; `null` for others. */
@@ -35,6 +40,11 @@ const MAX_REDIRECT_URIS = 20
 export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
   ...defaultOptions,
   confidential: false,
+  allow: [],
+  requestsPerMinute: null,
+  requestsPerDay: null,
+  jwks: null,
+  jwksUri: null,
   tokenLifetimeSeconds: 30 * DAY_SECONDS,
 }
 

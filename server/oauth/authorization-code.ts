@@ -17,7 +17,10 @@ export const CODE_LIFETIME_MS = 60_000
 type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 
 /** What a user has authorized; with neither challenge nor nonce, no code is issued. */
-type Authorized = Pick<Code, 'appId' | 'redirectUri' | 'nonce' | 'jkt' | 'scope' | 'device'> & {
+type Authorized = Pick<
+  Code,
+  'appId' | 'redirectUri' | 'nonce' | 'jkt' | 'scope' | 'device' | 'policy'
+> & {
   challenge: string | null
 }
 
@@ -36,7 +39,7 @@ export function issueCode(
   { connectionId, browser }: { connectionId: string; browser: Secret },
   { clock, random }: { clock: Clock; random: Random },
 ): { code: Secret; record: NewCode } | null {
-  const { appId, redirectUri, nonce, jkt, scope, device } = flow
+  const { appId, redirectUri, nonce, jkt, scope, device, policy } = flow
   if (!issuesCode(flow)) return null
   const challenge = flow.challenge ?? ''
   const code = newSecret(random)
@@ -45,6 +48,8 @@ export function issueCode(
   const authorized = {
     ...{ appId, redirectUri, challenge, nonce, jkt, connectionId, scope, device },
     browserHash,
+    policy,
+    externalId: null,
   }
   return {
     code: new Secret(code),

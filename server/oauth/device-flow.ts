@@ -1,4 +1,12 @@
-import type { App, DeviceCode, Hash, Millis, NewEvent, Store } from '../../db/store.ts'
+import type {
+  AccessPolicy,
+  App,
+  DeviceCode,
+  Hash,
+  Millis,
+  NewEvent,
+  Store,
+} from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -62,7 +70,9 @@ export interface DeviceFlow {
   /** Does the device code still wait for the user's answer? */
   isPending(deviceCodeHash: Hash): Promise<boolean>
   /** Records that the user allowed the device. `false`: too late. */
-  approve(answer: DeviceAnswer & { connectionId: string }): Promise<boolean>
+  approve(
+    answer: DeviceAnswer & { connectionId: string; policy: AccessPolicy | null },
+  ): Promise<boolean>
   /** Records that the user denied the device. */
   deny(answer: Pick<DeviceAnswer, 'deviceCodeHash'>): Promise<void>
   /**
@@ -174,6 +184,7 @@ export function createDeviceFlow(deps: {
           expiresAt: now + DEVICE_CODE_LIFETIME_MS,
           usedAt: null,
           grantId: null,
+          policy: null,
         }
         // Nobody else can start a flow in the name of an app with a secret.
         const isLimited = !app.confidential && from.network !== ''
@@ -195,10 +206,10 @@ export function createDeviceFlow(deps: {
       return code !== undefined && isPending(code, clock.now())
     },
 
-    async approve({ connectionId, ...answer }) {
+    async approve({ connectionId, policy, ...answer }) {
       const now = clock.now()
       const approve = (code: DeviceCode): DeviceCode | null =>
-        isPending(code, now) ? { ...code, status: 'approved', connectionId } : null
+        isPending(code, now) ? { ...code, status: 'approved', connectionId, policy } : null
       const events = [{ ...allowed(answer), connectionId }]
       return (await update(answer.deviceCodeHash, approve, events)) !== undefined
     },
@@ -221,7 +232,11 @@ export function createDeviceFlow(deps: {
       if (connectionId === null) return refusePending(code)
       const jkt = await keyToBind(poll.app, poll.proof)
       await prepare?.({ connectionId, scope: code.scope })
-      const issued = await newGrant({ ...code, connectionId, browserHash: null }, poll.app, jkt)
+      const issued = await newGrant(
+        { ...code, connectionId, browserHash: null, externalId: null },
+        poll.app,
+        jkt,
+      )
       const { grant } = issued
       const events = [grantBegunEvent(grant, poll.address)]
       const source = { deviceCodeHash }

@@ -1,4 +1,14 @@
-import type { App, Code, DeviceCode, Grant, Hash, Millis, NewEvent, Store } from '../../db/store.ts'
+import type {
+  AccessPolicy,
+  App,
+  Code,
+  DeviceCode,
+  Grant,
+  Hash,
+  Millis,
+  NewEvent,
+  Store,
+} from '../../db/store.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
@@ -23,6 +33,8 @@ export interface Authorization {
   scope: string
   device: string
   browserHash: Hash | null
+  policy: AccessPolicy | null
+  externalId: string | null
 }
 
 /**
@@ -65,7 +77,7 @@ export function createNewGrant(deps: {
   random: Random
 }): NewGrant {
   const { tokens, clock, random } = deps
-  return async ({ connectionId, scope, device, browserHash }, app, jkt) => {
+  return async ({ connectionId, scope, device, browserHash, policy, externalId }, app, jkt) => {
     const createdAt = clock.now()
     const times = tokenTimes({ createdAt }, app, createdAt)
     const grant: Grant = {
@@ -81,6 +93,8 @@ export function createNewGrant(deps: {
       successorsSinceSeconds: null,
       device,
       browserHash,
+      policy,
+      externalId,
       createdAt,
       lastUsedAt: null,
       revokedAt: null,

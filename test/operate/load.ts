@@ -54,6 +54,8 @@ export async function connectMany(broker: Headless, count: number): Promise<Devi
         scope: 'projects',
         device: 'test',
         browserHash: null,
+        policy: null,
+        externalId: null,
         createdAt: now,
         expiresAt: now + 600_000,
       },

@@ -112,6 +112,8 @@ async function connect(
       scope: 'projects',
       device: 'Firefox on Linux',
       browserHash: null,
+      policy: null,
+      externalId: null,
       createdAt: now,
       expiresAt: now + 60_000,
     },

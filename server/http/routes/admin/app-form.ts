@@ -35,7 +35,7 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
   app.post('/apps/new', { config }, async (request, reply) => {
     const form = readForm(request)
     return trying(reply, form, null, async () => {
-      const made = await apps.add(settingsOf(form), byAdmin(request))
+      const made = await apps.add({ ...appDefaults, ...settingsOf(form) }, byAdmin(request))
       const message = `Registered the app “${plainName(made.app.name)}”.`
       if (!made.clientSecret) return reply.done(pathOf(made.app.id), message)
       return reply.show('admin/app-secret', {
@@ -168,8 +168,14 @@ function formOfApp(app: App): AppForm {
   }
 }
 
+/** Settings that the form has. */
+type FormSettings = Omit<
+  AppSettings,
+  'allow' | 'requestsPerMinute' | 'requestsPerDay' | 'jwks' | 'jwksUri'
+> & { origins: string[] }
+
 /** @throws BrokerError `invalid_request` for an invalid token lifetime */
-function settingsOf(form: AppForm): AppSettings & { origins: string[] } {
+function settingsOf(form: AppForm): FormSettings {
   const { confidential, options } = form
   const [redirectUris, origins] = [linesOf(form.redirectUris), linesOf(form.origins)]
   return {
@@ -184,7 +190,7 @@ function settingsOf(form: AppForm): AppSettings & { origins: string[] } {
 }
 
 /** What differs: the event names it. */
-function changesOf(before: App, after: AppSettings): Partial<AppSettings> {
+function changesOf(before: App, after: FormSettings): Partial<AppSettings> {
   const entries = Object.entries(after).filter(
     ([name, value]) => JSON.stringify(before[name as keyof App]) !== JSON.stringify(value),
   )
