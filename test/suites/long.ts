@@ -1,3 +1,3 @@
-import { longFiles, runFiles } from './suite.ts'
+import { longFiles, runSuite } from './suite.ts'
 
-await runFiles(longFiles())
+await runSuite('long', longFiles())

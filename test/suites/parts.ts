@@ -1,3 +1,3 @@
-import { filesOf, runFiles } from './suite.ts'
+import { filesOf, runSuite } from './suite.ts'
 
-await runFiles(filesOf('parts'))
+await runSuite('parts', filesOf('parts'))

@@ -1,3 +1,3 @@
-import { filesOf, runFiles } from './suite.ts'
+import { filesOf, runSuite } from './suite.ts'
 
-await runFiles(filesOf('server'))
+await runSuite('server', filesOf('server'))
