@@ -63,14 +63,22 @@ export const benchEnvironment = (
   BROKER_LOG_LEVEL: 'error',
 })
 
-/** Starts a broker in a process of its own with one connected app, and a stand-in in this process. */
-export async function startBench(cleanup: AsyncDisposableStack, binary?: string) {
+/**
+ * Starts a broker in a process of its own with one connected app, and a stand-in in this process.
+ * @param toApiUrl starts a proxy between the two; returns the API's URL there
+ */
+export async function startBench(
+  cleanup: AsyncDisposableStack,
+  binary?: string,
+  toApiUrl = async (apiUrl: string): Promise<string> => apiUrl,
+) {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const standIn = await startBenchStandIn(cleanup, url)
   const dataDir = await mkdtemp(join(tmpdir(), 'ellipsis-broker-bench-'))
   cleanup.defer(() => rm(dataDir, { recursive: true, force: true }))
-  const env = benchEnvironment({ url, port, apiUrl: standIn.apiUrl }, dataDir)
+  const apiUrl = await toApiUrl(standIn.apiUrl)
+  const env = benchEnvironment({ url, port, apiUrl }, dataDir)
   const args = binary === undefined ? ['server/main.ts', 'serve'] : ['serve']
   const child = startProcess(cleanup, args, env, binary)
   await waitUntilReachable(url)
