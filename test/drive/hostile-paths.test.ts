@@ -128,7 +128,7 @@ async function send(port: number, token: string, targets: string[]): Promise<num
     let text = ''
     const sendNext = () => {
       const target = targets[statuses.length]
-      if (target === undefined) return socket.end()
+      if (target === undefined) return void socket.end()
       text = ''
       socket.write(
         `GET ${target} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nauthorization: Bearer ${token}\r\n\r\n`,
@@ -162,13 +162,14 @@ async function send(port: number, token: string, targets: string[]): Promise<num
   return statuses
 }
 
+const isControl = (character: string): boolean => character < ' ' || character === '\x7f'
+
 /** An independent reading of what arrived, and of the rules. */
 function isAllowed(method: string, url: string): boolean {
   const [path = ''] = url.split('?')
   const segments = path.split('/').slice(1).map(decodeURIComponent)
-  // eslint-disable-next-line no-control-regex -- these are looked for
   const isOdd = segments.some(
-    (segment) => segment === '' || /^\.\.?$|[/\\;%\0-\x1f\x7f]/.test(segment),
+    (segment) => /^\.{0,2}$|[/\\;%]/.test(segment) || [...segment].some(isControl),
   )
   const [version, first, , kind] = segments
   const isKnown =
