@@ -59,3 +59,17 @@ t.test('ellipsis-js-util reads the drive with the access token from a swap', asy
   t.ok(folder, 'there is a folder')
   t.match(await api.getPath(folder?.id ?? '', user), { name: folder?.name ?? '' })
 })
+
+t.test('ellipsis-js-util works through the proxy, with the broker token', async (t) => {
+  const broker = await buildBroker(t)
+  const api = await loadEllipsisApi()
+  api.setApiUrl(`${broker.url}/drive`)
+  const { brokerToken } = await connect(broker, await addApp(broker, { access: 'proxy' }))
+  const user = { token: brokerToken }
+  t.match(await api.get('/account', undefined, user), { username: 'amelie' })
+  const query = { type: ['folder', 'raster'], pageSize: 50 }
+  const page = await api.get('/account/root/myDrive', { ...query }, user)
+  const folder = (page as Listing).result.find((path) => path.type === 'folder')
+  t.match(await api.getPath(folder?.id ?? '', user), { name: folder?.name ?? '' })
+  await t.rejects(api.getPath('unknown', user), { status: 404 }, 'errors pass')
+})
