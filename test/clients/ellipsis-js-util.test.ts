@@ -71,5 +71,5 @@ t.test('ellipsis-js-util works through the proxy, with the broker token', async 
   const page = await api.get('/account/root/myDrive', { ...query }, user)
   const folder = (page as Listing).result.find((path) => path.type === 'folder')
   t.match(await api.getPath(folder?.id ?? '', user), { name: folder?.name ?? '' })
-  await t.rejects(api.getPath('unknown', user), { status: 404 }, 'errors pass')
+  await t.rejects(api.getPath('unknown', user), { status: 404, message: /exist/ })
 })
