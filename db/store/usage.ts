@@ -12,8 +12,11 @@ export interface UsageCount {
   count: number
 }
 
-/** `refresh`: calls of Ellipsis Drive for new tokens; a swap answered from the store makes none. */
-export type UsageKind = 'swap' | 'refresh'
+/**
+ * `refresh`: calls of Ellipsis Drive for new tokens; a swap answered from the store makes none. `drive`: requests
+ * through the proxy and by links.
+ */
+export type UsageKind = 'swap' | 'refresh' | 'drive'
 
 /** Counts of one kind and outcome, summed over a stretch of time. `appId` `null`: of all apps together. */
 export interface UsageSum extends Pick<UsageCount, 'appId' | 'kind' | 'outcome' | 'count'> {

@@ -19,9 +19,11 @@ export interface UsageInterval {
   start: Millis
   /** Access tokens issued to apps. */
   swaps: number
+  /** Requests through the proxy and by links that got an answer. */
+  proxied: number
   /** Successful refreshes at Ellipsis Drive. */
   refreshes: number
-  /** Failed swaps and refreshes. */
+  /** Failed swaps, refreshes and requests through the proxy. */
   failures: number
 }
 
@@ -125,6 +127,7 @@ export function createOverview(dependencies: {
         return {
           start,
           swaps: total(({ kind, outcome }) => kind === 'swap' && outcome === 'ok'),
+          proxied: total(({ kind, outcome }) => kind === 'drive' && outcome === 'ok'),
           refreshes: total(({ kind, outcome }) => kind === 'refresh' && outcome === 'ok'),
           failures: total(({ outcome }) => outcome !== 'ok'),
         }

@@ -20,7 +20,7 @@ testInBrowser(t, 'the overview, exports and the audit log', async (t, admin) => 
   const swaps = page.getByRole('img', { name: /swaps/i }).first()
   t.match(await swaps.getAttribute('aria-label'), /\d/, 'the chart has a text alternative')
   await page.getByText('Show as table').click()
-  const table = page.getByRole('table', { name: /Swaps, refreshes and failures in/ })
+  const table = page.getByRole('table', { name: /Usage in/ })
   t.equal(await table.locator('tbody tr').count(), 24)
   t.ok(await table.isVisible())
   await page.getByRole('link', { name: '7 days' }).click()

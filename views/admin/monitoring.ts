@@ -69,7 +69,10 @@ export interface UsageView {
   /** Such as "the last 24 hours". */
   period: string
   charts: ChartView[]
-  rows: { start: number; swaps: string; refreshes: string; failures: string }[]
+  /** The table's columns. */
+  titles: string[]
+  /** The latest first; `counts` as `titles`. */
+  rows: { start: number; counts: string[] }[]
 }
 
 /** A bar chart; lengths in SVG units, y from the top. */

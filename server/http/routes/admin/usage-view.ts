@@ -16,6 +16,14 @@ const BAR_GAP = 2
 /** A lower bar would be invisible. */
 const MIN_BAR_HEIGHT = 2
 
+const series = [
+  { id: 'swaps', title: 'Swaps' },
+  { id: 'proxied', title: 'Proxied requests' },
+  { id: 'refreshes', title: 'Refreshes' },
+  { id: 'failures', title: 'Failures' },
+] as const
+type Series = (typeof series)[number]['id']
+
 /** Reads the query parameter `period`; the default is 24 hours. */
 export function readPeriod(query: unknown): Period {
   const { period } = query as { period?: unknown }
@@ -25,7 +33,7 @@ export function readPeriod(query: unknown): Period {
 }
 
 /**
- * Charts and table of swaps, refreshes and failures, for `views/admin/usage.eta`.
+ * Charts and table of swaps, proxied requests, refreshes and failures, for `views/admin/usage.eta`.
  * @param page path of the page that shows them, with the base path; links add `?period=`
  * @param appId only this app; default: all apps
  */
@@ -36,11 +44,10 @@ export async function usageView(
   appId?: string,
 ): Promise<UsageView> {
   const stretches = await overview.usage(period, appId)
-  const kinds = [
-    { id: 'swaps', title: 'Swaps' },
-    { id: 'refreshes', title: 'Refreshes' },
-    { id: 'failures', title: 'Failures' },
-  ] as const
+  // Few brokers have requests through the proxy: others do not show an empty chart.
+  const shown = series.filter(
+    ({ id }) => id !== 'proxied' || stretches.some(({ proxied }) => proxied > 0),
+  )
   return {
     period: PERIOD_LABELS[period],
     periods: (Object.keys(PERIOD_LABELS) as Period[]).map((each) => ({
@@ -48,22 +55,16 @@ export async function usageView(
       href: `${page}?period=${each}`,
       isCurrent: each === period,
     })),
-    charts: kinds.map(({ id, title }) => chartOf(id, title, stretches, period)),
-    rows: stretches.toReversed().map(({ start, swaps, refreshes, failures }) => ({
-      start,
-      swaps: formatNumber(swaps),
-      refreshes: formatNumber(refreshes),
-      failures: formatNumber(failures),
+    charts: shown.map(({ id, title }) => chartOf(id, title, stretches, period)),
+    titles: shown.map(({ title }) => title),
+    rows: stretches.toReversed().map((stretch) => ({
+      start: stretch.start,
+      counts: shown.map(({ id }) => formatNumber(stretch[id])),
     })),
   }
 }
 
-function chartOf(
-  id: 'swaps' | 'refreshes' | 'failures',
-  title: string,
-  stretches: UsageInterval[],
-  period: Period,
-): ChartView {
+function chartOf(id: Series, title: string, stretches: UsageInterval[], period: Period): ChartView {
   const counts = stretches.map((stretch) => stretch[id])
   const max = Math.max(...counts)
   const total = counts.reduce((sum, count) => sum + count, 0)
