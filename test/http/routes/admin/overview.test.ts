@@ -100,3 +100,18 @@ t.test('an app that failed and was removed needs no attention', async (t) => {
   await apps.remove(app.id, 'test')
   t.strictSame(await failing(), [])
 })
+
+t.test('requests through the proxy are charted once there are any', async (t) => {
+  const broker = await buildBroker(t)
+  const { services, url } = broker
+  const app = await addApp(broker)
+  const admin = await signIn(broker)
+  const look = async (path = '') => textOf(await admin.open(`${url}/admin${path}`))
+  t.notMatch(await look(), 'Proxied')
+  for (let count = 0; count < 1200; count++) services.usage.count('drive', app.id, 'ok')
+  services.usage.count('drive', app.id, 'slow_down')
+  await services.usage.flush()
+  for (const path of ['', `/apps/${app.id}`]) {
+    t.match(await look(path), /Swaps 0 Proxied requests 1,200 Refreshes 0 Failures 1 /, path)
+  }
+})
