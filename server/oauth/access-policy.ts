@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { AccessPolicy } from '../../db/store.ts'
+import { sha256 } from '../crypto/hash.ts'
 import { queryParameters, readDrivePath } from '../drive/path.ts'
 import type { DrivePath } from '../drive/path.ts'
 import { BrokerError } from '../errors.ts'
@@ -14,9 +15,36 @@ export interface PoliciesInForce {
   granted: AccessPolicy | null
 }
 
-/** May the app get Ellipsis Drive's own tokens? */
+/** Compares the policy that a person was shown with a later one. Empty: it allows everything. */
+export const hashOfPolicy = (policy: AccessPolicy | null): string =>
+  policy === null ? '' : sha256(JSON.stringify([policy.access, policy.readOnly, policy.allow]))
+
+/** Ellipsis Drive's tokens know no limits, so an app with any limit gets none of them. */
+const isLimited = (policy: AccessPolicy | null): boolean =>
+  policy !== null && policyOf(policy) !== null
+
+/** Must requests of the app go through the proxy? */
 export const isProxyOnly = ({ app, granted }: PoliciesInForce): boolean =>
-  app.access === 'proxy' || granted?.access === 'proxy'
+  isLimited(app) || isLimited(granted)
+
+/** The reason of a refusal that ends when the user allows the app again. */
+export const GRANT_IS_PROXY = 'access_of_grant_is_proxy'
+
+/**
+ * Every place that hands out an access token of Ellipsis Drive calls it.
+ * @throws BrokerError `unauthorized_client` if the app, or what the user allowed, is limited to the proxy
+ */
+export function checkTokenAccess(policies: PoliciesInForce, publicUrl: string): void {
+  if (!isProxyOnly(policies)) return
+  const proxy = `${publicUrl}/drive`
+  const [reason, description] = isLimited(policies.app)
+    ? ['access_is_proxy', `This app gets no access tokens: send its requests to ${proxy} instead.`]
+    : [
+        GRANT_IS_PROXY,
+        `The user allowed this app no access tokens, only requests to ${proxy}. Let the user connect again to allow more.`,
+      ]
+  throw new BrokerError('unauthorized_client', { reason, description, isGuess: false })
+}
 
 /**
  * May a request go to Ellipsis Drive? Both policies must allow it. Ellipsis Drive may accept paths that differ
@@ -115,4 +143,22 @@ function isMatch(text: string, method: string, path: DrivePath): boolean {
   const isSame = (segment: string | null, at: number) =>
     segment === null || segment === path.segments[at]
   return isMethod && isLength && segments.every(isSame)
+}
+
+/**
+ * What a policy lets an app do, for the consent page. Rules that only change something are left out for a
+ * read-only app, as they allow it nothing.
+ */
+export function permissionsOf(policy: AccessPolicy) {
+  const { readOnly, allow } = policy
+  const methodsOf = (rule: string): string => rule.slice(0, rule.indexOf(' '))
+  const isReading = (rule: string): boolean => ['GET', 'HEAD', '*'].includes(methodsOf(rule))
+  const rules = readOnly ? allow.filter(isReading).map((rule) => rule.replace(/^\*/, 'GET')) : allow
+  const isFree = allow.length === 0
+  return {
+    canView: isFree || rules.some(isReading),
+    canChange: !readOnly && (isFree || rules.some((rule) => !/^(GET|HEAD)$/.test(methodsOf(rule)))),
+    isProxy: isLimited(policy),
+    rules: isFree ? null : rules,
+  }
 }
