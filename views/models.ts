@@ -11,6 +11,16 @@ export interface Operator {
 /** Which scopes the app asks for (server/oauth/scope.ts). */
 export type GrantedScopes = Record<'openid' | 'profile' | 'projects', boolean>
 
+/** What the access policy of the app lets it do, with the scope `projects`. */
+export interface Permissions {
+  canView: boolean
+  canChange: boolean
+  /** The app gets no access token; its requests go through the broker. */
+  isProxy: boolean
+  /** Only these requests are allowed; `null`: no rules limit them. */
+  rules: string[] | null
+}
+
 /** The last page of an authorization. */
 interface FinalPage {
   appName: string
@@ -25,6 +35,7 @@ export interface Models {
   consent: {
     appName: string
     scopes: GrantedScopes
+    permissions: Permissions
     /** Why the form is shown again. */
     problem: string | null
     /** Where the user returns to, in readable form; `null`: nowhere. */
@@ -61,6 +72,9 @@ export interface Models {
   'device-consent': {
     appName: string
     scopes: GrantedScopes
+    permissions: Permissions
+    /** Why the form is shown again. */
+    problem: string | null
     userCode: string
     /** The name that the device reported. */
     device: string

@@ -2,7 +2,7 @@
 
 import type { AdminModels, DeviceView, Shell } from './admin/models.ts'
 import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
-import type { GrantedScopes, Models, Operator, ReferenceField } from './models.ts'
+import type { GrantedScopes, Models, Operator, Permissions, ReferenceField } from './models.ts'
 
 /** Functions that every page and layout can call. */
 export interface Helpers {
@@ -23,7 +23,7 @@ interface Layouts {
 /** Parts of pages. The including template passes the helpers that they call. */
 interface Partials {
   operator: Operator
-  scope: { scopes: GrantedScopes }
+  scope: { scopes: GrantedScopes; permissions: Permissions }
   'reference-text': { text: string }
   'reference-fields': { caption: string; fields: ReferenceField[] }
   'admin/attention': { attention: AttentionView[] } & Pick<Helpers, 'time' | 'url'>

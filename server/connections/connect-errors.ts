@@ -40,6 +40,14 @@ export const redirectUriRemoved = (appId: string): BrokerError =>
     isGuess: false,
   })
 
+export const policyChanged = (appId: string): BrokerError =>
+  new BrokerError('invalid_request', {
+    ...{ reason: 'access_policy_changed', appId },
+    description:
+      'What this app may do has changed since you were asked. Go back to the app and connect again.',
+    isGuess: false,
+  })
+
 export const deviceCodeExpired = (): BrokerError =>
   new BrokerError('invalid_request', {
     reason: 'device_code_expired',

@@ -1,4 +1,4 @@
-import type { App, Store } from '../../db/store.ts'
+import type { AccessPolicy, App, Store } from '../../db/store.ts'
 import { networkOf } from '../addresses.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
@@ -18,12 +18,13 @@ import {
   deviceCodeExpired,
   isRejection,
   noAnswer,
+  policyChanged,
   redirectUriRemoved,
   unknownFlow,
   upstreamDenial,
   withDetails,
 } from './connect-errors.ts'
-import { policyOf } from '../oauth/access-policy.ts'
+import { checkTokenAccess, hashOfPolicy, policyOf } from '../oauth/access-policy.ts'
 import { sealFlow } from './flow.ts'
 import type { Flow, FlowCookie } from './flow.ts'
 import { createFindFlow } from './pending-flows.ts'
@@ -86,6 +87,9 @@ export interface Connect {
    */
   finish(callback: Callback): Promise<ConnectResult>
 }
+
+/** A flow, and the policy that its user allowed. */
+type AllowedFlow = Flow & { policy: AccessPolicy | null }
 
 const FLOW_LIFETIME_MS = 10 * 60_000
 
@@ -157,7 +161,7 @@ export function createConnect(dependencies: {
   }
 
   const approveDevice = async (
-    flow: Flow,
+    flow: AllowedFlow,
     { address }: Callback,
     connectionId: string,
   ): Promise<void> => {
@@ -173,7 +177,7 @@ export function createConnect(dependencies: {
 
   /** @param giveBack called once Ellipsis Drive has accepted the code */
   const complete = async (
-    flow: Flow,
+    flow: AllowedFlow,
     app: App,
     callback: Callback,
     giveBack: () => void,
@@ -187,6 +191,7 @@ export function createConnect(dependencies: {
     try {
       if (callback.error !== undefined) throw upstreamDenial(callback.error)
       await checkDevice(flow)
+      if (fragment) checkTokenAccess({ app, granted: flow.policy }, publicUrl)
       const tokens = await exchangeCode(flow, callback.code)
       giveBack()
       const { address, browser } = callback
@@ -236,7 +241,9 @@ export function createConnect(dependencies: {
   const begin = async (callback: Callback) => {
     const flow = await findFlow(callback)
     const app = await getApp(flow)
-    return { flow, app, giveBack: await useFlow(flow, callback) }
+    const policy = policyOf(app)
+    if (hashOfPolicy(policy) !== flow.policyHash) throw policyChanged(app.id)
+    return { flow: { ...flow, policy }, app, giveBack: await useFlow(flow, callback) }
   }
 
   return {
@@ -252,7 +259,7 @@ export function createConnect(dependencies: {
         ...{ ...request, stateHash, appState, device },
         verifier: new Secret(verifier),
         appId: app.id,
-        policy: policyOf(app),
+        policyHash: hashOfPolicy(policyOf(app)),
         expiresAt: clock.now() + FLOW_LIFETIME_MS,
       })
       const location = ellipsis.authorizationUrl({ state, challenge: sha256(verifier) })

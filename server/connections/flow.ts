@@ -1,5 +1,5 @@
 import { associatedData } from '../../db/associated-data.ts'
-import type { AccessPolicy, Hash, Millis } from '../../db/store.ts'
+import type { Hash, Millis } from '../../db/store.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { Secret } from '../secret.ts'
 
@@ -23,8 +23,8 @@ export interface Flow {
   /** Thumbprint of the key that the app will prove to hold (`dpop_jkt`, RFC 9449 10). */
   jkt: Hash | null
   scope: string
-  /** What the user allowed. */
-  policy: AccessPolicy | null
+  /** Of what the user allowed (`hashOfPolicy`): the rules themselves may be too long for a cookie. */
+  policyHash: Hash
   /** Connection that a reconnect link is for. */
   reconnect: string | null
   /** A label for people. */
@@ -57,7 +57,7 @@ export function sealFlow(vault: Vault, flow: Flow): Secret {
     verifier.reveal(),
     ...known,
     flow.deviceCodeHash,
-    flow.policy,
+    flow.policyHash,
     appState !== null,
   ]
   // The state is not escaped: that could make it six times as long.
@@ -93,7 +93,7 @@ type Fields = [
   reconnect: string | null,
   device: string,
   deviceCodeHash: Hash | null,
-  policy: AccessPolicy | null,
+  policyHash: Hash,
   hasState: boolean,
 ]
 
@@ -103,10 +103,10 @@ function readFlow(stateHash: Hash, text: string): Flow | undefined {
   const fields = JSON.parse(text.slice(0, end)) as Fields
   if (fields[0] !== VERSION) return undefined
   const [, expiresAt, verifier, appId, redirectUri, challenge, nonce, ...rest] = fields
-  const [jkt, scope, reconnect, device, deviceCodeHash, policy, hasState] = rest
+  const [jkt, scope, reconnect, device, deviceCodeHash, policyHash, hasState] = rest
   return {
     ...{ stateHash, verifier: new Secret(verifier), appId, redirectUri, challenge, nonce },
-    ...{ jkt, scope, reconnect, device, deviceCodeHash, policy, expiresAt },
+    ...{ jkt, scope, reconnect, device, deviceCodeHash, policyHash, expiresAt },
     appState: hasState ? text.slice(end + 1) : null,
   }
 }

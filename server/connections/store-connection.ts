@@ -1,5 +1,5 @@
 import { associatedData } from '../../db/associated-data.ts'
-import type { Connection, NewEvent, Store } from '../../db/store.ts'
+import type { AccessPolicy, Connection, NewEvent, Store } from '../../db/store.ts'
 import type { Account, EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { issueCode } from '../oauth/authorization-code.ts'
@@ -33,7 +33,7 @@ export type StoreConnection = (authorization: Authorization) => Promise<StoredCo
 
 /** A successful authorization at Ellipsis Drive. */
 interface Authorization {
-  flow: Flow
+  flow: Flow & { policy: AccessPolicy | null }
   tokens: Tokens
   /** The app or device gets something. A plain connect link only connects the account. */
   isUsed: boolean

@@ -82,7 +82,9 @@ export interface DeviceFlow {
    */
   poll(
     poll: DevicePoll,
-    prepare?: (code: { connectionId: string; scope: string }) => Promise<void>,
+    prepare?: (
+      code: Pick<DeviceCode, 'scope' | 'policy'> & { connectionId: string },
+    ) => Promise<void>,
   ): Promise<AuthenticatedToken>
 }
 
@@ -231,7 +233,7 @@ export function createDeviceFlow(deps: {
       if (code.expiresAt <= now) throw new BrokerError('expired_token')
       if (connectionId === null) return refusePending(code)
       const jkt = await keyToBind(poll.app, poll.proof)
-      await prepare?.({ connectionId, scope: code.scope })
+      await prepare?.({ ...code, connectionId })
       const issued = await newGrant(
         { ...code, connectionId, browserHash: null, externalId: null },
         poll.app,

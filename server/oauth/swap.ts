@@ -1,5 +1,6 @@
 import type { App, Millis, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
+import { GRANT_IS_PROXY, checkTokenAccess } from './access-policy.ts'
 import { remainingLifetimeMs } from '../refresh/access-token.ts'
 import type { AccessToken, TokenRequirement } from '../refresh/access-token.ts'
 import { tokenRefused } from './broker-token.ts'
@@ -83,7 +84,8 @@ export function createSwap(deps: {
     const details = { ...error.details, appId: claims.clientId }
     const named = new BrokerError(error.code, details)
     const isEnded = error.code === 'connection_revoked' || error.code === 'needs_reconnect'
-    return isEnded ? addReconnectUrl(named, claims) : named
+    const helps = isEnded || error.details.reason === GRANT_IS_PROXY
+    return helps ? addReconnectUrl(named, claims) : named
   }
 
   const addReconnectUrl = async (error: BrokerError, claims: Claims): Promise<BrokerError> => {
@@ -173,14 +175,17 @@ export function createSwap(deps: {
       throw new BrokerError('unauthorized_client', { reason: 'tokens_option_is_broker' })
     }
     const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, deps.minTtlSeconds)
+    const checkAccess = ({ app, grant }: LiveGrant): void =>
+      checkTokenAccess({ app, granted: grant.policy }, publicUrl)
     const requirement = { minTtlSeconds, fetchedAfter, evenIfPaused: false, appId: live.app.id }
     try {
+      checkAccess(live)
       const cached = findCached(live, requirement)
       const accessToken = cached ?? (await refresher.get(live.connection.id, requirement))
       const renewal = renewals.renewIfDue(live.grant, live.app, claims)
       const renewed = await renewal
-      // Check again after a wait: a revocation holds from the moment of its commit.
-      if (waitedBefore || !cached || renewal) await readLiveGrant(store, claims)
+      // Check again after a wait: a revocation or a narrower policy holds from the moment of its commit.
+      if (waitedBefore || !cached || renewal) checkAccess(await readLiveGrant(store, claims))
       usage.touch(live.grant.id)
       return { accessToken, scope: live.grant.scope, renewed }
     } catch (error) {

@@ -97,7 +97,7 @@ t.test('cookies that are no flow of that state start again', async (t) => {
   const flow = {
     ...{ appId: app.id, redirectUri: RETURN, appState: 's', challenge: null, nonce: null },
     ...{ jkt: null, scope: 'projects', reconnect: null, device: '', deviceCodeHash: null },
-    policy: null,
+    policyHash: '',
   }
   const newFlow = (stateHash: string, expiresAt: number) =>
     sealFlow(vault, { ...flow, verifier: new Secret('v'), stateHash, expiresAt }).reveal()

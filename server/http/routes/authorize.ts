@@ -4,6 +4,7 @@ import type {
   FastifyRequest,
   preHandlerAsyncHookHandler,
 } from 'fastify'
+import { hashOfPolicy, permissionsOf, policyOf } from '../../oauth/access-policy.ts'
 import { issuesCode } from '../../oauth/authorization-code.ts'
 import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
@@ -115,14 +116,23 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     isDecision(request) ? app.csrfProtection(request, reply) : undefined
   const decide = { config: { ...config, renewForm }, preHandler }
   app.post('/oauth/authorize', decide, async (request, reply) => {
-    const { decision, plain, ...parameters } = omitEmpty((request.body ?? {}) as Parameters)
+    const posted = omitEmpty((request.body ?? {}) as Parameters)
+    const { decision, plain, shown_policy: shown = '', ...parameters } = posted
     if (decision === undefined)
       return askConsent({ parameters, plain: false }, request, reply, services)
     const authorization = await services.connect.check(parameters, plain === 'yes')
-    if (decision === 'allow') return redirectToUpstream(authorization, request, reply, services)
-    return deny(authorization, reply)
+    if (decision !== 'allow') return deny(authorization, reply)
+    if (shown !== hashOfPolicy(policyOf(authorization.app))) {
+      const form = { parameters, plain: plain === 'yes', problem: POLICY_CHANGED }
+      return askConsent(form, request, reply, services)
+    }
+    return redirectToUpstream(authorization, request, reply, services)
   })
 }
+
+/** Shown above the form, if the app’s access policy is not the one that the user has read. */
+export const POLICY_CHANGED =
+  'What this app may do has changed since this page was opened. Read it again, and decide.'
 
 const isDecision = ({ body }: FastifyRequest): boolean =>
   (body as { decision?: unknown } | undefined)?.decision !== undefined
@@ -149,6 +159,7 @@ async function askConsent(
   return reply.page('consent', {
     appName: app.name,
     scopes: readScopes(scope),
+    permissions: permissionsOf(app),
     problem: problem ?? null,
     returnsTo: describeTarget(redirectUri),
     atMost: describeLimit(app.grantLifetimeSeconds),
@@ -157,6 +168,7 @@ async function askConsent(
     fields: [
       ...fields,
       ...(plain ? [{ name: 'plain', value: 'yes' }] : []),
+      { name: 'shown_policy', value: hashOfPolicy(policyOf(app)) },
       { name: '_csrf', value: reply.generateCsrf() },
     ],
     operator: config.operator,

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { hashOfPolicy, permissionsOf, policyOf } from '../../oauth/access-policy.ts'
 import type { PendingDevice } from '../../oauth/device-flow.ts'
 import { describeLimit } from '../../oauth/duration.ts'
 import { readScopes } from '../../oauth/scope.ts'
@@ -6,6 +7,7 @@ import { readUserCode, formatUserCode } from '../../oauth/user-code.ts'
 import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
+import { POLICY_CHANGED } from './authorize.ts'
 import { page, skipValidation } from './schemas.ts'
 import { redirectToUpstream } from './upstream-flow.ts'
 
@@ -46,7 +48,7 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
 
   const decide = { config: { ...config, renewForm }, preHandler: app.csrfProtection }
   app.post('/device', decide, async (request, reply) => {
-    const { decision } = request.body as Record<string, unknown>
+    const { decision, shown_policy: shown = '' } = request.body as Record<string, unknown>
     const entered = enteredCode(request)
     const pending = await services.deviceFlow.find(entered)
     if (!pending) {
@@ -54,9 +56,11 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
       const denied = decision === 'deny' && (await services.deviceFlow.findDenied(entered))
       return denied ? showDenied(denied, reply) : rejectCode(entered, request, reply)
     }
-    if (decision === 'allow') return allow(pending, request, reply, services)
     if (decision === 'deny') return deny(pending, reply, services)
-    return askConsent(pending, entered, reply, services)
+    if (decision !== 'allow') return askConsent(pending, entered, null, reply, services)
+    if (shown !== hashOfPolicy(policyOf(pending.app)))
+      return askConsent(pending, entered, POLICY_CHANGED, reply, services)
+    return allow(pending, request, reply, services)
   })
 
   /** A wrong code may be a guess, so it counts as a failure. */
@@ -93,6 +97,7 @@ function askCode(
 function askConsent(
   { app, code }: PendingDevice,
   entered: string,
+  problem: string | null,
   reply: FastifyReply,
   { config, clock }: HttpServices,
 ): FastifyReply {
@@ -102,6 +107,8 @@ function askConsent(
     appName: app.name,
     userCode,
     scopes: readScopes(code.scope),
+    permissions: permissionsOf(app),
+    problem,
     device: code.device,
     address: code.address,
     minutesAgo: Math.floor((clock.now() - code.createdAt) / 60_000),
@@ -109,6 +116,7 @@ function askConsent(
     action: `${config.basePath}/device`,
     fields: [
       { name: 'user_code', value: userCode },
+      { name: 'shown_policy', value: hashOfPolicy(policyOf(app)) },
       { name: '_csrf', value: reply.generateCsrf() },
     ],
     operator: config.operator,

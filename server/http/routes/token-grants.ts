@@ -1,7 +1,8 @@
 import { Type } from 'typebox'
 import type { Static } from 'typebox'
-import type { App } from '../../../db/store.ts'
+import type { AccessPolicy, App } from '../../../db/store.ts'
 import { BrokerError } from '../../errors.ts'
+import { checkTokenAccess } from '../../oauth/access-policy.ts'
 import type { AuthenticatedToken } from '../../oauth/grants.ts'
 import { OPENID, PROJECTS, includesScope } from '../../oauth/scope.ts'
 import type { CodeRequest } from '../../oauth/authorization-code.ts'
@@ -52,7 +53,11 @@ type Redeemer = Pick<CodeRequest, 'app' | 'address' | 'proof'>
 type Presenter = Pick<PresentedToken, 'client' | 'proof'>
 
 /** Runs before the code is used up: if it throws, the app may redeem the code again. */
-type BeforeRedeem = (authorized: { connectionId: string; scope: string }) => Promise<void>
+type BeforeRedeem = (authorized: {
+  connectionId: string
+  scope: string
+  policy: AccessPolicy | null
+}) => Promise<void>
 
 /** authorization_code (RFC 6749 4.1.3). */
 export async function redeemCode(body: TokenRequest, redeemer: Redeemer, services: HttpServices) {
@@ -86,10 +91,11 @@ async function respond(
 ) {
   let upstream: Awaited<ReturnType<typeof refresher.get>> | undefined
   const { grant, token, expiresIn, ...authentication } = await redeem(
-    async ({ connectionId, scope }) => {
+    async ({ connectionId, scope, policy }) => {
       if (includesScope(scope, OPENID)) await idTokens.prepare()
       if (app.tokens === 'broker' || !includesScope(scope, PROJECTS)) return
-      const { minTtlSeconds } = config
+      const { minTtlSeconds, publicUrl } = config
+      checkTokenAccess({ app, granted: policy }, publicUrl)
       const requirement = { minTtlSeconds, fetchedAfter: null, evenIfPaused: false, appId: app.id }
       upstream = await refresher.get(connectionId, requirement)
     },
