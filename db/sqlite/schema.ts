@@ -436,7 +436,7 @@ export const usage = sqliteTable(
   {
     appId: text().notNull(),
     hour: millis().notNull(),
-    kind: text({ enum: ['swap', 'refresh'] }).notNull(),
+    kind: text({ enum: ['swap', 'refresh', 'drive'] }).notNull(),
     outcome: text().notNull(),
     count: integer().notNull(),
   },

@@ -13,7 +13,7 @@ export interface UsageCount {
 }
 
 /** `refresh`: calls of Ellipsis Drive for new tokens; a swap answered from the store makes none. */
-export type UsageKind = 'swap' | 'refresh'
+export type UsageKind = 'swap' | 'refresh' | 'drive'
 
 /** Counts of one kind and outcome, summed over a stretch of time. `appId` `null`: of all apps together. */
 export interface UsageSum extends Pick<UsageCount, 'appId' | 'kind' | 'outcome' | 'count'> {
