@@ -138,6 +138,7 @@ export function createDrive(deps: {
     } catch (error) {
       // Its body may say more than the broker knows.
       if (outage) return outage
+      if (error instanceof TypeError) throw malformed(error)
       throw error instanceof EllipsisError ? noAnswer(error) : error
     }
   }
@@ -254,6 +255,9 @@ export const bodyTooLarge = (limitBytes: number): BrokerError =>
     isGuess: false,
     reason: 'drive_body_too_large',
   })
+
+const malformed = (cause: TypeError): BrokerError =>
+  new BrokerError('invalid_request', { cause, isGuess: false, reason: 'drive_request_malformed' })
 
 const notAllowed = (): BrokerError =>
   new BrokerError('insufficient_scope', {

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { Pool, ProxyAgent } from 'undici'
+import { Pool, ProxyAgent, errors } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { Secret } from '../secret.ts'
 import type { EllipsisClientOptions, Outcome } from './client.ts'
@@ -30,7 +30,8 @@ export interface DriveResponse {
 export interface DriveClient {
   /**
    * Resolves with the answer's headers.
-   * @throws EllipsisError `transient`: there was no answer; or the reason of the signal
+   * @throws EllipsisError `transient`: there was no answer. The reason of the signal; the error of the body; a
+   *   TypeError: HTTP has no such request
    */
   request(call: DriveCall): Promise<DriveResponse>
   /** Ends all calls and connections. */
@@ -79,8 +80,8 @@ export function createDriveClient(
   return {
     async request({ method, path, headers, accessToken, body, signal }) {
       const startedAt = performance.now()
-      let bodyError: unknown = null
-      const sent = body && watchErrors(body, (error) => (bodyError = error))
+      let bodyError: Error | null = null
+      const sent = body && watchErrors(body, (error) => (bodyError = error as Error))
       try {
         const answer = await dispatcher.request({
           origin,
@@ -99,8 +100,9 @@ export function createDriveClient(
         report(startedAt, outcomeOf(status))
         return { status, headers: answer.headers, body: answer.body }
       } catch (error) {
-        if (signal.aborted) throw signal.reason as Error
+        signal.throwIfAborted()
         if (bodyError !== null) throw bodyError
+        if (isInvalid(error)) throw new TypeError('HTTP has no such request')
         report(startedAt, 'failed')
         const message = `Ellipsis Drive could not be reached, or broke off (${errorCode(error)})`
         const maybeApplied = method !== 'GET' && method !== 'HEAD'
@@ -111,6 +113,10 @@ export function createDriveClient(
     close: () => dispatcher.destroy(),
   }
 }
+
+/** Did undici refuse to send the request, such as one with a malformed header? */
+const isInvalid = (error: unknown): boolean =>
+  error instanceof errors.InvalidArgumentError || error instanceof errors.NotSupportedError
 
 /** Tells an error of the request's own body, which is not Ellipsis Drive's, from others. */
 async function* watchErrors<T>(
