@@ -187,6 +187,8 @@ export interface ReturnAddress {
 interface ErrorDetails {
   /** Public message that is more specific than the code's own. Never a secret, never a cause. */
   description?: string
+  /** Instead of the code's own HTTP status. */
+  status?: 405 | 413 | 502
   /** The URL where the user can connect again. */
   reconnectUrl?: string
   /** Seconds. */
@@ -256,9 +258,9 @@ export function publicError(error: BrokerError, dialect: Dialect = 'exchange'): 
   const defaultDescription = isSwapRefusal(error.code)
     ? swapRefusalDescriptions[error.code]
     : answers[code].description
-  const { description = defaultDescription, reconnectUrl, retryAfter } = error.details
+  const { description = defaultDescription, reconnectUrl, retryAfter, status } = error.details
   return {
-    status: answers[code].status,
+    status: status ?? answers[code].status,
     body: {
       error: code,
       error_description: description,

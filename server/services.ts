@@ -8,7 +8,7 @@ import type { Data } from './data/open-data.ts'
 import { createAdmins } from './admin/admins.ts'
 import { createApps } from './oauth/apps.ts'
 import { createLoginThrottle } from './admin/login-throttle.ts'
-import { createCircuitBreaker } from './refresh/circuit-breaker.ts'
+import { createCircuitBreaker, worstState } from './refresh/circuit-breaker.ts'
 import { createBrokerTokens } from './oauth/broker-token.ts'
 import { createBulkRevocations } from './connections/bulk-revocation.ts'
 import { runtime as defaultRuntime } from './runtime.ts'
@@ -54,7 +54,13 @@ import { createSweeper } from './operate/sweeper.ts'
 import { createUpstreamStatus } from './refresh/upstream-status.ts'
 import { createUserInfo } from './oauth/userinfo.ts'
 import { createUsage } from './connections/usage.ts'
+import { unlimitedBudget } from './drive/budget.ts'
+import { noCache } from './drive/cache.ts'
+import { createDrive } from './drive/forward.ts'
+import { createTransfers } from './drive/transfers.ts'
+import { createDriveClient } from './ellipsis/drive-client.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
+import type { EllipsisClientOptions } from './ellipsis/client.ts'
 import { createClockOffset } from './ellipsis/clock-offset.ts'
 import { createKeyFollower } from './data/key-follower.ts'
 import type { Logger } from './log.ts'
@@ -111,21 +117,28 @@ export function compose(
   const { store, vault, keys, formerUrls, subjectOf, presence, locks, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createCircuitBreaker(clock)
+  // A busy drive keeps no refresh waiting, and its answers may take long.
+  const driveBreaker = createCircuitBreaker(clock, {
+    concurrentCalls: Infinity,
+    slowCallMs: Infinity,
+  })
   const summarizingLog = createSummarizingLog({ log, clock })
-  const metrics = createMetrics(store, build, breaker)
+  const metrics = createMetrics(store, build, { state: () => worstState(breaker, driveBreaker) })
   const upstream = createUpstreamStatus({ store, clock, log })
   const clockOffset = createClockOffset({ clock, log })
+  const onCall: EllipsisClientOptions['onCall'] = ({ endpoint, outcome, durationMs, date }) => {
+    metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000)
+    upstream.recordCall(outcome, endpoint)
+    clockOffset.record(date)
+  }
   const ellipsis = createEllipsisClient({
     ...config.ellipsis,
     redirectUri: config.callbackUrl,
     fetch,
     now: () => clock.now(),
-    onCall: ({ endpoint, outcome, durationMs, date }) => {
-      metrics.upstreamCalls.observe({ endpoint, outcome }, durationMs / 1000)
-      upstream.recordCall(outcome, endpoint)
-      clockOffset.record(date)
-    },
+    onCall,
   })
+  const driveClient = createDriveClient({ ...config.ellipsis, proxy: config.proxy, onCall })
   const accountSubject = async (connectionId: string): Promise<string | undefined> => {
     const connection = await store.getConnection(connectionId)
     return connection && subjectOf(connection)
@@ -228,6 +241,12 @@ export function compose(
       budget: createUpstreamBudget(clock, describeUserInfo),
     }),
     redeem: createRedeem({ store, newGrant, clock }),
+    drive: createDrive({
+      ...{ refresher, usage, minTtlSeconds, client: driveClient, breaker: driveBreaker },
+      ...{ cache: noCache, budget: unlimitedBudget, transfers: createTransfers(clock) },
+      ...{ metrics: metrics.drive, apiUrl: config.ellipsis.apiUrl },
+      uploadLimitBytes: config.uploadLimitBytes,
+    }),
     swap: createSwap({
       ...{ store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds },
       swaps: metrics.swaps,
@@ -239,6 +258,7 @@ export function compose(
       const timeout = new AbortController()
       await Promise.race([settled, clock.sleep(SETTLE_TIMEOUT_MS, timeout.signal)])
       timeout.abort()
+      await driveClient.close()
       await bulks.stop()
       await sweeper.stop()
       summarizingLog.close()

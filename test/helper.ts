@@ -33,6 +33,8 @@ export interface TestBroker {
   app: FastifyInstance
   services: Services
   standIn: StandIn
+  /** Base URL of the stand-in's API. */
+  standInApiUrl: string
   /** Clock of broker and stand-in, unless the test passes its own. */
   clock: TestClock
   /** Lines that the broker has logged, at every level. */
@@ -121,7 +123,18 @@ async function startBroker(
   const app = await buildApp(services)
   t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port })
-  return { url, app, services, standIn: standIn.standIn, clock, logged, env, dataDir }
+  const { apiUrl: standInApiUrl } = standIn
+  return {
+    url,
+    app,
+    services,
+    standIn: standIn.standIn,
+    standInApiUrl,
+    clock,
+    logged,
+    env,
+    dataDir,
+  }
 }
 
 const METRICS_TOKEN = 'metrics-token-of-the-tests'

@@ -54,6 +54,8 @@ export interface Config {
   eventDays: number
   /** Failed requests per address and minute. */
   failureLimit: number
+  /** Limit of a body that is sent to Ellipsis Drive through `/drive`. */
+  uploadLimitBytes: number
   /** Every admin needs a second factor. */
   requireSecondFactor: boolean
   /** Who runs this broker, shown to users. */
@@ -103,6 +105,7 @@ export function loadConfig(
     minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, DAY_SECONDS)),
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
+    uploadLimitBytes: reader.value('BROKER_UPLOAD_LIMIT', parse.byteSize),
     requireSecondFactor:
       reader.value('BROKER_REQUIRE_SECOND_FACTOR', parse.oneOf('true', 'false')) === 'true',
     operator: {

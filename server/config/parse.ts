@@ -26,6 +26,15 @@ export const integer =
     throw new InvalidValue(`is not a whole number from ${min} to ${max}.`)
   }
 
+const UNITS: Record<string, number> = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
+
+/** A number of bytes, with a unit: `10GiB`. */
+export const byteSize: Parse<number> = (value) => {
+  const [, number = '', unit = ''] = /^([1-9]\d{0,5}) ?([KMG]iB)$/.exec(value) ?? []
+  if (number !== '') return Number(number) * (UNITS[unit] ?? NaN)
+  throw new InvalidValue('is not a size such as 10GiB or 512MiB.')
+}
+
 export const oneOf =
   <T extends string>(...choices: T[]): Parse<T> =>
   (value) => {

@@ -153,6 +153,12 @@ export const table = {
     default: '300',
     where: 'A whole number.',
   },
+  BROKER_UPLOAD_LIMIT: {
+    ...optional,
+    about: 'The largest request body that an app may send to Ellipsis Drive through /drive.',
+    default: '10GiB',
+    where: 'A whole number with the unit KiB, MiB or GiB. A reverse proxy needs the same limit.',
+  },
   BROKER_REQUIRE_SECOND_FACTOR: {
     ...optional,
     about:

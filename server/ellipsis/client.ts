@@ -33,14 +33,22 @@ export interface EllipsisClientOptions extends ClientCredentials {
   }) => void
 }
 
-export type Endpoint = 'token' | 'refresh' | 'account'
+/** `drive`: a request of an app that the broker passes on, until the answer's headers. */
+export type Endpoint = 'token' | 'refresh' | 'account' | 'drive'
 
 /**
  * Outcome of a call, for counting. `refresh_token_lost`: success, but with an unusable refresh token;
- * `failed`: no response; `unusable`: a 2xx response without what was asked for; a number: that status.
+ * `failed`: no response; `4xx`, `5xx`: errors of the app's own requests; `unusable`: a 2xx response without what was asked for; a number: that status.
  */
 export type Outcome =
-  'ok' | 'refresh_token_lost' | 'refused' | 'misconfigured' | 'failed' | 'unusable' | `${number}`
+  | 'ok'
+  | 'refresh_token_lost'
+  | 'refused'
+  | 'misconfigured'
+  | 'failed'
+  | 'unusable'
+  | `${number}`
+  | `${number}xx`
 
 /** The part of Ellipsis Drive that the broker uses: the only outbound HTTP calls. Retries nothing. */
 export interface EllipsisClient {

@@ -18,12 +18,14 @@ import { createRequestIds, logRequests } from './plugins/request-log.ts'
 import { closeConnectionsOnStop, serverLimits, timeLimits } from './plugins/time-limits.ts'
 import { refuseAmbiguousRequests } from './plugins/strict-requests.ts'
 import { createTurns } from './plugins/turns.ts'
+import { deferContinue, handleClientError } from './plugins/uploads.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
 import { callbackRoute } from './routes/callback.ts'
 import { deviceAuthorizationRoute } from './routes/device-authorization.ts'
 import { deviceRoutes } from './routes/device.ts'
+import { DRIVE_PATH, driveCors, driveRoute } from './routes/drive.ts'
 import { exchangeRoute } from './routes/exchange.ts'
 import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -64,6 +66,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy.length > 0 ? config.trustProxy : false,
     bodyLimit: BODY_LIMIT_BYTES,
+    clientErrorHandler: handleClientError,
     genReqId: createRequestIds(services.random, config.trustProxy),
     // A child logger for each request costs more than a swap; log calls add the request id themselves.
     childLoggerFactory: (logger) => logger,
@@ -84,6 +87,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
 
   const takeTurn = createTurns()
   closeConnectionsOnStop(app)
+  deferContinue(app, `${prefix}${DRIVE_PATH}/`)
   answerHeaders(app, config)
   refuseAmbiguousRequests(app)
   normalizeForwarded(app, config.trustProxy)
@@ -121,6 +125,15 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
           await devices.register(deviceAuthorizationRoute, { services })
         })
       })
+    },
+    { prefix },
+  )
+
+  // Ellipsis Drive itself: bodies of any type and size.
+  await app.register(
+    async (drive) => {
+      allowOrigins(drive, services.apps.hasOrigin, driveCors)
+      await drive.register(driveRoute, { services })
     },
     { prefix },
   )

@@ -4,6 +4,8 @@ import type { CircuitBreaker, CircuitBreakerState } from '../refresh/circuit-bre
 import type { RefreshResult } from '../refresh/refresh-outcome.ts'
 import { addProcessMetrics } from './process.ts'
 import { readWithin } from './read.ts'
+import { createDriveMetrics } from './drive.ts'
+import type { DriveMetrics } from './drive.ts'
 import { createSwapMetrics } from './swaps.ts'
 import type { SwapMetrics } from './swaps.ts'
 
@@ -11,6 +13,7 @@ import type { SwapMetrics } from './swaps.ts'
 export interface Metrics {
   registry: Registry
   swaps: SwapMetrics
+  drive: DriveMetrics
   refreshes: Counter<'result'>
   upstreamCalls: Histogram<'endpoint' | 'outcome'>
   /** HTML pages, by route and status class such as `4xx`. */
@@ -38,6 +41,7 @@ export function createMetrics(
   const registry = new Registry()
   const registers = [registry]
   const swaps = createSwapMetrics(registry)
+  const drive = createDriveMetrics(registry)
   const refreshes = new Counter({
     name: 'ellipsis_broker_refreshes_total',
     help: 'Refreshes by result; answer_lost: rejected after an earlier response was lost.',
@@ -90,5 +94,5 @@ export function createMetrics(
   info.set({ version, commit: commit ?? 'unknown', node: process.version }, 1)
   addProcessMetrics(registry)
 
-  return { registry, swaps, refreshes, upstreamCalls, pages }
+  return { registry, swaps, drive, refreshes, upstreamCalls, pages }
 }

@@ -1,8 +1,7 @@
 import type { App, Millis, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { GRANT_IS_PROXY, checkTokenAccess } from './access-policy.ts'
-import { remainingLifetimeMs } from '../refresh/access-token.ts'
-import type { AccessToken, TokenRequirement } from '../refresh/access-token.ts'
+import type { AccessToken } from '../refresh/access-token.ts'
 import { tokenRefused } from './broker-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from '../runtime.ts'
@@ -51,10 +50,25 @@ interface SwapAnswer {
   renewed: RenewedToken | null
 }
 
+/** A broker token that was verified for a request to the Ellipsis Drive API. */
+export interface Authorized {
+  /** The state when the token was verified. */
+  live: LiveGrant
+  /** Reads the state again. @throws BrokerError once key, grant, app or connection have ended */
+  check(): Promise<LiveGrant>
+  /** Names the app in an error of this request, and adds `reconnect_url` if reconnecting helps. */
+  explain(error: unknown): Promise<unknown>
+}
+
 /** Broker token in, access token out. */
 export interface Swap {
   /** @throws BrokerError */
   swap(request: SwapRequest): Promise<SwapAnswer>
+  /**
+   * Verifies a broker token as a swap does, for a request that the broker sends to Ellipsis Drive itself.
+   * @throws BrokerError `token_refused`, `connection_revoked`, `invalid_client`, `scope_not_granted`
+   */
+  authorize(request: PresentedToken): Promise<Authorized>
   /** Broker token in, newer broker token out. @throws BrokerError */
   renew(request: PresentedToken): Promise<{ renewed: RenewedToken; scope: string; bound: boolean }>
   /** Revokes the token's grant, also if the token has expired (RFC 7009). `false`: nothing to revoke. */
@@ -154,14 +168,11 @@ export function createSwap(deps: {
     }
   }
 
-  /** The cached access token, if it satisfies the requirement and the connection is active. */
-  const findCached = (live: LiveGrant, requirement: TokenRequirement): AccessToken | undefined => {
-    const { id, generation, status } = live.connection
-    if (requirement.fetchedAfter !== null || status !== 'active') return undefined
-    const token = refresher.getCached(id, generation)
-    if (!token) return undefined
-    const remainingMs = remainingLifetimeMs(token, clock.now())
-    return remainingMs > 0 && remainingMs >= requirement.minTtlSeconds * 1000 ? token : undefined
+  const authenticateForDrive: typeof authenticateToken = async (request, onVerified) => {
+    const authenticated = await authenticateToken(request, onVerified)
+    const [claims, { grant }] = authenticated
+    if (includesScope(grant.scope, PROJECTS)) return authenticated
+    throw await explain(new BrokerError('scope_not_granted'), claims)
   }
 
   const swapToken = async (
@@ -180,7 +191,7 @@ export function createSwap(deps: {
     const requirement = { minTtlSeconds, fetchedAfter, evenIfPaused: false, appId: live.app.id }
     try {
       checkAccess(live)
-      const cached = findCached(live, requirement)
+      const cached = refresher.findCached(live.connection, requirement)
       const accessToken = cached ?? (await refresher.get(live.connection.id, requirement))
       const renewal = renewals.renewIfDue(live.grant, live.app, claims)
       const renewed = await renewal
@@ -209,6 +220,27 @@ export function createSwap(deps: {
         count(error instanceof BrokerError ? error.code : 'server_error')
         throw error
       }
+    },
+
+    async authorize(request) {
+      let appId: string | null = null
+      const [claims, live] = await authenticateForDrive(request, (id) => (appId = id)).catch(
+        (error: unknown) => {
+          usage.count('drive', appId, error instanceof BrokerError ? error.code : 'server_error')
+          throw error
+        },
+      )
+      const explainThis = (error: unknown) => explain(error, claims)
+      const check = async (): Promise<LiveGrant> => {
+        try {
+          const now = await readLiveGrant(store, claims)
+          if (isGrantOver(now, clock.now())) throw tokenRefused('grant_over')
+          return now
+        } catch (error) {
+          throw await explainThis(error)
+        }
+      }
+      return { live, check, explain: explainThis }
     },
 
     async renew(request) {

@@ -40,7 +40,6 @@ const TRIAL_INTERVAL_MS = 1000
 const FAILING_CALLER_DELAY_MS = 1500
 /** Longest `Retry-After` that is honoured. */
 const MAX_RETRY_AFTER_MS = 60_000
-/** A call without an answer for this long counts as failed. */
 const SLOW_CALL_MS = 10_000
 const MAX_CONCURRENT_CALLS = 100
 /** After a wait this long, `beforeCall` checks its conditions again. */
@@ -55,9 +54,16 @@ const isOutage = (error: EllipsisError): boolean =>
 const isRateLimit = (error: EllipsisError | null): boolean =>
   error?.status === 429 && error.retryAfterMs !== null
 
-export function createCircuitBreaker(clock: SteadyClock): CircuitBreaker {
+/**
+ * @param limits.concurrentCalls the others wait
+ * @param limits.slowCallMs a call without an answer for this long counts as failed; `Infinity`: none does
+ */
+export function createCircuitBreaker(
+  clock: SteadyClock,
+  limits = { concurrentCalls: MAX_CONCURRENT_CALLS, slowCallMs: SLOW_CALL_MS },
+): CircuitBreaker {
   const rate = new CallRate()
-  const semaphore = createSemaphore(MAX_CONCURRENT_CALLS)
+  const semaphore = createSemaphore(limits.concurrentCalls)
   let failures = 0
   const failingConnections = new Set<string>()
   /** `null`: not open. */
@@ -123,11 +129,13 @@ export function createCircuitBreaker(clock: SteadyClock): CircuitBreaker {
     const beganAt = clock.steady()
     const ended = new AbortController()
     let isSlow = false
-    void clock.sleep(SLOW_CALL_MS, ended.signal).then(() => {
-      if (ended.signal.aborted) return
-      isSlow = true
-      recordFailure(caller, null)
-    })
+    if (limits.slowCallMs !== Infinity) {
+      void clock.sleep(limits.slowCallMs, ended.signal).then(() => {
+        if (ended.signal.aborted) return
+        isSlow = true
+        recordFailure(caller, null)
+      })
+    }
     try {
       const value = await call()
       recordAnswer(beganAt)
@@ -162,6 +170,12 @@ export function createCircuitBreaker(clock: SteadyClock): CircuitBreaker {
 
     state: () => (openedAt !== null ? 'open' : isHalfOpen() ? 'half-open' : 'closed'),
   }
+}
+
+/** The worse of the states of several circuit breakers. */
+export function worstState(...breakers: Pick<CircuitBreaker, 'state'>[]): CircuitBreakerState {
+  const states = breakers.map((breaker) => breaker.state())
+  return (['open', 'half-open'] as const).find((state) => states.includes(state)) ?? 'closed'
 }
 
 const unavailable = () => {

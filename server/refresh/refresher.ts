@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { BrokerError } from '../errors.ts'
-import { openStored } from './access-token.ts'
+import { openStored, remainingLifetimeMs } from './access-token.ts'
 import type { AccessToken, TokenRequirement } from './access-token.ts'
 import type { Clock } from '../runtime.ts'
-import type { Millis, Store } from '../../db/store.ts'
+import type { Connection, Millis, Store } from '../../db/store.ts'
 import type { RefreshAttempt, RefreshRequest } from './refresh-attempt.ts'
 import type { Vault } from '../crypto/vault.ts'
 
@@ -11,6 +11,11 @@ import type { Vault } from '../crypto/vault.ts'
 export interface Refresher {
   /** The access token of that generation, if it is cached; it may have expired. Marks it as used. */
   getCached(connectionId: string, generation: number): AccessToken | undefined
+  /** The cached access token, if it satisfies the requirement and the connection is active. */
+  findCached(
+    connection: Pick<Connection, 'id' | 'generation' | 'status'>,
+    requirement: TokenRequirement,
+  ): AccessToken | undefined
   /**
    * Returns an access token that satisfies the requirement, from the store or from Ellipsis Drive. While
    * Ellipsis Drive is unavailable, returns the stored token until it expires, unless a refresh is forced.
@@ -122,12 +127,22 @@ export function createRefresher(deps: {
     return token && token.expiresAt > clock.now() ? token : undefined
   }
 
+  const getCached = (connectionId: string, generation: number): AccessToken | undefined => {
+    const token = cache.get(connectionId)
+    if (token?.generation !== generation) return undefined
+    token.used = true
+    return token
+  }
+
   return {
-    getCached(connectionId, generation) {
-      const token = cache.get(connectionId)
-      if (token?.generation !== generation) return undefined
-      token.used = true
-      return token
+    getCached,
+
+    findCached({ id, generation, status }, requirement) {
+      if (requirement.fetchedAfter !== null || status !== 'active') return undefined
+      const token = getCached(id, generation)
+      if (!token) return undefined
+      const remainingMs = remainingLifetimeMs(token, clock.now())
+      return remainingMs > 0 && remainingMs >= requirement.minTtlSeconds * 1000 ? token : undefined
     },
 
     inspectCache: (connectionId) => cache.peek(connectionId),

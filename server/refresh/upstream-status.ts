@@ -49,7 +49,7 @@ export function createUpstreamStatus(deps: {
   /** One refusal between successes may be due to a single grant. */
   const recordClient = (outcome: Outcome, endpoint: Endpoint, now: Millis): void => {
     // Only the token endpoint reads the client's secret.
-    if (endpoint === 'account') return
+    if (endpoint === 'account' || endpoint === 'drive') return
     if (ACCEPTED_CLIENT.has(outcome)) {
       ;[clientRefusedSince, clientAcceptedAt, clientRefusals] = [null, now, 0]
     } else if (outcome === 'misconfigured') {

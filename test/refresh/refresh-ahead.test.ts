@@ -41,6 +41,7 @@ function begin() {
     } as unknown as Store,
     refresher: {
       getCached: () => undefined,
+      findCached: () => undefined,
       get: () => Promise.reject(new Error('not expected')),
       settled: () => Promise.resolve(),
       inspectCache: (id) => state.memory.get(id),

@@ -3,19 +3,21 @@ import type { FastifyInstance, FastifyReply, HTTPMethods } from 'fastify'
 /** How long browsers remember a preflight. */
 const MAX_AGE_SECONDS = 600
 /** Headers of answers that pages may read. */
-const EXPOSED_HEADERS = 'retry-after, www-authenticate, dpop-nonce, x-request-id'
+export const EXPOSED_HEADERS = 'retry-after, www-authenticate, dpop-nonce, x-request-id'
 /** Headers that pages may send. */
-const ALLOWED_HEADERS = 'authorization, content-type, dpop'
+export const ALLOWED_HEADERS = 'authorization, content-type, dpop'
 
 /**
  * CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) for the routes that this scope has from now on.
  * A preflight is granted for their paths and methods only. Credentials are never allowed: tokens are in
  * headers, never in cookies.
  * @param isAllowed may pages of this origin call the routes?
+ * @param headers headers that pages may read and send
  */
 export function allowOrigins(
   app: FastifyInstance,
   isAllowed: (origin: string) => Promise<boolean>,
+  headers = { exposed: EXPOSED_HEADERS, allowed: ALLOWED_HEADERS },
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
     void reply.header('vary', 'Origin')
@@ -26,7 +28,7 @@ export function allowOrigins(
       if (allowed) {
         void reply.headers({
           'access-control-allow-origin': origin,
-          'access-control-expose-headers': EXPOSED_HEADERS,
+          'access-control-expose-headers': headers.exposed,
         })
       } else app.refusals.logOrigin(request, origin)
       done()
@@ -41,7 +43,7 @@ export function allowOrigins(
     void reply.headers({
       'access-control-allow-origin': origin,
       'access-control-allow-methods': method,
-      'access-control-allow-headers': ALLOWED_HEADERS,
+      'access-control-allow-headers': headers.allowed,
     })
     return true
   })

@@ -19,6 +19,8 @@ declare module 'fastify' {
     page?: boolean | 'admin'
     /** The endpoint takes a token in the Authorization header (RFC 6750), and no client authentication. */
     isProtectedResource?: boolean
+    /** Answers of Ellipsis Drive pass here; a header tells the broker's own errors apart. */
+    isProxy?: boolean
   }
 }
 
@@ -86,6 +88,7 @@ export function sendError(answer: PublicError, request: FastifyRequest, reply: F
     void reply.header('www-authenticate', challengeOf(body.error, request))
   }
   if (body.retry_after !== undefined) void reply.header('retry-after', body.retry_after)
+  if (request.routeOptions.config.isProxy) void reply.header('ellipsis-broker-error', body.error)
   // The log has the same id.
   void reply.headers({ 'cache-control': 'no-store', 'x-request-id': request.id })
   return reply.code(status).send(body)

@@ -1,0 +1,282 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
+import { EllipsisError } from '../ellipsis/errors.ts'
+import { isOutage } from '../ellipsis/drive-client.ts'
+import type { DriveClient, DriveResponse } from '../ellipsis/drive-client.ts'
+import { BrokerError, publicError } from '../errors.ts'
+import type { DriveMetrics } from '../metrics/drive.ts'
+import { isAllowed } from '../oauth/access-policy.ts'
+import type { LiveGrant } from '../oauth/token-status.ts'
+import type { AccessToken } from '../refresh/access-token.ts'
+import type { CircuitBreaker } from '../refresh/circuit-breaker.ts'
+import type { Refresher } from '../refresh/refresher.ts'
+import type { Usage } from '../connections/usage.ts'
+import type { DriveBudget } from './budget.ts'
+import type { DriveCache } from './cache.ts'
+import { answerHeaders, locationInApi, requestHeaders } from './headers.ts'
+import type { DrivePath } from './path.ts'
+import type { Transfers } from './transfers.ts'
+
+/** On whose behalf a request is sent. */
+export interface DriveCaller {
+  live: LiveGrant
+  /** Reads the state again. @throws BrokerError once the grant, app, connection or link has ended */
+  check(): Promise<unknown>
+}
+
+/** A request to the Ellipsis Drive API. */
+export interface DriveRequest {
+  method: string
+  path: DrivePath
+  headers: IncomingHttpHeaders
+  /** `null`: the request has no body. It is never destroyed here, so that an error can still be answered. */
+  body: Readable | null
+  /** Aborted when the client leaves. */
+  signal: AbortSignal
+}
+
+/** An answer of the Ellipsis Drive API, with the headers that may be passed on. */
+export interface DriveAnswer {
+  status: number
+  headers: Record<string, string | string[]>
+  /** Read it or destroy it. */
+  body: Readable | null
+}
+
+/** Sends requests to the Ellipsis Drive API with the access token of a connection. */
+export interface Drive {
+  /**
+   * Streams both ways. Ends the transfer, also its answer's body, once `caller.check` throws.
+   * @throws BrokerError `slow_down`, `insufficient_scope` (the policy), what a swap throws, `invalid_request`
+   *   (body over the limit), `temporarily_unavailable` (no answer), `server_error` (a redirect elsewhere)
+   */
+  forward(caller: DriveCaller, request: DriveRequest): Promise<DriveAnswer>
+}
+
+/** Methods that can be sent again after a 401. */
+const isSafe = (method: string): boolean => method === 'GET' || method === 'HEAD'
+
+export function createDrive(deps: {
+  client: DriveClient
+  refresher: Refresher
+  usage: Usage
+  /** Of its own: tiles that load must not hide that the token endpoint fails. */
+  breaker: CircuitBreaker
+  cache: DriveCache
+  budget: DriveBudget
+  transfers: Transfers
+  metrics: DriveMetrics
+  apiUrl: string
+  minTtlSeconds: number
+  uploadLimitBytes: number
+}): Drive {
+  const { client, refresher, usage, breaker, cache, budget, transfers, metrics, apiUrl } = deps
+
+  /** The access token for a request, as in a swap. */
+  const getToken = async ({ live, check }: DriveCaller): Promise<AccessToken> => {
+    const { minTtlSeconds } = deps
+    const appId = live.app.id
+    const requirement = { minTtlSeconds, fetchedAfter: null, evenIfPaused: false, appId }
+    const cached = refresher.findCached(live.connection, requirement)
+    if (cached) return cached
+    const token = await refresher.get(live.connection.id, requirement)
+    // A revocation holds from the moment of its commit.
+    await check()
+    return token
+  }
+
+  /**
+   * A newer token than the one that Ellipsis Drive refused; `null`: a refresh was forced a moment ago, so the
+   * refusal is not the token's fault.
+   */
+  const replaceToken = async (
+    { live, check }: DriveCaller,
+    { fetchedAt: fetchedAfter }: AccessToken,
+  ): Promise<AccessToken | null> => {
+    const { id } = live.connection
+    const findNewer = (): AccessToken | null => {
+      const cached = refresher.inspectCache(id)
+      return cached && cached.fetchedAt > fetchedAfter ? cached : null
+    }
+    const requirement = { minTtlSeconds: 0, fetchedAfter, evenIfPaused: false, appId: live.app.id }
+    const newer =
+      findNewer() ??
+      (await refresher.get(id, requirement).catch(async (error) => {
+        if (error instanceof BrokerError && error.code === 'slow_down') return findNewer()
+        throw error
+      }))
+    await check()
+    return newer
+  }
+
+  const send = async (
+    caller: DriveCaller,
+    request: DriveRequest,
+    headers: IncomingHttpHeaders,
+    token: AccessToken,
+    signal: AbortSignal,
+  ): Promise<DriveResponse> => {
+    const { method, path } = request
+    const body = request.body && limitBody(request.body, deps)
+    const breakerCaller = { connectionId: caller.live.connection.id, failing: false }
+    let outage: DriveResponse | null = null
+    try {
+      return await breaker.run(breakerCaller, async () => {
+        const response = await client.request({
+          ...{ method, path: path.path + path.query, headers: requestHeaders(headers) },
+          ...{ accessToken: token.value, body, signal },
+        })
+        const { status } = response
+        if (!isOutage(status)) return response
+        outage = response
+        throw new EllipsisError(`status ${status}`, {
+          kind: 'transient',
+          status,
+          maybeApplied: !isSafe(method),
+        })
+      })
+    } catch (error) {
+      // Its body may say more than the broker knows.
+      if (outage) return outage
+      if (error instanceof TypeError) throw malformed(error)
+      throw error instanceof EllipsisError ? noAnswer(error) : error
+    }
+  }
+
+  /** Sends the request; replaces a refused token once. */
+  const sendWithToken = async (
+    caller: DriveCaller,
+    request: DriveRequest,
+    headers: IncomingHttpHeaders,
+    signal: AbortSignal,
+  ): Promise<DriveAnswer> => {
+    const token = await getToken(caller)
+    const response = await send(caller, request, headers, token, signal)
+    if (response.status !== 401) return toAnswer(response, request)
+    try {
+      const newer = await replaceToken(caller, token)
+      // Part of a body may be gone, and what is not safe may have had an effect.
+      if (newer === null || !isSafe(request.method)) return toAnswer(response, request)
+      discard(response.body)
+      return toAnswer(await send(caller, request, headers, newer, signal), request)
+    } catch (error) {
+      discard(response.body)
+      throw error
+    }
+  }
+
+  const toAnswer = (response: DriveResponse, { method, path }: DriveRequest): DriveAnswer => {
+    const { status, body } = response
+    const headers = answerHeaders(response.headers)
+    const location = headers.location
+    if (location !== undefined) {
+      const target = locationInApi(String(location), apiUrl + path.path, apiUrl)
+      if (target !== null) headers.location = target
+      else {
+        delete headers.location
+        if (status >= 300 && status < 400) {
+          discard(body)
+          throw redirectElsewhere()
+        }
+      }
+    }
+    const isEmpty = method === 'HEAD' || status === 204 || status === 304
+    if (isEmpty) discard(body)
+    return { status, headers, body: isEmpty ? null : body }
+  }
+
+  return {
+    async forward(caller, request) {
+      const { live } = caller
+      const { app, grant, connection } = live
+      const transfer = transfers.begin(() => caller.check(), request.signal)
+      try {
+        budget.take(app, connection.id)
+        if (!isAllowed({ app, granted: grant.policy }, request.method, request.path)) {
+          throw notAllowed()
+        }
+        const { signal } = transfer
+        const answer = await cache.fetch(connection.id, { ...request, signal }, (headers) =>
+          sendWithToken(caller, request, headers, signal),
+        )
+        usage.touch(grant.id)
+        usage.count('drive', app.id, answer.status < 500 ? 'ok' : 'upstream_error')
+        metrics.count(`${Math.floor(answer.status / 100)}xx`)
+        if (answer.body === null) transfer.end()
+        else answer.body.once('close', () => transfer.end())
+        return answer
+      } catch (error) {
+        transfer.end()
+        // A client that left has no answer to count.
+        if (!request.signal.aborted) {
+          usage.count('drive', app.id, outcomeOf(error))
+          metrics.count(
+            error instanceof BrokerError ? publicError(error).body.error : 'server_error',
+          )
+        }
+        throw error
+      }
+    },
+  }
+}
+
+const outcomeOf = (error: unknown): string =>
+  error instanceof BrokerError ? error.code : 'server_error'
+
+/** Frees the connection: a body that nobody reads would hold it. */
+function discard(body: Readable): void {
+  body.on('error', () => undefined)
+  body.destroy()
+}
+
+/**
+ * The chunks of a request's body, up to the limit. Does not destroy the request when reading ends early: its
+ * connection carries the answer.
+ */
+async function* limitBody(
+  body: Readable,
+  { uploadLimitBytes, metrics }: { uploadLimitBytes: number; metrics: DriveMetrics },
+): AsyncGenerator<Buffer> {
+  let length = 0
+  for await (const each of body.iterator({ destroyOnReturn: false })) {
+    const chunk = each as Buffer
+    length += chunk.length
+    if (length > uploadLimitBytes) throw bodyTooLarge(uploadLimitBytes)
+    metrics.addBytes('upload', chunk.length)
+    yield chunk
+  }
+}
+
+/** The error of a request body over the limit. */
+export const bodyTooLarge = (limitBytes: number): BrokerError =>
+  new BrokerError('invalid_request', {
+    description: `The request body is too large. Send ${limitBytes} bytes at most.`,
+    status: 413,
+    isGuess: false,
+    reason: 'drive_body_too_large',
+  })
+
+const malformed = (cause: TypeError): BrokerError =>
+  new BrokerError('invalid_request', { cause, isGuess: false, reason: 'drive_request_malformed' })
+
+const notAllowed = (): BrokerError =>
+  new BrokerError('insufficient_scope', {
+    description: 'This app may not send this request: its access is limited.',
+    reason: 'drive_request_not_allowed',
+    isGuess: false,
+  })
+
+const noAnswer = (cause: EllipsisError): BrokerError =>
+  new BrokerError('temporarily_unavailable', {
+    cause,
+    retryAfter: Math.ceil((cause.retryAfterMs ?? 2000) / 1000),
+    reason: 'drive_no_answer',
+  })
+
+const redirectElsewhere = (): BrokerError =>
+  new BrokerError('server_error', {
+    description:
+      'Ellipsis Drive redirects this request to another site, where the broker sends nothing.',
+    status: 502,
+    reason: 'drive_redirect_elsewhere',
+  })

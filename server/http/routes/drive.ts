@@ -1,0 +1,102 @@
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import type { Authorized } from '../../oauth/swap.ts'
+import { readDrivePath } from '../../drive/path.ts'
+import { BrokerError, publicError } from '../../errors.ts'
+import type { HttpServices } from '../../services.ts'
+import { ALLOWED_HEADERS, EXPOSED_HEADERS } from '../plugins/cors.ts'
+import { pathOf } from '../plugins/strict-requests.ts'
+import { readPresentedToken } from './client-authentication.ts'
+import { hasRequestBody, sendDriveAnswer, toDriveRequest } from './drive-answer.ts'
+import { failure, failures } from './schemas.ts'
+
+export const DRIVE_PATH = '/drive'
+const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/** What map libraries send and read, besides what every endpoint for apps has. */
+export const driveCors = {
+  allowed: [
+    ALLOWED_HEADERS,
+    'accept, accept-language, cache-control, range, if-match, if-modified-since, if-none-match, if-range',
+    'if-unmodified-since, content-disposition, content-encoding, content-language, content-range',
+  ].join(', '),
+  exposed: [
+    EXPOSED_HEADERS,
+    'ellipsis-broker-error, etag, last-modified, cache-control, accept-ranges, content-disposition',
+    'content-encoding, content-language, content-length, content-range, location',
+  ].join(', '),
+}
+
+const schema = (method: HTTPMethods) => ({
+  operationId: `drive${method}`,
+  tags: ['drive'],
+  summary: `${method} at the Ellipsis Drive API`,
+  description:
+    'Sends the request to the Ellipsis Drive API with an access token of the user, and streams its answer. Errors of the broker have the header `Ellipsis-Broker-Error`; every other answer is that of Ellipsis Drive.',
+  security: [{ brokerToken: [] }],
+  response: {
+    200: {
+      description: 'The answer of Ellipsis Drive, with its own status.',
+      content: { '*/*': { schema: {} } },
+    },
+    ...failures(
+      'invalid_request',
+      'invalid_token',
+      'invalid_client',
+      'insufficient_scope',
+      'reconnect_required',
+      'slow_down',
+      'server_error',
+      'temporarily_unavailable',
+    ),
+    413: failure(413, ['invalid_request'], 'The body is larger than BROKER_UPLOAD_LIMIT.'),
+    502: failure(502, ['server_error'], 'Ellipsis Drive redirects to another site.'),
+  },
+})
+
+/** The proxy to the Ellipsis Drive API, for apps that hold a broker token. */
+export const driveRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
+  const { swap, drive, config, metrics } = services
+  const { uploadLimitBytes } = config
+  const prefix = config.basePath + DRIVE_PATH
+
+  // Bodies pass as they are, whatever they contain.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+
+  const handler = async (request: FastifyRequest, reply: FastifyReply) => {
+    const caller = await authorize(request, reply)
+    try {
+      const path = readDrivePath(pathOf(request.originalUrl).slice(prefix.length))
+      const driveRequest = toDriveRequest(request, reply, path, uploadLimitBytes)
+      sendDriveAnswer(reply, await drive.forward(caller, driveRequest), prefix, metrics.drive)
+    } catch (error) {
+      throw await caller.explain(error)
+    }
+    return reply
+  }
+
+  const authorize = async (request: FastifyRequest, reply: FastifyReply): Promise<Authorized> => {
+    try {
+      return await swap.authorize(await readPresentedToken(request, reply, services))
+    } catch (error) {
+      if (error instanceof BrokerError) metrics.drive.count(publicError(error).body.error)
+      throw error
+    }
+  }
+
+  /** A body that nobody reads is not read to its end, only to keep the connection. */
+  app.addHook('onError', async (request, reply) => {
+    if (hasRequestBody(request) && !request.raw.complete) void reply.header('connection', 'close')
+  })
+
+  const routeConfig = { isProtectedResource: true, isProxy: true }
+  for (const method of METHODS) {
+    app.route({
+      ...{ method, url: `${DRIVE_PATH}/*`, schema: schema(method), config: routeConfig, handler },
+      exposeHeadRoute: false,
+    })
+  }
+}
