@@ -139,7 +139,7 @@ for (let round = 0; round < ROUNDS; round++) {
   const slow = Array.from({ length: SLOW_DOWNLOADS }, () =>
     download(broker.url, large, stop.signal),
   )
-  await new Promise((resolve) => setTimeout(resolve, 500))
+  await new Promise((resolve) => setTimeout(resolve, 3000))
   record('exchanges beside', await sendLoad(broker.url, exchange))
   stop.abort()
   await Promise.all(slow)
