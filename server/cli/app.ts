@@ -2,7 +2,7 @@ import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
 import { appOptions } from '../oauth/app-options.ts'
 import type { AppOptions } from '../oauth/app-options.ts'
-import { appDefaults, isBrowserApp } from '../oauth/app-settings.ts'
+import { appDefaults, isBrowserApp, parseRequestLimit } from '../oauth/app-settings.ts'
 import { validSecrets } from '../oauth/apps.ts'
 import type { AppSettings } from '../oauth/app-settings.ts'
 import { formatDuration, formatLimit, parseDuration, parseLimit } from '../oauth/duration.ts'
@@ -16,6 +16,10 @@ interface Flags extends Partial<AppOptions> {
   confidential?: boolean
   tokenLifetime?: string
   grantLifetime?: string
+  /** `false`: `--no-allow`. */
+  allow?: string[] | false
+  requestsPerMinute?: string
+  requestsPerDay?: string
   json?: boolean
   add?: boolean
 }
@@ -54,7 +58,8 @@ export function appCommand(): Command {
       .description('change an app; a given list replaces the old one, unless --add'),
   )
     .option('--name <name>', 'the name that users see')
-    .option('--add', 'add the given redirect URIs and origins to those of the app')
+    .option('--add', 'add the given redirect URIs, origins and rules to those of the app')
+    .option('--no-allow', 'remove all rules; asks users again')
   for (const [name, { negatedHelp }] of appOptions) {
     if (negatedHelp !== undefined) set.option(`--no-${toCase(name, '-')}`, negatedHelp)
   }
@@ -107,6 +112,18 @@ function addSettings(command: Command): Command {
       '--grant-lifetime <duration>',
       'after this time users connect again, even if the token is renewed: 90d, or off (default: 90d for public apps on the web, otherwise off)',
     )
+    .option(
+      '--allow <rule...>',
+      "through the proxy, allow only requests that match a rule: 'GET /path/*/raster/**', where * is one segment and ** at the end any rest; GET includes HEAD, and the method * is any",
+    )
+    .option(
+      '--requests-per-minute <number>',
+      'proxied requests of all users together per minute, or off (default: off)',
+    )
+    .option(
+      '--requests-per-day <number>',
+      'proxied requests of all users together per day, or off (default: off)',
+    )
   for (const [name, { default: initial, help, values }] of appOptions) {
     const flag = `--${toCase(name, '-')}`
     if (typeof initial === 'boolean') command.option(flag, help)
@@ -121,6 +138,7 @@ const toCase = (name: string, separator: '_' | '-'): string =>
 
 function readChanges(flags: Flags): Partial<AppSettings> {
   const { name, redirectUri, origin, tokenLifetime, grantLifetime } = flags
+  const { allow, requestsPerMinute, requestsPerDay } = flags
   const options = appOptions.filter(([option]) => flags[option] !== undefined)
   return {
     ...(name !== undefined && { name }),
@@ -128,6 +146,11 @@ function readChanges(flags: Flags): Partial<AppSettings> {
     ...(origin && { origins: origin }),
     ...(tokenLifetime !== undefined && { tokenLifetimeSeconds: parseDuration(tokenLifetime) }),
     ...(grantLifetime !== undefined && { grantLifetimeSeconds: parseLimit(grantLifetime) }),
+    ...(allow !== undefined && { allow: allow === false ? [] : allow }),
+    ...(requestsPerMinute !== undefined && {
+      requestsPerMinute: parseRequestLimit(requestsPerMinute),
+    }),
+    ...(requestsPerDay !== undefined && { requestsPerDay: parseRequestLimit(requestsPerDay) }),
     ...Object.fromEntries(options.map(([option]) => [option, flags[option]])),
   }
 }
@@ -172,7 +195,7 @@ function show(app: App, now: number, json?: boolean): void {
   if (json) return printJson(toJson(app, now))
   for (const [key, value] of Object.entries(toJson(app, now))) {
     const lines = [value].flat().map((each) => printable(String(each)))
-    print(`${key.padEnd(16)}${lines.join('\n'.padEnd(17))}`)
+    print(`${key.padEnd(20)}${lines.join('\n'.padEnd(21))}`)
   }
 }
 
@@ -185,6 +208,9 @@ const toJson = (app: App, now: number) => ({
   token_lifetime: formatDuration(app.tokenLifetimeSeconds),
   grant_lifetime: formatLimit(app.grantLifetimeSeconds),
   ...Object.fromEntries(appOptions.map(([option]) => [toCase(option, '_'), app[option]])),
+  allow: app.allow,
+  requests_per_minute: app.requestsPerMinute ?? 'off',
+  requests_per_day: app.requestsPerDay ?? 'off',
   live_secrets: validSecrets(app, now).length,
   created_at: formatTime(app.createdAt),
 })

@@ -1,6 +1,7 @@
 import type { App } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { visibleText } from '../visible-text.ts'
+import { ruleProblem } from './access-policy.ts'
 import { defaultOptions } from './app-options.ts'
 import type { AppOptions } from './app-options.ts'
 import {
@@ -36,6 +37,9 @@ const BROWSER_GRANT_LIFETIME_SECONDS = 90 * DAY_SECONDS
 const MAX_GRANT_LIFETIME_SECONDS = 3650 * DAY_SECONDS
 const MAX_NAME_LENGTH_CHARS = 200
 const MAX_REDIRECT_URIS = 20
+const MAX_RULES = 50
+const MAX_RULE_LENGTH_CHARS = 500
+const MAX_REQUEST_LIMIT = 1_000_000_000
 
 export const appDefaults: Omit<AppSettings, 'name' | 'redirectUris'> = {
   ...defaultOptions,
@@ -86,11 +90,13 @@ export function derivedFields(
 
 /** Lists that are given, with what is registered in front. */
 export function withRegistered(before: App, changes: Partial<AppSettings>): Partial<AppSettings> {
-  const { redirectUris, origins } = changes
+  const { redirectUris, origins, allow } = changes
   return {
     ...changes,
     ...(redirectUris && { redirectUris: union(before.redirectUris, redirectUris) }),
     ...(origins && { origins: union(before.origins, origins) }),
+    // An empty list removes all rules.
+    ...(allow && allow.length > 0 && { allow: union(before.allow, allow) }),
   }
 }
 
@@ -145,4 +151,47 @@ function* findProblems(app: AppSettings, registered: string[]): Generator<string
   if (app.deliver === 'fragment' && needsCode) {
     yield 'Fragment delivery is only for public apps without broker tokens, device flow or required DPoP.'
   }
+  yield* findPolicyProblems(app)
+}
+
+function* findPolicyProblems(app: AppSettings): Generator<string> {
+  const { access, readOnly, allow, session } = app
+  if (allow.length > MAX_RULES) yield `Give at most ${MAX_RULES} rules.`
+  for (const rule of allow) {
+    const isTooLong = rule.length > MAX_RULE_LENGTH_CHARS
+    const tooLong = `Write at most ${MAX_RULE_LENGTH_CHARS} characters.`
+    const problem = isTooLong ? tooLong : ruleProblem(rule)
+    if (problem !== null) yield `Rule “${rule.slice(0, 80)}”: ${problem}`
+  }
+  for (const limit of [app.requestsPerMinute, app.requestsPerDay]) {
+    const isInRange = limit === null || (limit >= 1 && limit <= MAX_REQUEST_LIMIT)
+    if (!isInRange || !Number.isInteger(limit ?? 1)) {
+      yield 'Give a limit of requests between 1 and 1,000,000,000, or off.'
+    }
+  }
+  if (access === 'token' && (readOnly || allow.length > 0)) {
+    yield 'An access token has no limits: read-only access and rules need access through the proxy.'
+  }
+  if (access === 'proxy' && (app.tokens === 'ellipsis' || app.deliver === 'fragment')) {
+    yield 'Plain OAuth and fragment delivery give the app an access token, and access through the proxy gives it none: choose one.'
+  }
+  if (session === 'cookie') yield* findCookieProblems(app)
+}
+
+/** A cookie works for a page in a browser, and the page has no other token. */
+function* findCookieProblems(app: AppSettings): Generator<string> {
+  if (app.access === 'token') yield 'A session in a cookie needs access through the proxy.'
+  const isPage = (uri: string) => uri.startsWith('https:') || isLoopback(uri)
+  if (app.confidential || app.redirectUris.length === 0 || !app.redirectUris.every(isPage)) {
+    yield 'A session in a cookie is only for public apps whose redirect URIs all begin with https, or are on this machine.'
+  }
+}
+
+/** Parses a number of requests; `off` or nothing is `null`: no limit. @throws BrokerError `invalid_request` */
+export function parseRequestLimit(text: string): number | null {
+  const trimmed = text.trim()
+  if (trimmed === '' || trimmed === 'off') return null
+  if (/^\d{1,10}$/.test(trimmed)) return Number(trimmed)
+  const description = `${text} is not a number of requests: use a number such as 1200, or off.`
+  throw new BrokerError('invalid_request', { description })
 }

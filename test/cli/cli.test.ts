@@ -78,6 +78,41 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
   t.match(await command(['app', 'remove', id], env), { code: 2, stderr: /no app/ })
 })
 
+t.test('rules and limits of an app are replaced, added to and removed', async (t) => {
+  const env = { BROKER_DATA_DIR: await migratedFolder(t) }
+  const app = async (...args: string[]) => {
+    const { code, stdout, stderr } = await command(['app', ...args, '--json'], env)
+    if (code !== 0) t.fail(stderr)
+    return JSON.parse(stdout) as Record<string, unknown>
+  }
+  const limits = ['--requests-per-minute', '600', '--requests-per-day', '10000']
+  const [one, two, three] = ['GET /path/*/raster/**', 'GET /account', 'POST /path/*']
+  const first = ['--access', 'proxy', '--allow', one, two, ...limits]
+  const added = await app('add', 'Map', '--redirect-uri', RETURN, ...first)
+  const id = String(added.client_id)
+  t.match(added, { access: 'proxy', requests_per_minute: 600, requests_per_day: 10_000 })
+  t.strictSame(added.allow, [one, two])
+  t.strictSame((await app('set', id, '--allow', three)).allow, [three])
+  t.strictSame((await app('set', id, '--allow', one, three, '--add')).allow, [three, one])
+  t.strictSame((await app('set', id, '--name', 'Other')).allow, [three, one])
+  const shown = await command(['app', 'show', id], env)
+  t.match(shown.stdout, /^allow +POST \/path\/\*\n +GET \/path\/\*\/raster/m)
+  t.match(shown.stdout, /^requests_per_minute 600$/m)
+  t.strictSame((await app('set', id, '--no-allow', '--add')).allow, [])
+  t.match(await app('set', id, '--requests-per-minute', 'off'), {
+    requests_per_minute: 'off',
+    requests_per_day: 10_000,
+  })
+  for (const [args, problem] of [
+    [['--allow', 'get /x'], /Rule “get \/x”: Write METHOD/],
+    [['--requests-per-day', '0'], /between 1 and/],
+    [['--requests-per-day', 'many'], /many is not a number/],
+    [['--access', 'token', '--read-only'], /need access through the proxy/],
+  ] as const) {
+    t.match(await command(['app', 'set', id, ...args], env), { code: 2, stderr: problem })
+  }
+})
+
 t.test('apps with the device flow need no redirect URI', async (t) => {
   const env = { BROKER_DATA_DIR: temporaryFolder(t) }
   const added = await command(['app', 'add', 'Night job', '--device', '--json'], env)

@@ -127,3 +127,36 @@ t.test('a redirect URI that an older broker accepted stays valid', async (t) => 
   const wrong = [...more, 'https:new.example/']
   await t.rejects(apps.set(app.id, { redirectUris: wrong }, 'test'), /write it as https:\/\/new/)
 })
+
+t.test('access through the proxy fits the other settings', async (t) => {
+  const broker = await buildBroker(t)
+  const rules = (count: number) => Array.from({ length: count }, (_, index) => `GET /${index}`)
+  const cookie = { access: 'proxy', session: 'cookie' } as const
+  const wrong: [Parameters<typeof addApp>[1], RegExp][] = [
+    [{ readOnly: true }, /read-only access and rules need access through the proxy/],
+    [{ allow: ['GET /a'] }, /read-only access and rules need access through the proxy/],
+    [{ access: 'proxy', tokens: 'ellipsis' }, /choose one/],
+    [{ access: 'proxy', deliver: 'fragment' }, /choose one/],
+    [{ access: 'proxy', allow: rules(51) }, /at most 50 rules/],
+    [{ access: 'proxy', allow: ['GET /a/../b', 'x'] }, /no segment of dots.*\n.*“x”: Write METHOD/],
+    [{ access: 'proxy', allow: [`GET /${'a'.repeat(500)}`] }, /at most 500 characters/],
+    [{ requestsPerMinute: 0 }, /between 1 and/],
+    [{ requestsPerDay: 1.5 }, /between 1 and/],
+    [{ session: 'cookie' }, /cookie needs access through the proxy/],
+    [{ ...cookie, confidential: true }, /only for public apps/],
+    [{ ...cookie, redirectUris: ['com.example.app:/x'] }, /only for public apps/],
+    [{ ...cookie, redirectUris: [], device: true }, /only for public apps/],
+  ]
+  for (const [settings, problem] of wrong) await t.rejects(addApp(broker, settings), problem)
+  for (const settings of [
+    { access: 'proxy', readOnly: true, allow: rules(50), requestsPerDay: 1 } as const,
+    cookie,
+    { ...cookie, redirectUris: ['http://127.0.0.1/'] },
+  ]) {
+    t.match(await addApp(broker, settings), settings)
+  }
+  const app = await addApp(broker, { access: 'proxy', readOnly: true })
+  const { apps } = broker.services
+  await t.rejects(apps.set(app.id, { access: 'token' }, 'test'), /need access through the proxy/)
+  t.match(await apps.set(app.id, { access: 'token', readOnly: false }, 'test'), { readOnly: false })
+})

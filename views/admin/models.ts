@@ -104,6 +104,11 @@ export interface AdminModels extends MonitoringModels {
     grantLifetimeAdvised: boolean
     /** Gets its access token in the URL fragment, which is less safe. */
     fragment: boolean
+    /** Rules of the access policy. */
+    allow: string[]
+    /** Numbers of requests, or `off`. */
+    requestsPerMinute: string
+    requestsPerDay: string
     /** Every flag and choice, from server/oauth/app-options.ts. */
     options: { title: string; summary: string }[]
     /** The newest first; `null`: it has none, being public. */
@@ -242,6 +247,11 @@ export interface AppFormFields {
   lifetime: string
   /** Empty: the default for a new app, otherwise unchanged. */
   grantLifetime: string
+  /** Rules of the access policy, one per line. */
+  allow: string
+  /** Empty: no limit. */
+  requestsPerMinute: string
+  requestsPerDay: string
 }
 
 /** A flag or a choice of an app: a checkbox, or radio buttons. */

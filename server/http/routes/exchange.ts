@@ -42,6 +42,7 @@ const schema = {
       'invalid_request',
       'invalid_token',
       'invalid_client',
+      'unauthorized_client',
       'insufficient_scope',
       'reconnect_required',
       'slow_down',

@@ -178,10 +178,15 @@ t.test('JavaScript for a page that gets its token in the fragment', async (t) =>
   t.throws(() => code.receive(`#error=access_denied&state=${state}`, state))
 })
 
-t.test('an app without redirect URI, or with required DPoP, has no snippets', async (t) => {
-  const broker = await buildBroker(t)
-  const { app } = await addAppWithSecret(broker, { redirectUris: [], device: true })
-  t.strictSame(createSnippets(app, broker.url), [])
-  const bound = await addAppWithSecret(broker, { dpop: 'required' })
-  t.strictSame(createSnippets(bound.app, broker.url), [])
-})
+t.test(
+  'an app without redirect URI, with required DPoP or the proxy has no snippets',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const { app } = await addAppWithSecret(broker, { redirectUris: [], device: true })
+    t.strictSame(createSnippets(app, broker.url), [])
+    const bound = await addAppWithSecret(broker, { dpop: 'required' })
+    t.strictSame(createSnippets(bound.app, broker.url), [])
+    const proxied = await addAppWithSecret(broker, { access: 'proxy' })
+    t.strictSame(createSnippets(proxied.app, broker.url), [])
+  },
+)

@@ -3,7 +3,7 @@ import type { App } from '../../../../db/store.ts'
 import type { AdminModels, AppFormFields, OptionField } from '../../../../views/admin/models.ts'
 import { appOptions, defaultOptions, mapOptions, writeOption } from '../../../oauth/app-options.ts'
 import type { AppOption, AppOptions } from '../../../oauth/app-options.ts'
-import { appDefaults, defaultOrigins } from '../../../oauth/app-settings.ts'
+import { appDefaults, defaultOrigins, parseRequestLimit } from '../../../oauth/app-settings.ts'
 import type { AppSettings } from '../../../oauth/app-settings.ts'
 import { formatDuration, formatLimit, parseDuration, parseLimit } from '../../../oauth/duration.ts'
 import { redirectUriProblem } from '../../../oauth/redirect-uri.ts'
@@ -94,6 +94,9 @@ const emptyForm: AppForm = {
   confidential: appDefaults.confidential,
   lifetime: formatDuration(appDefaults.tokenLifetimeSeconds),
   grantLifetime: '',
+  allow: '',
+  requestsPerMinute: '',
+  requestsPerDay: '',
   options: defaultOptions,
 }
 
@@ -151,6 +154,9 @@ function readForm({ body }: FastifyRequest): AppForm {
     confidential: text('type') === 'confidential',
     lifetime: text('lifetime'),
     grantLifetime: text('grant_lifetime').trim(),
+    allow: text('allow'),
+    requestsPerMinute: text('requests_per_minute'),
+    requestsPerDay: text('requests_per_day'),
     options: mapOptions((name, option) => readOption(option, text(name))) as AppOptions,
   }
 }
@@ -164,17 +170,17 @@ function formOfApp(app: App): AppForm {
     confidential: app.confidential,
     lifetime: formatDuration(app.tokenLifetimeSeconds),
     grantLifetime: formatLimit(app.grantLifetimeSeconds),
+    allow: app.allow.join('\n'),
+    requestsPerMinute: String(app.requestsPerMinute ?? ''),
+    requestsPerDay: String(app.requestsPerDay ?? ''),
     options: app,
   }
 }
 
 /** Settings that the form has. */
-type FormSettings = Omit<
-  AppSettings,
-  'allow' | 'requestsPerMinute' | 'requestsPerDay' | 'jwks' | 'jwksUri'
-> & { origins: string[] }
+type FormSettings = Omit<AppSettings, 'jwks' | 'jwksUri'> & { origins: string[] }
 
-/** @throws BrokerError `invalid_request` for an invalid token lifetime */
+/** @throws BrokerError `invalid_request` for an invalid lifetime or number */
 function settingsOf(form: AppForm): FormSettings {
   const { confidential, options } = form
   const [redirectUris, origins] = [linesOf(form.redirectUris), linesOf(form.origins)]
@@ -184,6 +190,9 @@ function settingsOf(form: AppForm): FormSettings {
     origins: origins.length > 0 ? origins : defaultOrigins({ confidential, redirectUris }),
     confidential,
     ...(mapOptions((name) => options[name]) as AppOptions),
+    allow: linesOf(form.allow),
+    requestsPerMinute: parseRequestLimit(form.requestsPerMinute),
+    requestsPerDay: parseRequestLimit(form.requestsPerDay),
     tokenLifetimeSeconds: parseDuration(form.lifetime),
     ...(form.grantLifetime !== '' && { grantLifetimeSeconds: parseLimit(form.grantLifetime) }),
   }

@@ -73,6 +73,9 @@ function modelOf(
     grantLifetime: formatLimit(app.grantLifetimeSeconds),
     grantLifetimeAdvised: app.grantLifetimeSeconds === null && isBrowserApp(app),
     fragment: app.deliver === 'fragment',
+    allow: app.allow,
+    requestsPerMinute: formatRequestLimit(app.requestsPerMinute),
+    requestsPerDay: formatRequestLimit(app.requestsPerDay),
     options: describeOptions(app).map(({ title, summary }) => ({ title, summary })),
     secrets: app.confidential ? secretsOf(app, clock.now()) : null,
     connectLink: app.redirectUris.length > 0 ? `${config.publicUrl}/connect/${app.id}` : null,
@@ -83,6 +86,9 @@ function modelOf(
     })),
   }
 }
+
+const formatRequestLimit = (limit: number | null): string =>
+  limit === null ? 'off' : formatNumber(limit)
 
 const secretsOf = (app: App, now: number): SecretView[] =>
   validSecrets(app, now)

@@ -1,6 +1,13 @@
 import t from 'tap'
 import { signIn } from '../../../admin.ts'
-import { addApp, addAppWithSecret, buildBroker, connect, exchange } from '../../../helper.ts'
+import {
+  RETURN,
+  addApp,
+  addAppWithSecret,
+  buildBroker,
+  connect,
+  exchange,
+} from '../../../helper.ts'
 import type { TestBroker } from '../../../helper.ts'
 import { isSecretAccepted } from './dashboard.ts'
 
@@ -93,6 +100,42 @@ t.test('an invalid form shows the problems and keeps the input', async (t) => {
   const forever = await admin.press(page, 'Register app', { ...form, lifetime: 'forever' })
   t.match(forever.body, 'forever is not a duration')
   t.strictSame(await broker.services.apps.list(), [])
+})
+
+t.test('the access policy is shown, saved and kept', async (t) => {
+  const broker = await buildBroker(t)
+  const { admin, page } = await open(broker, '/apps/new')
+  const policy = {
+    access: 'proxy',
+    readOnly: 'yes',
+    allow: 'GET /path/*/raster/**\r\n\r\n  GET /account \r\n',
+    requests_per_minute: '1200',
+    requests_per_day: 'off',
+  }
+  const refused = await admin.press(page, 'Register app', { ...form, ...policy, name: '' })
+  t.match(refused.body, 'GET /path/*/raster/**\r\n\r\n  GET /account')
+  t.match(refused.body, 'name="requests_per_minute" inputmode="numeric" value="1200"')
+  const rule = await admin.press(page, 'Register app', { ...form, ...policy, allow: 'GET a' })
+  t.match(rule.body, 'Rule “GET a”: Write METHOD')
+  const shown = await admin.press(page, 'Register app', { ...form, ...policy })
+  for (const text of ['GET /path/*/raster/**', '1,200', 'Only requests that read']) {
+    t.ok(shown.body.includes(text), text)
+  }
+  const [app] = await broker.services.apps.list()
+  const saved = {
+    access: 'proxy',
+    readOnly: true,
+    allow: ['GET /path/*/raster/**', 'GET /account'],
+    requestsPerMinute: 1200,
+    requestsPerDay: null,
+  }
+  t.match(app, saved)
+  const edit = await admin.open(`${broker.url}/admin/apps/${app?.id}/edit`)
+  const [, rules = ''] = /<textarea id="allow"[^>]*>([^<]*)</.exec(edit.body) ?? []
+  await admin.press(edit, 'Save', { allow: rules, redirect_uris: RETURN, name: 'Renamed' })
+  t.match(await broker.services.apps.get(app?.id ?? ''), { ...saved, name: 'Renamed' })
+  const { rows } = await broker.services.store.listEvents({ limit: 1 })
+  t.equal(rows[0]?.details, 'name, redirectUris, origins', 'nothing else has changed')
 })
 
 t.test('redirect URIs are checked while the user types', async (t) => {
