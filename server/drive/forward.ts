@@ -94,19 +94,18 @@ export function createDrive(deps: {
     { fetchedAt: fetchedAfter }: AccessToken,
   ): Promise<AccessToken | null> => {
     const { id } = live.connection
-    const findNewer = (): AccessToken | null => {
-      const cached = refresher.inspectCache(id)
-      return cached && cached.fetchedAt > fetchedAfter ? cached : null
-    }
-    const requirement = { minTtlSeconds: 0, fetchedAfter, evenIfPaused: false, appId: live.app.id }
-    const newer =
-      findNewer() ??
-      (await refresher.get(id, requirement).catch(async (error) => {
-        if (error instanceof BrokerError && error.code === 'slow_down') return findNewer()
-        throw error
-      }))
+    const requirement = { minTtlSeconds: 0, evenIfPaused: false, appId: live.app.id }
+    const cached = refresher.inspectCache(id)
+    const isCachedNewer = cached !== undefined && cached.fetchedAt > fetchedAfter
+    const current = isCachedNewer
+      ? cached
+      : await refresher.get(id, { ...requirement, fetchedAfter }).catch((error: unknown) => {
+          if (!(error instanceof BrokerError && error.code === 'slow_down')) throw error
+          // Joins the forced refresh, if it is not done yet.
+          return refresher.get(id, { ...requirement, fetchedAfter: null })
+        })
     await check()
-    return newer
+    return current.fetchedAt > fetchedAfter ? current : null
   }
 
   const send = async (
