@@ -4,6 +4,7 @@ import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { closeWithTimeout } from '../../server/http/plugins/time-limits.ts'
 import { exchange } from '../helper.ts'
+import { openUpload } from './transfer.ts'
 import { buildDrive } from './upstream.ts'
 import type { DriveTest } from './upstream.ts'
 
@@ -19,7 +20,7 @@ function drip(response: ServerResponse): void {
 /** Reads until the transfer ends. Resolves with `end` or `cut`. */
 async function readToEnd(answer: Response): Promise<'end' | 'cut'> {
   try {
-    for await (const _chunk of answer.body ?? []) continue
+    await answer.arrayBuffer()
     return 'end'
   } catch {
     return 'cut'
@@ -147,30 +148,6 @@ t.test('errors of single requests open no circuit breaker', async (t) => {
   for (let count = 0; count < 3; count++) await (await drive.get('/429')).text()
   t.equal((await drive.get('/200')).status, 200)
 })
-
-/** Begins an upload over a connection of its own. */
-export function openUpload(
-  { broker, bearer }: Pick<DriveTest, 'broker' | 'bearer'>,
-  headers: Record<string, string>,
-) {
-  const { hostname, port } = new URL(broker.url)
-  const request = httpRequest({
-    ...{ hostname, port, path: '/drive/file', method: 'PUT', agent: false },
-    headers: { ...bearer, ...headers },
-  })
-  request.on('error', () => undefined)
-  const answered = new Promise<{ status: number; body: string }>((resolve, reject) => {
-    request.once('error', reject)
-    request.once('response', (response) => {
-      let body = ''
-      response.setEncoding('utf8')
-      response.on('data', (text: string) => (body += text))
-      response.on('error', () => resolve({ status: response.statusCode ?? 0, body }))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
-    })
-  })
-  return { request, answered }
-}
 
 async function waitUntil(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 10))
