@@ -1,6 +1,6 @@
 import type { Millis } from '../model.ts'
 
-/** How many swaps or refreshes of an app had one outcome within one hour. They are counted, not logged. */
+/** How many swaps, refreshes or requests of an app had one outcome within one hour. They are counted, not logged. */
 export interface UsageCount {
   /** `null`: the app is unknown; counted in the total only. */
   appId: string | null
@@ -12,7 +12,7 @@ export interface UsageCount {
   count: number
 }
 
-/** `refresh`: calls of Ellipsis Drive for new tokens; a swap answered from the store makes none. */
+/** `refresh`: calls of Ellipsis Drive for new tokens; a swap answered from the store makes none. `drive`: requests through `/drive`. */
 export type UsageKind = 'swap' | 'refresh' | 'drive'
 
 /** Counts of one kind and outcome, summed over a stretch of time. `appId` `null`: of all apps together. */

@@ -21,7 +21,9 @@ export interface UsageInterval {
   swaps: number
   /** Successful refreshes at Ellipsis Drive. */
   refreshes: number
-  /** Failed swaps and refreshes. */
+  /** Requests to Ellipsis Drive that went through the broker. */
+  requests: number
+  /** Failed swaps, refreshes and requests. */
   failures: number
 }
 
@@ -126,6 +128,7 @@ export function createOverview(dependencies: {
           start,
           swaps: total(({ kind, outcome }) => kind === 'swap' && outcome === 'ok'),
           refreshes: total(({ kind, outcome }) => kind === 'refresh' && outcome === 'ok'),
+          requests: total(({ kind, outcome }) => kind === 'drive' && outcome === 'ok'),
           failures: total(({ outcome }) => outcome !== 'ok'),
         }
       })

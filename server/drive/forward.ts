@@ -14,6 +14,7 @@ import type { Usage } from '../connections/usage.ts'
 import type { DriveBudget } from './budget.ts'
 import type { DriveCache } from './cache.ts'
 import { answerHeaders, locationInApi, requestHeaders } from './headers.ts'
+import { recordChunk } from './garbage.ts'
 import type { DrivePath } from './path.ts'
 import type { Transfers } from './transfers.ts'
 
@@ -242,6 +243,7 @@ async function* limitBody(
     length += chunk.length
     if (length > uploadLimitBytes) throw bodyTooLarge(uploadLimitBytes)
     metrics.addBytes('upload', chunk.length)
+    recordChunk(chunk.length)
     yield chunk
   }
 }

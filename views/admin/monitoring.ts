@@ -69,7 +69,7 @@ export interface UsageView {
   /** Such as "the last 24 hours". */
   period: string
   charts: ChartView[]
-  rows: { start: number; swaps: string; refreshes: string; failures: string }[]
+  rows: { start: number; swaps: string; refreshes: string; requests: string; failures: string }[]
 }
 
 /** A bar chart; lengths in SVG units, y from the top. */

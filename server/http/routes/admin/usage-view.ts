@@ -25,7 +25,7 @@ export function readPeriod(query: unknown): Period {
 }
 
 /**
- * Charts and table of swaps, refreshes and failures, for `views/admin/usage.eta`.
+ * Charts and table of swaps, refreshes, requests and failures, for `views/admin/usage.eta`.
  * @param page path of the page that shows them, with the base path; links add `?period=`
  * @param appId only this app; default: all apps
  */
@@ -39,6 +39,7 @@ export async function usageView(
   const kinds = [
     { id: 'swaps', title: 'Swaps' },
     { id: 'refreshes', title: 'Refreshes' },
+    { id: 'requests', title: 'Requests' },
     { id: 'failures', title: 'Failures' },
   ] as const
   return {
@@ -49,17 +50,18 @@ export async function usageView(
       isCurrent: each === period,
     })),
     charts: kinds.map(({ id, title }) => chartOf(id, title, stretches, period)),
-    rows: stretches.toReversed().map(({ start, swaps, refreshes, failures }) => ({
+    rows: stretches.toReversed().map(({ start, swaps, refreshes, requests, failures }) => ({
       start,
       swaps: formatNumber(swaps),
       refreshes: formatNumber(refreshes),
+      requests: formatNumber(requests),
       failures: formatNumber(failures),
     })),
   }
 }
 
 function chartOf(
-  id: 'swaps' | 'refreshes' | 'failures',
+  id: 'swaps' | 'refreshes' | 'requests' | 'failures',
   title: string,
   stretches: UsageInterval[],
   period: Period,
