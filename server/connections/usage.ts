@@ -3,10 +3,10 @@ import type { Millis, Store, UsageCount, UsageKind } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 import type { Log } from '../log.ts'
 
-/** Counts swaps and refreshes instead of logging each; written to the store every few seconds. */
+/** Counts swaps, refreshes and requests to Ellipsis Drive instead of logging each; written to the store every few seconds. */
 export interface Usage {
   /**
-   * Counts one swap or refresh.
+   * Counts one swap, refresh or request.
    * @param appId `null`: the app is unknown
    * @param outcome `ok` or an error code
    */

@@ -14,6 +14,7 @@ import type { Usage } from '../connections/usage.ts'
 import type { DriveBudget } from './budget.ts'
 import type { DriveCache } from './cache.ts'
 import { answerHeaders, locationInApi, requestHeaders } from './headers.ts'
+import { recordChunk } from './garbage.ts'
 import type { DrivePath } from './path.ts'
 import type { Transfers } from './transfers.ts'
 
@@ -94,19 +95,18 @@ export function createDrive(deps: {
     { fetchedAt: fetchedAfter }: AccessToken,
   ): Promise<AccessToken | null> => {
     const { id } = live.connection
-    const findNewer = (): AccessToken | null => {
-      const cached = refresher.inspectCache(id)
-      return cached && cached.fetchedAt > fetchedAfter ? cached : null
-    }
-    const requirement = { minTtlSeconds: 0, fetchedAfter, evenIfPaused: false, appId: live.app.id }
-    const newer =
-      findNewer() ??
-      (await refresher.get(id, requirement).catch(async (error) => {
-        if (error instanceof BrokerError && error.code === 'slow_down') return findNewer()
-        throw error
-      }))
+    const requirement = { minTtlSeconds: 0, evenIfPaused: false, appId: live.app.id }
+    const cached = refresher.inspectCache(id)
+    const isCachedNewer = cached !== undefined && cached.fetchedAt > fetchedAfter
+    const current = isCachedNewer
+      ? cached
+      : await refresher.get(id, { ...requirement, fetchedAfter }).catch((error: unknown) => {
+          if (!(error instanceof BrokerError && error.code === 'slow_down')) throw error
+          // Joins the forced refresh, if it is not done yet.
+          return refresher.get(id, { ...requirement, fetchedAfter: null })
+        })
     await check()
-    return newer
+    return current.fetchedAt > fetchedAfter ? current : null
   }
 
   const send = async (
@@ -243,6 +243,7 @@ async function* limitBody(
     length += chunk.length
     if (length > uploadLimitBytes) throw bodyTooLarge(uploadLimitBytes)
     metrics.addBytes('upload', chunk.length)
+    recordChunk(chunk.length)
     yield chunk
   }
 }

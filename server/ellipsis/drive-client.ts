@@ -80,8 +80,8 @@ export function createDriveClient(
   return {
     async request({ method, path, headers, accessToken, body, signal }) {
       const startedAt = performance.now()
-      let bodyError: Error | null = null
-      const sent = body && watchErrors(body, (error) => (bodyError = error as Error))
+      const failed: { body?: Error } = {}
+      const sent = body && watchErrors(body, (error) => (failed.body = error as Error))
       try {
         const answer = await dispatcher.request({
           origin,
@@ -101,8 +101,10 @@ export function createDriveClient(
         return { status, headers: answer.headers, body: answer.body }
       } catch (error) {
         signal.throwIfAborted()
-        if (bodyError !== null) throw bodyError
-        if (isInvalid(error)) throw new TypeError('HTTP has no such request')
+        if (failed.body) throw failed.body
+        if (isInvalid(error)) {
+          throw new TypeError('HTTP has no such request', { cause: error })
+        }
         report(startedAt, 'failed')
         const message = `Ellipsis Drive could not be reached, or broke off (${errorCode(error)})`
         const maybeApplied = method !== 'GET' && method !== 'HEAD'

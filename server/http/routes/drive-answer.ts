@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { DriveAnswer, DriveRequest } from '../../drive/forward.ts'
 import { bodyTooLarge } from '../../drive/forward.ts'
+import { recordChunk } from '../../drive/garbage.ts'
 import { mergeVary } from '../../drive/headers.ts'
 import type { DrivePath } from '../../drive/path.ts'
 import { BrokerError } from '../../errors.ts'
@@ -76,7 +77,10 @@ export function sendDriveAnswer(
     ...(isClosing && { connection: 'close' }),
   })
   if (body === null) return void raw.end()
-  body.on('data', (chunk: Buffer) => metrics.addBytes('download', chunk.length))
+  body.on('data', (chunk: Buffer) => {
+    metrics.addBytes('download', chunk.length)
+    recordChunk(chunk.length)
+  })
   // The client must notice that the body is incomplete.
   body.on('error', () => raw.destroy())
   raw.on('close', () => body.destroy())
