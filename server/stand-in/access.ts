@@ -59,3 +59,10 @@ export function findVisiblePath(id: string, viewer: User | null, { drive }: Stan
   }
   return node
 }
+
+/** RFC 9110 13.1.2: the weak comparison. */
+export function matchesEtag(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false
+  const tags = header.split(',').map((tag) => tag.trim().replace(/^W\//, ''))
+  return tags.includes(etag) || tags.includes('*')
+}
