@@ -1,6 +1,7 @@
-import type { FastifyError, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync } from 'fastify'
+import { ApiError, findViewer, findVisiblePath, requireUser } from './access.ts'
 import type { Node, Root } from './drive.ts'
-import { accessLevel, describePath, ROOTS } from './drive.ts'
+import { describePath, ROOTS } from './drive.ts'
 import { createEndpointHooks } from './endpoint-hooks.ts'
 import type { StandIn } from './stand-in.ts'
 import type { User } from './users.ts'
@@ -8,16 +9,6 @@ import type { User } from './users.ts'
 const TYPES = ['raster', 'vector', 'folder', 'file', 'pointCloud', 'bookmark']
 const DEFAULT_TYPES = ['raster', 'vector']
 const MAX_PAGE_SIZE = 50
-
-/** An error of the API, sent as JSON `{"message": …}`. */
-export class ApiError extends Error {
-  readonly status: number
-
-  constructor(status: number, message: string) {
-    super(message)
-    this.status = status
-  }
-}
 
 /** The account and its drive, as far as the broker's apps read them. */
 export const apiRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, { standIn }) => {
@@ -56,51 +47,6 @@ export const apiRoutes: FastifyPluginAsync<{ standIn: StandIn }> = async (app, {
       return listPage(children, viewer, request.query)
     },
   )
-}
-
-/** Converts an error to the API's status and message. Details of server errors are not sent. */
-export function toErrorResponse(error: FastifyError | ApiError): {
-  status: number
-  message: string
-} {
-  if (error instanceof ApiError) return error
-  const { statusCode: status = 500, validation, message } = error
-  const unknownProperty = validation?.[0]?.params.additionalProperty
-  if (typeof unknownProperty === 'string') {
-    return { status, message: `Unknown property: ${unknownProperty}.` }
-  }
-  return { status, message: status < 500 ? message : 'Something went wrong.' }
-}
-
-/** The user of the request's token; `null` without a token: public items need none. */
-async function findViewer(request: FastifyRequest, standIn: StandIn): Promise<User | null> {
-  const token = readToken(request)
-  if (token === undefined) return null
-  const user = await standIn.accessTokens.findUser(token)
-  if (!user) throw new ApiError(401, 'Your token is not valid or has expired.')
-  return user
-}
-
-async function requireUser(request: FastifyRequest, standIn: StandIn): Promise<User> {
-  const user = await findViewer(request, standIn)
-  if (!user) throw new ApiError(401, 'A token is required.')
-  return user
-}
-
-/** Reads the token from the `Authorization` header (`Bearer` in any case) or the query. */
-function readToken({ headers, query }: FastifyRequest): string | undefined {
-  const fromHeader = /^bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
-  const { token } = query as { token?: unknown }
-  return fromHeader ?? (typeof token === 'string' ? token : undefined)
-}
-
-function findVisiblePath(id: string, viewer: User | null, { drive }: StandIn): Node {
-  const node = drive.find(id)
-  if (!node) throw new ApiError(404, 'This path does not exist.')
-  if (accessLevel(node, viewer) === 0) {
-    throw new ApiError(403, 'You do not have access to this path.')
-  }
-  return node
 }
 
 /** One page of a listing, selected by `type`, `pageSize` and `pageStart`. */

@@ -3,11 +3,14 @@ import formbody from '@fastify/formbody'
 import Fastify, { LogController } from 'fastify'
 import type { FastifyError, FastifyInstance, FastifyServerOptions } from 'fastify'
 import { schemaController } from '../validators.ts'
-import { ApiError, apiRoutes, toErrorResponse } from './api.ts'
+import { ApiError, toErrorResponse } from './access.ts'
+import { apiRoutes } from './api.ts'
 import { controlRoutes } from './control.ts'
+import { fileRoutes } from './file-routes.ts'
 import { homeRoutes } from './home.ts'
 import { authorizeRoute } from './oauth/authorize.ts'
 import { tokenRoute } from './oauth/token.ts'
+import { rasterRoutes } from './raster-routes.ts'
 import type { StandInOptions } from './stand-in.ts'
 import { StandIn } from './stand-in.ts'
 
@@ -66,24 +69,34 @@ async function browserPages(app: FastifyInstance, { standIn }: PluginOptions): P
 }
 
 async function ellipsisApi(app: FastifyInstance, { standIn }: PluginOptions): Promise<void> {
+  app.addHook('onRequest', async ({ raw }) => standIn.record(raw))
   allowAllOrigins(app)
   handleErrors(app)
   await app.register(formbody)
   await app.register(authorizeRoute, { standIn })
   await app.register(tokenRoute, { standIn })
   await app.register(apiRoutes, { standIn })
+  await app.register(rasterRoutes, { standIn })
+  await app.register(fileRoutes, { standIn })
 }
+
+const ALLOWED_HEADERS = 'authorization, content-type, range, if-range, if-none-match'
+const EXPOSED_HEADERS =
+  'accept-ranges, content-disposition, content-length, content-range, etag, last-modified, retry-after'
 
 /** CORS: browser apps of any origin read the API of Ellipsis Drive. */
 function allowAllOrigins(app: FastifyInstance): void {
   app.addHook('onRequest', async (_request, reply) => {
-    void reply.header('access-control-allow-origin', '*')
+    void reply
+      .header('access-control-allow-origin', '*')
+      .header('access-control-expose-headers', EXPOSED_HEADERS)
   })
   app.options('/*', async (_request, reply) =>
     reply
       .code(204)
       .header('access-control-allow-methods', 'GET, POST, PUT, PATCH, DELETE')
-      .header('access-control-allow-headers', 'authorization, content-type')
+      .header('access-control-allow-headers', ALLOWED_HEADERS)
+      .header('access-control-max-age', '600')
       .send(),
   )
 }

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { contentOf, DATA_ZOOM, styleIdOf, timestampIdOf } from './rasters.ts'
 import type { Item, ItemType } from './sample-drives.ts'
 import { sampleItemsOf } from './sample-drives.ts'
 import type { User } from './users.ts'
@@ -34,6 +36,15 @@ export class Drive {
     const nodes = this.#createNodes(sampleItemsOf(owner.username), owner, null)
     this.#byOwner.set(owner.id, nodes)
     return nodes
+  }
+
+  /** Adds an item at the end of a folder, or at the top of the owner's drive. */
+  add(owner: User, parent: Node | null, item: Item): Node {
+    const node: Node = { id: randomUUID(), item, owner, parent, children: [] }
+    const siblings = parent?.children ?? this.create(owner)
+    siblings.push(node)
+    this.#byId.set(node.id, node)
+    return node
   }
 
   find(id: string): Node | undefined {
@@ -97,15 +108,27 @@ function driveLocation(node: Node, viewer: User | null) {
 }
 
 /** The property named after the type, with the fields that clients read. */
-function typeDetails({ id, item }: Node): object {
+function typeDetails(node: Node): object {
+  const { item } = node
   const timestamp = {
-    id: stableId(`timestamp/${id}`),
+    id: timestampIdOf(node),
     status: 'active',
+    trashed: false,
+    availability: { blocked: false },
+    zoom: DATA_ZOOM,
+    extent: contentOf(node).extent,
     totalSize: item.sizeBytes ?? 0,
+  }
+  const style = {
+    id: styleIdOf(node),
+    name: 'Default',
+    default: true,
+    method: 'file',
+    parameters: {},
   }
   const details: Record<ItemType, object> = {
     folder: {},
-    raster: { timestamps: [timestamp], styles: [], bands: [] },
+    raster: { timestamps: [timestamp], styles: [style], bands: [] },
     vector: { timestamps: [timestamp], styles: [], properties: [] },
     pointCloud: { timestamps: [timestamp] },
     file: { format: item.name.split('.').at(-1) },

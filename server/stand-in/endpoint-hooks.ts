@@ -1,4 +1,6 @@
 import { STATUS_CODES } from 'node:http'
+import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Endpoint, Fault } from './faults.ts'
 import { appliesAfterWork } from './faults.ts'
@@ -12,6 +14,8 @@ type Effect =
   | { type: 'wait'; milliseconds: number }
   | { type: 'hang' }
   | { type: 'disconnect' }
+  | { type: 'slow'; bytesPerSecond: number }
+  | { type: 'cut-during'; bytes: number }
   | { type: 'respond'; response: RawResponse }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -55,6 +59,10 @@ function toEffect(fault: Fault, switches: Switches): Effect {
     case 'cut-before':
     case 'cut-after':
       return { type: 'disconnect' }
+    case 'slow':
+      return { type: 'slow', bytesPerSecond: fault.bytesPerSecond }
+    case 'cut-during':
+      return { type: 'cut-during', bytes: fault.bytes }
     case 'status':
       return respond(statusResponse(fault.status, fault.retryAfter))
     case 'garbage':
@@ -92,6 +100,9 @@ async function applyBeforeWork(
       return reply.hijack()
     case 'respond':
       return reply.send(setHead(reply, effect.response))
+    case 'slow':
+    case 'cut-during':
+      return undefined // these apply to the body, after the work
   }
 }
 
@@ -111,6 +122,10 @@ async function applyAfterWork(
     case 'disconnect':
       request.raw.socket.destroy()
       return payload
+    case 'slow':
+      return replaceBody(reply, payload, (body) => slowDown(body, effect.bytesPerSecond, standIn))
+    case 'cut-during':
+      return replaceBody(reply, payload, (body) => cutAfter(body, effect.bytes, request))
     case 'respond':
       return setHead(reply, effect.response)
   }
@@ -120,4 +135,42 @@ async function applyAfterWork(
 function setHead(reply: FastifyReply, { status, type, headers, body }: RawResponse): string {
   void reply.code(status).type(type).headers(headers)
   return body
+}
+
+type Body = AsyncIterable<Buffer>
+
+/** Sends a changed body under the head that announces the whole one. */
+function replaceBody(reply: FastifyReply, payload: unknown, change: (body: Body) => Body): unknown {
+  if (payload === undefined || payload === null) return payload
+  if (payload instanceof Readable) return Readable.from(change(payload), { objectMode: false })
+  const bytes = Buffer.from(payload as string | Buffer)
+  void reply.header('content-length', bytes.length)
+  return Readable.from(change(Readable.from([bytes])), { objectMode: false })
+}
+
+const SLICES_PER_SECOND = 10
+
+async function* slowDown(body: Body, bytesPerSecond: number, { sleep }: StandIn): Body {
+  const sliceBytes = Math.ceil(bytesPerSecond / SLICES_PER_SECOND)
+  for await (const chunk of body) {
+    for (let start = 0; start < chunk.length; start += sliceBytes) {
+      const slice = chunk.subarray(start, start + sliceBytes)
+      yield slice
+      await sleep((slice.length * 1000) / bytesPerSecond)
+    }
+  }
+}
+
+async function* cutAfter(body: Body, bytes: number, request: FastifyRequest): Body {
+  let left = bytes
+  for await (const chunk of body) {
+    if (chunk.length < left) yield chunk
+    else {
+      if (left > 0) yield chunk.subarray(0, left)
+      await setImmediate() // until the bytes are written
+      request.raw.socket.destroy()
+      return
+    }
+    left -= chunk.length
+  }
 }

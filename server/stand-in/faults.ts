@@ -7,6 +7,10 @@ export const ENDPOINTS = [
   'root', // GET /account/root/{root}
   'path', // GET /path/{id}
   'folder', // GET /path/{id}/folder/list
+  'tile', // GET /path/{id}/raster/timestamp/{timestampId}/tile/{z}/{x}/{y}
+  'wms', // GET /ogc/wms/{id}
+  'download', // GET /path/{id}/file/data
+  'upload', // POST /path/file
 ] as const
 export type Endpoint = (typeof ENDPOINTS)[number]
 
@@ -32,12 +36,16 @@ type FaultKind =
   | { kind: 'cut-after' }
   /** No response. / Truncated JSON, status 200. / An HTML page instead of JSON, status 200. */
   | { kind: 'hang' | 'garbage' | 'html'; worked?: boolean }
+  /** Sends the body at this speed. */
+  | { kind: 'slow'; bytesPerSecond: number }
+  /** Closes the connection after that many bytes of the body. */
+  | { kind: 'cut-during'; bytes: number }
   /** The OAuth error, even for a valid client and token. The token stays valid. */
   | { kind: 'invalid_client' | 'invalid_grant' }
 
 /** Tells whether the endpoint does its work (such as a rotation) before this fault applies. */
 export function appliesAfterWork(fault: Fault): boolean {
-  if (fault.kind === 'late' || fault.kind === 'cut-after') return true
+  if (['late', 'cut-after', 'slow', 'cut-during'].includes(fault.kind)) return true
   return 'worked' in fault && fault.worked === true
 }
 
@@ -70,6 +78,8 @@ export const faultSchema = {
       ['status'],
     ),
     variant(['delay', 'late'], { milliseconds: { type: 'integer', minimum: 0 } }, ['milliseconds']),
+    variant(['slow'], { bytesPerSecond: { type: 'integer', minimum: 1 } }, ['bytesPerSecond']),
+    variant(['cut-during'], { bytes: { type: 'integer', minimum: 0 } }, ['bytes']),
     variant(['hang', 'garbage', 'html'], { worked: { type: 'boolean' } }),
     variant(['cut-before', 'cut-after', 'invalid_client', 'invalid_grant'], {}),
   ],

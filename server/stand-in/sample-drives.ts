@@ -1,3 +1,7 @@
+import type { RasterContent } from './rasters.ts'
+import { PROVENCE, toWorld, WORLD } from './rasters.ts'
+import { encodeGeotiff, GEOTIFF_SIZE_BYTES } from './terrain/geotiff.ts'
+
 export type ItemType = 'folder' | 'raster' | 'vector' | 'file' | 'pointCloud' | 'bookmark'
 
 /** An item of a sample drive; `Drive` gives it an id. */
@@ -8,6 +12,10 @@ export interface Item {
   hashtags?: string[]
   sizeBytes?: number
   children?: Item[]
+  /** For files: all bytes, `null` if they were not kept. Default: synthetic bytes. */
+  content?: () => Buffer | null
+  /** For rasters; default: relief of Provence. */
+  raster?: RasterContent
   trashed?: true
   favorite?: true
   /** Visible without a token. */
@@ -15,6 +23,10 @@ export interface Item {
   /** Usernames of the users who may see it. */
   sharedWith?: string[]
 }
+
+let geotiff: Buffer | undefined
+/** Encoded when it is first read. */
+const provenceGeotiff = () => (geotiff ??= encodeGeotiff(toWorld(PROVENCE)))
 
 const mebibytes = (count: number): number => count * 1024 ** 2
 
@@ -64,8 +76,24 @@ const amelie: Item[] = [
     sharedWith: ['bo'],
   }),
   layer('raster', 'Elevation Provence', 1_870, { hashtags: ['dem'] }),
+  layer('raster', 'Land cover Provence', 730, {
+    description: 'Forest, fields, rock and snow',
+    raster: { theme: 'land cover', extent: PROVENCE },
+  }),
+  layer('raster', 'Flood risk Provence', 95, {
+    description: 'Low land by the sea; transparent elsewhere',
+    raster: { theme: 'flood', extent: PROVENCE },
+  }),
+  layer('raster', 'World relief', 5_200, { raster: { theme: 'relief', extent: WORLD } }),
   layer('vector', 'Hiking trails', 6, { favorite: true }),
   file('Project plan.docx', 1),
+  file('large.bin', 64),
+  {
+    name: 'Elevation Provence.tif',
+    type: 'file',
+    sizeBytes: GEOTIFF_SIZE_BYTES,
+    content: provenceGeotiff,
+  },
   { name: 'Harbour view', type: 'bookmark' },
   layer('raster', 'Test upload', 12, { trashed: true }),
 ]

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { AccessTokens } from './access-tokens.ts'
 import { AuthorizationCodes } from './authorization-codes.ts'
@@ -40,6 +41,20 @@ const MAX_REDIRECT_URI_LENGTH_CHARS = 100
 /** Enough to search logs for leaked secrets after a long test. */
 const MAX_ISSUED_SECRETS = 100_000
 
+const MAX_RECORDED_REQUESTS = 200
+
+/** A request that the API received. */
+export interface RecordedRequest {
+  method: string
+  /** With the query, as received. */
+  url: string
+  headers: IncomingHttpHeaders
+  /** Bytes of the uploaded file so far; 0 if there is none. */
+  fileBytes: number
+  /** Of the uploaded file, in hexadecimal; set at its end. */
+  sha256?: string
+}
+
 const zeroCalls = () =>
   Object.fromEntries(ENDPOINTS.map((name) => [name, 0])) as Record<Endpoint, number>
 
@@ -51,6 +66,9 @@ export class StandIn {
   readonly clients: Client[]
   /** Calls since the start or the last `resetCalls`, including those that failed by a fault. */
   calls = zeroCalls()
+  /** The last requests to the API (at most 200), oldest first. They contain tokens. */
+  requests: RecordedRequest[] = []
+  readonly #recordOf = new WeakMap<IncomingMessage, RecordedRequest>()
   readonly users: Users
   readonly drive: Drive
   readonly sessions = new Sessions()
@@ -93,6 +111,18 @@ export class StandIn {
       accessTokens: this.accessTokens.state(),
       refreshTokens: this.refreshTokens.state(),
     })
+  }
+
+  record(request: IncomingMessage): void {
+    const { method = '', url = '', headers } = request
+    const record = { method, url, headers, fileBytes: 0 }
+    this.#recordOf.set(request, record)
+    if (this.requests.length >= MAX_RECORDED_REQUESTS) this.requests.shift()
+    this.requests.push(record)
+  }
+
+  recordOf(request: IncomingMessage): RecordedRequest | undefined {
+    return this.#recordOf.get(request)
   }
 
   resetCalls(): void {

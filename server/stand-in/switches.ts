@@ -13,6 +13,7 @@ export interface Switches {
   tokenLength: number
   tokenDelay: number
   askAgain: boolean
+  tileCaching: 'full' | 'etag' | 'none'
 }
 
 export const switchDefaults: Readonly<Switches> = {
@@ -29,6 +30,7 @@ export const switchDefaults: Readonly<Switches> = {
   tokenLength: 0,
   tokenDelay: 0,
   askAgain: false,
+  tileCaching: 'full',
 }
 
 const flag = (description: string) => ({ type: 'boolean', description }) as const
@@ -80,5 +82,10 @@ export const switchSchema = {
       description: 'Delay of the token endpoint before its work, in milliseconds.',
     },
     askAgain: flag('Ask for consent even if the user has already allowed the client.'),
+    tileCaching: {
+      enum: ['full', 'etag', 'none'],
+      description:
+        'Headers of tiles. full: ETag and Cache-Control. etag: ETag only. none: neither.',
+    },
   },
 } as const

@@ -3,6 +3,10 @@ import { addApp, buildBroker, connect, exchange } from '../helper.ts'
 import { accessToken, start } from '../stand-in/helper.ts'
 
 /** The part of the package that these tests use; it has no types. */
+interface RasterLayerUtil {
+  getSlippyMapUrlWithDefaults(options: object): Promise<{ url: string; zoom: number }>
+}
+
 interface EllipsisApi {
   setApiUrl(url: string): void
   get(path: string, body?: object, user?: { token: string }): Promise<unknown>
@@ -10,12 +14,16 @@ interface EllipsisApi {
 }
 
 /** Loads Ellipsis Drive's own client library, which expects a browser's global object. */
-async function loadEllipsisApi(): Promise<EllipsisApi> {
+async function loadLibrary() {
   Object.assign(globalThis, { self: globalThis })
   // @ts-expect-error the package has no types
-  const module = (await import('ellipsis-js-util')) as { default: { EllipsisApi: EllipsisApi } }
-  return module.default.EllipsisApi
+  const module = (await import('ellipsis-js-util')) as {
+    default: { EllipsisApi: EllipsisApi; RasterLayerUtil: RasterLayerUtil }
+  }
+  return module.default
 }
+
+const loadEllipsisApi = async () => (await loadLibrary()).EllipsisApi
 
 interface Listing {
   result: { id: string; name: string; type: string }[]
@@ -44,6 +52,22 @@ t.test('ellipsis-js-util reads the stand-in', async (t) => {
     status: 401,
     message: /token/,
   })
+})
+
+t.test('ellipsis-js-util finds and reads the tiles of a raster', async (t) => {
+  const running = await start(t)
+  const { EllipsisApi: api, RasterLayerUtil: rasters } = await loadLibrary()
+  api.setApiUrl(running.apiUrl)
+  const token = await accessToken(running)
+  const page = await api.get('/account/root/myDrive', { type: ['raster'] }, { token })
+  const { id } = (page as Listing).result.find(({ name }) => name === 'World relief')!
+  const { url, zoom } = await rasters.getSlippyMapUrlWithDefaults({ pathId: id, token })
+  t.equal(zoom, 14)
+  const tile = await fetch(url.replace('{z}/{x}/{y}', '2/1/1'))
+  t.equal(tile.headers.get('content-type'), 'image/png')
+  const { pathname, search } = new URL(url.replace('{z}/{x}/{y}', '2/1/1'))
+  const path = (pathname + search).replace('/v3', '')
+  t.ok(((await api.get(path)) as Blob).size > 1000, 'its own call reads the picture')
 })
 
 t.test('ellipsis-js-util reads the drive with the access token from a swap', async (t) => {

@@ -62,7 +62,13 @@ t.test('the four roots list rasters and vectors by default', async (t) => {
   const running = await start(t)
   const read = await createReader(running)
   const defaultTypes = names(await read('/account/root/myDrive'))
-  t.strictSame(defaultTypes, ['Elevation Provence', 'Hiking trails'])
+  t.strictSame(defaultTypes, [
+    'Elevation Provence',
+    'Land cover Provence',
+    'Flood risk Provence',
+    'World relief',
+    'Hiking trails',
+  ])
   const all = names(await read('/account/root/myDrive', { type: ALL_TYPES }))
   t.ok(all.includes('Camargue wetlands') && all.includes('Project plan.docx'))
   t.notOk(all.includes('Test upload'))

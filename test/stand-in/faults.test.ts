@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Endpoint, Fault } from '../../server/stand-in/app.ts'
 import type { TestStandIn } from './helper.ts'
+import { openPath, openRaster } from './drive.ts'
 import { accessToken, authorize, authorizeUrl, get, redeem, refresh, start } from './helper.ts'
 
 /** A fault without its endpoint. Distributes over the union, so that each kind keeps its fields. */
@@ -174,6 +175,15 @@ t.test('each endpoint is counted and can fail by its name', async (t) => {
   const code = await authorize(running)
   const { body } = await get(`${apiUrl}/account/root/myDrive?token=${token}&type=["folder"]`)
   const { id } = body.result[0]
+  const raster = await openRaster(running, 'World relief')
+  const file = await openPath(running, 'Project plan.docx')
+  const uploadFile = () => {
+    const form = new FormData()
+    form.set('data', new Blob(['x']), 'x.txt')
+    const authorization = `Bearer ${token}`
+    return fetch(`${apiUrl}/path/file`, { method: 'POST', body: form, headers: { authorization } })
+  }
+  const wms = `${apiUrl}/ogc/wms/${raster.id}?request=GetCapabilities&token=${token}`
   const calls: Record<Endpoint, () => Promise<{ status: number }>> = {
     authorize: () => get(authorizeUrl(running)),
     token: () => redeem(running, code),
@@ -182,6 +192,10 @@ t.test('each endpoint is counted and can fail by its name', async (t) => {
     root: () => get(`${apiUrl}/account/root/trash?token=${token}`),
     path: () => get(`${apiUrl}/path/${id}?token=${token}`),
     folder: () => get(`${apiUrl}/path/${id}/folder/list?token=${token}`),
+    tile: () => get(`${raster.tiles}/1/0/0?token=${token}`),
+    wms: () => get(wms),
+    download: () => get(`${apiUrl}/path/${file.id}/file/data?token=${token}`),
+    upload: uploadFile,
   }
   standIn.resetCalls()
   for (const [name, call] of Object.entries(calls) as [Endpoint, (typeof calls)['path']][]) {
