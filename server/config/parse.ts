@@ -26,6 +26,26 @@ export const integer =
     throw new InvalidValue(`is not a whole number from ${min} to ${max}.`)
   }
 
+const BYTE_UNITS: Record<string, number> = {
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+}
+
+/** A size such as `10GiB`, in bytes. */
+export const byteSize =
+  (min: string): Parse<number> =>
+  (value) => {
+    const read = (text: string): number => {
+      const [, digits = '', unit = ''] = /^(\d{1,6})\s*([KMGT]iB)$/.exec(text) ?? []
+      return digits === '' ? NaN : Number(digits) * (BYTE_UNITS[unit] ?? NaN)
+    }
+    const bytes = read(value)
+    if (bytes >= read(min)) return bytes
+    throw new InvalidValue(`is not a size such as 1GiB, of at least ${min}.`)
+  }
+
 export const oneOf =
   <T extends string>(...choices: T[]): Parse<T> =>
   (value) => {

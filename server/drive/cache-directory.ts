@@ -94,9 +94,7 @@ export function createCacheDirectory(dependencies: {
     await mkdir(directory, { recursive: true, mode: 0o700 })
     const names = await readdir(directory)
     if (!names.includes(TAG_FILE) && names.some((name) => !name.startsWith(TEMPORARY))) {
-      throw new Error(
-        `BROKER_CACHE_DIR: ${directory} holds other files, and the cache deletes what it does not know. Name an empty directory.`,
-      )
+      throw new Error(`${directory} holds other files, and the cache deletes its files`)
     }
     await chmod(directory, 0o700)
     if (names.includes(TAG_FILE)) return
