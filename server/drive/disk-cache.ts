@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { pipeline } from 'node:stream'
+import { addAbortSignal, pipeline } from 'node:stream'
 import { sha256 } from '../crypto/hash.ts'
 import { BrokerError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -177,6 +177,11 @@ export function createDiskCache(
     const age = String(freshness.ageSeconds(stored))
     const served = await answerFromEntry(entry, { ...stored.headers, age }, request)
     if (!served) return null
+    // Also a transfer from disk ends when the client leaves or the grant ends.
+    if (served.answer.body) {
+      // Its reader may not listen yet.
+      addAbortSignal(request.signal, served.answer.body).on('error', ignore)
+    }
     counters.served(served.bytes)
     return { ...served.answer, cached }
   }

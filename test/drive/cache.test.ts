@@ -97,6 +97,22 @@ t.test('bodies of every size are stored as they are', async (t) => {
   t.match(await get(`/${3000 * KIB}`), { cached: 'hit' })
 })
 
+t.test('a transfer from the cache ends with its signal', async (t) => {
+  const { get, begin, counts } = await buildCache(t, (_request, response) => {
+    response.setHeader('cache-control', 'max-age=60').end(Buffer.alloc(4000 * KIB))
+  })
+  await get('/large')
+  for (const path of ['/large', '/small']) {
+    const grant = new AbortController()
+    await get(path)
+    const { body, cached } = await begin(path, {}, { signal: grant.signal })
+    t.equal(cached, 'hit')
+    grant.abort()
+    await t.rejects(buffer(body ?? process.stdin), { name: 'AbortError' })
+  }
+  t.equal(counts.miss, 2)
+})
+
 t.test('an answer is kept only if it is complete and not too large', async (t) => {
   const { get, begin, cache, directory } = await buildCache(
     t,

@@ -63,7 +63,12 @@ export async function buildCache(
   const begin = (
     path: string,
     headers: Record<string, string> = {},
-    { method = 'GET', connection = 'con_a', through = cache } = {},
+    {
+      method = 'GET',
+      connection = 'con_a',
+      through = cache,
+      signal = new AbortController().signal,
+    } = {},
   ) => {
     const [plain = '', query] = path.split('?')
     const request: DriveRequest = {
@@ -71,7 +76,7 @@ export async function buildCache(
       path: { segments: [], path: plain, query: query === undefined ? '' : `?${query}` },
       headers,
       body: null,
-      signal: new AbortController().signal,
+      signal,
     }
     return through.fetch(connection, request, (sent) => send(path, method, sent))
   }
