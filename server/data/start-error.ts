@@ -92,7 +92,7 @@ export const explainListenError =
 /** The same for the directory of the cache. @throws StartError */
 export const explainCacheError = (error: unknown): never => {
   const problem = error instanceof Error ? error.message : String(error)
-  throw new StartError(formatMessage('serve.cache-unusable', { problem }), { cause: error })
+  throw new StartError(formatMessage('serve.cache-unusable', { problem }))
 }
 
 function explainByCode(error: unknown, messages: MessagesByCode, values: MessageValues): never {

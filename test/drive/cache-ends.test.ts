@@ -1,10 +1,11 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 import type { Test } from 'tap'
-import { addApp, buildBroker, connect, scrape } from '../helper.ts'
+import { command } from '../command.ts'
+import { addApp, buildBroker, connect, freePort, scrape } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { temporaryFolder } from '../temporary.ts'
 
@@ -39,7 +40,7 @@ t.test('revoking or erasing a user empties their cache at once', async (t) => {
   const { connections } = broker.services
   for (const end of ['revoke', 'erase'] as const) {
     const { connectionId } = await connect(broker, app, {
-      user: end === 'revoke' ? 'amelie' : 'bram',
+      user: end === 'revoke' ? 'amelie' : 'bo',
     })
     t.equal(await getTile(broker, connectionId), 'miss')
     t.equal(await getTile(broker, connectionId), 'hit')
@@ -63,7 +64,7 @@ t.test('what bulk work or another process revoked is found by the sweeper', asyn
   const { broker, directory, app } = await build(t)
   const { store, clock, sweeper } = broker.services
   const revoked = await connect(broker, app, { user: 'amelie' })
-  const live = await connect(broker, app, { user: 'bram' })
+  const live = await connect(broker, app, { user: 'bo' })
   for (const { connectionId } of [revoked, live]) await getTile(broker, connectionId)
   mkdirSync(join(directory, 'con_unknown'))
   writeFileSync(join(directory, 'con_unknown', 'x'), 'x')
@@ -76,4 +77,24 @@ t.test('what bulk work or another process revoked is found by the sweeper', asyn
     await new Promise((resolve) => setTimeout(resolve, 5))
   await sweeper.stop()
   t.equal(await getTile(broker, live.connectionId), 'hit')
+})
+
+t.test('the broker does not start with a directory of other files', async (t) => {
+  const directory = temporaryFolder(t)
+  writeFileSync(join(directory, 'thesis.txt'), 'years of work')
+  const { code, stderr } = await command(['serve'], {
+    ELLIPSIS_CLIENT_ID: 'id',
+    ELLIPSIS_CLIENT_SECRET: 'secret',
+    BROKER_PORT: String(await freePort()),
+    BROKER_DATA_DIR: join(temporaryFolder(t), 'data'),
+    BROKER_CACHE_DIR: directory,
+  })
+  t.equal(code, 2)
+  t.equal(
+    stderr,
+    `BROKER_CACHE_DIR can’t be used: ${directory} holds other files, and the cache deletes its files.
+Set it to an empty directory that the broker’s user can write to, or unset it.
+`,
+  )
+  t.strictSame(readdirSync(directory), ['thesis.txt'])
 })
