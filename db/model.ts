@@ -301,6 +301,8 @@ export interface SwapState {
     | 'tokenLifetimeSeconds'
     | 'grantLifetimeSeconds'
     | 'dpop'
+    | 'requestsPerMinute'
+    | 'requestsPerDay'
     | keyof AccessPolicy
   > | null
   connection: Pick<Connection, 'id' | 'status' | 'generation'>

@@ -54,8 +54,9 @@ import { createSweeper } from './operate/sweeper.ts'
 import { createUpstreamStatus } from './refresh/upstream-status.ts'
 import { createUserInfo } from './oauth/userinfo.ts'
 import { createUsage } from './connections/usage.ts'
-import { unlimitedBudget } from './drive/budget.ts'
-import { noCache } from './drive/cache.ts'
+import { createDriveBudget } from './drive/budget.ts'
+import { createNoCache } from './drive/cache.ts'
+import { createDiskCache } from './drive/disk-cache.ts'
 import { createDrive } from './drive/forward.ts'
 import { createTransfers } from './drive/transfers.ts'
 import { createDriveClient } from './ellipsis/drive-client.ts'
@@ -66,6 +67,7 @@ import { createKeyFollower } from './data/key-follower.ts'
 import type { Logger } from './log.ts'
 import { createSummarizingLog } from './summarizing-log.ts'
 import { countFailedConnects } from './metrics/failed-connects.ts'
+import { addCacheSizeMetric, createDriveCacheMetrics } from './metrics/drive-cache.ts'
 import { addHealthMetrics } from './metrics/health.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Upgrade } from '../db/data-directory/open.ts'
@@ -171,11 +173,23 @@ export function compose(
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
   const passkeys = createPasskeys({ store, vault, clock, random, issuer, publicUrl })
+  const driveMetrics = createDriveCacheMetrics(metrics.registry)
+  const driveBudget = createDriveBudget({
+    ...{ store, clock, log, limits: config.connectionLimits },
+    onRefused: driveMetrics.onRefused,
+  })
   const loginThrottle = createLoginThrottle({ store, clock })
   const followKeys = createKeyFollower({ store, vault, presence, log })
-  const upkeep = { usage, upstream, keys, followKeys }
   const active = () => performance.eventLoopUtilization().active
   const throttle = createBackgroundThrottle({ clock, active })
+  const driveCache = config.cache
+    ? createDiskCache({
+        ...{ ...config.cache, clock, random, throttle, log },
+        counters: driveMetrics.cache,
+      })
+    : createNoCache(driveMetrics.cache)
+  addCacheSizeMetric(metrics.registry, () => driveCache.size())
+  const upkeep = { usage, upstream, keys, followKeys, driveBudget, driveCache }
   const bulks = createBulkRevocations({ store, throttle, clock, random, log })
   const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
   const checkWritable = () => store.checkWritable()
@@ -211,6 +225,8 @@ export function compose(
     summarizingLog,
     refresher,
     refreshAhead,
+    driveCache,
+    driveBudget,
     sweeper,
     locks,
     processes,
@@ -233,7 +249,7 @@ export function compose(
     events: createEvents({ store }),
     exports: createExports({ store, throttle, clock }),
     overview: createOverview({ store, upstream, clock }),
-    connections: createConnections({ store, refresher, clock }),
+    connections: createConnections({ store, refresher, driveCache, clock, log }),
     introspect: createIntrospect({ store, tokens, clock }),
     idTokens: createIdTokens({ store, keys, clock, publicUrl, subjectOf }),
     userInfo: createUserInfo({
@@ -243,7 +259,7 @@ export function compose(
     redeem: createRedeem({ store, newGrant, clock }),
     drive: createDrive({
       ...{ refresher, usage, minTtlSeconds, client: driveClient, breaker: driveBreaker },
-      ...{ cache: noCache, budget: unlimitedBudget, transfers: createTransfers(clock) },
+      ...{ cache: driveCache, budget: driveBudget, transfers: createTransfers(clock) },
       ...{ metrics: metrics.drive, apiUrl: config.ellipsis.apiUrl },
       uploadLimitBytes: config.uploadLimitBytes,
     }),

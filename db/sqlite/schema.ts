@@ -390,7 +390,10 @@ export const devices = sqliteTable(
   ],
 )
 
-/** Sign-in attempts, counted by address, account or device; a row counts until its window ends. */
+/**
+ * What is counted within a window: sign-in attempts by address, account or device, and requests by app and
+ * connection. A row counts until its window ends.
+ */
 export const attempts = sqliteTable(
   'attempts',
   {

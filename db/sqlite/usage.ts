@@ -1,8 +1,8 @@
-import { and, eq, gte, ne, sql } from 'drizzle-orm'
-import { connections, grants, upstreamState, usage } from './schema.ts'
+import { and, eq, gt, gte, ne, sql } from 'drizzle-orm'
+import { attempts, connections, grants, upstreamState, usage } from './schema.ts'
 import type { Millis, UpstreamState, UsageStore } from '../store.ts'
 import { mergeUpstream } from '../upstream-state.ts'
-import type { Engine } from './engine.ts'
+import { isOneOf, type Engine } from './engine.ts'
 
 /** The `app_id` of the counts of all apps together. */
 const ALL_APPS = ''
@@ -17,7 +17,7 @@ const NOTHING: UpstreamState = {
 /** Connections are sorted by last use: a busy one moves in that index at most once a minute. */
 const TOUCH_INTERVAL_MS = 60_000
 
-export function usageMethods({ db, read, write }: Engine): UsageStore {
+export function usageMethods({ db, read, write, writeFleeting }: Engine): UsageStore {
   const touchGrant = db
     .update(grants)
     .set({ lastUsedAt: sql`max(coalesce(${grants.lastUsedAt}, 0), ${sql.placeholder('at')})` })
@@ -52,6 +52,24 @@ export function usageMethods({ db, read, write }: Engine): UsageStore {
     })
     .prepare()
 
+  // A process whose clock is behind adds to the newer window: that refuses too much rather than too little.
+  const addToCounter = db
+    .insert(attempts)
+    .values({
+      key: sql.placeholder('key'),
+      count: sql.placeholder('add'),
+      until: sql.placeholder('until'),
+    })
+    .onConflictDoUpdate({
+      target: attempts.key,
+      set: {
+        count: sql`excluded.count + iif(${attempts.until} >= excluded.until, ${attempts.count}, 0)`,
+        until: sql`max(${attempts.until}, excluded.until)`,
+      },
+    })
+    .returning({ count: attempts.count })
+    .prepare()
+
   const { kind, outcome } = usage
   const count = sql<number>`sum(${usage.count})`
 
@@ -61,6 +79,17 @@ export function usageMethods({ db, read, write }: Engine): UsageStore {
   }
 
   return {
+    addToCounters: (counters) =>
+      writeFleeting(() => counters.map((counter) => addToCounter.get(counter).count)),
+
+    getCounters: (keys, now) =>
+      read(() => {
+        const live = and(isOneOf(attempts.key, keys), gt(attempts.until, now))
+        const rows = db.select().from(attempts).where(live).all()
+        const counts = new Map(rows.map(({ key, count }) => [key, count]))
+        return keys.map((key) => counts.get(key) ?? 0)
+      }),
+
     recordUse: (use) =>
       write(() => {
         for (const { id, lastUsedAt: at } of use.grants) {

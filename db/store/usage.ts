@@ -53,6 +53,13 @@ export interface UsageStore {
     since: Millis
     stretchMs?: number
   }): Promise<UsageSum[]>
+  /**
+   * Adds to counters, each of a window that ends at `until`, and returns their totals in that order. A counter whose
+   * window has ended begins at 0. May be lost with the power.
+   */
+  addToCounters(counters: { key: string; add: number; until: Millis }[]): Promise<number[]>
+  /** The totals of counters, in that order; 0 if there is none, or its window has ended. */
+  getCounters(keys: string[], now: Millis): Promise<number[]>
   /** Adds what one process saw of Ellipsis Drive; what others saw later takes precedence. */
   recordUpstream(seen: UpstreamState): Promise<void>
   getUpstream(): Promise<UpstreamState>

@@ -11,7 +11,7 @@ import type { Claim } from '../data/data-ownership.ts'
 import { closeWithTimeout } from '../http/plugins/time-limits.ts'
 import { secretKeyFile } from '../data/secret-key.ts'
 import type { Services } from '../services.ts'
-import { explainListenError } from '../data/start-error.ts'
+import { explainCacheError, explainListenError } from '../data/start-error.ts'
 import { readCertificate, watchCertificate } from '../http/tls.ts'
 import { logOutput, treatOutputAsLog } from './output.ts'
 import { loadStoreSettings } from './settings.ts'
@@ -112,6 +112,7 @@ export async function listen(services: Services): Promise<RunningBroker> {
   const { serveMetrics } = await import('../http/metrics-listener.ts')
   const app = await buildApp(services)
   try {
+    await services.driveCache.open().catch(explainCacheError)
     const { host, port, tls, metricsPort } = config
     const address = await app.listen({ host, port }).catch(explainListenError({ host, port }))
     const unwatch = tls && watchCertificate(app.server as unknown as Server, tls, log)

@@ -5,7 +5,7 @@ import type { Settings } from './find-settings.ts'
 import * as parse from './parse.ts'
 import { readProxy } from './proxy.ts'
 import { ConfigError, type ReadFile, type Reader, createReader } from './reader.ts'
-import { CALLBACK_URL_PLACEHOLDER, table } from './settings.ts'
+import { CALLBACK_URL_PLACEHOLDER, table, type SettingName } from './settings.ts'
 import { warnOfUnknownSettings } from './unknown.ts'
 import { Secret } from '../secret.ts'
 
@@ -56,6 +56,10 @@ export interface Config {
   failureLimit: number
   /** Limit of a body that is sent to Ellipsis Drive through `/drive`. */
   uploadLimitBytes: number
+  /** Where answers of Ellipsis Drive are cached, and how many bytes of them; `null`: nowhere. */
+  cache: { directory: string; maxBytes: number } | null
+  /** Forwarded requests of each connection; `null`: no limit. */
+  connectionLimits: { requestsPerMinute: number | null; requestsPerDay: number | null }
   /** Every admin needs a second factor. */
   requireSecondFactor: boolean
   /** Who runs this broker, shown to users. */
@@ -105,9 +109,14 @@ export function loadConfig(
     minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, DAY_SECONDS)),
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
-    uploadLimitBytes: reader.value('BROKER_UPLOAD_LIMIT', parse.byteSize),
+    uploadLimitBytes: reader.value('BROKER_UPLOAD_LIMIT', parse.byteSize('1MiB')),
     requireSecondFactor:
       reader.value('BROKER_REQUIRE_SECOND_FACTOR', parse.oneOf('true', 'false')) === 'true',
+    cache: readCache(reader),
+    connectionLimits: {
+      requestsPerMinute: readLimit(reader, 'BROKER_CONNECTION_REQUESTS_PER_MINUTE'),
+      requestsPerDay: readLimit(reader, 'BROKER_CONNECTION_REQUESTS_PER_DAY'),
+    },
     operator: {
       name: reader.optional('BROKER_NAME', parse.label),
       contact: reader.optional('BROKER_CONTACT', parse.contact),
@@ -183,6 +192,17 @@ function readTls(reader: Reader): Config['tls'] {
   if (certFile !== null) reader.report('BROKER_TLS_KEY', 'is not set, but BROKER_TLS_CERT is.')
   if (keyFile !== null) reader.report('BROKER_TLS_CERT', 'is not set, but BROKER_TLS_KEY is.')
   return null
+}
+
+function readCache(reader: Reader): Config['cache'] {
+  const directory = reader.optional('BROKER_CACHE_DIR', (text) => resolve(text))
+  const maxBytes = reader.value('BROKER_CACHE_SIZE', parse.byteSize('16MiB'))
+  return directory === null ? null : { directory, maxBytes }
+}
+
+/** A number of requests; `null`: no limit. */
+function readLimit(reader: Reader, name: SettingName): number | null {
+  return reader.optional(name, parse.integer(0, 1_000_000_000)) || null
 }
 
 function readEllipsis(reader: Reader): Config['ellipsis'] {

@@ -26,14 +26,25 @@ export const integer =
     throw new InvalidValue(`is not a whole number from ${min} to ${max}.`)
   }
 
-const UNITS: Record<string, number> = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
-
-/** A number of bytes, with a unit: `10GiB`. */
-export const byteSize: Parse<number> = (value) => {
-  const [, number = '', unit = ''] = /^([1-9]\d{0,5}) ?([KMG]iB)$/.exec(value) ?? []
-  if (number !== '') return Number(number) * (UNITS[unit] ?? NaN)
-  throw new InvalidValue('is not a size such as 10GiB or 512MiB.')
+const BYTE_UNITS: Record<string, number> = {
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
 }
+
+/** A size such as `10GiB`, in bytes. */
+export const byteSize =
+  (min: string): Parse<number> =>
+  (value) => {
+    const read = (text: string): number => {
+      const [, digits = '', unit = ''] = /^(\d{1,6})\s*([KMGT]iB)$/.exec(text) ?? []
+      return digits === '' ? NaN : Number(digits) * (BYTE_UNITS[unit] ?? NaN)
+    }
+    const bytes = read(value)
+    if (bytes >= read(min)) return bytes
+    throw new InvalidValue(`is not a size such as 1GiB, of at least ${min}.`)
+  }
 
 export const oneOf =
   <T extends string>(...choices: T[]): Parse<T> =>

@@ -166,6 +166,30 @@ export const table = {
     default: 'false',
     where: 'true or false.',
   },
+  BROKER_CACHE_DIR: {
+    ...optional,
+    about:
+      'The directory of the cache for answers of the Ellipsis Drive API to the proxy and to links. If not set, nothing is cached.',
+    where:
+      'A directory that only the broker can read, empty at first. Cached maps are not encrypted. Brokers of one data directory may share it.',
+  },
+  BROKER_CACHE_SIZE: {
+    ...optional,
+    about: 'How much of the disk the cache uses.',
+    default: '1GiB',
+    where: 'A number with KiB, MiB, GiB or TiB, at least 16MiB.',
+  },
+  BROKER_CONNECTION_REQUESTS_PER_MINUTE: {
+    ...optional,
+    about:
+      'The number of requests per minute that the broker forwards to the Ellipsis Drive API for one connected user. Answers from the cache do not count.',
+    where: 'A whole number. If not set, or 0, there is no limit.',
+  },
+  BROKER_CONNECTION_REQUESTS_PER_DAY: {
+    ...optional,
+    about: 'The same number per day (UTC).',
+    where: 'A whole number. If not set, or 0, there is no limit.',
+  },
   BROKER_NAME: {
     ...optional,
     about: 'Who runs this broker, as shown to users who connect.',

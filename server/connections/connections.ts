@@ -16,6 +16,8 @@ import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
 import type { Clock } from '../runtime.ts'
 import type { AccessToken } from '../refresh/access-token.ts'
+import type { DriveCache } from '../drive/cache.ts'
+import type { Log } from '../log.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 
 /** Which connections; an omitted field matches all. */
@@ -92,9 +94,11 @@ export const tokensUntil = (
 export function createConnections(dependencies: {
   store: Store
   refresher: Refresher
+  driveCache: Pick<DriveCache, 'forget'>
   clock: Clock
+  log: Log
 }): Connections {
-  const { store, refresher, clock } = dependencies
+  const { store, refresher, driveCache, clock, log } = dependencies
 
   const get = async (id: string): Promise<Connection> => {
     const connection = await store.getConnection(id)
@@ -131,6 +135,9 @@ export function createConnections(dependencies: {
     const details =
       until === null ? null : `access tokens already out end by ${new Date(until).toISOString()}`
     const revoked = await revoke(now, details)
+    await driveCache.forget(id).catch((error: unknown) => {
+      log.error({ err: error, connection: id }, 'the cache of a revoked connection was not emptied')
+    })
     return { grants: revoked ? grants : 0, erased: await purge(id), tokensUntil: until }
   }
 

@@ -89,6 +89,12 @@ export const explainListenError =
   (error: unknown): never =>
     explainByCode(error, LISTEN_MESSAGES, { host, port: String(port) })
 
+/** The same for the directory of the cache. @throws StartError */
+export const explainCacheError = (error: unknown): never => {
+  const problem = error instanceof Error ? error.message : String(error)
+  throw new StartError(formatMessage('serve.cache-unusable', { problem }))
+}
+
 function explainByCode(error: unknown, messages: MessagesByCode, values: MessageValues): never {
   const { code } = error as { code?: unknown }
   const [name] = messages.find(([, codes]) => codes.test(String(code))) ?? []

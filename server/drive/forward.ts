@@ -191,14 +191,15 @@ export function createDrive(deps: {
       const { app, grant, connection } = live
       const transfer = transfers.begin(() => caller.check(), request.signal)
       try {
-        budget.take(app, connection.id)
         if (!isAllowed({ app, granted: grant.policy }, request.method, request.path)) {
           throw notAllowed()
         }
         const { signal } = transfer
-        const answer = await cache.fetch(connection.id, { ...request, signal }, (headers) =>
-          sendWithToken(caller, request, headers, signal),
-        )
+        const answer = await cache.fetch(connection.id, { ...request, signal }, (headers) => {
+          // Answers from the cache cost nothing.
+          budget.take(app, connection.id)
+          return sendWithToken(caller, request, headers, signal)
+        })
         usage.touch(grant.id)
         usage.count('drive', app.id, answer.status < 500 ? 'ok' : 'upstream_error')
         metrics.count(`${Math.floor(answer.status / 100)}xx`)

@@ -164,6 +164,12 @@ export const messages = {
     text: 'Can’t listen on port {port} of {host}.',
     fix: 'Set BROKER_HOST to an address of this machine, such as 127.0.0.1, and BROKER_PORT to a port above 1023: lower ports need the capability NET_BIND_SERVICE. Root loses it if another user owns the data directory.',
   },
+  'serve.cache-unusable': {
+    command: 'serve',
+    exit: 2,
+    text: 'BROKER_CACHE_DIR can’t be used: {problem}.',
+    fix: 'Set it to an empty directory that the broker’s user can write to, or unset it.',
+  },
 
   'secret.check.ok': {
     command: 'secret check',

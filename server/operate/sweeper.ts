@@ -4,13 +4,17 @@ import type { Log } from '../log.ts'
 import type { SigningKeys } from '../crypto/signing-keys.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
 import type { Usage } from '../connections/usage.ts'
+import type { DriveBudget } from '../drive/budget.ts'
+import type { DriveCache } from '../drive/cache.ts'
 
 const SECOND_MS = 1000
 const DAY_MS = 24 * 60 * 60 * SECOND_MS
 
 const FOLLOW_KEYS_INTERVAL_MS = SECOND_MS
+const BUDGET_INTERVAL_MS = SECOND_MS
 const FLUSH_INTERVAL_MS = 5 * SECOND_MS
 const PURGE_INTERVAL_MS = 5 * SECOND_MS
+const CACHE_SWEEP_INTERVAL_MS = 60 * SECOND_MS
 const SWEEP_INTERVAL_MS = 10 * 60 * SECOND_MS
 
 /** Connections whose grants of a removed app are revoked in one transaction. */
@@ -47,8 +51,11 @@ export function createSweeper(dependencies: {
   /** Loads changed encryption keys. */
   followKeys: () => Promise<void>
   keys: Pick<SigningKeys, 'maintain'>
+  driveBudget: Pick<DriveBudget, 'flush'>
+  driveCache: Pick<DriveCache, 'sweep'>
 }): Sweeper {
   const { store, usage, upstream, throttle, clock, log, eventDays, followKeys, keys } = dependencies
+  const { driveBudget, driveCache } = dependencies
   const stopping = new AbortController()
   let loops: Promise<void>[] = []
 
@@ -108,6 +115,15 @@ export function createSweeper(dependencies: {
     while (!stopping.signal.aborted && (await throttle(endBatch)) > 0);
   }
 
+  /** Revoking a connection empties its cache at once; this finds what bulk work and other processes revoked. */
+  const sweepCache = (): Promise<void> =>
+    driveCache.sweep(async (connectionId) => {
+      const connection = await store.getConnection(connectionId)
+      return (
+        stopping.signal.aborted || (connection !== undefined && connection.status !== 'revoked')
+      )
+    })
+
   const repeat = async (intervalMs: number, work: () => Promise<void>): Promise<void> => {
     while (!stopping.signal.aborted) {
       await work().catch((error: unknown) => {
@@ -123,6 +139,8 @@ export function createSweeper(dependencies: {
     start() {
       loops = [
         repeat(FOLLOW_KEYS_INTERVAL_MS, followKeys),
+        repeat(BUDGET_INTERVAL_MS, () => driveBudget.flush()),
+        repeat(CACHE_SWEEP_INTERVAL_MS, sweepCache),
         repeat(FLUSH_INTERVAL_MS, () => usage.flush()),
         repeat(FLUSH_INTERVAL_MS, () => upstream.flush()),
         repeat(PURGE_INTERVAL_MS, completeErasures),
@@ -136,6 +154,9 @@ export function createSweeper(dependencies: {
       stopping.abort()
       await Promise.all(loops)
       await usage.flush()
+      await driveBudget.flush().catch((error: unknown) => {
+        log.warn({ err: error }, 'the counts of requests of the last second could not be written')
+      })
       await upstream.flush()
     },
   }

@@ -9,6 +9,7 @@ import { testDeviceCodes } from './contract/device-codes.ts'
 import { testEvents } from './contract/events.ts'
 import { testFlows } from './contract/flows.ts'
 import { testListing } from './contract/listing.ts'
+import { testCounters } from './contract/counters.ts'
 import { testDataOwnership } from './contract/data-ownership.ts'
 import { testPasskeys } from './contract/passkeys.ts'
 import { testRefresh } from './contract/refresh.ts'
@@ -38,6 +39,7 @@ export function testContract(engine: string, open: OpenStore): void {
     revoke: testRevoke,
     'data ownership': testDataOwnership,
     'bulk revocations': testBulk,
+    counters: testCounters,
     events: testEvents,
     'signing keys': testSigningKeys,
     upkeep: testUpkeep,

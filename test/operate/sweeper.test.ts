@@ -40,7 +40,9 @@ t.test('an erasure is retried for a while, and then reported as pending', async 
           remaining-- > 0 ? 'blocked' : store.purge(options),
       }),
       refresher,
+      driveCache: broker.services.driveCache,
       clock: instantClock(),
+      log: broker.services.log,
     })
   }
   t.match(await delayed(3).revoke(connectionId, 'test'), { grants: 1, erased: true })
@@ -119,6 +121,8 @@ t.test('the sweeper continues after a failure, and stops when asked', async (t) 
     eventDays: 400,
     followKeys: async () => undefined,
     keys: { maintain: async () => undefined },
+    driveBudget: { flush: async () => undefined },
+    driveCache: { sweep: async () => undefined },
   })
   sweeper.start()
   while (sweeps < 4 || pending > 0 || removed > 0)

@@ -77,6 +77,8 @@ export interface AdminModels extends MonitoringModels {
     refreshedAt: number | null
     tokenExpiresAt: number | null
     isTokenExpired: boolean
+    /** Use of the limits on forwarded requests, one sentence each. */
+    budgets: string[]
     lastError: string | null
     retryAt: number | null
     revokedAt: number | null
@@ -93,6 +95,8 @@ export interface AdminModels extends MonitoringModels {
     counts: CountsView
     attention: AttentionView[]
     usage: UsageView
+    /** Use of the limits on forwarded requests, one sentence each. */
+    budgets: string[]
     path: string
     clientId: string
     redirectUris: string[]

@@ -18,14 +18,17 @@ const HOUR = 3_600_000
 export function testSwap(t: Test, open: OpenStore): void {
   t.test('a swap reads key, grant, app and connection as they are now', async (t) => {
     const store = await open(t)
-    await store.addApp(newApp('app', { confidential: true, tokenLifetimeSeconds: 60 }), [])
+    await store.addApp(
+      newApp('app', { confidential: true, tokenLifetimeSeconds: 60, requestsPerMinute: 60 }),
+      [],
+    )
     await addSigningKey(store, newSigningKey('k1'))
     await connect(store)
     await begin(store, newGrant('grant', { jkt: 'thumbprint' }))
     const { id, appId, connectionId, scope, jti, previousJti, ...rest } = newGrant('grant', {
       jkt: 'thumbprint',
     })
-    const { device, browserHash, lastUsedAt, ...token } = rest
+    const { device, browserHash, lastUsedAt, externalId, ...token } = rest
     const grant = { id, appId, connectionId, scope, jti, previousJti, ...token }
     const read = () => store.getSwapState({ grantId: 'grant', kid: 'k1' })
     const state = {
@@ -38,6 +41,11 @@ export function testSwap(t: Test, open: OpenStore): void {
         tokenLifetimeSeconds: 60,
         grantLifetimeSeconds: null,
         dpop: 'optional',
+        access: 'token',
+        readOnly: false,
+        allow: [],
+        requestsPerMinute: 60,
+        requestsPerDay: null,
       },
       connection: { id: 'con', status: 'active', generation: 2 },
     }

@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { App } from '../../../../db/store.ts'
 import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/models.ts'
 import { describeOptions } from '../../../oauth/app-options.ts'
-import { formatNumber } from './format.ts'
+import { budgetText, formatNumber } from './format.ts'
 import { isBrowserApp } from '../../../oauth/app-settings.ts'
 import { validSecrets } from '../../../oauth/apps.ts'
 import { formatDuration, formatLimit } from '../../../oauth/duration.ts'
@@ -16,7 +16,7 @@ export const appsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
   app,
   { services },
 ) => {
-  const { apps, overview } = services
+  const { apps, overview, driveBudget } = services
 
   app.get('/apps', async (_request, reply) => {
     const [all, users] = await Promise.all([apps.list(), apps.countUsersByApp()])
@@ -32,6 +32,7 @@ export const appsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     const attention = await overview.attentionOf(one)
     return reply.show('admin/app', {
       ...modelOf(one, services),
+      budgets: (await driveBudget.use(one)).map(budgetText),
       counts: countsView(await overview.counts(one.id), list, one.id),
       attention: attention.map((each) => attentionView(each, one.id)),
       usage: await usageView(services, page, readPeriod(request.query), one.id),
@@ -62,7 +63,7 @@ const rowOf = (app: App, users: number): AppRow => ({
 function modelOf(
   app: App,
   { config, clock }: HttpServices,
-): Omit<AdminModels['admin/app'], 'counts' | 'attention' | 'usage'> {
+): Omit<AdminModels['admin/app'], 'counts' | 'attention' | 'usage' | 'budgets'> {
   return {
     ...briefOf(app),
     path: pathOf(app.id),

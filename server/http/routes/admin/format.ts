@@ -1,5 +1,6 @@
 /** How the dashboard writes names and numbers. */
 
+import type { BudgetUse } from '../../../drive/budget.ts'
 import { replaceInvisible } from '../../../visible-text.ts'
 
 /**
@@ -16,3 +17,10 @@ export const formatNumber = (value: number): string => numberFormat.format(value
 /** A number with its noun: "1 device", "2 devices". */
 export const formatCount = (count: number, noun: string): string =>
   `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`
+
+/** How much of a budget is used: "1,234 of 10,000 requests today, 5 refused". */
+export function budgetText({ window, limit, used, refused }: BudgetUse): string {
+  const when = window === 'day' ? 'today' : 'this minute'
+  const end = refused > 0 ? `, ${formatNumber(refused)} refused` : ''
+  return `${formatNumber(used)} of ${formatNumber(limit)} requests ${when}${end}`
+}

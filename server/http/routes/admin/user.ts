@@ -9,7 +9,7 @@ import { reconnectUrl } from '../../../oauth/swap.ts'
 import { currentProblem } from '../../../refresh/upstream-status.ts'
 import type { HttpServices } from '../../../services.ts'
 import { actorText, eventText } from './event-text.ts'
-import { plainName } from './format.ts'
+import { budgetText, plainName } from './format.ts'
 import { connectionBadge } from './users.ts'
 
 /** The page of one connected user: status, apps, devices and events. */
@@ -17,7 +17,7 @@ export const userRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { apps, connections, upstream } = services
+  const { apps, connections, upstream, driveBudget } = services
 
   app.get('/users/:id', async (request, reply) => {
     const { id } = request.params as { id: string }
@@ -25,7 +25,11 @@ export const userRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
     const found = await connections.find(id, typeof events === 'string' ? events : null)
     if (!found) return reply.missing('This user does not exist or was deleted.')
     const context = { all: await apps.list(), state: await upstream.state() }
-    return reply.show('admin/user', modelOf(found, context, services))
+    const budgets = await driveBudget.use({ connectionId: id })
+    return reply.show('admin/user', {
+      ...modelOf(found, context, services),
+      budgets: budgets.map(budgetText),
+    })
   })
 }
 
@@ -35,7 +39,7 @@ function modelOf(
   { connection, grants, events, newer, older }: FoundConnection,
   { all, state }: { all: App[]; state: UpstreamState },
   { config, clock }: HttpServices,
-): AdminModels['admin/user'] {
+): Omit<AdminModels['admin/user'], 'budgets'> {
   const now = clock.now()
   const base = `/admin/users/${encodeURIComponent(connection.id)}`
   const isLive = connection.status !== 'revoked'
