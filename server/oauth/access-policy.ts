@@ -142,7 +142,9 @@ function isMatch(text: string, method: string, path: DrivePath): boolean {
     : path.segments.length === segments.length
   const isSame = (segment: string | null, at: number) =>
     segment === null || segment === path.segments[at]
-  return isMethod && isLength && segments.every(isSame)
+  // The consent page promises that rules for GET and HEAD change nothing.
+  const isPromised = !['GET', 'HEAD'].includes(rule.method) || isReading(method, path)
+  return isMethod && isLength && isPromised && segments.every(isSame)
 }
 
 /**
