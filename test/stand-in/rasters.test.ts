@@ -143,10 +143,15 @@ t.test('tiles are drawn fast, and faster again', async (t) => {
   const read = async (x: number) =>
     (await fetch(`${tiles}/9/${x}/186?token=${token}`)).arrayBuffer()
   for (let x = 200; x < 205; x++) await read(x)
+  /** The shortest time of 20 tiles: other programs can only lengthen it. */
   const measure = async () => {
-    const startedAt = performance.now()
-    for (let x = 260; x < 280; x++) await read(x)
-    return (performance.now() - startedAt) / 20
+    let shortest = Infinity
+    for (let x = 260; x < 280; x++) {
+      const startedAt = performance.now()
+      await read(x)
+      shortest = Math.min(shortest, performance.now() - startedAt)
+    }
+    return shortest
   }
   const [drawn, kept] = [await measure(), await measure()]
   t.comment(`${drawn.toFixed(1)} ms drawn, ${kept.toFixed(1)} ms kept`)
