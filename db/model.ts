@@ -301,6 +301,7 @@ export interface SwapState {
     | 'tokenLifetimeSeconds'
     | 'grantLifetimeSeconds'
     | 'dpop'
+    | 'session'
     | keyof AccessPolicy
   > | null
   connection: Pick<Connection, 'id' | 'status' | 'generation'>

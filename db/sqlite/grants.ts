@@ -155,7 +155,7 @@ const SWAP_STATE_QUERY = `
     coalesce((select status from signing_keys where kid = ?), ''),
     (select generation || char(10) || status from connections where id = grants.connection_id),
     (select concat_ws(char(10), confidential, token_lifetime_seconds, tokens, dpop,
-      coalesce(grant_lifetime_seconds, ''), access, read_only, allow)
+      coalesce(grant_lifetime_seconds, ''), access, read_only, allow, session)
       from apps where id = grants.app_id))
   from grants where id = ?`
 
@@ -184,7 +184,7 @@ function toSwapState(id: string, values: string[]): SwapState {
   const [issuedAt, expiresAt, revokedAt, jkt, successorsSince, createdAt] = values.slice(6)
   const [policy, keyStatus, generation, status] = values.slice(12)
   const [confidential, lifetime, tokens, dpop, grantLifetime] = values.slice(16)
-  const [access, readOnly, allow = '[]'] = values.slice(21)
+  const [access, readOnly, allow = '[]', session] = values.slice(21)
   return {
     keyStatus: (keyStatus || null) as SigningKey['status'] | null,
     grant: {
@@ -217,6 +217,7 @@ function toSwapState(id: string, values: string[]): SwapState {
             access: access as App['access'],
             readOnly: readOnly === '1',
             allow: JSON.parse(allow) as string[],
+            session: session as App['session'],
           },
     connection: {
       id: connectionId,

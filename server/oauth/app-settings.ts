@@ -145,4 +145,7 @@ function* findProblems(app: AppSettings, registered: string[]): Generator<string
   if (app.deliver === 'fragment' && needsCode) {
     yield 'Fragment delivery is only for public apps without broker tokens, device flow or required DPoP.'
   }
+  if (app.session === 'cookie' && (needsCode || app.deliver === 'fragment')) {
+    yield 'A session in a cookie is only for public apps with broker tokens, without fragment delivery, device flow or required DPoP.'
+  }
 }

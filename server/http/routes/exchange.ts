@@ -41,6 +41,7 @@ const schema = {
     ),
     ...failures(
       'invalid_request',
+      'unauthorized_client',
       'invalid_token',
       'invalid_client',
       'insufficient_scope',

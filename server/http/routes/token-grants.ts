@@ -5,6 +5,7 @@ import { BrokerError } from '../../errors.ts'
 import type { AuthenticatedToken } from '../../oauth/grants.ts'
 import { OPENID, PROJECTS, includesScope } from '../../oauth/scope.ts'
 import type { CodeRequest } from '../../oauth/authorization-code.ts'
+import { checkSession } from '../../oauth/swap.ts'
 import type { PresentedToken } from '../../oauth/swap.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
@@ -56,6 +57,7 @@ type BeforeRedeem = (authorized: { connectionId: string; scope: string }) => Pro
 
 /** authorization_code (RFC 6749 4.1.3). */
 export async function redeemCode(body: TokenRequest, redeemer: Redeemer, services: HttpServices) {
+  checkSession(redeemer.app, false)
   const code = required(body, 'code')
   const verifier = redeemer.app.confidential
     ? optional(body.code_verifier)
@@ -70,6 +72,7 @@ export async function redeemDeviceCode(
   redeemer: Redeemer,
   services: HttpServices,
 ) {
+  checkSession(redeemer.app, false)
   const poll = { ...redeemer, deviceCode: required(body, 'device_code') }
   return respond(redeemer.app, services, (before) => services.deviceFlow.poll(poll, before))
 }

@@ -38,6 +38,7 @@ export function testSwap(t: Test, open: OpenStore): void {
         tokenLifetimeSeconds: 60,
         grantLifetimeSeconds: null,
         dpop: 'optional',
+        session: 'token',
       },
       connection: { id: 'con', status: 'active', generation: 2 },
     }
