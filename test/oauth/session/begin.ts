@@ -35,6 +35,14 @@ export async function signIn(
   return { visitor, returned: new URL(returned.url), headers: returned.headers, cookie }
 }
 
+/** The headers that a browser sends from the app's page. @param cookie empty: there is none */
+export const sessionHeaders = (app: App, cookie: string): Record<string, string> => ({
+  origin: PAGE,
+  'sec-fetch-site': 'same-site',
+  'x-client-id': app.id,
+  ...(cookie !== '' && { cookie: `${cookieNameOf(app)}=${cookie}` }),
+})
+
 /** A request as the browser sends it from the app's page; `undefined` leaves a header out. */
 export async function fromPage(
   broker: TestBroker,
@@ -47,11 +55,8 @@ export async function fromPage(
   } = {},
 ) {
   const { method = 'GET', path = '/session' } = options
-  const sent = {
-    origin: PAGE,
-    'sec-fetch-site': 'same-site',
-    'x-client-id': app.id,
-    ...(cookie !== '' && { cookie: `${cookieNameOf(app)}=${cookie}` }),
+  const sent: Record<string, string | undefined> = {
+    ...sessionHeaders(app, cookie),
     ...options.headers,
   }
   const headers = Object.fromEntries(
