@@ -7,13 +7,14 @@ import { pythonSnippet } from './python.ts'
 /**
  * Sample code that connects an app's users and swaps their broker tokens: complete programs with this
  * broker's URLs. An app that gets its token in the fragment runs in the browser, so it has JavaScript only.
- * An app without a redirect URI has none, nor has one that requires DPoP, which takes a library (RFC 9449).
+ * An app without a redirect URI has none, nor has one that requires DPoP, which takes a library (RFC 9449), or one
+ * with sessions: docs/connect/session.md has its page.
  */
 export function createSnippets(app: App, brokerUrl: string): Snippet[] {
   const { id: clientId, confidential, tokens, redirectUris } = app
   const redirectUri = redirectUris[0] ?? ''
   const snippetApp = { brokerUrl, clientId, redirectUri, confidential, tokens }
-  if (redirectUris.length === 0 || app.dpop === 'required') return []
+  if (redirectUris.length === 0 || app.dpop === 'required' || app.session === 'cookie') return []
   if (app.deliver === 'fragment')
     return [{ language: 'JavaScript', code: fragmentSnippet(snippetApp) }]
   return [
