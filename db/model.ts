@@ -303,6 +303,7 @@ export interface SwapState {
     | 'dpop'
     | 'requestsPerMinute'
     | 'requestsPerDay'
+    | 'session'
     | keyof AccessPolicy
   > | null
   connection: Pick<Connection, 'id' | 'status' | 'generation'>

@@ -63,8 +63,13 @@ export interface AppStore {
   /**
    * Does any app register this origin?
    * @param query.anyPortOf an origin without a port, of which any port counts too; `null`: none
+   * @param query.session only apps with this kind of session; omitted: any
    */
-  hasOrigin(query: { origin: string; anyPortOf: string | null }): Promise<boolean>
+  hasOrigin(query: {
+    origin: string
+    anyPortOf: string | null
+    session?: App['session']
+  }): Promise<boolean>
   /** Revokes grants of removed apps, on at most `limit` connections. Returns on how many; 0: all is done. */
   revokeGrantsOfRemovedApps(bounds: { now: Millis; limit: number }): Promise<number>
 }

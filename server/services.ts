@@ -6,6 +6,7 @@ import { useProxy } from './config/proxy.ts'
 import { openData } from './data/open-data.ts'
 import type { Data } from './data/open-data.ts'
 import { createAdmins } from './admin/admins.ts'
+import { createAppSessions } from './oauth/app-sessions.ts'
 import { createApps } from './oauth/apps.ts'
 import { createLoginThrottle } from './admin/login-throttle.ts'
 import { createCircuitBreaker, worstState } from './refresh/circuit-breaker.ts'
@@ -163,6 +164,8 @@ export function compose(
   const refreshAhead = createRefreshAhead({ ...shared, refresher, leases, minTtlSeconds })
   const renewals = createRenewals({ store, tokens, clock, random })
   const newGrant = createNewGrant({ tokens, clock, random })
+  const redeem = createRedeem({ store, newGrant, clock })
+  const appSessions = createAppSessions({ store, redeem, tokens, renewals, clock, publicUrl })
   const deviceFlow = createDeviceFlow({ store, newGrant, clock, random })
   const passwords = createPasswords({ random, passwordHashing })
   const admins = createAdmins({
@@ -199,6 +202,7 @@ export function compose(
     storeConnection: createStoreConnection(shared),
     budget: createUpstreamBudget(clock, describeConnects),
     deviceFlow,
+    appSessions,
     publicUrl,
   })
   addHealthMetrics(metrics.registry, {
@@ -231,7 +235,8 @@ export function compose(
     locks,
     processes,
     checkReadiness,
-    apps: createApps({ store, clock, random }),
+    apps: createApps({ store, clock, random, publicUrl }),
+    appSessions,
     passwords,
     admins,
     sessions,
@@ -256,7 +261,7 @@ export function compose(
       ...{ store, tokens, ellipsis, clock, subjectOf },
       budget: createUpstreamBudget(clock, describeUserInfo),
     }),
-    redeem: createRedeem({ store, newGrant, clock }),
+    redeem,
     drive: createDrive({
       ...{ refresher, usage, minTtlSeconds, client: driveClient, breaker: driveBreaker },
       ...{ cache: driveCache, budget: driveBudget, transfers: createTransfers(clock) },

@@ -4,6 +4,7 @@ import Database from 'better-sqlite3'
 import { createFile, syncDirectoryOf, syncFile } from './files.ts'
 import { emptyLog } from '../sqlite/checkpoint.ts'
 import { KeptCopyError } from '../errors.ts'
+import type { App } from '../model.ts'
 import { retryBusy } from '../sqlite/engine.ts'
 
 /** Copies of each kind that are kept. */
@@ -139,6 +140,28 @@ export function readSecondFactors(
       .raw()
       .all()
     return rows.map(([email, has]) => ({ email, hasSecondFactor: has === 1 }))
+  } finally {
+    client.close()
+  }
+}
+
+/** Apps with sessions, and their origins. @throws SqliteError if it is no store */
+export function readSessionApps(
+  path: string,
+  nativeBinding: string | undefined,
+): Pick<App, 'id' | 'session' | 'origins'>[] {
+  const client = open(path, nativeBinding)
+  try {
+    // A store of an older version has no such apps.
+    const column = "select 1 from pragma_table_info('apps') where name = 'session'"
+    if (client.prepare(column).get() === undefined) return []
+    const rows = client
+      .prepare<[], [string, string]>("select id, origins from apps where session = 'cookie'")
+      .raw()
+      .all()
+    return rows.map(([id, origins]) => {
+      return { id, session: 'cookie', origins: JSON.parse(origins) as string[] }
+    })
   } finally {
     client.close()
   }

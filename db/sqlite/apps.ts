@@ -19,7 +19,8 @@ export function appMethods(engine: Engine): Pick<Store, Methods> {
     .select({ found: sql`1` })
     .from(apps)
     .where(
-      sql`exists (select 1 from json_each(${apps.origins}) where value = ${sql.placeholder('origin')}
+      sql`${apps.session} = coalesce(${sql.placeholder('session')}, ${apps.session})
+        and exists (select 1 from json_each(${apps.origins}) where value = ${sql.placeholder('origin')}
         or value = ${sql.placeholder('anyPortOf')}
         or rtrim(value, '0123456789') = ${sql.placeholder('anyPortOf')} || ':')`,
     )
@@ -77,6 +78,6 @@ export function appMethods(engine: Engine): Pick<Store, Methods> {
         return ids.length
       }),
 
-    hasOrigin: (query) => read(() => findOrigin.get(query) !== undefined),
+    hasOrigin: (query) => read(() => findOrigin.get({ session: null, ...query }) !== undefined),
   }
 }

@@ -156,7 +156,7 @@ const SWAP_STATE_QUERY = `
     (select generation || char(10) || status from connections where id = grants.connection_id),
     (select concat_ws(char(10), confidential, token_lifetime_seconds, tokens, dpop,
       coalesce(grant_lifetime_seconds, ''), access, read_only, allow,
-      coalesce(requests_per_minute, ''), coalesce(requests_per_day, ''))
+      coalesce(requests_per_minute, ''), coalesce(requests_per_day, ''), session)
       from apps where id = grants.app_id))
   from grants where id = ?`
 
@@ -185,7 +185,7 @@ function toSwapState(id: string, values: string[]): SwapState {
   const [issuedAt, expiresAt, revokedAt, jkt, successorsSince, createdAt] = values.slice(6)
   const [policy, keyStatus, generation, status] = values.slice(12)
   const [confidential, lifetime, tokens, dpop, grantLifetime] = values.slice(16)
-  const [access, readOnly, allow = '[]', perMinute, perDay] = values.slice(21)
+  const [access, readOnly, allow = '[]', perMinute, perDay, session] = values.slice(21)
   return {
     keyStatus: (keyStatus || null) as SigningKey['status'] | null,
     grant: {
@@ -220,6 +220,7 @@ function toSwapState(id: string, values: string[]): SwapState {
             allow: JSON.parse(allow) as string[],
             requestsPerMinute: perMinute ? Number(perMinute) : null,
             requestsPerDay: perDay ? Number(perDay) : null,
+            session: session as App['session'],
           },
     connection: {
       id: connectionId,

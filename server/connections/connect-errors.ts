@@ -111,3 +111,10 @@ export function withDetails(flow: BrokerError['details'], error: unknown): Broke
   const { code, details } = error instanceof BrokerError ? error : upstreamError(error)
   return new BrokerError(code, { ...details, cause: details.cause ?? error, ...flow })
 }
+
+/** The flow began with another kind of session than the app has now. */
+export const sessionOptionChanged = (): BrokerError =>
+  new BrokerError('unauthorized_client', {
+    description: 'The host changed this app while you connected. Connect again.',
+    reason: 'session_option_changed',
+  })

@@ -5,6 +5,7 @@ import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { checkAuthorization } from '../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../oauth/authorize.ts'
+import type { AppSessions } from '../oauth/app-sessions.ts'
 import type { Parameters } from '../oauth/parameters.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { DeviceFlow } from '../oauth/device-flow.ts'
@@ -20,6 +21,7 @@ import {
   noAnswer,
   policyChanged,
   redirectUriRemoved,
+  sessionOptionChanged,
   unknownFlow,
   upstreamDenial,
   withDetails,
@@ -59,7 +61,8 @@ export interface Callback {
 
 /** How a connect flow ends: with a redirect to the app, or on a page of the broker. */
 type ConnectResult =
-  | { kind: 'redirect'; location: string }
+  /** `sessionId`: the grant of a session that begins, for the cookie; `null`: the app gets a code or token. */
+  | { kind: 'redirect'; location: string; sessionId: string | null }
   | ({ kind: 'connected'; username: string; isAnother: boolean } & PageDetails)
   | ({ kind: 'refused' } & PageDetails)
 
@@ -103,11 +106,12 @@ export function createConnect(dependencies: {
   random: Random
   log: Log
   deviceFlow: DeviceFlow
+  appSessions: AppSessions
   publicUrl: string
 }): Connect {
   const { store, vault, ellipsis, storeConnection, budget, clock, random, log, ...rest } =
     dependencies
-  const { deviceFlow, publicUrl } = rest
+  const { deviceFlow, appSessions, publicUrl } = rest
 
   const results = createCallbackResults<ConnectResult>(clock, FLOW_LIFETIME_MS)
   const hasResult = (cookie: FlowCookie): boolean =>
@@ -184,12 +188,14 @@ export function createConnect(dependencies: {
   ): Promise<ConnectResult> => {
     const fragment = app.deliver === 'fragment'
     const returnsToApp = fragment ? flow.appState !== null : issuesCode(flow)
+    const isSession = app.session === 'cookie'
     const { redirectUri, appState: state } = flow
     const common = { state, iss: publicUrl }
     const onDevice = flow.deviceCodeHash !== null
     const details = { appName: app.name, backTo: redirectUri === '' ? null : redirectUri, onDevice }
     try {
       if (callback.error !== undefined) throw upstreamDenial(callback.error)
+      if (isSession !== isForSession(flow)) throw sessionOptionChanged()
       await checkDevice(flow)
       if (fragment) checkTokenAccess({ app, granted: flow.policy }, publicUrl)
       const tokens = await exchangeCode(flow, callback.code)
@@ -200,9 +206,15 @@ export function createConnect(dependencies: {
       const { id, username, code, isAnother } = stored
       await approveDevice(flow, callback, id)
       if (!returnsToApp) return { kind: 'connected', username, isAnother, ...details }
+      const sessionId =
+        isSession && code
+          ? await appSessions.begin({ ...{ app, code, redirectUri, address }, ...ownProof(flow) })
+          : null
+      if (sessionId !== null)
+        return { kind: 'redirect', location: withResponse(redirectUri, common), sessionId }
       const answer = fragment ? fragmentParameters(tokens, clock.now()) : { code: code?.reveal() }
       const location = withResponse(redirectUri, { ...answer, ...common }, fragment)
-      return { kind: 'redirect', location }
+      return { kind: 'redirect', location, sessionId }
     } catch (error) {
       const denied = error instanceof BrokerError && error.code === 'access_denied'
       if (denied) await denyDevice(flow)
@@ -257,6 +269,7 @@ export function createConnect(dependencies: {
       const stateHash = sha256(state)
       const value = sealFlow(vault, {
         ...{ ...request, stateHash, appState, device },
+        challenge: beginsSession(app, request) ? sha256(verifier) : request.challenge,
         verifier: new Secret(verifier),
         appId: app.id,
         policyHash: hashOfPolicy(policyOf(app)),
@@ -284,6 +297,19 @@ export function createConnect(dependencies: {
     },
   }
 }
+
+/**
+ * Does the broker redeem the code of this flow itself, for a session? The challenge of such a code is that of the
+ * flow's verifier, which only the broker has: nobody else can redeem it.
+ */
+const isForSession = ({ challenge, verifier }: Flow): boolean =>
+  challenge === sha256(verifier.reveal())
+
+/** A device flow of an app that has sessions by now ends with an error. */
+const beginsSession = (app: App, { deviceCodeHash }: Pick<Flow, 'deviceCodeHash'>): boolean =>
+  app.session === 'cookie' && deviceCodeHash === null
+
+const ownProof = ({ verifier }: Flow) => ({ verifier, proof: null })
 
 /** Fragment delivery: Ellipsis Drive's access token itself, for an app without a back end. */
 const fragmentParameters = (tokens: Tokens, now: number) => ({

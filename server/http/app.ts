@@ -35,6 +35,7 @@ import { metricsRoute } from './routes/metrics.ts'
 import { notFoundRoute } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { revokeRoute } from './routes/revoke.ts'
+import { sessionRoutes } from './routes/session.ts'
 import { tokenRoute } from './routes/token.ts'
 import { userinfoRoute } from './routes/userinfo.ts'
 import type { HttpServices } from '../services.ts'
@@ -111,10 +112,11 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   // Endpoints for apps, with CORS for apps in browsers.
   await app.register(
     async (apps) => {
-      allowOrigins(apps, services.apps.hasOrigin)
+      allowOrigins(apps, services.apps)
       omitEmptyValues(apps)
       apps.removeContentTypeParser('text/plain')
       await apps.register(exchangeRoute, { services })
+      await apps.register(sessionRoutes, { services })
       await apps.register(async (forms) => {
         await acceptForms(forms)
         await forms.register(tokenRoute, { services })
@@ -132,7 +134,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   // Ellipsis Drive itself: bodies of any type and size.
   await app.register(
     async (drive) => {
-      allowOrigins(drive, services.apps.hasOrigin, driveCors)
+      allowOrigins(drive, services.apps, driveCors)
       await drive.register(driveRoute, { services })
     },
     { prefix },

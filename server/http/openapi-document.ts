@@ -99,6 +99,18 @@ const describeServer = (version: string) => ({
         description:
           'client_id and client_secret of a confidential app, here or in the form. A public app sends only its client_id.',
       },
+      session: {
+        type: 'apiKey' as const,
+        in: 'cookie' as const,
+        name: '__Host-session-{client_id}',
+        description: 'The session of an app with `--session cookie`.',
+      },
+      clientId: {
+        type: 'apiKey' as const,
+        in: 'header' as const,
+        name: 'x-client-id',
+        description: 'The app whose session it is. The `Origin` must be one of the app’s.',
+      },
       metricsToken: {
         type: 'http' as const,
         scheme: 'bearer',

@@ -185,6 +185,9 @@ function* findCookieProblems(app: AppSettings): Generator<string> {
   if (app.confidential || app.redirectUris.length === 0 || !app.redirectUris.every(isPage)) {
     yield 'A session in a cookie is only for public apps whose redirect URIs all begin with https, or are on this machine.'
   }
+  if (app.device || app.dpop === 'required') {
+    yield 'A session in a cookie excludes the device flow and required DPoP.'
+  }
 }
 
 /** Parses a number of requests; `off` or nothing is `null`: no limit. @throws BrokerError `invalid_request` */

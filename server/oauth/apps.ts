@@ -14,6 +14,7 @@ import {
   withRegistered,
 } from './app-settings.ts'
 import type { AppSettings } from './app-settings.ts'
+import { checkSite } from './same-site.ts'
 import { loopbackOriginOf } from './redirect-uri.ts'
 
 /** Client authentication (RFC 6749 2.3). */
@@ -48,6 +49,11 @@ export interface Apps {
   endOldSecret(id: string, actor: Actor): Promise<boolean>
   /** Does any app register this origin? On loopback addresses, the port may differ, as in redirect URIs. */
   hasOrigin(origin: string): Promise<boolean>
+  /**
+   * Does an app with sessions register exactly this origin?
+   * @param id of the app; `null`: any app
+   */
+  hasSessionOrigin(origin: string, id: string | null): Promise<boolean>
   /** Number of unrevoked connections with an unrevoked grant of the app. */
   countUsers(id: string): Promise<number>
   /** The same of every app that has any, by app id. */
@@ -60,8 +66,13 @@ export interface Apps {
 const REVOCATION_BATCH_SIZE = 100
 const MAX_REVOCATION_BATCHES = 10
 
-export function createApps(deps: { store: Store; clock: Clock; random: Random }): Apps {
-  const { store, clock, random } = deps
+export function createApps(deps: {
+  store: Store
+  clock: Clock
+  random: Random
+  publicUrl: string
+}): Apps {
+  const { store, clock, random, publicUrl } = deps
 
   const get = async (id: string): Promise<App> => {
     const app = await store.getApp(id)
@@ -104,6 +115,7 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
     async add(given, actor) {
       const settings = { ...given, name: visibleText(given.name) }
       checkSettings(settings)
+      checkSite({ ...settings, origins: settings.origins ?? defaultOrigins(settings) }, publicUrl)
       const created = settings.confidential ? newAppSecret() : null
       const app: App = {
         ...settings,
@@ -132,6 +144,12 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
     find: (id) => store.getApp(id),
     hasOrigin: (origin) => store.hasOrigin({ origin, anyPortOf: loopbackOriginOf(origin) }),
 
+    async hasSessionOrigin(origin, id) {
+      if (id === null) return store.hasOrigin({ origin, anyPortOf: null, session: 'cookie' })
+      const app = await store.getApp(id)
+      return app?.session === 'cookie' && app.origins.includes(origin)
+    },
+
     async countUsers(id) {
       return unrevokedOf(await store.countConnections(id))
     },
@@ -155,6 +173,7 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
           throw new BrokerError('invalid_request', { description })
         }
         checkSettings(app, before.redirectUris)
+        checkSite(app, publicUrl)
         return app
       })
       return after

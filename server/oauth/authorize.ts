@@ -86,6 +86,7 @@ async function readAuthorization(
   checkOnce(parameters, returnTo)
   checkState(app, state, returnTo)
   checkResponse(parameters, isConnectLink, fragment, returnTo)
+  checkSessionRequest(app, parameters, isConnectLink, returnTo)
   checkUnsupported(parameters, returnTo)
   const scope = checkScope(app, parameters, returnTo)
   const nonce = checkNonce(parameters, isConnectLink, returnTo)
@@ -193,6 +194,19 @@ function checkResponse(
     const description = `Omit response_mode, or use ${expected}.`
     fail('invalid_request', 'response_mode_unsupported', description, returnTo)
   }
+}
+
+/** An app with sessions gets no code: it sends users to the connect link. */
+function checkSessionRequest(
+  { session }: App,
+  { code_challenge: challenge }: Parameters,
+  isConnectLink: boolean,
+  returnTo?: ReturnAddress,
+): void {
+  if (session === 'token' || (isConnectLink && challenge === undefined)) return
+  const description =
+    'This app uses a session and gets no code: send the user to /connect/{client_id}, without code_challenge.'
+  fail('unauthorized_client', 'session_is_cookie', description, returnTo)
 }
 
 function checkScope(app: App, { scope }: Parameters, returnTo?: ReturnAddress): string {

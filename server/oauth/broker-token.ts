@@ -102,7 +102,7 @@ export function createBrokerTokens(deps: {
   return {
     async sign(grant) {
       const { kid, key } = await keys.current('EdDSA')
-      const cacheKey = `${kid}.${grant.jti}`
+      const cacheKey = `${kid}.${grant.jti}.${grant.expiresAtSeconds}`
       const cached = signed.get(cacheKey)
       if (cached !== undefined) return cached
       await keys.noteToken(kid, grant.expiresAtSeconds)

@@ -31,6 +31,12 @@ export interface Renewals {
    * had several successors already and the next one is not due
    */
   renew(grant: CurrentGrant, app: CurrentApp, presented: Claims): Promise<RenewedToken>
+  /**
+   * For the cookie of a session: the same token with a later expiry if it is past half its lifetime, otherwise
+   * `null`. Its `jti` stays. Answers to requests at the same time may overtake each other, and a browser that
+   * crashes comes back with an older cookie, so the browser may keep any of them.
+   */
+  extendIfDue(grant: CurrentGrant, app: CurrentApp, presented: Claims): Promise<RenewedToken | null>
 }
 
 /** An unused successor is repeated for this long: long enough for requests at the same time and for retries. */
@@ -88,10 +94,34 @@ export function createRenewals(deps: {
       : null
   }
 
+  const isDue = (grant: CurrentGrant, app: CurrentApp, { iat, exp }: Claims): boolean =>
+    isPastHalf(iat, exp) && exp < grantEndSeconds(grant, app)
+
   return {
-    renewIfDue(grant, app, { iat, exp, jti }) {
-      const isDue = isPastHalf(iat, exp) && exp < grantEndSeconds(grant, app)
-      return isDue ? findOrCreate(grant, app, jti) : null
+    renewIfDue(grant, app, presented) {
+      // No answer to a page has the token of its session.
+      if (app.session === 'cookie') return null
+      return isDue(grant, app, presented) ? findOrCreate(grant, app, presented.jti) : null
+    },
+
+    async extendIfDue(grant, app, presented) {
+      if (!isDue(grant, app, presented)) return null
+      const now = clock.now()
+      const nowSeconds = Math.floor(now / 1000)
+      // Another request has extended it.
+      if (!isPastHalf(grant.issuedAtSeconds, grant.expiresAtSeconds))
+        return issue(grant, nowSeconds)
+      const { id: grantId, jti } = grant
+      const times = tokenTimes(grant, app, now)
+      const same = {
+        grantId,
+        expectedJti: jti,
+        jti,
+        previousJti: jti,
+        successorsSinceSeconds: null,
+      }
+      const isExtended = await store.renewGrant({ ...same, ...times })
+      return isExtended ? issue({ ...grant, ...times }, nowSeconds) : null
     },
 
     async renew(grant, app, { jti }) {

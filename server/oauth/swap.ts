@@ -32,6 +32,8 @@ export interface PresentedToken {
   client: NamedClient | null
   /** Proof of the key that the token is bound to; `null`: presented as a bearer token. */
   proof: Proof | null
+  /** It comes from the cookie of a session: see `AppSessions`. */
+  isSession?: boolean | undefined
 }
 
 interface SwapRequest extends PresentedToken {
@@ -151,7 +153,7 @@ export function createSwap(deps: {
    * @returns the claims, the state, and whether something was awaited since the state was read
    */
   const authenticateToken = async (
-    { brokerToken, client, proof }: PresentedToken,
+    { brokerToken, client, proof, isSession = false }: PresentedToken,
     onVerified?: (appId: string) => void,
   ): Promise<[Claims, LiveGrant, boolean]> => {
     const claims = await tokens.verify(brokerToken, { expired: 'accepted' })
@@ -159,6 +161,7 @@ export function createSwap(deps: {
     try {
       const live = await readLiveGrant(store, claims)
       checkClient(live.app, client)
+      checkSession(live.app, isSession)
       checkKey(live, proof)
       await proof?.use()
       const checked = await checkJti(live, claims)
@@ -273,14 +276,17 @@ export function createSwap(deps: {
   }
 }
 
-/** The URL where the user of a connection can connect again, for one app. */
+/**
+ * The URL where the user of a connection can connect again, for one app.
+ * @param connectionId `null`: not known
+ */
 export function reconnectUrl(
   publicUrl: string,
   { id, redirectUris: [first, second] }: Pick<App, 'id' | 'redirectUris'>,
-  connectionId: string,
+  connectionId: string | null,
 ): string {
   const url = new URL(`${publicUrl}/connect/${encodeURIComponent(id)}`)
-  url.searchParams.set('connection', connectionId)
+  if (connectionId !== null) url.searchParams.set('connection', connectionId)
   if (first !== undefined && second !== undefined) url.searchParams.set('redirect_uri', first)
   return url.href
 }
@@ -304,6 +310,24 @@ function checkClient(
   const reason = isSameApp ? 'client_not_authenticated' : 'token_of_another_app'
   throw new BrokerError('invalid_client', { description, reason })
 }
+
+/**
+ * The token of a session comes in its cookie only, and only as long as the app has sessions.
+ * @throws BrokerError `unauthorized_client`
+ */
+export function checkSession({ session }: Pick<App, 'session'>, isSession: boolean): void {
+  if ((session === 'cookie') !== isSession) throw sessionRefused(isSession)
+}
+
+/** @param isSession the request uses a session, which the app has no more; otherwise it should use one */
+export const sessionRefused = (isSession: boolean): BrokerError =>
+  new BrokerError('unauthorized_client', {
+    description: isSession
+      ? 'This app has no sessions: the broker keeps no cookie for it.'
+      : 'This app uses the cookie of its session, and gets no token: send the user to /connect/{client_id}, and requests with the cookie.',
+    reason: isSession ? 'session_is_token' : 'session_is_cookie',
+    isGuess: false,
+  })
 
 /** @throws BrokerError `token_refused`: a bound token needs a proof of its key; an unbound one must come without a proof (RFC 9449 7.1, 7.2). */
 export function checkKey({ app, grant: { jkt } }: LiveGrant, proof: Proof | null): void {

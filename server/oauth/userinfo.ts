@@ -57,6 +57,7 @@ export function createUserInfo(deps: {
   const readByBrokerToken = async (token: string, proof: Proof | null): Promise<Identity> => {
     const claims = await tokens.verify(token)
     const live = await inspectGrant(store, claims, clock.now())
+    if (live.app.session === 'cookie') throw tokenRefused('session_is_cookie')
     checkKey(live, proof)
     await proof?.use()
     if (!includesScope(live.grant.scope, OPENID)) throw new BrokerError('insufficient_scope')

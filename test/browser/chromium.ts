@@ -86,11 +86,11 @@ async function close(): Promise<void> {
   await (await browser)?.close()
 }
 
-/** Starts a separate Chromium. */
-export function startChromium(): Promise<Browser> {
+/** Starts a separate Chromium. @param more arguments */
+export function startChromium(more: string[] = []): Promise<Browser> {
   const executablePath = findChromium()
   return chromium.launch({
-    args: ARGUMENTS,
+    args: [...ARGUMENTS, ...more],
     ...(executablePath !== undefined && { executablePath }),
   })
 }

@@ -13,6 +13,7 @@ import { judgeClock } from '../../server/operate/doctor/upstream-checks.ts'
 import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
+import { addSessionApp } from '../oauth/session/begin.ts'
 import { buildHeadless, damage } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
@@ -162,6 +163,19 @@ t.test('a check that fails says what to do, with or without other problems', asy
   })
 })
 
+t.test('an app with sessions on another site is reported', async (t) => {
+  const broker = await buildBroker(t)
+  const { env } = broker
+  const check = async (publicUrl: string) =>
+    (await diagnose({ ...env, BROKER_PUBLIC_URL: publicUrl }))['sessions of apps']
+  t.match(await check(broker.url), { status: 'ok', finding: /no app/ })
+  const app = await addSessionApp(broker)
+  t.match(await check(broker.url), { status: 'ok' })
+  const moved = await check('http://localhost:9')
+  t.match(moved, { status: 'warning', fix: /--session token/ })
+  t.match(moved, { finding: new RegExp(`${app.id}.*127.0.0.1:5173`) })
+})
+
 t.test('a proxy that does not forward the callback is reported', async (t) => {
   const { env } = await buildHeadless(t)
   const proxy = async (...[url]: Parameters<typeof fetch>) =>
@@ -196,6 +210,7 @@ t.test('an empty directory is reported', async (t) => {
     database: { status: 'warning', finding: /not checked/ },
     'encryption keys': { status: 'warning' },
     'second factors': { status: 'warning' },
+    'sessions of apps': { status: 'warning' },
     'running brokers': { status: 'warning' },
   })
 })

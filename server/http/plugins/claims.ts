@@ -9,7 +9,8 @@ export function claimedClientId({ headers, body, query, params }: FastifyRequest
   const basic = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(headers.authorization ?? '')?.[1]
   // A request whose URL can't be decoded has neither parameters nor a query.
   const { clientId } = (params ?? {}) as { clientId?: unknown }
-  const { client_id: id = clientId } = (body ?? query ?? {}) as { client_id?: unknown }
+  const { 'x-client-id': ofSession = clientId } = headers
+  const { client_id: id = ofSession } = (body ?? query ?? {}) as { client_id?: unknown }
   const claimed = basic === undefined ? id : Buffer.from(basic, 'base64').toString().split(':')[0]
   return typeof claimed === 'string' ? claimed.slice(0, MAX_CLIENT_ID_LENGTH_CHARS) : ''
 }

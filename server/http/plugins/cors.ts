@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyReply, HTTPMethods } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import type { Apps } from '../../oauth/apps.ts'
 
 /** How long browsers remember a preflight. */
 const MAX_AGE_SECONDS = 600
@@ -6,37 +7,50 @@ const MAX_AGE_SECONDS = 600
 export const EXPOSED_HEADERS = 'retry-after, www-authenticate, dpop-nonce, x-request-id'
 /** Headers that pages may send. */
 export const ALLOWED_HEADERS = 'authorization, content-type, dpop'
+/** Names the app whose session a page uses, and makes browsers send a preflight. */
+const SESSION_HEADER = 'x-client-id'
+const ALLOW_CREDENTIALS = { 'access-control-allow-credentials': 'true' }
 
 /**
  * CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) for the routes that this scope has from now on.
- * A preflight is granted for their paths and methods only. Credentials are never allowed: tokens are in
- * headers, never in cookies.
- * @param isAllowed may pages of this origin call the routes?
+ * A preflight is granted for their paths and methods only. Credentials are allowed only on routes that accept
+ * sessions, and only to an origin that the session's app registers exactly: other tokens are in headers.
  * @param headers headers that pages may read and send
  */
 export function allowOrigins(
   app: FastifyInstance,
-  isAllowed: (origin: string) => Promise<boolean>,
+  { hasOrigin, hasSessionOrigin }: Pick<Apps, 'hasOrigin' | 'hasSessionOrigin'>,
   headers = { exposed: EXPOSED_HEADERS, allowed: ALLOWED_HEADERS },
 ): void {
+  /** May a page of this origin send its app's session? */
+  const mayHaveSession = async ({ headers, routeOptions }: FastifyRequest, origin: string) => {
+    const { [SESSION_HEADER]: appId } = headers
+    return (
+      typeof appId === 'string' &&
+      routeOptions.config.acceptsSession === true &&
+      (await hasSessionOrigin(origin, appId))
+    )
+  }
+
   app.addHook('onRequest', (request, reply, done) => {
-    void reply.header('vary', 'Origin')
+    const isSessionRoute = request.routeOptions.config.acceptsSession === true
+    void reply.header('vary', isSessionRoute ? VARY_OF_SESSIONS : 'Origin')
     const { origin } = request.headers
     // Most swaps are not sent by browsers: without an origin, avoid the cost of a promise.
     if (origin === undefined || request.method === 'OPTIONS') return done()
-    isAllowed(origin).then((allowed) => {
-      if (allowed) {
-        void reply.headers({
-          'access-control-allow-origin': origin,
-          'access-control-expose-headers': headers.exposed,
-        })
-      } else app.refusals.logOrigin(request, origin)
-      done()
-    }, done)
+    const allow = async (): Promise<void> => {
+      if (!(await hasOrigin(origin))) return app.refusals.logOrigin(request, origin)
+      void reply.headers({
+        'access-control-allow-origin': origin,
+        'access-control-expose-headers': headers.exposed,
+        ...((await mayHaveSession(request, origin)) && ALLOW_CREDENTIALS),
+      })
+    }
+    allow().then(() => done(), done)
   })
 
-  answerPreflights(app, async (origin, method, reply) => {
-    if (!(await isAllowed(origin))) {
+  answerPreflights(app, async (origin, method, reply, acceptsSession) => {
+    if (!(await hasOrigin(origin))) {
       app.refusals.logOrigin(reply.request, origin)
       return false
     }
@@ -45,9 +59,23 @@ export function allowOrigins(
       'access-control-allow-methods': method,
       'access-control-allow-headers': headers.allowed,
     })
+    // A preflight does not say which app it is for. The request then does, and is checked for that app.
+    const isForSession = acceptsSession && asksForSession(reply.request)
+    if (isForSession && (await hasSessionOrigin(origin, null))) {
+      const allowed = `${headers.allowed}, ${SESSION_HEADER}`
+      void reply.headers({ ...ALLOW_CREDENTIALS, 'access-control-allow-headers': allowed })
+    }
     return true
   })
 }
+
+/** Answers differ by what may carry the token: browsers keep those of another user apart. */
+const VARY_OF_SESSIONS = 'Origin, Authorization, Cookie, X-Client-Id'
+
+const asksForSession = ({ headers }: FastifyRequest): boolean =>
+  (headers['access-control-request-headers'] ?? '')
+    .split(',')
+    .some((name) => name.trim().toLowerCase() === SESSION_HEADER)
 
 /** CORS for public documents: pages of any origin may read the routes that this scope has from now on. */
 export function allowAnyOrigin(app: FastifyInstance): void {
@@ -69,10 +97,15 @@ export function allowAnyOrigin(app: FastifyInstance): void {
  */
 function answerPreflights(
   app: FastifyInstance,
-  grant: (origin: string, method: string, reply: FastifyReply) => Promise<boolean>,
+  grant: (
+    origin: string,
+    method: string,
+    reply: FastifyReply,
+    acceptsSession: boolean,
+  ) => Promise<boolean>,
 ): void {
   const methodsByPath = new Map<string, Set<HTTPMethods>>()
-  app.addHook('onRoute', ({ url, method }) => {
+  app.addHook('onRoute', ({ url, method, config }) => {
     const added = [method].flat().filter((name) => name !== 'OPTIONS')
     if (added.length === 0) return
     const known = methodsByPath.get(url)
@@ -82,7 +115,7 @@ function answerPreflights(
     app.options(url.slice(app.prefix.length) || '/', async (request, reply) => {
       const { origin, 'access-control-request-method': wanted = '' } = request.headers
       const isKnown = methods.has(wanted) && origin !== undefined
-      if (isKnown && (await grant(origin, wanted, reply)))
+      if (isKnown && (await grant(origin, wanted, reply, config?.acceptsSession === true)))
         return reply.header('access-control-max-age', MAX_AGE_SECONDS).code(204).send()
       if (!isKnown) {
         await app.refusals.log(request, { reason: 'preflight_method_not_allowed', status: 405 })

@@ -179,7 +179,7 @@ async function askConsent(
 function deny(authorization: AuthorizationRequest, reply: FastifyReply) {
   const { app, redirectUri, state } = authorization
   const fragment = app.deliver === 'fragment'
-  if (fragment || issuesCode(authorization)) {
+  if (fragment || app.session === 'cookie' || issuesCode(authorization)) {
     const returnTo = { redirectUri, state, fragment }
     throw new BrokerError('access_denied', { reason: 'user_denied', returnTo })
   }

@@ -7,6 +7,7 @@ import { mayBeProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
 import { readBrowserCookie, setBrowserCookie } from './browser-cookie.ts'
+import { setSessionCookie } from './session-cookie.ts'
 import { readFlowCookies } from './upstream-flow.ts'
 
 const schema = {
@@ -17,7 +18,7 @@ const schema = {
   security: [],
   response: {
     200: page('The user is connected, after a plain link or a device flow.'),
-    303: redirect('Back to the app, with a code or an error.'),
+    303: redirect('Back to the app, with a code, a session or an error.'),
     400: page('This browser has no flow in progress, or Ellipsis Drive rejected the code.'),
     429: tooManyFailures,
     503: page('Ellipsis Drive is unavailable, or too many users connect; Retry-After says when.'),
@@ -27,7 +28,7 @@ const schema = {
 /** Where Ellipsis Drive redirects the user after authorization. */
 export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { config, connect, random } },
+  { services: { config, connect, appSessions, random } },
 ) => {
   app.addHook('onRequest', app.failureLimits.check)
   app.get(
@@ -53,6 +54,9 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
       })
       if (finished.kind === 'redirect') {
         setBrowserCookie(reply, browser, config)
+        const { sessionId } = finished
+        const session = sessionId === null ? null : await appSessions.token(sessionId)
+        if (session) setSessionCookie(reply, session, config)
         return reply.redirect(finished.location, 303)
       }
       if (finished.kind === 'connected') {

@@ -7,6 +7,7 @@ import { BrokerError } from '../../errors.ts'
 import { pathOf } from '../plugins/strict-requests.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
+import { readSession } from './session-cookie.ts'
 
 /** The client's parameters in a form (RFC 6749 2.3.1). */
 interface ClientParameters {
@@ -141,4 +142,22 @@ export function readBearerToken(header: string | undefined): { token: string; bo
     throw new BrokerError('token_refused', { description, reason: 'token_missing' })
   }
   return { token, bound: scheme.toLowerCase() === 'dpop' }
+}
+
+/**
+ * The broker token of a request, with its DPoP proof if it is bound: from the header `Authorization` or, if the
+ * header `x-client-id` names an app with sessions, from the app's cookie. The token is not checked yet.
+ * @throws BrokerError `token_refused`, `invalid_dpop_proof`, `use_dpop_nonce`; and as `readSession`
+ */
+export async function readCaller(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  services: HttpServices,
+): Promise<PresentedToken> {
+  if (request.headers['x-client-id'] !== undefined) {
+    const { token, session } = await readSession(request, reply, services)
+    const client = { id: session.app.id, authenticated: false }
+    return { brokerToken: token.reveal(), client, proof: null, isSession: true }
+  }
+  return readPresentedToken(request, reply, services)
 }

@@ -5,7 +5,7 @@ import { BrokerError, publicError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
 import { ALLOWED_HEADERS, EXPOSED_HEADERS } from '../plugins/cors.ts'
 import { pathOf } from '../plugins/strict-requests.ts'
-import { readPresentedToken } from './client-authentication.ts'
+import { readCaller } from './client-authentication.ts'
 import { hasRequestBody, sendDriveAnswer, toDriveRequest } from './drive-answer.ts'
 import { failure, failures } from './schemas.ts'
 
@@ -80,7 +80,7 @@ export const driveRoute: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   const authorize = async (request: FastifyRequest, reply: FastifyReply): Promise<Authorized> => {
     try {
-      return await swap.authorize(await readPresentedToken(request, reply, services))
+      return await swap.authorize(await readCaller(request, reply, services))
     } catch (error) {
       if (error instanceof BrokerError) metrics.drive.count(publicError(error).body.error)
       throw error
@@ -92,7 +92,7 @@ export const driveRoute: FastifyPluginAsync<{ services: HttpServices }> = async 
     if (hasRequestBody(request) && !request.raw.complete) void reply.header('connection', 'close')
   })
 
-  const routeConfig = { isProtectedResource: true, isProxy: true }
+  const routeConfig = { isProtectedResource: true, isProxy: true, acceptsSession: true }
   for (const method of METHODS) {
     app.route({
       ...{ method, url: `${DRIVE_PATH}/*`, schema: schema(method), config: routeConfig, handler },

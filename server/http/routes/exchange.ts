@@ -40,6 +40,7 @@ const schema = {
     ),
     ...failures(
       'invalid_request',
+      'unauthorized_client',
       'invalid_token',
       'invalid_client',
       'unauthorized_client',

@@ -6,6 +6,7 @@ import { checkTokenAccess } from '../../oauth/access-policy.ts'
 import type { AuthenticatedToken } from '../../oauth/grants.ts'
 import { OPENID, PROJECTS, includesScope } from '../../oauth/scope.ts'
 import type { CodeRequest } from '../../oauth/authorization-code.ts'
+import { checkSession } from '../../oauth/swap.ts'
 import type { PresentedToken } from '../../oauth/swap.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
@@ -61,6 +62,7 @@ type BeforeRedeem = (authorized: {
 
 /** authorization_code (RFC 6749 4.1.3). */
 export async function redeemCode(body: TokenRequest, redeemer: Redeemer, services: HttpServices) {
+  checkSession(redeemer.app, false)
   const code = required(body, 'code')
   const verifier = redeemer.app.confidential
     ? optional(body.code_verifier)
@@ -75,6 +77,7 @@ export async function redeemDeviceCode(
   redeemer: Redeemer,
   services: HttpServices,
 ) {
+  checkSession(redeemer.app, false)
   const poll = { ...redeemer, deviceCode: required(body, 'device_code') }
   return respond(redeemer.app, services, (before) => services.deviceFlow.poll(poll, before))
 }

@@ -7,6 +7,7 @@ import { sha256 } from '../../crypto/hash.ts'
 import { cookieName, cookieOptions } from '../plugins/cookies.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
+import { isSessionCookie } from './session-cookie.ts'
 
 /**
  * The user's way to Ellipsis Drive and back. Each flow is in a cookie of its own, so that several tabs work at
@@ -40,7 +41,8 @@ export function redirectToUpstream(
 
 /** Names of the oldest flow cookies that leave no room for another one of that length. Browsers send them first. */
 function findExcess({ cookies }: FastifyRequest, addedLength: number, config: Config): string[] {
-  let length = addedLength
+  const sessions = Object.entries(cookies).filter(([name]) => isSessionCookie(name, config))
+  let length = addedLength + sessions.join('').length
   return flowCookiesOf(cookies, config)
     .reverse()
     .flatMap(([name, value]) => {

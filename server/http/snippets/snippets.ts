@@ -8,7 +8,7 @@ import { pythonSnippet } from './python.ts'
  * Sample code that connects an app's users and swaps their broker tokens: complete programs with this
  * broker's URLs. An app that gets its token in the fragment runs in the browser, so it has JavaScript only.
  * An app without a redirect URI has none, nor has one that requires DPoP, which takes a library (RFC 9449), or
- * one that goes through the proxy and swaps nothing.
+ * one that goes through the proxy and swaps nothing, as apps with sessions do (docs/connect/session.md).
  */
 export function createSnippets(app: App, brokerUrl: string): Snippet[] {
   const { id: clientId, confidential, tokens, redirectUris } = app

@@ -4,6 +4,7 @@ import {
   inspectDatabase,
   isLocked,
   readMeta,
+  readSessionApps,
   readSecondFactors,
 } from '../../../db/data-directory/copy.ts'
 import type { Inspected } from '../../../db/data-directory/copy.ts'
@@ -12,6 +13,7 @@ import { keyIdOf } from '../../crypto/vault.ts'
 import { fingerprintsOf } from '../../data/data-ownership.ts'
 import { readKeys, secretKeyFile } from '../../data/secret-key.ts'
 import { DAMAGED_CODE } from '../../data/start-error.ts'
+import { siteProblems } from '../../oauth/same-site.ts'
 import { errorMessage } from '../messages.ts'
 import { ok, problem, warning } from './check.ts'
 import type { Check, CheckResult } from './check.ts'
@@ -88,6 +90,20 @@ export const dataChecks: Record<string, Check> = {
       `required, but missing for ${names}`,
       'Ask them to sign in and set one up now: until then, anyone with the password can do it.',
     )
+  },
+
+  'sessions of apps': async ({ dataDir, nativeDir, publicUrl }) => {
+    const binding = sqliteBinding({ dataDir, nativeDir })
+    const apps = readSessionApps(join(dataDir, 'broker.db'), binding)
+    const problems = apps.flatMap((app) =>
+      siteProblems(app, publicUrl).map((text) => `${app.id}: ${text}`),
+    )
+    if (problems.length > 0) {
+      const fix =
+        'Move the app to the domain of BROKER_PUBLIC_URL, or set `app set CLIENT_ID --session token`.'
+      return warning(problems.join(' '), fix)
+    }
+    return ok(apps.length === 0 ? 'no app uses a cookie' : 'cookies may reach the broker')
   },
 }
 

@@ -18,7 +18,7 @@ const STORE = ['data directory', 'database']
 /** A check that fails after a problem of one of these is no problem of its own. */
 const PREREQUISITES: Record<string, string[]> = {
   ...{ 'file system': STORE, 'disk space': STORE, database: STORE },
-  ...{ 'encryption keys': STORE, 'second factors': STORE },
+  ...{ 'encryption keys': STORE, 'second factors': STORE, 'sessions of apps': STORE },
   clock: ['Ellipsis Drive'],
   ...{ metadata: ['public URL'], certificate: ['public URL'] },
 }

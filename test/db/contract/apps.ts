@@ -87,6 +87,16 @@ export function testApps(t: Test, open: OpenStore): void {
     t.strictSame([await has('http://127.0.0'), await has('http://[::')], [false, false])
   })
 
+  t.test('an origin is found of apps with one kind of session, where asked for', async (t) => {
+    const store = await open(t)
+    const [own, other] = ['https://x.example', 'https://y.example']
+    await store.addApp(newApp('a', { origins: [own], session: 'cookie' }), [])
+    await store.addApp(newApp('b', { origins: [other] }), [])
+    const has = (origin: string) =>
+      store.hasOrigin({ origin, anyPortOf: null, session: 'cookie' as const })
+    t.strictSame([await has(own), await has(other)], [true, false])
+  })
+
   t.test('an app is removed with its codes, and its grants are revoked', async (t) => {
     const store = await open(t)
     for (const id of ['app', 'other']) await store.addApp(newApp(id), [])

@@ -46,6 +46,7 @@ export function testSwap(t: Test, open: OpenStore): void {
         allow: [],
         requestsPerMinute: 60,
         requestsPerDay: null,
+        session: 'token',
       },
       connection: { id: 'con', status: 'active', generation: 2 },
     }

@@ -14,6 +14,7 @@ import {
   connect,
 } from '../../helper.ts'
 import type { TestBroker, TestOptions } from '../../helper.ts'
+import { addSessionApp, sessionHeaders, signIn } from '../../oauth/session/begin.ts'
 import { Visitor } from '../../visitor.ts'
 
 const read = async (broker: TestBroker): Promise<OpenApiDocument> =>
@@ -46,6 +47,7 @@ t.test(
       '/oauth/introspect',
       '/oauth/device_authorization',
       '/exchange',
+      '/session',
       '/metrics',
     ]) {
       t.ok(paths.includes(path), path)
@@ -135,6 +137,8 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await ask('callback', `${url}/callback`)
   await askCallback(broker, ask)
 
+  const session = await askSession(broker, ask)
+
   const { brokerToken } = await connect(broker, app)
   const fresh = await authorize(broker, app)
   const bearer = { authorization: `Bearer ${brokerToken}` }
@@ -216,6 +220,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   Object.assign(services.store, { getApp: broken })
   await introspect({})
   await device({})
+  await session()
   Object.assign(services.store, { getSwapState, checkWritable, getApp })
   clock.advance(3_600_000)
   standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 10 })
@@ -254,11 +259,30 @@ async function askCallback(broker: TestBroker, ask: Ask): Promise<void> {
   broker.standIn.clearFaults()
 }
 
+/** Uses a session in every way. Returns a function that reads it and ends it. */
+async function askSession(broker: TestBroker, ask: Ask): Promise<() => Promise<void>> {
+  const app = await addSessionApp(broker)
+  const { cookie } = await signIn(broker, app)
+  const headers = sessionHeaders(app, cookie)
+  const both = async (headers: Record<string, string>) => {
+    await ask('session', `${broker.url}/session`, { headers })
+    await ask('endSession', `${broker.url}/session`, { method: 'DELETE', headers })
+  }
+  await both({})
+  await both({ ...headers, origin: 'https://evil.example' })
+  await both(headers)
+  await ask('session', `${broker.url}/session`, { headers })
+  return () => both(headers)
+}
+
 /** Fails at every endpoint until it answers `slow_down`. */
-async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
+async function askTooOften(broker: TestBroker, ask: Ask): Promise<void> {
+  const { url } = broker
+  const headers = sessionHeaders(await addSessionApp(broker), 'nonsense')
   const form = post(new URLSearchParams({ client_id: 'nobody', token: 'nonsense' }))
   for (let failure = 0; failure < 3; failure++) {
     await ask('exchange', `${url}/exchange`, { method: 'POST' })
+    await ask('session', `${url}/session`, { headers })
     await ask('userinfo', `${url}/oauth/userinfo`)
     await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST' })
     await ask('revoke', `${url}/oauth/revoke`, form)
