@@ -52,6 +52,7 @@ t.test('two settings are enough to serve', async (t) => {
       minTtlSeconds: 60,
       eventDays: 400,
       failureLimit: 300,
+      uploadLimitBytes: 10 * 1024 ** 3,
       requireSecondFactor: false,
       operator: { name: null, contact: null, privacyUrl: null },
       warnings: [],
