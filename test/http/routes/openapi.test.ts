@@ -138,7 +138,10 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   const { brokerToken } = await connect(broker, app)
   const fresh = await authorize(broker, app)
   const bearer = { authorization: `Bearer ${brokerToken}` }
-  const swap = () => ask('exchange', `${url}/exchange`, { method: 'POST', headers: bearer })
+  const swap = async () => {
+    await ask('exchange', `${url}/exchange`, { method: 'POST', headers: bearer })
+    await ask('drive', `${url}/drive/account`, { headers: bearer })
+  }
   const form = (fields: Record<string, string>) =>
     post(new URLSearchParams({ client_id: app.id, ...fields }))
   const token = (fields: Record<string, string>) => ask('token', `${url}/oauth/token`, form(fields))
@@ -160,6 +163,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   const userInfo = async (token: string, post: RequestInit = {}) => {
     const headers = { authorization: `Bearer ${token}` }
     await ask('userinfo', `${url}/oauth/userinfo`, { headers })
+    await ask('drive', `${url}/drive/account`, { headers })
     await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST', headers, ...post })
   }
   for (const token of [identity.brokerToken, brokerToken, 'nonsense']) await userInfo(token)
@@ -171,6 +175,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   const big = 'x'.repeat(40_000)
   const json = { 'content-type': 'application/json' }
   await ask('exchange', `${url}/exchange`, post('{', json))
+  await ask('drive', `${url}/drive/a%2Fb`, { headers: bearer })
   await ask('exchange', `${url}/exchange`, { method: 'POST' })
   await ask('exchange', `${url}/exchange`, post('x', { 'content-type': 'text/plain' }))
   await ask('exchange', `${url}/exchange`, post(`"${big}"`, json))
@@ -259,6 +264,7 @@ async function askTooOften({ url }: TestBroker, ask: Ask): Promise<void> {
   const form = post(new URLSearchParams({ client_id: 'nobody', token: 'nonsense' }))
   for (let failure = 0; failure < 3; failure++) {
     await ask('exchange', `${url}/exchange`, { method: 'POST' })
+    await ask('drive', `${url}/drive/account`)
     await ask('userinfo', `${url}/oauth/userinfo`)
     await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST' })
     await ask('revoke', `${url}/oauth/revoke`, form)
