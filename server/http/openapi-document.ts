@@ -60,7 +60,9 @@ async function buildDocument({ routes, publicUrl, basePath, version }: Api) {
   for (const { url, method, schema } of routes) {
     const documented = schema !== undefined && 'operationId' in schema
     if (!documented || method === 'HEAD' || !url.startsWith(`${basePath}/`)) continue
-    app.route({ url: url.slice(basePath.length), method, schema, handler: noop })
+    // OpenAPI has no wildcards; its parameters have names.
+    const path = url.slice(basePath.length).replace('*', ':path')
+    app.route({ url: path, method, schema, handler: noop })
   }
   await app.ready()
   const document = app.swagger() as unknown as OpenApiDocument
@@ -82,6 +84,7 @@ const describeServer = (version: string) => ({
       description: 'The user’s browser goes here, and returns to the app with a code.',
     },
     { name: 'tokens', description: 'Redeem the code, swap the broker token, revoke the grant.' },
+    { name: 'drive', description: 'The Ellipsis Drive API, with a broker token.' },
     { name: 'discovery', description: 'Documents for client libraries.' },
     { name: 'operation', description: 'For operators and monitoring.' },
   ],

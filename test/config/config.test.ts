@@ -54,6 +54,7 @@ t.test('two settings are enough to serve', async (t) => {
       cache: null,
       connectionLimits: { requestsPerMinute: null, requestsPerDay: null },
       failureLimit: 300,
+      uploadLimitBytes: 10 * 1024 ** 3,
       requireSecondFactor: false,
       operator: { name: null, contact: null, privacyUrl: null },
       warnings: [],

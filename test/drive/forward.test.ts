@@ -50,8 +50,14 @@ t.test('statuses, ranges and answers without a body', async (t) => {
   const { get } = await buildDrive(t, (request, response) => {
     const status = Number(request.url?.split('/').at(-1))
     const headers = { 'content-range': 'bytes 0-1/9', 'content-length': '2' }
-    if (status === 206) return response.writeHead(206, headers).end('ab')
-    if (request.method === 'HEAD') return response.writeHead(200, { 'content-length': '9' }).end()
+    if (status === 206) {
+      response.writeHead(206, headers).end('ab')
+      return
+    }
+    if (request.method === 'HEAD') {
+      response.writeHead(200, { 'content-length': '9' }).end()
+      return
+    }
     const hasBody = status !== 204 && status !== 304
     response.writeHead(status, { 'x-status': 'yes' }).end(hasBody ? `{"message":"${status}"}` : '')
   })
@@ -82,7 +88,7 @@ t.test('follows no redirect; passes only those that stay in the API', async (t) 
     ['path/2', '/drive/path/2'],
   ]) {
     const answer = await redirect(to ?? '')
-    t.equal(answer.status, 302, to)
+    t.equal(answer.status, 302)
     t.equal(answer.headers.get('location'), location)
   }
   for (const to of [

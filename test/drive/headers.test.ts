@@ -27,7 +27,7 @@ t.test('headers of requests: an allow list', async (t) => {
     'x-anything': 'else',
   }
   await get('/path/1', { headers: { ...passing, ...kept } })
-  const { headers } = upstream.requests[0] ?? t.fail('no request')
+  const { headers } = upstream.requests[0] ?? { headers: {} }
   t.match(headers, passing)
   t.strictSame(
     Object.keys(kept).filter((name) => name in headers),

@@ -21,7 +21,7 @@ t.test('the limit of uploads', async (t) => {
     },
     { env: { BROKER_UPLOAD_LIMIT: '1MiB' } },
   )
-  const upload = (body: Buffer) => drive.get('/file', { method: 'PUT', body })
+  const upload = (body: Uint8Array<ArrayBuffer>) => drive.get('/file', { method: 'PUT', body })
 
   await t.test('a body as large as it', async (t) => {
     t.equal((await upload(Buffer.alloc(MIB))).status, 200)
@@ -136,7 +136,8 @@ t.test('an upload and a download keep the memory of the broker flat', async (t) 
   const drive = await buildDrive(t, async (request, response) => {
     if (request.method === 'PUT') {
       for await (const chunk of request) received += (chunk as Buffer).length
-      return response.end('stored')
+      response.end('stored')
+      return
     }
     response.writeHead(200, { 'content-length': total })
     for (let sent = 0; sent < total; sent += MIB) {

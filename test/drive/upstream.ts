@@ -57,7 +57,10 @@ export async function buildDrive(t: Test, handle: Handler, options: TestOptions 
   const upstream = await startUpstream(t, (request, response) => handle(request, response))
   const own = upstream.handle
   upstream.handle = async (request, response) => {
-    if (!/^\/v3\/(oauth|account)\b/.test(request.url ?? '')) return own(request, response)
+    if (!/^\/v3\/(oauth|account)\b/.test(request.url ?? '')) {
+      await own(request, response)
+      return
+    }
     upstream.requests.pop()
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)

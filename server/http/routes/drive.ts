@@ -7,7 +7,7 @@ import { ALLOWED_HEADERS, EXPOSED_HEADERS } from '../plugins/cors.ts'
 import { pathOf } from '../plugins/strict-requests.ts'
 import { readCaller } from './client-authentication.ts'
 import { hasRequestBody, sendDriveAnswer, toDriveRequest } from './drive-answer.ts'
-import { failure, failures } from './schemas.ts'
+import { failures } from './schemas.ts'
 
 export const DRIVE_PATH = '/drive'
 const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
@@ -26,17 +26,18 @@ export const driveCors = {
   ].join(', '),
 }
 
-const schema = (method: HTTPMethods) => ({
-  operationId: `drive${method}`,
+/** Documents one method for all. */
+const schema = {
+  operationId: 'drive',
   tags: ['drive'],
-  summary: `${method} at the Ellipsis Drive API`,
+  summary: 'Call the Ellipsis Drive API',
   description:
-    'Sends the request to the Ellipsis Drive API with an access token of the user, and streams its answer. Errors of the broker have the header `Ellipsis-Broker-Error`; every other answer is that of Ellipsis Drive.',
+    'Also with HEAD, POST, PUT, PATCH and DELETE. Sends the request to the Ellipsis Drive API with an access token of the user, and streams its answer. Errors of the broker have the header `Ellipsis-Broker-Error`; every other answer is that of Ellipsis Drive.',
   security: [{ brokerToken: [] }],
   response: {
     200: {
       description: 'The answer of Ellipsis Drive, with its own status.',
-      content: { '*/*': { schema: {} } },
+      content: { 'application/json': { schema: {} }, '*/*': { schema: {} } },
     },
     ...failures(
       'invalid_request',
@@ -48,10 +49,8 @@ const schema = (method: HTTPMethods) => ({
       'server_error',
       'temporarily_unavailable',
     ),
-    413: failure(413, ['invalid_request'], 'The body is larger than BROKER_UPLOAD_LIMIT.'),
-    502: failure(502, ['server_error'], 'Ellipsis Drive redirects to another site.'),
   },
-})
+}
 
 /** The proxy to the Ellipsis Drive API, for apps that hold a broker token. */
 export const driveRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
@@ -95,7 +94,8 @@ export const driveRoute: FastifyPluginAsync<{ services: HttpServices }> = async 
   const routeConfig = { isProtectedResource: true, isProxy: true, acceptsSession: true }
   for (const method of METHODS) {
     app.route({
-      ...{ method, url: `${DRIVE_PATH}/*`, schema: schema(method), config: routeConfig, handler },
+      ...{ method, url: `${DRIVE_PATH}/*`, config: routeConfig, handler },
+      ...(method === 'GET' && { schema }),
       exposeHeadRoute: false,
     })
   }

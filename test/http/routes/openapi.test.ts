@@ -142,7 +142,10 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   const { brokerToken } = await connect(broker, app)
   const fresh = await authorize(broker, app)
   const bearer = { authorization: `Bearer ${brokerToken}` }
-  const swap = () => ask('exchange', `${url}/exchange`, { method: 'POST', headers: bearer })
+  const swap = async () => {
+    await ask('exchange', `${url}/exchange`, { method: 'POST', headers: bearer })
+    await ask('drive', `${url}/drive/account`, { headers: bearer })
+  }
   const form = (fields: Record<string, string>) =>
     post(new URLSearchParams({ client_id: app.id, ...fields }))
   const token = (fields: Record<string, string>) => ask('token', `${url}/oauth/token`, form(fields))
@@ -164,6 +167,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   const userInfo = async (token: string, post: RequestInit = {}) => {
     const headers = { authorization: `Bearer ${token}` }
     await ask('userinfo', `${url}/oauth/userinfo`, { headers })
+    await ask('drive', `${url}/drive/account`, { headers })
     await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST', headers, ...post })
   }
   for (const token of [identity.brokerToken, brokerToken, 'nonsense']) await userInfo(token)
@@ -175,6 +179,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   const big = 'x'.repeat(40_000)
   const json = { 'content-type': 'application/json' }
   await ask('exchange', `${url}/exchange`, post('{', json))
+  await ask('drive', `${url}/drive/a%2Fb`, { headers: bearer })
   await ask('exchange', `${url}/exchange`, { method: 'POST' })
   await ask('exchange', `${url}/exchange`, post('x', { 'content-type': 'text/plain' }))
   await ask('exchange', `${url}/exchange`, post(`"${big}"`, json))
@@ -283,6 +288,7 @@ async function askTooOften(broker: TestBroker, ask: Ask): Promise<void> {
   for (let failure = 0; failure < 3; failure++) {
     await ask('exchange', `${url}/exchange`, { method: 'POST' })
     await ask('session', `${url}/session`, { headers })
+    await ask('drive', `${url}/drive/account`)
     await ask('userinfo', `${url}/oauth/userinfo`)
     await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST' })
     await ask('revoke', `${url}/oauth/revoke`, form)
