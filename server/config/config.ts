@@ -54,6 +54,8 @@ export interface Config {
   eventDays: number
   /** Failed requests per address and minute. */
   failureLimit: number
+  /** Refreshes for apps without their users, per process. */
+  offlineRefreshesPerSecond: number
   /** Every admin needs a second factor. */
   requireSecondFactor: boolean
   /** Who runs this broker, shown to users. */
@@ -103,6 +105,10 @@ export function loadConfig(
     minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, DAY_SECONDS)),
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
+    offlineRefreshesPerSecond: reader.value(
+      'BROKER_OFFLINE_REFRESHES_PER_SECOND',
+      parse.integer(1, 10_000),
+    ),
     requireSecondFactor:
       reader.value('BROKER_REQUIRE_SECOND_FACTOR', parse.oneOf('true', 'false')) === 'true',
     operator: {

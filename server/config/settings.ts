@@ -153,6 +153,13 @@ export const table = {
     default: '300',
     where: 'A whole number.',
   },
+  BROKER_OFFLINE_REFRESHES_PER_SECOND: {
+    ...optional,
+    about:
+      'The number of access tokens per second that each broker process fetches from Ellipsis Drive for offline apps, which ask without their users.',
+    default: '10',
+    where: 'A whole number. Requests beyond it wait for some seconds, or get slow_down.',
+  },
   BROKER_REQUIRE_SECOND_FACTOR: {
     ...optional,
     about:

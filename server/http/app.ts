@@ -20,6 +20,7 @@ import { refuseAmbiguousRequests } from './plugins/strict-requests.ts'
 import { createTurns } from './plugins/turns.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
+import { appGrantsRoutes } from './routes/app-grants.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
 import { callbackRoute } from './routes/callback.ts'
 import { deviceAuthorizationRoute } from './routes/device-authorization.ts'
@@ -131,6 +132,14 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       omitEmptyValues(forms)
       await acceptForms(forms)
       await forms.register(introspectRoute, { services })
+    },
+    { prefix },
+  )
+  await app.register(
+    async (api) => {
+      omitEmptyValues(api)
+      api.removeContentTypeParser('text/plain')
+      await api.register(appGrantsRoutes, { services })
     },
     { prefix },
   )

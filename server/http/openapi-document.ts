@@ -82,6 +82,7 @@ const describeServer = (version: string) => ({
       description: 'The user’s browser goes here, and returns to the app with a code.',
     },
     { name: 'tokens', description: 'Redeem the code, swap the broker token, revoke the grant.' },
+    { name: 'grants', description: 'For offline apps: their grants, without their users.' },
     { name: 'discovery', description: 'Documents for client libraries.' },
     { name: 'operation', description: 'For operators and monitoring.' },
   ],
@@ -98,6 +99,13 @@ const describeServer = (version: string) => ({
         scheme: 'basic',
         description:
           'client_id and client_secret of a confidential app, here or in the form. A public app sends only its client_id.',
+      },
+      appToken: {
+        type: 'http' as const,
+        scheme: 'bearer',
+        bearerFormat: 'JWT',
+        description:
+          'The token that an offline app gets at /oauth/token with grant_type=client_credentials.',
       },
       metricsToken: {
         type: 'http' as const,

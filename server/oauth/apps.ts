@@ -222,5 +222,5 @@ function whyNotAuthenticated(app: App, secret: Secret | null, now: number): stri
 }
 
 /** The secrets that are accepted now, newest last. */
-export const validSecrets = (app: App, now: number): App['secrets'] =>
+export const validSecrets = (app: Pick<App, 'secrets'>, now: number): App['secrets'] =>
   app.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt > now)

@@ -171,6 +171,7 @@ function widen(target: TokenRequirement, requirement: TokenRequirement): void {
       ? requirement.fetchedAfter
       : Math.max(target.fetchedAfter, requirement.fetchedAfter ?? 0)
   target.evenIfPaused ||= requirement.evenIfPaused
+  target.isPaced = target.isPaced === true && requirement.isPaced === true
 }
 
 /** Runs the work, or throws a 503 after the timeout and aborts `givenUp`; the work continues. */
