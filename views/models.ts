@@ -25,6 +25,8 @@ export interface Models {
   consent: {
     appName: string
     scopes: GrantedScopes
+    /** The app has access also when the user is not using it. */
+    offline: boolean
     /** Why the form is shown again. */
     problem: string | null
     /** Where the user returns to, in readable form; `null`: nowhere. */
@@ -61,6 +63,8 @@ export interface Models {
   'device-consent': {
     appName: string
     scopes: GrantedScopes
+    /** The app has access also when the user is not using it. */
+    offline: boolean
     userCode: string
     /** The name that the device reported. */
     device: string

@@ -78,7 +78,7 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
     for (;;) {
       const before = await get(id)
       const after = toUpdated(before)
-      const events = [{ ...event, at: clock.now(), appId: id }]
+      const events = eventsOf({ ...event, at: clock.now(), appId: id }, before, after)
       if (after === before || (await store.updateApp(before, after, events))) {
         return { before, after }
       }
@@ -116,15 +116,8 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
         secrets: created ? [created.stored] : [],
         createdAt: clock.now(),
       }
-      await store.addApp(app, [
-        {
-          ...actorFields(actor),
-          at: clock.now(),
-          action: 'app.added',
-          appId: app.id,
-          details: app.name,
-        },
-      ])
+      const event = { ...actorFields(actor), at: clock.now(), action: 'app.added', appId: app.id }
+      await store.addApp(app, eventsOf({ ...event, details: app.name }, null, app))
       return { app, clientSecret: created?.secret ?? null }
     },
 
@@ -206,6 +199,13 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
       return app
     },
   }
+}
+
+/** The event of a change and, if the change is about offline access, another one that says so. */
+function eventsOf(event: NewEvent, before: App | null, after: App): NewEvent[] {
+  if ((before?.offline ?? false) === after.offline) return [event]
+  const action = after.offline ? 'app.offline_allowed' : 'app.offline_ended'
+  return [event, { ...event, action, details: null }]
 }
 
 const unrevokedOf = (counts: Record<ConnectionStatus, number>): number =>

@@ -149,6 +149,7 @@ async function askConsent(
   return reply.page('consent', {
     appName: app.name,
     scopes: readScopes(scope),
+    offline: app.offline,
     problem: problem ?? null,
     returnsTo: describeTarget(redirectUri),
     atMost: describeLimit(app.grantLifetimeSeconds),

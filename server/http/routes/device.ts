@@ -102,6 +102,7 @@ function askConsent(
     appName: app.name,
     userCode,
     scopes: readScopes(code.scope),
+    offline: app.offline,
     device: code.device,
     address: code.address,
     minutesAgo: Math.floor((clock.now() - code.createdAt) / 60_000),
