@@ -26,6 +26,8 @@ export function createRefreshPace(deps: {
   const intervalMs = 1000 / refreshesPerSecond
   /** When the next turn is free, milliseconds of the steady clock. */
   let nextAt = -Infinity
+  /** When the latest turn began. A turn that began late delays the next ones, which would follow too closely. */
+  let begunAt = -Infinity
 
   return {
     async wait(isWaived) {
@@ -40,7 +42,9 @@ export function createRefreshPace(deps: {
       }
       nextAt = turnAt + intervalMs
       for (;;) {
-        const remainingMs = turnAt - clock.steady()
+        const at = clock.steady()
+        const remainingMs = Math.max(turnAt, begunAt + intervalMs) - at
+        if (remainingMs <= 0) begunAt = at
         if (remainingMs <= 0 || isWaived()) return
         await clock.sleep(Math.min(remainingMs, CHECK_INTERVAL_MS))
       }

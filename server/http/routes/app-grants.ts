@@ -7,6 +7,8 @@ import type { AppGrant } from '../../oauth/app-grants.ts'
 import type { AppClaims } from '../../oauth/app-token.ts'
 import { MAX_EXTERNAL_ID_LENGTH_CHARS } from '../../oauth/external-id.ts'
 import type { HttpServices } from '../../services.ts'
+import { omitEmpty } from '../../oauth/parameters.ts'
+import type { Parameters } from '../../oauth/parameters.ts'
 import { readBearerToken } from './client-authentication.ts'
 import { ExchangeRequest } from './exchange.ts'
 import { bodyFailures, failure, failures } from './schemas.ts'
@@ -146,6 +148,10 @@ export const appGrantsRoutes: FastifyPluginAsyncTypebox<{ services: HttpServices
   const config = { isProtectedResource: true }
   app.addHook('onRequest', async (_request, reply) => {
     void reply.header('cache-control', 'no-store')
+  })
+  // As in bodies, a parameter without a value counts as omitted.
+  app.addHook('preValidation', async (request) => {
+    request.query = omitEmpty(request.query as Parameters)
   })
 
   const readClaims = async (request: FastifyRequest): Promise<AppClaims> => {
