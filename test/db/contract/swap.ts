@@ -25,7 +25,7 @@ export function testSwap(t: Test, open: OpenStore): void {
     const { id, appId, connectionId, scope, jti, previousJti, ...rest } = newGrant('grant', {
       jkt: 'thumbprint',
     })
-    const { device, browserHash, lastUsedAt, ...token } = rest
+    const { device, browserHash, externalId, lastUsedAt, ...token } = rest
     const grant = { id, appId, connectionId, scope, jti, previousJti, ...token }
     const read = () => store.getSwapState({ grantId: 'grant', kid: 'k1' })
     const state = {
@@ -38,6 +38,11 @@ export function testSwap(t: Test, open: OpenStore): void {
         tokenLifetimeSeconds: 60,
         grantLifetimeSeconds: null,
         dpop: 'optional',
+        access: 'token',
+        readOnly: false,
+        allow: [],
+        offline: false,
+        secrets: [],
       },
       connection: { id: 'con', status: 'active', generation: 2 },
     }
