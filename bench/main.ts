@@ -5,6 +5,7 @@
 import { availableParallelism, cpus } from 'node:os'
 import { ageTokens } from '../test/aged-tokens.ts'
 import { connect, freePort } from '../test/helper.ts'
+import { prepareAppApi } from './app-api.ts'
 import { measureBinary } from './binary.ts'
 import { buildRequest, median, sendLoad } from './load.ts'
 import { startBench, startProcess, waitUntilReachable } from './setup.ts'
@@ -62,6 +63,7 @@ const rates = await measureRates({
   'with plugins': await startBaseline('with-plugins'),
   '/exchange': { url: broker.url, bytes: exchangeRequest },
   '/oauth/token': { url: broker.url, bytes: tokenRequest },
+  'app API': await prepareAppApi(broker),
 })
 /** The median of the rounds' ratios. */
 const ratio = (name: string, baseline: string): string => {
@@ -77,6 +79,8 @@ print(`
   a route with headers, CORS and metrics         ${ratio('/exchange', 'with plugins')}   target 0.60
 /oauth/token, cached token, relative to:
   a bare Fastify route                           ${ratio('/oauth/token', 'bare')}   target 0.35
+cost of an exchange through the app API, relative to:
+  /exchange                                      ${ratio('/exchange', 'app API')}   target 1.2
 `)
 
 // A swap with a refresh, compared with the same call made directly to an upstream that takes 50 ms.

@@ -82,14 +82,19 @@ export async function startBench(
   const args = binary === undefined ? ['server/main.ts', 'serve'] : ['serve']
   const child = startProcess(cleanup, args, env, binary)
   await waitUntilReachable(url)
-  const app = await addApp(env)
+  const { app } = await addApp(env)
   const broker = { url } as Parameters<typeof connect>[0]
   const { brokerToken } = await connect(broker, app)
   return { url, standIn, env, app, brokerToken, pid: child.pid ?? 0 }
 }
 
-async function addApp(env: Record<string, string>): Promise<Parameters<typeof connect>[1]> {
+/** Registers an app. `clientSecret` is empty for a public one. */
+export async function addApp(
+  env: Record<string, string>,
+  options: string[] = [],
+): Promise<{ app: Parameters<typeof connect>[1]; clientSecret: string }> {
   const args = ['app', 'add', 'Bench', '--redirect-uri', 'https://bench.example.com/', '--json']
+  args.push(...options)
   const child = spawn(process.execPath, ['server/main.ts', ...args], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, ...env },
@@ -97,7 +102,11 @@ async function addApp(env: Record<string, string>): Promise<Parameters<typeof co
   })
   let json = ''
   for await (const chunk of child.stdout) json += String(chunk)
-  const { client_id, redirect_uris } = JSON.parse(json) as Record<string, unknown>
+  const {
+    client_id,
+    client_secret = '',
+    redirect_uris,
+  } = JSON.parse(json) as Record<string, unknown>
   const app: unknown = { id: client_id, redirectUris: redirect_uris }
-  return app as Parameters<typeof connect>[1]
+  return { app: app as Parameters<typeof connect>[1], clientSecret: client_secret as string }
 }

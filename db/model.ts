@@ -148,7 +148,10 @@ export interface Grant {
   jkt: Hash | null
   /** When that token was signed: its `iat`, seconds since the epoch. */
   issuedAtSeconds: number
-  /** When it expires: its `exp`, seconds since the epoch. The grant ends with it unless renewed. */
+  /**
+   * When it expires: its `exp`, seconds since the epoch. The grant ends with it unless renewed. The grant of an
+   * offline app does not: once this is long past, the sweep moves it.
+   */
   expiresAtSeconds: number
   /** When that token was first used; `null`: not yet. */
   jtiUsedAt: Millis | null
@@ -304,6 +307,8 @@ export interface SwapState {
     | 'requestsPerMinute'
     | 'requestsPerDay'
     | 'session'
+    | 'offline'
+    | 'secrets'
     | keyof AccessPolicy
   > | null
   connection: Pick<Connection, 'id' | 'status' | 'generation'>

@@ -34,7 +34,10 @@ type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect' | 
 /** Answers to a polling device. Their public codes have another status elsewhere; here it is 400 (RFC 8628 3.5). */
 type DeviceRefusal = 'polled_too_often' | 'device_refused'
 
-export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal
+/** Answers of the app API. Another app's grant is like one that does not exist. */
+type ApiRefusal = 'grant_not_found'
+
+export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal | ApiRefusal
 
 /** The three forms of a swap request. */
 export type Dialect = 'exchange' | 'token_exchange' | 'refresh_token'
@@ -162,7 +165,8 @@ const swapRefusalDescriptions: Record<SwapRefusal, string> = {
     'This authorization says who the user is, and gives no access to Ellipsis Drive. Let the user connect again with the scope projects.',
 }
 
-const deviceRefusals: Record<DeviceRefusal, PublicAnswer & { code: OAuthCode }> = {
+/** Errors whose public code has another status elsewhere. */
+const specialAnswers: Record<DeviceRefusal | ApiRefusal, PublicAnswer & { code: OAuthCode }> = {
   polled_too_often: {
     code: 'slow_down',
     status: 400,
@@ -172,6 +176,11 @@ const deviceRefusals: Record<DeviceRefusal, PublicAnswer & { code: OAuthCode }> 
     code: 'access_denied',
     status: 400,
     description: answers.access_denied.description,
+  },
+  grant_not_found: {
+    code: 'invalid_request',
+    status: 404,
+    description: 'This app has no such grant.',
   },
 }
 
@@ -245,13 +254,13 @@ export interface PublicError {
   }
 }
 
-const isDeviceRefusal = (code: ErrorCode): code is DeviceRefusal => code in deviceRefusals
+const isSpecial = (code: ErrorCode): code is DeviceRefusal | ApiRefusal => code in specialAnswers
 const isSwapRefusal = (code: ErrorCode): code is SwapRefusal => code in swapRefusalCodes
 
 /** The public form of an error, in the codes of the dialect. */
 export function publicError(error: BrokerError, dialect: Dialect = 'exchange'): PublicError {
-  if (isDeviceRefusal(error.code)) {
-    const { code, status, description } = deviceRefusals[error.code]
+  if (isSpecial(error.code)) {
+    const { code, status, description } = specialAnswers[error.code]
     return { status, body: { error: code, error_description: description } }
   }
   const code = isSwapRefusal(error.code) ? swapRefusalCodes[error.code][dialect] : error.code

@@ -10,6 +10,8 @@ import { createAppSessions } from './oauth/app-sessions.ts'
 import { createApps } from './oauth/apps.ts'
 import { createLoginThrottle } from './admin/login-throttle.ts'
 import { createCircuitBreaker, worstState } from './refresh/circuit-breaker.ts'
+import { createAppGrants } from './oauth/app-grants.ts'
+import { createAppTokens } from './oauth/app-token.ts'
 import { createBrokerTokens } from './oauth/broker-token.ts'
 import { createBulkRevocations } from './connections/bulk-revocation.ts'
 import { runtime as defaultRuntime } from './runtime.ts'
@@ -38,6 +40,7 @@ import { createRedeem } from './oauth/authorization-code.ts'
 import { createLeases } from './refresh/lease.ts'
 import { createRefreshAhead } from './refresh/refresh-ahead.ts'
 import { createRefreshAttempt } from './refresh/refresh-attempt.ts'
+import { createRefreshPace } from './refresh/refresh-pace.ts'
 import { createRefreshOutcomes } from './refresh/refresh-outcome.ts'
 import { createRefresher } from './refresh/refresher.ts'
 import type { Refresher } from './refresh/refresher.ts'
@@ -147,6 +150,7 @@ export function compose(
     return connection && subjectOf(connection)
   }
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls, accountSubject })
+  const appTokens = createAppTokens({ store, keys, clock, random, publicUrl, formerUrls })
   const usage = createUsage({ store, clock, log })
   const shared = { store, vault, ellipsis, breaker, clock, random, log, usage }
   const upstreamHealth = createUpstreamHealth()
@@ -156,7 +160,8 @@ export function compose(
     upstreamHealth,
     refreshes: metrics.refreshes,
   })
-  const attempt = createRefreshAttempt({ ...shared, leases, outcomes, upstreamHealth })
+  const pace = createRefreshPace({ clock, refreshesPerSecond: config.offlineRefreshesPerSecond })
+  const attempt = createRefreshAttempt({ ...shared, leases, outcomes, upstreamHealth, pace })
   const refresher: Refresher = createRefresher({
     ...{ attempt, store, vault, clock },
     onToken: (id, token) => refreshAhead.schedule(id, token),
@@ -268,8 +273,10 @@ export function compose(
       ...{ metrics: metrics.drive, apiUrl: config.ellipsis.apiUrl },
       uploadLimitBytes: config.uploadLimitBytes,
     }),
+    appTokens,
+    appGrants: createAppGrants({ store, clock, publicUrl }),
     swap: createSwap({
-      ...{ store, tokens, refresher, renewals, usage, clock, publicUrl, minTtlSeconds },
+      ...{ store, tokens, refresher, renewals, usage, appTokens, clock, publicUrl, minTtlSeconds },
       swaps: metrics.swaps,
     }),
 

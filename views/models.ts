@@ -36,6 +36,8 @@ export interface Models {
     appName: string
     scopes: GrantedScopes
     permissions: Permissions
+    /** The app has access also when the user is not using it. */
+    offline: boolean
     /** Why the form is shown again. */
     problem: string | null
     /** Where the user returns to, in readable form; `null`: nowhere. */
@@ -75,6 +77,8 @@ export interface Models {
     permissions: Permissions
     /** Why the form is shown again. */
     problem: string | null
+    /** The app has access also when the user is not using it. */
+    offline: boolean
     userCode: string
     /** The name that the device reported. */
     device: string

@@ -19,7 +19,7 @@ export function erasePeople(client: Database.Database, connectionIds: string[]):
 const IDS = 'select value from json_each(@ids)'
 
 const STATEMENTS = [
-  `update grants set device = '', browser_hash = null where connection_id in (${IDS})`,
+  `update grants set device = '', browser_hash = null, external_id = null where connection_id in (${IDS})`,
   // Events without a connection may belong to a grant.
   `update events set address = null, details = null
     where actor not like 'admin:%' and (connection_id in (${IDS}) or (connection_id is null

@@ -18,7 +18,15 @@ import { insertEvents } from './events.ts'
 import { unrevoked } from './refresh.ts'
 
 type Methods =
-  'addGrant' | 'getGrant' | 'listGrants' | 'revokeGrants' | 'getSwapState' | 'useJti' | 'renewGrant'
+  | 'addGrant'
+  | 'getGrant'
+  | 'listGrants'
+  | 'listGrantsOfApp'
+  | 'setExternalId'
+  | 'revokeGrants'
+  | 'getSwapState'
+  | 'useJti'
+  | 'renewGrant'
 
 export function grantMethods(engine: Engine): Pick<Store, Methods> {
   const { client, db, read, write } = engine
@@ -110,6 +118,32 @@ export function grantMethods(engine: Engine): Pick<Store, Methods> {
         return db.select().from(grants).where(own).orderBy(asc(grants.id)).all()
       }),
 
+    listGrantsOfApp: ({ appId, externalId, after, limit }) =>
+      read(() => {
+        const { username, status: connectionStatus } = connections
+        const page = and(
+          eq(grants.appId, appId),
+          externalId === null ? undefined : eq(grants.externalId, externalId),
+          after === null ? undefined : gt(grants.id, after),
+        )
+        return db
+          .select({ grant: grants, connection: { username, status: connectionStatus } })
+          .from(grants)
+          .innerJoin(connections, eq(connections.id, grants.connectionId))
+          .where(page)
+          .orderBy(asc(grants.id))
+          .limit(limit)
+          .all()
+      }),
+
+    setExternalId: ({ grantId, appId, externalId, events }) =>
+      write(() => {
+        const own = and(eq(grants.id, grantId), eq(grants.appId, appId))
+        if (db.update(grants).set({ externalId }).where(own).run().changes === 0) return false
+        insertEvents(engine, events)
+        return true
+      }),
+
     revokeGrants: ({ now, events, ...which }) =>
       write(() => {
         if ('id' in which) {
@@ -156,7 +190,7 @@ const SWAP_STATE_QUERY = `
     (select generation || char(10) || status from connections where id = grants.connection_id),
     (select concat_ws(char(10), confidential, token_lifetime_seconds, tokens, dpop,
       coalesce(grant_lifetime_seconds, ''), access, read_only, allow,
-      coalesce(requests_per_minute, ''), coalesce(requests_per_day, ''), session)
+      coalesce(requests_per_minute, ''), coalesce(requests_per_day, ''), session, offline, secrets)
       from apps where id = grants.app_id))
   from grants where id = ?`
 
@@ -186,6 +220,7 @@ function toSwapState(id: string, values: string[]): SwapState {
   const [policy, keyStatus, generation, status] = values.slice(12)
   const [confidential, lifetime, tokens, dpop, grantLifetime] = values.slice(16)
   const [access, readOnly, allow = '[]', perMinute, perDay, session] = values.slice(21)
+  const [offline, secrets = '[]'] = values.slice(27)
   return {
     keyStatus: (keyStatus || null) as SigningKey['status'] | null,
     grant: {
@@ -221,6 +256,8 @@ function toSwapState(id: string, values: string[]): SwapState {
             requestsPerMinute: perMinute ? Number(perMinute) : null,
             requestsPerDay: perDay ? Number(perDay) : null,
             session: session as App['session'],
+            offline: offline === '1',
+            secrets: JSON.parse(secrets) as App['secrets'],
           },
     connection: {
       id: connectionId,

@@ -123,6 +123,8 @@ export function prepareSearch(client: Database.Database): Search {
       select listing.n, listing.${column} as key from (
         select @text as id
         union select connection_id from grants where id = @text
+        union select connection_id from apps cross join grants on app_id = apps.id
+          where external_id = @text
         union select id from connections where account_id = @text and status <> 'revoked'
         union select id from connections where account_id = @text and status = 'revoked'
       ) as wanted cross join listing_names on connection_id = wanted.id

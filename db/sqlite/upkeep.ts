@@ -66,7 +66,6 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
     )
     const isOver = or(eq(bulks.status, 'cancelled'), lt(bulks.endedAt, endedBefore))
     const ended = db.select({ id: bulks.id }).from(bulks).where(isOver)
-    const expired = lt(grants.expiresAtSeconds, Math.floor(endedBefore / 1000))
     return {
       events: lt(events.at, eventsBefore),
       usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
@@ -74,7 +73,8 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
       states: lte(usedStates.expiresAt, now),
       codes: or(unusedCode, lte(codes.usedAt, now - keepUsedMs)),
       deviceCodes: or(unusedDeviceCode, lte(deviceCodes.expiresAt, now - keepUsedMs)),
-      grants: or(expired, lt(grants.revokedAt, endedBefore)),
+      grants: lt(grants.revokedAt, endedBefore),
+      expiredGrants: lt(grants.expiresAtSeconds, Math.floor(endedBefore / 1000)),
       // Only if the erasure is complete: a row that is gone can't be reported as pending.
       connections: and(lt(connections.revokedAt, endedBefore), isNotNull(connections.erasedAt)),
       sessions: lte(sessions.expiresAt, now),
@@ -84,6 +84,20 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
       bulkItems: inArray(bulkItems.bulkId, ended),
       bulks: lt(bulks.endedAt, endedBefore),
     }
+  }
+
+  /**
+   * Those of the first `limit` expired grants that belong to an offline app, which needs no valid broker token.
+   * They stay, and move in the index of expiry: otherwise every batch would read all of them.
+   */
+  const keepOfflineGrants = ({ now, endedBefore }: Bounds, limit: number): number => {
+    const endedSeconds = Math.floor(endedBefore / 1000)
+    return db.run(sql`update grants set expires_at_seconds = ${Math.floor(now / 1000)}
+      where id in (select id from grants where expires_at_seconds < ${endedSeconds}
+        order by expires_at_seconds limit ${limit})
+      and exists (select 1 from apps where apps.id = grants.app_id and offline
+        and (grant_lifetime_seconds is null
+          or grants.created_at / 1000 + grant_lifetime_seconds >= ${endedSeconds}))`).changes
   }
 
   return {
@@ -111,13 +125,19 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
           remaining -= removed
           return removed
         }
+        /** The revoked ones come first, so that none of them is kept. */
+        const sweepGrants = (): number => {
+          const revoked = sweepTable(grants, where.grants)
+          remaining -= keepOfflineGrants(bounds, remaining)
+          return revoked + sweepTable(grants, where.expiredGrants)
+        }
         cancelBulks(bounds)
         // The most numerous rows come first: a batch of them looks at nothing else.
         const swept = {
           events: sweepTable(events, where.events),
           codes: sweepTable(codes, where.codes),
           deviceCodes: sweepTable(deviceCodes, where.deviceCodes),
-          grants: sweepTable(grants, where.grants),
+          grants: sweepGrants(),
           connections: sweepTable(connections, where.connections),
         }
         sweepTable(usage, where.usage)

@@ -1,5 +1,14 @@
 /** Authorizations in progress, and the grants that they end in; see db/store.ts. */
-import type { AccessPolicy, Code, Grant, Hash, Millis, NewEvent, SwapState } from '../model.ts'
+import type {
+  AccessPolicy,
+  Code,
+  Connection,
+  Grant,
+  Hash,
+  Millis,
+  NewEvent,
+  SwapState,
+} from '../model.ts'
 
 /** A device without a browser, waiting for a person to approve it (RFC 8628). */
 export interface DeviceCode {
@@ -32,6 +41,12 @@ export interface DeviceCode {
 
 /** The unused code, or approved device code, that a grant is issued for. */
 export type GrantSource = { codeHash: Hash } | { deviceCodeHash: Hash }
+
+/** A grant in the list of its app. */
+export interface ListedGrant {
+  grant: Grant
+  connection: Pick<Connection, 'username' | 'status'>
+}
 
 /** Used states, codes, device codes and DPoP proofs. */
 export interface AuthorizationStore {
@@ -88,6 +103,24 @@ export interface GrantStore {
   getGrant(id: string): Promise<Grant | undefined>
   /** All grants of a connection, by id. */
   listGrants(connectionId: string): Promise<Grant[]>
+  /**
+   * `limit` grants of an app, by id, whatever their status.
+   * @param page.externalId only these; `null`: all
+   * @param page.after the id before the page; `null`: from the beginning
+   */
+  listGrantsOfApp(page: {
+    appId: string
+    externalId: string | null
+    after: string | null
+    limit: number
+  }): Promise<ListedGrant[]>
+  /** Sets the app's own id of the user. `false`: the app has no such grant. */
+  setExternalId(change: {
+    grantId: string
+    appId: string
+    externalId: string | null
+    events: NewEvent[]
+  }): Promise<boolean>
   /**
    * Revokes one grant (with `device`: also the others that its app has in the same browser), or those of an app
    * on a connection together with its unredeemed codes and device codes.

@@ -15,7 +15,7 @@ export type ConnectionSort = 'user' | 'connected' | 'used' | 'expiry'
 /** Which connections, in which order, and which page. */
 export interface ConnectionQuery {
   /**
-   * Part of the name, ignoring case, accents and apostrophes: see db/fold.ts. Or the whole id of a connection, an account or a grant. `null`: everybody.
+   * Part of the name, ignoring case, accents and apostrophes: see db/fold.ts. Or the whole id of a connection, an account or a grant, or an app's own id of the user. `null`: everybody.
    */
   search: string | null
   /** Any of these. */
@@ -113,8 +113,8 @@ export interface ConnectionStore {
    * Revokes the connection: status `revoked`, generation incremented, sealed fields overwritten in place and
    * then dropped, codes deleted, grants revoked, lease released. `false`: the id is unknown, or it was revoked
    * before. The bytes are gone for good once `purge` has completed.
-   * @param connection.erasePerson also for a revoked connection: removes account, username, the devices of its
-   *   grants, address and details of all its events but those of admins, and searches of bulk revocations that
+   * @param connection.erasePerson also for a revoked connection: removes account, username, devices and external ids of
+   *   its grants, address and details of all its events but those of admins, and searches of bulk revocations that
    *   find the person; the same for revoked connections of the account. `false` then: there is no such
    *   connection, or that was done before.
    */

@@ -30,7 +30,10 @@ export function connectionCommand(): Command {
     .addOption(
       new Option('--status <status>', 'connections with this status').choices(CONNECTION_STATUSES),
     )
-    .option('--search <text>', 'part of the user name, or the id of a connection or account')
+    .option(
+      '--search <text>',
+      'part of the user name, or the id of a connection, an account, or a user of an app',
+    )
     .option('--json', 'print JSON')
     .action(list)
 
@@ -171,6 +174,7 @@ const toJson = (connection: Connection | ListedConnection) => ({
 const grantToJson = (grant: Grant) => ({
   id: grant.id,
   client_id: grant.appId,
+  external_id: grant.externalId,
   device: grant.device,
   created_at: formatTime(grant.createdAt),
   last_used_at: formatTime(grant.lastUsedAt),

@@ -60,6 +60,8 @@ export interface Config {
   cache: { directory: string; maxBytes: number } | null
   /** Forwarded requests of each connection; `null`: no limit. */
   connectionLimits: { requestsPerMinute: number | null; requestsPerDay: number | null }
+  /** Refreshes for apps without their users, per process. */
+  offlineRefreshesPerSecond: number
   /** Every admin needs a second factor. */
   requireSecondFactor: boolean
   /** Who runs this broker, shown to users. */
@@ -110,6 +112,10 @@ export function loadConfig(
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
     uploadLimitBytes: reader.value('BROKER_UPLOAD_LIMIT', parse.byteSize('1MiB')),
+    offlineRefreshesPerSecond: reader.value(
+      'BROKER_OFFLINE_REFRESHES_PER_SECOND',
+      parse.integer(1, 10_000),
+    ),
     requireSecondFactor:
       reader.value('BROKER_REQUIRE_SECOND_FACTOR', parse.oneOf('true', 'false')) === 'true',
     cache: readCache(reader),

@@ -159,6 +159,13 @@ export const table = {
     default: '10GiB',
     where: 'A whole number with the unit KiB, MiB or GiB. A reverse proxy needs the same limit.',
   },
+  BROKER_OFFLINE_REFRESHES_PER_SECOND: {
+    ...optional,
+    about:
+      'The number of access tokens per second that each broker process fetches from Ellipsis Drive for offline apps, which ask without their users.',
+    default: '10',
+    where: 'A whole number. Requests beyond it wait for some seconds, or get slow_down.',
+  },
   BROKER_REQUIRE_SECOND_FACTOR: {
     ...optional,
     about:

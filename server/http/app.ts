@@ -21,6 +21,7 @@ import { createTurns } from './plugins/turns.ts'
 import { deferContinue, handleClientError } from './plugins/uploads.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
+import { appGrantsRoutes } from './routes/app-grants.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
 import { callbackRoute } from './routes/callback.ts'
 import { deviceAuthorizationRoute } from './routes/device-authorization.ts'
@@ -146,6 +147,14 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       omitEmptyValues(forms)
       await acceptForms(forms)
       await forms.register(introspectRoute, { services })
+    },
+    { prefix },
+  )
+  await app.register(
+    async (api) => {
+      omitEmptyValues(api)
+      api.removeContentTypeParser('text/plain')
+      await api.register(appGrantsRoutes, { services })
     },
     { prefix },
   )

@@ -85,6 +85,7 @@ const describeServer = (version: string) => ({
     },
     { name: 'tokens', description: 'Redeem the code, swap the broker token, revoke the grant.' },
     { name: 'drive', description: 'The Ellipsis Drive API, with a broker token.' },
+    { name: 'grants', description: 'For offline apps: their grants, without their users.' },
     { name: 'discovery', description: 'Documents for client libraries.' },
     { name: 'operation', description: 'For operators and monitoring.' },
   ],
@@ -113,6 +114,13 @@ const describeServer = (version: string) => ({
         in: 'header' as const,
         name: 'x-client-id',
         description: 'The app whose session it is. The `Origin` must be one of the app’s.',
+      },
+      appToken: {
+        type: 'http' as const,
+        scheme: 'bearer',
+        bearerFormat: 'JWT',
+        description:
+          'The token that an offline app gets at /oauth/token with grant_type=client_credentials.',
       },
       metricsToken: {
         type: 'http' as const,

@@ -146,6 +146,9 @@ function* findProblems(app: AppSettings, registered: string[]): Generator<string
   ) {
     yield 'The grant lifetime must be between a minute and 3,650 days, or off.'
   }
+  if (app.offline && !app.confidential) {
+    yield 'Offline access is only for confidential apps: a public app cannot authenticate by itself.'
+  }
   const { confidential, tokens, device, dpop } = app
   const needsCode = confidential || tokens === 'ellipsis' || device || dpop === 'required'
   if (app.deliver === 'fragment' && needsCode) {

@@ -89,7 +89,7 @@ export function createApps(deps: {
     for (;;) {
       const before = await get(id)
       const after = toUpdated(before)
-      const events = [{ ...event, at: clock.now(), appId: id }]
+      const events = eventsOf({ ...event, at: clock.now(), appId: id }, before, after)
       if (after === before || (await store.updateApp(before, after, events))) {
         return { before, after }
       }
@@ -128,15 +128,8 @@ export function createApps(deps: {
         secrets: created ? [created.stored] : [],
         createdAt: clock.now(),
       }
-      await store.addApp(app, [
-        {
-          ...actorFields(actor),
-          at: clock.now(),
-          action: 'app.added',
-          appId: app.id,
-          details: app.name,
-        },
-      ])
+      const event = { ...actorFields(actor), at: clock.now(), action: 'app.added', appId: app.id }
+      await store.addApp(app, eventsOf({ ...event, details: app.name }, null, app))
       return { app, clientSecret: created?.secret ?? null }
     },
 
@@ -227,6 +220,13 @@ export function createApps(deps: {
   }
 }
 
+/** The event of a change and, if the change is about offline access, another one that says so. */
+function eventsOf(event: NewEvent, before: App | null, after: App): NewEvent[] {
+  if ((before?.offline ?? false) === after.offline) return [event]
+  const action = after.offline ? 'app.offline_allowed' : 'app.offline_ended'
+  return [event, { ...event, action, details: null }]
+}
+
 const unrevokedOf = (counts: Record<ConnectionStatus, number>): number =>
   counts.active + counts.needs_reconnect
 
@@ -241,5 +241,5 @@ function whyNotAuthenticated(app: App, secret: Secret | null, now: number): stri
 }
 
 /** The secrets that are accepted now, newest last. */
-export const validSecrets = (app: App, now: number): App['secrets'] =>
+export const validSecrets = (app: Pick<App, 'secrets'>, now: number): App['secrets'] =>
   app.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt > now)

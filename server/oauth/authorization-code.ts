@@ -67,6 +67,8 @@ export interface CodeRequest {
   redirectUri: string | undefined
   /** Binds the grant to a key. */
   proof: Proof | null
+  /** The app's own id of the user; without one, that of the authorization request counts. */
+  externalId?: string | null
   address: string
 }
 
@@ -127,7 +129,8 @@ export function createRedeem(deps: { store: Store; newGrant: NewGrant; clock: Cl
       const { codeHash } = code
       const jkt = await keyToBind(app, request.proof)
       await prepare?.(code)
-      const issued = await newGrant(code, app, jkt)
+      const externalId = request.externalId ?? code.externalId
+      const issued = await newGrant({ ...code, externalId }, app, jkt)
       const { grant } = issued
       const events = [grantBegunEvent(grant, address)]
       const source = { codeHash }

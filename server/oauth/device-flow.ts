@@ -51,6 +51,8 @@ interface DevicePoll {
   /** Binds the grant to a key. */
   proof: Proof | null
   address: string
+  /** The app's own id of the user, if it sent one. */
+  externalId?: string | null
 }
 
 /** Device authorization grant (RFC 8628), except for the user's authorization at Ellipsis Drive. */
@@ -235,7 +237,7 @@ export function createDeviceFlow(deps: {
       const jkt = await keyToBind(poll.app, poll.proof)
       await prepare?.({ ...code, connectionId })
       const issued = await newGrant(
-        { ...code, connectionId, browserHash: null, externalId: null },
+        { ...code, connectionId, browserHash: null, externalId: poll.externalId ?? null },
         poll.app,
         jkt,
       )

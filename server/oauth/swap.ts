@@ -1,7 +1,8 @@
-import type { App, Millis, Store } from '../../db/store.ts'
+import type { App, Millis, Store, SwapState } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import { GRANT_IS_PROXY, checkTokenAccess } from './access-policy.ts'
-import type { AccessToken } from '../refresh/access-token.ts'
+import type { AppClaims, AppTokens } from './app-token.ts'
+import type { AccessToken, TokenRequirement } from '../refresh/access-token.ts'
 import { tokenRefused } from './broker-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from '../runtime.ts'
@@ -45,6 +46,13 @@ interface SwapRequest extends PresentedToken {
   asRefreshToken?: boolean | undefined
 }
 
+/** A swap by the app alone: its app token takes the place of the user's broker token. */
+interface AppSwapRequest extends Pick<SwapRequest, 'minTtlSeconds' | 'force'> {
+  /** A verified app token; `swapForApp` checks that its app may still use it. */
+  claims: AppClaims
+  grantId: string
+}
+
 interface SwapAnswer {
   accessToken: AccessToken
   scope: string
@@ -62,6 +70,9 @@ export interface Authorized {
   explain(error: unknown): Promise<unknown>
 }
 
+/** The app and the connection (`sub`) of a grant. */
+type GrantOwner = Pick<Claims, 'clientId' | 'sub'>
+
 /** Broker token in, access token out. */
 export interface Swap {
   /** @throws BrokerError */
@@ -71,6 +82,12 @@ export interface Swap {
    * @throws BrokerError `token_refused`, `connection_revoked`, `invalid_client`, `scope_not_granted`
    */
   authorize(request: PresentedToken): Promise<Authorized>
+  /**
+   * App token in, access token of one of the app's users out. Its refreshes wait for their turn. An error with
+   * `reconnectUrl` concerns the grant; `token_refused` without it, the app token.
+   * @throws BrokerError `grant_not_found`, and what `swap` throws
+   */
+  swapForApp(request: AppSwapRequest): Promise<Omit<SwapAnswer, 'renewed'>>
   /** Broker token in, newer broker token out. @throws BrokerError */
   renew(request: PresentedToken): Promise<{ renewed: RenewedToken; scope: string; bound: boolean }>
   /** Revokes the token's grant, also if the token has expired (RFC 7009). `false`: nothing to revoke. */
@@ -83,6 +100,7 @@ export function createSwap(deps: {
   refresher: Refresher
   renewals: Renewals
   usage: Usage
+  appTokens: Pick<AppTokens, 'authenticate' | 'check'>
   /** Counts and durations, for metrics. */
   swaps: {
     begin(): number
@@ -92,10 +110,10 @@ export function createSwap(deps: {
   publicUrl: string
   minTtlSeconds: number
 }): Swap {
-  const { store, tokens, refresher, renewals, usage, swaps, clock, publicUrl } = deps
+  const { store, tokens, refresher, renewals, usage, appTokens, swaps, clock, publicUrl } = deps
 
   /** Adds `reconnect_url` to the error if reconnecting helps. */
-  const explain = async (error: unknown, claims: Claims): Promise<unknown> => {
+  const explain = async (error: unknown, claims: GrantOwner): Promise<unknown> => {
     if (!(error instanceof BrokerError)) return error
     const details = { ...error.details, appId: claims.clientId }
     const named = new BrokerError(error.code, details)
@@ -104,7 +122,7 @@ export function createSwap(deps: {
     return helps ? addReconnectUrl(named, claims) : named
   }
 
-  const addReconnectUrl = async (error: BrokerError, claims: Claims): Promise<BrokerError> => {
+  const addReconnectUrl = async (error: BrokerError, claims: GrantOwner): Promise<BrokerError> => {
     const app = await store.getApp(claims.clientId)
     if (!app) return error
     const url = reconnectUrl(publicUrl, app, claims.sub)
@@ -178,20 +196,32 @@ export function createSwap(deps: {
     throw await explain(new BrokerError('scope_not_granted'), claims)
   }
 
+  const checkAccess = ({ app, grant }: LiveGrant): void =>
+    checkTokenAccess({ app, granted: grant.policy }, publicUrl)
+
+  /** @param now when the request came */
+  const requirementOf = (
+    { minTtlSeconds, force }: Pick<SwapRequest, 'minTtlSeconds' | 'force'>,
+    appId: string,
+    now: Millis,
+  ): TokenRequirement => ({
+    minTtlSeconds: Math.max(minTtlSeconds ?? 0, deps.minTtlSeconds),
+    fetchedAfter: force === true ? now : null,
+    evenIfPaused: false,
+    appId,
+  })
+
   const swapToken = async (
     request: SwapRequest,
     onVerified: (appId: string) => void,
   ): Promise<SwapAnswer> => {
-    const fetchedAfter = request.force === true ? clock.now() : null
+    const now = clock.now()
     const [claims, live, waitedBefore] = await authenticateToken(request, onVerified)
-    if (!includesScope(live.grant.scope, PROJECTS)) throw new BrokerError('scope_not_granted')
+    checkScope(live)
     if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
       throw new BrokerError('unauthorized_client', { reason: 'tokens_option_is_broker' })
     }
-    const minTtlSeconds = Math.max(request.minTtlSeconds ?? 0, deps.minTtlSeconds)
-    const checkAccess = ({ app, grant }: LiveGrant): void =>
-      checkTokenAccess({ app, granted: grant.policy }, publicUrl)
-    const requirement = { minTtlSeconds, fetchedAfter, evenIfPaused: false, appId: live.app.id }
+    const requirement = requirementOf(request, live.app.id, now)
     try {
       checkAccess(live)
       const cached = refresher.findCached(live.connection, requirement)
@@ -207,23 +237,81 @@ export function createSwap(deps: {
     }
   }
 
+  /**
+   * The grant, if it is the app's. Its broker token may have expired: the app needs none.
+   * @throws BrokerError `grant_not_found`; `token_refused` for the app token
+   */
+  const readGrantOfApp = async ({ claims, grantId }: AppSwapRequest): Promise<SwapState> => {
+    const state = await store.getSwapState({ grantId, kid: claims.kid })
+    if (state?.app?.id === claims.clientId) {
+      appTokens.check(claims, state.app, state.keyStatus)
+      return state
+    }
+    await appTokens.authenticate(claims)
+    throw new BrokerError('grant_not_found')
+  }
+
+  /** @throws BrokerError if the grant or its connection has ended */
+  const checkLive = async (state: SwapState): Promise<LiveGrant> => {
+    const { grant, app, connection } = state
+    const live = { grant, app: app as LiveGrant['app'], connection }
+    if (connection.status === 'revoked') throw new BrokerError('connection_revoked')
+    const reason = grant.revokedAt !== null ? 'grant_revoked' : 'grant_over'
+    if (grant.revokedAt === null && !isGrantOver(live, clock.now())) return live
+    const owner = { clientId: grant.appId, sub: grant.connectionId }
+    throw await addReconnectUrl(tokenRefused(reason), owner)
+  }
+
+  const swapForApp = async (request: AppSwapRequest): Promise<Omit<SwapAnswer, 'renewed'>> => {
+    const { clientId } = request.claims
+    const requirement = { ...requirementOf(request, clientId, clock.now()), isPaced: true }
+    const state = await readGrantOfApp(request)
+    try {
+      const live = await checkLive(state)
+      checkScope(live)
+      checkAccess(live)
+      const cached = refresher.findCached(live.connection, requirement)
+      const accessToken = cached ?? (await refresher.get(live.connection.id, requirement))
+      // As in `swapToken`: a revocation holds from the moment of its commit.
+      if (!cached) checkAccess(await checkLive(await readGrantOfApp(request)))
+      usage.touch(live.grant.id)
+      return { accessToken, scope: live.grant.scope }
+    } catch (error) {
+      throw await explain(error, {
+        clientId: state.grant.appId,
+        sub: state.grant.connectionId,
+      })
+    }
+  }
+
+  /** Counts a swap by its outcome. @param swap calls `onVerified` as soon as the app is known */
+  const counted = async <Answer>(
+    swap: (onVerified: (appId: string) => void) => Promise<Answer>,
+  ): Promise<Answer> => {
+    const beganAt = swaps.begin()
+    let appId: string | null = null
+    const count = (outcome: string): void => {
+      usage.count('swap', appId, outcome)
+      swaps.end(beganAt, appId, outcome)
+    }
+    try {
+      const answer = await swap((verified) => (appId = verified))
+      count('ok')
+      return answer
+    } catch (error) {
+      count(error instanceof BrokerError ? error.code : 'server_error')
+      throw error
+    }
+  }
+
   return {
-    async swap(request) {
-      const beganAt = swaps.begin()
-      let appId: string | null = null
-      const count = (outcome: string): void => {
-        usage.count('swap', appId, outcome)
-        swaps.end(beganAt, appId, outcome)
-      }
-      try {
-        const answer = await swapToken(request, (verified) => (appId = verified))
-        count('ok')
-        return answer
-      } catch (error) {
-        count(error instanceof BrokerError ? error.code : 'server_error')
-        throw error
-      }
-    },
+    swap: (request) => counted((onVerified) => swapToken(request, onVerified)),
+
+    swapForApp: (request) =>
+      counted((onVerified) => {
+        onVerified(request.claims.clientId)
+        return swapForApp(request)
+      }),
 
     async authorize(request) {
       let appId: string | null = null
@@ -289,6 +377,11 @@ export function reconnectUrl(
   if (connectionId !== null) url.searchParams.set('connection', connectionId)
   if (first !== undefined && second !== undefined) url.searchParams.set('redirect_uri', first)
   return url.href
+}
+
+/** May the app get an access token for this grant? @throws BrokerError `scope_not_granted` */
+function checkScope({ grant }: LiveGrant): void {
+  if (!includesScope(grant.scope, PROJECTS)) throw new BrokerError('scope_not_granted')
 }
 
 function ignoreRefusal(error: unknown): undefined {

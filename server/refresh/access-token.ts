@@ -22,6 +22,8 @@ export interface TokenRequirement {
   evenIfPaused: boolean
   /** The app that asks, for counting; `null`: an admin or the broker itself. */
   appId: string | null
+  /** No user waits: a refresh waits for its turn among such refreshes (`RefreshPace`). */
+  isPaced?: boolean
 }
 
 /** Clock corrections up to this size are ignored. */

@@ -11,6 +11,7 @@ import type { Random, SteadyClock } from '../runtime.ts'
 import { backoffMs, clientRefused, remainingPauseMs, withRetries } from './failure-policy.ts'
 import { LeaseLostError } from './lease.ts'
 import type { Lease, Leases } from './lease.ts'
+import type { RefreshPace } from './refresh-pace.ts'
 import type { RefreshOutcomes } from './refresh-outcome.ts'
 import type { UpstreamHealth } from './upstream-health.ts'
 import type { Usage } from '../connections/usage.ts'
@@ -50,9 +51,10 @@ export function createRefreshAttempt(deps: {
   clock: SteadyClock
   random: Random
   usage: Pick<Usage, 'count'>
+  pace: RefreshPace
 }): RefreshAttempt {
   const { store, vault, ellipsis, breaker, leases, outcomes, upstreamHealth } = deps
-  const { clock, random, usage } = deps
+  const { clock, random, usage, pace } = deps
 
   const readConnection = async (id: string): Promise<Connection> => {
     const connection = await store.getConnection(id)
@@ -182,6 +184,7 @@ export function createRefreshAttempt(deps: {
 
   return async (id, request) => {
     const startedAt = clock.now()
+    let hasTurn = false
     for (let poll = 0; poll < MAX_POLLS; poll++) {
       const connection = await readConnection(id)
       const stored = findStored(connection, request.requirement, startedAt)
@@ -189,6 +192,12 @@ export function createRefreshAttempt(deps: {
       // A connection to another API of Ellipsis Drive has no refresh token, and is never called for.
       if (connection.refreshToken === null) throw new BrokerError('needs_reconnect')
       checkPause(connection, request.requirement)
+      if (request.requirement.isPaced === true && !hasTurn) {
+        hasTurn = true
+        // Somebody for whom it need not wait may join meanwhile.
+        await pace.wait(() => request.requirement.isPaced !== true)
+        continue
+      }
       // Fails if another process has stored tokens since the row was read: the generation has changed.
       const token = await refresh(connection, request)
       if (token) return token

@@ -139,8 +139,9 @@ export function createRefresher(deps: {
 
     findCached({ id, generation, status }, requirement) {
       if (requirement.fetchedAfter !== null || status !== 'active') return undefined
-      const token = getCached(id, generation)
-      if (!token) return undefined
+      // A use without the user does not cause refreshes ahead of expiry, which nothing would pace.
+      const token = requirement.isPaced ? cache.peek(id) : getCached(id, generation)
+      if (token?.generation !== generation) return undefined
       const remainingMs = remainingLifetimeMs(token, clock.now())
       return remainingMs > 0 && remainingMs >= requirement.minTtlSeconds * 1000 ? token : undefined
     },
@@ -186,6 +187,7 @@ function widen(target: TokenRequirement, requirement: TokenRequirement): void {
       ? requirement.fetchedAfter
       : Math.max(target.fetchedAfter, requirement.fetchedAfter ?? 0)
   target.evenIfPaused ||= requirement.evenIfPaused
+  target.isPaced = target.isPaced === true && requirement.isPaced === true
 }
 
 /** Runs the work, or throws a 503 after the timeout and aborts `givenUp`; the work continues. */

@@ -72,6 +72,7 @@ function begin(parts: {
     upstreamHealth: createUpstreamHealth(),
     clock: { now: () => 0, steady: () => 0, sleep: async () => undefined },
     random: randomBytes,
+    pace: { wait: async () => undefined },
     usage: { count: (kind, _appId, outcome) => void counted.push(`${kind} ${outcome}`) },
   })
   return {

@@ -303,10 +303,13 @@ export interface UserAppView {
 
 export interface DeviceView {
   name: string
+  /** The app's own id of the user. */
+  externalId: string | null
   badge: Badge
   connectedAt: number
   lastUsedAt: number | null
-  endsAt: number
+  /** `null`: never. */
+  endsAt: number | null
   revoke: string
 }
 

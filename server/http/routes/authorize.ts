@@ -160,6 +160,7 @@ async function askConsent(
     appName: app.name,
     scopes: readScopes(scope),
     permissions: permissionsOf(app),
+    offline: app.offline,
     problem: problem ?? null,
     returnsTo: describeTarget(redirectUri),
     atMost: describeLimit(app.grantLifetimeSeconds),

@@ -109,6 +109,7 @@ function askConsent(
     scopes: readScopes(code.scope),
     permissions: permissionsOf(app),
     problem,
+    offline: app.offline,
     device: code.device,
     address: code.address,
     minutesAgo: Math.floor((clock.now() - code.createdAt) / 60_000),

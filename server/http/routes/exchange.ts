@@ -11,7 +11,8 @@ import {
   renewedTokenSchema,
 } from './token-response.ts'
 
-const Body = Type.Object({
+/** Also the body of the app API's swap. */
+export const ExchangeRequest = Type.Object({
   min_ttl: Type.Optional(
     Type.Integer({
       minimum: 0,
@@ -32,7 +33,7 @@ const schema = {
   summary: 'Swap a broker token',
   description: 'The shortest form of the swap, for public apps. The body may be omitted.',
   security: [{ brokerToken: [] }],
-  body: Body,
+  body: ExchangeRequest,
   response: {
     200: Type.Object(
       { ...accessTokenSchema, expires_at: expiresAtSchema, ...renewedTokenSchema },

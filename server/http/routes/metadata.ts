@@ -28,7 +28,10 @@ function metadata(publicUrl: string) {
     scopes_supported: SCOPES,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
-    grant_types_supported: ['authorization_code', 'refresh_token', DEVICE_CODE, TOKEN_EXCHANGE],
+    grant_types_supported: [
+      ...['authorization_code', 'refresh_token', 'client_credentials'],
+      ...[DEVICE_CODE, TOKEN_EXCHANGE],
+    ],
     token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
     revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
     introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],

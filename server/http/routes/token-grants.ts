@@ -3,6 +3,8 @@ import type { Static } from 'typebox'
 import type { AccessPolicy, App } from '../../../db/store.ts'
 import { BrokerError } from '../../errors.ts'
 import { checkTokenAccess } from '../../oauth/access-policy.ts'
+import { APP_TOKEN_SCOPE } from '../../oauth/app-token.ts'
+import { checkExternalId } from '../../oauth/external-id.ts'
 import type { AuthenticatedToken } from '../../oauth/grants.ts'
 import { OPENID, PROJECTS, includesScope } from '../../oauth/scope.ts'
 import type { CodeRequest } from '../../oauth/authorization-code.ts'
@@ -27,6 +29,9 @@ export const TokenRequest = Type.Object({
   code_verifier: optionalText('authorization_code: the PKCE verifier of the challenge.'),
   redirect_uri: optionalText('authorization_code: as sent to /oauth/authorize.'),
   refresh_token: optionalText('refresh_token: the broker token.'),
+  external_id: optionalText(
+    'authorization_code, device_code: your own id of the user. Only for apps that authenticate.',
+  ),
   scope: scopeParameter,
   subject_token: optionalText('Token exchange: the broker token.'),
   subject_token_type: optionalText('Token exchange: `urn:ietf:params:oauth:token-type:jwt`.'),
@@ -67,7 +72,8 @@ export async function redeemCode(body: TokenRequest, redeemer: Redeemer, service
   const verifier = redeemer.app.confidential
     ? optional(body.code_verifier)
     : required(body, 'code_verifier')
-  const redemption = { ...redeemer, code, verifier, redirectUri: body.redirect_uri }
+  const externalId = readExternalId(body, redeemer.app)
+  const redemption = { ...redeemer, code, verifier, redirectUri: body.redirect_uri, externalId }
   return respond(redeemer.app, services, (before) => services.redeem.redeem(redemption, before))
 }
 
@@ -78,7 +84,8 @@ export async function redeemDeviceCode(
   services: HttpServices,
 ) {
   checkSession(redeemer.app, false)
-  const poll = { ...redeemer, deviceCode: required(body, 'device_code') }
+  const externalId = readExternalId(body, redeemer.app)
+  const poll = { ...redeemer, deviceCode: required(body, 'device_code'), externalId }
   return respond(redeemer.app, services, (before) => services.deviceFlow.poll(poll, before))
 }
 
@@ -117,6 +124,23 @@ async function respond(
       id_token: await idTokens.sign({ grant, ...authentication, accessToken: access_token }),
     }),
   }
+}
+
+const readExternalId = ({ external_id: externalId }: TokenRequest, app: App): string | null =>
+  externalId === undefined ? null : checkExternalId(externalId, app)
+
+/** client_credentials (RFC 6749 4.4): a token for the app API. Its scope is its own. */
+export async function issueAppToken(
+  { scope = APP_TOKEN_SCOPE }: TokenRequest,
+  client: App,
+  { appTokens }: HttpServices,
+) {
+  const { token, expiresIn } = await appTokens.issue(client)
+  if (scope !== APP_TOKEN_SCOPE) {
+    const description = `Omit scope, or use scope=${APP_TOKEN_SCOPE}.`
+    throw new BrokerError('invalid_scope', { description, reason: 'app_token_scope' })
+  }
+  return { access_token: token, token_type: 'Bearer', expires_in: expiresIn, scope }
 }
 
 /** refresh_token (RFC 6749 6): the swap for apps with `--tokens ellipsis`. */

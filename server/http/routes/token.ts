@@ -7,6 +7,7 @@ import { FORM, bodyFailures, failures, optionalText } from './schemas.ts'
 import {
   TokenRequest,
   exchangeToken,
+  issueAppToken,
   redeemCode,
   redeemDeviceCode,
   swapRefreshToken,
@@ -40,7 +41,7 @@ const schema = {
   operationId: 'token',
   tags: ['tokens'],
   summary: 'Redeem a code, swap, or renew',
-  description: `The token endpoint: RFC 6749 3.2, RFC 8628 and RFC 8693. Grant types: \`authorization_code\`, \`refresh_token\`, \`${DEVICE_CODE}\`, and \`${TOKEN_EXCHANGE}\`.`,
+  description: `The token endpoint: RFC 6749 3.2, RFC 8628 and RFC 8693. Grant types: \`authorization_code\`, \`refresh_token\`, \`client_credentials\`, \`${DEVICE_CODE}\`, and \`${TOKEN_EXCHANGE}\`.`,
   security: [{ client: [] }, {}],
   consumes: [FORM],
   body: TokenRequest,
@@ -84,6 +85,10 @@ export const tokenRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }> =
         const client = await authenticateClient(request, body, services)
         const proof = await verifyProof(request, reply, services)
         return redeemDeviceCode(body, { app: client, address, proof }, services)
+      }
+      case 'client_credentials': {
+        const client = await authenticateClient(request, body, services)
+        return issueAppToken(body, client, services)
       }
       case 'refresh_token': {
         request.dialect = 'refresh_token'

@@ -47,6 +47,8 @@ export function testSwap(t: Test, open: OpenStore): void {
         requestsPerMinute: 60,
         requestsPerDay: null,
         session: 'token',
+        offline: false,
+        secrets: [],
       },
       connection: { id: 'con', status: 'active', generation: 2 },
     }

@@ -1,8 +1,20 @@
 import type { Test } from 'tap'
-import type { Store } from '../../../db/store.ts'
+import type { App, ConnectionStatus, Grant, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { actions, begin, connect, event, newCode, newGrant, NOW, purge, sweep } from '../rows.ts'
+import {
+  actions,
+  begin,
+  connect,
+  event,
+  newApp,
+  newCode,
+  newGrant,
+  NOW,
+  purge,
+  sweep,
+} from '../rows.ts'
 
+const STATUSES: ConnectionStatus[] = ['active', 'needs_reconnect', 'revoked']
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const nothing = { codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
@@ -64,6 +76,70 @@ export function testUpkeep(t: Test, open: OpenStore): void {
       left.map(({ id }) => id),
       ['expired later', 'live'],
     )
+  })
+
+  t.test('grants of an offline app stay until its grant lifetime is over', async (t) => {
+    const store = await open(t)
+    const end = bounds.endedBefore / 1000
+    const add = async (id: string, fields: Partial<App>, grant: Partial<Grant> = {}) => {
+      const appId = `app of ${id}`
+      await store.addApp(newApp(appId, fields), [])
+      const expired = { appId, createdAt: (end - 100) * 1000, expiresAtSeconds: end - 1 }
+      await begin(store, newGrant(id, { ...expired, ...grant }))
+    }
+    await connect(store, 'con')
+    await add('offline', { offline: true })
+    await add('short', { offline: true, grantLifetimeSeconds: 99 })
+    await add('long', { offline: true, grantLifetimeSeconds: 100 })
+    await add('revoked', { offline: true }, { revokedAt: bounds.endedBefore - 1 })
+    await add('revoked later', { offline: true }, { revokedAt: bounds.endedBefore })
+    await add('online', {})
+    await begin(store, newGrant('removed', { appId: 'removed', expiresAtSeconds: end - 1 }))
+    t.match(await store.sweep({ ...bounds, limit: 2 }), { more: true }, 'in batches')
+    await sweep(store, bounds)
+    const left = await store.listGrants('con')
+    t.strictSame(
+      left.map(({ id, expiresAtSeconds }) => [id, expiresAtSeconds]),
+      ['long', 'offline', 'revoked later'].map((id) => [id, Math.floor(bounds.now / 1000)]),
+    )
+    t.match(await store.sweep({ ...bounds, limit: 1 }), { more: false }, 'none is looked at again')
+  })
+
+  t.test('grants of an app are listed by id, and have external ids', async (t) => {
+    const store = await open(t)
+    for (const id of ['con', 'other']) await connect(store, id, { username: `user of ${id}` })
+    for (const id of ['c', 'a', 'd', 'b']) {
+      const connectionId = id === 'd' ? 'other' : 'con'
+      await begin(store, newGrant(id, { connectionId, externalId: `user ${id}` }))
+    }
+    await begin(store, newGrant('e', { appId: 'another', externalId: 'user a' }))
+    const page = { appId: 'app', externalId: null, after: null, limit: 10 }
+    const list = async (more: Partial<typeof page> | { externalId: string } | { after: string }) =>
+      (await store.listGrantsOfApp({ ...page, ...more })).map(({ grant }) => grant.id)
+    t.strictSame(await list({}), ['a', 'b', 'c', 'd'])
+    t.strictSame(await list({ limit: 2 }), ['a', 'b'])
+    t.strictSame(await list({ after: 'b' }), ['c', 'd'])
+    t.strictSame(await list({ externalId: 'user a' }), ['a'])
+    t.strictSame(await list({ externalId: 'user a', after: 'a' }), [])
+    const [last] = await store.listGrantsOfApp({ ...page, after: 'c' })
+    t.strictSame(last?.connection, { username: 'user of other', status: 'active' })
+
+    const change = { externalId: 'new', events: event('grant.external_id_set') }
+    t.equal(await store.setExternalId({ ...change, grantId: 'a', appId: 'another' }), false)
+    t.strictSame(await actions(store), [])
+    t.equal(await store.setExternalId({ ...change, grantId: 'a', appId: 'app' }), true)
+    t.strictSame(await list({ externalId: 'new' }), ['a'])
+    t.strictSame(await actions(store), ['grant.external_id_set'])
+    const search = { statuses: STATUSES, appId: null, search: 'user b' }
+    const { rows } = await store.walkConnections(search, null)
+    t.strictSame(rows, [], 'only external ids of apps that are registered')
+    await store.addApp(newApp('app'), [])
+    t.match((await store.walkConnections(search, null)).rows, [{ id: 'con' }])
+    t.equal(
+      await store.revokeConnection({ id: 'con', now: NOW, erasePerson: true, events: [] }),
+      true,
+    )
+    t.equal((await store.getGrant('b'))?.externalId, null, 'erased with the person')
   })
 
   t.test('old events and counts are deleted, in batches', async (t) => {

@@ -24,7 +24,7 @@ t.test('the metadata name each endpoint, and say what the server takes', async (
   const introspection = metadata.introspection_endpoint_auth_methods_supported
   t.notOk((introspection as string[]).includes('none'))
   const grants = metadata.grant_types_supported as string[]
-  for (const refused of ['implicit', 'password', 'client_credentials']) {
+  for (const refused of ['implicit', 'password']) {
     t.notOk(grants.includes(refused), refused)
   }
   for (const [name, value] of Object.entries(metadata)) {

@@ -15,6 +15,7 @@ import {
 } from '../../helper.ts'
 import type { TestBroker, TestOptions } from '../../helper.ts'
 import { addSessionApp, sessionHeaders, signIn } from '../../oauth/session/begin.ts'
+import { addOfflineApp, connectUser, getAppToken } from '../../oauth/offline/begin.ts'
 import { Visitor } from '../../visitor.ts'
 
 const read = async (broker: TestBroker): Promise<OpenApiDocument> =>
@@ -212,6 +213,8 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await device({ client_secret: 'wrong' })
   await ask('device', `${url}/device`)
 
+  const api = await createApiCalls(broker, ask, clock.now())
+
   // Errors of the broker and of Ellipsis Drive.
   const { getSwapState, checkWritable, getApp } = services.store
   const broken = async () => Promise.reject(new Error('the disk is gone'))
@@ -223,6 +226,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await userInfo(identity.brokerToken)
   await revoke({ token: brokerToken })
   Object.assign(services.store, { getApp: broken })
+  await api.call()
   await introspect({})
   await device({})
   await session()
@@ -231,16 +235,63 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 10 })
   await swap()
   await token(subject)
+  await api.swap()
   standIn.clearFaults()
   clock.advance(3_600_000)
-  standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 10 })
+  standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 100 })
   await swap()
   await token(subject)
+  await api.swap()
   await revoke({ token: brokerToken })
 
   await askTooOften(await start({ env: { BROKER_FAILURE_LIMIT: '1' } }), ask)
   t.strictSame([...unseen], [], 'every documented response occurred')
 })
+
+/** Calls the app API in every way; `call` and `swap` call it once more, with a new app token if possible. */
+async function createApiCalls(broker: TestBroker, ask: Ask, now: number) {
+  const app = await addOfflineApp(broker)
+  const { grantId } = await connectUser(broker, app)
+  const identity = await connectUser(broker, app, { parameters: { scope: 'openid' } })
+  let token = await getAppToken(broker, app)
+  const grants = `${broker.url}/v1/grants`
+  const init = (method: string, body?: string, type = 'application/json'): RequestInit => ({
+    method,
+    headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': type }) },
+    ...(body && { body }),
+  })
+  const call = async (id = grantId, body = '{"external_id":"user-1"}') => {
+    await ask('listGrants', `${grants}?limit=1`, init('GET'))
+    await ask('getGrant', `${grants}/${id}`, init('GET'))
+    await ask('updateGrant', `${grants}/${id}`, init('PATCH', body))
+    await ask('grantToken', `${grants}/${id}/token`, init('POST'))
+    await ask('revokeGrant', `${grants}/${id}`, init('DELETE'))
+  }
+  await call(identity.grantId)
+  await call('unknown')
+  await call('unknown', '{')
+  await ask('listGrants', `${grants}?limit=0`, init('GET'))
+  const big = `"${'x'.repeat(40_000)}"`
+  for (const [id, path, method] of [
+    ['updateGrant', grantId, 'PATCH'],
+    ['grantToken', `${grantId}/token`, 'POST'],
+  ] as const) {
+    for (const body of ['{', big]) await ask(id, `${grants}/${path}`, init(method, body))
+    await ask(id, `${grants}/${path}`, init(method, 'x', 'text/plain'))
+  }
+  await ask('grantToken', `${grants}/${grantId}/token`, init('POST'))
+  const valid = token
+  token = 'nonsense'
+  await call()
+  token = valid
+  return {
+    call,
+    async swap() {
+      if (broker.clock.now() - now > 600_000) token = await getAppToken(broker, app)
+      await ask('grantToken', `${grants}/${grantId}/token`, init('POST'))
+    },
+  }
+}
 
 type Ask = Awaited<ReturnType<typeof createExaminer>>['ask']
 
@@ -285,10 +336,19 @@ async function askTooOften(broker: TestBroker, ask: Ask): Promise<void> {
   const { url } = broker
   const headers = sessionHeaders(await addSessionApp(broker), 'nonsense')
   const form = post(new URLSearchParams({ client_id: 'nobody', token: 'nonsense' }))
+  const jsonBody = {
+    body: '{"external_id":"x"}',
+    headers: { 'content-type': 'application/json' },
+  }
   for (let failure = 0; failure < 3; failure++) {
     await ask('exchange', `${url}/exchange`, { method: 'POST' })
     await ask('session', `${url}/session`, { headers })
     await ask('drive', `${url}/drive/account`)
+    await ask('listGrants', `${url}/v1/grants`)
+    await ask('getGrant', `${url}/v1/grants/x`)
+    await ask('updateGrant', `${url}/v1/grants/x`, { method: 'PATCH', ...jsonBody })
+    await ask('revokeGrant', `${url}/v1/grants/x`, { method: 'DELETE' })
+    await ask('grantToken', `${url}/v1/grants/x/token`, { method: 'POST' })
     await ask('userinfo', `${url}/oauth/userinfo`)
     await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST' })
     await ask('revoke', `${url}/oauth/revoke`, form)

@@ -5,6 +5,7 @@ import { timeText } from '../../../../views/time.ts'
 import { listDevices } from '../../../connections/devices.ts'
 import type { Device } from '../../../connections/devices.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
+import { grantEndSeconds } from '../../../oauth/grants.ts'
 import { reconnectUrl } from '../../../oauth/swap.ts'
 import { currentProblem } from '../../../refresh/upstream-status.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -113,19 +114,28 @@ function appModels(grants: Grant[], all: App[], context: Context): UserAppView[]
 function deviceModel(
   { grant, lastUsedAt }: Device,
   app: App | undefined,
-  { now }: Context,
+  { connection, now }: Context,
   base: string,
 ): DeviceView {
-  const endsAt = grant.expiresAtSeconds * 1000
-  const badge = deviceBadge(grant, app, endsAt <= now)
+  const endsAt = endOf(grant, app)
+  const badge = deviceBadge(grant, app, endsAt !== null && endsAt <= now)
+  const isErased = connection.personErasedAt !== null
   return {
-    name: grant.device,
+    name: grant.device === '' && !isErased ? 'The app’s server' : grant.device,
+    externalId: grant.externalId,
     badge,
     connectedAt: grant.createdAt,
     lastUsedAt,
     endsAt: grant.revokedAt ?? endsAt,
     revoke: `${base}/devices/${encodeURIComponent(grant.id)}/revoke`,
   }
+}
+
+/** When access ends; `null`: never, unless it is revoked. An offline app needs no valid broker token. */
+function endOf(grant: Grant, app: App | undefined): number | null {
+  if (!app?.offline) return grant.expiresAtSeconds * 1000
+  const endSeconds = grantEndSeconds(grant, app)
+  return endSeconds === Infinity ? null : endSeconds * 1000
 }
 
 const isActive = ({ badge }: DeviceView): boolean => badge.tone === 'good'

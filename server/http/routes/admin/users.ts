@@ -112,10 +112,11 @@ function rowModel(
     name: row.username,
     id: row.id,
     badge: connectionBadge(row, state),
-    apps: row.apps.map(({ id, endsAt }) => ({
-      name: all.find((app) => app.id === id)?.name ?? 'Removed app',
-      isExpired: endsAt <= now,
-    })),
+    apps: row.apps.map(({ id, endsAt }) => {
+      const app = all.find((app) => app.id === id)
+      // An offline app needs no valid broker token.
+      return { name: app?.name ?? 'Removed app', isExpired: endsAt <= now && !app?.offline }
+    }),
     connectedAt: row.connectedAt,
     lastUsedAt: row.lastUsedAt,
     tokenExpiresAt: row.accessTokenExpiresAt,
