@@ -7,6 +7,10 @@ import { openData } from './data/open-data.ts'
 import type { Data } from './data/open-data.ts'
 import { createAdmins } from './admin/admins.ts'
 import { createApps } from './oauth/apps.ts'
+import { createClientAssertions } from './oauth/client-assertion.ts'
+import { MAX_JWKS_BYTES } from './oauth/client-jwks.ts'
+import { createClientKeys } from './oauth/client-keys.ts'
+import { createPublicDownload } from './public-download.ts'
 import { createLoginThrottle } from './admin/login-throttle.ts'
 import { createCircuitBreaker } from './refresh/circuit-breaker.ts'
 import { createBrokerTokens } from './oauth/broker-token.ts'
@@ -167,6 +171,10 @@ export function compose(
   const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
   const checkWritable = () => store.checkWritable()
   const checkReadiness = createReadiness({ checkWritable, keys, clock, log })
+  const { jwksAllow: allowed, proxy } = config
+  const download = createPublicDownload({ allowed, proxy, maxBytes: MAX_JWKS_BYTES })
+  const clientKeys = createClientKeys({ clock, log, download })
+  const assertions = createClientAssertions({ store, keys: clientKeys, clock, publicUrl })
   const connect = createConnect({
     ...shared,
     storeConnection: createStoreConnection(shared),
@@ -202,7 +210,7 @@ export function compose(
     locks,
     processes,
     checkReadiness,
-    apps: createApps({ store, clock, random }),
+    apps: createApps({ store, clock, random, assertions }),
     passwords,
     admins,
     sessions,

@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
 import { appOptions } from '../oauth/app-options.ts'
 import type { AppOptions } from '../oauth/app-options.ts'
 import { appDefaults, isBrowserApp } from '../oauth/app-settings.ts'
+import { readJwks } from '../oauth/client-jwks.ts'
 import { validSecrets } from '../oauth/apps.ts'
 import type { AppSettings } from '../oauth/app-settings.ts'
 import { formatDuration, formatLimit, parseDuration, parseLimit } from '../oauth/duration.ts'
@@ -16,6 +18,11 @@ interface Flags extends Partial<AppOptions> {
   confidential?: boolean
   tokenLifetime?: string
   grantLifetime?: string
+  /** A file with a JWK Set; `false`: remove the app's keys. */
+  jwks?: string | false
+  jwksUri?: string
+  /** `false`: remove the app's secrets. */
+  secret?: boolean
   json?: boolean
   add?: boolean
 }
@@ -25,7 +32,7 @@ export function appCommand(): Command {
   const app = new Command('app').description('manage the apps that may ask for tokens')
 
   addSettings(app.command('add <name>').description('register an app; prints its client_id'))
-    .option('--confidential', 'the app has a back end and gets a client_secret')
+    .option('--confidential', 'the app has a back end; it gets a client_secret, unless it has keys')
     .action(add)
 
   app
@@ -55,13 +62,17 @@ export function appCommand(): Command {
   )
     .option('--name <name>', 'the name that users see')
     .option('--add', 'add the given redirect URIs and origins to those of the app')
+    .option('--no-jwks', 'remove the keys of the app')
+    .option('--no-secret', 'remove all secrets of an app that has keys')
   for (const [name, { negatedHelp }] of appOptions) {
     if (negatedHelp !== undefined) set.option(`--no-${toCase(name, '-')}`, negatedHelp)
   }
   set.action((id: string, flags: Flags) =>
     withServices(async ({ apps, clock }) => {
-      const changed = await apps.set(id, readChanges(flags), ACTOR, { add: flags.add === true })
-      show(changed, clock.now(), flags.json)
+      const changes = await readChanges(flags)
+      const changed = await apps.set(id, changes, ACTOR, { add: flags.add === true })
+      const after = flags.secret === false ? await apps.removeSecrets(id, ACTOR) : changed
+      show(after, clock.now(), flags.json)
     }),
   )
 
@@ -107,6 +118,12 @@ function addSettings(command: Command): Command {
       '--grant-lifetime <duration>',
       'after this time users connect again, even if the token is renewed: 90d, or off (default: 90d for public apps on the web, otherwise off)',
     )
+  command
+    .option(
+      '--jwks <file>',
+      'public keys that a confidential app authenticates with (private_key_jwt, RFC 7523): a file with a JWK Set',
+    )
+    .option('--jwks-uri <url>', 'where the app publishes these keys, instead of a file')
   for (const [name, { default: initial, help, values }] of appOptions) {
     const flag = `--${toCase(name, '-')}`
     if (typeof initial === 'boolean') command.option(flag, help)
@@ -119,7 +136,7 @@ function addSettings(command: Command): Command {
 const toCase = (name: string, separator: '_' | '-'): string =>
   name.replace(/[A-Z]/g, (letter) => separator + letter.toLowerCase())
 
-function readChanges(flags: Flags): Partial<AppSettings> {
+async function readChanges(flags: Flags): Promise<Partial<AppSettings>> {
   const { name, redirectUri, origin, tokenLifetime, grantLifetime } = flags
   const options = appOptions.filter(([option]) => flags[option] !== undefined)
   return {
@@ -128,7 +145,21 @@ function readChanges(flags: Flags): Partial<AppSettings> {
     ...(origin && { origins: origin }),
     ...(tokenLifetime !== undefined && { tokenLifetimeSeconds: parseDuration(tokenLifetime) }),
     ...(grantLifetime !== undefined && { grantLifetimeSeconds: parseLimit(grantLifetime) }),
+    ...(await readKeys(flags)),
     ...Object.fromEntries(options.map(([option]) => [option, flags[option]])),
+  }
+}
+
+/** An app has keys of one kind: a file replaces a URL, and the reverse. */
+async function readKeys(flags: Flags): Promise<Partial<Pick<AppSettings, 'jwks' | 'jwksUri'>>> {
+  const { jwks: file, jwksUri = null } = flags as Flags & { jwksUri?: string | null }
+  if (file === undefined && jwksUri === null) return {}
+  if (file === undefined || file === false) return { jwks: null, jwksUri }
+  if (jwksUri !== null) throw new UsageError('Give --jwks or --jwks-uri, not both.')
+  try {
+    return { jwks: await readFile(file, 'utf8'), jwksUri: null }
+  } catch (error) {
+    throw new UsageError(`${file} can’t be read (${(error as NodeJS.ErrnoException).code}).`)
   }
 }
 
@@ -140,7 +171,7 @@ async function add(name: string, flags: Flags): Promise<void> {
   }
   const settings = {
     ...appDefaults,
-    ...readChanges(flags),
+    ...(await readChanges(flags)),
     redirectUris: flags.redirectUri ?? [],
     confidential: flags.confidential ?? false,
     name,
@@ -171,7 +202,7 @@ Recommended: let the app use DPoP, so that a stolen broker token is useless. Whe
 function show(app: App, now: number, json?: boolean): void {
   if (json) return printJson(toJson(app, now))
   for (const [key, value] of Object.entries(toJson(app, now))) {
-    const lines = [value].flat().map((each) => printable(String(each)))
+    const lines = [value].flat().map((each) => printable(String(each ?? '')))
     print(`${key.padEnd(16)}${lines.join('\n'.padEnd(17))}`)
   }
 }
@@ -185,6 +216,8 @@ const toJson = (app: App, now: number) => ({
   token_lifetime: formatDuration(app.tokenLifetimeSeconds),
   grant_lifetime: formatLimit(app.grantLifetimeSeconds),
   ...Object.fromEntries(appOptions.map(([option]) => [toCase(option, '_'), app[option]])),
+  jwks_uri: app.jwksUri,
+  key_ids: app.jwks === null ? [] : readJwks(app.jwks).keys.map(({ kid }) => kid ?? 'no kid'),
   live_secrets: validSecrets(app, now).length,
   created_at: formatTime(app.createdAt),
 })

@@ -3,6 +3,7 @@ import { BrokerError } from '../errors.ts'
 import { visibleText } from '../visible-text.ts'
 import { defaultOptions } from './app-options.ts'
 import type { AppOptions } from './app-options.ts'
+import { jwksProblem, jwksUriProblem } from './client-jwks.ts'
 import {
   isClaimable,
   isLoopback,
@@ -21,7 +22,9 @@ export interface AppSettings extends AppOptions {
   allow: string[]
   requestsPerMinute: number | null
   requestsPerDay: number | null
+  /** JSON of a JWK Set: the public keys that the app authenticates with; `null`: none are registered. */
   jwks: string | null
+  /** Where the app publishes them; `null`: nowhere. */
   jwksUri: string | null
   /** Life of a broker token, seconds. */
   tokenLifetimeSeconds: number
@@ -140,9 +143,18 @@ function* findProblems(app: AppSettings, registered: string[]): Generator<string
   ) {
     yield 'The grant lifetime must be between a minute and 3,650 days, or off.'
   }
+  yield* findKeyProblems(app)
   const { confidential, tokens, device, dpop } = app
   const needsCode = confidential || tokens === 'ellipsis' || device || dpop === 'required'
   if (app.deliver === 'fragment' && needsCode) {
     yield 'Fragment delivery is only for public apps without broker tokens, device flow or required DPoP.'
   }
+}
+
+function* findKeyProblems({ confidential, jwks, jwksUri }: AppSettings): Generator<string> {
+  if (jwks === null && jwksUri === null) return
+  if (!confidential) yield 'Keys are only for confidential apps.'
+  if (jwks !== null && jwksUri !== null) yield 'Give keys or a jwks_uri, not both.'
+  const problems = [jwks && jwksProblem(jwks), jwksUri && jwksUriProblem(jwksUri)]
+  yield* problems.filter((problem) => problem !== null)
 }

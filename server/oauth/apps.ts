@@ -14,6 +14,7 @@ import {
   withRegistered,
 } from './app-settings.ts'
 import type { AppSettings } from './app-settings.ts'
+import type { ClientAssertions } from './client-assertion.ts'
 import { loopbackOriginOf } from './redirect-uri.ts'
 
 /** Client authentication (RFC 6749 2.3). */
@@ -21,6 +22,8 @@ export interface Credentials {
   clientId: string
   /** `null`: none sent, as by public apps. */
   clientSecret: Secret | null
+  /** A JWT that the client signed (RFC 7523 2.2), if one was sent. */
+  assertion?: Secret
 }
 
 export interface Apps {
@@ -46,6 +49,8 @@ export interface Apps {
   rotateSecret(id: string, overlapSeconds: number, actor: Actor): Promise<Secret>
   /** Revokes all secrets except the newest. `false`: there is no other. @throws BrokerError `invalid_request` */
   endOldSecret(id: string, actor: Actor): Promise<boolean>
+  /** Removes all secrets of an app that has keys. @throws BrokerError `invalid_request` */
+  removeSecrets(id: string, actor: Actor): Promise<App>
   /** Does any app register this origin? On loopback addresses, the port may differ, as in redirect URIs. */
   hasOrigin(origin: string): Promise<boolean>
   /** Number of unrevoked connections with an unrevoked grant of the app. */
@@ -60,8 +65,13 @@ export interface Apps {
 const REVOCATION_BATCH_SIZE = 100
 const MAX_REVOCATION_BATCHES = 10
 
-export function createApps(deps: { store: Store; clock: Clock; random: Random }): Apps {
-  const { store, clock, random } = deps
+export function createApps(deps: {
+  store: Store
+  clock: Clock
+  random: Random
+  assertions: ClientAssertions
+}): Apps {
+  const { store, clock, random, assertions } = deps
 
   const get = async (id: string): Promise<App> => {
     const app = await store.getApp(id)
@@ -104,7 +114,8 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
     async add(given, actor) {
       const settings = { ...given, name: visibleText(given.name) }
       checkSettings(settings)
-      const created = settings.confidential ? newAppSecret() : null
+      // An app with keys needs no secret.
+      const created = settings.confidential && !hasKeys(settings) ? newAppSecret() : null
       const app: App = {
         ...settings,
         id: newId(random, 'app'),
@@ -155,6 +166,7 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
           throw new BrokerError('invalid_request', { description })
         }
         checkSettings(app, before.redirectUris)
+        checkCanAuthenticate(app, clock.now())
         return app
       })
       return after
@@ -198,9 +210,25 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
       return after !== before
     },
 
-    async authenticate({ clientId, clientSecret }) {
+    async removeSecrets(id, actor) {
+      const event = { ...actorFields(actor), action: 'app.old_secret_ended' }
+      const { after } = await update(id, event, (app) => {
+        const changed = app.secrets.length === 0 ? app : { ...app, secrets: [] }
+        checkCanAuthenticate(changed, clock.now())
+        return changed
+      })
+      return after
+    },
+
+    async authenticate({ clientId, clientSecret, assertion }) {
       const app = await store.getApp(clientId)
       if (!app) throw new BrokerError('invalid_client', { reason: 'unknown_client' })
+      if (assertion) {
+        if (!app.confidential)
+          throw new BrokerError('invalid_client', { reason: 'client_assertion_of_public_app' })
+        await assertions.use(app, assertion)
+        return app
+      }
       const reason = whyNotAuthenticated(app, clientSecret, clock.now())
       if (reason !== null) throw new BrokerError('invalid_client', { reason })
       return app
@@ -210,6 +238,17 @@ export function createApps(deps: { store: Store; clock: Clock; random: Random })
 
 const unrevokedOf = (counts: Record<ConnectionStatus, number>): number =>
   counts.active + counts.needs_reconnect
+
+const hasKeys = ({ jwks, jwksUri }: Pick<App, 'jwks' | 'jwksUri'>): boolean =>
+  jwks !== null || jwksUri !== null
+
+/** @throws BrokerError `invalid_request` if a confidential app has neither a secret nor keys */
+function checkCanAuthenticate(app: App, now: number): void {
+  if (!app.confidential || hasKeys(app) || validSecrets(app, now).length > 0) return
+  const description =
+    'The app would have neither a secret nor keys. Give it keys, or first create a secret with "app rotate-secret".'
+  throw new BrokerError('invalid_request', { description, reason: 'app_without_credentials' })
+}
 
 /** A public app must send no secret; a confidential app one of its valid secrets. `null`: it did. */
 function whyNotAuthenticated(app: App, secret: Secret | null, now: number): string | null {
