@@ -27,6 +27,8 @@ import { createConnections } from './connections/connections.ts'
 import { createDpop } from './oauth/dpop.ts'
 import { createDeviceFlow } from './oauth/device-flow.ts'
 import { createNewGrant } from './oauth/grants.ts'
+import { createIdentify } from './connections/identify.ts'
+import { createPushedRequests } from './oauth/pushed-requests.ts'
 import { createStoreConnection } from './connections/store-connection.ts'
 import { createEvents } from './connections/events.ts'
 import { createExports } from './connections/export.ts'
@@ -175,9 +177,12 @@ export function compose(
   const download = createPublicDownload({ allowed, proxy, maxBytes: MAX_JWKS_BYTES })
   const clientKeys = createClientKeys({ clock, log, download })
   const assertions = createClientAssertions({ store, keys: clientKeys, clock, publicUrl })
+  const pushedRequests = createPushedRequests({ store, vault, clock })
   const connect = createConnect({
     ...shared,
+    identify: createIdentify(shared),
     storeConnection: createStoreConnection(shared),
+    pushedRequests,
     budget: createUpstreamBudget(clock, describeConnects),
     deviceFlow,
     publicUrl,
@@ -222,6 +227,7 @@ export function compose(
     passkeySignIn: createPasskeySignIn({ store, passkeys, sessions, loginThrottle, clock }),
     importer: createImporter({ ...shared, refresher, tokens, clientId: config.ellipsis.clientId }),
     connect: countFailedConnects(connect, metrics.registry),
+    pushedRequests,
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,

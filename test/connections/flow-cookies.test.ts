@@ -97,6 +97,7 @@ t.test('cookies that are no flow of that state start again', async (t) => {
   const flow = {
     ...{ appId: app.id, redirectUri: RETURN, appState: 's', challenge: null, nonce: null },
     ...{ jkt: null, scope: 'projects', reconnect: null, device: '', deviceCodeHash: null },
+    ...{ loginHint: null, isStrictAccount: false, externalId: null, pushedHash: null },
     policy: null,
   }
   const newFlow = (stateHash: string, expiresAt: number) =>

@@ -24,6 +24,8 @@ function metadata(publicUrl: string) {
     authorization_endpoint: `${publicUrl}/oauth/authorize`,
     token_endpoint: `${publicUrl}/oauth/token`,
     device_authorization_endpoint: `${publicUrl}/oauth/device_authorization`,
+    pushed_authorization_request_endpoint: `${publicUrl}/oauth/par`,
+    require_pushed_authorization_requests: false,
     revocation_endpoint: `${publicUrl}/oauth/revoke`,
     introspection_endpoint: `${publicUrl}/oauth/introspect`,
     jwks_uri: `${publicUrl}/.well-known/jwks.json`,
