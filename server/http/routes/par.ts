@@ -50,6 +50,7 @@ const schema = {
       'request_not_supported',
       'registration_not_supported',
       'invalid_client',
+      'slow_down',
       'server_error',
       'temporarily_unavailable',
     ),
