@@ -1,3 +1,5 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { Page } from 'playwright-core'
 import { addApp, authorizationRequest, buildBroker } from '../helper.ts'
@@ -8,10 +10,16 @@ const button = (page: Page, name: string | RegExp) => page.getByRole('button', {
 
 t.test('the wrong account is signed in at Ellipsis Drive', { skip: noBrowser }, async (t) => {
   const broker = await buildBroker(t)
-  const app = await addApp(broker, { redirectUris: ['http://127.0.0.1:9/return'] })
+  const server = createServer((_request, response) => response.end('arrived'))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const redirectUri = `http://127.0.0.1:${(server.address() as AddressInfo).port}/return`
+  const app = await addApp(broker, { redirectUris: [redirectUri] })
   const context = await visit(t, await launch(t))
   const page = await context.newPage()
-  await page.route('http://127.0.0.1:9/**', (route) => route.fulfill({ body: 'arrived' }))
   const usernames = async () =>
     (await listConnections(broker.services.store)).map(({ username }) => username)
   const ask = async () => {
