@@ -15,5 +15,9 @@ export const associatedData = {
   secondFactor: (adminId: string): AssociatedData => `admins/${adminId}/second_factor`,
   /** Not stored: the cookie of a flow in progress. */
   flowCookie: (stateHash: string): AssociatedData => `cookies/${stateHash}/flow`,
+  /** Not stored: the `request_uri` of a pushed request (RFC 9126). */
+  pushedRequest: (appId: string): AssociatedData => `request_uris/${appId}/parameters`,
+  /** Not stored: in the page that asks about another account. */
+  waitingTokens: (stateHash: string): AssociatedData => `pages/${stateHash}/tokens`,
   passkeyChallenge: (purpose: string): AssociatedData => `cookies/${purpose}/passkey_challenge`,
 }

@@ -227,15 +227,6 @@ export interface Code {
   grantId: string | null
 }
 
-/** An authorization request that an app pushed (RFC 9126). */
-export interface PushedRequest {
-  /** Hash of its `request_uri`. */
-  requestHash: Hash
-  appId: string
-  parameters: Record<string, string>
-  expiresAt: Millis
-}
-
 /** A read-only URL to one part of a user's drive. */
 export interface Link {
   id: string

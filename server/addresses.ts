@@ -32,6 +32,9 @@ export const isLoopbackHost = (host: string): boolean =>
 /** Is this an address of this machine or of a private network? */
 export const isPrivate = (address = ''): boolean => PRIVATE_RANGES.has(parse(address)?.range())
 
+/** Is this an address of the public Internet, and not of this machine, a private or a special network? */
+export const isPublic = (address = ''): boolean => parse(address)?.range() === 'unicast'
+
 /**
  * The network of an address, as text. By default that of one user: an IPv4 address alone, or an IPv6 /64 (RFC
  * 6177 2). Text that is not an address is its own network.

@@ -8,6 +8,10 @@ import type { Data } from './data/open-data.ts'
 import { createAdmins } from './admin/admins.ts'
 import { createAppSessions } from './oauth/app-sessions.ts'
 import { createApps } from './oauth/apps.ts'
+import { createClientAssertions } from './oauth/client-assertion.ts'
+import { MAX_JWKS_BYTES } from './oauth/client-jwks.ts'
+import { createClientKeys } from './oauth/client-keys.ts'
+import { createPublicDownload } from './public-download.ts'
 import { createLoginThrottle } from './admin/login-throttle.ts'
 import { createCircuitBreaker, worstState } from './refresh/circuit-breaker.ts'
 import { createAppGrants } from './oauth/app-grants.ts'
@@ -26,6 +30,8 @@ import { createConnections } from './connections/connections.ts'
 import { createDpop } from './oauth/dpop.ts'
 import { createDeviceFlow } from './oauth/device-flow.ts'
 import { createNewGrant } from './oauth/grants.ts'
+import { createIdentify } from './connections/identify.ts'
+import { createPushedRequests } from './oauth/pushed-requests.ts'
 import { createStoreConnection } from './connections/store-connection.ts'
 import { createEvents } from './connections/events.ts'
 import { createExports } from './connections/export.ts'
@@ -202,9 +208,16 @@ export function compose(
   const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
   const checkWritable = () => store.checkWritable()
   const checkReadiness = createReadiness({ checkWritable, keys, clock, log })
+  const { jwksAllow: allowed, proxy } = config
+  const download = createPublicDownload({ allowed, proxy, maxBytes: MAX_JWKS_BYTES })
+  const clientKeys = createClientKeys({ clock, log, download })
+  const assertions = createClientAssertions({ store, keys: clientKeys, clock, publicUrl })
+  const pushedRequests = createPushedRequests({ store, vault, clock })
   const connect = createConnect({
     ...shared,
+    identify: createIdentify(shared),
     storeConnection: createStoreConnection(shared),
+    pushedRequests,
     budget: createUpstreamBudget(clock, describeConnects),
     deviceFlow,
     appSessions,
@@ -240,7 +253,7 @@ export function compose(
     locks,
     processes,
     checkReadiness,
-    apps: createApps({ store, clock, random, publicUrl }),
+    apps: createApps({ store, clock, random, publicUrl, assertions }),
     appSessions,
     passwords,
     admins,
@@ -253,6 +266,7 @@ export function compose(
     passkeySignIn: createPasskeySignIn({ store, passkeys, sessions, loginThrottle, clock }),
     importer: createImporter({ ...shared, refresher, tokens, clientId: config.ellipsis.clientId }),
     connect: countFailedConnects(connect, metrics.registry),
+    pushedRequests,
     deviceFlow,
     dpop: createDpop({ store, vault, clock }),
     bulks,

@@ -200,7 +200,7 @@ export function authorizationRequest(app: App, more: Record<string, string> = {}
   return { verifier, parameters }
 }
 
-/** Takes a user through consent page and stand-in. Returns the redirect to the app. */
+/** Takes a user through consent page and stand-in, who keeps an account that the app did not ask for. Returns the redirect to the app. */
 export async function authorize(
   broker: TestBroker,
   app: App,
@@ -217,7 +217,10 @@ export async function authorize(
   const query = new URLSearchParams(parameters).toString()
   const consent = await visitor.open(`${broker.url}${path}?${query}`, stopAt)
   const upstream = await visitor.press(consent, 'Continue to Ellipsis Drive', {}, stopAt)
-  const returned = await allow(visitor, upstream, user, stopAt)
+  const answer = await allow(visitor, upstream, user, stopAt)
+  const returned = answer.body.includes('Which account do you want to connect?')
+    ? await visitor.press(answer, `Continue as ${user}`, {}, stopAt)
+    : answer
   return { returned: new URL(returned.url), page: returned, verifier, parameters }
 }
 

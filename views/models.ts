@@ -54,9 +54,18 @@ export interface Models {
   /** Shown after a connect link, or after a flow that started on another device. */
   connected: FinalPage & {
     username: string
-    /** The link asked to renew a different connection. */
-    isAnother: boolean
     operator: Operator
+  }
+  /** Another account came back from Ellipsis Drive than the app asked for. */
+  'other-account': {
+    appName: string
+    /** Names or ids of the two accounts. */
+    expected: string
+    actual: string
+    /** The web app of Ellipsis Drive, where the user signs out; `null`: unknown. */
+    ellipsisUrl: string | null
+    action: string
+    fields: { name: string; value: string }[]
   }
   /** The user denied access, and there is no app to redirect to. */
   refused: FinalPage

@@ -262,18 +262,6 @@ export const deviceCodes = sqliteTable(
   ],
 )
 
-/** Authorization requests that apps pushed (RFC 9126), by the hash of their `request_uri`. */
-export const pushedRequests = sqliteTable(
-  'pushed_requests',
-  {
-    requestHash: text().primaryKey(),
-    appId: text().notNull(),
-    parameters: json<Record<string, string>>().notNull(),
-    expiresAt: millis().notNull(),
-  },
-  (table) => [index('pushed_requests_expiry').on(table.expiresAt)],
-)
-
 /** Read-only URLs to parts of users' drives. */
 export const links = sqliteTable(
   'links',

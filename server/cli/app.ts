@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
 import type { App } from '../../db/store.ts'
 import { appOptions } from '../oauth/app-options.ts'
 import type { AppOptions } from '../oauth/app-options.ts'
 import { appDefaults, isBrowserApp, parseRequestLimit } from '../oauth/app-settings.ts'
+import { readJwks } from '../oauth/client-jwks.ts'
 import { validSecrets } from '../oauth/apps.ts'
 import type { AppSettings } from '../oauth/app-settings.ts'
 import { formatDuration, formatLimit, parseDuration, parseLimit } from '../oauth/duration.ts'
@@ -20,6 +22,11 @@ interface Flags extends Partial<AppOptions> {
   allow?: string[] | false
   requestsPerMinute?: string
   requestsPerDay?: string
+  /** A file with a JWK Set; `false`: remove the app's keys. */
+  jwks?: string | false
+  jwksUri?: string
+  /** `false`: remove the app's secrets. */
+  secret?: boolean
   json?: boolean
   add?: boolean
 }
@@ -29,7 +36,7 @@ export function appCommand(): Command {
   const app = new Command('app').description('manage the apps that may ask for tokens')
 
   addSettings(app.command('add <name>').description('register an app; prints its client_id'))
-    .option('--confidential', 'the app has a back end and gets a client_secret')
+    .option('--confidential', 'the app has a back end; it gets a client_secret, unless it has keys')
     .action(add)
 
   app
@@ -60,13 +67,17 @@ export function appCommand(): Command {
     .option('--name <name>', 'the name that users see')
     .option('--add', 'add the given redirect URIs, origins and rules to those of the app')
     .option('--no-allow', 'remove all rules; asks users again')
+    .option('--no-jwks', 'remove the keys of the app')
+    .option('--no-secret', 'remove all secrets of an app that has keys')
   for (const [name, { negatedHelp }] of appOptions) {
     if (negatedHelp !== undefined) set.option(`--no-${toCase(name, '-')}`, negatedHelp)
   }
   set.action((id: string, flags: Flags) =>
     withServices(async ({ apps, clock }) => {
-      const changed = await apps.set(id, readChanges(flags), ACTOR, { add: flags.add === true })
-      show(changed, clock.now(), flags.json)
+      const changes = await readChanges(flags)
+      const changed = await apps.set(id, changes, ACTOR, { add: flags.add === true })
+      const after = flags.secret === false ? await apps.removeSecrets(id, ACTOR) : changed
+      show(after, clock.now(), flags.json)
     }),
   )
 
@@ -124,6 +135,11 @@ function addSettings(command: Command): Command {
       '--requests-per-day <number>',
       'proxied requests of all users together per day, or off (default: off)',
     )
+    .option(
+      '--jwks <file>',
+      'public keys that a confidential app authenticates with (private_key_jwt, RFC 7523): a file with a JWK Set',
+    )
+    .option('--jwks-uri <url>', 'where the app publishes these keys, instead of a file')
   for (const [name, { default: initial, help, values }] of appOptions) {
     const flag = `--${toCase(name, '-')}`
     if (typeof initial === 'boolean') command.option(flag, help)
@@ -136,7 +152,7 @@ function addSettings(command: Command): Command {
 const toCase = (name: string, separator: '_' | '-'): string =>
   name.replace(/[A-Z]/g, (letter) => separator + letter.toLowerCase())
 
-function readChanges(flags: Flags): Partial<AppSettings> {
+async function readChanges(flags: Flags): Promise<Partial<AppSettings>> {
   const { name, redirectUri, origin, tokenLifetime, grantLifetime } = flags
   const { allow, requestsPerMinute, requestsPerDay } = flags
   const options = appOptions.filter(([option]) => flags[option] !== undefined)
@@ -151,7 +167,21 @@ function readChanges(flags: Flags): Partial<AppSettings> {
       requestsPerMinute: parseRequestLimit(requestsPerMinute),
     }),
     ...(requestsPerDay !== undefined && { requestsPerDay: parseRequestLimit(requestsPerDay) }),
+    ...(await readKeys(flags)),
     ...Object.fromEntries(options.map(([option]) => [option, flags[option]])),
+  }
+}
+
+/** An app has keys of one kind: a file replaces a URL, and the reverse. */
+async function readKeys(flags: Flags): Promise<Partial<Pick<AppSettings, 'jwks' | 'jwksUri'>>> {
+  const { jwks: file, jwksUri = null } = flags as Flags & { jwksUri?: string | null }
+  if (file === undefined && jwksUri === null) return {}
+  if (file === undefined || file === false) return { jwks: null, jwksUri }
+  if (jwksUri !== null) throw new UsageError('Give --jwks or --jwks-uri, not both.')
+  try {
+    return { jwks: await readFile(file, 'utf8'), jwksUri: null }
+  } catch (error) {
+    throw new UsageError(`${file} can’t be read (${(error as NodeJS.ErrnoException).code}).`)
   }
 }
 
@@ -163,7 +193,7 @@ async function add(name: string, flags: Flags): Promise<void> {
   }
   const settings = {
     ...appDefaults,
-    ...readChanges(flags),
+    ...(await readChanges(flags)),
     redirectUris: flags.redirectUri ?? [],
     confidential: flags.confidential ?? false,
     name,
@@ -194,7 +224,7 @@ Recommended: let the app use DPoP, so that a stolen broker token is useless. Whe
 function show(app: App, now: number, json?: boolean): void {
   if (json) return printJson(toJson(app, now))
   for (const [key, value] of Object.entries(toJson(app, now))) {
-    const lines = [value].flat().map((each) => printable(String(each)))
+    const lines = [value].flat().map((each) => printable(String(each ?? '')))
     print(`${key.padEnd(20)}${lines.join('\n'.padEnd(21))}`)
   }
 }
@@ -211,6 +241,8 @@ const toJson = (app: App, now: number) => ({
   allow: app.allow,
   requests_per_minute: app.requestsPerMinute ?? 'off',
   requests_per_day: app.requestsPerDay ?? 'off',
+  jwks_uri: app.jwksUri,
+  key_ids: app.jwks === null ? [] : readJwks(app.jwks).keys.map(({ kid }) => kid ?? 'no kid'),
   live_secrets: validSecrets(app, now).length,
   created_at: formatTime(app.createdAt),
 })

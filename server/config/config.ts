@@ -44,6 +44,8 @@ export interface Config {
   secrets: Secret[] | null
   /** Addresses and networks (CIDR) of reverse proxies. */
   trustProxy: string[]
+  /** Networks (CIDR) that are not public, and from which keys of apps may be fetched. */
+  jwksAllow: string[]
   metricsToken: Secret | null
   /** Port of the metrics listener on 127.0.0.1; `null`: none. */
   metricsPort: number | null
@@ -102,6 +104,7 @@ export function loadConfig(
     nativeDir: reader.optional('BROKER_NATIVE_DIR', (text) => resolve(text)),
     secrets: reader.optional('BROKER_SECRETS', parse.keys)?.map((key) => new Secret(key)) ?? null,
     trustProxy: reader.optional('BROKER_TRUST_PROXY', parse.networks) ?? [],
+    jwksAllow: reader.optional('BROKER_JWKS_ALLOW', parse.networks) ?? [],
     metricsToken: reader.secret('BROKER_METRICS_TOKEN', parse.bearerToken),
     metricsPort: readMetricsPort(reader, urls.port),
     logLevel: reader.value(

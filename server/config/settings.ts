@@ -114,6 +114,12 @@ export const table = {
     about: 'The addresses of your reverse proxies, whose X-Forwarded-For header is trusted.',
     where: 'Addresses or networks, separated by commas. For example 127.0.0.1,10.0.0.0/8.',
   },
+  BROKER_JWKS_ALLOW: {
+    ...optional,
+    about: 'The private networks from which the keys of apps (jwks_uri) may be fetched.',
+    where:
+      'Addresses or networks, separated by commas. For example 10.20.0.0/16. Public addresses are always allowed.',
+  },
   BROKER_METRICS_TOKEN: {
     ...optional,
     about:

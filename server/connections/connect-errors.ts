@@ -56,6 +56,21 @@ export const deviceCodeExpired = (): BrokerError =>
     isGuess: false,
   })
 
+export const pushedRequestUsed = (): BrokerError =>
+  new BrokerError('invalid_request', {
+    reason: 'pushed_request_used',
+    description: 'This pushed request led to a code before. Push a new one.',
+    isGuess: false,
+  })
+
+/** For apps that accept only the account that they asked for. */
+export const otherAccount = (): BrokerError =>
+  new BrokerError('access_denied', {
+    reason: 'other_account',
+    description:
+      'The user came back from Ellipsis Drive with another account than the one that the app asked for.',
+  })
+
 export const noAnswer = (): BrokerError =>
   new BrokerError('server_error', {
     reason: 'upstream_sent_no_code',

@@ -5,7 +5,6 @@ import { BrokerError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { checkAuthorization } from '../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../oauth/authorize.ts'
-import type { AppSessions } from '../oauth/app-sessions.ts'
 import type { Parameters } from '../oauth/parameters.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { DeviceFlow } from '../oauth/device-flow.ts'
@@ -19,14 +18,22 @@ import {
   deviceCodeExpired,
   isRejection,
   noAnswer,
+  otherAccount,
   policyChanged,
+  pushedRequestUsed,
   redirectUriRemoved,
   sessionOptionChanged,
   unknownFlow,
   upstreamDenial,
   withDetails,
 } from './connect-errors.ts'
+import { findOtherAccount, openWaiting, sealWaiting } from './other-account.ts'
+import type { WaitingTokens } from './other-account.ts'
+import type { Identify } from './identify.ts'
+import { isPushedUri } from '../oauth/pushed-requests.ts'
+import type { PushedRequests } from '../oauth/pushed-requests.ts'
 import { checkTokenAccess, hashOfPolicy, policyOf } from '../oauth/access-policy.ts'
+import type { AppSessions } from '../oauth/app-sessions.ts'
 import { sealFlow } from './flow.ts'
 import type { Flow, FlowCookie } from './flow.ts'
 import { createFindFlow } from './pending-flows.ts'
@@ -60,11 +67,37 @@ export interface Callback {
 }
 
 /** How a connect flow ends: with a redirect to the app, or on a page of the broker. */
-type ConnectResult =
+export type ConnectResult =
   /** `sessionId`: the grant of a session that begins, for the cookie; `null`: the app gets a code or token. */
   | { kind: 'redirect'; location: string; sessionId: string | null }
-  | ({ kind: 'connected'; username: string; isAnother: boolean } & PageDetails)
+  | ({ kind: 'restart' } & StartedFlow)
+  | ({ kind: 'other-account' } & AccountQuestion)
+  | ({ kind: 'connected'; username: string } & PageDetails)
   | ({ kind: 'refused' } & PageDetails)
+
+/** Asks the person about an account that the app did not ask for. Nothing is stored yet. */
+interface AccountQuestion {
+  appName: string
+  /** The account that the app asked for. */
+  expected: string
+  /** The account that came back. */
+  actual: string
+  /** The secret of the flow that waits for the decision. */
+  state: Secret
+  cookie: FlowCookie
+  /** The tokens, sealed. */
+  waiting: Secret
+}
+
+/** The person's decision about another account. */
+export interface AccountDecision extends Pick<Callback, 'address' | 'browser'> {
+  /** As in the question, from the page's form and the browser's cookie. */
+  state: string
+  cookies: FlowCookie[]
+  waiting: Secret
+  /** `continue`: connect this account; `restart`: drop its tokens, and go to Ellipsis Drive again. */
+  choice: 'continue' | 'restart'
+}
 
 interface PageDetails {
   appName: string
@@ -76,7 +109,7 @@ interface PageDetails {
 
 /** The connect flow, from the consent page to the app's code. */
 export interface Connect {
-  /** Checks an authorization request: see `checkAuthorization`. */
+  /** Checks an authorization request, also one that was pushed: see `checkAuthorization`. */
   check(parameters: Parameters, plain: boolean): Promise<AuthorizationRequest>
   /** Is the consent page needed? Not for trusted apps, unless another app could claim the redirect URI. */
   mustAsk(request: AuthorizationRequest): boolean
@@ -89,18 +122,28 @@ export interface Connect {
    *   continued
    */
   finish(callback: Callback): Promise<ConnectResult>
+  /**
+   * Does what the person decided about another account. The tokens of an account that is not connected are
+   * dropped; Ellipsis Drive has no way to revoke them.
+   * @throws BrokerError as `finish`
+   */
+  decide(decision: AccountDecision): Promise<ConnectResult>
 }
 
 /** A flow, and the policy that its user allowed. */
 type AllowedFlow = Flow & { policy: AccessPolicy | null }
 
 const FLOW_LIFETIME_MS = 10 * 60_000
+/** How long the tokens of another account wait for the person's decision. */
+const DECISION_LIFETIME_MS = 5 * 60_000
 
 export function createConnect(dependencies: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
+  identify: Identify
   storeConnection: StoreConnection
+  pushedRequests: PushedRequests
   budget: UpstreamBudget
   clock: Clock
   random: Random
@@ -111,7 +154,7 @@ export function createConnect(dependencies: {
 }): Connect {
   const { store, vault, ellipsis, storeConnection, budget, clock, random, log, ...rest } =
     dependencies
-  const { deviceFlow, appSessions, publicUrl } = rest
+  const { deviceFlow, appSessions, publicUrl, identify, pushedRequests } = rest
 
   const results = createCallbackResults<ConnectResult>(clock, FLOW_LIFETIME_MS)
   const hasResult = (cookie: FlowCookie): boolean =>
@@ -158,6 +201,64 @@ export function createConnect(dependencies: {
     }
   }
 
+  /** One pushed request leads to one code (RFC 9126 7.3), so it is used up where a code may follow. */
+  const usePushed = async ({ pushedHash }: Flow): Promise<void> => {
+    if (pushedHash === null) return
+    // It expires before a flow that began with it just now.
+    const expiresAt = clock.now() + FLOW_LIFETIME_MS
+    if (!(await store.useState({ stateHash: pushedHash, expiresAt }))) throw pushedRequestUsed()
+  }
+
+  /** A new flow with what the user agreed to in another one. */
+  const follow = (flow: Flow, lifetimeMs: number) => {
+    const [state, verifier] = [newSecret(random), newSecret(random)]
+    const stateHash = sha256(state)
+    const value = sealFlow(vault, {
+      ...flow,
+      ...{ stateHash, verifier: new Secret(verifier), pushedHash: null },
+      ...(isForSession(flow) && { challenge: sha256(verifier) }),
+      expiresAt: clock.now() + lifetimeMs,
+    })
+    return { state, verifier, cookie: { stateHash, value } }
+  }
+
+  const startAgain = (flow: Flow): StartedFlow => {
+    const { state, verifier, cookie } = follow(flow, FLOW_LIFETIME_MS)
+    const location = ellipsis.authorizationUrl({ state, challenge: sha256(verifier) })
+    return { location, cookie }
+  }
+
+  /** The question about an account that the app did not ask for; `null`: there is none. */
+  const askAccount = async (
+    flow: Flow,
+    { name: appName }: App,
+    { account, tokens }: WaitingTokens,
+  ): Promise<AccountQuestion | null> => {
+    const other = await findOtherAccount(store, flow, account)
+    if (!other) return null
+    if (flow.isStrictAccount) throw otherAccount()
+    // Ellipsis Drive doesn't say whose account it is: then a question would say nothing either.
+    if (!other.isCertain) return null
+    const { state, cookie } = follow(flow, DECISION_LIFETIME_MS)
+    const waiting = sealWaiting(vault, cookie.stateHash, { account, tokens })
+    const actual = account.username || (account.id ?? '')
+    const { expected } = other
+    return { appName, expected, actual, state: new Secret(state), cookie, waiting }
+  }
+
+  /** While the user signs in, the app's options may change. */
+  const checkOptions = (flow: AllowedFlow, app: App): void => {
+    if ((app.session === 'cookie') !== isForSession(flow)) throw sessionOptionChanged()
+    if (app.deliver === 'fragment') checkTokenAccess({ app, granted: flow.policy }, publicUrl)
+  }
+
+  /** @throws BrokerError if the policy is not the one that the user allowed */
+  const withPolicy = (flow: Flow, app: App): AllowedFlow => {
+    const policy = policyOf(app)
+    if (hashOfPolicy(policy) !== flow.policyHash) throw policyChanged(app.id)
+    return { ...flow, policy }
+  }
+
   /** While the user signs in, the device's code may expire or be answered by someone else. */
   const checkDevice = async ({ deviceCodeHash }: Flow): Promise<void> => {
     if (deviceCodeHash !== null && !(await deviceFlow.isPending(deviceCodeHash)))
@@ -166,7 +267,7 @@ export function createConnect(dependencies: {
 
   const approveDevice = async (
     flow: AllowedFlow,
-    { address }: Callback,
+    address: string,
     connectionId: string,
   ): Promise<void> => {
     const { deviceCodeHash, appId, device, policy } = flow
@@ -179,51 +280,97 @@ export function createConnect(dependencies: {
     if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash })
   }
 
+  const returnsToApp = (flow: Flow, app: App): boolean =>
+    app.deliver === 'fragment' ? flow.appState !== null : issuesCode(flow)
+
+  const detailsOf = ({ redirectUri, deviceCodeHash }: Flow, app: App): PageDetails => ({
+    appName: app.name,
+    backTo: redirectUri === '' ? null : redirectUri,
+    onDevice: deviceCodeHash !== null,
+  })
+
+  /** Stores the account's connection, and gives the app what it asked for. */
+  const connectAccount = async (
+    flow: AllowedFlow,
+    app: App,
+    { address, browser }: Pick<Callback, 'address' | 'browser'>,
+    { account, tokens }: WaitingTokens,
+  ): Promise<ConnectResult> => {
+    const { redirectUri, appState: state } = flow
+    const fragment = app.deliver === 'fragment'
+    const isUsed = returnsToApp(flow, app) || flow.deviceCodeHash !== null
+    const stored = await storeConnection({ flow, account, tokens, isUsed, address, browser })
+    const { id, username, code } = stored
+    await approveDevice(flow, address, id)
+    if (!returnsToApp(flow, app)) return { kind: 'connected', username, ...detailsOf(flow, app) }
+    const common = { state, iss: publicUrl }
+    const sessionId =
+      app.session === 'cookie' && code
+        ? await appSessions.begin({ ...{ app, code, redirectUri, address }, ...ownProof(flow) })
+        : null
+    if (sessionId !== null)
+      return { kind: 'redirect', location: withResponse(redirectUri, common), sessionId }
+    const answer = fragment ? fragmentParameters(tokens, clock.now()) : { code: code?.reveal() }
+    const location = withResponse(redirectUri, { ...answer, ...common }, fragment)
+    return { kind: 'redirect', location, sessionId }
+  }
+
+  /** Does the work, and gives its errors what only the flow knows. */
+  const within = async (
+    flow: Flow,
+    app: App,
+    work: () => Promise<ConnectResult>,
+  ): Promise<ConnectResult> => {
+    const { redirectUri, appState: state } = flow
+    const fragment = app.deliver === 'fragment'
+    try {
+      return await work()
+    } catch (error) {
+      const denied = error instanceof BrokerError && error.code === 'access_denied'
+      if (denied) await denyDevice(flow)
+      const returns = returnsToApp(flow, app)
+      if (denied && !returns) return { kind: 'refused', ...detailsOf(flow, app) }
+      const returnTo = { redirectUri, state, fragment }
+      throw withDetails({ appId: app.id, ...(returns && { returnTo }) }, error)
+    }
+  }
+
   /** @param giveBack called once Ellipsis Drive has accepted the code */
   const complete = async (
     flow: AllowedFlow,
     app: App,
     callback: Callback,
     giveBack: () => void,
-  ): Promise<ConnectResult> => {
-    const fragment = app.deliver === 'fragment'
-    const returnsToApp = fragment ? flow.appState !== null : issuesCode(flow)
-    const isSession = app.session === 'cookie'
-    const { redirectUri, appState: state } = flow
-    const common = { state, iss: publicUrl }
-    const onDevice = flow.deviceCodeHash !== null
-    const details = { appName: app.name, backTo: redirectUri === '' ? null : redirectUri, onDevice }
-    try {
+  ): Promise<ConnectResult> =>
+    within(flow, app, async () => {
       if (callback.error !== undefined) throw upstreamDenial(callback.error)
-      if (isSession !== isForSession(flow)) throw sessionOptionChanged()
+      checkOptions(flow, app)
       await checkDevice(flow)
-      if (fragment) checkTokenAccess({ app, granted: flow.policy }, publicUrl)
+      await usePushed(flow)
       const tokens = await exchangeCode(flow, callback.code)
       giveBack()
-      const { address, browser } = callback
-      const isUsed = returnsToApp || onDevice
-      const stored = await storeConnection({ flow, tokens, isUsed, address, browser })
-      const { id, username, code, isAnother } = stored
-      await approveDevice(flow, callback, id)
-      if (!returnsToApp) return { kind: 'connected', username, isAnother, ...details }
-      const sessionId =
-        isSession && code
-          ? await appSessions.begin({ ...{ app, code, redirectUri, address }, ...ownProof(flow) })
-          : null
-      if (sessionId !== null)
-        return { kind: 'redirect', location: withResponse(redirectUri, common), sessionId }
-      const answer = fragment ? fragmentParameters(tokens, clock.now()) : { code: code?.reveal() }
-      const location = withResponse(redirectUri, { ...answer, ...common }, fragment)
-      return { kind: 'redirect', location, sessionId }
-    } catch (error) {
-      const denied = error instanceof BrokerError && error.code === 'access_denied'
-      if (denied) await denyDevice(flow)
-      if (denied && !returnsToApp) return { kind: 'refused', ...details }
-      const known = {
-        appId: app.id,
-        ...(returnsToApp && { returnTo: { redirectUri, state, fragment } }),
-      }
-      throw withDetails(known, error)
+      const waiting = { account: await identify(tokens), tokens }
+      const question = await askAccount(flow, app, waiting)
+      if (question) return { kind: 'other-account', ...question }
+      return connectAccount(flow, app, callback, waiting)
+    })
+
+  const decideOnce = async (decision: AccountDecision): Promise<ConnectResult> => {
+    const flow = await findFlow(decision)
+    const waiting = openWaiting(vault, flow.stateHash, decision.waiting)
+    if (!waiting) throw unknownFlow(true)
+    const app = await getApp(flow)
+    const allowed = withPolicy(flow, app)
+    const { stateHash, expiresAt } = flow
+    if (!(await store.useState({ stateHash, expiresAt }))) throw unknownFlow(false)
+    if (decision.choice === 'restart') return { kind: 'restart', ...startAgain(flow) }
+    try {
+      return await within(flow, app, async () => {
+        checkOptions(allowed, app)
+        return connectAccount(allowed, app, decision, waiting)
+      })
+    } finally {
+      await getApp(flow)
     }
   }
 
@@ -253,13 +400,18 @@ export function createConnect(dependencies: {
   const begin = async (callback: Callback) => {
     const flow = await findFlow(callback)
     const app = await getApp(flow)
-    const policy = policyOf(app)
-    if (hashOfPolicy(policy) !== flow.policyHash) throw policyChanged(app.id)
-    return { flow: { ...flow, policy }, app, giveBack: await useFlow(flow, callback) }
+    return { flow: withPolicy(flow, app), app, giveBack: await useFlow(flow, callback) }
   }
 
   return {
-    check: (parameters, plain) => checkAuthorization(store, parameters, plain),
+    async check(parameters, plain) {
+      const { client_id: id, request_uri: uri } = parameters
+      if (plain || typeof id !== 'string' || !isPushedUri(uri))
+        return checkAuthorization(store, parameters, plain ? 'link' : 'request')
+      const pushed = await pushedRequests.open(id, uri)
+      const request = await checkAuthorization(store, pushed.parameters, 'pushed')
+      return { ...request, pushedHash: pushed.requestHash }
+    },
 
     mustAsk: ({ app, redirectUri, isConsentRequested }) =>
       !app.trusted || isConsentRequested || isClaimable(redirectUri),
@@ -293,6 +445,18 @@ export function createConnect(dependencies: {
         () => results.remove(key),
       )
       results.add(key, result)
+      return result
+    },
+
+    decide(decision) {
+      const { cookies, choice } = decision
+      const key = sha256(`${choice} ${callbackKey(true, cookies)}`)
+      const former = results.find(key)
+      if (former) return former
+      const result = decideOnce(decision)
+      results.add(key, result)
+      // Whoever posts other tokens does not keep this browser from posting its own.
+      result.catch(() => results.remove(key))
       return result
     },
   }

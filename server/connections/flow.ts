@@ -29,6 +29,14 @@ export interface Flow {
   reconnect: string | null
   /** A label for people. */
   device: string
+  /** Username or id of the account that the app asks for. */
+  loginHint: string | null
+  /** Accept no other account. */
+  isStrictAccount: boolean
+  /** The app's own id of the user. */
+  externalId: string | null
+  /** Of the pushed request that this flow uses up; `null`: it was not pushed. */
+  pushedHash: Hash | null
   /** The device code that the person approves or denies. */
   deviceCodeHash: Hash | null
   expiresAt: Millis
@@ -41,11 +49,11 @@ export interface FlowCookie {
 }
 
 /** Increment it when the fields change: flows in progress during an upgrade then start again. */
-const VERSION = 2
+const VERSION = 3
 
 /**
  * Seals a flow for its cookie, bound to its state. With the longest redirect URI and state, the value has some
- * 2,700 characters; browsers accept 4,096.
+ * 2,700 characters, and 1,000 more with the longest `login_hint` and `external_id`; browsers accept 4,096.
  */
 export function sealFlow(vault: Vault, flow: Flow): Secret {
   const { verifier, appState, ...rest } = flow
@@ -58,6 +66,10 @@ export function sealFlow(vault: Vault, flow: Flow): Secret {
     ...known,
     flow.deviceCodeHash,
     flow.policyHash,
+    flow.loginHint,
+    flow.isStrictAccount,
+    flow.externalId,
+    flow.pushedHash,
     appState !== null,
   ]
   // The state is not escaped: that could make it six times as long.
@@ -94,6 +106,10 @@ type Fields = [
   device: string,
   deviceCodeHash: Hash | null,
   policyHash: Hash,
+  loginHint: string | null,
+  isStrictAccount: boolean,
+  externalId: string | null,
+  pushedHash: Hash | null,
   hasState: boolean,
 ]
 
@@ -103,10 +119,12 @@ function readFlow(stateHash: Hash, text: string): Flow | undefined {
   const fields = JSON.parse(text.slice(0, end)) as Fields
   if (fields[0] !== VERSION) return undefined
   const [, expiresAt, verifier, appId, redirectUri, challenge, nonce, ...rest] = fields
-  const [jkt, scope, reconnect, device, deviceCodeHash, policyHash, hasState] = rest
+  const [jkt, scope, reconnect, device, deviceCodeHash, policyHash, ...last] = rest
+  const [loginHint, isStrictAccount, externalId, pushedHash, hasState] = last
   return {
     ...{ stateHash, verifier: new Secret(verifier), appId, redirectUri, challenge, nonce },
     ...{ jkt, scope, reconnect, device, deviceCodeHash, policyHash, expiresAt },
+    ...{ loginHint, isStrictAccount, externalId, pushedHash },
     appState: hasState ? text.slice(end + 1) : null,
   }
 }

@@ -1,11 +1,11 @@
 import { associatedData } from '../../db/associated-data.ts'
 import type { AccessPolicy, Connection, NewEvent, Store } from '../../db/store.ts'
-import type { Account, EllipsisClient, Tokens } from '../ellipsis/client.ts'
+import type { Account, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
 import { issueCode } from '../oauth/authorization-code.ts'
 import type { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
-import { backoffMs, withRetries } from '../refresh/failure-policy.ts'
+import { backoffMs } from '../refresh/failure-policy.ts'
 import { newId } from '../crypto/hash.ts'
 import type { Flow } from './flow.ts'
 import type { Log } from '../log.ts'
@@ -18,12 +18,10 @@ interface StoredConnection {
   username: string
   /** The authorization code for the app; `null`: the flow issues none. */
   code: Secret | null
-  /** The reconnect link was for another connection than this account's. */
-  isAnother: boolean
 }
 
 /**
- * Finds the account of the tokens, and stores them in its connection. If the store fails, retries for half a
+ * Stores the tokens in the connection of their account. If the store fails, retries for half a
  * minute: the tokens exist nowhere else.
  * Without a refresh token, an active connection of the account keeps the tokens that it has.
  * @throws BrokerError `invalid_request` if no app or user could ever use the connection; `server_error` if there
@@ -34,6 +32,7 @@ export type StoreConnection = (authorization: Authorization) => Promise<StoredCo
 /** A successful authorization at Ellipsis Drive. */
 interface Authorization {
   flow: Flow & { policy: AccessPolicy | null }
+  account: Account
   tokens: Tokens
   /** The app or device gets something. A plain connect link only connects the account. */
   isUsed: boolean
@@ -43,8 +42,6 @@ interface Authorization {
   browser: Secret
 }
 
-/** Timeout for reading the account; meanwhile the tokens are not stored. */
-const IDENTIFY_TIMEOUT_MS = 8000
 /** How long a failing store is retried. */
 const STORE_TIMEOUT_MS = 30_000
 /** How often a conflict with another writer is retried. */
@@ -53,31 +50,11 @@ const MAX_CONFLICTS = 5
 export function createStoreConnection(dependencies: {
   store: Store
   vault: Vault
-  ellipsis: EllipsisClient
   clock: Clock
   random: Random
   log: Log
 }): StoreConnection {
-  const { store, vault, ellipsis, clock, random, log } = dependencies
-
-  /** Reads the account. If Ellipsis Drive doesn't provide it, the connection still works. */
-  const identify = async ({ accessToken }: Tokens): Promise<Account> => {
-    const answered = new AbortController()
-    const timeout = clock.sleep(IDENTIFY_TIMEOUT_MS, answered.signal).then(() => {
-      throw new Error(`no answer within ${IDENTIFY_TIMEOUT_MS} ms`)
-    })
-    const request = withRetries(() => ellipsis.account(accessToken), { clock, random })
-    try {
-      const account = await Promise.race([request, timeout])
-      if (account) return account
-    } catch (error) {
-      log.warn({ err: error }, 'Ellipsis Drive did not provide the account')
-    } finally {
-      timeout.catch(() => undefined)
-      answered.abort()
-    }
-    return { id: null, username: '' }
-  }
+  const { store, vault, clock, random, log } = dependencies
 
   /** Finds the connection that this authorization renews; `undefined`: it creates a new one. */
   const findRenewed = async (account: Account, flow: Flow): Promise<Connection | undefined> => {
@@ -107,10 +84,7 @@ export function createStoreConnection(dependencies: {
   })
 
   /** Stores the tokens. `undefined`: another writer changed the connection first. */
-  const save = async (
-    account: Account,
-    { flow, tokens, isUsed, address, browser }: Authorization,
-  ) => {
+  const save = async ({ flow, account, tokens, isUsed, address, browser }: Authorization) => {
     const renewed = await findRenewed(account, flow)
     if (!renewed && account.id === null && !isUsed) throw unusable()
     const id = renewed?.id ?? newId(random, 'con')
@@ -132,18 +106,17 @@ export function createStoreConnection(dependencies: {
       code: issued && issued.record,
       events: [connectedEvent(flow, address, id, renewed !== undefined)],
     })
-    const isAnother = flow.reconnect !== null && flow.reconnect !== id
     const code = issued && issued.code
     const username = account.username || (renewed?.username ?? '')
-    return saved ? { id, username, code, isAnother } : undefined
+    return saved ? { id, username, code } : undefined
   }
 
   /** The same, retried after conflicts and while the store is full or locked. */
-  const saveWithRetries = async (...args: Parameters<typeof save>): Promise<StoredConnection> => {
+  const saveWithRetries: StoreConnection = async (authorization) => {
     const deadline = clock.now() + STORE_TIMEOUT_MS
     for (let [conflicts, failures] = [0, 0]; conflicts < MAX_CONFLICTS;) {
       try {
-        const saved = await save(...args)
+        const saved = await save(authorization)
         if (saved) return saved
         conflicts++
       } catch (error) {
@@ -155,8 +128,7 @@ export function createStoreConnection(dependencies: {
     throw new Error('the connection changed repeatedly while it was stored')
   }
 
-  return async (authorization) =>
-    saveWithRetries(await identify(authorization.tokens), authorization)
+  return saveWithRetries
 }
 
 const unusable = (): BrokerError =>

@@ -35,6 +35,7 @@ import { metadataRoutes } from './routes/metadata.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { notFoundRoute } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
+import { parRoute } from './routes/par.ts'
 import { revokeRoute } from './routes/revoke.ts'
 import { sessionRoutes } from './routes/session.ts'
 import { tokenRoute } from './routes/token.ts'
@@ -121,6 +122,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       await apps.register(async (forms) => {
         await acceptForms(forms)
         await forms.register(tokenRoute, { services })
+        await forms.register(parRoute, { services })
         await forms.register(userinfoRoute, { services })
         await forms.register(revokeRoute, { services })
         await forms.register(async (devices) => {

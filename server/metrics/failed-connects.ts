@@ -41,6 +41,14 @@ export function countFailedConnects(connect: Connect, registry: Registry): Conne
         throw error
       }
     },
+    async decide(decision) {
+      try {
+        return await connect.decide(decision)
+      } catch (error) {
+        count(error as Error, reasonOf(error))
+        throw error
+      }
+    },
   }
 }
 

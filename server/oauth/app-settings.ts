@@ -4,6 +4,7 @@ import { visibleText } from '../visible-text.ts'
 import { ruleProblem } from './access-policy.ts'
 import { defaultOptions } from './app-options.ts'
 import type { AppOptions } from './app-options.ts'
+import { jwksProblem, jwksUriProblem } from './client-jwks.ts'
 import {
   isClaimable,
   isLoopback,
@@ -22,7 +23,9 @@ export interface AppSettings extends AppOptions {
   allow: string[]
   requestsPerMinute: number | null
   requestsPerDay: number | null
+  /** JSON of a JWK Set: the public keys that the app authenticates with; `null`: none are registered. */
   jwks: string | null
+  /** Where the app publishes them; `null`: nowhere. */
   jwksUri: string | null
   /** Life of a broker token, seconds. */
   tokenLifetimeSeconds: number
@@ -149,6 +152,7 @@ function* findProblems(app: AppSettings, registered: string[]): Generator<string
   if (app.offline && !app.confidential) {
     yield 'Offline access is only for confidential apps: a public app cannot authenticate by itself.'
   }
+  yield* findKeyProblems(app)
   const { confidential, tokens, device, dpop } = app
   const needsCode = confidential || tokens === 'ellipsis' || device || dpop === 'required'
   if (app.deliver === 'fragment' && needsCode) {
@@ -200,4 +204,12 @@ export function parseRequestLimit(text: string): number | null {
   if (/^\d{1,10}$/.test(trimmed)) return Number(trimmed)
   const description = `${text} is not a number of requests: use a number such as 1200, or off.`
   throw new BrokerError('invalid_request', { description })
+}
+
+function* findKeyProblems({ confidential, jwks, jwksUri }: AppSettings): Generator<string> {
+  if (jwks === null && jwksUri === null) return
+  if (!confidential) yield 'Keys are only for confidential apps.'
+  if (jwks !== null && jwksUri !== null) yield 'Give keys or a jwks_uri, not both.'
+  const problems = [jwks && jwksProblem(jwks), jwksUri && jwksUriProblem(jwksUri)]
+  yield* problems.filter((problem) => problem !== null)
 }

@@ -15,6 +15,7 @@ import {
 } from './app-settings.ts'
 import type { AppSettings } from './app-settings.ts'
 import { checkSite } from './same-site.ts'
+import type { ClientAssertions } from './client-assertion.ts'
 import { loopbackOriginOf } from './redirect-uri.ts'
 
 /** Client authentication (RFC 6749 2.3). */
@@ -22,6 +23,8 @@ export interface Credentials {
   clientId: string
   /** `null`: none sent, as by public apps. */
   clientSecret: Secret | null
+  /** A JWT that the client signed (RFC 7523 2.2), if one was sent. */
+  assertion?: Secret
 }
 
 export interface Apps {
@@ -47,6 +50,8 @@ export interface Apps {
   rotateSecret(id: string, overlapSeconds: number, actor: Actor): Promise<Secret>
   /** Revokes all secrets except the newest. `false`: there is no other. @throws BrokerError `invalid_request` */
   endOldSecret(id: string, actor: Actor): Promise<boolean>
+  /** Removes all secrets of an app that has keys. @throws BrokerError `invalid_request` */
+  removeSecrets(id: string, actor: Actor): Promise<App>
   /** Does any app register this origin? On loopback addresses, the port may differ, as in redirect URIs. */
   hasOrigin(origin: string): Promise<boolean>
   /**
@@ -71,8 +76,9 @@ export function createApps(deps: {
   clock: Clock
   random: Random
   publicUrl: string
+  assertions: ClientAssertions
 }): Apps {
-  const { store, clock, random, publicUrl } = deps
+  const { store, clock, random, publicUrl, assertions } = deps
 
   const get = async (id: string): Promise<App> => {
     const app = await store.getApp(id)
@@ -116,7 +122,8 @@ export function createApps(deps: {
       const settings = { ...given, name: visibleText(given.name) }
       checkSettings(settings)
       checkSite({ ...settings, origins: settings.origins ?? defaultOrigins(settings) }, publicUrl)
-      const created = settings.confidential ? newAppSecret() : null
+      // An app with keys needs no secret.
+      const created = settings.confidential && !hasKeys(settings) ? newAppSecret() : null
       const app: App = {
         ...settings,
         id: newId(random, 'app'),
@@ -167,6 +174,7 @@ export function createApps(deps: {
         }
         checkSettings(app, before.redirectUris)
         checkSite(app, publicUrl)
+        checkCanAuthenticate(app, clock.now())
         return app
       })
       return after
@@ -210,9 +218,25 @@ export function createApps(deps: {
       return after !== before
     },
 
-    async authenticate({ clientId, clientSecret }) {
+    async removeSecrets(id, actor) {
+      const event = { ...actorFields(actor), action: 'app.old_secret_ended' }
+      const { after } = await update(id, event, (app) => {
+        const changed = app.secrets.length === 0 ? app : { ...app, secrets: [] }
+        checkCanAuthenticate(changed, clock.now())
+        return changed
+      })
+      return after
+    },
+
+    async authenticate({ clientId, clientSecret, assertion }) {
       const app = await store.getApp(clientId)
       if (!app) throw new BrokerError('invalid_client', { reason: 'unknown_client' })
+      if (assertion) {
+        if (!app.confidential)
+          throw new BrokerError('invalid_client', { reason: 'client_assertion_of_public_app' })
+        await assertions.use(app, assertion)
+        return app
+      }
       const reason = whyNotAuthenticated(app, clientSecret, clock.now())
       if (reason !== null) throw new BrokerError('invalid_client', { reason })
       return app
@@ -229,6 +253,17 @@ function eventsOf(event: NewEvent, before: App | null, after: App): NewEvent[] {
 
 const unrevokedOf = (counts: Record<ConnectionStatus, number>): number =>
   counts.active + counts.needs_reconnect
+
+const hasKeys = ({ jwks, jwksUri }: Pick<App, 'jwks' | 'jwksUri'>): boolean =>
+  jwks !== null || jwksUri !== null
+
+/** @throws BrokerError `invalid_request` if a confidential app has neither a secret nor keys */
+function checkCanAuthenticate(app: App, now: number): void {
+  if (!app.confidential || hasKeys(app) || validSecrets(app, now).length > 0) return
+  const description =
+    'The app would have neither a secret nor keys. Give it keys, or first create a secret with "app rotate-secret".'
+  throw new BrokerError('invalid_request', { description, reason: 'app_without_credentials' })
+}
 
 /** A public app must send no secret; a confidential app one of its valid secrets. `null`: it did. */
 function whyNotAuthenticated(app: App, secret: Secret | null, now: number): string | null {

@@ -19,7 +19,7 @@ type NewCode = Omit<Code, 'usedAt' | 'grantId'>
 /** What a user has authorized; with neither challenge nor nonce, no code is issued. */
 type Authorized = Pick<
   Code,
-  'appId' | 'redirectUri' | 'nonce' | 'jkt' | 'scope' | 'device' | 'policy'
+  'appId' | 'redirectUri' | 'nonce' | 'jkt' | 'scope' | 'device' | 'policy' | 'externalId'
 > & {
   challenge: string | null
 }
@@ -39,7 +39,7 @@ export function issueCode(
   { connectionId, browser }: { connectionId: string; browser: Secret },
   { clock, random }: { clock: Clock; random: Random },
 ): { code: Secret; record: NewCode } | null {
-  const { appId, redirectUri, nonce, jkt, scope, device, policy } = flow
+  const { appId, redirectUri, nonce, jkt, scope, device, policy, externalId } = flow
   if (!issuesCode(flow)) return null
   const challenge = flow.challenge ?? ''
   const code = newSecret(random)
@@ -49,7 +49,7 @@ export function issueCode(
     ...{ appId, redirectUri, challenge, nonce, jkt, connectionId, scope, device },
     browserHash,
     policy,
-    externalId: null,
+    externalId,
   }
   return {
     code: new Secret(code),

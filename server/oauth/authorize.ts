@@ -23,9 +23,23 @@ export interface AuthorizationRequest {
   scope: string
   /** Id of the connection that a reconnect link is for. */
   reconnect: string | null
+  /** Username or id of the account that the app asks for (`login_hint`, OpenID Connect Core 3.1.2.1). */
+  loginHint: string | null
+  /** Accept no other account than that of `loginHint` or `reconnect`. */
+  isStrictAccount: boolean
+  /** The app's own id of the user. */
+  externalId: string | null
+  /** Of the pushed request, which leads to one code at most; `null`: it was not pushed. */
+  pushedHash: Hash | null
   /** The device code that the user is answering. */
   deviceCodeHash: Hash | null
 }
+
+/**
+ * How a request came: in the browser's URL, on a plain connect link, or pushed by the app (RFC 9126). On a link,
+ * `response_type`, a single redirect URI and the challenge may be omitted.
+ */
+export type RequestKind = 'request' | 'link' | 'pushed'
 
 /** The parameters of an authorization request. Others are ignored (RFC 6749 3.1). */
 export const PARAMETER_NAMES = [
@@ -42,29 +56,36 @@ export const PARAMETER_NAMES = [
   'nonce',
   'prompt',
   'max_age',
+  'login_hint',
   'request',
   'request_uri',
   'registration',
 ]
 
+/** Those of a pushed request. Only an app that authenticates can vouch for the last two. */
+export const PUSHED_NAMES = [...PARAMETER_NAMES, 'external_id', 'strict_account']
+
 /** Longest `state` of an app. It is returned in a header, whose size proxies limit. */
 const MAX_STATE_LENGTH_BYTES = 1024
 const MAX_NONCE_LENGTH_CHARS = 256
+/** In UTF-8 and JSON: a cookie has to carry them. */
+const MAX_LOGIN_HINT_LENGTH_BYTES = 255
+const MAX_EXTERNAL_ID_LENGTH_BYTES = 512
+const MAX_EXTERNAL_ID_LENGTH_CHARS = 255
 
 /**
  * Checks an authorization request. App and redirect URI come first: while one of them is wrong, the browser
  * is not redirected.
  * Nothing here is secret, so nothing is guessed: another site may send its visitors here with any parameters.
- * @param isConnectLink `response_type`, a single redirect URI and the challenge may be omitted
  * @throws BrokerError without `returnTo` (show a page), or with it (redirect to the app)
  */
 export async function checkAuthorization(
   store: Store,
   parameters: Parameters,
-  isConnectLink: boolean,
+  kind: RequestKind,
 ): Promise<AuthorizationRequest> {
   try {
-    return await readAuthorization(store, parameters, isConnectLink)
+    return await readAuthorization(store, parameters, kind)
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error
     throw new BrokerError(error.code, { ...error.details, isGuess: false })
@@ -74,8 +95,9 @@ export async function checkAuthorization(
 async function readAuthorization(
   store: Store,
   parameters: Parameters,
-  isConnectLink: boolean,
+  kind: RequestKind,
 ): Promise<AuthorizationRequest> {
+  const isConnectLink = kind === 'link'
   const app = await findApp(store, parameters)
   const redirectUri = returnsNowhere(app, parameters, isConnectLink)
     ? ''
@@ -84,6 +106,7 @@ async function readAuthorization(
   const fragment = app.deliver === 'fragment'
   const returnTo = redirectUri === '' ? undefined : { redirectUri, state, fragment }
   checkOnce(parameters, returnTo)
+  checkPushed(app, parameters, kind, returnTo)
   checkState(app, state, returnTo)
   checkResponse(parameters, isConnectLink, fragment, returnTo)
   checkSessionRequest(app, parameters, isConnectLink, returnTo)
@@ -101,6 +124,9 @@ async function readAuthorization(
     jkt: checkThumbprint(parameters, returnTo),
     scope,
     reconnect: checkConnection(parameters, returnTo),
+    loginHint: checkLoginHint(parameters, returnTo),
+    ...checkOwnParameters(app, parameters, kind),
+    pushedHash: null,
     deviceCodeHash: null,
   }
 }
@@ -159,9 +185,61 @@ function checkRedirectUri(app: App, { redirect_uri: requested }: Parameters): st
 }
 
 function checkOnce(parameters: Parameters, returnTo?: ReturnAddress): void {
-  const repeated = PARAMETER_NAMES.find((name) => Array.isArray(parameters[name]))
+  const repeated = PUSHED_NAMES.find((name) => Array.isArray(parameters[name]))
   if (repeated !== undefined)
     fail('invalid_request', 'parameter_repeated', `Send ${repeated} once.`, returnTo)
+}
+
+/** A plain link that gives the app nothing is no authorization request: others cannot gain by changing it. */
+function checkPushed(
+  app: App,
+  { code_challenge: challenge, nonce }: Parameters,
+  kind: RequestKind,
+  returnTo?: ReturnAddress,
+): void {
+  if (app.par === 'optional' || kind === 'pushed') return
+  const isPlain = challenge === undefined && nonce === undefined && app.deliver === 'code'
+  if (kind === 'link' && isPlain) return
+  const description =
+    'This app must push its authorization requests: post the parameters to /oauth/par, and send the browser here with client_id and request_uri alone (RFC 9126).'
+  fail('invalid_request', 'request_not_pushed', description, returnTo)
+}
+
+const jsonLength = (text: string): number => Buffer.byteLength(JSON.stringify(text)) - 2
+
+function checkLoginHint({ login_hint: hint }: Parameters, returnTo?: ReturnAddress): string | null {
+  if (hint === undefined) return null
+  const text = single(hint)
+  if (text !== undefined && jsonLength(text) <= MAX_LOGIN_HINT_LENGTH_BYTES) return text
+  const description = 'Send login_hint as a username or account id of at most 255 bytes.'
+  fail('invalid_request', 'login_hint_too_long', description, returnTo)
+}
+
+/** Parameters of this broker, which only count if they were pushed: in a URL, anyone could change them. */
+function checkOwnParameters(
+  app: App,
+  { external_id: id, strict_account: strict }: Parameters,
+  kind: RequestKind,
+): Pick<AuthorizationRequest, 'externalId' | 'isStrictAccount'> {
+  if (kind !== 'pushed') return { externalId: null, isStrictAccount: false }
+  if (strict !== undefined && strict !== 'true' && strict !== 'false') {
+    const description = 'Send strict_account as true or false.'
+    fail('invalid_request', 'strict_account_malformed', description)
+  }
+  return { externalId: checkExternalId(app, id), isStrictAccount: strict === 'true' }
+}
+
+function checkExternalId(app: App, id: Parameters[string]): string | null {
+  if (id === undefined) return null
+  if (!app.confidential) {
+    const description = 'Only an app that authenticates can send an external_id.'
+    fail('invalid_request', 'external_id_of_public_app', description)
+  }
+  const text = single(id) ?? ''
+  const isShort = Array.from(text).length <= MAX_EXTERNAL_ID_LENGTH_CHARS
+  if (isShort && jsonLength(text) <= MAX_EXTERNAL_ID_LENGTH_BYTES) return text
+  const description = 'Send an external_id of at most 255 characters and 512 bytes.'
+  fail('invalid_request', 'external_id_too_long', description)
 }
 
 function checkState(app: App, state: string | null, returnTo?: ReturnAddress): void {

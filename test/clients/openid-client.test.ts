@@ -1,4 +1,5 @@
 import * as oauth from 'openid-client'
+import { exportJWK, generateKeyPair } from 'jose'
 import t from 'tap'
 import type { App } from '../../db/store.ts'
 import { appDefaults } from '../../server/oauth/app-settings.ts'
@@ -197,3 +198,45 @@ async function signIn(
   const checks = { pkceCodeVerifier }
   return oauth.authorizationCodeGrant(config, new URL(page.url), checks, undefined, options)
 }
+
+t.test('openid-client pushes its requests, and authenticates with a key', async (t) => {
+  const { publicKey, privateKey } = await generateKeyPair('ES256')
+  const jwks = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'one' }] })
+  const broker = await buildBroker(t)
+  const redirectUri = 'https://server.example.com/return'
+  const app = await addApp(broker, {
+    ...{ redirectUris: [redirectUri], confidential: true, jwks, par: 'required' as const },
+  })
+  const authentication = oauth.PrivateKeyJwt({ key: privateKey, kid: 'one' })
+  const config = await discover(broker, app.id, authentication)
+  const pkceCodeVerifier = oauth.randomPKCECodeVerifier()
+  const address = await oauth.buildAuthorizationUrlWithPAR(config, {
+    redirect_uri: redirectUri,
+    scope: 'openid projects',
+    code_challenge: await oauth.calculatePKCECodeChallenge(pkceCodeVerifier),
+    code_challenge_method: 'S256',
+    login_hint: 'amelie',
+    strict_account: 'true',
+  })
+  t.same([...address.searchParams.keys()].sort(), ['client_id', 'request_uri'])
+  const visitor = new Visitor()
+  const asked = await visitor.open(address.href)
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  const page = await allow(visitor, login, 'amelie', redirectUri)
+  const checks = { pkceCodeVerifier, idTokenExpected: true }
+  const granted = await oauth.authorizationCodeGrant(config, new URL(page.url), checks)
+  const exchanged = await oauth.genericGrantRequest(config, TOKEN_EXCHANGE, {
+    subject_token: granted.access_token,
+    subject_token_type: JWT,
+  })
+  t.ok(broker.standIn.issued().includes(exchanged.access_token))
+  t.match(await oauth.tokenIntrospection(config, granted.access_token), { active: true })
+
+  const foreign = await generateKeyPair('ES256')
+  const stranger = oauth.PrivateKeyJwt({ key: foreign.privateKey, kid: 'one' })
+  const refused = oauth.tokenIntrospection(
+    await discover(broker, app.id, stranger),
+    granted.access_token,
+  )
+  await t.rejects(refused, oauth.WWWAuthenticateChallengeError)
+})

@@ -98,6 +98,7 @@ t.test('cookies that are no flow of that state start again', async (t) => {
     ...{ appId: app.id, redirectUri: RETURN, appState: 's', challenge: null, nonce: null },
     ...{ jkt: null, scope: 'projects', reconnect: null, device: '', deviceCodeHash: null },
     policyHash: '',
+    ...{ loginHint: null, isStrictAccount: false, externalId: null, pushedHash: null },
   }
   const newFlow = (stateHash: string, expiresAt: number) =>
     sealFlow(vault, { ...flow, verifier: new Secret('v'), stateHash, expiresAt }).reveal()

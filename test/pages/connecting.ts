@@ -22,6 +22,11 @@ const pages: Omit<TestedPage, 'anonymous'>[] = [
     path: pathWithData(({ appId }) => `/connect/${appId}`),
     act: answerAtEllipsisDrive('Allow', 'You are connected'),
   },
+  {
+    name: 'other-account',
+    path: pathWithData(({ appId }) => `/connect/${appId}?login_hint=johanna.van-der-berg`),
+    act: answerAtEllipsisDrive('Allow', 'Which account do you want to connect?'),
+  },
   { name: 'error', path: fixedPath('/connect/app_unknown') },
   {
     name: 'error-redirect-uri',

@@ -115,6 +115,8 @@ export interface AdminModels extends MonitoringModels {
     requestsPerDay: string
     /** Every flag and choice, from server/oauth/app-options.ts. */
     options: { title: string; summary: string }[]
+    /** The keys that it authenticates with, in readable form; `null`: none. */
+    keys: string | null
     /** The newest first; `null`: it has none, being public. */
     secrets: SecretView[] | null
     /** `null`: it has no redirect URI, so nobody could return to it. */

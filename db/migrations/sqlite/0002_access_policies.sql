@@ -15,14 +15,6 @@ CREATE TABLE `links` (
 CREATE UNIQUE INDEX `links_secretHash_unique` ON `links` (`secret_hash`);--> statement-breakpoint
 CREATE INDEX `links_grant` ON `links` (`grant_id`,`id`);--> statement-breakpoint
 CREATE INDEX `links_expiry` ON `links` (`expires_at`);--> statement-breakpoint
-CREATE TABLE `pushed_requests` (
-	`request_hash` text PRIMARY KEY NOT NULL,
-	`app_id` text NOT NULL,
-	`parameters` text NOT NULL,
-	`expires_at` integer NOT NULL
-);
---> statement-breakpoint
-CREATE INDEX `pushed_requests_expiry` ON `pushed_requests` (`expires_at`);--> statement-breakpoint
 ALTER TABLE `apps` ADD `access` text DEFAULT 'token' NOT NULL;--> statement-breakpoint
 ALTER TABLE `apps` ADD `read_only` integer DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE `apps` ADD `allow` text DEFAULT '[]' NOT NULL;--> statement-breakpoint

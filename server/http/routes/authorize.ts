@@ -33,6 +33,9 @@ const querySchema = (required: string[]) => {
     max_age: 'Always met: every authorization goes through Ellipsis Drive.',
     code_challenge: 'S256 challenge of the PKCE verifier.',
     code_challenge_method: '`S256`.',
+    login_hint: 'Username or id of the account that the user should connect; 255 bytes at most.',
+    request_uri:
+      'From /oauth/par. Then all other parameters except `client_id` are ignored (RFC 9126 4).',
     dpop_jkt: 'Thumbprint of the key that will redeem the code (RFC 9449 10).',
   }
   const properties = Object.fromEntries(
@@ -152,7 +155,9 @@ async function askConsent(
   const { app, redirectUri, scope } = authorization
   allowFormRedirects(reply, config)
   // They are validated again when the form is posted.
-  const fields = PARAMETER_NAMES.flatMap((name) => {
+  const isPushed = parameters.request_uri !== undefined
+  const names = isPushed ? ['client_id', 'request_uri'] : PARAMETER_NAMES
+  const fields = names.flatMap((name) => {
     const value = parameters[name]
     return typeof value === 'string' ? [{ name, value }] : []
   })

@@ -1,14 +1,17 @@
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { ConnectResult } from '../../connections/connect.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
 import { newSecret } from '../../crypto/hash.ts'
 import { Secret } from '../../secret.ts'
+import { protectForms } from '../plugins/csrf.ts'
+import { allowFormRedirects } from '../plugins/headers.ts'
 import { mayBeProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
 import { readBrowserCookie, setBrowserCookie } from './browser-cookie.ts'
 import { setSessionCookie } from './session-cookie.ts'
-import { readFlowCookies } from './upstream-flow.ts'
+import { readFlowCookies, setFlowCookie } from './upstream-flow.ts'
 
 const schema = {
   operationId: 'callback',
@@ -17,7 +20,9 @@ const schema = {
   description: 'Register this URL as the callback at Ellipsis Drive. Apps do not call it.',
   security: [],
   response: {
-    200: page('The user is connected, after a plain link or a device flow.'),
+    200: page(
+      'The user is connected, after a plain link or a device flow; or decides about an account that the app did not ask for.',
+    ),
     303: redirect('Back to the app, with a code, a session or an error.'),
     400: page('This browser has no flow in progress, or Ellipsis Drive rejected the code.'),
     429: tooManyFailures,
@@ -25,12 +30,16 @@ const schema = {
   },
 }
 
+/** The form about another account carries two sealed tokens of up to 16 KiB each. */
+const MAX_DECISION_BYTES = 65_536
+
 /** Where Ellipsis Drive redirects the user after authorization. */
 export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services: { config, connect, appSessions, random } },
 ) => {
   app.addHook('onRequest', app.failureLimits.check)
+  protectForms(app, config)
   app.get(
     '/callback',
     { schema, config: { page: true, anyName: true } },
@@ -52,19 +61,77 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
         isAddressShared: mayBeProxy(request, config.publicUrl),
         browser,
       })
-      if (finished.kind === 'redirect') {
+      return sendResult(finished, browser, request, reply)
+    },
+  )
+
+  const decide = {
+    config: { page: true },
+    bodyLimit: MAX_DECISION_BYTES,
+    preHandler: app.csrfProtection,
+  }
+  app.post('/callback/account', decide, async (request, reply) => {
+    const form = (request.body ?? {}) as Record<string, unknown>
+    const text = (name: string) => (typeof form[name] === 'string' ? form[name] : '')
+    const browser = readBrowserCookie(request, config) ?? new Secret(newSecret(random))
+    const finished = await connect.decide({
+      state: text('state'),
+      cookies: readFlowCookies(request, text('state'), config),
+      waiting: new Secret(text('waiting')),
+      choice: text('decision') === 'continue' ? 'continue' : 'restart',
+      address: request.ip,
+      browser,
+    })
+    return sendResult(finished, browser, request, reply)
+  })
+
+  const sendResult = async (
+    finished: ConnectResult,
+    browser: Secret,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) => {
+    switch (finished.kind) {
+      case 'redirect': {
+        const { location, sessionId } = finished
         setBrowserCookie(reply, browser, config)
-        const { sessionId } = finished
         const session = sessionId === null ? null : await appSessions.token(sessionId)
         if (session) setSessionCookie(reply, session, config)
-        return reply.redirect(finished.location, 303)
+        return reply.redirect(location, 303)
       }
-      if (finished.kind === 'connected') {
+      case 'restart':
+        setFlowCookie(finished.cookie, request, reply, config)
+        return reply.redirect(finished.location, 303)
+      case 'other-account':
+        return askAccount(finished, request, reply)
+      case 'connected': {
         const { kind, ...page } = finished
         return reply.page('connected', { ...page, operator: config.operator })
       }
-      const { kind, ...page } = finished
-      return reply.page('refused', page)
-    },
-  )
+      case 'refused': {
+        const { kind, ...page } = finished
+        return reply.page('refused', page)
+      }
+    }
+  }
+
+  const askAccount = (
+    question: Extract<ConnectResult, { kind: 'other-account' }>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) => {
+    const { appName, expected, actual, state, cookie, waiting } = question
+    setFlowCookie(cookie, request, reply, config)
+    allowFormRedirects(reply, config)
+    return reply.page('other-account', {
+      ...{ appName, expected, actual },
+      ellipsisUrl: config.ellipsis.webUrl,
+      action: `${config.basePath}/callback/account`,
+      fields: [
+        { name: 'state', value: state.reveal() },
+        { name: 'waiting', value: waiting.reveal() },
+        { name: '_csrf', value: reply.generateCsrf() },
+      ],
+    })
+  }
 }

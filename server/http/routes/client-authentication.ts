@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../db/store.ts'
 import type { Credentials } from '../../oauth/apps.ts'
+import { ASSERTION_TYPE, claimedSubject } from '../../oauth/client-assertion.ts'
 import type { Proof } from '../../oauth/dpop.ts'
 import type { NamedClient, PresentedToken } from '../../oauth/swap.ts'
 import { BrokerError } from '../../errors.ts'
@@ -13,11 +14,14 @@ import { readSession } from './session-cookie.ts'
 interface ClientParameters {
   client_id?: string | undefined
   client_secret?: string | undefined
+  /** RFC 7521 4.2. */
+  client_assertion?: string | undefined
+  client_assertion_type?: string | undefined
 }
 
 /**
- * The client that a form request names: by Basic, in the form, or, if public, by its id alone. Checks the
- * secret if there is one; the caller decides whether the app needs one. `null`: the request names no client.
+ * The client that a form request names: by Basic, in the form, with a signed assertion, or, if public, by its id
+ * alone. Checks secret or assertion if there is one; the caller decides whether the app needs one. `null`: the request names no client.
  * @throws BrokerError `invalid_client`, `invalid_request`
  */
 export async function identifyClient(
@@ -27,7 +31,8 @@ export async function identifyClient(
 ): Promise<NamedClient | null> {
   const credentials = readCredentials(request.headers.authorization, body)
   if (!credentials) return null
-  if (credentials.clientSecret === null) return { id: credentials.clientId, authenticated: false }
+  if (credentials.clientSecret === null && !credentials.assertion)
+    return { id: credentials.clientId, authenticated: false }
   const { id } = await apps.authenticate(credentials)
   request.clientAuthenticated = true
   return { id, authenticated: true }
@@ -73,7 +78,20 @@ export async function verifyProof(
 
 function readCredentials(header: string | undefined, body: ClientParameters): Credentials | null {
   const { client_id: clientId, client_secret: secret } = body
+  const assertion = readAssertion(body)
   const basic = parseBasic(header)
+  if (assertion) {
+    if (!basic && (secret === undefined || secret === '')) {
+      // The form may omit the id: the assertion has it.
+      return {
+        clientId: clientId ?? claimedSubject(assertion) ?? '',
+        clientSecret: null,
+        assertion,
+      }
+    }
+    const description = 'Authenticate with a secret or a client_assertion, not with both.'
+    throw new BrokerError('invalid_request', { description, reason: 'client_credentials_twice' })
+  }
   if (basic && secret !== undefined) {
     const description =
       'Send the client credentials once: in the Authorization header or in the form, not in both.'
@@ -99,6 +117,19 @@ function parseBasic(header: string | undefined): Credentials | undefined {
   const secret = decodeFormValue(rest.join(':'))
   // Some clients send the id of a public app with an empty password.
   return { clientId: decodeFormValue(id), clientSecret: secret === '' ? null : new Secret(secret) }
+}
+
+/** @throws BrokerError `invalid_request` if the type is missing, `invalid_client` if it is another one */
+function readAssertion(body: ClientParameters): Secret | null {
+  const { client_assertion: assertion, client_assertion_type: type } = body
+  if (assertion === undefined && type === undefined) return null
+  if (assertion === undefined || type === undefined) {
+    const description = `Send client_assertion together with client_assertion_type=${ASSERTION_TYPE}.`
+    throw new BrokerError('invalid_request', { description, reason: 'client_assertion_incomplete' })
+  }
+  if (type === ASSERTION_TYPE) return new Secret(assertion)
+  const description = `Use client_assertion_type=${ASSERTION_TYPE}.`
+  throw new BrokerError('invalid_client', { description, reason: 'client_assertion_type' })
 }
 
 /** Both parts are form-encoded before Basic encodes them (RFC 6749 2.3.1). */

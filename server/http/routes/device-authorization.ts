@@ -49,6 +49,7 @@ const schema = {
       'invalid_client',
       'slow_down',
       'server_error',
+      'temporarily_unavailable',
     ),
     ...bodyFailures,
   },

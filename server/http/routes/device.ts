@@ -133,7 +133,10 @@ async function allow(
 ) {
   const noRedirect = { redirectUri: '', state: null, challenge: null, nonce: null, jkt: null }
   const { scope, deviceCodeHash } = code
-  const rest = { reconnect: null, isConsentRequested: true }
+  const rest = {
+    ...{ reconnect: null, loginHint: null, isStrictAccount: false, externalId: null },
+    ...{ pushedHash: null, isConsentRequested: true },
+  }
   const authorization = { app, scope, deviceCodeHash, ...noRedirect, ...rest }
   return redirectToUpstream(authorization, request, reply, services)
 }

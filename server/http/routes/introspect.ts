@@ -56,7 +56,13 @@ const schema = {
   }),
   response: {
     200: IntrospectionResponse,
-    ...failures('invalid_request', 'invalid_client', 'slow_down', 'server_error'),
+    ...failures(
+      'invalid_request',
+      'invalid_client',
+      'slow_down',
+      'server_error',
+      'temporarily_unavailable',
+    ),
     ...bodyFailures,
   },
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { isLoopbackHost } from '../../addresses.ts'
 import { SCOPES } from '../../oauth/scope.ts'
+import { ASSERTION_ALGORITHMS } from '../../oauth/client-assertion.ts'
 import { DPOP_ALGORITHMS } from '../../oauth/dpop.ts'
 import { allowAnyOrigin } from '../plugins/cors.ts'
 import type { Log } from '../../log.ts'
@@ -13,7 +14,8 @@ const CLAIMS = [
   'preferred_username',
 ]
 
-const CLIENT_AUTHENTICATION = ['none', 'client_secret_basic', 'client_secret_post']
+const CONFIDENTIAL = ['client_secret_basic', 'client_secret_post', 'private_key_jwt']
+const CLIENT_AUTHENTICATION = ['none', ...CONFIDENTIAL]
 
 /** The metadata of authorization server and OpenID provider (RFC 8414 2, OpenID Connect Discovery 3). */
 function metadata(publicUrl: string) {
@@ -22,6 +24,8 @@ function metadata(publicUrl: string) {
     authorization_endpoint: `${publicUrl}/oauth/authorize`,
     token_endpoint: `${publicUrl}/oauth/token`,
     device_authorization_endpoint: `${publicUrl}/oauth/device_authorization`,
+    pushed_authorization_request_endpoint: `${publicUrl}/oauth/par`,
+    require_pushed_authorization_requests: false,
     revocation_endpoint: `${publicUrl}/oauth/revoke`,
     introspection_endpoint: `${publicUrl}/oauth/introspect`,
     jwks_uri: `${publicUrl}/.well-known/jwks.json`,
@@ -34,7 +38,10 @@ function metadata(publicUrl: string) {
     ],
     token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
     revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
-    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    introspection_endpoint_auth_methods_supported: CONFIDENTIAL,
+    token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+    revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+    introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
     code_challenge_methods_supported: ['S256'],
     dpop_signing_alg_values_supported: DPOP_ALGORITHMS,
     authorization_response_iss_parameter_supported: true,

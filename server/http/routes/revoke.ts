@@ -26,7 +26,13 @@ const schema = {
   response: {
     // Clients ignore the body (RFC 7009 2.2), but some require JSON.
     200: Type.Object({}, { description: 'The grant is revoked.' }),
-    ...failures('invalid_request', 'invalid_client', 'slow_down', 'server_error'),
+    ...failures(
+      'invalid_request',
+      'invalid_client',
+      'slow_down',
+      'server_error',
+      'temporarily_unavailable',
+    ),
     ...bodyFailures,
   },
 }

@@ -21,6 +21,10 @@ export const lifetimeSeconds = (description: string) => Type.Integer({ minimum: 
 export const clientParameters = {
   client_id: optionalText('The app’s id.'),
   client_secret: optionalText('For a confidential app that does not use HTTP Basic.'),
+  client_assertion_type: optionalText(
+    '`urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, with `client_assertion`.',
+  ),
+  client_assertion: optionalText('A JWT signed with a key of the app (RFC 7523).'),
 }
 
 /** The broker token in the forms of introspection and revocation. */

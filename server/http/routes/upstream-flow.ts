@@ -30,13 +30,23 @@ export function redirectToUpstream(
   { config, connect }: HttpServices,
 ) {
   const flow = connect.begin(authorization, deviceLabel(request.headers['user-agent']))
-  const name = prefixOf(config) + flow.cookie.stateHash
-  const value = flow.cookie.value.reveal()
+  setFlowCookie(flow.cookie, request, reply, config)
+  return reply.redirect(flow.location, 303)
+}
+
+/** Gives the browser a flow, and takes the oldest ones that leave no room for it. */
+export function setFlowCookie(
+  cookie: FlowCookie,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  config: Config,
+): void {
+  const name = prefixOf(config) + cookie.stateHash
+  const value = cookie.value.reveal()
   for (const old of findExcess(request, name.length + value.length, config)) {
     void reply.clearCookie(old, cookieOptions(config))
   }
   void reply.setCookie(name, value, { ...cookieOptions(config), maxAge: COOKIE_LIFETIME_SECONDS })
-  return reply.redirect(flow.location, 303)
 }
 
 /** Names of the oldest flow cookies that leave no room for another one of that length. Browsers send them first. */

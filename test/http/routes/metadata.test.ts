@@ -17,7 +17,7 @@ t.test('the metadata name each endpoint, and say what the server takes', async (
   for (const name of ['token', 'revocation']) {
     t.same(
       metadata[`${name}_endpoint_auth_methods_supported`],
-      ['none', 'client_secret_basic', 'client_secret_post'],
+      ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
       name,
     )
   }

@@ -47,6 +47,7 @@ t.test(
       '/oauth/revoke',
       '/oauth/introspect',
       '/oauth/device_authorization',
+      '/oauth/par',
       '/exchange',
       '/session',
       '/metrics',
@@ -190,6 +191,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
     ['revoke', '/oauth/revoke'],
     ['introspect', '/oauth/introspect'],
     ['deviceAuthorization', '/oauth/device_authorization'],
+    ['pushAuthorizationRequest', '/oauth/par'],
   ] as const) {
     await ask(id, url + path, form({}))
     await ask(id, url + path, post('{}', json))
@@ -214,6 +216,26 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await ask('device', `${url}/device`)
 
   const api = await createApiCalls(broker, ask, clock.now())
+  const push = (fields: Record<string, string>) =>
+    ask('pushAuthorizationRequest', `${url}/oauth/par`, form(fields))
+  await push(parameters)
+  for (const more of [
+    ...[{ scope: 'all' }, { response_type: 'token' }, { prompt: 'none' }, { request: 'x' }],
+    ...[{ registration: 'x' }, { client_secret: 'wrong' }],
+  ])
+    await push({ ...parameters, ...more })
+
+  // The keys of this app cannot be fetched.
+  const jwksUri = 'https://127.0.0.1:1/keys'
+  const { id: keyed } = await addApp(broker, { confidential: true, jwksUri })
+  const assertion = {
+    ...{ client_id: keyed, client_assertion: 'x' },
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+  }
+  await revoke({ token: brokerToken, ...assertion })
+  await ask('introspect', `${url}/oauth/introspect`, form({ token: 'x', ...assertion }))
+  await device(assertion)
+  await push(assertion)
 
   // Errors of the broker and of Ellipsis Drive.
   const { getSwapState, checkWritable, getApp } = services.store
@@ -230,6 +252,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await introspect({})
   await device({})
   await session()
+  await push({})
   Object.assign(services.store, { getSwapState, checkWritable, getApp })
   clock.advance(3_600_000)
   standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 10 })
@@ -354,6 +377,7 @@ async function askTooOften(broker: TestBroker, ask: Ask): Promise<void> {
     await ask('revoke', `${url}/oauth/revoke`, form)
     await ask('introspect', `${url}/oauth/introspect`, form)
     await ask('deviceAuthorization', `${url}/oauth/device_authorization`, form)
+    await ask('pushAuthorizationRequest', `${url}/oauth/par`, form)
   }
   await ask('metrics', `${url}/metrics`)
   await ask('token', `${url}/oauth/token`, form)

@@ -4,6 +4,7 @@ import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/mo
 import { describeOptions } from '../../../oauth/app-options.ts'
 import { budgetText, formatNumber } from './format.ts'
 import { isBrowserApp } from '../../../oauth/app-settings.ts'
+import { readJwks } from '../../../oauth/client-jwks.ts'
 import { validSecrets } from '../../../oauth/apps.ts'
 import { formatDuration, formatLimit } from '../../../oauth/duration.ts'
 import type { HttpServices } from '../../../services.ts'
@@ -78,6 +79,7 @@ function modelOf(
     requestsPerMinute: formatRequestLimit(app.requestsPerMinute),
     requestsPerDay: formatRequestLimit(app.requestsPerDay),
     options: describeOptions(app).map(({ title, summary }) => ({ title, summary })),
+    keys: describeKeys(app),
     secrets: app.confidential ? secretsOf(app, clock.now()) : null,
     connectLink: app.redirectUris.length > 0 ? `${config.publicUrl}/connect/${app.id}` : null,
     snippets: createSnippets(app, config.publicUrl).map(({ language, code }, index) => ({
@@ -90,6 +92,13 @@ function modelOf(
 
 const formatRequestLimit = (limit: number | null): string =>
   limit === null ? 'off' : formatNumber(limit)
+
+function describeKeys({ jwks, jwksUri }: App): string | null {
+  if (jwksUri !== null) return `published at ${jwksUri}`
+  if (jwks === null) return null
+  const ids = readJwks(jwks).keys.map(({ kid }, index) => kid ?? `key ${index + 1}, without an id`)
+  return ids.join(', ')
+}
 
 const secretsOf = (app: App, now: number): SecretView[] =>
   validSecrets(app, now)
