@@ -31,10 +31,13 @@ export type OAuthCode =
 /** Reasons to refuse a swap; the public code depends on the dialect. */
 type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect' | 'scope_not_granted'
 
+/** A link that is unknown, expired, revoked or another app's: the same answer for all. */
+type LinkRefusal = 'link_not_found'
+
 /** Answers to a polling device. Their public codes have another status elsewhere; here it is 400 (RFC 8628 3.5). */
 type DeviceRefusal = 'polled_too_often' | 'device_refused'
 
-export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal
+export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal | LinkRefusal
 
 /** The three forms of a swap request. */
 export type Dialect = 'exchange' | 'token_exchange' | 'refresh_token'
@@ -162,7 +165,8 @@ const swapRefusalDescriptions: Record<SwapRefusal, string> = {
     'This authorization says who the user is, and gives no access to Ellipsis Drive. Let the user connect again with the scope projects.',
 }
 
-const deviceRefusals: Record<DeviceRefusal, PublicAnswer & { code: OAuthCode }> = {
+/** Errors whose public code has another status elsewhere. */
+const otherStatuses: Record<DeviceRefusal | LinkRefusal, PublicAnswer & { code: OAuthCode }> = {
   polled_too_often: {
     code: 'slow_down',
     status: 400,
@@ -172,6 +176,12 @@ const deviceRefusals: Record<DeviceRefusal, PublicAnswer & { code: OAuthCode }> 
     code: 'access_denied',
     status: 400,
     description: answers.access_denied.description,
+  },
+  link_not_found: {
+    code: 'invalid_request',
+    status: 404,
+    description:
+      'There is no such link: it may have expired, been revoked, or not include this path.',
   },
 }
 
@@ -243,13 +253,14 @@ export interface PublicError {
   }
 }
 
-const isDeviceRefusal = (code: ErrorCode): code is DeviceRefusal => code in deviceRefusals
+const hasOtherStatus = (code: ErrorCode): code is DeviceRefusal | LinkRefusal =>
+  code in otherStatuses
 const isSwapRefusal = (code: ErrorCode): code is SwapRefusal => code in swapRefusalCodes
 
 /** The public form of an error, in the codes of the dialect. */
 export function publicError(error: BrokerError, dialect: Dialect = 'exchange'): PublicError {
-  if (isDeviceRefusal(error.code)) {
-    const { code, status, description } = deviceRefusals[error.code]
+  if (hasOtherStatus(error.code)) {
+    const { code, status, description } = otherStatuses[error.code]
     return { status, body: { error: code, error_description: description } }
   }
   const code = isSwapRefusal(error.code) ? swapRefusalCodes[error.code][dialect] : error.code

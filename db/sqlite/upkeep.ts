@@ -12,6 +12,7 @@ import {
   dpopProofs,
   events,
   grants,
+  links,
   meta,
   sessions,
   setupLinks,
@@ -67,6 +68,8 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
     const isOver = or(eq(bulks.status, 'cancelled'), lt(bulks.endedAt, endedBefore))
     const ended = db.select({ id: bulks.id }).from(bulks).where(isOver)
     const expired = lt(grants.expiresAtSeconds, Math.floor(endedBefore / 1000))
+    const endedGrant = or(expired, lt(grants.revokedAt, endedBefore))
+    const endedGrants = db.select({ id: grants.id }).from(grants).where(endedGrant)
     return {
       events: lt(events.at, eventsBefore),
       usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
@@ -74,7 +77,9 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
       states: lte(usedStates.expiresAt, now),
       codes: or(unusedCode, lte(codes.usedAt, now - keepUsedMs)),
       deviceCodes: or(unusedDeviceCode, lte(deviceCodes.expiresAt, now - keepUsedMs)),
-      grants: or(expired, lt(grants.revokedAt, endedBefore)),
+      // Before their grants: the deletion of a grant would delete up to a thousand links in one transaction.
+      links: or(lte(links.expiresAt, now), inArray(links.grantId, endedGrants)),
+      grants: endedGrant,
       // Only if the erasure is complete: a row that is gone can't be reported as pending.
       connections: and(lt(connections.revokedAt, endedBefore), isNotNull(connections.erasedAt)),
       sessions: lte(sessions.expiresAt, now),
@@ -117,6 +122,7 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
           events: sweepTable(events, where.events),
           codes: sweepTable(codes, where.codes),
           deviceCodes: sweepTable(deviceCodes, where.deviceCodes),
+          links: sweepTable(links, where.links),
           grants: sweepTable(grants, where.grants),
           connections: sweepTable(connections, where.connections),
         }

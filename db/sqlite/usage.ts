@@ -1,5 +1,5 @@
 import { and, eq, gte, ne, sql } from 'drizzle-orm'
-import { connections, grants, upstreamState, usage } from './schema.ts'
+import { connections, grants, links, upstreamState, usage } from './schema.ts'
 import type { Millis, UpstreamState, UsageStore } from '../store.ts'
 import { mergeUpstream } from '../upstream-state.ts'
 import type { Engine } from './engine.ts'
@@ -37,6 +37,14 @@ export function usageMethods({ db, read, write }: Engine): UsageStore {
       ),
     )
     .prepare()
+  const touchLink = db
+    .update(links)
+    .set({
+      lastUsedAt: sql`max(coalesce(${links.lastUsedAt}, 0), ${sql.placeholder('at')})`,
+      uses: sql`${links.uses} + ${sql.placeholder('uses')}`,
+    })
+    .where(eq(links.id, sql.placeholder('id')))
+    .prepare()
   const addToCount = db
     .insert(usage)
     .values({
@@ -67,6 +75,7 @@ export function usageMethods({ db, read, write }: Engine): UsageStore {
           touchGrant.run({ id, at })
           touchConnection.run({ id, at })
         }
+        for (const { id, lastUsedAt: at, uses } of use.links ?? []) touchLink.run({ id, at, uses })
         for (const row of use.counts) {
           addToCount.run({ ...row, appId: ALL_APPS })
           if (row.appId !== null) addToCount.run({ ...row })

@@ -50,10 +50,25 @@ interface SwapAnswer {
   renewed: RenewedToken | null
 }
 
+/** A broker token that was verified for a request to the Ellipsis Drive API. */
+export interface Authorized {
+  /** The state when the token was verified. */
+  live: LiveGrant
+  /** Reads the state again. @throws BrokerError once key, grant, app or connection have ended */
+  check(): Promise<LiveGrant>
+  /** Names the app in an error of this request, and adds `reconnect_url` if reconnecting helps. */
+  explain(error: unknown): Promise<unknown>
+}
+
 /** Broker token in, access token out. */
 export interface Swap {
   /** @throws BrokerError */
   swap(request: SwapRequest): Promise<SwapAnswer>
+  /**
+   * Verifies a broker token as a swap does, for a request that the broker sends to Ellipsis Drive itself.
+   * @throws BrokerError `token_refused`, `connection_revoked`, `invalid_client`, `scope_not_granted`
+   */
+  authorize(request: PresentedToken): Promise<Authorized>
   /** Broker token in, newer broker token out. @throws BrokerError */
   renew(request: PresentedToken): Promise<{ renewed: RenewedToken; scope: string; bound: boolean }>
   /** Revokes the token's grant, also if the token has expired (RFC 7009). `false`: nothing to revoke. */
@@ -204,6 +219,24 @@ export function createSwap(deps: {
         count(error instanceof BrokerError ? error.code : 'server_error')
         throw error
       }
+    },
+
+    async authorize(request) {
+      const [claims, live] = await authenticateToken(request)
+      const explainThis = (error: unknown) => explain(error, claims)
+      if (!includesScope(live.grant.scope, PROJECTS)) {
+        throw await explainThis(new BrokerError('scope_not_granted'))
+      }
+      const check = async (): Promise<LiveGrant> => {
+        try {
+          const now = await readLiveGrant(store, claims)
+          if (isGrantOver(now, clock.now())) throw tokenRefused('grant_over')
+          return now
+        } catch (error) {
+          throw await explainThis(error)
+        }
+      }
+      return { live, check, explain: explainThis }
     },
 
     async renew(request) {
