@@ -20,6 +20,8 @@ import {
 } from './connections/upstream-budget.ts'
 import { createConnect } from './connections/connect.ts'
 import { createConnections } from './connections/connections.ts'
+import { createDrive } from './drive/forward.ts'
+import { createLinks } from './drive/links.ts'
 import { createDpop } from './oauth/dpop.ts'
 import { createDeviceFlow } from './oauth/device-flow.ts'
 import { createNewGrant } from './oauth/grants.ts'
@@ -220,6 +222,8 @@ export function compose(
     events: createEvents({ store }),
     exports: createExports({ store, throttle, clock }),
     overview: createOverview({ store, upstream, clock }),
+    drive: createDrive({ refresher, fetch, minTtlSeconds, apiUrl: config.ellipsis.apiUrl }),
+    links: createLinks({ store, usage, clock, random }),
     connections: createConnections({ store, refresher, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     idTokens: createIdTokens({ store, keys, clock, publicUrl, subjectOf }),

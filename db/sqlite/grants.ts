@@ -167,7 +167,9 @@ const CACHED_STATES = 10_000
 function prepareSwapState(
   client: Database.Database,
 ): (key: { grantId: string; kid: string }) => SwapState | undefined {
-  const statement = client.prepare<[kid: string, grantId: string], string>(swapStateQuery('?', '?')).pluck()
+  const statement = client
+    .prepare<[kid: string, grantId: string], string>(swapStateQuery('?', '?'))
+    .pluck()
   const cache = new LRUCache<string, { text: string; state: SwapState }>({ max: CACHED_STATES })
   return ({ grantId, kid }) => {
     const text = statement.get(kid, grantId)

@@ -221,7 +221,11 @@ function checkLabel(text: string): string {
   const label = visibleText(text)
   if ([...label].length <= MAX_LABEL_LENGTH_CHARS) return label
   const description = `Send a label of at most ${MAX_LABEL_LENGTH_CHARS} characters.`
-  throw new BrokerError('invalid_request', { description, reason: 'label_too_long', isGuess: false })
+  throw new BrokerError('invalid_request', {
+    description,
+    reason: 'label_too_long',
+    isGuess: false,
+  })
 }
 
 const event = (

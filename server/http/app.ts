@@ -28,11 +28,13 @@ import { exchangeRoute } from './routes/exchange.ts'
 import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
 import { introspectRoute } from './routes/introspect.ts'
+import { linksRoutes } from './routes/links.ts'
 import { metadataRoutes } from './routes/metadata.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { notFoundRoute } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { revokeRoute } from './routes/revoke.ts'
+import { sharedLinkRoute } from './routes/shared-link.ts'
 import { tokenRoute } from './routes/token.ts'
 import { userinfoRoute } from './routes/userinfo.ts'
 import type { HttpServices } from '../services.ts'
@@ -111,6 +113,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       omitEmptyValues(apps)
       apps.removeContentTypeParser('text/plain')
       await apps.register(exchangeRoute, { services })
+      await apps.register(linksRoutes, { services })
       await apps.register(async (forms) => {
         await acceptForms(forms)
         await forms.register(tokenRoute, { services })
@@ -124,6 +127,9 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     },
     { prefix },
   )
+
+  // For anyone who has a link, from any origin.
+  await app.register(sharedLinkRoute, { services, prefix })
 
   // Endpoints for the back ends of apps, without CORS.
   await app.register(

@@ -82,6 +82,7 @@ const describeServer = (version: string) => ({
       description: 'The user’s browser goes here, and returns to the app with a code.',
     },
     { name: 'tokens', description: 'Redeem the code, swap the broker token, revoke the grant.' },
+    { name: 'links', description: 'Read-only URLs to parts of a user’s drive.' },
     { name: 'discovery', description: 'Documents for client libraries.' },
     { name: 'operation', description: 'For operators and monitoring.' },
   ],

@@ -36,7 +36,7 @@ export function refuseAmbiguousRequests(app: FastifyInstance): void {
 }
 
 /** Without the origin that proxies may send (RFC 9112 3.2.2). */
-const pathOf = (url: string): string =>
+export const pathOf = (url: string): string =>
   url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/]*/i, '')
 
 function hasTwoHosts(rawHeaders: string[]): boolean {

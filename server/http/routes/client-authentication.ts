@@ -2,8 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../db/store.ts'
 import type { Credentials } from '../../oauth/apps.ts'
 import type { Proof } from '../../oauth/dpop.ts'
-import type { NamedClient } from '../../oauth/swap.ts'
+import type { NamedClient, PresentedToken } from '../../oauth/swap.ts'
 import { BrokerError } from '../../errors.ts'
+import { pathOf } from '../plugins/strict-requests.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 
@@ -62,7 +63,10 @@ export async function verifyProof(
   const { dpop: proof } = request.headers
   if (typeof proof !== 'string') return null
   void reply.header('dpop-nonce', dpop.nonce())
-  const url = new URL(config.publicUrl).origin + request.routeOptions.url
+  const { url: route = '' } = request.routeOptions
+  // A route with parameters has many URLs; the proof names the one that was requested.
+  const path = /[:*]/.test(route) ? pathOf(request.originalUrl).replace(/\?.*$/s, '') : route
+  const url = new URL(config.publicUrl).origin + path
   return dpop.verify(proof, { method: request.method, url, accessToken })
 }
 
@@ -103,6 +107,24 @@ function decodeFormValue(text: string): string {
   } catch {
     throw malformedHeader()
   }
+}
+
+/**
+ * Reads the broker token of a request, and the DPoP proof of the key that it is bound to.
+ * @throws BrokerError `token_refused`, `invalid_dpop_proof`, `use_dpop_nonce`
+ */
+export async function readPresentedToken(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  services: HttpServices,
+): Promise<PresentedToken> {
+  const { token: brokerToken, bound } = readBearerToken(request.headers.authorization)
+  const proof = bound ? await verifyProof(request, reply, services, brokerToken) : null
+  if (bound && proof === null) {
+    const description = 'Send a DPoP proof in the DPoP header.'
+    throw new BrokerError('invalid_dpop_proof', { description, reason: 'dpop_proof_missing' })
+  }
+  return { brokerToken, client: null, proof }
 }
 
 const malformedHeader = (): BrokerError =>

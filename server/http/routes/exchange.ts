@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { BrokerError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
-import { readBearerToken, verifyProof } from './client-authentication.ts'
+import { readPresentedToken } from './client-authentication.ts'
 import { bodyFailures, failures } from './schemas.ts'
 import {
   accessTokenFields,
@@ -64,13 +63,8 @@ export const exchangeRoute: FastifyPluginAsyncTypebox<{ services: HttpServices }
     { schema, config: { isProtectedResource: true } },
     async (request, reply) => {
       const { min_ttl: minTtlSeconds, force } = request.body
-      const { token: brokerToken, bound } = readBearerToken(request.headers.authorization)
-      const proof = bound ? await verifyProof(request, reply, services, brokerToken) : null
-      if (bound && proof === null) {
-        const description = 'Send a DPoP proof in the DPoP header.'
-        throw new BrokerError('invalid_dpop_proof', { description, reason: 'dpop_proof_missing' })
-      }
-      const answer = await swap.swap({ brokerToken, client: null, proof, minTtlSeconds, force })
+      const presented = await readPresentedToken(request, reply, services)
+      const answer = await swap.swap({ ...presented, minTtlSeconds, force })
       void reply.header('cache-control', 'no-store')
       const fields = accessTokenFields(answer.accessToken, answer.scope, clock)
       return answer.renewed ? { ...fields, ...renewedTokenFields(answer.renewed) } : fields
