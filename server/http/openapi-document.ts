@@ -60,7 +60,9 @@ async function buildDocument({ routes, publicUrl, basePath, version }: Api) {
   for (const { url, method, schema } of routes) {
     const documented = schema !== undefined && 'operationId' in schema
     if (!documented || method === 'HEAD' || !url.startsWith(`${basePath}/`)) continue
-    app.route({ url: url.slice(basePath.length), method, schema, handler: noop })
+    // OpenAPI has no wildcards: a parameter stands for the rest of the path.
+    const path = url.slice(basePath.length).replace(/\*$/, ':path')
+    app.route({ url: path, method, schema, handler: noop })
   }
   await app.ready()
   const document = app.swagger() as unknown as OpenApiDocument

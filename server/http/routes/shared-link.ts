@@ -6,7 +6,7 @@ import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { allowAnyOrigin } from '../plugins/cors.ts'
 import { pathOf } from '../plugins/strict-requests.ts'
-import { failure, failures } from './schemas.ts'
+import { failure, failures, skipValidation } from './schemas.ts'
 
 /** What URLs of links begin with, below the public URL. */
 export const SHARED_LINK_PATH = '/l/'
@@ -32,7 +32,7 @@ const schema = {
     'GET and HEAD, from any origin, without a token. What follows the secret is the path at Ellipsis Drive’s API. Its answer passes with its own status.',
   security: [],
   params: Type.Object({
-    '*': Type.String({ description: 'The link’s secret and the path, as in `url`.' }),
+    path: Type.String({ description: 'The link’s secret and the path, as in `url`.' }),
   }),
   response: {
     200: { description: 'The answer of Ellipsis Drive.' },
@@ -41,7 +41,7 @@ const schema = {
       ['invalid_request'],
       'The link is unknown, expired or revoked, or does not include this path.',
     ),
-    ...failures('slow_down', 'server_error', 'temporarily_unavailable'),
+    ...failures('server_error', 'temporarily_unavailable'),
   },
 }
 
@@ -60,7 +60,8 @@ export const sharedLinkRoute: FastifyPluginAsync<{ services: HttpServices }> = a
   })
   allowAnyOrigin(app)
 
-  app.get(`${SHARED_LINK_PATH}*`, { schema }, async (request, reply) => {
+  const options = { schema, validatorCompiler: skipValidation }
+  app.get(`${SHARED_LINK_PATH}*`, options, async (request, reply) => {
     // As received: decoded once, and only by the domain.
     const [secret, target] = splitAtSlash(pathOf(request.originalUrl).slice(prefix.length))
     try {
