@@ -53,7 +53,7 @@ export function createDrive(deps: {
       const { minTtlSeconds } = deps
       const requirement = { minTtlSeconds, fetchedAfter: null, evenIfPaused: false, appId: app.id }
       const token = await deps.refresher.get(connection.id, requirement)
-      const sent = SENT.flatMap((name) => {
+      const sent = SENT.flatMap((name): [string, string][] => {
         const value = headers[name]
         return typeof value === 'string' ? [[name, value]] : []
       })
@@ -63,12 +63,12 @@ export function createDrive(deps: {
           ...{ method, signal, redirect: 'manual' },
           headers: { ...Object.fromEntries(sent), authorization, 'accept-encoding': 'identity' },
         })
-        const passed = [...PASSED, ...CACHING].flatMap((name) => {
+        const passed = [...PASSED, ...CACHING].flatMap((name): [string, string][] => {
           const value = answer.headers.get(name)
           return value === null ? [] : [[name, value]]
         })
         const body = answer.body && Readable.fromWeb(answer.body as ReadableStream)
-        const entries = Object.fromEntries(passed) as Record<string, string>
+        const entries: Record<string, string> = Object.fromEntries(passed)
         return { status: answer.status, headers: entries, body }
       } catch (error) {
         const details = { cause: error, retryAfter: 5, reason: 'drive_no_answer' }
