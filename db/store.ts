@@ -19,6 +19,7 @@ import type { AuthorizationStore, GrantStore } from './store/authorization.ts'
 import type { BulkStore } from './store/bulk.ts'
 import type { ConnectionStore } from './store/connections.ts'
 import type { EventStore } from './store/events.ts'
+import type { LinkStore } from './store/links.ts'
 import type { PasskeyStore } from './store/passkeys.ts'
 import type { RefreshStore } from './store/refresh.ts'
 import type { UsageStore } from './store/usage.ts'
@@ -30,6 +31,7 @@ export type * from './store/authorization.ts'
 export type * from './store/bulk.ts'
 export type * from './store/connections.ts'
 export type * from './store/events.ts'
+export type * from './store/links.ts'
 export type * from './store/passkeys.ts'
 export type * from './store/refresh.ts'
 export type * from './store/usage.ts'
@@ -39,6 +41,7 @@ export interface Store
     AppStore,
     AuthorizationStore,
     GrantStore,
+    LinkStore,
     ConnectionStore,
     RefreshStore,
     BulkStore,
@@ -112,6 +115,7 @@ export interface SealedStore {
 export interface SweptRows {
   codes: number
   deviceCodes: number
+  links: number
   grants: number
   connections: number
   events: number
@@ -123,7 +127,7 @@ export interface UpkeepStore {
   setMeta(entries: Record<string, string>): Promise<void>
   /**
    * Deletes up to `limit` rows that have ended: expired codes and used states (used codes and device codes are kept
-   * `keepUsedMs` milliseconds, so that a second use is noticed), expired sessions, grants that expired or were
+   * `keepUsedMs` milliseconds, so that a second use is noticed), expired sessions, links that expired, grants that expired or were
    * revoked and connections that were revoked before `endedBefore` (not while their erasure is pending), bulk
    * revocations that ended before it, events and usage before `eventsBefore`. Cancels bulk revocations that
    * were not confirmed for a day. Keeps unrevoked grants of offline apps until the app's grant lifetime is over:

@@ -31,13 +31,16 @@ export type OAuthCode =
 /** Reasons to refuse a swap; the public code depends on the dialect. */
 type SwapRefusal = 'token_refused' | 'connection_revoked' | 'needs_reconnect' | 'scope_not_granted'
 
+/** A link that is unknown, expired, revoked or another app's: the same answer for all. */
+type LinkRefusal = 'link_not_found'
+
 /** Answers to a polling device. Their public codes have another status elsewhere; here it is 400 (RFC 8628 3.5). */
 type DeviceRefusal = 'polled_too_often' | 'device_refused'
 
 /** Answers of the app API. Another app's grant is like one that does not exist. */
 type ApiRefusal = 'grant_not_found'
 
-export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal | ApiRefusal
+export type ErrorCode = OAuthCode | SwapRefusal | DeviceRefusal | LinkRefusal | ApiRefusal
 
 /** The three forms of a swap request. */
 export type Dialect = 'exchange' | 'token_exchange' | 'refresh_token'
@@ -166,7 +169,10 @@ const swapRefusalDescriptions: Record<SwapRefusal, string> = {
 }
 
 /** Errors whose public code has another status elsewhere. */
-const specialAnswers: Record<DeviceRefusal | ApiRefusal, PublicAnswer & { code: OAuthCode }> = {
+const specialAnswers: Record<
+  DeviceRefusal | LinkRefusal | ApiRefusal,
+  PublicAnswer & { code: OAuthCode }
+> = {
   polled_too_often: {
     code: 'slow_down',
     status: 400,
@@ -181,6 +187,12 @@ const specialAnswers: Record<DeviceRefusal | ApiRefusal, PublicAnswer & { code: 
     code: 'invalid_request',
     status: 404,
     description: 'This app has no such grant.',
+  },
+  link_not_found: {
+    code: 'invalid_request',
+    status: 404,
+    description:
+      'There is no such link: it may have expired, been revoked, or not include this path.',
   },
 }
 
@@ -254,7 +266,8 @@ export interface PublicError {
   }
 }
 
-const isSpecial = (code: ErrorCode): code is DeviceRefusal | ApiRefusal => code in specialAnswers
+const isSpecial = (code: ErrorCode): code is DeviceRefusal | LinkRefusal | ApiRefusal =>
+  code in specialAnswers
 const isSwapRefusal = (code: ErrorCode): code is SwapRefusal => code in swapRefusalCodes
 
 /** The public form of an error, in the codes of the dialect. */

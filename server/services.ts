@@ -27,6 +27,8 @@ import {
 } from './connections/upstream-budget.ts'
 import { createConnect } from './connections/connect.ts'
 import { createConnections } from './connections/connections.ts'
+import { createDrive } from './drive/forward.ts'
+import { createLinks } from './drive/links.ts'
 import { createDpop } from './oauth/dpop.ts'
 import { createDeviceFlow } from './oauth/device-flow.ts'
 import { createNewGrant } from './oauth/grants.ts'
@@ -67,7 +69,6 @@ import { createUsage } from './connections/usage.ts'
 import { createDriveBudget } from './drive/budget.ts'
 import { createNoCache } from './drive/cache.ts'
 import { createDiskCache } from './drive/disk-cache.ts'
-import { createDrive } from './drive/forward.ts'
 import { createTransfers } from './drive/transfers.ts'
 import { createDriveClient } from './ellipsis/drive-client.ts'
 import { createEllipsisClient } from './ellipsis/client.ts'
@@ -273,6 +274,7 @@ export function compose(
     events: createEvents({ store }),
     exports: createExports({ store, throttle, clock }),
     overview: createOverview({ store, upstream, clock }),
+    links: createLinks({ store, usage, clock, random }),
     connections: createConnections({ store, refresher, driveCache, clock, log }),
     introspect: createIntrospect({ store, tokens, clock }),
     idTokens: createIdTokens({ store, keys, clock, publicUrl, subjectOf }),

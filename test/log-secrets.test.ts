@@ -24,8 +24,15 @@ t.test(`${LINES} log lines under load and faults contain no secret`, async (t) =
   for (const user of ['amelie', 'bo', 'amelie']) {
     tokens.push((await connect(broker, app, { user })).brokerToken)
   }
+  const linked = await fetch(`${url}/links`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${tokens[0]}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ path: '/account/root/{root}' }),
+  })
+  const { url: link } = (await linked.json()) as { url: string }
+  const [, linkSecret] = /\/l\/([^/]+)/.exec(link) ?? []
   const secrets = new Set([
-    ...[env.ELLIPSIS_CLIENT_SECRET, env.BROKER_METRICS_TOKEN, code, used.verifier],
+    ...[linkSecret, env.ELLIPSIS_CLIENT_SECRET, env.BROKER_METRICS_TOKEN, code, used.verifier],
     ...[clientSecret?.reveal(), server.clientSecret?.reveal(), ...tokens],
     ...visitor.cookies(url).values(),
     readFileSync(join(dataDir, 'secret.key'), 'utf8').trim(),
@@ -51,6 +58,9 @@ t.test(`${LINES} log lines under load and faults contain no secret`, async (t) =
       [`/callback?code=${secret}&state=${secret}`, { headers: { cookie: `flow=${secret}` } }],
       [`/oauth/authorize?client_id=${secret}&state=${secret}&code_challenge=${secret}`, {}],
       [`/connect/${secret.slice(0, 190)}`, { headers: header }],
+      [`/l/${secret}/account/root/myDrive`, { headers: header }],
+      [`/l/${secret}`, { method: 'POST', headers: header }],
+      [`/l/${secret}/%zz`, { headers: header }],
       [`/${secret}`, { headers: { ...header, authorization: `Basic ${btoa(`a:${secret}`)}` } }],
       ['/oauth/token', form({ grant_type: 'authorization_code', code: secret })],
       ['/oauth/token', form({ grant_type: secret, client_secret: secret })],

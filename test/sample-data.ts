@@ -35,6 +35,7 @@ export interface SampleData {
   erasedId: string
   revokedId: string
   grantId: string
+  linkId: string
   kid: string
 }
 
@@ -99,6 +100,15 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
   const grants = await store.listGrants('con_sample8')
   const grantIdOf = (app: App) => grants.find((grant) => grant.appId === app.id)?.id ?? ''
   await connections.revokeGrant(grantIdOf(server), actor)
+  const linkId = 'link_sample'
+  const tiles = '/path/7/raster/timestamp/9/tile/{z}/{x}/{y}'
+  const [now, label] = [clock.now(), 'Roads and paths']
+  const link = { id: linkId, secretHash: sha256('link'), grantId: grantIdOf(map), label }
+  const times = { createdAt: now, expiresAt: now + DAY_MS, lastUsedAt: now }
+  await store.addLink(
+    { ...link, ...times, path: tiles, isPrefix: true, uses: 1234 },
+    { max: 9, events: [] },
+  )
   await apps.rotateSecret(server.id, 86_400, actor)
   const [key] = await keys.list()
   return {
@@ -110,6 +120,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     troubledId: 'con_sample1',
     revokedId: 'con_sample2',
     grantId: grantIdOf(map),
+    linkId,
     kid: key?.kid ?? '',
   }
 }

@@ -1,6 +1,6 @@
 /** The type of `it` in each template. test/views/templates.test.ts checks all templates against it. */
 
-import type { AdminModels, DeviceView, Shell } from './admin/models.ts'
+import type { AdminModels, DeviceView, LinkView, Shell } from './admin/models.ts'
 import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
 import type { GrantedScopes, Models, Operator, Permissions, ReferenceField } from './models.ts'
 
@@ -34,6 +34,10 @@ interface Partials {
     devices: DeviceView[]
     shell: Pick<Shell, 'mayChange'>
   } & Pick<Helpers, 'time' | 'url'>
+  'admin/links': { links: LinkView[]; shell: Pick<Shell, 'mayChange'> } & Pick<
+    Helpers,
+    'time' | 'url'
+  >
   'admin/pagination': { newer: string | null; older: string | null }
   'admin/password-field': { id: string; csrf: string; codeId: string | null }
   'admin/passkey-form': { action: string; csrf: string; next: string; label: string } & Pick<

@@ -3,6 +3,7 @@ import { erasePeople } from '../sqlite/erase-person.ts'
 import { carryAdmins, listLostFactors } from './restore-admins.ts'
 import type { KeyOf, RestoredFactors } from './restore-admins.ts'
 import { copyColumns, erase } from './restore-columns.ts'
+import { carryLinks } from './restore-links.ts'
 import { carryPasskeys } from './restore-passkeys.ts'
 
 /** How much of the restored store was ended or removed, because it was in the replaced store. */
@@ -140,7 +141,10 @@ function endWhatEnded(
   const { removed: admins, factors } = descends
     ? carryAdmins(client, gone('admins'), { keyOf, now })
     : { removed: 0, factors: listLostFactors(client, now) }
-  if (descends) carryPasskeys(client)
+  if (descends) {
+    carryPasskeys(client)
+    carryLinks(client)
+  }
   const ended = `status <> 'revoked' and (${gone('signing_keys', 'kid')}
        or kid in (select kid from old.signing_keys where status = 'revoked'))`
   const blank = `update sealed set bytes = zeroblob(size) where id in (

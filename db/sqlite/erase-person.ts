@@ -7,7 +7,7 @@ export const ERASED_SEARCH = '(erased)'
 
 /**
  * Removes what identifies the people of connections, within the current transaction: account, name, errors and
- * device names, address and details of all events of the connections and their grants, and searches that find
+ * device names, links, address and details of all events of the connections and their grants, and searches that find
  * the people. What admins did, and from which address, stays.
  */
 export function erasePeople(client: Database.Database, connectionIds: string[]): void {
@@ -19,6 +19,7 @@ export function erasePeople(client: Database.Database, connectionIds: string[]):
 const IDS = 'select value from json_each(@ids)'
 
 const STATEMENTS = [
+  `delete from links where grant_id in (select id from grants where connection_id in (${IDS}))`,
   `update grants set device = '', browser_hash = null, external_id = null where connection_id in (${IDS})`,
   // Events without a connection may belong to a grant.
   `update events set address = null, details = null

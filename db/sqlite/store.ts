@@ -7,6 +7,7 @@ import { createEngine } from './engine.ts'
 import { eventMethods } from './events.ts'
 import { authorizationMethods } from './authorization.ts'
 import { grantMethods } from './grants.ts'
+import { linkMethods } from './links.ts'
 import { listingMethods } from './listing.ts'
 import { passkeyMethods } from './passkeys.ts'
 import { purgeMethods } from './purge.ts'
@@ -31,6 +32,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...appMethods(engine),
     ...authorizationMethods(engine),
     ...grantMethods(engine),
+    ...linkMethods(engine),
     ...connectionMethods(engine, sealedValues),
     ...revokeMethods(engine, sealedValues),
     ...listingMethods(engine),

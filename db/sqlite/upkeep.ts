@@ -12,6 +12,7 @@ import {
   dpopProofs,
   events,
   grants,
+  links,
   meta,
   sessions,
   setupLinks,
@@ -66,6 +67,10 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
     )
     const isOver = or(eq(bulks.status, 'cancelled'), lt(bulks.endedAt, endedBefore))
     const ended = db.select({ id: bulks.id }).from(bulks).where(isOver)
+    const expired = lt(grants.expiresAtSeconds, Math.floor(endedBefore / 1000))
+    const revoked = lt(grants.revokedAt, endedBefore)
+    const linksOf = (ended: SQL) =>
+      inArray(links.grantId, db.select({ id: grants.id }).from(grants).where(ended))
     return {
       events: lt(events.at, eventsBefore),
       usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
@@ -73,8 +78,11 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
       states: lte(usedStates.expiresAt, now),
       codes: or(unusedCode, lte(codes.usedAt, now - keepUsedMs)),
       deviceCodes: or(unusedDeviceCode, lte(deviceCodes.expiresAt, now - keepUsedMs)),
-      grants: lt(grants.revokedAt, endedBefore),
-      expiredGrants: lt(grants.expiresAtSeconds, Math.floor(endedBefore / 1000)),
+      // Before their grants: the deletion of a grant would delete up to a thousand links in one transaction.
+      links: or(lte(links.expiresAt, now), linksOf(revoked)),
+      linksOfExpired: linksOf(expired),
+      grants: revoked,
+      expiredGrants: expired,
       // Only if the erasure is complete: a row that is gone can't be reported as pending.
       connections: and(lt(connections.revokedAt, endedBefore), isNotNull(connections.erasedAt)),
       sessions: lte(sessions.expiresAt, now),
@@ -129,6 +137,7 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
         const sweepGrants = (): number => {
           const revoked = sweepTable(grants, where.grants)
           remaining -= keepOfflineGrants(bounds, remaining)
+          sweepTable(links, where.linksOfExpired)
           return revoked + sweepTable(grants, where.expiredGrants)
         }
         cancelBulks(bounds)
@@ -137,6 +146,7 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
           events: sweepTable(events, where.events),
           codes: sweepTable(codes, where.codes),
           deviceCodes: sweepTable(deviceCodes, where.deviceCodes),
+          links: sweepTable(links, where.links),
           grants: sweepGrants(),
           connections: sweepTable(connections, where.connections),
         }

@@ -1,5 +1,5 @@
 import { and, eq, gt, gte, ne, sql } from 'drizzle-orm'
-import { attempts, connections, grants, upstreamState, usage } from './schema.ts'
+import { attempts, connections, grants, links, upstreamState, usage } from './schema.ts'
 import type { Millis, UpstreamState, UsageStore } from '../store.ts'
 import { mergeUpstream } from '../upstream-state.ts'
 import { isOneOf, type Engine } from './engine.ts'
@@ -36,6 +36,14 @@ export function usageMethods({ db, read, write, writeFleeting }: Engine): UsageS
         sql`coalesce(${connections.lastUsedAt}, 0) + ${TOUCH_INTERVAL_MS} <= ${sql.placeholder('at')}`,
       ),
     )
+    .prepare()
+  const touchLink = db
+    .update(links)
+    .set({
+      lastUsedAt: sql`max(coalesce(${links.lastUsedAt}, 0), ${sql.placeholder('at')})`,
+      uses: sql`${links.uses} + ${sql.placeholder('uses')}`,
+    })
+    .where(eq(links.id, sql.placeholder('id')))
     .prepare()
   const addToCount = db
     .insert(usage)
@@ -96,6 +104,7 @@ export function usageMethods({ db, read, write, writeFleeting }: Engine): UsageS
           touchGrant.run({ id, at })
           touchConnection.run({ id, at })
         }
+        for (const { id, lastUsedAt: at, uses } of use.links ?? []) touchLink.run({ id, at, uses })
         for (const row of use.counts) {
           addToCount.run({ ...row, appId: ALL_APPS })
           if (row.appId !== null) addToCount.run({ ...row })

@@ -38,10 +38,15 @@ export interface UpstreamState {
 
 /** Counters, updated as things happen, so that no query counts rows. */
 export interface UsageStore {
-  /** Adds to the counts of use, by app and in total, and to the last use of grants and their connections. */
+  /**
+   * Adds to the counts of use, by app and in total, and to the last use of grants and their connections, and of
+   * links.
+   */
   recordUse(use: {
     grants: { id: string; lastUsedAt: Millis }[]
     counts: UsageCount[]
+    /** `uses`: how many more. */
+    links?: { id: string; lastUsedAt: Millis; uses: number }[]
   }): Promise<void>
   /**
    * Sums since `since`, which is the start of an hour; empty ones are left out.

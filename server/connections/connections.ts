@@ -6,6 +6,7 @@ import type {
   Event,
   Grant,
   ListedConnection,
+  ListedLink,
   Millis,
   NewEvent,
   Store,
@@ -57,10 +58,12 @@ export interface Connections {
   erase(id: string, actor: Actor): Promise<RevocationResult>
 }
 
-/** A connection with its grants and a page of its events. */
+/** A connection with its grants, their links and a page of its events. */
 interface ConnectionDetails {
   connection: Connection
   grants: Grant[]
+  /** Those that have not expired, the newest first. */
+  links: ListedLink[]
   /** One page, newest first. */
   events: Event[]
   /** Cursors of the adjacent pages of events; `null`: no such page. */
@@ -147,13 +150,14 @@ export function createConnections(dependencies: {
   ): Promise<ConnectionDetails> => {
     const connectionId = connection.id
     const grants = await store.listGrants(connectionId)
+    const links = await store.listLinks({ connectionId, now: clock.now() })
     const filter = { connectionId }
     const { rows, newer, older } = await store.listEvents({
       filter,
       cursor,
       limit: EVENT_PAGE_SIZE,
     })
-    return { connection, grants, events: rows, newer, older }
+    return { connection, grants, links, events: rows, newer, older }
   }
 
   return {

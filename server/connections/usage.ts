@@ -13,6 +13,8 @@ export interface Usage {
   count(kind: UsageKind, appId: string | null, outcome: string): void
   /** Records that the grant is used now. */
   touch(grantId: string): void
+  /** Records that the link is used now. */
+  touchLink(linkId: string): void
   /** Writes the counts to the store. */
   flush(): Promise<void>
 }
@@ -25,6 +27,7 @@ export function createUsage(dependencies: { store: Store; clock: Clock; log: Log
   const { store, clock, log } = dependencies
   let counts = new Map<string, UsageCount>()
   let grants = new Map<string, Millis>()
+  let links = new Map<string, { lastUsedAt: Millis; uses: number }>()
 
   return {
     count(kind, appId, outcome) {
@@ -39,17 +42,28 @@ export function createUsage(dependencies: { store: Store; clock: Clock; log: Log
       grants.set(grantId, clock.now())
     },
 
+    touchLink(linkId) {
+      const uses = (links.get(linkId)?.uses ?? 0) + 1
+      links.set(linkId, { lastUsedAt: clock.now(), uses })
+    },
+
     async flush() {
-      if (counts.size === 0 && grants.size === 0) return
-      const [countRows, used] = [[...counts.values()], [...grants]]
+      if (counts.size === 0 && grants.size === 0 && links.size === 0) return
+      const [countRows, used, usedLinks] = [[...counts.values()], [...grants], [...links]]
       counts = new Map()
       grants = new Map()
+      links = new Map()
       try {
-        for (let at = 0; at === 0 || at < used.length; at += BATCH_SIZE) {
+        const length = Math.max(used.length, usedLinks.length)
+        for (let at = 0; at === 0 || at < length; at += BATCH_SIZE) {
           const batch = used
             .slice(at, at + BATCH_SIZE)
             .map(([id, lastUsedAt]) => ({ id, lastUsedAt }))
-          await store.recordUse({ grants: batch, counts: at === 0 ? countRows : [] })
+          const linkBatch = usedLinks
+            .slice(at, at + BATCH_SIZE)
+            .map(([id, { lastUsedAt, uses }]) => ({ id, lastUsedAt, uses }))
+          const countBatch = at === 0 ? countRows : []
+          await store.recordUse({ grants: batch, links: linkBatch, counts: countBatch })
           // Let waiting requests run.
           await setImmediate()
         }

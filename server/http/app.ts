@@ -31,6 +31,7 @@ import { exchangeRoute } from './routes/exchange.ts'
 import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
 import { introspectRoute } from './routes/introspect.ts'
+import { linksRoutes } from './routes/links.ts'
 import { metadataRoutes } from './routes/metadata.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { notFoundRoute } from './routes/not-found.ts'
@@ -38,6 +39,7 @@ import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { parRoute } from './routes/par.ts'
 import { revokeRoute } from './routes/revoke.ts'
 import { sessionRoutes } from './routes/session.ts'
+import { sharedLinkRoute } from './routes/shared-link.ts'
 import { tokenRoute } from './routes/token.ts'
 import { userinfoRoute } from './routes/userinfo.ts'
 import type { HttpServices } from '../services.ts'
@@ -119,6 +121,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       apps.removeContentTypeParser('text/plain')
       await apps.register(exchangeRoute, { services })
       await apps.register(sessionRoutes, { services })
+      await apps.register(linksRoutes, { services })
       await apps.register(async (forms) => {
         await acceptForms(forms)
         await forms.register(tokenRoute, { services })
@@ -142,6 +145,9 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     },
     { prefix },
   )
+
+  // For anyone who has a link, from any origin.
+  await app.register(sharedLinkRoute, { services, prefix })
 
   // Endpoints for the back ends of apps, without CORS.
   await app.register(

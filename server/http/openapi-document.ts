@@ -60,8 +60,8 @@ async function buildDocument({ routes, publicUrl, basePath, version }: Api) {
   for (const { url, method, schema } of routes) {
     const documented = schema !== undefined && 'operationId' in schema
     if (!documented || method === 'HEAD' || !url.startsWith(`${basePath}/`)) continue
-    // OpenAPI has no wildcards; its parameters have names.
-    const path = url.slice(basePath.length).replace('*', ':path')
+    // OpenAPI has no wildcards: a parameter stands for the rest of the path.
+    const path = url.slice(basePath.length).replace(/\*$/, ':path')
     app.route({ url: path, method, schema, handler: noop })
   }
   await app.ready()
@@ -86,6 +86,7 @@ const describeServer = (version: string) => ({
     { name: 'tokens', description: 'Redeem the code, swap the broker token, revoke the grant.' },
     { name: 'drive', description: 'The Ellipsis Drive API, with a broker token.' },
     { name: 'grants', description: 'For offline apps: their grants, without their users.' },
+    { name: 'links', description: 'Read-only URLs to parts of a user’s drive.' },
     { name: 'discovery', description: 'Documents for client libraries.' },
     { name: 'operation', description: 'For operators and monitoring.' },
   ],

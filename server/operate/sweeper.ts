@@ -77,7 +77,7 @@ export function createSweeper(dependencies: {
       limit: SWEEP_BATCH_SIZE,
     }
     const sweepBatch = () => store.sweep({ now, ...bounds })
-    const swept = { codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
+    const swept = { codes: 0, deviceCodes: 0, links: 0, grants: 0, connections: 0, events: 0 }
     for (let hasMore = true; hasMore && !stopping.signal.aborted;) {
       const { more, ...rows } = await throttle(sweepBatch)
       for (const [kind, count] of Object.entries(rows)) swept[kind as keyof typeof swept] += count

@@ -8,6 +8,7 @@ import { testConnections } from './contract/connections.ts'
 import { testDeviceCodes } from './contract/device-codes.ts'
 import { testEvents } from './contract/events.ts'
 import { testFlows } from './contract/flows.ts'
+import { testLinks } from './contract/links.ts'
 import { testListing } from './contract/listing.ts'
 import { testCounters } from './contract/counters.ts'
 import { testDataOwnership } from './contract/data-ownership.ts'
@@ -32,6 +33,7 @@ export function testContract(engine: string, open: OpenStore): void {
     'authorizations in progress': testFlows,
     'device codes': testDeviceCodes,
     connections: testConnections,
+    links: testLinks,
     listing: testListing,
     walks: testWalks,
     refresh: testRefresh,

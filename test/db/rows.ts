@@ -182,7 +182,7 @@ export async function sweep(
   store: Store,
   bounds: Omit<Parameters<Store['sweep']>[0], 'limit'>,
 ): Promise<SweptRows> {
-  const swept = { codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
+  const swept = { codes: 0, deviceCodes: 0, links: 0, grants: 0, connections: 0, events: 0 }
   for (let hasMore = true; hasMore;) {
     const { more, ...rows } = await store.sweep({ ...bounds, limit: 100 })
     for (const [kind, count] of Object.entries(rows)) swept[kind as keyof SweptRows] += count

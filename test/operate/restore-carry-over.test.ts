@@ -11,6 +11,7 @@ import { appDefaults } from '../../server/oauth/app-settings.ts'
 import { Secret } from '../../server/secret.ts'
 import { EMAIL, SECRET, startThen } from '../db/stored/setting.ts'
 import { NOW, newPasskey } from '../db/rows.ts'
+import { newLink } from '../db/contract/links.ts'
 import { connectMany } from './load.ts'
 import type { Headless } from './load.ts'
 import { restore } from '../../server/operate/restore.ts'
@@ -143,6 +144,26 @@ t.test('a restore keeps passkeys as they are now', async (t) => {
   const { services } = await setup.start()
   t.strictSame(await services.store.listPasskeys(adminId), [added, now])
   t.equal(await services.store.findPasskey('newer'), undefined, 'its admin is gone')
+})
+
+t.test('a restore keeps links as they are now', async (t) => {
+  const setup = await buildHeadless(t)
+  const first = await setup.start()
+  await connectMany(first, 2)
+  const { store } = first.services
+  const [grant] = await store.listGrants('con_0')
+  const [, expiresAt] = [t.ok(grant), first.services.clock.now() + DAY_MS]
+  const add = (id: string) =>
+    store.addLink(newLink(id, { grantId: grant?.id ?? '', expiresAt }), { max: 9, events: [] })
+  for (const id of ['kept', 'revoked']) await add(id)
+  const file = await makeBackup(t, setup)
+  await store.deleteLink('revoked', [])
+  await add('added')
+  await first.stop()
+  await restoreBackup(setup, file)
+  const { services } = await setup.start()
+  t.equal(await services.store.getLinkState('hash of revoked'), undefined)
+  for (const id of ['kept', 'added']) t.match(await services.store.getLink(id), { id })
 })
 
 t.test('a restore does not revive deleted connections', async (t) => {

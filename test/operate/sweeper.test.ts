@@ -98,8 +98,8 @@ t.test('the sweeper continues after a failure, and stops when asked', async (t) 
   const store = partialStore({
     sweep: async () => {
       if (sweeps++ === 0) throw new Error('the disk is full')
-      const [codes, deviceCodes, grants, connections, events] = [sweeps % 2, 0, 0, 0, 0]
-      return { codes, deviceCodes, grants, connections, events, more: false }
+      const rest = { deviceCodes: 0, links: 0, grants: 0, connections: 0, events: 0 }
+      return { codes: sweeps % 2, ...rest, more: false }
     },
     releaseSpace: async () => false,
     isErasurePending: async () => pending > 0,
@@ -109,7 +109,8 @@ t.test('the sweeper continues after a failure, and stops when asked', async (t) 
     getMeta: async () => ({}),
     setMeta: async () => undefined,
   })
-  const usage = { count: () => undefined, touch: () => undefined, flush: async () => undefined }
+  const noop = () => undefined
+  const usage = { count: noop, touch: noop, touchLink: noop, flush: async () => undefined }
   const upstream = { flush: async () => undefined }
   const sweeper = createSweeper({
     store,

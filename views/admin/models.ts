@@ -301,6 +301,21 @@ export interface UserAppView {
   inactiveDevices: DeviceView[]
   reconnectUrl: string | null
   revoke: string
+  links: LinkView[]
+}
+
+/** A read-only URL to a part of the user's drive, without its secret. */
+export interface LinkView {
+  /** Empty: none. */
+  label: string
+  path: string
+  isPrefix: boolean
+  createdAt: number
+  expiresAt: number
+  lastUsedAt: number | null
+  /** Formatted. */
+  uses: string
+  revoke: string
 }
 
 export interface DeviceView {

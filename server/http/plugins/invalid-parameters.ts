@@ -5,6 +5,9 @@ const EXPECTED: Record<string, string> = {
   grant_type: 'grant_type once, such as grant_type=authorization_code',
   token: 'token once, with the broker token',
   min_ttl: 'min_ttl once, in whole seconds from 0 to 999,999,999; in JSON as a number',
+  path: 'path once, of at most 4,096 characters, such as /path/{id}/raster',
+  prefix: 'prefix once, as true or false without quotes',
+  expires_in: 'expires_in once, in whole seconds from 60 to 7,776,000 (90 days), as a number',
   force: 'force once, as true or false; in JSON without quotes',
 }
 

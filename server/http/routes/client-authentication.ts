@@ -70,8 +70,8 @@ export async function verifyProof(
   if (typeof proof !== 'string') return null
   void reply.header('dpop-nonce', dpop.nonce())
   const { url: route = '' } = request.routeOptions
-  // A route with a wildcard has many URLs; the proof names the one that was requested.
-  const path = route.endsWith('*') ? pathOf(request.originalUrl) : route
+  // A route with parameters has many URLs; the proof names the one that was requested.
+  const path = /[:*]/.test(route) ? pathOf(request.originalUrl).replace(/\?.*$/s, '') : route
   const url = new URL(config.publicUrl).origin + path
   return dpop.verify(proof, { method: request.method, url, accessToken })
 }

@@ -17,7 +17,7 @@ import {
 const STATUSES: ConnectionStatus[] = ['active', 'needs_reconnect', 'revoked']
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
-const nothing = { codes: 0, deviceCodes: 0, grants: 0, connections: 0, events: 0 }
+const nothing = { codes: 0, deviceCodes: 0, links: 0, grants: 0, connections: 0, events: 0 }
 const bounds = { now: NOW, keepUsedMs: DAY, endedBefore: NOW - DAY, eventsBefore: NOW - DAY }
 
 const hasCode = async (store: Store, codeHash: string) =>

@@ -2,6 +2,7 @@ import { createConfig, lintFromString } from '@redocly/openapi-core'
 import t from 'tap'
 import type { Test } from 'tap'
 import Schema from 'typebox/schema'
+import { StoreUnavailableError } from '../../../db/errors.ts'
 import type { OpenApiDocument } from '../../../server/http/openapi-document.ts'
 import {
   RETURN,
@@ -50,6 +51,8 @@ t.test(
       '/oauth/par',
       '/exchange',
       '/session',
+      '/links',
+      '/links/{id}',
       '/metrics',
     ]) {
       t.ok(paths.includes(path), path)
@@ -177,6 +180,8 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await userInfo('nonsense')
   standIn.clearFaults()
 
+  const shared = await askLinks(broker, ask, { brokerToken, identity: identity.brokerToken })
+
   // Errors of apps.
   const big = 'x'.repeat(40_000)
   const json = { 'content-type': 'application/json' }
@@ -238,9 +243,12 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await push(assertion)
 
   // Errors of the broker and of Ellipsis Drive.
-  const { getSwapState, checkWritable, getApp } = services.store
+  const { getSwapState, checkWritable, getApp, getLinkState } = services.store
   const broken = async () => Promise.reject(new Error('the disk is gone'))
   Object.assign(services.store, { getSwapState: broken, checkWritable: broken })
+  await askForLinks(broker, ask, brokerToken)
+  Object.assign(services.store, { getLinkState: broken })
+  await ask('openLink', shared)
   clock.advance(1001)
   await ask('readyz', `${url}/readyz`)
   await swap()
@@ -254,9 +262,11 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await session()
   await push({})
   Object.assign(services.store, { getSwapState, checkWritable, getApp })
+  Object.assign(services.store, { getSwapState, checkWritable, getApp, getLinkState })
   clock.advance(3_600_000)
   standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 10 })
   await swap()
+  await ask('openLink', shared)
   await token(subject)
   await api.swap()
   standIn.clearFaults()
@@ -318,6 +328,44 @@ async function createApiCalls(broker: TestBroker, ask: Ask, now: number) {
 
 type Ask = Awaited<ReturnType<typeof createExaminer>>['ask']
 
+/** The same request at each endpoint for links. */
+async function askForLinks({ url }: TestBroker, ask: Ask, token: string): Promise<void> {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  await ask('createLink', `${url}/links`, post('{"path":"/account"}', headers))
+  await ask('listLinks', `${url}/links`, { headers })
+  await ask('revokeLink', `${url}/links/none`, { method: 'DELETE', headers })
+}
+
+/** Creates, lists, opens and revokes links, also in wrong ways. Returns one that works. */
+async function askLinks(
+  broker: TestBroker,
+  ask: Ask,
+  { brokerToken, identity }: { brokerToken: string; identity: string },
+): Promise<string> {
+  const { url, services } = broker
+  const headers = { authorization: `Bearer ${brokerToken}`, 'content-type': 'application/json' }
+  for (const token of [brokerToken, identity, 'nonsense']) await askForLinks(broker, ask, token)
+  for (const body of ['{}', `{"path":"${'x'.repeat(40_000)}"}`])
+    await ask('createLink', `${url}/links`, post(body, headers))
+  const text = { ...headers, 'content-type': 'text/plain' }
+  await ask('createLink', `${url}/links`, post('x', text))
+  const { store } = services
+  const { getSwapState } = store
+  const unavailable = async () => Promise.reject(new StoreUnavailableError('SQLITE_BUSY', null))
+  Object.assign(store, { getSwapState: unavailable })
+  await askForLinks(broker, ask, brokerToken)
+  Object.assign(store, { getSwapState })
+  const { links } = (await (await fetch(`${url}/links`, { headers })).json()) as {
+    links: { id: string }[]
+  }
+  await ask('revokeLink', `${url}/links/${links[0]?.id}`, { method: 'DELETE', headers })
+  const created = await fetch(`${url}/links`, post('{"path":"/account"}', headers))
+  const { url: shared } = (await created.json()) as { url: string }
+  await ask('openLink', shared)
+  await ask('openLink', `${shared}/more`)
+  return shared
+}
+
 /** Returns from Ellipsis Drive in every way. */
 async function askCallback(broker: TestBroker, ask: Ask): Promise<void> {
   const app = await addApp(broker)
@@ -372,6 +420,7 @@ async function askTooOften(broker: TestBroker, ask: Ask): Promise<void> {
     await ask('updateGrant', `${url}/v1/grants/x`, { method: 'PATCH', ...jsonBody })
     await ask('revokeGrant', `${url}/v1/grants/x`, { method: 'DELETE' })
     await ask('grantToken', `${url}/v1/grants/x/token`, { method: 'POST' })
+    await askForLinks(broker, ask, 'nonsense')
     await ask('userinfo', `${url}/oauth/userinfo`)
     await ask('userinfoByPost', `${url}/oauth/userinfo`, { method: 'POST' })
     await ask('revoke', `${url}/oauth/revoke`, form)

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { Connection } from '../../../../db/store.ts'
+import type { Connection, ListedLink } from '../../../../db/store.ts'
 import { timeText } from '../../../../views/time.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
 import type { RevocationResult } from '../../../connections/connections.ts'
@@ -34,13 +34,14 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     }
     const found = await connections.find(id)
     if (!found) return reply.missing('This user does not exist or was deleted.')
-    const { connection, grants } = found
+    const { connection, grants, links } = found
     const all = await apps.list()
     const grant = grants.find(({ id }) => id === grantId)
     if (grantId !== '' && !grant) return reply.missing('This device does not exist or was deleted.')
     const targetAppId = appId ?? grant?.appId
     return work({
       connection,
+      links,
       devicesOf: (id) =>
         countDevices(id === null ? grants : grants.filter((one) => one.appId === id), clock.now()),
       grantId,
@@ -139,6 +140,31 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     }),
   )
 
+  app.get('/users/:id/links/:linkId/revoke', (request, reply) =>
+    withTarget(request, reply, async ({ links, user, path }) => {
+      const link = findLink(request, links)
+      if (!link) return reply.missing(NO_LINK)
+      return reply.show('admin/confirm', {
+        title: `Revoke a link of ${user}?`,
+        paragraphs: [
+          `${plainName(link.label || link.path)}: whoever has this URL reads no more. Other links, devices and apps keep working.`,
+          'The app can create another link.',
+        ],
+        button: 'Revoke link',
+        back: path,
+      })
+    }),
+  )
+  app.post('/users/:id/links/:linkId/revoke', (request, reply) =>
+    withTarget(request, reply, async ({ connection, links, path }) => {
+      const link = findLink(request, links)
+      if (!link) return reply.missing(NO_LINK)
+      const revoked = await services.links.revokeAny(link.id, connection.id, byAdmin(request))
+      const message = `Revoked the link ${plainName(link.label || link.path)}.`
+      return reply.done(path, revoked ? message : 'That link was already revoked.')
+    }),
+  )
+
   app.get('/users/:id/erase', (request, reply) =>
     withTarget(request, reply, async ({ user, path, tokenNote }) =>
       reply.show('admin/confirm', {
@@ -164,9 +190,16 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
   )
 }
 
+const NO_LINK = 'This link does not exist: it may have expired or been revoked.'
+
+const findLink = (request: FastifyRequest, links: ListedLink[]): ListedLink | undefined =>
+  links.find(({ id }) => id === (request.params as { linkId: string }).linkId)
+
 /** The target of an action. */
 interface Target {
   connection: Connection
+  /** All links of the connection that have not expired. */
+  links: ListedLink[]
   /** On how many devices the user's apps, or one of them, are active. */
   devicesOf(appId: string | null): number
   /** Empty if the URL names no device. `appId` is empty if it names neither a device nor an app. */

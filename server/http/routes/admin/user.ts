@@ -1,6 +1,19 @@
 import type { FastifyPluginAsync } from 'fastify'
-import type { App, Connection, Event, Grant, UpstreamState } from '../../../../db/store.ts'
-import type { AdminModels, Badge, DeviceView, UserAppView } from '../../../../views/admin/models.ts'
+import type {
+  App,
+  Connection,
+  Event,
+  Grant,
+  ListedLink,
+  UpstreamState,
+} from '../../../../db/store.ts'
+import type {
+  AdminModels,
+  Badge,
+  DeviceView,
+  LinkView,
+  UserAppView,
+} from '../../../../views/admin/models.ts'
 import { timeText } from '../../../../views/time.ts'
 import { listDevices } from '../../../connections/devices.ts'
 import type { Device } from '../../../connections/devices.ts'
@@ -10,7 +23,7 @@ import { reconnectUrl } from '../../../oauth/swap.ts'
 import { currentProblem } from '../../../refresh/upstream-status.ts'
 import type { HttpServices } from '../../../services.ts'
 import { actorText, eventText } from './event-text.ts'
-import { budgetText, plainName } from './format.ts'
+import { budgetText, formatNumber, plainName } from './format.ts'
 import { connectionBadge } from './users.ts'
 
 /** The page of one connected user: status, apps, devices and events. */
@@ -37,7 +50,7 @@ export const userRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
 type FoundConnection = NonNullable<Awaited<ReturnType<HttpServices['connections']['find']>>>
 
 function modelOf(
-  { connection, grants, events, newer, older }: FoundConnection,
+  { connection, grants, links, events, newer, older }: FoundConnection,
   { all, state }: { all: App[]; state: UpstreamState },
   { config, clock }: HttpServices,
 ): Omit<AdminModels['admin/user'], 'budgets'> {
@@ -64,7 +77,7 @@ function modelOf(
     revokedAt: connection.revokedAt,
     erasurePending: !isLive && connection.erasedAt === null,
     personErasedAt: connection.personErasedAt,
-    apps: appModels(grants, all, { connection, now, publicUrl: config.publicUrl }),
+    apps: appModels(grants, all, { connection, links, now, publicUrl: config.publicUrl }),
     events: events.map((event) => eventModel(event, all)),
     newer: newer && eventsUrl(newer),
     older: older && eventsUrl(older),
@@ -86,6 +99,7 @@ function noteOf(connection: Connection, upstream: UpstreamState): string | null 
 /** What the models of apps and devices depend on. */
 interface Context {
   connection: Connection
+  links: ListedLink[]
   now: number
   publicUrl: string
 }
@@ -106,10 +120,32 @@ function appModels(grants: Grant[], all: App[], context: Context): UserAppView[]
       inactiveDevices: devices.filter((device) => !isActive(device)),
       reconnectUrl: canReconnect ? reconnectUrl(publicUrl, app, connection.id) : null,
       revoke: `${base}/apps/${encodeURIComponent(appId)}/revoke`,
+      links: ownLinks(own, context).map((link) => linkModel(link, base)),
     }
   })
   return views.sort((one, other) => other.devices.length - one.devices.length)
 }
+
+/** Links of grants that still work: those of the others are deleted later. */
+function ownLinks(grants: Grant[], { links, now }: Context): ListedLink[] {
+  const active = grants
+    .filter(
+      ({ revokedAt, expiresAtSeconds }) => revokedAt === null && expiresAtSeconds * 1000 > now,
+    )
+    .map(({ id }) => id)
+  return links.filter(({ grantId }) => active.includes(grantId))
+}
+
+const linkModel = (link: ListedLink, base: string): LinkView => ({
+  label: link.label,
+  path: link.path,
+  isPrefix: link.isPrefix,
+  createdAt: link.createdAt,
+  expiresAt: link.expiresAt,
+  lastUsedAt: link.lastUsedAt,
+  uses: formatNumber(link.uses),
+  revoke: `${base}/links/${encodeURIComponent(link.id)}/revoke`,
+})
 
 function deviceModel(
   { grant, lastUsedAt }: Device,

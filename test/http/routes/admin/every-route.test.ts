@@ -43,6 +43,7 @@ t.test('every admin route', async (t) => {
       .replace(/(?<=\/apps\/):\w+/, ids.appId)
       .replace(/(?<=\/keys\/):\w+/, ids.kid)
       .replace(/(?<=\/(grants|devices)\/):\w+/, ids.grantId)
+      .replace(/(?<=\/links\/):\w+/, ids.linkId)
       .replace(/(?<=\/admins\/):\w+/, 'viewer@example.com')
       .replace(/:\w+/g, 'x')
     return broker.url + path
