@@ -173,12 +173,13 @@ export function createSwap(deps: {
   const authenticateToken = async (
     { brokerToken, client, proof, isSession = false }: PresentedToken,
     onVerified?: (appId: string) => void,
+    purpose: 'swap' | 'drive' = 'swap',
   ): Promise<[Claims, LiveGrant, boolean]> => {
     const claims = await tokens.verify(brokerToken, { expired: 'accepted' })
     onVerified?.(claims.clientId)
     try {
       const live = await readLiveGrant(store, claims)
-      checkClient(live.app, client)
+      checkClient(live.app, client, purpose)
       checkSession(live.app, isSession)
       checkKey(live, proof)
       await proof?.use()
@@ -189,8 +190,11 @@ export function createSwap(deps: {
     }
   }
 
-  const authenticateForDrive: typeof authenticateToken = async (request, onVerified) => {
-    const authenticated = await authenticateToken(request, onVerified)
+  const authenticateForDrive = async (
+    request: PresentedToken,
+    onVerified: (appId: string) => void,
+  ): Promise<[Claims, LiveGrant, boolean]> => {
+    const authenticated = await authenticateToken(request, onVerified, 'drive')
     const [claims, { grant }] = authenticated
     if (includesScope(grant.scope, PROJECTS)) return authenticated
     throw await explain(new BrokerError('scope_not_granted'), claims)
@@ -388,17 +392,21 @@ function ignoreRefusal(error: unknown): undefined {
   if (!(error instanceof BrokerError)) throw error
 }
 
-/** The token must be of the named app; a confidential app must have authenticated. */
+/**
+ * The token must be of the named app; a confidential app must have authenticated. At the proxy, which takes the
+ * token alone, that is left to apps that have chosen it (`access: 'proxy'`): they have no other use for a token.
+ */
 function checkClient(
   app: LiveGrant['app'],
   client: NamedClient | null,
-  purpose: 'swap' | 'revoke' = 'swap',
+  purpose: 'swap' | 'drive' | 'revoke',
 ): void {
   const isSameApp = client === null || client.id === app.id
-  if (isSameApp && (!app.confidential || client?.authenticated === true)) return
+  const needsAuthentication = app.confidential && !(purpose === 'drive' && app.access === 'proxy')
+  if (isSameApp && (!needsAuthentication || client?.authenticated === true)) return
   const description =
-    client === null && purpose === 'swap'
-      ? 'This app is confidential: swap at /oauth/token, and authenticate there.'
+    client === null && purpose !== 'revoke'
+      ? 'This app is confidential: swap at /oauth/token, and authenticate there. For the proxy and links, register it with --access proxy.'
       : 'This broker token belongs to another app, or the app did not authenticate.'
   const reason = isSameApp ? 'client_not_authenticated' : 'token_of_another_app'
   throw new BrokerError('invalid_client', { description, reason })
