@@ -66,7 +66,7 @@ export function answerHeaders(headers: Headers): DriveAnswer['headers'] {
     }
   }
   if (passed['cache-control'] !== undefined) {
-    passed['cache-control'] = privateCaching(String(passed['cache-control']))
+    passed['cache-control'] = privateCaching(passed['cache-control'])
   }
   return passed
 }
@@ -75,11 +75,14 @@ export function answerHeaders(headers: Headers): DriveAnswer['headers'] {
  * `Cache-Control` without permission for shared caches: a cache in front of the broker would answer without
  * asking whether the grant is still valid.
  */
-export function privateCaching(value: string): string {
-  const directives = value.split(',').map((directive) => directive.trim())
-  const shared = /^(public|s-maxage|private)\b/i
-  if (!directives.some((directive) => /^(public|s-maxage)\b/i.test(directive))) return value
-  return ['private', ...directives.filter((directive) => !shared.test(directive))].join(', ')
+export function privateCaching(value: string | string[] | undefined): string {
+  const directives = String(value ?? '')
+    .split(',')
+    .map((directive) => directive.trim())
+  const kept = directives.filter(
+    (directive) => directive !== '' && !/^(public|private|s-maxage)\b/i.test(directive),
+  )
+  return ['private', ...kept].join(', ')
 }
 
 /** `Vary` of an answer: what Ellipsis Drive names, and what the broker's own answer depends on. */

@@ -106,7 +106,8 @@ t.test('CORS: a preflight for each method, for origins of apps only', async (t) 
 t.test('privateCaching', async (t) => {
   t.equal(privateCaching('public, max-age=60'), 'private, max-age=60')
   t.equal(privateCaching('max-age=1,S-MaxAge=60'), 'private, max-age=1')
-  t.equal(privateCaching('no-store'), 'no-store')
+  t.equal(privateCaching('no-store'), 'private, no-store')
+  t.equal(privateCaching(undefined), 'private')
 })
 
 t.test('mergeVary', async (t) => {

@@ -14,8 +14,10 @@ import { continueUpload } from '../plugins/uploads.ts'
  */
 export const CONTAINED_HEADERS = {
   'content-security-policy': "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'",
-  'cross-origin-resource-policy': 'same-origin',
 }
+
+/** Of every answer of the proxy: a page gets it by fetch, with CORS, and in no other way. */
+const PROXY_HEADERS = { ...CONTAINED_HEADERS, 'cross-origin-resource-policy': 'same-origin' }
 
 /**
  * The request as the domain sends it on. Its body is read as Ellipsis Drive takes it.
@@ -55,12 +57,14 @@ export const hasRequestBody = ({ headers }: FastifyRequest): boolean =>
 /**
  * Streams an answer to the client, without Fastify: it would log each client that leaves.
  * @param prefix path of the broker that stands for the API's base, for `Location`
+ * @param ownHeaders take precedence over those of the answer
  */
 export function sendDriveAnswer(
   reply: FastifyReply,
   { status, headers, body }: DriveAnswer,
   prefix: string,
   metrics: DriveMetrics,
+  ownHeaders: Record<string, string> = PROXY_HEADERS,
 ): void {
   const { raw, request } = reply
   reply.hijack()
@@ -69,7 +73,7 @@ export function sendDriveAnswer(
   raw.writeHead(status, {
     ...(reply.getHeaders() as Record<string, string>),
     ...headers,
-    ...CONTAINED_HEADERS,
+    ...ownHeaders,
     // Another user of this browser has another token.
     vary: mergeVary(reply.getHeader('vary') as string | undefined, headers.vary, 'Authorization'),
     ...(location !== undefined && { location: prefix + String(location) }),

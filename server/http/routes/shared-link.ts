@@ -1,23 +1,23 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
-import type { DriveAnswer } from '../../drive/forward.ts'
+import { privateCaching } from '../../drive/headers.ts'
 import { toLinkError } from '../../drive/links.ts'
 import { Secret } from '../../secret.ts'
 import type { HttpServices } from '../../services.ts'
 import { allowAnyOrigin } from '../plugins/cors.ts'
 import { pathOf } from '../plugins/strict-requests.ts'
+import { CONTAINED_HEADERS, sendDriveAnswer, toDriveRequest } from './drive-answer.ts'
 import { failure, failures, skipValidation } from './schemas.ts'
 
 /** What URLs of links begin with, below the public URL. */
 export const SHARED_LINK_PATH = '/l/'
 
 /**
- * Of every answer, also of errors. What a user stored never acts on the broker's origin, where admins sign in: a
- * page or image with scripts runs in an origin of its own, and loads nothing. The URL is a secret: it is sent to
- * no other site, and not indexed.
+ * Of every answer, also of errors. The URL is a secret: it is sent to no other site, and not indexed. Shared caches
+ * would keep answering after the link has ended.
  */
 const LINK_HEADERS = {
-  'content-security-policy': "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'",
+  ...CONTAINED_HEADERS,
   'cross-origin-resource-policy': 'cross-origin',
   'access-control-expose-headers': '*',
   'referrer-policy': 'no-referrer',
@@ -41,7 +41,7 @@ const schema = {
       ['invalid_request'],
       'The link is unknown, expired or revoked, or does not include this path.',
     ),
-    ...failures('server_error', 'temporarily_unavailable'),
+    ...failures('slow_down', 'server_error', 'temporarily_unavailable'),
   },
 }
 
@@ -53,7 +53,7 @@ export const sharedLinkRoute: FastifyPluginAsync<{ services: HttpServices }> = a
   app,
   { services },
 ) => {
-  const { links, drive, config } = services
+  const { links, drive, config, metrics } = services
   const prefix = config.basePath + SHARED_LINK_PATH
   app.addHook('onRequest', async (_request, reply) => {
     void reply.headers(LINK_HEADERS)
@@ -66,10 +66,11 @@ export const sharedLinkRoute: FastifyPluginAsync<{ services: HttpServices }> = a
     const [secret, target] = splitAtSlash(pathOf(request.originalUrl).slice(prefix.length))
     try {
       const { caller, path } = await links.open(new Secret(secret), request.method, target)
-      const signal = abortedWhenGone(reply)
-      const { method, headers } = request
-      const answer = await drive.forward(caller, { method, path, headers, body: null, signal })
-      sendAnswer(request, reply, answer, prefix + secret)
+      const driveRequest = toDriveRequest(request, reply, path, config.uploadLimitBytes)
+      const answer = await drive.forward(caller, driveRequest)
+      const caching = { 'cache-control': privateCaching(answer.headers['cache-control']) }
+      const headers = { ...LINK_HEADERS, ...caching }
+      sendDriveAnswer(reply, answer, prefix + secret, metrics.drive, headers)
     } catch (error) {
       throw toLinkError(error)
     }
@@ -80,47 +81,4 @@ export const sharedLinkRoute: FastifyPluginAsync<{ services: HttpServices }> = a
 function splitAtSlash(text: string): [before: string, rest: string] {
   const at = text.indexOf('/')
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at)]
-}
-
-function abortedWhenGone({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController()
-  raw.once('close', () => {
-    if (!raw.writableFinished) gone.abort(new Error('the client left'))
-  })
-  return gone.signal
-}
-
-/** Streams the answer without Fastify, which would log each client that leaves. */
-function sendAnswer(
-  { id, server }: FastifyRequest,
-  reply: FastifyReply,
-  { status, headers, body }: DriveAnswer,
-  base: string,
-): void {
-  const { raw } = reply
-  const { location, 'cache-control': caching } = headers
-  reply.hijack()
-  raw.writeHead(status, {
-    ...(reply.getHeaders() as Record<string, string>),
-    ...headers,
-    ...LINK_HEADERS,
-    'cache-control': privateCaching(String(caching ?? '')),
-    ...(location !== undefined && { location: base + String(location) }),
-    'x-request-id': id,
-    ...(!server.server.listening && { connection: 'close' }),
-  })
-  if (body === null) return void raw.end()
-  // The client must notice that the body is incomplete.
-  body.on('error', () => raw.destroy())
-  raw.on('close', () => body.destroy())
-  body.pipe(raw)
-}
-
-/** Shared caches would keep answering after the link has ended. */
-function privateCaching(value: string): string {
-  const directives = value.split(',').map((directive) => directive.trim())
-  const kept = directives.filter(
-    (one) => one !== '' && !/^(?:public|private|s-maxage)\b/i.test(one),
-  )
-  return ['private', ...kept].join(', ')
 }

@@ -277,7 +277,8 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await api.swap()
   await revoke({ token: brokerToken })
 
-  await askTooOften(await start({ env: { BROKER_FAILURE_LIMIT: '1' } }), ask)
+  const limits = { BROKER_FAILURE_LIMIT: '1', BROKER_CONNECTION_REQUESTS_PER_MINUTE: '1' }
+  await askTooOften(await start({ env: limits }), ask)
   t.strictSame([...unseen], [], 'every documented response occurred')
 })
 
@@ -405,6 +406,12 @@ async function askSession(broker: TestBroker, ask: Ask): Promise<() => Promise<v
 /** Fails at every endpoint until it answers `slow_down`. */
 async function askTooOften(broker: TestBroker, ask: Ask): Promise<void> {
   const { url } = broker
+  const { brokerToken } = await connect(broker, await addApp(broker))
+  const bearer = { authorization: `Bearer ${brokerToken}`, 'content-type': 'application/json' }
+  const link = await fetch(`${url}/links`, post('{"path":"/account"}', bearer))
+  const { url: shared } = (await link.json()) as { url: string }
+  for (let request = 0; request < 2; request++) await ask('openLink', shared)
+
   const headers = sessionHeaders(await addSessionApp(broker), 'nonsense')
   const form = post(new URLSearchParams({ client_id: 'nobody', token: 'nonsense' }))
   const jsonBody = {
