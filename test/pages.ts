@@ -91,6 +91,12 @@ export const pages: TestedPage[] = [
     ),
   },
   {
+    name: 'user-revoke-link',
+    path: pathWithData(
+      ({ connectionId, linkId }) => `/admin/users/${connectionId}/links/${linkId}/revoke`,
+    ),
+  },
+  {
     name: 'user-erase',
     path: pathWithData(({ connectionId }) => `/admin/users/${connectionId}/erase`),
   },

@@ -23,7 +23,7 @@ interface Layouts {
 /** Parts of pages. The including template passes the helpers that they call. */
 interface Partials {
   operator: Operator
-  scope: { scopes: GrantedScopes; permissions: Permissions }
+  scope: { scopes: GrantedScopes; permissions: Permissions; offline: boolean }
   'reference-text': { text: string }
   'reference-fields': { caption: string; fields: ReferenceField[] }
   'admin/attention': { attention: AttentionView[] } & Pick<Helpers, 'time' | 'url'>

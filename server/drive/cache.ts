@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { DriveAnswer, DriveRequest } from './forward.ts'
+import type { DriveAnswer, DriveRequest } from './request.ts'
 
 /**
  * `hit`: from the cache; `revalidated`: from the cache, after Ellipsis Drive said that it has not changed; `miss`:

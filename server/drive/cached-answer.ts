@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { readRange } from './byte-range.ts'
 import type { Entry } from './cache-entry.ts'
-import type { DriveAnswer } from './forward.ts'
+import type { DriveAnswer } from './request.ts'
 import { valueOf, type CachedHeaders } from './freshness.ts'
 
 /** Headers of a 304 (RFC 9110 15.4.5). */

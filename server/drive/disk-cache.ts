@@ -10,7 +10,7 @@ import type { CacheCounters, CacheResult, CacheSettings, DriveCache } from './ca
 import { createTee } from './cache-tee.ts'
 import { answerFromEntry, weak } from './cached-answer.ts'
 import { createFlights } from './flights.ts'
-import type { DriveAnswer, DriveRequest } from './forward.ts'
+import type { DriveAnswer, DriveRequest } from './request.ts'
 import { createFreshness, isValidated, valueOf } from './freshness.ts'
 import type { StoredAnswer } from './freshness.ts'
 

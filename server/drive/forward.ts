@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
-import { EllipsisError } from '../ellipsis/errors.ts'
-import { isOutage } from '../ellipsis/drive-client.ts'
+import { EllipsisError, isOutage } from '../ellipsis/errors.ts'
 import type { DriveClient, DriveResponse } from '../ellipsis/drive-client.ts'
 import { BrokerError, publicError } from '../errors.ts'
 import type { DriveMetrics } from '../metrics/drive.ts'
@@ -15,7 +14,7 @@ import type { DriveBudget } from './budget.ts'
 import type { DriveCache } from './cache.ts'
 import { answerHeaders, locationInApi, requestHeaders } from './headers.ts'
 import { recordChunk } from './garbage.ts'
-import type { DrivePath } from './path.ts'
+import type { DriveAnswer, DriveRequest } from './request.ts'
 import type { Transfers } from './transfers.ts'
 
 /** On whose behalf a request is sent. */
@@ -23,25 +22,6 @@ export interface DriveCaller {
   live: LiveGrant
   /** Reads the state again. @throws BrokerError once the grant, app, connection or link has ended */
   check(): Promise<unknown>
-}
-
-/** A request to the Ellipsis Drive API. */
-export interface DriveRequest {
-  method: string
-  path: DrivePath
-  headers: IncomingHttpHeaders
-  /** `null`: the request has no body. It is never destroyed here, so that an error can still be answered. */
-  body: Readable | null
-  /** Aborted when the client leaves. */
-  signal: AbortSignal
-}
-
-/** An answer of the Ellipsis Drive API, with the headers that may be passed on. */
-export interface DriveAnswer {
-  status: number
-  headers: Record<string, string | string[]>
-  /** Read it or destroy it. */
-  body: Readable | null
 }
 
 /** Sends requests to the Ellipsis Drive API with the access token of a connection. */

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { DriveAnswer } from './forward.ts'
+import type { DriveAnswer } from './request.ts'
 import { readDrivePath } from './path.ts'
 
 /** Headers of a request or of an answer. */

@@ -3,7 +3,7 @@ import { Pool, ProxyAgent, errors } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { Secret } from '../secret.ts'
 import type { EllipsisClientOptions, Outcome } from './client.ts'
-import { EllipsisError } from './errors.ts'
+import { EllipsisError, isOutage } from './errors.ts'
 import { errorCode } from './transport.ts'
 
 /** A request of an app, as it is sent to the Ellipsis Drive API. */
@@ -43,9 +43,6 @@ const CONNECT_TIMEOUT_MS = 10_000
 const HEADERS_TIMEOUT_MS = 60_000
 /** Between two pieces of the answer. Time in which the client reads nothing does not count. */
 const IDLE_BODY_TIMEOUT_MS = 60_000
-
-/** Statuses of a gateway that does not reach Ellipsis Drive. Others are answers to this one request. */
-export const isOutage = (status: number): boolean => status >= 502 && status <= 504
 
 const outcomeOf = (status: number): Outcome => {
   if (status < 400) return 'ok'

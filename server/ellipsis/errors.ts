@@ -137,3 +137,6 @@ function readRetryAfterMs(headers: Headers, now: number): number | null {
       : NaN
   return Number.isNaN(waitMs) ? null : Math.min(Math.max(waitMs, 0), MAX_RETRY_AFTER_MS)
 }
+
+/** Statuses of a gateway that does not reach Ellipsis Drive. Others are answers to this one request. */
+export const isOutage = (status: number): boolean => status >= 502 && status <= 504

@@ -55,6 +55,8 @@ t.test('two settings are enough to serve', async (t) => {
       connectionLimits: { requestsPerMinute: null, requestsPerDay: null },
       failureLimit: 300,
       uploadLimitBytes: 10 * 1024 ** 3,
+      jwksAllow: [],
+      offlineRefreshesPerSecond: 10,
       requireSecondFactor: false,
       operator: { name: null, contact: null, privacyUrl: null },
       warnings: [],

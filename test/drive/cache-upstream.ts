@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
 import type { CacheCounters, DriveCache } from '../../server/drive/cache.ts'
 import { createDiskCache } from '../../server/drive/disk-cache.ts'
-import type { DriveAnswer, DriveRequest } from '../../server/drive/forward.ts'
+import type { DriveAnswer, DriveRequest } from '../../server/drive/request.ts'
 import { testClock } from '../clock.ts'
 import { temporaryFolder } from '../temporary.ts'
 

@@ -70,7 +70,7 @@ t.test('headers of answers: an allow list, and the broker’s own', async (t) =>
     'last-modified': 'Mon, 01 Jan 2024 00:00:00 GMT',
     'accept-ranges': 'bytes',
     'retry-after': '3',
-    vary: 'Origin, Accept, Authorization',
+    vary: 'Origin, Authorization, Cookie, X-Client-Id, Accept',
     'x-content-type-options': 'nosniff',
     'content-security-policy': /^default-src 'none'; sandbox;/,
     'cross-origin-resource-policy': 'same-origin',

@@ -48,15 +48,16 @@ const pages: Record<string, string> = {
         transformRequest: (url) => token ? { url, headers: { authorization: 'Bearer ' + token } } : { url },
       })
       map.on('idle', () => { if (document.title === '') document.title = 'drawn' })
-      map.on('error', () => { document.title = 'failed' })
+      map.on('error', ({ error }) => { document.title = 'failed: ' + error.message })
     </script>`,
 }
 
 /** Serves the pages and libraries on an origin of their own. */
 async function servePages(t: Test): Promise<string> {
   const server = createServer(({ url = '' }, response) => {
-    const [, library = '', file] = url.split('/')
-    response.setHeader('content-type', TYPES[extname(url).replace('mjs', 'js')] ?? 'text/html')
+    const { pathname } = new URL(url, 'http://127.0.0.1')
+    const [, library = '', file] = pathname.split('/')
+    response.setHeader('content-type', TYPES[extname(pathname).replace('mjs', 'js')] ?? 'text/html')
     if (file === undefined) return void response.end(`<!doctype html>${pages[library] ?? ''}`)
     response.end(readFileSync(join(dist(library), file)))
   }).listen(0, '127.0.0.1')

@@ -56,8 +56,8 @@ const APP_ID = /^app_[A-Za-z0-9_-]{22}$/
 const MAX_TEXT_LENGTH_CHARS = 500
 /** The route of every path that no other route has. */
 const NO_ROUTE = '/*'
-/** A segment that may be logged: it can't be a token, a user code or a password. */
-const PLAIN_SEGMENT = /^[a-z._-]{0,30}\d{0,2}$/
+/** A segment that may be logged: it is too short and too plain for a token, a user code or a passphrase. */
+const PLAIN_SEGMENT = /^[a-z._-]{0,20}\d{0,2}$/
 const MAX_SEGMENTS = 8
 
 export function logRefusals(app: FastifyInstance, { apps, summarizingLog, log }: HttpServices) {

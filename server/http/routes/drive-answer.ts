@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { DriveAnswer, DriveRequest } from '../../drive/forward.ts'
+import type { DriveAnswer, DriveRequest } from '../../drive/request.ts'
 import { bodyTooLarge } from '../../drive/forward.ts'
 import { recordChunk } from '../../drive/garbage.ts'
 import { mergeVary } from '../../drive/headers.ts'

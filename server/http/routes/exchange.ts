@@ -44,7 +44,6 @@ const schema = {
       'unauthorized_client',
       'invalid_token',
       'invalid_client',
-      'unauthorized_client',
       'insufficient_scope',
       'reconnect_required',
       'slow_down',

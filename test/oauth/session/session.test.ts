@@ -257,7 +257,7 @@ t.test('an app with sessions gets no code and no token', async (t) => {
 
 t.test('an app that changes its kind of session', async (t) => {
   const broker = await buildBroker(t)
-  const plain = { session: 'token', access: 'token' } as const
+  const plain = { session: 'token', access: 'proxy' } as const
   const app = await addApp(broker, { redirectUris: [RETURN_TO_PAGE] })
   const { brokerToken } = await connect(broker, app)
   await broker.services.apps.set(app.id, { session: 'cookie', access: 'proxy' }, 'test')
