@@ -19,7 +19,7 @@ const FILE_BYTES = 64 * 1024 * 1024
 const SLOW_DOWNLOADS = 50
 /** A slow download reads this much, then waits. */
 const SLOW_CHUNK_BYTES = 64 * 1024
-const SLOW_PAUSE_MS = 200
+const SLOW_PAUSE_MS = 1000
 
 await using cleanup = new AsyncDisposableStack()
 const print = (line: string) => void process.stdout.write(`${line}\n`)
