@@ -177,6 +177,10 @@ function isAllowed(method: string, url: string): boolean {
   return method === 'GET' && !isOdd && version === 'v3' && isKnown
 }
 
+/** What is no encoding stays as it is. */
+const decodeLeniently = (text: string): string =>
+  text.replace(/%[0-7][0-9a-f]/gi, (encoded) => decodeURIComponent(encoded))
+
 async function startEvil(t: Test): Promise<string> {
   const server = createServer((_request, response) => response.end('reached'))
   await once(server.listen(0, '127.0.0.1'), 'listening')
@@ -225,7 +229,7 @@ t.test(`${PATHS} hostile paths reach no other host and no refused path`, async (
     'and all of them are allowed',
   )
   t.same(
-    proxied.filter(({ url }) => /token/i.test(decodeURIComponent(url.split('?')[1] ?? ''))),
+    proxied.filter(({ url }) => /token/i.test(decodeLeniently(url.split('?')[1] ?? ''))),
     [],
     'no token in a query',
   )
