@@ -243,7 +243,8 @@ const malformed = (cause: TypeError): BrokerError =>
 
 const notAllowed = (): BrokerError =>
   new BrokerError('insufficient_scope', {
-    description: 'This app may not send this request: its access is limited.',
+    description:
+      'The access policy of this app, or what its user allowed, does not include this request.',
     reason: 'drive_request_not_allowed',
     isGuess: false,
   })

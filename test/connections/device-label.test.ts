@@ -20,6 +20,10 @@ t.test('a device is named by browser and system', async (t) => {
       'Mozilla/5.0 (Macintosh; Intel Mac OS X 15_0) Chrome/150.0 Safari/537.36 OPR/120',
       'Opera on macOS',
     ],
+    [
+      'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/150.0 Safari/537.36',
+      'Chrome on Linux',
+    ],
     ['curl/8.0', 'Unknown browser'],
     [undefined, 'Unknown browser'],
   ]
