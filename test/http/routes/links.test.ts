@@ -4,6 +4,7 @@ import type { App } from '../../../db/store.ts'
 import { addApp, authorize, buildBroker, connect, exchange, postForm } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
 import { Secret } from '../../../server/secret.ts'
+import { buildDrive } from '../../drive/upstream.ts'
 import { createProver } from '../../oauth/dpop/prover.ts'
 
 const DAY_MS = 86_400_000
@@ -207,6 +208,23 @@ t.test('hundreds of requests with an expired link block nobody at that address',
     (line) => line.includes('link_unknown') && line.includes('"level":30'),
   )
   t.equal(lines.length, 1, 'repetitions are summarised')
+})
+
+t.test('a link only reads, and leads to no tokens, whatever its app may do', async (t) => {
+  const drive = await buildDrive(t, (_request, response) => response.end('answer'))
+  const { broker, brokerToken, upstream } = drive
+  const wfs = await create(broker, brokerToken, { path: '/ogc/wfs/7' })
+  t.equal(await statusOf(`${wfs.url}?REQUEST=GetFeature`), 200)
+  const sent = upstream.requests.length
+  for (const query of ['REQUEST=Transaction', 'request=LockFeature', 'a=1;Request=Transaction'])
+    t.equal(await statusOf(`${wfs.url}?${query}`), 404, query)
+  t.equal(upstream.requests.length, sent)
+  t.equal((await drive.get('/ogc/wfs/7?REQUEST=Transaction')).status, 200, 'its app may do more')
+
+  const account = await create(broker, brokerToken, { path: '/account', prefix: true })
+  t.equal(await statusOf(`${account.url}/security/accessTokens`), 404)
+  for (const path of ['/ogc/wfs/7?REQUEST=Transaction', '/account/security/accessTokens'])
+    t.equal((await send(broker, brokerToken, 'POST', '/links', { path })).status, 403, path)
 })
 
 t.test('an app lists and revokes its own links, from all devices of a user', async (t) => {
