@@ -178,6 +178,8 @@ export function createDrive(deps: {
       const transfer = transfers.begin(checkNow, request.signal)
       try {
         checkPolicy(live, request)
+        // The user may have ended the access at Ellipsis Drive: then no copies are given, either.
+        if (connection.status === 'needs_reconnect') await getToken(caller)
         const { signal } = transfer
         const answer = await cache.fetch(connection.id, { ...request, signal }, (headers) => {
           // Answers from the cache cost nothing.
