@@ -310,6 +310,8 @@ export function createConnect(dependencies: {
         : null
     if (sessionId !== null)
       return { kind: 'redirect', location: withResponse(redirectUri, common), sessionId }
+    // Ellipsis Drive took a while: a narrower policy holds from the moment of its commit.
+    if (fragment) checkTokenAccess({ app: await getApp(flow), granted: flow.policy }, publicUrl)
     const answer = fragment ? fragmentParameters(tokens, clock.now()) : { code: code?.reveal() }
     const location = withResponse(redirectUri, { ...answer, ...common }, fragment)
     return { kind: 'redirect', location, sessionId }

@@ -21,24 +21,28 @@ const MAX_NAME_LENGTH_CHARS = 100
  * Compares the account with `login_hint` and with the connection of a reconnect link; `null`: it is the right one,
  * or none was asked for.
  * The name of a connection's account is told only to apps that it was ever connected to: anyone can make a
- * reconnect link.
+ * reconnect link. A strict app is told no name, so its answer does not depend on that.
  */
 export async function findOtherAccount(
   store: Pick<Store, 'getConnection' | 'listGrants'>,
-  { loginHint, reconnect, appId }: Flow,
+  { loginHint, reconnect, appId, isStrictAccount }: Flow,
   account: Account,
 ): Promise<OtherAccount | null> {
   if (loginHint !== null) {
     const isSame = loginHint === account.id || isSameName(loginHint, account.username)
     if (!isSame) return other(loginHint, account.id !== null || account.username !== '')
   }
-  const connection = reconnect === null ? undefined : await store.getConnection(reconnect)
-  if (!connection) return null
+  if (reconnect === null) return null
+  // A strict app accepts no account that cannot be compared.
+  const unknown = isStrictAccount ? other('', false) : null
+  const connection = await store.getConnection(reconnect)
+  if (!connection) return unknown
   const { id, accountId, username } = connection
-  if (!(await store.listGrants(id)).some((grant) => grant.appId === appId)) return null
+  const isOfApp = (await store.listGrants(id)).some((grant) => grant.appId === appId)
+  if (!isOfApp && !isStrictAccount) return null
   const name = username || (accountId ?? '')
   // Its name was erased, or never known.
-  if (name === '') return null
+  if (name === '') return unknown
   if (accountId !== null && account.id !== null)
     return accountId === account.id ? null : other(name, true)
   if (username === '' || account.username === '') return other(name, false)

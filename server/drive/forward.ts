@@ -21,7 +21,7 @@ import type { Transfers } from './transfers.ts'
 export interface DriveCaller {
   live: LiveGrant
   /** Reads the state again. @throws BrokerError once the grant, app, connection or link has ended */
-  check(): Promise<unknown>
+  check(): Promise<LiveGrant>
 }
 
 /** Sends requests to the Ellipsis Drive API with the access token of a connection. */
@@ -166,14 +166,20 @@ export function createDrive(deps: {
   }
 
   return {
-    async forward(caller, request) {
-      const { live } = caller
+    async forward({ live, check }, request) {
       const { app, grant, connection } = live
-      const transfer = transfers.begin(() => caller.check(), request.signal)
+      // A narrower policy holds from the moment of its commit, as a revocation does.
+      const checkNow = async (): Promise<LiveGrant> => {
+        const current = await check()
+        checkPolicy(current, request)
+        return current
+      }
+      const caller = { live, check: checkNow }
+      const transfer = transfers.begin(checkNow, request.signal)
       try {
-        if (!isAllowed({ app, granted: grant.policy }, request.method, request.path)) {
-          throw notAllowed()
-        }
+        checkPolicy(live, request)
+        // The user may have ended the access at Ellipsis Drive: then no copies are given, either.
+        if (connection.status === 'needs_reconnect') await getToken(caller)
         const { signal } = transfer
         const answer = await cache.fetch(connection.id, { ...request, signal }, (headers) => {
           // Answers from the cache cost nothing.
@@ -241,13 +247,16 @@ export const bodyTooLarge = (limitBytes: number): BrokerError =>
 const malformed = (cause: TypeError): BrokerError =>
   new BrokerError('invalid_request', { cause, isGuess: false, reason: 'drive_request_malformed' })
 
-const notAllowed = (): BrokerError =>
-  new BrokerError('insufficient_scope', {
+/** @throws BrokerError `insufficient_scope` if the policy of the app, or of the grant, forbids the request */
+function checkPolicy({ app, grant }: LiveGrant, { method, path }: DriveRequest): void {
+  if (isAllowed({ app, granted: grant.policy }, method, path)) return
+  throw new BrokerError('insufficient_scope', {
     description:
       'The access policy of this app, or what its user allowed, does not include this request.',
     reason: 'drive_request_not_allowed',
     isGuess: false,
   })
+}
 
 const noAnswer = (cause: EllipsisError): BrokerError =>
   new BrokerError('temporarily_unavailable', {

@@ -51,7 +51,8 @@ export function readLinkPath(path: string, isPrefix: boolean): string {
  * access to this path.
  */
 export function matchLink(link: LinkPath, request: DrivePath): DrivePath | null {
-  const [pathname = '', fixedQuery = ''] = link.path.split('?', 2)
+  // A query may contain further question marks.
+  const [, pathname = '', fixedQuery = ''] = /^([^?]*)\??(.*)$/s.exec(link.path) ?? []
   const templates = pathname.slice(1).split('/')
   const { segments } = request
   const isLength = link.isPrefix

@@ -1,4 +1,11 @@
-import type { LinkState, ListedLink, Millis, NewEvent, Store } from '../../db/store.ts'
+import type {
+  AccessPolicy,
+  LinkState,
+  ListedLink,
+  Millis,
+  NewEvent,
+  Store,
+} from '../../db/store.ts'
 import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
 import type { Usage } from '../connections/usage.ts'
@@ -146,7 +153,7 @@ export function createLinks(deps: {
       const { grant, app } = state
       const path = request && matchLink(state.link, request)
       if (!path) throw linkNotFound('link_path_outside', app.id)
-      if (!isAllowed({ app, granted: grant.policy }, method, path)) {
+      if (!mayRead({ app, grant }, method, path)) {
         throw linkNotFound('link_policy', app.id)
       }
       usage.touch(grant.id)
@@ -208,11 +215,23 @@ function tooManyLinks(): BrokerError {
   return new BrokerError('invalid_request', { description, reason: 'links_full', isGuess: false })
 }
 
+/** A link only reads and leads to no tokens, whatever its app may do: anyone may have it. */
+const LINK_POLICY: AccessPolicy = { access: 'proxy', readOnly: true, allow: [] }
+
+/** May a link of the grant send this request? */
+const mayRead = (
+  { app, grant }: Pick<LiveGrant, 'app' | 'grant'>,
+  method: string,
+  path: DrivePath,
+): boolean =>
+  isAllowed({ app: LINK_POLICY, granted: null }, method, path) &&
+  isAllowed({ app, granted: grant.policy }, method, path)
+
 /** Only a path without placeholders says already whether it is allowed; the others are checked when used. */
-function checkPolicy({ grant, app }: LiveGrant, path: string): void {
+function checkPolicy(live: Pick<LiveGrant, 'app' | 'grant'>, path: string): void {
   if (path.includes('{')) return
   const read = readDrivePath(path)
-  if (isAllowed({ app, granted: grant.policy }, 'GET', read)) return
+  if (mayRead(live, 'GET', read)) return
   const description = 'The access policy of this app does not allow to read this path.'
   throw new BrokerError('insufficient_scope', { description, reason: 'link_policy' })
 }

@@ -1,13 +1,17 @@
 import type { App, ConnectionStatus, Grant, ListedGrant, Millis, Store } from '../../db/store.ts'
+import { readDrivePath } from '../drive/path.ts'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from '../runtime.ts'
+import { isAllowed } from './access-policy.ts'
 import { checkExternalId } from './external-id.ts'
 import { grantEndSeconds } from './grants.ts'
+import { PROFILE, PROJECTS, includesScope } from './scope.ts'
 import { reconnectUrl } from './swap.ts'
 
 /** A grant, as its app sees it. */
 export interface AppGrant {
   grant: Grant
+  /** Empty: unknown, or the user did not allow the app to read it. */
   username: string
   /** `revoked` also once the app's grant lifetime is over. */
   status: ConnectionStatus
@@ -60,7 +64,7 @@ export function createAppGrants(deps: {
     const canReconnect = status !== 'active' && app.redirectUris.length > 0
     return {
       grant,
-      username: connection.username,
+      username: mayKnowName(app, grant) ? connection.username : '',
       status,
       reconnectUrl: canReconnect ? reconnectUrl(publicUrl, app, grant.connectionId) : null,
     }
@@ -116,6 +120,14 @@ export function createAppGrants(deps: {
     },
   }
 }
+
+/** Where Ellipsis Drive tells an account's name. */
+const ACCOUNT_PATH = readDrivePath('/account')
+
+/** Did the user allow the name, or requests that tell it? */
+const mayKnowName = (app: App, { scope, policy }: Grant): boolean =>
+  includesScope(scope, PROFILE) ||
+  (includesScope(scope, PROJECTS) && isAllowed({ app, granted: policy }, 'GET', ACCOUNT_PATH))
 
 const eventOf = ({ id, appId, connectionId }: Grant, at: Millis) => ({
   ...{ at, actor: 'app', appId, connectionId },

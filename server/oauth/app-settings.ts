@@ -192,8 +192,9 @@ function* findCookieProblems(app: AppSettings): Generator<string> {
   if (app.confidential || app.redirectUris.length === 0 || !app.redirectUris.every(isPage)) {
     yield 'A session in a cookie is only for public apps whose redirect URIs all begin with https, or are on this machine.'
   }
-  if (app.device || app.dpop === 'required') {
-    yield 'A session in a cookie excludes the device flow and required DPoP.'
+  // A session begins with a plain link, which is not pushed.
+  if (app.device || app.dpop === 'required' || app.par === 'required') {
+    yield 'A session in a cookie excludes the device flow, required DPoP and required pushed requests.'
   }
 }
 

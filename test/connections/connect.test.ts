@@ -160,3 +160,19 @@ t.test('fragment delivery: an access token in the fragment, and no broker token'
   const without = await new Visitor().open(`${broker.url}/connect/${app.id}`, RETURN)
   t.match(new URL(without.url).hash, 'error=invalid_request')
 })
+
+t.test('fragment delivery ends while Ellipsis Drive answers: no access token', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, { deliver: 'fragment' })
+  const visitor = new Visitor()
+  const asked = await visitor.open(`${broker.url}/connect/${app.id}?state=abc`)
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  broker.standIn.addFault({ endpoint: 'token', kind: 'late', milliseconds: 7777 })
+  const returning = allow(visitor, login, 'amelie', RETURN)
+  await broker.clock.asleep(7777)
+  await broker.services.apps.set(app.id, { access: 'proxy', deliver: 'code' }, 'test')
+  broker.clock.advance(7777)
+  const page = await returning
+  for (const token of broker.standIn.issued()) t.notOk(`${page.url} ${page.body}`.includes(token))
+  t.match(new URL(page.url).hash, 'error=unauthorized_client')
+})

@@ -123,22 +123,29 @@ async function comeBackTo(
   return allow(visitor, await visitor.press(asked, 'Continue to Ellipsis Drive'), user, RETURN)
 }
 
+/** Connects a user after a pushed request with `strict_account`. Returns what the app gets. */
+async function comeBackStrictly(
+  broker: TestBroker,
+  app: App,
+  more: Record<string, string>,
+  user: string,
+) {
+  const { parameters } = authorizationRequest(app, { ...more, strict_account: 'true' })
+  const { body } = await postForm(`${broker.url}/oauth/par`, parameters)
+  const visitor = new Visitor()
+  const query = new URLSearchParams({
+    client_id: app.id,
+    request_uri: String(body.request_uri),
+  }).toString()
+  const asked = await visitor.open(`${broker.url}/oauth/authorize?${query}`)
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  return new URL((await allow(visitor, login, user, RETURN)).url).searchParams
+}
+
 t.test('an app with strict_account accepts no other', async (t) => {
   const broker = await buildBroker(t)
   const app = await addApp(broker)
-  const strict = async (user: string) => {
-    const more = { login_hint: 'amelie', strict_account: 'true' }
-    const { parameters } = authorizationRequest(app, more)
-    const { body } = await postForm(`${broker.url}/oauth/par`, parameters)
-    const visitor = new Visitor()
-    const query = new URLSearchParams({
-      client_id: app.id,
-      request_uri: String(body.request_uri),
-    }).toString()
-    const asked = await visitor.open(`${broker.url}/oauth/authorize?${query}`)
-    const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
-    return new URL((await allow(visitor, login, user, RETURN)).url).searchParams
-  }
+  const strict = (user: string) => comeBackStrictly(broker, app, { login_hint: 'amelie' }, user)
   const refused = await strict('bo')
   t.equal(refused.get('error'), 'access_denied')
   t.match(refused.get('error_description'), 'another account')
@@ -150,6 +157,19 @@ t.test('an app with strict_account accepts no other', async (t) => {
 
   const inUrl = await comeBack(broker, app, { login_hint: 'amelie', strict_account: 'true' })
   t.match(inUrl.page.body, 'Continue as', 'only a pushed request can be strict')
+})
+
+t.test('a strict reconnect accepts no account that cannot be compared', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { connectionId } = await connect(broker, await addApp(broker), { user: 'amelie' })
+  const strict = (connection: string, user: string) =>
+    comeBackStrictly(broker, app, { connection }, user)
+  const refused = [await strict(`con_${'x'.repeat(22)}`, 'bo'), await strict(connectionId, 'bo')]
+  for (const answer of refused) t.equal(answer.get('error'), 'access_denied')
+  t.same(await accountsOf(broker), ['amelie'])
+  t.notMatch(String(refused[1]), 'amelie')
+  t.ok((await strict(connectionId, 'amelie')).get('code'))
 })
 
 t.test('without an account from Ellipsis Drive there is nothing to ask', async (t) => {

@@ -5,9 +5,10 @@ import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 import type { Test } from 'tap'
 import { command } from '../command.ts'
-import { addApp, buildBroker, connect, freePort, scrape } from '../helper.ts'
+import { addApp, buildBroker, connect, exchange, freePort, scrape } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { temporaryFolder } from '../temporary.ts'
+import { buildDrive } from './upstream.ts'
 
 async function build(t: Test) {
   const directory = join(temporaryFolder(t), 'cache')
@@ -97,4 +98,26 @@ Set it to an empty directory that the broker’s user can write to, or unset it.
 `,
   )
   t.strictSame(readdirSync(directory), ['thesis.txt'])
+})
+
+t.test('a connection that Ellipsis Drive rejects gets no stored answers', async (t) => {
+  const directory = join(temporaryFolder(t), 'cache')
+  const { broker, upstream, brokerToken, get } = await buildDrive(
+    t,
+    (_request, response) => response.setHeader('cache-control', 'max-age=86400').end('tile'),
+    { env: { BROKER_CACHE_DIR: directory } },
+  )
+  const read = async () => {
+    const answer = await get('/tile')
+    return { status: answer.status, text: await answer.text() }
+  }
+  for (let count = 0; count < 2; count++) {
+    t.match(await read(), { status: 200, text: 'tile' })
+    await broker.services.driveCache.settled()
+  }
+  t.equal(upstream.requests.length, 1, 'the second one is stored')
+  broker.standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', share: 1 })
+  broker.clock.advance(2 * 3_600_000)
+  t.match(await exchange(broker, brokerToken), { body: { error: 'reconnect_required' } })
+  t.match(await read(), { status: 403, text: /reconnect_required/ })
 })

@@ -47,6 +47,8 @@ t.test('query parameters of the link cannot be overridden', async (t) => {
   for (const other of ['layers=secret', 'LAYERS[]=secret', '%4cayers=secret', 'a=1;layers=secret'])
     t.equal(ask(path, `/ogc/wms/7?${other}&${own}`), `${fixed}&${own}`, other)
   t.equal(ask('/ogc/wms/7', `/ogc/wms/7?${own}&token=x`), `/ogc/wms/7?${own}`)
+  const marked = '/ogc/wms/7?style=a?b&layers=roads'
+  t.equal(ask(marked, '/ogc/wms/7?layers=secret'), marked, 'also behind a second question mark')
 })
 
 t.test('a path that says too little or could be read in two ways is refused', async (t) => {

@@ -33,6 +33,8 @@ t.test('a transfer ends within a second of its revocation', async (t) => {
     connection: ({ broker, connectionId }) =>
       broker.services.connections.revoke(connectionId, ACTOR),
     app: ({ broker, app }) => broker.services.apps.remove(app.id, 'test'),
+    policy: ({ broker, app }) =>
+      broker.services.apps.set(app.id, { access: 'proxy', allow: ['GET /other'] }, 'test'),
   }
   for (const [title, revoke] of Object.entries(revocations)) {
     await t.test(`download, ${title}`, async (t) => {

@@ -148,6 +148,9 @@ t.test('access through the proxy fits the other settings', async (t) => {
     [{ ...cookie, confidential: true }, /only for public apps/],
     [{ ...cookie, redirectUris: ['com.example.app:/x'] }, /only for public apps/],
     [{ ...cookie, redirectUris: [], device: true }, /only for public apps/],
+    [{ ...cookie, device: true }, /excludes the device flow/],
+    [{ ...cookie, dpop: 'required' }, /excludes .* required DPoP/],
+    [{ ...cookie, par: 'required' }, /excludes .* required pushed requests/],
   ]
   for (const [settings, problem] of wrong) await t.rejects(addApp(broker, settings), problem)
   for (const settings of [

@@ -27,7 +27,10 @@ const Grant = Type.Object(
     grant_id: Type.String({ description: 'The grant’s id.' }),
     connection_id: Type.String({ description: 'The connected account: `sub` of broker tokens.' }),
     external_id: nullable(Type.String({ description: 'Your own id of the user.' })),
-    username: Type.String({ description: 'The name at Ellipsis Drive; empty: unknown.' }),
+    username: Type.String({
+      description:
+        'The name at Ellipsis Drive. Empty: unknown, or neither the scope `profile` nor requests to `/account` are allowed.',
+    }),
     status: Type.Enum([...STATUSES], {
       description: '`needs_reconnect`, `revoked`: send the user to `reconnect_url`.',
     }),

@@ -96,7 +96,7 @@ export async function redeemDeviceCode(
  */
 async function respond(
   app: App,
-  { refresher, idTokens, config, clock }: HttpServices,
+  { apps, refresher, idTokens, config, clock }: HttpServices,
   redeem: (before: BeforeRedeem) => Promise<AuthenticatedToken>,
 ) {
   let upstream: Awaited<ReturnType<typeof refresher.get>> | undefined
@@ -108,6 +108,8 @@ async function respond(
       checkTokenAccess({ app, granted: policy }, publicUrl)
       const requirement = { minTtlSeconds, fetchedAfter: null, evenIfPaused: false, appId: app.id }
       upstream = await refresher.get(connectionId, requirement)
+      // As in a swap, a narrower policy holds from the moment of its commit.
+      checkTokenAccess({ app: await apps.get(app.id), granted: policy }, publicUrl)
     },
   )
   const { access_token, token_type, expires_in } = upstream

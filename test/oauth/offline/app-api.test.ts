@@ -189,3 +189,21 @@ t.test('only an app that authenticates sends an external id', async (t) => {
   )
   t.match(forged, { status: 400, body: { error: 'invalid_request' } })
 })
+
+t.test('a grant tells the name only if the user allowed it', async (t) => {
+  const broker = await buildBroker(t)
+  const proxy = { access: 'proxy' as const, allow: ['GET /path/**'] }
+  const cases: [Parameters<typeof addOfflineApp>[1], string, string][] = [
+    [{}, 'openid', ''],
+    [{}, 'openid profile', 'amelie'],
+    [proxy, 'projects', ''],
+    [proxy, 'profile projects', 'amelie'],
+    [{ access: 'proxy', readOnly: true }, 'projects', 'amelie'],
+  ]
+  for (const [settings, scope, username] of cases) {
+    const app = await addOfflineApp(broker, settings)
+    const { grantId } = await connectUser(broker, app, { parameters: { scope } })
+    const { body } = await callApi(broker, await getAppToken(broker, app), `/${grantId}`)
+    t.match(body, { scope, username }, `${JSON.stringify(settings)} ${scope}`)
+  }
+})

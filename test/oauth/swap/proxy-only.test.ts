@@ -117,3 +117,25 @@ t.test('a code of the time before gives no access token', async (t) => {
   t.match(redeemed, { status: 200, body: { token_type: 'Bearer' } }, 'the code was not used up')
   t.notOk(hasAccessToken(broker, redeemed))
 })
+
+t.test('a policy that is narrowed while a code is redeemed gives no access token', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker, { tokens: 'ellipsis' })
+  const { returned, verifier, parameters } = await authorize(broker, app)
+  const { refresher, apps } = broker.services
+  const get = refresher.get.bind(refresher)
+  refresher.get = async (...request) => {
+    const token = await get(...request)
+    await apps.set(app.id, { access: 'proxy', tokens: 'broker' }, 'test')
+    return token
+  }
+  const answer = await postForm(`${broker.url}/oauth/token`, {
+    grant_type: 'authorization_code',
+    client_id: app.id,
+    code: returned.searchParams.get('code') ?? '',
+    redirect_uri: parameters.redirect_uri,
+    code_verifier: verifier,
+  })
+  t.match(answer, { status: 400, body: { error: 'unauthorized_client' } })
+  t.notOk(hasAccessToken(broker, answer))
+})
