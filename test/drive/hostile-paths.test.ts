@@ -177,9 +177,11 @@ function isAllowed(method: string, url: string): boolean {
   return method === 'GET' && !isOdd && version === 'v3' && isKnown
 }
 
-/** What is no encoding stays as it is. */
-const decodeLeniently = (text: string): string =>
-  text.replace(/%[0-7][0-9a-f]/gi, (encoded) => decodeURIComponent(encoded))
+/** Does a server that reads the query as a form find a token in it? */
+const hasToken = (url: string): boolean =>
+  [...new URLSearchParams(url.slice(url.indexOf('?'))).keys()].some((name) =>
+    /^(access_)?token(\[\])?$/i.test(name.trim()),
+  )
 
 async function startEvil(t: Test): Promise<string> {
   const server = createServer((_request, response) => response.end('reached'))
@@ -229,7 +231,7 @@ t.test(`${PATHS} hostile paths reach no other host and no refused path`, async (
     'and all of them are allowed',
   )
   t.same(
-    proxied.filter(({ url }) => /token/i.test(decodeLeniently(url.split('?')[1] ?? ''))),
+    proxied.filter(({ url }) => url.includes('?') && hasToken(url)),
     [],
     'no token in a query',
   )
