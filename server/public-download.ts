@@ -1,6 +1,5 @@
 import { lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
-import { Agent, ProxyAgent, request } from 'undici'
 import { createNetworkMatcher, isPublic } from './addresses.ts'
 import type { Secret } from './secret.ts'
 
@@ -31,30 +30,42 @@ export function createPublicDownload(options: {
       if (settings.all) done(null, addresses)
       else done(null, first.address, first.family)
     })
-  const direct = new Agent({ connect: { lookup: lookUpAllowed, timeout: TIMEOUT_MS } })
-  const dispatcher = proxy ? new ProxyAgent(proxy.reveal()) : direct
 
   return async (text) => {
     const { hostname } = new URL(text)
     const literal = hostname.replace(/^\[|\]$/g, '')
     // No name is looked up for an address.
     if (/^\[|^[0-9.]+$/.test(hostname) && !isAllowed(literal)) throw notPublic(hostname)
-    const signal = AbortSignal.timeout(TIMEOUT_MS)
-    const headers = { accept: 'application/json', 'user-agent': 'ellipsis-broker' }
-    const answer = await request(text, { dispatcher, signal, headers })
-    if (answer.statusCode !== 200) {
-      await answer.body.dump()
-      throw new Error(`${hostname} answered with status ${answer.statusCode}`)
+    // undici takes 0.1 s to load, and downloads are rare.
+    const { Agent, ProxyAgent, request } = await import('undici')
+    const dispatcher = proxy
+      ? new ProxyAgent(proxy.reveal())
+      : new Agent({ connect: { lookup: lookUpAllowed, timeout: TIMEOUT_MS } })
+    try {
+      const signal = AbortSignal.timeout(TIMEOUT_MS)
+      const headers = { accept: 'application/json', 'user-agent': 'ellipsis-broker' }
+      const { statusCode, body } = await request(text, { dispatcher, signal, headers })
+      if (statusCode !== 200) throw new Error(`${hostname} answered with status ${statusCode}`)
+      return await readLimited(body, hostname, maxBytes)
+    } finally {
+      await dispatcher.destroy()
     }
-    const chunks: Buffer[] = []
-    let length = 0
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      length += chunk.byteLength
-      if (length > maxBytes) throw new Error(`${hostname} sent more than ${maxBytes} bytes`)
-      chunks.push(chunk)
-    }
-    return Buffer.concat(chunks).toString()
   }
+}
+
+async function readLimited(
+  body: AsyncIterable<Buffer>,
+  hostname: string,
+  maxBytes: number,
+): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of body) {
+    length += chunk.byteLength
+    if (length > maxBytes) throw new Error(`${hostname} sent more than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
 }
 
 const notPublic = (host: string): Error =>

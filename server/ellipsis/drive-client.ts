@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import { Pool, ProxyAgent, errors } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { Secret } from '../secret.ts'
 import type { EllipsisClientOptions, Outcome } from './client.ts'
@@ -65,9 +64,14 @@ export function createDriveClient(
   }
   // Both send to the origin alone: a path or a Host header can't name another one. A request has a connection of
   // its own, so that no slow download delays another request.
-  const dispatcher: Dispatcher = options.proxy
-    ? new ProxyAgent({ uri: options.proxy.reveal(), ...limits })
-    : new Pool(origin, { ...limits, pipelining: 1, connections: null })
+  const connect = async (): Promise<Dispatcher> => {
+    const { Pool, ProxyAgent } = await import('undici')
+    return options.proxy
+      ? new ProxyAgent({ uri: options.proxy.reveal(), ...limits })
+      : new Pool(origin, { ...limits, pipelining: 1, connections: null })
+  }
+  // undici takes 0.1 s to load, so only the first request loads it.
+  let dispatcher: Promise<Dispatcher> | undefined
 
   const report = (startedAt: number, outcome: Outcome): void => {
     const durationMs = performance.now() - startedAt
@@ -80,7 +84,9 @@ export function createDriveClient(
       const failed: { body?: Error } = {}
       const sent = body && watchErrors(body, (error) => (failed.body = error as Error))
       try {
-        const answer = await dispatcher.request({
+        dispatcher ??= connect()
+        const pool = await dispatcher
+        const answer = await pool.request({
           origin,
           method: method,
           path: base + path,
@@ -109,13 +115,13 @@ export function createDriveClient(
       }
     },
 
-    close: () => dispatcher.destroy(),
+    close: async () => (await dispatcher)?.destroy(),
   }
 }
 
 /** Did undici refuse to send the request, such as one with a malformed header? */
 const isInvalid = (error: unknown): boolean =>
-  error instanceof errors.InvalidArgumentError || error instanceof errors.NotSupportedError
+  ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED'].includes(errorCode(error))
 
 /** Tells an error of the request's own body, which is not Ellipsis Drive's, from others. */
 async function* watchErrors<T>(
