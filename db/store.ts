@@ -131,7 +131,7 @@ export interface UpkeepStore {
    * revoked and connections that were revoked before `endedBefore` (not while their erasure is pending), bulk
    * revocations that ended before it, events and usage before `eventsBefore`. Cancels bulk revocations that
    * were not confirmed for a day. Keeps unrevoked grants of offline apps until the app's grant lifetime is over:
-   * their `expiresAtSeconds` becomes `now`, so that the next sweeps don't look at them again.
+   * their `expiresAtSeconds` becomes `now`, so that the next sweeps do not read them again.
    * @returns `more`: the limit was reached; call it again
    */
   sweep(bounds: {

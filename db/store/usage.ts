@@ -63,7 +63,7 @@ export interface UsageStore {
    * window has ended begins at 0. May be lost with the power.
    */
   addToCounters(counters: { key: string; add: number; until: Millis }[]): Promise<number[]>
-  /** The totals of counters, in that order; 0 if there is none, or its window has ended. */
+  /** The totals of counters, in that order; 0 if the counter is missing or its window has ended. */
   getCounters(keys: string[], now: Millis): Promise<number[]>
   /** Adds what one process saw of Ellipsis Drive; what others saw later takes precedence. */
   recordUpstream(seen: UpstreamState): Promise<void>

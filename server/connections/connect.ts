@@ -228,7 +228,7 @@ export function createConnect(dependencies: {
     return { location, cookie }
   }
 
-  /** The question about an account that the app did not ask for; `null`: there is none. */
+  /** The question about an account that the app did not ask for; `null`: no question is needed. */
   const askAccount = async (
     flow: Flow,
     { name: appName }: App,
@@ -457,7 +457,7 @@ export function createConnect(dependencies: {
       if (former) return former
       const result = decideOnce(decision)
       results.add(key, result)
-      // Whoever posts other tokens does not keep this browser from posting its own.
+      // A post with wrong tokens must not keep this browser from posting the right ones.
       result.catch(() => results.remove(key))
       return result
     },

@@ -33,7 +33,7 @@ export const SMALL_BYTES = 256 * 1024
 /** Holds nearly every header. */
 const TAIL_BYTES = 8 * 1024
 
-/** Reads the entry in a file; `undefined`: there is none, or it is not complete. */
+/** Reads the entry in a file; `undefined`: the file is missing or not complete. */
 export async function readEntry(path: string): Promise<Entry | undefined> {
   const file = await open(path, 'r').catch(() => undefined)
   if (!file) return undefined

@@ -12,7 +12,7 @@ export interface DriveCache {
   /**
    * Answers a request from the cache, or with `upstream`, which may be called with other headers than the request's.
    * The caller has checked that the grant, the app and the connection are valid, and that the app may ask this.
-   * Whoever gets the answer reads or destroys its body.
+   * The caller must read the answer's body, or destroy it.
    * @throws as `upstream`
    */
   fetch(

@@ -18,7 +18,7 @@ const OF_A_304 = [
 
 /**
  * Answers a GET or HEAD from a stored answer: conditions (RFC 9110 13.2.2) first, then one range.
- * Whoever gets it reads or destroys the body.
+ * The caller must read the body, or destroy it.
  * @returns the answer and how many bytes of the store it sends; `null`: several ranges, which Ellipsis Drive answers
  */
 export async function answerFromEntry(

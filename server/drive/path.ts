@@ -14,7 +14,7 @@ export interface DrivePath {
 const MAX_LENGTH_CHARS = 16_384
 /** Names of parameters that carry a credential: at Ellipsis Drive, and in RFC 6750 2.3. */
 const CREDENTIAL_NAMES = new Set(['token', 'access_token'])
-/** Nobody encodes a name more often than that for a good reason. */
+/** No client encodes a name more often than that for a good reason. */
 const MAX_NAME_DECODINGS = 3
 
 /** `pchar` of RFC 3986 3.3, and `/`. */

@@ -25,7 +25,7 @@ interface SessionRequest {
   appId: string
   /** `undefined`: none was sent. */
   origin: string | undefined
-  /** The cookie of that app; `null`: there is none. */
+  /** The cookie of that app; `null`: the browser sent none. */
   token: Secret | null
 }
 

@@ -66,7 +66,7 @@ export function createClientKeys(deps: {
       const isOld = age >= (renew || isFailed ? FETCH_INTERVAL_MS : KEYS_LIFETIME_MS)
       if (renew && !isOld) return null
       let current = fetched.get(jwksUri)
-      // Whoever waited for the same failure may have started the next fetch.
+      // Another request that waited for the same failure may have started the next fetch.
       if (!current || (current === known && isOld)) {
         current = { at: clock.now(), keys: fetchKeys(jwksUri, id) }
         fetched.set(jwksUri, current)

@@ -49,7 +49,7 @@ export interface RecordedRequest {
   /** With the query, as received. */
   url: string
   headers: IncomingHttpHeaders
-  /** Bytes of the uploaded file so far; 0 if there is none. */
+  /** Bytes of the uploaded file so far; 0 without one. */
   fileBytes: number
   /** Of the uploaded file, in hexadecimal; set at its end. */
   sha256?: string

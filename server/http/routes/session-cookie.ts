@@ -67,7 +67,7 @@ export function readSessionRequest(
   if (routeOptions.config.acceptsSession !== true) throw invalid(NO_SESSIONS, 'sessions_not_here')
   if (authorization !== undefined) throw invalid(TWO_TOKENS, 'session_and_authorization')
   if (typeof appId !== 'string' || !APP_ID.test(appId)) throw invalid(NO_APP, 'client_id_missing')
-  // Browsers send no `SameSite=Strict` cookie from there; this answer says why there is none.
+  // Browsers send no `SameSite=Strict` cookie from there; this answer says why it is missing.
   if (site !== undefined && site !== 'same-site') {
     throw new BrokerError('access_denied', {
       description: OTHER_SITE,

@@ -35,7 +35,7 @@ export async function signIn(
   return { visitor, returned: new URL(returned.url), headers: returned.headers, cookie }
 }
 
-/** The headers that a browser sends from the app's page. @param cookie empty: there is none */
+/** The headers that a browser sends from the app's page. @param cookie empty: no cookie is sent */
 export const sessionHeaders = (app: App, cookie: string): Record<string, string> => ({
   origin: PAGE,
   'sec-fetch-site': 'same-site',
