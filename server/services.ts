@@ -62,6 +62,7 @@ import { createSetup } from './admin/setup.ts'
 import { createUpstreamHealth } from './refresh/upstream-health.ts'
 import { createSignIn } from './admin/sign-in.ts'
 import { createSwap } from './oauth/swap.ts'
+import { createTokenAuthentication } from './oauth/token-authentication.ts'
 import { createSweeper } from './operate/sweeper.ts'
 import { createUpstreamStatus } from './refresh/upstream-status.ts'
 import { createUserInfo } from './oauth/userinfo.ts'
@@ -293,6 +294,7 @@ export function compose(
     appGrants: createAppGrants({ store, clock, publicUrl }),
     swap: createSwap({
       ...{ store, tokens, refresher, renewals, usage, appTokens, clock, publicUrl, minTtlSeconds },
+      authentication: createTokenAuthentication({ store, tokens, clock, publicUrl }),
       swaps: metrics.swaps,
     }),
 

@@ -6,7 +6,7 @@ import { isAllowed } from './access-policy.ts'
 import { checkExternalId } from './external-id.ts'
 import { grantEndSeconds } from './grants.ts'
 import { PROFILE, PROJECTS, includesScope } from './scope.ts'
-import { reconnectUrl } from './swap.ts'
+import { reconnectUrl } from './token-authentication.ts'
 
 /** A grant, as its app sees it. */
 export interface AppGrant {

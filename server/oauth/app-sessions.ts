@@ -7,7 +7,7 @@ import { tokenRefused } from './broker-token.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Renewals, RenewedToken } from './renewal.ts'
 import { PROFILE, includesScope } from './scope.ts'
-import { reconnectUrl, sessionRefused } from './swap.ts'
+import { reconnectUrl, sessionRefused } from './token-authentication.ts'
 import { inspectGrant } from './token-status.ts'
 import type { LiveGrant } from './token-status.ts'
 

@@ -1,41 +1,19 @@
-import type { App, Millis, Store, SwapState } from '../../db/store.ts'
+import type { Millis, Store, SwapState } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
-import { GRANT_IS_PROXY, checkTokenAccess } from './access-policy.ts'
+import { checkTokenAccess } from './access-policy.ts'
 import type { AppClaims, AppTokens } from './app-token.ts'
 import type { AccessToken, TokenRequirement } from '../refresh/access-token.ts'
 import { tokenRefused } from './broker-token.ts'
 import type { BrokerTokens, Claims } from './broker-token.ts'
 import type { Clock } from '../runtime.ts'
-import type { Proof } from './dpop.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import type { Renewals, RenewedToken } from './renewal.ts'
 import { PROJECTS, includesScope } from './scope.ts'
-import {
-  isExpired,
-  isGrantOfToken,
-  isGrantOver,
-  readLiveGrant,
-  tokenStatus,
-} from './token-status.ts'
+import { checkClient } from './token-authentication.ts'
+import type { PresentedToken, TokenAuthentication } from './token-authentication.ts'
+import { isGrantOfToken, isGrantOver, readLiveGrant } from './token-status.ts'
 import type { LiveGrant } from './token-status.ts'
 import type { Usage } from '../connections/usage.ts'
-
-/** The app that a request names. Without authentication, only a public app is accepted. */
-export interface NamedClient {
-  id: string
-  authenticated: boolean
-}
-
-/** A broker token, and the client that presents it. */
-export interface PresentedToken {
-  brokerToken: string
-  /** `null`: the request names no client, which is enough for a public app's token. */
-  client: NamedClient | null
-  /** Proof of the key that the token is bound to; `null`: presented as a bearer token. */
-  proof: Proof | null
-  /** It comes from the cookie of a session: see `AppSessions`. */
-  isSession?: boolean | undefined
-}
 
 interface SwapRequest extends PresentedToken {
   /** Minimum remaining lifetime of the access token, seconds. Raised to the broker's own minimum. */
@@ -70,9 +48,6 @@ export interface Authorized {
   explain(error: unknown): Promise<unknown>
 }
 
-/** The app and the connection (`sub`) of a grant. */
-type GrantOwner = Pick<Claims, 'clientId' | 'sub'>
-
 /** Broker token in, access token out. */
 export interface Swap {
   /** @throws BrokerError */
@@ -97,6 +72,7 @@ export interface Swap {
 export function createSwap(deps: {
   store: Store
   tokens: BrokerTokens
+  authentication: TokenAuthentication
   refresher: Refresher
   renewals: Renewals
   usage: Usage
@@ -110,91 +86,15 @@ export function createSwap(deps: {
   publicUrl: string
   minTtlSeconds: number
 }): Swap {
-  const { store, tokens, refresher, renewals, usage, appTokens, swaps, clock, publicUrl } = deps
-
-  /** Adds `reconnect_url` to the error if reconnecting helps. */
-  const explain = async (error: unknown, claims: GrantOwner): Promise<unknown> => {
-    if (!(error instanceof BrokerError)) return error
-    const details = { ...error.details, appId: claims.clientId }
-    const named = new BrokerError(error.code, details)
-    const isEnded = error.code === 'connection_revoked' || error.code === 'needs_reconnect'
-    const helps = isEnded || error.details.reason === GRANT_IS_PROXY
-    return helps ? addReconnectUrl(named, claims) : named
-  }
-
-  const addReconnectUrl = async (error: BrokerError, claims: GrantOwner): Promise<BrokerError> => {
-    const app = await store.getApp(claims.clientId)
-    if (!app) return error
-    const url = reconnectUrl(publicUrl, app, claims.sub)
-    return new BrokerError(error.code, { ...error.details, reconnectUrl: url })
-  }
-
-  /**
-   * Refuses a token that expired, or whose `jti` the grant does not know, and records its first use. A token
-   * that comes although another one took its place revokes the grant (RFC 9700 4.14.2).
-   * @returns the state; another object if it waited for a write
-   */
-  const checkJti = async (live: LiveGrant, claims: Claims): Promise<LiveGrant> => {
-    const { grant } = live
-    const now = clock.now()
-    const status = tokenStatus(grant, claims, now)
-    if (status === 'late') return revokeCopied(live, now)
-    if (isGrantOver(live, now)) throw await addReconnectUrl(tokenRefused('grant_over'), claims)
-    if (status === 'unknown') throw tokenRefused('token_unknown')
-    if (isExpired(claims, now)) throw tokenRefused('token_expired')
-    if (status === 'previous' || grant.jtiUsedAt !== null) return live
-    const { jti } = claims
-    if (await store.useJti({ grantId: grant.id, expectedJti: grant.jti, jti, now })) {
-      return { ...live, grant: { ...grant, jti, jtiUsedAt: now } }
-    }
-    // Another request used or renewed the grant since it was read.
-    return checkJti(await readLiveGrant(store, claims), claims)
-  }
-
-  const revokeCopied = async ({ grant, app }: LiveGrant, now: Millis): Promise<never> => {
-    const event = {
-      at: now,
-      actor: 'system',
-      action: 'grant.revoked',
-      grantId: grant.id,
-      connectionId: grant.connectionId,
-      appId: app.id,
-      details: 'a superseded broker token was used: the token may have been copied',
-    }
-    await store.revokeGrants({ id: grant.id, now, events: [event] })
-    throw tokenRefused('token_superseded')
-  }
-
-  /**
-   * Verifies a presented token and reads its current state.
-   * @param onVerified called with the app's id as soon as the token proves it
-   * @returns the claims, the state, and whether something was awaited since the state was read
-   */
-  const authenticateToken = async (
-    { brokerToken, client, proof, isSession = false }: PresentedToken,
-    onVerified?: (appId: string) => void,
-    purpose: 'swap' | 'drive' = 'swap',
-  ): Promise<[Claims, LiveGrant, boolean]> => {
-    const claims = await tokens.verify(brokerToken, { expired: 'accepted' })
-    onVerified?.(claims.clientId)
-    try {
-      const live = await readLiveGrant(store, claims)
-      checkClient(live.app, client, purpose)
-      checkSession(live.app, isSession)
-      checkKey(live, proof)
-      await proof?.use()
-      const checked = await checkJti(live, claims)
-      return [claims, checked, checked !== live || proof !== null]
-    } catch (error) {
-      throw await explain(error, claims)
-    }
-  }
+  const { store, tokens, authentication, refresher, renewals, usage, appTokens, ...rest } = deps
+  const { swaps, clock, publicUrl } = rest
+  const { explain } = authentication
 
   const authenticateForDrive = async (
     request: PresentedToken,
     onVerified: (appId: string) => void,
   ): Promise<[Claims, LiveGrant, boolean]> => {
-    const authenticated = await authenticateToken(request, onVerified, 'drive')
+    const authenticated = await authentication.authenticate(request, 'drive', onVerified)
     const [claims, { grant }] = authenticated
     if (includesScope(grant.scope, PROJECTS)) return authenticated
     throw await explain(new BrokerError('scope_not_granted'), claims)
@@ -220,7 +120,11 @@ export function createSwap(deps: {
     onVerified: (appId: string) => void,
   ): Promise<SwapAnswer> => {
     const now = clock.now()
-    const [claims, live, waitedBefore] = await authenticateToken(request, onVerified)
+    const [claims, live, waitedBefore] = await authentication.authenticate(
+      request,
+      'swap',
+      onVerified,
+    )
     checkScope(live)
     if (request.asRefreshToken === true && live.app.tokens !== 'ellipsis') {
       throw new BrokerError('unauthorized_client', { reason: 'tokens_option_is_broker' })
@@ -263,7 +167,7 @@ export function createSwap(deps: {
     const reason = grant.revokedAt !== null ? 'grant_revoked' : 'grant_over'
     if (grant.revokedAt === null && !isGrantOver(live, clock.now())) return live
     const owner = { clientId: grant.appId, sub: grant.connectionId }
-    throw await addReconnectUrl(tokenRefused(reason), owner)
+    throw await authentication.addReconnectUrl(tokenRefused(reason), owner)
   }
 
   const swapForApp = async (request: AppSwapRequest): Promise<Omit<SwapAnswer, 'renewed'>> => {
@@ -339,7 +243,7 @@ export function createSwap(deps: {
     },
 
     async renew(request) {
-      const [claims, { grant, app }] = await authenticateToken(request)
+      const [claims, { grant, app }] = await authentication.authenticate(request, 'swap')
       const { scope, jkt } = grant
       return { renewed: await renewals.renew(grant, app, claims), scope, bound: jkt !== null }
     },
@@ -368,21 +272,6 @@ export function createSwap(deps: {
   }
 }
 
-/**
- * The URL where the user of a connection can connect again, for one app.
- * @param connectionId `null`: not known
- */
-export function reconnectUrl(
-  publicUrl: string,
-  { id, redirectUris: [first, second] }: Pick<App, 'id' | 'redirectUris'>,
-  connectionId: string | null,
-): string {
-  const url = new URL(`${publicUrl}/connect/${encodeURIComponent(id)}`)
-  if (connectionId !== null) url.searchParams.set('connection', connectionId)
-  if (first !== undefined && second !== undefined) url.searchParams.set('redirect_uri', first)
-  return url.href
-}
-
 /** May the app get an access token for this grant? @throws BrokerError `scope_not_granted` */
 function checkScope({ grant }: LiveGrant): void {
   if (!includesScope(grant.scope, PROJECTS)) throw new BrokerError('scope_not_granted')
@@ -390,54 +279,4 @@ function checkScope({ grant }: LiveGrant): void {
 
 function ignoreRefusal(error: unknown): undefined {
   if (!(error instanceof BrokerError)) throw error
-}
-
-/**
- * The token must be of the named app; a confidential app must have authenticated. At the proxy, which takes the
- * token alone, that is left to apps that have chosen it (`access: 'proxy'`): they have no other use for a token.
- */
-function checkClient(
-  app: LiveGrant['app'],
-  client: NamedClient | null,
-  purpose: 'swap' | 'drive' | 'revoke',
-): void {
-  const isSameApp = client === null || client.id === app.id
-  const needsAuthentication = app.confidential && !(purpose === 'drive' && app.access === 'proxy')
-  if (isSameApp && (!needsAuthentication || client?.authenticated === true)) return
-  const description =
-    client === null && purpose !== 'revoke'
-      ? 'This app is confidential: swap at /oauth/token, and authenticate there. For the proxy and links, register it with --access proxy.'
-      : 'This broker token belongs to another app, or the app did not authenticate.'
-  const reason = isSameApp ? 'client_not_authenticated' : 'token_of_another_app'
-  throw new BrokerError('invalid_client', { description, reason })
-}
-
-/**
- * The token of a session comes in its cookie only, and only as long as the app has sessions.
- * @throws BrokerError `unauthorized_client`
- */
-export function checkSession({ session }: Pick<App, 'session'>, isSession: boolean): void {
-  if ((session === 'cookie') !== isSession) throw sessionRefused(isSession)
-}
-
-/** @param isSession the request uses a session, which the app has no more; otherwise it should use one */
-export const sessionRefused = (isSession: boolean): BrokerError =>
-  new BrokerError('unauthorized_client', {
-    description: isSession
-      ? 'This app has no sessions: the broker keeps no cookie for it.'
-      : 'This app uses the cookie of its session, and gets no token: send the user to /connect/{client_id}, and requests with the cookie.',
-    reason: isSession ? 'session_is_token' : 'session_is_cookie',
-    isGuess: false,
-  })
-
-/** @throws BrokerError `token_refused`: a bound token needs a proof of its key; an unbound one must come without a proof (RFC 9449 7.1, 7.2). */
-export function checkKey({ app, grant: { jkt } }: LiveGrant, proof: Proof | null): void {
-  if (jkt === null && proof === null && app.dpop === 'optional') return
-  if (jkt !== null && proof?.jkt === jkt) return
-  const description =
-    jkt === null
-      ? 'This broker token is bound to no key: present it without a proof, or let the user connect again.'
-      : 'This broker token is bound to a key: present it with a DPoP proof of that key.'
-  const reason = jkt === null ? 'token_not_bound_to_key' : 'dpop_key_mismatch'
-  throw new BrokerError('token_refused', { description, reason })
 }

@@ -13,7 +13,7 @@ import type { BrokerTokens } from './broker-token.ts'
 import type { Proof } from './dpop.ts'
 import { grantEndSeconds } from './grants.ts'
 import { OPENID, PROFILE, SCOPES, includesScope } from './scope.ts'
-import { checkKey } from './swap.ts'
+import { checkKey } from './token-authentication.ts'
 import { inspectGrant } from './token-status.ts'
 
 /** Claims about a user (OpenID Connect Core 5.1). */
