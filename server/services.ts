@@ -26,6 +26,7 @@ import {
   describeUserInfo,
 } from './connections/upstream-budget.ts'
 import { createConnect } from './connections/connect.ts'
+import { createNewFlows } from './connections/new-flows.ts'
 import { createConnections } from './connections/connections.ts'
 import { createDrive } from './drive/forward.ts'
 import { createLinks } from './drive/links.ts'
@@ -218,6 +219,7 @@ export function compose(
   const connect = createConnect({
     ...shared,
     identify: createIdentify(shared),
+    newFlows: createNewFlows(shared),
     storeConnection: createStoreConnection(shared),
     pushedRequests,
     budget: createUpstreamBudget(clock, describeConnects),

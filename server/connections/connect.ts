@@ -2,15 +2,15 @@ import type { AccessPolicy, App, Store } from '../../db/store.ts'
 import { networkOf } from '../addresses.ts'
 import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
 import { BrokerError } from '../errors.ts'
-import { Secret } from '../secret.ts'
+import type { Secret } from '../secret.ts'
 import { checkAuthorization } from '../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../oauth/authorize.ts'
 import type { Parameters } from '../oauth/parameters.ts'
-import type { Clock, Random } from '../runtime.ts'
+import type { Clock } from '../runtime.ts'
 import type { DeviceFlow } from '../oauth/device-flow.ts'
 import { issuesCode } from '../oauth/authorization-code.ts'
 import type { Log } from '../log.ts'
-import { newSecret, sha256 } from '../crypto/hash.ts'
+import { sha256 } from '../crypto/hash.ts'
 import { callbackKey, createCallbackResults } from './callback-results.ts'
 import {
   appRemoved,
@@ -34,21 +34,14 @@ import { isPushedUri } from '../oauth/pushed-requests.ts'
 import type { PushedRequests } from '../oauth/pushed-requests.ts'
 import { checkTokenAccess, hashOfPolicy, policyOf } from '../oauth/access-policy.ts'
 import type { AppSessions } from '../oauth/app-sessions.ts'
-import { sealFlow } from './flow.ts'
 import type { Flow, FlowCookie } from './flow.ts'
+import { FLOW_LIFETIME_MS, isForSession } from './new-flows.ts'
+import type { NewFlows, StartedFlow } from './new-flows.ts'
 import { createFindFlow } from './pending-flows.ts'
 import type { StoreConnection } from './store-connection.ts'
 import type { UpstreamBudget } from './upstream-budget.ts'
 import { findRedirectUri, isClaimable, withResponse } from '../oauth/redirect-uri.ts'
 import type { Vault } from '../crypto/vault.ts'
-
-/** A flow that begins, for the redirect to Ellipsis Drive. */
-interface StartedFlow {
-  /** URL of Ellipsis Drive's authorization page. */
-  location: string
-  /** The browser keeps the flow, which binds the flow to it. */
-  cookie: FlowCookie
-}
 
 /** The parameters of Ellipsis Drive's redirect to `/callback` (RFC 6749 4.1.2). */
 export interface Callback {
@@ -133,28 +126,23 @@ export interface Connect {
 /** A flow, and the policy that its user allowed. */
 type AllowedFlow = Flow & { policy: AccessPolicy | null }
 
-const FLOW_LIFETIME_MS = 10 * 60_000
-/** How long the tokens of another account wait for the person's decision. */
-const DECISION_LIFETIME_MS = 5 * 60_000
-
 export function createConnect(dependencies: {
   store: Store
   vault: Vault
   ellipsis: EllipsisClient
+  newFlows: NewFlows
   identify: Identify
   storeConnection: StoreConnection
   pushedRequests: PushedRequests
   budget: UpstreamBudget
   clock: Clock
-  random: Random
   log: Log
   deviceFlow: DeviceFlow
   appSessions: AppSessions
   publicUrl: string
 }): Connect {
-  const { store, vault, ellipsis, storeConnection, budget, clock, random, log, ...rest } =
-    dependencies
-  const { deviceFlow, appSessions, publicUrl, identify, pushedRequests } = rest
+  const { store, vault, ellipsis, storeConnection, budget, clock, log, ...rest } = dependencies
+  const { deviceFlow, appSessions, publicUrl, identify, newFlows, pushedRequests } = rest
 
   const results = createCallbackResults<ConnectResult>(clock, FLOW_LIFETIME_MS)
   const hasResult = (cookie: FlowCookie): boolean =>
@@ -209,25 +197,6 @@ export function createConnect(dependencies: {
     if (!(await store.useState({ stateHash: pushedHash, expiresAt }))) throw pushedRequestUsed()
   }
 
-  /** A new flow with what the user agreed to in another one. */
-  const follow = (flow: Flow, lifetimeMs: number) => {
-    const [state, verifier] = [newSecret(random), newSecret(random)]
-    const stateHash = sha256(state)
-    const value = sealFlow(vault, {
-      ...flow,
-      ...{ stateHash, verifier: new Secret(verifier), pushedHash: null },
-      ...(isForSession(flow) && { challenge: sha256(verifier) }),
-      expiresAt: clock.now() + lifetimeMs,
-    })
-    return { state, verifier, cookie: { stateHash, value } }
-  }
-
-  const startAgain = (flow: Flow): StartedFlow => {
-    const { state, verifier, cookie } = follow(flow, FLOW_LIFETIME_MS)
-    const location = ellipsis.authorizationUrl({ state, challenge: sha256(verifier) })
-    return { location, cookie }
-  }
-
   /** The question about an account that the app did not ask for; `null`: no question is needed. */
   const askAccount = async (
     flow: Flow,
@@ -239,11 +208,11 @@ export function createConnect(dependencies: {
     if (flow.isStrictAccount) throw otherAccount()
     // Ellipsis Drive doesn't say whose account it is: then a question would say nothing either.
     if (!other.isCertain) return null
-    const { state, cookie } = follow(flow, DECISION_LIFETIME_MS)
+    const { state, cookie } = newFlows.wait(flow)
     const waiting = sealWaiting(vault, cookie.stateHash, { account, tokens })
     const actual = account.username || (account.id ?? '')
     const { expected } = other
-    return { appName, expected, actual, state: new Secret(state), cookie, waiting }
+    return { appName, expected, actual, state, cookie, waiting }
   }
 
   /** While the user signs in, the app's options may change. */
@@ -365,7 +334,7 @@ export function createConnect(dependencies: {
     const allowed = withPolicy(flow, app)
     const { stateHash, expiresAt } = flow
     if (!(await store.useState({ stateHash, expiresAt }))) throw unknownFlow(false)
-    if (decision.choice === 'restart') return { kind: 'restart', ...startAgain(flow) }
+    if (decision.choice === 'restart') return { kind: 'restart', ...newFlows.restart(flow) }
     try {
       return await within(flow, app, async () => {
         checkOptions(allowed, app)
@@ -418,20 +387,7 @@ export function createConnect(dependencies: {
     mustAsk: ({ app, redirectUri, isConsentRequested }) =>
       !app.trusted || isConsentRequested || isClaimable(redirectUri),
 
-    begin({ app, state: appState, ...request }, device) {
-      const [state, verifier] = [newSecret(random), newSecret(random)]
-      const stateHash = sha256(state)
-      const value = sealFlow(vault, {
-        ...{ ...request, stateHash, appState, device },
-        challenge: beginsSession(app, request) ? sha256(verifier) : request.challenge,
-        verifier: new Secret(verifier),
-        appId: app.id,
-        policyHash: hashOfPolicy(policyOf(app)),
-        expiresAt: clock.now() + FLOW_LIFETIME_MS,
-      })
-      const location = ellipsis.authorizationUrl({ state, challenge: sha256(verifier) })
-      return { location, cookie: { stateHash, value } }
-    },
+    begin: newFlows.begin,
 
     finish(callback) {
       const { state, cookies } = callback
@@ -463,17 +419,6 @@ export function createConnect(dependencies: {
     },
   }
 }
-
-/**
- * Does the broker redeem the code of this flow itself, for a session? The challenge of such a code is that of the
- * flow's verifier, which only the broker has: nobody else can redeem it.
- */
-const isForSession = ({ challenge, verifier }: Flow): boolean =>
-  challenge === sha256(verifier.reveal())
-
-/** A device flow of an app that has sessions by now ends with an error. */
-const beginsSession = (app: App, { deviceCodeHash }: Pick<Flow, 'deviceCodeHash'>): boolean =>
-  app.session === 'cookie' && deviceCodeHash === null
 
 const ownProof = ({ verifier }: Flow) => ({ verifier, proof: null })
 
