@@ -147,7 +147,7 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
       return reply.show('admin/confirm', {
         title: `Revoke a link of ${user}?`,
         paragraphs: [
-          `${plainName(link.label || link.path)}: whoever has this URL reads no more. Other links, devices and apps keep working.`,
+          `${plainName(link.label || link.path)}: this URL stops working. Other links, devices and apps keep working.`,
           'The app can create another link.',
         ],
         button: 'Revoke link',
