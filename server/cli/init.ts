@@ -39,7 +39,7 @@ export function initCommand(): Command {
       const given = await (interactive ? askForValues(flags) : readValues(flags))
       checkPortable(given)
       const values = complete(given, flags)
-      const { callbackUrl } = loadConfig(values, { serve: true })
+      const { callbackUrl, port } = loadConfig(values, { serve: true })
       write(file, values)
       print(`Wrote ${file}. Only you can read it.
 
@@ -52,7 +52,7 @@ Register this exact callback URL with your OAuth client at Ellipsis Drive
         useEnvFile(file)
         return serve()
       }
-      print(nextSteps(file))
+      print(nextSteps(file, port))
     })
 }
 
@@ -165,20 +165,20 @@ const notWritten = (file: string, reason: string) =>
 const UNIT_FILE = '/etc/ellipsis-broker.env'
 
 /** How to start the broker with the file. `init` starts none itself: a service has another user and store. */
-function nextSteps(file: string): string {
+function nextSteps(file: string, port: number): string {
   if (file === resolve('.env')) return `Start the broker with: ${build.command} serve`
   const path = shellWord(file)
   const edit = file === UNIT_FILE ? '' : ` with EnvironmentFile=${file}`
   return `Next, start the broker as one of these:
 
   service    install deploy/ellipsis-broker.service${edit}, then: systemctl enable --now ellipsis-broker
-  container  podman run --env-file ${path} --volume ellipsis-broker:/data --publish 3000:3000 --stop-timeout 40 ellipsis-broker
+  container  podman run --env-file ${path} --volume ellipsis-broker:/data --publish ${port}:${port} --stop-timeout 40 ellipsis-broker
   program    ${build.command} --env-file ${path} serve
 
 Run the program as an unprivileged user, to whom you give the file. Its data is in ./data, unless the
 file sets BROKER_DATA_DIR.
 
-The first start prints the address where you make the first admin (service: journalctl -u ellipsis-broker).`
+The first start prints the URL for creating the first admin (service: journalctl -u ellipsis-broker).`
 }
 
 const INTRODUCTION = `# Settings of Ellipsis Broker.

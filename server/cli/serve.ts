@@ -84,7 +84,7 @@ async function printSetupUrl({ setup, config }: Services): Promise<void> {
   const secret = await setup.invite()
   if (!secret) return
   const address = `${config.publicUrl}/admin/setup/${secret.reveal()}`
-  process.stderr.write(`There is no admin yet. Make the first one within an hour at ${address}\n`)
+  process.stderr.write(`There is no admin yet. Create the first one within an hour at ${address}\n`)
 }
 
 interface RunningBroker {

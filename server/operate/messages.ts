@@ -479,7 +479,7 @@ export const messages = {
     command: 'health',
     exit: 1,
     text: 'No broker answers at {url}: {reason}.',
-    fix: 'Start it, or run this command with the same BROKER_HOST and BROKER_PORT.',
+    fix: 'Start it, or run this command with its settings: its `--env-file`, or the same BROKER_HOST and BROKER_PORT.',
   },
 
   'doctor.ok': {

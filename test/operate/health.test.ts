@@ -1,9 +1,12 @@
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { command } from '../command.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 /** Runs `health` where a program gives this answer at the broker's port. */
 async function healthBeside(t: Test, status: number, body: string) {
@@ -31,4 +34,12 @@ t.test('another program at the port is not mistaken for a broker', async (t) => 
     t.match(stderr, `answers with status ${status}, but not as a broker does`)
     t.notMatch(stderr, '<h1>')
   }
+})
+
+t.test('it asks at the port that --env-file names', async (t) => {
+  const file = join(temporaryFolder(t), 'broker.env')
+  writeFileSync(file, 'BROKER_PORT=1\n', { mode: 0o600 })
+  const { code, stderr } = await command(['--env-file', file, 'health'], {})
+  t.equal(code, 1)
+  t.match(stderr, 'No broker answers at http://127.0.0.1:1/readyz')
 })
