@@ -191,6 +191,55 @@ t.test('a grant without the scope projects gives no access', async (t) => {
   })
 })
 
+t.test('what ends while a refresh waits', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, apps, connections } = broker.services
+  const invalidToken = { status: 401, body: { error: 'invalid_token' } }
+  type Ids = { id: string; grantId: string; connectionId: string }
+  const ends: [end: (ids: Ids) => Promise<unknown>, expected: object][] = [
+    [({ grantId }) => connections.revokeGrant(grantId, 'test'), invalidToken],
+    [({ id }) => apps.set(id, { offline: false }, 'test'), invalidToken],
+    [({ id }) => apps.remove(id, 'test'), invalidToken],
+    [
+      ({ id }) => apps.set(id, { access: 'proxy' }, 'test'),
+      { status: 400, body: { error: 'unauthorized_client' } },
+    ],
+    [({ connectionId }) => connections.revoke(connectionId, 'test'), invalidToken],
+  ]
+  const save = store.saveTokens.bind(store)
+  for (const [end, expected] of ends) {
+    const app = await addOfflineApp(broker)
+    const { grantId, connectionId } = await connectUser(broker, app)
+    broker.clock.advance(3_590_000)
+    const token = await getAppToken(broker, app)
+    let waited = 0
+    store.saveTokens = async (tokens) => {
+      const saved = await save(tokens)
+      waited++
+      await end({ id: app.app.id, grantId, connectionId })
+      return saved
+    }
+    const answer = await swapForApp(broker, token, grantId)
+    store.saveTokens = save
+    t.match(answer, expected, end.toString())
+    t.notOk('access_token' in answer.body)
+    t.equal(waited, 1)
+  }
+})
+
+t.test(
+  'an app that uses the proxy alone gets no access token, and none is refreshed',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const app = await addOfflineApp(broker, { access: 'proxy' })
+    const { grantId } = await connectUser(broker, app)
+    const token = await getAppToken(broker, app)
+    const refused = await swapForApp(broker, token, grantId, { force: true })
+    t.match(refused, { status: 400, body: { error: 'unauthorized_client' } })
+    t.equal(broker.standIn.calls.refresh, 0)
+  },
+)
+
 t.test('force and min_ttl, as at /exchange', async (t) => {
   const broker = await buildBroker(t)
   const app = await addOfflineApp(broker)
