@@ -17,6 +17,7 @@ import {
 } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { serve } from '../processes.ts'
+import { addSessionApp, cookieNameOf } from '../oauth/session/begin.ts'
 import { Visitor } from '../visitor.ts'
 
 /** A visitor who asks to connect an account, and signs in at Ellipsis Drive as a user. */
@@ -261,6 +262,36 @@ t.test('what changed before the decision holds for it', async (t) => {
   }
   const done = await visitor.press(page, 'Continue as bo', {}, RETURN)
   t.equal(done.status, 400, 'nothing goes to an address that the app gave up meanwhile')
+})
+
+t.test('another account may be used although the pushed request is used up', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { parameters } = authorizationRequest(app, { login_hint: 'amelie' })
+  const { body } = await postForm(`${broker.url}/oauth/par`, parameters)
+  const pushed = { client_id: app.id, request_uri: String(body.request_uri) }
+  const visitor = new Visitor()
+  const query = new URLSearchParams(pushed).toString()
+  const asked = await visitor.open(`${broker.url}/oauth/authorize?${query}`)
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  const page = await allow(visitor, login, 'bo', RETURN)
+  const restarted = await visitor.press(page, 'Use another account', {}, RETURN)
+  const done = await visitor.press(restarted, 'Continue as bo', {}, RETURN)
+  t.ok(new URL(done.url).searchParams.get('code'))
+})
+
+t.test('a session begins after the decision', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addSessionApp(broker)
+  const [redirectUri = ''] = app.redirectUris
+  const query = new URLSearchParams({ redirect_uri: redirectUri, state: 'x', login_hint: 'amelie' })
+  const visitor = new Visitor()
+  const asked = await visitor.open(`${broker.url}/connect/${app.id}?${query.toString()}`)
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  const page = await allow(visitor, login, 'bo', redirectUri)
+  const done = await visitor.press(page, 'Continue as bo', {}, redirectUri)
+  t.match(new URL(done.url).search, /^\?state=x&iss=[^&]+$/)
+  t.ok(visitor.cookies(new URL(broker.url).origin).get(cookieNameOf(app)))
 })
 
 t.test('another process takes the decision', async (t) => {
