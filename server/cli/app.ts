@@ -207,13 +207,22 @@ async function add(name: string, flags: Flags): Promise<void> {
       }
       print(`client_id      ${app.id}`)
       if (secret) print(`client_secret  ${secret}\n\nThe secret is shown only once.`)
-      print(`\nConnect link   ${config.publicUrl}/connect/${app.id}`)
+      print(`\n${connectAdvice(app, config.publicUrl)}`)
       if (app.device) print(`Device page    ${config.publicUrl}/device`)
       if (isBrowserApp(app) && app.dpop === 'optional' && app.deliver === 'code')
         print(DPOP_ADVICE(app))
     },
     { create: true },
   )
+}
+
+/** Where users connect. A connect link gives a back end nothing: it has no code that the server redeems. */
+function connectAdvice({ confidential, id, redirectUris }: App, publicUrl: string): string {
+  if (!confidential) return `Connect link   ${publicUrl}/connect/${id}`
+  if (redirectUris.length === 0) return 'Users connect on the device page.'
+  return `Authorize at   ${publicUrl}/oauth/authorize
+
+Your server sends users there, and redeems the code that they return with. Without it, the app has no grant.`
 }
 
 const DPOP_ADVICE = ({ id }: App): string =>

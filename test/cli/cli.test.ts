@@ -58,6 +58,8 @@ t.test('apps: add, list, show, set, rotate-secret, remove', async (t) => {
   )
   const serverId = /client_id\s+(app_\S+)/.exec(secretApp.stdout)?.[1] ?? ''
   t.match(secretApp.stdout, /client_secret\s+\S{43}/)
+  t.match(secretApp.stdout, '/oauth/authorize\n')
+  t.notMatch(secretApp.stdout, '/connect/', 'a plain link begins no grant')
   t.match(await command(['app', 'rotate-secret', serverId], env), {
     stdout: /accepted for 7d more/,
   })

@@ -1,5 +1,6 @@
 /** Flows in progress are in cookies of the browser, and nothing about them is stored. */
 import t from 'tap'
+import { associatedData } from '../../db/associated-data.ts'
 import { sealFlow } from '../../server/connections/flow.ts'
 import { sha256 } from '../../server/crypto/hash.ts'
 import { Secret } from '../../server/secret.ts'
@@ -106,9 +107,13 @@ t.test('cookies that are no flow of that state start again', async (t) => {
   flipped[flipped.length - 1] = (flipped.at(-1) ?? 0) ^ 1
   const otherKey = Buffer.from(value, 'base64url')
   otherKey[3] = (otherKey[3] ?? 0) ^ 1
+  const place = associatedData.flowCookie(sha256(state))
+  const fields = vault.open(place, Buffer.from(value, 'base64url')).reveal()
+  const older = new Secret(fields.replace(/^\[\d+/, '[0'))
   const later = broker.clock.now() + 600_000
   for (const [what, cookie] of Object.entries({
     'of a version that stored flows': 'A'.repeat(43),
+    'of another version': Buffer.from(vault.seal(place, older)).toString('base64url'),
     empty: '',
     changed: flipped.toString('base64url'),
     'sealed with an unknown key': otherKey.toString('base64url'),

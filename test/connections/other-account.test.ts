@@ -2,7 +2,9 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { App } from '../../db/store.ts'
+import type { App, Connection, Grant } from '../../db/store.ts'
+import { findOtherAccount } from '../../server/connections/other-account.ts'
+import type { Flow } from '../../server/connections/flow.ts'
 import {
   RETURN,
   addApp,
@@ -15,6 +17,7 @@ import {
 } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { serve } from '../processes.ts'
+import { addSessionApp, cookieNameOf } from '../oauth/session/begin.ts'
 import { Visitor } from '../visitor.ts'
 
 /** A visitor who asks to connect an account, and signs in at Ellipsis Drive as a user. */
@@ -54,6 +57,29 @@ t.test('the right account is connected without a question', async (t) => {
   }
   const { page } = await comeBack(broker, app, { connection: claims.sub ?? '' })
   t.ok(new URL(page.url).searchParams.get('code'))
+})
+
+t.test('accounts are compared by id, and by name if one of them has no id', async (t) => {
+  const compare = (
+    [accountId, username]: [string | null, string],
+    [id, name]: [string | null, string],
+    isStrictAccount = false,
+  ) => {
+    const store = {
+      getConnection: async () => ({ id: 'con', accountId, username }) as Connection,
+      listGrants: async () => [{ appId: 'app' } as Grant],
+    }
+    const flow = { loginHint: null, reconnect: 'con', appId: 'app', isStrictAccount } as Flow
+    return findOtherAccount(store, flow, { id, username: name })
+  }
+  t.equal(await compare(['1', 'amelie'], ['1', 'renamed']), null)
+  t.match(await compare(['1', 'amelie'], ['2', 'amelie']), { expected: 'amelie', isCertain: true })
+  t.equal(await compare([null, 'am\u00e9lie'], ['1', 'AME\u0301LIE']), null, 'in any spelling')
+  t.match(await compare([null, 'amelie'], ['1', 'bo']), { isCertain: true })
+  for (const account of [['1', ''] as const, [null, ''] as const])
+    t.match(await compare([null, 'amelie'], [...account]), { isCertain: false })
+  t.equal(await compare([null, ''], ['1', 'bo']), null, 'the name was erased')
+  t.match(await compare([null, ''], ['1', 'bo'], true), { isCertain: false }, 'strict')
 })
 
 t.test('another one: nothing is stored until the person decides', async (t) => {
@@ -205,6 +231,67 @@ t.test('a decision is of one browser, for five minutes, in every process', async
   const late = await first.visitor.press(first.page, 'Continue as bo')
   t.equal(late.status, 400)
   t.match(late.body, 'expired')
+})
+
+/** Of the broker's own site. */
+const LOOPBACK = 'http://127.0.0.1:5173/map'
+
+t.test('what changed before the decision holds for it', async (t) => {
+  const broker = await buildBroker(t)
+  const { apps, store } = broker.services
+  const changes: Record<string, [before: object, change: object]> = {
+    'the redirect URI': [{}, { redirectUris: ['https://other.example/'] }],
+    'the policy': [{}, { access: 'proxy' }],
+    'the session option': [{ access: 'proxy', redirectUris: [LOOPBACK] }, { session: 'cookie' }],
+  }
+  for (const [name, [before, change]] of Object.entries(changes)) {
+    const app = await addApp(broker, before)
+    const { visitor, page } = await comeBack(broker, app, { login_hint: 'amelie' })
+    await apps.set(app.id, change, 'test')
+    const done = await visitor.press(page, 'Continue as bo', {}, app.redirectUris[0])
+    t.equal(URL.parse(done.url)?.searchParams.get('code') ?? null, null, name)
+    t.same(await accountsOf(broker), [], name)
+  }
+
+  const app = await addApp(broker)
+  const { visitor, page } = await comeBack(broker, app, { login_hint: 'amelie' })
+  const save = store.saveConnection.bind(store)
+  store.saveConnection = async (connection) => {
+    await apps.set(app.id, { redirectUris: ['https://other.example/'] }, 'test')
+    return save(connection)
+  }
+  const done = await visitor.press(page, 'Continue as bo', {}, RETURN)
+  t.equal(done.status, 400, 'nothing goes to an address that the app gave up meanwhile')
+})
+
+t.test('another account may be used although the pushed request is used up', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addApp(broker)
+  const { parameters } = authorizationRequest(app, { login_hint: 'amelie' })
+  const { body } = await postForm(`${broker.url}/oauth/par`, parameters)
+  const pushed = { client_id: app.id, request_uri: String(body.request_uri) }
+  const visitor = new Visitor()
+  const query = new URLSearchParams(pushed).toString()
+  const asked = await visitor.open(`${broker.url}/oauth/authorize?${query}`)
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  const page = await allow(visitor, login, 'bo', RETURN)
+  const restarted = await visitor.press(page, 'Use another account', {}, RETURN)
+  const done = await visitor.press(restarted, 'Continue as bo', {}, RETURN)
+  t.ok(new URL(done.url).searchParams.get('code'))
+})
+
+t.test('a session begins after the decision', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addSessionApp(broker)
+  const [redirectUri = ''] = app.redirectUris
+  const query = new URLSearchParams({ redirect_uri: redirectUri, state: 'x', login_hint: 'amelie' })
+  const visitor = new Visitor()
+  const asked = await visitor.open(`${broker.url}/connect/${app.id}?${query.toString()}`)
+  const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+  const page = await allow(visitor, login, 'bo', redirectUri)
+  const done = await visitor.press(page, 'Continue as bo', {}, redirectUri)
+  t.match(new URL(done.url).search, /^\?state=x&iss=[^&]+$/)
+  t.ok(visitor.cookies(new URL(broker.url).origin).get(cookieNameOf(app)))
 })
 
 t.test('another process takes the decision', async (t) => {

@@ -163,6 +163,53 @@ t.test('counts that can’t be written are written later', async (t) => {
   t.match(take(budget, app, { count: 9 }), { allowed: 6 })
 })
 
+t.test('a call that is made during a write is counted by the next one', async (t) => {
+  const broker = await build(t)
+  const { store, clock, log } = broker.services
+  const app = await addApp(broker, { requestsPerMinute: 10 })
+  const budget = createDriveBudget({
+    store: {
+      getCounters: store.getCounters,
+      addToCounters: async (counters) => {
+        const totals = await store.addToCounters(counters)
+        if (!totals.some((total) => total > 4)) budget.take(app, 'con_a')
+        return totals
+      },
+    },
+    ...{ clock, log, onRefused: () => undefined },
+    limits: { requestsPerMinute: null, requestsPerDay: null },
+  })
+  take(budget, app, { count: 4 })
+  await budget.flush()
+  t.match(take(budget, app, { count: 9 }), { allowed: 5 })
+  await budget.flush()
+  t.match(await budget.use(app), [{ used: 10 }])
+})
+
+t.test('many counters are written in batches, each once', async (t) => {
+  const broker = await build(t)
+  const { store, clock, log } = broker.services
+  const written: string[] = []
+  const budget = createDriveBudget({
+    store: {
+      getCounters: store.getCounters,
+      addToCounters: async (counters) => {
+        t.ok(counters.length <= 100)
+        written.push(...counters.map(({ key }) => key))
+        return counters.map(({ add }) => add)
+      },
+    },
+    ...{ clock, log, onRefused: () => undefined },
+    limits: { requestsPerMinute: 1, requestsPerDay: null },
+  })
+  const count = 20_050
+  const app = { id: 'app', requestsPerMinute: null, requestsPerDay: null }
+  for (let index = 0; index < count; index++) budget.take(app, `con_${index}`)
+  await budget.flush()
+  t.equal(written.length, count)
+  t.equal(new Set(written).size, count)
+})
+
 t.test('the dashboard, the metrics and the log show what was refused', async (t) => {
   const broker = await build(t, { BROKER_CONNECTION_REQUESTS_PER_DAY: '2000' })
   const { services, logged } = broker

@@ -1,4 +1,8 @@
 import t from 'tap'
+import { createIdentify } from '../../server/connections/identify.ts'
+import type { EllipsisClient, Tokens } from '../../server/ellipsis/client.ts'
+import type { Log } from '../../server/log.ts'
+import { runtime } from '../../server/runtime.ts'
 import { readAccount } from '../../server/ellipsis/account.ts'
 import { failureOf } from './upstream.ts'
 
@@ -56,4 +60,22 @@ t.test('other responses are transient errors', async (t) => {
     t.match(error, { kind: 'transient', status, maybeApplied: false })
   }
   t.match(await failing(null, 200), { kind: 'transient', status: 200, maybeApplied: false })
+})
+
+t.test('an account that is not told within eight seconds is unknown', async (t) => {
+  const waited: number[] = []
+  const clock = {
+    now: () => 0,
+    sleep: async (milliseconds: number) => void waited.push(milliseconds),
+  }
+  const client = { account: () => new Promise(() => undefined) }
+  const warned: unknown[] = []
+  const log = { warn: (line: unknown) => warned.push(line) }
+  const identify = createIdentify({
+    ...{ ellipsis: client as unknown as EllipsisClient, log: log as unknown as Log },
+    ...{ clock, random: runtime.random },
+  })
+  t.strictSame(await identify({} as Tokens), { id: null, username: '' })
+  t.strictSame(waited, [8000])
+  t.match(warned, [{ err: /no answer within 8000 ms/ }])
 })

@@ -6,6 +6,8 @@ import type { JWK } from 'jose'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { App } from '../../db/store.ts'
+import { createClientKeys } from '../../server/oauth/client-keys.ts'
+import { createPublicDownload } from '../../server/public-download.ts'
 import { addApp, addAppWithSecret, authorize, buildBroker, postForm } from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { serve } from '../processes.ts'
@@ -83,6 +85,10 @@ t.test('what is refused', async (t) => {
     'too long': [/within an hour/, sign(broker, app, ed, { exp: now + 3700 })],
     'of the future': [/future/, sign(broker, app, ed, { iat: now + 120 })],
     'without jti': [/jti/, sign(broker, app, ed, { jti: undefined })],
+    'with an empty jti': [/jti/, sign(broker, app, ed, { jti: '' })],
+    'with a long jti': [/jti/, sign(broker, app, ed, { jti: 'x'.repeat(513) })],
+    'of another subject': [/client_id/, sign(broker, app, ed, { sub: other.id })],
+    'with too many claims': [/not a JWT/, sign(broker, app, ed, { x: 'x'.repeat(8192) })],
     'for another audience': [/issuer/, sign(broker, app, ed, { aud: 'https://other.example' })],
     'for the token endpoint': [
       /issuer/,
@@ -145,6 +151,33 @@ t.test('an assertion works once, in every process', async (t) => {
   t.equal((await introspect(other.url, another)).status, 200)
 })
 
+t.test('it is not forgotten while it is valid, and each app has its own', async (t) => {
+  const broker = await buildBroker(t)
+  const [app, other] = [await addApp(broker, confidential), await addApp(broker, confidential)]
+  const jti = randomUUID()
+  const assertion = withAssertion(await sign(broker, app, ed, { jti }))
+  t.equal((await introspect(broker.url, assertion)).status, 200)
+  const ofOther = withAssertion(await sign(broker, other, ed, { jti }))
+  t.equal((await introspect(broker.url, ofOther)).status, 200, 'the same jti of another app')
+  // The end of the assertion has passed, within the accepted difference of clocks.
+  broker.clock.advance(90_000)
+  await broker.services.sweeper.sweep()
+  const again = await introspect(broker.url, assertion)
+  t.match(again.body, { error: 'invalid_client', error_description: /used before/ })
+})
+
+t.test('without a kid, one of several keys must verify', async (t) => {
+  const broker = await buildBroker(t)
+  const [first, second] = [await newKey('EdDSA', 'first'), await newKey('EdDSA', 'second')]
+  const app = await addApp(broker, { confidential: true, jwks: setOf(first, second) })
+  const send = async (key: Key) =>
+    introspect(broker.url, withAssertion(await sign(broker, app, key, {}, { kid: undefined })))
+  t.equal((await send(first)).status, 200)
+  t.equal((await send(second)).status, 200)
+  const refused = await send(await newKey('EdDSA'))
+  t.match(refused, { status: 401, body: { error_description: /signature/ } })
+})
+
 t.test('keys replace a secret without an interruption', async (t) => {
   const broker = await buildBroker(t)
   const { apps } = broker.services
@@ -181,8 +214,15 @@ t.test('only good public keys are registered', async (t) => {
   await t.rejects(add({ jwks: setOf(secret) }), { message: /private/ })
   await t.rejects(add({ jwks: setOf(weak) }), { message: /2048/ })
   await t.rejects(add({ jwks: setOf(p384) }), { message: /P-256/ })
+  const encrypting = { jwk: { ...ed.jwk, use: 'enc' } }
+  await t.rejects(add({ jwks: setOf(encrypting) }), { message: /not for signatures/ })
+  const many = Array.from({ length: 21 }, () => ed)
+  await t.rejects(add({ jwks: setOf(...many) }), { message: /1 to 20/ })
   await t.rejects(add({ jwks: setOf(ed), confidential: false }), { message: /confidential/ })
-  await t.rejects(add({ jwksUri: 'http://keys.example.com/' }), { message: /https/ })
+  for (const host of ['keys.example.com', 'localhost.example', 'a-localhost', '127.0.0.1.example'])
+    await t.rejects(add({ jwksUri: `http://${host}/` }), { message: /https/ }, host)
+  for (const rest of ['user@a.example/', ':password@a.example/', 'a.example/#keys'])
+    await t.rejects(add({ jwksUri: `https://${rest}` }), { message: /without user/ }, rest)
   await t.rejects(add({ jwksUri: 'https://a.example/', jwks: setOf(ed) }), { message: /not both/ })
   await add({ jwksUri: 'https://keys.example.com/jwks.json' })
 })
@@ -255,18 +295,61 @@ t.test('keys at a jwks_uri are fetched, cached and renewed', async (t) => {
   }
 })
 
+t.test('a published set may have other keys, which verify nothing', async (t) => {
+  const leaked = await newKey('EdDSA', 'leaked')
+  leaked.jwk = { ...(await exportJWK(leaked.privateKey)), kid: 'leaked' }
+  const encrypting = await newKey('ES256')
+  encrypting.jwk.use = 'enc'
+  const published = await publishKeys(t, setOf(leaked, encrypting, ed))
+  const broker = await buildBroker(t, { env: { BROKER_JWKS_ALLOW: '127.0.0.1' } })
+  const app = await addApp(broker, { confidential: true, jwksUri: published.uri })
+  const send = async (key: Key) =>
+    introspect(broker.url, withAssertion(await sign(broker, app, key)))
+  t.equal((await send(ed)).status, 200)
+  for (const key of [leaked, encrypting])
+    t.match(await send(key), { status: 401, body: { error_description: /No key/ } }, key.kid)
+})
+
+t.test('requests that wait for the same failure share the next download', async (t) => {
+  const { clock, services } = await buildBroker(t)
+  let downloads = 0
+  const download = async () => {
+    if (downloads++ === 0) throw new Error('not yet')
+    return setOf(ed)
+  }
+  const clientKeys = createClientKeys({ clock, log: services.log, download })
+  const app = { id: 'app', jwks: null, jwksUri: 'https://keys.example.com/' }
+  await t.rejects(clientKeys.get(app), { code: 'temporarily_unavailable' })
+  clock.advance(31_000)
+  await Promise.all(Array.from({ length: 5 }, () => clientKeys.get(app)))
+  t.equal(downloads, 2)
+})
+
 t.test('keys are not fetched from private addresses, unless the host allows it', async (t) => {
   const published = await publishKeys(t, setOf(ed))
   const broker = await buildBroker(t)
   const { port } = new URL(published.uri)
-  for (const host of ['127.0.0.1', 'localhost']) {
+  for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
     const jwksUri = `http://${host}:${port}/`
     const app = await addApp(broker, { confidential: true, jwksUri })
     const assertion = await sign(broker, app, ed)
     t.equal((await introspect(broker.url, withAssertion(assertion))).status, 503, host)
   }
   t.equal(published.requests, 0)
-  t.ok(broker.logged.some((line) => line.includes('is not a public address')))
+  const refused = broker.logged.filter((line) => line.includes('is not a public address'))
+  t.equal(refused.length, 3)
+})
+
+t.test('a download has a size and a time limit', async (t) => {
+  const published = await publishKeys(t, 'x'.repeat(10))
+  const limits = { allowed: ['127.0.0.1'], proxy: null }
+  const download = (maxBytes: number) =>
+    createPublicDownload({ ...limits, maxBytes })(published.uri)
+  t.equal(await download(10), 'x'.repeat(10))
+  await t.rejects(download(9), /more than 9 bytes/)
+  const timeouts = t.capture(AbortSignal, 'timeout', () => AbortSignal.abort())
+  await t.rejects(download(10), { name: 'AbortError' })
+  t.match(timeouts.args(), [[5000]])
 })
 
 t.test('codes and swaps of a confidential app take an assertion', async (t) => {

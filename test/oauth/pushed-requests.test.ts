@@ -1,5 +1,8 @@
 import t from 'tap'
 import type { App } from '../../db/store.ts'
+import { openWaiting } from '../../server/connections/other-account.ts'
+import { createPushedRequests } from '../../server/oauth/pushed-requests.ts'
+import { Secret } from '../../server/secret.ts'
 import {
   RETURN,
   addApp,
@@ -142,6 +145,36 @@ t.test('a request_uri that is wrong, foreign or expired', async (t) => {
   broker.clock.advance(2000)
   const late = await visitor.press(asked, 'Continue to Ellipsis Drive')
   t.equal(late.status, 400)
+})
+
+t.test('an unknown key id loads no keys, and no credentials are sealed', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, vault, clock } = broker.services
+  const app = await addApp(broker)
+  let opened = 0
+  const open: typeof vault.open = (...values) => {
+    opened++
+    return vault.open(...values)
+  }
+  const requests = createPushedRequests({ store, vault: { ...vault, open }, clock })
+  const { parameters } = authorizationRequest(app)
+  const pushed = await requests.push(app, { ...parameters, client_secret: 'secret' })
+  const uri = pushed.requestUri.reveal()
+  const found = await requests.open(app.id, uri)
+  t.match(found.parameters, parameters)
+  t.notOk('client_secret' in found.parameters)
+  t.equal(opened, 1)
+  // The key id is behind the version.
+  const [prefix = '', sealed = ''] = uri.split(/(?<=request_uri:)/)
+  const bytes = Buffer.from(sealed, 'base64url')
+  bytes[3] = (bytes[3] ?? 0) ^ 1
+  const unknown = requests.open(app.id, prefix + bytes.toString('base64url'))
+  await t.rejects(unknown, { code: 'invalid_request' })
+  t.equal(
+    openWaiting({ ...vault, open }, 'state', new Secret(bytes.toString('base64url'))),
+    undefined,
+  )
+  t.equal(opened, 1)
 })
 
 t.test('what is no longer registered is refused, although it was pushed', async (t) => {

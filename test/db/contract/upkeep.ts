@@ -105,6 +105,19 @@ export function testUpkeep(t: Test, open: OpenStore): void {
     t.match(await store.sweep({ ...bounds, limit: 1 }), { more: false }, 'none is looked at again')
   })
 
+  t.test('grants that stay count as a batch', async (t) => {
+    const store = await open(t)
+    await connect(store, 'con')
+    await store.addApp(newApp('offline', { offline: true }), [])
+    const expiresAtSeconds = bounds.endedBefore / 1000 - 1
+    for (const id of ['a', 'b', 'c'])
+      await begin(store, newGrant(id, { appId: 'offline', expiresAtSeconds }))
+    t.match(await store.sweep({ ...bounds, limit: 2 }), { more: true })
+    t.match(await store.sweep({ ...bounds, limit: 2 }), { more: false })
+    const left = await store.listGrants('con')
+    t.equal(left.filter((grant) => grant.expiresAtSeconds > expiresAtSeconds).length, 3)
+  })
+
   t.test('grants of an app are listed by id, and have external ids', async (t) => {
     const store = await open(t)
     for (const id of ['con', 'other']) await connect(store, id, { username: `user of ${id}` })

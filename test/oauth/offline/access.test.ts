@@ -1,5 +1,7 @@
-import { SignJWT, decodeJwt, decodeProtectedHeader } from 'jose'
+import { SignJWT, decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair } from 'jose'
 import t from 'tap'
+import { createAppTokens } from '../../../server/oauth/app-token.ts'
+import { runtime } from '../../../server/runtime.ts'
 import { addAppWithSecret, buildBroker, exchange, postForm } from '../../helper.ts'
 import {
   addOfflineApp,
@@ -104,6 +106,43 @@ t.test('an app token ends at once', async (t) => {
     const active = (await services.keys.list()).find(({ status }) => status === 'active')
     await services.keys.revoke(active?.kid ?? '', 'test')
   })
+  await refusedAfter('when its signing key is deleted', async ({ services: { store } }) => {
+    const keys = await store.listSigningKeys()
+    const others = keys.filter(({ status }) => status !== 'active')
+    t.ok(await store.replaceSigningKeys(keys, others, []))
+  })
+})
+
+t.test('what an app token outlives', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, keys, apps, appTokens } = broker.services
+  const app = await addOfflineApp(broker)
+  const token = await getAppToken(broker, app)
+  const status = async (token: string) => (await callApi(broker, token, '')).status
+  const { kid } = decodeProtectedHeader(token)
+  const recorded = (await keys.list()).find((key) => key.kid === kid)?.tokensUntil
+  t.ok(Number(recorded) >= Number(decodeJwt(token).exp) * 1000, 'its key is kept as long')
+
+  broker.clock.advance(1000)
+  await apps.rotateSecret(app.app.id, 60, 'test')
+  t.equal(await status(token), 200, 'a new secret, while the old one is valid')
+  broker.clock.advance(60_000)
+  t.equal(await status(token), 401, 'the old one has ended')
+
+  const renamed = createAppTokens({
+    ...{ store, keys, clock: broker.clock, random: runtime.random },
+    ...{ publicUrl: 'https://new.example', formerUrls: [broker.url] },
+  })
+  t.match(await renamed.verify(token), { clientId: app.app.id }, 'a former public URL')
+  const after = await renamed.issue(app.app)
+  t.match(decodeJwt(after.token), { iss: 'https://new.example', aud: 'https://new.example/v1' })
+  await t.rejects(appTokens.verify(after.token), { code: 'token_refused' }, 'of another broker')
+
+  const { publicKey } = await generateKeyPair('EdDSA', { extractable: true })
+  const jwks = JSON.stringify({ keys: [await exportJWK(publicKey)] })
+  const keyed = await addOfflineApp(broker, { jwks })
+  t.strictSame(keyed.app.secrets, [])
+  t.equal(await status((await appTokens.issue(keyed.app)).token), 200, 'of an app without secrets')
 })
 
 t.test('app tokens and broker tokens never pass for each other', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { createAppGrants } from '../../../server/oauth/app-grants.ts'
 import { buildBroker } from '../../helper.ts'
 import { addOfflineApp, callApi, connectUser, getAppToken, swapForApp } from './begin.ts'
 
@@ -50,9 +51,10 @@ t.test('an app lists, reads, changes, uses and revokes its grants', async (t) =>
 
   const change = (external_id: unknown) =>
     callApi(broker, token, `/${amelie.grantId}`, { method: 'PATCH', body: { external_id } })
-  t.match(await change('user-9'), { status: 200, body: { external_id: 'user-9' } })
+  for (let count = 0; count < 2; count++)
+    t.match(await change('user-9'), { status: 200, body: { external_id: 'user-9' } })
   t.match(await change(null), { status: 200, body: { external_id: null } })
-  for (const wrong of ['', 'x'.repeat(256), 'a\nb', 7, {}, undefined]) {
+  for (const wrong of ['', 'x'.repeat(256), 'a\nb', 'a\ud800', 7, {}, undefined]) {
     t.match(
       await change(wrong),
       { status: 400, body: { error: 'invalid_request' } },
@@ -135,6 +137,36 @@ t.test('pages: each grant once, by status and by external id', async (t) => {
     t.match(await callApi(broker, token, `?${query}`), { status: 400 }, query)
 })
 
+t.test('a search for a status ends early with a cursor, and continues there', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, clock } = broker.services
+  const { app, ...rest } = await addOfflineApp(broker)
+  await connectUser(broker, { app, ...rest })
+  const query = { externalId: null, after: null, limit: 100 }
+  const [row] = await store.listGrantsOfApp({ ...query, appId: app.id })
+  if (!row) throw new Error('no grant')
+  let read = 0
+  const listGrantsOfApp: typeof store.listGrantsOfApp = async ({ limit }) =>
+    Array.from({ length: limit }, () => ({ ...row, grant: { ...row.grant, id: `${++read}` } }))
+  const grants = createAppGrants({
+    ...{ store: { ...store, listGrantsOfApp }, clock, publicUrl: broker.url },
+  })
+  const page = await grants.list(app, { ...query, status: 'revoked' })
+  t.strictSame(page, { grants: [], next: `${read}` })
+  t.equal(read, 20_000)
+})
+
+t.test('an app without a redirect URI gets no reconnect_url', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addOfflineApp(broker, { device: true })
+  const { grantId } = await connectUser(broker, app)
+  await broker.services.apps.set(app.app.id, { redirectUris: [] }, 'test')
+  const token = await getAppToken(broker, app)
+  await callApi(broker, token, `/${grantId}`, { method: 'DELETE' })
+  const { body } = await callApi(broker, token, `/${grantId}`)
+  t.match(body, { status: 'revoked', reconnect_url: null })
+})
+
 t.test('a connection that needs reconnecting', async (t) => {
   const broker = await buildBroker(t)
   const app = await addOfflineApp(broker)
@@ -158,6 +190,55 @@ t.test('a grant without the scope projects gives no access', async (t) => {
     body: { error: 'insufficient_scope' },
   })
 })
+
+t.test('what ends while a refresh waits', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, apps, connections } = broker.services
+  const invalidToken = { status: 401, body: { error: 'invalid_token' } }
+  type Ids = { id: string; grantId: string; connectionId: string }
+  const ends: [end: (ids: Ids) => Promise<unknown>, expected: object][] = [
+    [({ grantId }) => connections.revokeGrant(grantId, 'test'), invalidToken],
+    [({ id }) => apps.set(id, { offline: false }, 'test'), invalidToken],
+    [({ id }) => apps.remove(id, 'test'), invalidToken],
+    [
+      ({ id }) => apps.set(id, { access: 'proxy' }, 'test'),
+      { status: 400, body: { error: 'unauthorized_client' } },
+    ],
+    [({ connectionId }) => connections.revoke(connectionId, 'test'), invalidToken],
+  ]
+  const save = store.saveTokens.bind(store)
+  for (const [end, expected] of ends) {
+    const app = await addOfflineApp(broker)
+    const { grantId, connectionId } = await connectUser(broker, app)
+    broker.clock.advance(3_590_000)
+    const token = await getAppToken(broker, app)
+    let waited = 0
+    store.saveTokens = async (tokens) => {
+      const saved = await save(tokens)
+      waited++
+      await end({ id: app.app.id, grantId, connectionId })
+      return saved
+    }
+    const answer = await swapForApp(broker, token, grantId)
+    store.saveTokens = save
+    t.match(answer, expected, end.toString())
+    t.notOk('access_token' in answer.body)
+    t.equal(waited, 1)
+  }
+})
+
+t.test(
+  'an app that uses the proxy alone gets no access token, and none is refreshed',
+  async (t) => {
+    const broker = await buildBroker(t)
+    const app = await addOfflineApp(broker, { access: 'proxy' })
+    const { grantId } = await connectUser(broker, app)
+    const token = await getAppToken(broker, app)
+    const refused = await swapForApp(broker, token, grantId, { force: true })
+    t.match(refused, { status: 400, body: { error: 'unauthorized_client' } })
+    t.equal(broker.standIn.calls.refresh, 0)
+  },
+)
 
 t.test('force and min_ttl, as at /exchange', async (t) => {
   const broker = await buildBroker(t)

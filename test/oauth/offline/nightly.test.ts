@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { createRefreshPace } from '../../../server/refresh/refresh-pace.ts'
 import { runtime } from '../../../server/runtime.ts'
 import { buildBroker } from '../../helper.ts'
 import { size } from '../../size.ts'
@@ -100,6 +101,36 @@ t.test('a job that is killed half-way continues, at the configured rate', async 
   }
   t.equal(broker.standIn.calls.refresh, count, 'the broker still has these tokens')
   t.ok(performance.now() - again < 100_000 / rate, 'so they do not wait')
+})
+
+t.test('the pace of refreshes', async (t) => {
+  let now = 0
+  const sleep = (milliseconds: number) => {
+    now += milliseconds
+    return Promise.resolve()
+  }
+  const walking = createRefreshPace({
+    clock: { now: () => 0, steady: () => now, sleep },
+    refreshesPerSecond: 1,
+  })
+  for (const at of [0, 1000, 2000]) {
+    await walking.wait(() => false)
+    t.equal(now, at)
+  }
+  await walking.wait(() => now >= 2500)
+  t.equal(now, 2500, 'a wait ends when it is not needed any more')
+
+  const clock = { now: () => 0, steady: () => 0, sleep: () => new Promise<void>(() => undefined) }
+  const standing = createRefreshPace({ clock, refreshesPerSecond: 1 })
+  for (let count = 0; count < 6; count++) void standing.wait(() => false)
+  for (let count = 0; count < 3; count++) {
+    const expected = { code: 'slow_down', details: { retryAfter: 1 } }
+    await t.rejects(
+      standing.wait(() => false),
+      expected,
+      'a refused request takes no turn',
+    )
+  }
 })
 
 t.test(

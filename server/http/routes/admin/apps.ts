@@ -81,7 +81,7 @@ function modelOf(
     options: describeOptions(app).map(({ title, summary }) => ({ title, summary })),
     keys: describeKeys(app),
     secrets: app.confidential ? secretsOf(app, clock.now()) : null,
-    connectLink: app.redirectUris.length > 0 ? `${config.publicUrl}/connect/${app.id}` : null,
+    connectLink: connectLinkOf(app, config.publicUrl),
     snippets: createSnippets(app, config.publicUrl).map(({ language, code }, index) => ({
       id: `code-${index}`,
       language,
@@ -89,6 +89,13 @@ function modelOf(
     })),
   }
 }
+
+/** `null`: it gives the app nothing. A back end needs a code, which its server asks for. */
+const connectLinkOf = (
+  { id, confidential, redirectUris }: App,
+  publicUrl: string,
+): string | null =>
+  confidential || redirectUris.length === 0 ? null : `${publicUrl}/connect/${id}`
 
 const formatRequestLimit = (limit: number | null): string =>
   limit === null ? 'off' : formatNumber(limit)

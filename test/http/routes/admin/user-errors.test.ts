@@ -87,14 +87,16 @@ t.test('a store error while registering an app is not shown as a form problem', 
 })
 
 t.test(
-  'an app without redirect URIs has no connect link; one user is counted in the singular',
+  'only public apps with redirect URIs have a connect link; one user is counted in the singular',
   async (t) => {
     const broker = await buildBroker(t)
     const device = await addApp(broker, { device: true, redirectUris: [] })
     const used = await addApp(broker)
     await connect(broker, used)
     const { look } = await openDashboard(broker)
-    t.notMatch((await look(`/apps/${device.id}`)).body, `/connect/${device.id}`)
+    const server = await addApp(broker, { confidential: true })
+    for (const { id } of [device, server])
+      t.notMatch((await look(`/apps/${id}`)).body, `/connect/${id}`)
     t.match((await look(`/apps/${used.id}`)).body, `/connect/${used.id}`)
     t.match((await look(`/apps/${used.id}/remove`)).body, '1 user loses access')
   },
