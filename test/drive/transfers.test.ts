@@ -64,6 +64,35 @@ t.test('a transfer ends within a second of its revocation', async (t) => {
   })
 })
 
+t.test('access that ends while the broker refreshes a token sends nothing more', async (t) => {
+  const ends: Record<string, (test: DriveTest) => Promise<unknown>> = {
+    grant: ({ broker, grantId }) => broker.services.connections.revokeGrant(grantId, ACTOR),
+    policy: ({ broker, app }) =>
+      broker.services.apps.set(app.id, { access: 'proxy', allow: ['GET /other'] }, ACTOR),
+  }
+  for (const [title, end] of Object.entries(ends)) {
+    for (const refused of [false, true]) {
+      await t.test(`${title}, ${refused ? 'after a 401' : 'before the request'}`, async (t) => {
+        const drive = await buildDrive(t, (_request, response) =>
+          response.writeHead(refused ? 401 : 200).end('answer'),
+        )
+        const { broker, upstream, get } = drive
+        // Answers of Ellipsis Drive's OAuth come after the end of the access.
+        const pass = upstream.handle
+        upstream.handle = async (request, response) => {
+          if (request.url?.startsWith('/v3/oauth')) await end(drive)
+          await pass(request, response)
+        }
+        if (!refused) broker.clock.advance(2 * 3_600_000)
+        const answer = await get('/file')
+        t.equal(answer.status, title === 'grant' ? 401 : 403)
+        t.ok(answer.headers.get('ellipsis-broker-error'))
+        t.equal(upstream.requests.length, refused ? 1 : 0)
+      })
+    }
+  }
+})
+
 t.test('a client that leaves ends the call of Ellipsis Drive', async (t) => {
   const drive = await buildDrive(t, (request, response) => {
     if (request.url?.endsWith('/silent')) return
