@@ -1,4 +1,7 @@
+import { buffer } from 'node:stream/consumers'
 import t from 'tap'
+import { BrokerError } from '../../server/errors.ts'
+import type { ErrorCode } from '../../server/errors.ts'
 import { buildCache } from './cache-upstream.ts'
 
 const MINUTE = 60_000
@@ -408,5 +411,53 @@ t.test(
       isDown = true
       t.match(await get(path), { text: expected, status: expected === 'tile' ? 200 : 503 }, allowed)
     }
+  },
+)
+
+t.test('stale-if-error: bridges an outage, and no refusal by the broker', async (t) => {
+  const { get, cache, clock } = await buildCache(t, (_request, response) => {
+    response.setHeader('cache-control', 'max-age=60, stale-if-error=6000')
+    response.setHeader('etag', '"1"').end('tile')
+  })
+  await get('/tile')
+  clock.advance(2 * MINUTE)
+  const fail = (code: ErrorCode) =>
+    cache.fetch(
+      'con_a',
+      {
+        ...{ method: 'GET', path: { segments: [], path: '/tile', query: '' } },
+        ...{ headers: {}, body: null, signal: new AbortController().signal },
+      },
+      async () => {
+        throw new BrokerError(code)
+      },
+    )
+  for (const code of [
+    'token_refused',
+    'insufficient_scope',
+    'needs_reconnect',
+    'slow_down',
+  ] as const)
+    await t.rejects(fail(code), { code })
+  const { status, cached, body } = await fail('temporarily_unavailable')
+  t.match({ status, cached }, { status: 200, cached: 'hit' })
+  t.equal((await buffer(body ?? process.stdin)).toString(), 'tile')
+})
+
+t.test(
+  'a 304 for another version than the stored one: the whole answer is requested',
+  async (t) => {
+    let version = '1'
+    const { get, calls, clock } = await buildCache(t, (request, response) => {
+      response.setHeader('cache-control', 'max-age=60').setHeader('etag', `"${version}"`)
+      if (request.headers['if-none-match'] === undefined) response.end(`tile ${version}`)
+      else response.writeHead(304).end()
+    })
+    await get('/tile')
+    clock.advance(2 * MINUTE)
+    version = '2'
+    t.match(await get('/tile'), { cached: 'miss', text: 'tile 2' })
+    t.equal(calls.length, 3)
+    t.match(await get('/tile'), { cached: 'hit', text: 'tile 2' })
   },
 )
