@@ -163,6 +163,31 @@ t.test('counts that can’t be written are written later', async (t) => {
   t.match(take(budget, app, { count: 9 }), { allowed: 6 })
 })
 
+t.test('requests during a write count once, in the next write', async (t) => {
+  const broker = await build(t)
+  const { store, clock, log } = broker.services
+  const app = await addApp(broker, { requestsPerMinute: 10 })
+  let onWrite = (): unknown => undefined
+  const budget = createDriveBudget({
+    store: {
+      getCounters: store.getCounters,
+      addToCounters: async (counters) => {
+        onWrite()
+        return store.addToCounters(counters)
+      },
+    },
+    ...{ clock, log, onRefused: () => undefined },
+    limits: { requestsPerMinute: null, requestsPerDay: null },
+  })
+  take(budget, app, { count: 4 })
+  onWrite = () => take(budget, app, { count: 3 })
+  await budget.flush()
+  onWrite = () => undefined
+  t.match(take(budget, app, { count: 9 }), { allowed: 3 })
+  await budget.flush()
+  t.match(await budget.use(app), [{ used: 10 }])
+})
+
 t.test('the dashboard, the metrics and the log show what was refused', async (t) => {
   const broker = await build(t, { BROKER_CONNECTION_REQUESTS_PER_DAY: '2000' })
   const { services, logged } = broker
