@@ -117,6 +117,16 @@ t.test('an upload may take longer than another request', async (t) => {
     const text = `${head}content-length: 100\r\n\r\n{`
     t.match(await sendRaw(drive.broker.url, text, 6000), /^HTTP\/1.1 408 /)
   })
+
+  await t.test('nor after an upload over the same connection', async (t) => {
+    const { host } = new URL(drive.broker.url)
+    const { authorization } = drive.bearer
+    const upload = `PUT /drive/file HTTP/1.1\r\nhost: ${host}\r\nauthorization: ${authorization}\r\n`
+    const slow = `POST /exchange HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n`
+    const text = `${upload}content-length: 1\r\n\r\nx${slow}content-length: 100\r\n\r\n{`
+    const answers = await sendRaw(drive.broker.url, text, 6000)
+    t.match(answers, /^HTTP\/1.1 200 [^]*HTTP\/1.1 408 /)
+  })
 })
 
 t.test('an early answer of Ellipsis Drive reaches a client that still sends', async (t) => {
