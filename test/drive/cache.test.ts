@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
@@ -146,6 +147,28 @@ t.test('an answer is kept only if it is complete and not too large', async (t) =
   t.equal(cache.size(), 0)
   t.match(await get('/left'), { cached: 'miss' })
   t.match(await get('/left'), { cached: 'hit' })
+})
+
+t.test('a body of another length than announced is not kept', async (t) => {
+  const { cache, directory } = await buildCache(t, () => undefined)
+  for (const length of ['3', '5']) {
+    const { cached, body } = await cache.fetch(
+      'con_a',
+      {
+        ...{ method: 'GET', path: { segments: [], path: '/tile', query: '' } },
+        ...{ headers: {}, body: null, signal: new AbortController().signal },
+      },
+      async () => ({
+        status: 200,
+        headers: { 'cache-control': 'max-age=60', 'content-length': length },
+        body: Readable.from([Buffer.from('tile')]),
+      }),
+    )
+    t.equal(cached, 'miss')
+    await buffer(body ?? process.stdin)
+    await cache.settled()
+    t.strictSame(filesIn(directory), [])
+  }
 })
 
 t.test('damaged files are no answers', async (t) => {
