@@ -2,7 +2,10 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
+import { CHECK_INTERVAL_MS, createTransfers } from '../../server/drive/transfers.ts'
+import { BrokerError } from '../../server/errors.ts'
 import { closeWithTimeout } from '../../server/http/plugins/time-limits.ts'
+import { testClock } from '../clock.ts'
 import { exchange } from '../helper.ts'
 import { openUpload } from './transfer.ts'
 import { buildDrive } from './upstream.ts'
@@ -91,6 +94,36 @@ t.test('access that ends while the broker refreshes a token sends nothing more',
       })
     }
   }
+})
+
+t.test('a busy store ends no transfer; a client that has left ends it at once', async (t) => {
+  const clock = testClock({ frozen: true })
+  const transfers = createTransfers(clock)
+  let error: Error = new Error('database is locked')
+  let checks = 0
+  const check = async () => {
+    checks++
+    throw error
+  }
+  const transfer = transfers.begin(check, new AbortController().signal)
+  const nextRound = async () => {
+    await clock.asleep(CHECK_INTERVAL_MS)
+    clock.advance(CHECK_INTERVAL_MS)
+    await clock.asleep(CHECK_INTERVAL_MS)
+  }
+  for (let round = 0; round < 3; round++) await nextRound()
+  t.equal(checks, 2, 'a new transfer is not checked in its first round')
+  t.equal(transfer.signal.aborted, false)
+  error = new BrokerError('token_refused')
+  await nextRound()
+  t.equal(transfer.signal.reason, error)
+
+  const reason = new Error('the client left')
+  const left = transfers.begin(check, AbortSignal.abort(reason))
+  t.equal(left.signal.reason, reason)
+  transfer.end()
+  left.end()
+  clock.advance(CHECK_INTERVAL_MS)
 })
 
 t.test('a client that leaves ends the call of Ellipsis Drive', async (t) => {
