@@ -107,7 +107,9 @@ t.test('an upload may take longer than another request', async (t) => {
     const { host } = new URL(drive.broker.url)
     const head = `PUT /drive/file HTTP/1.1\r\nhost: ${host}\r\ncontent-length: 100\r\n\r\n`
     const beganAt = performance.now()
-    t.match(await sendRaw(drive.broker.url, head, 6000), /^HTTP\/1.1 401[^]*connection: close/i)
+    // Of the first answer: Node ends a later one with the same header.
+    const [answer] = (await sendRaw(drive.broker.url, head, 6000)).split('\r\n\r\n')
+    t.match(answer, /^HTTP\/1.1 401[^]*connection: close/i)
     t.ok(performance.now() - beganAt < 5000, 'the connection is closed')
   })
 
