@@ -13,6 +13,8 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { createFlights } from '../../server/drive/flights.ts'
+import { testClock } from '../clock.ts'
 import { temporaryFolder } from '../temporary.ts'
 import { size } from '../size.ts'
 import { buildCache } from './cache-upstream.ts'
@@ -301,6 +303,17 @@ t.test('many who ask for the same at once cost one call', async (t) => {
   first.body?.destroy()
   t.match(await second, { text: 'tile' })
   await cache.settled()
+})
+
+t.test('a request that ends twice ends no later request of the same URL', async (t) => {
+  const flights = createFlights(testClock({ frozen: true }), MINUTE)
+  const land = flights.takeOff('/tile')
+  land()
+  const landLater = flights.takeOff('/tile')
+  land()
+  t.equal(flights.isUnderWay('/tile'), true)
+  landLater()
+  t.equal(flights.isUnderWay('/tile'), false)
 })
 
 t.test('a reader that is slow holds back Ellipsis Drive, not memory', async (t) => {
