@@ -263,6 +263,11 @@ t.test('an app lists and revokes its own links, from all devices of a user', asy
   t.equal(await statusOf(first.url), 404)
   broker.clock.advance(DAY_MS)
   t.strictSame(await list(broker, brokerToken), [], 'expired ones are left out')
+  const logged = broker.logged.length
+  t.equal((await send(broker, brokerToken, 'DELETE', `/links/${second.id}`)).status, 404)
+  const log = broker.logged.slice(logged).join('')
+  t.match(log, 'link_unknown')
+  t.notMatch(log, 'link_of_another_app')
   const { rows } = await broker.services.store.listEvents({ limit: 10 })
   t.match(
     rows
