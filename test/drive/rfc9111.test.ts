@@ -368,6 +368,11 @@ t.test('what changed replaces the stored answer; what is gone removes it', async
   t.match(await get('/tile'), { cached: 'miss', text: 'v2' })
   t.match(await get('/tile'), { cached: 'hit', text: 'v2' })
   clock.advance(MINUTE)
+  ;[version, status] = [3, 429]
+  t.match(await get('/tile'), { cached: 'miss', status: 429 })
+  ;[version, status] = [2, 200]
+  t.match(await get('/tile'), { cached: 'revalidated', text: 'v2' }, 'a rate limit removes nothing')
+  clock.advance(MINUTE)
   ;[version, status] = [3, 403]
   t.match(await get('/tile'), { cached: 'miss', status: 403 })
   ;[version, status] = [2, 200]
