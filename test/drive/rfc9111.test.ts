@@ -396,8 +396,9 @@ t.test(
   async (t) => {
     let isDown = false
     let control = ''
+    let failure = 503
     const { get, clock } = await buildCache(t, (_request, response) => {
-      response.statusCode = isDown ? 503 : 200
+      response.statusCode = isDown ? failure : 200
       response
         .setHeader('cache-control', control)
         .setHeader('etag', '"1"')
@@ -415,6 +416,10 @@ t.test(
       clock.advance(2 * MINUTE)
       isDown = true
       t.match(await get(path), { text: expected, status: expected === 'tile' ? 200 : 503 }, allowed)
+    }
+    for (failure of [500, 502, 503, 504, 501]) {
+      const status = failure === 501 ? 501 : 200
+      t.match(await get('/a'), { status }, `a failure with status ${failure}`)
     }
   },
 )
