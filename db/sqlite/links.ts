@@ -1,5 +1,5 @@
 import { and, count, desc, eq, getTableColumns, gt, isNull } from 'drizzle-orm'
-import type { LinkState, LinkStore } from '../store.ts'
+import type { LinkState, LinkStore, Millis } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import { swapStateQuery, toSwapState } from './grants.ts'
@@ -23,6 +23,14 @@ interface StateRow {
   state: string
 }
 
+/** Links that still give access: their grants have not ended before them. */
+const isLive = (now: Millis) =>
+  and(
+    gt(links.expiresAt, now),
+    isNull(grants.revokedAt),
+    gt(grants.expiresAtSeconds, Math.floor(now / 1000)),
+  )
+
 export function linkMethods(engine: Engine): LinkStore {
   const { client, db, read, write } = engine
   const findState = client.prepare<[string], StateRow>(LINK_STATE_QUERY)
@@ -41,7 +49,7 @@ export function linkMethods(engine: Engine): LinkStore {
           .select({ count: count() })
           .from(links)
           .innerJoin(grants, eq(grants.id, links.grantId))
-          .where(and(own, gt(links.expiresAt, link.createdAt)))
+          .where(and(own, isLive(link.createdAt)))
           .get()
         if ((existing?.count ?? 0) >= max) return 'full'
         db.insert(links).values(link).run()
@@ -54,7 +62,7 @@ export function linkMethods(engine: Engine): LinkStore {
     listLinks: ({ connectionId, appId, now }) =>
       read(() => {
         const app = appId === undefined ? undefined : eq(grants.appId, appId)
-        const own = and(eq(grants.connectionId, connectionId), app, gt(links.expiresAt, now))
+        const own = and(eq(grants.connectionId, connectionId), app, isLive(now))
         return ofGrants().where(own).orderBy(desc(links.createdAt), desc(links.id)).all()
       }),
 

@@ -12,14 +12,14 @@ export interface LinkState extends Omit<SwapState, 'keyStatus'> {
 export interface LinkStore {
   /**
    * Adds a link, unless its grant is unknown or revoked (`ended`), or the grant's app has `max` links on the
-   * connection already that have not expired when this one is created (`full`).
+   * connection already when this one is created (`full`). Expired links, and links of ended grants, do not count.
    */
   addLink(
     link: Link,
     options: { max: number; events: NewEvent[] },
   ): Promise<'added' | 'ended' | 'full'>
   getLink(id: string): Promise<ListedLink | undefined>
-  /** Those of a connection that have not expired, or of one app on it; the newest first. */
+  /** Those of a connection, or of one app on it, that have not ended, nor their grants; the newest first. */
   listLinks(filter: { connectionId: string; appId?: string; now: Millis }): Promise<ListedLink[]>
   /** Deletes a link; it ends with that. `false`: there is no such link. */
   deleteLink(id: string, events: NewEvent[]): Promise<boolean>

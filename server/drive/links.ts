@@ -137,7 +137,7 @@ export function createLinks(deps: {
       const isOwn = link?.connectionId === grant.connectionId && link.appId === grant.appId
       const isLive = isOwn && link.expiresAt > clock.now()
       if (!isLive || !(await deleteLink(link, { actor: 'app', address }))) {
-        throw linkNotFound(isLive || !link ? 'link_unknown' : 'link_of_another_app', grant.appId)
+        throw linkNotFound(isOwn || !link ? 'link_unknown' : 'link_of_another_app', grant.appId)
       }
     },
 

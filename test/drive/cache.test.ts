@@ -9,9 +9,12 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { createFlights } from '../../server/drive/flights.ts'
+import { testClock } from '../clock.ts'
 import { temporaryFolder } from '../temporary.ts'
 import { size } from '../size.ts'
 import { buildCache } from './cache-upstream.ts'
@@ -148,6 +151,28 @@ t.test('an answer is kept only if it is complete and not too large', async (t) =
   t.match(await get('/left'), { cached: 'hit' })
 })
 
+t.test('a body of another length than announced is not kept', async (t) => {
+  const { cache, directory } = await buildCache(t, () => undefined)
+  for (const length of ['3', '5']) {
+    const { cached, body } = await cache.fetch(
+      'con_a',
+      {
+        ...{ method: 'GET', path: { segments: [], path: '/tile', query: '' } },
+        ...{ headers: {}, body: null, signal: new AbortController().signal },
+      },
+      async () => ({
+        status: 200,
+        headers: { 'cache-control': 'max-age=60', 'content-length': length },
+        body: Readable.from([Buffer.from('tile')]),
+      }),
+    )
+    t.equal(cached, 'miss')
+    await buffer(body ?? process.stdin)
+    await cache.settled()
+    t.strictSame(filesIn(directory), [])
+  }
+})
+
 t.test('damaged files are no answers', async (t) => {
   const { get, directory } = await buildCache(t, (request, response) => {
     response.setHeader('cache-control', 'max-age=60').end(body(request.url ?? '', 10_000))
@@ -249,13 +274,14 @@ t.test('a process that is killed while it writes leaves no half answer', async (
     }
   }
   t.ok(leftBehind > 0, 'it was killed while it wrote')
+  const filesAfterScan = async () => {
+    await cache.open()
+    await cache.settled()
+    return filesIn(directory).filter((file) => file.includes('.new-'))
+  }
+  t.ok((await filesAfterScan()).length > 0, 'another process may still write to a new file')
   clock.advance(20 * MINUTE)
-  await cache.open()
-  await cache.settled()
-  t.strictSame(
-    filesIn(directory).filter((file) => file.includes('.new-')),
-    [],
-  )
+  t.strictSame(await filesAfterScan(), [])
 })
 
 t.test('many who ask for the same at once cost one call', async (t) => {
@@ -278,6 +304,17 @@ t.test('many who ask for the same at once cost one call', async (t) => {
   first.body?.destroy()
   t.match(await second, { text: 'tile' })
   await cache.settled()
+})
+
+t.test('a request that ends twice ends no later request of the same URL', async (t) => {
+  const flights = createFlights(testClock({ frozen: true }), MINUTE)
+  const land = flights.takeOff('/tile')
+  land()
+  const landLater = flights.takeOff('/tile')
+  land()
+  t.equal(flights.isUnderWay('/tile'), true)
+  landLater()
+  t.equal(flights.isUnderWay('/tile'), false)
 })
 
 t.test('a reader that is slow holds back Ellipsis Drive, not memory', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { mergeVary, privateCaching } from '../../server/drive/headers.ts'
+import { answerHeaders, mergeVary, privateCaching } from '../../server/drive/headers.ts'
 import { buildDrive } from './upstream.ts'
 
 t.test('headers of requests: an allow list', async (t) => {
@@ -101,6 +101,13 @@ t.test('CORS: a preflight for each method, for origins of apps only', async (t) 
   }
   t.equal((await preflight('GET', 'https://evil.example')).status, 403)
   t.equal((await preflight('TRACE', 'https://map.example.com')).status, 405)
+})
+
+t.test('a header that HTTP can’t carry is left out', async (t) => {
+  for (const value of ['a\nb', 'a\rb', 'a\0b', 'a\x7fb', '地図', ['a', 'b\n']])
+    t.strictSame(answerHeaders({ etag: '"a"', 'content-disposition': value }), { etag: '"a"' })
+  const values = { etag: '"é\t~"', vary: ['a', 'b'] }
+  t.strictSame(answerHeaders(values), values)
 })
 
 t.test('privateCaching', async (t) => {

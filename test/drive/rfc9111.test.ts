@@ -1,4 +1,7 @@
+import { buffer } from 'node:stream/consumers'
 import t from 'tap'
+import { BrokerError } from '../../server/errors.ts'
+import type { ErrorCode } from '../../server/errors.ts'
 import { buildCache } from './cache-upstream.ts'
 
 const MINUTE = 60_000
@@ -365,6 +368,11 @@ t.test('what changed replaces the stored answer; what is gone removes it', async
   t.match(await get('/tile'), { cached: 'miss', text: 'v2' })
   t.match(await get('/tile'), { cached: 'hit', text: 'v2' })
   clock.advance(MINUTE)
+  ;[version, status] = [3, 429]
+  t.match(await get('/tile'), { cached: 'miss', status: 429 })
+  ;[version, status] = [2, 200]
+  t.match(await get('/tile'), { cached: 'revalidated', text: 'v2' }, 'a rate limit removes nothing')
+  clock.advance(MINUTE)
   ;[version, status] = [3, 403]
   t.match(await get('/tile'), { cached: 'miss', status: 403 })
   ;[version, status] = [2, 200]
@@ -388,8 +396,9 @@ t.test(
   async (t) => {
     let isDown = false
     let control = ''
+    let failure = 503
     const { get, clock } = await buildCache(t, (_request, response) => {
-      response.statusCode = isDown ? 503 : 200
+      response.statusCode = isDown ? failure : 200
       response
         .setHeader('cache-control', control)
         .setHeader('etag', '"1"')
@@ -408,5 +417,57 @@ t.test(
       isDown = true
       t.match(await get(path), { text: expected, status: expected === 'tile' ? 200 : 503 }, allowed)
     }
+    for (failure of [500, 502, 503, 504, 501]) {
+      const status = failure === 501 ? 501 : 200
+      t.match(await get('/a'), { status }, `a failure with status ${failure}`)
+    }
+  },
+)
+
+t.test('stale-if-error: bridges an outage, and no refusal by the broker', async (t) => {
+  const { get, cache, clock } = await buildCache(t, (_request, response) => {
+    response.setHeader('cache-control', 'max-age=60, stale-if-error=6000')
+    response.setHeader('etag', '"1"').end('tile')
+  })
+  await get('/tile')
+  clock.advance(2 * MINUTE)
+  const fail = (code: ErrorCode) =>
+    cache.fetch(
+      'con_a',
+      {
+        ...{ method: 'GET', path: { segments: [], path: '/tile', query: '' } },
+        ...{ headers: {}, body: null, signal: new AbortController().signal },
+      },
+      async () => {
+        throw new BrokerError(code)
+      },
+    )
+  for (const code of [
+    'token_refused',
+    'insufficient_scope',
+    'needs_reconnect',
+    'slow_down',
+  ] as const)
+    await t.rejects(fail(code), { code })
+  const { status, cached, body } = await fail('temporarily_unavailable')
+  t.match({ status, cached }, { status: 200, cached: 'hit' })
+  t.equal((await buffer(body ?? process.stdin)).toString(), 'tile')
+})
+
+t.test(
+  'a 304 for another version than the stored one: the whole answer is requested',
+  async (t) => {
+    let version = '1'
+    const { get, calls, clock } = await buildCache(t, (request, response) => {
+      response.setHeader('cache-control', 'max-age=60').setHeader('etag', `"${version}"`)
+      if (request.headers['if-none-match'] === undefined) response.end(`tile ${version}`)
+      else response.writeHead(304).end()
+    })
+    await get('/tile')
+    clock.advance(2 * MINUTE)
+    version = '2'
+    t.match(await get('/tile'), { cached: 'miss', text: 'tile 2' })
+    t.equal(calls.length, 3)
+    t.match(await get('/tile'), { cached: 'hit', text: 'tile 2' })
   },
 )

@@ -2,7 +2,10 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
+import { CHECK_INTERVAL_MS, createTransfers } from '../../server/drive/transfers.ts'
+import { BrokerError } from '../../server/errors.ts'
 import { closeWithTimeout } from '../../server/http/plugins/time-limits.ts'
+import { testClock } from '../clock.ts'
 import { exchange } from '../helper.ts'
 import { openUpload } from './transfer.ts'
 import { buildDrive } from './upstream.ts'
@@ -62,6 +65,65 @@ t.test('a transfer ends within a second of its revocation', async (t) => {
     t.ok(performance.now() - revokedAt < 1000)
     await waitUntil(() => drive.upstream.requests[0]?.destroyed === true)
   })
+})
+
+t.test('access that ends while the broker refreshes a token sends nothing more', async (t) => {
+  const ends: Record<string, (test: DriveTest) => Promise<unknown>> = {
+    grant: ({ broker, grantId }) => broker.services.connections.revokeGrant(grantId, ACTOR),
+    policy: ({ broker, app }) =>
+      broker.services.apps.set(app.id, { access: 'proxy', allow: ['GET /other'] }, ACTOR),
+  }
+  for (const [title, end] of Object.entries(ends)) {
+    for (const refused of [false, true]) {
+      await t.test(`${title}, ${refused ? 'after a 401' : 'before the request'}`, async (t) => {
+        const drive = await buildDrive(t, (_request, response) =>
+          response.writeHead(refused ? 401 : 200).end('answer'),
+        )
+        const { broker, upstream, get } = drive
+        // Answers of Ellipsis Drive's OAuth come after the end of the access.
+        const pass = upstream.handle
+        upstream.handle = async (request, response) => {
+          if (request.url?.startsWith('/v3/oauth')) await end(drive)
+          await pass(request, response)
+        }
+        if (!refused) broker.clock.advance(2 * 3_600_000)
+        const answer = await get('/file')
+        t.equal(answer.status, title === 'grant' ? 401 : 403)
+        t.ok(answer.headers.get('ellipsis-broker-error'))
+        t.equal(upstream.requests.length, refused ? 1 : 0)
+      })
+    }
+  }
+})
+
+t.test('a busy store ends no transfer; a client that has left ends it at once', async (t) => {
+  const clock = testClock({ frozen: true })
+  const transfers = createTransfers(clock)
+  let error: Error = new Error('database is locked')
+  let checks = 0
+  const check = async () => {
+    checks++
+    throw error
+  }
+  const transfer = transfers.begin(check, new AbortController().signal)
+  const nextRound = async () => {
+    await clock.asleep(CHECK_INTERVAL_MS)
+    clock.advance(CHECK_INTERVAL_MS)
+    await clock.asleep(CHECK_INTERVAL_MS)
+  }
+  for (let round = 0; round < 3; round++) await nextRound()
+  t.equal(checks, 2, 'a new transfer is not checked in its first round')
+  t.equal(transfer.signal.aborted, false)
+  error = new BrokerError('token_refused')
+  await nextRound()
+  t.equal(transfer.signal.reason, error)
+
+  const reason = new Error('the client left')
+  const left = transfers.begin(check, AbortSignal.abort(reason))
+  t.equal(left.signal.reason, reason)
+  transfer.end()
+  left.end()
+  clock.advance(CHECK_INTERVAL_MS)
 })
 
 t.test('a client that leaves ends the call of Ellipsis Drive', async (t) => {

@@ -67,7 +67,27 @@ export function testLinks(t: Test, open: OpenStore): void {
     t.equal(await add(store, newLink('f', { grantId: 'none' })), 'ended')
     await store.revokeGrants({ id: 'second', now: NOW, events: [] })
     t.equal(await add(store, newLink('g', { grantId: 'second' })), 'ended')
-    t.strictSame(await events(store), ['added a', 'added b', 'added d', 'added e'])
+    const later = newLink('h', { createdAt: NOW + 5 })
+    t.equal(await add(store, later, 2), 'added', 'one is of a revoked grant')
+    t.equal(await add(store, newLink('i', { createdAt: NOW + 5 }), 2), 'full')
+    t.strictSame(await events(store), ['added a', 'added b', 'added d', 'added e', 'added h'])
+  })
+
+  t.test('links of ended grants are not listed and not counted', async (t) => {
+    const store = await fill(t)
+    const [expiresAtSeconds, createdAt] = [NOW / 1000 + 60, NOW + 60_000]
+    await begin(store, newGrant('revoked'))
+    await begin(store, newGrant('expired', { expiresAtSeconds }))
+    await add(store, newLink('a', { grantId: 'revoked' }))
+    await add(store, newLink('b', { grantId: 'expired' }))
+    await add(store, newLink('c'))
+    await store.revokeGrants({ id: 'revoked', now: NOW, events: [] })
+    const list = async (now: number) =>
+      (await store.listLinks({ connectionId: 'con', now })).map(({ id }) => id)
+    t.strictSame(await list(createdAt - 1), ['c', 'b'])
+    t.strictSame(await list(createdAt), ['c'])
+    t.equal(await add(store, newLink('d', { createdAt: createdAt - 1 }), 2), 'full')
+    t.equal(await add(store, newLink('d', { createdAt }), 2), 'added')
   })
 
   t.test('a request with a link reads link, grant, app and connection as they are', async (t) => {

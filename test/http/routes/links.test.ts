@@ -263,6 +263,11 @@ t.test('an app lists and revokes its own links, from all devices of a user', asy
   t.equal(await statusOf(first.url), 404)
   broker.clock.advance(DAY_MS)
   t.strictSame(await list(broker, brokerToken), [], 'expired ones are left out')
+  const logged = broker.logged.length
+  t.equal((await send(broker, brokerToken, 'DELETE', `/links/${second.id}`)).status, 404)
+  const log = broker.logged.slice(logged).join('')
+  t.match(log, 'link_unknown')
+  t.notMatch(log, 'link_of_another_app')
   const { rows } = await broker.services.store.listEvents({ limit: 10 })
   t.match(
     rows
@@ -311,6 +316,37 @@ t.test('a link does not outlive its grant', async (t) => {
   t.equal(await statusOf(url), 200)
   broker.clock.advance(30_000)
   t.equal(await statusOf(url), 404)
+})
+
+t.test('a link ends when the broker token of its grant expires', async (t) => {
+  const { broker, app, brokerToken } = await begin(t, { tokenLifetimeSeconds: 3600 })
+  const { url } = await create(broker, brokerToken, { path: ROOT })
+  const device = await connect(broker, app)
+  const other = await create(broker, device.brokerToken, { path: ROOT })
+  broker.clock.advance(1_800_000)
+  const renewed = await exchange(broker, device.brokerToken)
+  t.type(renewed.body.broker_token, 'string')
+  t.equal(await statusOf(url), 200)
+  broker.clock.advance(1_800_000)
+  t.equal(await statusOf(url), 404)
+  t.equal(await statusOf(other.url), 200, 'the token of the other grant was extended')
+})
+
+t.test('a policy that narrows while a link is read hides the link', async (t) => {
+  const drive = await buildDrive(t, (_request, response) => response.end('answer'))
+  const { broker, app, brokerToken, upstream } = drive
+  const link = await create(broker, brokerToken, { path: '/path/1' })
+  const pass = upstream.handle
+  upstream.handle = async (request, response) => {
+    if (request.url?.startsWith('/v3/oauth'))
+      await broker.services.apps.set(app.id, { access: 'proxy', allow: ['GET /other'] }, 'cli')
+    await pass(request, response)
+  }
+  broker.clock.advance(2 * 3_600_000)
+  const answer = await fetch(link.url)
+  t.equal(answer.status, 404)
+  t.notMatch(await answer.text(), 'policy')
+  t.equal(upstream.requests.length, 0)
 })
 
 t.test(

@@ -33,6 +33,11 @@ t.test('an admin sees the links of a user and revokes one; a viewer only sees th
   const admin = await signIn(broker)
   const own = await admin.open(page)
   t.match(own.body, /Roads &lt;b&gt;.*data-label="Uses">2</s)
+  const other = await connect(broker, app, { user: 'bo' })
+  const foreign = `${broker.url}/admin/users/${other.connectionId}/links/${first.id}/revoke`
+  t.equal((await admin.open(foreign)).status, 404, 'a link of another user')
+  const { links } = broker.services
+  t.equal(await links.revokeAny(first.id, other.connectionId, 'cli'), false)
   const confirm = await admin.open(`${page}/links/${first.id}/revoke`)
   t.match(textOf(confirm), /Revoke a link of .amelie.\?/)
   const done = await admin.press(confirm, 'Revoke link')
