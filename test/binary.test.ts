@@ -154,17 +154,26 @@ t.test('the single binary', async (t) => {
       await run('gcc', ['-shared', '-fPIC', '-o', evil, source], { env: { PATH } })
       // Swaps the file for as long as commands run, between any check and load.
       const swap = `while :; do cp ${evil} ${native}/x; mv ${native}/x ${native}/${addon}; done`
-      const attacker = spawn('sh', ['-c', swap], { ...unprivileged, stdio: 'ignore' })
-      t.teardown(() => attacker.kill('SIGKILL'))
+      // With a process group of its own, so that no cp or mv is left running.
+      const options = { ...unprivileged, stdio: 'ignore', detached: true } as const
+      const attacker = spawn('sh', ['-c', swap], options)
+      const ended = once(attacker, 'exit')
+      const stopAttacker = async () => {
+        if (attacker.exitCode === null && attacker.signalCode === null) {
+          process.kill(-(attacker.pid ?? NaN), 'SIGKILL')
+        }
+        await ended
+      }
+      t.teardown(stopAttacker)
       for (let round = 0; round < 10; round++) await list().catch(() => undefined)
-      attacker.kill('SIGKILL')
+      await stopAttacker()
       const seen = existsSync(witness) ? readFileSync(witness, 'utf8') : ''
       t.notMatch(seen, /(?<!\d)0/, 'never as root')
       t.equal(seen, '', 'nor as the owner')
 
       const target = join(folder, 'of-root')
       mkdirSync(target, { mode: 0o755 })
-      rmSync(native, { recursive: true })
+      rmSync(native, { recursive: true, maxRetries: 5 })
       symlinkSync(target, native)
       await t.rejects(list(), { code: 2, stderr: /is not a directory, or is a link/ })
       t.equal(statSync(target).mode & 0o777, 0o755, 'the link’s target keeps its mode')
