@@ -4,7 +4,14 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import type { BuildOptions } from 'esbuild'
-import { assetFolders, licensesFile, listAssets, sqliteAddon } from '../server/assets.ts'
+import {
+  assetFolders,
+  findPackageFile,
+  licensesFile,
+  listAssets,
+  packageFiles,
+  sqliteAddon,
+} from '../server/assets.ts'
 
 const root = join(import.meta.dirname, '..')
 const require = createRequire(import.meta.url)
@@ -50,13 +57,20 @@ export async function makeBundle(folder: string): Promise<Bundle> {
     metafile: true,
   })
   assets[licensesFile] = join(folder, licensesFile)
-  writeFileSync(assets[licensesFile], collectLicenses(Object.keys(metafile.inputs)))
+  writeFileSync(
+    assets[licensesFile],
+    collectLicenses([
+      ...Object.keys(metafile.inputs),
+      ...packageFiles.map((path) => `node_modules/${path}`),
+    ]),
+  )
   return { program, assets }
 }
 
 function copyAssets(folder: string): Record<string, string> {
   const sources: Record<string, string> = { [sqliteAddon]: findAddon() }
   for (const path of assetFolders.flatMap(listAssets)) sources[path] = join(root, path)
+  for (const path of packageFiles) sources[path] = findPackageFile(path)
   return Object.fromEntries(
     Object.entries(sources).map(([name, source]) => {
       const target = join(folder, name)

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { Migration } from '../db/data-directory/open.ts'
@@ -12,6 +13,9 @@ import { loadAddon } from './data/native-addon.ts'
 
 /** Folders whose files are assets; scripts/build.ts puts them into the binary. */
 export const assetFolders = ['views', 'server/demo/public', 'db/migrations']
+
+/** Files of packages that pages load as they are. They are assets, too. */
+export const packageFiles = ['leaflet/dist/leaflet.js', 'leaflet/dist/leaflet.css']
 
 /** The native addon of better-sqlite3: an asset of the binary, or a file beside the bundle. */
 export const sqliteAddon = 'better_sqlite3.node'
@@ -51,6 +55,16 @@ export function readAssetBytes(path: string): Buffer {
   if (!isAsset(path)) throw new Error(`${path} is not in ${assetFolders.join(', ')}`)
   return binary ? Buffer.from(sea.getAsset(path)) : readFileSync(join(root, path))
 }
+
+/** The bytes of one of `packageFiles`. */
+export function readPackageFile(path: string): Buffer {
+  if (binary) return Buffer.from(sea.getAsset(path))
+  return readFileSync(bundled ? join(root, path) : findPackageFile(path))
+}
+
+/** Path of one of `packageFiles` on disk, from source. */
+export const findPackageFile = (path: string): string =>
+  createRequire(import.meta.url).resolve(path)
 
 /** Paths of all assets in a folder and its subfolders, sorted. */
 export function listAssets(folder: string): string[] {
