@@ -10,6 +10,8 @@ import {
   licensesFile,
   listAssets,
   packageFiles,
+  sdkBuild,
+  sdkModules,
   sqliteAddon,
 } from '../server/assets.ts'
 
@@ -28,7 +30,7 @@ export const bundleOptions: BuildOptions = {
   format: 'esm',
   banner: { js: BANNER },
   // `debug` loads it if it is there, and here it would come from a development tool.
-  external: ['supports-color'],
+  external: ['supports-color', 'esbuild'],
   // A third less to read at every start. Names stay, for stack traces.
   minifyWhitespace: true,
   minifySyntax: true,
@@ -56,14 +58,16 @@ export async function makeBundle(folder: string): Promise<Bundle> {
     define: { BUILD_STAMP: JSON.stringify({ version: version(), commit: commit() }) },
     metafile: true,
   })
+  for (const name of Object.keys(sdkModules)) {
+    assets[name] = join(folder, name)
+    await build({ ...sdkBuild(name), outfile: assets[name] })
+  }
   assets[licensesFile] = join(folder, licensesFile)
-  writeFileSync(
-    assets[licensesFile],
-    collectLicenses([
-      ...Object.keys(metafile.inputs),
-      ...packageFiles.map((path) => `node_modules/${path}`),
-    ]),
-  )
+  const inputs = [
+    ...Object.keys(metafile.inputs),
+    ...packageFiles.map((path) => `node_modules/${path}`),
+  ]
+  writeFileSync(assets[licensesFile], collectLicenses(inputs))
   return { program, assets }
 }
 

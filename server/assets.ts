@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
+import type { BuildOptions } from 'esbuild'
 import type { Migration } from '../db/data-directory/open.ts'
 import { loadAddon } from './data/native-addon.ts'
 
@@ -19,6 +20,20 @@ export const packageFiles = ['leaflet/dist/leaflet.js', 'leaflet/dist/leaflet.cs
 
 /** The native addon of better-sqlite3: an asset of the binary, or a file beside the bundle. */
 export const sqliteAddon = 'better_sqlite3.node'
+
+/**
+ * The modules of the browser SDK, by the paths that serve them: assets of the binary, or files beside the bundle.
+ * That for React is only in the package: it imports React.
+ */
+export const sdkModules: Record<string, string> = {
+  'sdk.js': 'sdk/client.ts',
+  ...Object.fromEntries(
+    ['deck', 'leaflet', 'maplibre', 'openlayers'].map((name) => [
+      `sdk/${name}.js`,
+      `sdk/adapters/${name}.ts`,
+    ]),
+  ),
+}
 
 /** The licenses of all included packages: an asset of the binary, or a file beside the bundle. */
 export const licensesFile = 'LICENSES.txt'
@@ -113,6 +128,24 @@ export function readLicenses(): string {
   if (bundled) return readFileSync(join(root, licensesFile), 'utf8')
   const own = readFileSync(join(root, 'LICENSE'), 'utf8')
   return `${own}\nFrom source: the licenses of the used packages are in node_modules.`
+}
+
+/** esbuild's options for one of `sdkModules`: an ES module in one file. */
+export const sdkBuild = (name: string): BuildOptions => ({
+  entryPoints: [join(root, sdkModules[name] ?? '')],
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2022',
+})
+
+/** One of `sdkModules`. From source it is built at each call. */
+export async function readSdk(name: string): Promise<Uint8Array> {
+  if (binary) return Buffer.from(sea.getAsset(name))
+  if (bundled) return readFileSync(join(root, name))
+  const { build } = await import('esbuild')
+  const { outputFiles } = await build({ ...sdkBuild(name), write: false })
+  return outputFiles[0]?.contents ?? new Uint8Array()
 }
 
 /** Directories from the configuration. */
