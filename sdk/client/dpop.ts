@@ -23,7 +23,8 @@ export async function loadKey(name: string): Promise<Key> {
   try {
     const open = indexedDB.open('ellipsis-broker')
     open.onupgradeneeded = () => open.result.createObjectStore(STORE)
-    const store = async () => (await done(open)).transaction(STORE, 'readwrite').objectStore(STORE)
+    const opened = done(open)
+    const store = async () => (await opened).transaction(STORE, 'readwrite').objectStore(STORE)
     const read = async () => (await done((await store()).get(name))) as CryptoKeyPair | undefined
     pair = await read()
     if (!pair) {
