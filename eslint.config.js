@@ -137,7 +137,11 @@ export default defineConfig(
     rules: {
       'no-restricted-imports': [
         'error',
-        { patterns: [{ regex: '^[^.]|/(server|db)/', message: 'The SDK has no dependencies.' }] },
+        {
+          patterns: [
+            { regex: '^(?!\\.|react$)|/(server|db)/', message: 'The SDK has no dependencies.' },
+          ],
+        },
       ],
     },
   },
