@@ -54,7 +54,7 @@ interface TokensOptions {
 }
 
 /** A tab may be frozen while it holds the lock. */
-const LOCK_TIMEOUT_MS = 15_000
+const LOCK_TIMEOUT_MS = 10_000
 const JSON_TYPE = { 'content-type': 'application/json' }
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 const GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:token-exchange'

@@ -2,7 +2,16 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { noBrowser } from '../browser/chromium.ts'
-import { allow, allowAgain, attempt, connectInPopup, isShown, openPage, openPopup, startPage } from './page.ts'
+import {
+  allow,
+  allowAgain,
+  attempt,
+  connectInPopup,
+  isShown,
+  openPage,
+  openPopup,
+  startPage,
+} from './page.ts'
 
 t.test('a popup', { skip: noBrowser }, async (t) => {
   const { context, url, broker } = await startPage(t)

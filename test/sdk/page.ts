@@ -117,8 +117,8 @@ export async function openPopup(page: Page | Frame): Promise<Page> {
 }
 
 /** Connects in a popup. */
-export async function connectInPopup(page: Page): Promise<void> {
-  await allow(await openPopup(page))
+export async function connectInPopup(page: Page, allowIn = allow): Promise<void> {
+  await allowIn(await openPopup(page))
   await isShown(page, 'connected')
 }
 
