@@ -61,18 +61,19 @@ t.test('a popup that is closed, and one that is given up', { skip: noBrowser }, 
   const page = await openPage(context, url)
   const first = await openPopup(page)
   await first.close()
+  const opened = context.waitForEvent('page')
   await page.evaluate(() => {
-    const { signal } = Object.assign(globalThis, { stop: new AbortController() }).stop
-    globalThis.waiting = sdk.client.connect({ signal }).then(
+    globalThis.cancelling = new AbortController()
+    const { signal } = cancelling
+    globalThis.connecting = sdk.client.connect({ signal }).then(
       () => 'connected',
       (error: { code: string }) => error.code,
     )
   })
+  const popup = await opened
   await isShown(page, /^cancelled: /)
-  const second = context.waitForEvent('page')
-  const popup = context.pages()[1] ?? (await second)
   const closed = popup.waitForEvent('close')
-  t.equal(await page.evaluate(() => (stop.abort(), waiting)), 'cancelled')
+  t.equal(await page.evaluate(() => (cancelling.abort(), connecting)), 'cancelled')
   await closed
   await connectInPopup(page)
 })
@@ -187,6 +188,6 @@ const brokerOf = (page: Page) =>
   page.evaluate(() => Object.keys(localStorage)[0]?.split(' ')[1] ?? '')
 
 declare global {
-  var stop: AbortController
-  var waiting: Promise<string>
+  var cancelling: AbortController
+  var connecting: Promise<string>
 }

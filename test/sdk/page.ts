@@ -10,7 +10,12 @@ import { addApp, buildBroker } from '../helper.ts'
 import type { TestOptions } from '../helper.ts'
 
 declare global {
-  var sdk: { client: Client; createClient: (options: ClientOptions) => Client; events: string[] }
+  var sdk: {
+    client: Client
+    createClient: (options: ClientOptions) => Client
+    events: string[]
+    handled: boolean
+  }
 }
 
 /** How a page is set up. */
@@ -125,26 +130,31 @@ export async function connectInPopup(page: Page, allowIn = allow): Promise<void>
 export const isShown = (page: Page | Frame, text: string | RegExp) =>
   page.locator('#state').getByText(text, { exact: true }).waitFor()
 
-/** Calls the client in the page. Returns its result, or the fields of its error. */
-export const attempt = <Name extends 'getToken' | 'user' | 'disconnect' | 'isConnected'>(
+/** Calls the client in the page. Returns its result, or the error, which has a `code`. */
+export const attempt = (
   page: Page | Frame,
-  name: Name,
+  name: 'getToken' | 'user' | 'disconnect',
   options: object = {},
-) =>
+): Promise<Result> =>
   page.evaluate(
-    async ([name, options]) => {
+    async ([name, options]): Promise<Result> => {
       try {
-        return await sdk.client[name as 'getToken'](options)
+        return ((await sdk.client[name as 'getToken'](options)) ?? {})
       } catch (error) {
         const { code, message, reconnectUrl, retryAfter } = error as Result
-        return { code, message, reconnectUrl, retryAfter }
+        return { code, message, reconnectUrl, retryAfter } as Result
       }
     },
     [name, options] as const,
   )
 
 /** Fields of results and errors. */
-type Result = Partial<Record<'accessToken' | 'code' | 'message' | 'reconnectUrl', string>> & {
+interface Result {
+  accessToken?: string
   expiresAt?: number
+  username?: string
+  code?: string
+  message?: string
+  reconnectUrl?: string
   retryAfter?: number
 }

@@ -5,16 +5,7 @@ import { launch, noBrowser, visit } from '../browser/chromium.ts'
 import { findGrant } from '../db/rows.ts'
 import { postForm } from '../helper.ts'
 import { size } from '../size.ts'
-import {
-  allow,
-  allowAgain,
-  attempt,
-  connectInPopup,
-  isShown,
-  openPage,
-  openPopup,
-  startPage,
-} from './page.ts'
+import { allowAgain, attempt, connectInPopup, isShown, openPage, startPage } from './page.ts'
 
 const HOUR_MS = 3_600_000
 
