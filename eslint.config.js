@@ -132,6 +132,19 @@ export default defineConfig(
       'The stand-in shares nothing with the broker.',
     ],
   ),
+  {
+    files: ['sdk/**/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            { regex: '^[^.]|\\.\\./(server|db)/', message: 'The SDK has no dependencies.' },
+          ],
+        },
+      ],
+    },
+  },
   layer(
     ['db/**/*.ts'],
     [

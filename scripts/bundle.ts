@@ -4,7 +4,14 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 import type { BuildOptions } from 'esbuild'
-import { assetFolders, licensesFile, listAssets, sqliteAddon } from '../server/assets.ts'
+import {
+  assetFolders,
+  licensesFile,
+  listAssets,
+  sdkBuild,
+  sdkFile,
+  sqliteAddon,
+} from '../server/assets.ts'
 
 const root = join(import.meta.dirname, '..')
 const require = createRequire(import.meta.url)
@@ -21,7 +28,7 @@ export const bundleOptions: BuildOptions = {
   format: 'esm',
   banner: { js: BANNER },
   // `debug` loads it if it is there, and here it would come from a development tool.
-  external: ['supports-color'],
+  external: ['supports-color', 'esbuild'],
   // A third less to read at every start. Names stay, for stack traces.
   minifyWhitespace: true,
   minifySyntax: true,
@@ -49,6 +56,8 @@ export async function makeBundle(folder: string): Promise<Bundle> {
     define: { BUILD_STAMP: JSON.stringify({ version: version(), commit: commit() }) },
     metafile: true,
   })
+  assets[sdkFile] = join(folder, sdkFile)
+  await build({ ...sdkBuild, outfile: assets[sdkFile] })
   assets[licensesFile] = join(folder, licensesFile)
   writeFileSync(assets[licensesFile], collectLicenses(Object.keys(metafile.inputs)))
   return { program, assets }

@@ -12,7 +12,7 @@ import type { Credentials } from './server/client-authentication.ts'
 import { camelCase, createCall, formOf, jsonOf, standardRuntime } from './server/http.ts'
 import type { Answer, CallOptions, Runtime } from './server/http.ts'
 
-export { BrokerError } from './errors.ts'
+export { BrokerError } from './client/error.ts'
 export { verifyWebhook } from './server/webhooks.ts'
 export type { WebhookMessage, WebhookRequest } from './server/webhooks.ts'
 export type {
@@ -83,7 +83,7 @@ export interface ListOptions extends CallOptions {
 
 /**
  * A client of the broker for an app with a back end. It keeps one app token in memory; share it between requests.
- * Every method rejects with `BrokerError`: `temporarily_unavailable` also if the broker does not answer.
+ * Every method rejects with `BrokerError`: `network_error` if the broker does not answer.
  */
 export interface ServerClient {
   /**
@@ -94,7 +94,7 @@ export interface ServerClient {
   ): Promise<{ url: string; flow: AuthorizationFlow }>
   /**
    * Ends it, when the user comes back to the redirect URI. Call it once for each flow, and forget the flow first.
-   * @throws BrokerError `access_denied` if the user refused; `invalid_callback` if the answer is not for this flow
+   * @throws BrokerError `access_denied` if the user refused; `invalid_state` if the answer is not for this flow
    */
   handleCallback(
     callback: CallbackRequest,

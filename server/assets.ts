@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync, readdirSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
+import type { BuildOptions } from 'esbuild'
 import type { Migration } from '../db/data-directory/open.ts'
 import { loadAddon } from './data/native-addon.ts'
 
@@ -15,6 +16,9 @@ export const assetFolders = ['views', 'server/demo/public', 'db/migrations']
 
 /** The native addon of better-sqlite3: an asset of the binary, or a file beside the bundle. */
 export const sqliteAddon = 'better_sqlite3.node'
+
+/** The browser SDK in one file: an asset of the binary, or a file beside the bundle. */
+export const sdkFile = 'sdk.js'
 
 /** The licenses of all included packages: an asset of the binary, or a file beside the bundle. */
 export const licensesFile = 'LICENSES.txt'
@@ -99,6 +103,24 @@ export function readLicenses(): string {
   if (bundled) return readFileSync(join(root, licensesFile), 'utf8')
   const own = readFileSync(join(root, 'LICENSE'), 'utf8')
   return `${own}\nFrom source: the licenses of the used packages are in node_modules.`
+}
+
+/** esbuild's options for the browser SDK: an ES module in one file. */
+export const sdkBuild: BuildOptions = {
+  entryPoints: [join(root, 'sdk/client.ts')],
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2022',
+}
+
+/** The browser SDK. From source it is built at each call. */
+export async function readSdk(): Promise<Uint8Array> {
+  if (binary) return Buffer.from(sea.getAsset(sdkFile))
+  if (bundled) return readFileSync(join(root, sdkFile))
+  const { build } = await import('esbuild')
+  const { outputFiles } = await build({ ...sdkBuild, write: false })
+  return outputFiles[0]?.contents ?? new Uint8Array()
 }
 
 /** Directories from the configuration. */

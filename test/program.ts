@@ -18,7 +18,7 @@ export const PROGRAM_ENV = {
 }
 
 const modifiedAt = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
-const sources = globSync(['{server,db,views,scripts}/**', 'package*.json'], { cwd: root })
+const sources = globSync(['{server,db,views,scripts,sdk}/**', 'package*.json'], { cwd: root })
 if (sources.some((file) => modifiedAt(join(root, file)) > modifiedAt(PROGRAM))) {
   const script = `import { makeBundle } from './scripts/bundle.ts'; await makeBundle(${JSON.stringify(folder)})`
   execFileSync(process.execPath, ['--input-type=module', '--eval', script], { cwd: root })

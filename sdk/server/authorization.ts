@@ -1,8 +1,9 @@
-import { BrokerError } from '../errors.ts'
-import { decodeJwt, randomText, toBase64Url } from './base64.ts'
+import { digest, randomText } from '../client/base64url.ts'
+import { BrokerError } from '../client/error.ts'
 import type { Authenticate } from './client-authentication.ts'
 import { formOf } from './http.ts'
 import type { Answer, Call, CallOptions, Runtime } from './http.ts'
+import { decodeJwt } from './jwt.ts'
 
 /** How a user is asked to connect. */
 export interface AuthorizationOptions extends CallOptions {
@@ -53,12 +54,11 @@ export async function pushAuthorization(
   const asksWho = scope?.split(' ').includes('openid') ?? false
   const nonce = asksWho ? randomText() : undefined
   const flow = { state: randomText(), codeVerifier: randomText(), redirectUri }
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(flow.codeVerifier))
   const fields = {
     response_type: 'code',
     redirect_uri: redirectUri,
     state: flow.state,
-    code_challenge: toBase64Url(new Uint8Array(digest)),
+    code_challenge: await digest(flow.codeVerifier),
     code_challenge_method: 'S256',
     scope,
     nonce,
@@ -146,4 +146,4 @@ function readUser(
 
 const MAX_CLOCK_SKEW_MS = 60_000
 
-const invalid = (message: string) => new BrokerError('invalid_callback', message)
+const invalid = (message: string) => new BrokerError('invalid_state', message)

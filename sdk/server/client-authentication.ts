@@ -1,4 +1,4 @@
-import { randomText, toBase64Url } from './base64.ts'
+import { base64url, randomText } from '../client/base64url.ts'
 import type { Runtime } from './http.ts'
 
 /** A private key as a JWK (RFC 7517), with the `kid` under which the app registered the public key. */
@@ -58,11 +58,11 @@ async function createSigner(given: PrivateJwk | CryptoKey, keyId?: string): Prom
   const parameters = { name: key.algorithm.name, hash: 'SHA-256', saltLength: 32 }
   return async (claims) => {
     const [head = '', payload = ''] = [header, claims].map((part) =>
-      toBase64Url(new TextEncoder().encode(JSON.stringify(part))),
+      base64url(new TextEncoder().encode(JSON.stringify(part))),
     )
     const input = new TextEncoder().encode(`${head}.${payload}`)
     const signature = await crypto.subtle.sign(parameters, key, input)
-    return `${head}.${payload}.${toBase64Url(new Uint8Array(signature))}`
+    return `${head}.${payload}.${base64url(signature)}`
   }
 }
 

@@ -1,4 +1,5 @@
-import { BrokerError } from '../errors.ts'
+import { BrokerError } from '../client/error.ts'
+import type { ErrorAnswer } from '../client/error.ts'
 
 /** What a call needs of its environment. */
 export interface Runtime {
@@ -55,7 +56,7 @@ export function createCall(
     } catch (cause) {
       if (cause instanceof BrokerError) throw cause
       signal?.throwIfAborted()
-      throw new LostAnswer('temporarily_unavailable', 'The broker does not answer.', { cause })
+      throw new BrokerError('network_error', 'The broker cannot be reached.', {}, cause)
     }
   }
 
@@ -66,7 +67,8 @@ export function createCall(
         return await attempt(request, signal)
       } catch (error) {
         if (!(error instanceof BrokerError) || !RETRIED.includes(error.code)) throw error
-        if (request.once && error instanceof LostAnswer) throw error
+        // Nobody knows whether the broker did what it was asked to.
+        if (request.once && error.code === 'network_error') throw error
         const waitMs = (error.retryAfter ?? backoffSeconds) * 1000
         if (waitMs > leftMs) throw error
         leftMs -= waitMs
@@ -76,26 +78,18 @@ export function createCall(
   }
 }
 
-/** Nobody knows whether the broker did what it was asked to. */
-class LostAnswer extends BrokerError {}
-
-const RETRIED = ['temporarily_unavailable', 'slow_down']
+const RETRIED = ['network_error', 'temporarily_unavailable', 'slow_down']
 
 function readAnswer(response: Response, text: string): Answer {
   const body = parse(text)
   if (response.ok && body) return body
   const retryAfter = Number(response.headers.get('retry-after') ?? NaN)
-  const waits = Number.isFinite(retryAfter) && { retryAfter }
-  if (typeof body?.error !== 'string') {
-    const code = response.status >= 502 ? 'temporarily_unavailable' : 'server_error'
-    const message = `This is not an answer of the broker (status ${response.status}).`
-    throw new BrokerError(code, message, { ...waits })
-  }
-  const { error, error_description: description, reconnect_url: reconnectUrl } = body
-  throw new BrokerError(error, typeof description === 'string' ? description : error, {
-    ...waits,
-    ...(typeof reconnectUrl === 'string' && { reconnectUrl }),
-  })
+  const details = Number.isFinite(retryAfter) ? { retry_after: retryAfter } : {}
+  const answer: ErrorAnswer = { ...body, ...details }
+  if (answer.error) throw new BrokerError(answer.error, answer.error_description, answer)
+  const code = response.status >= 502 ? 'temporarily_unavailable' : 'server_error'
+  const message = `This is not an answer of the broker (status ${response.status}).`
+  throw new BrokerError(code, message, details)
 }
 
 /** A JSON object, or `{}` for an empty body. */

@@ -1,5 +1,5 @@
-import { BrokerError } from '../errors.ts'
-import { fromBase64 } from './base64.ts'
+import { BrokerError } from '../client/error.ts'
+import { fromBase64 } from './jwt.ts'
 
 /** A message of the broker to a webhook. */
 export interface WebhookMessage {

@@ -38,6 +38,7 @@ import { notFoundRoute } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
 import { parRoute } from './routes/par.ts'
 import { revokeRoute } from './routes/revoke.ts'
+import { sdkRoute } from './routes/sdk.ts'
 import { sessionRoutes } from './routes/session.ts'
 import { sharedLinkRoute } from './routes/shared-link.ts'
 import { tokenRoute } from './routes/token.ts'
@@ -145,6 +146,8 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
     },
     { prefix },
   )
+
+  await app.register(sdkRoute, { prefix })
 
   // For anyone who has a link, from any origin.
   await app.register(sharedLinkRoute, { services, prefix })

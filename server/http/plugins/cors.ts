@@ -3,8 +3,8 @@ import type { Apps } from '../../oauth/apps.ts'
 
 /** How long browsers remember a preflight. */
 const MAX_AGE_SECONDS = 600
-/** Headers of answers that pages may read. */
-export const EXPOSED_HEADERS = 'retry-after, www-authenticate, dpop-nonce, x-request-id'
+/** Headers of answers that pages may read. `Date` corrects the clock of a DPoP proof. */
+export const EXPOSED_HEADERS = 'retry-after, www-authenticate, dpop-nonce, x-request-id, date'
 /** Headers that pages may send. */
 export const ALLOWED_HEADERS = 'authorization, content-type, dpop'
 /** Names the app whose session a page uses, and makes browsers send a preflight. */

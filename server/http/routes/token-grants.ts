@@ -121,6 +121,7 @@ async function respond(
       }
   return {
     ...{ access_token, token_type, expires_in, scope: grant.scope },
+    api_url: app.access === 'proxy' ? `${config.publicUrl}/drive` : config.ellipsis.apiUrl,
     ...(upstream && { refresh_token: token }),
     ...(includesScope(grant.scope, OPENID) && {
       id_token: await idTokens.sign({ grant, ...authentication, accessToken: access_token }),

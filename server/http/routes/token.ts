@@ -30,6 +30,9 @@ const TokenResponse = Type.Object(
     refresh_token: optionalText(
       'For apps with `--tokens ellipsis`: the broker token to use from now on.',
     ),
+    api_url: optionalText(
+      'For a code: where to send requests for Ellipsis Drive, its API or, with `--access proxy`, the broker’s proxy.',
+    ),
     id_token: optionalText('With the scope `openid`: who the user is, signed.'),
     issued_token_type: optionalText('Token exchange: the type of access_token.'),
     ...renewedTokenSchema,

@@ -74,7 +74,7 @@ t.test('a user who refuses, and answers that are not for this flow', async (t) =
     ['code', null],
   ] as const) {
     const error = await errorOf(changed(name, value))
-    t.equal(error.code, 'invalid_callback', `${name} ${value}`)
+    t.equal(error.code, 'invalid_state', `${name} ${value}`)
   }
   t.equal(requests.paths.length, before, 'none of them reached the broker')
   const stolen = { ...flow, codeVerifier: 'x'.repeat(43) }
@@ -85,7 +85,7 @@ t.test('the ID token must be for this flow', async (t) => {
   const { client } = await begin(t)
   const { flow, returned } = await connect(client, { scope: 'openid projects' })
   const other = client.handleCallback(returned, { ...flow, nonce: 'other' })
-  t.match(await errorOf(other), { code: 'invalid_callback' })
+  t.match(await errorOf(other), { code: 'invalid_state' })
 })
 
 t.test('a code whose answer is lost is not redeemed again; a refused one is', async (t) => {
@@ -93,7 +93,7 @@ t.test('a code whose answer is lost is not redeemed again; a refused one is', as
   const first = await connect(client)
   requests.answerWith(new TypeError('terminated'))
   const lost = await errorOf(client.handleCallback(first.returned, first.flow))
-  t.match(lost, { code: 'temporarily_unavailable', cause: { message: 'terminated' } })
+  t.match(lost, { code: 'network_error', cause: { message: 'terminated' } })
   t.equal(requests.paths.filter((path) => path === 'POST /oauth/token').length, 1)
   const second = await connect(client)
   requests.answerWith(busy())

@@ -57,7 +57,7 @@ t.test('a broker that cannot be reached, hangs, or is none', async (t) => {
     broker: `http://127.0.0.1:${await freePort()}`,
   })
   t.match(await errorOf(closed.getGrant('x')), {
-    code: 'temporarily_unavailable',
+    code: 'network_error',
     cause: { message: 'fetch failed' },
   })
 
@@ -75,7 +75,7 @@ t.test('a broker that cannot be reached, hangs, or is none', async (t) => {
   const broker = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const client = createServerClient({ ...options, broker, timeoutMs: 50 })
   const hung = await errorOf(client.getGrant('x'))
-  t.match(hung, { code: 'temporarily_unavailable', cause: { name: 'TimeoutError' } })
+  t.match(hung, { code: 'network_error', cause: { name: 'TimeoutError' } })
   handle = () => '<h1>Welcome</h1>'
   t.match(await errorOf(client.getGrant('x')), { code: 'server_error', message: /status 200/ })
   handle = () => '"text"'
