@@ -6,10 +6,12 @@ import { build } from 'esbuild'
 import type { BuildOptions } from 'esbuild'
 import {
   assetFolders,
+  findPackageFile,
   licensesFile,
   listAssets,
+  packageFiles,
   sdkBuild,
-  sdkFile,
+  sdkModules,
   sqliteAddon,
 } from '../server/assets.ts'
 
@@ -56,16 +58,23 @@ export async function makeBundle(folder: string): Promise<Bundle> {
     define: { BUILD_STAMP: JSON.stringify({ version: version(), commit: commit() }) },
     metafile: true,
   })
-  assets[sdkFile] = join(folder, sdkFile)
-  await build({ ...sdkBuild, outfile: assets[sdkFile] })
+  for (const name of Object.keys(sdkModules)) {
+    assets[name] = join(folder, name)
+    await build({ ...sdkBuild(name), outfile: assets[name] })
+  }
   assets[licensesFile] = join(folder, licensesFile)
-  writeFileSync(assets[licensesFile], collectLicenses(Object.keys(metafile.inputs)))
+  const inputs = [
+    ...Object.keys(metafile.inputs),
+    ...packageFiles.map((path) => `node_modules/${path}`),
+  ]
+  writeFileSync(assets[licensesFile], collectLicenses(inputs))
   return { program, assets }
 }
 
 function copyAssets(folder: string): Record<string, string> {
   const sources: Record<string, string> = { [sqliteAddon]: findAddon() }
   for (const path of assetFolders.flatMap(listAssets)) sources[path] = join(root, path)
+  for (const path of packageFiles) sources[path] = findPackageFile(path)
   return Object.fromEntries(
     Object.entries(sources).map(([name, source]) => {
       const target = join(folder, name)

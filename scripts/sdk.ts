@@ -28,6 +28,9 @@ function manifest(): Manifest {
   return {
     ...{ name, version, description: 'The SDK of Ellipsis Broker', license, type },
     sideEffects: false,
+    // For `ellipsis-broker/react`.
+    peerDependencies: { react: '>=18' },
+    peerDependenciesMeta: { react: { optional: true } },
     exports: JSON.parse(
       JSON.stringify(exports).replaceAll('./dist/sdk/', './'),
     ) as Manifest['exports'],

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { BuildOptions } from 'esbuild'
@@ -14,11 +15,25 @@ import { loadAddon } from './data/native-addon.ts'
 /** Folders whose files are assets; scripts/build.ts puts them into the binary. */
 export const assetFolders = ['views', 'server/demo/public', 'db/migrations']
 
+/** Files of packages that pages load as they are. They are assets, too. */
+export const packageFiles = ['leaflet/dist/leaflet.js', 'leaflet/dist/leaflet.css']
+
 /** The native addon of better-sqlite3: an asset of the binary, or a file beside the bundle. */
 export const sqliteAddon = 'better_sqlite3.node'
 
-/** The browser SDK in one file: an asset of the binary, or a file beside the bundle. */
-export const sdkFile = 'sdk.js'
+/**
+ * The modules of the browser SDK, by the paths that serve them: assets of the binary, or files beside the bundle.
+ * That for React is only in the package: it imports React.
+ */
+export const sdkModules: Record<string, string> = {
+  'sdk.js': 'sdk/client.ts',
+  ...Object.fromEntries(
+    ['deck', 'leaflet', 'maplibre', 'openlayers'].map((name) => [
+      `sdk/${name}.js`,
+      `sdk/adapters/${name}.ts`,
+    ]),
+  ),
+}
 
 /** The licenses of all included packages: an asset of the binary, or a file beside the bundle. */
 export const licensesFile = 'LICENSES.txt'
@@ -55,6 +70,16 @@ export function readAssetBytes(path: string): Buffer {
   if (!isAsset(path)) throw new Error(`${path} is not in ${assetFolders.join(', ')}`)
   return binary ? Buffer.from(sea.getAsset(path)) : readFileSync(join(root, path))
 }
+
+/** The bytes of one of `packageFiles`. */
+export function readPackageFile(path: string): Buffer {
+  if (binary) return Buffer.from(sea.getAsset(path))
+  return readFileSync(bundled ? join(root, path) : findPackageFile(path))
+}
+
+/** Path of one of `packageFiles` on disk, from source. */
+export const findPackageFile = (path: string): string =>
+  createRequire(import.meta.url).resolve(path)
 
 /** Paths of all assets in a folder and its subfolders, sorted. */
 export function listAssets(folder: string): string[] {
@@ -105,21 +130,21 @@ export function readLicenses(): string {
   return `${own}\nFrom source: the licenses of the used packages are in node_modules.`
 }
 
-/** esbuild's options for the browser SDK: an ES module in one file. */
-export const sdkBuild: BuildOptions = {
-  entryPoints: [join(root, 'sdk/client.ts')],
+/** esbuild's options for one of `sdkModules`: an ES module in one file. */
+export const sdkBuild = (name: string): BuildOptions => ({
+  entryPoints: [join(root, sdkModules[name] ?? '')],
   bundle: true,
   minify: true,
   format: 'esm',
   target: 'es2022',
-}
+})
 
-/** The browser SDK. From source it is built at each call. */
-export async function readSdk(): Promise<Uint8Array> {
-  if (binary) return Buffer.from(sea.getAsset(sdkFile))
-  if (bundled) return readFileSync(join(root, sdkFile))
+/** One of `sdkModules`. From source it is built at each call. */
+export async function readSdk(name: string): Promise<Uint8Array> {
+  if (binary) return Buffer.from(sea.getAsset(name))
+  if (bundled) return readFileSync(join(root, name))
   const { build } = await import('esbuild')
-  const { outputFiles } = await build({ ...sdkBuild, write: false })
+  const { outputFiles } = await build({ ...sdkBuild(name), write: false })
   return outputFiles[0]?.contents ?? new Uint8Array()
 }
 

@@ -1,14 +1,19 @@
 import fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
-import { readAssetBytes } from '../assets.ts'
+import { readAssetBytes, readPackageFile } from '../assets.ts'
 
-const FILES = [
-  { url: '/', file: 'index.html', type: 'text/html; charset=utf-8' },
-  { url: '/app.js', file: 'app.js', type: 'text/javascript; charset=utf-8' },
-  { url: '/style.css', file: 'style.css', type: 'text/css; charset=utf-8' },
-]
+const JAVASCRIPT = 'text/javascript; charset=utf-8'
+const CSS = 'text/css; charset=utf-8'
+const OWN_FILES = {
+  'index.html': 'text/html; charset=utf-8',
+  'app.js': JAVASCRIPT,
+  'style.css': CSS,
+  'contours.svg': 'image/svg+xml',
+  'icon.svg': 'image/svg+xml',
+}
+const LEAFLET_FILES = { 'leaflet.js': JAVASCRIPT, 'leaflet.css': CSS }
 
-/** Builds the sample app: three static files, and `/config.json` with the settings. */
+/** Builds the sample app: static files, and `/config.json` with the settings. */
 export function buildSampleApp(settings: {
   brokerUrl: string
   clientId: string
@@ -16,9 +21,7 @@ export function buildSampleApp(settings: {
   apiUrl: string
 }): FastifyInstance {
   const app = fastify()
-  const { brokerUrl, apiUrl } = settings
-  const origins = [brokerUrl, apiUrl].map((url) => new URL(url).origin).join(' ')
-  const contentSecurityPolicy = `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ${origins}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+  const contentSecurityPolicy = policyFor(settings)
   app.addHook('onRequest', async (_request, reply) => {
     void reply.headers({
       'content-security-policy': contentSecurityPolicy,
@@ -26,10 +29,27 @@ export function buildSampleApp(settings: {
       'referrer-policy': 'no-referrer',
     })
   })
-  for (const { url, file, type } of FILES) {
-    const bytes = readAssetBytes(`server/demo/public/${file}`)
-    app.get(url, async (_request, reply) => reply.type(type).send(bytes))
-  }
+  const serve = (name: string, type: string, bytes: Buffer) =>
+    app.get(`/${name}`, async (_request, reply) => reply.type(type).send(bytes))
+  for (const [name, type] of Object.entries(OWN_FILES))
+    serve(name.replace('index.html', ''), type, readAssetBytes(`server/demo/public/${name}`))
+  for (const [name, type] of Object.entries(LEAFLET_FILES))
+    serve(name, type, readPackageFile(`leaflet/dist/${name}`))
   app.get('/config.json', async () => settings)
   return app
+}
+
+/** Leaflet empties images with a `data:` URL, and the page shows tiles that it fetched as `blob:`. */
+function policyFor({ brokerUrl, apiUrl }: { brokerUrl: string; apiUrl: string }): string {
+  const [broker, api] = [brokerUrl, apiUrl].map((url) => new URL(url).origin)
+  return [
+    "default-src 'none'",
+    `script-src 'self' ${broker}`,
+    "style-src 'self'",
+    `img-src 'self' data: blob: ${broker}`,
+    `connect-src 'self' ${broker} ${api}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ')
 }

@@ -1,13 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
 import { build } from 'esbuild'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import t from 'tap'
+import type { Test } from 'tap'
 import { buildSdk } from '../../scripts/sdk.ts'
-import { makeFolder } from '../temporary.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const root = join(import.meta.dirname, '../..')
 const readJson = (path: string) =>
@@ -22,8 +23,8 @@ const run = (cwd: string, program: string, ...args: string[]): string =>
   })
 
 /** The packed SDK, and a project that has installed it. */
-function install() {
-  const folder = makeFolder()
+function install(t: Test) {
+  const folder = temporaryFolder(t)
   const source = join(folder, 'sdk')
   buildSdk(source)
   const [packed] = JSON.parse(run(folder, 'npm', 'pack', '--json', source)) as {
@@ -39,49 +40,16 @@ function install() {
   return { project, installed, tarball, files: packed.files.map(({ path }) => path) }
 }
 
-const { project, installed, tarball, files } = install()
-
-t.test('the tarball has the modules and their types, and nothing else', async (t) => {
-  const own = readJson(join(root, 'package.json')).exports
-  for (const [name, path] of Object.entries(own)) {
-    if (name === './package.json') continue
-    const module = path.replace('./dist/sdk/', '')
-    for (const file of [module, module.replace(/js$/, 'd.ts')]) t.ok(files.includes(file), file)
-  }
-  const others = files.filter((file) => !/^[\w/-]+(\.js|\.d\.ts)$/.test(file))
-  t.strictSame(others.sort(), ['LICENSE', 'README.md', 'package.json'])
-  const manifest: object = readJson(join(installed, 'package.json'))
-  t.notOk('dependencies' in manifest)
-  t.notOk('private' in manifest)
-})
-
-t.test('publint', async (t) => {
-  const { messages, pkg } = await publint({ pkgDir: installed, strict: true })
-  t.strictSame(
-    messages.map((message) => formatMessage(message, pkg)),
-    [],
-  )
-})
-
-t.test('arethetypeswrong', async (t) => {
-  const found = await checkPackage(createPackageFromTarballData(readFileSync(tarball)))
-  if (!found.types) throw new Error('The package has no types.')
-  // As its profile esm-only: TypeScript before `exports`, and CommonJS, are not supported.
-  const ignored = ['node10', 'node16-cjs']
-  const problems = found.problems.filter(
-    (problem) => !('resolutionKind' in problem && ignored.includes(problem.resolutionKind)),
-  )
-  t.strictSame(problems, [])
-})
-
 const SAMPLE = `
 import { BrokerError, createClient } from 'ellipsis-broker/client'
 import type { Client } from 'ellipsis-broker/client'
+import { useEllipsis } from 'ellipsis-broker/react'
 import { createServerClient, verifyWebhook } from 'ellipsis-broker/server'
 import type { AuthorizationFlow, Connected, Grant, ServerClient } from 'ellipsis-broker/server'
 
 const broker = 'https://broker.example.com'
 const client: Client = createClient({ broker, clientId: 'app_1' })
+export const Page = (): string => useEllipsis(client).status
 export const header = async (): Promise<string> => (await client.getToken()).accessToken.trim()
 
 export const server: ServerClient = createServerClient({ broker, clientId: 'a', clientSecret: 'b' })
@@ -109,36 +77,72 @@ export async function work(request: Request, flow: AuthorizationFlow): Promise<n
 }
 `
 
-t.test('tsc --strict on a project that imports both', async (t) => {
-  writeFileSync(join(project, 'package.json'), '{"type": "module"}')
-  writeFileSync(join(project, 'sample.ts'), SAMPLE)
-  const compiler = join(root, 'node_modules/typescript/bin/tsc')
-  for (const [module, resolution] of [
-    ['nodenext', 'nodenext'],
-    ['esnext', 'bundler'],
-  ]) {
-    const compilerOptions = {
-      ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
-      ...{ skipLibCheck: false, types: [], noEmit: true, target: 'es2022' },
-      ...{ lib: ['es2024', 'dom', 'dom.iterable', 'dom.asynciterable'] },
-      ...{ module, moduleResolution: resolution },
-    }
-    const config = { compilerOptions, files: ['sample.ts'] }
-    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(config))
-    t.equal(run(project, process.execPath, compiler), '', resolution)
-  }
-})
+t.test('the npm package', async (t) => {
+  const { project, installed, tarball, files } = install(t)
 
-t.test('Node imports it; the server needs nothing of Node', async (t) => {
-  const program = `import { createServerClient } from 'ellipsis-broker/server'
-    console.log(Object.keys(createServerClient({ broker: '', clientId: '', clientSecret: '' })).length)`
-  const printed = run(project, process.execPath, '--input-type=module', '--eval', program)
-  t.equal(Number(printed), 10)
-  const entryPoints = [join(installed, 'server.js')]
-  const { outputFiles } = await build({
-    ...{ entryPoints, bundle: true, write: false, platform: 'browser', format: 'esm' },
+  t.test('the tarball has the modules and their types, and nothing else', async (t) => {
+    const own = readJson(join(root, 'package.json')).exports
+    for (const [name, path] of Object.entries(own)) {
+      if (name === './package.json') continue
+      const module = path.replace('./dist/sdk/', '')
+      for (const file of [module, module.replace(/js$/, 'd.ts')]) t.ok(files.includes(file), file)
+    }
+    const others = files.filter((file) => !/^[\w/-]+(\.js|\.d\.ts)$/.test(file))
+    t.strictSame(others.sort(), ['LICENSE', 'README.md', 'package.json'])
+    const manifest: object = readJson(join(installed, 'package.json'))
+    t.notOk('dependencies' in manifest)
+    t.notOk('private' in manifest)
   })
-  const text = outputFiles[0]?.text ?? ''
-  t.notMatch(text, /\b(process|Buffer|require|node:)\b/)
-  t.ok(existsSync(join(installed, 'server.js')))
+
+  t.test('publint', async (t) => {
+    const { messages, pkg } = await publint({ pkgDir: installed, strict: true })
+    t.strictSame(
+      messages.map((message) => formatMessage(message, pkg)),
+      [],
+    )
+  })
+
+  t.test('arethetypeswrong', async (t) => {
+    const found = await checkPackage(createPackageFromTarballData(readFileSync(tarball)))
+    if (!found.types) throw new Error('The package has no types.')
+    // As its profile esm-only: TypeScript before `exports`, and CommonJS, are not supported.
+    const ignored = ['node10', 'node16-cjs']
+    const problems = found.problems.filter(
+      (problem) => !('resolutionKind' in problem && ignored.includes(problem.resolutionKind)),
+    )
+    t.strictSame(problems, [])
+  })
+
+  t.test('tsc --strict on a project that imports both', async (t) => {
+    writeFileSync(join(project, 'package.json'), '{"type": "module"}')
+    writeFileSync(join(project, 'sample.ts'), SAMPLE)
+    const compiler = join(root, 'node_modules/typescript/bin/tsc')
+    for (const [module, resolution] of [
+      ['nodenext', 'nodenext'],
+      ['esnext', 'bundler'],
+    ]) {
+      const compilerOptions = {
+        ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
+        ...{ skipLibCheck: false, types: [], noEmit: true, target: 'es2022' },
+        ...{ lib: ['es2024', 'dom', 'dom.iterable', 'dom.asynciterable'] },
+        ...{ module, moduleResolution: resolution },
+      }
+      const config = { compilerOptions, files: ['sample.ts'] }
+      writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(config))
+      t.equal(run(project, process.execPath, compiler), '')
+    }
+  })
+
+  t.test('Node imports it; the server needs nothing of Node', async (t) => {
+    const program = `import { createServerClient } from 'ellipsis-broker/server'
+    console.log(typeof createServerClient)`
+    const printed = run(project, process.execPath, '--input-type=module', '--eval', program)
+    t.equal(printed.trim(), 'function')
+    const entryPoints = [join(installed, 'server.js')]
+    const { outputFiles } = await build({
+      ...{ entryPoints, bundle: true, write: false, platform: 'browser', format: 'esm' },
+    })
+    const text = outputFiles[0]?.text ?? ''
+    t.notMatch(text, /\b(process|Buffer|require|node:)\b/)
+  })
 })

@@ -1,104 +1,65 @@
-// All the code that an app without a back end needs to use the broker. Copy it freely.
+// All the code of an app without a back end that shows its users' layers on a map. Copy it freely.
 
-const { brokerUrl, clientId, apiUrl } = await (await fetch('/config.json')).json()
-const redirectUri = `${location.origin}/`
+const { brokerUrl, clientId } = await (await fetch('/config.json')).json()
+const { createClient } = await import(`${brokerUrl}/sdk.js`)
+const { createLinkLayer, createTokenLayer } = await import(`${brokerUrl}/sdk/leaflet.js`)
+const client = createClient({ broker: brokerUrl, clientId })
+const L = window.L
 const element = (id) => document.getElementById(id)
 
-// --- Connect: OAuth authorization code flow with PKCE ---
-
-const base64url = (bytes) =>
-  btoa(String.fromCharCode(...new Uint8Array(bytes)))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
-
-async function connect() {
-  const state = base64url(crypto.getRandomValues(new Uint8Array(16)))
-  const verifier = base64url(crypto.getRandomValues(new Uint8Array(32)))
-  const challenge = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))
-  sessionStorage.setItem('flow', JSON.stringify({ state, verifier }))
-  const parameters = new URLSearchParams({
-    response_type: 'code',
-    client_id: clientId,
-    redirect_uri: redirectUri,
-    state,
-    code_challenge: base64url(challenge),
-    code_challenge_method: 'S256',
-  })
-  location.assign(`${brokerUrl}/oauth/authorize?${parameters}`)
-}
-
-// Handles the authorization response: the URL has a code or an error.
-async function handleRedirect() {
-  const response = new URLSearchParams(location.search)
-  if (!response.has('state')) return
-  history.replaceState(null, '', '/')
-  const flow = JSON.parse(sessionStorage.getItem('flow') ?? '{}')
-  sessionStorage.removeItem('flow')
-  if (response.get('state') !== flow.state || response.get('iss') !== brokerUrl) {
-    throw new Error('This response does not match a request of this page. Connect again.')
-  }
-  if (response.get('error') === 'access_denied')
-    throw new Error('You refused, so nothing was connected.')
-  if (response.has('error'))
-    throw new Error(response.get('error_description') ?? response.get('error'))
-  const { access_token: brokerToken } = await post('/oauth/token', {
-    grant_type: 'authorization_code',
-    client_id: clientId,
-    redirect_uri: redirectUri,
-    code: response.get('code'),
-    code_verifier: flow.verifier,
-  })
-  localStorage.setItem('broker_token', brokerToken)
-}
-
-async function post(path, form) {
-  const response = await fetch(brokerUrl + path, {
-    method: 'POST',
-    body: new URLSearchParams(form),
-  })
-  const text = await response.text()
-  const body = text === '' ? {} : JSON.parse(text)
-  if (!response.ok) throw new BrokerError(body)
-  return body
-}
-
-class BrokerError extends Error {
-  constructor({ error, error_description }) {
-    super(error_description)
-    this.code = error
-  }
-}
-
-// --- Swap: broker token in, access token out. The broker caches: call it before each request. ---
-
-async function getAccessToken() {
-  const response = await fetch(`${brokerUrl}/exchange`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${localStorage.getItem('broker_token')}` },
-  })
-  const body = await response.json()
-  if (!response.ok) throw new BrokerError(body)
-  if (body.broker_token) localStorage.setItem('broker_token', body.broker_token)
-  return body.access_token
-}
-
-async function callEllipsis(path) {
-  const headers = { authorization: `Bearer ${await getAccessToken()}` }
-  const response = await fetch(apiUrl + path, { headers })
+async function readJson(path) {
+  const response = await client.fetch(path)
   if (!response.ok) throw new Error(`Ellipsis Drive responded with status ${response.status}.`)
   return response.json()
 }
 
-async function disconnect() {
-  await post('/oauth/revoke', { client_id: clientId, token: localStorage.getItem('broker_token') })
-  localStorage.removeItem('broker_token')
+// --- Map ---
+
+const map = L.map('map', { minZoom: 2, maxZoom: 16, zoomSnap: 0.5, attributionControl: false })
+
+/** The rasters on the map, and Leaflet's layers of them, by id. */
+const shown = new Map()
+
+async function createLayer({ id, raster }) {
+  const { id: timestamp, extent } = raster.timestamps.at(-1)
+  const path = `/path/${id}/raster/timestamp/${timestamp}/tile/{z}/{x}/{y}`
+  const bounds = L.latLngBounds([extent.yMin, extent.xMin], [extent.yMax, extent.xMax])
+  const layer = element('by-link').checked
+    ? await createLinkLayer(L, client, path, { bounds, label: 'Sample map' })
+    : createTokenLayer(L, client, path, { bounds })
+  // A tile that fails can be the first sign of a revocation: ask the broker.
+  return layer.once('tileerror', () => run(() => client.getToken({ force: true })))
 }
 
-// --- Page ---
+async function show(item) {
+  const layer = (await createLayer(item)).addTo(map)
+  shown.set(item.id, { item, layer })
+  return layer
+}
 
-// The path to the current folder.
-let breadcrumbs = [{ id: null, name: 'My Drive' }]
+function hide({ id }) {
+  shown.get(id)?.layer.remove()
+  shown.delete(id)
+}
+
+async function showAndZoom(item) {
+  const { bounds } = (await show(item)).options
+  const isVisible = shown.size > 1 && map.getBounds().intersects(bounds)
+  if (!isVisible) map.setView(bounds.getCenter(), map.getBoundsZoom(bounds, true))
+}
+
+/** Draws all layers anew, by token or by link. */
+async function redraw() {
+  for (const { item } of [...shown.values()]) {
+    hide(item)
+    await show(item)
+  }
+}
+
+// --- Drive ---
+
+/** The path to the current folder. */
+let breadcrumbs = []
 
 async function listFolder() {
   const types = JSON.stringify(['folder', 'raster', 'vector', 'file', 'pointCloud', 'bookmark'])
@@ -107,71 +68,98 @@ async function listFolder() {
   const items = []
   let start = ''
   do {
-    const page = await callEllipsis(`${path}?pageSize=50&type=${encodeURIComponent(types)}${start}`)
+    const page = await readJson(`${path}?pageSize=50&type=${encodeURIComponent(types)}${start}`)
     items.push(...page.result)
     start = page.nextPageStart ? `&pageStart=${page.nextPageStart}` : null
   } while (start)
   return items
 }
 
-function createButton(text, action) {
-  const button = document.createElement('button')
-  button.textContent = text
-  button.addEventListener('click', () => void show(action))
-  return button
+function create(tag, properties, ...children) {
+  const created = Object.assign(document.createElement(tag), properties)
+  created.append(...children)
+  return created
 }
 
-function render(items) {
-  const goTo = (depth) => () => (breadcrumbs = breadcrumbs.slice(0, depth))
-  element('trail').replaceChildren(
-    ...breadcrumbs.map(({ name }, index) => createButton(name, goTo(index + 1))),
+const createFolderButton = (path) =>
+  create('button', { onclick: () => run(() => open(path)) }, path.at(-1).name)
+
+function createRow(item) {
+  const { id, name, type, metadata } = item
+  if (type === 'folder') {
+    const button = createFolderButton([...breadcrumbs, { id, name }])
+    return create('li', { className: type }, button)
+  }
+  const label = create('small', {}, metadata.description || type)
+  if (type !== 'raster') return create('li', { className: type }, create('span', {}, name), label)
+  const onchange = ({ target }) => run(() => (target.checked ? showAndZoom(item) : hide(item)))
+  const box = create('input', { type: 'checkbox', checked: shown.has(id), onchange })
+  return create(
+    'li',
+    { className: type },
+    create('label', {}, box, create('span', {}, name), label),
   )
-  const rows = items.map(({ id, name, type }) => {
-    const row = document.createElement('li')
-    row.className = type
-    row.append(type === 'folder' ? createButton(name, () => breadcrumbs.push({ id, name })) : name)
-    const label = document.createElement('small')
-    label.textContent = type
-    row.append(' ', label)
-    return row
-  })
-  element('list').replaceChildren(...rows)
-  if (rows.length === 0) element('list').append('This folder is empty.')
 }
 
-// Runs the action, then shows the current folder, or the error.
-async function show(action = () => {}) {
-  element('notice').hidden = true
-  try {
-    await action()
-    if (localStorage.getItem('broker_token')) {
-      element('username').textContent = (await callEllipsis('/account')).username
-      render(await listFolder())
-    }
-  } catch (error) {
-    showError(error)
-  }
-  const connected = localStorage.getItem('broker_token') !== null
-  element('disconnected').hidden = connected
-  element('drive').hidden = !connected
+async function open(path) {
+  breadcrumbs = path
+  const items = await listFolder()
+  const isFirst = path.length === 1 && shown.size === 0
+  const first = isFirst && items.find(({ type }) => type === 'raster')
+  if (first) await showAndZoom(first)
+  const links = breadcrumbs.map((_, depth) => createFolderButton(breadcrumbs.slice(0, depth + 1)))
+  element('trail').replaceChildren(...links)
+  element('list').replaceChildren(...items.map(createRow))
+  if (items.length === 0) element('list').append('This folder is empty.')
 }
 
-function showError(error) {
-  const notice = element('notice')
-  notice.hidden = false
-  notice.textContent = error.message
-  if (error.code === 'invalid_token') {
-    notice.textContent = 'This connection has ended. Connect again to see your drive.'
-    localStorage.removeItem('broker_token')
-  }
-  if (error.code === 'reconnect_required') {
-    // Apps that cannot start the flow themselves, such as nightly jobs, send reconnect_url to the user.
-    notice.replaceChildren('Ellipsis Drive ended this connection. ')
-    notice.append(createButton('Connect again', connect))
-  }
+// --- Connection ---
+
+/** Shows the drive if there is a connection. */
+async function start() {
+  const isConnected = await client.isConnected()
+  document.body.classList.toggle('connected', isConnected)
+  if (!isConnected) return [...shown.values()].forEach(({ item }) => hide(item))
+  element('username').textContent = (await client.user()).username
+  map.invalidateSize()
+  await open([{ id: null, name: 'My Drive' }])
 }
 
-element('connect').addEventListener('click', () => void connect())
-element('refresh').addEventListener('click', () => void show())
-element('disconnect').addEventListener('click', () => void show(disconnect))
-await show(handleRedirect)
+let last = Promise.resolve()
+
+/** Runs an action after those before it, and shows its error. */
+const run = (action) => (last = last.then(action).catch(showError))
+
+function showError({ code, message }) {
+  if (code === 'access_denied') notify('You refused, so nothing was connected.')
+  // The other two codes are events, too.
+  else if (code !== 'invalid_token' && code !== 'reconnect_required') notify(message)
+}
+
+function notify(...content) {
+  element('notice').replaceChildren(...content)
+  element('notice').hidden = content.length === 0
+}
+
+// At once, not after other actions: browsers open popups only in a click.
+const connect = () => client.connect({ popup: true }).catch(showError)
+
+client.on('connected', () => {
+  notify()
+  run(start)
+})
+client.on('disconnected', () => {
+  notify('This connection has ended. Connect again to see your drive.')
+  run(start)
+})
+client.on('reconnect-required', () =>
+  notify(
+    'Ellipsis Drive ended this connection. ',
+    create('button', { onclick: connect }, 'Connect again'),
+  ),
+)
+element('connect').onclick = connect
+element('refresh').onclick = () => run(() => client.getToken({ force: true }).then(start))
+element('disconnect').onclick = () => run(() => client.disconnect())
+element('mode').onchange = () => run(redraw)
+run(() => client.handleRedirect().finally(start))
