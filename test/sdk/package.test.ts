@@ -123,7 +123,13 @@ t.test('the npm package', async (t) => {
     ]) {
       const compilerOptions = {
         ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
-        ...{ skipLibCheck: false, types: [], noEmit: true, target: 'es2022' },
+        ...{
+          skipLibCheck: false,
+          skipDefaultLibCheck: true,
+          types: [],
+          noEmit: true,
+          target: 'es2022',
+        },
         ...{ lib: ['es2024', 'dom', 'dom.iterable', 'dom.asynciterable'] },
         ...{ module, moduleResolution: resolution },
       }
