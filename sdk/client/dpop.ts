@@ -23,16 +23,17 @@ export async function loadKey(name: string): Promise<Key> {
   try {
     const open = indexedDB.open('ellipsis-broker')
     open.onupgradeneeded = () => open.result.createObjectStore(STORE)
-    const store = async () => (await done(open)).transaction(STORE, 'readwrite').objectStore(STORE)
-    const read = async () => (await done((await store()).get(name))) as CryptoKeyPair | undefined
+    const database = await done(open)
+    const store = () => database.transaction(STORE, 'readwrite').objectStore(STORE)
+    const read = () => done(store().get(name) as IDBRequest<CryptoKeyPair | undefined>)
     pair = await read()
     if (!pair) {
       pair = await generate()
       // Another tab may have been faster.
-      await done((await store()).add(pair, name)).catch(() => undefined)
+      await done(store().add(pair, name)).catch(() => undefined)
       pair = (await read()) ?? pair
     }
-    open.result.close()
+    database.close()
     return { pair, isKept: true }
   } catch {
     return { pair: pair ?? (await generate()), isKept: false }
