@@ -65,17 +65,13 @@ async function withTabs<Result>(
   cleanup.defer(() => context.close())
   await context.clock.install()
   context.on('weberror', (error) => process.stderr.write(`${error.error().message}\n`))
-  if (process.env.DEBUG) { context.on('console', (m) => console.log(m.text())); context.on('response', (r) => console.log(r.status(), r.url(), r.request().method())); context.on('requestfailed', (r) => console.log('FAILED', r.url(), r.failure()?.errorText)) }
   let calls = 0
   context.on('request', (request) => {
     if (request.url().startsWith(url)) calls++
   })
   await context.route(
     (to) => to.href.startsWith(url) && to.pathname !== '/authorize',
-    async (route) => {
-      await new Promise((resolve) => setTimeout(resolve, LATENCY_MS))
-      await route.continue().catch(() => undefined)
-    },
+    (route) => answerLater(route, broker, !library.ownTokens),
   )
   const open = async (): Promise<Page> => {
     const tab = await context.newPage()
@@ -89,7 +85,7 @@ async function withTabs<Result>(
 
   const getTokens = async (times: number, among = tabs): Promise<string[]> =>
     (await Promise.all(among.map((tab) => tab.evaluate(callGetToken, times)))).flat()
-  return work({
+  return await work({
     broker,
     tabs,
     getTokens,
@@ -107,6 +103,20 @@ async function withTabs<Result>(
       return typeof grant?.revokedAt === 'number'
     },
   })
+}
+
+/** Forwards a script's request after some time. A proof needs a `Date` header of the broker's moved clock. */
+async function answerLater(route: Route, { clock }: TestBroker, isDated: boolean): Promise<void> {
+  if (route.request().resourceType() !== 'fetch') return route.continue()
+  await new Promise((resolve) => setTimeout(resolve, LATENCY_MS))
+  try {
+    if (!isDated) return await route.continue()
+    const response = await route.fetch()
+    const date = new Date(clock.now()).toUTCString()
+    await route.fulfill({ response, headers: { ...response.headers(), date } })
+  } catch {
+    // The page has given up waiting.
+  }
 }
 
 const fastForward = (context: BrowserContext, byMs: number) => context.clock.fastForward(byMs)
