@@ -2,7 +2,7 @@
  * `npm run bench:sdk`: the comparison in docs/sdk.md. Each library runs in Chromium, against a broker of its own.
  * Clocks of the browser and the broker are moved together.
  */
-import type { BrowserContext, Page, Route } from 'playwright-core'
+import type { APIResponse, BrowserContext, Page, Route } from 'playwright-core'
 import { startChromium } from '../../test/browser/chromium.ts'
 import { addApp, buildBroker } from '../../test/helper.ts'
 import type { TestBroker } from '../../test/helper.ts'
@@ -105,18 +105,19 @@ async function withTabs<Result>(
   })
 }
 
-/** Forwards a script's request after some time. A proof needs a `Date` header of the broker's moved clock. */
-async function answerLater(route: Route, { clock }: TestBroker, isDated: boolean): Promise<void> {
+/** Forwards a script's request after some time. @param isDated does the page need the broker's moved time? */
+async function answerLater(route: Route, broker: TestBroker, isDated: boolean): Promise<void> {
   if (route.request().resourceType() !== 'fetch') return route.continue()
   await new Promise((resolve) => setTimeout(resolve, LATENCY_MS))
-  try {
-    if (!isDated) return await route.continue()
-    const response = await route.fetch()
-    const date = new Date(clock.now()).toUTCString()
-    await route.fulfill({ response, headers: { ...response.headers(), date } })
-  } catch {
-    // The page has given up waiting.
-  }
+  if (!isDated) return route.continue()
+  await fulfill(route, await route.fetch(), broker)
+}
+
+/** Answers, unless the page has given up waiting. The SDK corrects its clock by the `Date` header. */
+const fulfill = (route: Route, response: APIResponse, { clock }: TestBroker): Promise<void> => {
+  const date = new Date(clock.now()).toUTCString()
+  const headers = { ...response.headers(), date }
+  return route.fulfill({ response, headers }).catch(() => undefined)
 }
 
 const fastForward = (context: BrowserContext, byMs: number) => context.clock.fastForward(byMs)
@@ -166,10 +167,10 @@ async function lateAnswer(bench: Bench): Promise<string> {
   const held = Promise.withResolvers<undefined>()
   const sent = Promise.withResolvers<undefined>()
   const hold = async (route: Route): Promise<void> => {
-    const response = await route.fetch().catch(() => undefined)
+    const response = await route.fetch()
     sent.resolve(undefined)
     await held.promise
-    if (response) await route.fulfill({ response }).catch(() => undefined)
+    await fulfill(route, response, bench.broker)
   }
   await first.route((url) => /\/(token|exchange)$/.test(url.pathname), hold)
   const late = bench.getTokens(1, [first])
