@@ -1,11 +1,12 @@
 import { createCall } from './client/calls.ts'
+import { BrokerError } from './client/error.ts'
 import { createConnector } from './client/connect.ts'
 import type { ConnectOptions } from './client/connect.ts'
 import type { ClientStorage } from './client/storage.ts'
 import { createTokens } from './client/tokens.ts'
 import type { AccessToken, ClientEvent } from './client/tokens.ts'
 
-export { BrokerError } from './client/error.ts'
+export { BrokerError }
 export type { AccessToken, ClientEvent, ClientStorage, ConnectOptions }
 
 export interface ClientOptions {
@@ -91,7 +92,8 @@ export function createClient(options: ClientOptions): Client {
     listeners.set(event, set)
     return set
   }
-  const emit = (event: ClientEvent) => listenersOf(event).forEach((listener) => listener())
+  // A listener that throws must not fail the call that emits.
+  const emit = (event: ClientEvent) => listenersOf(event).forEach(queueMicrotask)
   const call = createCall(broker)
   const tokens = createTokens({ name, clientId, broker, call, storage, dpop, emit })
   const connector = createConnector({ name, broker, clientId, redirectUri, scope, tokens })
@@ -105,18 +107,25 @@ export function createClient(options: ClientOptions): Client {
 
     async fetch(path, init = {}) {
       const relative = path.replace(/^\/?/, '/')
-      const { api } = await tokens.current()
-      if (api === `${broker}/drive`) return tokens.send(`/drive${relative}`, init)
-      const send = async (force: boolean) => {
+      const send = async (force: boolean): Promise<Response> => {
+        const { api } = await tokens.current()
+        // Dots would lead the token to other endpoints.
+        if (!new URL(api + relative).href.startsWith(`${api}/`))
+          throw new BrokerError('invalid_request', `This is not a path of the API: ${path}`)
+        if (api === `${broker}/drive`) return tokens.send(`/drive${relative}`, init)
         const headers = new Headers(init.headers)
         const { accessToken } = await tokens.get(undefined, force)
         headers.set('authorization', `Bearer ${accessToken}`)
         return fetch(api + relative, { ...init, headers })
       }
-      const response = await send(false)
-      return response.status === 401 && !(init.body instanceof ReadableStream)
-        ? send(true)
-        : response
+      const response = await send(false).catch(async (error: unknown) => {
+        if (!(error instanceof BrokerError) || error.code !== 'unauthorized_client') throw error
+        await tokens.useProxy()
+        return send(false)
+      })
+      // A stream cannot be sent again.
+      const isRefused = response.status === 401 && !(init.body instanceof ReadableStream)
+      return isRefused ? send(true).catch(() => response) : response
     },
 
     async link(path, { expiresIn: expires_in, ...options } = {}) {
@@ -145,15 +154,7 @@ export function createClient(options: ClientOptions): Client {
       return { sub: claims.sub, username: claims.preferred_username ?? '' }
     },
 
-    async disconnect() {
-      const connection = await tokens.read()
-      if (!connection) return
-      try {
-        await tokens.revoke(connection.token)
-      } finally {
-        await tokens.write(null)
-      }
-    },
+    disconnect: tokens.disconnect,
 
     on(event, listener) {
       listenersOf(event).add(listener)

@@ -1,11 +1,12 @@
 import { prove } from './dpop.ts'
+import type { Key } from './dpop.ts'
 import { BrokerError } from './error.ts'
 import type { ErrorAnswer } from './error.ts'
 
 /** Who sends a request: the broker token, and the key that it is bound to. */
 export interface Sender {
   token?: string
-  key?: CryptoKeyPair | undefined
+  key?: Key | undefined
 }
 
 /** Sends a request to a path of the broker. @throws BrokerError for every answer that is the broker's error */
@@ -34,14 +35,14 @@ export function createCall(broker: string): Call {
         throw new BrokerError('network_error', 'The broker cannot be reached.', {}, cause)
       })
       nonce = response.headers.get('dpop-nonce') ?? nonce
-      const date = Date.parse(response.headers.get('date') ?? '')
-      if (date) clockOffsetMs = date - Date.now()
       const isDrive = path.startsWith('/drive/') && !response.headers.has(PROXY_ERROR)
       if (response.ok || isDrive) return response
       const answer = (await response.json().catch(() => ({}))) as ErrorAnswer
       const { error = 'server_error', error_description: description } = answer
       if (isRetry || !key || !error.includes('dpop'))
         throw new BrokerError(error, description, answer)
+      const date = Date.parse(response.headers.get('date') ?? '')
+      if (error.startsWith('invalid') && date) clockOffsetMs = date - Date.now()
     }
   }
 }

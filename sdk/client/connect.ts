@@ -1,5 +1,6 @@
 import { digest, randomText } from './base64url.ts'
 import { BrokerError } from './error.ts'
+import { openStorage } from './storage.ts'
 import type { Tokens } from './tokens.ts'
 
 export interface ConnectOptions {
@@ -32,9 +33,11 @@ interface Flow {
 
 /** Begins the state of a flow whose answer goes to another window. */
 const POPUP = 'popup.'
+const FLOW = 'flow of '
 
 export function createConnector(options: ConnectorOptions) {
   const { name, broker, clientId, redirectUri, scope, tokens } = options
+  const flows = openStorage('session')
   let cancel: (() => void) | undefined
   let handled: Promise<boolean> | undefined
 
@@ -61,26 +64,25 @@ export function createConnector(options: ConnectorOptions) {
   /** Leaves the page, so it never returns. */
   async function redirect(loginHint?: string): Promise<never> {
     const flow = newFlow('')
-    sessionStorage.setItem(name, JSON.stringify(flow))
+    await flows.setItem(FLOW + name, JSON.stringify(flow))
     location.assign(await authorizeUrl(flow, loginHint))
     return new Promise(() => undefined)
   }
 
   /** The answer that the callback page of a popup hands over. */
-  function answerOf({ state }: Flow, popup: Window, signal?: AbortSignal) {
-    const { promise, resolve, reject } = Promise.withResolvers<URLSearchParams>()
+  function answerOf({ state }: Flow, popup: Window, signal: AbortSignal | undefined) {
     const listening = new AbortController()
-    const take = ({ origin, data }: MessageEvent) => {
-      const answer = new URLSearchParams(String(data))
-      if (origin === location.origin && answer.get('state') === state) resolve(answer)
-    }
-    cancel = () => reject(new BrokerError('cancelled', 'Connecting was cancelled.'))
-    // A page on the way may cut the link to the opener, and a frame shares no channel with other windows.
-    for (const target of [window, tokens.channel]) {
-      target.addEventListener('message', take as EventListener, { signal: listening.signal })
-    }
-    signal?.addEventListener('abort', () => (cancel?.(), popup.close()), listening)
-    return promise.finally(() => listening.abort())
+    return new Promise<URLSearchParams>((resolve, reject) => {
+      const take = ({ origin, data }: MessageEvent) => {
+        const answer = new URLSearchParams(String(data))
+        if (origin === location.origin && answer.get('state') === state) resolve(answer)
+      }
+      cancel = () => reject(new BrokerError('cancelled', 'Connecting was cancelled.'))
+      signal?.addEventListener('abort', () => (cancel?.(), popup.close()), listening)
+      // A page on the way may cut the link to the opener, and a frame shares no channel with other windows.
+      for (const target of [window, tokens.channel])
+        target.addEventListener('message', take as EventListener, listening)
+    }).finally(() => listening.abort())
   }
 
   /** @throws BrokerError `invalid_state` if it comes from elsewhere (RFC 9207); the error in the answer */
@@ -96,6 +98,7 @@ export function createConnector(options: ConnectorOptions) {
   return {
     async connect({ redirect: isRedirect, loginHint, signal }: ConnectOptions): Promise<void> {
       cancel?.()
+      signal?.throwIfAborted()
       if (isRedirect) return redirect(loginHint)
       // At once: browsers block popups that do not open in a click.
       const popup = open('', name, 'popup,width=560,height=760')
@@ -119,18 +122,20 @@ export function createConnector(options: ConnectorOptions) {
     const { search, pathname, href } = location
     const answer = new URLSearchParams(search)
     const state = answer.get('state')
-    if (!state || !answer.has('iss')) return false
-    if (state.startsWith(POPUP)) {
+    if (state?.startsWith(POPUP)) {
       tokens.channel.postMessage(search)
       ;(opener as Window | null)?.postMessage(search, location.origin)
       close()
       return true
     }
-    const flow = JSON.parse(sessionStorage.getItem(name) ?? '{}') as Partial<Flow>
-    sessionStorage.removeItem(name)
-    const isBack = flow.url?.split(/[?#]/)[0] === href.split('?')[0]
+    const flow = JSON.parse((await flows.getItem(FLOW + name)) ?? '{}') as Partial<Flow>
+    const isOwn = flow.state === state
+    // Another library may handle it.
+    if (!state || !(isOwn || answer.get('iss') === broker)) return false
+    await flows.removeItem(FLOW + name)
+    const isBack = flow.url?.split(/[?#]/)[0] === href.split(/[?#]/)[0]
     history.replaceState(history.state, '', isBack ? flow.url : pathname)
-    if (state === flow.state) {
+    if (isOwn) {
       await redeem(answer, flow as Flow)
       return true
     }

@@ -1,8 +1,9 @@
 import { base64url, digest } from './base64url.ts'
 
-/** A key pair whose private key no script can read. */
-interface Key {
-  pair: CryptoKeyPair
+/** A key whose private half no script can read. */
+export interface Key {
+  privateKey: CryptoKey
+  publicKey: JsonWebKey
   /** Does it outlive this page load? */
   isKept: boolean
 }
@@ -20,6 +21,7 @@ export async function loadKey(name: string): Promise<Key> {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256' }
   const generate = () => crypto.subtle.generateKey(algorithm, false, ['sign'])
   let pair: CryptoKeyPair | undefined
+  let isKept = false
   try {
     const open = indexedDB.open('ellipsis-broker')
     open.onupgradeneeded = () => open.result.createObjectStore(STORE)
@@ -34,20 +36,21 @@ export async function loadKey(name: string): Promise<Key> {
       pair = (await read()) ?? pair
     }
     database.close()
-    return { pair, isKept: true }
+    isKept = true
   } catch {
-    return { pair: pair ?? (await generate()), isKept: false }
+    pair ??= await generate()
   }
+  const { kty, crv, x, y } = await crypto.subtle.exportKey('jwk', pair.publicKey)
+  return { privateKey: pair.privateKey, publicKey: { kty, crv, x, y } as JsonWebKey, isKept }
 }
 
 /** A DPoP proof (RFC 9449 4.2). @param nowMs by the broker's clock */
 export async function prove(
-  { privateKey, publicKey }: CryptoKeyPair,
+  { privateKey, publicKey: jwk }: Key,
   request: { method: string; url: string; token: string | undefined; nonce: string | undefined },
   nowMs: number,
 ): Promise<string> {
-  const { kty, crv, x, y } = await crypto.subtle.exportKey('jwk', publicKey)
-  const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } }
+  const header = { typ: 'dpop+jwt', alg: 'ES256', jwk }
   const { method, url, token, nonce } = request
   const claims = {
     jti: crypto.randomUUID(),

@@ -1,21 +1,24 @@
 import type { Call, Sender } from './calls.ts'
 import { loadKey } from './dpop.ts'
+import type { Key } from './dpop.ts'
 import { BrokerError } from './error.ts'
-import { memoryStorage, openStorage } from './storage.ts'
+import { openStorage } from './storage.ts'
 import type { ClientStorage } from './storage.ts'
 
 /** What a client stores about its connection. */
 interface Connection {
   token: string
-  /** Is the token bound to the key of this browser? */
-  isBound: boolean
+  /** When the user connected. */
+  since: number
+  /** Names the key that the token is bound to. */
+  key?: string | undefined
   scope: string
   /** Where requests for Ellipsis Drive go: its API, or the broker's proxy. */
   api: string
-  /** Past half the token's life, milliseconds since the epoch by this device's clock. */
+  /** Half the token's life, milliseconds since the epoch by this device's clock. */
   renewAt: number
-  /** Ellipsis Drive ended the connection; it can be renewed there. */
-  reconnectUrl?: string
+  /** Ellipsis Drive ended the connection: the user can renew it there. */
+  reconnectUrl?: string | undefined
 }
 
 /** An access token of Ellipsis Drive. */
@@ -51,7 +54,8 @@ interface TokensOptions {
 }
 
 /** A tab may be frozen while it holds the lock. */
-const LOCK_TIMEOUT_MS = 15_000
+const LOCK_TIMEOUT_MS = 10_000
+const JSON_TYPE = { 'content-type': 'application/json' }
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 const GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
@@ -61,59 +65,81 @@ export type Tokens = ReturnType<typeof createTokens>
 export function createTokens(options: TokensOptions) {
   const { name, clientId, broker, call, emit } = options
   const channel = new BroadcastChannel(name)
-  let cached: (AccessToken & { validUntil: number; of: string }) | undefined
-  let known: Connection | null = null
-  let pausedUntil = 0
-  let pause: BrokerError | undefined
   const flights = new Map<string, Promise<AccessToken>>()
+  let cached: (AccessToken & { validUntil: number; since: number }) | undefined
+  /** `undefined`: not read yet. */
+  let known: Connection | null | undefined
+  /** The broker asked for patience, by the monotonic clock. */
+  let pause: { error: unknown; until: number } | undefined
 
-  let opened: Promise<{ storage: ClientStorage; key: CryptoKeyPair | undefined }> | undefined
+  let opened: Promise<{ storage: ClientStorage; key: Key | undefined }> | undefined
   const open = () =>
     (opened ??= (async () => {
       const key = options.dpop ? await loadKey(name) : undefined
       // A token is worthless without its key.
-      const storage = key?.isKept === false ? memoryStorage() : openStorage(options.storage)
-      return { storage, key: key?.pair }
+      return { storage: openStorage(key?.isKept === false ? 'memory' : options.storage), key }
     })())
 
-  /** Reads the connection as the last tab wrote it, and tells of what changed. */
+  /** Reads the connection as the last tab wrote it, and tells what changed. */
   async function read(): Promise<Connection | null> {
-    const { storage } = await open()
+    const { storage, key } = await open()
     const text = await storage.getItem(name)
     const before = known
-    known = text ? (JSON.parse(text) as Connection) : null
-    if (!known !== !before) emit(known ? 'connected' : 'disconnected')
-    else if (known?.reconnectUrl && !before?.reconnectUrl) emit('reconnect-required')
+    known = parse(text)
+    // The browser lost the key.
+    if (known?.key && known.key !== key?.publicKey.x) known = null
+    const event = eventOf(known)
+    if (before !== undefined && (event !== eventOf(before) || known?.since !== before?.since))
+      emit(event)
     return known
   }
 
-  async function write(connection: Connection | null): Promise<void> {
+  async function store(connection: Connection | null): Promise<void> {
     const { storage } = await open()
     if (connection) await storage.setItem(name, JSON.stringify(connection))
     else await storage.removeItem(name)
     await read()
-    channel.postMessage('')
   }
 
-  /** Changes the connection, unless another tab replaced its token since it was read. */
-  async function update(from: Connection, to: Connection | null): Promise<void> {
-    if ((await read())?.token === from.token) await write(to)
+  /**
+   * Stores the connection, here and in other tabs. Tabs that do not share storage can have the same token all the
+   * same: a duplicated tab has a copy of sessionStorage.
+   */
+  async function publish(from: Connection | null, to: Connection | null): Promise<void> {
+    await store(to)
+    channel.postMessage({ from: from?.token, to })
   }
+
+  /** Replaces the connection, unless another tab has replaced its token. */
+  async function replace(from: Connection, to: Connection | null): Promise<void> {
+    if ((await read())?.token === from.token) await publish(from, to)
+  }
+
+  channel.onmessage = async ({ data }: MessageEvent<{ from?: string; to: Connection | null }>) => {
+    const connection = await read()
+    if (connection && connection.token === data.from) await store(data.to)
+  }
+  // It comes when this tab can see what another one wrote, which may be later than the message.
+  addEventListener('storage', ({ key }) => key === name && void read())
+  addEventListener('pageshow', ({ persisted }) => persisted && void read())
+  void read()
 
   const post = (body: Record<string, string>, sender?: Sender) =>
     call('/oauth/token', { method: 'POST', body: new URLSearchParams(body) }, sender).then(
       (response) => response.json() as Promise<TokenAnswer>,
     )
 
-  /** Runs work in one tab at a time. A frozen tab, or a browser without locks, holds nobody up. */
-  function lock<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** Runs work in one tab at a time. A frozen tab, or a browser without locks, holds nothing up. */
+  async function lock<Result>(work: () => Promise<Result>): Promise<Result> {
     let result: Promise<Result> | undefined
     const start = () => (result ??= work())
-    const { locks } = navigator
-    return locks
-      .request(name, { signal: AbortSignal.timeout(LOCK_TIMEOUT_MS) }, start)
-      .catch(() => result ?? locks.request(name, { steal: true }, start))
-      .catch(start)
+    const request = async (options: LockOptions) => {
+      if (!result) await navigator.locks.request(name, options, start)
+    }
+    await request({ signal: AbortSignal.timeout(LOCK_TIMEOUT_MS) })
+      .catch(() => request({ steal: true }))
+      .catch(() => undefined)
+    return start()
   }
 
   async function current(): Promise<Connection> {
@@ -124,62 +150,61 @@ export function createTokens(options: TokensOptions) {
 
   const senderOf = async (connection: Connection): Promise<Sender> => ({
     token: connection.token,
-    key: connection.isBound ? (await open()).key : undefined,
+    key: connection.key ? (await open()).key : undefined,
   })
 
   const renewalTime = (expiresIn: number): number => Date.now() + expiresIn * 500
 
-  /** Notes what an error says about the connection. */
-  async function note(error: unknown, connection: Connection): Promise<void> {
+  /** Records what an error says about the connection. Throws it. */
+  async function note(error: unknown, connection: Connection): Promise<never> {
     const { code, reconnectUrl } = error as BrokerError
-    if (code === 'invalid_token') await update(connection, null)
-    if (code === 'reconnect_required' && reconnectUrl)
-      await update(connection, { ...connection, reconnectUrl })
+    if (code === 'invalid_token') await replace(connection, null)
+    if (code === 'reconnect_required') await replace(connection, { ...connection, reconnectUrl })
+    throw error
   }
 
   /** Swaps the broker token for an access token, and stores a newer broker token. */
   async function swap(minTtl: number, force: boolean): Promise<AccessToken> {
     const connection = await current()
-    if (!force && isFresh(minTtl)) return cached as AccessToken
-    if (pause && Date.now() < pausedUntil) throw pause
-    const init = {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ min_ttl: minTtl, force }),
-    }
+    const found = force ? undefined : findCached(minTtl)
+    if (found) return found
     try {
+      if (pause && performance.now() < pause.until) throw pause.error
+      pause = undefined
+      const body = JSON.stringify({ min_ttl: minTtl, force })
+      const init = { method: 'POST', headers: JSON_TYPE, body }
       const response = await call('/exchange', init, await senderOf(connection))
       const answer = (await response.json()) as TokenAnswer
       const { broker_token: token, broker_token_expires_in: expiresIn = 0 } = answer
-      const { reconnectUrl: _, ...rest } = connection
-      const next = token ? { ...rest, token, renewAt: renewalTime(expiresIn) } : rest
-      if (token || connection.reconnectUrl) await update(connection, next)
+      const renewed = token && { token, renewAt: renewalTime(expiresIn) }
+      if (renewed || connection.reconnectUrl)
+        await replace(connection, { ...connection, reconnectUrl: undefined, ...(renewed || {}) })
       cached = {
         accessToken: answer.access_token,
         expiresAt: answer.expires_at,
         validUntil: Date.now() + answer.expires_in * 1000,
-        of: next.token,
+        since: connection.since,
       }
-      return cached
+      return findCached(-Infinity) ?? (await current(), cached)
     } catch (error) {
       const { code, retryAfter } = error as BrokerError
-      if (retryAfter) [pause, pausedUntil] = [error as BrokerError, Date.now() + retryAfter * 1000]
-      if (/^(network|temp|slow)/.test(code) && !force && isFresh(0)) return cached as AccessToken
-      await note(error, connection)
-      throw error
+      if (retryAfter && !force) pause ??= { error, until: performance.now() + retryAfter * 1000 }
+      const living = /^(network|temp|slow)/.test(code) && !force && findCached(0)
+      return living || note(error, connection)
     }
   }
 
-  const isFresh = (minTtl: number): boolean =>
-    cached !== undefined &&
-    cached.of === known?.token &&
-    cached.validUntil > Date.now() + minTtl * 1000
+  /** The last access token, if it is of this connection and valid for that many seconds. */
+  const findCached = (minTtl: number): AccessToken | undefined =>
+    cached?.since === known?.since && cached && cached.validUntil > Date.now() + minTtl * 1000
+      ? { accessToken: cached.accessToken, expiresAt: cached.expiresAt }
+      : undefined
 
   /** Renews the broker token past half its life, for clients that never swap it. */
   async function renew(): Promise<void> {
     const connection = await current()
     if (Date.now() < connection.renewAt) return
-    const { token, ...sender } = await senderOf(connection)
+    const { token, key } = await senderOf(connection)
     const answer = await post(
       {
         grant_type: GRANT_TYPE,
@@ -188,14 +213,16 @@ export function createTokens(options: TokensOptions) {
         subject_token_type: TOKEN_TYPE,
         requested_token_type: TOKEN_TYPE,
       },
-      sender,
+      { key },
     )
     const renewAt = renewalTime(answer.expires_in)
-    await update(connection, { ...connection, token: answer.access_token, renewAt })
+    await replace(connection, { ...connection, token: answer.access_token, renewAt })
   }
 
-  channel.onmessage = () => void read()
-  addEventListener('pageshow', ({ persisted }) => persisted && void read())
+  async function revoke(token: string): Promise<void> {
+    const body = new URLSearchParams({ client_id: clientId, token })
+    await call('/oauth/revoke', { method: 'POST', body })
+  }
 
   return {
     channel,
@@ -214,20 +241,21 @@ export function createTokens(options: TokensOptions) {
       }
       const answer = await post(body, { key })
       const before = await read()
-      await write({
+      await publish(before, {
         token: answer.refresh_token ?? answer.access_token,
-        isBound: key !== undefined,
+        since: Date.now(),
+        key: key?.publicKey.x,
         scope: answer.scope,
         api: answer.api_url ?? `${broker}/drive`,
         renewAt: renewalTime(answer.expires_in),
       })
-      cached = undefined
-      if (before) await this.revoke(before.token).catch(() => undefined)
+      if (before) await revoke(before.token).catch(() => undefined)
     },
 
     /** An access token that is valid for `minTtl` more seconds. */
     async get(minTtl = 60, force = false): Promise<AccessToken> {
-      if (!force && isFresh(minTtl)) return cached as AccessToken
+      const found = force ? undefined : findCached(minTtl)
+      if (found) return found
       const flight = `${minTtl} ${force}`
       const started = flights.get(flight)
       if (started) return started
@@ -240,19 +268,32 @@ export function createTokens(options: TokensOptions) {
     async send(path: string, init: RequestInit): Promise<Response> {
       if (Date.now() > (await current()).renewAt) await lock(renew).catch(() => undefined)
       const connection = await current()
-      try {
-        return await call(path, init, await senderOf(connection))
-      } catch (error) {
-        await note(error, connection)
-        throw error
-      }
+      const request = call(path, init, await senderOf(connection))
+      return request.catch((error: unknown) => note(error, connection))
     },
 
-    async revoke(token: string): Promise<void> {
-      const body = new URLSearchParams({ client_id: clientId, token })
-      await call('/oauth/revoke', { method: 'POST', body })
+    /** Sends requests through the proxy from now on, because the app gets no access tokens any more. */
+    async useProxy(): Promise<void> {
+      const connection = await current()
+      await replace(connection, { ...connection, api: `${broker}/drive` })
     },
 
-    write,
+    async disconnect(): Promise<void> {
+      const connection = await read()
+      if (!connection) return
+      await revoke(connection.token).finally(() => publish(connection, null))
+    },
+  }
+}
+
+const eventOf = (connection: Connection | null): ClientEvent =>
+  !connection ? 'disconnected' : connection.reconnectUrl ? 'reconnect-required' : 'connected'
+
+/** `null` for what this client did not write. */
+function parse(text: string | null): Connection | null {
+  try {
+    return JSON.parse(text ?? 'null') as Connection | null
+  } catch {
+    return null
   }
 }

@@ -15,7 +15,7 @@ async function readJson(path) {
 
 // --- Map ---
 
-const map = L.map('map', { minZoom: 2, maxZoom: 16, zoomSnap: 0.5, attributionControl: false })
+const map = L.map('map', { minZoom: 2, maxZoom: 16, attributionControl: false })
 
 /** The rasters on the map, and Leaflet's layers of them, by id. */
 const shown = new Map()
@@ -87,18 +87,13 @@ const createFolderButton = (path) =>
 function createRow(item) {
   const { id, name, type, metadata } = item
   if (type === 'folder') {
-    const button = createFolderButton([...breadcrumbs, { id, name }])
-    return create('li', { className: type }, button)
+    return create('li', { className: type }, createFolderButton([...breadcrumbs, { id, name }]))
   }
-  const label = create('small', {}, metadata.description || type)
-  if (type !== 'raster') return create('li', { className: type }, create('span', {}, name), label)
+  const text = create('span', {}, name, create('small', {}, metadata.description || type))
+  if (type !== 'raster') return create('li', {}, text)
   const onchange = ({ target }) => run(() => (target.checked ? showAndZoom(item) : hide(item)))
   const box = create('input', { type: 'checkbox', checked: shown.has(id), onchange })
-  return create(
-    'li',
-    { className: type },
-    create('label', {}, box, create('span', {}, name), label),
-  )
+  return create('li', { className: type }, create('label', {}, box, text))
 }
 
 async function open(path) {
@@ -118,22 +113,11 @@ async function open(path) {
 /** Shows the drive if there is a connection. */
 async function start() {
   const isConnected = await client.isConnected()
-  document.body.classList.toggle('connected', isConnected)
-  if (!isConnected) return [...shown.values()].forEach(({ item }) => hide(item))
-  element('username').textContent = (await client.user()).username
+  document.body.className = isConnected ? 'connected' : 'disconnected'
+  if (!isConnected) return shown.forEach(({ item }) => hide(item))
   map.invalidateSize()
+  element('username').textContent = (await client.user()).username
   await open([{ id: null, name: 'My Drive' }])
-}
-
-let last = Promise.resolve()
-
-/** Runs an action after those before it, and shows its error. */
-const run = (action) => (last = last.then(action).catch(showError))
-
-function showError({ code, message }) {
-  if (code === 'access_denied') notify('You refused, so nothing was connected.')
-  // The other two codes are events, too.
-  else if (code !== 'invalid_token' && code !== 'reconnect_required') notify(message)
 }
 
 function notify(...content) {
@@ -141,25 +125,34 @@ function notify(...content) {
   element('notice').hidden = content.length === 0
 }
 
+const NOTICES = {
+  access_denied: ['You refused, so nothing was connected.'],
+  // What the events below tell, and a second click on the button.
+  ...{ invalid_token: [], reconnect_required: [], not_connected: [], cancelled: [] },
+}
+const showError = ({ code, message }) => notify(...(NOTICES[code] ?? [message]))
+
+let last = Promise.resolve()
+
+/** Runs an action after those before it, and shows its error. */
+const run = (action) => (last = last.then(action).catch(showError))
+
 // At once, not after other actions: browsers open popups only in a click.
 const connect = () => client.connect({ popup: true }).catch(showError)
 
-client.on('connected', () => {
-  notify()
-  run(start)
-})
-client.on('disconnected', () => {
-  notify('This connection has ended. Connect again to see your drive.')
-  run(start)
-})
-client.on('reconnect-required', () =>
-  notify(
-    'Ellipsis Drive ended this connection. ',
-    create('button', { onclick: connect }, 'Connect again'),
-  ),
-)
 element('connect').onclick = connect
 element('refresh').onclick = () => run(() => client.getToken({ force: true }).then(start))
 element('disconnect').onclick = () => run(() => client.disconnect())
 element('mode').onchange = () => run(redraw)
-run(() => client.handleRedirect().finally(start))
+run(() => client.handleRedirect())
+run(start)
+run(() => {
+  client.on('connected', () => run(start).then(() => notify()))
+  client.on('disconnected', () =>
+    run(start).then(() => notify('This connection has ended. Connect again to see your drive.')),
+  )
+  client.on('reconnect-required', () => {
+    const button = create('button', { onclick: connect }, 'Connect again')
+    run(() => notify('Ellipsis Drive ended this connection. ', button))
+  })
+})
