@@ -16,10 +16,10 @@ const root = join(import.meta.dirname, '../../..')
 /** Where most of the map libraries are installed. */
 const libraries = join(root, 'test/clients/libraries')
 
-const HTML = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
-<link rel="stylesheet" href="/style.css">
-<button id="connect">Connect Ellipsis Drive</button><div id="map"></div><div id="root"></div>
+const pageWith = (body: string) => `<!doctype html><meta charset="utf-8">
+<link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css">${body}
 <script type="module" src="/app.js"></script>`
+const BODY = '<button id="connect">Connect Ellipsis Drive</button><div id="map"></div>'
 const CSS = '#map { position: relative; height: 500px } .leaflet-pane img { position: absolute }'
 
 /** A page of docs/connect/map.md. */
@@ -27,10 +27,9 @@ interface Example {
   section: string
   language?: Loader & ('js' | 'jsx')
   settings?: Partial<App>
-  /** A file whose styles the page needs. */
-  stylesheet?: string
+  body?: string
   /** Code after the example's. */
-  more?: string
+  more?: (broker: TestBroker) => string
 }
 
 export interface OpenPage {
@@ -49,7 +48,7 @@ export async function openExample(t: Test, example: Example): Promise<OpenPage> 
     const { pathname } = new URL(url, 'http://127.0.0.1')
     const type = { js: 'text/javascript', css: 'text/css' }[pathname.split('.')[1] ?? '']
     response.setHeader('content-type', type ?? 'text/html')
-    response.end(files.get(pathname) ?? HTML)
+    response.end(files.get(pathname) ?? pageWith(example.body ?? BODY))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
@@ -60,7 +59,7 @@ export async function openExample(t: Test, example: Example): Promise<OpenPage> 
   const app = await addApp(broker, { redirectUris: [url], ...settings })
   const adapt = (code: string) =>
     code.replace('https://broker.example.com', broker.url).replace('app_…', app.id)
-  const source = adapt(codeBlock('map', language, example.section)) + (example.more ?? '')
+  const source = adapt(codeBlock('map', language, example.section)) + (example.more?.(broker) ?? '')
   const bundled = await build({
     stdin: { contents: source, resolveDir: libraries, loader: language },
     ...{ bundle: true, write: false, outdir: '/', format: 'esm', target: 'es2022' },
@@ -74,6 +73,7 @@ export async function openExample(t: Test, example: Example): Promise<OpenPage> 
 
   const context = await visit(t, await launch(t))
   const page = await context.newPage()
+  await page.clock.install()
   const tiles = new Map<string, number>()
   page.on('response', (response) => {
     if (response.url().includes('/tile/')) tiles.set(response.url(), response.status())
