@@ -139,7 +139,10 @@ export default defineConfig(
         'error',
         {
           patterns: [
-            { regex: '^(?!\\.|react$)|/(server|db)/', message: 'The SDK has no dependencies.' },
+            {
+              regex: '^(?!\\.|react$)|\\.\\./(server|db)/',
+              message: 'The SDK has no dependencies.',
+            },
           ],
         },
       ],

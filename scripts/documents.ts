@@ -6,6 +6,7 @@ import { program } from '../server/cli/program.ts'
 import { formatEnvExample, settings } from '../server/config/settings.ts'
 import { answers } from '../server/errors.ts'
 import { messages } from '../server/operate/messages.ts'
+import { sdkReference } from './sdk-reference.ts'
 import { CONTROL_TEXTS, ENDPOINTS, FAULT_TEXTS, switchSchema } from '../server/stand-in/app.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -18,6 +19,10 @@ export async function generateDocuments(): Promise<Record<string, string>> {
     'docs/commands.md': await prettify('docs/commands.md', commandsPage()),
     'docs/develop.md': await prettify('docs/develop.md', insertStandIn('docs/develop.md')),
     'docs/protocol.md': await prettify('docs/protocol.md', insertErrors('docs/protocol.md')),
+    'docs/sdk.md': await prettify(
+      'docs/sdk.md',
+      replacePart('docs/sdk.md', 'reference', sdkReference()),
+    ),
     'docs/operate.md': await prettify('docs/operate.md', insertMessages('docs/operate.md')),
   }
 }

@@ -3,7 +3,7 @@ export class BrokerError extends Error {
   override name = 'BrokerError'
   /**
    * The broker's error code (docs/protocol.md), or one of the client: `not_connected`, `network_error`,
-   * `popup_blocked`, `cancelled`, `invalid_state`.
+   * `popup_blocked`, `cancelled`, `invalid_state`, `invalid_webhook`.
    */
   readonly code: string
   /** Where the user can connect again, if that would help. */
