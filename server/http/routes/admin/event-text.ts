@@ -6,7 +6,8 @@ import { timeText } from '../../../../views/time.ts'
 /** Labels of the action filter of the audit log. */
 const ACTION_LABELS: Record<string, string> = {
   'connection.connected': 'Connected',
-  'connection.renewed': 'Reconnected',
+  'connection.renewed': 'Connected again',
+  'connection.reconnected': 'Reconnected',
   'connection.needs_reconnect': 'Needs reconnecting',
   'connection.recovered': 'Recovered',
   'connection.refresh_asked': 'Refresh requested',
@@ -34,6 +35,17 @@ const ACTION_LABELS: Record<string, string> = {
   'app.secret_rotated': 'App secret rotated',
   'app.old_secret_ended': 'Old app secret revoked',
   'app.removed': 'App removed',
+  'webhook.added': 'Webhook added',
+  'webhook.enabled': 'Webhook enabled',
+  'webhook.disabled': 'Webhook disabled',
+  'webhook.removed': 'Webhook removed',
+  'webhook.secret_rotated': 'Webhook key rotated',
+  'webhook.replayed': 'Webhook events replayed',
+  'upstream.down': 'Ellipsis Drive down',
+  'upstream.up': 'Ellipsis Drive up',
+  'credentials.refused': 'Broker’s client refused',
+  'storage.full': 'Storage almost full',
+  'certificate.expiring': 'Certificate expires soon',
   'key.created': 'Signing key created',
   'key.activated': 'Signing key activated',
   'key.removed': 'Signing key removed',
@@ -82,7 +94,8 @@ export function eventText({ action, details: stored }: Event, app: string): stri
   const onDevice = details === '' ? '' : `, on ${details}`
   const texts: Record<string, string> = {
     'connection.connected': `Connected to ${app}${onDevice}`,
-    'connection.renewed': `Reconnected to ${app}${onDevice}`,
+    'connection.renewed': `Connected to ${app} again${onDevice}`,
+    'connection.reconnected': `Reconnected to ${app}${onDevice}`,
     'connection.needs_reconnect': `Ellipsis Drive rejected the refresh token: the user has to reconnect${colonDetails}`,
     'connection.recovered':
       'Ellipsis Drive accepts the refresh token again: the user need not reconnect',
