@@ -164,6 +164,12 @@ export const messages = {
     text: 'Can’t listen on port {port} of {host}.',
     fix: 'Set BROKER_HOST to an address of this machine, such as 127.0.0.1, and BROKER_PORT to a port above 1023: lower ports need the capability NET_BIND_SERVICE. Root loses it if another user owns the data directory.',
   },
+  'serve.on-event-unusable': {
+    command: 'serve',
+    exit: 2,
+    text: 'BROKER_ON_EVENT can’t be run: {program} {problem}.',
+    fix: 'Set it to the path of an executable file that the broker’s user can run (chmod +x), or unset it.',
+  },
   'serve.cache-unusable': {
     command: 'serve',
     exit: 2,
