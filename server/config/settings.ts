@@ -155,7 +155,7 @@ export const table = {
   BROKER_ON_EVENT: {
     ...optional,
     about:
-      'A program that runs once for each event, with the event as JSON on its standard input. See [events.md](events.md).',
+      'A program that runs once for each event, with the event as JSON on its standard input: docs/events.md.',
     where:
       'The path of an executable file, without arguments; a script starts with #! and its interpreter. It gets no setting of the broker.',
   },

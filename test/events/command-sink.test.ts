@@ -8,9 +8,16 @@ import {
   PROGRAM_TIME_LIMIT_MS,
   createCommandSink,
 } from '../../server/events/command-sink.ts'
+import type { Message } from '../../server/events/message.ts'
 import { testClock } from '../clock.ts'
 
-const message = { id: 'evt_1', body: '{"type":"connection.revoked"}' }
+const message: Message = {
+  id: 'evt_1_2',
+  type: 'connection.revoked',
+  timestamp: '2026-01-31T08:00:00.000Z',
+  data: { connection_id: 'con_1', app_id: null, grant_id: null, external_id: null, sequence: 3 },
+}
+const { signal } = new AbortController()
 
 /** A sink for a shell script. */
 function sinkOf(t: Test, script: string, environment: Record<string, string> = {}) {
@@ -37,8 +44,8 @@ async function untilExists(file: string) {
 
 t.test('the program gets the event on its input, and only the given variables', async (t) => {
   const { sink, directory, logged } = sinkOf(t, 'cat > event; env > variables', { TZ: 'UTC' })
-  t.strictSame(await sink.deliver(message), { status: null, error: null })
-  t.equal(readFileSync(join(directory, 'event'), 'utf8'), message.body)
+  t.strictSame(await sink.deliver(message, signal), { outcome: 'delivered', answer: 0, error: null })
+  t.strictSame(JSON.parse(readFileSync(join(directory, 'event'), 'utf8')), message)
   const names = readFileSync(join(directory, 'variables'), 'utf8').matchAll(/^(\w+)=/gm)
   // The shell's own, and those that tap gives to every process.
   const others = /^(PWD|OLDPWD|_|SHLVL|NODE_OPTIONS|_TAPJS_.*)$/
@@ -53,8 +60,8 @@ t.test('a program that fails: its exit code, and the beginning of its output', a
     t,
     `echo no mail server; echo ${secret} >&2; head -c 100000 /dev/zero | tr '\\0' '. '; exit 3`,
   )
-  t.strictSame(await sink.deliver(message), { status: null, error: 'exit code 3' })
-  t.match(logged, [{ program, event: 'evt_1', problem: 'exit code 3' }])
+  t.strictSame(await sink.deliver(message, signal), { outcome: 'failed', answer: 3, error: 'exit code 3' })
+  t.match(logged, [{ program, event: 'evt_1_2', problem: 'exit code 3' }])
   const { output } = logged[0] as { output: string }
   t.match(output, 'no mail server')
   t.notMatch(output, secret, 'what may be a token')
@@ -63,30 +70,34 @@ t.test('a program that fails: its exit code, and the beginning of its output', a
 
 t.test('a program that is killed, or that can’t be started', async (t) => {
   const killed = sinkOf(t, 'kill -9 $$')
-  t.match(await killed.sink.deliver(message), { error: 'killed by SIGKILL' })
+  t.match(await killed.sink.deliver(message, signal), { error: 'killed by SIGKILL' })
   const locked = sinkOf(t, 'true')
   chmodSync(locked.program, 0o644)
-  t.match(await locked.sink.deliver(message), { error: 'can’t be started (EACCES)' })
+  t.match(await locked.sink.deliver(message, signal), { error: 'can’t be started (EACCES)' })
 })
 
 t.test('a program that reads nothing gets its event', async (t) => {
   const { sink } = sinkOf(t, 'exit 0')
-  t.match(await sink.deliver({ id: 'evt_1', body: 'x'.repeat(1e6) }), { error: null })
+  t.match(await sink.deliver({ ...message, timestamp: 'x'.repeat(1e6) }, signal), { error: null })
 })
 
 t.test('a program that leaves another one in the background has ended', async (t) => {
   const { sink, directory } = sinkOf(t, 'sleep 60 & echo $! > pid')
-  t.match(await sink.deliver(message), { error: null })
+  t.match(await sink.deliver(message, signal), { error: null })
   process.kill(Number(readFileSync(join(directory, 'pid'), 'utf8')))
 })
 
 t.test('a program that hangs is killed after the limit, with what it started', async (t) => {
   const { sink, clock, directory, logged } = sinkOf(t, 'sleep 1000 & echo $! > started; wait')
-  const delivery = sink.deliver(message)
+  const delivery = sink.deliver(message, signal)
   await untilExists(join(directory, 'started'))
   await clock.asleep(PROGRAM_TIME_LIMIT_MS)
   clock.advance(PROGRAM_TIME_LIMIT_MS)
-  t.strictSame(await delivery, { status: null, error: 'still running after 30 seconds' })
+  t.strictSame(await delivery, {
+    outcome: 'failed',
+    answer: null,
+    error: 'killed: it took longer than 30 seconds',
+  })
   t.equal(logged.length, 1)
   const child = Number(readFileSync(join(directory, 'started'), 'utf8'))
   while (isRunning(child)) await setTimeout(5)
@@ -95,10 +106,10 @@ t.test('a program that hangs is killed after the limit, with what it started', a
 t.test('few programs run at a time', async (t) => {
   const { sink, directory } = sinkOf(
     t,
-    'id=$(cat); touch run-$id; ls | grep -c run- >> counts; while [ ! -e go ]; do sleep 0.02; done; rm run-$id',
+    'id=$(cat | tr -dc 0-9); touch run-$id; ls | grep -c run- >> counts; while [ ! -e go ]; do sleep 0.02; done; rm run-$id',
   )
   const ids = Array.from({ length: 3 * MAX_PROGRAMS }, (_, index) => String(index))
-  const deliveries = ids.map((id) => sink.deliver({ id, body: id }))
+  const deliveries = ids.map((id) => sink.deliver({ ...message, id }, signal))
   const running = () => readdirSync(directory).filter((name) => name.startsWith('run-')).length
   while (running() < MAX_PROGRAMS) await setTimeout(5)
   writeFileSync(join(directory, 'go'), '')
