@@ -13,6 +13,9 @@ export const associatedData = {
   accessToken: (connectionId: string): AssociatedData => `connections/${connectionId}/access_token`,
   privateKey: (kid: string): AssociatedData => `signing_keys/${kid}/private_key`,
   secondFactor: (adminId: string): AssociatedData => `admins/${adminId}/second_factor`,
+  webhookSecret: (webhookId: string): AssociatedData => `webhooks/${webhookId}/secret`,
+  previousWebhookSecret: (webhookId: string): AssociatedData =>
+    `webhooks/${webhookId}/previous_secret`,
   /** Not stored: the cookie of a flow in progress. */
   flowCookie: (stateHash: string): AssociatedData => `cookies/${stateHash}/flow`,
   /** Not stored: the `request_uri` of a pushed request (RFC 9126). */

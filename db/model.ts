@@ -1,5 +1,7 @@
 /** The records that a store keeps. Times are milliseconds since the epoch unless a name ends in `Seconds`. */
 
+import type { EventType, PublicAction } from './event-types.ts'
+
 /** Milliseconds since the epoch. */
 export type Millis = number
 
@@ -261,10 +263,71 @@ export interface Event {
   address: string | null
   /** Details for people; never a secret. */
   details: string | null
+  /**
+   * Of a public event (event-types.ts) with a connection: counts those of the connection, from 1. `null`:
+   * another event, or the connection is gone.
+   */
+  sequence: number | null
 }
 
 /** An event to be written; missing fields are `null`. */
-export type NewEvent = Pick<Event, 'at' | 'actor' | 'action'> & Partial<Omit<Event, 'id'>>
+export type NewEvent = Pick<Event, 'at' | 'actor' | 'action'> &
+  Partial<Omit<Event, 'id' | 'sequence'>>
+
+/** A public event, with what receivers of one app need. */
+export interface PublicEvent extends Omit<Event, 'action'> {
+  action: PublicAction
+  /** The app's own id of the user of the event's grant. */
+  externalId: string | null
+  /** Apps that the event concerns: its own, and for a connection, those with grants at the time. */
+  appIds: string[]
+}
+
+/** A URL that gets events. */
+export interface Webhook {
+  id: string
+  url: string
+  /** Only events of this app's grants and their connections; `null`: all events. */
+  appId: string | null
+  /** Only these types; empty: all. */
+  types: EventType[]
+  /** Standard Webhooks: Ed25519 (`v1a`) or HMAC-SHA-256 (`v1`). */
+  signing: 'v1a' | 'v1'
+  /** The key that signs: `v1a` the private key, `v1` the shared secret. */
+  secret: Sealed
+  /** Of `v1a`: the public key, base64. */
+  publicKey: string | null
+  /** Signs too until `previousSecretUntil`, so that receivers can change keys. */
+  previousSecret: Sealed | null
+  previousSecretUntil: Millis | null
+  createdAt: Millis
+  /** Events of this time and later are not delivered. */
+  disabledAt: Millis | null
+  /** For people: who or what disabled it. */
+  disabledReason: string | null
+}
+
+/** One event for one sink. */
+export interface Delivery {
+  /** Increases in the order of the events, except for replays. */
+  id: number
+  /** The id of a webhook, or the name of another sink. */
+  sinkId: string
+  eventId: number
+  connectionId: string | null
+  /** `failed`: given up, after all attempts or because the endpoint was disabled. */
+  status: 'pending' | 'delivered' | 'failed'
+  /** Attempts that were made. */
+  attempts: number
+  /** Of a pending delivery, when it is due; `null`: it waits for an earlier event of its connection. */
+  nextAt: Millis | null
+  /** HTTP status or exit code of the last attempt; `null`: no answer. */
+  answer: number | null
+  /** Why the last attempt failed, for people. */
+  error: string | null
+  createdAt: Millis
+  attemptedAt: Millis | null
+}
 
 /** What every swap reads. */
 export interface SwapState {

@@ -23,8 +23,10 @@ import type { LinkStore } from './store/links.ts'
 import type { PasskeyStore } from './store/passkeys.ts'
 import type { RefreshStore } from './store/refresh.ts'
 import type { UsageStore } from './store/usage.ts'
+import type { OutboxStore, WebhookStore } from './store/webhooks.ts'
 
 export type * from './associated-data.ts'
+export type { EventType, PublicAction } from './event-types.ts'
 export type * from './model.ts'
 export type * from './store/admins.ts'
 export type * from './store/authorization.ts'
@@ -35,6 +37,7 @@ export type * from './store/links.ts'
 export type * from './store/passkeys.ts'
 export type * from './store/refresh.ts'
 export type * from './store/usage.ts'
+export type * from './store/webhooks.ts'
 
 export interface Store
   extends
@@ -49,6 +52,8 @@ export interface Store
     PasskeyStore,
     SessionStore,
     EventStore,
+    WebhookStore,
+    OutboxStore,
     UsageStore,
     SigningKeyStore,
     SealedStore,
@@ -129,7 +134,8 @@ export interface UpkeepStore {
    * Deletes up to `limit` rows that have ended: expired codes and used states (used codes and device codes are kept
    * `keepUsedMs` milliseconds, so that a second use is noticed), expired sessions, links that expired, grants that expired or were
    * revoked and connections that were revoked before `endedBefore` (not while their erasure is pending), bulk
-   * revocations that ended before it, events and usage before `eventsBefore`. Cancels bulk revocations that
+   * revocations that ended before it, events and usage before `eventsBefore`, deliveries that were created before `endedBefore`. Events that are not
+   * delivered yet stay, with their deliveries. Cancels bulk revocations that
    * were not confirmed for a day. Keeps unrevoked grants of offline apps until the app's grant lifetime is over:
    * their `expiresAtSeconds` becomes `now`, so that the next sweeps do not read them again.
    * @returns `more`: the limit was reached; call it again

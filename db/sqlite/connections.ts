@@ -17,7 +17,7 @@ type Methods =
   | 'markConnectionsForReconnect'
 type NewConnection = Parameters<Store['saveConnection']>[0]
 
-const { nameKey, ...own } = getTableColumns(connections)
+const { nameKey, sequence, ...own } = getTableColumns(connections)
 
 /** A connection with its sealed values in place of their ids. */
 const columns = {

@@ -1,18 +1,57 @@
 import { setImmediate } from 'node:timers/promises'
-import { events } from './schema.ts'
+import { eq, sql } from 'drizzle-orm'
+import { isPublicAction } from '../event-types.ts'
+import { connections, events, grants, meta } from './schema.ts'
 import type { Event, EventFilter, EventPage, EventStore, Millis, NewEvent } from '../store.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
+import { publicEventMethods } from './public-events.ts'
 
-/** Writes events within the current transaction. */
+/** Writes events within the current transaction, after the change that they tell of. */
 export function insertEvents({ db }: Pick<Engine, 'db'>, list: NewEvent[]): void {
-  if (list.length > 0) db.insert(events).values(list).run()
+  if (list.length > 0)
+    db.insert(events)
+      .values(list.map((event) => toPublic(db, event)))
+      .run()
+}
+
+/** Adds what receivers need to a public event: app and connection of its grant, and a sequence number. */
+function toPublic(db: Engine['db'], event: NewEvent): NewEvent & Pick<Partial<Event>, 'sequence'> {
+  if (!isPublicAction(event.action)) return event
+  const { grantId = null } = event
+  const { appId, connectionId } = grants
+  const grant =
+    grantId === null
+      ? undefined
+      : db.select({ appId, connectionId }).from(grants).where(eq(grants.id, grantId)).get()
+  const complete = { ...grant, ...event }
+  if (complete.connectionId === undefined || complete.connectionId === null) return complete
+  const counted = db
+    .update(connections)
+    .set({ sequence: sql`${connections.sequence} + 1` })
+    .where(eq(connections.id, complete.connectionId))
+    .returning({ sequence: connections.sequence })
+    .get()
+  return { ...complete, ...counted }
 }
 
 export function eventMethods(engine: Engine): EventStore {
   return {
     addEvents: (list) => engine.write(() => insertEvents(engine, list)),
     listEvents: prepareEventPages(engine),
+    ...publicEventMethods(engine),
+
+    setCondition: ({ name, isOn, events }) =>
+      engine.write(() => {
+        const { db } = engine
+        const [key, value] = [`condition_${name}`, isOn ? 'on' : 'off']
+        const known = db.select().from(meta).where(eq(meta.key, key)).get()?.value ?? 'off'
+        if (known === value) return false
+        const target = meta.key
+        db.insert(meta).values({ key, value }).onConflictDoUpdate({ target, set: { value } }).run()
+        insertEvents(engine, events)
+        return true
+      }),
   }
 }
 
@@ -26,7 +65,7 @@ const COMMON_ACTORS = "actor not in ('user', 'app', 'system')"
 const COMMON_ACTIONS = "action not in ('connection.connected', 'connection.revoked', 'grant.begun')"
 
 const COLUMNS = `events.id as id, at, actor, action, connection_id as connectionId, app_id as appId,
-  grant_id as grantId, address, details`
+  grant_id as grantId, address, details, sequence`
 
 const ANY_EVENT: EventFilter = {
   actor: null,

@@ -13,6 +13,7 @@ import {
   uniqueIndex,
   type AnySQLiteColumn,
 } from 'drizzle-orm/sqlite-core'
+import type { EventType } from '../event-types.ts'
 import { MAX_AUTOMATIC_RETRIES } from '../model.ts'
 import type { AccessPolicy, AppSecret, ConnectionFilter } from '../store.ts'
 
@@ -122,6 +123,8 @@ export const connections = sqliteTable(
     importState: text({ enum: ['pending', 'rejected'] }),
     replacedBy: text(),
     rejections: integer().notNull().default(0),
+    /** The sequence number of its last public event. */
+    sequence: integer().notNull().default(0),
   },
   (table) => [
     uniqueIndex('connections_account')
@@ -404,6 +407,7 @@ export const events = sqliteTable(
     grantId: text(),
     address: text(),
     details: text(),
+    sequence: integer(),
   },
   (table) => [
     index('events_connection').on(table.connectionId, table.at),
@@ -420,6 +424,65 @@ export const events = sqliteTable(
     index('events_at').on(table.at),
   ],
 )
+
+/** URLs that get events. */
+export const webhooks = sqliteTable('webhooks', {
+  id: text().primaryKey(),
+  url: text().notNull(),
+  appId: text(),
+  types: json<EventType[]>().notNull(),
+  signing: text({ enum: ['v1a', 'v1'] }).notNull(),
+  secret: sealedId().notNull(),
+  publicKey: text(),
+  previousSecret: sealedId(),
+  previousSecretUntil: millis(),
+  createdAt: millis().notNull(),
+  disabledAt: millis(),
+  disabledReason: text(),
+})
+
+/** Events on their way to webhooks and other sinks. Of the pending ones of a connection, only the first has `nextAt`. */
+export const deliveries = sqliteTable(
+  'deliveries',
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    sinkId: text().notNull(),
+    eventId: integer().notNull(),
+    connectionId: text(),
+    status: text({ enum: ['pending', 'delivered', 'failed'] }).notNull(),
+    attempts: integer().notNull().default(0),
+    nextAt: millis(),
+    answer: integer(),
+    error: text(),
+    createdAt: millis().notNull(),
+    attemptedAt: millis(),
+  },
+  (table) => [
+    uniqueIndex('deliveries_sink').on(table.sinkId, table.id),
+    uniqueIndex('deliveries_event').on(table.eventId, table.sinkId),
+    index('deliveries_due')
+      .on(table.sinkId, table.nextAt)
+      .where(sql`${table.nextAt} is not null`),
+    index('deliveries_next')
+      .on(table.nextAt)
+      .where(sql`${table.nextAt} is not null`),
+    index('deliveries_failed')
+      .on(table.sinkId, table.id)
+      .where(sql`${table.status} = 'failed'`),
+    index('deliveries_pending')
+      .on(table.sinkId, table.connectionId, table.id)
+      .where(sql`${table.status} = 'pending'`),
+    index('deliveries_created').on(table.createdAt),
+  ],
+)
+
+/** One row: the last event that was given to the sinks, and the process that does it. */
+export const outbox = sqliteTable('outbox', {
+  id: integer().primaryKey(),
+  lastEventId: integer().notNull(),
+  leaseOwner: text(),
+  leaseUntil: millis(),
+})
 
 /** `appId` is empty in the counts of all apps together. */
 export const usage = sqliteTable(

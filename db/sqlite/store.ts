@@ -9,6 +9,7 @@ import { authorizationMethods } from './authorization.ts'
 import { grantMethods } from './grants.ts'
 import { linkMethods } from './links.ts'
 import { listingMethods } from './listing.ts'
+import { outboxMethods } from './outbox.ts'
 import { passkeyMethods } from './passkeys.ts'
 import { purgeMethods } from './purge.ts'
 import { refreshMethods } from './refresh.ts'
@@ -19,6 +20,7 @@ import { sessionMethods } from './sessions.ts'
 import { signingKeyMethods } from './signing-keys.ts'
 import { upkeepMethods } from './upkeep.ts'
 import { usageMethods } from './usage.ts'
+import { webhookMethods } from './webhooks.ts'
 import type { Store } from '../store.ts'
 
 /**
@@ -42,6 +44,8 @@ export function createSqliteStore(client: Database.Database): Store {
     ...passkeyMethods(engine),
     ...sessionMethods(engine),
     ...eventMethods(engine),
+    ...webhookMethods(engine, sealedValues),
+    ...outboxMethods(engine),
     ...usageMethods(engine),
     ...signingKeyMethods(engine, sealedValues),
     ...resealMethods(engine),

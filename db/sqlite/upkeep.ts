@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { and, eq, inArray, isNotNull, isNull, lt, lte, or, sql, type SQL } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, lt, lte, ne, or, sql, type SQL } from 'drizzle-orm'
 import type { SQLiteTable } from 'drizzle-orm/sqlite-core'
 import {
   attempts,
@@ -7,6 +7,7 @@ import {
   bulks,
   codes,
   connections,
+  deliveries,
   deviceCodes,
   devices,
   dpopProofs,
@@ -14,6 +15,7 @@ import {
   grants,
   links,
   meta,
+  outbox,
   sessions,
   setupLinks,
   usage,
@@ -72,7 +74,14 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
     const linksOf = (ended: SQL) =>
       inArray(links.grantId, db.select({ id: grants.id }).from(grants).where(ended))
     return {
-      events: lt(events.at, eventsBefore),
+      // Not before their deliveries, which need them.
+      events: and(
+        lt(events.at, eventsBefore),
+        sql`${events.id} <= coalesce((select ${outbox.lastEventId} from ${outbox}), ${events.id})`,
+        sql`not exists (select 1 from ${deliveries} where ${deliveries.eventId} = ${events.id}
+          and ${deliveries.status} = 'pending')`,
+      ),
+      deliveries: and(lt(deliveries.createdAt, endedBefore), ne(deliveries.status, 'pending')),
       usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
       proofs: lte(dpopProofs.expiresAt, now),
       states: lte(usedStates.expiresAt, now),
@@ -150,6 +159,7 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
           grants: sweepGrants(),
           connections: sweepTable(connections, where.connections),
         }
+        sweepTable(deliveries, where.deliveries)
         sweepTable(usage, where.usage)
         sweepTable(dpopProofs, where.proofs)
         sweepTable(usedStates, where.states)

@@ -1,4 +1,5 @@
-import type { Event, Millis, NewEvent } from '../model.ts'
+import type { EventType } from '../event-types.ts'
+import type { Event, Millis, NewEvent, PublicEvent } from '../model.ts'
 
 /** Which events; a field that is `null` matches everything. */
 export interface EventFilter {
@@ -39,4 +40,27 @@ export interface EventStore {
     cursor?: string | null
     limit: number
   }): Promise<EventPage>
+  /**
+   * Public events after one, in the order in which they were committed. Reads a bounded number of events.
+   * @param query.after id of an event; 0: from the beginning
+   * @param query.appId only events that concern this app; `null`: all
+   * @param query.types only these types; empty: all
+   * @returns `readTo`: the id of the last event that was read, from where the next call continues;
+   *   `isEnd`: there are no more at present
+   */
+  listPublicEvents(query: {
+    after: number
+    appId: string | null
+    connectionId?: string | null
+    types?: EventType[]
+    limit: number
+  }): Promise<{ events: PublicEvent[]; readTo: number; isEnd: boolean }>
+  getPublicEvent(id: number): Promise<PublicEvent | undefined>
+  /** The id of the last event before a time, by the order of ids; 0: there is none. */
+  lastEventBefore(time: Millis): Promise<number>
+  /**
+   * Records the state of something that the broker watches, such as whether Ellipsis Drive is down. `false`: it
+   * is recorded as that already, by whichever process, and no event is written.
+   */
+  setCondition(condition: { name: string; isOn: boolean; events: NewEvent[] }): Promise<boolean>
 }

@@ -27,7 +27,7 @@ export function testEvents(t: Test, open: OpenStore): void {
       ['third', 'second', 'first'],
     )
     const [, second, first] = all
-    t.strictSame(first, { id: first?.id, ...event('first', full)[0] })
+    t.strictSame(first, { id: first?.id, sequence: null, ...event('first', full)[0] })
     t.match(second, { appId: null, grantId: null, address: null, details: null })
     const { older } = await list(2)
     t.strictSame((await list(1, {}, older ?? '')).rows, [first])

@@ -1,0 +1,154 @@
+import { and, asc, eq, lte, sql } from 'drizzle-orm'
+import type { Millis, NewDelivery, OutboxStore } from '../store.ts'
+import { isOneOf, type Engine } from './engine.ts'
+import { insertEvents } from './events.ts'
+import { noLease } from './refresh.ts'
+import { deliveries, outbox } from './schema.ts'
+
+/** The outbox begins with the events that come next. Within the current transaction. */
+export function beginOutbox(db: Engine['db']): void {
+  db.run(sql`insert into outbox (id, last_event_id)
+    select 1, coalesce(max(id), 0) from events on conflict do nothing`)
+}
+
+/** One seek per sink, however many deliveries it has. */
+const DUE_SINKS = `
+  with recursive sinks (id) as (
+    select min(sink_id) from deliveries where next_at is not null
+    union all
+    select (select min(sink_id) from deliveries where next_at is not null and sink_id > sinks.id)
+    from sinks where sinks.id is not null
+  )
+  select id from sinks where exists (
+    select 1 from deliveries where sink_id = sinks.id and next_at is not null and next_at <= ?)`
+
+const HAS_WORK = `
+  select exists (select 1 from outbox join events on events.id > last_event_id)
+    or exists (select 1 from deliveries where next_at is not null and next_at <= ?)`
+
+/** Deliveries, and the lease of the process that makes them. Nothing here waits for the disk. */
+export function outboxMethods(engine: Engine): OutboxStore {
+  const { client, db, read, write, writeFleeting } = engine
+  const hasWork = client.prepare<[Millis], 0 | 1>(HAS_WORK).pluck()
+  const listDueSinks = client.prepare<[Millis], string>(DUE_SINKS).pluck()
+  const add = client.prepare<[object]>(
+    `insert into deliveries (sink_id, event_id, connection_id, status, created_at)
+     values (@sinkId, @eventId, @connectionId, 'pending', @createdAt)
+     on conflict (event_id, sink_id) do nothing`,
+  )
+  const again = client.prepare<[object]>(
+    `update deliveries set status = 'pending', attempts = 0, next_at = null, created_at = @createdAt
+     where event_id = @eventId and sink_id = @sinkId and status <> 'pending'`,
+  )
+  const LANE = `sink_id = @sinkId and connection_id is @connectionId and status = 'pending'`
+  const FIRST = `(select min(id) from deliveries where ${LANE})`
+  const startFirst = client.prepare<[object]>(
+    `update deliveries set next_at = @now where id = ${FIRST} and next_at is null`,
+  )
+  const stopOthers = client.prepare<[object]>(
+    `update deliveries set next_at = null where ${LANE} and next_at is not null and id > ${FIRST}`,
+  )
+
+  /** Only the first pending delivery of a connection is due. */
+  const order = (lane: Pick<NewDelivery, 'sinkId' | 'connectionId'>, now: Millis): void => {
+    const { sinkId, connectionId } = lane
+    startFirst.run({ sinkId, connectionId, now })
+    stopOthers.run({ sinkId, connectionId })
+  }
+
+  const isOwner = (owner: string, lastEventId?: number): boolean => {
+    const row = db.select().from(outbox).get()
+    return row?.leaseOwner === owner && (lastEventId ?? row.lastEventId) === row.lastEventId
+  }
+
+  return {
+    hasOutboxWork: (now) => read(() => hasWork.get(now) === 1),
+
+    takeOutbox: ({ owner, now, until, maxLeaseMs, deadOwner }) =>
+      writeFleeting(() => {
+        beginOutbox(db)
+        const row = db.select().from(outbox).get()
+        if (!row) throw new Error('the outbox has no row')
+        const { leaseOwner, leaseUntil, lastEventId } = row
+        const isTaken =
+          leaseOwner !== null &&
+          leaseOwner !== owner &&
+          leaseOwner !== deadOwner &&
+          leaseUntil !== null &&
+          leaseUntil > now &&
+          leaseUntil <= now + maxLeaseMs
+        if (isTaken) return { owner: leaseOwner }
+        db.update(outbox).set({ leaseOwner: owner, leaseUntil: until }).run()
+        return { lastEventId }
+      }),
+
+    releaseOutbox: (owner) =>
+      writeFleeting(() => {
+        db.update(outbox).set(noLease).where(eq(outbox.leaseOwner, owner)).run()
+      }),
+
+    fillOutbox: ({ owner, lastEventId, readTo, deliveries: list }) =>
+      writeFleeting(() => {
+        if (!isOwner(owner, lastEventId)) return false
+        for (const delivery of list) {
+          if (add.run(delivery).changes === 1) order(delivery, delivery.createdAt)
+        }
+        db.update(outbox).set({ lastEventId: readTo }).run()
+        return true
+      }),
+
+    listDueSinks: (now) => read(() => listDueSinks.all(now)),
+
+    listDueDeliveries: ({ sinkId, now, limit }) =>
+      read(() => {
+        const due = and(eq(deliveries.sinkId, sinkId), lte(deliveries.nextAt, now))
+        const query = db.select().from(deliveries).where(due)
+        return query.orderBy(asc(deliveries.nextAt)).limit(limit).all()
+      }),
+
+    recordAttempt: ({ id, owner, expectedAttempts, outcome }) =>
+      writeFleeting(() => {
+        if (!isOwner(owner)) return false
+        const unchanged = and(
+          eq(deliveries.id, id),
+          eq(deliveries.status, 'pending'),
+          eq(deliveries.attempts, expectedAttempts),
+        )
+        const attempts = expectedAttempts + 1
+        const changed = db
+          .update(deliveries)
+          .set({ ...outcome, attempts })
+          .where(unchanged)
+          .returning()
+          .get()
+        if (!changed) return false
+        if (changed.status !== 'pending') order(changed, outcome.attemptedAt)
+        return true
+      }),
+
+    endDeliveries: ({ sinkId, error, limit }) =>
+      writeFleeting(() => {
+        const pending = and(eq(deliveries.sinkId, sinkId), sql`${deliveries.status} = 'pending'`)
+        const rows = db.select({ id: deliveries.id }).from(deliveries).where(pending)
+        const ids = rows
+          .limit(limit)
+          .all()
+          .map(({ id }) => id)
+        const ended = { status: 'failed', nextAt: null, error } as const
+        return db.update(deliveries).set(ended).where(isOneOf(deliveries.id, ids)).run().changes
+      }),
+
+    replayDeliveries: (list, events) =>
+      write(() => {
+        beginOutbox(db)
+        let count = 0
+        for (const delivery of list) {
+          const changes = again.run(delivery).changes || add.run(delivery).changes
+          if (changes > 0) order(delivery, delivery.createdAt)
+          count += changes
+        }
+        insertEvents(engine, events)
+        return count
+      }),
+  }
+}

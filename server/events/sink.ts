@@ -1,0 +1,26 @@
+import type { EventType } from '../../db/store.ts'
+import type { Message } from './message.ts'
+
+/** Result of one attempt. */
+export interface Attempt {
+  /** `gone`: the sink wants no more events (HTTP 410); it is disabled. */
+  outcome: 'delivered' | 'failed' | 'gone'
+  /** HTTP status or exit code; `null`: no answer. */
+  answer: number | null
+  /** Why it failed, for people; `null`: it did not. Never a secret. */
+  error: string | null
+  /** How long the sink asks to wait, milliseconds (`Retry-After`). */
+  retryAfterMs?: number
+}
+
+/** Where events go: a webhook, or the command of the host. */
+export interface EventSink {
+  /** Id of the webhook, or `command`. Deliveries are stored by it. */
+  id: string
+  /** Only events of this app; `null`: all. */
+  appId: string | null
+  /** Only these; empty: all. */
+  types: EventType[]
+  /** One attempt, within a bounded time. It never throws; the dispatcher repeats it. */
+  deliver(message: Message, signal: AbortSignal): Promise<Attempt>
+}
