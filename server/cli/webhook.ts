@@ -56,7 +56,9 @@ export function webhookCommand(): Command {
         const fields = toJson(await webhooks.get(id))
         if (json) return printJson(fields)
         for (const [key, value] of Object.entries(fields)) {
-          print(`${key.padEnd(24)}${Array.isArray(value) ? value.join(' ') || 'all' : (value ?? '-')}`)
+          print(
+            `${key.padEnd(24)}${Array.isArray(value) ? value.join(' ') || 'all' : (value ?? '-')}`,
+          )
         }
       }),
     )

@@ -44,7 +44,11 @@ async function untilExists(file: string) {
 
 t.test('the program gets the event on its input, and only the given variables', async (t) => {
   const { sink, directory, logged } = sinkOf(t, 'cat > event; env > variables', { TZ: 'UTC' })
-  t.strictSame(await sink.deliver(message, signal), { outcome: 'delivered', answer: 0, error: null })
+  t.strictSame(await sink.deliver(message, signal), {
+    outcome: 'delivered',
+    answer: 0,
+    error: null,
+  })
   t.strictSame(JSON.parse(readFileSync(join(directory, 'event'), 'utf8')), message)
   const names = readFileSync(join(directory, 'variables'), 'utf8').matchAll(/^(\w+)=/gm)
   // The shell's own, and those that tap gives to every process.
@@ -60,7 +64,11 @@ t.test('a program that fails: its exit code, and the beginning of its output', a
     t,
     `echo no mail server; echo ${secret} >&2; head -c 100000 /dev/zero | tr '\\0' '. '; exit 3`,
   )
-  t.strictSame(await sink.deliver(message, signal), { outcome: 'failed', answer: 3, error: 'exit code 3' })
+  t.strictSame(await sink.deliver(message, signal), {
+    outcome: 'failed',
+    answer: 3,
+    error: 'exit code 3',
+  })
   t.match(logged, [{ program, event: 'evt_1_2', problem: 'exit code 3' }])
   const { output } = logged[0] as { output: string }
   t.match(output, 'no mail server')
