@@ -1,5 +1,6 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { EventType } from '../../db/store.ts'
+import { EVENT_TEXTS } from '../events/event-texts.ts'
 import type { Message } from '../events/message.ts'
 import { hasOutputFailed } from './output.ts'
 import { print, printable } from './terminal.ts'
@@ -29,7 +30,11 @@ export function eventsCommand(): Command {
     )
     .option('--app <client_id>', 'only events that concern this app')
     .option('--connection <id>', 'only events of this connection')
-    .option('--type <type...>', 'only these types, such as connection.revoked')
+    .addOption(
+      new Option('--type <type...>', 'only these types, such as connection.revoked').choices(
+        Object.keys(EVENT_TEXTS),
+      ),
+    )
     .option('--json', 'print each event as a line of JSON, as a webhook gets it')
     .action(events)
 }

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import type { Delivery, EventType } from '../../db/store.ts'
+import { EVENT_TEXTS } from '../events/event-texts.ts'
 import type { DeliveryView, SigningSecret, WebhookView } from '../events/webhooks.ts'
 import { CommandError } from '../operate/messages.ts'
 import { ACTOR, withServices } from './with-services.ts'
@@ -26,7 +27,12 @@ export function webhookCommand(): Command {
     .command('add <url>')
     .description('send events to a URL; prints the key that verifies them')
     .option('--app <client_id>', 'only events of the grants of this app')
-    .option('--event <type...>', 'only these types, such as connection.revoked (default: all)')
+    .addOption(
+      new Option(
+        '--event <type...>',
+        'only these types, such as connection.revoked (default: all)',
+      ).choices(Object.keys(EVENT_TEXTS)),
+    )
     .addOption(
       new Option('--signature <scheme>', 'v1a: Ed25519, with a public key; v1: HMAC, with a secret')
         .choices(['v1a', 'v1'])
