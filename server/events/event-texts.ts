@@ -15,12 +15,12 @@ export const EVENT_TEXTS: Record<EventType, string> = {
   'app.changed': 'Settings of an app were changed.',
   'app.secret_rotated': 'An app has a new secret.',
   'app.removed': 'An app was removed.',
-  'upstream.down': 'Ellipsis Drive does not answer, or fails.',
-  'upstream.up': 'Ellipsis Drive answers again.',
+  'upstream.down': 'Ellipsis Drive has not answered, or has failed, for more than a minute.',
+  'upstream.up': 'Ellipsis Drive has answered again for more than a minute.',
   'credentials.refused':
     'Ellipsis Drive rejects the id or secret of this broker: nobody can connect, and no token is refreshed.',
   'storage.full': 'The disk is almost full.',
-  'certificate.expiring': 'The TLS certificate of the public URL expires soon.',
+  'certificate.expiring': 'The TLS certificate of the public URL expires within 14 days.',
 }
 
 export const isEventType = (text: string): text is EventType => text in EVENT_TEXTS

@@ -10,8 +10,8 @@ import type { EventType } from '../../db/store.ts'
 import { createCommandSink } from '../../server/events/command-sink.ts'
 import type { Message } from '../../server/events/message.ts'
 import { codeBlock } from '../clients/code-block.ts'
-import { runProgram } from '../clients/python.ts'
-import { buildBroker, testClock } from '../helper.ts'
+import { PYTHON, runProgram, without } from '../clients/python.ts'
+import { buildBroker, freePort, testClock } from '../helper.ts'
 import { addOfflineApp, connectUser } from '../oauth/offline/begin.ts'
 import { temporaryFolder } from '../temporary.ts'
 
@@ -95,3 +95,65 @@ t.test('the poller of the feed', needsJq, async (t) => {
   await broker.services.connections.revoke(connectionId, 'test')
   t.strictSame(await poll(), ['connection.revoked'])
 })
+
+/** The receivers of docs/events.md. */
+const receivers = {
+  js: { skip: false, command: [process.execPath, '--input-type=module', '--eval'] },
+  python: { skip: without('cryptography'), command: [PYTHON, '-c'] },
+} as const
+
+for (const [language, { skip, command }] of Object.entries(receivers)) {
+  t.test(`a receiver in ${language} verifies events`, { skip }, async (t) => {
+    const broker = await buildBroker(t, { env: { BROKER_WEBHOOK_ALLOW: '127.0.0.0/8' } })
+    const { webhooks, dispatcher, connections } = broker.services
+    const port = await freePort()
+    const url = `http://127.0.0.1:${port}/`
+    const types: EventType[] = ['connection.revoked']
+    const { webhook, signing } = await webhooks.add(
+      { url, appId: null, types, signing: 'v1a' },
+      'test',
+    )
+    const stop = new AbortController()
+    t.teardown(() => stop.abort())
+    const lines: string[] = []
+    const env = { PORT: String(port), WEBHOOK_PUBLIC_KEY: signing.key.reveal() }
+    const source = codeBlock('../events', language)
+    const onLine = (line: string) => void (line.startsWith('connection.') && lines.push(line))
+    const program = runProgram([...command, source], env, onLine, { signal: stop.signal })
+    // It listens once it answers at all.
+    const listens = () =>
+      fetch(url, { method: 'POST', body: '{}' }).then(
+        () => true,
+        () => false,
+      )
+    while (!(await listens())) await broker.clock.sleep(50)
+
+    const app = await addOfflineApp(broker)
+    const { connectionId } = await connectUser(broker, app)
+    await connections.revoke(connectionId, 'test')
+    dispatcher.start()
+    const delivered = async () => {
+      const { rows } = await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 9 })
+      return rows.length > 0 && rows.every(({ status }) => status === 'delivered')
+    }
+    while (!(await delivered())) await broker.clock.sleep(50)
+    const { rows } = await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 9 })
+    await webhooks.replay(rows[0]?.id ?? 0, 'test')
+    while (!(await delivered())) await broker.clock.sleep(50)
+    t.match(await webhooks.test(webhook.id), { outcome: 'delivered' })
+    t.strictSame(lines, [`connection.revoked ${connectionId}`], 'once, although it came twice')
+
+    const forged = async (headers: Record<string, string>, body = '{}') =>
+      (await fetch(url, { method: 'POST', body, headers })).status
+    t.equal(await forged({}), 401)
+    const now = String(Math.floor(Date.now() / 1000))
+    const signature = `v1a,${Buffer.alloc(64).toString('base64')} v1a,x v1,x`
+    const base = { 'webhook-id': 'evt_1_1', 'webhook-signature': signature }
+    t.equal(await forged({ ...base, 'webhook-timestamp': now }), 401)
+    // An hour later, the same key signs for a time that the receiver does not accept.
+    broker.clock.advance(3_600_000)
+    t.match(await webhooks.test(webhook.id), { outcome: 'failed', answer: 401 })
+    stop.abort()
+    await program
+  })
+}
