@@ -33,7 +33,12 @@ export const isLoopbackHost = (host: string): boolean =>
 export const isPrivate = (address = ''): boolean => PRIVATE_RANGES.has(parse(address)?.range())
 
 /** Is this an address of the public Internet, and not of this machine, a private or a special network? */
-export const isPublic = (address = ''): boolean => parse(address)?.range() === 'unicast'
+export function isPublic(address = ''): boolean {
+  const parsed = parse(address)
+  if (parsed?.range() !== 'unicast') return false
+  // Only 2000::/3 is assigned (RFC 4291 2.4). Elsewhere are old forms of IPv4 addresses, such as `::127.0.0.1`.
+  return parsed instanceof ipaddr.IPv4 || (parsed.parts[0] ?? 0) >> 13 === 1
+}
 
 /**
  * The network of an address, as text. By default that of one user: an IPv4 address alone, or an IPv6 /64 (RFC

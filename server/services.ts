@@ -12,6 +12,12 @@ import { createClientAssertions } from './oauth/client-assertion.ts'
 import { MAX_JWKS_BYTES } from './oauth/client-jwks.ts'
 import { createClientKeys } from './oauth/client-keys.ts'
 import { createPublicDownload } from './public-download.ts'
+import { createPublicRequests } from './public-request.ts'
+import { createConditions } from './events/conditions.ts'
+import { createDispatcher } from './events/dispatcher.ts'
+import { createFeed } from './events/feed.ts'
+import { ATTEMPT_TIMEOUT_MS } from './events/webhook-sink.ts'
+import { createWebhooks } from './events/webhooks.ts'
 import { createLoginThrottle } from './admin/login-throttle.ts'
 import { createCircuitBreaker, worstState } from './refresh/circuit-breaker.ts'
 import { createAppGrants } from './oauth/app-grants.ts'
@@ -81,6 +87,7 @@ import type { Logger } from './log.ts'
 import { createSummarizingLog } from './summarizing-log.ts'
 import { countFailedConnects } from './metrics/failed-connects.ts'
 import { addCacheSizeMetric, createDriveCacheMetrics } from './metrics/drive-cache.ts'
+import { addDeliveryMetrics } from './metrics/deliveries.ts'
 import { addHealthMetrics } from './metrics/health.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Upgrade } from '../db/data-directory/open.ts'
@@ -227,13 +234,31 @@ export function compose(
     appSessions,
     publicUrl,
   })
+  const certificateExpiresAt = createCertificateExpiry(publicUrl, clock)
+  const webhookRequests = createPublicRequests({
+    ...{ allowed: config.webhookAllow, proxy },
+    connectTimeoutMs: ATTEMPT_TIMEOUT_MS,
+  })
+  const webhooks = createWebhooks({
+    ...{ store, vault, clock, random, requests: webhookRequests, allowed: config.webhookAllow },
+  })
+  const dispatcher = createDispatcher({
+    ...{ store, clock, random, log, processes },
+    sinks: () => webhooks.sinks(),
+    onGone: (id) => webhooks.disableGone(id),
+    onAttempt: addDeliveryMetrics(metrics.registry, { store, clock }),
+  })
+  const conditions = createConditions({
+    ...{ store, upstream, clock, log, certificateExpiresAt },
+    measureStorage: () => measureStorage(config.dataDir),
+  })
   addHealthMetrics(metrics.registry, {
     store,
     isReady: async () => (await checkReadiness()).ready,
     isClientRefused: () => upstream.clientRefusedSince() !== null,
     clockOffsetSeconds: () => clockOffset.seconds(),
     measureStorage: () => measureStorage(config.dataDir),
-    certificateExpiresAt: createCertificateExpiry(publicUrl, clock),
+    certificateExpiresAt,
   })
 
   return {
@@ -275,6 +300,10 @@ export function compose(
     dpop: createDpop({ store, vault, clock }),
     bulks,
     events: createEvents({ store }),
+    feed: createFeed({ store }),
+    webhooks,
+    dispatcher,
+    conditions,
     exports: createExports({ store, throttle, clock }),
     overview: createOverview({ store, upstream, clock }),
     links: createLinks({ store, usage, clock, random }),
@@ -308,6 +337,9 @@ export function compose(
       timeout.abort()
       await driveClient.close()
       await bulks.stop()
+      await conditions.stop()
+      await dispatcher.stop()
+      await webhookRequests.close()
       await sweeper.stop()
       summarizingLog.close()
       await store.close()

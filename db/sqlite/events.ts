@@ -41,17 +41,21 @@ export function eventMethods(engine: Engine): EventStore {
     listEvents: prepareEventPages(engine),
     ...publicEventMethods(engine),
 
-    setCondition: ({ name, isOn, events }) =>
-      engine.write(() => {
-        const { db } = engine
-        const [key, value] = [`condition_${name}`, isOn ? 'on' : 'off']
-        const known = db.select().from(meta).where(eq(meta.key, key)).get()?.value ?? 'off'
-        if (known === value) return false
+    setCondition: async ({ name, isOn, events }) => {
+      const { db } = engine
+      const [key, value] = [`condition_${name}`, isOn ? 'on' : 'off']
+      const isKnown = () =>
+        (db.select().from(meta).where(eq(meta.key, key)).get()?.value ?? 'off') === value
+      // Every process asks every few seconds: only a change is a write transaction.
+      if (await engine.read(isKnown)) return false
+      return engine.write(() => {
+        if (isKnown()) return false
         const target = meta.key
         db.insert(meta).values({ key, value }).onConflictDoUpdate({ target, set: { value } }).run()
         insertEvents(engine, events)
         return true
-      }),
+      })
+    },
   }
 }
 

@@ -23,7 +23,8 @@ const DUE_SINKS = `
     select 1 from deliveries where sink_id = sinks.id and next_at is not null and next_at <= ?)`
 
 const HAS_WORK = `
-  select exists (select 1 from outbox join events on events.id > last_event_id)
+  select not exists (select 1 from outbox)
+    or exists (select 1 from outbox join events on events.id > last_event_id)
     or exists (select 1 from deliveries where next_at is not null and next_at <= ?)`
 
 /** Deliveries, and the lease of the process that makes them. Nothing here waits for the disk. */

@@ -28,7 +28,8 @@ const CONCERNS_APP = `(@appId is null or case
   else false end)`
 
 type Row = Omit<PublicEvent, 'appIds'> & { appIds: string }
-type Methods = 'listPublicEvents' | 'getPublicEvent' | 'lastEventBefore'
+type Methods =
+  'listPublicEvents' | 'getPublicEvent' | 'timeOfEvent' | 'lastEventId' | 'lastEventBefore'
 
 /** Public events in the order of their ids, which is that of their commits. */
 export function publicEventMethods({ client, read }: Engine): Pick<EventStore, Methods> {
@@ -48,6 +49,10 @@ export function publicEventMethods({ client, read }: Engine): Pick<EventStore, M
     fetch
       .all(JSON.stringify(ids))
       .map((row) => ({ ...row, appIds: JSON.parse(row.appIds) as string[] }))
+  const findTime = client.prepare<[number], number>('select at from events where id = ?').pluck()
+  const findLast = client
+    .prepare<[], number>("select seq from sqlite_sequence where name = 'events'")
+    .pluck()
   const findLastBefore = client
     .prepare<[number], number>(
       'select id from events where at < ? order by at desc, id desc limit 1',
@@ -74,6 +79,8 @@ export function publicEventMethods({ client, read }: Engine): Pick<EventStore, M
     getPublicEvent: (id) =>
       read(() => fetchAll([id]).find(({ action }) => PUBLIC_ACTIONS.includes(action))),
 
+    timeOfEvent: (id) => read(() => findTime.get(id) ?? null),
+    lastEventId: () => read(() => findLast.get() ?? 0),
     lastEventBefore: (time) => read(() => findLastBefore.get(time) ?? 0),
   }
 }

@@ -64,6 +64,8 @@ export function webhookMethods(engine: Engine, sealedValues: SealedValues): Webh
         insertEvents(engine, events)
       }),
 
+    getWebhook: (id) => read(() => select().where(eq(webhooks.id, id)).get()),
+
     listWebhooks: () =>
       read(() => select().orderBy(asc(webhooks.createdAt), asc(webhooks.id)).all()),
 

@@ -56,7 +56,11 @@ export interface EventStore {
     limit: number
   }): Promise<{ events: PublicEvent[]; readTo: number; isEnd: boolean }>
   getPublicEvent(id: number): Promise<PublicEvent | undefined>
-  /** The id of the last event before a time, by the order of ids; 0: there is none. */
+  /** When any event happened; `null`: there is no such event, or it was deleted. */
+  timeOfEvent(id: number): Promise<Millis | null>
+  /** The highest id; 0: there is none. */
+  lastEventId(): Promise<number>
+  /** The highest id of the events before a time; 0: there is none. */
   lastEventBefore(time: Millis): Promise<number>
   /**
    * Records the state of something that the broker watches, such as whether Ellipsis Drive is down. `false`: it

@@ -2,6 +2,7 @@ import type { Delivery, Millis, NewEvent, Webhook } from '../model.ts'
 
 export interface WebhookStore {
   addWebhook(webhook: Webhook, events: NewEvent[]): Promise<void>
+  getWebhook(id: string): Promise<Webhook | undefined>
   /** The oldest first. */
   listWebhooks(): Promise<Webhook[]>
   /**
@@ -38,7 +39,10 @@ export type NewDelivery = Pick<Delivery, 'sinkId' | 'eventId' | 'connectionId' |
  * power, because they are repeated then.
  */
 export interface OutboxStore {
-  /** Is there an event that was not given to the sinks, or a delivery that is due? */
+  /**
+   * Is there an event that was not given to the sinks, or a delivery that is due? Also before the
+   * first `takeOutbox`: the outbox begins with the events after that, or after the first `addWebhook`.
+   */
   hasOutboxWork(now: Millis): Promise<boolean>
   /**
    * Takes or extends the lease. A lease that ends more than `maxLeaseMs` milliseconds ahead counts as ended.

@@ -120,6 +120,8 @@ export async function listen(services: Services): Promise<RunningBroker> {
     const stopMetrics = metricsPort === null ? null : serveMetrics(services, metricsPort)
     services.sweeper.start()
     services.bulks.start()
+    services.dispatcher.start()
+    services.conditions.start()
     services.refreshAhead.start()
     return {
       services,

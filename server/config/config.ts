@@ -46,6 +46,8 @@ export interface Config {
   trustProxy: string[]
   /** Networks (CIDR) that are not public, and from which keys of apps may be fetched. */
   jwksAllow: string[]
+  /** Networks (CIDR) that are not public, and that webhooks may reach. */
+  webhookAllow: string[]
   metricsToken: Secret | null
   /** Port of the metrics listener on 127.0.0.1; `null`: none. */
   metricsPort: number | null
@@ -107,6 +109,7 @@ export function loadConfig(
     secrets: reader.optional('BROKER_SECRETS', parse.keys)?.map((key) => new Secret(key)) ?? null,
     trustProxy: reader.optional('BROKER_TRUST_PROXY', parse.networks) ?? [],
     jwksAllow: reader.optional('BROKER_JWKS_ALLOW', parse.networks) ?? [],
+    webhookAllow: reader.optional('BROKER_WEBHOOK_ALLOW', parse.networks) ?? [],
     metricsToken: reader.secret('BROKER_METRICS_TOKEN', parse.bearerToken),
     metricsPort: readMetricsPort(reader, urls.port),
     logLevel: reader.value(

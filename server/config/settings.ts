@@ -120,6 +120,12 @@ export const table = {
     where:
       'Addresses or networks, separated by commas. For example 10.20.0.0/16. Public addresses are always allowed.',
   },
+  BROKER_WEBHOOK_ALLOW: {
+    ...optional,
+    about: 'The private networks that webhooks may reach, also without https.',
+    where:
+      'Addresses or networks, separated by commas. For example 10.20.0.0/16. Public addresses are always allowed.',
+  },
   BROKER_METRICS_TOKEN: {
     ...optional,
     about:

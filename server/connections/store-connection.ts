@@ -73,10 +73,15 @@ export function createStoreConnection(dependencies: {
     return hasGrant ? reconnecting : undefined
   }
 
-  const connectedEvent = (flow: Flow, address: string, id: string, again: boolean): NewEvent => ({
+  const connectedEvent = (
+    flow: Flow,
+    address: string,
+    id: string,
+    renewed: Connection | undefined,
+  ): NewEvent => ({
     at: clock.now(),
     actor: 'user',
-    action: again ? 'connection.renewed' : 'connection.connected',
+    action: connectedAction(renewed),
     connectionId: id,
     appId: flow.appId,
     address,
@@ -104,7 +109,7 @@ export function createStoreConnection(dependencies: {
       },
       now: clock.now(),
       code: issued && issued.record,
-      events: [connectedEvent(flow, address, id, renewed !== undefined)],
+      events: [connectedEvent(flow, address, id, renewed)],
     })
     const code = issued && issued.code
     const username = account.username || (renewed?.username ?? '')
@@ -129,6 +134,12 @@ export function createStoreConnection(dependencies: {
   }
 
   return saveWithRetries
+}
+
+/** Receivers of events learn only of a change: one who connects an active connection again changes nothing. */
+function connectedAction(renewed: Connection | undefined): string {
+  if (!renewed) return 'connection.connected'
+  return renewed.status === 'active' ? 'connection.renewed' : 'connection.reconnected'
 }
 
 const unusable = (): BrokerError =>

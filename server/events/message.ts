@@ -1,4 +1,5 @@
 import type { EventType, PublicEvent } from '../../db/store.ts'
+import type { Random } from '../runtime.ts'
 import { EVENT_TYPES } from '../../db/event-types.ts'
 
 /** What receivers get of an event. Ids only: never a token, a secret, or the name or e-mail of a person. */
@@ -49,3 +50,11 @@ export function readMessageId(text: string): { id: number; at: number } | null {
   const [, id, at] = /^evt_([0-9]{1,15})_([0-9]{1,15})$/.exec(text) ?? []
   return id === undefined ? null : { id: Number(id), at: Number(at) }
 }
+
+/** The message that tests an endpoint. */
+export const testMessage = (random: Random, now: number): Message => ({
+  id: `evt_test_${random(8).toString('hex')}`,
+  type: 'webhook.test',
+  timestamp: new Date(now).toISOString(),
+  data: { connection_id: null, app_id: null, grant_id: null, external_id: null, sequence: null },
+})

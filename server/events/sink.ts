@@ -1,4 +1,5 @@
-import type { EventType } from '../../db/store.ts'
+import { EVENT_TYPES } from '../../db/event-types.ts'
+import type { EventType, PublicEvent } from '../../db/store.ts'
 import type { Message } from './message.ts'
 
 /** Result of one attempt. */
@@ -24,3 +25,11 @@ export interface EventSink {
   /** One attempt, within a bounded time. It never throws; the dispatcher repeats it. */
   deliver(message: Message, signal: AbortSignal): Promise<Attempt>
 }
+
+/** Does the sink get the event? */
+export const matches = (
+  { appId, types }: Pick<EventSink, 'appId' | 'types'>,
+  { action, appIds }: Pick<PublicEvent, 'action' | 'appIds'>,
+): boolean =>
+  (appId === null || appIds.includes(appId)) &&
+  (types.length === 0 || types.includes(EVENT_TYPES[action]))

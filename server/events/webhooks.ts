@@ -1,33 +1,46 @@
-import type { Delivery, EventType, Millis, Store, Webhook } from '../../db/store.ts'
+import { associatedData } from '../../db/associated-data.ts'
+import { EVENT_TYPES } from '../../db/event-types.ts'
+import type {
+  Delivery,
+  EventType,
+  Millis,
+  NewEvent,
+  PublicEvent,
+  Store,
+  Webhook,
+} from '../../db/store.ts'
+import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
+import { newId } from '../crypto/hash.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { BrokerError } from '../errors.ts'
+import type { PublicRequests } from '../public-request.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { Secret } from '../secret.ts'
-import type { Attempt } from './sink.ts'
+import { deliveryOf } from './dispatcher.ts'
+import { messageId, testMessage } from './message.ts'
+import { newSigningKey, publicKeyOf, shownKey } from './signature.ts'
+import type { SigningSecret } from './signature.ts'
+import { matches } from './sink.ts'
+import type { Attempt, EventSink } from './sink.ts'
+import { createWebhookSink } from './webhook-sink.ts'
+import { checkWebhook } from './webhook-settings.ts'
+import type { NewWebhook } from './webhook-settings.ts'
 
 /** A webhook as people see it. */
 export interface WebhookView extends Omit<Webhook, 'secret' | 'previousSecret'> {
   pending: number
   /** Given up, of the last 30 days. */
   failed: number
-  /** When the oldest pending event happened. */
+  /** When the oldest pending event was given to it. */
   oldestPendingAt: Millis | null
 }
 
-/** The key to verify messages with: shown once. */
-export interface SigningSecret {
-  /** `whsec_…` (`v1`, secret) or `whpk_…` (`v1a`, public). */
-  key: Secret
-  isPublic: boolean
-}
-
-export interface NewWebhook {
-  url: string
-  /** `client_id`; `null`: all events. */
-  appId: string | null
-  /** Empty: all. */
-  types: EventType[]
-  signing: Webhook['signing']
+export interface DeliveryView extends Delivery {
+  /** `null`: the event is deleted. */
+  type: EventType | null
+  /** `webhook-id`. */
+  messageId: string | null
 }
 
 /** Endpoints, and what was delivered to them. Each change is in the audit log as `webhook.…`. */
@@ -40,35 +53,257 @@ export interface Webhooks {
   get(id: string): Promise<WebhookView>
   /** `false`: there is no such webhook. */
   remove(id: string, actor: Actor): Promise<boolean>
-  /** Disabled ones get no events, also later: replay them. @throws BrokerError `invalid_request` */
+  /**
+   * Enables or disables. A disabled one gets no events, also not when it is enabled later: replay them.
+   * @throws BrokerError `invalid_request` if there is no such webhook
+   */
   setEnabled(id: string, isEnabled: boolean, actor: Actor): Promise<WebhookView>
-  /** A new key; both sign for 24 hours. @throws BrokerError `invalid_request` */
+  /** Creates a new key; both sign for 24 hours. @throws BrokerError `invalid_request` */
   rotateSecret(id: string, actor: Actor): Promise<SigningSecret>
   /** Sends `webhook.test` now, also to a disabled one. @throws BrokerError `invalid_request` */
   test(id: string): Promise<Attempt>
-  /** Newest first. @param query.cursor `next` of the page before */
+  /**
+   * Deliveries, the newest first.
+   * @param query.cursor `next` of the page before
+   * @throws BrokerError `invalid_request` if there is no such webhook
+   */
   listDeliveries(
     id: string,
     query: { status?: Delivery['status']; cursor: number | null; limit: number },
   ): Promise<{ rows: DeliveryView[]; next: number | null }>
-  /** One delivery again. @throws BrokerError `invalid_request` if there is none, or its event is deleted */
+  /** Delivers one again. @throws BrokerError `invalid_request` if there is none, or its event is deleted */
   replay(deliveryId: number, actor: Actor): Promise<void>
-  /** All events of a time range that match the webhook. Returns how many. @throws BrokerError `invalid_request` */
+  /**
+   * Delivers all events of a time range that match the webhook.
+   * @param range.to exclusive
+   * @returns how many; those that are pending already do not count
+   * @throws BrokerError `invalid_request` if there is no such webhook
+   */
   replayRange(id: string, range: { from: Millis; to: Millis }, actor: Actor): Promise<number>
+  /** Where events go now: the webhooks that are enabled. */
+  sinks(): Promise<EventSink[]>
+  /** Disables one that wants no more events (HTTP 410). */
+  disableGone(id: string): Promise<void>
 }
 
-export interface DeliveryView extends Delivery {
-  /** `null`: the event is deleted. */
-  type: EventType | null
-  /** `webhook-id`. */
-  messageId: string | null
-}
+const OVERLAP_MS = 24 * 60 * 60_000
+const REPLAY_BATCH_SIZE = 100
 
-export function createWebhooks(_deps: {
+export function createWebhooks(deps: {
   store: Store
   vault: Vault
+  requests: PublicRequests
   clock: Clock
   random: Random
+  /** Networks (CIDR) that are not public, and that webhooks may reach. */
+  allowed: string[]
 }): Webhooks {
-  throw new Error('not written yet')
+  const { store, vault, clock, random, allowed } = deps
+
+  const getStored = async (id: string): Promise<Webhook> => {
+    const webhook = await store.getWebhook(id)
+    if (webhook) return webhook
+    throw new BrokerError('invalid_request', {
+      description: `There is no webhook ${id}.`,
+      reason: 'webhook_not_found',
+    })
+  }
+
+  const view = async (webhook: Webhook): Promise<WebhookView> =>
+    toView(webhook, await store.countDeliveries())
+
+  const event = (actor: Actor, action: string, { id, url }: Webhook, more = ''): NewEvent => ({
+    ...actorFields(actor),
+    at: clock.now(),
+    action,
+    details: `${id} (${new URL(url).host})${more}`,
+  })
+
+  /** Changes the current state of a webhook by compare-and-swap. */
+  const update = async (
+    id: string,
+    change: (before: Webhook) => { after: Webhook | null; events: NewEvent[] },
+  ): Promise<Webhook | null> => {
+    for (;;) {
+      const before = await getStored(id)
+      const { after, events } = change(before)
+      if (after === before || (await store.updateWebhook(before, after, events))) return after
+    }
+  }
+
+  /** A new key, with the fields that store it. */
+  const createKey = (id: string, signing: Webhook['signing']) => {
+    const key = newSigningKey(random)
+    const secret = vault.seal(associatedData.webhookSecret(id), key)
+    const publicKey = publicKeyOf(signing, key)
+    return { fields: { secret, publicKey }, shown: shownKey(key, publicKey) }
+  }
+
+  const openKey = ({ id, secret }: Webhook): Secret =>
+    vault.open(associatedData.webhookSecret(id), secret)
+
+  const setDisabled = (
+    id: string,
+    disabled: Pick<Webhook, 'disabledAt' | 'disabledReason'>,
+    actor: Actor,
+  ) =>
+    update(id, (before) => {
+      const isSame = (before.disabledAt === null) === (disabled.disabledAt === null)
+      if (isSame) return { after: before, events: [] }
+      const action = disabled.disabledAt === null ? 'webhook.enabled' : 'webhook.disabled'
+      const why = disabled.disabledReason === null ? '' : `: ${disabled.disabledReason}`
+      return { after: { ...before, ...disabled }, events: [event(actor, action, before, why)] }
+    })
+
+  const describe = async (delivery: Delivery): Promise<DeliveryView> => {
+    const found = await store.getPublicEvent(delivery.eventId)
+    return {
+      ...delivery,
+      type: found ? EVENT_TYPES[found.action] : null,
+      messageId: found ? messageId(found) : null,
+    }
+  }
+
+  const replayEvents = (events: PublicEvent[], sinkId: string, audit: NewEvent[]) => {
+    const createdAt = clock.now()
+    return store.replayDeliveries(
+      events.map((one) => deliveryOf(one, sinkId, createdAt)),
+      audit,
+    )
+  }
+
+  return {
+    async add(settings, actor) {
+      const app = settings.appId === null ? undefined : await store.getApp(settings.appId)
+      checkWebhook(settings, { isAppKnown: app !== undefined, allowed })
+      const id = newId(random, 'whk')
+      const { fields, shown } = createKey(id, settings.signing)
+      const webhook: Webhook = {
+        ...settings,
+        id,
+        url: new URL(settings.url).href,
+        ...fields,
+        previousSecret: null,
+        previousSecretUntil: null,
+        createdAt: clock.now(),
+        disabledAt: null,
+        disabledReason: null,
+      }
+      const added = { ...event(actor, 'webhook.added', webhook), appId: webhook.appId }
+      await store.addWebhook(webhook, [added])
+      return { webhook: await view(webhook), signing: shown }
+    },
+
+    async list() {
+      const counts = await store.countDeliveries()
+      return (await store.listWebhooks()).map((webhook) => toView(webhook, counts))
+    },
+
+    async find(id) {
+      const webhook = await store.getWebhook(id)
+      return webhook && view(webhook)
+    },
+
+    get: async (id) => view(await getStored(id)),
+
+    async remove(id, actor) {
+      if (!(await store.getWebhook(id))) return false
+      await update(id, (before) => ({
+        after: null,
+        events: [event(actor, 'webhook.removed', before)],
+      }))
+      return true
+    },
+
+    async setEnabled(id, isEnabled, actor) {
+      const { actor: name } = actorFields(actor)
+      const disabled = isEnabled
+        ? { disabledAt: null, disabledReason: null }
+        : { disabledAt: clock.now(), disabledReason: `disabled by ${name.replace(/^admin:/, '')}` }
+      await setDisabled(id, disabled, actor)
+      return view(await getStored(id))
+    },
+
+    async rotateSecret(id, actor) {
+      const { signing } = await getStored(id)
+      const { fields, shown } = createKey(id, signing)
+      await update(id, (before) => ({
+        after: {
+          ...before,
+          ...fields,
+          previousSecret: vault.seal(associatedData.previousWebhookSecret(id), openKey(before)),
+          previousSecretUntil: clock.now() + OVERLAP_MS,
+        },
+        events: [event(actor, 'webhook.secret_rotated', before)],
+      }))
+      return shown
+    },
+
+    async test(id) {
+      const sink = createWebhookSink(await getStored(id), deps)
+      return sink.deliver(testMessage(random, clock.now()), new AbortController().signal)
+    },
+
+    async listDeliveries(id, { status, cursor, limit }) {
+      await getStored(id)
+      const filter = { sinkId: id, before: cursor, ...(status && { status }) }
+      const rows = await store.listDeliveries({ ...filter, limit: limit + 1 })
+      const shown = rows.slice(0, limit)
+      const next = rows.length > limit ? (shown.at(-1)?.id ?? null) : null
+      return { rows: await Promise.all(shown.map(describe)), next }
+    },
+
+    async replay(deliveryId, actor) {
+      const delivery = await store.getDelivery(deliveryId)
+      const found = delivery && (await store.getPublicEvent(delivery.eventId))
+      if (!found) {
+        const description = `There is no delivery ${deliveryId}, or its event was deleted.`
+        throw new BrokerError('invalid_request', { description, reason: 'delivery_not_found' })
+      }
+      const webhook = await getStored(delivery.sinkId)
+      const audit = event(actor, 'webhook.replayed', webhook, `: ${messageId(found)}`)
+      await replayEvents([found], webhook.id, [audit])
+    },
+
+    async replayRange(id, { from, to }, actor) {
+      const webhook = await getStored(id)
+      const range = `: ${new Date(from).toISOString()} to ${new Date(to).toISOString()}`
+      let audit = [event(actor, 'webhook.replayed', webhook, range)]
+      const end = await store.lastEventBefore(to)
+      let after = await store.lastEventBefore(from)
+      let count = 0
+      for (let isEnd = false; !isEnd;) {
+        const query = { after, appId: webhook.appId, types: webhook.types }
+        const page = await store.listPublicEvents({ ...query, limit: REPLAY_BATCH_SIZE })
+        const events = page.events.filter(
+          (one) => one.at >= from && one.at < to && matches(webhook, one),
+        )
+        count += await replayEvents(events, id, audit)
+        audit = []
+        after = page.readTo
+        isEnd = page.isEnd || after >= end
+      }
+      return count
+    },
+
+    async sinks() {
+      const webhooks = await store.listWebhooks()
+      return webhooks
+        .filter(({ disabledAt }) => disabledAt === null)
+        .map((webhook) => createWebhookSink(webhook, deps))
+    },
+
+    async disableGone(id) {
+      const disabledReason = 'the endpoint answered with status 410 (Gone)'
+      await setDisabled(id, { disabledAt: clock.now(), disabledReason }, 'system')
+    },
+  }
+}
+
+function toView(
+  { secret: _secret, previousSecret: _previous, ...webhook }: Webhook,
+  counts: Awaited<ReturnType<Store['countDeliveries']>>,
+): WebhookView {
+  const none = { pending: 0, failed: 0, oldestPendingAt: null }
+  return { ...webhook, ...(counts.get(webhook.id) ?? none) }
 }

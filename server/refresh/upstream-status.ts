@@ -13,6 +13,8 @@ export interface UpstreamStatus {
   recordCall(outcome: Outcome, endpoint: Endpoint): void
   /** Since when Ellipsis Drive refuses the client id or secret of this broker; `null`: as far as known, it does not. */
   clientRefusedSince(): Millis | null
+  /** Since when it accepts them, as far as this process knows; `null`: it does not, or was not asked. */
+  clientAcceptedSince(): Millis | null
   /** Writes what was recorded to the store, for the other processes. Call it every few seconds. */
   flush(): Promise<void>
   /** The state as recorded by this process and flushed by the others. Changes nothing. */
@@ -40,6 +42,7 @@ export function createUpstreamStatus(deps: {
   let recorded = UNKNOWN_STATE
   let flushed = true
   let clientRefusedSince: Millis | null = null
+  let clientAcceptedSince: Millis | null = null
   let clientAcceptedAt = -Infinity
   let clientRefusals = 0
   /** The problem that the log has; `null`: that Ellipsis Drive answers. */
@@ -52,9 +55,13 @@ export function createUpstreamStatus(deps: {
     if (endpoint === 'account' || endpoint === 'drive') return
     if (ACCEPTED_CLIENT.has(outcome)) {
       ;[clientRefusedSince, clientAcceptedAt, clientRefusals] = [null, now, 0]
+      clientAcceptedSince ??= now
     } else if (outcome === 'misconfigured') {
       const isAcceptedLately = Math.abs(now - clientAcceptedAt) < ACCEPTANCE_LIFETIME_MS
-      if (++clientRefusals > 1 || !isAcceptedLately) clientRefusedSince ??= now
+      if (++clientRefusals > 1 || !isAcceptedLately) {
+        clientRefusedSince ??= now
+        clientAcceptedSince = null
+      }
     }
   }
 
@@ -77,6 +84,7 @@ export function createUpstreamStatus(deps: {
 
   return {
     clientRefusedSince: () => clientRefusedSince,
+    clientAcceptedSince: () => clientAcceptedSince,
 
     recordCall(outcome, endpoint) {
       const now = clock.now()

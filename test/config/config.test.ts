@@ -56,6 +56,7 @@ t.test('two settings are enough to serve', async (t) => {
       failureLimit: 300,
       uploadLimitBytes: 10 * 1024 ** 3,
       jwksAllow: [],
+      webhookAllow: [],
       offlineRefreshesPerSecond: 10,
       requireSecondFactor: false,
       operator: { name: null, contact: null, privacyUrl: null },

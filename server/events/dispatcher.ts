@@ -1,0 +1,234 @@
+import type { Delivery, PublicEvent, Store } from '../../db/store.ts'
+import type { Log } from '../log.ts'
+import type { Clock, Random } from '../runtime.ts'
+import { createSemaphore } from '../semaphore.ts'
+import { toMessage } from './message.ts'
+import { nextAttemptAt, sinkPauseMs } from './retries.ts'
+import { matches } from './sink.ts'
+import type { Attempt, EventSink } from './sink.ts'
+
+/** Gives new events to the sinks, and delivers them: one process at a time. */
+export interface Dispatcher {
+  start(): void
+  /** Stops, and resolves when no attempt is in progress. What it interrupted is repeated later. */
+  stop(): Promise<void>
+}
+
+/** Longer than any step; if a process is paused, the others wait this long. */
+const LEASE_DURATION_MS = 15_000
+const POLL_INTERVAL_MS = 1000
+const ERROR_RETRY_DELAY_MS = 5000
+/** Events that are read at a time. */
+const BATCH_SIZE = 100
+/** Attempts at a time: in all, for sinks that fail, and for one sink. Sinks that fail keep no others waiting. */
+const MAX_ATTEMPTS_AT_ONCE = 32
+const MAX_FAILING_ATTEMPTS_AT_ONCE = 16
+const MAX_ATTEMPTS_PER_SINK = 4
+/** Pending deliveries of a removed sink that are ended at a time. */
+const END_BATCH_SIZE = 100
+
+/** Failures of a sink in a row, and until when it is left alone. */
+interface SinkState {
+  failures: number
+  pausedUntil: number
+}
+
+/**
+ * @param deps.sinks the sinks as they are now; called after the events were read, so that none is missed
+ * @param deps.onGone called when a sink wants no more events
+ * @param deps.processes this process's id, and which others have died
+ */
+export function createDispatcher(deps: {
+  store: Store
+  clock: Clock
+  random: Random
+  log: Log
+  processes: { id: string; hasDied: (id: string) => boolean }
+  sinks: () => Promise<EventSink[]>
+  onGone: (sinkId: string) => Promise<void>
+  onAttempt: (outcome: 'delivered' | 'failed' | 'given_up') => void
+}): Dispatcher {
+  const { store, clock, random, log, processes, onGone, onAttempt } = deps
+  const owner = processes.id
+  const stopping = new AbortController()
+  const healthySlots = createSemaphore(MAX_ATTEMPTS_AT_ONCE)
+  const failingSlots = createSemaphore(MAX_FAILING_ATTEMPTS_AT_ONCE)
+  const states = new Map<string, SinkState>()
+  /** Work on sinks in progress, by sink. */
+  const workers = new Map<string, Promise<void>>()
+  /** The sinks as last read. */
+  let sinks = new Map<string, EventSink>()
+  /** Until when this process has the lease, and the last event that was given to the sinks. */
+  let lease = { until: -Infinity, lastEventId: 0 }
+  let loop: Promise<void> = Promise.resolve()
+
+  const stateOf = (sinkId: string): SinkState =>
+    states.get(sinkId) ?? { failures: 0, pausedUntil: 0 }
+
+  /** Takes or extends the lease, unless half of it remains. `false`: another process has it. */
+  const takeLease = async (deadOwner: string | null = null): Promise<boolean> => {
+    const now = clock.now()
+    const remainingMs = lease.until - now
+    if (remainingMs > LEASE_DURATION_MS / 2 && remainingMs <= LEASE_DURATION_MS) return true
+    const until = now + LEASE_DURATION_MS
+    const maxLeaseMs = LEASE_DURATION_MS
+    const taken = await store.takeOutbox({ owner, now, until, maxLeaseMs, deadOwner })
+    if ('lastEventId' in taken) {
+      lease = { until, ...taken }
+      return true
+    }
+    const isDead = deadOwner === null && processes.hasDied(taken.owner)
+    return isDead ? takeLease(taken.owner) : false
+  }
+
+  const loseLease = (): void => {
+    lease = { until: -Infinity, lastEventId: 0 }
+  }
+
+  /** Gives new events to the sinks. */
+  const fill = async (): Promise<void> => {
+    for (let isEnd = false; !isEnd && !stopping.signal.aborted;) {
+      const { lastEventId } = lease
+      const page = await store.listPublicEvents({
+        after: lastEventId,
+        appId: null,
+        limit: BATCH_SIZE,
+      })
+      sinks = new Map((await deps.sinks()).map((sink) => [sink.id, sink]))
+      if (page.readTo === lastEventId) return
+      const createdAt = clock.now()
+      const deliveries = page.events.flatMap((event) =>
+        [...sinks.values()]
+          .filter((sink) => matches(sink, event))
+          .map((sink) => deliveryOf(event, sink.id, createdAt)),
+      )
+      const batch = { owner, lastEventId, readTo: page.readTo, deliveries }
+      if (!(await store.fillOutbox(batch))) return loseLease()
+      lease.lastEventId = page.readTo
+      ;({ isEnd } = page)
+    }
+  }
+
+  /** Records what an attempt brought. `false`: the lease was lost, or the delivery changed meanwhile. */
+  const record = async (delivery: Delivery, attempt: Attempt): Promise<boolean> => {
+    const { outcome, answer, error, retryAfterMs } = attempt
+    const attempts = delivery.attempts + 1
+    const now = clock.now()
+    const failed = { attempts, createdAt: delivery.createdAt, retryAfterMs }
+    const nextAt = outcome === 'failed' ? nextAttemptAt(failed, { now, random }) : null
+    const status = outcome === 'delivered' ? outcome : nextAt === null ? 'failed' : 'pending'
+    onAttempt(outcome === 'delivered' ? outcome : status === 'failed' ? 'given_up' : 'failed')
+    return store.recordAttempt({
+      id: delivery.id,
+      owner,
+      expectedAttempts: delivery.attempts,
+      outcome: { status, nextAt, answer, error, attemptedAt: now },
+    })
+  }
+
+  const noteOutcome = (sinkId: string, isDelivered: boolean): void => {
+    const { failures } = stateOf(sinkId)
+    if (isDelivered) states.delete(sinkId)
+    else {
+      const next = failures + 1
+      states.set(sinkId, { failures: next, pausedUntil: clock.now() + sinkPauseMs(next) })
+    }
+    if (!isDelivered && failures === 0)
+      log.warn({ webhook: sinkId }, 'an event could not be delivered; it is tried again')
+  }
+
+  /** Makes one attempt. `false`: it does not count, and the work on the sink ends. */
+  const attempt = async (delivery: Delivery, sink: EventSink): Promise<boolean> => {
+    const isFailing = stateOf(sink.id).failures > 0
+    const release = await (isFailing ? failingSlots : healthySlots).acquire()
+    try {
+      if (stopping.signal.aborted) return false
+      const event = await store.getPublicEvent(delivery.eventId)
+      if (!event) {
+        const error = 'the event was deleted'
+        return await record(delivery, { outcome: 'gone', answer: null, error })
+      }
+      const result = await sink.deliver(toMessage(event, sink.appId), stopping.signal)
+      // An attempt that the stop interrupted is none.
+      if (stopping.signal.aborted && result.outcome !== 'delivered') return false
+      noteOutcome(sink.id, result.outcome === 'delivered')
+      if (result.outcome === 'gone') await onGone(sink.id)
+      return await record(delivery, result)
+    } finally {
+      release()
+    }
+  }
+
+  /** Ends the deliveries of a sink that was removed or disabled. */
+  const endAll = async (sinkId: string): Promise<void> => {
+    const error = 'the endpoint was removed or disabled'
+    const end = () => store.endDeliveries({ sinkId, error, limit: END_BATCH_SIZE })
+    while (!stopping.signal.aborted && (await end()) > 0);
+  }
+
+  /** Delivers what is due to one sink, some at a time; to one that fails, one at a time. */
+  const workOn = async (sinkId: string): Promise<void> => {
+    for (let counts = true; counts && !stopping.signal.aborted;) {
+      const sink = sinks.get(sinkId)
+      if (!sink) return endAll(sinkId)
+      const { failures, pausedUntil } = stateOf(sinkId)
+      const now = clock.now()
+      if (pausedUntil > now) return
+      const limit = failures > 0 ? 1 : MAX_ATTEMPTS_PER_SINK
+      const due = await store.listDueDeliveries({ sinkId, now, limit })
+      if (due.length === 0) return
+      const results = await Promise.all(due.map((delivery) => attempt(delivery, sink)))
+      counts = results.every(Boolean)
+    }
+  }
+
+  const startWorker = (sinkId: string): void => {
+    if (workers.has(sinkId)) return
+    const worker = workOn(sinkId)
+      .catch((error: unknown) =>
+        log.error({ err: error }, 'delivering events failed; it is retried'),
+      )
+      .finally(() => workers.delete(sinkId))
+    workers.set(sinkId, worker)
+  }
+
+  const work = async (): Promise<void> => {
+    if (workers.size === 0 && !(await store.hasOutboxWork(clock.now()))) return
+    if (!(await takeLease())) return
+    await fill()
+    for (const sinkId of await store.listDueSinks(clock.now())) startWorker(sinkId)
+  }
+
+  const run = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      const delayMs = await work().then(
+        () => POLL_INTERVAL_MS,
+        (error: unknown) => {
+          log.error({ err: error }, 'looking for events failed; it is retried')
+          return ERROR_RETRY_DELAY_MS
+        },
+      )
+      await clock.sleep(delayMs, stopping.signal)
+    }
+  }
+
+  return {
+    start() {
+      loop = run()
+    },
+
+    async stop() {
+      stopping.abort()
+      await loop
+      await Promise.all(workers.values())
+      await store.releaseOutbox(owner).catch(() => undefined)
+    },
+  }
+}
+
+/** The delivery of an event to a sink. */
+export const deliveryOf = (
+  { id, connectionId }: Pick<PublicEvent, 'id' | 'connectionId'>,
+  sinkId: string,
+  createdAt: number,
+) => ({ sinkId, eventId: id, connectionId, createdAt })
