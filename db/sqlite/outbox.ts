@@ -7,8 +7,8 @@ import { deliveries, outbox } from './schema.ts'
 
 /** The outbox begins with the events that come next. Within the current transaction. */
 export function beginOutbox(db: Engine['db']): void {
-  db.run(sql`insert into outbox (id, last_event_id)
-    select 1, coalesce(max(id), 0) from events on conflict do nothing`)
+  db.run(sql`insert or ignore into outbox (id, last_event_id)
+    select 1, coalesce(max(id), 0) from events`)
 }
 
 /** One seek per sink, however many deliveries it has. */

@@ -52,7 +52,7 @@ async function events({ follow, after, app, connection, type, json }: Flags): Pr
         types: type ?? [],
         limit: PAGE_SIZE,
       }
-      let last = after ?? (follow ? await feed.newest() : null)
+      let last = after ?? (follow ? await feed.end() : null)
       while (isWanted()) {
         const page = await feed.list({ ...query, after: last })
         for (const event of page.events) print(json ? JSON.stringify(event) : toLine(event))
