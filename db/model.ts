@@ -301,10 +301,11 @@ export interface Webhook {
   previousSecret: Sealed | null
   previousSecretUntil: Millis | null
   createdAt: Millis
-  /** Events of this time and later are not delivered. */
   disabledAt: Millis | null
   /** For people: who or what disabled it. */
   disabledReason: string | null
+  /** It gets the events after this one: the last before it was added or enabled. */
+  afterEventId: number
 }
 
 /** One event for one sink. */

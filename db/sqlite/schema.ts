@@ -439,6 +439,7 @@ export const webhooks = sqliteTable('webhooks', {
   createdAt: millis().notNull(),
   disabledAt: millis(),
   disabledReason: text(),
+  afterEventId: integer().notNull(),
 })
 
 /** Events on their way to webhooks and other sinks. Of the pending ones of a connection, only the first has `nextAt`. */

@@ -172,7 +172,7 @@ export function createImporter(dependencies: {
       },
       now: clock.now(),
       code: null,
-      events: [event('connection.renewed', to.id)],
+      events: [event('connection.reconnected', to.id)],
     })
   }
 

@@ -99,7 +99,7 @@ export function createDispatcher(deps: {
       const createdAt = clock.now()
       const deliveries = page.events.flatMap((event) =>
         [...sinks.values()]
-          .filter((sink) => matches(sink, event))
+          .filter((sink) => event.id > sink.afterEventId && matches(sink, event))
           .map((sink) => deliveryOf(event, sink.id, createdAt)),
       )
       const batch = { owner, lastEventId, readTo: page.readTo, deliveries }

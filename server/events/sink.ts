@@ -22,11 +22,13 @@ export interface EventSink {
   appId: string | null
   /** Only these; empty: all. */
   types: EventType[]
+  /** Only events after this one; 0: all. */
+  afterEventId: number
   /** One attempt, within a bounded time. It never throws; the dispatcher repeats it. */
   deliver(message: Message, signal: AbortSignal): Promise<Attempt>
 }
 
-/** Does the sink get the event? */
+/** Is the event one that the sink asked for? */
 export const matches = (
   { appId, types }: Pick<EventSink, 'appId' | 'types'>,
   { action, appIds }: Pick<PublicEvent, 'action' | 'appIds'>,

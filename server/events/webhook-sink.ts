@@ -20,7 +20,7 @@ export function createWebhookSink(
   deps: { vault: Vault; requests: PublicRequests; clock: Clock },
 ): EventSink {
   const { vault, requests, clock } = deps
-  const { id, url, appId, types, signing } = webhook
+  const { id, url, appId, types, afterEventId, signing } = webhook
 
   const openKeys = () => {
     const { secret, previousSecret, previousSecretUntil } = webhook
@@ -69,6 +69,7 @@ export function createWebhookSink(
     id,
     appId,
     types,
+    afterEventId,
     async deliver(message, signal) {
       const ended = new AbortController()
       const timeout = new AbortController()

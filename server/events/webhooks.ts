@@ -28,7 +28,7 @@ import { checkWebhook } from './webhook-settings.ts'
 import type { NewWebhook } from './webhook-settings.ts'
 
 /** A webhook as people see it. */
-export interface WebhookView extends Omit<Webhook, 'secret' | 'previousSecret'> {
+export interface WebhookView extends Omit<Webhook, 'secret' | 'previousSecret' | 'afterEventId'> {
   pending: number
   /** Given up, of the last 30 days. */
   failed: number
@@ -144,7 +144,7 @@ export function createWebhooks(deps: {
 
   const setDisabled = (
     id: string,
-    disabled: Pick<Webhook, 'disabledAt' | 'disabledReason'>,
+    disabled: Pick<Webhook, 'disabledAt' | 'disabledReason'> & Partial<Webhook>,
     actor: Actor,
   ) =>
     update(id, (before) => {
@@ -188,6 +188,7 @@ export function createWebhooks(deps: {
         createdAt: clock.now(),
         disabledAt: null,
         disabledReason: null,
+        afterEventId: await store.lastEventId(),
       }
       const added = { ...event(actor, 'webhook.added', webhook), appId: webhook.appId }
       await store.addWebhook(webhook, [added])
@@ -218,7 +219,7 @@ export function createWebhooks(deps: {
     async setEnabled(id, isEnabled, actor) {
       const { actor: name } = actorFields(actor)
       const disabled = isEnabled
-        ? { disabledAt: null, disabledReason: null }
+        ? { disabledAt: null, disabledReason: null, afterEventId: await store.lastEventId() }
         : { disabledAt: clock.now(), disabledReason: `disabled by ${name.replace(/^admin:/, '')}` }
       await setDisabled(id, disabled, actor)
       return view(await getStored(id))
@@ -301,7 +302,7 @@ export function createWebhooks(deps: {
 }
 
 function toView(
-  { secret: _secret, previousSecret: _previous, ...webhook }: Webhook,
+  { secret: _secret, previousSecret: _previous, afterEventId: _after, ...webhook }: Webhook,
   counts: Awaited<ReturnType<Store['countDeliveries']>>,
 ): WebhookView {
   const none = { pending: 0, failed: 0, oldestPendingAt: null }

@@ -39,6 +39,7 @@ CREATE TABLE `webhooks` (
 	`created_at` integer NOT NULL,
 	`disabled_at` integer,
 	`disabled_reason` text,
+	`after_event_id` integer NOT NULL,
 	FOREIGN KEY (`secret`) REFERENCES `sealed`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`previous_secret`) REFERENCES `sealed`(`id`) ON UPDATE no action ON DELETE no action
 );
