@@ -33,6 +33,7 @@ export function createCommandSink({ program, environment, clock, log }: Options)
   return {
     id: 'command',
     appId: null,
+    afterEventId: 0,
     types: [],
     async deliver(message, signal) {
       const release = await slots.acquire()

@@ -30,7 +30,8 @@ t.test('connection revoke: a webhook arrives, events prints it, the command runs
     let body = ''
     request.setEncoding('utf8').on('data', (text: string) => (body += text))
     request.on('end', () => {
-      received.push(JSON.parse(body) as Message)
+      const id = String(request.headers['webhook-id'])
+      received.push({ id, ...(JSON.parse(body) as Omit<Message, 'id'>) })
       response.writeHead(204).end()
     })
   })
