@@ -78,7 +78,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
       const now = clock.now()
       return reply.show('admin/webhook', {
         path,
-        ...describe(webhook, allApps),
+        ...describe(webhook, allApps, now),
         deliveries: rows.map((delivery) => deliveryView(delivery, path)),
         statuses: statusLinks(path, query.status),
         older: next === null ? null : pageUrl(query.status, next),
@@ -259,9 +259,10 @@ function badgeOf({ disabledAt, pending, failed }: WebhookView): Badge {
     : { tone: 'good', text: 'Enabled' }
 }
 
-function describe(webhook: WebhookView, apps: App[]) {
+function describe(webhook: WebhookView, apps: App[], now: number) {
   const { id, url, appId, types, signing, publicKey, createdAt, disabledAt, disabledReason } =
     webhook
+  const { previousSecretUntil: previousUntil } = webhook
   const app = apps.find((each) => each.id === appId)
   return {
     id,
@@ -273,7 +274,7 @@ function describe(webhook: WebhookView, apps: App[]) {
     types,
     signing: SIGNINGS[signing],
     publicKey,
-    previousUntil: webhook.previousSecretUntil,
+    previousUntil: (previousUntil ?? 0) > now ? previousUntil : null,
     createdAt,
   }
 }

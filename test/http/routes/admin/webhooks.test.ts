@@ -165,7 +165,8 @@ t.test('endpoints of an app, and what viewers see', async (t) => {
   const [, href = ''] = /href="([^"]+\/webhooks\/new[^"]*)"/.exec(list.body) ?? []
   const form = await admin.open(broker.url + href)
   const url = 'https://map.example.com/hook'
-  await admin.press(form, 'Add endpoint', { url })
+  t.match(form.body, `<option value="${app.id}" selected>`)
+  await admin.press(form, 'Add endpoint', { url, app: app.id })
   t.match(textOf(await look(`/apps/${app.id}`)), 'Webhooks 1 endpoint')
   t.match(textOf(await look(`/webhooks?app=${app.id}`)), `${url} Enabled Flood map All`)
   t.match(textOf(await look('/webhooks?app=app_x')), 'No endpoints yet')
