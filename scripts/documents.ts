@@ -5,6 +5,7 @@ import { format, resolveConfig } from 'prettier'
 import { program } from '../server/cli/program.ts'
 import { formatEnvExample, settings } from '../server/config/settings.ts'
 import { answers } from '../server/errors.ts'
+import { EVENT_TEXTS } from '../server/events/event-texts.ts'
 import { messages } from '../server/operate/messages.ts'
 import { sdkReference } from './sdk-reference.ts'
 import { CONTROL_TEXTS, ENDPOINTS, FAULT_TEXTS, switchSchema } from '../server/stand-in/app.ts'
@@ -23,6 +24,7 @@ export async function generateDocuments(): Promise<Record<string, string>> {
       'docs/sdk.md',
       replacePart('docs/sdk.md', 'reference', sdkReference()),
     ),
+    'docs/events.md': await prettify('docs/events.md', insertEventTypes('docs/events.md')),
     'docs/operate.md': await prettify('docs/operate.md', insertMessages('docs/operate.md')),
   }
 }
@@ -122,6 +124,12 @@ function insertStandIn(path: string): string {
   ]
   const endpoints = `Endpoints of faults: ${ENDPOINTS.map((name) => `\`${name}\``).join(', ')}.`
   return replacePart(path, 'stand-in', [...tables, endpoints].join('\n\n'))
+}
+
+/** A page with the table of types of events inserted. */
+function insertEventTypes(path: string): string {
+  const rows = Object.entries(EVENT_TEXTS).map(([type, text]) => `| \`${type}\` | ${cell(text)} |`)
+  return replacePart(path, 'types', `| type | what happened |\n|---|---|\n${rows.join('\n')}`)
 }
 
 /** A page with a table of messages per command inserted. */

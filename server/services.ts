@@ -13,6 +13,7 @@ import { MAX_JWKS_BYTES } from './oauth/client-jwks.ts'
 import { createClientKeys } from './oauth/client-keys.ts'
 import { createPublicDownload } from './public-download.ts'
 import { createPublicRequests } from './public-request.ts'
+import { createCommandSink } from './events/command-sink.ts'
 import { createConditions } from './events/conditions.ts'
 import { createDispatcher } from './events/dispatcher.ts'
 import { createFeed } from './events/feed.ts'
@@ -242,9 +243,11 @@ export function compose(
   const webhooks = createWebhooks({
     ...{ store, vault, clock, random, requests: webhookRequests, allowed: config.webhookAllow },
   })
+  const { onEvent } = config
+  const commands = onEvent ? [createCommandSink({ ...onEvent, clock, log })] : []
   const dispatcher = createDispatcher({
     ...{ store, clock, random, log, processes },
-    sinks: () => webhooks.sinks(),
+    sinks: async () => [...(await webhooks.sinks()), ...commands],
     onGone: (id) => webhooks.disableGone(id),
     onAttempt: addDeliveryMetrics(metrics.registry, { store, clock }),
   })

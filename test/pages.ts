@@ -135,6 +135,31 @@ export const pages: TestedPage[] = [
     ),
   },
   { name: 'app-remove', path: pathWithData(({ appId }) => `/admin/apps/${appId}/remove`) },
+  { name: 'webhooks', path: fixedPath('/admin/webhooks'), hasEmptyState: true },
+  { name: 'webhook', path: pathWithData(({ webhookId }) => `/admin/webhooks/${webhookId}`) },
+  { name: 'webhook-new', path: fixedPath('/admin/webhooks/new') },
+  {
+    name: 'webhook-refused',
+    path: fixedPath('/admin/webhooks/new'),
+    act: async (page) => {
+      await page.getByLabel('URL').fill('http://ops.example.com/events')
+      await page.getByRole('button', { name: 'Add endpoint' }).click()
+      await page.getByRole('alert').waitFor()
+    },
+  },
+  {
+    name: 'webhook-rotate',
+    path: pathWithData(({ webhookId }) => `/admin/webhooks/${webhookId}/rotate`),
+  },
+  {
+    name: 'webhook-key',
+    path: pathWithData(({ webhookId }) => `/admin/webhooks/${webhookId}/rotate`),
+    act: clickButton('Rotate key'),
+  },
+  {
+    name: 'webhook-remove',
+    path: pathWithData(({ webhookId }) => `/admin/webhooks/${webhookId}/remove`),
+  },
   { name: 'account', path: fixedPath('/admin/account') },
   { name: 'second-factor', path: fixedPath('/admin/account/second-factor') },
   {

@@ -36,6 +36,7 @@ export interface SampleData {
   revokedId: string
   grantId: string
   linkId: string
+  webhookId: string
   kid: string
 }
 
@@ -121,6 +122,7 @@ export async function fillBroker({ services }: TestBroker): Promise<SampleData> 
     revokedId: 'con_sample2',
     grantId: grantIdOf(map),
     linkId,
+    webhookId: await addWebhooks(services, fragment),
     kid: key?.kid ?? '',
   }
 }
@@ -133,6 +135,52 @@ async function lastUses({ store, clock }: TestBroker['services'], count: number)
     return grant && index % 6 !== 5 ? [{ id: grant.id, lastUsedAt }] : []
   })
   return (await Promise.all(uses)).flat()
+}
+
+/** Adds an endpoint with deliveries in every state, and a disabled one of an app. Returns the id of the first. */
+async function addWebhooks({ webhooks, store, clock }: TestBroker['services'], app: App) {
+  const actor = 'admin:ada@example.com'
+  const now = clock.now()
+  const { webhook } = await webhooks.add(
+    {
+      url: `https://ops.example.com/events?of=${'long'.repeat(30)}`,
+      appId: null,
+      types: [
+        'connection.revoked',
+        'connection.needs_reconnect',
+        'app.added',
+        'app.secret_rotated',
+      ],
+      signing: 'v1a',
+    },
+    actor,
+  )
+  await webhooks.replayRange(webhook.id, { from: 0, to: now + 1 }, actor)
+  await webhooks.rotateSecret(webhook.id, actor)
+  const owner = 'sample'
+  const lease = { owner, now, until: now + HOUR_MS, maxLeaseMs: HOUR_MS, deadOwner: null }
+  await store.takeOutbox(lease)
+  const { rows } = await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 4 })
+  const outcomes = [
+    {
+      status: 'pending',
+      answer: null,
+      error: 'no answer within 15 seconds',
+      nextAt: now + HOUR_MS,
+    },
+    { status: 'failed', answer: 500, error: 'status 500', nextAt: null },
+    { status: 'delivered', answer: 204, error: null, nextAt: null },
+  ] as const
+  for (const [index, outcome] of outcomes.entries()) {
+    const { id = 0, attempts: expectedAttempts = 0 } = rows[index] ?? {}
+    const made = { ...outcome, attemptedAt: now }
+    await store.recordAttempt({ id, owner, expectedAttempts, outcome: made })
+  }
+  await store.releaseOutbox(owner)
+  const own = { url: 'https://map.example.com/hook', appId: app.id, types: [] }
+  const disabled = await webhooks.add({ ...own, signing: 'v1' }, actor)
+  await webhooks.setEnabled(disabled.webhook.id, false, actor)
+  return webhook.id
 }
 
 async function addAdminWithSecondFactor({

@@ -80,6 +80,25 @@ export const examples: Record<string, Example[]> = {
   ],
   'secret check': [['secret check', 'before and after a rotation']],
   'secret rotate': [['secret rotate', 'while brokers run']],
+  'webhook add': [
+    ['webhook add https://ops.example.com/events', 'all events, signed with Ed25519'],
+    [
+      'webhook add https://map.example.com/hook --app app_… --event connection.revoked grant.revoked',
+      'tell an app which of its users disconnected',
+    ],
+    [
+      'webhook add https://ops.example.com/events --signature v1',
+      'for a receiver that knows only HMAC',
+    ],
+  ],
+  'webhook replay': [
+    ['webhook replay whk_… --from 2026-01-31T08:00Z', 'after the receiver was down'],
+    ['webhook replay whk_… --delivery 17', 'one event'],
+  ],
+  events: [
+    ['events --follow', 'watch what happens'],
+    ['events --json --after evt_…', 'for a program that stores the last id'],
+  ],
   backup: [
     ['backup /backups/broker-2026-01-31.db', 'while brokers run'],
     ['backup --keep 7 /backups', 'a dated file; older ones are deleted'],

@@ -12,6 +12,7 @@ import { demoCommand } from './demo.ts'
 import { formatExamples, examples } from './examples.ts'
 import { initCommand } from './init.ts'
 import { doctorCommand } from './doctor.ts'
+import { eventsCommand } from './events.ts'
 import { healthCommand } from './health.ts'
 import { keyCommand } from './key.ts'
 import { licensesCommand } from './licenses.ts'
@@ -21,6 +22,7 @@ import { UsageError, printable } from './terminal.ts'
 import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
 import { standInCommand } from './stand-in.ts'
+import { webhookCommand } from './webhook.ts'
 
 /** The command line: all commands, one file each. */
 export function program(): Command {
@@ -43,6 +45,8 @@ export function program(): Command {
     adminCommand(),
     keyCommand(),
     secretCommand(),
+    webhookCommand(),
+    eventsCommand(),
     backupCommand(),
     restoreCommand(),
     doctorCommand(),

@@ -11,7 +11,7 @@ import type { Claim } from '../data/data-ownership.ts'
 import { closeWithTimeout } from '../http/plugins/time-limits.ts'
 import { secretKeyFile } from '../data/secret-key.ts'
 import type { Services } from '../services.ts'
-import { explainCacheError, explainListenError } from '../data/start-error.ts'
+import { checkEventProgram, explainCacheError, explainListenError } from '../data/start-error.ts'
 import { readCertificate, watchCertificate } from '../http/tls.ts'
 import { logOutput, treatOutputAsLog } from './output.ts'
 import { loadStoreSettings } from './settings.ts'
@@ -100,6 +100,7 @@ export async function startBroker(
   claim: Claim = 'same',
 ): Promise<RunningBroker> {
   if (config.tls) readCertificate(config.tls)
+  if (config.onEvent) checkEventProgram(config.onEvent.program)
   const { startServices } = await import('../services.ts')
   return listen(await startServices(config, log, { claim }))
 }

@@ -52,6 +52,14 @@ export function formatTime(milliseconds: number | null): string | null {
   return milliseconds === null ? null : new Date(milliseconds).toISOString()
 }
 
+/** A time in ISO 8601 with its zone, or a day in UTC; in milliseconds. @throws UsageError */
+export function parseTime(option: string, text: string): number {
+  const isTime = /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:?\d\d))?$/.test(text)
+  const time = isTime ? Date.parse(text) : NaN
+  if (!Number.isNaN(time)) return time
+  throw new UsageError(`${option} takes a time such as 2026-01-31T08:00Z, or a day.`)
+}
+
 /** The text on standard input, until its end. @throws UsageError if it is not UTF-8 */
 export async function readInput(): Promise<string> {
   const bytes = await buffer(process.stdin)

@@ -56,6 +56,8 @@ export interface Config {
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   minTtlSeconds: number
   eventDays: number
+  /** The program that runs for each event, by its absolute path, and its environment; `null`: none. */
+  onEvent: { program: string; environment: Record<string, string> } | null
   /** Failed requests per address and minute. */
   failureLimit: number
   /** Limit of a body that is sent to Ellipsis Drive through `/drive`. */
@@ -116,6 +118,7 @@ export function loadConfig(
     ),
     minTtlSeconds: reader.value('BROKER_MIN_TTL', parse.integer(0, DAY_SECONDS)),
     eventDays: reader.value('BROKER_EVENT_DAYS', parse.integer(1, 36_500)),
+    onEvent: readOnEvent(reader, env),
     failureLimit: reader.value('BROKER_FAILURE_LIMIT', parse.integer(1, 1_000_000)),
     uploadLimitBytes: reader.value('BROKER_UPLOAD_LIMIT', parse.byteSize('1MiB')),
     offlineRefreshesPerSecond: reader.value(
@@ -204,6 +207,18 @@ function readTls(reader: Reader): Config['tls'] {
   if (certFile !== null) reader.report('BROKER_TLS_KEY', 'is not set, but BROKER_TLS_CERT is.')
   if (keyFile !== null) reader.report('BROKER_TLS_CERT', 'is not set, but BROKER_TLS_KEY is.')
   return null
+}
+
+/** What a program needs of the environment to run; none of it is a setting of the broker. */
+const PROGRAM_VARIABLES = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'SystemRoot']
+
+function readOnEvent(reader: Reader, env: NodeJS.ProcessEnv): Config['onEvent'] {
+  const program = reader.optional('BROKER_ON_EVENT', (text) => resolve(text))
+  const variables = PROGRAM_VARIABLES.flatMap((name) => {
+    const value = env[name]
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  return program === null ? null : { program, environment: Object.fromEntries(variables) }
 }
 
 function readCache(reader: Reader): Config['cache'] {

@@ -158,6 +158,13 @@ export const table = {
     default: '400',
     where: 'A whole number of days.',
   },
+  BROKER_ON_EVENT: {
+    ...optional,
+    about:
+      'A program that runs once for each event, with the event as JSON on its standard input: docs/events.md.',
+    where:
+      'The path of an executable file, without arguments; a script starts with #! and its interpreter. It gets no setting of the broker.',
+  },
   BROKER_FAILURE_LIMIT: {
     ...optional,
     about:

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, statSync } from 'node:fs'
+import { accessSync, constants, lstatSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describeProcesses } from '../../db/data-directory/presence.ts'
 import { KeptCopyError, OlderProcessesError, StoreTooNewError } from '../../db/errors.ts'
@@ -93,6 +93,29 @@ export const explainListenError =
 export const explainCacheError = (error: unknown): never => {
   const problem = error instanceof Error ? error.message : String(error)
   throw new StartError(formatMessage('serve.cache-unusable', { problem }))
+}
+
+/**
+ * Checks the program of BROKER_ON_EVENT before the broker serves: otherwise the first event would tell.
+ * @throws StartError
+ */
+export function checkEventProgram(program: string): void {
+  const problem = programProblem(program)
+  if (problem) {
+    throw new StartError(formatMessage('serve.on-event-unusable', { program, problem }))
+  }
+}
+
+function programProblem(program: string): string | null {
+  try {
+    if (!statSync(program).isFile()) return 'is not a file'
+    accessSync(program, constants.X_OK)
+    return null
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return 'does not exist'
+    return code === 'EACCES' ? 'is not executable' : `can’t be read (${code})`
+  }
 }
 
 function explainByCode(error: unknown, messages: MessagesByCode, values: MessageValues): never {

@@ -306,5 +306,6 @@ function toView(
   counts: Awaited<ReturnType<Store['countDeliveries']>>,
 ): WebhookView {
   const none = { pending: 0, failed: 0, oldestPendingAt: null }
-  return { ...webhook, ...(counts.get(webhook.id) ?? none) }
+  const publicKey = webhook.publicKey === null ? null : `whpk_${webhook.publicKey}`
+  return { ...webhook, publicKey, ...(counts.get(webhook.id) ?? none) }
 }

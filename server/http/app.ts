@@ -21,6 +21,7 @@ import { createTurns } from './plugins/turns.ts'
 import { deferContinue, handleClientError } from './plugins/uploads.ts'
 import { views } from './plugins/views.ts'
 import { adminRoutes } from './routes/admin.ts'
+import { appEventsRoute } from './routes/app-events.ts'
 import { appGrantsRoutes } from './routes/app-grants.ts'
 import { authorizeRoutes } from './routes/authorize.ts'
 import { callbackRoute } from './routes/callback.ts'
@@ -166,6 +167,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       omitEmptyValues(api)
       api.removeContentTypeParser('text/plain')
       await api.register(appGrantsRoutes, { services })
+      await api.register(appEventsRoute, { services })
     },
     { prefix },
   )

@@ -86,6 +86,7 @@ const describeServer = (version: string) => ({
     { name: 'tokens', description: 'Redeem the code, swap the broker token, revoke the grant.' },
     { name: 'drive', description: 'The Ellipsis Drive API, with a broker token.' },
     { name: 'grants', description: 'For offline apps: their grants, without their users.' },
+    { name: 'events', description: 'For offline apps: what happened to their grants.' },
     { name: 'links', description: 'Read-only URLs to parts of a user’s drive.' },
     { name: 'discovery', description: 'Documents for client libraries.' },
     { name: 'operation', description: 'For operators and monitoring.' },

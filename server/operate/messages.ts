@@ -164,6 +164,18 @@ export const messages = {
     text: 'Can’t listen on port {port} of {host}.',
     fix: 'Set BROKER_HOST to an address of this machine, such as 127.0.0.1, and BROKER_PORT to a port above 1023: lower ports need the capability NET_BIND_SERVICE. Root loses it if another user owns the data directory.',
   },
+  'webhook.test.failed': {
+    command: 'webhook test',
+    exit: 1,
+    text: 'The endpoint did not accept the test event: {reason}.',
+    fix: 'It has to answer with a 2xx status within 15 seconds, without a redirect. An address in a private network needs BROKER_WEBHOOK_ALLOW.',
+  },
+  'serve.on-event-unusable': {
+    command: 'serve',
+    exit: 2,
+    text: 'BROKER_ON_EVENT can’t be run: {program} {problem}.',
+    fix: 'Set it to the path of an executable file that the broker’s user can run (chmod +x), or unset it.',
+  },
   'serve.cache-unusable': {
     command: 'serve',
     exit: 2,

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 
 /** Debian's Python: another one on PATH may lack Debian's packages. */
-const PYTHON = '/usr/bin/python3'
+export const PYTHON = '/usr/bin/python3'
 
 /** For tap's `skip`: the reason if one of the modules is missing, otherwise `false`. */
 export function without(...modules: string[]): string | false {

@@ -1,6 +1,7 @@
 /** View models of the dashboard pages, without the shell: plain values, never database rows. */
 
 import type { AttentionView, CountsView, MonitoringModels, UsageView } from './monitoring.ts'
+import type { WebhookModels } from './webhook-models.ts'
 
 /** What every page has in common; templates read it as `it.shell`. */
 export interface Shell {
@@ -37,7 +38,7 @@ interface Confirmation {
   back: `/admin${string}`
 }
 
-export interface AdminModels extends MonitoringModels {
+export interface AdminModels extends MonitoringModels, WebhookModels {
   'admin/confirm': Confirmation
   'admin/problem': { title: string; message: string }
   'admin/users': {
@@ -119,6 +120,8 @@ export interface AdminModels extends MonitoringModels {
     keys: string | null
     /** The newest first; `null`: it has none, being public. */
     secrets: SecretView[] | null
+    /** The number of its endpoints, as text. */
+    webhooks: string
     /** `null`: it has no redirect URI, so nobody could return to it. */
     connectLink: string | null
     snippets: { id: string; language: string; code: string }[]

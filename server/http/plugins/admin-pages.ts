@@ -31,6 +31,7 @@ const NAVIGATION = [
   { title: 'Overview', path: '/admin' },
   { title: 'Users', path: '/admin/users' },
   { title: 'Apps', path: '/admin/apps' },
+  { title: 'Webhooks', path: '/admin/webhooks' },
   { title: 'Signing keys', path: '/admin/keys' },
   { title: 'Audit log', path: '/admin/audit' },
   { title: 'Admins', path: '/admin/admins' },

@@ -21,6 +21,7 @@ import { signInRoutes } from './admin/sign-in.ts'
 import { userActionRoutes } from './admin/user-actions.ts'
 import { userRoute } from './admin/user.ts'
 import { usersRoutes } from './admin/users.ts'
+import { webhooksRoutes } from './admin/webhooks.ts'
 
 /**
  * The dashboard: everything under `/admin`. One scope is public (setup, sign-in); the other requires a
@@ -85,6 +86,7 @@ export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
     await pages.register(appsRoutes, { services })
     await pages.register(appFormRoutes, { services })
     await pages.register(appActionRoutes, { services })
+    await pages.register(webhooksRoutes, { services })
     await pages.register(userRoute, { services })
     await pages.register(userActionRoutes, { services })
   })

@@ -1,21 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { App } from '../../../db/store.ts'
-import { BrokerError } from '../../errors.ts'
 import type { AppGrant } from '../../oauth/app-grants.ts'
-import type { AppClaims } from '../../oauth/app-token.ts'
 import { MAX_EXTERNAL_ID_LENGTH_CHARS } from '../../oauth/external-id.ts'
 import type { HttpServices } from '../../services.ts'
-import { omitEmpty } from '../../oauth/parameters.ts'
-import type { Parameters } from '../../oauth/parameters.ts'
-import { readBearerToken } from './client-authentication.ts'
+import { appApiConfig, limitSchema, prepareAppApi, readLimit } from './app-api.ts'
 import { ExchangeRequest } from './exchange.ts'
 import { bodyFailures, failure, failures } from './schemas.ts'
 import { accessTokenFields, accessTokenSchema, expiresAtSchema } from './token-response.ts'
-
-const MAX_PAGE_SIZE = 500
-const DEFAULT_PAGE_SIZE = 100
 
 const nullable = (schema: ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>) =>
   Type.Union([schema, Type.Null()])
@@ -63,12 +54,7 @@ const listSchema = {
     ),
     status: Type.Optional(Type.Enum([...STATUSES], { description: 'Only these.' })),
     after: Type.Optional(Type.String({ maxLength: 100, description: '`next` of the last page.' })),
-    limit: Type.Optional(
-      Type.String({
-        pattern: '^[1-9][0-9]{0,2}$',
-        description: `Grants on a page: ${DEFAULT_PAGE_SIZE} if omitted, ${MAX_PAGE_SIZE} at most.`,
-      }),
-    ),
+    limit: limitSchema('Grants'),
   }),
   response: {
     200: Type.Object(
@@ -147,35 +133,14 @@ export const appGrantsRoutes: FastifyPluginAsyncTypebox<{ services: HttpServices
   app,
   { services },
 ) => {
-  const { appGrants, appTokens, swap, clock } = services
-  const config = { isProtectedResource: true }
-  app.addHook('onRequest', async (_request, reply) => {
-    void reply.header('cache-control', 'no-store')
-  })
-  // As in bodies, a parameter without a value counts as omitted.
-  app.addHook('preValidation', async (request) => {
-    request.query = omitEmpty(request.query as Parameters)
-  })
-
-  const readClaims = async (request: FastifyRequest): Promise<AppClaims> => {
-    const { token } = readBearerToken(request.headers.authorization)
-    const claims = await appTokens.verify(token)
-    // A later failure is not a guess, such as a grant that was revoked.
-    request.clientAuthenticated = true
-    return claims
-  }
-  const authenticate = async (request: FastifyRequest): Promise<App> =>
-    appTokens.authenticate(await readClaims(request))
+  const { appGrants, swap, clock } = services
+  const config = appApiConfig
+  const { readClaims, authenticate } = prepareAppApi(app, services)
 
   app.get('/v1/grants', { schema: listSchema, config }, async (request) => {
     const client = await authenticate(request)
     const { external_id, status = null, after = null, limit } = request.query
-    const size = limit === undefined ? DEFAULT_PAGE_SIZE : Number(limit)
-    if (size > MAX_PAGE_SIZE) {
-      const description = `Use a limit of ${MAX_PAGE_SIZE} at most.`
-      throw new BrokerError('invalid_request', { description, reason: 'limit_too_large' })
-    }
-    const query = { externalId: external_id ?? null, status, after, limit: size }
+    const query = { externalId: external_id ?? null, status, after, limit: readLimit(limit) }
     const { grants, next } = await appGrants.list(client, query)
     return { grants: grants.map(toJson), next }
   })

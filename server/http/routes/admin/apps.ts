@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { App } from '../../../../db/store.ts'
 import type { AdminModels, AppRow, SecretView } from '../../../../views/admin/models.ts'
 import { describeOptions } from '../../../oauth/app-options.ts'
-import { budgetText, formatNumber } from './format.ts'
+import { budgetText, formatCount, formatNumber } from './format.ts'
 import { isBrowserApp } from '../../../oauth/app-settings.ts'
 import { readJwks } from '../../../oauth/client-jwks.ts'
 import { validSecrets } from '../../../oauth/apps.ts'
@@ -17,7 +17,7 @@ export const appsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
   app,
   { services },
 ) => {
-  const { apps, overview, driveBudget } = services
+  const { apps, overview, driveBudget, webhooks } = services
 
   app.get('/apps', async (_request, reply) => {
     const [all, users] = await Promise.all([apps.list(), apps.countUsersByApp()])
@@ -31,8 +31,10 @@ export const appsRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     const page = services.config.basePath + pathOf(one.id)
     const list = `${services.config.basePath}/admin/users`
     const attention = await overview.attentionOf(one)
+    const endpoints = (await webhooks.list()).filter(({ appId }) => appId === one.id)
     return reply.show('admin/app', {
       ...modelOf(one, services),
+      webhooks: endpoints.length === 0 ? 'none' : formatCount(endpoints.length, 'endpoint'),
       budgets: (await driveBudget.use(one)).map(budgetText),
       counts: countsView(await overview.counts(one.id), list, one.id),
       attention: attention.map((each) => attentionView(each, one.id)),
@@ -64,7 +66,7 @@ const rowOf = (app: App, users: number): AppRow => ({
 function modelOf(
   app: App,
   { config, clock }: HttpServices,
-): Omit<AdminModels['admin/app'], 'counts' | 'attention' | 'usage' | 'budgets'> {
+): Omit<AdminModels['admin/app'], 'counts' | 'attention' | 'usage' | 'budgets' | 'webhooks'> {
   return {
     ...briefOf(app),
     path: pathOf(app.id),

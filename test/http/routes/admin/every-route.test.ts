@@ -44,6 +44,7 @@ t.test('every admin route', async (t) => {
       .replace(/(?<=\/keys\/):\w+/, ids.kid)
       .replace(/(?<=\/(grants|devices)\/):\w+/, ids.grantId)
       .replace(/(?<=\/links\/):\w+/, ids.linkId)
+      .replace(/(?<=\/webhooks\/):\w+/, ids.webhookId)
       .replace(/(?<=\/admins\/):\w+/, 'viewer@example.com')
       .replace(/:\w+/g, 'x')
     return broker.url + path

@@ -1,0 +1,340 @@
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { App, Delivery } from '../../../../db/store.ts'
+import type { AdminModels, Badge } from '../../../../views/admin/models.ts'
+import type { SigningSecret } from '../../../events/signature.ts'
+import type { DeliveryView, WebhookView } from '../../../events/webhooks.ts'
+import { EVENT_TEXTS, isEventType } from '../../../events/event-texts.ts'
+import type { HttpServices } from '../../../services.ts'
+import { hereAfterwards } from '../../plugins/session.ts'
+import { pathOf as pathOfApp } from './apps.ts'
+import { formatCount, formatNumber } from './format.ts'
+import { byAdmin, fieldReader, validationMessage } from './request.ts'
+
+const WEBHOOKS_PATH = '/admin/webhooks'
+const ROWS_PER_PAGE = 50
+const MINUTE_MS = 60_000
+const DAY_MS = 86_400_000
+
+type WebhookPath = `/admin/webhooks/${string}`
+
+/** Endpoints that get events: list, add, show with their deliveries, change, remove. */
+export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services: { webhooks, apps, clock } },
+) => {
+  // An endpoint learns of every user, and its key makes receivers believe what they get.
+  const config = { fresh: hereAfterwards }
+
+  /** Runs `work` with the endpoint of the URL, or sends 404. */
+  const withWebhook = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: (webhook: WebhookView, path: WebhookPath) => Promise<unknown>,
+  ): Promise<unknown> => {
+    const webhook = await webhooks.find((request.params as { webhookId: string }).webhookId)
+    return webhook
+      ? work(webhook, `${WEBHOOKS_PATH}/${webhook.id}`)
+      : reply.missing('This endpoint does not exist or was removed.')
+  }
+
+  app.get('/webhooks', async (request, reply) => {
+    const appId = fieldReader(request.query)('app')
+    const [all, allApps] = await Promise.all([webhooks.list(), apps.list()])
+    const shown = appId === '' ? all : all.filter((webhook) => webhook.appId === appId)
+    return reply.show('admin/webhooks', {
+      rows: shown.map((webhook) => rowOf(webhook, allApps)),
+      addHref: `${WEBHOOKS_PATH}/new${appId && `?app=${encodeURIComponent(appId)}`}`,
+    })
+  })
+
+  app.get('/webhooks/new', { config }, async (request, reply) => {
+    const form = { ...EMPTY_FORM, app: fieldReader(request.query)('app') }
+    return reply.show('admin/webhook-form', formOf(form, await apps.list(), null))
+  })
+
+  app.post('/webhooks/new', { config }, async (request, reply) => {
+    const form = readForm(request)
+    const settings = { url: form.url, appId: form.app || null, types: form.types }
+    try {
+      const { webhook, signing } = await webhooks.add(
+        { ...settings, signing: form.signing },
+        byAdmin(request),
+      )
+      return showKey(reply, 'Added the endpoint', webhook, signing, null)
+    } catch (error) {
+      const problem = validationMessage(error)
+      void reply.code(422)
+      return reply.show('admin/webhook-form', formOf(form, await apps.list(), problem))
+    }
+  })
+
+  app.get('/webhooks/:webhookId', (request, reply) =>
+    withWebhook(request, reply, async (webhook, path) => {
+      const query = readDeliveryQuery(request)
+      const [{ rows, next }, allApps] = await Promise.all([
+        webhooks.listDeliveries(webhook.id, { ...query, limit: ROWS_PER_PAGE }),
+        apps.list(),
+      ])
+      const now = clock.now()
+      return reply.show('admin/webhook', {
+        path,
+        ...describe(webhook, allApps, now),
+        deliveries: rows.map((delivery) => deliveryView(delivery, path)),
+        statuses: statusLinks(path, query.status),
+        older: next === null ? null : pageUrl(query.status, next),
+        newer: query.cursor === null ? null : pageUrl(query.status, null),
+        range: { from: formValue(now - DAY_MS), to: formValue(now) },
+      })
+    }),
+  )
+
+  app.post('/webhooks/:webhookId/test', (request, reply) =>
+    withWebhook(request, reply, async ({ id }, path) => {
+      const { outcome, answer, error } = await webhooks.test(id)
+      return outcome === 'delivered'
+        ? reply.done(path, `The endpoint accepted the test event with status ${answer}.`)
+        : reply.done(path, `The test event failed: ${error ?? `status ${answer}`}.`, 'problem')
+    }),
+  )
+
+  app.get('/webhooks/:webhookId/rotate', { config }, (request, reply) =>
+    withWebhook(request, reply, async ({ signing }, path) =>
+      reply.show('admin/confirm', {
+        title: 'Rotate the key of this endpoint?',
+        paragraphs: [
+          `A new ${signing === 'v1a' ? 'key' : 'secret'} is shown on the next page. For 24 hours each event has two signatures, with the old and the new one, so that the receiver keeps working until you change it.`,
+          'A key that was rotated less than 24 hours ago, if there is one, stops signing now.',
+        ],
+        button: 'Rotate key',
+        back: path,
+      }),
+    ),
+  )
+  app.post('/webhooks/:webhookId/rotate', { config }, (request, reply) =>
+    withWebhook(request, reply, async (webhook) => {
+      const signing = await webhooks.rotateSecret(webhook.id, byAdmin(request))
+      const note = 'For 24 hours the old one signs too. Change the receiver before then.'
+      return showKey(reply, 'Rotated the key', webhook, signing, note)
+    }),
+  )
+
+  app.post('/webhooks/:webhookId/enabled', (request, reply) =>
+    withWebhook(request, reply, async ({ id }, path) => {
+      const isEnabled = fieldReader(request.body)('enabled') === 'yes'
+      await webhooks.setEnabled(id, isEnabled, byAdmin(request))
+      const text = isEnabled
+        ? 'Enabled. It gets the events from now on; to send earlier ones, replay them.'
+        : 'Disabled. It gets no more events.'
+      return reply.done(path, text)
+    }),
+  )
+
+  app.post('/webhooks/:webhookId/replay', (request, reply) =>
+    withWebhook(request, reply, async ({ id }, path) => {
+      const field = fieldReader(request.body)
+      const [from, to] = [readFormTime(field('from')), readFormTime(field('to'))]
+      if (from === null || to === null) {
+        return reply.done(path, 'Enter both times, such as 2026-01-31T08:00.', 'problem')
+      }
+      // The minute of the end is included.
+      const range = { from, to: to + MINUTE_MS }
+      try {
+        const count = await webhooks.replayRange(id, range, byAdmin(request))
+        return reply.done(path, `${formatCount(count, 'event')} will be sent again.`)
+      } catch (error) {
+        return reply.done(path, validationMessage(error), 'problem')
+      }
+    }),
+  )
+
+  app.post('/webhooks/:webhookId/deliveries/:deliveryId/replay', (request, reply) =>
+    withWebhook(request, reply, async (_webhook, path) => {
+      const { deliveryId } = request.params as { deliveryId: string }
+      try {
+        await webhooks.replay(Number(deliveryId), byAdmin(request))
+        return reply.done(path, 'The event will be sent again.')
+      } catch (error) {
+        return reply.done(path, validationMessage(error), 'problem')
+      }
+    }),
+  )
+
+  app.get('/webhooks/:webhookId/remove', (request, reply) =>
+    withWebhook(request, reply, async ({ url, pending }, path) =>
+      reply.show('admin/confirm', {
+        title: 'Remove this endpoint?',
+        paragraphs: [
+          `${url} gets no more events, and the list of its deliveries is deleted.`,
+          ...(pending === 0 ? [] : [`${formatCount(pending, 'event')} will not be delivered.`]),
+        ],
+        button: 'Remove endpoint',
+        back: path,
+      }),
+    ),
+  )
+  app.post('/webhooks/:webhookId/remove', (request, reply) =>
+    withWebhook(request, reply, async ({ id, url }) => {
+      await webhooks.remove(id, byAdmin(request))
+      return reply.done(WEBHOOKS_PATH, `Removed ${url}. It gets no more events.`)
+    }),
+  )
+}
+
+function showKey(
+  reply: FastifyReply,
+  title: string,
+  { id, url }: WebhookView,
+  { key, isPublic }: SigningSecret,
+  note: string | null,
+) {
+  const path = `${WEBHOOKS_PATH}/${id}` as const
+  const shown = { title, path, endpoint: url, note }
+  return reply.show('admin/webhook-secret', { ...shown, isSecret: !isPublic, key: key.reveal() })
+}
+
+const EMPTY_FORM: Form = { url: '', app: '', types: [], signing: 'v1a' }
+
+/** The form as typed. */
+interface Form {
+  url: string
+  app: string
+  types: WebhookView['types']
+  signing: WebhookView['signing']
+}
+
+function readForm({ body }: FastifyRequest): Form {
+  const field = fieldReader(body)
+  const { type } = body as { type?: unknown }
+  return {
+    url: field('url').trim(),
+    app: field('app'),
+    types: [type].flat().filter((each) => typeof each === 'string' && isEventType(each)),
+    signing: field('signing') === 'v1' ? 'v1' : 'v1a',
+  }
+}
+
+const formOf = (
+  form: Form,
+  apps: App[],
+  problem: string | null,
+): AdminModels['admin/webhook-form'] => ({
+  address: form.url,
+  apps: apps.map(({ id, name }) => ({ value: id, label: name, selected: id === form.app })),
+  types: Object.entries(EVENT_TEXTS).map(([value, about]) => ({
+    value,
+    about,
+    checked: (form.types as string[]).includes(value),
+  })),
+  signings: Object.entries(SIGNINGS).map(([value, label]) => ({
+    value,
+    label,
+    checked: value === form.signing,
+  })),
+  problem,
+})
+
+const SIGNINGS: Record<WebhookView['signing'], string> = {
+  v1a: 'v1a: Ed25519. The receiver needs only a public key',
+  v1: 'v1: HMAC-SHA-256, with a shared secret, which more libraries support',
+}
+
+function rowOf(webhook: WebhookView, apps: App[]): AdminModels['admin/webhooks']['rows'][number] {
+  const { id, url, appId, types, createdAt } = webhook
+  return {
+    href: `${WEBHOOKS_PATH}/${id}`,
+    endpoint: url,
+    app: appId === null ? null : (apps.find((app) => app.id === appId)?.name ?? appId),
+    events: types.length === 0 ? 'All' : formatCount(types.length, 'type'),
+    badge: badgeOf(webhook),
+    createdAt,
+  }
+}
+
+/** The state of an endpoint. */
+function badgeOf({ disabledAt, pending, failed }: WebhookView): Badge {
+  if (disabledAt !== null) return { tone: 'bad', text: 'Disabled' }
+  if (failed > 0) return { tone: 'warn', text: `${formatNumber(failed)} failed` }
+  return pending > 0
+    ? { tone: 'quiet', text: `${formatNumber(pending)} pending` }
+    : { tone: 'good', text: 'Enabled' }
+}
+
+function describe(webhook: WebhookView, apps: App[], now: number) {
+  const { id, url, appId, types, signing, publicKey, createdAt, disabledAt, disabledReason } =
+    webhook
+  const { previousSecretUntil: previousUntil } = webhook
+  const app = apps.find((each) => each.id === appId)
+  return {
+    id,
+    endpoint: url,
+    badge: badgeOf(webhook),
+    problem: disabledReason,
+    isEnabled: disabledAt === null,
+    app: appId === null ? null : { name: app?.name ?? appId, href: app ? pathOfApp(app.id) : null },
+    types,
+    signing: SIGNINGS[signing],
+    publicKey,
+    previousUntil: (previousUntil ?? 0) > now ? previousUntil : null,
+    createdAt,
+  }
+}
+
+const STATUSES: Record<Delivery['status'], Badge> = {
+  pending: { tone: 'quiet', text: 'Pending' },
+  delivered: { tone: 'good', text: 'Delivered' },
+  failed: { tone: 'bad', text: 'Failed' },
+}
+
+const deliveryView = (
+  { id, type, status, createdAt, attempts, answer, error, nextAt }: DeliveryView,
+  path: WebhookPath,
+): AdminModels['admin/webhook']['deliveries'][number] => ({
+  id: String(id),
+  type: type ?? 'deleted event',
+  badge: STATUSES[status],
+  createdAt,
+  attempts: formatNumber(attempts),
+  answer: error ?? (answer === null ? '–' : `Status ${answer}`),
+  nextAt,
+  replay: `${path}/deliveries/${id}/replay`,
+})
+
+interface DeliveryQuery {
+  status?: Delivery['status']
+  cursor: number | null
+}
+
+function readDeliveryQuery({ query }: FastifyRequest): DeliveryQuery {
+  const field = fieldReader(query)
+  const status = Object.keys(STATUSES).find((each) => each === field('status'))
+  return {
+    ...(status !== undefined && { status: status as Delivery['status'] }),
+    cursor: /^\d{1,15}$/.test(field('before')) ? Number(field('before')) : null,
+  }
+}
+
+/** Relative to the page of the endpoint. */
+const pageUrl = (status: string | undefined, before: number | null): string => {
+  const fields = { ...(status && { status }), ...(before !== null && { before: String(before) }) }
+  return `?${new URLSearchParams(fields).toString()}#deliveries`
+}
+
+const statusLinks = (path: WebhookPath, current: string | undefined) =>
+  [['All', undefined] as const, ...statusEntries()].map(([label, status]) => ({
+    label,
+    href: `${path}${pageUrl(status, null)}`,
+    isCurrent: status === current,
+  }))
+
+const statusEntries = () =>
+  Object.entries(STATUSES).map(([status, { text }]) => [text, status] as const)
+
+/** A time in UTC as the value of a field `datetime-local`. */
+const formValue = (time: number): string => new Date(time).toISOString().slice(0, 16)
+
+/** `null`: it is no time. */
+function readFormTime(text: string): number | null {
+  const isTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?$/.test(text)
+  const time = isTime ? Date.parse(`${text}Z`) : NaN
+  return Number.isNaN(time) ? null : time
+}
