@@ -91,9 +91,10 @@ export interface Models {
     userCode: string
     /** The name that the device reported. */
     device: string
-    /** The IP address that the request came from, and how long ago. */
+    /** The IP address that the request came from. */
     address: string
-    minutesAgo: number
+    /** How long ago, such as `3 minutes ago`. */
+    requested: string
     /** The longest time that the app has access, such as `90 days`; `null`: no limit. */
     atMost: string | null
     action: string
@@ -119,6 +120,8 @@ export interface Models {
     requestId: string
     operator: Operator
   }
+  /** The page at the broker's own URL. */
+  home: { operator: Operator }
   /** A short message. */
   notice: { title: string; message: string }
   /** Creates the first admin. */

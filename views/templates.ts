@@ -3,9 +3,10 @@
 import type { AdminModels, DeviceView, LinkView, Shell } from './admin/models.ts'
 import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
 import type { GrantedScopes, Models, Operator, Permissions, ReferenceField } from './models.ts'
+import type { Translator } from './translate.ts'
 
-/** Functions that every page and layout can call. */
-export interface Helpers {
+/** Functions that every page and layout can call. Texts are in English on pages of the dashboard. */
+export interface Helpers extends Translator {
   /** The URL of a file under views/assets. */
   asset(name: string): string
   /** A path of the broker with its base path in front. */
@@ -22,8 +23,11 @@ interface Layouts {
 
 /** Parts of pages. The including template passes the helpers that they call. */
 interface Partials {
-  operator: Operator
-  scope: { scopes: GrantedScopes; permissions: Permissions; offline: boolean }
+  operator: Operator & Pick<Helpers, 'text' | 'markup'>
+  scope: { scopes: GrantedScopes; permissions: Permissions; offline: boolean } & Pick<
+    Helpers,
+    'text' | 'markup'
+  >
   'reference-text': { text: string }
   'reference-fields': { caption: string; fields: ReferenceField[] }
   'admin/attention': { attention: AttentionView[] } & Pick<Helpers, 'time' | 'url'>
