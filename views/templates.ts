@@ -2,7 +2,14 @@
 
 import type { AdminModels, DeviceView, LinkView, Shell } from './admin/models.ts'
 import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
-import type { GrantedScopes, Models, Operator, Permissions, ReferenceField } from './models.ts'
+import type {
+  GrantedScopes,
+  Models,
+  MyNotice,
+  Operator,
+  Permissions,
+  ReferenceField,
+} from './models.ts'
 import type { Translator } from './translate.ts'
 
 /** Functions that every page and layout can call. Texts are in English on pages of the dashboard. */
@@ -17,12 +24,13 @@ export interface Helpers extends Translator {
 
 /** The layouts; `body` is the page. */
 interface Layouts {
-  layout: { title: string; operator?: Operator; body: string }
+  layout: { title: string; operator?: Operator; isWide?: boolean; body: string }
   'admin/layout': { title: string; shell: Shell; body: string }
 }
 
 /** Parts of pages. The including template passes the helpers that they call. */
 interface Partials {
+  'me-notice': MyNotice
   operator: Operator & Pick<Helpers, 'text' | 'markup'>
   scope: { scopes: GrantedScopes; permissions: Permissions; offline: boolean } & Pick<
     Helpers,

@@ -32,6 +32,7 @@ import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
 import { introspectRoute } from './routes/introspect.ts'
 import { linksRoutes } from './routes/links.ts'
+import { meRoutes } from './routes/me.ts'
 import { metadataRoutes } from './routes/metadata.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { notFoundRoute } from './routes/not-found.ts'
@@ -184,6 +185,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       await pages.register(authorizeRoutes, { services })
       await pages.register(deviceRoutes, { services })
       await pages.register(callbackRoute, { services })
+      await pages.register(meRoutes, { services })
       await pages.register(adminRoutes, { services, prefix: '/admin' })
       await pages.register(notFoundRoute, { routes: [...routes] })
     },

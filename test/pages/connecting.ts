@@ -2,6 +2,14 @@ import type { Page } from 'playwright-core'
 import { clickButton, fixedPath, pathWithData } from './page.ts'
 import type { TestedPage } from './page.ts'
 
+/** The links to the pages of `/me` that ask. */
+const ME_LINKS: Record<string, string> = {
+  device: 'Disconnect Chrome on Linux, Flood map',
+  app: 'Disconnect Flood map',
+  all: 'Disconnect everything',
+  erase: 'Erase what is stored',
+}
+
 /** Pages for users who connect their Ellipsis Drive. None needs a session. */
 const pages: Omit<TestedPage, 'anonymous'>[] = [
   { name: 'home', path: fixedPath('/') },
@@ -48,6 +56,23 @@ const pages: Omit<TestedPage, 'anonymous'>[] = [
   { name: 'error-callback', path: fixedPath('/callback?state=none&code=none') },
   { name: 'nothing', path: fixedPath('/none') },
   { name: 'no-page', path: fixedPath('/exchange') },
+  { name: 'me-sign-in', path: fixedPath('/me') },
+  {
+    name: 'me',
+    path: pathWithData(() => '/me'),
+    act: answerAtEllipsisDrive('Allow', 'Everything'),
+  },
+  ...['device', 'app', 'all', 'erase'].map((name) => ({
+    name: `me-${name}`,
+    path: pathWithData(() => '/me'),
+    act: async (page: Page) => {
+      const label = ME_LINKS[name] ?? ''
+      await page.getByRole('link', { name: label, exact: true }).click()
+      await page.getByRole('link', { name: 'Cancel' }).waitFor()
+    },
+  })),
+  // There is no such link, so this leads back.
+  { name: 'me-done', path: pathWithData(({ linkId }) => `/me/links/${linkId}/revoke`) },
   { name: 'reference', path: fixedPath('/docs') },
   { name: 'device', path: fixedPath('/device') },
   { name: 'device-filled', path: pathWithData(devicePath(0)) },

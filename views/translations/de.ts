@@ -133,6 +133,8 @@ export const de: Translation = {
       'Ihre Sitzung war abgelaufen, daher wurde nichts geändert. Melden Sie sich erneut an.',
     'me.denied':
       'Sie haben den Zugriff abgelehnt, daher weiß dieser Broker nicht, wessen Verbindungen er zeigen soll.',
+    'me.failed':
+      'Die Anmeldung wurde nicht abgeschlossen. Versuchen Sie es in ein paar Minuten noch einmal.',
     'me.signedIn': 'Angemeldet als *{name}*. Nach 15 Minuten werden Sie abgemeldet.',
     'me.thisBrowser':
       'Ellipsis Drive teilt diesem Broker nicht mit, wessen Konto es ist. Daher zeigt diese Seite nur, was in diesem Browser verbunden wurde.',

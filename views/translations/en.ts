@@ -121,6 +121,7 @@ export const en = {
     'You sign in at Ellipsis Drive, so that this broker knows whose connections to show. This connects nothing.',
   'me.expired': 'Your session had ended, so nothing was changed. Sign in again.',
   'me.denied': 'You denied access, so this broker does not know whose connections to show.',
+  'me.failed': 'The sign-in was not completed. Try again in a few minutes.',
   'me.signedIn': 'Signed in as *{name}*. After 15 minutes you are signed out.',
   'me.thisBrowser':
     'Ellipsis Drive does not tell this broker whose account it is. So this page shows only what was connected in this browser.',

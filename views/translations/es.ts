@@ -127,6 +127,7 @@ export const es: Translation = {
     'me.expired':
       'Su sesión había caducado, por lo que no se ha cambiado nada. Inicie sesión de nuevo.',
     'me.denied': 'Ha denegado el acceso, por lo que este broker no sabe qué conexiones mostrar.',
+    'me.failed': 'No se ha podido iniciar la sesión. Inténtelo de nuevo en unos minutos.',
     'me.signedIn': 'Sesión iniciada como *{name}*. Se cierra después de 15 minutos.',
     'me.thisBrowser':
       'Ellipsis Drive no indica a este broker de quién es la cuenta. Por eso esta página solo muestra lo que se conectó en este navegador.',

@@ -129,6 +129,7 @@ export const fr: Translation = {
       'Votre session avait expiré : rien n’a donc été modifié. Connectez-vous à nouveau.',
     'me.denied':
       'Vous avez refusé l’accès : ce broker ne sait donc pas quelles connexions afficher.',
+    'me.failed': 'La session n’a pas pu être ouverte. Réessayez dans quelques minutes.',
     'me.signedIn': 'Session ouverte en tant que *{name}*. Elle se ferme après 15 minutes.',
     'me.thisBrowser':
       'Ellipsis Drive n’indique pas à ce broker de quel compte il s’agit. Cette page montre donc seulement ce qui a été connecté dans ce navigateur.',

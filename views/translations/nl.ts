@@ -129,6 +129,7 @@ export const nl: Translation = {
     'me.expired': 'Je sessie was verlopen, dus er is niets gewijzigd. Log opnieuw in.',
     'me.denied':
       'Je hebt de toegang geweigerd, dus deze broker weet niet wiens verbindingen te tonen zijn.',
+    'me.failed': 'Het inloggen is niet gelukt. Probeer het over een paar minuten opnieuw.',
     'me.signedIn': 'Ingelogd als *{name}*. Na 15 minuten word je uitgelogd.',
     'me.thisBrowser':
       'Ellipsis Drive vertelt deze broker niet van wie het account is. Daarom toont deze pagina alleen wat in deze browser is verbonden.',
