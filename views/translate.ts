@@ -72,16 +72,17 @@ function createTranslator(language: Language): Translator {
     return isCode ? escape(value) : `<bdi>${escape(value)}</bdi>`
   }
 
-  const plain = (text: string, values: Record<string, Value>): string =>
-    text.replace(
-      MARKS,
-      (_all, code?: string, strong?: string, label?: string, _?: string, name = '') => {
-        const inner = code ?? strong ?? label
-        if (inner !== undefined) return plain(inner, values)
-        const value = values[name] ?? ''
-        return typeof value === 'string' ? value : timeText(value.getTime(), locale)
-      },
-    )
+  const plain = (text: string, values: Record<string, Value>): string => {
+    const valueOf = (name = ''): string => {
+      const value = values[name] ?? ''
+      return typeof value === 'string' ? value : timeText(value.getTime(), locale)
+    }
+    return text.replace(MARKS, (_all, ...groups: (string | undefined)[]) => {
+      const [code, strong, label, , name] = groups
+      const inner = code ?? strong ?? label
+      return inner === undefined ? valueOf(name) : plain(inner, values)
+    })
+  }
 
   return {
     language: () => language,

@@ -62,7 +62,11 @@ for (const javaScriptEnabled of [true, false]) {
 
 t.test('no language widens a page on a phone', { skip: noBrowser }, async (t) => {
   const broker = await buildBroker(t)
-  const settings = { grantLifetimeSeconds: 90 * 86_400, allow: ['GET /path/*/raster/**'] }
+  const settings = {
+    access: 'proxy' as const,
+    grantLifetimeSeconds: 90 * 86_400,
+    allow: ['GET /path/*/raster/**'],
+  }
   const app = await addApp(broker, { name: 'Donaudampfschifffahrtskarte', ...settings })
   await connect(broker, app)
   for (const locale of LANGUAGES) {

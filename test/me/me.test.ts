@@ -71,7 +71,7 @@ t.test('a person sees apps, devices and links, and disconnects each of them', as
 t.test('the account id decides, as number or string; a recycled name never', async (t) => {
   let account: object = { id: 4711, username: 'amelie' }
   const fetchAccount: typeof fetch = async (input, init) =>
-    String(input).endsWith('/account') ? Response.json(account) : fetch(input, init)
+    new Request(input).url.endsWith('/account') ? Response.json(account) : fetch(input, init)
   const broker = await buildBroker(t, { runtime: { fetch: fetchAccount } })
   await connect(broker, await addApp(broker))
   account = { id: '4711', username: 'renamed' }

@@ -2,14 +2,6 @@ import type { Page } from 'playwright-core'
 import { clickButton, fixedPath, pathWithData } from './page.ts'
 import type { TestedPage } from './page.ts'
 
-/** The links to the pages of `/me` that ask. */
-const ME_LINKS: Record<string, string> = {
-  device: 'Disconnect Chrome on Linux, Flood map',
-  app: 'Disconnect Flood map',
-  all: 'Disconnect everything',
-  erase: 'Erase what is stored',
-}
-
 /** Pages for users who connect their Ellipsis Drive. None needs a session. */
 const pages: Omit<TestedPage, 'anonymous'>[] = [
   { name: 'home', path: fixedPath('/') },
@@ -62,17 +54,11 @@ const pages: Omit<TestedPage, 'anonymous'>[] = [
     path: pathWithData(() => '/me'),
     act: answerAtEllipsisDrive('Allow', 'Everything'),
   },
-  ...['device', 'app', 'all', 'erase'].map((name) => ({
-    name: `me-${name}`,
-    path: pathWithData(() => '/me'),
-    act: async (page: Page) => {
-      const label = ME_LINKS[name] ?? ''
-      await page.getByRole('link', { name: label, exact: true }).click()
-      await page.getByRole('link', { name: 'Cancel' }).waitFor()
-    },
-  })),
-  // There is no such link, so this leads back.
-  { name: 'me-done', path: pathWithData(({ linkId }) => `/me/links/${linkId}/revoke`) },
+  { name: 'me-device', path: pathWithData(({ grantId }) => `/me/devices/${grantId}/disconnect`) },
+  { name: 'me-app', path: pathWithData(({ appId }) => `/me/apps/${appId}/disconnect`) },
+  { name: 'me-link', path: pathWithData(({ linkId }) => `/me/links/${linkId}/revoke`) },
+  { name: 'me-all', path: pathWithData(() => '/me/disconnect') },
+  { name: 'me-erase', path: pathWithData(() => '/me/erase') },
   { name: 'reference', path: fixedPath('/docs') },
   { name: 'device', path: fixedPath('/device') },
   { name: 'device-filled', path: pathWithData(devicePath(0)) },
