@@ -14,21 +14,16 @@ interface Mine {
   visitor: Visitor
   own: OwnConnection[]
   apps: App[]
+  now: number
 }
 
 type MyPage = Omit<Models['me'], 'notice' | 'csrf' | 'operator'>
 type MyApp = MyPage['apps'][number]
 
-export function toMyPage(
-  mine: Mine,
-  translator: Translator,
-  { clock, config }: HttpServices,
-): MyPage {
+export function toMyPage(mine: Mine, translator: Translator, { config }: HttpServices): MyPage {
   const { visitor, own } = mine
-  const now = clock.now()
   const current = own.filter(({ connection }) => connection.status !== 'revoked')
-  const expiries = current.flatMap(({ connection }) => tokensUntil(connection, now) ?? [])
-  const context = { ...mine, now, translator, publicUrl: config.publicUrl }
+  const context = { ...mine, translator, publicUrl: config.publicUrl }
   return {
     name: visitor.person.username || (visitor.person.accountId ?? ''),
     isThisBrowser: visitor.person.accountId === null,
@@ -39,11 +34,11 @@ export function toMyPage(
     hasData: own.length > 0,
     isConnected: current.length > 0,
     mayErase: own.length > 0 && own.every(({ isWhole }) => isWhole),
-    tokensUntil: expiries.length === 0 ? null : Math.max(...expiries),
+    tokensUntil: lastToken(mine),
   }
 }
 
-type Context = Mine & { now: number; translator: Translator; publicUrl: string }
+type Context = Mine & { translator: Translator; publicUrl: string }
 
 /** The apps with access, each with its devices and links. */
 function appsOf(own: OwnConnection, context: Context): MyApp[] {
@@ -120,26 +115,28 @@ type Question = Omit<Models['me-confirm'], 'action' | 'csrf'>
 
 /** What each change asks before it is made; `null`: there is nothing to change. */
 export const confirmations = {
-  device({ own, apps }: Mine, id: string, translator: Translator): Question | null {
+  device(mine: Mine, id: string, translator: Translator): Question | null {
     const { text } = translator
+    const { own, apps } = mine
     const grant = own.flatMap(({ grants }) => grants).find((one) => one.id === id)
     if (!grant || grant.revokedAt !== null) return null
     const app = appOf(grant, apps)?.name ?? text('me.removedApp')
     return {
       title: text('me.askDevice', { device: deviceName(grant.device, translator) }),
       paragraphs: [text('me.askDeviceText', { app }), text('me.again')],
-      ...{ tokensUntil: tokensOf(own), button: text('me.disconnect') },
+      ...{ tokensUntil: lastToken(mine), button: text('me.disconnect') },
     }
   },
 
-  app({ own, apps }: Mine, id: string, { text }: Translator): Question | null {
+  app(mine: Mine, id: string, { text }: Translator): Question | null {
+    const { own, apps } = mine
     const grants = own.flatMap(({ grants }) => grants)
     if (!grants.some(({ appId, revokedAt }) => appId === id && revokedAt === null)) return null
     const app = apps.find((one) => one.id === id)?.name ?? text('me.removedApp')
     return {
       title: text('me.askApp', { app }),
       paragraphs: [text('me.askAppText', { app }), text('me.again')],
-      ...{ tokensUntil: tokensOf(own), button: text('me.disconnect') },
+      ...{ tokensUntil: lastToken(mine), button: text('me.disconnect') },
     }
   },
 
@@ -153,27 +150,27 @@ export const confirmations = {
     }
   },
 
-  all({ own }: Mine, _id: string, { text }: Translator): Question | null {
-    if (own.every(({ connection }) => connection.status === 'revoked')) return null
+  all(mine: Mine, _id: string, { text }: Translator): Question | null {
+    if (mine.own.every(({ connection }) => connection.status === 'revoked')) return null
     return {
       title: text('me.askAll'),
       paragraphs: [text('me.askAllText'), text('me.again')],
-      ...{ tokensUntil: tokensOf(own), button: text('me.disconnectAll') },
+      ...{ tokensUntil: lastToken(mine), button: text('me.disconnectAll') },
     }
   },
 
-  erase({ own }: Mine, _id: string, { text }: Translator): Question | null {
-    if (own.length === 0) return null
+  erase(mine: Mine, _id: string, { text }: Translator): Question | null {
+    if (mine.own.length === 0) return null
     return {
       title: text('me.askErase'),
       paragraphs: [text('me.askEraseText'), text('me.askEraseKept'), text('me.again')],
-      ...{ tokensUntil: tokensOf(own), button: text('me.erase') },
+      ...{ tokensUntil: lastToken(mine), button: text('me.erase') },
     }
   },
 }
 
-/** When the last access token that was issued expires; `null`: nobody has one that may be valid. */
-const tokensOf = (own: OwnConnection[]): number | null => {
-  const times = own.flatMap(({ connection }) => connection.accessTokenExpiresAt ?? [])
+/** When the last access token that was issued expires; `null`: none is valid. */
+const lastToken = ({ own, now }: Mine): number | null => {
+  const times = own.flatMap(({ connection }) => tokensUntil(connection, now) ?? [])
   return times.length === 0 ? null : Math.max(...times)
 }

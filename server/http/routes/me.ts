@@ -103,6 +103,7 @@ export const meRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   const list = async (visitor: Visitor) => ({
     own: await myAccess.list(visitor),
     apps: await myAccess.listApps(),
+    now: clock.now(),
   })
 
   app.get('/me', { schema, config: { page: true } }, async (request, reply) => {
