@@ -19,7 +19,7 @@ const fastify = ['fastify', '@fastify/*']
 const sql = ['better-sqlite3', 'drizzle-orm', 'drizzle-orm/*']
 const engine = ['**/db/sqlite/**', '**/db/data-directory/**']
 /** Folders of the domain, one capability each. */
-const domain = ['oauth', 'drive', 'refresh', 'connections', 'events', 'admin', 'crypto']
+const domain = ['oauth', 'drive', 'refresh', 'connections', 'events', 'me', 'admin', 'crypto']
 const domainFiles = domain.map((folder) => `server/${folder}/**/*.ts`)
 const domainImports = domain.flatMap((folder) => [`../${folder}/**`, `../../${folder}/**`])
 

@@ -22,5 +22,8 @@ export const associatedData = {
   pushedRequest: (appId: string): AssociatedData => `request_uris/${appId}/parameters`,
   /** Not stored: in the page that asks about another account. */
   waitingTokens: (stateHash: string): AssociatedData => `pages/${stateHash}/tokens`,
+  /** Not stored: the cookie of a sign-in at /me in progress, and that of a session there. */
+  signInFlow: (stateHash: string): AssociatedData => `cookies/${stateHash}/sign_in`,
+  personSession: 'cookies/me/session' as AssociatedData,
   passkeyChallenge: (purpose: string): AssociatedData => `cookies/${purpose}/passkey_challenge`,
 }

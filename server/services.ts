@@ -90,6 +90,11 @@ import { countFailedConnects } from './metrics/failed-connects.ts'
 import { addCacheSizeMetric, createDriveCacheMetrics } from './metrics/drive-cache.ts'
 import { addDeliveryMetrics } from './metrics/deliveries.ts'
 import { addHealthMetrics } from './metrics/health.ts'
+import { createFindBrowserConnections } from './me/browser-connections.ts'
+import { createKeepConnection } from './me/keep-connection.ts'
+import { createMyAccess } from './me/my-access.ts'
+import { createPersonSessions } from './me/sessions.ts'
+import { createPersonSignIn } from './me/sign-in.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Upgrade } from '../db/data-directory/open.ts'
 import type { Claim } from './data/data-ownership.ts'
@@ -224,13 +229,15 @@ export function compose(
   const clientKeys = createClientKeys({ clock, log, download })
   const assertions = createClientAssertions({ store, keys: clientKeys, clock, publicUrl })
   const pushedRequests = createPushedRequests({ store, vault, clock })
+  const identify = createIdentify(shared)
+  const budget = createUpstreamBudget(clock, describeConnects)
   const connect = createConnect({
     ...shared,
-    identify: createIdentify(shared),
+    identify,
     newFlows: createNewFlows(shared),
     storeConnection: createStoreConnection(shared),
     pushedRequests,
-    budget: createUpstreamBudget(clock, describeConnects),
+    budget,
     deviceFlow,
     appSessions,
     publicUrl,
@@ -254,6 +261,14 @@ export function compose(
   const conditions = createConditions({
     ...{ store, upstream, clock, log, certificateExpiresAt },
     measureStorage: () => measureStorage(config.dataDir),
+  })
+  const links = createLinks({ store, usage, clock, random })
+  const connections = createConnections({ store, refresher, driveCache, clock, log })
+  const personSessions = createPersonSessions({ store, vault, clock })
+  const personSignIn = createPersonSignIn({
+    ...{ ...shared, identify, budget, personSessions },
+    keepConnection: createKeepConnection({ store, vault, refresher, clock, log }),
+    findBrowserConnections: createFindBrowserConnections({ store, throttle }),
   })
   addHealthMetrics(metrics.registry, {
     store,
@@ -309,8 +324,11 @@ export function compose(
     conditions,
     exports: createExports({ store, throttle, clock }),
     overview: createOverview({ store, upstream, clock }),
-    links: createLinks({ store, usage, clock, random }),
-    connections: createConnections({ store, refresher, driveCache, clock, log }),
+    links,
+    connections,
+    personSessions,
+    personSignIn,
+    myAccess: createMyAccess({ store, connections, links, clock }),
     introspect: createIntrospect({ store, tokens, clock }),
     idTokens: createIdTokens({ store, keys, clock, publicUrl, subjectOf }),
     userInfo: createUserInfo({

@@ -91,9 +91,10 @@ export interface Models {
     userCode: string
     /** The name that the device reported. */
     device: string
-    /** The IP address that the request came from, and how long ago. */
+    /** The IP address that the request came from. */
     address: string
-    minutesAgo: number
+    /** How long ago, such as `3 minutes ago`. */
+    requested: string
     /** The longest time that the app has access, such as `90 days`; `null`: no limit. */
     atMost: string | null
     action: string
@@ -118,6 +119,37 @@ export interface Models {
     code: string
     requestId: string
     operator: Operator
+  }
+  /** The page at the broker's own URL. */
+  home: { operator: Operator }
+  /** Where a person signs in to see their connections. */
+  'me-sign-in': { notice: MyNotice | null; csrf: string; operator: Operator }
+  /** What a person connected, for that person. */
+  me: {
+    /** The account's name; may be empty. */
+    name: string
+    /** Ellipsis Drive tells no account, so this is only about this browser. */
+    isThisBrowser: boolean
+    notice: MyNotice | null
+    needsReconnect: boolean
+    apps: MyApp[]
+    /** Something is stored, maybe of connections that have ended. */
+    hasData: boolean
+    isConnected: boolean
+    mayErase: boolean
+    /** When the last access token that was issued expires; `null`: none is valid. */
+    tokensUntil: number | null
+    csrf: string
+    operator: Operator
+  }
+  /** Asks before something ends. */
+  'me-confirm': {
+    title: string
+    paragraphs: string[]
+    tokensUntil: number | null
+    button: string
+    action: string
+    csrf: string
   }
   /** A short message. */
   notice: { title: string; message: string }
@@ -155,6 +187,35 @@ export interface Models {
     openapiUrl: string
     groups: { name: string; about: string; operations: ReferenceOperation[] }[]
   }
+}
+
+/** What happened before this page. */
+export interface MyNotice {
+  text: string
+  isProblem: boolean
+}
+
+/** An app that a person connected. URLs have no base path. */
+interface MyApp {
+  name: string
+  /** It has access also when the person is not using it. */
+  offline: boolean
+  /** Where the person reconnects; `null`: no need, or not possible. */
+  reconnect: string | null
+  disconnect: string
+  devices: {
+    name: string
+    /** It is the browser that shows the page. */
+    isHere: boolean
+    connectedAt: number
+    /** The IP address that the person connected from; `null`: unknown. */
+    address: string | null
+    lastUsedAt: number | null
+    /** `null`: when the person ends it. */
+    endsAt: number | null
+    disconnect: string
+  }[]
+  links: { name: string; expiresAt: number; revoke: string }[]
 }
 
 /** One endpoint of the API reference. */

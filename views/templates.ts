@@ -2,10 +2,18 @@
 
 import type { AdminModels, DeviceView, LinkView, Shell } from './admin/models.ts'
 import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
-import type { GrantedScopes, Models, Operator, Permissions, ReferenceField } from './models.ts'
+import type {
+  GrantedScopes,
+  Models,
+  MyNotice,
+  Operator,
+  Permissions,
+  ReferenceField,
+} from './models.ts'
+import type { Translator } from './translate.ts'
 
-/** Functions that every page and layout can call. */
-export interface Helpers {
+/** Functions that every page and layout can call. Texts are in English on pages of the dashboard. */
+export interface Helpers extends Translator {
   /** The URL of a file under views/assets. */
   asset(name: string): string
   /** A path of the broker with its base path in front. */
@@ -16,14 +24,18 @@ export interface Helpers {
 
 /** The layouts; `body` is the page. */
 interface Layouts {
-  layout: { title: string; operator?: Operator; body: string }
+  layout: { title: string; operator?: Operator; isWide?: boolean; body: string }
   'admin/layout': { title: string; shell: Shell; body: string }
 }
 
 /** Parts of pages. The including template passes the helpers that they call. */
 interface Partials {
-  operator: Operator
-  scope: { scopes: GrantedScopes; permissions: Permissions; offline: boolean }
+  'me-notice': MyNotice
+  operator: Operator & Pick<Helpers, 'text' | 'markup'>
+  scope: { scopes: GrantedScopes; permissions: Permissions; offline: boolean } & Pick<
+    Helpers,
+    'text' | 'markup'
+  >
   'reference-text': { text: string }
   'reference-fields': { caption: string; fields: ReferenceField[] }
   'admin/attention': { attention: AttentionView[] } & Pick<Helpers, 'time' | 'url'>

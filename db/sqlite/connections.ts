@@ -1,4 +1,4 @@
-import { and, asc, eq, getTableColumns, gt, isNotNull, ne, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, isNotNull, ne, sql } from 'drizzle-orm'
 import { fold } from '../fold.ts'
 import { codes, connections } from './schema.ts'
 import type { Store } from '../store.ts'
@@ -11,6 +11,7 @@ type Methods =
   | 'getConnection'
   | 'getUsernames'
   | 'findConnection'
+  | 'listConnectionsOfAccount'
   | 'saveConnection'
   | 'identifyConnection'
   | 'removeConnection'
@@ -96,6 +97,16 @@ export function connectionMethods(
       }),
 
     findConnection: (accountId) => read(() => find.get({ accountId })),
+
+    // Two conditions, as each of the two indexes has only some of the rows.
+    listConnectionsOfAccount: (accountId) =>
+      read(() => {
+        const own = eq(connections.accountId, accountId)
+        const former = select().where(and(own, eq(connections.status, 'revoked')))
+        const current = find.get({ accountId })
+        const rows = former.orderBy(desc(connections.connectedAt), desc(connections.id)).all()
+        return current ? [current, ...rows] : rows
+      }),
 
     saveConnection: (connection) =>
       write(() => {

@@ -22,6 +22,7 @@ type Methods =
   | 'getGrant'
   | 'listGrants'
   | 'listGrantsOfApp'
+  | 'listGrantsWithoutAccount'
   | 'setExternalId'
   | 'revokeGrants'
   | 'getSwapState'
@@ -134,6 +135,28 @@ export function grantMethods(engine: Engine): Pick<Store, Methods> {
           .orderBy(asc(grants.id))
           .limit(limit)
           .all()
+      }),
+
+    listGrantsWithoutAccount: ({ after, limit }) =>
+      read(() => {
+        const { accountId, status } = connections
+        const { id, appId, connectionId, browserHash, revokedAt } = grants
+        const page = db
+          .select({ id, appId, connectionId, browserHash, revokedAt, accountId, status })
+          .from(grants)
+          .innerJoin(connections, eq(connections.id, connectionId))
+          .where(after === null ? undefined : gt(id, after))
+          .orderBy(asc(id))
+          .limit(limit)
+          .all()
+        const rows = page.filter(
+          (row) =>
+            row.browserHash !== null &&
+            row.revokedAt === null &&
+            row.accountId === null &&
+            row.status !== 'revoked',
+        )
+        return { rows, next: page.length < limit ? null : (page.at(-1)?.id ?? null) }
       }),
 
     setExternalId: ({ grantId, appId, externalId, events }) =>

@@ -104,6 +104,16 @@ export interface GrantStore {
   /** All grants of a connection, by id. */
   listGrants(connectionId: string): Promise<Grant[]>
   /**
+   * Reads `limit` grants, by id, and returns those that are not revoked, began in a browser, and whose connection is
+   * not revoked and has no account id.
+   * @param page.after `next` of the call before; `null`: the first call
+   * @returns maybe no rows although there are more: only `next` `null` is the end
+   */
+  listGrantsWithoutAccount(page: { after: string | null; limit: number }): Promise<{
+    rows: Pick<Grant, 'appId' | 'connectionId' | 'browserHash'>[]
+    next: string | null
+  }>
+  /**
    * `limit` grants of an app, by id, whatever their status.
    * @param page.externalId only these; `null`: all
    * @param page.after the id before the page; `null`: from the beginning

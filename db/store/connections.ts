@@ -73,6 +73,8 @@ export interface ConnectionStore {
   getUsernames(ids: string[]): Promise<Map<string, string>>
   /** The unrevoked connection of that account. */
   findConnection(accountId: string): Promise<Connection | undefined>
+  /** All connections of that account, revoked ones included; the newest first. */
+  listConnectionsOfAccount(accountId: string): Promise<Connection[]>
   /** A page of the connections that match, for people to look through. */
   browseConnections(query: ConnectionQuery): Promise<ConnectionPage>
   /**

@@ -33,6 +33,7 @@ import { homeRoute } from './routes/home.ts'
 import { healthRoutes } from './routes/health.ts'
 import { introspectRoute } from './routes/introspect.ts'
 import { linksRoutes } from './routes/links.ts'
+import { meRoutes } from './routes/me.ts'
 import { metadataRoutes } from './routes/metadata.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { notFoundRoute } from './routes/not-found.ts'
@@ -179,16 +180,17 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       logRequests(pages, services)
       pages.addHook('onRequest', warnOfProxy)
       await pageHeaders(pages, config)
-      await views(pages, { basePath: prefix })
+      await views(pages, config)
       pages.removeAllContentTypeParsers()
       await pages.register(cookie)
       redirectToPublicUrl(pages, config)
       await pages.register(formbody)
-      await pages.register(homeRoute)
+      await pages.register(homeRoute, { services })
       await pages.register(referenceRoute, { config, document })
       await pages.register(authorizeRoutes, { services })
       await pages.register(deviceRoutes, { services })
       await pages.register(callbackRoute, { services })
+      await pages.register(meRoutes, { services })
       await pages.register(adminRoutes, { services, prefix: '/admin' })
       await pages.register(notFoundRoute, { routes: [...routes] })
     },

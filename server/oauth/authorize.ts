@@ -33,6 +33,8 @@ export interface AuthorizationRequest {
   pushedHash: Hash | null
   /** The device code that the user is answering. */
   deviceCodeHash: Hash | null
+  /** Languages for the pages (OpenID Connect Core 3.1.2.1), as sent; `null`: none. */
+  uiLocales: string | null
 }
 
 /**
@@ -57,6 +59,7 @@ export const PARAMETER_NAMES = [
   'prompt',
   'max_age',
   'login_hint',
+  'ui_locales',
   'request',
   'request_uri',
   'registration',
@@ -128,6 +131,7 @@ async function readAuthorization(
     ...checkOwnParameters(app, parameters, kind),
     pushedHash: null,
     deviceCodeHash: null,
+    uiLocales: single(parameters.ui_locales) ?? null,
   }
 }
 

@@ -15,13 +15,19 @@ export function parseDuration(text: string): number {
 export const parseLimit = (text: string): number | null =>
   text.trim() === 'off' ? null : parseDuration(text)
 
-const UNIT_NAMES = { s: 'second', m: 'minute', h: 'hour', d: 'day' }
+const UNIT_NAMES = { s: 'second', m: 'minute', h: 'hour', d: 'day' } as const
 
-/** Formats a limit for people, such as `90 days`; `null` for no limit. */
-export function describeLimit(seconds: number | null): string | null {
+/**
+ * Formats how long an app's grants last, for people; `null` for no limit.
+ * @param amount such as `90 days` in the language of the page
+ */
+export function describeLimit(
+  { grantLifetimeSeconds: seconds }: { grantLifetimeSeconds: number | null },
+  amount: (count: number, unit: (typeof UNIT_NAMES)[keyof typeof UNIT_NAMES]) => string,
+): string | null {
   if (seconds === null) return null
   const [, count = '', unit = ''] = /^(\d+)(.)$/.exec(formatDuration(seconds)) ?? []
-  return `${count} ${UNIT_NAMES[unit as keyof typeof UNIT_NAMES]}${count === '1' ? '' : 's'}`
+  return amount(Number(count), UNIT_NAMES[unit as keyof typeof UNIT_NAMES])
 }
 
 /** Formats seconds as `parseLimit` reads them. */

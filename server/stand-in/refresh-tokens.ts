@@ -72,6 +72,7 @@ export class RefreshTokens {
 
   /** Starts a token family and returns its first token. */
   issue(user: User, clientId: string): string {
+    if (this.#switches.singleRefreshToken) this.#revokeAll(user, clientId)
     return this.#rotate({ user, clientId, current: '', previous: null, used: [] })
   }
 
@@ -111,6 +112,11 @@ export class RefreshTokens {
     this.#revokedAt.set(current, this.#now())
     const [oldest = current] = this.#revokedAt.keys()
     if (this.#revokedAt.size > MAX_REVOKED_FAMILIES) this.#revokedAt.delete(oldest)
+  }
+
+  #revokeAll(user: User, clientId: string): void {
+    for (const family of new Set(this.#families.values()))
+      if (family.user === user && family.clientId === clientId) this.revoke(family.current)
   }
 
   #nextToken(family: TokenFamily, token: string): string | undefined {

@@ -4,6 +4,7 @@ export interface Switches {
   tokenLifetime: number
   omitExpiresIn: boolean
   omitRefreshToken: boolean
+  singleRefreshToken: boolean
   refuseAccount: boolean
   accountWithoutId: boolean
   tokenRequest: 'any' | 'form' | 'json'
@@ -21,6 +22,7 @@ export const switchDefaults: Readonly<Switches> = {
   tokenLifetime: 3600,
   omitExpiresIn: false,
   omitRefreshToken: false,
+  singleRefreshToken: false,
   refuseAccount: false,
   accountWithoutId: false,
   tokenRequest: 'any',
@@ -54,6 +56,9 @@ export const switchSchema = {
     },
     omitExpiresIn: flag('Token responses omit expires_in.'),
     omitRefreshToken: flag('Refresh responses omit refresh_token, and the old token stays valid.'),
+    singleRefreshToken: flag(
+      'A user has one refresh token for each client: another authorization ends the one before.',
+    ),
     refuseAccount: flag('GET /account responds with 403.'),
     accountWithoutId: flag('GET /account omits id.'),
     tokenRequest: {

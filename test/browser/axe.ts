@@ -95,7 +95,7 @@ function recordVisitedRoutes(
 }
 
 /** Runs in the page: finds elements wider than the screen, and scrolling elements without keyboard focus or name. */
-const findWideElements = `(() => {
+export const findWideElements = `(() => {
   const describe = (element) => element.outerHTML.slice(0, 120)
   const scrolling = [...document.querySelectorAll('main *')].filter((element) =>
     /auto|scroll/.test(getComputedStyle(element).overflowX) &&

@@ -43,8 +43,8 @@ t.test('the consent page says how long access lasts', async (t) => {
     const query = new URLSearchParams(parameters).toString()
     return (await new Visitor().open(`${broker.url}/oauth/authorize?${query}`)).body
   }
-  t.match(await open({}), 'revokes it, but at most 90 days.')
-  t.match(await open({ grantLifetimeSeconds: 3600 }), 'revokes it, but at most 1 hour.')
+  t.match(await open({}), 'revokes it, but at most <bdi>90 days</bdi>.')
+  t.match(await open({ grantLifetimeSeconds: 3600 }), 'revokes it, but at most <bdi>1 hour</bdi>.')
   t.match(await open({ grantLifetimeSeconds: null }), 'revokes it.')
 })
 

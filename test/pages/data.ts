@@ -21,6 +21,10 @@ export interface PageData extends SampleData {
 /** Fills a broker like `fillBroker`, plus bulk revocations and waiting devices. */
 export async function fillPages(broker: TestBroker): Promise<PageData> {
   const data = await fillBroker(broker)
+  // For the pages of /me.
+  const amelie = broker.standIn.users.findByUsername('amelie')
+  const account = { accountId: amelie?.id ?? '', username: 'amelie' }
+  await broker.services.store.identifyConnection({ id: data.connectionId, ...account })
   const admins = await broker.services.admins.list()
   return {
     ...data,

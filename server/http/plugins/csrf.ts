@@ -1,6 +1,7 @@
 import Tokens from '@fastify/csrf'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config/config.ts'
+import { translators } from '../../../views/translate.ts'
 import { sha256 } from '../../crypto/hash.ts'
 import { BrokerError } from '../../errors.ts'
 import { cookieName, cookieOptions } from './cookies.ts'
@@ -32,9 +33,8 @@ const COOKIE_PREFIX = 'csrf-'
 const MAX_SECRETS = 20
 const NAME_HASH_LENGTH_CHARS = 12
 
-/** Above a form that is shown again: its token matched no cookie, for example in a restored tab. */
-export const FORM_EXPIRED =
-  'This form had expired, so nothing was changed. Check it and send it again.'
+/** Above a form of the dashboard that is shown again: its token matched no cookie, for example in a restored tab. */
+export const FORM_EXPIRED = translators.en.text('form.expired')
 const FORM_EXPIRED_ERROR =
   'This form has expired, so nothing was changed. Go back, reload the page and try again.'
 

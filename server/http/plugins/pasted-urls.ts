@@ -4,7 +4,7 @@
  */
 
 /** Pages whose whole path is fixed, without the base path. */
-const FIXED = /^\/+(device|docs|admin|admin\/sign-in)[^\p{L}\p{N}]*$/iu
+const FIXED = /^\/+(device|me|docs|admin|admin\/sign-in)[^\p{L}\p{N}]*$/iu
 /** Parts of variable length would be ambiguous; ids have 22 characters, setup secrets 43. */
 const CONNECT = /^\/+connect\/[^\p{L}\p{N}_-]*(app_[\w-]{22})[^\p{L}\p{N}]*$/u
 const SETUP = /^\/+admin\/+setup\/[^\p{L}\p{N}_-]*([\w-]{43})[^\p{L}\p{N}]*$/u

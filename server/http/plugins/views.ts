@@ -7,6 +7,11 @@ import type { Models } from '../../../views/models.ts'
 import type { Helpers } from '../../../views/templates.ts'
 import { listAssets, readAsset, readAssetBytes } from '../../assets.ts'
 import { time } from '../../../views/time.ts'
+import { translators } from '../../../views/translate.ts'
+import type { Language, Translator } from '../../../views/translate.ts'
+import type { Config } from '../../config/config.ts'
+import { cookieName, cookieOptions } from './cookies.ts'
+import { languageOfLocales, negotiateLanguage } from './language.ts'
 
 /** `Given`, if it has no fields beyond those of `Model`. */
 export type Exactly<Model, Given> = Given & Record<Exclude<keyof Given, keyof Model>, never>
@@ -18,8 +23,19 @@ declare module 'fastify' {
       name: Name,
       model: Exactly<Models[Name], Given>,
     ): FastifyReply
+    /** The texts of this page, in the language of the user. Pages of the dashboard are in English. */
+    translator(): Translator
+    /** Sets the user's language as an app knows it, for this page and those that follow soon. */
+    useLocales(uiLocales: string | null): void
+  }
+  interface FastifyRequest {
+    /** The language of `useLocales`; `null`: the browser's preferences decide. */
+    language: Language | null
   }
 }
+
+/** As long as a flow takes. */
+const LANGUAGE_COOKIE_LIFETIME_SECONDS = 600
 
 const VIEWS = 'views'
 const ASSETS = `${VIEWS}/assets`
@@ -44,10 +60,8 @@ const CONTENT_TYPES: Record<string, string> = {
 }
 
 /** Adds `reply.page()` to this scope, and routes for styles, scripts and images. */
-export async function views(
-  app: FastifyInstance,
-  { basePath }: { basePath: string },
-): Promise<void> {
+export async function views(app: FastifyInstance, config: Config): Promise<void> {
+  const { basePath } = config
   const assets = new Map(
     listAssets(ASSETS).map((path) => [path.slice(ASSETS.length + 1), readStaticFile(path)]),
   )
@@ -55,6 +69,7 @@ export async function views(
     asset: (name) => `${basePath}/assets/${assets.get(name)?.file}`,
     url: (path) => basePath + path,
     time,
+    ...translators.en,
   }
 
   await app.register(fastifyView, {
@@ -63,7 +78,25 @@ export async function views(
     defaultContext: helpers,
   })
   app.decorateReply('page', function (this: FastifyReply, name, model) {
-    return this.view(`${name}.eta`, model)
+    const isEnglish = name === 'reference' || name.startsWith('admin/')
+    const translator = isEnglish ? translators.en : this.translator()
+    void this.headers({ 'content-language': translator.language(), vary: 'accept-language' })
+    return this.view(`${name}.eta`, { ...translator, ...model })
+  })
+  const cookie = cookieName('language', config)
+  app.decorateRequest('language', null)
+  app.decorateReply('translator', function () {
+    const { language, headers, cookies, routeOptions } = this.request
+    if (routeOptions.config.page === 'admin') return translators.en
+    const known = language ?? languageOfLocales(cookies?.[cookie] ?? '')
+    return translators[known ?? negotiateLanguage(headers['accept-language'])]
+  })
+  app.decorateReply('useLocales', function (uiLocales) {
+    const language = languageOfLocales(uiLocales ?? '')
+    if (!language) return
+    this.request.language = language
+    const options = { ...cookieOptions(config), maxAge: LANGUAGE_COOKIE_LIFETIME_SECONDS }
+    void this.setCookie(cookie, language, options)
   })
   for (const { file, type, bytes } of assets.values()) {
     app.get(`/assets/${file}`, { config: { asset: true } }, async (_request, reply) => {

@@ -13,7 +13,7 @@ import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
 import { readScopes } from '../../oauth/scope.ts'
 import { BrokerError } from '../../errors.ts'
-import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
+import { protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, skipValidation, tooManyFailures } from './schemas.ts'
@@ -36,6 +36,8 @@ const querySchema = (required: string[]) => {
     login_hint: 'Username or id of the account that the user should connect; 255 bytes at most.',
     request_uri:
       'From /oauth/par. Then all other parameters except `client_id` are ignored (RFC 9126 4).',
+    ui_locales:
+      'Preferred languages of the pages, separated by spaces, such as `de fr`. Omitted: those of the browser.',
     dpop_jkt: 'Thumbprint of the key that will redeem the code (RFC 9449 10).',
   }
   const properties = Object.fromEntries(
@@ -110,7 +112,11 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
 
   const renewForm = async (request: FastifyRequest, reply: FastifyReply) => {
     const { decision, plain, ...parameters } = (request.body ?? {}) as Parameters
-    const form = { parameters, plain: plain === 'yes', problem: FORM_EXPIRED }
+    const form = {
+      parameters,
+      plain: plain === 'yes',
+      problem: reply.translator().text('form.expired'),
+    }
     return askConsent(form, request, reply, services)
   }
 
@@ -124,18 +130,16 @@ export const authorizeRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     if (decision === undefined)
       return askConsent({ parameters, plain: false }, request, reply, services)
     const authorization = await services.connect.check(parameters, plain === 'yes')
+    reply.useLocales(authorization.uiLocales)
     if (decision !== 'allow') return deny(authorization, reply)
     if (shown !== hashOfPolicy(policyOf(authorization.app))) {
-      const form = { parameters, plain: plain === 'yes', problem: POLICY_CHANGED }
+      const problem = reply.translator().text('consent.policyChanged')
+      const form = { parameters, plain: plain === 'yes', problem }
       return askConsent(form, request, reply, services)
     }
     return redirectToUpstream(authorization, request, reply, services)
   })
 }
-
-/** Shown above the form, if the app’s access policy is not the one that the user has read. */
-export const POLICY_CHANGED =
-  'What this app may do has changed since this page was opened. Read it again, and decide.'
 
 const isDecision = ({ body }: FastifyRequest): boolean =>
   (body as { decision?: unknown } | undefined)?.decision !== undefined
@@ -149,10 +153,12 @@ async function askConsent(
 ) {
   const { config, connect } = services
   const authorization = await connect.check(parameters, plain)
+  reply.useLocales(authorization.uiLocales)
   if (problem === undefined && !connect.mustAsk(authorization)) {
     return redirectToUpstream(authorization, request, reply, services)
   }
   const { app, redirectUri, scope } = authorization
+  const { amount, text } = reply.translator()
   allowFormRedirects(reply, config)
   // They are validated again when the form is posted.
   const isPushed = parameters.request_uri !== undefined
@@ -167,8 +173,8 @@ async function askConsent(
     permissions: permissionsOf(app),
     offline: app.offline,
     problem: problem ?? null,
-    returnsTo: describeTarget(redirectUri),
-    atMost: describeLimit(app.grantLifetimeSeconds),
+    returnsTo: describeTarget(redirectUri, (scheme) => text('consent.appAt', { scheme })),
+    atMost: describeLimit(app, amount),
     fragment: app.deliver === 'fragment',
     action: `${config.basePath}/oauth/authorize`,
     fields: [
@@ -194,8 +200,8 @@ function deny(authorization: AuthorizationRequest, reply: FastifyReply) {
 }
 
 /** Where the user will return to, in readable form; `null`: nowhere. */
-function describeTarget(redirectUri: string): string | null {
+function describeTarget(redirectUri: string, appAt: (scheme: string) => string): string | null {
   if (redirectUri === '') return null
   const { protocol, host } = new URL(redirectUri)
-  return protocol === 'https:' || protocol === 'http:' ? host : `the app at ${protocol}`
+  return protocol === 'https:' || protocol === 'http:' ? host : appAt(protocol)
 }

@@ -9,6 +9,7 @@ import { allowFormRedirects } from '../plugins/headers.ts'
 import { mayBeProxy } from '../plugins/peer.ts'
 import type { HttpServices } from '../../services.ts'
 import { page, redirect, tooManyFailures } from './schemas.ts'
+import { redirectToMe } from './me.ts'
 import { readBrowserCookie, setBrowserCookie } from './browser-cookie.ts'
 import { setSessionCookie } from './session-cookie.ts'
 import { readFlowCookies, setFlowCookie } from './upstream-flow.ts'
@@ -23,7 +24,7 @@ const schema = {
     200: page(
       'The user is connected, after a plain link or a device flow; or decides about an account that the app did not ask for.',
     ),
-    303: redirect('Back to the app, with a code, a session or an error.'),
+    303: redirect('Back to the app, with a code, a session or an error; or to /me.'),
     400: page('This browser has no flow in progress, or Ellipsis Drive rejected the code.'),
     429: tooManyFailures,
     503: page('Ellipsis Drive is unavailable, or too many users connect; Retry-After says when.'),
@@ -36,8 +37,9 @@ const MAX_DECISION_BYTES = 65_536
 /** Where Ellipsis Drive redirects the user after authorization. */
 export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { config, connect, appSessions, random } },
+  { services },
 ) => {
+  const { config, connect, personSignIn, appSessions, random } = services
   app.addHook('onRequest', app.failureLimits.check)
   protectForms(app, config)
   app.get(
@@ -48,7 +50,7 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
       const knownState = typeof state === 'string' ? state : null
       const isRefusal = typeof error === 'string' && code === undefined
       const browser = readBrowserCookie(request, config) ?? new Secret(newSecret(random))
-      const finished = await connect.finish({
+      const callback = {
         state: knownState,
         // A state that came twice, or none in an answer that is no refusal, belongs to no flow.
         cookies:
@@ -60,8 +62,10 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
         address: request.ip,
         isAddressShared: mayBeProxy(request, config.publicUrl),
         browser,
-      })
-      return sendResult(finished, browser, request, reply)
+      }
+      const signIn = await personSignIn.finish(callback)
+      if (signIn) return sendSignIn(signIn, reply)
+      return sendResult(await connect.finish(callback), browser, request, reply)
     },
   )
 
@@ -84,6 +88,16 @@ export const callbackRoute: FastifyPluginAsync<{ services: HttpServices }> = asy
     })
     return sendResult(finished, browser, request, reply)
   })
+
+  const sendSignIn = (
+    result: NonNullable<Awaited<ReturnType<typeof personSignIn.finish>>>,
+    reply: FastifyReply,
+  ) =>
+    redirectToMe(
+      result.kind === 'signed-in' ? { session: result.session } : { notice: result.kind },
+      reply,
+      services,
+    )
 
   const sendResult = async (
     finished: ConnectResult,

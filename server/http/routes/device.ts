@@ -4,10 +4,9 @@ import type { PendingDevice } from '../../oauth/device-flow.ts'
 import { describeLimit } from '../../oauth/duration.ts'
 import { readScopes } from '../../oauth/scope.ts'
 import { readUserCode, formatUserCode } from '../../oauth/user-code.ts'
-import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
+import { protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
-import { POLICY_CHANGED } from './authorize.ts'
 import { page, skipValidation } from './schemas.ts'
 import { redirectToUpstream } from './upstream-flow.ts'
 
@@ -44,12 +43,13 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   })
 
   const renewForm = async (request: FastifyRequest, reply: FastifyReply) =>
-    askCode(enteredCode(request), FORM_EXPIRED, reply, services)
+    askCode(enteredCode(request), reply.translator().text('form.expired'), reply, services)
 
   const decide = { config: { ...config, renewForm }, preHandler: app.csrfProtection }
   app.post('/device', decide, async (request, reply) => {
     const { decision, shown_policy: shown = '' } = request.body as Record<string, unknown>
     const entered = enteredCode(request)
+    const { text } = reply.translator()
     const pending = await services.deviceFlow.find(entered)
     if (!pending) {
       // A double click, or a reload: it ends as the first time.
@@ -59,7 +59,7 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     if (decision === 'deny') return deny(pending, reply, services)
     if (decision !== 'allow') return askConsent(pending, entered, null, reply, services)
     if (shown !== hashOfPolicy(policyOf(pending.app)))
-      return askConsent(pending, entered, POLICY_CHANGED, reply, services)
+      return askConsent(pending, entered, text('consent.policyChanged'), reply, services)
     return allow(pending, request, reply, services)
   })
 
@@ -69,8 +69,7 @@ export const deviceRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     if (limitError) throw limitError
     void reply.code(400)
     request.refusalReason = 'user_code_unknown'
-    const problem = 'This code is wrong or has expired. Check it, or get a new one on the device.'
-    return askCode(entered, problem, reply, services)
+    return askCode(entered, reply.translator().text('device.wrongCode'), reply, services)
   }
 }
 
@@ -103,6 +102,8 @@ function askConsent(
 ): FastifyReply {
   allowFormRedirects(reply, config)
   const userCode = formatUserCode(readUserCode(entered))
+  const { text, minutesAgo, amount } = reply.translator()
+  const minutes = Math.floor((clock.now() - code.createdAt) / 60_000)
   return reply.page('device-consent', {
     appName: app.name,
     userCode,
@@ -112,8 +113,8 @@ function askConsent(
     offline: app.offline,
     device: code.device,
     address: code.address,
-    minutesAgo: Math.floor((clock.now() - code.createdAt) / 60_000),
-    atMost: describeLimit(app.grantLifetimeSeconds),
+    requested: minutes < 1 ? text('device.justNow') : minutesAgo(minutes),
+    atMost: describeLimit(app, amount),
     action: `${config.basePath}/device`,
     fields: [
       { name: 'user_code', value: userCode },
@@ -135,7 +136,7 @@ async function allow(
   const { scope, deviceCodeHash } = code
   const rest = {
     ...{ reconnect: null, loginHint: null, isStrictAccount: false, externalId: null },
-    ...{ pushedHash: null, isConsentRequested: true },
+    ...{ pushedHash: null, isConsentRequested: true, uiLocales: null },
   }
   const authorization = { app, scope, deviceCodeHash, ...noRedirect, ...rest }
   return redirectToUpstream(authorization, request, reply, services)

@@ -1,12 +1,12 @@
 import type { FastifyPluginAsync } from 'fastify'
+import type { HttpServices } from '../../services.ts'
 
 /** The page at the broker's own URL. */
-export const homeRoute: FastifyPluginAsync = async (app) => {
+export const homeRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services: { config } },
+) => {
   app.get('/', { config: { page: true } }, async (_request, reply) =>
-    reply.page('notice', {
-      title: 'Ellipsis Broker',
-      message:
-        'Apps come here to connect with Ellipsis Drive for you. If an app sent you, go back to it and connect there.',
-    }),
+    reply.page('home', { operator: config.operator }),
   )
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
+import { LANGUAGES } from '../../../views/translate.ts'
 import { isLoopbackHost } from '../../addresses.ts'
 import { SCOPES } from '../../oauth/scope.ts'
 import { ASSERTION_ALGORITHMS } from '../../oauth/client-assertion.ts'
@@ -54,6 +55,7 @@ function metadata(publicUrl: string) {
     request_parameter_supported: false,
     request_uri_parameter_supported: false,
     prompt_values_supported: ['none', 'login', 'consent'],
+    ui_locales_supported: LANGUAGES,
   }
 }
 

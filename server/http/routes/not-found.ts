@@ -2,17 +2,6 @@ import type { FastifyPluginAsync, HTTPMethods, RouteOptions } from 'fastify'
 import { BrokerError, publicError } from '../../errors.ts'
 import { NOT_FOUND, sendError } from '../plugins/errors.ts'
 
-/** For people. */
-const NO_PAGE = {
-  title: 'Page not found',
-  message: 'There is no page at this address. If an app sent you here, go back to the app.',
-}
-const ONLY_FORMS = {
-  title: 'This address has no page',
-  message:
-    'Only forms and apps use this address. Go back to the page or the app that you came from.',
-}
-
 const METHODS: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** Answers 405 for the path of another route, otherwise 404: a page for browsers, JSON for other clients. */
@@ -42,7 +31,11 @@ export const notFoundRoute: FastifyPluginAsync<{
       if (isWrongMethod) void reply.header('allow', methods.join(', '))
       if (!request.headers.accept?.includes('text/html'))
         return sendError({ ...answer, status }, request, reply)
-      return reply.code(status).page('notice', isWrongMethod ? ONLY_FORMS : NO_PAGE)
+      const { text } = reply.translator()
+      const notice = isWrongMethod
+        ? { title: text('onlyForms.title'), message: text('onlyForms.text') }
+        : { title: text('missing.title'), message: text('missing.text') }
+      return reply.code(status).page('notice', notice)
     },
   })
 }

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { ConnectionFilter } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { actions, connect, event, newCode, newTokens, NOW, seal } from '../rows.ts'
+import { actions, connect, event, newCode, newGrant, newTokens, NOW, seal } from '../rows.ts'
 
 export function testConnections(t: Test, open: OpenStore): void {
   t.test('a new connection is stored with its code and its event', async (t) => {
@@ -110,6 +110,50 @@ export function testConnections(t: Test, open: OpenStore): void {
     t.equal(await store.findConnection(accountId), undefined, 'a revoked one isn’t found')
     t.equal(await connect(store, 'c', { accountId }), true)
     t.equal((await store.findConnection(accountId))?.id, 'c')
+  })
+
+  t.test('the connections of an account are listed, revoked ones too', async (t) => {
+    const store = await open(t)
+    const accountId = 'account'
+    for (const [index, id] of ['b', 'a', 'c'].entries()) {
+      await connect(store, id, { accountId, now: NOW + index })
+      if (id !== 'c') await store.revokeConnection({ id, now: NOW, events: [] })
+    }
+    await connect(store, 'other', { username: accountId })
+    const list = async (id: string) =>
+      (await store.listConnectionsOfAccount(id)).map(({ id }) => id)
+    t.strictSame(await list(accountId), ['c', 'a', 'b'])
+    t.strictSame(await list('another'), [])
+    await store.revokeConnection({ id: 'c', now: NOW, erasePerson: true, events: [] })
+    t.strictSame(await list(accountId), [], 'erased')
+  })
+
+  t.test('grants of connections without an account are read in batches', async (t) => {
+    const store = await open(t)
+    for (const id of ['none', 'gone']) await connect(store, id, { accountId: null })
+    await connect(store, 'known')
+    const grants = [
+      newGrant('a', { connectionId: 'known', browserHash: 'h' }),
+      newGrant('b', { connectionId: 'none', browserHash: 'h' }),
+      newGrant('c', { connectionId: 'none', browserHash: null }),
+      newGrant('d', { connectionId: 'none', browserHash: 'i' }),
+      newGrant('e', { connectionId: 'gone', browserHash: 'h' }),
+    ]
+    for (const grant of grants) await store.addGrant(grant, { source: null, now: NOW, events: [] })
+    await store.revokeGrants({ id: 'd', now: NOW, events: [] })
+    await store.revokeConnection({ id: 'gone', now: NOW, events: [] })
+    const found = []
+    let after: string | null = null
+    let calls = 0
+    do {
+      const page: Awaited<ReturnType<typeof store.listGrantsWithoutAccount>> =
+        await store.listGrantsWithoutAccount({ after, limit: 2 })
+      found.push(...page.rows.map(({ connectionId, browserHash }) => [connectionId, browserHash]))
+      after = page.next
+      calls++
+    } while (after !== null)
+    t.strictSame(found, [['none', 'h']])
+    t.equal(calls, 3)
   })
 
   t.test('there can be many connections without an account, each id once', async (t) => {
