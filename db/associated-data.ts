@@ -19,5 +19,9 @@ export const associatedData = {
   pushedRequest: (appId: string): AssociatedData => `request_uris/${appId}/parameters`,
   /** Not stored: in the page that asks about another account. */
   waitingTokens: (stateHash: string): AssociatedData => `pages/${stateHash}/tokens`,
+  /** Not stored: the cookie of a flow to the identity provider of admins. */
+  oidcFlow: (stateHash: string): AssociatedData => `cookies/${stateHash}/oidc_flow`,
+  /** Not stored: a link that signs an admin in once. */
+  signInLink: (): AssociatedData => 'links/admins/sign_in',
   passkeyChallenge: (purpose: string): AssociatedData => `cookies/${purpose}/passkey_challenge`,
 }
