@@ -155,6 +155,10 @@ export interface AdminModels extends MonitoringModels {
     /** `null`: no authenticator app. */
     recoveryCodesLeft: number | null
     passkeyCount: number
+    /** There is a password that the admin can use. */
+    isLocal: boolean
+    /** The identity provider, and the account there; `null`: none is configured. */
+    provider: { name: string; label: string | null; canUnlink: boolean } | null
     sessions: SessionView[]
     problem: string | null
   }
@@ -167,6 +171,8 @@ export interface AdminModels extends MonitoringModels {
     hasCodes: boolean
     /** Where the form of a passkey goes; `null`: the admin has none. */
     passkeyAction: string | null
+    /** The identity provider that can confirm; `null`: the admin is not linked to it. */
+    provider: { name: string; href: string } | null
     problem: string | null
   }
   'admin/second-factor': {
@@ -188,6 +194,8 @@ export interface AdminModels extends MonitoringModels {
   'admin/recovery-codes': { codes: string[]; isNew: boolean }
   'admin/admins': {
     admins: AdminView[]
+    /** Passwords are off, so admins are added at the identity provider. */
+    isClosed: boolean
     /** `null`: the admin has to confirm their identity first. */
     form: { email: string; role: string; problem: string | null } | null
   }
@@ -201,6 +209,10 @@ interface AdminView {
   createdAt: number
   /** The second factor, as text; `null`: none. */
   secondFactor: string | null
+  /** Has a password here. Otherwise `provider` says where the account signs in; `null`: with links. */
+  hasPassword: boolean
+  /** The account at the identity provider. */
+  provider: { host: string; label: string } | null
   isSelf: boolean
 }
 
