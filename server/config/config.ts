@@ -109,7 +109,8 @@ export function loadConfig(
   const proxyTo = (url: string) =>
     readProxy(env, url, (name, problem) => {
       const fix = 'For example http://proxy.example.com:3128, or unset it.'
-      reader.problems.push({ name, problem, fix })
+      if (reader.problems.every((known) => known.name !== name))
+        reader.problems.push({ name, problem, fix })
     })
   const adminOidc = readAdminOidc(reader)
   const config: Config = {

@@ -33,6 +33,10 @@ interface Confirmation {
   paragraphs: string[]
   /** The action, such as "Revoke key". */
   button: string
+  /** Changes only the admin's own account, so viewers may do it. */
+  isOwn?: boolean
+  /** Ends nothing. */
+  isSafe?: boolean
   /** Target of "Cancel", without the base path. */
   back: `/admin${string}`
 }

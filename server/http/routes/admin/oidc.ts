@@ -161,6 +161,8 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
         `Your role then follows what ${name} says, each time you sign in with it.`,
       ],
       button: `Continue to ${name}`,
+      isOwn: true,
+      isSafe: true,
       back: ACCOUNT_PATH,
     })
   })
@@ -182,6 +184,7 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
         `Your other sessions that ${name} began end.`,
       ],
       button: 'Unlink account',
+      isOwn: true,
       back: ACCOUNT_PATH,
     }),
   )
