@@ -11,7 +11,7 @@ import { pages } from '../pages.ts'
 import { fillPages } from '../pages/data.ts'
 import { isLong } from '../size.ts'
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+export const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 /** Screen widths, from phone to wide. axe runs at the first one. */
 const WIDTHS_PX = isLong ? [1280, 390, 768, 1024, 1440] : [1280, 390]
@@ -96,7 +96,7 @@ function recordVisitedRoutes(
 }
 
 /** Runs in the page: finds elements wider than the screen, and scrolling elements without keyboard focus or name. */
-const findWideElements = `(() => {
+export const findWideElements = `(() => {
   const describe = (element) => element.outerHTML.slice(0, 120)
   const scrolling = [...document.querySelectorAll('main *')].filter((element) =>
     /auto|scroll/.test(getComputedStyle(element).overflowX) &&
@@ -110,7 +110,7 @@ const findWideElements = `(() => {
 })()`
 
 /** The violations that axe finds, as text. */
-async function findViolations(page: Page, rules?: string[]): Promise<string[]> {
+export async function findViolations(page: Page, rules?: string[]): Promise<string[]> {
   const options = { resultTypes: ['violations'], ...(rules && { runOnly: rules }) }
   const found = await page.evaluate<AxeResults['violations']>(
     `axe.run(${JSON.stringify(options)}).then(({ violations }) => violations)`,
