@@ -109,11 +109,11 @@ t.test('an e-mail address links and takes over nothing', async (t) => {
 t.test('the same subject at another issuer is someone else', async (t) => {
   const { issuer, broker } = await start(t)
   const oidc = { oidcIssuer: 'https://other.example.com', oidcSubject: 'u1', oidcLabel: 'u1' }
-  const other = { id: 'adm_other', email: 'u1#other', passwordHash: '', createdAt: 0, ...oidc }
+  const other = { id: 'adm_other', email: 'zoe#other', passwordHash: '', createdAt: 0, ...oidc }
   await broker.services.store.addAdmin({ ...other, role: 'admin' }, { events: [] })
   issuer.answers.claims = VIEWER
   await enter(broker)
-  t.match(await accounts(broker), [/^u1#.* viewer$/, 'u1#other admin'])
+  t.match(await accounts(broker), [/^u1#.* viewer$/, 'zoe#other admin'])
 })
 
 t.test('an admin links an account and unlinks it', async (t) => {
@@ -271,6 +271,14 @@ t.test('attacks on a flow fail', async (t) => {
   swapped.searchParams.set('code', new URL(other).searchParams.get('code') ?? '')
   await isRefused('the code of another flow', await victim.open(swapped.href))
   await isRefused('the state a second time', await victim.open(url))
+  const own = await enterUntilCallback(broker, victim)
+  const cookies = new Map(victim.cookies(new URL(broker.url).origin))
+  issuer.answers.claims = { groups: [] }
+  await victim.open(own)
+  for (const [name, value] of cookies) victim.cookies(new URL(broker.url).origin).set(name, value)
+  const count = issuer.calls.length
+  await isRefused('the state a second time, with its cookie', await victim.open(own))
+  t.equal(issuer.calls.length, count, 'the identity provider is not asked again')
   await isRefused('no state', await victim.open(`${broker.url}/admin/oidc/callback?code=x`))
 
   const attempts: [string, () => void][] = [
