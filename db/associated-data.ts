@@ -25,5 +25,9 @@ export const associatedData = {
   /** Not stored: the cookie of a sign-in at /me in progress, and that of a session there. */
   signInFlow: (stateHash: string): AssociatedData => `cookies/${stateHash}/sign_in`,
   personSession: 'cookies/me/session' as AssociatedData,
+  /** Not stored: the cookie of a flow to the identity provider of admins. */
+  oidcFlow: (stateHash: string): AssociatedData => `cookies/${stateHash}/oidc_flow`,
+  /** Not stored: a link that signs an admin in once. */
+  signInLink: (): AssociatedData => 'links/admins/sign_in',
   passkeyChallenge: (purpose: string): AssociatedData => `cookies/${purpose}/passkey_challenge`,
 }

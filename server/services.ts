@@ -69,6 +69,9 @@ import { createSessions } from './admin/sessions.ts'
 import { createSetup } from './admin/setup.ts'
 import { createUpstreamHealth } from './refresh/upstream-health.ts'
 import { createSignIn } from './admin/sign-in.ts'
+import { createSignInLinks } from './admin/sign-in-link.ts'
+import { createOidcSignIn } from './admin/oidc-sign-in.ts'
+import { createIdentityProvider } from './oidc/provider.ts'
 import { createSwap } from './oauth/swap.ts'
 import { createTokenAuthentication } from './oauth/token-authentication.ts'
 import { createSweeper } from './operate/sweeper.ts'
@@ -195,9 +198,11 @@ export function compose(
   const appSessions = createAppSessions({ store, redeem, tokens, renewals, clock, publicUrl })
   const deviceFlow = createDeviceFlow({ store, newGrant, clock, random })
   const passwords = createPasswords({ random, passwordHashing })
+  const { adminPasswords, adminOidc } = config
   const admins = createAdmins({
     ...{ store, passwords, clock, random },
     operatorName: config.operator.name,
+    signInWays: { password: adminPasswords, issuer: adminOidc?.issuer ?? null },
   })
   const sessions = createSessions({ store, clock, random, log })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
@@ -209,6 +214,16 @@ export function compose(
     onRefused: driveMetrics.onRefused,
   })
   const loginThrottle = createLoginThrottle({ store, clock })
+  const oidcSignIn =
+    adminOidc &&
+    createOidcSignIn({
+      ...{ store, vault, sessions, loginThrottle, clock, random, log },
+      ...{ settings: adminOidc, passwords: adminPasswords },
+      provider: createIdentityProvider({
+        ...{ settings: adminOidc, fetch, clock },
+        callbackUrl: `${publicUrl}/admin/oidc/callback`,
+      }),
+    })
   const followKeys = createKeyFollower({ store, vault, presence, log })
   const active = () => performance.eventLoopUtilization().active
   const throttle = createBackgroundThrottle({ clock, active })
@@ -308,9 +323,16 @@ export function compose(
     secondFactors,
     passkeys,
     loginThrottle,
-    setup: createSetup({ store, admins, clock, random }),
-    signIn: createSignIn({ store, passwords, sessions, loginThrottle, secondFactors, clock }),
-    passkeySignIn: createPasskeySignIn({ store, passkeys, sessions, loginThrottle, clock }),
+    setup: createSetup({ store, admins, config, clock, random }),
+    signIn: createSignIn({
+      ...{ store, passwords, sessions, loginThrottle, secondFactors, config, clock },
+    }),
+    passkeySignIn: createPasskeySignIn({
+      ...{ store, passkeys, sessions, loginThrottle, config, clock },
+    }),
+    /** `null`: no identity provider is configured. */
+    oidcSignIn,
+    signInLinks: createSignInLinks({ store, vault, sessions, clock }),
     importer: createImporter({ ...shared, refresher, tokens, clientId: config.ellipsis.clientId }),
     connect: countFailedConnects(connect, metrics.registry),
     pushedRequests,

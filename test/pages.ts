@@ -46,6 +46,7 @@ export const pages: TestedPage[] = [
       await page.getByRole('heading', { name: 'Second factor' }).waitFor()
     },
   },
+  { name: 'sign-in-link-ended', path: fixedPath('/admin/sign-in/link/none'), anonymous: true },
   // The dashboard.
   { name: 'overview', path: fixedPath('/admin'), hasEmptyState: true },
   { name: 'keys', path: fixedPath('/admin/keys'), hasEmptyState: true },

@@ -153,6 +153,8 @@ export interface Models {
   }
   /** A short message. */
   notice: { title: string; message: string }
+  /** Signs in once, with a link of the command line. */
+  'admin/sign-in-link': { csrf: string; email: string }
   /** Creates the first admin. */
   'admin/setup': { csrf: string; email: string; problem: string | null }
   /** The second step of signing in: the second factor. */
@@ -177,7 +179,11 @@ export interface Models {
     next: string
     email: string
     problem: string | null
-    /** There is no admin yet, so nobody can sign in. */
+    /** There is a form for e-mail address and password. */
+    hasPasswords: boolean
+    /** The identity provider, and where signing in with it begins; `null`: none. */
+    provider: { name: string; href: string } | null
+    /** Nobody has the role admin yet. */
     isEmpty: boolean
   }
   /** The API reference, for app developers. */

@@ -122,7 +122,7 @@ export function readMeta(path: string, nativeBinding: string | undefined): Recor
   }
 }
 
-/** The e-mail addresses of admins, and whether each has a second factor or a passkey. @throws SqliteError if it is no store */
+/** The e-mail addresses of admins with a password, and whether each has a second factor or a passkey. @throws SqliteError if it is no store */
 export function readSecondFactors(
   path: string,
   nativeBinding: string | undefined,
@@ -135,7 +135,7 @@ export function readSecondFactors(
     const rows = client
       .prepare<[], [string, number]>(
         `select email, second_factor_since is not null or id in (${owners}) is true
-         from admins order by email`,
+         from admins where password_hash <> '' order by email`,
       )
       .raw()
       .all()

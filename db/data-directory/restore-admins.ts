@@ -32,6 +32,8 @@ export function carryAdmins(
   erase(client, 'admins', gone)
   const removed = client.prepare(`delete from admins where ${gone}`).run().changes
   const changed = client.prepare<[], ChangedFactor>(CHANGED_FACTORS_QUERY).all()
+  // An account at the identity provider may have moved from one admin to another, and is unique.
+  client.exec('update admins set oidc_issuer = null, oidc_subject = null')
   copyColumns(client, 'admins', (name) => !['id', 'email', 'second_factor'].includes(name))
   const factors: RestoredFactors = { kept: 0, lost: [] }
   for (const factor of changed) {

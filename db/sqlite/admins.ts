@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
-import { and, asc, eq, isNotNull, ne, sql } from 'drizzle-orm'
+import { and, asc, eq, isNotNull, ne, or, sql } from 'drizzle-orm'
 import { admins, devices, sessions, setupLinks } from './schema.ts'
-import type { AdminStore, Hash, Sealed, SecondFactor } from '../store.ts'
+import type { Admin, AdminStore, Hash, Sealed, SecondFactor, SignInWays } from '../store.ts'
 import type { Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
 import { bytesOf, type SealedValues } from './sealed.ts'
@@ -21,6 +21,9 @@ export const adminColumns = {
   createdAt: admins.createdAt,
   secondFactorSince: admins.secondFactorSince,
   passkeyIds,
+  oidcIssuer: admins.oidcIssuer,
+  oidcSubject: admins.oidcSubject,
+  oidcLabel: admins.oidcLabel,
 }
 
 /** Admins, their second factors, and the setup links that create the first admin. */
@@ -31,7 +34,22 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
     .from(admins)
     .where(eq(admins.email, sql.placeholder('email')))
     .prepare()
-  const findAny = db.select({ id: admins.id }).from(admins).limit(1).prepare()
+  const findByOidc = db
+    .select(adminColumns)
+    .from(admins)
+    .where(
+      and(
+        eq(admins.oidcIssuer, sql.placeholder('issuer')),
+        eq(admins.oidcSubject, sql.placeholder('subject')),
+      ),
+    )
+    .prepare()
+  const findAny = db
+    .select({ id: admins.id })
+    .from(admins)
+    .where(eq(admins.role, 'admin'))
+    .limit(1)
+    .prepare()
   const findLink = db
     .select({ hash: setupLinks.secretHash })
     .from(setupLinks)
@@ -40,13 +58,33 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
     )
     .prepare()
 
-  /** Does another admin have the role `admin`? */
-  const hasOther = (id: string): boolean =>
-    db
-      .select({ id: admins.id })
-      .from(admins)
-      .where(and(eq(admins.role, 'admin'), ne(admins.id, id)))
-      .get() !== undefined
+  /** Does another admin have the role `admin`, and one of these ways to sign in? */
+  const hasOther = (id: string, { password, issuer }: SignInWays): boolean => {
+    const canSignIn = or(
+      password ? ne(admins.passwordHash, '') : undefined,
+      issuer === null ? undefined : eq(admins.oidcIssuer, issuer),
+    )
+    return (
+      canSignIn !== undefined &&
+      db
+        .select({ id: admins.id })
+        .from(admins)
+        .where(and(eq(admins.role, 'admin'), ne(admins.id, id), canSignIn))
+        .get() !== undefined
+    )
+  }
+
+  const isTaken = ({ id, oidcIssuer: issuer, oidcSubject: subject }: Admin): boolean =>
+    issuer !== null && (findByOidc.get({ issuer, subject })?.id ?? id) !== id
+
+  /** Ends the sessions that another account at the identity provider began. */
+  const endOidcSessions = (id: string, keepSession: Hash | undefined): void => {
+    const others = keepSession === undefined ? undefined : ne(sessions.idHash, keepSession)
+    const begun = isNotNull(sessions.oidcIssuer)
+    db.delete(sessions)
+      .where(and(eq(sessions.adminId, id), begun, others))
+      .run()
+  }
 
   const hasSession = (adminId: string, idHash: Hash): boolean =>
     db
@@ -98,8 +136,7 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
     addAdmin: (admin, { setupLink, events }) =>
       write(() => {
         if (setupLink && !isSetupOpen(setupLink)) return false
-        const target = admins.email
-        const added = db.insert(admins).values(admin).onConflictDoNothing({ target }).run()
+        const added = db.insert(admins).values(admin).onConflictDoNothing().run()
         if (added.changes === 0) return false
         if (setupLink) db.delete(setupLinks).run()
         insertEvents(engine, events)
@@ -111,7 +148,9 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
 
     findAdmin: (email) => read(() => find.get({ email })),
 
-    updateAdmin: (before, after, { keepSession, allowNoAdmin = false, events }) =>
+    findAdminByOidc: (account) => read(() => findByOidc.get({ ...account })),
+
+    updateAdmin: (before, after, { keepSession, mustRemain, events }) =>
       write(() => {
         const { id, email } = before
         const isUnchanged = isDeepStrictEqual(find.get({ email }), before)
@@ -119,11 +158,15 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
           return 'changed'
         }
         const losesRole = after?.role !== before.role && after?.role !== 'admin'
-        if (losesRole && !allowNoAdmin && !hasOther(id)) return 'last'
+        if (losesRole && mustRemain && !hasOther(id, mustRemain)) return 'last'
         if (!after) remove(id)
+        else if (isTaken(after)) return 'taken'
         else {
-          db.update(admins).set({ role: after.role }).where(eq(admins.id, id)).run()
-          const { passwordHash } = after
+          const { role, passwordHash, oidcIssuer, oidcSubject, oidcLabel } = after
+          const columns = { role, oidcIssuer, oidcSubject, oidcLabel }
+          db.update(admins).set(columns).where(eq(admins.id, id)).run()
+          if (oidcIssuer !== before.oidcIssuer || oidcSubject !== before.oidcSubject)
+            endOidcSessions(id, keepSession)
           if (passwordHash !== before.passwordHash) setPassword(id, passwordHash, keepSession)
         }
         insertEvents(engine, events)

@@ -304,20 +304,28 @@ export const signingKeys = sqliteTable('signing_keys', {
     .default('EdDSA'),
 })
 
-export const admins = sqliteTable('admins', {
-  id: text().primaryKey(),
-  email: text().notNull().unique(),
-  passwordHash: text().notNull(),
-  role: text({ enum: ['admin', 'viewer'] }).notNull(),
-  createdAt: millis().notNull(),
-  /** The TOTP secret, sealed; only proposed while `secondFactorSince` is null. */
-  secondFactor: sealedId(),
-  secondFactorSince: millis(),
-  /** The last time step whose code was used (RFC 6238 5.2). */
-  secondFactorStep: integer(),
-  /** Hashes of the unused recovery codes. */
-  recoveryCodes: json<string[]>().notNull().default([]),
-})
+export const admins = sqliteTable(
+  'admins',
+  {
+    id: text().primaryKey(),
+    email: text().notNull().unique(),
+    passwordHash: text().notNull(),
+    role: text({ enum: ['admin', 'viewer'] }).notNull(),
+    createdAt: millis().notNull(),
+    /** The TOTP secret, sealed; only proposed while `secondFactorSince` is null. */
+    secondFactor: sealedId(),
+    secondFactorSince: millis(),
+    /** The last time step whose code was used (RFC 6238 5.2). */
+    secondFactorStep: integer(),
+    /** Hashes of the unused recovery codes. */
+    recoveryCodes: json<string[]>().notNull().default([]),
+    /** The account at the identity provider. */
+    oidcIssuer: text(),
+    oidcSubject: text(),
+    oidcLabel: text(),
+  },
+  (table) => [uniqueIndex('admins_oidc').on(table.oidcIssuer, table.oidcSubject)],
+)
 
 export const sessions = sqliteTable(
   'sessions',
@@ -333,6 +341,11 @@ export const sessions = sqliteTable(
     userAgent: text(),
     /** False between the password and the second factor. */
     complete: flag().notNull().default(true),
+    authenticatedAt: millis(),
+    /** Of the identity provider that began it. */
+    oidcIssuer: text(),
+    oidcSubject: text(),
+    oidcSid: text(),
   },
   (table) => [
     index('sessions_admin').on(table.adminId),

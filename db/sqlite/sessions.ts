@@ -21,12 +21,14 @@ export function sessionMethods(engine: Engine): SessionStore {
     )
     .prepare()
 
-  /** Does the admin still have the password, the second factor and the passkeys that were verified? */
+  /** Does the admin still have what was verified: password, second factor, passkeys, account at the provider? */
   const isUnchanged = (id: string, verified: VerifiedAdmin): boolean => {
     const admin = db.select(adminColumns).from(admins).where(eq(admins.id, id)).get()
     return (
       admin?.passwordHash === verified.passwordHash &&
       admin.secondFactorSince === verified.secondFactorSince &&
+      admin.oidcIssuer === verified.oidcIssuer &&
+      admin.oidcSubject === verified.oidcSubject &&
       isDeepStrictEqual(admin.passkeyIds, verified.passkeyIds)
     )
   }
@@ -85,6 +87,28 @@ export function sessionMethods(engine: Engine): SessionStore {
         const { changes } = db.delete(sessions).where(meant).run()
         if (changes > 0) insertEvents(engine, events)
         return changes
+      }),
+
+    endOidcSessions: ({ issuer, subject, sid }, event) =>
+      write(() => {
+        const meant = and(
+          eq(sessions.oidcIssuer, issuer),
+          subject === null ? undefined : eq(sessions.oidcSubject, subject),
+          sid === null ? undefined : eq(sessions.oidcSid, sid),
+        )
+        const ended = db
+          .select({ email: admins.email })
+          .from(sessions)
+          .innerJoin(admins, eq(admins.id, sessions.adminId))
+          .where(meant)
+          .all()
+        db.delete(sessions).where(meant).run()
+        const emails = [...new Set(ended.map(({ email }) => email))]
+        insertEvents(
+          engine,
+          emails.map((details) => ({ ...event, details })),
+        )
+        return ended.length
       }),
 
     isDevice: ({ secretHash, adminId, now }) =>

@@ -4,7 +4,7 @@ import type { Hash, Millis, NewEvent, Sealed } from '../model.ts'
 export interface Admin {
   id: string
   email: string
-  /** PHC string of argon2id. */
+  /** PHC string of argon2id. Empty: none, so only the identity provider signs this account in. */
   passwordHash: string
   role: 'admin' | 'viewer'
   createdAt: Millis
@@ -12,13 +12,30 @@ export interface Admin {
   secondFactorSince: Millis | null
   /** The credential ids of their passkeys, sorted. */
   passkeyIds: string[]
+  /** The account at the identity provider that signs in as this admin: `iss` and `sub`; `null`: none. */
+  oidcIssuer: string | null
+  oidcSubject: string | null
+  /** Its e-mail address or name when it last signed in, for people: it identifies nobody. */
+  oidcLabel: string | null
 }
 
 /** An admin to be added. */
-export type NewAdmin = Omit<Admin, 'secondFactorSince' | 'passkeyIds'>
+export type NewAdmin = Omit<Admin, 'secondFactorSince' | 'passkeyIds' | OidcField> &
+  Partial<Pick<Admin, OidcField>>
+
+type OidcField = 'oidcIssuer' | 'oidcSubject' | 'oidcLabel'
 
 /** What a sign-in was verified against. */
-export type VerifiedAdmin = Pick<Admin, 'passwordHash' | 'secondFactorSince' | 'passkeyIds'>
+export type VerifiedAdmin = Pick<
+  Admin,
+  'passwordHash' | 'secondFactorSince' | 'passkeyIds' | 'oidcIssuer' | 'oidcSubject'
+>
+
+/** The ways to sign in that count: a password, and an account of that identity provider. */
+export interface SignInWays {
+  password: boolean
+  issuer: string | null
+}
 
 /** An admin who is signed in, in one browser. */
 export interface Session {
@@ -33,6 +50,12 @@ export interface Session {
   userAgent: string | null
   /** `false`: the password was right; the second factor, or a passkey, is still missing. */
   complete: boolean
+  /** When the admin proved who they are; `null`: at `createdAt`. 0: the identity provider did not say. */
+  authenticatedAt: Millis | null
+  /** The account and session at the identity provider that began it; `null`: begun here, or it has no session id. */
+  oidcIssuer: string | null
+  oidcSubject: string | null
+  oidcSid: string | null
 }
 
 /** A second factor (TOTP, RFC 6238), confirmed or proposed. */
@@ -57,9 +80,9 @@ export interface Budget {
 
 export interface AdminStore {
   /**
-   * `false`: the e-mail address is taken.
-   * @param options.setupLink only as the first admin, by this live link, which ends all setup links; `false`:
-   *   there is an admin, or no such live link
+   * `false`: the e-mail address or the account at the identity provider is taken.
+   * @param options.setupLink only as the first with the role `admin`, by this live link, which ends all setup links;
+   *   `false`: there is one, or no such live link
    */
   addAdmin(
     admin: NewAdmin,
@@ -68,19 +91,22 @@ export interface AdminStore {
   /** By e-mail address. */
   listAdmins(): Promise<Admin[]>
   findAdmin(email: string): Promise<Admin | undefined>
+  findAdminByOidc(account: { issuer: string; subject: string }): Promise<Admin | undefined>
   /**
-   * Sets password and role of an admin who is still as they were read (`before`), or removes them (`after`
-   * `null`) with sessions, devices, passkeys and second factor, which is overwritten. A new password ends their sessions
-   * but `keepSession`, and forgets their devices.
-   * @param options.allowNoAdmin the last one with the role `admin` may lose it or be removed
+   * Sets password, role and account at the identity provider of an admin who is still as they were read (`before`),
+   * or removes them (`after` `null`) with sessions, devices, passkeys and second factor, which is overwritten. A new
+   * password ends their sessions but `keepSession`, and forgets their devices. Another account at the identity
+   * provider ends the sessions that the one before began, but `keepSession`.
+   * @param options.mustRemain nobody loses the role `admin` unless another one with that role remains who can sign in
+   *   in one of these ways
    * @returns `changed`: the admin was changed or removed since, or `keepSession` has ended; `last`: nobody with
-   *   the role `admin` would remain
+   *   the role `admin` would remain; `taken`: the account at the identity provider is another admin's
    */
   updateAdmin(
     before: Admin,
     after: Admin | null,
-    options: { keepSession?: Hash; allowNoAdmin?: boolean; events: NewEvent[] },
-  ): Promise<'done' | 'changed' | 'last'>
+    options: { keepSession?: Hash; mustRemain?: SignInWays; events: NewEvent[] },
+  ): Promise<'done' | 'changed' | 'last' | 'taken'>
 
   /** Confirmed or proposed. */
   getSecondFactor(adminId: string): Promise<SecondFactor | undefined>
@@ -95,9 +121,9 @@ export interface AdminStore {
     events: NewEvent[],
   ): Promise<boolean>
 
-  /** `false`: there is an admin, so nothing is to set up. */
+  /** `false`: there is someone with the role `admin`, so nothing is to set up. */
   addSetupLink(link: { secretHash: Hash; expiresAt: Millis }): Promise<boolean>
-  /** Is there no admin, and is that link live? */
+  /** Is there nobody with the role `admin`, and is that link live? */
   hasSetupLink(link: { secretHash: Hash; now: Millis }): Promise<boolean>
 }
 
@@ -128,6 +154,16 @@ export interface SessionStore {
   /** Ends one of the admin's sessions, or all but one. Returns how many. */
   endSessions(
     sessions: { adminId: string; events: NewEvent[] } & ({ only: Hash } | { except: Hash }),
+  ): Promise<number>
+  /**
+   * Ends sessions that an account of an identity provider began: those with the session id `sid`, or all of `subject`;
+   * with both, those that match both. Records an event for each admin.
+   */
+  endOidcSessions(
+    which: { issuer: string } & (
+      { subject: string; sid: string | null } | { subject: null; sid: string }
+    ),
+    event: NewEvent,
   ): Promise<number>
   /** Has that admin signed in with that device before? */
   isDevice(device: { secretHash: Hash; adminId: string; now: Millis }): Promise<boolean>

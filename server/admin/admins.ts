@@ -1,4 +1,4 @@
-import type { Admin, Hash, NewAdmin, NewEvent, Store } from '../../db/store.ts'
+import type { Admin, Hash, NewAdmin, NewEvent, SignInWays, Store } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -12,13 +12,21 @@ import { normalizeEmail, visibleText } from '../visible-text.ts'
 /** Result of a change that must leave one admin with the role `admin`. `none`: there is no such admin. */
 export type AdminChange = 'done' | 'none' | 'last'
 
+/** Is this a local account? Otherwise only the identity provider, or a link, signs it in. */
+export const hasPassword = ({ passwordHash }: Pick<Admin, 'passwordHash'>): boolean =>
+  passwordHash !== ''
+
 /** Management of admin accounts. */
 export interface Admins {
-  /** @throws BrokerError `invalid_request` if the address is taken or invalid, or the password is refused */
-  add(email: string, password: Secret, actor: Actor, role?: Admin['role']): Promise<NewAdmin>
+  /**
+   * @param password `null`: none; the admin signs in with links (sign-in-link.ts)
+   * @throws BrokerError `invalid_request` if the address is taken or invalid, or the password is refused
+   */
+  add(email: string, password: Secret | null, actor: Actor, role?: Admin['role']): Promise<NewAdmin>
   /** Builds a record without storing it. @throws BrokerError `invalid_request` for an invalid address or a refused password */
-  make(email: string, password: Secret, role: Admin['role']): Promise<NewAdmin>
+  make(email: string, password: Secret | null, role: Admin['role']): Promise<NewAdmin>
   list(): Promise<Admin[]>
+  find(email: string): Promise<Admin | undefined>
   /** Removes an admin and their sessions. @param options.keepOne refuse (`last`) to remove the last with role `admin` */
   remove(email: string, actor: Actor, options?: { keepOne?: boolean }): Promise<AdminChange>
   setRole(email: string, role: Admin['role'], actor: Actor): Promise<AdminChange>
@@ -58,8 +66,10 @@ export function createAdmins(dependencies: {
   random: Random
   /** Of the host: no password may be made of it. */
   operatorName: string | null
+  /** How admins can sign in: one with the role `admin` stays who can. */
+  signInWays: SignInWays
 }): Admins {
-  const { store, passwords, clock, random, operatorName } = dependencies
+  const { store, passwords, clock, random, operatorName, signInWays } = dependencies
   const namesOf = (email: string): string[] =>
     operatorName === null ? [email] : [email, operatorName]
   const event = (actor: Actor, action: string, email: string, suffix = '') => [
@@ -68,13 +78,13 @@ export function createAdmins(dependencies: {
 
   const make = async (
     address: string,
-    password: Secret,
+    password: Secret | null,
     role: Admin['role'],
   ): Promise<NewAdmin> => {
     const email = normalizeEmail(address)
     checkEmail(email)
-    await checkNewPassword(password, namesOf(email))
-    const passwordHash = await passwords.hash(password)
+    if (password) await checkNewPassword(password, namesOf(email))
+    const passwordHash = password ? await passwords.hash(password) : ''
     return { id: newId(random, 'adm'), email, passwordHash, role, createdAt: clock.now() }
   }
 
@@ -82,12 +92,14 @@ export function createAdmins(dependencies: {
   const update = async (
     email: string,
     change: (admin: Admin) => Admin | null,
-    options: { keepSession?: Hash; allowNoAdmin?: boolean; events: NewEvent[] },
+    options: { keepSession?: Hash; mustRemain?: SignInWays; events: NewEvent[] },
   ): Promise<AdminChange> => {
     for (;;) {
       const before = await store.findAdmin(email)
       if (!before) return 'none'
       const outcome = await store.updateAdmin(before, change(before), options)
+      /* c8 ignore next -- no change here is about an account at the identity provider */
+      if (outcome === 'taken') return 'none'
       if (outcome !== 'changed') return outcome
       if (options.keepSession !== undefined && !(await hasSession(email, options.keepSession)))
         return 'none'
@@ -111,16 +123,18 @@ export function createAdmins(dependencies: {
 
     list: () => store.listAdmins(),
 
+    find: (address) => store.findAdmin(normalizeEmail(address)),
+
     remove(address, actor, { keepOne = false } = {}) {
       const email = normalizeEmail(address)
       const events = event(actor, 'admin.removed', email)
-      return update(email, () => null, { allowNoAdmin: !keepOne, events })
+      return update(email, () => null, { ...(keepOne && { mustRemain: signInWays }), events })
     },
 
     setRole(address, role, actor) {
       const email = normalizeEmail(address)
       const events = event(actor, 'admin.role_set', email, ` (${role})`)
-      return update(email, (admin) => ({ ...admin, role }), { events })
+      return update(email, (admin) => ({ ...admin, role }), { mustRemain: signInWays, events })
     },
 
     async setPassword(address, password, actor) {
@@ -146,7 +160,8 @@ export function createAdmins(dependencies: {
 }
 
 function checkEmail(email: string): void {
-  const isValid = /^[^@\s]+@[^@\s]+$/u.test(email) && visibleText(email) === email
+  // After `#`, the names of admins whom the identity provider added have a hash.
+  const isValid = /^[^@\s]+@[^@\s#]+$/u.test(email) && visibleText(email) === email
   if (!isValid || email.length > MAX_EMAIL_LENGTH_CHARS)
     throw invalidRequest(`${email} is not an e-mail address.`)
 }

@@ -1,6 +1,7 @@
 import type { Store } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
 import { sha256 } from '../crypto/hash.ts'
+import { hasPassword } from './admins.ts'
 import { createLoginAttempts } from './login-attempts.ts'
 import type { LoginThrottle } from './login-throttle.ts'
 import type { PasskeyPurpose } from './passkey-challenge.ts'
@@ -34,9 +35,10 @@ export function createPasskeySignIn(dependencies: {
   passkeys: Passkeys
   sessions: Sessions
   loginThrottle: LoginThrottle
+  config: { adminPasswords: boolean }
   clock: Clock
 }): PasskeySignIn {
-  const { passkeys, sessions, loginThrottle } = dependencies
+  const { passkeys, sessions, loginThrottle, config } = dependencies
   const { ownOf, recordFailure } = createLoginAttempts(dependencies)
 
   /** @param options.session the session that is replaced; its admin must own the passkey */
@@ -47,13 +49,15 @@ export function createPasskeySignIn(dependencies: {
     options: { session: SignedIn | undefined; own?: string; action?: string },
   ): Promise<PasskeyOutcome> => {
     const { session, action } = options
+    if (!config.adminPasswords) return { kind: 'refused' }
     const found = await passkeys.find(answer.response)
     const owner = session?.admin ?? found?.admin
     const own = options.own ?? (await ownOf(owner?.id, browser))
     const account = owner?.email ?? sha256(answer.response)
     const attempt = await loginThrottle.take({ kind: 'passkey', account, browser, own })
     if ('refusedUntil' in attempt) return { kind: 'slowed', until: attempt.refusedUntil }
-    const isOwn = found !== undefined && found.admin.id === owner?.id
+    // Those whom the identity provider added lose access as soon as it refuses them.
+    const isOwn = found !== undefined && found.admin.id === owner?.id && hasPassword(found.admin)
     const used = isOwn ? await passkeys.use(purpose, answer, found, browser.address) : 'refused'
     if (used === 'used' && found) {
       const replaces = session?.session.idHash

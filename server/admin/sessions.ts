@@ -33,8 +33,19 @@ export interface SignedIn {
 }
 
 /** Has the admin proved who they are a short time ago, so that an unattended browser is unlikely? */
-export const isFresh = ({ createdAt }: Pick<Session, 'createdAt'>, now: number): boolean =>
-  now - createdAt < FRESH_PERIOD_MS
+export const isFresh = (
+  { createdAt, authenticatedAt }: Pick<Session, 'createdAt' | 'authenticatedAt'>,
+  now: number,
+): boolean => now - (authenticatedAt ?? createdAt) < FRESH_PERIOD_MS
+
+/** The account at the identity provider that begins a session. */
+export interface OidcOrigin {
+  issuer: string
+  subject: string
+  sid: string | null
+  /** When it asked the person, milliseconds; 0: it did not say. */
+  authenticatedAt: number
+}
 
 /** The admins' sessions. Read from the store on each request, so an ended session is rejected at once in every process. */
 export interface Sessions {
@@ -44,13 +55,21 @@ export interface Sessions {
    * @param options.halfway the second factor is still missing
    * @param options.replaces the session to replace: a halfway one, or one whose admin has proved who they are
    * @param options.action of the event; `null`: the caller has recorded it
+   * @param options.details of the event
+   * @param options.oidc the identity provider begins it
    * @returns the secrets for the cookies. `undefined`: meanwhile the admin was removed, or their password or
    *   second factor or passkeys changed, or the replaced session ended
    */
   begin(
     admin: Admin,
     browser: Browser,
-    options?: { halfway?: boolean; replaces?: Hash; action?: string | null },
+    options?: {
+      halfway?: boolean
+      replaces?: Hash
+      action?: string | null
+      details?: string
+      oidc?: OidcOrigin
+    },
   ): Promise<{ session: Secret; device: Secret } | undefined>
   /** Finds the session of a cookie, complete or halfway, and extends its idle timeout. */
   find(secret: Secret): Promise<SignedIn | undefined>
@@ -69,8 +88,8 @@ export function createSessions(dependencies: {
 }): Sessions {
   const { store, clock, random, log } = dependencies
 
-  const event = (email: string, action: string, address: string): NewEvent[] => [
-    { at: clock.now(), actor: `admin:${email}`, action, address },
+  const event = (email: string, action: string, address: string, details?: string): NewEvent[] => [
+    { at: clock.now(), actor: `admin:${email}`, action, address, details: details ?? null },
   ]
 
   /** Someone knows the password; who they are is not proved yet. */
@@ -100,7 +119,7 @@ export function createSessions(dependencies: {
   }
 
   return {
-    async begin(admin, browser, { halfway = false, replaces, action } = {}) {
+    async begin(admin, browser, { halfway = false, replaces, action, details, oidc } = {}) {
       const { id: adminId, email } = admin
       const now = clock.now()
       const secret = newSecret(random)
@@ -114,6 +133,10 @@ export function createSessions(dependencies: {
         address: browser.address,
         userAgent: browser.userAgent?.slice(0, 400) ?? null,
         complete: !halfway,
+        authenticatedAt: oidc?.authenticatedAt ?? null,
+        oidcIssuer: oidc?.issuer ?? null,
+        oidcSubject: oidc?.subject ?? null,
+        oidcSid: oidc?.sid ?? null,
       }
       const known = { secretHash: sha256(device.reveal()), expiresAt: now + DEVICE_LIFETIME_MS }
       const begun = await store.addSession(session, {
@@ -124,7 +147,7 @@ export function createSessions(dependencies: {
           ? [halfwayEvent(email, browser.address)]
           : action === null
             ? []
-            : event(email, action ?? 'admin.signed_in', browser.address),
+            : event(email, action ?? 'admin.signed_in', browser.address, details),
       })
       return begun ? { session: new Secret(secret), device } : undefined
     },

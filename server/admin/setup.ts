@@ -25,21 +25,25 @@ export interface Setup {
 export function createSetup(dependencies: {
   store: Store
   admins: Admins
+  config: { adminPasswords: boolean }
   clock: Clock
   random: Random
 }): Setup {
-  const { store, admins, clock, random } = dependencies
+  const { store, admins, config, clock, random } = dependencies
   return {
     async invite() {
+      if (!config.adminPasswords) return undefined
       const secret = newSecret(random)
       const link = { secretHash: sha256(secret), expiresAt: clock.now() + SETUP_LINK_LIFETIME_MS }
       return (await store.addSetupLink(link)) ? new Secret(secret) : undefined
     },
 
-    isOpen: (secret) =>
+    isOpen: async (secret) =>
+      config.adminPasswords &&
       store.hasSetupLink({ secretHash: sha256(secret.reveal()), now: clock.now() }),
 
     async complete(secret, { email, password, address }) {
+      if (!config.adminPasswords) return undefined
       const admin = await admins.make(email, password, 'admin')
       const now = clock.now()
       const event = { at: now, actor: `admin:${admin.email}`, action: 'admin.added', address }
@@ -47,7 +51,7 @@ export function createSetup(dependencies: {
         setupLink: { secretHash: sha256(secret.reveal()), now },
         events: [{ ...event, details: admin.email }],
       })
-      return added ? { ...admin, secondFactorSince: null, passkeyIds: [] } : undefined
+      return added ? store.findAdmin(admin.email) : undefined
     },
   }
 }

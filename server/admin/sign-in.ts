@@ -66,9 +66,10 @@ export function createSignIn(dependencies: {
   sessions: Sessions
   loginThrottle: LoginThrottle
   secondFactors: SecondFactors
+  config: { adminPasswords: boolean }
   clock: Clock
 }): SignIn {
-  const { store, passwords, sessions, loginThrottle, secondFactors } = dependencies
+  const { store, passwords, sessions, loginThrottle, secondFactors, config } = dependencies
   const { ownOf, recordFailure } = createLoginAttempts(dependencies)
 
   /** Attempts count once they have a place among the checks: one that is rejected costs nothing. */
@@ -107,6 +108,7 @@ export function createSignIn(dependencies: {
   }
 
   const prove: SignIn['prove'] = async ({ admin, session }, { password, code }, browser) => {
+    if (!config.adminPasswords) return { kind: 'wrong_password' }
     const target = { account: admin.email, admin, own: `session ${session.idHash}` }
     const outcome = await checkPassword(target, password, browser)
     if (outcome.kind !== 'right' || code === null || !hasSecondFactor(admin)) return outcome
@@ -126,6 +128,7 @@ export function createSignIn(dependencies: {
     },
 
     async withPassword(address, password, browser) {
+      if (!config.adminPasswords) return { kind: 'refused' }
       const account = normalizeEmail(address)
       const admin = await store.findAdmin(account)
       const target = { account, admin, own: await ownOf(admin?.id, browser) }

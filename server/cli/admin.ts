@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import type { Admin } from '../../db/store.ts'
-import { hasSecondFactor } from '../admin/admins.ts'
+import { hasPassword, hasSecondFactor } from '../admin/admins.ts'
 import { Secret } from '../secret.ts'
 import { ACTOR, withServices } from './with-services.ts'
 import {
@@ -25,7 +25,9 @@ export function adminCommand(): Command {
 
   admin
     .command('add <email>')
-    .description('add an admin; prompts for the password')
+    .description(
+      'add an admin; prompts for the password, or with BROKER_ADMIN_PASSWORDS=false prints a link that signs in once',
+    )
     .option('--password-stdin', 'read the password from standard input')
     .addOption(
       new Option('--role <role>', 'viewer: read-only access')
@@ -34,7 +36,15 @@ export function adminCommand(): Command {
     )
     .action((email: string, { passwordStdin, role }: Flags) =>
       withServices(
-        async ({ admins, config }) => {
+        async ({ admins, signInLinks, config }) => {
+          if (!config.adminPasswords) {
+            const admin = await admins.find(email)
+            const added = admin ?? (await admins.add(email, null, ACTOR, role))
+            const link = signInLinks.create(added).reveal()
+            print(`${admin ? 'There is already the' : 'Added'} ${added.role} ${added.email}.`)
+            print('This link signs them in once, within an hour:')
+            return print(`${config.publicUrl}/admin/sign-in/link/${link}`)
+          }
           const added = await admins.add(email, await readPassword(passwordStdin), ACTOR, role)
           print(`Added ${added.role} ${added.email}.`)
           if (config.requireSecondFactor)
@@ -54,7 +64,9 @@ export function adminCommand(): Command {
         if (json) return printJson(all)
         const rows = all.map((admin) => ({ ...admin, passkeys: String(admin.passkeys) }))
         printTable(rows, 'No admins yet. Add one with `admin add EMAIL`.')
-        const lacking = all.filter((admin) => admin.second_factor === 'no')
+        const lacking = all.filter(
+          (admin) => admin.second_factor === 'no' && admin.sign_in.startsWith('password'),
+        )
         if (!config.requireSecondFactor || lacking.length === 0) return
         const names = lacking.map(({ email }) => email).join(', ')
         print(
@@ -117,11 +129,21 @@ const unknownAdmin = (email: string): UsageError => new UsageError(`There is no 
 
 const countPasskeys = (count: number): string => (count === 1 ? '1 passkey' : `${count} passkeys`)
 
+/** How they sign in, such as `password, https://id.example.com (ada@example.com)`. */
+function describeSignIn({ passwordHash, oidcIssuer, oidcLabel }: Admin): string {
+  const ways = [
+    ...(hasPassword({ passwordHash }) ? ['password'] : []),
+    ...(oidcIssuer === null ? [] : [`${oidcIssuer} (${oidcLabel ?? ''})`]),
+  ]
+  return ways.length === 0 ? 'link' : ways.join(', ')
+}
+
 const toJson = (admin: Admin) => ({
   email: admin.email,
   role: admin.role,
   second_factor: hasSecondFactor(admin) ? 'yes' : 'no',
   passkeys: admin.passkeyIds.length,
+  sign_in: describeSignIn(admin),
   created_at: formatTime(admin.createdAt),
 })
 

@@ -68,8 +68,23 @@ export interface Config {
   connectionLimits: { requestsPerMinute: number | null; requestsPerDay: number | null }
   /** Refreshes for apps without their users, per process. */
   offlineRefreshesPerSecond: number
-  /** Every admin needs a second factor. */
+  /** Every admin who signs in with a password needs a second factor. */
   requireSecondFactor: boolean
+  /** Admins may sign in with passwords and passkeys. */
+  adminPasswords: boolean
+  /** The identity provider of admins; `null`: none. */
+  adminOidc: {
+    issuer: string
+    clientId: string
+    clientSecret: Secret
+    scope: string
+    /** A key of the claims, or a path of keys. */
+    roleClaim: string
+    adminValues: string[]
+    viewerValues: string[]
+    /** As `proxy`, for calls to the issuer. */
+    proxy: Secret | null
+  } | null
   /** Who runs this broker, shown to users. */
   operator: { name: string | null; contact: string | null; privacyUrl: string | null }
   /** Problems that don't prevent a start. */
@@ -95,13 +110,19 @@ export function loadConfig(
   const reader = createReader(env, options.readFile ?? readText)
   const urls = readUrls(reader)
   const ellipsis = readEllipsis(reader)
+  const proxyTo = (url: string) =>
+    readProxy(env, url, (name, problem) => {
+      const fix = 'For example http://proxy.example.com:3128, or unset it.'
+      if (reader.problems.every((known) => known.name !== name))
+        reader.problems.push({ name, problem, fix })
+    })
+  const adminOidc = readAdminOidc(reader)
   const config: Config = {
     ...urls,
     ellipsis,
-    proxy: readProxy(env, ellipsis.apiUrl, (name, problem) => {
-      const fix = 'For example http://proxy.example.com:3128, or unset it.'
-      reader.problems.push({ name, problem, fix })
-    }),
+    proxy: proxyTo(ellipsis.apiUrl),
+    adminOidc: adminOidc && { ...adminOidc, proxy: proxyTo(adminOidc.issuer) },
+    adminPasswords: readAdminPasswords(reader),
     host: reader.value('BROKER_HOST', parse.host),
     tls: readTls(reader),
     dataDir: resolve(reader.value('BROKER_DATA_DIR', parse.text)),
@@ -219,6 +240,39 @@ function readOnEvent(reader: Reader, env: NodeJS.ProcessEnv): Config['onEvent'] 
     return value === undefined ? [] : [[name, value] as const]
   })
   return program === null ? null : { program, environment: Object.fromEntries(variables) }
+}
+
+/** What `readAdminOidc` needs if there is an issuer. */
+const REQUIRED_FOR_OIDC = [
+  'BROKER_ADMIN_OIDC_CLIENT_ID',
+  'BROKER_ADMIN_OIDC_CLIENT_SECRET',
+  'BROKER_ADMIN_OIDC_ADMIN_VALUES',
+] as const
+
+function readAdminOidc(reader: Reader): Omit<NonNullable<Config['adminOidc']>, 'proxy'> | null {
+  const issuer = reader.optional('BROKER_ADMIN_OIDC_ISSUER', parse.issuer)
+  const isSet = reader.isSet('BROKER_ADMIN_OIDC_ISSUER')
+  for (const name of REQUIRED_FOR_OIDC) {
+    if (isSet && !reader.isSet(name)) reader.report(name, 'is not set.')
+    if (!isSet && reader.isSet(name))
+      reader.report('BROKER_ADMIN_OIDC_ISSUER', `is not set, but ${name} is.`)
+  }
+  const settings = {
+    clientId: reader.optional('BROKER_ADMIN_OIDC_CLIENT_ID', parse.text) ?? '',
+    clientSecret: reader.secret('BROKER_ADMIN_OIDC_CLIENT_SECRET', parse.text) ?? new Secret(''),
+    scope: reader.value('BROKER_ADMIN_OIDC_SCOPE', parse.openidScope),
+    roleClaim: reader.value('BROKER_ADMIN_OIDC_ROLE_CLAIM', parse.text),
+    adminValues: reader.optional('BROKER_ADMIN_OIDC_ADMIN_VALUES', parse.list) ?? [],
+    viewerValues: reader.optional('BROKER_ADMIN_OIDC_VIEWER_VALUES', parse.list) ?? [],
+  }
+  return issuer === null ? null : { issuer, ...settings }
+}
+
+function readAdminPasswords(reader: Reader): boolean {
+  const isOn = reader.value('BROKER_ADMIN_PASSWORDS', parse.oneOf('true', 'false')) === 'true'
+  if (!isOn && !reader.isSet('BROKER_ADMIN_OIDC_ISSUER'))
+    reader.report('BROKER_ADMIN_PASSWORDS', 'is false, but BROKER_ADMIN_OIDC_ISSUER is not set.')
+  return isOn
 }
 
 function readCache(reader: Reader): Config['cache'] {

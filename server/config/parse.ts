@@ -67,6 +67,28 @@ export const baseUrl: Parse<string> = (value) => {
   return url.origin + path
 }
 
+/** An OpenID Connect issuer: as the provider writes it, so a slash at the end of its path stays. */
+export const issuer: Parse<string> = (value) => {
+  const url = webUrl(value)
+  if (/[?#]/.test(value)) throw new InvalidValue('must not have a query or fragment.')
+  if (!isHttpsOrLocal(url.href))
+    throw new InvalidValue(
+      'must begin with https://, unless its host is 127.0.0.1, [::1] or localhost.',
+    )
+  return url.pathname === '/' ? url.origin : url.href
+}
+
+/** Scopes (RFC 6749 3.3) with `openid`. */
+export const openidScope: Parse<string> = (value) => {
+  const scopes = value.split(/\s+/)
+  if (scopes.includes('openid')) return scopes.join(' ')
+  throw new InvalidValue('does not contain openid.')
+}
+
+/** Texts, separated by commas. */
+export const list: Parse<string[]> = (value) =>
+  value.split(',').flatMap((part) => part.trim() || [])
+
 /** A `baseUrl` on https, or on this machine. */
 export const publicBaseUrl: Parse<string> = (value) => {
   const url = baseUrl(value)

@@ -70,23 +70,31 @@ export function describeProxy(proxy: Secret): string {
 }
 
 /**
- * From now on, this process's calls to Ellipsis Drive go through the proxy. Calls to this machine and to the
- * broker's own public URL don't. Returns a function that ends it.
+ * From now on, this process's calls to Ellipsis Drive and to the identity provider of admins go through the proxy,
+ * unless they are exempt from it. Calls to this machine and to the broker's own public URL don't. Returns a function
+ * that ends it.
  */
 export function useProxy({
   proxy,
   publicUrl,
   ellipsis,
+  adminOidc,
 }: {
   proxy: Secret | null
   publicUrl: string
   ellipsis: { apiUrl: string }
+  adminOidc: { issuer: string; proxy: Secret | null } | null
 }): () => void {
-  if (!proxy) return () => undefined
-  const ownHost = new URL(publicUrl).hostname
-  const isShared = ownHost === new URL(ellipsis.apiUrl).hostname
-  const direct = ['localhost', '127.0.0.1', '[::1]', ...(isShared ? [] : [ownHost])]
-  const url = proxy.reveal()
+  const url = (proxy ?? adminOidc?.proxy)?.reveal()
+  if (url === undefined) return () => undefined
+  const hostOf = (address: string) => new URL(address).hostname
+  const [ownHost, apiHost] = [hostOf(publicUrl), hostOf(ellipsis.apiUrl)]
+  const direct = [
+    ...['localhost', '127.0.0.1', '[::1]'],
+    ...(proxy && ownHost === apiHost ? [] : [ownHost]),
+    ...(proxy ? [] : [apiHost]),
+    ...(adminOidc && !adminOidc.proxy ? [hostOf(adminOidc.issuer)] : []),
+  ]
   return setGlobalProxyFromEnv({
     HTTP_PROXY: url,
     HTTPS_PROXY: url,

@@ -192,6 +192,54 @@ export const table = {
     default: 'false',
     where: 'true or false.',
   },
+  BROKER_ADMIN_OIDC_ISSUER: {
+    ...optional,
+    about: 'The OpenID Connect issuer of your identity provider, with which admins may sign in.',
+    where:
+      'For example https://id.example.com or https://sso.example.com/realms/main. Register BROKER_PUBLIC_URL/admin/oidc/callback there as redirect URI, and BROKER_PUBLIC_URL/admin/oidc/logout for back-channel logout.',
+  },
+  BROKER_ADMIN_OIDC_CLIENT_ID: {
+    ...optional,
+    about: 'The id of this broker as a client of the identity provider.',
+    where: 'The identity provider shows it when you register the client (confidential, with PKCE).',
+  },
+  BROKER_ADMIN_OIDC_CLIENT_SECRET: {
+    ...optional,
+    about: 'The secret of that client.',
+    where: 'The identity provider shows it next to the client id.',
+    secret: true,
+  },
+  BROKER_ADMIN_OIDC_SCOPE: {
+    ...optional,
+    about: 'The scopes that the broker asks the identity provider for, separated by spaces.',
+    default: 'openid profile email',
+    where: 'Add what gives the claim with the roles; Pocket ID, for example, needs groups.',
+  },
+  BROKER_ADMIN_OIDC_ROLE_CLAIM: {
+    ...optional,
+    about:
+      'The claim of the ID token, or of the userinfo endpoint, whose values decide the role of an admin at each sign-in.',
+    default: 'groups',
+    where: 'A name, or a path with dots such as realm_access.roles.',
+  },
+  BROKER_ADMIN_OIDC_ADMIN_VALUES: {
+    ...optional,
+    about: 'The values of that claim that give the role admin.',
+    where: 'Exact values, separated by commas. For example broker-admins.',
+  },
+  BROKER_ADMIN_OIDC_VIEWER_VALUES: {
+    ...optional,
+    about:
+      'The values of that claim that give the role viewer (read-only). With none of all these values, nobody signs in.',
+    where: 'Exact values, separated by commas. For example broker-viewers.',
+  },
+  BROKER_ADMIN_PASSWORDS: {
+    ...optional,
+    about:
+      'Whether admins may sign in with passwords and passkeys. If not, they sign in with the identity provider only, or with a link that `admin add` prints.',
+    default: 'true',
+    where: 'true or false; false requires BROKER_ADMIN_OIDC_ISSUER.',
+  },
   BROKER_CACHE_DIR: {
     ...optional,
     about:

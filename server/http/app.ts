@@ -38,6 +38,7 @@ import { metadataRoutes } from './routes/metadata.ts'
 import { metricsRoute } from './routes/metrics.ts'
 import { notFoundRoute } from './routes/not-found.ts'
 import { openapiRoute, referenceRoute } from './routes/openapi.ts'
+import { oidcLogoutRoute } from './routes/oidc-logout.ts'
 import { parRoute } from './routes/par.ts'
 import { revokeRoute } from './routes/revoke.ts'
 import { sdkRoute } from './routes/sdk.ts'
@@ -154,12 +155,13 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
   // For anyone who has a link, from any origin.
   await app.register(sharedLinkRoute, { services, prefix })
 
-  // Endpoints for the back ends of apps, without CORS.
+  // Endpoints for the back ends of apps, and for the identity provider of admins, without CORS.
   await app.register(
     async (forms) => {
       omitEmptyValues(forms)
       await acceptForms(forms)
       await forms.register(introspectRoute, { services })
+      await forms.register(oidcLogoutRoute, { services })
     },
     { prefix },
   )

@@ -60,10 +60,51 @@ t.test('two settings are enough to serve', async (t) => {
       webhookAllow: [],
       offlineRefreshesPerSecond: 10,
       requireSecondFactor: false,
+      adminPasswords: true,
+      adminOidc: null,
       operator: { name: null, contact: null, privacyUrl: null },
       warnings: [],
     },
   )
+})
+
+t.test('the identity provider of admins', async (t) => {
+  const oidc = {
+    BROKER_ADMIN_OIDC_ISSUER: 'https://ID.example.com/',
+    BROKER_ADMIN_OIDC_CLIENT_ID: 'broker',
+    BROKER_ADMIN_OIDC_CLIENT_SECRET: 'hush',
+    BROKER_ADMIN_OIDC_ADMIN_VALUES: 'ops, /staff/boss,',
+  }
+  const { adminOidc } = loadConfig(oidc)
+  t.match(adminOidc, {
+    ...{ issuer: 'https://id.example.com', clientId: 'broker', scope: 'openid profile email' },
+    ...{ roleClaim: 'groups', adminValues: ['ops', '/staff/boss'], viewerValues: [], proxy: null },
+  })
+  t.equal(adminOidc?.clientSecret.reveal(), 'hush')
+  const issuerOf = (BROKER_ADMIN_OIDC_ISSUER: string) =>
+    loadConfig({ ...oidc, BROKER_ADMIN_OIDC_ISSUER }).adminOidc?.issuer
+  t.equal(issuerOf('https://id.example.com/app/x/'), 'https://id.example.com/app/x/')
+  t.equal(issuerOf('http://127.0.0.1:9000/realms/a'), 'http://127.0.0.1:9000/realms/a')
+
+  const problemsOf = (env: Record<string, string>) => loadInvalid(env).list
+  const { BROKER_ADMIN_OIDC_ISSUER, ...rest } = oidc
+  t.match(problemsOf(rest), [/^BROKER_ADMIN_OIDC_ISSUER is not set, but .*CLIENT_ID is/])
+  t.equal(problemsOf({ BROKER_ADMIN_OIDC_ISSUER }).length, 3)
+  for (const invalid of ['id.example.com', 'http://id.example.com', 'https://id.example.com/?x'])
+    t.match(problemsOf({ ...oidc, BROKER_ADMIN_OIDC_ISSUER: invalid }), [/OIDC_ISSUER/], invalid)
+  t.match(problemsOf({ ...oidc, BROKER_ADMIN_OIDC_SCOPE: 'profile' }), [/not contain openid/])
+  t.match(problemsOf({ BROKER_ADMIN_PASSWORDS: 'false' }), [/but BROKER_ADMIN_OIDC_ISSUER is not/])
+  t.equal(loadConfig({ ...oidc, BROKER_ADMIN_PASSWORDS: 'false' }).adminPasswords, false)
+  t.equal(problemsOf({ ...oidc, HTTPS_PROXY: 'ftp://x' }).length, 1, 'one variable, one problem')
+
+  const HTTPS_PROXY = 'http://proxy.example.com:3128'
+  const proxies = (NO_PROXY: string) => {
+    const config = loadConfig({ ...oidc, HTTPS_PROXY, NO_PROXY })
+    return [config.proxy !== null, config.adminOidc?.proxy !== null]
+  }
+  t.strictSame(proxies(''), [true, true])
+  t.strictSame(proxies('id.example.com'), [true, false])
+  t.strictSame(proxies('api.ellipsis-drive.com'), [false, true])
 })
 
 t.test('every setting is read', async (t) => {

@@ -15,6 +15,7 @@ import { command } from '../command.ts'
 import { buildBroker } from '../helper.ts'
 import { addSessionApp } from '../oauth/session/begin.ts'
 import { buildHeadless, damage } from './headless.ts'
+import { startIssuer } from '../oidc-issuer.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const diagnose = async (env: Record<string, string>, used = runtime) => {
@@ -44,6 +45,25 @@ t.test('with a base path the metadata are at both URLs', async (t) => {
     metadata: { status: 'ok' },
     'public URL': { status: 'ok' },
   })
+})
+
+t.test('the identity provider is checked', async (t) => {
+  const issuer = await startIssuer(t)
+  const env = { ...issuer.env, BROKER_DATA_DIR: temporaryFolder(t) }
+  const check = async () => (await diagnose(env))['identity provider']
+  t.match(await check(), { status: 'ok', finding: issuer.url })
+  issuer.answers.metadata = { scopes_supported: ['openid', 'email'] }
+  t.match(await check(), { status: 'warning', finding: 'it does not list the scope profile' })
+  issuer.answers.metadata = { code_challenge_methods_supported: ['plain'] }
+  t.match(await check(), { status: 'warning', finding: /PKCE/ })
+  issuer.answers.metadata = { issuer: 'https://x.example' }
+  t.match(await check(), { status: 'problem', fix: /exactly that: https:\/\/x.example/ })
+  issuer.answers.metadata = { jwks_uri: `${issuer.url}/none` }
+  t.match(await check(), { status: 'problem', finding: /its keys at/ })
+  issuer.answers.outage = 502
+  t.match(await check(), { status: 'problem', finding: /answers 502/ })
+  issuer.stop()
+  t.match(await check(), { status: 'problem', finding: /ECONNREFUSED/, fix: /`admin add`/ })
 })
 
 t.test('each problem is found, with its fix', async (t) => {

@@ -173,6 +173,27 @@ t.test('calls of Ellipsis Drive go through the proxy that the environment names'
   t.match((await diagnose(local))['Ellipsis Drive'], { status: 'ok' }, 'this machine needs none')
 })
 
+t.test('the identity provider is exempt from the proxy by itself', async (t) => {
+  const { secure, folder, diagnose, proxyUrl } = await build(t)
+  const env = {
+    NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem'),
+    BROKER_ADMIN_OIDC_ISSUER: 'https://sso.invalid',
+    BROKER_ADMIN_OIDC_CLIENT_ID: 'broker',
+    BROKER_ADMIN_OIDC_CLIENT_SECRET: 'hush',
+    BROKER_ADMIN_OIDC_ADMIN_VALUES: 'ops',
+    HTTPS_PROXY: proxyUrl(secure.port),
+  }
+  const [api, sso] = [`CONNECT ${HOST}:443`, 'CONNECT sso.invalid:443']
+  const asked = async (NO_PROXY: string) => {
+    secure.asked.length = 0
+    t.match((await diagnose({ ...env, NO_PROXY }))['identity provider'], { status: 'problem' })
+    return [...new Set(secure.asked)]
+  }
+  t.strictSame(await asked(''), [api, sso])
+  t.strictSame(await asked('sso.invalid'), [api])
+  t.strictSame(await asked(HOST), [sso])
+})
+
 t.test('a proxy that refuses is named, and nothing counts as sent', async (t) => {
   const { secure, plain, diagnose } = await build(t)
   const withoutPassword = (port: number) => `http://127.0.0.1:${port}`

@@ -56,6 +56,43 @@ t.test(
   },
 )
 
+t.test('accounts at the identity provider stay as they were before a restore', async (t) => {
+  const setup = await buildHeadless(t)
+  const first = await setup.start()
+  const { store } = first.services
+  const oidc = (oidcSubject: string) => ({
+    ...{ oidcIssuer: 'https://id.example', oidcSubject, oidcLabel: oidcSubject },
+  })
+  for (const [name, subject] of ['ada', 'bob', 'eve'].map((name) => [name, name] as const)) {
+    const admin = {
+      id: name,
+      email: name,
+      passwordHash: '',
+      role: 'admin',
+      createdAt: NOW,
+    } as const
+    await store.addAdmin({ ...admin, ...oidc(subject) }, { events: [] })
+  }
+  const file = await makeBackup(t, setup)
+  const link = async (name: string, to: object) => {
+    const admin = await store.findAdmin(name)
+    if (admin) await store.updateAdmin(admin, { ...admin, ...to }, { events: [] })
+  }
+  const none = { oidcIssuer: null, oidcSubject: null, oidcLabel: null }
+  await link('eve', none)
+  await link('ada', none)
+  await link('bob', { ...oidc('ada'), role: 'viewer' })
+  await link('ada', oidc('bob'))
+  await first.stop()
+  await restoreBackup(setup, file)
+  const again = await setup.start()
+  t.match(await again.services.store.listAdmins(), [
+    { email: 'ada', oidcSubject: 'bob', role: 'admin' },
+    { email: 'bob', oidcSubject: 'ada', role: 'viewer' },
+    { email: 'eve', oidcSubject: null, oidcIssuer: null },
+  ])
+})
+
 t.test('after a restore an app keeps its current permissions', async (t) => {
   const setup = await buildHeadless(t)
   const first = await setup.start()

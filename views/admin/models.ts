@@ -34,6 +34,10 @@ interface Confirmation {
   paragraphs: string[]
   /** The action, such as "Revoke key". */
   button: string
+  /** Changes only the admin's own account, so viewers may do it. */
+  isOwn?: boolean
+  /** Ends nothing. */
+  isSafe?: boolean
   /** Target of "Cancel", without the base path. */
   back: `/admin${string}`
 }
@@ -158,6 +162,10 @@ export interface AdminModels extends MonitoringModels, WebhookModels {
     /** `null`: no authenticator app. */
     recoveryCodesLeft: number | null
     passkeyCount: number
+    /** There is a password that the admin can use. */
+    isLocal: boolean
+    /** The identity provider, and the account there; `null`: none is configured. */
+    provider: { name: string; label: string | null; canUnlink: boolean } | null
     sessions: SessionView[]
     problem: string | null
   }
@@ -170,6 +178,8 @@ export interface AdminModels extends MonitoringModels, WebhookModels {
     hasCodes: boolean
     /** Where the form of a passkey goes; `null`: the admin has none. */
     passkeyAction: string | null
+    /** The identity provider that can confirm; `null`: the admin is not linked to it. */
+    provider: { name: string; href: string } | null
     problem: string | null
   }
   'admin/second-factor': {
@@ -191,6 +201,8 @@ export interface AdminModels extends MonitoringModels, WebhookModels {
   'admin/recovery-codes': { codes: string[]; isNew: boolean }
   'admin/admins': {
     admins: AdminView[]
+    /** Passwords are off, so admins are added at the identity provider. */
+    isClosed: boolean
     /** `null`: the admin has to confirm their identity first. */
     form: { email: string; role: string; problem: string | null } | null
   }
@@ -204,6 +216,10 @@ interface AdminView {
   createdAt: number
   /** The second factor, as text; `null`: none. */
   secondFactor: string | null
+  /** Has a password here. Otherwise `provider` says where the account signs in; `null`: with links. */
+  hasPassword: boolean
+  /** The account at the identity provider. */
+  provider: { host: string; label: string } | null
   isSelf: boolean
 }
 

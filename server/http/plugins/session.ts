@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { hasSecondFactor } from '../../admin/admins.ts'
+import { hasPassword, hasSecondFactor } from '../../admin/admins.ts'
 import { isFresh } from '../../admin/sessions.ts'
 import type { Browser, SignedIn } from '../../admin/sessions.ts'
 import { BrokerError } from '../../errors.ts'
@@ -69,9 +69,33 @@ export function requireSession(app: FastifyInstance, services: HttpServices): vo
 /** For `config.fresh`: the same URL, which shows the form of the change. */
 export const hereAfterwards = ({ url }: FastifyRequest): string => url
 
-/** Does the admin lack the second factor that this broker requires? They can then only set one up. */
-export const mustEnrol = ({ admin }: SignedIn, { config }: Pick<HttpServices, 'config'>): boolean =>
-  config.requireSecondFactor && !hasSecondFactor(admin)
+/**
+ * Does the admin lack the second factor that this broker requires? They can then only set one up. The identity
+ * provider is responsible for those whom it signs in.
+ */
+export const mustEnrol = (
+  { admin, session }: SignedIn,
+  { config }: Pick<HttpServices, 'config'>,
+): boolean =>
+  config.requireSecondFactor &&
+  session.oidcIssuer === null &&
+  isLocalAccount(admin, config) &&
+  !hasSecondFactor(admin)
+
+/** Does the admin have a password that they can use? Second factor and passkeys belong to it. */
+export const isLocalAccount = (
+  admin: SignedIn['admin'],
+  { adminPasswords }: Pick<HttpServices['config'], 'adminPasswords'>,
+): boolean => adminPasswords && hasPassword(admin)
+
+/** In this scope, others than local accounts get a page that says so. */
+export function requireLocalAccount(app: FastifyInstance, { config }: HttpServices): void {
+  app.addHook('preHandler', async ({ signedIn }, reply) =>
+    isLocalAccount(signedIn.admin, config)
+      ? undefined
+      : reply.missing('Your account has no password here, so it has no second factor here either.'),
+  )
+}
 
 /** The session of this browser, also one that still needs the second factor. */
 export async function findSession(

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { adminPages } from '../plugins/admin-pages.ts'
 import { protectForms } from '../plugins/csrf.ts'
-import { isSafe, requireSession } from '../plugins/session.ts'
+import { isSafe, requireLocalAccount, requireSession } from '../plugins/session.ts'
 import type { HttpServices } from '../../services.ts'
 import { accountRoutes } from './admin/account.ts'
 import { adminsRoutes } from './admin/admins.ts'
@@ -12,11 +12,13 @@ import { appFormRoutes } from './admin/app-form.ts'
 import { appsRoutes } from './admin/apps.ts'
 import { auditRoutes } from './admin/audit.ts'
 import { bulkRoutes } from './admin/bulk.ts'
+import { oidcAccountRoutes, oidcSignInRoutes } from './admin/oidc.ts'
 import { overviewRoutes } from './admin/overview.ts'
 import { passkeyRoutes } from './admin/passkeys.ts'
 import { secondFactorRoutes } from './admin/second-factor.ts'
 import { setupRoutes } from './admin/setup.ts'
 import { passkeySignInRoutes } from './admin/passkey-sign-in.ts'
+import { signInLinkRoutes } from './admin/sign-in-link.ts'
 import { signInRoutes } from './admin/sign-in.ts'
 import { userActionRoutes } from './admin/user-actions.ts'
 import { userRoute } from './admin/user.ts'
@@ -50,7 +52,8 @@ import { webhooksRoutes } from './admin/webhooks.ts'
  * the action. The actor of the event is `byAdmin(request)`.
  *
  * **What only a recently confirmed admin may do** (`config: { fresh: '/admin/keys' }`) first leads to the page that
- * asks for password and second factor, unless they were entered within ten minutes; then to that path.
+ * asks for password and second factor, or leads to the identity provider, unless that was within ten minutes; then to
+ * that path.
  */
 export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
@@ -70,6 +73,8 @@ export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
   await app.register(setupRoutes, { services })
   await app.register(signInRoutes, { services })
   await app.register(passkeySignInRoutes, { services })
+  await app.register(oidcSignInRoutes, { services })
+  await app.register(signInLinkRoutes, { services })
 
   await app.register(async (pages) => {
     requireSession(pages, services)
@@ -80,8 +85,12 @@ export const adminRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
     await pages.register(keysRoutes, { services })
     await pages.register(adminsRoutes, { services })
     await pages.register(accountRoutes, { services })
-    await pages.register(secondFactorRoutes, { services })
-    await pages.register(passkeyRoutes, { services })
+    await pages.register(oidcAccountRoutes, { services })
+    await pages.register(async (local) => {
+      requireLocalAccount(local, services)
+      await local.register(secondFactorRoutes, { services })
+      await local.register(passkeyRoutes, { services })
+    })
     await pages.register(usersRoutes, { services })
     await pages.register(appsRoutes, { services })
     await pages.register(appFormRoutes, { services })

@@ -83,7 +83,8 @@ export const dataChecks: Record<string, Check> = {
     const admins = readSecondFactors(join(dataDir, 'broker.db'), binding)
     const lacking = admins.filter(({ hasSecondFactor }) => !hasSecondFactor)
     const names = lacking.map(({ email }) => email).join(', ')
-    if (names === '') return ok(admins.length === 0 ? 'there are no admins' : 'every admin has one')
+    if (names === '')
+      return ok(admins.length === 0 ? 'there are no admins with a password' : 'every admin has one')
     if (!requireSecondFactor)
       return ok(`none required (BROKER_REQUIRE_SECOND_FACTOR); without one: ${names}`)
     return warning(

@@ -4,6 +4,7 @@ import { problem, warning } from './check.ts'
 import type { Check, CheckContext, Finding } from './check.ts'
 import { dataChecks } from './data-checks.ts'
 import { processChecks } from './process-checks.ts'
+import { providerChecks } from './provider-checks.ts'
 import { publicChecks } from './public-checks.ts'
 import { upstreamChecks } from './upstream-checks.ts'
 
@@ -12,6 +13,7 @@ const checks: Record<string, Check> = {
   ...processChecks,
   ...upstreamChecks,
   ...publicChecks,
+  ...providerChecks,
 }
 
 const STORE = ['data directory', 'database']

@@ -14,8 +14,23 @@ export const newAdmin = (name: string, fields: Partial<NewAdmin> = {}): NewAdmin
   ...fields,
 })
 
+/** What an admin has besides what they were added with. */
+export const nothingElse = {
+  ...{ secondFactorSince: null, passkeyIds: [] },
+  ...{ oidcIssuer: null, oidcSubject: null, oidcLabel: null },
+}
+
 /** What a sign-in of one of them is verified against. */
-const asAdded = { passwordHash: '$argon2id$', secondFactorSince: null, passkeyIds: [] }
+const asAdded = { passwordHash: '$argon2id$', ...nothingElse }
+
+/** The columns of a session that no identity provider began. */
+export const noOrigin = {
+  ...{ authenticatedAt: null, oidcIssuer: null, oidcSubject: null, oidcSid: null },
+}
+
+const ISSUER = 'https://id.example'
+const oidc = (subject: string) => ({ oidcIssuer: ISSUER, oidcSubject: subject, oidcLabel: subject })
+const byPassword = { password: true, issuer: null }
 
 const newSession = (idHash: string, fields: Partial<Session> = {}): Session => ({
   idHash,
@@ -26,6 +41,7 @@ const newSession = (idHash: string, fields: Partial<Session> = {}): Session => (
   address: '::1',
   userAgent: 'Firefox',
   complete: true,
+  ...noOrigin,
   ...fields,
 })
 
@@ -81,7 +97,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await first('bob', 'two'), false)
     t.equal(await store.hasSetupLink({ secretHash: 'two', now: NOW }), false)
     t.equal(await store.addSetupLink({ secretHash: 'three', expiresAt: NOW + 1 }), false)
-    await change(store, 'ada', () => null, { allowNoAdmin: true, events: [] })
+    await change(store, 'ada', () => null, { events: [] })
     t.equal(await first('bob', 'two'), false, 'the links were ended, not only closed')
     t.strictSame(await actions(store), ['ada'])
   })
@@ -89,10 +105,13 @@ export function testAdmins(t: Test, open: OpenStore): void {
   t.test('the last admin with the role `admin` keeps it', async (t) => {
     const store = await openWith(t, 'ada')
     await store.addAdmin(newAdmin('vic', { role: 'viewer' }), { events: [] })
+    const mustRemain = byPassword
     const setRole = (name: string, role: 'admin' | 'viewer') =>
-      change(store, name, (admin) => ({ ...admin, role }), { events: event(`${name} ${role}`) })
+      change(store, name, (admin) => ({ ...admin, role }), {
+        ...{ mustRemain, events: event(`${name} ${role}`) },
+      })
     const remove = (name: string) =>
-      change(store, name, () => null, { events: event(`${name} gone`) })
+      change(store, name, () => null, { mustRemain, events: event(`${name} gone`) })
     t.equal(await setRole('ada', 'viewer'), 'last')
     t.equal(await remove('ada'), 'last')
     t.equal(await setRole('ada', 'admin'), 'done')
@@ -106,12 +125,82 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.strictSame(await actions(store), ['ada admin', 'vic admin', 'ada viewer', 'ada gone'])
   })
 
+  t.test('the last admin who can sign in keeps the role `admin`', async (t) => {
+    const store = await openWith(t, 'ada')
+    await store.addAdmin(newAdmin('oda', { passwordHash: '', ...oidc('1') }), { events: [] })
+    const demote = (name: string, mustRemain: { password: boolean; issuer: string | null }) =>
+      change(store, name, (admin) => ({ ...admin, role: 'viewer' }), { mustRemain, events: [] })
+    t.equal(await demote('ada', byPassword), 'last', 'the other one has no password')
+    t.equal(await demote('ada', { password: true, issuer: 'https://other.example' }), 'last')
+    t.equal(await demote('oda', { password: false, issuer: ISSUER }), 'last')
+    t.equal(await demote('oda', { password: false, issuer: null }), 'last')
+    t.equal(await demote('ada', { password: true, issuer: ISSUER }), 'done')
+    t.equal(await demote('oda', { password: true, issuer: ISSUER }), 'last')
+  })
+
+  t.test('an account at the identity provider belongs to one admin', async (t) => {
+    const store = await openWith(t, 'ada', 'bob')
+    const link = (name: string, to: Partial<Admin>, more: object = {}) =>
+      change(store, name, (admin) => ({ ...admin, ...to }), { events: event(name), ...more })
+    const find = async (subject: string, issuer = ISSUER) =>
+      (await store.findAdminByOidc({ issuer, subject }))?.id
+    t.equal(await link('ada', oidc('1')), 'done')
+    t.equal(await find('1'), 'ada')
+    t.equal(await find('1', 'https://other.example'), undefined)
+    t.equal(await link('bob', oidc('1')), 'taken')
+    t.equal(await link('bob', { ...oidc('1'), oidcIssuer: 'https://other.example' }), 'done')
+    t.equal(await store.addAdmin(newAdmin('eve', oidc('1')), { events: event('eve') }), false)
+
+    const verified = { ...asAdded, ...oidc('1') }
+    const origin = { oidcIssuer: ISSUER, oidcSubject: '1' }
+    for (const id of ['kept', 'ended', 'local'])
+      await begin(store, newSession(id, id === 'local' ? {} : origin), { verified })
+    t.equal(await link('ada', { oidcLabel: 'Ada' }), 'done')
+    t.equal(await isLive(store, 'ended'), true, 'a label ends nothing')
+    t.equal(await link('ada', nothingElse, { keepSession: 'kept' }), 'done')
+    const live = await Promise.all(['kept', 'ended', 'local'].map((id) => isLive(store, id)))
+    t.strictSame(live, [true, false, true])
+    t.equal(await find('1'), undefined)
+    t.equal(await begin(store, newSession('late'), { verified }), false, 'no longer linked')
+    t.strictSame(await actions(store), ['ada', 'bob', 'ada', 'ada'])
+  })
+
+  t.test('the identity provider ends the sessions that it began', async (t) => {
+    const store = await openWith(t, 'ada')
+    const add = (id: string, oidcSubject: string, oidcSid: string | null, oidcIssuer = ISSUER) =>
+      begin(store, newSession(id, { oidcIssuer, oidcSubject, oidcSid }))
+    const setUp = async () => {
+      await add('a', '1', 's1')
+      await add('b', '1', 's2')
+      await add('c', '2', 's3')
+      await add('d', '1', 's1', 'https://other.example')
+    }
+    const live = async () => {
+      const ids = (await store.listSessions({ adminId: 'ada', now: NOW })).map((s) => s.idHash)
+      for (const only of ids) await store.endSessions({ adminId: 'ada', only, events: [] })
+      return ids.sort().join('')
+    }
+    const end = (which: Parameters<Store['endOidcSessions']>[0]) =>
+      store.endOidcSessions(which, { at: NOW, actor: 'system', action: 'out' })
+    await setUp()
+    t.equal(await end({ issuer: ISSUER, subject: '1', sid: null }), 2)
+    t.equal(await live(), 'cd')
+    await setUp()
+    t.equal(await end({ issuer: ISSUER, subject: null, sid: 's3' }), 1)
+    t.equal(await live(), 'abd')
+    await setUp()
+    t.equal(await end({ issuer: ISSUER, subject: '2', sid: 's1' }), 0)
+    t.equal(await end({ issuer: ISSUER, subject: '1', sid: 's1' }), 1)
+    t.equal(await live(), 'bcd')
+    t.strictSame(await actions(store), ['out', 'out', 'out'])
+  })
+
   t.test('a session is found with its admin until it expires', async (t) => {
     const store = await openWith(t, 'ada')
     const session = newSession('s')
     t.equal(await begin(store, session, { events: event('in') }), true)
     t.equal(await begin(store, newSession('x', { adminId: 'none' }), { events: event('x') }), false)
-    const admin = { ...newAdmin('ada'), secondFactorSince: null, passkeyIds: [] }
+    const admin = { ...newAdmin('ada'), ...nothingElse }
     t.strictSame(await store.getSession({ idHash: 's', now: NOW }), { session, admin })
     t.equal(await isLive(store, 's', NOW + HOUR), false)
     t.equal(await isLive(store, 'none'), false)
@@ -291,7 +380,7 @@ export function testAdmins(t: Test, open: OpenStore): void {
     t.equal(await store.addAdmin(ada, { events: event('ada') }), true)
     const twin = { ...ada, id: 'another' }
     t.equal(await store.addAdmin(twin, { events: event('twin') }), false)
-    const without = { secondFactorSince: null, passkeyIds: [] }
+    const without = nothingElse
     t.strictSame(await store.listAdmins(), [
       { ...ada, ...without },
       { ...bob, ...without },
@@ -300,11 +389,14 @@ export function testAdmins(t: Test, open: OpenStore): void {
     const password = { events: event('password') }
     t.equal(await change(store, 'bob', setPassword('new'), password), 'done')
     t.equal(await change(store, 'nobody', setPassword('new'), password), 'none')
-    const remove = (action: string, name: string, allowNoAdmin = true) =>
-      change(store, name, () => null, { allowNoAdmin, events: event(action) })
+    const remove = (action: string, name: string, keepsOne = false) =>
+      change(store, name, () => null, {
+        ...(keepsOne && { mustRemain: byPassword }),
+        events: event(action),
+      })
     t.equal(await remove('removed', 'ada'), 'done')
     t.equal(await remove('again', 'ada'), 'none')
-    t.equal(await remove('last', 'bob', false), 'last')
+    t.equal(await remove('last', 'bob', true), 'last')
     t.strictSame(await store.listAdmins(), [{ ...bob, ...without, passwordHash: 'new' }])
     t.strictSame(await actions(store), ['bob', 'ada', 'password', 'removed'])
   })

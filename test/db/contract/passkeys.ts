@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import type { Passkey, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { actions, event, NOW, newPasskey, seal } from '../rows.ts'
-import { newAdmin } from './admins.ts'
+import { newAdmin, noOrigin } from './admins.ts'
 
 const HOUR = 3_600_000
 
@@ -15,7 +15,7 @@ export function testPasskeys(t: Test, open: OpenStore): void {
   const find = (store: Store, name = 'ada') => store.findAdmin(`${name}@x.example`)
   const session = {
     ...{ adminId: 'ada', createdAt: NOW, lastSeenAt: NOW, expiresAt: NOW + HOUR },
-    ...{ address: '::1', userAgent: null, complete: true },
+    ...{ address: '::1', userAgent: null, complete: true, ...noOrigin },
   }
 
   t.test('a passkey is added, replaced and removed as it was read', async (t) => {

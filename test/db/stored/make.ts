@@ -55,9 +55,11 @@ async function fill(directory: string): Promise<void> {
   for (const [index, username] of ACCOUNTS.entries()) {
     tokens[username] = await connect(services, { id: `con_${index}`, username, app })
   }
-  const admin = await admins.add(EMAIL, new Secret(PASSWORD), 'cli')
+  await admins.add(EMAIL, new Secret(PASSWORD), 'cli')
+  const admin = await admins.find(EMAIL)
+  if (!admin) throw new Error('no admin')
   await secondFactors.propose({ id: admin.id, email: EMAIL })
-  await sessions.begin({ ...admin, secondFactorSince: null, passkeyIds: [] }, BROWSER)
+  await sessions.begin(admin, BROWSER)
   await store.saveFailure({
     id: 'con_1',
     expectedGeneration: 1,

@@ -2,7 +2,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { deviceLabel } from '../../../connections/device-label.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
-import { browserOf, setSession } from '../../plugins/session.ts'
+import { browserOf, isLocalAccount, setSession } from '../../plugins/session.ts'
 import { byAdmin, confirmPassword, fieldReader, validationMessage } from './request.ts'
 
 /** The signed-in admin's own account: password and sessions. second-factor.ts has the second factor. */
@@ -10,18 +10,25 @@ export const accountRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
   app,
   { services },
 ) => {
-  const { admins, sessions, secondFactors } = services
+  const { admins, sessions, secondFactors, oidcSignIn } = services
   const config = { own: true }
   const ends = { ...config, fresh: () => `${services.config.basePath}/admin/account` }
 
   const show = async (request: FastifyRequest, reply: FastifyReply, problem: string | null) => {
     const { admin, session } = request.signedIn
     const all = await sessions.list(admin.id)
+    const isLocal = isLocalAccount(admin, services.config)
     return reply.show('admin/account', {
       email: admin.email,
       role: admin.role,
       recoveryCodesLeft: await secondFactors.recoveryCodesLeft(admin.id),
       passkeyCount: admin.passkeyIds.length,
+      isLocal,
+      provider: oidcSignIn && {
+        name: oidcSignIn.name,
+        label: oidcSignIn.isLinked(admin) ? admin.oidcLabel : null,
+        canUnlink: isLocal,
+      },
       sessions: all.map((each) => ({
         id: each.idHash,
         device: deviceLabel(each.userAgent ?? undefined),

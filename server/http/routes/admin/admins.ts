@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Admin } from '../../../../db/store.ts'
+import { hasPassword } from '../../../admin/admins.ts'
 import type { AdminChange } from '../../../admin/admins.ts'
 import { isFresh } from '../../../admin/sessions.ts'
 import { Secret } from '../../../secret.ts'
@@ -37,14 +38,18 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
   ) => {
     const all = await admins.list()
     return reply.show('admin/admins', {
-      admins: all.map(({ id, email, role, createdAt, ...factors }) => ({
+      admins: all.map(({ id, email, role, createdAt, oidcIssuer, oidcLabel, ...factors }) => ({
         id,
         email,
         role,
         createdAt,
         secondFactor: describeFactors(factors),
+        hasPassword: hasPassword(factors),
+        provider:
+          oidcIssuer === null ? null : { host: new URL(oidcIssuer).host, label: oidcLabel ?? '' },
         isSelf: id === request.signedIn.admin.id,
       })),
+      isClosed: !settings.adminPasswords,
       form: isFresh(request.signedIn.session, clock.now()) ? form : null,
     })
   }

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { readPasskeyForm, sendPasskeyOptions } from '../../plugins/passkeys.ts'
-import { browserOf, safeNext, setSession } from '../../plugins/session.ts'
+import { browserOf, isLocalAccount, safeNext, setSession } from '../../plugins/session.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
 import { PASSKEY_REFUSED, fieldReader, proofProblem, tooManyAttempts } from './request.ts'
@@ -10,7 +10,7 @@ export const identityRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   app,
   { services },
 ) => {
-  const { passkeys, passkeySignIn, clock } = services
+  const { passkeys, passkeySignIn, oidcSignIn, clock } = services
   const passkeyAction = `${services.config.basePath}/admin/confirm-identity/passkey`
   // Adding a passkey needs a recent sign-in, also for an admin who may only do that.
   const config = { own: true, enrols: true }
@@ -19,14 +19,21 @@ export const identityRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
     { signedIn: { admin } }: FastifyRequest,
     reply: FastifyReply,
     { next, problem }: { next: unknown; problem: string | null },
-  ) =>
-    reply.show('admin/identity', {
-      next: safeNext(next, services),
+  ) => {
+    const isLocal = isLocalAccount(admin, services.config)
+    const hasPasskeys = admin.passkeyIds.length > 0
+    const target = safeNext(next, services)
+    const query = new URLSearchParams({ next: target }).toString()
+    const href = `${services.config.basePath}/admin/confirm-identity/oidc?${query}`
+    return reply.show('admin/identity', {
+      next: target,
       hasCodes: admin.secondFactorSince !== null,
-      hasPassword: admin.secondFactorSince !== null || admin.passkeyIds.length === 0,
-      passkeyAction: passkeys.isSupported && admin.passkeyIds.length > 0 ? passkeyAction : null,
+      hasPassword: isLocal && (admin.secondFactorSince !== null || !hasPasskeys),
+      passkeyAction: isLocal && passkeys.isSupported && hasPasskeys ? passkeyAction : null,
+      provider: oidcSignIn?.isLinked(admin) ? { name: oidcSignIn.name, href } : null,
       problem,
     })
+  }
 
   app.get('/confirm-identity', { config }, async (request, reply) => {
     const { next } = request.query as { next?: unknown }

@@ -7,23 +7,32 @@ import { fieldReader } from './request.ts'
 
 /** The pages of signing in: e-mail address and password, then the second factor. */
 export function signInForms(services: HttpServices) {
-  const { config, admins, passkeys } = services
+  const { config, admins, passkeys, oidcSignIn } = services
+  const isAllowed = config.adminPasswords
   const action = `${config.basePath}/admin/sign-in`
   const codeAction = `${action}/code`
 
   const showForm = async (
     reply: FastifyReply,
     form: { next: unknown; email?: string; problem?: string },
-  ) =>
-    reply.page('admin/sign-in', {
+  ) => {
+    const next = safeNext(form.next, services)
+    const query = new URLSearchParams({ next }).toString()
+    return reply.page('admin/sign-in', {
       csrf: reply.generateCsrf(),
       action,
-      passkeyAction: passkeys.isSupported ? `${action}/passkey` : null,
-      next: safeNext(form.next, services),
+      hasPasswords: isAllowed,
+      passkeyAction: isAllowed && passkeys.isSupported ? `${action}/passkey` : null,
+      provider: oidcSignIn && {
+        name: oidcSignIn.name,
+        href: `${config.basePath}/admin/oidc/sign-in?${query}`,
+      },
+      next,
       email: form.email ?? '',
       problem: form.problem ?? null,
-      isEmpty: (await admins.list()).length === 0,
+      isEmpty: !(await admins.list()).some(({ role }) => role === 'admin'),
     })
+  }
 
   /** @param halfway the session begun with the password */
   const showCodeForm = (

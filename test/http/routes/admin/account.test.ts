@@ -1,4 +1,5 @@
 import t from 'tap'
+import { noOrigin } from '../../../db/contract/admins.ts'
 import { Secret } from '../../../../server/secret.ts'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
@@ -75,7 +76,7 @@ t.test(
       const [now, expiresAt] = [broker.clock.now(), broker.clock.now() + HOUR_MS]
       const times = { createdAt: now, lastSeenAt: now, expiresAt }
       const session = { idHash, adminId: admin.id, ...times, complete: true }
-      const unknown = { address: null, userAgent: null }
+      const unknown = { address: null, userAgent: null, ...noOrigin }
       await store.addSession({ ...session, ...unknown }, { verified: admin, events: [] })
     }
     const page = await visitor.open(account)

@@ -3,7 +3,8 @@ import { Secret } from '../../../../server/secret.ts'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import { cli, serve } from '../../../processes.ts'
-import type { Visitor } from '../../../visitor.ts'
+import { startIssuer } from '../../../oidc-issuer.ts'
+import { Visitor } from '../../../visitor.ts'
 import { addSecondFactor, newPasskey } from '../../../db/rows.ts'
 
 // Admins changed on the command line while servers run.
@@ -95,4 +96,26 @@ t.test('the command line counts passkeys, says that they stay, and removes them'
   const { rows } = await store.listEvents({ limit: 2 })
   for (const event of rows)
     t.match(event, { action: 'admin.passkey_removed', actor: 'cli', details: /of ada@example/ })
+})
+
+t.test('with passwords off, `admin add` prints a link that signs in once', async (t) => {
+  const issuer = await startIssuer(t)
+  const broker = await buildBroker(t, { env: { ...issuer.env, BROKER_ADMIN_PASSWORDS: 'false' } })
+  const add = async (email: string) => (await cli(['admin', 'add', email], broker.env)).stdout
+  const first = await add('Eve@Example.com')
+  t.match(first, 'Added admin eve@example.com.')
+  t.match(await add('eve@example.com'), 'There is already the admin eve@example.com.')
+  const link = first.trim().split('\n').at(-1) ?? ''
+  t.ok(link.startsWith(`${broker.url}/admin/sign-in/link/`))
+  const visitor = new Visitor()
+  const home = await visitor.press(await visitor.open(link), 'Sign in')
+  t.equal(home.url, `${broker.url}/admin`)
+
+  issuer.answers.claims = { groups: ['broker-viewers'], email: 'ada@example.com' }
+  await new Visitor().open(`${broker.url}/admin/oidc/sign-in`)
+  const listed = await cli(['admin', 'list', '--json'], broker.env)
+  t.match(JSON.parse(listed.stdout), [
+    { role: 'viewer', sign_in: `${issuer.url} (ada@example.com)` },
+    { email: 'eve@example.com', role: 'admin', sign_in: 'link' },
+  ])
 })

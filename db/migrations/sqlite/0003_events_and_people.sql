@@ -44,5 +44,13 @@ CREATE TABLE `webhooks` (
 	FOREIGN KEY (`previous_secret`) REFERENCES `sealed`(`id`) ON UPDATE no action ON DELETE no action
 );
 --> statement-breakpoint
+ALTER TABLE `admins` ADD `oidc_issuer` text;--> statement-breakpoint
+ALTER TABLE `admins` ADD `oidc_subject` text;--> statement-breakpoint
+ALTER TABLE `admins` ADD `oidc_label` text;--> statement-breakpoint
+CREATE UNIQUE INDEX `admins_oidc` ON `admins` (`oidc_issuer`,`oidc_subject`);--> statement-breakpoint
 ALTER TABLE `connections` ADD `sequence` integer DEFAULT 0 NOT NULL;--> statement-breakpoint
-ALTER TABLE `events` ADD `sequence` integer;
+ALTER TABLE `events` ADD `sequence` integer;--> statement-breakpoint
+ALTER TABLE `sessions` ADD `authenticated_at` integer;--> statement-breakpoint
+ALTER TABLE `sessions` ADD `oidc_issuer` text;--> statement-breakpoint
+ALTER TABLE `sessions` ADD `oidc_subject` text;--> statement-breakpoint
+ALTER TABLE `sessions` ADD `oidc_sid` text;

@@ -1,0 +1,323 @@
+import type { Admin, NewEvent, Store } from '../../db/store.ts'
+import { newId, sha256 } from '../crypto/hash.ts'
+import type { Vault } from '../crypto/vault.ts'
+import type { Log } from '../log.ts'
+import { ProviderError } from '../oidc/provider.ts'
+import type { Claims, IdentityProvider } from '../oidc/provider.ts'
+import type { Clock, Random } from '../runtime.ts'
+import { Secret } from '../secret.ts'
+import { normalizeEmail, visibleStart } from '../visible-text.ts'
+import { actorFields } from './actor.ts'
+import type { Actor } from './actor.ts'
+import { hasPassword } from './admins.ts'
+import { createLoginAttempts } from './login-attempts.ts'
+import type { LoginThrottle } from './login-throttle.ts'
+import { createOidcFlows } from './oidc-flow.ts'
+import type { OidcFlow, OidcPurpose } from './oidc-flow.ts'
+import { readClaim, roleOf } from './oidc-roles.ts'
+import type { RoleMapping } from './oidc-roles.ts'
+import { isFresh } from './sessions.ts'
+import type { Browser, Sessions, SignedIn } from './sessions.ts'
+
+const MAX_LABEL_LENGTH_CHARS = 100
+const NAME_HASH_LENGTH_CHARS = 10
+/** A lost race is tried again this often. */
+const MAX_TRIES = 5
+/** How long used logout tokens are remembered: longer than they are accepted. */
+const LOGOUT_MEMORY_MS = 3_600_000
+
+/** Why a person who came back from the identity provider is not signed in. */
+export type OidcRefusal =
+  /** The flow is unknown here, has ended, or was used; or the session that began it has ended. */
+  | 'expired'
+  /** See `ProviderError`. */
+  | ProviderError['kind']
+  /** No value of the claim gives a role. */
+  | 'no_role'
+  /** Another account came back than the admin's. */
+  | 'other_account'
+  /** The provider did not ask the person again, or does not say when it did (`auth_time`). */
+  | 'not_recent'
+  /** The account is linked to another admin. */
+  | 'taken'
+
+export type OidcOutcome =
+  | { kind: 'signed_in'; session: Secret; device: Secret; next: string; keptRole: boolean }
+  | { kind: 'linked'; label: string; next: string }
+  | { kind: 'refused'; reason: OidcRefusal; purpose: OidcPurpose; next: string; label: string }
+
+/**
+ * Sign-in with an identity provider (OpenID Connect). Who someone is are `iss` and `sub`, and nothing else: e-mail
+ * addresses are labels. The provider is responsible for second factors.
+ */
+export interface OidcSignIn {
+  /** The host of the provider, for people. */
+  name: string
+  /** Can this admin sign in with the provider? */
+  isLinked(admin: Pick<Admin, 'oidcIssuer'>): boolean
+  /** @throws ProviderError `unreachable` */
+  begin(
+    purpose: OidcPurpose,
+    next: string,
+  ): Promise<{ location: string; stateHash: string; cookie: Secret }>
+  /**
+   * @param callback the query of the callback
+   * @param readCookie the cookie that `begin` returned with that hash
+   * @param signedIn the session of this browser, if any
+   */
+  finish(
+    callback: URLSearchParams,
+    readCookie: (stateHash: string) => Secret | undefined,
+    signedIn: SignedIn | undefined,
+    browser: Browser,
+  ): Promise<OidcOutcome>
+  /** Ends the link of a local admin. `false`: there is none, or no password to sign in with instead. */
+  unlink(signedIn: SignedIn, actor: Actor): Promise<boolean>
+  /**
+   * Ends the sessions that a logout token names (OpenID Connect Back-Channel Logout 1.0). Returns their number.
+   * @throws ProviderError `invalid` also for a token that was used before
+   */
+  logout(token: string, address: string): Promise<number>
+}
+
+/** The account that came back. */
+interface Account {
+  issuer: string
+  subject: string
+  /** For people. */
+  label: string
+  sid: string | null
+  /** Milliseconds; 0: unknown. */
+  authenticatedAt: number
+  role: Admin['role'] | null
+}
+
+export function createOidcSignIn(dependencies: {
+  store: Store
+  vault: Vault
+  sessions: Sessions
+  loginThrottle: LoginThrottle
+  provider: IdentityProvider
+  settings: RoleMapping & { issuer: string }
+  /** May admins sign in with passwords? */
+  passwords: boolean
+  clock: Clock
+  random: Random
+  log: Log
+}): OidcSignIn {
+  const { store, sessions, provider, settings, passwords, clock, random, log } = dependencies
+  const { issuer } = settings
+  const flows = createOidcFlows({ ...dependencies, issuer })
+  const { recordFailure } = createLoginAttempts(dependencies)
+
+  const event = (actor: Actor, action: string, details: string): NewEvent => ({
+    at: clock.now(),
+    ...actorFields(actor),
+    action,
+    details,
+  })
+  const bySystem = ({ address }: Pick<Browser, 'address'>): Actor => ({ actor: 'system', address })
+
+  const accountOf = (claims: Claims & { sub: string }): Account => {
+    const { sub: subject, sid, auth_time: authTime } = claims
+    const names = [claims.email, claims.preferred_username, claims.name, subject]
+    const label = names
+      .map((name) => (typeof name === 'string' ? visibleStart(name, MAX_LABEL_LENGTH_CHARS) : ''))
+      .find((name) => name !== '')
+    return {
+      issuer,
+      subject,
+      label: label ?? 'unnamed',
+      sid: typeof sid === 'string' ? sid : null,
+      // A provider whose clock is ahead makes no session fresh for longer.
+      authenticatedAt: typeof authTime === 'number' ? Math.min(authTime * 1000, clock.now()) : 0,
+      role: roleOf(claims, settings),
+    }
+  }
+
+  /** The admin of an account with the role of its claims, added at the first sign-in. `undefined`: races were lost. */
+  const update = async (
+    account: Account & { role: Admin['role'] },
+    browser: Browser,
+  ): Promise<{ admin: Admin; keptRole: boolean } | undefined> => {
+    const { subject, label, role } = account
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const before = await store.findAdminByOidc({ issuer, subject })
+      if (!before) {
+        await add(account, browser)
+        continue
+      }
+      const after = { ...before, role, oidcLabel: label }
+      if (before.role === role && before.oidcLabel === label)
+        return { admin: before, keptRole: false }
+      // The last local admin keeps the role, whatever the provider says.
+      const options = hasPassword(before) && { mustRemain: { password: true, issuer: null } }
+      const details = `${before.email} (${role}), by the identity provider`
+      const events =
+        before.role === role ? [] : [event(bySystem(browser), 'admin.role_set', details)]
+      const outcome = await store.updateAdmin(before, after, { ...options, events })
+      if (outcome === 'done') return { admin: after, keptRole: false }
+      if (outcome === 'last') return { admin: before, keptRole: true }
+    }
+    return undefined
+  }
+
+  const add = ({ subject, label, role }: Account & { role: Admin['role'] }, browser: Browser) => {
+    const email = accountName(label, { issuer, subject })
+    const admin = {
+      id: newId(random, 'adm'),
+      email,
+      passwordHash: '',
+      role,
+      createdAt: clock.now(),
+    }
+    const details = `${email} (${role}), by the identity provider`
+    return store.addAdmin(
+      { ...admin, oidcIssuer: issuer, oidcSubject: subject, oidcLabel: label },
+      { events: [event(bySystem(browser), 'admin.added', details)] },
+    )
+  }
+
+  /** Nobody without a role stays signed in by the provider. */
+  const refuseWithoutRole = async ({ subject, label }: Account, browser: Browser) => {
+    const admin = await store.findAdminByOidc({ issuer, subject })
+    const note = { note: `${label} has no role at the identity provider` }
+    await recordFailure('admin.oidc_refused', admin, browser, { wasLast: false, ...note })
+    const ended = event(bySystem(browser), 'admin.session_ended', '')
+    await store.endOidcSessions({ issuer, subject, sid: null }, ended)
+  }
+
+  const signIn = async (
+    account: Account & { role: Admin['role'] },
+    flow: OidcFlow,
+    browser: Browser,
+    replaced: SignedIn | undefined,
+  ): Promise<OidcOutcome> => {
+    const updated = await update(account, browser)
+    const begun =
+      updated &&
+      (await sessions.begin(updated.admin, browser, {
+        oidc: account,
+        ...(replaced && { replaces: replaced.session.idHash, action: 'admin.identity_confirmed' }),
+        details: `with ${account.label} at ${issuer}`,
+      }))
+    if (!begun) return refuse('expired', flow, account)
+    return { kind: 'signed_in', ...begun, next: flow.next, keptRole: updated.keptRole }
+  }
+
+  const link = async (
+    account: Account,
+    flow: OidcFlow,
+    { admin, session }: SignedIn,
+    browser: Browser,
+  ) => {
+    const { subject, label } = account
+    const { address } = browser
+    const after = { ...admin, oidcIssuer: issuer, oidcSubject: subject, oidcLabel: label }
+    const actor = { actor: `admin:${admin.email}`, address }
+    const details = `${admin.email}: ${label} at ${issuer}`
+    const outcome = await store.updateAdmin(admin, after, {
+      keepSession: session.idHash,
+      events: [event(actor, 'admin.oidc_linked', details)],
+    })
+    if (outcome === 'done') return { kind: 'linked', label, next: flow.next } as const
+    return refuse(outcome === 'taken' ? 'taken' : 'expired', flow, account)
+  }
+
+  return {
+    name: new URL(issuer).host,
+
+    isLinked: ({ oidcIssuer }) => oidcIssuer === issuer,
+
+    async begin(purpose, next) {
+      const { sealed, checks } = flows.begin(purpose, next)
+      const reauthenticate = typeof purpose === 'object' && 'confirm' in purpose
+      const location = await provider.authorizationUrl(checks, { reauthenticate })
+      return { location, stateHash: sha256(checks.state.reveal()), cookie: sealed }
+    },
+
+    async finish(callback, readCookie, signedIn, browser) {
+      const unknown = { purpose: 'sign-in', next: '' } as const
+      const state = callback.get('state') ?? ''
+      const cookie = readCookie(sha256(state))
+      const flow = cookie && (await flows.use(new Secret(state), cookie))
+      if (!flow) return refuse('expired', unknown)
+      const { purpose } = flow
+      const own =
+        purpose === 'sign-in' ? undefined : 'link' in purpose ? purpose.link : purpose.confirm
+      if (own !== undefined && (!signedIn?.session.complete || signedIn.session.idHash !== own))
+        return refuse('expired', flow)
+
+      let account: Account
+      try {
+        const { roleClaim } = settings
+        const isComplete = (claims: Claims) => readClaim(claims, roleClaim) !== undefined
+        account = accountOf(await provider.redeem(callback, flow.checks, isComplete))
+      } catch (error) {
+        if (!(error instanceof ProviderError)) throw error
+        log.warn(
+          { reason: error.message },
+          `sign-in with the identity provider failed: ${error.kind}`,
+        )
+        return refuse(error.kind, flow)
+      }
+      const { role } = account
+      if (role === null) {
+        log.info({ account: account.label, claim: settings.roleClaim }, NO_ROLE)
+        await refuseWithoutRole(account, browser)
+        return refuse('no_role', flow, account)
+      }
+      if (purpose === 'sign-in' || !signedIn)
+        return signIn({ ...account, role }, flow, browser, undefined)
+      if ('link' in purpose) return link(account, flow, signedIn, browser)
+      const { oidcIssuer, oidcSubject } = signedIn.admin
+      if (oidcIssuer !== issuer || oidcSubject !== account.subject)
+        return refuse('other_account', flow, account)
+      const proved = { createdAt: clock.now(), authenticatedAt: account.authenticatedAt }
+      if (!isFresh(proved, clock.now())) return refuse('not_recent', flow, account)
+      return signIn({ ...account, role }, flow, browser, signedIn)
+    },
+
+    async unlink({ admin, session }, actor) {
+      if (!passwords || !hasPassword(admin) || admin.oidcIssuer === null) return false
+      const after = { ...admin, oidcIssuer: null, oidcSubject: null, oidcLabel: null }
+      const details = `${admin.email}: ${admin.oidcLabel ?? ''} at ${admin.oidcIssuer}`
+      const outcome = await store.updateAdmin(admin, after, {
+        keepSession: session.idHash,
+        events: [event(actor, 'admin.oidc_unlinked', details)],
+      })
+      return outcome === 'done'
+    },
+
+    async logout(token, address) {
+      const { subject, sid, jti } = await provider.verifyLogout(token)
+      const proofHash = sha256(`logout token ${issuer} ${jti}`)
+      const expiresAt = clock.now() + LOGOUT_MEMORY_MS
+      if (!(await store.useProof({ proofHash, expiresAt })))
+        throw new ProviderError('invalid', 'this logout token was used before')
+      const ended = event({ actor: 'system', address }, 'admin.session_ended', '')
+      const which = subject === null ? { subject, sid: sid ?? '' } : { subject, sid }
+      return store.endOidcSessions({ issuer, ...which }, ended)
+    },
+  }
+}
+
+const NO_ROLE = 'sign-in with the identity provider refused: no value of the claim gives a role'
+
+const refuse = (
+  reason: OidcRefusal,
+  { purpose, next }: Pick<OidcFlow, 'purpose' | 'next'>,
+  account?: Account,
+): OidcOutcome => ({ kind: 'refused', reason, purpose, next, label: account?.label ?? '' })
+
+/**
+ * The name of an admin who was added by the provider: their label, and after `#` a hash of who they are. So nobody
+ * takes the name of another admin, here or in the audit log, by changing an e-mail address there.
+ */
+const accountName = (
+  label: string,
+  { issuer, subject }: { issuer: string; subject: string },
+): string =>
+  normalizeEmail(
+    `${label.replace(/\s+/g, '-')}#${sha256(`${issuer} ${subject}`).slice(0, NAME_HASH_LENGTH_CHARS)}`,
+  )
