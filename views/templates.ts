@@ -2,6 +2,7 @@
 
 import type { AdminModels, DeviceView, LinkView, Shell } from './admin/models.ts'
 import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
+import type { TimeFormat } from './time.ts'
 import type { GrantedScopes, Models, Operator, Permissions, ReferenceField } from './models.ts'
 
 /** Functions that every page and layout can call. */
@@ -10,8 +11,10 @@ export interface Helpers {
   asset(name: string): string
   /** A path of the broker with its base path in front. */
   url(path: string): string
-  /** Markup of a time, to be output with `<%~`; for `null`, the text `never`. */
+  /** Markup of a time, to be output with `<%~`; for `null`, the text `never`. Scripts show how long ago it is. */
   time(milliseconds: number | null, never?: string): string
+  /** Markup of a time in a table or on an axis of times, where it stays one. */
+  pointInTime(milliseconds: number, format: TimeFormat): string
 }
 
 /** The layouts; `body` is the page. */
@@ -50,7 +53,7 @@ interface Partials {
   > & {
     shell: Pick<Shell, 'csrf'>
   } & Helpers
-  'admin/usage': UsageView & Pick<Helpers, 'time'>
+  'admin/usage': UsageView & Pick<Helpers, 'pointInTime'>
 }
 
 /** The type of `it` by template name (its path from views/). */

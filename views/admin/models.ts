@@ -70,6 +70,8 @@ export interface AdminModels extends MonitoringModels {
     accountId: string | null
     badge: Badge
     note: string | null
+    /** No app gets tokens until the user reconnects. */
+    mustReconnect: boolean
     /** Not revoked. */
     isLive: boolean
     connectedAt: number
@@ -284,7 +286,10 @@ export interface UserRow {
   name: string
   id: string
   badge: Badge
+  /** As many as fit into a line. */
   apps: { name: string; isExpired: boolean }[]
+  /** The others; `null`: none. */
+  moreApps: { count: number; names: string } | null
   connectedAt: number
   lastUsedAt: number | null
   tokenExpiresAt: number | null
@@ -322,7 +327,10 @@ export interface DeviceView {
   name: string
   /** The app's own id of the user. */
   externalId: string | null
+  /** Of the device's grant, as its app knows it. */
+  id: string
   badge: Badge
+  /** When it connected first. */
   connectedAt: number
   lastUsedAt: number | null
   /** `null`: never. */

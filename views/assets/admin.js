@@ -1,18 +1,40 @@
 // Conveniences for the dashboard. Every page works without this script.
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
-const hour = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' })
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' })
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+/** Formats of `data-format`. */
+const formats = {
+  exact,
+  hour: new Intl.DateTimeFormat(undefined, { timeStyle: 'short' }),
+  weekday: new Intl.DateTimeFormat(undefined, { weekday: 'short' }),
+  day: new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' }),
+}
+// The pages are in English.
+const relative = new Intl.RelativeTimeFormat('en')
+const UNITS = [
+  ['year', 31_557_600_000],
+  ['month', 2_629_800_000],
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+]
 
-/** Shows times in the reader's time zone, and the exact time on hover. */
+/** How long ago, or until: "3 hours ago", "in 2 days". */
+function relativeTime(date) {
+  const ms = date - Date.now()
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(ms) >= length) ?? []
+  if (!unit) return ms > 0 ? 'in less than a minute' : 'just now'
+  return relative.format(Math.trunc(ms / length), unit)
+}
+
+/** Shows how long ago times are, and on hover the exact time in the reader's time zone. */
 function localTimes(root) {
   for (const time of root.querySelectorAll('time[datetime]')) {
     const date = new Date(time.dateTime)
-    // A line may break only between the two parts.
-    const parts = [day, hour].map((part) => part.format(date).replace(/\s/g, '\u00a0'))
-    time.textContent = parts.join(', ')
-    time.title = `${exact.format(date)} (${zone})`
+    const text = formats[time.dataset.format]?.format(date) ?? relativeTime(date)
+    time.textContent = text.replace(/\s/g, '\u00a0')
+    time.title = `${full.format(date)} (${zone})`
   }
 }
 
@@ -98,7 +120,44 @@ function checkAsTyped(root) {
   }
 }
 
+/** Charts: the value under the pointer, or with the keyboard that of the bar that the arrow keys choose. */
+function chartValues(root) {
+  for (const chart of root.querySelectorAll('.chart:has(svg)')) {
+    const [svg, output] = [chart.querySelector('svg'), chart.querySelector('output')]
+    const bars = [...svg.querySelectorAll('g')]
+    let current = bars.length - 1
+    const show = (index) => {
+      bars[current].classList.remove('current')
+      output.textContent = ''
+      if (!bars[index]) return
+      current = index
+      bars[index].classList.add('current')
+      output.textContent = bars[index].querySelector('title').textContent
+    }
+    for (const bar of bars) {
+      const title = bar.querySelector('title')
+      title.textContent = `${title.dataset.count}, from ${exact.format(new Date(title.dataset.start))}`
+    }
+    svg.tabIndex = 0
+    svg.addEventListener('pointerover', ({ target }) => show(bars.indexOf(target.closest('g'))))
+    svg.addEventListener('pointerleave', () => show(-1))
+    svg.addEventListener('focus', () => show(current))
+    svg.addEventListener('blur', () => show(-1))
+    svg.addEventListener('keydown', (event) => {
+      const last = bars.length - 1
+      const { key } = event
+      const target = { ArrowLeft: current - 1, ArrowRight: current + 1, Home: 0, End: last }[key]
+      if (target === undefined) return
+      event.preventDefault()
+      show(Math.min(Math.max(target, 0), last))
+    })
+  }
+}
+
 localTimes(document)
+chartValues(document)
+for (const text of document.querySelectorAll('[data-without-script]')) text.hidden = true
+setInterval(() => localTimes(document), 60_000)
 checkAsTyped(document)
 copyButtons(document)
 selectAllButtons(document)
@@ -109,7 +168,6 @@ async function pollLiveElement() {
   for (;;) {
     const live = document.querySelector('[data-live]')
     if (!live) return
-    for (const link of live.querySelectorAll('[data-without-script]')) link.hidden = true
     await new Promise((resolve) => setTimeout(resolve, 1000))
     const answer = await fetch(location.href).catch(() => null)
     if (!answer?.ok) continue
@@ -117,6 +175,7 @@ async function pollLiveElement() {
     const next = page.getElementById(live.id)
     if (!next) return location.reload()
     localTimes(next)
+    for (const text of next.querySelectorAll('[data-without-script]')) text.hidden = true
     live.replaceWith(next)
   }
 }

@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Models } from '../../../views/models.ts'
 import type { Helpers } from '../../../views/templates.ts'
 import { listAssets, readAsset, readAssetBytes } from '../../assets.ts'
-import { time } from '../../../views/time.ts'
+import { pointInTime, time } from '../../../views/time.ts'
 
 /** `Given`, if it has no fields beyond those of `Model`. */
 export type Exactly<Model, Given> = Given & Record<Exclude<keyof Given, keyof Model>, never>
@@ -55,6 +55,7 @@ export async function views(
     asset: (name) => `${basePath}/assets/${assets.get(name)?.file}`,
     url: (path) => basePath + path,
     time,
+    pointInTime,
   }
 
   await app.register(fastifyView, {
