@@ -1,6 +1,6 @@
 /** The type of `it` in each template. test/views/templates.test.ts checks all templates against it. */
 
-import type { AdminModels, DeviceView, LinkView, Shell } from './admin/models.ts'
+import type { AdminModels, DeviceView, LinkView, OptionField, Shell } from './admin/models.ts'
 import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
 import type { TimeFormat } from './time.ts'
 import type { GrantedScopes, Models, Operator, Permissions, ReferenceField } from './models.ts'
@@ -29,6 +29,7 @@ interface Partials {
   scope: { scopes: GrantedScopes; permissions: Permissions; offline: boolean }
   'reference-text': { text: string }
   'reference-fields': { caption: string; fields: ReferenceField[] }
+  'admin/app-options': { options: OptionField[] }
   'admin/attention': { attention: AttentionView[] } & Pick<Helpers, 'time' | 'url'>
   'admin/counts': CountsView
   'admin/devices': {

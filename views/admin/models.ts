@@ -130,7 +130,10 @@ export interface AdminModels extends MonitoringModels {
     isNew: boolean
     back: string
     fields: AppFormFields
-    options: OptionField[]
+    commonOptions: OptionField[]
+    advancedOptions: OptionField[]
+    /** An advanced setting is not at its default. */
+    isAdvancedOpen: boolean
     problems: string[]
     /** Of the redirect URIs, shown beside them. */
     uriProblems: string[]

@@ -93,12 +93,20 @@ function submitOnce() {
   })
 }
 
+/** Runs `work` once the last call is `delayMs` ago. */
+function debounce(work, delayMs) {
+  let timer
+  return () => {
+    clearTimeout(timer)
+    timer = setTimeout(work, delayMs)
+  }
+}
+
 /** `<textarea data-check="ADDRESS" aria-describedby="… LIST">`: shows problems while the user types. */
 function checkAsTyped(root) {
   for (const field of root.querySelectorAll('textarea[data-check]')) {
     const list = document.getElementById(field.getAttribute('aria-describedby').split(' ').pop())
     let lastCheck = 0
-    let timer
     const check = async () => {
       const thisCheck = ++lastCheck
       const query = new URLSearchParams({ [field.name]: field.value })
@@ -113,11 +121,32 @@ function checkAsTyped(root) {
       list.replaceChildren(...items)
       field.setAttribute('aria-invalid', String(problems.length > 0))
     }
-    field.addEventListener('input', () => {
-      clearTimeout(timer)
-      timer = setTimeout(check, 400)
-    })
+    field.addEventListener('input', debounce(check, 400))
   }
+}
+
+/** `<aside data-preview="ADDRESS" hidden>`: its last element shows the consent page of the form beside it. */
+function previewConsentPage() {
+  const preview = document.querySelector('[data-preview]')
+  if (!preview) return
+  const form = preview.previousElementSibling
+  // Styles of that page and of this one do not mix.
+  const root = preview.lastElementChild.attachShadow({ mode: 'closed' })
+  let lastUpdate = 0
+  const update = async () => {
+    const thisUpdate = ++lastUpdate
+    const body = new URLSearchParams(new FormData(form))
+    const answer = await fetch(preview.dataset.preview, { method: 'POST', body }).catch(() => null)
+    // A setting that is not valid yet, or the session has expired.
+    if (!answer?.ok || answer.redirected || thisUpdate !== lastUpdate) return
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html')
+    if (!root.firstChild) root.append(...page.querySelectorAll('link[rel=stylesheet]'))
+    root.querySelector('main')?.remove()
+    root.append(page.querySelector('main'))
+    preview.hidden = false
+  }
+  form.addEventListener('input', debounce(update, 400))
+  void update()
 }
 
 /** Charts: the value under the pointer, or with the keyboard that of the bar that the arrow keys choose. */
@@ -159,6 +188,7 @@ chartValues(document)
 for (const text of document.querySelectorAll('[data-without-script]')) text.hidden = true
 setInterval(() => localTimes(document), 60_000)
 checkAsTyped(document)
+previewConsentPage()
 copyButtons(document)
 selectAllButtons(document)
 submitOnce()

@@ -4,18 +4,17 @@ import type {
   FastifyRequest,
   preHandlerAsyncHookHandler,
 } from 'fastify'
-import { hashOfPolicy, permissionsOf, policyOf } from '../../oauth/access-policy.ts'
+import { hashOfPolicy, policyOf } from '../../oauth/access-policy.ts'
 import { issuesCode } from '../../oauth/authorization-code.ts'
 import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
-import { describeLimit } from '../../oauth/duration.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
-import { readScopes } from '../../oauth/scope.ts'
 import { BrokerError } from '../../errors.ts'
 import { FORM_EXPIRED, protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
+import { consentModel } from './consent-model.ts'
 import { page, redirect, skipValidation, tooManyFailures } from './schemas.ts'
 import { redirectToUpstream } from './upstream-flow.ts'
 
@@ -162,14 +161,9 @@ async function askConsent(
     return typeof value === 'string' ? [{ name, value }] : []
   })
   return reply.page('consent', {
-    appName: app.name,
-    scopes: readScopes(scope),
-    permissions: permissionsOf(app),
-    offline: app.offline,
+    ...consentModel(app, { redirectUri, scope }),
+    previewNote: null,
     problem: problem ?? null,
-    returnsTo: describeTarget(redirectUri),
-    atMost: describeLimit(app.grantLifetimeSeconds),
-    fragment: app.deliver === 'fragment',
     action: `${config.basePath}/oauth/authorize`,
     fields: [
       ...fields,
@@ -191,11 +185,4 @@ function deny(authorization: AuthorizationRequest, reply: FastifyReply) {
   }
   const backTo = redirectUri === '' ? null : redirectUri
   return reply.page('refused', { appName: app.name, backTo, onDevice: false })
-}
-
-/** Where the user will return to, in readable form; `null`: nowhere. */
-function describeTarget(redirectUri: string): string | null {
-  if (redirectUri === '') return null
-  const { protocol, host } = new URL(redirectUri)
-  return protocol === 'https:' || protocol === 'http:' ? host : `the app at ${protocol}`
 }
