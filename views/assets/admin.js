@@ -131,7 +131,7 @@ function previewConsentPage() {
   if (!preview) return
   const form = preview.previousElementSibling
   // Styles of that page and of this one do not mix.
-  const root = preview.lastElementChild.attachShadow({ mode: 'closed' })
+  const root = preview.lastElementChild.attachShadow({ mode: 'open' })
   let lastUpdate = 0
   const update = async () => {
     const thisUpdate = ++lastUpdate
