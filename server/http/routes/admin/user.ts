@@ -73,7 +73,8 @@ function modelOf(
     lastUsedAt: connection.lastUsedAt,
     refreshedAt: connection.refreshedAt,
     tokenExpiresAt: connection.accessTokenExpiresAt,
-    isTokenExpired: tokensUntil(connection, now) === null,
+    isTokenExpired:
+      connection.accessTokenExpiresAt !== null && tokensUntil(connection, now) === null,
     lastError: connection.lastError,
     retryAt: isLive && connection.failures > 0 ? connection.retryAt : null,
     revokedAt: connection.revokedAt,
