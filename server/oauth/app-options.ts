@@ -221,11 +221,11 @@ export const defaultOptions = mapOptions((_name, option) => option.default) as A
 export const writeOption = (value: boolean | string): string =>
   typeof value === 'string' ? value : value ? 'yes' : 'no'
 
-/** The texts of an app's options, by option. */
-export const describeOptions = (app: App): (ValueText & { title: string })[] =>
-  appOptions.flatMap(([name, { title, values }]) => {
+/** The texts of an app's options, by option. `isDefault`: nobody chose otherwise. */
+export const describeOptions = (app: App): (ValueText & { title: string; isDefault: boolean })[] =>
+  appOptions.flatMap(([name, { title, values, default: usual }]) => {
     const texts = Object.entries<ValueText>(values)
     return texts
       .filter(([value]) => value === writeOption(app[name]))
-      .map(([, text]) => ({ title, ...text }))
+      .map(([, text]) => ({ title, isDefault: app[name] === usual, ...text }))
   })

@@ -112,11 +112,8 @@ export interface AdminModels extends MonitoringModels {
     fragment: boolean
     /** Rules of the access policy. */
     allow: string[]
-    /** Numbers of requests, or `off`. */
-    requestsPerMinute: string
-    requestsPerDay: string
-    /** Every flag and choice, from server/oauth/app-options.ts. */
-    options: { title: string; summary: string }[]
+    /** Every flag and choice, from server/oauth/app-options.ts, and limits of requests. */
+    settings: { title: string; summary: string; isDefault: boolean }[]
     /** The keys that it authenticates with, in readable form; `null`: none. */
     keys: string | null
     /** The newest first; `null`: it has none, being public. */
