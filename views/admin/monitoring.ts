@@ -1,5 +1,4 @@
 import type { TimeFormat } from '../time.ts'
-import type { Badge } from './models.ts'
 
 /** View models of the overview, bulk revocations and the audit log. */
 export interface MonitoringModels {
@@ -74,7 +73,7 @@ export interface FailingView {
   name: string
   /** Without the base path. */
   path: string
-  badge: Badge
+  badge: { tone: 'good' | 'warn' | 'bad' | 'quiet'; text: string }
   reason: string
   lastUsedAt: number | null
 }
