@@ -38,6 +38,14 @@ function localTimes(root) {
   }
 }
 
+/** A tap shows the exact time, where nothing hovers. */
+function exactTimesOnTap() {
+  document.addEventListener('click', ({ target }) => {
+    const time = target.closest('time[title]')
+    if (time) time.textContent = time.title
+  })
+}
+
 /** `<button class="copy" data-copy="ID" hidden>Copy</button>` copies the text, or value, of that element. */
 function copyButtons(root) {
   if (!navigator.clipboard) return
@@ -184,6 +192,7 @@ function chartValues(root) {
 }
 
 localTimes(document)
+exactTimesOnTap()
 chartValues(document)
 for (const text of document.querySelectorAll('[data-without-script]')) text.hidden = true
 setInterval(() => localTimes(document), 60_000)
