@@ -65,7 +65,7 @@ export default defineConfig(
     files: ['server/demo/public/**/*.js', 'views/assets/**/*.js'],
     languageOptions: {
       globals: Object.fromEntries(
-        'btoa clearTimeout crypto document DOMParser fetch history localStorage location navigator sessionStorage setTimeout TextEncoder URLSearchParams window'
+        'btoa clearTimeout crypto document DOMParser fetch FormData history localStorage location navigator sessionStorage setInterval setTimeout TextEncoder URLSearchParams window'
           .split(' ')
           .map((name) => [name, 'readonly']),
       ),

@@ -38,6 +38,8 @@ export interface Models {
     permissions: Permissions
     /** The app has access also when the user is not using it. */
     offline: boolean
+    /** An admin looks at it, and its buttons do nothing; `null`: it asks a user. */
+    previewNote: string | null
     /** Why the form is shown again. */
     problem: string | null
     /** Where the user returns to, in readable form; `null`: nowhere. */

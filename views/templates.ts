@@ -1,6 +1,6 @@
 /** The type of `it` in each template. test/views/templates.test.ts checks all templates against it. */
 
-import type { AdminModels, DeviceView, LinkView, Shell } from './admin/models.ts'
+import type { AdminModels, DeviceView, LinkView, OptionField, Shell } from './admin/models.ts'
 import type { AttentionView, CountsView, UsageView } from './admin/monitoring.ts'
 import type {
   GrantedScopes,
@@ -11,6 +11,7 @@ import type {
   ReferenceField,
 } from './models.ts'
 import type { Translator } from './translate.ts'
+import type { TimeFormat } from './time.ts'
 
 /** Functions that every page and layout can call. Texts are in English on pages of the dashboard. */
 export interface Helpers extends Translator {
@@ -18,8 +19,10 @@ export interface Helpers extends Translator {
   asset(name: string): string
   /** A path of the broker with its base path in front. */
   url(path: string): string
-  /** Markup of a time, to be output with `<%~`; for `null`, the text `never`. */
+  /** Markup of a time, to be output with `<%~`; for `null`, the text `never`. Scripts show how long ago it is. */
   time(milliseconds: number | null, never?: string): string
+  /** Markup of a time in a table or on an axis of times, where it stays one. */
+  pointInTime(milliseconds: number, format: TimeFormat): string
 }
 
 /** The layouts; `body` is the page. */
@@ -38,6 +41,7 @@ interface Partials {
   >
   'reference-text': { text: string }
   'reference-fields': { caption: string; fields: ReferenceField[] }
+  'admin/app-options': { options: OptionField[] }
   'admin/attention': { attention: AttentionView[] } & Pick<Helpers, 'time' | 'url'>
   'admin/counts': CountsView
   'admin/devices': {
@@ -62,7 +66,7 @@ interface Partials {
   > & {
     shell: Pick<Shell, 'csrf'>
   } & Helpers
-  'admin/usage': UsageView & Pick<Helpers, 'time'>
+  'admin/usage': UsageView & Pick<Helpers, 'pointInTime'>
 }
 
 /** The type of `it` by template name (its path from views/). */

@@ -9,6 +9,8 @@ import type { Secret } from '../secret.ts'
 export interface Device {
   /** The newest grant that is active, or else the newest one. */
   grant: Grant
+  /** When its first grant began. */
+  connectedAt: Millis
   lastUsedAt: Millis | null
 }
 
@@ -40,7 +42,8 @@ function toDevice(grants: Grant[], now: Millis): Device {
       Number(isActive(other, now)) - Number(isActive(one, now)) || other.createdAt - one.createdAt,
   ) as [Grant]
   const uses = grants.flatMap(({ lastUsedAt }) => lastUsedAt ?? [])
-  return { grant, lastUsedAt: uses.length === 0 ? null : Math.max(...uses) }
+  const connectedAt = Math.min(...grants.map(({ createdAt }) => createdAt))
+  return { grant, connectedAt, lastUsedAt: uses.length === 0 ? null : Math.max(...uses) }
 }
 
 const isActive = ({ revokedAt, expiresAtSeconds }: Grant, now: Millis): boolean =>

@@ -41,6 +41,8 @@ export interface AppOption<Value = boolean | string> {
   negatedHelp?: string
   /** Heading in the dashboard. */
   title: string
+  /** Many apps choose it: the dashboard’s form does not have it under “Advanced”. */
+  isCommon?: true
   hint?: string
   caution?: { lead: string; text: string }
   values: Record<Written<Value> & string, ValueText>
@@ -90,6 +92,7 @@ const table: { [Name in OptionName]: AppOption<App[Name]> } = {
     help: 'allow the device flow (RFC 8628) for programs without a browser: users type a code. Needs no redirect URI',
     negatedHelp: 'disable the device flow',
     title: 'Device flow',
+    isCommon: true,
     values: {
       yes: {
         label:
@@ -117,6 +120,7 @@ const table: { [Name in OptionName]: AppOption<App[Name]> } = {
     default: 'token',
     help: 'token: the app gets access tokens of Ellipsis Drive. proxy: it never gets one, and sends its requests through /drive: revoking ends its access at once',
     title: 'Access',
+    isCommon: true,
     hint: 'With the proxy, a stolen token is worth nothing at Ellipsis Drive, and revoking ends access at once.',
     values: {
       token: { label: 'Access tokens of Ellipsis Drive', summary: 'Access tokens' },
@@ -132,6 +136,7 @@ const table: { [Name in OptionName]: AppOption<App[Name]> } = {
     help: 'through the proxy, allow only requests that read',
     negatedHelp: 'allow requests that change something; asks users again',
     title: 'Requests',
+    isCommon: true,
     hint: 'Needs access through the proxy.',
     values: {
       yes: {
@@ -216,11 +221,11 @@ export const defaultOptions = mapOptions((_name, option) => option.default) as A
 export const writeOption = (value: boolean | string): string =>
   typeof value === 'string' ? value : value ? 'yes' : 'no'
 
-/** The texts of an app's options, by option. */
-export const describeOptions = (app: App): (ValueText & { title: string })[] =>
-  appOptions.flatMap(([name, { title, values }]) => {
+/** The texts of an app's options, by option. `isDefault`: nobody chose otherwise. */
+export const describeOptions = (app: App): (ValueText & { title: string; isDefault: boolean })[] =>
+  appOptions.flatMap(([name, { title, values, default: usual }]) => {
     const texts = Object.entries<ValueText>(values)
     return texts
       .filter(([value]) => value === writeOption(app[name]))
-      .map(([, text]) => ({ title, ...text }))
+      .map(([, text]) => ({ title, isDefault: app[name] === usual, ...text }))
   })

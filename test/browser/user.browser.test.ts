@@ -95,7 +95,7 @@ testInBrowser(
     await page.locator('.badge', { hasText: 'Needs reconnecting' }).waitFor()
     await page.getByText('Last error').waitFor()
 
-    const link = await page.getByLabel('Reconnect link (send it to this user)').inputValue()
+    const link = await page.getByLabel('Send this link to the user').inputValue()
     const person = await (await visit(t, admin.browser)).newPage()
     await person.goto(link)
     await person.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()

@@ -75,6 +75,8 @@ export interface AdminModels extends MonitoringModels, WebhookModels {
     accountId: string | null
     badge: Badge
     note: string | null
+    /** No app gets tokens until the user reconnects. */
+    mustReconnect: boolean
     /** Not revoked. */
     isLive: boolean
     connectedAt: number
@@ -115,11 +117,8 @@ export interface AdminModels extends MonitoringModels, WebhookModels {
     fragment: boolean
     /** Rules of the access policy. */
     allow: string[]
-    /** Numbers of requests, or `off`. */
-    requestsPerMinute: string
-    requestsPerDay: string
-    /** Every flag and choice, from server/oauth/app-options.ts. */
-    options: { title: string; summary: string }[]
+    /** Every flag and choice, from server/oauth/app-options.ts, and limits of requests. */
+    settings: { title: string; summary: string; isDefault: boolean }[]
     /** The keys that it authenticates with, in readable form; `null`: none. */
     keys: string | null
     /** The newest first; `null`: it has none, being public. */
@@ -135,7 +134,10 @@ export interface AdminModels extends MonitoringModels, WebhookModels {
     isNew: boolean
     back: string
     fields: AppFormFields
-    options: OptionField[]
+    commonOptions: OptionField[]
+    advancedOptions: OptionField[]
+    /** An advanced setting is not at its default. */
+    isAdvancedOpen: boolean
     problems: string[]
     /** Of the redirect URIs, shown beside them. */
     uriProblems: string[]
@@ -303,7 +305,10 @@ export interface UserRow {
   name: string
   id: string
   badge: Badge
+  /** As many as fit into a line. */
   apps: { name: string; isExpired: boolean }[]
+  /** The others; `null`: none. */
+  moreApps: { count: number; names: string } | null
   connectedAt: number
   lastUsedAt: number | null
   tokenExpiresAt: number | null
@@ -341,7 +346,10 @@ export interface DeviceView {
   name: string
   /** The app's own id of the user. */
   externalId: string | null
+  /** Of the device's grant, as its app knows it. */
+  id: string
   badge: Badge
+  /** When it connected first. */
   connectedAt: number
   lastUsedAt: number | null
   /** `null`: never. */

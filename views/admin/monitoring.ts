@@ -1,9 +1,15 @@
+import type { TimeFormat } from '../time.ts'
+
 /** View models of the overview, bulk revocations and the audit log. */
 export interface MonitoringModels {
   'admin/overview': {
     counts: CountsView
     upstream: UpstreamView
     attention: AttentionView[]
+    /** Connections that need reconnecting: those that were used last. */
+    failing: FailingView[]
+    /** There are more. */
+    failingMore: boolean
     usage: UsageView
   }
   'admin/bulks': { rows: BulkRow[] }
@@ -63,12 +69,25 @@ export interface AttentionView {
   link: string
 }
 
+export interface FailingView {
+  name: string
+  /** Without the base path. */
+  path: string
+  badge: { tone: 'good' | 'warn' | 'bad' | 'quiet'; text: string }
+  reason: string
+  lastUsedAt: number | null
+}
+
 /** Usage over a period, as charts and as a table. */
 export interface UsageView {
   periods: { label: string; href: string; isCurrent: boolean }[]
   /** Such as "the last 24 hours". */
   period: string
+  /** What one bar covers, such as "hour". */
+  interval: string
   charts: ChartView[]
+  /** Labels of the axis of time: of equal parts of it. */
+  axis: { format: TimeFormat; starts: number[] }
   /** The table's columns. */
   titles: string[]
   /** The latest first; `counts` as `titles`. */
@@ -85,7 +104,20 @@ export interface ChartView {
   description: string
   width: number
   height: number
-  bars: { x: number; y: number; width: number; height: number; label: string }[]
+  /** Labels of the axis of counts, from the top; `null`: there is nothing to show. */
+  axis: string[] | null
+  /** `count` and `start` (ISO 8601) repeat what `label` says, for scripts. */
+  bars: ChartBar[]
+}
+
+interface ChartBar {
+  x: number
+  y: number
+  width: number
+  height: number
+  label: string
+  count: string
+  start: string
 }
 
 interface BulkRow {

@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Models } from '../../../views/models.ts'
 import type { Helpers } from '../../../views/templates.ts'
 import { listAssets, readAsset, readAssetBytes } from '../../assets.ts'
-import { time } from '../../../views/time.ts'
+import { pointInTime, time } from '../../../views/time.ts'
 import { translators } from '../../../views/translate.ts'
 import type { Language, Translator } from '../../../views/translate.ts'
 import type { Config } from '../../config/config.ts'
@@ -70,6 +70,7 @@ export async function views(app: FastifyInstance, config: Config): Promise<void>
     url: (path) => basePath + path,
     time,
     ...translators.en,
+    pointInTime,
   }
 
   await app.register(fastifyView, {

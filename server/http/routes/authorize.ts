@@ -4,18 +4,17 @@ import type {
   FastifyRequest,
   preHandlerAsyncHookHandler,
 } from 'fastify'
-import { hashOfPolicy, permissionsOf, policyOf } from '../../oauth/access-policy.ts'
+import { hashOfPolicy, policyOf } from '../../oauth/access-policy.ts'
 import { issuesCode } from '../../oauth/authorization-code.ts'
 import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
-import { describeLimit } from '../../oauth/duration.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
-import { readScopes } from '../../oauth/scope.ts'
 import { BrokerError } from '../../errors.ts'
 import { protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
+import { consentModel } from './consent-model.ts'
 import { page, redirect, skipValidation, tooManyFailures } from './schemas.ts'
 import { redirectToUpstream } from './upstream-flow.ts'
 
@@ -158,7 +157,6 @@ async function askConsent(
     return redirectToUpstream(authorization, request, reply, services)
   }
   const { app, redirectUri, scope } = authorization
-  const { amount, text } = reply.translator()
   allowFormRedirects(reply, config)
   // They are validated again when the form is posted.
   const isPushed = parameters.request_uri !== undefined
@@ -168,14 +166,9 @@ async function askConsent(
     return typeof value === 'string' ? [{ name, value }] : []
   })
   return reply.page('consent', {
-    appName: app.name,
-    scopes: readScopes(scope),
-    permissions: permissionsOf(app),
-    offline: app.offline,
+    ...consentModel(app, { redirectUri, scope }, reply.translator()),
+    previewNote: null,
     problem: problem ?? null,
-    returnsTo: describeTarget(redirectUri, (scheme) => text('consent.appAt', { scheme })),
-    atMost: describeLimit(app, amount),
-    fragment: app.deliver === 'fragment',
     action: `${config.basePath}/oauth/authorize`,
     fields: [
       ...fields,
@@ -197,11 +190,4 @@ function deny(authorization: AuthorizationRequest, reply: FastifyReply) {
   }
   const backTo = redirectUri === '' ? null : redirectUri
   return reply.page('refused', { appName: app.name, backTo, onDevice: false })
-}
-
-/** Where the user will return to, in readable form; `null`: nowhere. */
-function describeTarget(redirectUri: string, appAt: (scheme: string) => string): string | null {
-  if (redirectUri === '') return null
-  const { protocol, host } = new URL(redirectUri)
-  return protocol === 'https:' || protocol === 'http:' ? host : appAt(protocol)
 }

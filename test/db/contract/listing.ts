@@ -134,6 +134,23 @@ export function testListing(t: Test, open: OpenStore): void {
     ])
   })
 
+  t.test('names are found as people type them', async (t) => {
+    const store = await open(t)
+    const people = { a: 'Łukasz', b: 'Hauptstraße 3', c: 'Sinéad O’Connor', d: '李明', e: '王小明' }
+    for (const [id, username] of Object.entries(people)) await connect(store, id, { username })
+    for (const [search, found] of [
+      ['lukasz', 'a'],
+      ['ŁUKASZ', 'a'],
+      ['strasse', 'b'],
+      ["o'connor", 'c'],
+      ['sinead o', 'c'],
+      ['李明', 'd'],
+      ['小明', 'e'],
+    ] as const) {
+      t.equal(await find(store, { search }), found, search)
+    }
+  })
+
   t.test('names are found by any of their letters', async (t) => {
     const store = await openWithPeople(t, open)
     const search = (text: string, query: Partial<ConnectionQuery> = {}) =>

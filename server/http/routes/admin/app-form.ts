@@ -3,12 +3,19 @@ import type { App } from '../../../../db/store.ts'
 import type { AdminModels, AppFormFields, OptionField } from '../../../../views/admin/models.ts'
 import { appOptions, defaultOptions, mapOptions, writeOption } from '../../../oauth/app-options.ts'
 import type { AppOption, AppOptions } from '../../../oauth/app-options.ts'
-import { appDefaults, defaultOrigins, parseRequestLimit } from '../../../oauth/app-settings.ts'
+import {
+  appDefaults,
+  defaultGrantLifetime,
+  defaultOrigins,
+  parseRequestLimit,
+} from '../../../oauth/app-settings.ts'
 import type { AppSettings } from '../../../oauth/app-settings.ts'
 import { formatDuration, formatLimit, parseDuration, parseLimit } from '../../../oauth/duration.ts'
 import { redirectUriProblem } from '../../../oauth/redirect-uri.ts'
 import { BrokerError } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
+import { visibleText } from '../../../visible-text.ts'
+import { consentModel } from '../consent-model.ts'
 import { plainName } from './format.ts'
 import { hereAfterwards } from '../../plugins/session.ts'
 import { byAdmin } from './request.ts'
@@ -17,10 +24,10 @@ import { pathOf } from './apps.ts'
 /** Registering and editing apps. */
 export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { apps } },
+  { services: { apps, config } },
 ) => {
   // An app's redirect URIs and options decide who gets tokens.
-  const config = { fresh: hereAfterwards }
+  const fresh = { fresh: hereAfterwards }
 
   /** Checks redirect URIs while the user types; called by the form’s script. */
   app.get('/apps/check', async (request) => {
@@ -28,11 +35,31 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
     return { problems: typeof given === 'string' ? uriProblems(given) : [] }
   })
 
-  app.get('/apps/new', { config }, async (_request, reply) =>
+  /** The consent page of an app with these settings, which need not be valid. Nothing is saved. */
+  app.post('/apps/preview', async (request, reply) => {
+    const settings = settingsOf(readForm(request))
+    const [redirectUri = ''] = settings.redirectUris.filter((uri) => URL.canParse(uri))
+    const preview = {
+      ...settings,
+      name: visibleText(settings.name) || 'Your app',
+      grantLifetimeSeconds:
+        settings.grantLifetimeSeconds ?? defaultGrantLifetime({ ...appDefaults, ...settings }),
+    }
+    return reply.page('consent', {
+      ...consentModel(preview, { redirectUri, scope: 'projects' }, reply.translator()),
+      previewNote: settings.trusted ? TRUSTED_NOTE : PREVIEW_NOTE,
+      problem: null,
+      action: '',
+      fields: [],
+      operator: config.operator,
+    })
+  })
+
+  app.get('/apps/new', { config: fresh }, async (_request, reply) =>
     reply.show('admin/app-form', formOf(emptyForm, null)),
   )
 
-  app.post('/apps/new', { config }, async (request, reply) => {
+  app.post('/apps/new', { config: fresh }, async (request, reply) => {
     const form = readForm(request)
     return trying(reply, form, null, async () => {
       const made = await apps.add({ ...appDefaults, ...settingsOf(form) }, byAdmin(request))
@@ -48,13 +75,13 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
     })
   })
 
-  app.get('/apps/:appId/edit', { config }, async (request, reply) => {
+  app.get('/apps/:appId/edit', { config: fresh }, async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('This app does not exist or was removed.')
     return reply.show('admin/app-form', formOf(formOfApp(one), one))
   })
 
-  app.post('/apps/:appId/edit', { config }, async (request, reply) => {
+  app.post('/apps/:appId/edit', { config: fresh }, async (request, reply) => {
     const one = await apps.find((request.params as { appId: string }).appId)
     if (!one) return reply.missing('This app does not exist or was removed.')
     const form = { ...readForm(request), confidential: one.confidential }
@@ -64,6 +91,10 @@ export const appFormRoutes: FastifyPluginAsync<{ services: HttpServices }> = asy
     })
   })
 }
+
+const PREVIEW_NOTE = 'Preview: nothing is saved.'
+const TRUSTED_NOTE =
+  'Preview: nothing is saved. The app is trusted, so users see this page only if the app asks for it.'
 
 /** Does it; what was wrong with the fields is said above them, with everything that was typed. */
 async function trying(
@@ -108,10 +139,31 @@ const formOf = (
   isNew: app === null,
   back: app ? pathOf(app.id) : '/admin/apps',
   fields,
-  options: appOptions.map(([name, option]) => optionField(name, option, options[name])),
+  commonOptions: optionFields(options, true),
+  advancedOptions: optionFields(options, false),
+  isAdvancedOpen: !hasAdvancedDefaults({ options, ...fields }, app),
   problems: [],
   uriProblems: fields.redirectUris === '' ? [] : uriProblems(fields.redirectUris),
 })
+
+const optionFields = (options: AppOptions, isCommon: boolean): OptionField[] =>
+  appOptions
+    .filter(([, option]) => (option.isCommon ?? false) === isCommon)
+    .map(([name, option]) => optionField(name, option, options[name]))
+
+/** Is every field under “Advanced” as if nobody had chosen? So one with an error is not. */
+function hasAdvancedDefaults(form: AppForm, app: App | null): boolean {
+  const grantLifetimes = ['', ...(app ? [formatLimit(defaultGrantLifetime(app))] : [])]
+  return (
+    appOptions.every(
+      ([name, option]) => option.isCommon === true || form.options[name] === option.default,
+    ) &&
+    (['origins', 'lifetime', 'allow', 'requestsPerMinute', 'requestsPerDay'] as const).every(
+      (name) => form[name] === emptyForm[name],
+    ) &&
+    grantLifetimes.includes(form.grantLifetime)
+  )
+}
 
 /** An option's inputs: one checkbox, or a radio button per value. */
 function optionField(name: string, option: AppOption, value: boolean | string): OptionField {

@@ -78,9 +78,15 @@ function modelOf(
     grantLifetimeAdvised: app.grantLifetimeSeconds === null && isBrowserApp(app),
     fragment: app.deliver === 'fragment',
     allow: app.allow,
-    requestsPerMinute: formatRequestLimit(app.requestsPerMinute),
-    requestsPerDay: formatRequestLimit(app.requestsPerDay),
-    options: describeOptions(app).map(({ title, summary }) => ({ title, summary })),
+    settings: [
+      ...describeOptions(app).map(({ title, summary, isDefault }) => ({
+        title,
+        summary,
+        isDefault,
+      })),
+      requestLimit('Requests per minute', app.requestsPerMinute),
+      requestLimit('Requests per day', app.requestsPerDay),
+    ],
     keys: describeKeys(app),
     secrets: app.confidential ? secretsOf(app, clock.now()) : null,
     connectLink: connectLinkOf(app, config.publicUrl),
@@ -99,8 +105,11 @@ const connectLinkOf = (
 ): string | null =>
   confidential || redirectUris.length === 0 ? null : `${publicUrl}/connect/${id}`
 
-const formatRequestLimit = (limit: number | null): string =>
-  limit === null ? 'off' : formatNumber(limit)
+const requestLimit = (title: string, limit: number | null) => ({
+  title,
+  summary: limit === null ? 'off' : formatNumber(limit),
+  isDefault: limit === null,
+})
 
 function describeKeys({ jwks, jwksUri }: App): string | null {
   if (jwksUri !== null) return `published at ${jwksUri}`

@@ -1,26 +1,49 @@
 import type { FastifyPluginAsync } from 'fastify'
-import type { ConnectionStatus, UpstreamState } from '../../../../db/store.ts'
+import type { ConnectionQuery, ConnectionStatus, UpstreamState } from '../../../../db/store.ts'
 import type { AttentionView, CountsView, UpstreamView } from '../../../../views/admin/monitoring.ts'
 import type { Attention } from '../../../connections/overview.ts'
 import type { HttpServices } from '../../../services.ts'
 import { formatNumber } from './format.ts'
 import { readPeriod, usageView } from './usage-view.ts'
+import { connectionBadge } from './users.ts'
 
 /** The first page: connections by health, Ellipsis Drive's status, what needs attention, usage. */
 export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
   { services },
 ) => {
-  const { overview, config } = services
+  const { overview, connections, config } = services
 
   app.get('/', async (request, reply) => {
+    const counts = await overview.counts()
+    const upstream = await overview.upstream()
+    const { rows } =
+      counts.needs_reconnect > 0 ? await connections.browse(FAILING_CONNECTIONS) : { rows: [] }
     return reply.show('admin/overview', {
-      counts: countsView(await overview.counts(), `${config.basePath}/admin/users`),
-      upstream: upstreamView(await overview.upstream()),
+      counts: countsView(counts, `${config.basePath}/admin/users`),
+      upstream: upstreamView(upstream),
+      failing: rows.map((row) => ({
+        name: row.username || row.id,
+        path: `/admin/users/${encodeURIComponent(row.id)}`,
+        badge: connectionBadge(row, upstream),
+        reason: row.lastError ?? 'Ellipsis Drive rejected the refresh token.',
+        lastUsedAt: row.lastUsedAt,
+      })),
+      failingMore: counts.needs_reconnect > rows.length,
       attention: (await overview.attention()).map((one) => attentionView(one)),
       usage: await usageView(services, `${config.basePath}/admin`, readPeriod(request.query)),
     })
   })
+}
+
+const FAILING_CONNECTIONS: ConnectionQuery = {
+  search: null,
+  statuses: ['needs_reconnect'],
+  appId: null,
+  sort: 'used',
+  descending: true,
+  cursor: null,
+  limit: 5,
 }
 
 function upstreamView(state: UpstreamState): UpstreamView {
@@ -68,7 +91,7 @@ export function attentionView(attention: Attention, appId?: string): AttentionVi
         ...none,
         tone: 'bad',
         label: 'Ellipsis Drive',
-        text: `Ellipsis Drive is failing: ${attention.error}. Access tokens that are still valid are handed out, and no connection is lost. Since`,
+        text: `Ellipsis Drive is failing: ${attention.error}. Access tokens that are still valid are handed out, and no connection is lost. First failure`,
         at: attention.since,
       }
     case 'app_failures':
@@ -120,7 +143,7 @@ export function attentionView(attention: Attention, appId?: string): AttentionVi
         ...none,
         tone: 'warn',
         label: 'App secret',
-        text: `An old secret of ${attention.app.name} expires soon. Make sure that the app’s back end uses the new one by`,
+        text: `An old secret of ${attention.app.name} expires soon. Make sure that the app’s back end uses the new one. It expires`,
         at: attention.at,
         path: appPath(attention.app),
         link: 'View app',

@@ -3,6 +3,13 @@ import type { HttpServices } from '../../../services.ts'
 import type { ChartView, UsageView } from '../../../../views/admin/monitoring.ts'
 import { formatNumber } from './format.ts'
 
+/** What a bar covers, and the labels of the axis: as many as divide the bars into equal parts. */
+const AXES = {
+  '24h': { interval: 'hour', format: 'hour', labels: 4 },
+  '7d': { interval: 'six hours', format: 'weekday', labels: 7 },
+  '30d': { interval: 'day', format: 'day', labels: 5 },
+} as const satisfies Record<Period, object>
+
 const PERIOD_LABELS: Record<Period, string> = {
   '24h': 'the last 24 hours',
   '7d': 'the last 7 days',
@@ -48,7 +55,14 @@ export async function usageView(
   const shown = series.filter(
     ({ id }) => id !== 'proxied' || stretches.some(({ proxied }) => proxied > 0),
   )
+  const { interval, format, labels } = AXES[period]
+  const barsPerLabel = stretches.length / labels
   return {
+    interval,
+    axis: {
+      format,
+      starts: stretches.filter((_, index) => index % barsPerLabel === 0).map(({ start }) => start),
+    },
     period: PERIOD_LABELS[period],
     periods: (Object.keys(PERIOD_LABELS) as Period[]).map((each) => ({
       label: PERIOD_LABELS[each].replace('the last ', ''),
@@ -67,6 +81,7 @@ export async function usageView(
 function chartOf(id: Series, title: string, stretches: UsageInterval[], period: Period): ChartView {
   const counts = stretches.map((stretch) => stretch[id])
   const max = Math.max(...counts)
+  const top = axisTop(max)
   const total = counts.reduce((sum, count) => sum + count, 0)
   const step = CHART_WIDTH / counts.length
   return {
@@ -76,12 +91,27 @@ function chartOf(id: Series, title: string, stretches: UsageInterval[], period: 
     description: `${title} in ${PERIOD_LABELS[period]}: ${formatNumber(total)}, at most ${formatNumber(max)} per bar. The table below has the numbers.`,
     width: CHART_WIDTH,
     height: CHART_HEIGHT,
-    bars: stretches.flatMap(({ start, [id]: count }, index) => {
-      if (count === 0) return []
-      const height = Math.max(MIN_BAR_HEIGHT, Math.round((count / max) * CHART_HEIGHT))
-      const at = new Date(start).toISOString().slice(0, 16).replace('T', ' ')
-      const label = `${formatNumber(count)}, from ${at} UTC`
-      return [{ x: index * step, y: CHART_HEIGHT - height, width: step - BAR_GAP, height, label }]
+    axis: max === 0 ? null : [top, top / 2, 0].map(formatNumber),
+    bars: stretches.map(({ start, [id]: count }, index) => {
+      const scaled = Math.max(MIN_BAR_HEIGHT, Math.round((count / top) * CHART_HEIGHT))
+      const height = count === 0 ? 0 : scaled
+      const iso = new Date(start).toISOString()
+      return {
+        x: index * step,
+        y: CHART_HEIGHT - height,
+        width: step - BAR_GAP,
+        height,
+        label: `${formatNumber(count)}, from ${iso.slice(0, 16).replace('T', ' ')} UTC`,
+        count: formatNumber(count),
+        start: iso,
+      }
     }),
   }
+}
+
+/** The end of an axis: a round number that is at least `max`, and whose half is an integer. */
+function axisTop(max: number): number {
+  const magnitude = 10 ** Math.floor(Math.log10(Math.max(max, 1)))
+  const factors = magnitude === 1 ? [2, 4, 6, 8] : [1, 1.2, 1.6, 2, 3, 4, 6, 8]
+  return Math.round((factors.find((factor) => factor * magnitude >= max) ?? 10) * magnitude)
 }

@@ -14,7 +14,6 @@ import type {
   LinkView,
   UserAppView,
 } from '../../../../views/admin/models.ts'
-import { timeText } from '../../../../views/time.ts'
 import { listDevices } from '../../../connections/devices.ts'
 import type { Device } from '../../../connections/devices.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
@@ -57,6 +56,8 @@ function modelOf(
   const now = clock.now()
   const base = `/admin/users/${encodeURIComponent(connection.id)}`
   const isLive = connection.status !== 'revoked'
+  const views = appModels(grants, all, { connection, links, now, publicUrl: config.publicUrl })
+  const isUnused = views.every(({ devices }) => devices.length === 0)
   const eventsUrl = (cursor: string) =>
     `${config.basePath}${base}?events=${encodeURIComponent(cursor)}#events`
   return {
@@ -65,35 +66,43 @@ function modelOf(
     name: connection.username,
     accountId: connection.accountId,
     badge: connectionBadge(connection, state),
-    note: noteOf(connection, state),
+    note: noteOf(connection, state, isUnused),
+    mustReconnect: connection.status === 'needs_reconnect' || isUnused,
     isLive,
     connectedAt: connection.connectedAt,
     lastUsedAt: connection.lastUsedAt,
     refreshedAt: connection.refreshedAt,
     tokenExpiresAt: connection.accessTokenExpiresAt,
-    isTokenExpired: tokensUntil(connection, now) === null,
+    isTokenExpired:
+      connection.accessTokenExpiresAt !== null && tokensUntil(connection, now) === null,
     lastError: connection.lastError,
     retryAt: isLive && connection.failures > 0 ? connection.retryAt : null,
     revokedAt: connection.revokedAt,
     erasurePending: !isLive && connection.erasedAt === null,
     personErasedAt: connection.personErasedAt,
-    apps: appModels(grants, all, { connection, links, now, publicUrl: config.publicUrl }),
+    apps: views,
     events: events.map((event) => eventModel(event, all)),
     newer: newer && eventsUrl(newer),
     older: older && eventsUrl(older),
   }
 }
 
-/** Explains the status, and what the admin can do. */
-function noteOf(connection: Connection, upstream: UpstreamState): string | null {
+/**
+ * Explains the status, and what the admin can do.
+ * @param isUnused no device of any app can get tokens
+ */
+function noteOf(connection: Connection, upstream: UpstreamState, isUnused: boolean): string | null {
   if (connection.status === 'needs_reconnect') {
     return 'Ellipsis Drive rejects this connection’s refresh token. The user has to reconnect: send them a reconnect link.'
   }
-  if (connection.status === 'revoked' || connection.failures === 0) return null
+  if (connection.status === 'revoked') return null
+  if (isUnused)
+    return 'No app can use this connection: all devices are revoked or expired. The user has to connect again: in the app, or with a reconnect link.'
+  if (connection.failures === 0) return null
   const outage = currentProblem(upstream)
   return outage === null
     ? 'The last refresh failed. The connection is not lost: the broker retries.'
-    : `Ellipsis Drive has been failing since ${timeText(outage.since)}: ${outage.error}. The connection is not lost: it works again once Ellipsis Drive answers.`
+    : `Ellipsis Drive is failing: ${outage.error}. The connection is not lost: it works again once Ellipsis Drive answers.`
 }
 
 /** What the models of apps and devices depend on. */
@@ -148,7 +157,7 @@ const linkModel = (link: ListedLink, base: string): LinkView => ({
 })
 
 function deviceModel(
-  { grant, lastUsedAt }: Device,
+  { grant, connectedAt, lastUsedAt }: Device,
   app: App | undefined,
   { connection, now }: Context,
   base: string,
@@ -160,7 +169,8 @@ function deviceModel(
     name: grant.device === '' && !isErased ? 'The app’s server' : grant.device,
     externalId: grant.externalId,
     badge,
-    connectedAt: grant.createdAt,
+    id: grant.id,
+    connectedAt,
     lastUsedAt,
     endsAt: grant.revokedAt ?? endsAt,
     revoke: `${base}/devices/${encodeURIComponent(grant.id)}/revoke`,

@@ -8,7 +8,7 @@ import type {
 } from '../../../../db/store.ts'
 import type { AdminModels, Badge, UserColumn, UserRow } from '../../../../views/admin/models.ts'
 import type { HttpServices } from '../../../services.ts'
-import { formatCount, formatNumber } from './format.ts'
+import { formatCount, formatNumber, plainName } from './format.ts'
 import {
   COLUMNS,
   hasDefaultOrder,
@@ -102,21 +102,29 @@ const formModel = (
   apps: all.map(({ id, name }) => ({ value: id, label: name, selected: id === query.app })),
 })
 
+const APPS_PER_ROW = 2
+
 function rowModel(
   row: ListedConnection,
   context: { all: App[]; state: UpstreamState; now: number; list: string },
 ): UserRow {
   const { all, state, now, list } = context
+  const apps = row.apps.map(({ id, endsAt }) => {
+    const app = all.find((app) => app.id === id)
+    // An offline app needs no valid broker token.
+    return { name: app?.name ?? 'Removed app', isExpired: endsAt <= now && !app?.offline }
+  })
+  const others = apps.slice(APPS_PER_ROW)
   return {
     href: `${list}/${encodeURIComponent(row.id)}`,
     name: row.username,
     id: row.id,
     badge: connectionBadge(row, state),
-    apps: row.apps.map(({ id, endsAt }) => {
-      const app = all.find((app) => app.id === id)
-      // An offline app needs no valid broker token.
-      return { name: app?.name ?? 'Removed app', isExpired: endsAt <= now && !app?.offline }
-    }),
+    apps: apps.slice(0, APPS_PER_ROW),
+    moreApps:
+      others.length === 0
+        ? null
+        : { count: others.length, names: others.map(({ name }) => plainName(name)).join(', ') },
     connectedAt: row.connectedAt,
     lastUsedAt: row.lastUsedAt,
     tokenExpiresAt: row.accessTokenExpiresAt,
