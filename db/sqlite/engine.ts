@@ -1,3 +1,4 @@
+import { setImmediate as scheduleImmediate } from 'node:timers'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
 import { sql, type SQL } from 'drizzle-orm'
@@ -17,6 +18,12 @@ export interface Engine {
   db: BetterSQLite3Database
   /** Runs one statement. Reads that must be consistent go into one statement, or into one `write`. */
   read: <T>(work: () => T) => Promise<T>
+  /**
+   * Runs the reads of one turn of the event loop together, at its end, in one transaction: SQLite locks the
+   * database once for all of them. The transaction begins after each of them was asked for, so it sees what was
+   * committed before.
+   */
+  readTogether: <T>(work: () => T) => Promise<T>
   /** Runs `work` as one IMMEDIATE transaction, committed when the promise resolves. */
   write: <T>(work: () => T) => Promise<T>
   /** As `write`, without waiting for the disk: a loss of power may undo it. For leases and the like. */
@@ -69,10 +76,47 @@ export function createEngine(client: Database.Database): Engine {
     client,
     db: drizzle(client, { casing: 'snake_case' }),
     read: (work) => use(work, BUSY_RETRY_MS),
+    readTogether: prepareReadTogether(client),
     write: (work) => enqueue(() => commit(work)),
     writeFleeting: (work) => enqueue(() => withoutSync(() => commit(work))),
     checkpoint,
   }
+}
+
+/** See `Engine.readTogether`. */
+function prepareReadTogether(client: Database.Database): Engine['readTogether'] {
+  interface Read {
+    work: () => unknown
+    resolve: (value: unknown) => void
+    reject: (error: unknown) => void
+  }
+  let waiting: Read[] = []
+
+  const run = ({ work, resolve, reject }: Read): void => {
+    try {
+      resolve(work())
+    } catch {
+      use(work, BUSY_RETRY_MS).then(resolve, reject)
+    }
+  }
+  const runInTransaction = client.transaction((reads: Read[]) => reads.forEach(run))
+
+  const runAll = (): void => {
+    const reads = waiting
+    waiting = []
+    try {
+      if (reads.length > 1) runInTransaction(reads)
+      else reads.forEach(run)
+    } catch (error) {
+      for (const { reject } of reads) reject(error)
+    }
+  }
+
+  return <T>(work: () => T) =>
+    new Promise<T>((resolve, reject) => {
+      const read: Read = { work, resolve: resolve as Read['resolve'], reject }
+      if (waiting.push(read) === 1) scheduleImmediate(runAll)
+    })
 }
 
 /** Error codes of conditions that may pass; all others are bugs of this program. */

@@ -1,4 +1,3 @@
-import type Database from 'better-sqlite3'
 import { and, asc, eq, gt, isNull } from 'drizzle-orm'
 import { LRUCache } from 'lru-cache'
 import { codes, connections, deviceCodes, grants } from './schema.ts'
@@ -30,8 +29,8 @@ type Methods =
   | 'renewGrant'
 
 export function grantMethods(engine: Engine): Pick<Store, Methods> {
-  const { client, db, read, write } = engine
-  const getSwapState = prepareSwapState(client)
+  const { db, read, write } = engine
+  const getSwapState = prepareSwapState(engine)
 
   /** Can the grant be stored? */
   const isNew = ({ id, connectionId }: Grant): boolean => {
@@ -179,7 +178,7 @@ export function grantMethods(engine: Engine): Pick<Store, Methods> {
         return revoked
       }),
 
-    getSwapState: (key) => read(() => getSwapState(key)),
+    getSwapState,
 
     useJti: ({ grantId, expectedJti, jti, now }) =>
       write(() => {
@@ -222,22 +221,23 @@ export const swapStateQuery = (kid: string, grantId: string): string => `
 const CACHED_STATES = 10_000
 
 /** Prepares the read of everything that a swap decides on. */
-function prepareSwapState(
-  client: Database.Database,
-): (key: { grantId: string; kid: string }) => SwapState | undefined {
+function prepareSwapState({ client, readTogether }: Engine): Store['getSwapState'] {
   const statement = client
     .prepare<[kid: string, grantId: string], string>(swapStateQuery('?', '?'))
     .pluck()
   const cache = new LRUCache<string, { text: string; state: SwapState }>({ max: CACHED_STATES })
-  return ({ grantId, kid }) => {
-    const text = statement.get(kid, grantId)
-    if (text === undefined) return undefined
+  const parse = (grantId: string, text: string): SwapState => {
     const cached = cache.get(grantId)
     if (cached?.text === text) return cached.state
     const state = toSwapState(grantId, text.split('\n'))
     cache.set(grantId, { text, state })
     return state
   }
+  return ({ grantId, kid }) =>
+    readTogether(() => {
+      const text = statement.get(kid, grantId)
+      return text === undefined ? undefined : parse(grantId, text)
+    })
 }
 
 /** @param values the lines that the query returns */

@@ -32,7 +32,7 @@ const isLive = (now: Millis) =>
   )
 
 export function linkMethods(engine: Engine): LinkStore {
-  const { client, db, read, write } = engine
+  const { client, db, read, readTogether, write } = engine
   const findState = client.prepare<[string], StateRow>(LINK_STATE_QUERY)
   const ofGrants = () =>
     db.select(listed).from(links).innerJoin(grants, eq(grants.id, links.grantId))
@@ -74,7 +74,7 @@ export function linkMethods(engine: Engine): LinkStore {
       }),
 
     getLinkState: (secretHash) =>
-      read((): LinkState | undefined => {
+      readTogether((): LinkState | undefined => {
         const row = findState.get(secretHash)
         if (!row) return undefined
         const { id, path, isPrefix, expiresAt, grantId, state } = row

@@ -1,5 +1,6 @@
 /** A child process of a test: `child.ts MODE DIRECTORY`. It sends messages, and ends by itself. */
 import { once } from 'node:events'
+import { openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import Database from 'better-sqlite3'
@@ -82,6 +83,18 @@ const modes: Record<string, () => Promise<void>> = {
     }
     await store.close()
     tell(stored)
+  },
+
+  /** Revokes one grant after the other, and writes a byte into the pipe `revoked` right after each commit. */
+  async 'revoke-grants'() {
+    const store = await openAt(directory)
+    const pipe = openSync(join(directory, 'revoked'), 'w')
+    const { length } = await store.listGrants('con')
+    for (let index = 0; index < length; index++) {
+      await store.revokeGrants({ id: `grant ${index}`, now: NOW, events: [] })
+      writeSync(pipe, 'x')
+    }
+    await store.close()
   },
 
   /** Stores refreshed tokens for ever, and sends each generation once its promise resolved. */
