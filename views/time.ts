@@ -18,7 +18,7 @@ const withFixedSpaces = (text: string) => text.replaceAll(' ', '\u00a0').replace
  * reader's time zone on hover.
  * @param milliseconds since the epoch; for `null`, returns `never`
  */
-export function time(milliseconds: number | null, never = '–', locale = LOCALE): string {
+export function time(milliseconds: number | null, never = '', locale = LOCALE): string {
   return milliseconds === null ? never : markup(milliseconds, timeText(milliseconds, locale))
 }
 
