@@ -45,7 +45,7 @@ export interface LoginAttempt {
 export interface LoginThrottle {
   /** @returns the attempt, or the time until which attempts are refused, milliseconds since the epoch */
   take(attempt: {
-    kind: 'password' | 'code' | 'passkey'
+    kind: 'password' | 'code' | 'passkey' | 'oidc'
     /** Names the account, for a code also the password and second factor; it need not exist. */
     account: string
     browser: Browser

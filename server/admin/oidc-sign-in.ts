@@ -40,6 +40,8 @@ export type OidcRefusal =
   | 'not_recent'
   /** The account is linked to another admin. */
   | 'taken'
+  /** Too many attempts of this network failed. */
+  | 'slowed'
 
 export type OidcOutcome =
   | { kind: 'signed_in'; session: Secret; device: Secret; next: string; keptRole: boolean }
@@ -105,7 +107,8 @@ export function createOidcSignIn(dependencies: {
   random: Random
   log: Log
 }): OidcSignIn {
-  const { store, sessions, provider, settings, passwords, clock, random, log } = dependencies
+  const { store, sessions, loginThrottle, provider, settings, passwords } = dependencies
+  const { clock, random, log } = dependencies
   const { issuer } = settings
   const flows = createOidcFlows({ ...dependencies, issuer })
   const { recordFailure } = createLoginAttempts(dependencies)
@@ -248,11 +251,16 @@ export function createOidcSignIn(dependencies: {
       if (own !== undefined && (!signedIn?.session.complete || signedIn.session.idHash !== own))
         return refuse('expired', flow)
 
+      // Each attempt calls the provider, and anyone can begin a flow.
+      const target = { account: sha256(state), browser, own: own ?? null }
+      const attempt = await loginThrottle.take({ kind: 'oidc', ...target })
+      if ('refusedUntil' in attempt) return refuse('slowed', flow)
       let account: Account
       try {
         const { roleClaim } = settings
         const isComplete = (claims: Claims) => readClaim(claims, roleClaim) !== undefined
         account = accountOf(await provider.redeem(callback, flow.checks, isComplete))
+        await attempt.giveBack()
       } catch (error) {
         if (!(error instanceof ProviderError)) throw error
         log.warn(

@@ -25,7 +25,7 @@ const IDENTITY_PATH = '/admin/confirm-identity'
 type Refusal = Extract<OidcOutcome, { kind: 'refused' }>
 
 const statusOf = ({ reason }: Pick<Refusal, 'reason'>): number =>
-  reason === 'unreachable' ? 503 : 403
+  reason === 'unreachable' ? 503 : reason === 'slowed' ? 429 : 403
 
 /** Why a sign-in, a link or a confirmation did not happen, and what to do. */
 function explain({ reason, label }: Pick<Refusal, 'reason' | 'label'>, name: string): string {
@@ -37,6 +37,7 @@ function explain({ reason, label }: Pick<Refusal, 'reason' | 'label'>, name: str
     no_role: `${label} has no access to this dashboard. Ask those who manage ${name} for a role, then sign in again.`,
     other_account: `${label} is not your account at ${name}. Sign in there with your own account.`,
     not_recent: `${name} did not confirm that you have just signed in there, so nothing was changed. Use another way, or ask those who manage ${name} whether it supports max_age and auth_time.`,
+    slowed: 'Too many failed attempts. Try again in 15 minutes.',
     taken: `${label} is already linked to another admin.`,
   }
   return texts[reason]

@@ -300,6 +300,7 @@ t.test('attacks on a flow fail', async (t) => {
   for (const [name, prepare] of attempts) {
     Object.assign(issuer.answers, { claims: ADMIN, signature: 'own', callback: () => undefined })
     prepare()
+    broker.clock.advance(15 * 60_000)
     await isRefused(name, await enter(broker))
   }
   Object.assign(issuer.answers, { claims: ADMIN, callback: () => undefined })
@@ -316,6 +317,21 @@ t.test('attacks on a flow fail', async (t) => {
   ])
     t.equal((await enter(broker, new Visitor(), next)).url, `${broker.url}/admin`, next)
   t.notMatch(broker.logged.join(''), /code-\d|state=/)
+})
+
+t.test('failed attempts are limited by address', async (t) => {
+  const { issuer, broker } = await start(t)
+  issuer.answers.claims = { ...ADMIN, nonce: 'x' }
+  for (let count = 0; count < 10; count++) t.equal((await enter(broker)).status, 403)
+  const { length } = issuer.calls
+  const slowed = await enter(broker)
+  t.equal(slowed.status, 429)
+  t.match(slowed.body, 'Too many failed attempts')
+  t.equal(issuer.calls.length, length, 'the identity provider is not asked')
+  await signIn(broker)
+  broker.clock.advance(15 * 60_000)
+  issuer.answers.claims = ADMIN
+  for (let count = 0; count < 12; count++) t.equal((await enter(broker)).status, 200)
 })
 
 t.test('no session of before is continued, and none is linked from another', async (t) => {
