@@ -243,7 +243,7 @@ export function compose(
     ...{ store, vault, clock, random, requests: webhookRequests, allowed: config.webhookAllow },
   })
   const dispatcher = createDispatcher({
-    ...{ store, clock, random, log, processes },
+    ...{ store, throttle, clock, random, log, processes },
     sinks: () => webhooks.sinks(),
     onGone: (id) => webhooks.disableGone(id),
     onAttempt: addDeliveryMetrics(metrics.registry, { store, clock }),
