@@ -61,6 +61,7 @@ export const benchEnvironment = (
   BROKER_PORT: String(port),
   BROKER_DATA_DIR: dataDir,
   BROKER_LOG_LEVEL: 'error',
+  BROKER_WEBHOOK_ALLOW: '127.0.0.0/8',
 })
 
 /**

@@ -246,7 +246,7 @@ export function compose(
   const { onEvent } = config
   const commands = onEvent ? [createCommandSink({ ...onEvent, clock, log })] : []
   const dispatcher = createDispatcher({
-    ...{ store, clock, random, log, processes },
+    ...{ store, throttle, clock, random, log, processes },
     sinks: async () => [...(await webhooks.sinks()), ...commands],
     onGone: (id) => webhooks.disableGone(id),
     onAttempt: addDeliveryMetrics(metrics.registry, { store, clock }),

@@ -1,6 +1,6 @@
-import type { Delivery, PublicEvent, Store } from '../../db/store.ts'
+import type { Delivery, NewDelivery, PublicEvent, Store } from '../../db/store.ts'
 import type { Log } from '../log.ts'
-import type { Clock, Random } from '../runtime.ts'
+import type { Clock, Random, Throttle } from '../runtime.ts'
 import { createSemaphore } from '../semaphore.ts'
 import { toMessage } from './message.ts'
 import { nextAttemptAt, sinkPauseMs } from './retries.ts'
@@ -19,7 +19,9 @@ const LEASE_DURATION_MS = 15_000
 const POLL_INTERVAL_MS = 1000
 const ERROR_RETRY_DELAY_MS = 5000
 /** Events that are read at a time. */
-const BATCH_SIZE = 100
+const BATCH_SIZE = 50
+/** Deliveries that one transaction adds. */
+const FILL_BATCH_SIZE = 100
 /** Attempts at a time: in all, for sinks that fail, and for one sink. Sinks that fail keep no others waiting. */
 const MAX_ATTEMPTS_AT_ONCE = 32
 const MAX_FAILING_ATTEMPTS_AT_ONCE = 16
@@ -40,6 +42,7 @@ interface SinkState {
  */
 export function createDispatcher(deps: {
   store: Store
+  throttle: Throttle
   clock: Clock
   random: Random
   log: Log
@@ -48,7 +51,7 @@ export function createDispatcher(deps: {
   onGone: (sinkId: string) => Promise<void>
   onAttempt: (outcome: 'delivered' | 'failed' | 'given_up') => void
 }): Dispatcher {
-  const { store, clock, random, log, processes, onGone, onAttempt } = deps
+  const { store, throttle, clock, random, log, processes, onGone, onAttempt } = deps
   const owner = processes.id
   const stopping = new AbortController()
   const healthySlots = createSemaphore(MAX_ATTEMPTS_AT_ONCE)
@@ -85,6 +88,21 @@ export function createDispatcher(deps: {
     lease = { until: -Infinity, lastEventId: 0 }
   }
 
+  /** In small transactions; the last one moves the position, and those before may be repeated. */
+  const addDeliveries = async (
+    lastEventId: number,
+    readTo: number,
+    all: NewDelivery[],
+  ): Promise<boolean> => {
+    for (let first = 0; ; first += FILL_BATCH_SIZE) {
+      const isLast = first + FILL_BATCH_SIZE >= all.length
+      const deliveries = all.slice(first, first + FILL_BATCH_SIZE)
+      const batch = { owner, lastEventId, readTo: isLast ? readTo : lastEventId, deliveries }
+      const isAdded = await throttle(() => store.fillOutbox(batch))
+      if (isLast || !isAdded) return isAdded
+    }
+  }
+
   /** Gives new events to the sinks. */
   const fill = async (): Promise<void> => {
     for (let isEnd = false; !isEnd && !stopping.signal.aborted;) {
@@ -102,8 +120,7 @@ export function createDispatcher(deps: {
           .filter((sink) => event.id > sink.afterEventId && matches(sink, event))
           .map((sink) => deliveryOf(event, sink.id, createdAt)),
       )
-      const batch = { owner, lastEventId, readTo: page.readTo, deliveries }
-      if (!(await store.fillOutbox(batch))) return loseLease()
+      if (!(await addDeliveries(lastEventId, page.readTo, deliveries))) return loseLease()
       lease.lastEventId = page.readTo
       ;({ isEnd } = page)
     }

@@ -19,6 +19,7 @@ import { testSealed } from './contract/sealed.ts'
 import { testSigningKeys } from './contract/signing-keys.ts'
 import { testSwap } from './contract/swap.ts'
 import { testUpkeep } from './contract/upkeep.ts'
+import { testWebhooks } from './contract/webhooks.ts'
 import { testWalks } from './contract/walks.ts'
 
 /** Opens an empty store of the engine under test, and closes it when the test ends. */
@@ -43,6 +44,7 @@ export function testContract(engine: string, open: OpenStore): void {
     'bulk revocations': testBulk,
     counters: testCounters,
     events: testEvents,
+    'webhooks, outbox': testWebhooks,
     'signing keys': testSigningKeys,
     upkeep: testUpkeep,
     'sealed values': testSealed,

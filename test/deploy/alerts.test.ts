@@ -123,6 +123,23 @@ const cases: Record<string, Case> = {
       { 'nodejs_eventloop_lag_p99_seconds{job="other"}': '0.8x15' },
     ],
   },
+  EllipsisBrokerEventsPending: {
+    at: '2h',
+    fires: { ellipsis_broker_events_oldest_pending_seconds: '0+60x120' },
+    // A receiver that was down for half an hour; none pending.
+    silent: [
+      { ellipsis_broker_events_oldest_pending_seconds: '0+60x30 0x90' },
+      { ellipsis_broker_events_oldest_pending_seconds: '0x120' },
+    ],
+  },
+  EllipsisBrokerEventsGivenUp: {
+    at: '15m',
+    fires: { 'ellipsis_broker_event_deliveries_total{outcome="given_up"}': '0x5 1x10' },
+    silent: [
+      { 'ellipsis_broker_event_deliveries_total{outcome="given_up"}': '7x15' },
+      { 'ellipsis_broker_event_deliveries_total{outcome="failed"}': '0+1x15' },
+    ],
+  },
 }
 
 const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name = '']) => name)
