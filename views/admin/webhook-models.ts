@@ -74,5 +74,8 @@ interface DeliveryView {
   /** The HTTP status of the last answer, or what went wrong. */
   answer: string
   nextAt: number | null
-  replay: `/admin${string}`
+  /** It is due after another event of its connection. */
+  isWaiting: boolean
+  /** `null`: it is pending. */
+  replay: `/admin${string}` | null
 }

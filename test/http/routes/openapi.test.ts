@@ -303,6 +303,7 @@ async function createApiCalls(broker: TestBroker, ask: Ask, now: number) {
   })
   const call = async (id = grantId, body = '{"external_id":"user-1"}') => {
     await ask('listGrants', `${grants}?limit=1`, init('GET'))
+    await ask('listEvents', `${broker.url}/v1/events`, init('GET'))
     await ask('getGrant', `${grants}/${id}`, init('GET'))
     await ask('updateGrant', `${grants}/${id}`, init('PATCH', body))
     await ask('grantToken', `${grants}/${id}/token`, init('POST'))
@@ -312,6 +313,7 @@ async function createApiCalls(broker: TestBroker, ask: Ask, now: number) {
   await call('unknown')
   await call('unknown', '{')
   await ask('listGrants', `${grants}?limit=0`, init('GET'))
+  await ask('listEvents', `${broker.url}/v1/events?limit=0`, init('GET'))
   const big = `"${'x'.repeat(40_000)}"`
   for (const [id, path, method] of [
     ['updateGrant', grantId, 'PATCH'],
@@ -430,6 +432,7 @@ async function askTooOften(broker: TestBroker, ask: Ask): Promise<void> {
     await ask('session', `${url}/session`, { headers })
     await ask('drive', `${url}/drive/account`)
     await ask('listGrants', `${url}/v1/grants`)
+    await ask('listEvents', `${url}/v1/events`)
     await ask('getGrant', `${url}/v1/grants/x`)
     await ask('updateGrant', `${url}/v1/grants/x`, { method: 'PATCH', ...jsonBody })
     await ask('revokeGrant', `${url}/v1/grants/x`, { method: 'DELETE' })

@@ -296,7 +296,8 @@ const deliveryView = (
   attempts: formatNumber(attempts),
   answer: error ?? (answer === null ? '–' : `Status ${answer}`),
   nextAt,
-  replay: `${path}/deliveries/${id}/replay`,
+  isWaiting: status === 'pending' && nextAt === null,
+  replay: status === 'pending' ? null : `${path}/deliveries/${id}/replay`,
 })
 
 interface DeliveryQuery {
