@@ -1,5 +1,6 @@
 import { associatedData } from '../../db/associated-data.ts'
 import type { Hash, Millis } from '../../db/store.ts'
+import { openText, sealText } from '../crypto/sealed-text.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { Secret } from '../secret.ts'
 
@@ -73,23 +74,14 @@ export function sealFlow(vault: Vault, flow: Flow): Secret {
     appState !== null,
   ]
   // The state is not escaped: that could make it six times as long.
-  const text = new Secret(`${JSON.stringify(fields)}\n${appState ?? ''}`)
-  const sealed = vault.seal(associatedData.flowCookie(flow.stateHash), text, { padded: false })
-  return new Secret(Buffer.from(sealed).toString('base64url'))
+  const text = `${JSON.stringify(fields)}\n${appState ?? ''}`
+  return sealText(vault, associatedData.flowCookie(flow.stateHash), text)
 }
 
 /** Opens a flow's cookie; `undefined`: it was not sealed here for that state, or by another version. */
 export function openFlow(vault: Vault, { stateHash, value }: FlowCookie): Flow | undefined {
-  const sealed = Buffer.from(value.reveal(), 'base64url')
-  // A stranger chooses the key id. An unknown one must not load the keys again.
-  if (!vault.keyIds().includes(vault.keyOf(sealed) ?? '')) return undefined
-  let text: string
-  try {
-    text = vault.open(associatedData.flowCookie(stateHash), sealed).reveal()
-  } catch {
-    return undefined
-  }
-  return readFlow(stateHash, text)
+  const text = openText(vault, associatedData.flowCookie(stateHash), value)
+  return text === undefined ? undefined : readFlow(stateHash, text)
 }
 
 type Fields = [

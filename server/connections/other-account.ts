@@ -1,5 +1,6 @@
 import { associatedData } from '../../db/associated-data.ts'
 import type { Hash, Millis, Store } from '../../db/store.ts'
+import { openText, sealText } from '../crypto/sealed-text.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Account, Tokens } from '../ellipsis/client.ts'
 import { Secret } from '../secret.ts'
@@ -94,9 +95,7 @@ export function sealWaiting(
     fetchedAt,
     scope,
   ]
-  const text = new Secret(JSON.stringify(fields))
-  const sealed = vault.seal(associatedData.waitingTokens(stateHash), text, { padded: false })
-  return new Secret(Buffer.from(sealed).toString('base64url'))
+  return sealText(vault, associatedData.waitingTokens(stateHash), JSON.stringify(fields))
 }
 
 /** Opens what `sealWaiting` sealed; `undefined`: it was not sealed here for that flow. */
@@ -105,17 +104,9 @@ export function openWaiting(
   stateHash: Hash,
   value: Secret,
 ): WaitingTokens | undefined {
-  const sealed = Buffer.from(value.reveal(), 'base64url')
-  // A stranger chooses the key id. An unknown one must not load the keys again.
-  if (!vault.keyIds().includes(vault.keyOf(sealed) ?? '')) return undefined
-  let fields: Fields
-  try {
-    fields = JSON.parse(
-      vault.open(associatedData.waitingTokens(stateHash), sealed).reveal(),
-    ) as Fields
-  } catch {
-    return undefined
-  }
+  const text = openText(vault, associatedData.waitingTokens(stateHash), value)
+  if (text === undefined) return undefined
+  const fields = JSON.parse(text) as Fields
   const [id, username, accessToken, refreshToken, expiresAt, fetchedAt, scope] = fields
   return {
     account: { id, username },

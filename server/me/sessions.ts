@@ -1,10 +1,10 @@
 import { associatedData } from '../../db/associated-data.ts'
 import type { Hash, Millis, Store } from '../../db/store.ts'
 import { sha256 } from '../crypto/hash.ts'
+import { openText, sealText } from '../crypto/sealed-text.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Clock } from '../runtime.ts'
-import { Secret } from '../secret.ts'
-import { openText } from './sealed-text.ts'
+import type { Secret } from '../secret.ts'
 
 export const PERSON_SESSION_LIFETIME_MS = 15 * 60_000
 
@@ -52,9 +52,7 @@ export function createPersonSessions(dependencies: {
     begin({ accountId, username, connectionIds }) {
       const expiresAt = clock.now() + PERSON_SESSION_LIFETIME_MS
       const fields: Fields = [expiresAt, accountId, username, connectionIds]
-      const text = new Secret(JSON.stringify(fields))
-      const sealed = vault.seal(associatedData.personSession, text, { padded: false })
-      return new Secret(Buffer.from(sealed).toString('base64url'))
+      return sealText(vault, associatedData.personSession, JSON.stringify(fields))
     },
 
     async find(session) {

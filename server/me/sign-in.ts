@@ -2,7 +2,7 @@ import { associatedData } from '../../db/associated-data.ts'
 import type { Hash, Millis, Store } from '../../db/store.ts'
 import { networkOf } from '../addresses.ts'
 import { callbackKey, createCallbackResults } from '../connections/callback-results.ts'
-import { isRejection, noAnswer } from '../connections/connect-errors.ts'
+import { noAnswer } from '../connections/connect-errors.ts'
 import type { Callback } from '../connections/connect.ts'
 import type { FlowCookie } from '../connections/flow.ts'
 import type { Identify } from '../connections/identify.ts'
@@ -10,15 +10,14 @@ import { FLOW_LIFETIME_MS } from '../connections/new-flows.ts'
 import type { StartedFlow } from '../connections/new-flows.ts'
 import type { UpstreamBudget } from '../connections/upstream-budget.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
+import { openText, sealText } from '../crypto/sealed-text.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { EllipsisClient } from '../ellipsis/client.ts'
-import { EllipsisError } from '../ellipsis/errors.ts'
 import type { Log } from '../log.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { Secret } from '../secret.ts'
 import type { FindBrowserConnections } from './browser-connections.ts'
 import type { KeepConnection } from './keep-connection.ts'
-import { openText } from './sealed-text.ts'
 import type { PersonSessions } from './sessions.ts'
 
 /** `denied`: the person refused; `failed`: expired, used before, or Ellipsis Drive could not complete it. */
@@ -80,27 +79,28 @@ export function createPersonSignIn(dependencies: {
     return null
   }
 
+  const fail = (error: unknown): SignInResult => {
+    log.warn({ err: error }, 'a sign-in at /me failed')
+    return { kind: 'failed' }
+  }
+
   const signIn = async (flow: SignInFlow, callback: Callback): Promise<SignInResult> => {
     const { error, code, browser } = callback
     if (error === 'access_denied') return { kind: 'denied' }
+    if (error !== undefined || !code) return fail(noAnswer())
     if (flow.expiresAt <= clock.now()) return { kind: 'failed' }
     const giveBack = await useFlow(flow, callback)
     if (!giveBack) return { kind: 'failed' }
     try {
-      if (error !== undefined || !code) throw noAnswer()
       const tokens = await ellipsis.exchangeCode({ code, verifier: flow.verifier })
       giveBack()
       const { id: accountId, username } = await identify(tokens)
       if (accountId !== null) await keepConnection(accountId, tokens)
       const connectionIds = accountId === null ? await findBrowserConnections(browser) : []
-      return {
-        kind: 'signed-in',
-        session: personSessions.begin({ accountId, username, connectionIds }),
-      }
+      const session = personSessions.begin({ accountId, username, connectionIds })
+      return { kind: 'signed-in', session }
     } catch (failure) {
-      if (!isRejection(failure) && !(failure instanceof EllipsisError)) giveBack()
-      log.warn({ err: failure }, 'a sign-in at /me failed')
-      return { kind: 'failed' }
+      return fail(failure)
     }
   }
 
@@ -108,9 +108,8 @@ export function createPersonSignIn(dependencies: {
     begin() {
       const [state, verifier] = [newSecret(random), newSecret(random)]
       const stateHash = sha256(state)
-      const text = new Secret(JSON.stringify([clock.now() + FLOW_LIFETIME_MS, verifier]))
-      const sealed = vault.seal(associatedData.signInFlow(stateHash), text, { padded: false })
-      const value = new Secret(Buffer.from(sealed).toString('base64url'))
+      const text = JSON.stringify([clock.now() + FLOW_LIFETIME_MS, verifier])
+      const value = sealText(vault, associatedData.signInFlow(stateHash), text)
       const location = ellipsis.authorizationUrl({ state, challenge: sha256(verifier) })
       return { location, cookie: { stateHash, value } }
     },

@@ -220,3 +220,24 @@ t.test('an offline app is marked, and a connection to reconnect says how', async
   const link = `${broker.url}/connect/${job.app.id}?connection=${id}`
   t.equal(pathOf(again.page, 'Reconnect Nightly job'), link)
 })
+
+t.test(
+  '/me works under a base path, and its cookie cannot be used for anything else',
+  async (t) => {
+    const broker = await buildBroker(t, { basePath: '/broker' })
+    await connect(broker, await addApp(broker))
+    const { origin } = new URL(broker.url)
+    const { page, visitor } = await signInAtMe(broker)
+    const question = await visitor.open(origin + pathOf(page, 'Disconnect Test map'))
+    const done = await visitor.press(question, 'Disconnect')
+    t.equal(done.url, `${broker.url}/me`)
+    t.match(textOf(done), 'The app is disconnected.')
+    const cookies = visitor.cookies(origin)
+    const [name = '', flow = ''] = [...cookies].find(([name]) => name.startsWith('flow-')) ?? []
+    for (const value of [flow, name, `${cookies.get('me')}x`, 'x', ''])
+      t.match(
+        await (await fetch(`${broker.url}/me`, { headers: { cookie: `me=${value}` } })).text(),
+        'Continue to Ellipsis Drive',
+      )
+  },
+)

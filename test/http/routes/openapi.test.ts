@@ -147,6 +147,7 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
   await ask('connect', `${url}/connect/${app.id}?scope=all`)
   await ask('connect', `${url}/connect/nobody`)
   await ask('callback', `${url}/callback`)
+  await ask('me', `${url}/me`)
   await askCallback(broker, ask)
 
   const session = await askSession(broker, ask)
@@ -450,6 +451,7 @@ async function askTooOften(broker: TestBroker, ask: Ask): Promise<void> {
   await ask('authorize', `${url}/oauth/authorize`)
   await ask('connect', `${url}/connect/nobody`)
   await ask('callback', `${url}/callback`)
+  await ask('me', `${url}/me`)
   const visitor = new Visitor()
   for (let failure = 0; failure < 2; failure++) {
     const form = await visitor.open(`${url}/device`)
