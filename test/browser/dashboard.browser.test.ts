@@ -83,8 +83,8 @@ t.test(
     const title = await cell.getAttribute('title')
     t.ok(title?.startsWith(exact), title ?? '')
     t.match(title, /\(Asia\/Tokyo\)$/)
-  await cell.click()
-  t.equal(await cell.innerText(), title, 'or on a tap')
+    await cell.click()
+    t.equal(await cell.innerText(), title, 'or on a tap')
   },
 )
 
