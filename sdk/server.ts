@@ -9,7 +9,14 @@ import type {
 } from './server/authorization.ts'
 import { createAuthentication } from './server/client-authentication.ts'
 import type { Credentials } from './server/client-authentication.ts'
-import { camelCase, createCall, formOf, jsonOf, standardRuntime } from './server/http.ts'
+import {
+  camelCase,
+  createCall,
+  formOf,
+  jsonOf,
+  parametersOf,
+  standardRuntime,
+} from './server/http.ts'
 import type { Answer, CallOptions, Runtime } from './server/http.ts'
 
 export { BrokerError } from './client/error.ts'
@@ -161,10 +168,7 @@ export function createServerClient(options: ServerClientOptions): ServerClient {
     async *listGrants({ signal, status, externalId, after } = {}) {
       let next: string | null = after ?? ''
       while (next !== null) {
-        const given = { status, external_id: externalId, after: next || undefined }
-        const query = new URLSearchParams(
-          JSON.parse(JSON.stringify(given)) as Record<string, string>,
-        )
+        const query = parametersOf({ status, external_id: externalId, after: next || undefined })
         const page: Answer = await api('GET', `?${query.toString()}`, { signal })
         for (const grant of page.grants as Answer[]) yield camelCase<Grant>(grant)
         next = page.next as string | null

@@ -102,11 +102,15 @@ function parse(text: string): Answer | undefined {
   }
 }
 
-/** A form to post. Fields without a value are left out. */
-export function formOf(fields: Record<string, string | undefined>): RequestInit {
-  const given = Object.entries(fields).filter((pair) => pair[1] !== undefined) as string[][]
-  return { method: 'POST', body: new URLSearchParams(given) }
-}
+/** Parameters, without those that have no value. */
+export const parametersOf = (fields: Record<string, string | undefined>): URLSearchParams =>
+  new URLSearchParams(Object.entries(fields).filter((pair) => pair[1] !== undefined) as string[][])
+
+/** A form to post. */
+export const formOf = (fields: Record<string, string | undefined>): RequestInit => ({
+  method: 'POST',
+  body: parametersOf(fields),
+})
 
 /** The runtime of Node, Deno and Bun. */
 export const standardRuntime: Runtime = {

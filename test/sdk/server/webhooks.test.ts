@@ -95,6 +95,7 @@ t.test('what the key did not sign', async (t) => {
   // Whoever knows a public key must not be able to use it as the secret of an HMAC.
   const confused = signSymmetric(pair.key.replace('whpk_', 'whsec_'))
   await refused(verify(confused, pair.key))
+  await refused(verify(signSymmetric(secret).replace('v1,', 'v1a,'), secret))
 })
 
 t.test('timestamps within five minutes', async (t) => {
