@@ -143,7 +143,7 @@ export const pages: TestedPage[] = [
     name: 'webhook-refused',
     path: fixedPath('/admin/webhooks/new'),
     act: async (page) => {
-      await page.getByLabel('URL').fill('http://ops.example.com/events')
+      await page.getByLabel('URL', { exact: true }).fill('http://ops.example.com/events')
       await page.getByRole('button', { name: 'Add endpoint' }).click()
       await page.getByRole('alert').waitFor()
     },
