@@ -50,7 +50,10 @@ for (const dpop of [true, false]) {
       for (const answer of answers) t.match(answer, { accessToken: String }, `round ${round}`)
       const token = await storedToken()
       t.not(token, last, 'renewed')
-      t.ok([...sent].every((each) => each === last || each === token), 'no third token')
+      t.ok(
+        [...sent].every((each) => each === last || each === token),
+        'no third token',
+      )
       if (sent.size === 2) adopted++
       last = token
     }
