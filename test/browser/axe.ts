@@ -11,7 +11,10 @@ import { pages } from '../pages.ts'
 import { fillPages } from '../pages/data.ts'
 import { isLong } from '../size.ts'
 
-export const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+export const axe = readFileSync(
+  createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
+  'utf8',
+)
 
 /** Screen widths, from phone to wide. axe runs at the first one. */
 const WIDTHS_PX = isLong ? [1280, 390, 768, 1024, 1440] : [1280, 390]

@@ -190,7 +190,7 @@ t.test('a frame on another site, with partitioned storage', { skip: noBrowser },
   const page = await context.newPage()
   await page.goto(`${url.replace('localhost', '127.0.0.1')}frame`)
   const frame = page.frames()[1]
-  if (!frame) throw new Error('the page has no frame')
+  if (!frame) throw new Error('no frame')
   await frame.locator('#ready').waitFor()
   await allow(await openPopup(frame))
   await isShown(frame, 'connected')
