@@ -22,9 +22,12 @@ const ERROR_RETRY_DELAY_MS = 5000
 const BATCH_SIZE = 50
 /** Deliveries that one transaction adds. */
 const FILL_BATCH_SIZE = 100
-/** Attempts at a time: in all, for sinks that fail, and for one sink. Sinks that fail keep no others waiting. */
-const MAX_ATTEMPTS_AT_ONCE = 32
-const MAX_FAILING_ATTEMPTS_AT_ONCE = 16
+/**
+ * Attempts at a time: for sinks that work, for those whose last attempt failed, which so keep no others waiting,
+ * and for one sink. Most of the time an attempt only waits.
+ */
+const MAX_ATTEMPTS_AT_ONCE = 128
+const MAX_FAILING_ATTEMPTS_AT_ONCE = 64
 const MAX_ATTEMPTS_PER_SINK = 4
 /** Pending deliveries of a removed sink that are ended at a time. */
 const END_BATCH_SIZE = 100
@@ -170,7 +173,9 @@ export function createDispatcher(deps: {
       if (stopping.signal.aborted && result.outcome !== 'delivered') return false
       noteOutcome(sink.id, result.outcome === 'delivered')
       if (result.outcome === 'gone') await onGone(sink.id)
-      return await record(delivery, result)
+      const isRecorded = await record(delivery, result)
+      if (!isRecorded) loseLease()
+      return isRecorded
     } finally {
       release()
     }
@@ -178,6 +183,7 @@ export function createDispatcher(deps: {
 
   /** Ends the deliveries of a sink that was removed or disabled. */
   const endAll = async (sinkId: string): Promise<void> => {
+    states.delete(sinkId)
     const error = 'the endpoint was removed or disabled'
     const end = () => store.endDeliveries({ sinkId, error, limit: END_BATCH_SIZE })
     while (!stopping.signal.aborted && (await end()) > 0);
