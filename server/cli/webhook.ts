@@ -170,23 +170,23 @@ async function deliveries(id: string, { status, json }: Flags): Promise<void> {
 }
 
 async function replay(id: string, { delivery, from, to }: Flags): Promise<void> {
-  if ((delivery === undefined) === (from === undefined)) {
-    throw new UsageError('Use either --delivery or --from.')
-  }
-  if (delivery !== undefined && !/^\d{1,15}$/.test(delivery)) {
-    throw new UsageError('--delivery takes a number, as `webhook deliveries` prints it.')
-  }
   await withServices(async ({ webhooks, clock }) => {
-    if (delivery !== undefined) {
-      await webhooks.replay(Number(delivery), ACTOR)
-      return print('The broker sends the event again.')
+    if ((delivery === undefined) === (from === undefined)) {
+      throw new UsageError('Use either --delivery or --from.')
     }
-    const range = {
-      from: parseTime('--from', from ?? ''),
-      to: to === undefined ? clock.now() : parseTime('--to', to),
+    if (from !== undefined) {
+      const range = {
+        from: parseTime('--from', from),
+        to: to === undefined ? clock.now() : parseTime('--to', to),
+      }
+      const count = await webhooks.replayRange(id, range, ACTOR)
+      return print(`The broker sends ${count} ${count === 1 ? 'event' : 'events'} again.`)
     }
-    const count = await webhooks.replayRange(id, range, ACTOR)
-    print(`The broker sends ${count} ${count === 1 ? 'event' : 'events'} again.`)
+    if (!/^\d{1,15}$/.test(delivery ?? '')) {
+      throw new UsageError('--delivery takes a number, as `webhook deliveries` prints it.')
+    }
+    await webhooks.replay(Number(delivery), ACTOR)
+    print('The broker sends the event again.')
   })
 }
 
