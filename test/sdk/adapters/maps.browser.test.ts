@@ -51,8 +51,8 @@ t.test('Leaflet: tiles by link, which is renewed', { skip: noBrowser }, async (t
   await t.test('after it expired while the computer slept, and woke up offline', async (t) => {
     broker.clock.advance(7_200_000)
     await page.context().setOffline(true)
-    const failed = page.waitForEvent('requestfailed')
-    await page.clock.setSystemTime(Date.now() + 3_300_000 + 7_200_000)
+    const failed = page.waitForEvent('requestfailed', (request) => request.url().endsWith('/links'))
+    await page.clock.fastForward(7_200_000)
     await failed
     await page.context().setOffline(false)
     t.not(await zoomIn(), second)
