@@ -44,10 +44,11 @@ ${mine ? '' : `A second app needs consent of its own: ${urls.broker}/connect/${a
 
 const FIRST_STEPS = `Try this:
   1. Open the sample app and click "Connect Ellipsis Drive".
-  2. The broker asks for your consent. Continue to Ellipsis Drive.
-  3. Sign in there as Amelie Laurent and click "Allow". The app lists her drive: open a folder.`
+  2. In the popup, the broker asks for your consent. Continue, sign in as Amelie Laurent and click "Allow".
+  3. The map shows her first layer. Check "Flood risk Provence" to draw it on top.
+  4. Switch from "Token" to "Link": now a URL that needs no token gives the tiles.`
 
-const REVOKE = '  4. Revoke the connection from another terminal, then click "Refresh" in the app:'
+const REVOKE = '  5. Revoke the connection from another terminal, then click "Refresh" in the app:'
 
 /** The configuration of the developer's app, to copy. */
 function formatMyApp({ app, secret }: RegisteredApp, { broker, api }: DemoUrls): string {

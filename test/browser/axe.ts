@@ -47,7 +47,6 @@ export function testPages(t: Test, state: 'with data' | 'empty'): void {
         await page.emulateMedia({ colorScheme: 'light' })
         await page.goto(broker.url + address)
         await act?.(page)
-        await page.evaluate(axe)
         for (const width of WIDTHS_PX) {
           await page.setViewportSize({ width, height: 900 })
           t.strictSame(await page.evaluate(findWideElements), [], `${width} wide`)
@@ -110,7 +109,8 @@ const findWideElements = `(() => {
 })()`
 
 /** The violations that axe finds, as text. */
-async function findViolations(page: Page, rules?: string[]): Promise<string[]> {
+export async function findViolations(page: Page, rules?: string[]): Promise<string[]> {
+  await page.evaluate(axe)
   const options = { resultTypes: ['violations'], ...(rules && { runOnly: rules }) }
   const found = await page.evaluate<AxeResults['violations']>(
     `axe.run(${JSON.stringify(options)}).then(({ violations }) => violations)`,

@@ -147,7 +147,10 @@ element('mode').onchange = () => run(redraw)
 run(() => client.handleRedirect())
 run(start)
 run(() => {
-  client.on('connected', () => run(start).then(() => notify()))
+  client.on('connected', () => {
+    notify()
+    run(start)
+  })
   client.on('disconnected', () =>
     run(start).then(() => notify('This connection has ended. Connect again to see your drive.')),
   )
