@@ -109,6 +109,9 @@ export function createClient(options: ClientOptions): Client {
       const relative = path.replace(/^\/?/, '/')
       const send = async (force: boolean): Promise<Response> => {
         const { api } = await tokens.current()
+        // Dots would lead the token to other endpoints.
+        if (!new URL(api + relative).href.startsWith(`${api}/`))
+          throw new BrokerError('invalid_request', `This is not a path of the API: ${path}`)
         if (api === `${broker}/drive`) return tokens.send(`/drive${relative}`, init)
         const headers = new Headers(init.headers)
         const { accessToken } = await tokens.get(undefined, force)

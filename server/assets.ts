@@ -5,6 +5,7 @@ import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { BuildOptions } from 'esbuild'
 import type { Migration } from '../db/data-directory/open.ts'
+import { concatenateModules } from './concatenate-modules.ts'
 import { loadAddon } from './data/native-addon.ts'
 
 /**
@@ -143,8 +144,10 @@ export const sdkBuild = (name: string): BuildOptions => ({
 export async function readSdk(name: string): Promise<Uint8Array> {
   if (binary) return Buffer.from(sea.getAsset(name))
   if (bundled) return readFileSync(join(root, name))
-  const { build } = await import('esbuild')
-  const { outputFiles } = await build({ ...sdkBuild(name), write: false })
+  // A development tool, which `npm ci --omit=dev` leaves out.
+  const esbuild = await import('esbuild').catch(() => null)
+  if (!esbuild) return Buffer.from(concatenateModules(join(root, sdkModules[name] ?? '')))
+  const { outputFiles } = await esbuild.build({ ...sdkBuild(name), write: false })
   return outputFiles[0]?.contents ?? new Uint8Array()
 }
 

@@ -54,7 +54,7 @@ interface TokensOptions {
 }
 
 /** A tab may be frozen while it holds the lock. */
-const LOCK_TIMEOUT_MS = 15_000
+const LOCK_TIMEOUT_MS = 10_000
 const JSON_TYPE = { 'content-type': 'application/json' }
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 const GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -85,7 +85,7 @@ export function createTokens(options: TokensOptions) {
     const { storage, key } = await open()
     const text = await storage.getItem(name)
     const before = known
-    known = text ? (JSON.parse(text) as Connection) : null
+    known = parse(text)
     // The browser lost the key.
     if (known?.key && known.key !== key?.publicKey.x) known = null
     const event = eventOf(known)
@@ -102,13 +102,17 @@ export function createTokens(options: TokensOptions) {
   }
 
   /**
-   * Replaces the connection, here and in other tabs, unless another tab has replaced its token. Tabs that do not
-   * share storage can have the same token all the same: a duplicated tab has a copy of sessionStorage.
+   * Stores the connection, here and in other tabs. Tabs that do not share storage can have the same token all the
+   * same: a duplicated tab has a copy of sessionStorage.
    */
-  async function replace(from: Connection | null, to: Connection | null): Promise<void> {
-    if ((await read())?.token !== from?.token) return
+  async function publish(from: Connection | null, to: Connection | null): Promise<void> {
     await store(to)
     channel.postMessage({ from: from?.token, to })
+  }
+
+  /** Replaces the connection, unless another tab has replaced its token. */
+  async function replace(from: Connection, to: Connection | null): Promise<void> {
+    if ((await read())?.token === from.token) await publish(from, to)
   }
 
   channel.onmessage = async ({ data }: MessageEvent<{ from?: string; to: Connection | null }>) => {
@@ -237,7 +241,7 @@ export function createTokens(options: TokensOptions) {
       }
       const answer = await post(body, { key })
       const before = await read()
-      await replace(before, {
+      await publish(before, {
         token: answer.refresh_token ?? answer.access_token,
         since: Date.now(),
         key: key?.publicKey.x,
@@ -277,10 +281,19 @@ export function createTokens(options: TokensOptions) {
     async disconnect(): Promise<void> {
       const connection = await read()
       if (!connection) return
-      await revoke(connection.token).finally(() => read().then((last) => replace(last, null)))
+      await revoke(connection.token).finally(() => publish(connection, null))
     },
   }
 }
 
 const eventOf = (connection: Connection | null): ClientEvent =>
   !connection ? 'disconnected' : connection.reconnectUrl ? 'reconnect-required' : 'connected'
+
+/** `null` for what this client did not write. */
+function parse(text: string | null): Connection | null {
+  try {
+    return JSON.parse(text ?? 'null') as Connection | null
+  } catch {
+    return null
+  }
+}

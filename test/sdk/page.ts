@@ -1,16 +1,21 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { BrowserContext, Page } from 'playwright-core'
+import type { BrowserContext, Frame, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import type { AppSettings } from '../../server/oauth/app-settings.ts'
 import type { Client, ClientOptions } from '../../sdk/client.ts'
-import { launch, visit } from '../browser/chromium.ts'
+import { launch, startChromium, visit } from '../browser/chromium.ts'
 import { addApp, buildBroker } from '../helper.ts'
 import type { TestOptions } from '../helper.ts'
 
 declare global {
-  var sdk: { client: Client; createClient: (options: ClientOptions) => Client; events: string[] }
+  var sdk: {
+    client: Client
+    createClient: (options: ClientOptions) => Client
+    events: string[]
+    handled: boolean
+  }
 }
 
 /** How a page is set up. */
@@ -21,8 +26,10 @@ interface PageOptions {
   client?: Partial<ClientOptions>
   /** Statements before the SDK is used. */
   prelude?: string
-  /** Headers of the page. */
+  /** Headers of the page. `BROKER` and `API` stand for their URLs. */
   headers?: Record<string, string>
+  /** Arguments for a Chromium of its own. */
+  chromium?: string[]
 }
 
 /**
@@ -31,21 +38,23 @@ interface PageOptions {
  */
 export async function startPage(t: Test, options: PageOptions = {}) {
   const broker = await buildBroker(t, options.broker)
-  let script = ''
+  let [script, url] = ['', '']
   const server = createServer((request, response) => {
     const isScript = request.url === '/app.js'
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
     for (const [name, value] of Object.entries(options.headers ?? {})) {
-      response.setHeader(name, value.replaceAll('BROKER', broker.url))
+      const header = value.replaceAll('BROKER', broker.url).replaceAll('API', broker.standInApiUrl)
+      response.setHeader(name, header)
     }
-    response.end(isScript ? script : HTML.replaceAll('BROKER', broker.url))
+    const isFrame = request.url === '/frame'
+    response.end(isScript ? script : isFrame ? `<iframe src="${url}"></iframe>` : HTML)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
     server.closeAllConnections()
     server.close()
   })
-  const url = `http://localhost:${(server.address() as AddressInfo).port}/`
+  url = `http://localhost:${(server.address() as AddressInfo).port}/`
   const app = await addApp(broker, { redirectUris: [url], ...options.app })
   const clientOptions = { broker: broker.url, clientId: app.id, ...options.client }
   script = `${options.prelude ?? ''}
@@ -64,8 +73,15 @@ for (const how of ['popup', 'redirect']) {
 }
 try { sdk.handled = await client.handleRedirect(); await state() } catch (error) { fail(error) }
 document.querySelector('#ready').hidden = false`
-  const context = await visit(t, await launch(t))
-  return { broker, url, app, context }
+  const browser = options.chromium ? await startChromium(options.chromium) : await launch(t)
+  if (options.chromium) t.teardown(() => browser.close())
+  const context = await visit(t, browser)
+  /** Moves the clocks of the broker and of the pages. Install that of the pages first. */
+  const advance = async (byMs: number) => {
+    broker.clock.advance(byMs)
+    await context.clock.fastForward(byMs)
+  }
+  return { broker, url, app, context, advance }
 }
 
 const HTML = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>Map</title>
@@ -86,26 +102,59 @@ export async function allow(window: Page): Promise<void> {
   await window.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()
   const login = window.getByRole('button', { name: 'Log in as Amelie Laurent' })
   const allowButton = window.getByRole('button', { name: 'Allow' })
-  await login.or(allowButton).click()
-  // The last step leaves the window, or closes it.
-  if (
-    await login
-      .or(allowButton)
-      .isVisible()
-      .catch(() => false)
-  )
-    await allowButton.click()
+  await login.or(allowButton).waitFor()
+  if (await login.isVisible()) await login.click()
+  await allowButton.click()
+}
+
+/** Allows as a user who has allowed before: Ellipsis Drive does not ask again. */
+export const allowAgain = (window: Page): Promise<void> =>
+  window.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()
+
+/** Clicks, and returns the window that opens. */
+export async function openPopup(page: Page | Frame): Promise<Page> {
+  const owner = 'frames' in page ? page : page.page()
+  const [popup] = await Promise.all([
+    owner.waitForEvent('popup'),
+    page.getByRole('button', { name: 'Popup' }).click(),
+  ])
+  return popup
 }
 
 /** Connects in a popup. */
-export async function connectInPopup(page: Page): Promise<void> {
-  const [popup] = await Promise.all([
-    page.waitForEvent('popup'),
-    page.getByRole('button', { name: 'Popup' }).click(),
-  ])
-  await allow(popup)
+export async function connectInPopup(page: Page, allowIn = allow): Promise<void> {
+  await allowIn(await openPopup(page))
   await isShown(page, 'connected')
 }
 
-export const isShown = (page: Page, text: string) =>
+export const isShown = (page: Page | Frame, text: string | RegExp) =>
   page.locator('#state').getByText(text, { exact: true }).waitFor()
+
+/** Calls the client in the page. Returns its result, or the error, which has a `code`. */
+export const attempt = (
+  page: Page | Frame,
+  name: 'getToken' | 'user' | 'disconnect',
+  options: object = {},
+): Promise<Result> =>
+  page.evaluate(
+    async ([name, options]): Promise<Result> => {
+      try {
+        return ((await sdk.client[name as 'getToken'](options)) ?? {})
+      } catch (error) {
+        const { code, message, reconnectUrl, retryAfter } = error as Result
+        return { code, message, reconnectUrl, retryAfter } as Result
+      }
+    },
+    [name, options] as const,
+  )
+
+/** Fields of results and errors. */
+interface Result {
+  accessToken?: string
+  expiresAt?: number
+  username?: string
+  code?: string
+  message?: string
+  reconnectUrl?: string
+  retryAfter?: number
+}

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { gzipSync } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { readSdk, sdkModules } from '../../assets.ts'
 import { allowAnyOrigin } from '../plugins/cors.ts'
@@ -26,21 +27,25 @@ export const sdkRoute: FastifyPluginAsync = async (app) => {
   for (const path of Object.keys(sdkModules)) {
     const load = once(async () => {
       const bytes = await readSdk(path)
+      const zipped = gzipSync(bytes, { level: 9 })
       const hash = createHash('sha256').update(bytes).digest('base64url').slice(0, 16)
-      return { bytes, hash }
+      return { bytes, zipped, hash }
     })
     const schema = schemaOf(path)
     app.get<{ Querystring: { v?: string } }>(`/${path}`, { schema }, async (request, reply) => {
-      const { bytes, hash } = await load()
+      const { bytes, zipped, hash } = await load()
       const etag = `"${hash}"`
       const isForever = request.query.v === hash
       void reply.headers({
         'content-type': 'text/javascript; charset=utf-8',
         'cache-control': isForever ? 'public, max-age=31536000, immutable' : 'public, max-age=300',
         etag,
+        vary: 'Accept-Encoding',
       })
-      const { 'if-none-match': known = '' } = request.headers
-      return known.includes(etag) ? reply.code(304).send() : reply.send(bytes)
+      const { 'if-none-match': known = '', 'accept-encoding': accepted = '' } = request.headers
+      if (known.includes(etag)) return reply.code(304).send()
+      if (!/\bgzip\b/.test(accepted)) return reply.send(bytes)
+      return reply.header('content-encoding', 'gzip').send(zipped)
     })
   }
 }

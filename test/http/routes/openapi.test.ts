@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import Schema from 'typebox/schema'
 import { StoreUnavailableError } from '../../../db/errors.ts'
+import { sdkModules } from '../../../server/assets.ts'
 import type { OpenApiDocument } from '../../../server/http/openapi-document.ts'
 import {
   RETURN,
@@ -124,6 +125,12 @@ t.test('every documented response occurs, and matches its schema', async (t) => 
 
   for (const path of ['healthz', 'readyz', 'docs']) await ask(path, `${url}/${path}`)
   await ask('openapi', `${url}/openapi.json`)
+  for (const path of Object.keys(sdkModules)) {
+    const name = path.replace('.js', '').replace('/', '-')
+    const etag = (await fetch(`${url}/${path}`)).headers.get('etag') ?? ''
+    await ask(name, `${url}/${path}`)
+    await ask(name, `${url}/${path}`, { headers: { 'if-none-match': etag } })
+  }
   await ask('metadata', `${url}/.well-known/oauth-authorization-server`)
   await ask('openidConfiguration', `${url}/.well-known/openid-configuration`)
   await ask('jwks', `${url}/.well-known/jwks.json`)
