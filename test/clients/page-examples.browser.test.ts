@@ -1,4 +1,4 @@
-/** Runs the examples that are pages in Chromium: docs/connect/page.md and popup.md, and the sample app. */
+/** Runs the examples that are pages in Chromium: docs/connect/page.md and popup.md, and the page of README.md. */
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -16,7 +16,6 @@ import { codeBlock } from './code-block.ts'
 const DAY_MS = 86_400_000
 const root = join(import.meta.dirname, '../..')
 const library = readFileSync(join(root, 'node_modules/oauth4webapi/build/index.js'), 'utf8')
-const readPublic = (name: string) => readFileSync(join(root, 'server/demo/public', name), 'utf8')
 
 /** Serves an example's files, for an app of their origin. */
 async function startExample(
@@ -60,7 +59,7 @@ async function testExample(
   t: Test,
   { broker, app, here, page, ask }: Example & { page: Page; ask: Ask },
 ): Promise<void> {
-  const connected = page.getByText(/^(Connected as|The drive of) amelie$/)
+  const connected = page.getByText(/^Connected as amelie$/)
   const reloadAfter = async (milliseconds: number) => {
     await page.goto('about:blank')
     broker.clock.advance(milliseconds)
@@ -117,19 +116,34 @@ t.test('page.md', { skip: noBrowser }, async (t) => {
   await testRedirects(t, example)
 })
 
-t.test('the sample app, app.js', { skip: noBrowser }, async (t) => {
-  const example = await startExample(t, '/', {}, (adapt) => ({
-    '/': readPublic('index.html'),
-    '/app.js': readPublic('app.js'),
-    '/config.json': adapt(
-      JSON.stringify({
-        brokerUrl: 'https://broker.example.com',
-        clientId: 'app_…',
-        apiUrl: 'https://api.ellipsis-drive.com/v3',
-      }),
-    ),
+t.test('README.md: a layer on a map', { skip: noBrowser }, async (t) => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const [, html = ''] = /```html\n([^]*?)```/.exec(readme) ?? []
+  const leaflet = (file: string) =>
+    readFileSync(join(root, 'node_modules/leaflet/dist', file), 'utf8')
+  const { context, here, broker } = await startExample(t, '/', {}, (adapt) => ({
+    '/': adapt(html)
+      .replaceAll('http://localhost:4000', adapt('https://broker.example.com'))
+      .replaceAll('https://unpkg.com/leaflet@1.9.4/dist', ''),
+    '/leaflet.js': leaflet('leaflet.js'),
+    '/leaflet.css': leaflet('leaflet.css'),
   }))
-  await testRedirects(t, example)
+  const page = await context.newPage()
+  await page.goto(here)
+  const waitForTile = () =>
+    page.waitForResponse(
+      (response) => response.url().startsWith(`${broker.url}/l/`) && response.ok(),
+    )
+  const tile = waitForTile()
+  const popup = await openPopup(context, page)
+  await popup.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()
+  await popup.getByRole('button', { name: 'Log in as Amelie Laurent' }).click()
+  await popup.getByRole('button', { name: 'Allow' }).click()
+  await tile
+  const again = waitForTile()
+  await page.reload()
+  await again
+  t.equal(context.pages().length, 1, 'the popup has closed itself')
 })
 
 t.test('popup.md', { skip: noBrowser }, async (t) => {
