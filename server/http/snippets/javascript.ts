@@ -97,6 +97,25 @@ function postBody({ confidential }: SnippetApp): string {
   const response = await fetch(broker + path, { method: 'POST', headers, body })`
 }
 
+/** JavaScript for a page without a back end, with the browser SDK of this broker. */
+export function sdkSnippet({ brokerUrl, clientId, redirectUri }: SnippetApp): string {
+  return `import { createClient } from ${quote(`${brokerUrl}/sdk.js`)}
+
+const client = createClient({
+  broker: ${quote(brokerUrl)},
+  clientId: ${quote(clientId)},
+  redirectUri: ${quote(redirectUri)}, // This module must run there, too.
+})
+document.querySelector('#connect').onclick = () => client.connect()
+client.on('connected', async () => {
+  const account = await client.fetch('/account') // A path of Ellipsis Drive's API.
+  console.log(await account.json())
+})
+await client.handleRedirect()
+await client.isConnected()
+`
+}
+
 /** JavaScript for a page without a back end, which gets the access token in its URL's fragment. */
 export function fragmentSnippet({ brokerUrl, clientId, redirectUri }: SnippetApp): string {
   return `const broker = ${quote(brokerUrl)}

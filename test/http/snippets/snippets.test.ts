@@ -178,15 +178,18 @@ t.test('JavaScript for a page that gets its token in the fragment', async (t) =>
   t.throws(() => code.receive(`#error=access_denied&state=${state}`, state))
 })
 
-t.test(
-  'an app without redirect URI, with required DPoP or the proxy has no snippets',
-  async (t) => {
-    const broker = await buildBroker(t)
-    const { app } = await addAppWithSecret(broker, { redirectUris: [], device: true })
-    t.strictSame(createSnippets(app, broker.url), [])
-    const bound = await addAppWithSecret(broker, { dpop: 'required' })
-    t.strictSame(createSnippets(bound.app, broker.url), [])
-    const proxied = await addAppWithSecret(broker, { access: 'proxy' })
-    t.strictSame(createSnippets(proxied.app, broker.url), [])
-  },
-)
+t.test('which apps have snippets', async (t) => {
+  const broker = await buildBroker(t)
+  const languagesOf = async (settings: Parameters<typeof addAppWithSecret>[1]) => {
+    const { app } = await addAppWithSecret(broker, settings)
+    return createSnippets(app, broker.url).map(({ language }) => language)
+  }
+  const all = ['curl', 'JavaScript', 'Python']
+  t.strictSame(await languagesOf({}), ['Browser SDK', ...all])
+  t.strictSame(await languagesOf({ confidential: true }), all)
+  t.strictSame(await languagesOf({ tokens: 'ellipsis' }), all)
+  t.strictSame(await languagesOf({ redirectUris: ['com.example.map:/back'] }), all)
+  t.strictSame(await languagesOf({ dpop: 'required' }), ['Browser SDK'])
+  t.strictSame(await languagesOf({ access: 'proxy' }), ['Browser SDK'])
+  t.strictSame(await languagesOf({ redirectUris: [], device: true }), [])
+})
