@@ -35,6 +35,8 @@ interface Flow {
 const POPUP = 'popup.'
 const FLOW = 'flow of '
 
+const cancelled = () => new BrokerError('cancelled', 'Connecting was cancelled.')
+
 export function createConnector(options: ConnectorOptions) {
   const { name, broker, clientId, redirectUri, scope, tokens } = options
   const flows = openStorage('session')
@@ -77,7 +79,7 @@ export function createConnector(options: ConnectorOptions) {
         const answer = new URLSearchParams(String(data))
         if (origin === location.origin && answer.get('state') === state) resolve(answer)
       }
-      cancel = () => reject(new BrokerError('cancelled', 'Connecting was cancelled.'))
+      cancel = () => reject(cancelled())
       signal?.addEventListener('abort', () => (cancel?.(), popup.close()), listening)
       // A page on the way may cut the link to the opener, and a frame shares no channel with other windows.
       for (const target of [window, tokens.channel])
@@ -98,7 +100,7 @@ export function createConnector(options: ConnectorOptions) {
   return {
     async connect({ redirect: isRedirect, loginHint, signal }: ConnectOptions): Promise<void> {
       cancel?.()
-      signal?.throwIfAborted()
+      if (signal?.aborted) throw cancelled()
       if (isRedirect) return redirect(loginHint)
       // At once: browsers block popups that do not open in a click.
       const popup = open('', name, 'popup,width=560,height=760')

@@ -124,6 +124,21 @@ t.test('a redirect, and back', { skip: noBrowser }, async (t) => {
   t.match(page.url(), /code=y/, 'left to another library')
 })
 
+t.test('a page on the way cuts the link to the opener', { skip: noBrowser }, async (t) => {
+  const { context, url, broker } = await startPage(t)
+  await context.route(`${broker.url}/oauth/authorize?*`, async (route) => {
+    const response = await route.fetch()
+    const policy = { 'cross-origin-opener-policy': 'same-origin' }
+    await route.fulfill({ response, headers: { ...response.headers(), ...policy } })
+  })
+  const page = await openPage(context, url)
+  const popup = await openPopup(page)
+  await popup.getByRole('button', { name: 'Continue to Ellipsis Drive' }).waitFor()
+  t.notOk(await popup.evaluate(() => opener !== null), 'it is cut')
+  await allow(popup)
+  await isShown(page, 'connected')
+})
+
 t.test('an answer of another server is refused', { skip: noBrowser }, async (t) => {
   const { context, url } = await startPage(t)
   const page = await openPage(context, url)

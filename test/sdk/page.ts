@@ -139,7 +139,7 @@ export const attempt = (
   page.evaluate(
     async ([name, options]): Promise<Result> => {
       try {
-        return ((await sdk.client[name as 'getToken'](options)) ?? {})
+        return (await sdk.client[name as 'getToken'](options)) ?? {}
       } catch (error) {
         const { code, message, reconnectUrl, retryAfter } = error as Result
         return { code, message, reconnectUrl, retryAfter } as Result
