@@ -19,6 +19,7 @@ const files: Record<string, string | Buffer> = {
   'views/admin/home.eta': '<p>',
   'viewsless/no.eta': '',
   'server/demo/public/app.js': 'hello()',
+  'leaflet/dist/leaflet.css': '#map',
   [`${migrations}/0000_a.sql`]:
     'create table a (b);\n--> statement-breakpoint\ncreate index c on a (b);',
   [`${migrations}/0001_b.sql`]: 'drop table a',
@@ -55,6 +56,7 @@ t.test('binary: text, bytes and lists', async (t) => {
   t.throws(() => assets.readAsset('views/missing.eta'), { message: /no asset/ })
   t.match(assets.build, { binary: true, command: process.execPath })
   t.equal(assets.readLicenses(), 'the licenses')
+  t.equal(String(assets.readPackageFile('leaflet/dist/leaflet.css')), '#map')
 })
 
 t.test('binary: the addon is written to a folder of the data directory', async (t) => {
@@ -110,6 +112,10 @@ t.test('from source', async (t) => {
     t.throws(() => source.readAsset(path), { message: /is not in/ }, path)
   }
   t.throws(() => source.readAsset('views/missing.eta'), { code: 'ENOENT' })
+})
+
+t.test('from source: files of packages', async (t) => {
+  for (const path of source.packageFiles) t.ok(source.readPackageFile(path).length > 10_000, path)
 })
 
 t.test('from source: files of the asset folders', async (t) => {
