@@ -1,6 +1,6 @@
 /** View models of the dashboard pages, without the shell: plain values, never database rows. */
 
-import type { AttentionView, CountsView, MonitoringModels, UsageView } from './monitoring.ts'
+import type { AttentionView, Badge, CountsView, MonitoringModels, UsageView } from './monitoring.ts'
 import type { WebhookModels } from './webhook-models.ts'
 
 /** What every page has in common; templates read it as `it.shell`. */
@@ -233,12 +233,6 @@ interface KeyView {
   createdAt: number
   activatedAt: number | null
   endedAt: number | null
-}
-
-/** A status: a text, never a colour alone. */
-export interface Badge {
-  tone: 'good' | 'warn' | 'bad' | 'quiet'
-  text: string
 }
 
 /** An option of a select field. */

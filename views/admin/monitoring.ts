@@ -1,5 +1,11 @@
 import type { TimeFormat } from '../time.ts'
 
+/** A status: a text, never a colour alone. */
+export interface Badge {
+  tone: 'good' | 'warn' | 'bad' | 'quiet'
+  text: string
+}
+
 /** View models of the overview, bulk revocations and the audit log. */
 export interface MonitoringModels {
   'admin/overview': {

@@ -1,6 +1,6 @@
 /** View models of webhooks: endpoints and their deliveries. */
 
-import type { Badge } from './models.ts'
+import type { Badge } from './monitoring.ts'
 
 export interface WebhookModels {
   'admin/webhooks': { rows: WebhookRow[]; addHref: string }

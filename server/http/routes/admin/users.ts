@@ -6,7 +6,8 @@ import type {
   ListedConnection,
   UpstreamState,
 } from '../../../../db/store.ts'
-import type { AdminModels, Badge, UserColumn, UserRow } from '../../../../views/admin/models.ts'
+import type { AdminModels, UserColumn, UserRow } from '../../../../views/admin/models.ts'
+import type { Badge } from '../../../../views/admin/monitoring.ts'
 import type { HttpServices } from '../../../services.ts'
 import { formatCount, formatNumber, plainName } from './format.ts'
 import {

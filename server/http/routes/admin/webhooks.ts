@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { App, Delivery } from '../../../../db/store.ts'
-import type { AdminModels, Badge } from '../../../../views/admin/models.ts'
+import type { AdminModels } from '../../../../views/admin/models.ts'
+import type { Badge } from '../../../../views/admin/monitoring.ts'
 import type { SigningSecret } from '../../../events/signature.ts'
 import type { DeliveryView, WebhookView } from '../../../events/webhooks.ts'
 import { EVENT_TEXTS, isEventType } from '../../../events/event-texts.ts'
