@@ -9,11 +9,11 @@ import type {
 } from '../../../../db/store.ts'
 import type {
   AdminModels,
-  Badge,
   DeviceView,
   LinkView,
   UserAppView,
 } from '../../../../views/admin/models.ts'
+import type { Badge } from '../../../../views/admin/monitoring.ts'
 import { listDevices } from '../../../connections/devices.ts'
 import type { Device } from '../../../connections/devices.ts'
 import { tokensUntil } from '../../../connections/connections.ts'
