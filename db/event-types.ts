@@ -5,7 +5,7 @@
 export const EVENT_TYPES = {
   'connection.connected': 'connection.created',
   'connection.imported': 'connection.created',
-  'connection.renewed': 'connection.reconnected',
+  'connection.reconnected': 'connection.reconnected',
   'connection.needs_reconnect': 'connection.needs_reconnect',
   'connection.recovered': 'connection.recovered',
   'connection.revoked': 'connection.revoked',

@@ -62,8 +62,9 @@ export function createDispatcher(deps: {
   const states = new Map<string, SinkState>()
   /** Work on sinks in progress, by sink. */
   const workers = new Map<string, Promise<void>>()
-  /** The sinks as last read. */
+  /** The sinks as last read, and the event up to which they were: each change of a webhook is an event, too. */
   let sinks = new Map<string, EventSink>()
+  let sinksReadTo: number | null = null
   /** Until when this process has the lease, and the last event that was given to the sinks. */
   let lease = { until: -Infinity, lastEventId: 0 }
   let loop: Promise<void> = Promise.resolve()
@@ -89,6 +90,7 @@ export function createDispatcher(deps: {
 
   const loseLease = (): void => {
     lease = { until: -Infinity, lastEventId: 0 }
+    sinksReadTo = null
   }
 
   /** In small transactions; the last one moves the position, and those before may be repeated. */
@@ -115,7 +117,10 @@ export function createDispatcher(deps: {
         appId: null,
         limit: BATCH_SIZE,
       })
-      sinks = new Map((await deps.sinks()).map((sink) => [sink.id, sink]))
+      if (page.readTo !== sinksReadTo) {
+        sinks = new Map((await deps.sinks()).map((sink) => [sink.id, sink]))
+        sinksReadTo = page.readTo
+      }
       if (page.readTo === lastEventId) return
       const createdAt = clock.now()
       const deliveries = page.events.flatMap((event) =>

@@ -43,7 +43,7 @@ export function nextAttemptAt(
 
 /** Failures in a row after which a sink counts as down: then only one attempt at a time tests it. */
 const FAILURES_TO_PAUSE = 3
-const MAX_SINK_PAUSE_MS = MINUTE_MS
+const MAX_SINK_PAUSE_MS = 5 * MINUTE_MS
 
 /** How long no attempt is made for a sink that failed `failures` times in a row, milliseconds. */
 export const sinkPauseMs = (failures: number): number =>

@@ -27,7 +27,7 @@ export interface Notice {
   words: string
 }
 
-/** Asks for confirmation before a destructive action. The form posts to the URL of the page. */
+/** Asks for confirmation of an action. The form posts to the URL of the page. */
 interface Confirmation {
   title: string
   /** What the action does and does not do. */
@@ -35,9 +35,9 @@ interface Confirmation {
   /** The action, such as "Revoke key". */
   button: string
   /** Changes only the admin's own account, so viewers may do it. */
-  isOwn?: boolean
+  isOwn: boolean
   /** Ends nothing. */
-  isSafe?: boolean
+  isSafe: boolean
   /** Target of "Cancel", without the base path. */
   back: `/admin${string}`
 }

@@ -186,6 +186,7 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
       ],
       button: 'Unlink account',
       isOwn: true,
+      isSafe: false,
       back: ACCOUNT_PATH,
     }),
   )

@@ -9,7 +9,7 @@ import type { HttpServices } from '../../../services.ts'
 import { hereAfterwards } from '../../plugins/session.ts'
 import { pathOf as pathOfApp } from './apps.ts'
 import { formatCount, formatNumber } from './format.ts'
-import { byAdmin, fieldReader, validationMessage } from './request.ts'
+import { byAdmin, fieldReader, validationMessage, destructive } from './request.ts'
 
 const WEBHOOKS_PATH = '/admin/webhooks'
 const ROWS_PER_PAGE = 50
@@ -101,6 +101,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   app.get('/webhooks/:webhookId/rotate', { config }, (request, reply) =>
     withWebhook(request, reply, async ({ signing }, path) =>
       reply.show('admin/confirm', {
+        ...destructive,
         title: 'Rotate the key of this endpoint?',
         paragraphs: [
           `A new ${signing === 'v1a' ? 'key' : 'secret'} is shown on the next page. For 24 hours each event has two signatures, with the old and the new one, so that the receiver keeps working until you change it.`,
@@ -163,6 +164,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   app.get('/webhooks/:webhookId/remove', (request, reply) =>
     withWebhook(request, reply, async ({ url, pending }, path) =>
       reply.show('admin/confirm', {
+        ...destructive,
         title: 'Remove this endpoint?',
         paragraphs: [
           `${url} gets no more events, and the list of its deliveries is deleted.`,
