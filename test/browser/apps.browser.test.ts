@@ -56,6 +56,7 @@ testInBrowser(t, 'a public app: registered, edited, and removed', async (t, admi
   await page.getByLabel('Redirect URIs').fill(RETURN)
   await page.getByRole('button', { name: 'Register app' }).click()
   await page.getByRole('heading', { name: 'Flood map' }).waitFor()
+  await page.locator('label', { hasText: 'curl' }).click()
   const code = await page.getByRole('region', { name: 'curl' }).innerText()
   t.match(code, broker.url)
   t.match(code, '/exchange')
