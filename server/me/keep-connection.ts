@@ -1,21 +1,26 @@
 import { associatedData } from '../../db/associated-data.ts'
-import type { Store } from '../../db/store.ts'
+import type { Connection, Millis, Store } from '../../db/store.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Tokens } from '../ellipsis/client.ts'
 import type { Log } from '../log.ts'
 import type { Refresher } from '../refresh/refresher.ts'
 import type { Clock } from '../runtime.ts'
+import type { Secret } from '../secret.ts'
 
 /**
  * Makes sure that a sign-in at `/me` ends no connection. Ellipsis Drive may keep one refresh token for each user and
  * client. Then the sign-in has replaced the one that the active connection of the account has, and dropping the new
  * one would lose the connection. So the connection is refreshed with its own token. Only if that fails, it gets the
- * tokens of the sign-in. A connection that needs reconnecting stays as it is.
+ * tokens of the sign-in. A connection that needed reconnecting before stays as it is.
  */
 export type KeepConnection = (accountId: string, tokens: Tokens) => Promise<void>
 
 /** A refresh that began before the sign-in proves nothing. */
 const MAX_REFRESHES = 2
+/** How often a conflict with another writer is retried. */
+const MAX_CONFLICTS = 5
+/** More than happen during a sign-in. */
+const EVENT_COUNT = 50
 
 export function createKeepConnection(dependencies: {
   store: Store
@@ -45,17 +50,20 @@ export function createKeepConnection(dependencies: {
     return false
   }
 
-  return async (accountId, { refreshToken, accessToken, expiresAt, fetchedAt }) => {
-    const before = await store.findConnection(accountId)
-    if (before?.status !== 'active' || !refreshToken || (await isIntact(before.id))) return
-    const { id, generation } = before
+  /** Is it in use? One that a refresh has found dead since the sign-in began may have been ended by the sign-in. */
+  const wasInUse = async ({ id, status }: Connection, since: Millis): Promise<boolean> => {
+    if (status !== 'needs_reconnect') return status === 'active'
+    const { rows } = await store.listEvents({ filter: { connectionId: id }, limit: EVENT_COUNT })
+    return rows.some(({ action, at }) => action === 'connection.needs_reconnect' && at >= since)
+  }
+
+  /** @returns `false`: another writer has stored tokens, or revoked the connection */
+  const save = async (before: Connection, tokens: Tokens, refreshToken: Secret) => {
+    const { id, generation: expectedGeneration, accountId, username } = before
+    const { accessToken, expiresAt, fetchedAt } = tokens
     const now = clock.now()
-    // `false`: another writer has stored newer tokens, or revoked the connection.
     const isSaved = await store.saveConnection({
-      id,
-      expectedGeneration: generation,
-      accountId,
-      username: before.username,
+      ...{ id, expectedGeneration, accountId, username },
       tokens: {
         refreshToken: vault.seal(associatedData.refreshToken(id), refreshToken),
         accessToken: vault.seal(associatedData.accessToken(id), accessToken),
@@ -67,5 +75,18 @@ export function createKeepConnection(dependencies: {
       events: [{ at: now, actor: 'system', action: 'connection.recovered', connectionId: id }],
     })
     if (isSaved) log.warn({ connection: id }, 'a connection got the refresh token of a sign-in')
+    return isSaved
+  }
+
+  return async (accountId, tokens) => {
+    const { refreshToken, fetchedAt } = tokens
+    if (!refreshToken) return
+    // Another sign-in may have stored tokens that were issued before these, and so have ended.
+    for (let attempt = 0; attempt < MAX_CONFLICTS; attempt++) {
+      const before = await store.findConnection(accountId)
+      if (!before || !(await wasInUse(before, fetchedAt))) return
+      if (await isIntact(before.id)) return
+      if (await save(before, tokens, refreshToken)) return
+    }
   }
 }

@@ -1,5 +1,8 @@
 import t from 'tap'
-import { addApp, buildBroker, connect, exchange } from '../helper.ts'
+import type { Test } from 'tap'
+import { addApp, allow, buildBroker, connect, exchange } from '../helper.ts'
+import type { TestBroker } from '../helper.ts'
+import { Visitor } from '../visitor.ts'
 import { signInAtMe, textOf } from './begin.ts'
 
 // What Ellipsis Drive does with the refresh tokens of earlier authorizations is unknown.
@@ -50,4 +53,55 @@ t.test('while Ellipsis Drive cannot refresh, the connection gets the newer token
   broker.standIn.faults.clear()
   broker.clock.advance(2 * 3_600_000)
   t.equal((await exchange(broker, brokerToken)).status, 200)
+})
+
+/** A broker with one refresh token for each user, that does something whenever the account is read. */
+async function buildSlowBroker(t: Parameters<typeof buildBroker>[0]) {
+  const during = { account: async () => {} }
+  const slowFetch: typeof fetch = async (input, init) => {
+    const answer = await fetch(input, init)
+    if (new Request(input).url.endsWith('/account')) await during.account()
+    return answer
+  }
+  const switches = { singleRefreshToken: true, rotation: 'always' as const }
+  const broker = await buildBroker(t, { switches, runtime: { fetch: slowFetch } })
+  const connected = await connect(broker, await addApp(broker))
+  return { broker, during, ...connected }
+}
+
+/** Is the connection as good as before the sign-in, also once its access token has expired? */
+async function checkAlive(t: Test, broker: TestBroker, brokerToken: string) {
+  broker.clock.advance(2 * 3_600_000)
+  t.equal((await exchange(broker, brokerToken)).status, 200)
+}
+
+t.test('a refresh between the sign-in and its answer ends no connection', async (t) => {
+  const { broker, during, brokerToken, connectionId } = await buildSlowBroker(t)
+  during.account = async () => {
+    during.account = async () => {}
+    t.equal((await exchange(broker, brokerToken, { force: true })).status, 403)
+  }
+  await signInAtMe(broker)
+  t.match(await broker.services.store.getConnection(connectionId), { status: 'active' })
+  await checkAlive(t, broker, brokerToken)
+})
+
+t.test('two sign-ins at the same time end no connection', async (t) => {
+  const { broker, during, brokerToken } = await buildSlowBroker(t)
+  const callbacks = await Promise.all(
+    [new Visitor(), new Visitor()].map(async (visitor) => {
+      const start = await visitor.open(`${broker.url}/me`)
+      const upstream = await visitor.press(start, 'Continue to Ellipsis Drive')
+      return { visitor, page: await allow(visitor, upstream, 'amelie', `${broker.url}/callback`) }
+    }),
+  )
+  const both = Promise.withResolvers<undefined>()
+  let count = 0
+  during.account = () => {
+    if (++count === callbacks.length) both.resolve(undefined)
+    return both.promise
+  }
+  const pages = await Promise.all(callbacks.map(({ visitor, page }) => visitor.open(page.url)))
+  for (const page of pages) t.match(textOf(page), 'Signed in as amelie')
+  await checkAlive(t, broker, brokerToken)
 })
