@@ -1,9 +1,18 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { addApp, allow, buildBroker, connect, exchange } from '../helper.ts'
+import {
+  RETURN,
+  addApp,
+  allow,
+  authorizationRequest,
+  buildBroker,
+  connect,
+  exchange,
+  postForm,
+} from '../helper.ts'
 import type { TestBroker } from '../helper.ts'
 import { Visitor } from '../visitor.ts'
-import { signInAtMe, textOf } from './begin.ts'
+import { signInAtMe, textOf } from '../me/begin.ts'
 
 // What Ellipsis Drive does with the refresh tokens of earlier authorizations is unknown.
 
@@ -105,3 +114,28 @@ t.test('two sign-ins at the same time end no connection', async (t) => {
   for (const page of pages) t.match(textOf(page), 'Signed in as amelie')
   await checkAlive(t, broker, brokerToken)
 })
+
+for (const choice of ['strict', 'restart', 'continue', 'nothing'] as const)
+  t.test(`an account that came back unasked keeps its connection: ${choice}`, async (t) => {
+    const switches = { singleRefreshToken: true, rotation: 'always' as const }
+    const broker = await buildBroker(t, { switches })
+    const app = await addApp(broker)
+    const { brokerToken } = await connect(broker, app, { user: 'bo' })
+    const hint = { login_hint: 'amelie', ...(choice === 'strict' && { strict_account: 'true' }) }
+    const { parameters } = authorizationRequest(app, hint)
+    const { body } = await postForm(`${broker.url}/oauth/par`, parameters)
+    const pushed = { client_id: app.id, request_uri: String(body.request_uri) }
+    const query = new URLSearchParams(pushed).toString()
+    const visitor = new Visitor()
+    const asked = await visitor.open(`${broker.url}/oauth/authorize?${query}`)
+    const login = await visitor.press(asked, 'Continue to Ellipsis Drive')
+    const page = await allow(visitor, login, 'bo', RETURN)
+    if (choice === 'strict') t.match(page.url, 'error=')
+    else t.match(page.body, 'Which account')
+    broker.clock.advance(4 * 60_000)
+    t.equal((await exchange(broker, brokerToken, { force: true })).status, 200)
+    if (choice === 'restart') await visitor.press(page, 'Use another account')
+    if (choice === 'continue')
+      t.match((await visitor.press(page, 'Continue as bo', {}, RETURN)).url, 'code=')
+    await checkAlive(t, broker, brokerToken)
+  })

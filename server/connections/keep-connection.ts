@@ -8,18 +8,20 @@ import type { Clock } from '../runtime.ts'
 import type { Secret } from '../secret.ts'
 
 /**
- * Makes sure that a sign-in at `/me` ends no connection. Ellipsis Drive may keep one refresh token for each user and
- * client. Then the sign-in has replaced the one that the active connection of the account has, and dropping the new
- * one would lose the connection. So the connection is refreshed with its own token. Only if that fails, it gets the
- * tokens of the sign-in. A connection that needed reconnecting before stays as it is.
+ * Makes sure that an authorization whose tokens are dropped ends no connection: a sign-in at `/me`, or one of another
+ * account than the app asked for. Ellipsis Drive may keep one refresh token for each user and client. Then the
+ * authorization has replaced the one that the active connection of the account has, and dropping the new one would
+ * lose the connection. So the connection is refreshed with its own token. Only if that fails, it gets the tokens of
+ * the authorization. A connection that needed reconnecting before stays as it is.
+ * @returns does the account have a connection that needs no other tokens?
  */
-export type KeepConnection = (accountId: string, tokens: Tokens) => Promise<void>
+export type KeepConnection = (accountId: string, tokens: Tokens) => Promise<boolean>
 
-/** A refresh that began before the sign-in proves nothing. */
+/** A refresh that began before the authorization proves nothing. */
 const MAX_REFRESHES = 2
 /** How often a conflict with another writer is retried. */
 const MAX_CONFLICTS = 5
-/** More than happen during a sign-in. */
+/** More than happen during an authorization. */
 const EVENT_COUNT = 50
 
 export function createKeepConnection(dependencies: {
@@ -40,7 +42,7 @@ export function createKeepConnection(dependencies: {
       } catch (error) {
         log.warn(
           { err: error, connection: id },
-          'a connection could not be refreshed after a sign-in',
+          'a connection could not be refreshed after another authorization',
         )
         return false
       }
@@ -50,7 +52,7 @@ export function createKeepConnection(dependencies: {
     return false
   }
 
-  /** Is it in use? One that a refresh has found dead since the sign-in began may have been ended by the sign-in. */
+  /** Is it in use? One that a refresh has found dead since the authorization may have been ended by it. */
   const wasInUse = async ({ id, status }: Connection, since: Millis): Promise<boolean> => {
     if (status !== 'needs_reconnect') return status === 'active'
     const { rows } = await store.listEvents({ filter: { connectionId: id }, limit: EVENT_COUNT })
@@ -74,19 +76,21 @@ export function createKeepConnection(dependencies: {
       code: null,
       events: [{ at: now, actor: 'system', action: 'connection.recovered', connectionId: id }],
     })
-    if (isSaved) log.warn({ connection: id }, 'a connection got the refresh token of a sign-in')
+    if (isSaved)
+      log.warn({ connection: id }, 'a connection got the refresh token of another authorization')
     return isSaved
   }
 
   return async (accountId, tokens) => {
     const { refreshToken, fetchedAt } = tokens
-    if (!refreshToken) return
-    // Another sign-in may have stored tokens that were issued before these, and so have ended.
+    if (!refreshToken) return false
+    // Another authorization may have stored tokens that were issued before these, and so have ended.
     for (let attempt = 0; attempt < MAX_CONFLICTS; attempt++) {
       const before = await store.findConnection(accountId)
-      if (!before || !(await wasInUse(before, fetchedAt))) return
-      if (await isIntact(before.id)) return
-      if (await save(before, tokens, refreshToken)) return
+      if (!before || !(await wasInUse(before, fetchedAt))) return false
+      if (await isIntact(before.id)) return true
+      if (await save(before, tokens, refreshToken)) return true
     }
+    return false
   }
 }
