@@ -41,6 +41,7 @@ import { createDpop } from './oauth/dpop.ts'
 import { createDeviceFlow } from './oauth/device-flow.ts'
 import { createNewGrant } from './oauth/grants.ts'
 import { createIdentify } from './connections/identify.ts'
+import { createKeepConnection } from './connections/keep-connection.ts'
 import { createPushedRequests } from './oauth/pushed-requests.ts'
 import { createStoreConnection } from './connections/store-connection.ts'
 import { createEvents } from './connections/events.ts'
@@ -94,7 +95,6 @@ import { addCacheSizeMetric, createDriveCacheMetrics } from './metrics/drive-cac
 import { addDeliveryMetrics } from './metrics/deliveries.ts'
 import { addHealthMetrics } from './metrics/health.ts'
 import { createFindBrowserConnections } from './me/browser-connections.ts'
-import { createKeepConnection } from './me/keep-connection.ts'
 import { createMyAccess } from './me/my-access.ts'
 import { createPersonSessions } from './me/sessions.ts'
 import { createPersonSignIn } from './me/sign-in.ts'
@@ -245,10 +245,12 @@ export function compose(
   const assertions = createClientAssertions({ store, keys: clientKeys, clock, publicUrl })
   const pushedRequests = createPushedRequests({ store, vault, clock })
   const identify = createIdentify(shared)
+  const keepConnection = createKeepConnection({ ...shared, refresher })
   const budget = createUpstreamBudget(clock, describeConnects)
   const connect = createConnect({
     ...shared,
     identify,
+    keepConnection,
     newFlows: createNewFlows(shared),
     storeConnection: createStoreConnection(shared),
     pushedRequests,
@@ -281,8 +283,7 @@ export function compose(
   const connections = createConnections({ store, refresher, driveCache, clock, log })
   const personSessions = createPersonSessions({ store, vault, clock })
   const personSignIn = createPersonSignIn({
-    ...{ ...shared, identify, budget, personSessions },
-    keepConnection: createKeepConnection({ store, vault, refresher, clock, log }),
+    ...{ ...shared, identify, keepConnection, budget, personSessions },
     findBrowserConnections: createFindBrowserConnections({ store, throttle }),
   })
   addHealthMetrics(metrics.registry, {

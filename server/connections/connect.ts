@@ -30,6 +30,7 @@ import {
 import { findOtherAccount, openWaiting, sealWaiting } from './other-account.ts'
 import type { WaitingTokens } from './other-account.ts'
 import type { Identify } from './identify.ts'
+import type { KeepConnection } from './keep-connection.ts'
 import { isPushedUri } from '../oauth/pushed-requests.ts'
 import type { PushedRequests } from '../oauth/pushed-requests.ts'
 import { checkTokenAccess, hashOfPolicy, policyOf } from '../oauth/access-policy.ts'
@@ -132,6 +133,7 @@ export function createConnect(dependencies: {
   ellipsis: EllipsisClient
   newFlows: NewFlows
   identify: Identify
+  keepConnection: KeepConnection
   storeConnection: StoreConnection
   pushedRequests: PushedRequests
   budget: UpstreamBudget
@@ -142,7 +144,8 @@ export function createConnect(dependencies: {
   publicUrl: string
 }): Connect {
   const { store, vault, ellipsis, storeConnection, budget, clock, log, ...rest } = dependencies
-  const { deviceFlow, appSessions, publicUrl, identify, newFlows, pushedRequests } = rest
+  const { deviceFlow, appSessions, publicUrl, identify, newFlows, pushedRequests, keepConnection } =
+    rest
 
   const results = createCallbackResults<ConnectResult>(clock, FLOW_LIFETIME_MS)
   const hasResult = (cookie: FlowCookie): boolean =>
@@ -205,11 +208,16 @@ export function createConnect(dependencies: {
   ): Promise<AccountQuestion | null> => {
     const other = await findOtherAccount(store, flow, account)
     if (!other) return null
-    if (flow.isStrictAccount) throw otherAccount()
     // Ellipsis Drive doesn't say whose account it is: then a question would say nothing either.
-    if (!other.isCertain) return null
+    if (!other.isCertain && !flow.isStrictAccount) return null
+    // These tokens may be dropped. A connection that the account has may be refreshed before the person decides.
+    const isKept = account.id !== null && (await keepConnection(account.id, tokens))
+    if (flow.isStrictAccount) throw otherAccount()
     const { state, cookie } = newFlows.wait(flow)
-    const waiting = sealWaiting(vault, cookie.stateHash, { account, tokens })
+    const waiting = sealWaiting(vault, cookie.stateHash, {
+      account,
+      tokens: isKept ? { ...tokens, refreshToken: null } : tokens,
+    })
     const actual = account.username || (account.id ?? '')
     const { expected } = other
     return { appName, expected, actual, state, cookie, waiting }
