@@ -1,7 +1,7 @@
 import { lookup as systemLookup } from 'node:dns'
 import { isIP } from 'node:net'
 import type { LookupFunction } from 'node:net'
-import type { Dispatcher } from 'undici'
+import type { Dispatcher, buildConnector as Connectors } from 'undici'
 import { createNetworkMatcher, isPublic } from './addresses.ts'
 import type { Secret } from './secret.ts'
 
@@ -28,6 +28,13 @@ export interface PublicRequests {
 
 /** Closes idle connections: rarely do two requests to one URL follow each other. */
 const KEEP_ALIVE_MS = 4000
+/**
+ * What one connection may receive: interim responses, chunk extensions and trailers have no limit of their own, and
+ * parsing them without end would keep the process busy.
+ */
+const MAX_CONNECTION_BYTES = 2 ** 20
+/** So few that proper answers, with 16 KiB of headers at most, stay below. */
+const MAX_REQUESTS_PER_CONNECTION = 50
 
 /**
  * @param options.allowed networks that are allowed although they are not public
@@ -60,10 +67,21 @@ export function createPublicRequests(options: {
   const agents = new Map<string, Promise<Dispatcher>>()
   /** undici takes 0.1 s to load, and is rarely needed. */
   const connect = async (protocol: string, isProxied: boolean): Promise<Dispatcher> => {
-    const { Agent, ProxyAgent } = await import('undici')
-    const keepAlive = { keepAliveTimeout: KEEP_ALIVE_MS, keepAliveMaxTimeout: KEEP_ALIVE_MS }
-    if (proxy && isProxied) return new ProxyAgent({ uri: proxy.reveal(), ...keepAlive })
-    return new Agent({ connect: { lookup: lookUpFor(protocol), timeout }, ...keepAlive })
+    const { Agent, Pool, ProxyAgent, buildConnector } = await import('undici')
+    const shared = {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      maxRequestsPerClient: MAX_REQUESTS_PER_CONNECTION,
+      // With HTTP/2, an attempt that times out would leave its connection to the next one.
+      allowH2: false,
+      factory: (origin: string | URL, options: object) => {
+        const { connect } = options as { connect: Connectors.connector }
+        return new Pool(origin, { ...options, connect: limitBytes(connect) })
+      },
+    }
+    if (proxy && isProxied) return new ProxyAgent({ uri: proxy.reveal(), ...shared })
+    const direct = { lookup: lookUpFor(protocol), timeout, allowH2: false }
+    return new Agent({ connect: buildConnector(direct), ...shared })
   }
   const agentFor = (protocol: string, isProxied: boolean): Promise<Dispatcher> => {
     const key = `${protocol} ${isProxied}`
@@ -93,6 +111,19 @@ export function createPublicRequests(options: {
     },
   }
 }
+
+/** Connections that end after `MAX_CONNECTION_BYTES`. */
+const limitBytes =
+  (connect: Connectors.connector): Connectors.connector =>
+  (options, done) =>
+    connect(options, (...result) => {
+      const [, socket] = result
+      socket?.on('readable', () => {
+        if (socket.bytesRead > MAX_CONNECTION_BYTES)
+          socket.destroy(new Error('the answer is too long'))
+      })
+      done(...result)
+    })
 
 const notAllowed = (host: string, protocol: string): Error => {
   const also = protocol === 'https:' ? '' : ', or http may not be used for it'

@@ -1,4 +1,4 @@
-import { and, asc, eq, lte, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, lte, sql } from 'drizzle-orm'
 import type { Millis, NewDelivery, OutboxStore } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
@@ -65,7 +65,7 @@ export function outboxMethods(engine: Engine): OutboxStore {
   return {
     hasOutboxWork: (now) => read(() => hasWork.get(now) === 1),
 
-    takeOutbox: ({ owner, now, until, maxLeaseMs, deadOwner }) =>
+    takeOutbox: ({ owner, now, until, maxLeaseMs, maxPauseMs, deadOwner }) =>
       writeFleeting(() => {
         beginOutbox(db)
         const row = db.select().from(outbox).get()
@@ -80,6 +80,8 @@ export function outboxMethods(engine: Engine): OutboxStore {
           leaseUntil <= now + maxLeaseMs
         if (isTaken) return { owner: leaseOwner }
         db.update(outbox).set({ leaseOwner: owner, leaseUntil: until }).run()
+        const isTooLate = gt(deliveries.nextAt, now + maxPauseMs)
+        db.update(deliveries).set({ nextAt: now }).where(isTooLate).run()
         return { lastEventId }
       }),
 

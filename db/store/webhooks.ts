@@ -45,7 +45,8 @@ export interface OutboxStore {
    */
   hasOutboxWork(now: Millis): Promise<boolean>
   /**
-   * Takes or extends the lease. A lease that ends more than `maxLeaseMs` milliseconds ahead counts as ended.
+   * Takes or extends the lease. A lease that ends more than `maxLeaseMs` milliseconds ahead counts as ended, and a
+   * delivery that is due more than `maxPauseMs` ahead becomes due: the clock was wrong.
    * @param lease.deadOwner an owner whose process has died
    * @returns the id of the last event that was given to the sinks; or the owner of the lease, if it is another
    */
@@ -54,6 +55,7 @@ export interface OutboxStore {
     now: Millis
     until: Millis
     maxLeaseMs: number
+    maxPauseMs: number
     deadOwner: string | null
   }): Promise<{ lastEventId: number } | { owner: string }>
   releaseOutbox(owner: string): Promise<void>

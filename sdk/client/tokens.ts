@@ -107,7 +107,8 @@ export function createTokens(options: TokensOptions) {
    */
   async function publish(from: Connection | null, to: Connection | null): Promise<void> {
     await store(to)
-    channel.postMessage({ from: from?.token, to })
+    // Every page of the origin can listen, also one that must not see a token in memory.
+    if (options.storage !== 'memory') channel.postMessage({ from: from?.token, to })
   }
 
   /** Replaces the connection, unless another tab has replaced its token. */

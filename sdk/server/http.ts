@@ -69,7 +69,9 @@ export function createCall(
         if (!(error instanceof BrokerError) || !RETRIED.includes(error.code)) throw error
         // Nobody knows whether the broker did what it was asked to.
         if (request.once && error.code === 'network_error') throw error
-        const waitMs = (error.retryAfter ?? backoffSeconds) * 1000
+        const { retryAfter = 0 } = error
+        // Waits below a second, or of no number, could go on without end.
+        const waitMs = (retryAfter >= 1 ? retryAfter : backoffSeconds) * 1000
         if (waitMs > leftMs) throw error
         leftMs -= waitMs
         await runtime.sleep(waitMs, signal)

@@ -3,7 +3,7 @@ import type { Log } from '../log.ts'
 import type { Clock, Random, Throttle } from '../runtime.ts'
 import { createSemaphore } from '../semaphore.ts'
 import { toMessage } from './message.ts'
-import { nextAttemptAt, sinkPauseMs } from './retries.ts'
+import { MAX_PAUSE_MS, nextAttemptAt, sinkPauseMs } from './retries.ts'
 import { matches } from './sink.ts'
 import type { Attempt, EventSink } from './sink.ts'
 
@@ -32,10 +32,10 @@ const MAX_ATTEMPTS_PER_SINK = 4
 /** Pending deliveries of a removed sink that are ended at a time. */
 const END_BATCH_SIZE = 100
 
-/** Failures of a sink in a row, and until when it is left alone. */
+/** Failures of a sink in a row, and the time of the last one. */
 interface SinkState {
   failures: number
-  pausedUntil: number
+  failedAt: number
 }
 
 /**
@@ -67,10 +67,11 @@ export function createDispatcher(deps: {
   let sinksReadTo: number | null = null
   /** Until when this process has the lease, and the last event that was given to the sinks. */
   let lease = { until: -Infinity, lastEventId: 0 }
+  /** At first, the clock may have been ahead in an earlier process. */
+  let lastLookAt = Infinity
   let loop: Promise<void> = Promise.resolve()
 
-  const stateOf = (sinkId: string): SinkState =>
-    states.get(sinkId) ?? { failures: 0, pausedUntil: 0 }
+  const stateOf = (sinkId: string): SinkState => states.get(sinkId) ?? { failures: 0, failedAt: 0 }
 
   /** Takes or extends the lease, unless half of it remains. `false`: another process has it. */
   const takeLease = async (deadOwner: string | null = null): Promise<boolean> => {
@@ -79,7 +80,8 @@ export function createDispatcher(deps: {
     if (remainingMs > LEASE_DURATION_MS / 2 && remainingMs <= LEASE_DURATION_MS) return true
     const until = now + LEASE_DURATION_MS
     const maxLeaseMs = LEASE_DURATION_MS
-    const taken = await store.takeOutbox({ owner, now, until, maxLeaseMs, deadOwner })
+    const limits = { maxLeaseMs, maxPauseMs: MAX_PAUSE_MS }
+    const taken = await store.takeOutbox({ owner, now, until, ...limits, deadOwner })
     if ('lastEventId' in taken) {
       lease = { until, ...taken }
       return true
@@ -154,10 +156,7 @@ export function createDispatcher(deps: {
   const noteOutcome = (sinkId: string, isDelivered: boolean): void => {
     const { failures } = stateOf(sinkId)
     if (isDelivered) states.delete(sinkId)
-    else {
-      const next = failures + 1
-      states.set(sinkId, { failures: next, pausedUntil: clock.now() + sinkPauseMs(next) })
-    }
+    else states.set(sinkId, { failures: failures + 1, failedAt: clock.now() })
     if (!isDelivered && failures === 0)
       log.warn({ webhook: sinkId }, 'an event could not be delivered; it is tried again')
   }
@@ -199,9 +198,10 @@ export function createDispatcher(deps: {
     for (let counts = true; counts && !stopping.signal.aborted;) {
       const sink = sinks.get(sinkId)
       if (!sink) return endAll(sinkId)
-      const { failures, pausedUntil } = stateOf(sinkId)
+      const { failures, failedAt } = stateOf(sinkId)
       const now = clock.now()
-      if (pausedUntil > now) return
+      // If the clock went back, the pause is over.
+      if (now >= failedAt && now < failedAt + sinkPauseMs(failures)) return
       const limit = failures > 0 ? 1 : MAX_ATTEMPTS_PER_SINK
       const due = await store.listDueDeliveries({ sinkId, now, limit })
       if (due.length === 0) return
@@ -221,7 +221,11 @@ export function createDispatcher(deps: {
   }
 
   const work = async (): Promise<void> => {
-    if (workers.size === 0 && !(await store.hasOutboxWork(clock.now()))) return
+    const now = clock.now()
+    // Then deliveries may be due too far ahead.
+    const isClockBack = now < lastLookAt
+    lastLookAt = now
+    if (!isClockBack && workers.size === 0 && !(await store.hasOutboxWork(now))) return
     if (!(await takeLease())) return
     await fill()
     for (const sinkId of await store.listDueSinks(clock.now())) startWorker(sinkId)

@@ -22,6 +22,7 @@ const PAUSES_MS = [
 const JITTER = 0.1
 /** The longest pause that a receiver can ask for. */
 const MAX_RETRY_AFTER_MS = 24 * HOUR_MS
+export const MAX_PAUSE_MS = MAX_RETRY_AFTER_MS * (1 + JITTER)
 /** Events of a receiver that is down are given up after this time, even if it was too busy for all attempts. */
 const MAX_AGE_MS = 5 * 24 * HOUR_MS
 

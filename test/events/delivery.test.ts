@@ -139,6 +139,21 @@ t.test('a receiver that is down for a day gets all events in order', async (t) =
   checkComplete(t, again, connections, each)
 })
 
+t.test('a clock that was a year ahead delays nothing for a year', async (t) => {
+  const broker = await build(t)
+  const receiver = await startReceiver(t)
+  const connections = await connectUsers(broker)
+  await addWebhook(broker, receiver.url)
+  receiver.answer = status(500)
+  broker.clock.advance(365 * 24 * HOUR_MS)
+  await writeEvents(broker, connections, 3)
+  await pass(broker, 1000, () => receiver.requests.length >= 4)
+  receiver.answer = ok
+  broker.clock.advance(-365 * 24 * HOUR_MS)
+  await pass(broker, 1000, () => countArrived(receiver) === 6)
+  checkComplete(t, receiver, connections, 3)
+})
+
 t.test(
   'an event that a receiver always rejects delays only its own connection, and is given up',
   async (t) => {

@@ -139,6 +139,25 @@ t.test('a page on the way cuts the link to the opener', { skip: noBrowser }, asy
   await isShown(page, 'connected')
 })
 
+t.test('a token in memory is told to no other page', { skip: noBrowser }, async (t) => {
+  const { context, url, broker, app } = await startPage(t, {
+    client: { storage: 'memory', dpop: false },
+  })
+  const [page, other] = [await openPage(context, url), await openPage(context, url)]
+  const heard = await other.evaluateHandle((name) => {
+    const messages: unknown[] = []
+    new BroadcastChannel(name).onmessage = ({ data }) => messages.push(data)
+    return messages
+  }, `ellipsis-broker ${broker.url} ${app.id}`)
+  await connectInPopup(page)
+  await attempt(page, 'getToken')
+  await attempt(page, 'disconnect')
+  await isShown(page, 'not connected')
+  const answer = await heard.jsonValue()
+  t.match(answer, [/^\?code=/], 'the code, which needs its verifier')
+  t.equal(answer.length, 1)
+})
+
 t.test('an answer of another server is refused', { skip: noBrowser }, async (t) => {
   const { context, url } = await startPage(t)
   const page = await openPage(context, url)

@@ -5,7 +5,8 @@ import { actions, connect, event, NOW, sweep } from '../rows.ts'
 
 const MINUTE = 60_000
 const owner = 'me'
-const lease = { owner, now: NOW, until: NOW + MINUTE, maxLeaseMs: MINUTE, deadOwner: null }
+const limits = { maxLeaseMs: MINUTE, maxPauseMs: MINUTE }
+const lease = { owner, now: NOW, until: NOW + MINUTE, ...limits, deadOwner: null }
 const bytes = (text: string) => Buffer.from(text)
 
 const webhook = (id: string, more: Partial<Webhook> = {}): Webhook => ({
@@ -141,6 +142,9 @@ export function testWebhooks(t: Test, open: OpenStore): void {
     t.strictSame(await due(), [3, 4])
     t.strictSame(await due(NOW + 5), [3, 4, 1])
     t.match(await find(1), { attempts: 1, error: 'no', status: 'pending' })
+    await end(1, { status: 'pending', nextAt: NOW + 2 * MINUTE })
+    await store.takeOutbox(lease)
+    t.strictSame((await due()).sort(), [1, 3, 4], 'it was due too far ahead')
     t.equal(await end(1, {}), true)
     t.strictSame(await due(), [2, 3, 4])
     t.match((await store.countDeliveries()).get('w'), {

@@ -42,6 +42,14 @@ t.test('longer waits than retryForSeconds are errors at once', async (t) => {
   t.match(await client.getToken('grant_many0'), { accessToken: String }, 'of a proxy, without')
 })
 
+t.test('answers that say to ask again at once have an end', async (t) => {
+  const { newClient, requests } = await begin(t, { users: 1 })
+  requests.answerWith(...Array.from({ length: 20 }, () => busy('0')))
+  const error = await errorOf(newClient({ retryForSeconds: 1 }).getToken('grant_many0'))
+  t.match(error, { code: 'temporarily_unavailable', retryAfter: 0 })
+  t.equal(requests.paths.length, 2)
+})
+
 t.test('a lost answer is asked for again', async (t) => {
   const { client, requests } = await begin(t, { users: 1 })
   await client.getToken('grant_many0')
