@@ -34,16 +34,14 @@ interface Confirmation {
   paragraphs: string[]
   /** The action, such as "Revoke key". */
   button: string
-  /** Changes only the admin's own account, so viewers may do it. */
-  isOwn?: boolean
-  /** Ends nothing. */
-  isSafe?: boolean
   /** Target of "Cancel", without the base path. */
   back: `/admin${string}`
 }
 
 export interface AdminModels extends MonitoringModels, WebhookModels {
   'admin/confirm': Confirmation
+  /** Changes only the admin's own account, so viewers may do it. */
+  'admin/confirm-own': Confirmation & { tone: 'primary' | 'danger' }
   'admin/problem': { title: string; message: string }
   'admin/users': {
     search: string

@@ -155,15 +155,14 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
 
   app.get('/account/oidc/link', { config: ownAfterwards }, async (_request, reply) => {
     allowFormRedirects(reply, config)
-    return reply.show('admin/confirm', {
+    return reply.show('admin/confirm-own', {
       title: `Link your account at ${name}?`,
       paragraphs: [
         `You sign in at ${name} with the account that you want to link. Afterwards it signs you in here, too, without your password and second factor.`,
         `Your role then follows what ${name} says, each time you sign in with it.`,
       ],
       button: `Continue to ${name}`,
-      isOwn: true,
-      isSafe: true,
+      tone: 'primary',
       back: ACCOUNT_PATH,
     })
   })
@@ -178,14 +177,14 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
   })
 
   app.get('/account/oidc/unlink', { config: ownAfterwards }, async (_request, reply) =>
-    reply.show('admin/confirm', {
+    reply.show('admin/confirm-own', {
       title: `Unlink your account at ${name}?`,
       paragraphs: [
         'You then sign in with your password again. Your role stays as it is now.',
         `Your other sessions that ${name} began end.`,
       ],
       button: 'Unlink account',
-      isOwn: true,
+      tone: 'danger',
       back: ACCOUNT_PATH,
     }),
   )
