@@ -51,7 +51,7 @@ export const de: Translation = {
     'device.view': '{app} möchte Ihr Ellipsis Drive auf einem anderen Gerät ansehen',
     'device.onlyYou':
       '*Fahren Sie nur fort, wenn Sie dies selbst begonnen haben* und Ihr Gerät den Code `{code}` anzeigt. Wenn Ihnen jemand den Code oder einen Link geschickt hat, wählen Sie „Ablehnen“: Diese Person könnte Zugriff auf Ihr Ellipsis Drive erhalten.',
-    'device.requested': 'Angefordert {time} von {device}, von der IP-Adresse {address}.',
+    'device.requested': 'Angefordert {time}, von der IP-Adresse {address}: {device}.',
     'device.justNow': 'gerade eben',
     'device.check':
       'Prüfen Sie, ob Ihr Gerät genau diesen Code anzeigt. Wenn es einen anderen oder keinen Code anzeigt, schließen Sie diese Seite.',

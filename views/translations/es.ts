@@ -46,7 +46,7 @@ export const es: Translation = {
     'device.view': '{app} solicita ver su Ellipsis Drive en otro dispositivo',
     'device.onlyYou':
       '*Continúe solo si usted ha iniciado esta solicitud* y su dispositivo muestra el código `{code}`. Si alguien le ha enviado el código o un enlace, seleccione «Denegar»: esa persona podría obtener acceso a su Ellipsis Drive.',
-    'device.requested': 'Solicitado {time} por {device}, desde la dirección IP {address}.',
+    'device.requested': 'Solicitado {time}, desde la dirección IP {address}: {device}.',
     'device.justNow': 'ahora mismo',
     'device.check':
       'Compruebe que su dispositivo muestra exactamente este código. Si muestra otro código o ninguno, cierre esta página.',

@@ -49,7 +49,7 @@ export const fr: Translation = {
     'device.view': '{app} demande à consulter votre Ellipsis Drive sur un autre appareil',
     'device.onlyYou':
       '*Continuez seulement si vous êtes à l’origine de cette demande* et si votre appareil affiche le code `{code}`. Si quelqu’un vous a envoyé le code ou un lien, choisissez « Refuser » : cette personne pourrait accéder à votre Ellipsis Drive.',
-    'device.requested': 'Demandé {time} par {device}, depuis l’adresse IP {address}.',
+    'device.requested': 'Demandé {time}, depuis l’adresse IP {address} : {device}.',
     'device.justNow': 'à l’instant',
     'device.check':
       'Vérifiez que votre appareil affiche exactement ce code. S’il affiche un autre code ou aucun, fermez cette page.',

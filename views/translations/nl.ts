@@ -48,7 +48,7 @@ export const nl: Translation = {
     'device.view': '{app} vraagt om je Ellipsis Drive op een ander apparaat te mogen bekijken',
     'device.onlyYou':
       '*Ga alleen verder als je dit zelf bent begonnen* en je apparaat de code `{code}` toont. Heeft iemand je de code of een link gestuurd? Kies dan Weigeren: die persoon zou toegang tot je Ellipsis Drive kunnen krijgen.',
-    'device.requested': 'Aangevraagd {time} door {device}, vanaf het IP-adres {address}.',
+    'device.requested': 'Aangevraagd {time}, vanaf het IP-adres {address}: {device}.',
     'device.justNow': 'zojuist',
     'device.check':
       'Controleer of je apparaat precies deze code toont. Toont het een andere code of geen code? Sluit dan deze pagina.',

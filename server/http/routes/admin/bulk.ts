@@ -160,9 +160,9 @@ function selectionText(filter: ConnectionFilter | null, apps: App[]): string {
   const app = apps.find(({ id }) => id === appId)?.name ?? appId
   const parts = [
     onlyStatus === 'needs_reconnect' ? 'that need reconnecting' : null,
+    onlyStatus === 'active' ? 'that work' : null,
     appId === null ? null : `with the app ${app}`,
     search === null ? null : `matching “${search}”`,
   ].filter((part) => part !== null)
-  const all = onlyStatus === 'active' ? 'All healthy connections' : 'All connections'
-  return parts.length === 0 ? all : `${all} ${parts.join(', ')}`
+  return ['All connections', parts.join(', ')].join(' ').trim()
 }

@@ -80,7 +80,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
       return reply.show('admin/webhook', {
         path,
         ...describe(webhook, allApps, now),
-        deliveries: rows.map((delivery) => deliveryView(delivery, path)),
+        deliveries: rows.map((delivery) => deliveryView(delivery, path, now)),
         statuses: statusLinks(path, query.status),
         older: next === null ? null : pageUrl(query.status, next),
         newer: query.cursor === null ? null : pageUrl(query.status, null),
@@ -289,17 +289,20 @@ const STATUSES: Record<Delivery['status'], Badge> = {
 const deliveryView = (
   { id, type, status, createdAt, attempts, answer, error, nextAt }: DeliveryView,
   path: WebhookPath,
+  now: number,
 ): AdminModels['admin/webhook']['deliveries'][number] => ({
   id: String(id),
   type: type ?? 'deleted event',
   badge: STATUSES[status],
   createdAt,
   attempts: formatNumber(attempts),
-  answer: error ?? (answer === null ? '–' : `Status ${answer}`),
-  nextAt,
-  isWaiting: status === 'pending' && nextAt === null,
+  answer: capitalize(error ?? (answer === null ? '–' : `status ${answer}`)),
+  nextAt: nextAt !== null && nextAt > now ? nextAt : null,
+  next: status !== 'pending' ? '–' : nextAt === null ? 'After an earlier event' : 'Now',
   replay: status === 'pending' ? null : `${path}/deliveries/${id}/replay`,
 })
+
+const capitalize = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
 interface DeliveryQuery {
   status?: Delivery['status']
