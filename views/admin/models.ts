@@ -125,6 +125,8 @@ export interface AdminModels extends MonitoringModels, WebhookModels {
     webhooks: string
     /** `null`: it has no redirect URI, so nobody could return to it. */
     connectLink: string | null
+    /** URL of the OpenID Provider metadata. */
+    metadata: string
     snippets: { id: string; language: string; code: string }[]
   }
   'admin/app-form': {

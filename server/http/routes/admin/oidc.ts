@@ -79,8 +79,8 @@ export const oidcSignInRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     const message = explain(refusal, name)
     request.refusalReason = `oidc_${reason}`
     void reply.code(statusOf(refusal))
-    if (reason === 'no_role') return reply.page('notice', { title: 'No access', message })
     if (purpose === 'sign-in') return forms.showForm(reply, { next, problem: message })
+    if (reason === 'no_role') return reply.page('notice', { title: 'No access', message })
     reply.notify(message, 'problem')
     if ('link' in purpose) return reply.redirect(config.basePath + ACCOUNT_PATH, 303)
     const query = new URLSearchParams({ next: safeNext(next, services) }).toString()

@@ -51,6 +51,12 @@ t.test('the overview shows rejected connections, outages and what needs attentio
   clock.advance(60_000)
   t.equal((await exchange(broker, healthy.brokerToken)).status, 200)
   t.match(await look(), /Ellipsis Drive Up Last response .* Last failure .*status 503/)
+  clock.advance(3_601_000)
+  const later = await signIn(broker)
+  t.match(
+    textOf(await later.open(`${url}/admin`)),
+    /Ellipsis Drive No recent contact Last response .*The broker contacts it when/,
+  )
 })
 
 t.test('the overview shows expiring secrets, bulk revocations and pending erasures', async (t) => {
