@@ -115,7 +115,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
     withWebhook(request, reply, async (webhook) => {
       const signing = await webhooks.rotateSecret(webhook.id, byAdmin(request))
       const note = 'For 24 hours the old one signs too. Change the receiver before then.'
-      return showKey(reply, 'Rotated the key', webhook, signing, note)
+      return showKey(reply, 'New key of the endpoint', webhook, signing, note)
     }),
   )
 
