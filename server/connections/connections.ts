@@ -136,7 +136,9 @@ export function createConnections(dependencies: {
     const now = clock.now()
     const until = tokensUntil(connection, now)
     const details =
-      until === null ? null : `access tokens already out end by ${new Date(until).toISOString()}`
+      until === null
+        ? null
+        : `access tokens already issued expire by ${new Date(until).toISOString()}`
     const revoked = await revoke(now, details)
     await driveCache.forget(id).catch((error: unknown) => {
       log.error({ err: error, connection: id }, 'the cache of a revoked connection was not emptied')

@@ -144,11 +144,11 @@ export function createOverview(dependencies: {
         ...(trouble ? [{ kind: 'upstream' as const, ...trouble }] : []),
         ...(await findFailingApps(apps)),
         ...(await findNeedsReconnect(null)),
+        ...findExpiringSecrets(apps),
+        ...(apps.length === 0 ? [{ kind: 'no_apps' as const }] : []),
         ...(await findUnfinishedBulks()),
         ...(pending ? [{ kind: 'erasure_pending' as const }] : []),
-        ...findExpiringSecrets(apps),
         ...(await findUnprotectedAdmins()),
-        ...(apps.length === 0 ? [{ kind: 'no_apps' as const }] : []),
       ]
     },
 

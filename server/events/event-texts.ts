@@ -8,7 +8,8 @@ export const EVENT_TEXTS: Record<EventType, string> = {
     'Ellipsis Drive rejects the refresh token. The user has to reconnect.',
   'connection.recovered': 'Ellipsis Drive accepts the refresh token again. Nothing to do.',
   'connection.revoked': 'The connection is revoked, with all its grants.',
-  'connection.erased': 'The connection is revoked, and its personal data is erased: erase yours.',
+  'connection.erased':
+    'The connection is revoked, and its personal data is erased: erase your copy.',
   'grant.created': 'A user authorized an app on a device.',
   'grant.revoked': 'A grant is revoked. Without a grant_id: all grants of the app.',
   'app.added': 'An app was registered.',

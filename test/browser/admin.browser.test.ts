@@ -59,7 +59,7 @@ testInBrowser(
     await page.getByLabel('Initial password').fill(PASSWORD)
     await page.getByRole('button', { name: 'Add admin' }).click()
     await page.getByText('Added vic@example.com as viewer').waitFor()
-    await page.getByRole('link', { name: 'Remove vic@example.com' }).click()
+    await page.getByRole('link', { name: 'Remove… vic@example.com' }).click()
     await page.getByRole('button', { name: 'Remove admin' }).click()
     await page.getByText('Removed vic@example.com').waitFor()
 

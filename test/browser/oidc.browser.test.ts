@@ -120,8 +120,7 @@ for (const javaScriptEnabled of [true, false]) {
     groups.ada = []
     await press(page, 'Sign out')
     await startSignIn(page)
-    await heading(page, 'No access')
-    t.match(await page.getByRole('main').innerText(), 'ada@corp.example has no access')
+    t.match(await page.getByRole('alert').innerText(), 'ada@corp.example has no access')
     t.match(await broker.services.admins.list(), [{ email: /^ada@corp\.example#/, role: 'viewer' }])
   })
 

@@ -136,7 +136,7 @@ t.test('ui_locales takes precedence, until the flow ends', async (t) => {
   )
   t.match(asked.body, '<html lang="fr">')
   const upstream = await visitor.press(asked, 'Continuer vers Ellipsis Drive')
-  t.match((await allow(visitor, upstream, 'amelie')).body, 'Vous êtes connecté')
+  t.match((await allow(visitor, upstream, 'amelie')).body, 'Connexion établie')
 
   const unknown = `${broker.url}/connect/${app.id}?ui_locales=pl`
   t.match((await new Visitor().open(unknown, undefined, german)).body, '<html lang="de">')

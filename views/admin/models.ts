@@ -27,23 +27,21 @@ export interface Notice {
   words: string
 }
 
-/** Asks for confirmation of an action. The form posts to the URL of the page. */
+/** Asks for confirmation before a destructive action. The form posts to the URL of the page. */
 interface Confirmation {
   title: string
   /** What the action does and does not do. */
   paragraphs: string[]
   /** The action, such as "Revoke key". */
   button: string
-  /** Changes only the admin's own account, so viewers may do it. */
-  isOwn: boolean
-  /** Ends nothing. */
-  isSafe: boolean
   /** Target of "Cancel", without the base path. */
   back: `/admin${string}`
 }
 
 export interface AdminModels extends MonitoringModels, WebhookModels {
   'admin/confirm': Confirmation
+  /** Changes only the admin's own account, so viewers may do it. */
+  'admin/confirm-own': Confirmation & { tone: 'primary' | 'danger' }
   'admin/problem': { title: string; message: string }
   'admin/users': {
     search: string
@@ -127,6 +125,8 @@ export interface AdminModels extends MonitoringModels, WebhookModels {
     webhooks: string
     /** `null`: it has no redirect URI, so nobody could return to it. */
     connectLink: string | null
+    /** URL of the OpenID Provider metadata. */
+    metadata: string
     snippets: { id: string; language: string; code: string }[]
   }
   'admin/app-form': {

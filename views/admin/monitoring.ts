@@ -129,7 +129,7 @@ interface ChartBar {
 interface BulkRow {
   path: string
   selection: string
-  status: string
+  badge: Badge
   /** The admin who confirmed it, or else requested it. */
   actor: string
   isConfirmed: boolean

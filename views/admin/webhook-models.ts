@@ -73,9 +73,9 @@ interface DeliveryView {
   attempts: string
   /** The HTTP status of the last answer, or what went wrong. */
   answer: string
+  /** `null`: `next` says why. */
   nextAt: number | null
-  /** It is due after another event of its connection. */
-  isWaiting: boolean
+  next: string
   /** `null`: it is pending. */
   replay: `/admin${string}` | null
 }

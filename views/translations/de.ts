@@ -10,7 +10,7 @@ export const de: Translation = {
     'consent.lasts':
       'Der Zugriff gilt, bis Sie, die App oder der Betreiber dieses Brokers ihn widerruft.',
     'consent.lastsAtMost':
-      'Der Zugriff gilt, bis Sie, die App oder der Betreiber dieses Brokers ihn widerruft, aber höchstens so lange: {duration}.',
+      'Der Zugriff gilt, bis Sie, die App oder der Betreiber dieses Brokers ihn widerruft, aber höchstens {duration}.',
     'consent.revoke': 'Sie können den Zugriff jederzeit widerrufen: [Ihre Verbindungen]({url}).',
     'consent.returns': 'Danach kehren Sie zu *{place}* zurück.',
     'consent.appAt': 'der App unter {scheme}',
@@ -24,24 +24,25 @@ export const de: Translation = {
       'Was diese App darf, hat sich geändert, seit Sie diese Seite geöffnet haben. Lesen Sie es noch einmal und entscheiden Sie.',
 
     'scope.intro':
-      'Wenn Sie fortfahren, melden Sie sich bei Ellipsis Drive an. In Ihrem Namen gilt für diese App:',
-    'scope.name': 'Sie erfährt Ihren Namen bei Ellipsis Drive',
-    'scope.recognize': 'Sie kann Ihr Konto wiedererkennen, erfährt aber nicht seinen Namen',
+      'Wenn Sie fortfahren, melden Sie sich bei Ellipsis Drive an. Die App handelt dann in Ihrem Namen:',
+    'scope.name': 'Die App erfährt Ihren Namen bei Ellipsis Drive',
+    'scope.recognize': 'Die App kann Ihr Konto wiedererkennen, erfährt aber nicht seinen Namen',
     'scope.nothing':
-      'Sie kann Ihre Karten, Ebenen und Dateien nicht ansehen, hinzufügen, ändern oder löschen',
-    'scope.view': 'Sie kann Ihre Karten, Ebenen und Dateien ansehen',
-    'scope.change': 'Sie kann sie hinzufügen, ändern und löschen',
-    'scope.noChange': 'Sie kann nichts hinzufügen, ändern oder löschen',
-    'scope.viewParts': 'Sie kann Teile Ihres Ellipsis Drive ansehen',
-    'scope.noView': 'Sie kann Ihre Karten, Ebenen und Dateien nicht ansehen',
+      'Die App kann Ihre Karten, Ebenen und Dateien nicht ansehen, hinzufügen, ändern oder löschen',
+    'scope.view': 'Die App kann Ihre Karten, Ebenen und Dateien ansehen',
+    'scope.change': 'Die App kann sie hinzufügen, ändern und löschen',
+    'scope.noChange': 'Die App kann nichts hinzufügen, ändern oder löschen',
+    'scope.viewParts': 'Die App kann Teile Ihres Ellipsis Drive ansehen',
+    'scope.noView': 'Die App kann Ihre Karten, Ebenen und Dateien nicht ansehen',
     'scope.someChanges':
-      'Sie kann einige Änderungen vornehmen, die Daten hinzufügen, ändern oder löschen können',
-    'scope.rules': 'Sie kann nur diese Anfragen an Ellipsis Drive senden',
+      'Die App kann einige Änderungen vornehmen und dabei Daten hinzufügen, ändern oder löschen',
+    'scope.rules': 'Die App kann nur diese Anfragen an Ellipsis Drive senden',
     'scope.rulesHint':
       'GET liest. Die anderen Methoden können etwas ändern; ein einzelnes `*` steht für jede Methode. In einem Pfad steht `*` für einen beliebigen Teil und `**` für alles darunter.',
-    'scope.offline': 'Sie kann das jederzeit tun, auch wenn Sie sie nicht benutzen',
-    'scope.proxy': 'Sie erreicht Ihr Drive nur über diesen Broker',
-    'scope.noSecurity': 'Sie kann weder Ihr Passwort noch andere Sicherheitseinstellungen ändern',
+    'scope.offline': 'Die App kann das jederzeit tun, auch wenn Sie sie nicht benutzen',
+    'scope.proxy': 'Die App erreicht Ihr Drive nur über diesen Broker',
+    'scope.noSecurity':
+      'Die App kann weder Ihr Passwort noch andere Sicherheitseinstellungen ändern',
 
     'device.title': 'Ein Gerät verbinden',
     'device.identity':
@@ -50,7 +51,7 @@ export const de: Translation = {
     'device.view': '{app} möchte Ihr Ellipsis Drive auf einem anderen Gerät ansehen',
     'device.onlyYou':
       '*Fahren Sie nur fort, wenn Sie dies selbst begonnen haben* und Ihr Gerät den Code `{code}` anzeigt. Wenn Ihnen jemand den Code oder einen Link geschickt hat, wählen Sie „Ablehnen“: Diese Person könnte Zugriff auf Ihr Ellipsis Drive erhalten.',
-    'device.requested': 'Angefordert {time} von {device}, von der IP-Adresse {address}.',
+    'device.requested': 'Angefordert {time}, von der IP-Adresse {address}: {device}.',
     'device.justNow': 'gerade eben',
     'device.check':
       'Prüfen Sie, ob Ihr Gerät genau diesen Code anzeigt. Wenn es einen anderen oder keinen Code anzeigt, schließen Sie diese Seite.',
@@ -79,7 +80,7 @@ export const de: Translation = {
 
     'account.title': 'Welches Konto möchten Sie verbinden?',
     'account.question':
-      '*{app}* bittet um das Ellipsis-Drive-Konto *{expected}*. Sie sind mit *{actual}* zurückgekommen. Es ist noch nichts verbunden.',
+      '*{app}* möchte das Ellipsis-Drive-Konto *{expected}*. Sie sind mit *{actual}* zurückgekommen. Es ist noch nichts verbunden.',
     'account.signOut':
       'Um ein anderes Konto zu verwenden, [melden Sie sich zuerst bei Ellipsis Drive ab]({url}). Sonst wählt Ellipsis Drive vielleicht wieder {actual}.',
     'account.signOutInTab':
@@ -99,9 +100,9 @@ export const de: Translation = {
     'error.unreadable':
       'Der Broker konnte diese Anfrage nicht lesen. Gehen Sie zurück, laden Sie die Seite neu und versuchen Sie es noch einmal.',
     'error.tooMany':
-      'Es gab zu viele Fehlversuche. Warten Sie ({duration}) und versuchen Sie es dann noch einmal.',
+      'Es gab zu viele Fehlversuche. Warten Sie {duration} und versuchen Sie es dann noch einmal.',
     'error.busy':
-      'Ellipsis Drive oder dieser Broker ist überlastet. Warten Sie ({duration}) und versuchen Sie es dann noch einmal.',
+      'Ellipsis Drive oder dieser Broker ist überlastet. Warten Sie {duration} und versuchen Sie es dann noch einmal.',
     'error.broken':
       'Dieser Broker hat selbst ein Problem. Gehen Sie zurück und versuchen Sie es später noch einmal.',
     'form.expired':
@@ -145,7 +146,7 @@ export const de: Translation = {
       'Ellipsis Drive akzeptiert diese Verbindung nicht mehr, daher erhalten ihre Apps keinen Zugriff. Eine Anmeldung hier ändert das nicht: Um eine App wieder zu nutzen, verbinden Sie sie neu.',
     'me.reconnect': '{app} neu verbinden',
     'me.removedApp': 'Entfernte App',
-    'me.offline': '*Läuft ohne Sie:* Sie kann Ihr Ellipsis Drive jederzeit nutzen.',
+    'me.offline': '*Läuft ohne Sie:* Die App kann Ihr Ellipsis Drive jederzeit nutzen.',
     'me.here': 'dieser Browser',
     'me.server': 'Der Server der App',
     'me.anyDevice': 'Ein Gerät',
@@ -180,7 +181,7 @@ export const de: Translation = {
     'me.askLinkText': 'Die URL von {link} funktioniert dann nicht mehr.',
     'me.askAll': 'Alles trennen?',
     'me.askAllText':
-      'Alle Apps verlieren auf allen Geräten den Zugriff, alle Links funktionieren nicht mehr, und die Tokens, die dieser Broker speichert, werden gelöscht.',
+      'Alle Apps verlieren auf allen Geräten den Zugriff, alle Links werden ungültig, und die Tokens, die dieser Broker speichert, werden gelöscht.',
     'me.askErase': 'Löschen, was über Sie gespeichert ist?',
     'me.askEraseText':
       'Alle Apps verlieren den Zugriff. Ihr Name, Ihr Konto bei Ellipsis Drive, die Namen Ihrer Geräte, Ihre Links und IP-Adressen werden aus diesem Broker gelöscht. Das kann nicht rückgängig gemacht werden.',

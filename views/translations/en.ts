@@ -46,7 +46,7 @@ export const en = {
   'device.view': '{app} asks to view your Ellipsis Drive, on another device',
   'device.onlyYou':
     '*Continue only if you started this yourself* and your device shows the code `{code}`. If someone sent you the code or a link, select Deny: that person could get access to your Ellipsis Drive.',
-  'device.requested': 'Requested {time} by {device}, from the IP address {address}.',
+  'device.requested': 'Requested {time}, from the IP address {address}: {device}.',
   'device.justNow': 'just now',
   'device.check':
     'Check that your device shows exactly this code. If it shows a different code or none, close this page.',

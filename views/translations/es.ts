@@ -23,8 +23,8 @@ export const es: Translation = {
       'Lo que esta aplicación puede hacer ha cambiado desde que se abrió esta página. Vuelva a leerla y decida.',
 
     'scope.intro': 'Si continúa, iniciará sesión en Ellipsis Drive. En su nombre, esta aplicación:',
-    'scope.name': 'conoce su nombre en Ellipsis Drive',
-    'scope.recognize': 'puede reconocer su cuenta, pero no conoce su nombre',
+    'scope.name': 've su nombre en Ellipsis Drive',
+    'scope.recognize': 'puede reconocer su cuenta, pero no ve el nombre de la cuenta',
     'scope.nothing': 'no puede ver, añadir, modificar ni eliminar sus mapas, capas y archivos',
     'scope.view': 'puede ver sus mapas, capas y archivos',
     'scope.change': 'puede añadirlos, modificarlos y eliminarlos',
@@ -32,10 +32,10 @@ export const es: Translation = {
     'scope.viewParts': 'puede ver partes de su Ellipsis Drive',
     'scope.noView': 'no puede ver sus mapas, capas y archivos',
     'scope.someChanges':
-      'puede hacer algunos cambios, que pueden añadir, modificar o eliminar datos',
+      'puede hacer algunos cambios y, con ellos, añadir, modificar o eliminar datos',
     'scope.rules': 'solo puede enviar estas solicitudes a Ellipsis Drive',
     'scope.rulesHint':
-      'GET lee. Los demás métodos pueden modificar algo; un `*` solo es cualquier método. En una ruta, `*` es una parte cualquiera, y `**` es todo lo que está debajo.',
+      'GET lee. Los demás métodos pueden modificar algo; un `*` solo representa cualquier método. En una ruta, `*` representa una parte cualquiera, y `**`, todo lo que está debajo.',
     'scope.offline': 'puede hacerlo en cualquier momento, también cuando usted no la usa',
     'scope.proxy': 'solo puede acceder a su drive a través de este broker',
     'scope.noSecurity': 'no puede cambiar su contraseña ni otros ajustes de seguridad',
@@ -45,8 +45,8 @@ export const es: Translation = {
     'device.use': '{app} solicita usar su Ellipsis Drive en otro dispositivo',
     'device.view': '{app} solicita ver su Ellipsis Drive en otro dispositivo',
     'device.onlyYou':
-      '*Continúe solo si usted mismo ha iniciado esto* y su dispositivo muestra el código `{code}`. Si alguien le ha enviado el código o un enlace, seleccione «Denegar»: esa persona podría obtener acceso a su Ellipsis Drive.',
-    'device.requested': 'Solicitado {time} por {device}, desde la dirección IP {address}.',
+      '*Continúe solo si usted ha iniciado esta solicitud* y su dispositivo muestra el código `{code}`. Si alguien le ha enviado el código o un enlace, seleccione «Denegar»: esa persona podría obtener acceso a su Ellipsis Drive.',
+    'device.requested': 'Solicitado {time}, desde la dirección IP {address}: {device}.',
     'device.justNow': 'ahora mismo',
     'device.check':
       'Compruebe que su dispositivo muestra exactamente este código. Si muestra otro código o ninguno, cierre esta página.',
@@ -83,7 +83,7 @@ export const es: Translation = {
     'account.continue': 'Continuar como {actual}',
     'account.neither': 'Para no conectar ninguna de las dos, cierre esta ventana.',
 
-    'error.title': 'Algo ha ido mal',
+    'error.title': 'Algo ha salido mal',
     'error.sent': '{app} ha enviado esta dirección:',
     'error.repeats':
       'Si esto se repite, póngase en contacto con el operador de este broker e indique `{code}`, `{request}`.',
@@ -97,8 +97,7 @@ export const es: Translation = {
       'Ha habido demasiados intentos fallidos. Espere {duration} e inténtelo de nuevo.',
     'error.busy':
       'Ellipsis Drive o este broker está saturado. Espere {duration} e inténtelo de nuevo.',
-    'error.broken':
-      'Este broker tiene un problema propio. Vuelva atrás e inténtelo de nuevo más tarde.',
+    'error.broken': 'Hay un problema en este broker. Vuelva atrás e inténtelo de nuevo más tarde.',
     'form.expired':
       'Este formulario había caducado, por lo que no se ha cambiado nada. Revíselo y envíelo de nuevo.',
     'missing.title': 'Página no encontrada',
@@ -113,7 +112,7 @@ export const es: Translation = {
     'operator.privacy': 'Política de privacidad',
 
     'home.text':
-      'Las aplicaciones vienen aquí para conectarse a Ellipsis Drive en su nombre. Si le ha enviado una aplicación, vuelva a ella y conéctese allí.',
+      'Las aplicaciones vienen aquí para conectarse a Ellipsis Drive en su nombre. Si viene de una aplicación, vuelva a ella y conéctese allí.',
     'home.me':
       'Vea qué aplicaciones usan su Ellipsis Drive y desconéctelas: [Sus conexiones]({url})',
     'home.admin': 'Para los operadores de este broker: [Panel de control]({url})',
@@ -123,7 +122,7 @@ export const es: Translation = {
     'me.intro':
       'Vea qué aplicaciones usan su Ellipsis Drive a través de este broker. Desconéctelas, o descargue o borre lo que está guardado sobre usted.',
     'me.how':
-      'Inicia sesión en Ellipsis Drive para que este broker sepa qué conexiones mostrar. Esto no conecta nada.',
+      'Va a iniciar sesión en Ellipsis Drive para que este broker sepa qué conexiones mostrar. Esto no conecta nada.',
     'me.expired':
       'Su sesión había caducado, por lo que no se ha cambiado nada. Inicie sesión de nuevo.',
     'me.denied': 'Ha denegado el acceso, por lo que este broker no sabe qué conexiones mostrar.',
@@ -147,10 +146,11 @@ export const es: Translation = {
     'me.connected': 'Conectado el {time}',
     'me.connectedFrom': 'Conectado el {time}, desde la dirección IP {address}',
     'me.used': 'Último uso el {time}',
-    'me.unused': 'Aún no usado',
+    'me.unused': 'Aún sin usar',
     'me.ends': 'El acceso termina el {time}, salvo que la aplicación lo renueve',
     'me.links': 'Enlaces',
-    'me.linksAbout': 'Cualquiera que tenga una URL de estas puede ver esa parte de su drive.',
+    'me.linksAbout':
+      'Cualquier persona que tenga una de estas URL puede ver esa parte de su drive.',
     'me.linkEnds': 'Caduca el {time}',
     'me.disconnect': 'Desconectar',
     'me.disconnectName': 'Desconectar {name}',
@@ -208,7 +208,7 @@ export const es: Translation = {
     upstream_sent_no_code:
       'Ellipsis Drive no ha enviado ninguna respuesta. Vuelva a la aplicación e inténtelo más tarde; si se repite, avise al operador de este broker.',
     upstream_unavailable:
-      'Ellipsis Drive está saturado o no disponible. Vuelva a la aplicación y conéctese de nuevo en unos minutos.',
+      'Ellipsis Drive está saturado o no está disponible. Vuelva a la aplicación y conéctese de nuevo en unos minutos.',
     upstream_error:
       'Ellipsis Drive no ha podido completar la autorización. Vuelva a la aplicación e inténtelo más tarde; si se repite, avise al operador de este broker.',
     upstream_refused_code:
@@ -224,13 +224,13 @@ export const es: Translation = {
     form_expired:
       'Este formulario ha caducado, por lo que no se ha cambiado nada. Vuelva atrás, recargue la página e inténtelo de nuevo.',
     form_of_another_site:
-      'Este formulario se ha enviado desde otro sitio. Vuelva a la aplicación y conéctese de nuevo.',
+      'Este formulario se ha enviado desde otro sitio web. Vuelva a la aplicación y conéctese de nuevo.',
     embedded: 'Abra esta página en su propia pestaña: no se puede incrustar en otra página.',
     unknown_client:
       'La aplicación que le ha enviado aquí no está registrada en este broker. Vuelva a la aplicación y avise a su desarrollador.',
     redirect_uri_mismatch:
       'La aplicación ha pedido al broker que le envíe a una dirección que no está registrada para ella. Vuelva a la aplicación y avise a su desarrollador.',
     prompt_none:
-      'Usted mismo debe dar su consentimiento, pero la aplicación quiso omitir ese paso. Vuelva a la aplicación y conéctese de nuevo.',
+      'Debe dar su consentimiento personalmente, pero la aplicación quiso omitir ese paso. Vuelva a la aplicación y conéctese de nuevo.',
   },
 }

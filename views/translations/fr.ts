@@ -4,7 +4,7 @@ import type { Translation } from './translation.ts'
 export const fr: Translation = {
   texts: {
     'consent.title': 'Connecter {app}',
-    'consent.identity': '{app} demande qui vous êtes chez Ellipsis Drive',
+    'consent.identity': '{app} demande qui vous êtes sur Ellipsis Drive',
     'consent.use': '{app} demande à utiliser votre Ellipsis Drive',
     'consent.view': '{app} demande à consulter votre Ellipsis Drive',
     'consent.lasts':
@@ -12,7 +12,7 @@ export const fr: Translation = {
     'consent.lastsAtMost':
       'L’accès dure jusqu’à ce que vous, l’application ou l’exploitant de ce broker le révoquiez, mais au plus {duration}.',
     'consent.revoke': 'Vous pouvez le révoquer à tout moment : [Vos connexions]({url}).',
-    'consent.returns': 'Ensuite, vous revenez à *{place}*.',
+    'consent.returns': 'Ensuite, vous reviendrez à *{place}*.',
     'consent.appAt': 'l’application à l’adresse {scheme}',
     'consent.fragment':
       '*Attention :* cette application reçoit son jeton d’accès dans l’URL de sa page, que votre navigateur garde dans son historique.',
@@ -25,8 +25,8 @@ export const fr: Translation = {
 
     'scope.intro':
       'Si vous continuez, vous vous connectez à Ellipsis Drive. En votre nom, cette application :',
-    'scope.name': 'apprend votre nom chez Ellipsis Drive',
-    'scope.recognize': 'peut reconnaître votre compte, mais n’apprend pas son nom',
+    'scope.name': 'voit votre nom sur Ellipsis Drive',
+    'scope.recognize': 'peut reconnaître votre compte, mais n’en voit pas le nom',
     'scope.nothing':
       'ne peut ni consulter, ni ajouter, ni modifier, ni supprimer vos cartes, couches et fichiers',
     'scope.view': 'peut consulter vos cartes, couches et fichiers',
@@ -35,21 +35,21 @@ export const fr: Translation = {
     'scope.viewParts': 'peut consulter des parties de votre Ellipsis Drive',
     'scope.noView': 'ne peut pas consulter vos cartes, couches et fichiers',
     'scope.someChanges':
-      'peut faire certaines modifications, qui peuvent ajouter, modifier ou supprimer des données',
+      'peut effectuer certaines modifications, qui peuvent ajouter, changer ou supprimer des données',
     'scope.rules': 'peut seulement envoyer ces requêtes à Ellipsis Drive',
     'scope.rulesHint':
       'GET lit. Les autres méthodes peuvent modifier quelque chose ; un `*` seul désigne toute méthode. Dans un chemin, `*` désigne une partie quelconque, et `**` tout ce qui se trouve en dessous.',
     'scope.offline': 'peut le faire à tout moment, même quand vous ne l’utilisez pas',
-    'scope.proxy': 'peut atteindre votre drive seulement par ce broker',
+    'scope.proxy': 'ne peut accéder à votre drive que via ce broker',
     'scope.noSecurity': 'ne peut pas changer votre mot de passe ni d’autres paramètres de sécurité',
 
     'device.title': 'Connecter un appareil',
-    'device.identity': '{app} demande, sur un autre appareil, qui vous êtes chez Ellipsis Drive',
+    'device.identity': '{app} demande, sur un autre appareil, qui vous êtes sur Ellipsis Drive',
     'device.use': '{app} demande à utiliser votre Ellipsis Drive sur un autre appareil',
     'device.view': '{app} demande à consulter votre Ellipsis Drive sur un autre appareil',
     'device.onlyYou':
-      '*Continuez seulement si vous avez vous-même commencé* et si votre appareil affiche le code `{code}`. Si quelqu’un vous a envoyé le code ou un lien, choisissez « Refuser » : cette personne pourrait accéder à votre Ellipsis Drive.',
-    'device.requested': 'Demandé {time} par {device}, depuis l’adresse IP {address}.',
+      '*Continuez seulement si vous êtes à l’origine de cette demande* et si votre appareil affiche le code `{code}`. Si quelqu’un vous a envoyé le code ou un lien, choisissez « Refuser » : cette personne pourrait accéder à votre Ellipsis Drive.',
+    'device.requested': 'Demandé {time}, depuis l’adresse IP {address} : {device}.',
     'device.justNow': 'à l’instant',
     'device.check':
       'Vérifiez que votre appareil affiche exactement ce code. S’il affiche un autre code ou aucun, fermez cette page.',
@@ -61,7 +61,7 @@ export const fr: Translation = {
     'device.wrongCode':
       'Ce code est incorrect ou a expiré. Vérifiez-le, ou obtenez-en un nouveau sur l’appareil.',
 
-    'connected.title': 'Vous êtes connecté',
+    'connected.title': 'Connexion établie',
     'connected.account': 'Le compte Ellipsis Drive *{username}* est connecté à *{app}*.',
     'connected.yours': 'Votre compte Ellipsis Drive est connecté à *{app}*.',
     'connected.device':
@@ -78,7 +78,7 @@ export const fr: Translation = {
 
     'account.title': 'Quel compte voulez-vous connecter ?',
     'account.question':
-      '*{app}* demande le compte Ellipsis Drive *{expected}*. Vous êtes revenu avec *{actual}*. Rien n’est encore connecté.',
+      '*{app}* demande le compte Ellipsis Drive *{expected}*. Vous avez utilisé *{actual}*. Rien n’est encore connecté.',
     'account.signOut':
       'Pour utiliser un autre compte, [déconnectez-vous d’abord d’Ellipsis Drive]({url}). Sinon, Ellipsis Drive pourrait choisir à nouveau {actual}.',
     'account.signOutInTab':
@@ -97,7 +97,7 @@ export const fr: Translation = {
       'Le lien qui vous a amené ici ne fonctionne pas. Retournez à l’application et réessayez. Si cela se répète, prévenez le développeur de l’application.',
     'error.unreadable':
       'Le broker n’a pas pu lire cette requête. Revenez en arrière, rechargez la page et réessayez.',
-    'error.tooMany': 'Il y a eu trop de tentatives échouées. Attendez {duration}, puis réessayez.',
+    'error.tooMany': 'Trop de tentatives ont échoué. Attendez {duration}, puis réessayez.',
     'error.busy': 'Ellipsis Drive ou ce broker est surchargé. Attendez {duration}, puis réessayez.',
     'error.broken': 'Ce broker a lui-même un problème. Revenez en arrière et réessayez plus tard.',
     'form.expired':
@@ -107,14 +107,14 @@ export const fr: Translation = {
       'Il n’y a pas de page à cette adresse. Si une application vous a envoyé ici, retournez à l’application.',
     'onlyForms.title': 'Cette adresse n’a pas de page',
     'onlyForms.text':
-      'Seuls des formulaires et des applications utilisent cette adresse. Retournez à la page ou à l’application d’où vous venez.',
+      'Seuls les formulaires et les applications utilisent cette adresse. Retournez à la page ou à l’application d’où vous venez.',
 
     'operator.name': 'Ce broker est exploité par {name}.',
     'operator.questions': 'Des questions ?',
     'operator.privacy': 'Politique de confidentialité',
 
     'home.text':
-      'Les applications viennent ici pour se connecter à Ellipsis Drive en votre nom. Si une application vous a envoyé, retournez-y et connectez-vous là-bas.',
+      'Les applications viennent ici pour se connecter à Ellipsis Drive en votre nom. Si vous venez d’une application, retournez-y pour vous connecter.',
     'home.me':
       'Voyez quelles applications utilisent votre Ellipsis Drive, et déconnectez-les : [Vos connexions]({url})',
     'home.admin': 'Pour les exploitants de ce broker : [Tableau de bord]({url})',
@@ -122,7 +122,7 @@ export const fr: Translation = {
 
     'me.title': 'Vos connexions',
     'me.intro':
-      'Voyez quelles applications utilisent votre Ellipsis Drive par ce broker. Déconnectez-les, ou téléchargez ou effacez ce qui est enregistré sur vous.',
+      'Voyez quelles applications utilisent votre Ellipsis Drive via ce broker. Déconnectez-les, ou téléchargez ou effacez ce qui est enregistré sur vous.',
     'me.how':
       'Vous vous connectez à Ellipsis Drive, afin que ce broker sache quelles connexions afficher. Cela ne connecte aucune application.',
     'me.expired':
@@ -134,7 +134,7 @@ export const fr: Translation = {
     'me.thisBrowser':
       'Ellipsis Drive n’indique pas à ce broker de quel compte il s’agit. Cette page montre donc seulement ce qui a été connecté dans ce navigateur.',
     'me.signOut': 'Fermer la session',
-    'me.none': 'Aucune application n’utilise votre Ellipsis Drive par ce broker.',
+    'me.none': 'Aucune application n’utilise votre Ellipsis Drive via ce broker.',
     'me.former':
       'Des données de connexions antérieures sont encore enregistrées, pendant 30 jours au plus.',
     'me.needsReconnect':
@@ -165,7 +165,7 @@ export const fr: Translation = {
     'me.download': 'Télécharger ce qui est enregistré (JSON)',
     'me.erase': 'Effacer ce qui est enregistré',
     'me.tokens':
-      'Les jetons d’accès que des applications possèdent déjà ne peuvent pas être révoqués chez Ellipsis Drive. Ils expirent d’eux-mêmes, le dernier le {time}.',
+      'Les jetons d’accès que des applications possèdent déjà ne peuvent pas être révoqués auprès d’Ellipsis Drive. Ils expirent d’eux-mêmes, le dernier le {time}.',
     'me.cancel': 'Annuler',
     'me.askDevice': 'Déconnecter {device} ?',
     'me.askDeviceText':
@@ -180,7 +180,7 @@ export const fr: Translation = {
       'Toutes les applications perdent l’accès sur tous les appareils, tous les liens cessent de fonctionner, et les jetons que ce broker conserve sont supprimés.',
     'me.askErase': 'Effacer ce qui est enregistré sur vous ?',
     'me.askEraseText':
-      'Toutes les applications perdent l’accès. Votre nom, votre compte chez Ellipsis Drive, les noms de vos appareils, vos liens et adresses IP sont supprimés de ce broker. Cette action est irréversible.',
+      'Toutes les applications perdent l’accès. Votre nom, votre compte Ellipsis Drive, les noms de vos appareils, vos liens et adresses IP sont supprimés de ce broker. Cette action est irréversible.',
     'me.askEraseKept':
       'Un identifiant aléatoire, les noms des applications, des dates et les actions des administrateurs sont conservés quelque temps, sans votre nom. Les sauvegardes antérieures contiennent tout jusqu’à leur suppression.',
     'me.again': 'Vous pourrez vous reconnecter plus tard.',
@@ -191,7 +191,7 @@ export const fr: Translation = {
     'me.doneErase': 'Ce qui était enregistré sur vous est effacé.',
     'me.doneAlready': 'C’était déjà déconnecté.',
     'me.doneSignOut':
-      'Votre session ici est fermée. Chez Ellipsis Drive, vous êtes toujours connecté.',
+      'Votre session ici est fermée. Sur Ellipsis Drive, vous êtes toujours connecté.',
   },
   errors: {
     flow_unknown:
@@ -203,13 +203,13 @@ export const fr: Translation = {
     redirect_uri_removed:
       'Cette application a supprimé l’adresse où vous deviez revenir. Retournez à l’application et connectez-vous à nouveau.',
     access_policy_changed:
-      'Ce que cette application peut faire a changé depuis votre accord. Retournez à l’application et connectez-vous à nouveau.',
+      'Ce que cette application peut faire a changé depuis que votre accord a été demandé. Retournez à l’application et connectez-vous à nouveau.',
     device_code_expired:
       'Le code de votre appareil a expiré. Recommencez sur l’appareil et saisissez le nouveau code.',
     pushed_request_used:
       'Cette tentative de connexion a déjà été utilisée. Retournez à l’application et connectez-vous à nouveau.',
     other_account:
-      'Vous êtes revenu d’Ellipsis Drive avec un autre compte que celui que l’application a demandé.',
+      'Sur Ellipsis Drive, vous avez utilisé un autre compte que celui que l’application a demandé.',
     upstream_sent_no_code:
       'Ellipsis Drive n’a pas envoyé de réponse. Retournez à l’application et réessayez plus tard ; si cela se répète, prévenez l’exploitant de ce broker.',
     upstream_unavailable:
@@ -223,7 +223,7 @@ export const fr: Translation = {
     session_option_changed:
       'L’exploitant a modifié cette application pendant que vous vous connectiez. Connectez-vous à nouveau.',
     account_unknown:
-      'Ellipsis Drive n’indique pas de quel compte il s’agit : un lien seul ne suffit donc pas pour le connecter. Allez dans l’application et connectez-vous là-bas.',
+      'Ellipsis Drive n’indique pas de quel compte il s’agit : un lien seul ne suffit donc pas pour le connecter. Connectez-vous depuis l’application.',
     upstream_sent_no_refresh_token:
       'Ellipsis Drive n’a pas envoyé ce qu’il faut pour conserver la connexion. Connectez-vous à nouveau plus tard ; si cela se répète, prévenez l’exploitant de ce broker.',
     form_expired:
@@ -237,6 +237,6 @@ export const fr: Translation = {
     redirect_uri_mismatch:
       'L’application a demandé au broker de vous envoyer à une adresse qui n’est pas enregistrée pour elle. Retournez à l’application et prévenez son développeur.',
     prompt_none:
-      'Vous devez donner votre accord vous-même, mais l’application a voulu sauter cette étape. Retournez à l’application et connectez-vous à nouveau.',
+      'Vous devez donner votre accord vous-même, mais l’application a demandé de sauter cette étape. Retournez à l’application et connectez-vous à nouveau.',
   },
 }

@@ -24,7 +24,7 @@ export const nl: Translation = {
 
     'scope.intro': 'Als je verdergaat, log je in bij Ellipsis Drive. Namens jou:',
     'scope.name': 'ziet deze app je naam bij Ellipsis Drive',
-    'scope.recognize': 'kan deze app je account herkennen, maar ziet de naam ervan niet',
+    'scope.recognize': 'kan deze app je account herkennen, zonder de naam ervan te zien',
     'scope.nothing':
       'kan deze app je kaarten, lagen en bestanden niet bekijken, toevoegen, wijzigen of verwijderen',
     'scope.view': 'kan deze app je kaarten, lagen en bestanden bekijken',
@@ -33,10 +33,10 @@ export const nl: Translation = {
     'scope.viewParts': 'kan deze app delen van je Ellipsis Drive bekijken',
     'scope.noView': 'kan deze app je kaarten, lagen en bestanden niet bekijken',
     'scope.someChanges':
-      'kan deze app een aantal wijzigingen doen, die gegevens kunnen toevoegen, wijzigen of verwijderen',
+      'kan deze app een aantal wijzigingen doen en daarbij gegevens toevoegen, wijzigen of verwijderen',
     'scope.rules': 'kan deze app alleen deze verzoeken naar Ellipsis Drive sturen',
     'scope.rulesHint':
-      'GET leest. De andere methoden kunnen iets wijzigen; een losse `*` is elke methode. In een pad is `*` een willekeurig deel, en `**` alles daaronder.',
+      'GET leest. De andere methoden kunnen iets wijzigen; een losse `*` staat voor elke methode. In een pad staat `*` voor een willekeurig deel, en `**` voor alles daaronder.',
     'scope.offline': 'kan deze app dit altijd doen, ook als je de app niet gebruikt',
     'scope.proxy': 'kan deze app je drive alleen via deze broker bereiken',
     'scope.noSecurity':
@@ -48,7 +48,7 @@ export const nl: Translation = {
     'device.view': '{app} vraagt om je Ellipsis Drive op een ander apparaat te mogen bekijken',
     'device.onlyYou':
       '*Ga alleen verder als je dit zelf bent begonnen* en je apparaat de code `{code}` toont. Heeft iemand je de code of een link gestuurd? Kies dan Weigeren: die persoon zou toegang tot je Ellipsis Drive kunnen krijgen.',
-    'device.requested': 'Aangevraagd {time} door {device}, vanaf het IP-adres {address}.',
+    'device.requested': 'Aangevraagd {time}, vanaf het IP-adres {address}: {device}.',
     'device.justNow': 'zojuist',
     'device.check':
       'Controleer of je apparaat precies deze code toont. Toont het een andere code of geen code? Sluit dan deze pagina.',
@@ -115,20 +115,20 @@ export const nl: Translation = {
     'operator.privacy': 'Privacybeleid',
 
     'home.text':
-      'Apps komen hier om voor jou verbinding te maken met Ellipsis Drive. Heeft een app je gestuurd? Ga dan terug naar de app en maak daar verbinding.',
+      'Apps komen hier om voor jou verbinding te maken met Ellipsis Drive. Heeft een app je hierheen gestuurd? Ga dan terug naar de app en maak daar verbinding.',
     'home.me':
       'Bekijk welke apps je Ellipsis Drive gebruiken en verbreek verbindingen: [Je verbindingen]({url})',
-    'home.admin': 'Voor wie deze broker beheert: [Dashboard]({url})',
+    'home.admin': 'Voor beheerders van deze broker: [Dashboard]({url})',
     'home.docs': 'Voor ontwikkelaars van apps: [API-documentatie]({url})',
 
     'me.title': 'Je verbindingen',
     'me.intro':
       'Bekijk welke apps via deze broker je Ellipsis Drive gebruiken. Verbreek verbindingen, of download of wis wat er over je is opgeslagen.',
     'me.how':
-      'Je logt in bij Ellipsis Drive, zodat deze broker weet wiens verbindingen te tonen zijn. Daarmee wordt niets verbonden.',
+      'Je logt in bij Ellipsis Drive, zodat deze broker weet welke verbindingen van jou zijn. Daarmee wordt niets verbonden.',
     'me.expired': 'Je sessie was verlopen, dus er is niets gewijzigd. Log opnieuw in.',
     'me.denied':
-      'Je hebt de toegang geweigerd, dus deze broker weet niet wiens verbindingen te tonen zijn.',
+      'Je hebt de toegang geweigerd, dus deze broker weet niet welke verbindingen van jou zijn.',
     'me.failed': 'Het inloggen is niet gelukt. Probeer het over een paar minuten opnieuw.',
     'me.signedIn': 'Ingelogd als *{name}*. Na 15 minuten word je uitgelogd.',
     'me.thisBrowser':
@@ -165,7 +165,7 @@ export const nl: Translation = {
     'me.tokens':
       'Toegangstokens die apps al hebben, kunnen bij Ellipsis Drive niet worden ingetrokken. Ze verlopen vanzelf, het laatste op {time}.',
     'me.cancel': 'Annuleren',
-    'me.askDevice': '{device} verbreken?',
+    'me.askDevice': 'Verbinding met {device} verbreken?',
     'me.askDeviceText':
       '{app} krijgt op dit apparaat geen toegang meer. Andere apparaten en apps blijven werken.',
     'me.askApp': 'Verbinding met {app} verbreken?',
@@ -216,11 +216,11 @@ export const nl: Translation = {
     upstream_refused_code:
       'Ellipsis Drive accepteerde de code niet die het zelf stuurde. Ga terug naar de app en maak opnieuw verbinding; gebeurt het weer, meld het dan aan de beheerder van deze broker.',
     own_client_refused:
-      'Ellipsis Drive accepteert de gegevens van deze broker niet. Meld het aan de beheerder van deze broker.',
+      'Ellipsis Drive accepteert de inloggegevens van deze broker niet. Meld het aan de beheerder van deze broker.',
     session_option_changed:
       'De beheerder heeft deze app gewijzigd terwijl je verbinding maakte. Maak opnieuw verbinding.',
     account_unknown:
-      'Ellipsis Drive vertelt niet van wie dit account is, dus een link alleen kan het niet verbinden. Ga naar de app en maak daar verbinding.',
+      'Ellipsis Drive vertelt niet van wie dit account is, dus met alleen een link kun je het niet verbinden. Ga naar de app en maak daar verbinding.',
     upstream_sent_no_refresh_token:
       'Ellipsis Drive stuurde niet wat nodig is om verbonden te blijven. Maak later opnieuw verbinding; gebeurt het weer, meld het dan aan de beheerder van deze broker.',
     form_expired:

@@ -7,6 +7,7 @@ import { readUserCode, formatUserCode } from '../../oauth/user-code.ts'
 import { protectForms } from '../plugins/csrf.ts'
 import { allowFormRedirects } from '../plugins/headers.ts'
 import type { HttpServices } from '../../services.ts'
+import { deviceName } from './me-view.ts'
 import { page, skipValidation } from './schemas.ts'
 import { redirectToUpstream } from './upstream-flow.ts'
 
@@ -102,7 +103,8 @@ function askConsent(
 ): FastifyReply {
   allowFormRedirects(reply, config)
   const userCode = formatUserCode(readUserCode(entered))
-  const { text, minutesAgo, amount } = reply.translator()
+  const translator = reply.translator()
+  const { text, minutesAgo, amount } = translator
   const minutes = Math.floor((clock.now() - code.createdAt) / 60_000)
   return reply.page('device-consent', {
     appName: app.name,
@@ -111,7 +113,7 @@ function askConsent(
     permissions: permissionsOf(app),
     problem,
     offline: app.offline,
-    device: code.device,
+    device: deviceName(code.device, translator),
     address: code.address,
     requested: minutes < 1 ? text('device.justNow') : minutesAgo(minutes),
     atMost: describeLimit(app, amount),

@@ -6,7 +6,7 @@ import { isFresh } from '../../../admin/sessions.ts'
 import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
 import { hereAfterwards } from '../../plugins/session.ts'
-import { byAdmin, fieldReader, validationMessage, destructive } from './request.ts'
+import { byAdmin, fieldReader, validationMessage } from './request.ts'
 
 const ADMINS_PATH = '/admin/admins'
 const LAST_ADMIN = 'This is the last account with the role admin. Add another one first.'
@@ -106,7 +106,6 @@ export const adminsRoutes: FastifyPluginAsync<{ services: HttpServices }> = asyn
     const admin = await find(request)
     if (!admin) return missing(reply)
     return reply.show('admin/confirm', {
-      ...destructive,
       title: `Remove ${admin.email}?`,
       paragraphs: [
         'All their sessions end immediately, and they can no longer sign in.',

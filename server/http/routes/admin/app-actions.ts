@@ -6,7 +6,7 @@ import type { HttpServices } from '../../../services.ts'
 import { pathOf } from './apps.ts'
 import { formatCount, plainName } from './format.ts'
 import { hereAfterwards } from '../../plugins/session.ts'
-import { byAdmin, destructive } from './request.ts'
+import { byAdmin } from './request.ts'
 
 /** How long the old secret stays valid after a rotation. */
 const OVERLAPS = { '7d': '7 days', '1d': '1 day', '1h': '1 hour', '0s': 'no time' }
@@ -89,7 +89,6 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
   fastify.get('/apps/:appId/end-old-secret', (request, reply) =>
     withConfidentialApp(request, reply, async (app, path) =>
       reply.show('admin/confirm', {
-        ...destructive,
         title: `Revoke the old secret of ${plainName(app.name)}?`,
         paragraphs: [
           'From then on, only the newest secret is valid. If the app still uses the old one, its swaps fail until you update it. Users do not have to reconnect.',
@@ -113,7 +112,6 @@ export const appActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = a
     withApp(request, reply, async (app, path) => {
       const users = await apps.countUsers(app.id)
       return reply.show('admin/confirm', {
-        ...destructive,
         title: `Remove ${plainName(app.name)}?`,
         paragraphs: [
           `The app gets no more tokens: ${users === 0 ? 'no users are connected' : `${formatCount(users, 'user')} ${users === 1 ? 'loses' : 'lose'} access on all devices`}. Its connect links stop working, and its client_id is never valid again.`,

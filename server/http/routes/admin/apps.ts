@@ -89,6 +89,7 @@ function modelOf(
     ],
     keys: describeKeys(app),
     secrets: app.confidential ? secretsOf(app, clock.now()) : null,
+    metadata: `${config.publicUrl}/.well-known/openid-configuration`,
     connectLink: connectLinkOf(app, config.publicUrl),
     snippets: createSnippets(app, config.publicUrl).map(({ language, code }, index) => ({
       id: `code-${index}`,

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { App, ConnectionFilter, BulkItem, BulkRevocation } from '../../../../db/store.ts'
-import type { BulkItemView, BulkView } from '../../../../views/admin/monitoring.ts'
+import type { Badge, BulkItemView, BulkView } from '../../../../views/admin/monitoring.ts'
 import type { BulkRevocationDetails } from '../../../connections/bulk-revocation.ts'
 import type { HttpServices } from '../../../services.ts'
 import { actorText } from './event-text.ts'
@@ -25,7 +25,7 @@ export const bulkRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
       rows: (await bulks.list()).map((bulk) => ({
         path: `/admin/bulk/${bulk.id}`,
         selection: selectionText(bulk.filter, all),
-        status: STATUSES[bulk.status],
+        badge: STATUSES[bulk.status],
         actor: actorText(bulk.actor),
         isConfirmed: bulk.startedAt !== null,
         createdAt: bulk.createdAt,
@@ -99,12 +99,12 @@ function selectionOf({ body }: FastifyRequest): string[] | ConnectionFilter {
     .slice(0, MAX_SELECTED)
 }
 
-const STATUSES: Record<BulkRevocation['status'], string> = {
-  collecting: 'Collecting',
-  ready: 'Waiting for confirmation',
-  running: 'Running',
-  done: 'Done',
-  cancelled: 'Cancelled',
+const STATUSES: Record<BulkRevocation['status'], Badge> = {
+  collecting: { tone: 'quiet', text: 'Collecting' },
+  ready: { tone: 'warn', text: 'Waiting for confirmation' },
+  running: { tone: 'quiet', text: 'Running' },
+  done: { tone: 'good', text: 'Done' },
+  cancelled: { tone: 'quiet', text: 'Cancelled' },
 }
 
 const TITLES: Record<BulkRevocation['status'], string> = {
@@ -160,9 +160,9 @@ function selectionText(filter: ConnectionFilter | null, apps: App[]): string {
   const app = apps.find(({ id }) => id === appId)?.name ?? appId
   const parts = [
     onlyStatus === 'needs_reconnect' ? 'that need reconnecting' : null,
+    onlyStatus === 'active' ? 'that work' : null,
     appId === null ? null : `with the app ${app}`,
     search === null ? null : `matching “${search}”`,
   ].filter((part) => part !== null)
-  const all = onlyStatus === 'active' ? 'All healthy connections' : 'All connections'
-  return parts.length === 0 ? all : `${all} ${parts.join(', ')}`
+  return ['All connections', parts.join(', ')].join(' ').trim()
 }

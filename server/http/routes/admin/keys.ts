@@ -2,7 +2,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { SigningKey } from '../../../../db/store.ts'
 import type { HttpServices } from '../../../services.ts'
 import { hereAfterwards } from '../../plugins/session.ts'
-import { byAdmin, destructive } from './request.ts'
+import { byAdmin } from './request.ts'
 
 const KEYS_PATH = '/admin/keys'
 
@@ -40,7 +40,6 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
 
   app.get('/keys/rotate', { config }, async (_request, reply) =>
     reply.show('admin/confirm', {
-      ...destructive,
       title: 'Rotate the signing keys?',
       paragraphs: [
         'The next keys sign from now on, and new next keys are published. This happens automatically every 90 days.',
@@ -64,7 +63,6 @@ export const keysRoutes: FastifyPluginAsync<{ services: HttpServices }> = async 
     const key = await find(request)
     if (!key) return missing(reply)
     return reply.show('admin/confirm', {
-      ...destructive,
       title: `Revoke key ${key.kid}?`,
       paragraphs: consequencesOf(key),
       button: 'Revoke key',

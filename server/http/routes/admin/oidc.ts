@@ -32,7 +32,7 @@ function explain({ reason, label }: Pick<Refusal, 'reason' | 'label'>, name: str
   const texts: Record<Refusal['reason'], string> = {
     expired: 'This sign-in has expired or was already used. Try again.',
     denied: `${name} ended the sign-in. Try again.`,
-    unreachable: `${name} can’t be reached at the moment. Try again later, or use another way to sign in. If there is none, someone with access to the server can run "ellipsis-broker admin add".`,
+    unreachable: `${name} can’t be reached at the moment. Try again later, or use another way to sign in. If there is none, someone with access to the server can run “ellipsis-broker admin add”.`,
     invalid: `The answer of ${name} could not be verified, so nothing was changed. The log of the broker has the reason.`,
     no_role: `${label} has no access to this dashboard. Ask those who manage ${name} for a role, then sign in again.`,
     other_account: `${label} is not your account at ${name}. Sign in there with your own account.`,
@@ -79,8 +79,8 @@ export const oidcSignInRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     const message = explain(refusal, name)
     request.refusalReason = `oidc_${reason}`
     void reply.code(statusOf(refusal))
-    if (reason === 'no_role') return reply.page('notice', { title: 'No access', message })
     if (purpose === 'sign-in') return forms.showForm(reply, { next, problem: message })
+    if (reason === 'no_role') return reply.page('notice', { title: 'No access', message })
     reply.notify(message, 'problem')
     if ('link' in purpose) return reply.redirect(config.basePath + ACCOUNT_PATH, 303)
     const query = new URLSearchParams({ next: safeNext(next, services) }).toString()
@@ -155,15 +155,14 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
 
   app.get('/account/oidc/link', { config: ownAfterwards }, async (_request, reply) => {
     allowFormRedirects(reply, config)
-    return reply.show('admin/confirm', {
+    return reply.show('admin/confirm-own', {
       title: `Link your account at ${name}?`,
       paragraphs: [
         `You sign in at ${name} with the account that you want to link. Afterwards it signs you in here, too, without your password and second factor.`,
         `Your role then follows what ${name} says, each time you sign in with it.`,
       ],
       button: `Continue to ${name}`,
-      isOwn: true,
-      isSafe: true,
+      tone: 'primary',
       back: ACCOUNT_PATH,
     })
   })
@@ -178,15 +177,14 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
   })
 
   app.get('/account/oidc/unlink', { config: ownAfterwards }, async (_request, reply) =>
-    reply.show('admin/confirm', {
+    reply.show('admin/confirm-own', {
       title: `Unlink your account at ${name}?`,
       paragraphs: [
         'You then sign in with your password again. Your role stays as it is now.',
         `Your other sessions that ${name} began end.`,
       ],
       button: 'Unlink account',
-      isOwn: true,
-      isSafe: false,
+      tone: 'danger',
       back: ACCOUNT_PATH,
     }),
   )

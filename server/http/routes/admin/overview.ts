@@ -12,7 +12,7 @@ export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   app,
   { services },
 ) => {
-  const { overview, connections, config } = services
+  const { overview, connections, config, clock } = services
 
   app.get('/', async (request, reply) => {
     const counts = await overview.counts()
@@ -21,7 +21,7 @@ export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
       counts.needs_reconnect > 0 ? await connections.browse(FAILING_CONNECTIONS) : { rows: [] }
     return reply.show('admin/overview', {
       counts: countsView(counts, `${config.basePath}/admin/users`),
-      upstream: upstreamView(upstream),
+      upstream: upstreamView(upstream, clock.now()),
       failing: rows.map((row) => ({
         name: row.username || row.id,
         path: `/admin/users/${encodeURIComponent(row.id)}`,
@@ -36,6 +36,8 @@ export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   })
 }
 
+const HOUR_MS = 3_600_000
+
 const FAILING_CONNECTIONS: ConnectionQuery = {
   search: null,
   statuses: ['needs_reconnect'],
@@ -46,14 +48,17 @@ const FAILING_CONNECTIONS: ConnectionQuery = {
   limit: 5,
 }
 
-function upstreamView(state: UpstreamState): UpstreamView {
-  const badge =
-    state.failingSince !== null
-      ? { tone: 'bad' as const, text: 'Failing' }
-      : state.answeredAt === null
-        ? { tone: 'quiet' as const, text: 'Not contacted yet' }
-        : { tone: 'good' as const, text: 'Up' }
-  return { badge, ...state }
+/** Says that it is up only if it answered in the last hour: an idle broker does not contact it. */
+function upstreamView(state: UpstreamState, now: number): UpstreamView {
+  const { failingSince, answeredAt } = state
+  const badgeOf = (): UpstreamView['badge'] => {
+    if (failingSince !== null) return { tone: 'bad', text: 'Failing' }
+    if (answeredAt === null) return { tone: 'quiet', text: 'Not contacted yet' }
+    return now - answeredAt > HOUR_MS
+      ? { tone: 'quiet', text: 'No recent contact' }
+      : { tone: 'good', text: 'Up' }
+  }
+  return { badge: badgeOf(), ...state }
 }
 
 /**

@@ -77,6 +77,3 @@ export function proofProblem(
 export const PASSKEY_REFUSED = 'The passkey was not accepted. Try again, or use another way.'
 
 export const WRONG_CODE = 'Incorrect code, or the code was already used.'
-
-/** For confirmations of what only admins may do, and what cannot be undone. */
-export const destructive = { isOwn: false, isSafe: false }

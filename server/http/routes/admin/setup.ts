@@ -17,7 +17,7 @@ export const setupRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
     reply.code(status).page('notice', {
       title: 'This setup URL has expired',
       message:
-        'A setup URL is valid for one hour, until there is an admin. If you are an admin, sign in. Otherwise restart the broker to get a new URL, or run "ellipsis-broker admin add".',
+        'A setup URL is valid for one hour, until there is an admin. If you are an admin, sign in. Otherwise restart the broker to get a new URL, or run “ellipsis-broker admin add”.',
     })
 
   const showForm = (reply: FastifyReply, email = '', problem: string | null = null) =>

@@ -15,7 +15,7 @@ export const signInLinkRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     reply.code(status).page('notice', {
       title: 'This link has expired',
       message:
-        'It signs in once, within an hour. Someone with access to the server can print another one: run "ellipsis-broker admin add".',
+        'It signs in once, within an hour. Someone with access to the server can print another one: run “ellipsis-broker admin add”.',
     })
 
   app.get('/sign-in/link/:link', async ({ params }, reply) => {

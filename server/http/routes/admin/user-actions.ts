@@ -8,7 +8,7 @@ import { BrokerError } from '../../../errors.ts'
 import type { ErrorCode } from '../../../errors.ts'
 import type { HttpServices } from '../../../services.ts'
 import { formatCount, plainName } from './format.ts'
-import { byAdmin, destructive } from './request.ts'
+import { byAdmin } from './request.ts'
 
 /** Actions on one user: refresh, revoke a device, an app or everything, erase. Each loss needs a confirmation. */
 export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
@@ -72,7 +72,6 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
   app.get('/users/:id/revoke', (request, reply) =>
     withTarget(request, reply, async ({ user, devicesOf, path, tokenNote }) =>
       reply.show('admin/confirm', {
-        ...destructive,
         title: `Revoke everything of ${user}?`,
         paragraphs: [
           `No more tokens are handed out: ${formatCount(devicesOf(null), 'device')} ${devicesOf(null) === 1 ? 'loses' : 'lose'} access, and the tokens that this broker stores are deleted permanently.`,
@@ -98,7 +97,6 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     withTarget(request, reply, async ({ user, devicesOf, appId, appName, path, tokenNote }) => {
       const own = devicesOf(appId)
       return reply.show('admin/confirm', {
-        ...destructive,
         title: `Revoke ${appName} for ${user}?`,
         paragraphs: [
           `${appName} gets no more tokens for this user, on ${formatCount(own, 'device')}. Other apps keep working.`,
@@ -123,7 +121,6 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
   app.get('/users/:id/devices/:grantId/revoke', (request, reply) =>
     withTarget(request, reply, async ({ user, device, appName, path, tokenNote }) =>
       reply.show('admin/confirm', {
-        ...destructive,
         title: `Revoke ${device} of ${user}?`,
         paragraphs: [
           `${appName} gets no more tokens on this device. Other devices and apps keep working.`,
@@ -148,7 +145,6 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
       const link = findLink(request, links)
       if (!link) return reply.missing(NO_LINK)
       return reply.show('admin/confirm', {
-        ...destructive,
         title: `Revoke a link of ${user}?`,
         paragraphs: [
           `${plainName(link.label || link.path)}: this URL stops working. Other links, devices and apps keep working.`,
@@ -172,7 +168,6 @@ export const userActionRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
   app.get('/users/:id/erase', (request, reply) =>
     withTarget(request, reply, async ({ user, path, tokenNote }) =>
       reply.show('admin/confirm', {
-        ...destructive,
         title: `Erase ${user}?`,
         paragraphs: [
           'All access of this user is revoked, and personal data is deleted: name, Ellipsis Drive account, device names, and the IP addresses that the user and the apps came from. This cannot be undone.',

@@ -11,7 +11,7 @@ const MAX_SEARCH_LENGTH_CHARS = 200
 
 /** Values of the field `status`. The default is `live`. */
 export const STATUS_FILTERS = {
-  live: { label: 'All except revoked', statuses: ['active', 'needs_reconnect'] },
+  live: { label: 'Not revoked', statuses: ['active', 'needs_reconnect'] },
   active: { label: 'Connected', statuses: ['active'] },
   needs_reconnect: { label: 'Needs reconnecting', statuses: ['needs_reconnect'] },
   revoked: { label: 'Revoked', statuses: ['revoked'] },

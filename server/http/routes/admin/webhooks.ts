@@ -9,7 +9,7 @@ import type { HttpServices } from '../../../services.ts'
 import { hereAfterwards } from '../../plugins/session.ts'
 import { pathOf as pathOfApp } from './apps.ts'
 import { formatCount, formatNumber } from './format.ts'
-import { byAdmin, fieldReader, validationMessage, destructive } from './request.ts'
+import { byAdmin, fieldReader, validationMessage } from './request.ts'
 
 const WEBHOOKS_PATH = '/admin/webhooks'
 const ROWS_PER_PAGE = 50
@@ -80,7 +80,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
       return reply.show('admin/webhook', {
         path,
         ...describe(webhook, allApps, now),
-        deliveries: rows.map((delivery) => deliveryView(delivery, path)),
+        deliveries: rows.map((delivery) => deliveryView(delivery, path, now)),
         statuses: statusLinks(path, query.status),
         older: next === null ? null : pageUrl(query.status, next),
         newer: query.cursor === null ? null : pageUrl(query.status, null),
@@ -101,7 +101,6 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   app.get('/webhooks/:webhookId/rotate', { config }, (request, reply) =>
     withWebhook(request, reply, async ({ signing }, path) =>
       reply.show('admin/confirm', {
-        ...destructive,
         title: 'Rotate the key of this endpoint?',
         paragraphs: [
           `A new ${signing === 'v1a' ? 'key' : 'secret'} is shown on the next page. For 24 hours each event has two signatures, with the old and the new one, so that the receiver keeps working until you change it.`,
@@ -116,7 +115,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
     withWebhook(request, reply, async (webhook) => {
       const signing = await webhooks.rotateSecret(webhook.id, byAdmin(request))
       const note = 'For 24 hours the old one signs too. Change the receiver before then.'
-      return showKey(reply, 'Rotated the key', webhook, signing, note)
+      return showKey(reply, 'New key of the endpoint', webhook, signing, note)
     }),
   )
 
@@ -164,7 +163,6 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   app.get('/webhooks/:webhookId/remove', (request, reply) =>
     withWebhook(request, reply, async ({ url, pending }, path) =>
       reply.show('admin/confirm', {
-        ...destructive,
         title: 'Remove this endpoint?',
         paragraphs: [
           `${url} gets no more events, and the list of its deliveries is deleted.`,
@@ -291,17 +289,20 @@ const STATUSES: Record<Delivery['status'], Badge> = {
 const deliveryView = (
   { id, type, status, createdAt, attempts, answer, error, nextAt }: DeliveryView,
   path: WebhookPath,
+  now: number,
 ): AdminModels['admin/webhook']['deliveries'][number] => ({
   id: String(id),
   type: type ?? 'deleted event',
   badge: STATUSES[status],
   createdAt,
   attempts: formatNumber(attempts),
-  answer: error ?? (answer === null ? '–' : `Status ${answer}`),
-  nextAt,
-  isWaiting: status === 'pending' && nextAt === null,
+  answer: capitalize(error ?? (answer === null ? '–' : `status ${answer}`)),
+  nextAt: nextAt !== null && nextAt > now ? nextAt : null,
+  next: status !== 'pending' ? '–' : nextAt === null ? 'After an earlier event' : 'Now',
   replay: status === 'pending' ? null : `${path}/deliveries/${id}/replay`,
 })
+
+const capitalize = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
 interface DeliveryQuery {
   status?: Delivery['status']

@@ -83,7 +83,7 @@ t.test('all matches are shown before the confirmation, which can be cancelled', 
     ['app', app?.id ?? ''],
   ])
   const text = await waitForText(admin, confirmation.url, /Revoke these connections/)
-  t.match(text, /All healthy connections with the app Web map, matching “a”/)
+  t.match(text, /All connections that work, with the app Web map, matching “a”/)
   t.match(text, /and \d+ more\./)
   const cancelled = await admin.press(await admin.open(confirmation.url), 'Cancel')
   t.match(

@@ -11,10 +11,10 @@ const event = (action: string, details: string | null = null): Event =>
   ({ id: 1, at: 0, actor: 'system', action, details }) as Event
 
 t.test('events are shown as sentences, with readable times', async (t) => {
-  const end = 'access tokens already out end by 2026-11-25T03:04:54.189Z'
+  const end = 'access tokens already issued expire by 2026-11-25T03:04:54.189Z'
   t.equal(
     eventText(event('connection.revoked', end), 'Map'),
-    'Revoked, with all apps and devices: access tokens already out end by 25 Nov 2026, 03:04 UTC',
+    'Revoked, with all apps and devices: access tokens already issued expire by 25 Nov 2026, 03:04 UTC',
   )
   t.equal(
     eventText(event('device.allowed', 'Safari on iOS'), 'Map'),

@@ -7,7 +7,7 @@ t.test('the overview of a new broker shows the first steps', async (t) => {
   const broker = await buildBroker(t)
   const admin = await signIn(broker)
   const text = textOf(await admin.open(`${broker.url}/admin`))
-  t.match(text, '0 connected')
+  t.match(text, '0 Users')
   t.match(text, 'Not contacted yet')
   t.match(text, 'No apps registered yet. Register an app')
   t.match(text, 'No second factor: admin@example.com.')
@@ -21,14 +21,14 @@ t.test('the overview shows rejected connections, outages and what needs attentio
   const healthy = await connect(broker, app, { user: 'bo' })
   const admin = await signIn(broker)
   const look = async (query = '') => textOf(await admin.open(`${url}/admin${query}`))
-  t.match(await look(), /Up .*2 connected.* 2 healthy.* 0 need reconnecting/)
+  t.match(await look(), /Up .*2 Users.* 2 Connected.* 0 Needs reconnecting/)
 
   clock.advance(60_000)
   standIn.addFault({ endpoint: 'refresh', kind: 'invalid_grant', times: 2 })
   for (let count = 0; count < 5; count++) await exchange(broker, rejected.brokerToken)
   await services.usage.flush()
   const text = await look()
-  t.match(text, /Up .*2 connected.* 1 healthy.* 1 need reconnecting/)
+  t.match(text, /Up .*2 Users.* 1 Connected.* 1 Needs reconnecting/)
   t.match(text, '1 user has to reconnect')
   t.match(text, '5 of 5 swaps of Flood &lt;map&gt; failed in the last 24 hours.')
   t.match(text, /Failures 6 /, 'with the refresh')
@@ -37,12 +37,12 @@ t.test('the overview shows rejected connections, outages and what needs attentio
   }
 
   const own = await admin.open(`${url}/admin/apps/${app.id}`)
-  t.match(textOf(own), /2 connected.* 1 healthy.* 1 need reconnecting/)
+  t.match(textOf(own), /2 Users.* 1 Connected.* 1 Needs reconnecting/)
   t.match(textOf(own), '5 of 5 swaps of Flood &lt;map&gt; failed')
   t.match(own.body, `href="/admin/users?status=needs_reconnect&amp;app=${app.id}">View users`)
   t.notMatch(own.body, 'View app')
   const other = textOf(await admin.open(`${url}/admin/apps/${(await addApp(broker)).id}`))
-  t.match(other, /0 connected.* No issues./)
+  t.match(other, /0 Users.* No issues./)
 
   standIn.addFault({ endpoint: 'refresh', kind: 'status', status: 503, times: 9 })
   await exchange(broker, healthy.brokerToken)
@@ -51,6 +51,12 @@ t.test('the overview shows rejected connections, outages and what needs attentio
   clock.advance(60_000)
   t.equal((await exchange(broker, healthy.brokerToken)).status, 200)
   t.match(await look(), /Ellipsis Drive Up Last response .* Last failure .*status 503/)
+  clock.advance(3_601_000)
+  const later = await signIn(broker)
+  t.match(
+    textOf(await later.open(`${url}/admin`)),
+    /Ellipsis Drive No recent contact Last response .*The broker contacts it when/,
+  )
 })
 
 t.test('the overview shows expiring secrets, bulk revocations and pending erasures', async (t) => {
