@@ -117,9 +117,7 @@ inline freeLease() {
   ownerDied = false
 }
 
-/* A write of tokens: none that Ellipsis Drive honours is replaced by one that it does not. */
 inline store(t) {
-  assert(isHonoured(t) || !isHonoured(token));
   assert(status != isRevoked);
   token = t;
   generation++;
@@ -257,6 +255,8 @@ saveTokens:
     :: generation != readGeneration || status == isRevoked -> skip
 #endif
     :: else ->
+      /* No token that Ellipsis Drive accepts is lost: only a successor replaces it, which it accepts as well. */
+      assert(!isHonoured(token) || (isHonoured(gotToken[me]) && grant(gotToken[me]) == grant(token)));
       store(gotToken[me]);
       storedLate[1 - me] = storedLate[1 - me] || wasPaused[me]
     fi;
