@@ -324,6 +324,11 @@ t.test('attacks on a flow fail', async (t) => {
       () => (issuer.answers.claims = { ...ADMIN, aud: ['x', OIDC_CLIENT.id], azp: 'x' }),
     ],
     ['another issuer', () => (issuer.answers.claims = { ...ADMIN, iss: 'https://x.example' })],
+    ['no subject', () => (issuer.answers.claims = { ...ADMIN, sub: '' })],
+    [
+      'a subject that is too long',
+      () => (issuer.answers.claims = { ...ADMIN, sub: 'x'.repeat(256) }),
+    ],
     ['an expired ID token', () => (issuer.answers.claims = { ...ADMIN, exp: now() - 3600 })],
     ['an unknown key', () => (issuer.answers.signature = 'unknown')],
     ['an unsigned ID token', () => (issuer.answers.signature = 'none')],
