@@ -204,7 +204,7 @@ export function compose(
     operatorName: config.operator.name,
     signInWays: { password: adminPasswords, issuer: adminOidc?.issuer ?? null },
   })
-  const sessions = createSessions({ store, clock, random, log })
+  const sessions = createSessions({ store, clock, random, log, config })
   const issuer = `Ellipsis Broker (${new URL(publicUrl).host})`
   const secondFactors = createSecondFactors({ store, vault, clock, random, issuer })
   const passkeys = createPasskeys({ store, vault, clock, random, issuer, publicUrl })

@@ -299,13 +299,15 @@ export function createOidcSignIn(dependencies: {
 
     async logout(token, address) {
       const { subject, sid, jti } = await provider.verifyLogout(token)
-      const proofHash = sha256(`logout token ${issuer} ${jti}`)
-      const expiresAt = clock.now() + LOGOUT_MEMORY_MS
-      if (!(await store.useProof({ proofHash, expiresAt })))
+      const stateHash = sha256(`logout token ${issuer} ${jti}`)
+      if ((await store.listUsedStates([stateHash])).length > 0)
         throw new ProviderError('invalid', 'this logout token was used before')
       const ended = event({ actor: 'system', address }, 'admin.session_ended', '')
       const which = subject === null ? { subject, sid: sid ?? '' } : { subject, sid }
-      return store.endOidcSessions({ issuer, ...which }, ended)
+      const count = await store.endOidcSessions({ issuer, ...which }, ended)
+      // Not before: the provider sends a token again if the sessions could not be ended.
+      await store.useState({ stateHash, expiresAt: clock.now() + LOGOUT_MEMORY_MS })
+      return count
     },
   }
 }

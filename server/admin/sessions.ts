@@ -85,8 +85,10 @@ export function createSessions(dependencies: {
   clock: Clock
   random: Random
   log: Log
+  config: { adminOidc: { issuer: string } | null }
 }): Sessions {
-  const { store, clock, random, log } = dependencies
+  const { store, clock, random, log, config } = dependencies
+  const trustedIssuer = config.adminOidc?.issuer ?? null
 
   const event = (email: string, action: string, address: string, details?: string): NewEvent[] => [
     { at: clock.now(), actor: `admin:${email}`, action, address, details: details ?? null },
@@ -155,7 +157,10 @@ export function createSessions(dependencies: {
     async find(secret) {
       const key = { idHash: sha256(secret.reveal()), now: clock.now() }
       const found = await store.getSession(key)
-      return found && { ...found, session: touch(found.session) }
+      // An operator who changes the setting no longer trusts those whom the former provider signed in.
+      const issuer = found?.session.oidcIssuer ?? null
+      if (!found || (issuer !== null && issuer !== trustedIssuer)) return undefined
+      return { ...found, session: touch(found.session) }
     },
 
     list: (adminId) => store.listSessions({ adminId, now: clock.now() }),

@@ -1,5 +1,5 @@
 import { associatedData } from '../../db/associated-data.ts'
-import type { Admin, Store } from '../../db/store.ts'
+import type { Admin, Hash, Store } from '../../db/store.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Clock } from '../runtime.ts'
@@ -7,14 +7,16 @@ import { Secret } from '../secret.ts'
 import type { Browser, Sessions } from './sessions.ts'
 
 const LINK_LIFETIME_MS = 3_600_000
+/** Links stay short. */
+const HASH_LENGTH_CHARS = 16
 
 /**
  * Links that sign an admin in once, within an hour. Whoever has the command line makes them: the way in while
  * passwords are off and the identity provider is down.
  */
 export interface SignInLinks {
-  create(admin: Pick<Admin, 'id'>): Secret
-  /** Whom a link signs in; does not use it up. `undefined`: it has expired, or the admin was removed. */
+  create(admin: Pick<Admin, 'id' | 'passwordHash'>): Secret
+  /** Whom a link signs in; does not use it up. `undefined`: it has expired, or that admin or password is gone. */
   find(link: Secret): Promise<Admin | undefined>
   /** Uses a link up. `undefined`: it has expired or was used. */
   use(link: Secret, browser: Browser): Promise<{ session: Secret; device: Secret } | undefined>
@@ -31,29 +33,32 @@ export function createSignInLinks({
   sessions: Sessions
   clock: Clock
 }): SignInLinks {
-  const open = (link: Secret): { id: string; expiresAt: number; proofHash: string } | undefined => {
+  const open = (link: Secret) => {
     const sealed = Buffer.from(link.reveal(), 'base64url')
     // A stranger chooses the key id. An unknown one must not load the keys again.
     if (!vault.keyIds().includes(vault.keyOf(sealed) ?? '')) return undefined
     try {
       const text = vault.open(associatedData.signInLink(), sealed).reveal()
-      const [expiresAt, id] = JSON.parse(text) as [number, string]
+      const [expiresAt, id, passwordHash] = JSON.parse(text) as [number, string, Hash]
       // Of the bytes: several texts decode to the same.
       const proofHash = sha256(`sign-in link ${sealed.toString('base64url')}`)
-      return expiresAt > clock.now() ? { expiresAt, id, proofHash } : undefined
+      return expiresAt > clock.now() ? { expiresAt, id, passwordHash, proofHash } : undefined
     } catch {
       return undefined
     }
   }
 
   const find = async (link: Secret): Promise<Admin | undefined> => {
-    const id = open(link)?.id
-    return id === undefined ? id : (await store.listAdmins()).find((admin) => admin.id === id)
+    const content = open(link)
+    if (!content) return undefined
+    const admin = (await store.listAdmins()).find(({ id }) => id === content.id)
+    return admin && hashOf(admin) === content.passwordHash ? admin : undefined
   }
 
   return {
-    create({ id }) {
-      const content = new Secret(JSON.stringify([clock.now() + LINK_LIFETIME_MS, id]))
+    create(admin) {
+      const fields = [clock.now() + LINK_LIFETIME_MS, admin.id, hashOf(admin)]
+      const content = new Secret(JSON.stringify(fields))
       const sealed = vault.seal(associatedData.signInLink(), content, { padded: false })
       return new Secret(Buffer.from(sealed).toString('base64url'))
     },
@@ -69,3 +74,7 @@ export function createSignInLinks({
     },
   }
 }
+
+/** A new password ends the links of before. */
+const hashOf = ({ passwordHash }: Pick<Admin, 'passwordHash'>): Hash =>
+  sha256(`password of a sign-in link ${passwordHash}`).slice(0, HASH_LENGTH_CHARS)

@@ -146,6 +146,7 @@ export function createSignIn(dependencies: {
     },
 
     async withCode({ admin, session }, code, browser) {
+      if (!config.adminPasswords) return { kind: 'refused' }
       const own = await ownOf(admin.id, browser)
       const outcome = await checkCode({ admin, own }, code, browser)
       if (outcome.kind === 'slowed') return outcome

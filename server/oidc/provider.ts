@@ -25,6 +25,8 @@ const SIGNATURE_ALGORITHMS = [
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
   ...['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA'],
 ]
+/** OpenID Connect Core 2. */
+const MAX_SUBJECT_LENGTH_CHARS = 255
 const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 
 /**
@@ -193,6 +195,9 @@ export function createIdentityProvider({
         )
         const claims = tokens.claims()
         if (!claims) throw new ProviderError('invalid', 'no ID token')
+        // A provider without a subject for its people would make one person of all.
+        if (claims.sub === '' || claims.sub.length > MAX_SUBJECT_LENGTH_CHARS)
+          throw new ProviderError('invalid', 'the subject is empty or too long')
         if (isComplete(claims) || client.serverMetadata().userinfo_endpoint === undefined)
           return claims
         const more = await oidc.fetchUserInfo(client, tokens.access_token, claims.sub)

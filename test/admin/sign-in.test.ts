@@ -69,6 +69,9 @@ t.test('a code for an ended session is rejected', async (t) => {
   t.equal(await services.secondFactors.confirm(admin, '123456', '::1'), undefined)
 
   const secondFactors = { ...services.secondFactors, use: async () => true }
+  const off = createSignIn({ ...services, secondFactors, config: { adminPasswords: false } })
+  const outcome = await off.withCode(halfway, '123456', browser)
+  t.strictSame(outcome, { kind: 'refused' }, 'passwords were switched off meanwhile')
   const signIn = createSignIn({ ...services, secondFactors })
   t.match(await signIn.withCode(halfway, '123456', browser), { kind: 'signed_in' })
   t.strictSame(await signIn.withCode(halfway, '123456', browser), { kind: 'refused' })

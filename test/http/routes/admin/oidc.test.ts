@@ -1,9 +1,12 @@
 import t from 'tap'
 import type { Test } from 'tap'
+import { StoreUnavailableError } from '../../../../db/errors.ts'
+import type { Admin } from '../../../../db/store.ts'
 import { Secret } from '../../../../server/secret.ts'
 import { PASSWORD, signIn } from '../../../admin.ts'
 import { buildBroker } from '../../../helper.ts'
 import type { TestBroker, TestOptions } from '../../../helper.ts'
+import { migratedFolder } from '../../../db/temporary.ts'
 import { OIDC_CLIENT, startIssuer } from '../../../oidc-issuer.ts'
 import { Visitor } from '../../../visitor.ts'
 
@@ -114,6 +117,30 @@ t.test('the same subject at another issuer is someone else', async (t) => {
   issuer.answers.claims = VIEWER
   await enter(broker)
   t.match(await accounts(broker), [/^u1#.* viewer$/, 'zoe#other admin'])
+})
+
+t.test('sessions end with the setting of the provider that began them', async (t) => {
+  const issuer = await startIssuer(t)
+  issuer.answers.claims = ADMIN
+  const dataDir = await migratedFolder(t)
+  const visitor = new Visitor()
+  const cookies = new Map<string, string>()
+  const isIn = async (env: Record<string, string>, begin = false) => {
+    const ends: (() => unknown)[] = []
+    const broker = await buildBroker({ teardown: (end) => ends.push(end) }, { dataDir, env })
+    const { origin } = new URL(broker.url)
+    if (begin) await enter(broker, visitor)
+    if (begin) for (const [name, value] of visitor.cookies(origin)) cookies.set(name, value)
+    const cookie = [...cookies].map((pair) => pair.join('=')).join('; ')
+    const answer = await fetch(`${broker.url}/admin`, { headers: { cookie }, redirect: 'manual' })
+    for (const end of ends.reverse()) await end()
+    return answer.status === 200
+  }
+  t.equal(await isIn(issuer.env, true), true)
+  t.equal(await isIn(issuer.env), true, 'after a restart')
+  const other = { ...issuer.env, BROKER_ADMIN_OIDC_ISSUER: 'https://x.example' }
+  t.equal(await isIn(other), false, 'another provider')
+  t.equal(await isIn({}), false, 'none')
 })
 
 t.test('an admin links an account and unlinks it', async (t) => {
@@ -245,7 +272,14 @@ t.test('back-channel logout ends sessions by sid or sub', async (t) => {
   t.equal(await send(token), 200)
   t.strictSame([await isIn(one), await isIn(two), await isIn(three)], [false, true, true])
   t.equal(await send(token), 400, 'a token works once')
-  t.equal(await send(await issuer.logoutToken({ sid: 's3' })), 200)
+  const { store } = broker.services
+  const { endOidcSessions } = store
+  store.endOidcSessions = () => Promise.reject(new StoreUnavailableError('locked', null))
+  const again = await issuer.logoutToken({ sid: 's3' })
+  t.equal(await send(again), 503)
+  store.endOidcSessions = endOidcSessions
+  t.equal(await send(again), 200, 'the provider sends it again')
+  t.equal(await isIn(three), false)
   t.equal(await send(await issuer.logoutToken({ sub: 'u1' })), 200)
   t.equal(await send(await issuer.logoutToken({ sub: 'nobody' })), 200)
   t.strictSame([await isIn(two), await isIn(three), await isIn(local)], [false, false, true])
@@ -290,6 +324,11 @@ t.test('attacks on a flow fail', async (t) => {
       () => (issuer.answers.claims = { ...ADMIN, aud: ['x', OIDC_CLIENT.id], azp: 'x' }),
     ],
     ['another issuer', () => (issuer.answers.claims = { ...ADMIN, iss: 'https://x.example' })],
+    ['no subject', () => (issuer.answers.claims = { ...ADMIN, sub: '' })],
+    [
+      'a subject that is too long',
+      () => (issuer.answers.claims = { ...ADMIN, sub: 'x'.repeat(256) }),
+    ],
     ['an expired ID token', () => (issuer.answers.claims = { ...ADMIN, exp: now() - 3600 })],
     ['an unknown key', () => (issuer.answers.signature = 'unknown')],
     ['an unsigned ID token', () => (issuer.answers.signature = 'none')],
@@ -418,8 +457,10 @@ t.test('with passwords off, a link of the command line signs in once', async (t)
   const browser = { address: '::1', userAgent: '', device: undefined, isAddressShared: false }
   t.match(await local.withPassword(ADA, new Secret(PASSWORD), browser), { kind: 'refused' })
 
-  const admin = await admins.find(ADA)
+  const former = signInLinks.create((await admins.find(ADA)) as Admin)
+  const admin = await admins.setPassword(ADA, new Secret(`${PASSWORD} 2`), 'test')
   if (!admin) throw new Error('no admin')
+  t.equal(await signInLinks.find(former), undefined, 'it ends with the password')
   const link = `${broker.url}/admin/sign-in/link/${signInLinks.create(admin).reveal()}`
   const visitor = new Visitor()
   const page = await visitor.open(link)
