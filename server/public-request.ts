@@ -36,10 +36,10 @@ const KEEP_ALIVE_MS = 4000
  */
 const MAX_CONNECTION_BYTES = 2 ** 20
 /**
- * Each look-up takes one of the four threads that everything else of the process needs, too, for as long as a name
- * server does not answer.
+ * libuv has two threads for look-ups, and a name server that does not answer holds one for many seconds. The other
+ * one is for Ellipsis Drive.
  */
-const MAX_LOOKUPS = 2
+const MAX_LOOKUPS = 1
 /** So few that proper answers, with 16 KiB of headers at most, stay below. */
 const MAX_REQUESTS_PER_CONNECTION = 50
 
@@ -61,7 +61,7 @@ export function createPublicRequests(options: {
 
   const lookupSlots = createSemaphore(MAX_LOOKUPS)
   const lookups = new Map<string, Promise<LookupAddress[]>>()
-  /** Looks a name up; once for all who ask meanwhile, so that no name takes all slots. */
+  /** Looks a name up; once for all who ask meanwhile. */
   const lookUp = (host: string, settings: LookupOptions): Promise<LookupAddress[]> => {
     const begin = async () => {
       const release = await lookupSlots.acquire()
