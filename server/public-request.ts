@@ -1,9 +1,11 @@
 import { lookup as systemLookup } from 'node:dns'
+import type { LookupAddress, LookupOptions } from 'node:dns'
 import { isIP } from 'node:net'
 import type { LookupFunction } from 'node:net'
 import type { Dispatcher, buildConnector as Connectors } from 'undici'
 import { createNetworkMatcher, isPublic } from './addresses.ts'
 import type { Secret } from './secret.ts'
+import { createSemaphore } from './semaphore.ts'
 
 /** Requests to URLs that others chose: they reach no private network, unless the host allows it. */
 export interface PublicRequests {
@@ -33,6 +35,11 @@ const KEEP_ALIVE_MS = 4000
  * parsing them without end would keep the process busy.
  */
 const MAX_CONNECTION_BYTES = 2 ** 20
+/**
+ * libuv has two threads for look-ups, and a name server that does not answer holds one for many seconds. The other
+ * one is for Ellipsis Drive.
+ */
+const MAX_LOOKUPS = 1
 /** So few that proper answers, with 16 KiB of headers at most, stay below. */
 const MAX_REQUESTS_PER_CONNECTION = 50
 
@@ -52,17 +59,41 @@ export function createPublicRequests(options: {
   const isAllowed = (address: string, protocol: string): boolean =>
     isExempt(address) || (protocol === 'https:' && isPublic(address))
 
+  const lookupSlots = createSemaphore(MAX_LOOKUPS)
+  const lookups = new Map<string, Promise<LookupAddress[]>>()
+  /** Looks a name up; once for all who ask meanwhile. */
+  const lookUp = (host: string, settings: LookupOptions): Promise<LookupAddress[]> => {
+    const begin = async () => {
+      const release = await lookupSlots.acquire()
+      try {
+        return await new Promise<LookupAddress[]>((resolve, reject) => {
+          const answer = (error: Error | null, found: LookupAddress[]) =>
+            error ? reject(error) : resolve(found)
+          lookup(host, { ...settings, all: true }, answer)
+        })
+      } finally {
+        release()
+        lookups.delete(host)
+      }
+    }
+    const found = lookups.get(host) ?? begin()
+    lookups.set(host, found)
+    return found
+  }
+
   const lookUpFor =
     (protocol: string): LookupFunction =>
     (host, settings, done) =>
-      lookup(host, { ...settings, all: true }, (error, found) => {
-        if (error) return done(error, '')
-        const addresses = found.filter(({ address }) => isAllowed(address, protocol))
-        const [first] = addresses
-        if (!first) return done(notAllowed(host, protocol), '')
-        if (settings.all) done(null, addresses)
-        else done(null, first.address, first.family)
-      })
+      void lookUp(host, settings).then(
+        (found) => {
+          const addresses = found.filter(({ address }) => isAllowed(address, protocol))
+          const [first] = addresses
+          if (!first) return done(notAllowed(host, protocol), '')
+          if (settings.all) done(null, addresses)
+          else done(null, first.address, first.family)
+        },
+        (error: NodeJS.ErrnoException) => done(error, ''),
+      )
 
   const agents = new Map<string, Promise<Dispatcher>>()
   /** undici takes 0.1 s to load, and is rarely needed. */

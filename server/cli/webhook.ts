@@ -185,7 +185,7 @@ async function replay(id: string, { delivery, from, to }: Flags): Promise<void> 
     if (!/^\d{1,15}$/.test(delivery ?? '')) {
       throw new UsageError('--delivery takes a number, as `webhook deliveries` prints it.')
     }
-    await webhooks.replay(Number(delivery), ACTOR)
+    await webhooks.replay(id, Number(delivery), ACTOR)
     print('The broker sends the event again.')
   })
 }

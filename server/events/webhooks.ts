@@ -71,8 +71,8 @@ export interface Webhooks {
     id: string,
     query: { status?: Delivery['status']; cursor: number | null; limit: number },
   ): Promise<{ rows: DeliveryView[]; next: number | null }>
-  /** Delivers one again. @throws BrokerError `invalid_request` if there is none, or its event is deleted */
-  replay(deliveryId: number, actor: Actor): Promise<void>
+  /** Delivers one again. @throws BrokerError `invalid_request` if the webhook has none, or its event is deleted */
+  replay(id: string, deliveryId: number, actor: Actor): Promise<void>
   /**
    * Delivers all events of a time range that match the webhook.
    * @param range.to exclusive
@@ -254,16 +254,17 @@ export function createWebhooks(deps: {
       return { rows: await Promise.all(shown.map(describe)), next }
     },
 
-    async replay(deliveryId, actor) {
+    async replay(id, deliveryId, actor) {
+      const webhook = await getStored(id)
       const delivery = await store.getDelivery(deliveryId)
-      const found = delivery && (await store.getPublicEvent(delivery.eventId))
+      const isOwn = delivery?.sinkId === id
+      const found = isOwn && (await store.getPublicEvent(delivery.eventId))
       if (!found) {
-        const description = `There is no delivery ${deliveryId}, or its event was deleted.`
+        const description = `This webhook has no delivery ${deliveryId}, or its event was deleted.`
         throw new BrokerError('invalid_request', { description, reason: 'delivery_not_found' })
       }
-      const webhook = await getStored(delivery.sinkId)
       const audit = event(actor, 'webhook.replayed', webhook, `: ${messageId(found)}`)
-      await replayEvents([found], webhook.id, [audit])
+      await replayEvents([found], id, [audit])
     },
 
     async replayRange(id, { from, to }, actor) {

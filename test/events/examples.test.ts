@@ -142,7 +142,7 @@ for (const [language, { skip, command }] of Object.entries(receivers)) {
     }
     while (!(await delivered())) await broker.clock.sleep(50)
     const { rows } = await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 9 })
-    await webhooks.replay(rows[0]?.id ?? 0, 'test')
+    await webhooks.replay(webhook.id, rows[0]?.id ?? 0, 'test')
     while (!(await delivered())) await broker.clock.sleep(50)
     t.match(await webhooks.test(webhook.id), { outcome: 'delivered' })
     t.strictSame(lines.sort(), expected.sort(), 'each once, although one came twice')

@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { LookupAddress, lookup as systemLookup } from 'node:dns'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { createPublicRequests } from '../../server/public-request.ts'
 import { createSeededRandom } from '../chaos/random.ts'
@@ -175,3 +176,32 @@ t.test(
     await t.rejects(post('http://8.8.8.8/'), { code: 'EADDRNOTPUBLIC' })
   },
 )
+
+t.test('one name is looked up at a time, once for all requests', async (t) => {
+  const asked: string[] = []
+  const answers: (() => void)[] = []
+  const lookup = ((host: string, _options: object, done: (...args: unknown[]) => void) => {
+    asked.push(host)
+    answers.push(() => done(null, [{ address: '10.0.0.1', family: 4 }]))
+  }) as unknown as typeof systemLookup
+  const { send, close } = createPublicRequests({
+    ...{ allowed: [], proxy: null, connectTimeoutMs: 60_000, lookup },
+  })
+  t.teardown(close)
+  const signal = AbortSignal.timeout(60_000)
+  const hosts = ['slow', 'slow', 'slow', 'other', 'third']
+  const results = hosts.map((host) =>
+    t.rejects(send(`https://${host}.example.com/`, { method: 'POST', headers: {}, signal }), {
+      code: 'EADDRNOTPUBLIC',
+    }),
+  )
+  const names = ['slow.example.com', 'other.example.com', 'third.example.com']
+  for (let count = 1; count <= names.length; count++) {
+    while (asked.length < count) await setImmediate()
+    for (let turn = 0; turn < 10; turn++) await setImmediate()
+    t.strictSame(asked, names.slice(0, count))
+    answers[count - 1]?.()
+  }
+  await Promise.all(results)
+  t.equal(asked.length, 3)
+})

@@ -163,7 +163,7 @@ t.test('replays: one delivery, and a time range', async (t) => {
   }
   const [row] = await settled()
   t.match(row, { type: 'app.added', messageId: first.id, answer: 204, attempts: 1 })
-  await webhooks.replay(row?.id ?? 0, actor)
+  await webhooks.replay(webhook.id, row?.id ?? 0, actor)
   await receiver.until(() => receiver.accepted.length === 2)
   t.equal(receiver.accepted[1]?.id, first.id, 'the same id, so that receivers can ignore it')
   await settled()
@@ -171,7 +171,10 @@ t.test('replays: one delivery, and a time range', async (t) => {
   t.equal(await webhooks.replayRange(webhook.id, { from: now - 60_000, to: now + 1 }, actor), 2)
   await receiver.until(() => receiver.accepted.length === 4)
   t.equal(await webhooks.replayRange(webhook.id, { from: 0, to: now - 60_000 }, actor), 0)
-  await t.rejects(webhooks.replay(999, actor), { code: 'invalid_request' })
+  const { webhook: another } = await addWebhook(broker, receiver.url)
+  for (const [id, deliveryId = 0] of [[webhook.id, 999] as const, [another.id, row?.id] as const]) {
+    await t.rejects(webhooks.replay(id, deliveryId, actor), { code: 'invalid_request' })
+  }
 })
 
 t.test('settings that can’t work are refused with every problem', async (t) => {

@@ -149,10 +149,10 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   )
 
   app.post('/webhooks/:webhookId/deliveries/:deliveryId/replay', (request, reply) =>
-    withWebhook(request, reply, async (_webhook, path) => {
+    withWebhook(request, reply, async ({ id }, path) => {
       const { deliveryId } = request.params as { deliveryId: string }
       try {
-        await webhooks.replay(Number(deliveryId), byAdmin(request))
+        await webhooks.replay(id, Number(deliveryId), byAdmin(request))
         return reply.done(path, 'The event will be sent again.')
       } catch (error) {
         return reply.done(path, validationMessage(error), 'problem')

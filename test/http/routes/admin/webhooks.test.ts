@@ -136,7 +136,7 @@ t.test('deliveries are listed, filtered and replayed', async (t) => {
     'Enter both',
   )
   const wrong = await postToDashboard(broker, admin, `/admin${path}/deliveries/99/replay`, [])
-  t.match(textOf(wrong), 'There is no delivery 99')
+  t.match(textOf(wrong), 'This webhook has no delivery 99')
 })
 
 t.test('more deliveries than a page has', async (t) => {
