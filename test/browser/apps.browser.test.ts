@@ -56,10 +56,9 @@ testInBrowser(t, 'a public app: registered, edited, and removed', async (t, admi
   await page.getByLabel('Redirect URIs').fill(RETURN)
   await page.getByRole('button', { name: 'Register app' }).click()
   await page.getByRole('heading', { name: 'Flood map' }).waitFor()
-  await page.locator('label', { hasText: 'curl' }).click()
-  const code = await page.getByRole('region', { name: 'curl' }).innerText()
+  const code = await page.getByRole('region', { name: 'Browser SDK' }).innerText()
   t.match(code, broker.url)
-  t.match(code, '/exchange')
+  t.match(code, 'createClient')
 
   await page.getByRole('link', { name: 'Edit' }).click()
   await page.getByLabel('Name').fill('Storm map')

@@ -160,11 +160,11 @@ testInBrowser(t, 'code samples are tabs', async (t, admin) => {
   await openDashboard(admin, `/apps/${app.id}`)
   const { page } = admin
   const code = (name: string) => page.getByRole('region', { name, exact: true })
-  await code('curl').waitFor()
+  await code('Browser SDK').waitFor()
   t.equal(await code('Python').count(), 0)
   await page.getByText('Python', { exact: true }).click()
   await code('Python').waitFor()
-  t.equal(await code('curl').count(), 0)
+  t.equal(await code('Browser SDK').count(), 0)
   await page.keyboard.press('ArrowLeft')
   await code('JavaScript').waitFor()
 })
