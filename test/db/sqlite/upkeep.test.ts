@@ -14,7 +14,8 @@ t.test('expired sessions, and those of a removed admin, are deleted', async (t) 
     const admin = { id, email: id, passwordHash: '', role: 'admin', createdAt: NOW } as const
     await store.addAdmin(admin, { events: [] })
   }
-  const add = client.prepare(`insert into sessions (id_hash, admin_id, created_at, last_seen_at, expires_at)
+  const add =
+    client.prepare(`insert into sessions (id_hash, admin_id, created_at, last_seen_at, expires_at)
     values (?, ?, 0, 0, ?)`)
   add.run('ended', 'ada', NOW)
   add.run('live', 'ada', NOW + 1)
