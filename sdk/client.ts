@@ -58,6 +58,7 @@ export interface Client {
    * @throws BrokerError
    */
   handleRedirect(): Promise<boolean>
+  /** Whether a connection is stored. Also `true` while the user must connect again at Ellipsis Drive. */
   isConnected(): Promise<boolean>
   /**
    * An access token of Ellipsis Drive. Call it before each request.
@@ -76,7 +77,10 @@ export interface Client {
   user(): Promise<User>
   /** Ends the connection of this browser: revokes its grant. */
   disconnect(): Promise<void>
-  /** Listens to changes by this tab and others. @returns stops listening */
+  /**
+   * Listens to changes by this tab and others. When the page loads, nothing has changed: ask `isConnected`.
+   * @returns stops listening
+   */
   on(event: ClientEvent, listener: () => void): () => void
 }
 

@@ -2,6 +2,9 @@ import { build } from '../assets.ts'
 import type { DemoData } from './demo-data.ts'
 import type { DemoApps, RegisteredApp } from './demo-registrations.ts'
 
+/** Back ends in development receive webhooks on this machine. */
+export const WEBHOOK_ALLOW = '127.0.0.1,::1'
+
 /** Addresses of a demo. */
 interface DemoUrls {
   broker: string
@@ -31,10 +34,10 @@ export function formatInstructions(demo: {
 ${mine ? formatMyApp(mine, urls) : FIRST_STEPS}
 ${mine ? 'Commands on this broker, from another terminal:' : REVOKE}
 
-     export BROKER_DATA_DIR=${data.brokerDirectory} BROKER_PUBLIC_URL=${urls.broker}
+     export BROKER_DATA_DIR=${data.brokerDirectory} BROKER_PUBLIC_URL=${urls.broker}${mine ? ` BROKER_WEBHOOK_ALLOW=${WEBHOOK_ALLOW}` : ''}
      ${build.command} connection list
      ${build.command} connection revoke ID
-
+${mine?.app.confidential ? formatServerCommands(mine.app.id) : ''}
 ${mine ? '' : `A second app needs consent of its own: ${urls.broker}/connect/${apps.second.id}\n\n`}${
     data.isKept
       ? `Stop the demo with Ctrl-C. Apps, users and tokens are kept in ${data.directory}.`
@@ -49,6 +52,12 @@ const FIRST_STEPS = `Try this:
   4. Switch from "Token" to "Link": now a URL that needs no token gives the tiles.`
 
 const REVOKE = '  5. Revoke the connection from another terminal, then click "Refresh" in the app:'
+
+/** What a back end may need besides. */
+const formatServerCommands = (id: string): string => `\
+     ${build.command} app set ${id} --offline   # for work without its users
+     ${build.command} webhook add URL --app ${id}   # prints the key
+`
 
 /** The configuration of the developer's app, to copy. */
 function formatMyApp({ app, secret }: RegisteredApp, { broker, api }: DemoUrls): string {

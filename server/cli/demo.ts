@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts'
 import { createLog } from '../log.ts'
 import { explainListenError } from '../data/start-error.ts'
 import { openDemoData } from './demo-data.ts'
-import { formatInstructions } from './demo-instructions.ts'
+import { WEBHOOK_ALLOW, formatInstructions } from './demo-instructions.ts'
 import { registerAdmin, registerApps } from './demo-registrations.ts'
 import type { MyApp } from './demo-registrations.ts'
 import { treatOutputAsLog } from './output.ts'
@@ -104,6 +104,7 @@ export async function startDemo({ port, data: directory, myApp }: DemoOptions): 
       BROKER_PUBLIC_URL: brokerUrl,
       BROKER_PORT: String(data.port),
       BROKER_DATA_DIR: data.brokerDirectory,
+      BROKER_WEBHOOK_ALLOW: WEBHOOK_ALLOW,
       BROKER_LOG_LEVEL: myApp ? 'info' : 'error',
     })
     const broker = await startBroker(config, createLog(config))

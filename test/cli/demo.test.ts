@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import { startDemo } from '../../server/cli/demo.ts'
 import type { DemoOptions } from '../../server/cli/demo.ts'
 import { command } from '../command.ts'
+import { startReceiver } from '../events/receiver.ts'
 import { freePorts } from '../helper.ts'
 import { temporaryFolder } from '../temporary.ts'
 
@@ -96,6 +97,26 @@ t.test('kept apps keep their id, secret and changes; new redirect URIs are added
   t.not(third.value('clientId'), id, 'a page is another app than a server')
   await third.stop()
   t.equal((await start({ myApp: server })).value('CLIENT_ID'), id)
+})
+
+t.test('a back end on this machine gets webhooks', async (t) => {
+  const { start } = await developer(t)
+  const demo = await start({ myApp: { ...myApp, confidential: true } })
+  const env = Object.fromEntries(
+    ['BROKER_DATA_DIR', 'BROKER_PUBLIC_URL', 'BROKER_WEBHOOK_ALLOW'].map((name) => [
+      name,
+      demo.value(name),
+    ]),
+  )
+  const receiver = await startReceiver(t)
+  const url = receiver.url.replace('127.0.0.1', 'localhost')
+  t.match(await command(['webhook', 'add', url], env), { code: 0, stdout: /whpk_/ })
+  const change = ['app', 'set', demo.value('CLIENT_ID'), '--offline']
+  t.match(demo.instructions, change.join(' '))
+  t.equal((await command(change, env)).code, 0)
+  await receiver.until(() =>
+    receiver.accepted.some(({ message }) => message.type === 'app.changed'),
+  )
 })
 
 t.test('kept data is for its ports', async (t) => {

@@ -130,19 +130,16 @@ t.test('README.md: a layer on a map', { skip: noBrowser }, async (t) => {
   }))
   const page = await context.newPage()
   await page.goto(here)
-  const waitForTile = () =>
-    page.waitForResponse(
-      (response) => response.url().startsWith(`${broker.url}/l/`) && response.ok(),
-    )
-  const tile = waitForTile()
+  const tile = page.waitForResponse(
+    (response) => response.url().startsWith(`${broker.url}/l/`) && response.ok(),
+  )
   const popup = await openPopup(context, page)
   await popup.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()
   await popup.getByRole('button', { name: 'Log in as Amelie Laurent' }).click()
   await popup.getByRole('button', { name: 'Allow' }).click()
   await tile
-  const again = waitForTile()
   await page.reload()
-  await again
+  await page.locator('.leaflet-tile-loaded').first().waitFor()
   t.equal(context.pages().length, 1, 'the popup has closed itself')
 })
 
