@@ -59,7 +59,6 @@ t.test('an app learns of its own users only, and nothing of other apps', async (
   t.strictSame(typesOf(receiver.accepted), [
     'connection.created',
     'grant.created',
-    'connection.reconnected',
     'connection.revoked',
   ])
   const bodies = receiver.requests.map(({ body }) => body).join()
