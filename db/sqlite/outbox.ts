@@ -41,6 +41,11 @@ export function outboxMethods(engine: Engine): OutboxStore {
     `update deliveries set status = 'pending', attempts = 0, next_at = null, created_at = @createdAt
      where event_id = @eventId and sink_id = @sinkId and status <> 'pending'`,
   )
+  /** One that has a time is the first pending one of its connection. */
+  const hasten = client.prepare<[object]>(
+    `update deliveries set next_at = @createdAt
+     where event_id = @eventId and sink_id = @sinkId and status = 'pending' and next_at > @createdAt`,
+  )
   const LANE = `sink_id = @sinkId and connection_id is @connectionId and status = 'pending'`
   const FIRST = `(select min(id) from deliveries where ${LANE})`
   const startFirst = client.prepare<[object]>(
@@ -146,6 +151,7 @@ export function outboxMethods(engine: Engine): OutboxStore {
         beginOutbox(db)
         let count = 0
         for (const delivery of list) {
+          hasten.run(delivery)
           const changes = again.run(delivery).changes || add.run(delivery).changes
           if (changes > 0) order(delivery, delivery.createdAt)
           count += changes

@@ -87,7 +87,7 @@ export interface OutboxStore {
   endDeliveries(sink: { sinkId: string; error: string; limit: number }): Promise<number>
   /**
    * Delivers events again, or for the first time: those that have ended become pending, and those that are
-   * missing are added. Returns how many.
+   * missing are added. Returns how many. A pending one that waits for its next attempt gets it now, and does not count.
    */
   replayDeliveries(deliveries: NewDelivery[], events: NewEvent[]): Promise<number>
 }

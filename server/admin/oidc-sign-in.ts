@@ -119,6 +119,8 @@ export function createOidcSignIn(dependencies: {
     action,
     details,
   })
+  const logFailure = ({ kind, message }: ProviderError): void =>
+    log.warn({ reason: message }, `sign-in with the identity provider failed: ${kind}`)
   const bySystem = ({ address }: Pick<Browser, 'address'>): Actor => ({ actor: 'system', address })
 
   const accountOf = (claims: Claims & { sub: string }): Account => {
@@ -235,7 +237,12 @@ export function createOidcSignIn(dependencies: {
     async begin(purpose, next) {
       const { sealed, checks } = flows.begin(purpose, next)
       const reauthenticate = typeof purpose === 'object' && 'confirm' in purpose
-      const location = await provider.authorizationUrl(checks, { reauthenticate })
+      const location = await provider
+        .authorizationUrl(checks, { reauthenticate })
+        .catch((error: unknown) => {
+          if (error instanceof ProviderError) logFailure(error)
+          throw error
+        })
       return { location, stateHash: sha256(checks.state.reveal()), cookie: sealed }
     },
 
@@ -263,10 +270,7 @@ export function createOidcSignIn(dependencies: {
         await attempt.giveBack()
       } catch (error) {
         if (!(error instanceof ProviderError)) throw error
-        log.warn(
-          { reason: error.message },
-          `sign-in with the identity provider failed: ${error.kind}`,
-        )
+        logFailure(error)
         return refuse(error.kind, flow)
       }
       const { role } = account

@@ -180,7 +180,9 @@ async function replay(id: string, { delivery, from, to }: Flags): Promise<void> 
         to: to === undefined ? clock.now() : parseTime('--to', to),
       }
       const count = await webhooks.replayRange(id, range, ACTOR)
-      return print(`The broker sends ${count} ${count === 1 ? 'event' : 'events'} again.`)
+      return print(
+        `The broker sends ${count} ${count === 1 ? 'event' : 'events'} again, and tries pending ones now.`,
+      )
     }
     if (!/^\d{1,15}$/.test(delivery ?? '')) {
       throw new UsageError('--delivery takes a number, as `webhook deliveries` prints it.')

@@ -1,6 +1,6 @@
 import type { App, BulkRevocation, ConnectionStatus, Millis, Store } from '../../db/store.ts'
 import type { UpstreamState } from '../../db/store.ts'
-import { hasSecondFactor } from '../admin/admins.ts'
+import { hasPassword, hasSecondFactor } from '../admin/admins.ts'
 import type { Clock } from '../runtime.ts'
 import { currentProblem } from '../refresh/upstream-status.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
@@ -93,7 +93,7 @@ export function createOverview(dependencies: {
 
   const findUnprotectedAdmins = async (): Promise<Attention[]> => {
     const admins = await store.listAdmins()
-    const without = admins.filter((admin) => !hasSecondFactor(admin))
+    const without = admins.filter((admin) => hasPassword(admin) && !hasSecondFactor(admin))
     const emails = without.map(({ email }) => email)
     return emails.length === 0 ? [] : [{ kind: 'no_second_factor', emails }]
   }

@@ -153,12 +153,13 @@ export function createDispatcher(deps: {
     })
   }
 
-  const noteOutcome = (sinkId: string, isDelivered: boolean): void => {
+  const noteOutcome = (sinkId: string, { outcome, error: problem }: Attempt): void => {
     const { failures } = stateOf(sinkId)
-    if (isDelivered) states.delete(sinkId)
-    else states.set(sinkId, { failures: failures + 1, failedAt: clock.now() })
-    if (!isDelivered && failures === 0)
-      log.warn({ webhook: sinkId }, 'an event could not be delivered; it is tried again')
+    if (outcome === 'delivered') return void states.delete(sinkId)
+    states.set(sinkId, { failures: failures + 1, failedAt: clock.now() })
+    const details = { webhook: sinkId, problem }
+    if (outcome === 'gone') log.warn(details, 'a webhook is disabled: its endpoint answered 410')
+    else if (failures === 0) log.warn(details, 'an event could not be delivered; it is tried again')
   }
 
   /** Makes one attempt. `false`: it does not count, and the work on the sink ends. */
@@ -175,7 +176,7 @@ export function createDispatcher(deps: {
       const result = await sink.deliver(toMessage(event, sink.appId), stopping.signal)
       // An attempt that the stop interrupted is none.
       if (stopping.signal.aborted && result.outcome !== 'delivered') return false
-      noteOutcome(sink.id, result.outcome === 'delivered')
+      noteOutcome(sink.id, result)
       if (result.outcome === 'gone') await onGone(sink.id)
       const isRecorded = await record(delivery, result)
       if (!isRecorded) loseLease()

@@ -76,7 +76,7 @@ export interface Webhooks {
   /**
    * Delivers all events of a time range that match the webhook.
    * @param range.to exclusive
-   * @returns how many; those that are pending already do not count
+   * @returns how many; those that are pending already are tried now, and do not count
    * @throws BrokerError `invalid_request` if there is no such webhook
    */
   replayRange(id: string, range: { from: Millis; to: Millis }, actor: Actor): Promise<number>

@@ -265,9 +265,12 @@ function classify(error: unknown): ProviderError {
   return new ProviderError(kind, describe(error), error)
 }
 
+const CHECK_CLIENT = 'check BROKER_ADMIN_OIDC_CLIENT_ID and BROKER_ADMIN_OIDC_CLIENT_SECRET'
+
 /** Never the body of an answer, which may contain tokens. */
 function describe(error: unknown): string {
   const { message = '', error: code } = error as { message?: string; error?: string }
   const cause = errorCode(error)
-  return [message, code, cause].filter((part) => part !== undefined && part !== '').join('; ')
+  const fix = code === 'invalid_client' || code === 'unauthorized_client' ? CHECK_CLIENT : ''
+  return [message, code, cause, fix].filter((part) => part !== undefined && part !== '').join('; ')
 }

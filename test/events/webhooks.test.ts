@@ -59,7 +59,6 @@ t.test('an app learns of its own users only, and nothing of other apps', async (
   t.strictSame(typesOf(receiver.accepted), [
     'connection.created',
     'grant.created',
-    'connection.reconnected',
     'connection.revoked',
   ])
   const bodies = receiver.requests.map(({ body }) => body).join()
@@ -175,6 +174,32 @@ t.test('replays: one delivery, and a time range', async (t) => {
   for (const [id, deliveryId = 0] of [[webhook.id, 999] as const, [another.id, row?.id] as const]) {
     await t.rejects(webhooks.replay(id, deliveryId, actor), { code: 'invalid_request' })
   }
+})
+
+t.test('a replay tries at once what waits for its next attempt', async (t) => {
+  const { broker, receiver } = await build(t)
+  const { webhooks } = broker.services
+  const { webhook } = await addWebhook(broker, receiver.url)
+  receiver.answer = status(500)
+  await addApp(broker)
+  const waiting = async () => {
+    for (;;) {
+      const { rows } = await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 10 })
+      if (rows[0]?.attempts === 1) return rows[0]
+      await broker.clock.sleep(10)
+    }
+  }
+  const row = await waiting()
+  t.ok((row.nextAt ?? 0) > broker.clock.now())
+  const details = { webhook: webhook.id, problem: 'the endpoint answered with status 500' }
+  t.ok(
+    broker.logged.some((line) => line.includes(JSON.stringify(details).slice(1, -1))),
+    'the log has the reason',
+  )
+  receiver.answer = status(200)
+  const range = { from: 0, to: broker.clock.now() + 1 }
+  t.equal(await webhooks.replayRange(webhook.id, range, actor), 0, 'pending ones do not count')
+  await receiver.until(() => receiver.accepted.length === 1)
 })
 
 t.test('settings that can’t work are refused with every problem', async (t) => {

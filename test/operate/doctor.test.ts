@@ -63,7 +63,13 @@ t.test('the identity provider is checked', async (t) => {
   issuer.answers.outage = 502
   t.match(await check(), { status: 'problem', finding: /answers 502/ })
   issuer.stop()
-  t.match(await check(), { status: 'problem', finding: /ECONNREFUSED/, fix: /`admin add`/ })
+  t.match(await check(), {
+    status: 'problem',
+    finding: /ECONNREFUSED/,
+    fix: /with passwords, .*`admin add`/,
+  })
+  Object.assign(env, { BROKER_ADMIN_PASSWORDS: 'false' })
+  t.match(await check(), { status: 'problem', fix: /sign in with a link of `admin add`/ })
 })
 
 t.test('each problem is found, with its fix', async (t) => {

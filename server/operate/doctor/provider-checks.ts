@@ -12,7 +12,7 @@ interface ProviderMetadata {
 
 /** Checks of the identity provider of admins. */
 export const providerChecks: Record<string, Check> = {
-  'identity provider': async ({ adminOidc, runtime }) => {
+  'identity provider': async ({ adminOidc, adminPasswords, runtime }) => {
     if (!adminOidc) return ok('none: admins sign in with passwords and passkeys')
     const { issuer, scope, proxy } = adminOidc
     const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
@@ -20,9 +20,10 @@ export const providerChecks: Record<string, Check> = {
     if (status !== 200 || !json) {
       const reason = status === 0 ? `can’t be reached (${failure})` : `answers ${status}`
       const way = proxy ? ` and the proxy ${describeProxy(proxy)}` : ''
+      const others = `${adminPasswords ? 'passwords, or with ' : ''}a link of \`admin add\``
       return problem(
         `${url} ${reason}`,
-        `Check BROKER_ADMIN_OIDC_ISSUER${way}. Meanwhile admins sign in with passwords, or with a link of \`admin add\`.`,
+        `Check BROKER_ADMIN_OIDC_ISSUER${way}. Meanwhile admins sign in with ${others}.`,
       )
     }
     const metadata = json as ProviderMetadata

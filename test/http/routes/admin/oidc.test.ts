@@ -52,6 +52,8 @@ t.test('the claim decides the role, at the first and at each later sign-in', asy
   const [first] = await accounts(broker)
   t.match(first, /^ada@example\.com#[a-z0-9_-]{10} admin$/)
   t.match(home.body, first?.split(' ')[0])
+  const overview = await visitor.open(`${broker.url}/admin`)
+  t.notMatch(overview.body, 'No second factor', 'that is the task of the provider')
   t.match(await visitor.open(`${broker.url}/admin/admins`), { body: `${ADA}</bdi> at ${host}` })
 
   issuer.answers.claims = { ...VIEWER, email: 'other@example.com' }
@@ -416,6 +418,7 @@ t.test('while the identity provider is down, local sign-in works', async (t) => 
   const down = await enter(broker)
   t.equal(down.status, 503)
   t.match(down.body, /can’t be reached at the moment/)
+  t.match(broker.logged.join(''), /"reason":"no metadata of [^}]*failed: unreachable/)
   t.match(down.body, 'E-mail address')
   await enter(broker)
   t.equal(issuer.calls.length, 1, 'it is not asked again at once')
