@@ -18,7 +18,7 @@ interface Locked {
 const { packages } = readJson('package-lock.json') as { packages: Record<string, Locked> }
 const nameOf = (path: string): string => path.replace(/^.*node_modules\//, '')
 
-t.test('every install script was reviewed in exactly this version', (t) => {
+t.test('every install script that may run was reviewed in exactly this version', (t) => {
   const { allowScripts } = readJson('package.json') as { allowScripts: Record<string, boolean> }
   const reviewed = readJson('.ci/install-scripts.json') as { package: string; integrity: string }[]
   const locked = Object.entries(packages)

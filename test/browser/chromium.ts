@@ -45,7 +45,7 @@ const ARGUMENTS = [
 ]
 
 /** Timeout of browser actions. It only guards against hangs. */
-const ACTION_TIMEOUT_MS = 10 * 60_000
+const ACTION_TIMEOUT_MS = 2 * 60_000
 
 /** The reason to skip browser tests, for tap's `skip`; `false` if Chromium is installed. */
 export const noBrowser: string | false =
