@@ -183,6 +183,10 @@ t.test('axe finds nothing, and nothing is too wide', { skip: noBrowser }, async 
     await page.evaluate(axe)
     for (const width of [1280, 390]) {
       await page.setViewportSize({ width, height: 900 })
+      // The renderer may lay out the new size in the next frame.
+      await page.evaluate(
+        'new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))',
+      )
       t.strictSame(await page.evaluate(findWideElements), [], `${name}, ${width} wide`)
       if (process.env.OIDC_PICTURES !== undefined)
         await page.screenshot({
