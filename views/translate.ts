@@ -29,7 +29,7 @@ export interface Translator {
   text<Key extends TextKey>(key: Key, ...values: Values<Key>): string
   /** A text as markup, to be output with `<%~`. Values are escaped, and isolated from the text's direction. */
   markup<Key extends TextKey>(key: Key, ...values: Values<Key>): string
-  /** The message of an error by its reason in the log; `null`: there is none in this language. */
+  /** The message of an error by its reason in the log; `null`: not translated. */
   errorText(reason: string | undefined): string | null
   /** Such as "90 days". */
   amount(count: number, unit: 'second' | 'minute' | 'hour' | 'day'): string

@@ -58,9 +58,9 @@ export interface EventStore {
   getPublicEvent(id: number): Promise<PublicEvent | undefined>
   /** When any event happened; `null`: there is no such event, or it was deleted. */
   timeOfEvent(id: number): Promise<Millis | null>
-  /** The highest id; 0: there is none. */
+  /** The highest id; 0: no events. */
   lastEventId(): Promise<number>
-  /** The highest id of the events before a time; 0: there is none. */
+  /** The highest id of the events before a time; 0: no such event. */
   lastEventBefore(time: Millis): Promise<number>
   /**
    * Records the state of something that the broker watches, such as whether Ellipsis Drive is down. `false`: it

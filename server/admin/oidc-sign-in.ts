@@ -73,7 +73,7 @@ export interface OidcSignIn {
     signedIn: SignedIn | undefined,
     browser: Browser,
   ): Promise<OidcOutcome>
-  /** Ends the link of a local admin. `false`: there is none, or no password to sign in with instead. */
+  /** Ends the link of a local admin. `false`: nothing is linked, or the admin has no password to sign in with. */
   unlink(signedIn: SignedIn, actor: Actor): Promise<boolean>
   /**
    * Ends the sessions that a logout token names (OpenID Connect Back-Channel Logout 1.0). Returns their number.

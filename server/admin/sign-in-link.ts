@@ -11,7 +11,7 @@ const LINK_LIFETIME_MS = 3_600_000
 const HASH_LENGTH_CHARS = 16
 
 /**
- * Links that sign an admin in once, within an hour. Whoever has the command line makes them: the way in while
+ * Links that sign an admin in once, within an hour. They are made on the command line: the way in while
  * passwords are off and the identity provider is down.
  */
 export interface SignInLinks {

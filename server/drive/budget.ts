@@ -10,7 +10,7 @@ import type { Clock } from '../runtime.ts'
  */
 export interface DriveBudget {
   /**
-   * Counts a call that is about to be made. An answer from the cache is none.
+   * Counts a call that is about to be made. An answer from the cache is not a call.
    * @throws BrokerError `slow_down` with the seconds until the window ends, if a budget is used up
    */
   take(app: BudgetedApp, connectionId: string): void

@@ -15,7 +15,7 @@ export interface Conditions {
 }
 
 const CHECK_INTERVAL_MS = 10_000
-/** A change that is reversed before this is none. */
+/** A change that is reversed sooner is ignored. */
 const SETTLE_MS = 60_000
 /** As the alert rules (deploy/prometheus/alerts.yml). */
 const MIN_FREE_BYTES = 1e8

@@ -174,7 +174,7 @@ export function createDispatcher(deps: {
         return await record(delivery, { outcome: 'gone', answer: null, error })
       }
       const result = await sink.deliver(toMessage(event, sink.appId), stopping.signal)
-      // An attempt that the stop interrupted is none.
+      // An attempt that the stop interrupted does not count.
       if (stopping.signal.aborted && result.outcome !== 'delivered') return false
       noteOutcome(sink.id, result)
       if (result.outcome === 'gone') await onGone(sink.id)

@@ -45,7 +45,7 @@ export function toMessage(event: PublicEvent, appId: string | null): Message {
 /** The id of an event outside of the broker. */
 export const messageId = ({ id, at }: Pick<PublicEvent, 'id' | 'at'>): string => `evt_${id}_${at}`
 
-/** Reads `messageId`; `null`: it is none. */
+/** Reads what `messageId` makes; `null`: another text. */
 export function readMessageId(text: string): { id: number; at: number } | null {
   const [, id, at] = /^evt_([0-9]{1,15})_([0-9]{1,15})$/.exec(text) ?? []
   return id === undefined ? null : { id: Number(id), at: Number(at) }

@@ -32,7 +32,7 @@ export function addDeliveryMetrics(
   })
   new Gauge({
     name: 'ellipsis_broker_events_oldest_pending_seconds',
-    help: 'Age of the oldest event that is not delivered yet; 0: there is none.',
+    help: 'Age of the oldest event that is not delivered yet; 0: nothing is pending.',
     registers,
     async collect() {
       const times = (await count()).flatMap(({ oldestPendingAt }) => oldestPendingAt ?? [])

@@ -18,7 +18,7 @@ export interface WebhookModels {
     signing: string
     /** `null`: it has a shared secret, which is shown only once. */
     publicKey: string | null
-    /** Until then the previous key signs too; `null`: there is none. */
+    /** Until then the previous key signs too; `null`: no key was rotated lately. */
     previousUntil: number | null
     createdAt: number
     deliveries: DeliveryView[]

@@ -46,7 +46,7 @@ const schema = {
   },
 }
 
-/** Starts a session at `/me`, or says why there is none. Redirects there. */
+/** Starts a session at `/me`, or says why it cannot. Redirects there. */
 export function redirectToMe(
   { session, notice }: { session?: Secret; notice?: MyNotice },
   reply: FastifyReply,

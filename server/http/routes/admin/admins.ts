@@ -11,7 +11,7 @@ import { byAdmin, fieldReader, validationMessage } from './request.ts'
 const ADMINS_PATH = '/admin/admins'
 const LAST_ADMIN = 'This is the last account with the role admin. Add another one first.'
 
-/** `null`: there is none. */
+/** `null`: no such admin. */
 function describeFactors({
   secondFactorSince,
   passkeyIds: { length },

@@ -32,7 +32,7 @@ function explain({ reason, label }: Pick<Refusal, 'reason' | 'label'>, name: str
   const texts: Record<Refusal['reason'], string> = {
     expired: 'This sign-in has expired or was already used. Try again.',
     denied: `${name} ended the sign-in. Try again.`,
-    unreachable: `${name} can’t be reached at the moment. Try again later, or use another way to sign in. If there is none, someone with access to the server can run “ellipsis-broker admin add”; the log of the broker has the reason.`,
+    unreachable: `${name} can’t be reached at the moment. Try again later, or sign in another way. Without another way, someone with access to the server can run “ellipsis-broker admin add”; the log of the broker has the reason.`,
     invalid: `The answer of ${name} could not be verified, so nothing was changed. The log of the broker has the reason.`,
     no_role: `${label} has no access to this dashboard. Ask those who manage ${name} for a role, then sign in again.`,
     other_account: `${label} is not your account at ${name}. Sign in there with your own account.`,
