@@ -11,7 +11,7 @@ import { byAdmin, fieldReader, validationMessage } from './request.ts'
 const ADMINS_PATH = '/admin/admins'
 const LAST_ADMIN = 'This is the last account with the role admin. Add another one first.'
 
-/** `null`: no such admin. */
+/** The second factors of an admin, for people; `null`: no second factor. */
 function describeFactors({
   secondFactorSince,
   passkeyIds: { length },
