@@ -8,7 +8,7 @@ import { bytesOf, type SealedValues } from './sealed.ts'
 
 /** In a query from `admins`. */
 const passkeyIds = sql<string[]>`(select json_group_array(id) from
-  (select id from passkeys where admin_id = admins.id order by id))`.mapWith(
+  (select id from passkeys where admin_id = admins.id order by id) as own)`.mapWith(
   (ids: string) => JSON.parse(ids) as string[],
 )
 

@@ -31,7 +31,7 @@ export function appMethods(engine: Engine): Pick<Store, Methods> {
   const findRemoved = client
     .prepare(
       `select app_id from listing_apps where not exists (select 1 from apps where id = app_id)
-       and exists (select 1 from listing_totals where app = n and rows > 0) limit 1`,
+       and exists (select 1 from listing where app = listing_apps.n) limit 1`,
     )
     .pluck()
   const findConnected = client

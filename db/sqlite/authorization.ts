@@ -23,10 +23,10 @@ export function authorizationMethods(engine: Engine): AuthorizationStore {
   const isUnapproved = sql`${deviceCodes.status} <> 'approved'`
   const isWaiting = (now: Millis) => and(isUnapproved, gt(deviceCodes.expiresAt, now))
   const waiting = `select count(*) from device_codes indexed by device_codes_unapproved
-    where status <> 'approved' and expires_at > :now`
+    where status <> 'approved' and expires_at > @now`
   const countAllWaiting = client.prepare<object, number>(waiting).pluck()
   const countWaiting = client
-    .prepare<object, number>(`${waiting} and app_id = :appId and network = :network`)
+    .prepare<object, number>(`${waiting} and app_id = @appId and network = @network`)
     .pluck()
 
   const findDeviceCode = (where: SQL): DeviceCode | undefined =>

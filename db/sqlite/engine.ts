@@ -3,7 +3,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
 import { sql, type SQL } from 'drizzle-orm'
 import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
-import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core'
 import { StoreUnavailableError } from '../errors.ts'
 import { prepareCheckpoints } from './checkpoint.ts'
 
@@ -12,9 +12,12 @@ const BUSY_RETRY_MS = 10_000
 /** Longest pause between two retries. */
 const MAX_PAUSE_MS = 50
 
+/** A connection, as far as the groups of store methods use it themselves. */
+export type SqlClient = Pick<Database.Database, 'prepare' | 'transaction'>
+
 /** What the groups of store methods share: one database connection, and ways to run work on it. */
 export interface Engine {
-  client: Database.Database
+  client: SqlClient
   db: BetterSQLite3Database
   /** Runs one statement. Reads that must be consistent go into one statement, or into one `write`. */
   read: <T>(work: () => T) => Promise<T>
@@ -28,6 +31,28 @@ export interface Engine {
   write: <T>(work: () => T) => Promise<T>
   /** As `write`, without waiting for the disk: a loss of power may undo it. For leases and the like. */
   writeFleeting: <T>(work: () => T) => Promise<T>
+  /** Within work: a value that stays the same if the engine runs the work again. */
+  once: <T>(compute: () => T) => T
+  /** Within the current transaction: others that write events wait for it, so ids are in the order of commits. */
+  orderEvents: () => void
+  grams: Grams
+  /** Deletes rows of a table, `limit` at most. Returns how many. */
+  deleteSome: (table: SQLiteTable, where: SQL | undefined, limit: number) => number
+}
+
+/** The index of names by any three letters. */
+export interface Grams {
+  /** `from` and `where` of a query that finds names with `@phrase`. */
+  found: string
+  /** The column with the number of a name. */
+  n: string
+  /** The phrase that finds names with a text in them, of three letters or more. */
+  phraseOf: (text: string) => string
+}
+
+/** The engine of SQLite itself. */
+export interface SqliteEngine extends Engine {
+  client: Database.Database
   /** Copies part of the log, if it is time to. Returns how many of its pages are not copied yet. */
   checkpoint: () => number
 }
@@ -36,7 +61,7 @@ export interface Engine {
  * An engine on an open connection. Work is synchronous, as better-sqlite3 is. While another process locks the
  * database, only the busy timeout blocks the event loop; the pauses between retries don't.
  */
-export function createEngine(client: Database.Database): Engine {
+export function createEngine(client: Database.Database): SqliteEngine {
   const transaction = client.transaction((work: () => unknown) => work())
   const checkpoint = prepareCheckpoints(client)
   let last: Promise<unknown> = Promise.resolve()
@@ -72,13 +97,23 @@ export function createEngine(client: Database.Database): Engine {
     }
   }
 
+  const db = drizzle(client, { casing: 'snake_case' })
   return {
     client,
-    db: drizzle(client, { casing: 'snake_case' }),
+    db,
     read: (work) => use(work, BUSY_RETRY_MS),
     readTogether: prepareReadTogether(client),
     write: (work) => enqueue(() => commit(work)),
     writeFleeting: (work) => enqueue(() => withoutSync(() => commit(work))),
+    grams: {
+      found: 'from listing_grams where listing_grams match @phrase',
+      n: 'rowid',
+      phraseOf: (text) => `"${text.replaceAll('"', '""')}"`,
+    },
+    once: (compute) => compute(),
+    // One transaction writes at a time.
+    orderEvents: () => undefined,
+    deleteSome: (table, where, limit) => db.delete(table).where(where).limit(limit).run().changes,
     checkpoint,
   }
 }
@@ -164,4 +199,5 @@ const isBusy = (error: unknown): boolean => codeOf(error).startsWith('SQLITE_BUS
 
 /** Is the column one of these? They are one parameter; `inArray` takes at most 32,766. */
 export const isOneOf = (column: SQLiteColumn, values: (string | number)[]): SQL =>
-  sql`${column} in (select value from json_each(${JSON.stringify(values)}))`
+  sql`${column} in (select ${sql.raw(column.dataType === 'number' ? 'cast(value as bigint)' : 'value')}
+    from json_each(${JSON.stringify(values)}))`

@@ -1,6 +1,6 @@
-import type Database from 'better-sqlite3'
 import { fold } from '../fold.ts'
 import type { ConnectionFilter } from '../store.ts'
+import type { SqlClient } from './engine.ts'
 
 /** Stands in bulk revocations for a search that found an erased person. */
 export const ERASED_SEARCH = '(erased)'
@@ -10,7 +10,7 @@ export const ERASED_SEARCH = '(erased)'
  * device names, links, address and details of all events of the connections and their grants, and searches that find
  * the people. What admins did, and from which address, stays.
  */
-export function erasePeople(client: Database.Database, connectionIds: string[]): void {
+export function erasePeople(client: SqlClient, connectionIds: string[]): void {
   const ids = JSON.stringify(connectionIds)
   eraseSearches(client, ids)
   for (const statement of STATEMENTS) client.prepare<[object]>(statement).run({ ids })
@@ -30,7 +30,7 @@ const STATEMENTS = [
 ]
 
 /** A search that is still collecting is cancelled: without its text it would find everybody. */
-function eraseSearches(client: Database.Database, ids: string): void {
+function eraseSearches(client: SqlClient, ids: string): void {
   const people = client
     .prepare<[object], { username: string; accountId: string | null }>(
       `select username, account_id as accountId from connections where id in (${IDS})`,
@@ -42,12 +42,13 @@ function eraseSearches(client: Database.Database, ids: string): void {
     .filter((name) => name !== '')
   const bulks = client
     .prepare<[], { id: number; filter: string }>(
-      `select id, filter from bulks where json_extract(filter, '$.search') is not null`,
+      `select id, filter from bulks where filter like '%"search":"%'`,
     )
     .all()
   const replace = client.prepare<[object]>(
-    `update bulks set filter = @filter, lease_owner = iif(status = 'collecting', null, lease_owner),
-      status = iif(status = 'collecting', 'cancelled', status) where id = @id`,
+    `update bulks set filter = @filter, 
+      lease_owner = case status when 'collecting' then null else lease_owner end,
+      status = case status when 'collecting' then 'cancelled' else status end where id = @id`,
   )
   for (const { id, filter } of bulks) {
     const parsed = JSON.parse(filter) as ConnectionFilter

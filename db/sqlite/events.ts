@@ -8,11 +8,14 @@ import type { Engine } from './engine.ts'
 import { publicEventMethods } from './public-events.ts'
 
 /** Writes events within the current transaction, after the change that they tell of. */
-export function insertEvents({ db }: Pick<Engine, 'db'>, list: NewEvent[]): void {
-  if (list.length > 0)
-    db.insert(events)
-      .values(list.map((event) => toPublic(db, event)))
-      .run()
+export function insertEvents(
+  { db, orderEvents }: Pick<Engine, 'db' | 'orderEvents'>,
+  list: NewEvent[],
+): void {
+  if (list.length === 0) return
+  const complete = list.map((event) => toPublic(db, event))
+  orderEvents()
+  db.insert(events).values(complete).run()
 }
 
 /** Adds what receivers need to a public event: app and connection of its grant, and a sequence number. */
@@ -134,7 +137,7 @@ function prepareEventPages({ client, read }: Pick<Engine, 'client' | 'read'>) {
     read(() =>
       client
         .prepare<[string], Event>(
-          `select ${COLUMNS} from json_each(?) cross join events on events.id = value
+          `select ${COLUMNS} from json_each(?) cross join events on events.id = cast(value as bigint)
           order by at desc, events.id desc`,
         )
         .all(JSON.stringify(ids)),
@@ -171,12 +174,12 @@ function conditionsOf({ connectionId, actor, appId, action }: EventFilter): Cond
     ...(isRare(actor, COMMON_ACTORS) ? [`actor = @actor and ${COMMON_ACTORS}`] : []),
     ...(isRare(action, COMMON_ACTIONS) ? [`action = @action and ${COMMON_ACTIONS}`] : []),
     ...(appId === null ? [] : ['app_id = @appId']),
-    ...(actor === null || isRare(actor, COMMON_ACTORS) ? [] : ['+actor = @actor']),
-    ...(action === null || isRare(action, COMMON_ACTIONS) ? [] : ['+action = @action']),
+    ...(actor === null || isRare(actor, COMMON_ACTORS) ? [] : ["actor || '' = @actor"]),
+    ...(action === null || isRare(action, COMMON_ACTIONS) ? [] : ["action || '' = @action"]),
   ]
   const [first = 'true', ...others] = conditions
   const unindexed = others.map((condition) => `(${condition})`).join(' and ')
-  return first.startsWith('+')
+  return first.includes('||')
     ? { indexed: 'true', others: conditions.join(' and ') }
     : { indexed: first, others: unindexed || '1' }
 }

@@ -205,13 +205,13 @@ export function grantMethods(engine: Engine): Pick<Store, Methods> {
  * @param kid an expression of SQL, as `grantId`
  */
 export const swapStateQuery = (kid: string, grantId: string): string => `
-  select concat_ws(char(10),
+  select concat_ws('\n',
     app_id, connection_id, scope, jti, coalesce(jti_used_at, ''), coalesce(previous_jti, ''),
     issued_at_seconds, expires_at_seconds, coalesce(revoked_at, ''), coalesce(jkt, ''),
     coalesce(successors_since_seconds, ''), created_at, coalesce(policy, ''),
     coalesce((select status from signing_keys where kid = ${kid}), ''),
-    (select generation || char(10) || status from connections where id = grants.connection_id),
-    (select concat_ws(char(10), confidential, token_lifetime_seconds, tokens, dpop,
+    (select generation || '\n' || status from connections where id = grants.connection_id),
+    (select concat_ws('\n', confidential, token_lifetime_seconds, tokens, dpop,
       coalesce(grant_lifetime_seconds, ''), access, read_only, allow,
       coalesce(requests_per_minute, ''), coalesce(requests_per_day, ''), session, offline, secrets)
       from apps where id = grants.app_id))

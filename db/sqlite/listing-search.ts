@@ -1,5 +1,5 @@
-import type Database from 'better-sqlite3'
 import { fold } from '../fold.ts'
+import type { Engine } from './engine.ts'
 
 /** The rows of `listing` that match a filter: see the table in db/migrations/sqlite. */
 export interface Filtered {
@@ -40,7 +40,7 @@ export interface Search {
   match(rows: Row[], text: string, filtered: Filtered): Row[]
 }
 
-export function prepareSearch(client: Database.Database): Search {
+export function prepareSearch({ client, grams }: Pick<Engine, 'client' | 'grams'>): Search {
   const all = (query: string, values: object): Row[] => client.prepare(query).all(values) as Row[]
 
   const inFilter = ({ statuses }: Filtered): string =>
@@ -58,14 +58,14 @@ export function prepareSearch(client: Database.Database): Search {
   ): Row[] => {
     const parts = statuses.map(
       (status) => `select * from (select n, name as key from listing indexed by listing_name
-        where app = @app and status = ${status} and ${condition} order by name limit ${limit})`,
+        where app = @app and status = ${status} and ${condition} order by name limit ${limit}) as rows${status}`,
     )
-    const found = `(${parts.join(' union all ')})`
-    const hits = `(select n, key from ${found} order by key limit ${limit})`
+    const found = `(${parts.join(' union all ')}) as found`
+    const hits = `(select n, key from ${found} order by key limit ${limit}) as hit`
     const query =
       column === 'name'
         ? `select n, key from ${hits}`
-        : `select listing.n, listing.${column} as key from ${hits} as hit
+        : `select listing.n, listing.${column} as key from ${hits}
            cross join listing on listing.n = hit.n and listing.app = @app`
     return all(query, { app, ...values })
   }
@@ -80,11 +80,11 @@ export function prepareSearch(client: Database.Database): Search {
     inRange(filtered, column, { condition: 'instr(name, @key) > 0', key, limit: MAX_HITS + 1 })
 
   const byTrigrams = (key: string, filtered: Filtered, column: string): Hits => {
-    const phrase = `"${key.replaceAll('"', '""')}"`
-    const found = 'from listing_grams where listing_grams match @phrase'
+    const { found, n } = grams
+    const phrase = grams.phraseOf(key)
     const query = `
-      select listing.n, listing.${column} as key from (select rowid ${found} limit ${MAX_TRIGRAM_HITS}) as hit
-      cross join listing on listing.n = hit.rowid and ${inFilter(filtered)}
+      select listing.n, listing.${column} as key from (select ${n} as n ${found} limit ${MAX_TRIGRAM_HITS}) as hit
+      cross join listing on listing.n = hit.n and ${inFilter(filtered)}
       limit ${MAX_HITS + 1}`
     const rows = all(query, { app: filtered.app, phrase })
     const more = () =>
@@ -135,7 +135,7 @@ export function prepareSearch(client: Database.Database): Search {
   /** Which of these rows have a name that matches. */
   const named = (rows: Row[], key: string, { app }: Filtered): Set<number> => {
     if (key === '') return new Set()
-    const query = `select n from json_each(@rows) cross join listing on n = value and app = @app
+    const query = `select n from json_each(@rows) cross join listing on n = cast(value as bigint) and app = @app
       where instr(name, @key) > 0`
     const numbers = JSON.stringify(rows.map(({ n }) => n))
     return new Set(client.prepare<[object], number>(query).pluck().all({ rows: numbers, key, app }))

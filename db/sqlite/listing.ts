@@ -1,4 +1,3 @@
-import type Database from 'better-sqlite3'
 import type {
   ConnectionFilter,
   ConnectionPage,
@@ -9,7 +8,7 @@ import type {
   Store,
 } from '../store.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, SqlClient } from './engine.ts'
 import { prepareSearch, type Filtered, type Row } from './listing-search.ts'
 
 type Methods =
@@ -36,22 +35,24 @@ interface Position {
 }
 
 /** The list of connections: filtered, sorted, searched. Triggers keep the table `listing` up to date. */
-export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
+export function listingMethods(engine: Engine): Pick<Store, Methods> {
+  const { client, read } = engine
   const findApp = client.prepare('select n from listing_apps where app_id = ?').pluck()
   const countRows = client
-    .prepare('select rows from listing_totals where app = ? and status = ?')
+    .prepare('select sum(rows) from listing_totals where app = ? and status = ?')
     .pluck()
   const countByApp = client.prepare(
-    `select app_id as appId, status, rows from listing_apps cross join listing_totals on app = n`,
+    `select app_id as appId, status, sum(rows) as rows from listing_apps cross join listing_totals on app = n
+     group by app_id, status`,
   )
   const rowsOf = prepareListedRows(client)
-  const { search, match } = prepareSearch(client)
+  const { search, match } = prepareSearch(engine)
 
   const appNumber = (appId: string | null): number | undefined =>
     appId === null ? 0 : (findApp.get(appId) as number | undefined)
 
   const count = (app: number, status: number): number =>
-    (countRows.get(app, status) as number | undefined) ?? 0
+    (countRows.get(app, status) as number | null | undefined) ?? 0
 
   /** `undefined`: nothing matches. */
   const filter = (query: ConnectionFilter): Filtered | undefined => {
@@ -74,7 +75,7 @@ export function listingMethods({ client, read }: Engine): Pick<Store, Methods> {
     const parts = statuses.map(
       (status) => `select * from (
         select n, ${column} as key from listing where app = @app and status = ${status} ${from}
-        order by ${column} ${direction}, n ${direction} limit @limit)`,
+        order by ${column} ${direction}, n ${direction} limit @limit) as rows${status}`,
     )
     const all = `${parts.join(' union all ')} order by key ${direction}, n ${direction} limit @limit`
     return client.prepare(all).all({ app, limit, ...position }) as Row[]
@@ -214,7 +215,7 @@ const ROWS = `
     failures, last_error as lastError, retry_at as retryAt, connected_at as connectedAt,
     refreshed_at as refreshedAt, last_used_at as lastUsedAt, revoked_at as revokedAt,
     erased_at as erasedAt, person_erased_at as personErasedAt
-  from json_each(?) as wanted cross join listing_names on n = wanted.value
+  from json_each(?) as wanted cross join listing_names on n = cast(wanted.value as bigint)
     cross join connections on connections.id = connection_id
   order by wanted.key`
 
@@ -224,7 +225,7 @@ const APPS = `
   where revoked_at is null group by connection_id, app_id`
 
 /** Prepares the read of the rows of a page, by their numbers in `listing_names` and in that order. */
-function prepareListedRows(client: Database.Database): (numbers: number[]) => ListedConnection[] {
+function prepareListedRows(client: SqlClient): (numbers: number[]) => ListedConnection[] {
   type Found = Omit<ListedConnection, 'apps'>
   type App = ListedConnection['apps'][number] & { connectionId: string }
   const findRows = client.prepare<[string], Found>(ROWS)

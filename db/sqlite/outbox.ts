@@ -7,8 +7,8 @@ import { deliveries, outbox } from './schema.ts'
 
 /** The outbox begins with the events that come next. Within the current transaction. */
 export function beginOutbox(db: Engine['db']): void {
-  db.run(sql`insert or ignore into outbox (id, last_event_id)
-    select 1, coalesce(max(id), 0) from events`)
+  db.run(sql`insert into outbox (id, last_event_id)
+    select 1, coalesce(max(id), 0) from events where true on conflict do nothing`)
 }
 
 /** One seek per sink, however many deliveries it has. */
@@ -46,7 +46,7 @@ export function outboxMethods(engine: Engine): OutboxStore {
     `update deliveries set next_at = @createdAt
      where event_id = @eventId and sink_id = @sinkId and status = 'pending' and next_at > @createdAt`,
   )
-  const LANE = `sink_id = @sinkId and connection_id is @connectionId and status = 'pending'`
+  const LANE = `sink_id = @sinkId and connection_id is not distinct from @connectionId and status = 'pending'`
   const FIRST = `(select min(id) from deliveries where ${LANE})`
   const startFirst = client.prepare<[object]>(
     `update deliveries set next_at = @now where id = ${FIRST} and next_at is null`,
@@ -111,7 +111,7 @@ export function outboxMethods(engine: Engine): OutboxStore {
       read(() => {
         const due = and(eq(deliveries.sinkId, sinkId), lte(deliveries.nextAt, now))
         const query = db.select().from(deliveries).where(due)
-        return query.orderBy(asc(deliveries.nextAt)).limit(limit).all()
+        return query.orderBy(asc(deliveries.nextAt), asc(deliveries.id)).limit(limit).all()
       }),
 
     recordAttempt: ({ id, owner, expectedAttempts, outcome }) =>

@@ -17,8 +17,8 @@ const CONCERNED_GRANTS = `grants.connection_id = events.connection_id and create
 const APP_IDS = `case
   when action like 'connection.%' then (select json_group_array(app_id) from (
     select events.app_id where events.app_id is not null
-    union select grants.app_id from grants where ${CONCERNED_GRANTS}))
-  when action like 'grant.%' or action = 'app.grants_revoked' then json_array(app_id)
+    union select grants.app_id from grants where ${CONCERNED_GRANTS} order by 1) as apps)
+  when action like 'grant.%' or action = 'app.grants_revoked' then (select json_group_array(app_id) from (select events.app_id) as apps)
   else '[]' end`
 
 const CONCERNS_APP = `(@appId is null or case
@@ -43,7 +43,7 @@ export function publicEventMethods({ client, read }: Engine): Pick<EventStore, M
       grant_id as grantId, address, details, sequence,
       (select external_id from grants where grants.id = events.grant_id) as externalId,
       ${APP_IDS} as appIds
-    from json_each(?) cross join events on events.id = value order by events.id`,
+    from json_each(?) cross join events on events.id = cast(value as bigint) order by events.id`,
   )
   const fetchAll = (ids: number[]): PublicEvent[] =>
     fetch
@@ -51,7 +51,10 @@ export function publicEventMethods({ client, read }: Engine): Pick<EventStore, M
       .map((row) => ({ ...row, appIds: JSON.parse(row.appIds) as string[] }))
   const findTime = client.prepare<[number], number>('select at from events where id = ?').pluck()
   const findLast = client
-    .prepare<[], number>("select seq from sqlite_sequence where name = 'events'")
+    .prepare<[], number>(
+      `select max(coalesce((select max(id) from events), 0),
+        coalesce((select last_event_id from outbox), 0))`,
+    )
     .pluck()
   const findLastBefore = client
     .prepare<[number], number>(

@@ -2,7 +2,7 @@ import { and, eq, isNotNull, isNull } from 'drizzle-orm'
 import { connections, signingKeys } from './schema.ts'
 import type { Store } from '../store.ts'
 import { MAX_CHECKPOINT_PAGES } from './checkpoint.ts'
-import { isOneOf, type Engine } from './engine.ts'
+import { isOneOf, type SqliteEngine } from './engine.ts'
 
 /** Connections whose erasure one truncation of the log completes; the rest waits for the next one. */
 const MAX_PENDING = 2000
@@ -13,7 +13,7 @@ interface Pending {
 }
 
 /** Completes erasures: the overwritten bytes leave the write-ahead log too. */
-export function purgeMethods(engine: Engine): Pick<Store, 'purge' | 'isErasurePending'> {
+export function purgeMethods(engine: SqliteEngine): Pick<Store, 'purge' | 'isErasurePending'> {
   const { client, db, read, write } = engine
   // The index is named, or SQLite uses another one and reads every connection that was ever revoked.
   const findConnections = client

@@ -18,6 +18,7 @@ import { revokeMethods } from './revoke.ts'
 import { createSealedValues } from './sealed.ts'
 import { sessionMethods } from './sessions.ts'
 import { signingKeyMethods } from './signing-keys.ts'
+import { sweepMethods } from './sweep.ts'
 import { upkeepMethods } from './upkeep.ts'
 import { usageMethods } from './usage.ts'
 import { webhookMethods } from './webhooks.ts'
@@ -50,6 +51,7 @@ export function createSqliteStore(client: Database.Database): Store {
     ...signingKeyMethods(engine, sealedValues),
     ...resealMethods(engine),
     ...purgeMethods(engine),
+    ...sweepMethods(engine),
     ...upkeepMethods(engine),
   }
 }

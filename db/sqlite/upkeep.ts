@@ -1,37 +1,8 @@
 import { statSync } from 'node:fs'
-import { and, eq, inArray, isNotNull, isNull, lt, lte, ne, or, sql, type SQL } from 'drizzle-orm'
-import type { SQLiteTable } from 'drizzle-orm/sqlite-core'
-import {
-  attempts,
-  bulkItems,
-  bulks,
-  codes,
-  connections,
-  deliveries,
-  deviceCodes,
-  devices,
-  dpopProofs,
-  events,
-  grants,
-  links,
-  meta,
-  outbox,
-  sessions,
-  setupLinks,
-  usage,
-  usedStates,
-} from './schema.ts'
 import type { Store } from '../store.ts'
-import type { Engine } from './engine.ts'
+import type { SqliteEngine } from './engine.ts'
 
-type Methods = 'getMeta' | 'setMeta' | 'sweep' | 'releaseSpace' | 'checkWritable' | 'close'
-type Bounds = Parameters<Store['sweep']>[0]
-
-const DAY_MS = 24 * 60 * 60_000
-/** The longest period of the usage chart: usage is kept for it even if events are deleted earlier. */
-const CHARTED_MS = 31 * DAY_MS
-/** An unused device code is kept this long after its end, so that late polls are told that it has expired. */
-const EXPIRED_DEVICE_CODE_MS = 5 * 60_000
+type Methods = 'releaseSpace' | 'checkWritable' | 'close'
 
 /** Free pages of 4 KiB that stay for new data. */
 const KEPT_FREE_PAGES = 256
@@ -44,134 +15,15 @@ function identify(path: string): string {
   return found ? `${found.dev}:${found.ino}` : ''
 }
 
-/** Work that no user waits for: meta data, sweep, health. */
-export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
-  const { client, db, read, write, writeFleeting } = engine
+/** Free space, and health. */
+export function upkeepMethods(engine: SqliteEngine): Pick<Store, Methods> {
+  const { client, read, write, writeFleeting } = engine
   const opened = identify(client.name)
 
   /** A store that an older version made keeps its free pages for new data. */
   const isIncremental = (): boolean => client.pragma('auto_vacuum', { simple: true }) === 2
 
-  const remove = (table: SQLiteTable, where: SQL | undefined, limit: number): number =>
-    db.delete(table).where(where).limit(limit).run().changes
-
-  /** Cancels bulk revocations that nobody confirmed for a day. */
-  const cancelBulks = ({ now }: Bounds): void => {
-    const unconfirmed = and(eq(bulks.status, 'ready'), lt(bulks.createdAt, now - DAY_MS))
-    db.update(bulks).set({ status: 'cancelled', endedAt: now }).where(unconfirmed).run()
-  }
-
-  const whereOf = ({ now, keepUsedMs, endedBefore, eventsBefore }: Bounds) => {
-    const unusedCode = and(isNull(codes.usedAt), lte(codes.expiresAt, now))
-    const unusedDeviceCode = and(
-      isNull(deviceCodes.usedAt),
-      lte(deviceCodes.expiresAt, now - EXPIRED_DEVICE_CODE_MS),
-    )
-    const isOver = or(eq(bulks.status, 'cancelled'), lt(bulks.endedAt, endedBefore))
-    const ended = db.select({ id: bulks.id }).from(bulks).where(isOver)
-    const expired = lt(grants.expiresAtSeconds, Math.floor(endedBefore / 1000))
-    const revoked = lt(grants.revokedAt, endedBefore)
-    const linksOf = (ended: SQL) =>
-      inArray(links.grantId, db.select({ id: grants.id }).from(grants).where(ended))
-    return {
-      // Not before their deliveries, which need them.
-      events: and(
-        lt(events.at, eventsBefore),
-        sql`${events.id} <= coalesce((select ${outbox.lastEventId} from ${outbox}), ${events.id})`,
-        sql`not exists (select 1 from ${deliveries} where ${deliveries.eventId} = ${events.id}
-          and ${deliveries.status} = 'pending')`,
-      ),
-      deliveries: and(lt(deliveries.createdAt, endedBefore), ne(deliveries.status, 'pending')),
-      usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
-      proofs: lte(dpopProofs.expiresAt, now),
-      states: lte(usedStates.expiresAt, now),
-      codes: or(unusedCode, lte(codes.usedAt, now - keepUsedMs)),
-      deviceCodes: or(unusedDeviceCode, lte(deviceCodes.expiresAt, now - keepUsedMs)),
-      // Before their grants: the deletion of a grant would delete up to a thousand links in one transaction.
-      links: or(lte(links.expiresAt, now), linksOf(revoked)),
-      linksOfExpired: linksOf(expired),
-      grants: revoked,
-      expiredGrants: expired,
-      // Only if the erasure is complete: a row that is gone can't be reported as pending.
-      connections: and(lt(connections.revokedAt, endedBefore), isNotNull(connections.erasedAt)),
-      sessions: lte(sessions.expiresAt, now),
-      devices: lte(devices.expiresAt, now),
-      attempts: lte(attempts.until, now),
-      setupLinks: lte(setupLinks.expiresAt, now),
-      bulkItems: inArray(bulkItems.bulkId, ended),
-      bulks: lt(bulks.endedAt, endedBefore),
-    }
-  }
-
-  /**
-   * Those of the first `limit` expired grants that belong to an offline app, which needs no valid broker token.
-   * They stay, and move in the index of expiry: otherwise every batch would read all of them.
-   */
-  const keepOfflineGrants = ({ now, endedBefore }: Bounds, limit: number): number => {
-    const endedSeconds = Math.floor(endedBefore / 1000)
-    return db.run(sql`update grants set expires_at_seconds = ${Math.floor(now / 1000)}
-      where id in (select id from grants where expires_at_seconds < ${endedSeconds}
-        order by expires_at_seconds limit ${limit})
-      and exists (select 1 from apps where apps.id = grants.app_id and offline
-        and (grant_lifetime_seconds is null
-          or grants.created_at / 1000 + grant_lifetime_seconds >= ${endedSeconds}))`).changes
-  }
-
   return {
-    getMeta: () =>
-      read(() => {
-        const rows = db.select().from(meta).all()
-        return Object.fromEntries(rows.map(({ key, value }) => [key, value]))
-      }),
-
-    setMeta: (entries) =>
-      write(() => {
-        for (const [key, value] of Object.entries(entries)) {
-          const set = { value: sql`excluded.value` }
-          db.insert(meta).values({ key, value }).onConflictDoUpdate({ target: meta.key, set }).run()
-        }
-      }),
-
-    sweep: (bounds) =>
-      write(() => {
-        let remaining = bounds.limit
-        const where = whereOf(bounds)
-        const sweepTable = (table: SQLiteTable, where: SQL | undefined): number => {
-          if (remaining === 0) return 0
-          const removed = remove(table, where, remaining)
-          remaining -= removed
-          return removed
-        }
-        /** The revoked ones come first, so that none of them is kept. */
-        const sweepGrants = (): number => {
-          const revoked = sweepTable(grants, where.grants)
-          remaining -= keepOfflineGrants(bounds, remaining)
-          sweepTable(links, where.linksOfExpired)
-          return revoked + sweepTable(grants, where.expiredGrants)
-        }
-        cancelBulks(bounds)
-        // The most numerous rows come first: a batch of them looks at nothing else.
-        const swept = {
-          events: sweepTable(events, where.events),
-          codes: sweepTable(codes, where.codes),
-          deviceCodes: sweepTable(deviceCodes, where.deviceCodes),
-          links: sweepTable(links, where.links),
-          grants: sweepGrants(),
-          connections: sweepTable(connections, where.connections),
-        }
-        sweepTable(deliveries, where.deliveries)
-        sweepTable(usage, where.usage)
-        sweepTable(dpopProofs, where.proofs)
-        sweepTable(usedStates, where.states)
-        sweepTable(sessions, where.sessions)
-        sweepTable(devices, where.devices)
-        sweepTable(attempts, where.attempts)
-        sweepTable(setupLinks, where.setupLinks)
-        sweepTable(bulkItems, where.bulkItems)
-        sweepTable(bulks, where.bulks)
-        return { ...swept, more: remaining === 0 }
-      }),
-
     releaseSpace: async () => {
       const excess = await read(
         () => Number(client.pragma('freelist_count', { simple: true })) - KEPT_FREE_PAGES,

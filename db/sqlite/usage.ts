@@ -71,7 +71,7 @@ export function usageMethods({ db, read, write, writeFleeting }: Engine): UsageS
     .onConflictDoUpdate({
       target: attempts.key,
       set: {
-        count: sql`excluded.count + iif(${attempts.until} >= excluded.until, ${attempts.count}, 0)`,
+        count: sql`excluded.count + case when ${attempts.until} >= excluded.until then ${attempts.count} else 0 end`,
         until: sql`max(${attempts.until}, excluded.until)`,
       },
     })
@@ -129,6 +129,7 @@ export function usageMethods({ db, read, write, writeFleeting }: Engine): UsageS
           .from(usage)
           .where(and(app, gte(usage.hour, since)))
           .groupBy(sql`1, 2, 3, 4`)
+          .orderBy(sql`1, 2, 3, 4`)
           .all()
       }),
 

@@ -351,16 +351,21 @@ export function testAdmins(t: Test, open: OpenStore): void {
     const confirmed = { ...second, since: NOW, lastStep: 7, recoveryCodes: ['r1', 'r2'] }
     t.equal(await put(first, { ...confirmed, secret: first.secret }), false, 'another was proposed')
     t.strictSame(
-      await Promise.all([
-        put(second, confirmed, 'confirmed'),
-        put(second, { ...confirmed, lastStep: 8 }, 'confirmed too'),
-      ]),
-      [true, false],
+      (
+        await Promise.all([
+          put(second, confirmed, 'confirmed'),
+          put(second, confirmed, 'confirmed too'),
+        ])
+      ).sort(),
+      [false, true],
     )
     t.strictSame(await get(), confirmed)
     t.equal(await since(), NOW)
     const used = { ...confirmed, lastStep: 8 }
-    t.strictSame(await Promise.all([put(confirmed, used), put(confirmed, used)]), [true, false])
+    t.strictSame((await Promise.all([put(confirmed, used), put(confirmed, used)])).sort(), [
+      false,
+      true,
+    ])
     const recovered = { ...used, recoveryCodes: ['r2'] }
     t.equal(await put(confirmed, { ...confirmed, recoveryCodes: ['r2'] }, 'stale'), false)
     t.equal(await put(used, recovered, 'r1'), true)

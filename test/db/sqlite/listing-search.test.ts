@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type Database from 'better-sqlite3'
 import { openDatabase } from '../../../db/data-directory/open.ts'
+import { createEngine } from '../../../db/sqlite/engine.ts'
 import { prepareSearch } from '../../../db/sqlite/listing-search.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
@@ -32,7 +33,7 @@ async function openDatabaseOf(
 
 /** Searches as among many; answers the names that were found, sorted. */
 const searcher = (client: Database.Database, filtered = everybody) => {
-  const { search } = prepareSearch(client)
+  const { search } = prepareSearch(createEngine(client))
   return (text: string) => {
     const { rows, ...told } = search(text, filtered, 'name')
     return { names: rows.map(({ key }) => key).sort(), ...told }
