@@ -1,0 +1,55 @@
+import pg from 'pg'
+import type { ClientConfig } from 'pg'
+import { StoreTooNewError } from '../errors.ts'
+import type { Store } from '../store.ts'
+import { createPool } from './pool.ts'
+import { createPostgresStore } from './store.ts'
+
+/** A change of the tables. */
+export interface PostgresMigration {
+  name: string
+  sql: string
+}
+
+/** Held by a start while it migrates; any number that nothing else uses. */
+const MIGRATION_LOCK = 7_300_002
+
+/**
+ * Opens the store of a database, and migrates its tables: under a lock of a connection of its own, which ends with it.
+ * @param options.migrations every migration that this program knows, in order
+ * @throws StoreTooNewError before anything is changed
+ */
+export async function openPostgresStore(options: {
+  connection: ClientConfig
+  migrations: PostgresMigration[]
+}): Promise<Store> {
+  const { connection, migrations } = options
+  const client = new pg.Client(connection)
+  await client.connect()
+  try {
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    await migrate(client, migrations)
+  } finally {
+    await client.end()
+  }
+  return createPostgresStore(createPool(connection))
+}
+
+async function migrate(client: pg.Client, migrations: PostgresMigration[]): Promise<void> {
+  await client.query(
+    `create table if not exists migrations (
+      name text primary key, applied_at timestamptz not null default now())`,
+  )
+  const { rows } = await client.query<{ name: string }>('select name from migrations')
+  const applied = rows.map(({ name }) => name)
+  const known = migrations.map(({ name }) => name)
+  if (!applied.every((name) => known.includes(name)))
+    throw new StoreTooNewError(client.database ?? '')
+  for (const { name, sql } of migrations) {
+    if (applied.includes(name)) continue
+    await client.query('begin')
+    await client.query(sql)
+    await client.query('insert into migrations (name) values ($1)', [name])
+    await client.query('commit')
+  }
+}
