@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { StoreUnavailableError } from '../errors.ts'
-import type { Answer, Execute } from './replay.ts'
+import type { Execute } from './replay.ts'
 
 /** How long work waits for a database that is restarted, or for another server to take over. */
 const RETRY_MS = 10_000
