@@ -134,9 +134,13 @@ export function outboxMethods(engine: Engine): OutboxStore {
         return true
       }),
 
-    endDeliveries: ({ sinkId, error, limit }) =>
+    endDeliveries: ({ sinkId, error, limit, upTo }) =>
       writeFleeting(() => {
-        const pending = and(eq(deliveries.sinkId, sinkId), sql`${deliveries.status} = 'pending'`)
+        const pending = and(
+          eq(deliveries.sinkId, sinkId),
+          sql`${deliveries.status} = 'pending'`,
+          upTo === undefined ? undefined : lte(deliveries.eventId, upTo),
+        )
         const rows = db.select({ id: deliveries.id }).from(deliveries).where(pending)
         const ids = rows
           .limit(limit)

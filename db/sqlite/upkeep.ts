@@ -21,6 +21,7 @@ import {
   usage,
   usedStates,
 } from './schema.ts'
+import { COMMAND_SINK_ID } from '../event-types.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 
@@ -37,6 +38,16 @@ const EXPIRED_DEVICE_CODE_MS = 5 * 60_000
 const KEPT_FREE_PAGES = 256
 /** Pages that are returned at a time: each may be a copy of another page. */
 const RELEASED_PAGES = 16
+
+/** A sink with deliveries that is no longer there. One seek per sink, however many deliveries it has. */
+const REMOVED_SINK = sql`
+  with recursive sinks (id) as (
+    select min(sink_id) from deliveries
+    union all
+    select (select min(sink_id) from deliveries where sink_id > sinks.id) from sinks where id is not null
+  )
+  select id from sinks where id <> ${COMMAND_SINK_ID}
+    and not exists (select 1 from webhooks where webhooks.id = sinks.id) limit 1`
 
 /** The file at a path by its device and inode; empty: no such file. */
 function identify(path: string): string {
@@ -82,6 +93,7 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
           and ${deliveries.status} = 'pending')`,
       ),
       deliveries: and(lt(deliveries.createdAt, endedBefore), ne(deliveries.status, 'pending')),
+      deliveriesOfRemoved: sql`${deliveries.sinkId} = (${REMOVED_SINK})`,
       usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
       proofs: lte(dpopProofs.expiresAt, now),
       states: lte(usedStates.expiresAt, now),
@@ -160,6 +172,7 @@ export function upkeepMethods(engine: Engine): Pick<Store, Methods> {
           connections: sweepTable(connections, where.connections),
         }
         sweepTable(deliveries, where.deliveries)
+        sweepTable(deliveries, where.deliveriesOfRemoved)
         sweepTable(usage, where.usage)
         sweepTable(dpopProofs, where.proofs)
         sweepTable(usedStates, where.states)

@@ -155,7 +155,8 @@ export function testWebhooks(t: Test, open: OpenStore): void {
 
     t.equal(await store.replayDeliveries([delivery(1, 'a'), delivery(2, 'a')], []), 1)
     t.strictSame(await due(), [3, 4, 1].sort(), 'the older one comes first again')
-    t.equal(await store.endDeliveries({ sinkId: 'w', error: 'gone', limit: 9 }), 4)
+    t.equal(await store.endDeliveries({ sinkId: 'w', error: 'gone', limit: 9, upTo: 2 }), 2)
+    t.equal(await store.endDeliveries({ sinkId: 'w', error: 'gone', limit: 9 }), 2)
     t.strictSame(await due(), [])
     t.match(await find(2), { status: 'failed', error: 'gone', nextAt: null })
     t.match(await store.getDelivery((await find(2)).id), { eventId: 2 })
@@ -170,6 +171,7 @@ export function testWebhooks(t: Test, open: OpenStore): void {
 
   t.test('events stay until they are delivered', async (t) => {
     const store = await open(t)
+    await store.addWebhook(webhook('w'), [])
     await store.takeOutbox(lease)
     await store.addEvents(event('upstream.down'))
     await store.addEvents(event('upstream.up'))
@@ -183,6 +185,24 @@ export function testWebhooks(t: Test, open: OpenStore): void {
     await store.recordAttempt({ id, owner, expectedAttempts: 0, outcome })
     t.equal((await sweep(store, bounds)).events, 1)
     t.equal(await store.getDelivery(id), undefined)
+  })
+
+  t.test('deliveries of a removed webhook are deleted, in batches', async (t) => {
+    const store = await open(t)
+    const removed = webhook('w')
+    for (const one of [removed, webhook('x')]) await store.addWebhook(one, [])
+    await store.takeOutbox(lease)
+    const deliveries = ['command', 'w', 'x'].flatMap((sink) =>
+      [1, 2, 3].map((eventId) => delivery(eventId, null, sink)),
+    )
+    await store.fillOutbox({ owner, lastEventId: 0, readTo: 3, deliveries })
+    await store.updateWebhook(removed, null, [])
+    const bounds = { now: NOW, keepUsedMs: 0, eventsBefore: 0, endedBefore: 0, limit: 2 }
+    t.equal((await store.sweep(bounds)).more, true)
+    t.equal((await store.sweep(bounds)).more, false)
+    const list = (sinkId: string) => store.listDeliveries({ sinkId, before: null, limit: 9 })
+    t.strictSame(await list('w'), [])
+    for (const sinkId of ['command', 'x']) t.equal((await list(sinkId)).length, 3, sinkId)
   })
 
   t.test('a condition is recorded once', async (t) => {
