@@ -72,7 +72,9 @@ export function webhookCommand(): Command {
 
   webhook
     .command('deliveries <id>')
-    .description(`list the latest ${MAX_DELIVERIES} deliveries to an endpoint`)
+    .description(
+      `list the latest ${MAX_DELIVERIES} deliveries to an endpoint, or with the id \`command\` to the program of BROKER_ON_EVENT`,
+    )
     .addOption(
       new Option('--status <status>', 'only these').choices(['pending', 'delivered', 'failed']),
     )
@@ -84,7 +86,7 @@ export function webhookCommand(): Command {
     .description('send a test event to an endpoint')
     .action((id: string) =>
       withServices(async ({ webhooks }) => {
-        const { outcome, answer, error } = await webhooks.test(id)
+        const { outcome, answer, error } = await webhooks.test(id, ACTOR)
         const reason = error ?? `status ${answer}`
         if (outcome !== 'delivered') throw new CommandError('webhook.test.failed', { reason })
         print(`Delivered. The endpoint answered with status ${answer}.`)
@@ -93,7 +95,9 @@ export function webhookCommand(): Command {
 
   webhook
     .command('replay <id>')
-    .description('send events to an endpoint again: one delivery, or those of a time range')
+    .description(
+      'send events to an endpoint, or to `command`, again: one delivery, or those of a time range',
+    )
     .option('--delivery <number>', 'this delivery')
     .option('--from <time>', 'events from this time on, such as 2026-01-31T08:00Z')
     .option('--to <time>', 'until this time (default: now)')

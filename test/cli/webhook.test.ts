@@ -83,3 +83,32 @@ t.test('webhooks on the command line', async (t) => {
   t.match(await run('remove', id), { code: 0, stdout: 'gets no more events' })
   t.match(await run('remove', id), { code: 2, stderr: 'There is no webhook' })
 })
+
+t.test('deliveries to the program of BROKER_ON_EVENT are listed and replayed', async (t) => {
+  const broker = await buildBroker(t, { env: { BROKER_ON_EVENT: '/bin/true' } })
+  const { env, services, clock } = broker
+  const run = (...args: string[]) => command(['webhook', ...args], env)
+  t.match(await run('deliveries', 'command'), { code: 0, stdout: 'No deliveries' })
+  await addApp(broker)
+  const from = new Date(clock.now() - 60_000).toISOString()
+  t.match(await run('replay', 'command', '--from', from), { code: 0, stdout: /sends 1 event / })
+  t.match(await run('deliveries', 'command'), { stdout: /app\.added +pending +0/ })
+  services.dispatcher.start()
+  const first = async () => {
+    for (;;) {
+      const { rows } = await services.webhooks.listDeliveries('command', { cursor: null, limit: 1 })
+      if (rows[0]?.status === 'delivered') return rows[0]
+      await clock.sleep(10)
+    }
+  }
+  const { id, type } = await first()
+  t.equal(type, 'app.added')
+  t.match(await run('replay', 'command', '--delivery', String(id)), { code: 0 })
+  const { rows } = await services.store.listEvents({ limit: 1 })
+  t.match(rows, [{ action: 'webhook.replayed', details: /^command: evt_/ }])
+
+  const { BROKER_ON_EVENT: _program, ...without } = env
+  const refused = await command(['webhook', 'replay', 'command', '--from', from], without)
+  t.match(refused, { code: 2, stderr: 'BROKER_ON_EVENT is not set' })
+  t.match(await run('show', 'command'), { code: 2, stderr: 'There is no webhook command' })
+})

@@ -82,7 +82,7 @@ t.test(
     const { broker, receiver } = await build(t)
     const { webhook, signing } = await addWebhook(broker, receiver.url, { signing: 'v1' })
     const test = async () => {
-      t.match(await broker.services.webhooks.test(webhook.id), { outcome: 'delivered' })
+      t.match(await broker.services.webhooks.test(webhook.id, actor), { outcome: 'delivered' })
       return receiver.requests.at(-1) as Received
     }
     const isValid = ({ body, headers }: Received, key: string) => {
@@ -114,7 +114,7 @@ t.test(
 t.test('Ed25519 signatures are verified with the public key alone', async (t) => {
   const { broker, receiver } = await build(t)
   const { webhook, signing } = await addWebhook(broker, receiver.url)
-  await broker.services.webhooks.test(webhook.id)
+  await broker.services.webhooks.test(webhook.id, actor)
   const { id, headers, body } = receiver.requests[0] as Received
   const key = signing.key.reveal()
   t.match(key, /^whpk_[A-Za-z0-9+/]{43}=$/)
@@ -228,7 +228,7 @@ t.test('secrets are sealed, overwritten when they end, and in no log or event', 
   const { webhooks, store } = broker.services
   const { webhook, signing } = await addWebhook(broker, receiver.url, { signing: 'v1' })
   const keys = [signing.key, (await webhooks.rotateSecret(webhook.id, actor)).key]
-  await webhooks.test(webhook.id)
+  await webhooks.test(webhook.id, actor)
   const { rows } = await store.listEvents({ limit: 10 })
   const written =
     JSON.stringify(rows) + broker.logged.join() + JSON.stringify(await webhooks.list())

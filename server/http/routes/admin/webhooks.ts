@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { App, Delivery } from '../../../../db/store.ts'
+import { COMMAND_SINK_ID } from '../../../../db/event-types.ts'
+import type { App, Delivery, DeliveryCounts } from '../../../../db/store.ts'
 import type { AdminModels } from '../../../../views/admin/models.ts'
 import type { Badge } from '../../../../views/admin/monitoring.ts'
 import type { SigningSecret } from '../../../events/signature.ts'
@@ -11,6 +12,13 @@ import { pathOf as pathOfApp } from './apps.ts'
 import { formatCount, formatNumber } from './format.ts'
 import { byAdmin, fieldReader, validationMessage } from './request.ts'
 
+/** What the page of an endpoint or program shows above its deliveries. */
+type SinkFacts = Omit<
+  AdminModels['admin/webhook'],
+  'path' | 'deliveries' | 'statuses' | 'newer' | 'older' | 'range'
+>
+type Command = NonNullable<HttpServices['config']['onEvent']>
+
 const WEBHOOKS_PATH = '/admin/webhooks'
 const ROWS_PER_PAGE = 50
 const MINUTE_MS = 60_000
@@ -18,10 +26,13 @@ const DAY_MS = 86_400_000
 
 type WebhookPath = `/admin/webhooks/${string}`
 
+/** The page of an endpoint, or of the program of BROKER_ON_EVENT. */
+export const webhookPath = (id: string): WebhookPath => `${WEBHOOKS_PATH}/${id}`
+
 /** Endpoints that get events: list, add, show with their deliveries, change, remove. */
 export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { webhooks, apps, clock } },
+  { services: { webhooks, apps, clock, config: settings } },
 ) => {
   // An endpoint learns of every user, and its key makes receivers believe what they get.
   const config = { fresh: hereAfterwards }
@@ -34,16 +45,36 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   ): Promise<unknown> => {
     const webhook = await webhooks.find((request.params as { webhookId: string }).webhookId)
     return webhook
-      ? work(webhook, `${WEBHOOKS_PATH}/${webhook.id}`)
+      ? work(webhook, webhookPath(webhook.id))
       : reply.missing('This endpoint does not exist or was removed.')
+  }
+
+  /** The same for what the program of BROKER_ON_EVENT has, too: deliveries. */
+  const withSink = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: (sink: SinkFacts, path: WebhookPath) => Promise<unknown>,
+  ): Promise<unknown> => {
+    const { webhookId } = request.params as { webhookId: string }
+    if (webhookId === COMMAND_SINK_ID && settings.onEvent) {
+      const counts = await webhooks.countCommandDeliveries()
+      return work(describeCommand(settings.onEvent, counts), webhookPath(COMMAND_SINK_ID))
+    }
+    return withWebhook(request, reply, async (webhook, path) =>
+      work(describe(webhook, await apps.list(), clock.now()), path),
+    )
   }
 
   app.get('/webhooks', async (request, reply) => {
     const appId = fieldReader(request.query)('app')
     const [all, allApps] = await Promise.all([webhooks.list(), apps.list()])
     const shown = appId === '' ? all : all.filter((webhook) => webhook.appId === appId)
+    const command =
+      settings.onEvent && appId === ''
+        ? [commandRow(settings.onEvent, await webhooks.countCommandDeliveries())]
+        : []
     return reply.show('admin/webhooks', {
-      rows: shown.map((webhook) => rowOf(webhook, allApps)),
+      rows: [...command, ...shown.map((webhook) => rowOf(webhook, allApps))],
       addHref: `${WEBHOOKS_PATH}/new${appId && `?app=${encodeURIComponent(appId)}`}`,
     })
   })
@@ -70,16 +101,13 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   })
 
   app.get('/webhooks/:webhookId', (request, reply) =>
-    withWebhook(request, reply, async (webhook, path) => {
-      const query = readDeliveryQuery(request)
-      const [{ rows, next }, allApps] = await Promise.all([
-        webhooks.listDeliveries(webhook.id, { ...query, limit: ROWS_PER_PAGE }),
-        apps.list(),
-      ])
+    withSink(request, reply, async (sink, path) => {
+      const query = { ...readDeliveryQuery(request), limit: ROWS_PER_PAGE }
+      const { rows, next } = await webhooks.listDeliveries(sink.id, query)
       const now = clock.now()
       return reply.show('admin/webhook', {
         path,
-        ...describe(webhook, allApps, now),
+        ...sink,
         deliveries: rows.map((delivery) => deliveryView(delivery, path, now)),
         statuses: statusLinks(path, query.status),
         older: next === null ? null : pageUrl(query.status, next),
@@ -91,7 +119,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
 
   app.post('/webhooks/:webhookId/test', (request, reply) =>
     withWebhook(request, reply, async ({ id }, path) => {
-      const { outcome, answer, error } = await webhooks.test(id)
+      const { outcome, answer, error } = await webhooks.test(id, byAdmin(request))
       return outcome === 'delivered'
         ? reply.done(path, `The endpoint accepted the test event with status ${answer}.`)
         : reply.done(path, `The test event failed: ${error ?? `status ${answer}`}.`, 'problem')
@@ -131,7 +159,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   )
 
   app.post('/webhooks/:webhookId/replay', (request, reply) =>
-    withWebhook(request, reply, async ({ id }, path) => {
+    withSink(request, reply, async ({ id }, path) => {
       const field = fieldReader(request.body)
       const [from, to] = [readFormTime(field('from')), readFormTime(field('to'))]
       if (from === null || to === null) {
@@ -149,7 +177,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   )
 
   app.post('/webhooks/:webhookId/deliveries/:deliveryId/replay', (request, reply) =>
-    withWebhook(request, reply, async ({ id }, path) => {
+    withSink(request, reply, async ({ id }, path) => {
       const { deliveryId } = request.params as { deliveryId: string }
       try {
         await webhooks.replay(id, Number(deliveryId), byAdmin(request))
@@ -188,7 +216,7 @@ function showKey(
   { key, isPublic }: SigningSecret,
   note: string | null,
 ) {
-  const path = `${WEBHOOKS_PATH}/${id}` as const
+  const path = webhookPath(id)
   const shown = { title, path, endpoint: url, note }
   return reply.show('admin/webhook-secret', { ...shown, isSecret: !isPublic, key: key.reveal() })
 }
@@ -242,7 +270,7 @@ const SIGNINGS: Record<WebhookView['signing'], string> = {
 function rowOf(webhook: WebhookView, apps: App[]): AdminModels['admin/webhooks']['rows'][number] {
   const { id, url, appId, types, createdAt } = webhook
   return {
-    href: `${WEBHOOKS_PATH}/${id}`,
+    href: webhookPath(id),
     endpoint: url,
     app: appId === null ? null : (apps.find((app) => app.id === appId)?.name ?? appId),
     events: types.length === 0 ? 'All' : formatCount(types.length, 'type'),
@@ -252,7 +280,11 @@ function rowOf(webhook: WebhookView, apps: App[]): AdminModels['admin/webhooks']
 }
 
 /** The state of an endpoint. */
-function badgeOf({ disabledAt, pending, failed }: WebhookView): Badge {
+function badgeOf({
+  disabledAt,
+  pending,
+  failed,
+}: Pick<WebhookView, 'disabledAt' | 'pending' | 'failed'>): Badge {
   if (disabledAt !== null) return { tone: 'bad', text: 'Disabled' }
   if (failed > 0) return { tone: 'warn', text: `${formatNumber(failed)} failed` }
   return pending > 0
@@ -260,7 +292,25 @@ function badgeOf({ disabledAt, pending, failed }: WebhookView): Badge {
     : { tone: 'good', text: 'Enabled' }
 }
 
-function describe(webhook: WebhookView, apps: App[], now: number) {
+const commandRow = (
+  { program }: Command,
+  counts: DeliveryCounts,
+): AdminModels['admin/webhooks']['rows'][number] => ({
+  href: webhookPath(COMMAND_SINK_ID),
+  endpoint: program,
+  app: null,
+  events: 'All',
+  badge: badgeOf({ disabledAt: null, ...counts }),
+  createdAt: null,
+})
+
+const describeCommand = ({ program }: Command, counts: DeliveryCounts): SinkFacts => ({
+  ...{ id: COMMAND_SINK_ID, endpoint: program, app: null, types: [], isEnabled: true },
+  badge: badgeOf({ disabledAt: null, ...counts }),
+  ...{ problem: null, signing: null, publicKey: null, previousUntil: null, createdAt: null },
+})
+
+function describe(webhook: WebhookView, apps: App[], now: number): SinkFacts {
   const { id, url, appId, types, signing, publicKey, createdAt, disabledAt, disabledReason } =
     webhook
   const { previousSecretUntil: previousUntil } = webhook
