@@ -1,5 +1,5 @@
-import { digest, randomText } from './base64url.ts'
-import { BrokerError } from './error.ts'
+import { digest, randomText } from '../shared/base64url.ts'
+import { BrokerError } from '../shared/error.ts'
 import { openStorage } from './storage.ts'
 import type { Tokens } from './tokens.ts'
 

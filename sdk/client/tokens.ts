@@ -1,7 +1,7 @@
+import { BrokerError } from '../shared/error.ts'
 import type { Call, Sender } from './calls.ts'
 import { loadKey } from './dpop.ts'
 import type { Key } from './dpop.ts'
-import { BrokerError } from './error.ts'
 import { openStorage } from './storage.ts'
 import type { ClientStorage } from './storage.ts'
 

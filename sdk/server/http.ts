@@ -1,5 +1,5 @@
-import { BrokerError } from '../client/error.ts'
-import type { ErrorAnswer } from '../client/error.ts'
+import { BrokerError } from '../shared/error.ts'
+import type { ErrorAnswer } from '../shared/error.ts'
 
 /** What a call needs of its environment. */
 export interface Runtime {
