@@ -169,7 +169,12 @@ export function testWebhooks(t: Test, open: OpenStore): void {
     t.equal(await fill(owner, 0), false)
     t.equal(await fill(owner, 1), true)
     t.strictSame(await store.takeOutbox({ ...other, deadOwner: owner }), { lastEventId: 2 })
-    t.strictSame(await store.takeOutbox(lease), { owner: 'other' })
+    await store.releaseOutbox(owner)
+    t.strictSame(
+      await store.takeOutbox(lease),
+      { owner: 'other' },
+      'it is not the owner’s any more',
+    )
     await store.releaseOutbox('other')
     t.strictSame(await store.takeOutbox(lease), { lastEventId: 2 })
     const late = { ...other, now: NOW + MINUTE, until: NOW + 2 * MINUTE }
@@ -221,8 +226,13 @@ export function testWebhooks(t: Test, open: OpenStore): void {
       oldestPendingAt: NOW,
     })
 
-    t.equal(await store.replayDeliveries([delivery(1, 'a'), delivery(2, 'a')], []), 1)
-    t.strictSame(await due(), [3, 4, 1].sort(), 'the older one comes first again')
+    const again = { ...delivery(1, 'a'), createdAt: NOW + 5 }
+    const audit = event('webhook.replayed')
+    t.equal(await store.replayDeliveries([again, delivery(2, 'a')], audit), 1)
+    t.strictSame(await actions(store), ['webhook.replayed'])
+    t.match(await find(1), { attempts: 0, createdAt: NOW + 5 }, 'as a new one')
+    t.strictSame(await due(), [3, 4])
+    t.strictSame(await due(NOW + 5), [3, 4, 1], 'the older one comes first again')
     t.equal(await store.endDeliveries({ sinkId: 'w', error: 'gone', limit: 9, upTo: 2 }), 2)
     t.equal(await store.endDeliveries({ sinkId: 'w', error: 'gone', limit: 9 }), 2)
     t.strictSame(await due(), [])
