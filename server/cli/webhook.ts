@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import type { Delivery, EventType } from '../../db/store.ts'
-import { EVENT_TEXTS } from '../events/event-texts.ts'
+import { EVENT_TYPE_NAMES } from '../events/event-texts.ts'
 import type { SigningSecret } from '../events/signature.ts'
 import type { DeliveryView, WebhookView } from '../events/webhooks.ts'
 import { CommandError } from '../operate/messages.ts'
@@ -32,7 +32,7 @@ export function webhookCommand(): Command {
       new Option(
         '--event <type...>',
         'only these types, such as connection.revoked (default: all)',
-      ).choices(Object.keys(EVENT_TEXTS)),
+      ).choices(EVENT_TYPE_NAMES),
     )
     .addOption(
       new Option('--signature <scheme>', 'v1a: Ed25519, with a public key; v1: HMAC, with a secret')

@@ -24,4 +24,5 @@ export const EVENT_TEXTS: Record<EventType, string> = {
   'certificate.expiring': 'The TLS certificate of the public URL expires within 14 days.',
 }
 
-export const isEventType = (text: string): text is EventType => text in EVENT_TEXTS
+/** All types, each once. */
+export const EVENT_TYPE_NAMES = Object.keys(EVENT_TEXTS) as EventType[]

@@ -218,7 +218,7 @@ t.test('an endpoint says when to try again: in seconds, or as a date', async (t)
   const { webhook } = await addWebhook(broker, receiver.url)
   const ask = async (value: string) => {
     receiver.answer = status(503, { 'retry-after': value })
-    return (await broker.services.webhooks.test(webhook.id)).retryAfterMs
+    return (await broker.services.webhooks.test(webhook.id, actor)).retryAfterMs
   }
   t.equal(await ask('3600'), 3_600_000)
   const date = new Date(broker.clock.now() + 7_200_000).toUTCString()

@@ -9,7 +9,7 @@ export interface WebhookModels {
     /** The URL, or the path of the program. */
     endpoint: string
     badge: Badge
-    /** Why it is disabled; `null`: it is enabled, or an admin disabled it. */
+    /** Why it is disabled; `null`: it is enabled. */
     problem: string | null
     isEnabled: boolean
     id: string

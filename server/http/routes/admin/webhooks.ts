@@ -1,33 +1,30 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { COMMAND_SINK_ID } from '../../../../db/event-types.ts'
-import type { App, Delivery, DeliveryCounts } from '../../../../db/store.ts'
-import type { AdminModels } from '../../../../views/admin/models.ts'
-import type { Badge } from '../../../../views/admin/monitoring.ts'
+import { EVENT_TYPE_NAMES } from '../../../events/event-texts.ts'
 import type { SigningSecret } from '../../../events/signature.ts'
-import type { DeliveryView, WebhookView } from '../../../events/webhooks.ts'
-import { EVENT_TEXTS, isEventType } from '../../../events/event-texts.ts'
+import type { WebhookView } from '../../../events/webhooks.ts'
 import type { HttpServices } from '../../../services.ts'
 import { hereAfterwards } from '../../plugins/session.ts'
-import { pathOf as pathOfApp } from './apps.ts'
-import { formatCount, formatNumber } from './format.ts'
+import { formatCount } from './format.ts'
 import { byAdmin, fieldReader, validationMessage } from './request.ts'
+import {
+  WEBHOOKS_PATH,
+  commandRow,
+  deliveryView,
+  describe,
+  describeCommand,
+  formOf,
+  pageUrl,
+  readDeliveryQuery,
+  rowOf,
+  statusLinks,
+  webhookPath,
+} from './webhook-view.ts'
+import type { SinkFacts, WebhookForm, WebhookPath } from './webhook-view.ts'
 
-/** What the page of an endpoint or program shows above its deliveries. */
-type SinkFacts = Omit<
-  AdminModels['admin/webhook'],
-  'path' | 'deliveries' | 'statuses' | 'newer' | 'older' | 'range'
->
-type Command = NonNullable<HttpServices['config']['onEvent']>
-
-const WEBHOOKS_PATH = '/admin/webhooks'
 const ROWS_PER_PAGE = 50
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
-
-type WebhookPath = `/admin/webhooks/${string}`
-
-/** The page of an endpoint, or of the program of BROKER_ON_EVENT. */
-export const webhookPath = (id: string): WebhookPath => `${WEBHOOKS_PATH}/${id}`
 
 /** Endpoints that get events: list, add, show with their deliveries, change, remove. */
 export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
@@ -102,7 +99,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
 
   app.get('/webhooks/:webhookId', (request, reply) =>
     withSink(request, reply, async (sink, path) => {
-      const query = { ...readDeliveryQuery(request), limit: ROWS_PER_PAGE }
+      const query = { ...readDeliveryQuery(request.query), limit: ROWS_PER_PAGE }
       const { rows, next } = await webhooks.listDeliveries(sink.id, query)
       const now = clock.now()
       return reply.show('admin/webhook', {
@@ -221,168 +218,18 @@ function showKey(
   return reply.show('admin/webhook-secret', { ...shown, isSecret: !isPublic, key: key.reveal() })
 }
 
-const EMPTY_FORM: Form = { url: '', app: '', types: [], signing: 'v1a' }
+const EMPTY_FORM: WebhookForm = { url: '', app: '', types: [], signing: 'v1a' }
 
-/** The form as typed. */
-interface Form {
-  url: string
-  app: string
-  types: WebhookView['types']
-  signing: WebhookView['signing']
-}
-
-function readForm({ body }: FastifyRequest): Form {
+function readForm({ body }: FastifyRequest): WebhookForm {
   const field = fieldReader(body)
   const { type } = body as { type?: unknown }
   return {
     url: field('url').trim(),
     app: field('app'),
-    types: [type].flat().filter((each) => typeof each === 'string' && isEventType(each)),
+    types: EVENT_TYPE_NAMES.filter((name) => [type].flat().includes(name)),
     signing: field('signing') === 'v1' ? 'v1' : 'v1a',
   }
 }
-
-const formOf = (
-  form: Form,
-  apps: App[],
-  problem: string | null,
-): AdminModels['admin/webhook-form'] => ({
-  address: form.url,
-  apps: apps.map(({ id, name }) => ({ value: id, label: name, selected: id === form.app })),
-  types: Object.entries(EVENT_TEXTS).map(([value, about]) => ({
-    value,
-    about,
-    checked: (form.types as string[]).includes(value),
-  })),
-  signings: Object.entries(SIGNINGS).map(([value, label]) => ({
-    value,
-    label,
-    checked: value === form.signing,
-  })),
-  problem,
-})
-
-const SIGNINGS: Record<WebhookView['signing'], string> = {
-  v1a: 'v1a: Ed25519. The receiver needs only a public key',
-  v1: 'v1: HMAC-SHA-256, with a shared secret, which more libraries support',
-}
-
-function rowOf(webhook: WebhookView, apps: App[]): AdminModels['admin/webhooks']['rows'][number] {
-  const { id, url, appId, types, createdAt } = webhook
-  return {
-    href: webhookPath(id),
-    endpoint: url,
-    app: appId === null ? null : (apps.find((app) => app.id === appId)?.name ?? appId),
-    events: types.length === 0 ? 'All' : formatCount(types.length, 'type'),
-    badge: badgeOf(webhook),
-    createdAt,
-  }
-}
-
-/** The state of an endpoint. */
-function badgeOf({
-  disabledAt,
-  pending,
-  failed,
-}: Pick<WebhookView, 'disabledAt' | 'pending' | 'failed'>): Badge {
-  if (disabledAt !== null) return { tone: 'bad', text: 'Disabled' }
-  if (failed > 0) return { tone: 'warn', text: `${formatNumber(failed)} failed` }
-  return pending > 0
-    ? { tone: 'quiet', text: `${formatNumber(pending)} pending` }
-    : { tone: 'good', text: 'Enabled' }
-}
-
-const commandRow = (
-  { program }: Command,
-  counts: DeliveryCounts,
-): AdminModels['admin/webhooks']['rows'][number] => ({
-  href: webhookPath(COMMAND_SINK_ID),
-  endpoint: program,
-  app: null,
-  events: 'All',
-  badge: badgeOf({ disabledAt: null, ...counts }),
-  createdAt: null,
-})
-
-const describeCommand = ({ program }: Command, counts: DeliveryCounts): SinkFacts => ({
-  ...{ id: COMMAND_SINK_ID, endpoint: program, app: null, types: [], isEnabled: true },
-  badge: badgeOf({ disabledAt: null, ...counts }),
-  ...{ problem: null, signing: null, publicKey: null, previousUntil: null, createdAt: null },
-})
-
-function describe(webhook: WebhookView, apps: App[], now: number): SinkFacts {
-  const { id, url, appId, types, signing, publicKey, createdAt, disabledAt, disabledReason } =
-    webhook
-  const { previousSecretUntil: previousUntil } = webhook
-  const app = apps.find((each) => each.id === appId)
-  return {
-    id,
-    endpoint: url,
-    badge: badgeOf(webhook),
-    problem: disabledReason,
-    isEnabled: disabledAt === null,
-    app: appId === null ? null : { name: app?.name ?? appId, href: app ? pathOfApp(app.id) : null },
-    types,
-    signing: SIGNINGS[signing],
-    publicKey,
-    previousUntil: (previousUntil ?? 0) > now ? previousUntil : null,
-    createdAt,
-  }
-}
-
-const STATUSES: Record<Delivery['status'], Badge> = {
-  pending: { tone: 'quiet', text: 'Pending' },
-  delivered: { tone: 'good', text: 'Delivered' },
-  failed: { tone: 'bad', text: 'Failed' },
-}
-
-const deliveryView = (
-  { id, type, status, createdAt, attempts, answer, error, nextAt }: DeliveryView,
-  path: WebhookPath,
-  now: number,
-): AdminModels['admin/webhook']['deliveries'][number] => ({
-  id: String(id),
-  type: type ?? 'deleted event',
-  badge: STATUSES[status],
-  createdAt,
-  attempts: formatNumber(attempts),
-  answer: capitalize(error ?? (answer === null ? '–' : `status ${answer}`)),
-  nextAt: nextAt !== null && nextAt > now ? nextAt : null,
-  next: status !== 'pending' ? '–' : nextAt === null ? 'After an earlier event' : 'Now',
-  replay: status === 'pending' ? null : `${path}/deliveries/${id}/replay`,
-})
-
-const capitalize = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
-
-interface DeliveryQuery {
-  status?: Delivery['status']
-  cursor: number | null
-}
-
-function readDeliveryQuery({ query }: FastifyRequest): DeliveryQuery {
-  const field = fieldReader(query)
-  const status = Object.keys(STATUSES).find((each) => each === field('status'))
-  return {
-    ...(status !== undefined && { status: status as Delivery['status'] }),
-    cursor: /^\d{1,15}$/.test(field('before')) ? Number(field('before')) : null,
-  }
-}
-
-/** Relative to the page of the endpoint. */
-const pageUrl = (status: string | undefined, before: number | null): string => {
-  const fields = { ...(status && { status }), ...(before !== null && { before: String(before) }) }
-  return `?${new URLSearchParams(fields).toString()}#deliveries`
-}
-
-const statusLinks = (path: WebhookPath, current: string | undefined) =>
-  [['All', undefined] as const, ...statusEntries()].map(([label, status]) => ({
-    label,
-    href: `${path}${pageUrl(status, null)}`,
-    isCurrent: status === current,
-  }))
-
-const statusEntries = () =>
-  Object.entries(STATUSES).map(([status, { text }]) => [text, status] as const)
 
 /** A time in UTC as the value of a field `datetime-local`. */
 const formValue = (time: number): string => new Date(time).toISOString().slice(0, 16)
