@@ -10,7 +10,7 @@ export interface ConnectOptions {
   redirect?: boolean
   /** The account that the user should connect, by username or account id. */
   loginHint?: string
-  /** Gives up waiting for the popup, which nobody may notice to be closed. */
+  /** Stops waiting for the popup: a page can’t always see that it was closed. */
   signal?: AbortSignal
 }
 
