@@ -150,7 +150,8 @@ async function add(url: string, { app, event, signature = 'v1a', json }: Flags):
     if (json) return printJson({ ...toJson(webhook), ...keyToJson(signing) })
     print(`id          ${webhook.id}`)
     printKey(signing)
-    print('docs/events.md shows how a receiver verifies it. Try it: `webhook test ID`.')
+    print('docs/events.md shows how. Send a test event:')
+    print(`  ellipsis-broker webhook test ${webhook.id}`)
   })
 }
 
@@ -178,6 +179,7 @@ async function replay(id: string, { delivery, from, to }: Flags): Promise<void> 
     if ((delivery === undefined) === (from === undefined)) {
       throw new UsageError('Use either --delivery or --from.')
     }
+    if (to !== undefined && from === undefined) throw new UsageError('--to needs --from.')
     if (from !== undefined) {
       const range = {
         from: parseTime('--from', from),

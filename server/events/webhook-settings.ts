@@ -30,7 +30,7 @@ export function checkWebhook(
     urlProblem(url, context.allowed.length > 0),
     appId === null || context.isAppKnown ? null : `There is no app ${appId}.`,
     unknown.length > 0
-      ? `Unknown event types: ${unknown.join(', ')}. Use ${known.join(', ')}.`
+      ? `${appId === null ? 'Unknown event types' : 'An app does not get these event types'}: ${unknown.join(', ')}. Use ${known.join(', ')}.`
       : null,
   ].filter((problem) => problem !== null)
   if (problems.length === 0) return

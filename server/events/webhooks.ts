@@ -72,13 +72,16 @@ export interface Webhooks {
     id: string,
     query: { status?: Delivery['status']; cursor: number | null; limit: number },
   ): Promise<{ rows: DeliveryView[]; next: number | null }>
-  /** Delivers one again. @throws BrokerError `invalid_request` if the webhook has none, or its event is deleted */
+  /**
+   * Delivers one again.
+   * @throws BrokerError `invalid_request` if the webhook is disabled or has none, or its event is deleted
+   */
   replay(id: string, deliveryId: number, actor: Actor): Promise<void>
   /**
    * Delivers all events of a time range that match the webhook.
    * @param range.to exclusive
    * @returns how many; those that are pending already are tried now, and do not count
-   * @throws BrokerError `invalid_request` if there is no such webhook
+   * @throws BrokerError `invalid_request` if there is no such webhook, or it is disabled
    */
   replayRange(id: string, range: { from: Millis; to: Millis }, actor: Actor): Promise<number>
   /** Where events go now: the webhooks that are enabled. */
@@ -88,7 +91,8 @@ export interface Webhooks {
 }
 
 /** A webhook, or the program, which has no URL. */
-type SinkRow = Pick<Webhook, 'id' | 'appId' | 'types'> & { url?: string }
+type SinkRow = Pick<Webhook, 'id' | 'appId' | 'types'> &
+  Partial<Pick<Webhook, 'url' | 'disabledAt'>>
 
 /** Why an endpoint that wants no more events is disabled. */
 export const GONE_REASON = 'the endpoint answered with status 410 (Gone)'
@@ -121,11 +125,22 @@ export function createWebhooks(deps: {
   const getSink = async (id: string): Promise<SinkRow> =>
     id === COMMAND_SINK_ID ? { id, appId: null, types: [] } : getStored(id)
 
-  /** Only the program that is set gets events. @throws BrokerError `invalid_request` */
+  /**
+   * Pending deliveries of a disabled webhook end, and nobody delivers to a program that is not set: a replay would be
+   * lost.
+   * @throws BrokerError `invalid_request`
+   */
   const getReplayedSink = async (id: string): Promise<SinkRow> => {
-    if (id !== COMMAND_SINK_ID || hasCommand) return getSink(id)
-    const description = 'BROKER_ON_EVENT is not set: no program gets events.'
-    throw new BrokerError('invalid_request', { description, reason: 'command_not_set' })
+    const sink = await getSink(id)
+    if (id === COMMAND_SINK_ID && !hasCommand) {
+      const description = 'BROKER_ON_EVENT is not set: no program gets events.'
+      throw new BrokerError('invalid_request', { description, reason: 'command_not_set' })
+    }
+    if ((sink.disabledAt ?? null) !== null) {
+      const description = `${id} is disabled. Enable it first, then replay.`
+      throw new BrokerError('invalid_request', { description, reason: 'webhook_disabled' })
+    }
+    return sink
   }
 
   const view = async (webhook: Webhook): Promise<WebhookView> =>

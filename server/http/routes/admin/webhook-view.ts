@@ -135,6 +135,7 @@ const STATUSES: Record<Delivery['status'], Badge> = {
 
 export const deliveryView = (
   { id, type, status, createdAt, attempts, answer, error, nextAt }: DeliveryView,
+  { isEnabled }: Pick<SinkFacts, 'isEnabled'>,
   path: WebhookPath,
   now: number,
 ): AdminModels['admin/webhook']['deliveries'][number] => ({
@@ -146,7 +147,7 @@ export const deliveryView = (
   answer: capitalize(error ?? (answer === null ? '–' : `status ${answer}`)),
   nextAt: nextAt !== null && nextAt > now ? nextAt : null,
   next: status !== 'pending' ? '–' : nextAt === null ? 'After an earlier event' : 'Now',
-  replay: status === 'pending' ? null : `${path}/deliveries/${id}/replay`,
+  replay: status === 'pending' || !isEnabled ? null : `${path}/deliveries/${id}/replay`,
 })
 
 const capitalize = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)

@@ -105,7 +105,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
       return reply.show('admin/webhook', {
         path,
         ...sink,
-        deliveries: rows.map((delivery) => deliveryView(delivery, path, now)),
+        deliveries: rows.map((delivery) => deliveryView(delivery, sink, path, now)),
         statuses: statusLinks(path, query.status),
         older: next === null ? null : pageUrl(query.status, next),
         newer: query.cursor === null ? null : pageUrl(query.status, null),

@@ -112,7 +112,12 @@ t.test('deliveries are listed, filtered and replayed', async (t) => {
       await clock.sleep(20)
     }
   }
-  t.match(await lookUntil(/app\.added Failed/), { body: /Disabled:.*410/s })
+  const disabled = await lookUntil(/app\.added Failed/)
+  t.match(disabled.body, /Disabled:.*410/s)
+  t.notMatch(disabled.body, 'Replay', 'it would be lost')
+  const [delivery] = (await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 1 })).rows
+  const replay = `/admin${path}/deliveries/${delivery?.id}/replay`
+  t.match(textOf(await postToDashboard(broker, admin, replay, [])), 'is disabled. Enable it first')
   status = 204
   await admin.press(await look(path), 'Enable')
   const failed = await look(path)
