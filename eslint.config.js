@@ -140,8 +140,8 @@ export default defineConfig(
         {
           patterns: [
             {
-              regex: '^(?!\\.|react$)|\\.\\./(server|db)/',
-              message: 'The SDK has no dependencies.',
+              regex: '^(?!\\.|react$)|\\.\\./(client|server|db)/',
+              message: 'The SDK has no dependencies, and its two halves share `sdk/shared/`.',
             },
           ],
         },

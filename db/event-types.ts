@@ -25,6 +25,9 @@ export const EVENT_TYPES = {
   'certificate.expiring': 'certificate.expiring',
 } as const
 
+/** Sink of the program of BROKER_ON_EVENT; the others are webhooks, by their ids. */
+export const COMMAND_SINK_ID = 'command'
+
 /** An action of the audit log that is a public event. */
 export type PublicAction = keyof typeof EVENT_TYPES
 /** The type of an event, as receivers see it. */

@@ -312,7 +312,7 @@ export interface Webhook {
 export interface Delivery {
   /** Increases in the order of the events, except for replays. */
   id: number
-  /** The id of a webhook, or the name of another sink. */
+  /** The id of a webhook, or `COMMAND_SINK_ID`. */
   sinkId: string
   eventId: number
   connectionId: string | null

@@ -1,10 +1,10 @@
 import { createCall } from './client/calls.ts'
-import { BrokerError } from './client/error.ts'
 import { createConnector } from './client/connect.ts'
 import type { ConnectOptions } from './client/connect.ts'
 import type { ClientStorage } from './client/storage.ts'
 import { createTokens } from './client/tokens.ts'
 import type { AccessToken, ClientEvent } from './client/tokens.ts'
+import { BrokerError } from './shared/error.ts'
 
 export { BrokerError }
 export type { AccessToken, ClientEvent, ClientStorage, ConnectOptions }

@@ -19,7 +19,7 @@ import {
 } from './server/http.ts'
 import type { Answer, CallOptions, Runtime } from './server/http.ts'
 
-export { BrokerError } from './client/error.ts'
+export { BrokerError } from './shared/error.ts'
 export { verifyWebhook } from './server/webhooks.ts'
 export type { WebhookMessage, WebhookRequest } from './server/webhooks.ts'
 export type {

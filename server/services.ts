@@ -264,10 +264,11 @@ export function compose(
     ...{ allowed: config.webhookAllow, proxy },
     connectTimeoutMs: ATTEMPT_TIMEOUT_MS,
   })
+  const { onEvent } = config
   const webhooks = createWebhooks({
     ...{ store, vault, clock, random, requests: webhookRequests, allowed: config.webhookAllow },
+    hasCommand: onEvent !== null,
   })
-  const { onEvent } = config
   const commands = onEvent ? [createCommandSink({ ...onEvent, clock, log })] : []
   const dispatcher = createDispatcher({
     ...{ store, throttle, clock, random, log, processes },
@@ -346,7 +347,10 @@ export function compose(
     dispatcher,
     conditions,
     exports: createExports({ store, throttle, clock }),
-    overview: createOverview({ store, upstream, clock }),
+    overview: createOverview({
+      ...{ store, upstream, clock, passwords: adminPasswords },
+      command: onEvent?.program ?? null,
+    }),
     links,
     connections,
     personSessions,

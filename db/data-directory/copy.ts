@@ -2,6 +2,7 @@ import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { createFile, syncDirectoryOf, syncFile } from './files.ts'
+import { COMMAND_SINK_ID } from '../event-types.ts'
 import { emptyLog } from '../sqlite/checkpoint.ts'
 import { KeptCopyError } from '../errors.ts'
 import type { App } from '../model.ts'
@@ -162,6 +163,43 @@ export function readSessionApps(
     return rows.map(([id, origins]) => {
       return { id, session: 'cookie', origins: JSON.parse(origins) as string[] }
     })
+  } finally {
+    client.close()
+  }
+}
+
+/** Who gets events, and what is pending. */
+export interface StoredSink {
+  id: string
+  /** `null`: it is no webhook. */
+  url: string | null
+  /** `null`: it is enabled. */
+  disabledReason: string | null
+  pending: number
+  oldestPendingAt: number | null
+  /** Of the oldest pending delivery. */
+  lastError: string | null
+}
+
+/** The webhooks, and other sinks with pending deliveries. @throws SqliteError if it is no store */
+export function readSinks(path: string, nativeBinding: string | undefined): StoredSink[] {
+  const client = open(path, nativeBinding)
+  try {
+    // A store of an older version has none.
+    const hasTable = client.prepare("select 1 from sqlite_schema where name = 'webhooks'").get()
+    if (hasTable === undefined) return []
+    return client
+      .prepare<[], StoredSink>(
+        `with waiting as (select sink_id, count(*) as pending, min(id) as first
+           from deliveries where status = 'pending' group by sink_id)
+         select coalesce(webhooks.id, waiting.sink_id) as id, url, disabled_reason as disabledReason,
+           coalesce(pending, 0) as pending, deliveries.created_at as oldestPendingAt,
+           error as lastError
+         from webhooks full join waiting on waiting.sink_id = webhooks.id
+         left join deliveries on deliveries.id = first
+         where webhooks.id is not null or waiting.sink_id = '${COMMAND_SINK_ID}' order by 1`,
+      )
+      .all()
   } finally {
     client.close()
   }

@@ -99,7 +99,8 @@ export function outboxMethods(engine: Engine): OutboxStore {
       writeFleeting(() => {
         if (!isOwner(owner, lastEventId)) return false
         for (const delivery of list) {
-          if (add.run(delivery).changes === 1) order(delivery, delivery.createdAt)
+          add.run(delivery)
+          order(delivery, delivery.createdAt)
         }
         db.update(outbox).set({ lastEventId: readTo }).run()
         return true
@@ -134,9 +135,13 @@ export function outboxMethods(engine: Engine): OutboxStore {
         return true
       }),
 
-    endDeliveries: ({ sinkId, error, limit }) =>
+    endDeliveries: ({ sinkId, error, limit, upTo }) =>
       writeFleeting(() => {
-        const pending = and(eq(deliveries.sinkId, sinkId), sql`${deliveries.status} = 'pending'`)
+        const pending = and(
+          eq(deliveries.sinkId, sinkId),
+          sql`${deliveries.status} = 'pending'`,
+          upTo === undefined ? undefined : lte(deliveries.eventId, upTo),
+        )
         const rows = db.select({ id: deliveries.id }).from(deliveries).where(pending)
         const ids = rows
           .limit(limit)
@@ -148,7 +153,6 @@ export function outboxMethods(engine: Engine): OutboxStore {
 
     replayDeliveries: (list, events) =>
       write(() => {
-        beginOutbox(db)
         let count = 0
         for (const delivery of list) {
           hasten.run(delivery)

@@ -20,6 +20,7 @@ import {
   usage,
   usedStates,
 } from './schema.ts'
+import { COMMAND_SINK_ID } from '../event-types.ts'
 import type { Store } from '../store.ts'
 import type { Engine } from './engine.ts'
 
@@ -63,6 +64,7 @@ export function sweepMethods(engine: Engine): Pick<Store, Methods> {
           and ${deliveries.status} = 'pending')`,
       ),
       deliveries: and(lt(deliveries.createdAt, endedBefore), ne(deliveries.status, 'pending')),
+      deliveriesOfRemoved: sql`${deliveries.sinkId} = (${REMOVED_SINK})`,
       usage: lt(usage.hour, Math.min(eventsBefore, now - CHARTED_MS)),
       proofs: lte(dpopProofs.expiresAt, now),
       states: lte(usedStates.expiresAt, now),
@@ -141,6 +143,7 @@ export function sweepMethods(engine: Engine): Pick<Store, Methods> {
           connections: sweepTable(connections, where.connections),
         }
         sweepTable(deliveries, where.deliveries)
+        sweepTable(deliveries, where.deliveriesOfRemoved)
         sweepTable(usage, where.usage)
         sweepTable(dpopProofs, where.proofs)
         sweepTable(usedStates, where.states)

@@ -23,8 +23,10 @@ export interface WebhookStore {
   countDeliveries(): Promise<Map<string, DeliveryCounts>>
 }
 
+/** Of one sink. */
 export interface DeliveryCounts {
   pending: number
+  /** Given up, of the last 30 days. */
   failed: number
   /** When the oldest pending one was created. */
   oldestPendingAt: Millis | null
@@ -83,8 +85,16 @@ export interface OutboxStore {
     expectedAttempts: number
     outcome: Pick<Delivery, 'status' | 'nextAt' | 'answer' | 'error'> & { attemptedAt: Millis }
   }): Promise<boolean>
-  /** Gives up pending deliveries of a sink, `limit` at most. Returns how many. */
-  endDeliveries(sink: { sinkId: string; error: string; limit: number }): Promise<number>
+  /**
+   * Gives up pending deliveries of a sink, `limit` at most. Returns how many.
+   * @param sink.upTo only of events up to this one; left out: of all
+   */
+  endDeliveries(sink: {
+    sinkId: string
+    error: string
+    limit: number
+    upTo?: number
+  }): Promise<number>
   /**
    * Delivers events again, or for the first time: those that have ended become pending, and those that are
    * missing are added. Returns how many. A pending one that waits for its next attempt gets it now, and does not count.

@@ -1,7 +1,7 @@
+import { BrokerError } from '../shared/error.ts'
+import type { ErrorAnswer } from '../shared/error.ts'
 import { prove } from './dpop.ts'
 import type { Key } from './dpop.ts'
-import { BrokerError } from './error.ts'
-import type { ErrorAnswer } from './error.ts'
 
 /** Who sends a request: the broker token, and the key that it is bound to. */
 export interface Sender {

@@ -1,5 +1,5 @@
-import { digest, randomText } from './base64url.ts'
-import { BrokerError } from './error.ts'
+import { digest, randomText } from '../shared/base64url.ts'
+import { BrokerError } from '../shared/error.ts'
 import { openStorage } from './storage.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -10,7 +10,7 @@ export interface ConnectOptions {
   redirect?: boolean
   /** The account that the user should connect, by username or account id. */
   loginHint?: string
-  /** Gives up waiting for the popup, which nobody may notice to be closed. */
+  /** Stops waiting for the popup: a page can’t always see that it was closed. */
   signal?: AbortSignal
 }
 

@@ -1,4 +1,4 @@
-import { base64url, digest } from './base64url.ts'
+import { base64url, digest } from '../shared/base64url.ts'
 
 /** A key whose private half no script can read. */
 export interface Key {

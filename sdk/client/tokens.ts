@@ -1,7 +1,7 @@
+import { BrokerError } from '../shared/error.ts'
 import type { Call, Sender } from './calls.ts'
 import { loadKey } from './dpop.ts'
 import type { Key } from './dpop.ts'
-import { BrokerError } from './error.ts'
 import { openStorage } from './storage.ts'
 import type { ClientStorage } from './storage.ts'
 
@@ -69,7 +69,7 @@ export function createTokens(options: TokensOptions) {
   let cached: (AccessToken & { validUntil: number; since: number }) | undefined
   /** `undefined`: not read yet. */
   let known: Connection | null | undefined
-  /** The broker asked for patience, by the monotonic clock. */
+  /** Until when the broker asked for no more requests, by the monotonic clock. */
   let pause: { error: unknown; until: number } | undefined
 
   let opened: Promise<{ storage: ClientStorage; key: Key | undefined }> | undefined

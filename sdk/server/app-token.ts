@@ -1,4 +1,4 @@
-import { BrokerError } from '../client/error.ts'
+import { BrokerError } from '../shared/error.ts'
 import type { Authenticate } from './client-authentication.ts'
 import { formOf } from './http.ts'
 import type { Answer, BrokerRequest, Call, CallOptions, Runtime } from './http.ts'

@@ -1,5 +1,5 @@
-import { digest, randomText } from '../client/base64url.ts'
-import { BrokerError } from '../client/error.ts'
+import { digest, randomText } from '../shared/base64url.ts'
+import { BrokerError } from '../shared/error.ts'
 import type { Authenticate } from './client-authentication.ts'
 import { formOf } from './http.ts'
 import type { Answer, Call, CallOptions, Runtime } from './http.ts'

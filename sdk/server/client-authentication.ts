@@ -1,4 +1,4 @@
-import { base64url, randomText } from '../client/base64url.ts'
+import { base64url, randomText } from '../shared/base64url.ts'
 import type { Runtime } from './http.ts'
 
 /** A private key as a JWK (RFC 7517), with the `kid` under which the app registered the public key. */

@@ -1,5 +1,5 @@
-import { BrokerError } from '../client/error.ts'
-import type { ErrorAnswer } from '../client/error.ts'
+import { BrokerError } from '../shared/error.ts'
+import type { ErrorAnswer } from '../shared/error.ts'
 
 /** What a call needs of its environment. */
 export interface Runtime {
@@ -67,10 +67,10 @@ export function createCall(
         return await attempt(request, signal)
       } catch (error) {
         if (!(error instanceof BrokerError) || !RETRIED.includes(error.code)) throw error
-        // Nobody knows whether the broker did what it was asked to.
+        // The broker may have done what it was asked to.
         if (request.once && error.code === 'network_error') throw error
         const { retryAfter = 0 } = error
-        // Waits below a second, or of no number, could go on without end.
+        // Shorter waits would use up no time, and NaN would never end.
         const waitMs = (retryAfter >= 1 ? retryAfter : backoffSeconds) * 1000
         if (waitMs > leftMs) throw error
         leftMs -= waitMs

@@ -1,4 +1,4 @@
-import { BrokerError } from '../client/error.ts'
+import { BrokerError } from '../shared/error.ts'
 import { fromBase64 } from './jwt.ts'
 
 /** A message of the broker to a webhook. */

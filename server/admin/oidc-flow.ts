@@ -1,6 +1,7 @@
 import { associatedData } from '../../db/associated-data.ts'
 import type { Hash, Store } from '../../db/store.ts'
 import { newSecret, sha256 } from '../crypto/hash.ts'
+import { openText, sealText } from '../crypto/sealed-text.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { FlowChecks } from '../oidc/provider.ts'
 import type { Clock, Random } from '../runtime.ts'
@@ -26,7 +27,7 @@ export interface OidcFlow {
  * here, and a state is of no use in another browser.
  */
 export interface OidcFlows {
-  begin(purpose: OidcPurpose, next: string): OidcFlow & { sealed: Secret }
+  begin(purpose: OidcPurpose, next: string): { checks: FlowChecks; sealed: Secret }
   /** Uses a flow up. `undefined`: it is not this broker's or of another state or issuer, has ended, or was used. */
   use(state: Secret, sealed: Secret): Promise<OidcFlow | undefined>
 }
@@ -40,17 +41,9 @@ export function createOidcFlows(dependencies: {
 }): OidcFlows {
   const { store, vault, clock, random, issuer } = dependencies
 
-  /** What `begin` sealed: nobody else can have written it. */
-  const open = (state: Secret, cookie: Secret) => {
-    const sealed = Buffer.from(cookie.reveal(), 'base64url')
-    // A stranger chooses the key id. An unknown one must not load the keys again.
-    if (!vault.keyIds().includes(vault.keyOf(sealed) ?? '')) return undefined
-    try {
-      const text = vault.open(associatedData.oidcFlow(sha256(state.reveal())), sealed).reveal()
-      return JSON.parse(text) as SealedFlow
-    } catch {
-      return undefined
-    }
+  const open = (state: Secret, cookie: Secret): SealedFlow | undefined => {
+    const text = openText(vault, associatedData.oidcFlow(sha256(state.reveal())), cookie)
+    return text === undefined ? undefined : (JSON.parse(text) as SealedFlow)
   }
 
   return {
@@ -59,13 +52,9 @@ export function createOidcFlows(dependencies: {
       const next = target.length > MAX_NEXT_LENGTH_CHARS ? '' : target
       const expiresAt = clock.now() + OIDC_FLOW_LIFETIME_MS
       const content: SealedFlow = { issuer, purpose, next, nonce, verifier, expiresAt }
-      const aad = associatedData.oidcFlow(sha256(state))
-      const sealed = vault.seal(aad, new Secret(JSON.stringify(content)), { padded: false })
       return {
-        purpose,
-        next,
         checks: { state: new Secret(state), nonce, verifier: new Secret(verifier) },
-        sealed: new Secret(Buffer.from(sealed).toString('base64url')),
+        sealed: sealText(vault, associatedData.oidcFlow(sha256(state)), JSON.stringify(content)),
       }
     },
 

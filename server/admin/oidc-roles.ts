@@ -1,6 +1,6 @@
 import type { Admin } from '../../db/store.ts'
-
-type Claims = Record<string, unknown>
+import { isRecord } from '../oidc/provider.ts'
+import type { Claims } from '../oidc/provider.ts'
 
 /** Which values of which claim give which role. */
 export interface RoleMapping {
@@ -36,9 +36,6 @@ export function roleOf(
   if (values.some((value) => adminValues.includes(value))) return 'admin'
   return values.some((value) => viewerValues.includes(value)) ? 'viewer' : null
 }
-
-const isRecord = (value: unknown): value is Claims =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const valuesOf = (value: unknown): string[] =>
   [value]

@@ -21,7 +21,7 @@ import type { Browser, Sessions, SignedIn } from './sessions.ts'
 
 const MAX_LABEL_LENGTH_CHARS = 100
 const NAME_HASH_LENGTH_CHARS = 10
-/** A lost race is tried again this often. */
+/** How often a change that lost a race is retried. */
 const MAX_TRIES = 5
 /** How long used logout tokens are remembered: longer than they are accepted. */
 const LOGOUT_MEMORY_MS = 3_600_000
@@ -49,8 +49,8 @@ export type OidcOutcome =
   | { kind: 'refused'; reason: OidcRefusal; purpose: OidcPurpose; next: string; label: string }
 
 /**
- * Sign-in with an identity provider (OpenID Connect). Who someone is are `iss` and `sub`, and nothing else: e-mail
- * addresses are labels. The provider is responsible for second factors.
+ * Sign-in with an identity provider (OpenID Connect). `iss` and `sub` identify an admin; e-mail addresses are labels.
+ * The provider is responsible for second factors.
  */
 export interface OidcSignIn {
   /** The host of the provider, for people. */
@@ -183,7 +183,7 @@ export function createOidcSignIn(dependencies: {
     )
   }
 
-  /** Nobody without a role stays signed in by the provider. */
+  /** Also ends the sessions that the provider began: the person may have lost their role. */
   const refuseWithoutRole = async ({ subject, label }: Account, browser: Browser) => {
     const admin = await store.findAdminByOidc({ issuer, subject })
     const note = { note: `${label} has no role at the identity provider` }
@@ -309,7 +309,7 @@ export function createOidcSignIn(dependencies: {
       const ended = event({ actor: 'system', address }, 'admin.session_ended', '')
       const which = subject === null ? { subject, sid: sid ?? '' } : { subject, sid }
       const count = await store.endOidcSessions({ issuer, ...which }, ended)
-      // Not before: the provider sends a token again if the sessions could not be ended.
+      // Last: if the sessions could not be ended, the provider sends the token again.
       await store.useState({ stateHash, expiresAt: clock.now() + LOGOUT_MEMORY_MS })
       return count
     },

@@ -1,9 +1,10 @@
 import { associatedData } from '../../db/associated-data.ts'
 import type { Admin, Hash, Store } from '../../db/store.ts'
 import { sha256 } from '../crypto/hash.ts'
+import { hashSealed, openText, sealText } from '../crypto/sealed-text.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Clock } from '../runtime.ts'
-import { Secret } from '../secret.ts'
+import type { Secret } from '../secret.ts'
 import type { Browser, Sessions } from './sessions.ts'
 
 const LINK_LIFETIME_MS = 3_600_000
@@ -34,18 +35,11 @@ export function createSignInLinks({
   clock: Clock
 }): SignInLinks {
   const open = (link: Secret) => {
-    const sealed = Buffer.from(link.reveal(), 'base64url')
-    // A stranger chooses the key id. An unknown one must not load the keys again.
-    if (!vault.keyIds().includes(vault.keyOf(sealed) ?? '')) return undefined
-    try {
-      const text = vault.open(associatedData.signInLink(), sealed).reveal()
-      const [expiresAt, id, passwordHash] = JSON.parse(text) as [number, string, Hash]
-      // Of the bytes: several texts decode to the same.
-      const proofHash = sha256(`sign-in link ${sealed.toString('base64url')}`)
-      return expiresAt > clock.now() ? { expiresAt, id, passwordHash, proofHash } : undefined
-    } catch {
-      return undefined
-    }
+    const text = openText(vault, associatedData.signInLink(), link)
+    if (text === undefined) return undefined
+    const [expiresAt, id, passwordHash] = JSON.parse(text) as [number, string, Hash]
+    const proofHash = hashSealed('sign-in link', link)
+    return expiresAt > clock.now() ? { expiresAt, id, passwordHash, proofHash } : undefined
   }
 
   const find = async (link: Secret): Promise<Admin | undefined> => {
@@ -58,9 +52,7 @@ export function createSignInLinks({
   return {
     create(admin) {
       const fields = [clock.now() + LINK_LIFETIME_MS, admin.id, hashOf(admin)]
-      const content = new Secret(JSON.stringify(fields))
-      const sealed = vault.seal(associatedData.signInLink(), content, { padded: false })
-      return new Secret(Buffer.from(sealed).toString('base64url'))
+      return sealText(vault, associatedData.signInLink(), JSON.stringify(fields))
     },
 
     find,

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import type { EventType } from '../../db/store.ts'
-import { EVENT_TEXTS } from '../events/event-texts.ts'
+import { EVENT_TYPE_NAMES } from '../events/event-texts.ts'
 import type { Message } from '../events/message.ts'
 import { hasOutputFailed } from './output.ts'
 import { print, printable } from './terminal.ts'
@@ -32,7 +32,7 @@ export function eventsCommand(): Command {
     .option('--connection <id>', 'only events of this connection')
     .addOption(
       new Option('--type <type...>', 'only these types, such as connection.revoked').choices(
-        Object.keys(EVENT_TEXTS),
+        EVENT_TYPE_NAMES,
       ),
     )
     .option('--json', 'print each event as a line of JSON, as a webhook gets it')

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import type { Delivery, EventType } from '../../db/store.ts'
-import { EVENT_TEXTS } from '../events/event-texts.ts'
+import { EVENT_TYPE_NAMES } from '../events/event-texts.ts'
 import type { SigningSecret } from '../events/signature.ts'
 import type { DeliveryView, WebhookView } from '../events/webhooks.ts'
 import { CommandError } from '../operate/messages.ts'
@@ -32,7 +32,7 @@ export function webhookCommand(): Command {
       new Option(
         '--event <type...>',
         'only these types, such as connection.revoked (default: all)',
-      ).choices(Object.keys(EVENT_TEXTS)),
+      ).choices(EVENT_TYPE_NAMES),
     )
     .addOption(
       new Option('--signature <scheme>', 'v1a: Ed25519, with a public key; v1: HMAC, with a secret')
@@ -72,7 +72,9 @@ export function webhookCommand(): Command {
 
   webhook
     .command('deliveries <id>')
-    .description(`list the latest ${MAX_DELIVERIES} deliveries to an endpoint`)
+    .description(
+      `list the latest ${MAX_DELIVERIES} deliveries to an endpoint, or with the id \`command\` to the program of BROKER_ON_EVENT`,
+    )
     .addOption(
       new Option('--status <status>', 'only these').choices(['pending', 'delivered', 'failed']),
     )
@@ -84,7 +86,7 @@ export function webhookCommand(): Command {
     .description('send a test event to an endpoint')
     .action((id: string) =>
       withServices(async ({ webhooks }) => {
-        const { outcome, answer, error } = await webhooks.test(id)
+        const { outcome, answer, error } = await webhooks.test(id, ACTOR)
         const reason = error ?? `status ${answer}`
         if (outcome !== 'delivered') throw new CommandError('webhook.test.failed', { reason })
         print(`Delivered. The endpoint answered with status ${answer}.`)
@@ -93,7 +95,9 @@ export function webhookCommand(): Command {
 
   webhook
     .command('replay <id>')
-    .description('send events to an endpoint again: one delivery, or those of a time range')
+    .description(
+      'send events to an endpoint, or to `command`, again: one delivery, or those of a time range',
+    )
     .option('--delivery <number>', 'this delivery')
     .option('--from <time>', 'events from this time on, such as 2026-01-31T08:00Z')
     .option('--to <time>', 'until this time (default: now)')
@@ -146,7 +150,8 @@ async function add(url: string, { app, event, signature = 'v1a', json }: Flags):
     if (json) return printJson({ ...toJson(webhook), ...keyToJson(signing) })
     print(`id          ${webhook.id}`)
     printKey(signing)
-    print('docs/events.md shows how a receiver verifies it. Try it: `webhook test ID`.')
+    print('docs/events.md shows how. Send a test event:')
+    print(`  ellipsis-broker webhook test ${webhook.id}`)
   })
 }
 
@@ -174,6 +179,7 @@ async function replay(id: string, { delivery, from, to }: Flags): Promise<void> 
     if ((delivery === undefined) === (from === undefined)) {
       throw new UsageError('Use either --delivery or --from.')
     }
+    if (to !== undefined && from === undefined) throw new UsageError('--to needs --from.')
     if (from !== undefined) {
       const range = {
         from: parseTime('--from', from),

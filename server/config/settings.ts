@@ -213,7 +213,7 @@ export const table = {
     ...optional,
     about: 'The scopes that the broker asks the identity provider for, separated by spaces.',
     default: 'openid profile email',
-    where: 'Add what gives the claim with the roles; Pocket ID, for example, needs groups.',
+    where: 'Add the scope that gives the claim with the roles, such as groups for Pocket ID.',
   },
   BROKER_ADMIN_OIDC_ROLE_CLAIM: {
     ...optional,
@@ -230,7 +230,7 @@ export const table = {
   BROKER_ADMIN_OIDC_VIEWER_VALUES: {
     ...optional,
     about:
-      'The values of that claim that give the role viewer (read-only). With none of all these values, nobody signs in.',
+      'The values of that claim that give the role viewer (read-only). People without any of these values can’t sign in.',
     where: 'Exact values, separated by commas. For example broker-viewers.',
   },
   BROKER_ADMIN_PASSWORDS: {

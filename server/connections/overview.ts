@@ -1,6 +1,8 @@
+import { COMMAND_SINK_ID } from '../../db/event-types.ts'
 import type { App, BulkRevocation, ConnectionStatus, Millis, Store } from '../../db/store.ts'
 import type { UpstreamState } from '../../db/store.ts'
 import { hasPassword, hasSecondFactor } from '../admin/admins.ts'
+import { GONE_REASON } from '../events/webhooks.ts'
 import type { Clock } from '../runtime.ts'
 import { currentProblem } from '../refresh/upstream-status.ts'
 import type { UpstreamStatus } from '../refresh/upstream-status.ts'
@@ -32,6 +34,8 @@ export type Attention =
   | { kind: 'upstream'; since: Millis; error: string }
   | { kind: 'app_failures'; app: Pick<App, 'id' | 'name'>; failed: number; of: number }
   | { kind: 'needs_reconnect'; count: number }
+  | { kind: 'undelivered'; sink: { id: string; name: string }; since: Millis }
+  | { kind: 'endpoint_gone'; sink: { id: string; name: string }; at: Millis }
   | { kind: 'bulk'; bulk: BulkRevocation }
   | { kind: 'erasure_pending' }
   | { kind: 'secret_ending'; app: Pick<App, 'id' | 'name'>; at: Millis }
@@ -59,13 +63,18 @@ const MAX_FAILING_APPS = 5
 /** An app's old secret is listed this long before it expires. */
 const SECRET_WARNING_MS = 7 * DAY_MS
 const BULK_LIMIT = 10
+const MAX_FAILING_SINKS = 5
 
 export function createOverview(dependencies: {
   store: Store
   upstream: UpstreamStatus
   clock: Clock
+  /** May admins sign in with passwords? Otherwise the identity provider is responsible for second factors. */
+  passwords: boolean
+  /** The program that gets events (`BROKER_ON_EVENT`); `null`: none. */
+  command: string | null
 }): Overview {
-  const { store, upstream, clock } = dependencies
+  const { store, upstream, clock, passwords, command } = dependencies
 
   const findFailingApps = async (apps: App[]): Promise<Attention[]> => {
     const sums = await store.sumUsage({ since: hourOf(clock.now()) - DAY_MS })
@@ -92,6 +101,7 @@ export function createOverview(dependencies: {
     )
 
   const findUnprotectedAdmins = async (): Promise<Attention[]> => {
+    if (!passwords) return []
     const admins = await store.listAdmins()
     const without = admins.filter((admin) => hasPassword(admin) && !hasSecondFactor(admin))
     const emails = without.map(({ email }) => email)
@@ -101,6 +111,31 @@ export function createOverview(dependencies: {
   const findNeedsReconnect = async (appId: string | null): Promise<Attention[]> => {
     const { needs_reconnect: count } = await store.countConnections(appId)
     return count === 0 ? [] : [{ kind: 'needs_reconnect', count }]
+  }
+
+  /** The endpoints, and the program, that do not get their events. */
+  const findFailingSinks = async (appId?: string): Promise<Attention[]> => {
+    const webhooks = (await store.listWebhooks()).filter(
+      (webhook) => appId === undefined || webhook.appId === appId,
+    )
+    const gone = webhooks.flatMap(({ id, url, disabledAt: at, disabledReason }) =>
+      at !== null && disabledReason === GONE_REASON
+        ? [{ kind: 'endpoint_gone' as const, sink: { id, name: url }, at }]
+        : [],
+    )
+    const enabled = webhooks.filter(({ disabledAt }) => disabledAt === null)
+    const sinks = [
+      ...(command !== null && appId === undefined ? [{ id: COMMAND_SINK_ID, name: command }] : []),
+      ...enabled.map(({ id, url: name }) => ({ id, name })),
+    ]
+    const counts = await store.countDeliveries()
+    const undelivered = sinks.flatMap((sink) => {
+      const since = counts.get(sink.id)?.oldestPendingAt ?? Infinity
+      const isLate = clock.now() - since >= HOUR_MS
+      return isLate ? [{ kind: 'undelivered' as const, sink, since }] : []
+    })
+    const found = undelivered.sort((one, other) => one.since - other.since)
+    return [...found.slice(0, MAX_FAILING_SINKS), ...gone.slice(-MAX_FAILING_SINKS)]
   }
 
   const findUnfinishedBulks = async (): Promise<Attention[]> => {
@@ -144,6 +179,7 @@ export function createOverview(dependencies: {
         ...(trouble ? [{ kind: 'upstream' as const, ...trouble }] : []),
         ...(await findFailingApps(apps)),
         ...(await findNeedsReconnect(null)),
+        ...(await findFailingSinks()),
         ...findExpiringSecrets(apps),
         ...(apps.length === 0 ? [{ kind: 'no_apps' as const }] : []),
         ...(await findUnfinishedBulks()),
@@ -155,6 +191,7 @@ export function createOverview(dependencies: {
     attentionOf: async (app) => [
       ...(await findFailingApps([app])),
       ...(await findNeedsReconnect(app.id)),
+      ...(await findFailingSinks(app.id)),
       ...findExpiringSecrets([app]),
     ],
   }

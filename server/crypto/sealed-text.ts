@@ -1,8 +1,10 @@
 import type { AssociatedData } from '../../db/associated-data.ts'
+import type { Hash } from '../../db/store.ts'
 import { Secret } from '../secret.ts'
+import { sha256 } from './hash.ts'
 import type { Vault } from './vault.ts'
 
-/** Text that a browser keeps for the broker: sealed and encoded for a cookie or a form. */
+/** Text that browsers and apps keep for the broker: sealed and encoded for a cookie, a form or a URL. */
 
 export function sealText(vault: Vault, associatedData: AssociatedData, text: string): Secret {
   const sealed = vault.seal(associatedData, new Secret(text), { padded: false })
@@ -24,3 +26,7 @@ export function openText(
     return undefined
   }
 }
+
+/** The hash of what `sealText` returned, of its bytes: several base64url texts decode to the same. */
+export const hashSealed = (purpose: string, value: Secret): Hash =>
+  sha256(`${purpose} ${Buffer.from(value.reveal(), 'base64url').toString('base64url')}`)

@@ -106,7 +106,8 @@ export function checkEventProgram(program: string): void {
   }
 }
 
-function programProblem(program: string): string | null {
+/** Why a program can’t be run; `null`: it can. */
+export function programProblem(program: string): string | null {
   try {
     if (!statSync(program).isFile()) return 'is not a file'
     accessSync(program, constants.X_OK)

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
+import { COMMAND_SINK_ID } from '../../db/event-types.ts'
 import { redact } from '../log.ts'
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime.ts'
@@ -31,7 +32,7 @@ export function createCommandSink({ program, environment, clock, log }: Options)
   const slots = createSemaphore(MAX_PROGRAMS)
 
   return {
-    id: 'command',
+    id: COMMAND_SINK_ID,
     appId: null,
     afterEventId: 0,
     types: [],

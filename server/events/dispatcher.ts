@@ -29,8 +29,8 @@ const FILL_BATCH_SIZE = 100
 const MAX_ATTEMPTS_AT_ONCE = 128
 const MAX_FAILING_ATTEMPTS_AT_ONCE = 64
 const MAX_ATTEMPTS_PER_SINK = 4
-/** Pending deliveries of a removed sink that are ended at a time. */
-const END_BATCH_SIZE = 100
+/** How pending deliveries of a sink that was removed or disabled end: some at a time. */
+export const ENDED = { error: 'the endpoint was removed or disabled', limit: 100 }
 
 /** Failures of a sink in a row, and the time of the last one. */
 interface SinkState {
@@ -189,8 +189,7 @@ export function createDispatcher(deps: {
   /** Ends the deliveries of a sink that was removed or disabled. */
   const endAll = async (sinkId: string): Promise<void> => {
     states.delete(sinkId)
-    const error = 'the endpoint was removed or disabled'
-    const end = () => store.endDeliveries({ sinkId, error, limit: END_BATCH_SIZE })
+    const end = () => store.endDeliveries({ sinkId, ...ENDED })
     while (!stopping.signal.aborted && (await end()) > 0);
   }
 

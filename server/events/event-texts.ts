@@ -3,7 +3,7 @@ import type { EventType } from '../../db/store.ts'
 /** What each type of event means: for the dashboard, the command line and docs/events.md. */
 export const EVENT_TEXTS: Record<EventType, string> = {
   'connection.created': 'A user connected an Ellipsis Drive account, or it was imported.',
-  'connection.reconnected': 'A user connected an account again that needed it.',
+  'connection.reconnected': 'A user reconnected an account whose connection no longer worked.',
   'connection.needs_reconnect':
     'Ellipsis Drive rejects the refresh token. The user has to reconnect.',
   'connection.recovered': 'Ellipsis Drive accepts the refresh token again. Nothing to do.',
@@ -24,4 +24,5 @@ export const EVENT_TEXTS: Record<EventType, string> = {
   'certificate.expiring': 'The TLS certificate of the public URL expires within 14 days.',
 }
 
-export const isEventType = (text: string): text is EventType => text in EVENT_TEXTS
+/** All types, each once. */
+export const EVENT_TYPE_NAMES = Object.keys(EVENT_TEXTS) as EventType[]

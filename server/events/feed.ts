@@ -31,7 +31,8 @@ export function createFeed({ store }: { store: Store }): Feed {
     if (cursor === null) return 0
     const read = readMessageId(cursor)
     if (!read) {
-      const description = 'Use the id of an event, or next of another page, as after.'
+      const description =
+        'The cursor (`after`) must be the id of an event, or `next` of another page.'
       throw new BrokerError('invalid_request', { description, reason: 'invalid_cursor' })
     }
     const at = await store.timeOfEvent(read.id)

@@ -16,7 +16,7 @@ export interface Attempt {
 
 /** Where events go: a webhook, or the command of the host. */
 export interface EventSink {
-  /** Id of the webhook, or `command`. Deliveries are stored by it. */
+  /** Id of the webhook, or `COMMAND_SINK_ID`. Deliveries are stored by it. */
   id: string
   /** Only events of this app; `null`: all. */
   appId: string | null

@@ -1,6 +1,6 @@
-import { EVENT_TYPES } from '../../db/event-types.ts'
 import type { EventType, Webhook } from '../../db/store.ts'
 import { BrokerError } from '../errors.ts'
+import { EVENT_TYPE_NAMES } from './event-texts.ts'
 
 export interface NewWebhook {
   url: string
@@ -11,11 +11,8 @@ export interface NewWebhook {
   signing: Webhook['signing']
 }
 
-/** All types, each once. */
-export const eventTypes: readonly EventType[] = [...new Set(Object.values(EVENT_TYPES))]
-
 /** Types that an app gets: those about its users. */
-export const appEventTypes = eventTypes.filter((type) => /^(connection|grant)\./.test(type))
+const APP_EVENT_TYPES = EVENT_TYPE_NAMES.filter((type) => /^(connection|grant)\./.test(type))
 
 const MAX_URL_LENGTH_CHARS = 2000
 
@@ -27,13 +24,13 @@ export function checkWebhook(
   { url, appId, types }: NewWebhook,
   context: { isAppKnown: boolean; allowed: string[] },
 ): void {
-  const known = appId === null ? eventTypes : appEventTypes
+  const known = appId === null ? EVENT_TYPE_NAMES : APP_EVENT_TYPES
   const unknown = types.filter((type) => !known.includes(type))
   const problems = [
     urlProblem(url, context.allowed.length > 0),
     appId === null || context.isAppKnown ? null : `There is no app ${appId}.`,
     unknown.length > 0
-      ? `Unknown event types: ${unknown.join(', ')}. Use ${known.join(', ')}.`
+      ? `${appId === null ? 'Unknown event types' : 'An app does not get these event types'}: ${unknown.join(', ')}. Use ${known.join(', ')}.`
       : null,
   ].filter((problem) => problem !== null)
   if (problems.length === 0) return

@@ -1,7 +1,8 @@
 import { associatedData } from '../../db/associated-data.ts'
-import { EVENT_TYPES } from '../../db/event-types.ts'
+import { COMMAND_SINK_ID, EVENT_TYPES } from '../../db/event-types.ts'
 import type {
   Delivery,
+  DeliveryCounts,
   EventType,
   Millis,
   NewEvent,
@@ -17,7 +18,7 @@ import { BrokerError } from '../errors.ts'
 import type { PublicRequests } from '../public-request.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { Secret } from '../secret.ts'
-import { deliveryOf } from './dispatcher.ts'
+import { ENDED, deliveryOf } from './dispatcher.ts'
 import { messageId, testMessage } from './message.ts'
 import { newSigningKey, publicKeyOf, shownKey } from './signature.ts'
 import type { SigningSecret } from './signature.ts'
@@ -28,13 +29,8 @@ import { checkWebhook } from './webhook-settings.ts'
 import type { NewWebhook } from './webhook-settings.ts'
 
 /** A webhook as people see it. */
-export interface WebhookView extends Omit<Webhook, 'secret' | 'previousSecret' | 'afterEventId'> {
-  pending: number
-  /** Given up, of the last 30 days. */
-  failed: number
-  /** When the oldest pending event was given to it. */
-  oldestPendingAt: Millis | null
-}
+export type WebhookView = Omit<Webhook, 'secret' | 'previousSecret' | 'afterEventId'> &
+  DeliveryCounts
 
 export interface DeliveryView extends Delivery {
   /** `null`: the event is deleted. */
@@ -43,12 +39,17 @@ export interface DeliveryView extends Delivery {
   messageId: string | null
 }
 
-/** Endpoints, and what was delivered to them. Each change is in the audit log as `webhook.…`. */
+/**
+ * Endpoints, and what was delivered to them. Each change is in the audit log as `webhook.…`. The deliveries of the
+ * program of BROKER_ON_EVENT are listed and replayed in the same way, with `COMMAND_SINK_ID` as id.
+ */
 export interface Webhooks {
   /** @throws BrokerError `invalid_request` with every problem: URL, app, types */
   add(settings: NewWebhook, actor: Actor): Promise<{ webhook: WebhookView; signing: SigningSecret }>
   list(): Promise<WebhookView[]>
   find(id: string): Promise<WebhookView | undefined>
+  /** Deliveries to the program of BROKER_ON_EVENT. */
+  countCommandDeliveries(): Promise<DeliveryCounts>
   /** @throws BrokerError `invalid_request` if there is no such webhook */
   get(id: string): Promise<WebhookView>
   /** `false`: there is no such webhook. */
@@ -61,7 +62,7 @@ export interface Webhooks {
   /** Creates a new key; both sign for 24 hours. @throws BrokerError `invalid_request` */
   rotateSecret(id: string, actor: Actor): Promise<SigningSecret>
   /** Sends `webhook.test` now, also to a disabled one. @throws BrokerError `invalid_request` */
-  test(id: string): Promise<Attempt>
+  test(id: string, actor: Actor): Promise<Attempt>
   /**
    * Deliveries, the newest first.
    * @param query.cursor `next` of the page before
@@ -71,13 +72,16 @@ export interface Webhooks {
     id: string,
     query: { status?: Delivery['status']; cursor: number | null; limit: number },
   ): Promise<{ rows: DeliveryView[]; next: number | null }>
-  /** Delivers one again. @throws BrokerError `invalid_request` if the webhook has none, or its event is deleted */
+  /**
+   * Delivers one again.
+   * @throws BrokerError `invalid_request` if the webhook is disabled or has none, or its event is deleted
+   */
   replay(id: string, deliveryId: number, actor: Actor): Promise<void>
   /**
    * Delivers all events of a time range that match the webhook.
    * @param range.to exclusive
    * @returns how many; those that are pending already are tried now, and do not count
-   * @throws BrokerError `invalid_request` if there is no such webhook
+   * @throws BrokerError `invalid_request` if there is no such webhook, or it is disabled
    */
   replayRange(id: string, range: { from: Millis; to: Millis }, actor: Actor): Promise<number>
   /** Where events go now: the webhooks that are enabled. */
@@ -86,6 +90,12 @@ export interface Webhooks {
   disableGone(id: string): Promise<void>
 }
 
+/** A webhook, or the program, which has no URL. */
+type SinkRow = Pick<Webhook, 'id' | 'appId' | 'types'> &
+  Partial<Pick<Webhook, 'url' | 'disabledAt'>>
+
+/** Why an endpoint that wants no more events is disabled. */
+export const GONE_REASON = 'the endpoint answered with status 410 (Gone)'
 const OVERLAP_MS = 24 * 60 * 60_000
 const REPLAY_BATCH_SIZE = 100
 
@@ -97,8 +107,10 @@ export function createWebhooks(deps: {
   random: Random
   /** Networks (CIDR) that are not public, and that webhooks may reach. */
   allowed: string[]
+  /** Is there a program that gets events (`BROKER_ON_EVENT`)? */
+  hasCommand: boolean
 }): Webhooks {
-  const { store, vault, clock, random, allowed } = deps
+  const { store, vault, clock, random, allowed, hasCommand } = deps
 
   const getStored = async (id: string): Promise<Webhook> => {
     const webhook = await store.getWebhook(id)
@@ -109,14 +121,36 @@ export function createWebhooks(deps: {
     })
   }
 
+  /** @throws BrokerError `invalid_request` */
+  const getSink = async (id: string): Promise<SinkRow> =>
+    id === COMMAND_SINK_ID ? { id, appId: null, types: [] } : getStored(id)
+
+  /**
+   * Pending deliveries of a disabled webhook end, and nobody delivers to a program that is not set: a replay would be
+   * lost.
+   * @throws BrokerError `invalid_request`
+   */
+  const getReplayedSink = async (id: string): Promise<SinkRow> => {
+    const sink = await getSink(id)
+    if (id === COMMAND_SINK_ID && !hasCommand) {
+      const description = 'BROKER_ON_EVENT is not set: no program gets events.'
+      throw new BrokerError('invalid_request', { description, reason: 'command_not_set' })
+    }
+    if ((sink.disabledAt ?? null) !== null) {
+      const description = `${id} is disabled. Enable it first, then replay.`
+      throw new BrokerError('invalid_request', { description, reason: 'webhook_disabled' })
+    }
+    return sink
+  }
+
   const view = async (webhook: Webhook): Promise<WebhookView> =>
     toView(webhook, await store.countDeliveries())
 
-  const event = (actor: Actor, action: string, { id, url }: Webhook, more = ''): NewEvent => ({
+  const event = (actor: Actor, action: string, { id, url }: SinkRow, more = ''): NewEvent => ({
     ...actorFields(actor),
     at: clock.now(),
     action,
-    details: `${id} (${new URL(url).host})${more}`,
+    details: `${id}${url === undefined ? '' : ` (${new URL(url).host})`}${more}`,
   })
 
   /** Changes the current state of a webhook by compare-and-swap. */
@@ -129,6 +163,18 @@ export function createWebhooks(deps: {
       const { after, events } = change(before)
       if (after === before || (await store.updateWebhook(before, after, events))) return after
     }
+  }
+
+  /**
+   * Enables a disabled one: it gets the events from now on. What was pending when it was disabled ends, in small
+   * batches. The order of the steps matters: if it is still disabled when the last event is known, none of these
+   * events came after it was enabled.
+   */
+  const enable = async (id: string, actor: Actor): Promise<void> => {
+    const upTo = await store.lastEventId()
+    if ((await getStored(id)).disabledAt === null) return
+    while ((await store.endDeliveries({ sinkId: id, upTo, ...ENDED })) > 0);
+    await setDisabled(id, { disabledAt: null, disabledReason: null, afterEventId: upTo }, actor)
   }
 
   /** A new key, with the fields that store it. */
@@ -200,6 +246,9 @@ export function createWebhooks(deps: {
       return (await store.listWebhooks()).map((webhook) => toView(webhook, counts))
     },
 
+    countCommandDeliveries: async () =>
+      (await store.countDeliveries()).get(COMMAND_SINK_ID) ?? NO_DELIVERIES,
+
     async find(id) {
       const webhook = await store.getWebhook(id)
       return webhook && view(webhook)
@@ -217,11 +266,9 @@ export function createWebhooks(deps: {
     },
 
     async setEnabled(id, isEnabled, actor) {
-      const { actor: name } = actorFields(actor)
-      const disabled = isEnabled
-        ? { disabledAt: null, disabledReason: null, afterEventId: await store.lastEventId() }
-        : { disabledAt: clock.now(), disabledReason: `disabled by ${name.replace(/^admin:/, '')}` }
-      await setDisabled(id, disabled, actor)
+      const name = actorFields(actor).actor.replace(/^admin:/, '')
+      const disabled = { disabledAt: clock.now(), disabledReason: `disabled by ${name}` }
+      await (isEnabled ? enable(id, actor) : setDisabled(id, disabled, actor))
       return view(await getStored(id))
     },
 
@@ -240,13 +287,18 @@ export function createWebhooks(deps: {
       return shown
     },
 
-    async test(id) {
-      const sink = createWebhookSink(await getStored(id), deps)
-      return sink.deliver(testMessage(random, clock.now()), new AbortController().signal)
+    async test(id, actor) {
+      const webhook = await getStored(id)
+      const sink = createWebhookSink(webhook, deps)
+      const message = testMessage(random, clock.now())
+      const attempt = await sink.deliver(message, new AbortController().signal)
+      const result = `: ${attempt.error ?? `status ${attempt.answer}`}`
+      await store.addEvents([event(actor, 'webhook.tested', webhook, result)])
+      return attempt
     },
 
     async listDeliveries(id, { status, cursor, limit }) {
-      await getStored(id)
+      await getSink(id)
       const filter = { sinkId: id, before: cursor, ...(status && { status }) }
       const rows = await store.listDeliveries({ ...filter, limit: limit + 1 })
       const shown = rows.slice(0, limit)
@@ -255,30 +307,30 @@ export function createWebhooks(deps: {
     },
 
     async replay(id, deliveryId, actor) {
-      const webhook = await getStored(id)
+      const sink = await getReplayedSink(id)
       const delivery = await store.getDelivery(deliveryId)
       const isOwn = delivery?.sinkId === id
       const found = isOwn && (await store.getPublicEvent(delivery.eventId))
       if (!found) {
-        const description = `This webhook has no delivery ${deliveryId}, or its event was deleted.`
+        const description = `${id} has no delivery ${deliveryId}, or its event was deleted.`
         throw new BrokerError('invalid_request', { description, reason: 'delivery_not_found' })
       }
-      const audit = event(actor, 'webhook.replayed', webhook, `: ${messageId(found)}`)
+      const audit = event(actor, 'webhook.replayed', sink, `: ${messageId(found)}`)
       await replayEvents([found], id, [audit])
     },
 
     async replayRange(id, { from, to }, actor) {
-      const webhook = await getStored(id)
+      const sink = await getReplayedSink(id)
       const range = `: ${new Date(from).toISOString()} to ${new Date(to).toISOString()}`
-      let audit = [event(actor, 'webhook.replayed', webhook, range)]
+      let audit = [event(actor, 'webhook.replayed', sink, range)]
       const end = await store.lastEventBefore(to)
       let after = await store.lastEventBefore(from)
       let count = 0
       for (let isEnd = false; !isEnd;) {
-        const query = { after, appId: webhook.appId, types: webhook.types }
+        const query = { after, appId: sink.appId, types: sink.types }
         const page = await store.listPublicEvents({ ...query, limit: REPLAY_BATCH_SIZE })
         const events = page.events.filter(
-          (one) => one.at >= from && one.at < to && matches(webhook, one),
+          (one) => one.at >= from && one.at < to && matches(sink, one),
         )
         count += await replayEvents(events, id, audit)
         audit = []
@@ -296,8 +348,8 @@ export function createWebhooks(deps: {
     },
 
     async disableGone(id) {
-      const disabledReason = 'the endpoint answered with status 410 (Gone)'
-      await setDisabled(id, { disabledAt: clock.now(), disabledReason }, 'system')
+      const disabled = { disabledAt: clock.now(), disabledReason: GONE_REASON }
+      await setDisabled(id, disabled, 'system')
     },
   }
 }
@@ -306,7 +358,8 @@ function toView(
   { secret: _secret, previousSecret: _previous, afterEventId: _after, ...webhook }: Webhook,
   counts: Awaited<ReturnType<Store['countDeliveries']>>,
 ): WebhookView {
-  const none = { pending: 0, failed: 0, oldestPendingAt: null }
   const publicKey = webhook.publicKey === null ? null : `whpk_${webhook.publicKey}`
-  return { ...webhook, publicKey, ...(counts.get(webhook.id) ?? none) }
+  return { ...webhook, publicKey, ...(counts.get(webhook.id) ?? NO_DELIVERIES) }
 }
+
+const NO_DELIVERIES: DeliveryCounts = { pending: 0, failed: 0, oldestPendingAt: null }

@@ -1,7 +1,6 @@
 import { associatedData } from '../../db/associated-data.ts'
 import type { Hash, Millis, Store } from '../../db/store.ts'
-import { sha256 } from '../crypto/hash.ts'
-import { openText, sealText } from '../crypto/sealed-text.ts'
+import { hashSealed, openText, sealText } from '../crypto/sealed-text.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Clock } from '../runtime.ts'
 import type { Secret } from '../secret.ts'
@@ -41,11 +40,7 @@ export function createPersonSessions(dependencies: {
   clock: Clock
 }): PersonSessions {
   const { store, vault, clock } = dependencies
-  /** Of the bytes: base64url has several spellings of some. */
-  const hashOf = (session: Secret): Hash => {
-    const bytes = Buffer.from(session.reveal(), 'base64url')
-    return sha256(`session of a person ${bytes.toString('base64url')}`)
-  }
+  const hashOf = (session: Secret): Hash => hashSealed('session of a person', session)
   const open = (session: Secret) => openText(vault, associatedData.personSession, session)
 
   return {

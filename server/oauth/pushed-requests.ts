@@ -1,6 +1,6 @@
 import { associatedData } from '../../db/associated-data.ts'
 import type { App, Hash, Millis, Store } from '../../db/store.ts'
-import { sha256 } from '../crypto/hash.ts'
+import { hashSealed, openText, sealText } from '../crypto/sealed-text.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from '../runtime.ts'
@@ -49,17 +49,6 @@ export function createPushedRequests(deps: {
 }): PushedRequests {
   const { store, vault, clock } = deps
 
-  const openSealed = (clientId: string, sealed: Uint8Array): Sealed | undefined => {
-    // A stranger chooses the key id. An unknown one must not load the keys again.
-    if (!vault.keyIds().includes(vault.keyOf(sealed) ?? '')) return undefined
-    try {
-      const text = vault.open(associatedData.pushedRequest(clientId), sealed)
-      return JSON.parse(text.reveal()) as Sealed
-    } catch {
-      return undefined
-    }
-  }
-
   return {
     async push(app, { request_uri: requestUri, ...given }) {
       if (requestUri !== undefined)
@@ -76,18 +65,17 @@ export function createPushedRequests(deps: {
       const text = JSON.stringify([expiresAt, Object.fromEntries(known)])
       if (Buffer.byteLength(text) > MAX_LENGTH_BYTES)
         throw refused('pushed_request_too_long', 'Send at most 4,000 bytes of parameters.')
-      const data = associatedData.pushedRequest(app.id)
-      const sealed = vault.seal(data, new Secret(text), { padded: false })
-      const requestUriSealed = PREFIX + Buffer.from(sealed).toString('base64url')
-      return { requestUri: new Secret(requestUriSealed), expiresInSeconds: LIFETIME_SECONDS }
+      const sealed = sealText(vault, associatedData.pushedRequest(app.id), text)
+      const requestUriSealed = new Secret(PREFIX + sealed.reveal())
+      return { requestUri: requestUriSealed, expiresInSeconds: LIFETIME_SECONDS }
     },
 
     async open(clientId, requestUri) {
-      const sealed = Buffer.from(requestUri.slice(PREFIX.length), 'base64url')
-      const [expiresAt, parameters] = openSealed(clientId, sealed) ?? [0, {}]
+      const sealed = new Secret(requestUri.slice(PREFIX.length))
+      const text = openText(vault, associatedData.pushedRequest(clientId), sealed)
+      const [expiresAt, parameters] = text === undefined ? [0, {}] : (JSON.parse(text) as Sealed)
       if (expiresAt <= clock.now()) throw endedRequest('pushed_request_unknown')
-      // Of the bytes: base64url has several spellings of some.
-      const requestHash = sha256(`pushed ${sealed.toString('base64url')}`)
+      const requestHash = hashSealed('pushed', sealed)
       const used = await store.listUsedStates([requestHash])
       if (used.length > 0) throw endedRequest('pushed_request_used')
       return { parameters, requestHash }

@@ -53,6 +53,10 @@ export interface FlowChecks {
 
 export type Claims = Record<string, unknown>
 
+/** Is it a JSON object? */
+export const isRecord = (value: unknown): value is Claims =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
 /** Who a logout token is about: `sub`, `sid`, or both. */
 export interface LogoutNotice {
   subject: string | null
@@ -247,8 +251,6 @@ function readLogout({ sub, sid, jti, events, nonce }: Claims): LogoutNotice {
     throw new ProviderError('invalid', 'not a logout token')
   return { subject, sid: session, jti }
 }
-
-const isRecord = (value: unknown): value is Claims => typeof value === 'object' && value !== null
 
 /** Codes of openid-client for answers that are not of the protocol, such as an error page of a proxy. */
 const NO_ANSWER_CODES = [

@@ -86,11 +86,12 @@ async function close(): Promise<void> {
   await (await browser)?.close()
 }
 
-/** Starts a separate Chromium. @param more arguments */
-export function startChromium(more: string[] = []): Promise<Browser> {
+/** Starts a separate Chromium. @param more arguments @param without arguments of Playwright */
+export function startChromium(more: string[] = [], without: string[] = []): Promise<Browser> {
   const executablePath = findChromium()
   return chromium.launch({
     args: [...ARGUMENTS, ...more],
+    ignoreDefaultArgs: without,
     ...(executablePath !== undefined && { executablePath }),
   })
 }

@@ -160,6 +160,12 @@ t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
     await other.getByRole('heading', { name: 'The drive of bo' }).waitFor()
     await one.getByRole('button', { name: 'Disconnect' }).click()
     await other.getByText('This connection has ended').waitFor()
+    await one.getByText('You disconnected').waitFor()
+    await allowIn(await openPopup(one), 'Bo Lindqvist')
+    await one.getByRole('heading', { name: 'The drive of bo' }).waitFor()
+    await other.getByRole('heading', { name: 'The drive of bo' }).waitFor()
+    await other.getByRole('button', { name: 'Disconnect' }).click()
+    await one.getByText('This connection has ended').waitFor()
   })
 })
 

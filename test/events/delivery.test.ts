@@ -204,3 +204,27 @@ t.test('a removed or disabled endpoint gets no more, and nothing stays pending',
   await pass(broker, HOUR_MS, async () => !(await services.store.hasOutboxWork(broker.clock.now())))
   t.equal(receiver.requests.length, length)
 })
+
+t.test('an endpoint that is disabled and enabled gets nothing from before', async (t) => {
+  const broker = await build(t)
+  const receiver = await startReceiver(t)
+  const connections = await connectUsers(broker)
+  const { webhooks } = broker.services
+  const { id } = (await addWebhook(broker, receiver.url)).webhook
+  receiver.answer = status(500)
+  await writeEvents(broker, connections, 2)
+  await receiver.until(() => receiver.requests.length >= 2)
+  await webhooks.setEnabled(id, false, actor)
+  receiver.answer = ok
+  const { length } = receiver.requests
+  await webhooks.setEnabled(id, true, actor)
+  t.match(await webhooks.get(id), { pending: 0, failed: 4 })
+  await writeEvents(broker, connections, 1)
+  await webhooks.setEnabled(id, true, actor)
+  await pass(broker, 60_000, () => countArrived(receiver) === 2)
+  await pass(broker, HOUR_MS, async () => (await webhooks.get(id)).pending === 0)
+  t.match(
+    receiver.requests.slice(length).map(({ message }) => message.data.sequence),
+    [5, 5],
+  )
+})

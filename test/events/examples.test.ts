@@ -144,7 +144,7 @@ for (const [language, { skip, command }] of Object.entries(receivers)) {
     const { rows } = await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 9 })
     await webhooks.replay(webhook.id, rows[0]?.id ?? 0, 'test')
     while (!(await delivered())) await broker.clock.sleep(50)
-    t.match(await webhooks.test(webhook.id), { outcome: 'delivered' })
+    t.match(await webhooks.test(webhook.id, 'cli'), { outcome: 'delivered' })
     t.strictSame(lines.sort(), expected.sort(), 'each once, although one came twice')
 
     const forged = async (headers: Record<string, string>, body = '{}') =>
@@ -156,7 +156,7 @@ for (const [language, { skip, command }] of Object.entries(receivers)) {
     t.equal(await forged({ ...base, 'webhook-timestamp': now }), 401)
     // An hour later, the same key signs for a time that the receiver does not accept.
     broker.clock.advance(3_600_000)
-    t.match(await webhooks.test(webhook.id), { outcome: 'failed', answer: 401 })
+    t.match(await webhooks.test(webhook.id, 'cli'), { outcome: 'failed', answer: 401 })
     stop.abort()
     await program
   })

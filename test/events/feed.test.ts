@@ -33,9 +33,17 @@ t.test('who continues where the last page ended sees each event once, in order',
   await store.addEvents([
     { ...event, action: 'admin.signed_in' },
     { ...event, action: 'upstream.down' },
+    { ...event, action: 'connection.imported' },
+    { ...event, action: 'connection.import_ended' },
+    { ...event, action: 'app.grants_revoked' },
   ])
   await read(null, end)
-  t.strictSame(types.splice(0), ['upstream.down'])
+  t.strictSame(types.splice(0), [
+    'upstream.down',
+    'connection.created',
+    'connection.revoked',
+    'grant.revoked',
+  ])
   await t.rejects(feed.list({ after: 'x', appId: null, limit: 1 }), { code: 'invalid_request' })
 })
 

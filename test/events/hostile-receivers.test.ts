@@ -46,7 +46,7 @@ for (const [name, [begin, part]] of Object.entries(floods)) {
     const flood = await startFlood(t, begin, part)
     const settings = { url: flood.url, appId: null, types: [], signing: 'v1' as const }
     const { webhook } = await services.webhooks.add(settings, 'cli')
-    const attempt = await services.webhooks.test(webhook.id)
+    const attempt = await services.webhooks.test(webhook.id, 'cli')
     t.match(
       attempt,
       begin === '' ? { outcome: 'failed', error: 'the answer is too long' } : { answer: 200 },

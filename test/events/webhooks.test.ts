@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t from 'tap'
 import { Webhook as StandardWebhook } from 'standardwebhooks'
 import { Webhook as SvixWebhook } from 'svix'
@@ -42,6 +44,7 @@ t.test('a host learns of connections, grants and apps, with ids only', async (t)
       { ...{ connection_id: connectionId, app_id: null, grant_id: null }, sequence: 3 },
     ].map((data) => ({ ...data, external_id: null })),
   )
+  t.strictSame(Object.keys(ofConnection[0]?.message ?? {}), ['type', 'timestamp', 'data'])
   const bodies = receiver.requests.map(({ body }) => body).join()
   t.notMatch(bodies, /ann@|amelie|token/)
 })
@@ -82,7 +85,7 @@ t.test(
     const { broker, receiver } = await build(t)
     const { webhook, signing } = await addWebhook(broker, receiver.url, { signing: 'v1' })
     const test = async () => {
-      t.match(await broker.services.webhooks.test(webhook.id), { outcome: 'delivered' })
+      t.match(await broker.services.webhooks.test(webhook.id, actor), { outcome: 'delivered' })
       return receiver.requests.at(-1) as Received
     }
     const isValid = ({ body, headers }: Received, key: string) => {
@@ -114,7 +117,7 @@ t.test(
 t.test('Ed25519 signatures are verified with the public key alone', async (t) => {
   const { broker, receiver } = await build(t)
   const { webhook, signing } = await addWebhook(broker, receiver.url)
-  await broker.services.webhooks.test(webhook.id)
+  await broker.services.webhooks.test(webhook.id, actor)
   const { id, headers, body } = receiver.requests[0] as Received
   const key = signing.key.reveal()
   t.match(key, /^whpk_[A-Za-z0-9+/]{43}=$/)
@@ -142,6 +145,9 @@ t.test('410 disables an endpoint, and an admin enables it again', async (t) => {
   const last = await addApp(broker)
   await receiver.until(() => receiver.accepted.length === 1)
   t.match(receiver.accepted, [{ message: { data: { app_id: last.id } } }])
+  await webhooks.setEnabled(webhook.id, true, actor)
+  const { rows } = await broker.services.store.listEvents({ limit: 20 })
+  t.equal(rows.filter(({ action }) => action === 'webhook.enabled').length, 1, 'it was already')
 })
 
 t.test('replays: one delivery, and a time range', async (t) => {
@@ -174,13 +180,59 @@ t.test('replays: one delivery, and a time range', async (t) => {
   for (const [id, deliveryId = 0] of [[webhook.id, 999] as const, [another.id, row?.id] as const]) {
     await t.rejects(webhooks.replay(id, deliveryId, actor), { code: 'invalid_request' })
   }
+  const { rows } = await broker.services.store.listEvents({ limit: 20 })
+  t.strictSame(
+    rows.flatMap(({ action, details }) =>
+      action === 'webhook.replayed' ? (details?.split('): ')[1] ?? '').replace(/ to .*/, '…') : [],
+    ),
+    ['1970-01-01T00:00:00.000Z…', `${new Date(now - 60_000).toISOString()}…`, first.id],
+    'each is in the audit log, once',
+  )
+})
+
+t.test('a replay of a time range sends what the endpoint asked for, of that time', async (t) => {
+  const broker = await buildBroker(t)
+  const { store, webhooks, clock } = broker.services
+  const app = await addApp(broker)
+  const { webhook } = await addWebhook(broker, 'https://ops.example.com/', {
+    ...{ appId: app.id, types: ['grant.revoked' as const] },
+  })
+  const start = clock.now()
+  const add = (count: number, at: number, action = 'grant.revoked', appId = app.id) =>
+    store.addEvents(Array.from({ length: count }, () => ({ at, actor: 'system', action, appId })))
+  // More than a batch; one of the time came after a later one, as the clock went back.
+  await add(1, start - 1)
+  await add(120, start)
+  await add(1, start, 'grant.begun')
+  await add(1, start, 'grant.revoked', 'app_x')
+  await add(1, start + 10)
+  await add(1, start + 9)
+  const range = { from: start, to: start + 10 }
+  t.equal(await webhooks.replayRange(webhook.id, range, actor), 121)
+  const { rows } = await store.listEvents({ limit: 200 })
+  t.equal(rows.filter(({ action }) => action === 'webhook.replayed').length, 1)
+})
+
+t.test('an endpoint says when to try again: in seconds, or as a date', async (t) => {
+  const { broker, receiver } = await build(t)
+  const { webhook } = await addWebhook(broker, receiver.url)
+  const ask = async (value: string) => {
+    receiver.answer = status(503, { 'retry-after': value })
+    return (await broker.services.webhooks.test(webhook.id, actor)).retryAfterMs
+  }
+  t.equal(await ask('3600'), 3_600_000)
+  const date = new Date(broker.clock.now() + 7_200_000).toUTCString()
+  const untilDateMs = (await ask(date)) ?? 0
+  t.ok(untilDateMs > 7_100_000 && untilDateMs <= 7_200_000, `${untilDateMs} ms`)
+  for (const value of ['soon', '0', new Date(0).toUTCString()])
+    t.equal(await ask(value), undefined, value)
 })
 
 t.test('a replay tries at once what waits for its next attempt', async (t) => {
   const { broker, receiver } = await build(t)
   const { webhooks } = broker.services
   const { webhook } = await addWebhook(broker, receiver.url)
-  receiver.answer = status(500)
+  receiver.answer = status(500, { 'retry-after': '3600' })
   await addApp(broker)
   const waiting = async () => {
     for (;;) {
@@ -190,7 +242,7 @@ t.test('a replay tries at once what waits for its next attempt', async (t) => {
     }
   }
   const row = await waiting()
-  t.ok((row.nextAt ?? 0) > broker.clock.now())
+  t.ok((row.nextAt ?? 0) > broker.clock.now() + 3_000_000, 'as the endpoint asked')
   const details = { webhook: webhook.id, problem: 'the endpoint answered with status 500' }
   t.ok(
     broker.logged.some((line) => line.includes(JSON.stringify(details).slice(1, -1))),
@@ -227,8 +279,21 @@ t.test('secrets are sealed, overwritten when they end, and in no log or event', 
   const { broker, receiver } = await build(t)
   const { webhooks, store } = broker.services
   const { webhook, signing } = await addWebhook(broker, receiver.url, { signing: 'v1' })
+  const database = new Database(join(broker.dataDir, 'broker.db'), { readonly: true })
+  t.teardown(() => database.close())
+  const count = database.prepare('select count(*) from sealed where bytes in (?, ?)').pluck()
+  /** How many of the secrets as they are now are in the database; asked again later. */
+  const watchSecrets = async () => {
+    const { secret, previousSecret } = (await store.getWebhook(webhook.id)) ?? {}
+    return () => count.get(secret, previousSecret)
+  }
+  const first = await watchSecrets()
+  t.equal(first(), 1)
   const keys = [signing.key, (await webhooks.rotateSecret(webhook.id, actor)).key]
-  await webhooks.test(webhook.id)
+  t.equal(first(), 0, 'it is sealed anew, as the previous one')
+  const both = await watchSecrets()
+  t.equal(both(), 2)
+  await webhooks.test(webhook.id, actor)
   const { rows } = await store.listEvents({ limit: 10 })
   const written =
     JSON.stringify(rows) + broker.logged.join() + JSON.stringify(await webhooks.list())
@@ -242,4 +307,5 @@ t.test('secrets are sealed, overwritten when they end, and in no log or event', 
   t.equal(await webhooks.remove(webhook.id, actor), true)
   t.equal(await webhooks.remove(webhook.id, actor), false)
   t.equal(await sealed(), 0)
+  t.equal(both(), 0)
 })

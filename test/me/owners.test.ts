@@ -28,48 +28,74 @@ const send = (
   })
 }
 
-t.test('no route shows or changes what belongs to another account', async (t) => {
-  const broker = await buildBroker(t)
-  const app = await addApp(broker, { name: 'Flood map' })
-  const own = await connect(broker, app, { user: 'amelie' })
-  const link = await fetch(`${broker.url}/links`, {
+const addLink = async (broker: TestBroker, brokerToken: string, label: string) => {
+  const answer = await fetch(`${broker.url}/links`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${own.brokerToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ path: '/path/x', label: 'Secret dikes' }),
+    headers: { authorization: `Bearer ${brokerToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ path: '/path/x', label }),
   })
-  const { id: linkId } = (await link.json()) as { id: string }
-  const { visitor: stranger, page } = await signInAtMe(broker, 'bo')
-  t.match(textOf(page), 'Signed in as bo')
-  const csrf = csrfTokenOf(page)
-  await broker.services.usage.flush()
-  await broker.services.upstream.flush()
+  return ((await answer.json()) as { id: string }).id
+}
 
-  const urls = routesOf(broker).map(({ url, method }) => ({
-    method,
-    url: url
-      .replace(/devices\/:id/, `devices/${own.grantId}`)
-      .replace(/apps\/:id/, `apps/${app.id}`)
-      .replace(/links\/:id/, `links/${linkId}`),
-  }))
-  t.ok(urls.length >= 14, 'all routes')
-  t.notMatch(urls.map(({ url }) => url).join(), ':id')
-  const changed = watchCommits(t, broker.dataDir)
-  for (const route of urls) {
-    if (route.url === '/me/sign-out') continue
-    const answer = await send(stranger, broker, route, csrf)
-    const name = `${route.method} ${route.url}`
-    t.ok(answer.status < 400, name)
-    t.notMatch(await answer.text(), /Secret dikes|Flood map|amelie/, name)
-  }
-  t.equal(changed(), false)
+for (const isShared of [false, true]) {
+  const name = isShared ? 'another browser on the same connection' : 'another account'
+  t.test(`no route shows or changes what belongs to ${name}`, async (t) => {
+    const broker = await buildBroker(t, { switches: { accountWithoutId: isShared } })
+    const { services, clock } = broker
+    const app = await addApp(broker)
+    const own = await connect(broker, app, { user: 'amelie' })
+    const { connectionId } = own
+    const linkId = await addLink(broker, own.brokerToken, 'Secret dikes')
+    const secrets = ['Secret dikes', own.grantId, linkId, ...(isShared ? [] : ['amelie'])]
+    const secret = new RegExp(secrets.join('|'))
+    const checkUntouched = async (name: string) => {
+      t.equal((await exchange(broker, own.brokerToken)).status, 200, name)
+      const links = await services.store.listLinks({ connectionId, now: clock.now() })
+      t.ok(
+        links.some(({ id }) => id === linkId),
+        name,
+      )
+    }
+    const routes = routesOf(broker).map(({ url, method }) => ({
+      method,
+      url: url
+        .replace(/devices\/:id/, `devices/${own.grantId}`)
+        .replace(/apps\/:id/, `apps/${app.id}`)
+        .replace(/links\/:id/, `links/${linkId}`),
+    }))
+    t.ok(routes.length >= 14, 'all routes')
+    t.notMatch(routes.map(({ url }) => url).join(), ':id')
 
-  for (const route of urls) {
-    const answer = await send(new Visitor(), broker, route, '')
-    t.notMatch(await answer.text(), /Secret dikes|Flood map|amelie/, 'without a session')
-  }
-  t.equal(changed(), false)
-  t.equal((await exchange(broker, own.brokerToken)).status, 200)
-})
+    // The stranger has a device, an app and a link, too: each route finds something that it may change.
+    for (const route of routes) {
+      const stranger = new Visitor()
+      const user = isShared ? 'amelie' : 'bo'
+      const parameters = isShared ? { connection: connectionId } : {}
+      const theirs = await connect(broker, app, { visitor: stranger, user, parameters })
+      t.equal(theirs.connectionId === connectionId, isShared)
+      await addLink(broker, theirs.brokerToken, 'Own dunes')
+      const { page } = await signInAtMe(broker, user, stranger)
+      t.match(textOf(page), 'Own dunes')
+      const answer = await send(stranger, broker, route, csrfTokenOf(page))
+      const name = `${route.method} ${route.url}`
+      t.ok(answer.status < 400, name)
+      t.notMatch(await answer.text(), secret, name)
+      await checkUntouched(name)
+      if (!route.url.includes(own.grantId) && !route.url.includes(linkId)) continue
+      t.match(answer.headers.getSetCookie().join(), 'me-notice=already', name)
+      t.equal((await exchange(broker, theirs.brokerToken)).status, 200, name)
+    }
+
+    await services.usage.flush()
+    await services.upstream.flush()
+    const changed = watchCommits(t, broker.dataDir)
+    for (const route of routes) {
+      const answer = await send(new Visitor(), broker, route, '')
+      t.notMatch(await answer.text(), secret, 'without a session')
+    }
+    t.equal(changed(), false)
+  })
+}
 
 t.test('without an account, a person sees what was connected in this browser', async (t) => {
   const broker = await buildBroker(t, { switches: { accountWithoutId: true } })

@@ -205,7 +205,9 @@ t.test('private mode: no IndexedDB, or no storage at all', { skip: noBrowser }, 
 })
 
 t.test('a frame on another site, with partitioned storage', { skip: noBrowser }, async (t) => {
-  const { context, url } = await startPage(t, { chromium: ['--disable-features=none'] })
+  const { context, url } = await startPage(t, {
+    chromium: { with: ['--disable-features=none'] },
+  })
   const page = await context.newPage()
   await page.goto(`${url.replace('localhost', '127.0.0.1')}frame`)
   const frame = page.frames()[1]

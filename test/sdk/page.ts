@@ -28,8 +28,8 @@ interface PageOptions {
   prelude?: string
   /** Headers of the page. `BROKER` and `API` stand for their URLs. */
   headers?: Record<string, string>
-  /** Arguments for a Chromium of its own. */
-  chromium?: string[]
+  /** For a Chromium of its own: its arguments, and those of Playwright that it does not get. */
+  chromium?: { with?: string[]; without?: string[] }
 }
 
 /**
@@ -73,8 +73,9 @@ for (const how of ['popup', 'redirect']) {
 }
 try { sdk.handled = await client.handleRedirect(); await state() } catch (error) { fail(error) }
 document.querySelector('#ready').hidden = false`
-  const browser = options.chromium ? await startChromium(options.chromium) : await launch(t)
-  if (options.chromium) t.teardown(() => browser.close())
+  const { chromium } = options
+  const browser = chromium ? await startChromium(chromium.with, chromium.without) : await launch(t)
+  if (chromium) t.teardown(() => browser.close())
   const context = await visit(t, browser)
   /** Moves the clocks of the broker and of the pages. Install that of the pages first. */
   const advance = async (byMs: number) => {

@@ -6,21 +6,24 @@ export interface WebhookModels {
   'admin/webhooks': { rows: WebhookRow[]; addHref: string }
   'admin/webhook': {
     path: `/admin${string}`
+    /** The URL, or the path of the program. */
     endpoint: string
     badge: Badge
-    /** Why it is disabled; `null`: it is enabled, or an admin disabled it. */
+    /** Why it is disabled; `null`: it is enabled. */
     problem: string | null
     isEnabled: boolean
     id: string
     app: WebhookAppView | null
     /** Empty: all. */
     types: string[]
-    signing: string
+    /** `null`: it is the program of BROKER_ON_EVENT, which has no settings here. */
+    signing: string | null
     /** `null`: it has a shared secret, which is shown only once. */
     publicKey: string | null
     /** Until then the previous key signs too; `null`: no key was rotated lately. */
     previousUntil: number | null
-    createdAt: number
+    /** `null`: it is a program. */
+    createdAt: number | null
     deliveries: DeliveryView[]
     /** The chosen status of deliveries. */
     statuses: { label: string; href: string; isCurrent: boolean }[]
@@ -62,7 +65,8 @@ interface WebhookRow {
   app: string | null
   events: string
   badge: Badge
-  createdAt: number
+  /** `null`: it is a program. */
+  createdAt: number | null
 }
 
 interface DeliveryView {

@@ -132,6 +132,9 @@ const NOTICES = {
 }
 const showError = ({ code, message }) => notify(...(NOTICES[code] ?? [message]))
 
+/** Whether the user ended the connection in this tab. */
+let hasLeft = false
+
 let last = Promise.resolve()
 
 /** Runs an action after those before it, and shows its error. */
@@ -142,17 +145,25 @@ const connect = () => client.connect({ popup: true }).catch(showError)
 
 element('connect').onclick = connect
 element('refresh').onclick = () => run(() => client.getToken({ force: true }).then(start))
-element('disconnect').onclick = () => run(() => client.disconnect())
+element('disconnect').onclick = () =>
+  run(() => {
+    hasLeft = true
+    return client.disconnect()
+  })
 element('mode').onchange = () => run(redraw)
 run(() => client.handleRedirect())
 run(start)
 run(() => {
   client.on('connected', () => {
+    hasLeft = false
     notify()
     run(start)
   })
   client.on('disconnected', () =>
-    run(start).then(() => notify('This connection has ended. Connect again to see your drive.')),
+    run(start).then(() => {
+      const what = hasLeft ? 'You disconnected.' : 'This connection has ended.'
+      notify(`${what} Connect again to see your drive.`)
+    }),
   )
   client.on('reconnect-required', () => {
     const button = create('button', { onclick: connect }, 'Connect again')

@@ -78,7 +78,9 @@ export const dataChecks: Record<string, Check> = {
     return problem(`${source} lacks the key ${missing.join(' and ')}`, fix)
   },
 
-  'second factors': async ({ dataDir, nativeDir, requireSecondFactor }) => {
+  'second factors': async (config) => {
+    const { dataDir, nativeDir, requireSecondFactor, adminPasswords } = config
+    if (!adminPasswords) return ok('of the identity provider: nobody signs in with a password')
     const binding = sqliteBinding({ dataDir, nativeDir })
     const admins = readSecondFactors(join(dataDir, 'broker.db'), binding)
     const lacking = admins.filter(({ hasSecondFactor }) => !hasSecondFactor)

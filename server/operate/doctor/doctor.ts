@@ -3,6 +3,7 @@ import { errorMessage } from '../messages.ts'
 import { problem, warning } from './check.ts'
 import type { Check, CheckContext, Finding } from './check.ts'
 import { dataChecks } from './data-checks.ts'
+import { eventChecks } from './event-checks.ts'
 import { processChecks } from './process-checks.ts'
 import { providerChecks } from './provider-checks.ts'
 import { publicChecks } from './public-checks.ts'
@@ -14,6 +15,7 @@ const checks: Record<string, Check> = {
   ...upstreamChecks,
   ...publicChecks,
   ...providerChecks,
+  ...eventChecks,
 }
 
 const STORE = ['data directory', 'database']
@@ -21,6 +23,7 @@ const STORE = ['data directory', 'database']
 const PREREQUISITES: Record<string, string[]> = {
   ...{ 'file system': STORE, 'disk space': STORE, database: STORE },
   ...{ 'encryption keys': STORE, 'second factors': STORE, 'sessions of apps': STORE },
+  webhooks: STORE,
   clock: ['Ellipsis Drive'],
   ...{ metadata: ['public URL'], certificate: ['public URL'] },
 }

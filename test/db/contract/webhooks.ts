@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
-import type { Delivery, NewDelivery, Webhook } from '../../../db/store.ts'
+import type { Delivery, Event, NewDelivery, Webhook } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
-import { actions, connect, event, NOW, sweep } from '../rows.ts'
+import { actions, connect, event, newApp, newGrant, NOW, sweep } from '../rows.ts'
 
 const MINUTE = 60_000
 const owner = 'me'
@@ -83,6 +83,74 @@ export function testWebhooks(t: Test, open: OpenStore): void {
     t.equal(await store.lastEventBefore(NOW), 0)
     t.equal(await store.lastEventBefore(NOW + 1), readTo)
     t.equal((await store.getPublicEvent(readTo))?.action, 'upstream.down')
+    t.equal(await store.getPublicEvent(2), undefined, 'not for receivers')
+  })
+
+  t.test('an event of a connection concerns the apps that had a grant at the time', async (t) => {
+    const store = await open(t)
+    await connect(store)
+    const grants = {
+      ended: { revokedAt: NOW - 1 },
+      now: { revokedAt: NOW },
+      active: { externalId: 'ada' },
+      later: { createdAt: NOW + 1 },
+    }
+    for (const [name, fields] of Object.entries(grants)) {
+      await store.addApp(newApp(name), [])
+      const grant = newGrant(`grant ${name}`, { appId: name, ...fields })
+      await store.addGrant(grant, { source: null, now: NOW, events: [] })
+    }
+    const cases: [string, Partial<Event>, string[]][] = [
+      ['connection.revoked', {}, ['active', 'now']],
+      ['connection.recovered', { appId: 'other' }, ['active', 'now', 'other']],
+      ['connection.erased', {}, ['active', 'ended', 'now']],
+      ['app.grants_revoked', { appId: 'now' }, ['now']],
+      ['app.changed', { appId: 'now', connectionId: null }, []],
+    ]
+    for (const [action, fields, concerned] of cases) {
+      const after = await store.lastEventId()
+      await store.addEvents(event(action, { connectionId: 'con', ...fields }))
+      const list = async (appId: string | null) =>
+        (await store.listPublicEvents({ after, appId, limit: 9 })).events
+      t.strictSame(
+        (await list(null)).map(({ appIds }) => appIds.sort()),
+        [concerned],
+        action,
+      )
+      for (const appId of [...Object.keys(grants), 'other'])
+        t.equal((await list(appId)).length, concerned.includes(appId) ? 1 : 0, appId)
+    }
+    await store.addEvents(event('grant.revoked', { grantId: 'grant active' }))
+    t.match(await store.getPublicEvent(await store.lastEventId()), {
+      ...{ appId: 'active', appIds: ['active'], connectionId: 'con', sequence: 5 },
+      externalId: 'ada',
+    })
+  })
+
+  t.test('a page of events is read in steps, and positions outlive the events', async (t) => {
+    const store = await open(t)
+    const add = (count: number, action: string) =>
+      store.addEvents(Array.from({ length: count }, () => event(action)[0]!))
+    await add(1000, 'other')
+    const list = (after: number) => store.listPublicEvents({ after, appId: null, limit: 9 })
+    t.strictSame(await list(0), { events: [], readTo: 1000, isEnd: false })
+    t.strictSame(await list(1000), { events: [], readTo: 1000, isEnd: true })
+    await add(10, 'upstream.down')
+    const { events, ...page } = await list(1000)
+    t.strictSame(page, { readTo: 1009, isEnd: false })
+    t.strictSame(
+      events.map(({ id }) => id),
+      Array.from({ length: 9 }, (_, index) => 1001 + index),
+    )
+    // The clock went back.
+    await store.addEvents(event('upstream.up', { at: NOW - 5 }))
+    t.equal(await store.lastEventBefore(NOW - 5), 0)
+    t.equal(await store.lastEventBefore(NOW), 1011)
+    t.equal(await store.lastEventBefore(NOW + 1), 1010)
+    await store.takeOutbox(lease)
+    const bounds = { now: NOW, keepUsedMs: 0, eventsBefore: NOW + 1, endedBefore: NOW + 1 }
+    t.equal((await sweep(store, bounds)).events, 1011)
+    t.equal(await store.lastEventId(), 1011)
   })
 
   t.test('one process has the lease of the outbox', async (t) => {
@@ -101,7 +169,12 @@ export function testWebhooks(t: Test, open: OpenStore): void {
     t.equal(await fill(owner, 0), false)
     t.equal(await fill(owner, 1), true)
     t.strictSame(await store.takeOutbox({ ...other, deadOwner: owner }), { lastEventId: 2 })
-    t.strictSame(await store.takeOutbox(lease), { owner: 'other' })
+    await store.releaseOutbox(owner)
+    t.strictSame(
+      await store.takeOutbox(lease),
+      { owner: 'other' },
+      'it is not the owner’s any more',
+    )
     await store.releaseOutbox('other')
     t.strictSame(await store.takeOutbox(lease), { lastEventId: 2 })
     const late = { ...other, now: NOW + MINUTE, until: NOW + 2 * MINUTE }
@@ -153,9 +226,15 @@ export function testWebhooks(t: Test, open: OpenStore): void {
       oldestPendingAt: NOW,
     })
 
-    t.equal(await store.replayDeliveries([delivery(1, 'a'), delivery(2, 'a')], []), 1)
-    t.strictSame(await due(), [3, 4, 1].sort(), 'the older one comes first again')
-    t.equal(await store.endDeliveries({ sinkId: 'w', error: 'gone', limit: 9 }), 4)
+    const again = { ...delivery(1, 'a'), createdAt: NOW + 5 }
+    const audit = event('webhook.replayed')
+    t.equal(await store.replayDeliveries([again, delivery(2, 'a')], audit), 1)
+    t.strictSame(await actions(store), ['webhook.replayed'])
+    t.match(await find(1), { attempts: 0, createdAt: NOW + 5 }, 'as a new one')
+    t.strictSame(await due(), [3, 4])
+    t.strictSame(await due(NOW + 5), [3, 4, 1], 'the older one comes first again')
+    t.equal(await store.endDeliveries({ sinkId: 'w', error: 'gone', limit: 9, upTo: 2 }), 2)
+    t.equal(await store.endDeliveries({ sinkId: 'w', error: 'gone', limit: 9 }), 2)
     t.strictSame(await due(), [])
     t.match(await find(2), { status: 'failed', error: 'gone', nextAt: null })
     t.match(await store.getDelivery((await find(2)).id), { eventId: 2 })
@@ -170,6 +249,7 @@ export function testWebhooks(t: Test, open: OpenStore): void {
 
   t.test('events stay until they are delivered', async (t) => {
     const store = await open(t)
+    await store.addWebhook(webhook('w'), [])
     await store.takeOutbox(lease)
     await store.addEvents(event('upstream.down'))
     await store.addEvents(event('upstream.up'))
@@ -185,12 +265,31 @@ export function testWebhooks(t: Test, open: OpenStore): void {
     t.equal(await store.getDelivery(id), undefined)
   })
 
+  t.test('deliveries of a removed webhook are deleted, in batches', async (t) => {
+    const store = await open(t)
+    const removed = webhook('w')
+    for (const one of [removed, webhook('x')]) await store.addWebhook(one, [])
+    await store.takeOutbox(lease)
+    const deliveries = ['command', 'w', 'x'].flatMap((sink) =>
+      [1, 2, 3].map((eventId) => delivery(eventId, null, sink)),
+    )
+    await store.fillOutbox({ owner, lastEventId: 0, readTo: 3, deliveries })
+    await store.updateWebhook(removed, null, [])
+    const bounds = { now: NOW, keepUsedMs: 0, eventsBefore: 0, endedBefore: 0, limit: 2 }
+    t.equal((await store.sweep(bounds)).more, true)
+    t.equal((await store.sweep(bounds)).more, false)
+    const list = (sinkId: string) => store.listDeliveries({ sinkId, before: null, limit: 9 })
+    t.strictSame(await list('w'), [])
+    for (const sinkId of ['command', 'x']) t.equal((await list(sinkId)).length, 3, sinkId)
+  })
+
   t.test('a condition is recorded once', async (t) => {
     const store = await open(t)
     const set = (isOn: boolean) =>
       store.setCondition({ name: 'x', isOn, events: event(isOn ? 'on' : 'off') })
     t.equal(await set(false), false)
-    t.equal(await set(true), true)
+    const both = await Promise.all([set(true), set(true)])
+    t.strictSame(both.sort(), [false, true], 'two processes that notice it at once')
     t.equal(await set(true), false)
     t.equal(await set(false), true)
     t.strictSame(await actions(store), ['on', 'off'])

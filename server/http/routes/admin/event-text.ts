@@ -41,6 +41,7 @@ const ACTION_LABELS: Record<string, string> = {
   'webhook.removed': 'Webhook removed',
   'webhook.secret_rotated': 'Webhook key rotated',
   'webhook.replayed': 'Webhook events replayed',
+  'webhook.tested': 'Webhook tested',
   'upstream.down': 'Ellipsis Drive down',
   'upstream.up': 'Ellipsis Drive up',
   'credentials.refused': 'Broker’s client refused',

@@ -7,7 +7,13 @@ import { Secret } from '../../../secret.ts'
 import type { HttpServices } from '../../../services.ts'
 import { cookieName, cookieOptions } from '../../plugins/cookies.ts'
 import { allowFormRedirects } from '../../plugins/headers.ts'
-import { browserOf, findSession, safeNext, setSession } from '../../plugins/session.ts'
+import {
+  browserOf,
+  findSession,
+  hereAfterwards,
+  safeNext,
+  setSession,
+} from '../../plugins/session.ts'
 import { byAdmin } from './request.ts'
 import { signInForms } from './sign-in-forms.ts'
 
@@ -43,34 +49,9 @@ function explain({ reason, label }: Pick<Refusal, 'reason' | 'label'>, name: str
   return texts[reason]
 }
 
-/** Sends the browser to the identity provider. @throws ProviderError `unreachable` */
-async function redirectToProvider(
-  { oidc, purpose, next }: { oidc: OidcSignIn; purpose: OidcPurpose; next: string },
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { config }: HttpServices,
-): Promise<FastifyReply> {
-  const { location, stateHash, cookie } = await oidc.begin(purpose, next)
-  const prefix = cookieName(COOKIE_PREFIX, config)
-  const older = Object.keys(request.cookies).filter((name) => name.startsWith(prefix))
-  // Browsers send the oldest first.
-  for (const name of older.slice(0, Math.max(0, older.length - MAX_FLOWS + 1)))
-    void reply.clearCookie(name, cookieOptions(config))
-  const lifetime = { maxAge: OIDC_FLOW_LIFETIME_MS / 1000 }
-  void reply.setCookie(prefix + stateHash, cookie.reveal(), {
-    ...cookieOptions(config),
-    ...lifetime,
-  })
-  return reply.redirect(location, 303)
-}
-
-/** Sign in with the identity provider, and its callback. */
-export const oidcSignInRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
-  app,
-  { services },
-) => {
-  const { oidcSignIn: oidc, config } = services
-  if (!oidc) return
+/** The way to the identity provider, and what the browser gets if it ends without success. */
+function oidcPages(oidc: OidcSignIn, services: HttpServices) {
+  const { config } = services
   const { name } = oidc
   const forms = signInForms(services)
 
@@ -81,22 +62,59 @@ export const oidcSignInRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
     void reply.code(statusOf(refusal))
     if (purpose === 'sign-in') return forms.showForm(reply, { next, problem: message })
     if (reason === 'no_role') return reply.page('notice', { title: 'No access', message })
-    reply.notify(message, 'problem')
-    if ('link' in purpose) return reply.redirect(config.basePath + ACCOUNT_PATH, 303)
+    if ('link' in purpose) return reply.done(ACCOUNT_PATH, message, 'problem')
     const query = new URLSearchParams({ next: safeNext(next, services) }).toString()
+    reply.notify(message, 'problem')
     return reply.redirect(`${config.basePath}${IDENTITY_PATH}?${query}`, 303)
   }
 
-  app.get('/oidc/sign-in', async (request, reply) => {
-    const { next: target } = request.query as { next?: unknown }
-    const next = safeNext(target, services)
+  /** Gives the browser a flow, and takes the oldest ones that leave no room for it. Browsers send them first. */
+  const setCookie = (
+    { stateHash, cookie }: { stateHash: string; cookie: Secret },
+    { cookies }: FastifyRequest,
+    reply: FastifyReply,
+  ): void => {
+    const prefix = cookieName(COOKIE_PREFIX, config)
+    const older = Object.keys(cookies).filter((each) => each.startsWith(prefix))
+    for (const each of older.slice(0, Math.max(0, older.length - MAX_FLOWS + 1)))
+      void reply.clearCookie(each, cookieOptions(config))
+    const options = { ...cookieOptions(config), maxAge: OIDC_FLOW_LIFETIME_MS / 1000 }
+    void reply.setCookie(prefix + stateHash, cookie.reveal(), options)
+  }
+
+  const redirectToProvider = async (
+    purpose: OidcPurpose,
+    next: string,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) => {
     try {
-      const flow = { oidc, purpose: 'sign-in', next } as const
-      return await redirectToProvider(flow, request, reply, services)
+      const { location, ...flow } = await oidc.begin(purpose, next)
+      setCookie(flow, request, reply)
+      return reply.redirect(location, 303)
     } catch (error) {
-      return showRefusal(request, reply, refusalOf(error, 'sign-in', next))
+      if (!(error instanceof ProviderError)) throw error
+      const refusal = { kind: 'refused', reason: error.kind, purpose, next, label: '' } as const
+      return showRefusal(request, reply, refusal)
     }
-  })
+  }
+
+  return { showRefusal, redirectToProvider }
+}
+
+/** Sign in with the identity provider, and its callback. */
+export const oidcSignInRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
+  app,
+  { services },
+) => {
+  const { oidcSignIn: oidc, config } = services
+  if (!oidc) return
+  const { name } = oidc
+  const { showRefusal, redirectToProvider } = oidcPages(oidc, services)
+
+  app.get('/oidc/sign-in', (request, reply) =>
+    redirectToProvider('sign-in', nextOf(request, services), request, reply),
+  )
 
   app.get('/oidc/callback', { exposeHeadRoute: false }, async (request, reply) => {
     const { searchParams } = new URL(request.url, config.publicUrl)
@@ -137,20 +155,12 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
   const { oidcSignIn: oidc, config } = services
   if (!oidc) return
   const { name } = oidc
-  const ownAfterwards = { own: true, fresh: ({ url }: FastifyRequest) => url }
+  const { redirectToProvider } = oidcPages(oidc, services)
+  const ownAfterwards = { own: true, fresh: hereAfterwards }
 
-  app.get('/confirm-identity/oidc', { config: { own: true } }, async (request, reply) => {
-    const { next: target } = request.query as { next?: unknown }
-    const next = safeNext(target, services)
+  app.get('/confirm-identity/oidc', { config: { own: true } }, (request, reply) => {
     const purpose = { confirm: request.signedIn.session.idHash }
-    try {
-      return await redirectToProvider({ oidc, purpose, next }, request, reply, services)
-    } catch (error) {
-      const refusal = refusalOf(error, purpose, next)
-      const query = new URLSearchParams({ next }).toString()
-      reply.notify(explain(refusal, name), 'problem')
-      return reply.redirect(`${config.basePath}${IDENTITY_PATH}?${query}`, 303)
-    }
+    return redirectToProvider(purpose, nextOf(request, services), request, reply)
   })
 
   app.get('/account/oidc/link', { config: ownAfterwards }, async (_request, reply) => {
@@ -167,14 +177,9 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
     })
   })
 
-  app.post('/account/oidc/link', { config: ownAfterwards }, async (request, reply) => {
-    const purpose = { link: request.signedIn.session.idHash }
-    try {
-      return await redirectToProvider({ oidc, purpose, next: '' }, request, reply, services)
-    } catch (error) {
-      return reply.done(ACCOUNT_PATH, explain(refusalOf(error, purpose, ''), name), 'problem')
-    }
-  })
+  app.post('/account/oidc/link', { config: ownAfterwards }, (request, reply) =>
+    redirectToProvider({ link: request.signedIn.session.idHash }, '', request, reply),
+  )
 
   app.get('/account/oidc/unlink', { config: ownAfterwards }, async (_request, reply) =>
     reply.show('admin/confirm-own', {
@@ -199,8 +204,6 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
 const KEPT_ROLE =
   'The identity provider gives you another role. You keep the role admin, because you are the last admin with a password.'
 
-/** @throws every error but those of the identity provider */
-function refusalOf(error: unknown, purpose: OidcPurpose, next: string): Refusal {
-  if (!(error instanceof ProviderError)) throw error
-  return { kind: 'refused', reason: error.kind, purpose, next, label: '' }
-}
+/** Where the admin goes afterwards, from the query. */
+const nextOf = ({ query }: FastifyRequest, services: HttpServices): string =>
+  safeNext((query as { next?: unknown }).next, services)

@@ -6,6 +6,7 @@ import type { HttpServices } from '../../../services.ts'
 import { formatNumber } from './format.ts'
 import { readPeriod, usageView } from './usage-view.ts'
 import { connectionBadge } from './users.ts'
+import { webhookPath } from './webhook-view.ts'
 
 /** The first page: connections by health, Ellipsis Drive's status, what needs attention, usage. */
 export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
@@ -119,6 +120,26 @@ export function attentionView(attention: Attention, appId?: string): AttentionVi
             : `${formatNumber(attention.count)} users have to reconnect: Ellipsis Drive rejected their refresh tokens.`,
         path: usersPath('/admin/users', { status: 'needs_reconnect', app: appId }),
         link: 'View users',
+      }
+    case 'undelivered':
+      return {
+        ...none,
+        tone: 'warn',
+        label: 'Webhook',
+        text: `Events for ${attention.sink.name} have not been delivered for more than an hour. The oldest pending event is from`,
+        at: attention.since,
+        path: webhookPath(attention.sink.id),
+        link: 'View deliveries',
+      }
+    case 'endpoint_gone':
+      return {
+        ...none,
+        tone: 'warn',
+        label: 'Webhook',
+        text: `${attention.sink.name} wants no more events: it answered with status 410 (Gone). Remove it, or enable it again. It was disabled`,
+        at: attention.at,
+        path: webhookPath(attention.sink.id),
+        link: 'View endpoint',
       }
     case 'bulk': {
       const { id, status, trouble } = attention.bulk

@@ -1,27 +1,35 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { App, Delivery } from '../../../../db/store.ts'
-import type { AdminModels } from '../../../../views/admin/models.ts'
-import type { Badge } from '../../../../views/admin/monitoring.ts'
+import { COMMAND_SINK_ID } from '../../../../db/event-types.ts'
+import { EVENT_TYPE_NAMES } from '../../../events/event-texts.ts'
 import type { SigningSecret } from '../../../events/signature.ts'
-import type { DeliveryView, WebhookView } from '../../../events/webhooks.ts'
-import { EVENT_TEXTS, isEventType } from '../../../events/event-texts.ts'
+import type { WebhookView } from '../../../events/webhooks.ts'
 import type { HttpServices } from '../../../services.ts'
 import { hereAfterwards } from '../../plugins/session.ts'
-import { pathOf as pathOfApp } from './apps.ts'
-import { formatCount, formatNumber } from './format.ts'
+import { formatCount } from './format.ts'
 import { byAdmin, fieldReader, validationMessage } from './request.ts'
+import {
+  WEBHOOKS_PATH,
+  commandRow,
+  deliveryView,
+  describe,
+  describeCommand,
+  formOf,
+  pageUrl,
+  readDeliveryQuery,
+  rowOf,
+  statusLinks,
+  webhookPath,
+} from './webhook-view.ts'
+import type { SinkFacts, WebhookForm, WebhookPath } from './webhook-view.ts'
 
-const WEBHOOKS_PATH = '/admin/webhooks'
 const ROWS_PER_PAGE = 50
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 
-type WebhookPath = `/admin/webhooks/${string}`
-
 /** Endpoints that get events: list, add, show with their deliveries, change, remove. */
 export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
   app,
-  { services: { webhooks, apps, clock } },
+  { services: { webhooks, apps, clock, config: settings } },
 ) => {
   // An endpoint learns of every user, and its key makes receivers believe what they get.
   const config = { fresh: hereAfterwards }
@@ -34,16 +42,36 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   ): Promise<unknown> => {
     const webhook = await webhooks.find((request.params as { webhookId: string }).webhookId)
     return webhook
-      ? work(webhook, `${WEBHOOKS_PATH}/${webhook.id}`)
+      ? work(webhook, webhookPath(webhook.id))
       : reply.missing('This endpoint does not exist or was removed.')
+  }
+
+  /** The same for what the program of BROKER_ON_EVENT has, too: deliveries. */
+  const withSink = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: (sink: SinkFacts, path: WebhookPath) => Promise<unknown>,
+  ): Promise<unknown> => {
+    const { webhookId } = request.params as { webhookId: string }
+    if (webhookId === COMMAND_SINK_ID && settings.onEvent) {
+      const counts = await webhooks.countCommandDeliveries()
+      return work(describeCommand(settings.onEvent, counts), webhookPath(COMMAND_SINK_ID))
+    }
+    return withWebhook(request, reply, async (webhook, path) =>
+      work(describe(webhook, await apps.list(), clock.now()), path),
+    )
   }
 
   app.get('/webhooks', async (request, reply) => {
     const appId = fieldReader(request.query)('app')
     const [all, allApps] = await Promise.all([webhooks.list(), apps.list()])
     const shown = appId === '' ? all : all.filter((webhook) => webhook.appId === appId)
+    const command =
+      settings.onEvent && appId === ''
+        ? [commandRow(settings.onEvent, await webhooks.countCommandDeliveries())]
+        : []
     return reply.show('admin/webhooks', {
-      rows: shown.map((webhook) => rowOf(webhook, allApps)),
+      rows: [...command, ...shown.map((webhook) => rowOf(webhook, allApps))],
       addHref: `${WEBHOOKS_PATH}/new${appId && `?app=${encodeURIComponent(appId)}`}`,
     })
   })
@@ -70,17 +98,14 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   })
 
   app.get('/webhooks/:webhookId', (request, reply) =>
-    withWebhook(request, reply, async (webhook, path) => {
-      const query = readDeliveryQuery(request)
-      const [{ rows, next }, allApps] = await Promise.all([
-        webhooks.listDeliveries(webhook.id, { ...query, limit: ROWS_PER_PAGE }),
-        apps.list(),
-      ])
+    withSink(request, reply, async (sink, path) => {
+      const query = { ...readDeliveryQuery(request.query), limit: ROWS_PER_PAGE }
+      const { rows, next } = await webhooks.listDeliveries(sink.id, query)
       const now = clock.now()
       return reply.show('admin/webhook', {
         path,
-        ...describe(webhook, allApps, now),
-        deliveries: rows.map((delivery) => deliveryView(delivery, path, now)),
+        ...sink,
+        deliveries: rows.map((delivery) => deliveryView(delivery, sink, path, now)),
         statuses: statusLinks(path, query.status),
         older: next === null ? null : pageUrl(query.status, next),
         newer: query.cursor === null ? null : pageUrl(query.status, null),
@@ -91,7 +116,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
 
   app.post('/webhooks/:webhookId/test', (request, reply) =>
     withWebhook(request, reply, async ({ id }, path) => {
-      const { outcome, answer, error } = await webhooks.test(id)
+      const { outcome, answer, error } = await webhooks.test(id, byAdmin(request))
       return outcome === 'delivered'
         ? reply.done(path, `The endpoint accepted the test event with status ${answer}.`)
         : reply.done(path, `The test event failed: ${error ?? `status ${answer}`}.`, 'problem')
@@ -131,7 +156,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   )
 
   app.post('/webhooks/:webhookId/replay', (request, reply) =>
-    withWebhook(request, reply, async ({ id }, path) => {
+    withSink(request, reply, async ({ id }, path) => {
       const field = fieldReader(request.body)
       const [from, to] = [readFormTime(field('from')), readFormTime(field('to'))]
       if (from === null || to === null) {
@@ -149,7 +174,7 @@ export const webhooksRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   )
 
   app.post('/webhooks/:webhookId/deliveries/:deliveryId/replay', (request, reply) =>
-    withWebhook(request, reply, async ({ id }, path) => {
+    withSink(request, reply, async ({ id }, path) => {
       const { deliveryId } = request.params as { deliveryId: string }
       try {
         await webhooks.replay(id, Number(deliveryId), byAdmin(request))
@@ -188,151 +213,23 @@ function showKey(
   { key, isPublic }: SigningSecret,
   note: string | null,
 ) {
-  const path = `${WEBHOOKS_PATH}/${id}` as const
+  const path = webhookPath(id)
   const shown = { title, path, endpoint: url, note }
   return reply.show('admin/webhook-secret', { ...shown, isSecret: !isPublic, key: key.reveal() })
 }
 
-const EMPTY_FORM: Form = { url: '', app: '', types: [], signing: 'v1a' }
+const EMPTY_FORM: WebhookForm = { url: '', app: '', types: [], signing: 'v1a' }
 
-/** The form as typed. */
-interface Form {
-  url: string
-  app: string
-  types: WebhookView['types']
-  signing: WebhookView['signing']
-}
-
-function readForm({ body }: FastifyRequest): Form {
+function readForm({ body }: FastifyRequest): WebhookForm {
   const field = fieldReader(body)
   const { type } = body as { type?: unknown }
   return {
     url: field('url').trim(),
     app: field('app'),
-    types: [type].flat().filter((each) => typeof each === 'string' && isEventType(each)),
+    types: EVENT_TYPE_NAMES.filter((name) => [type].flat().includes(name)),
     signing: field('signing') === 'v1' ? 'v1' : 'v1a',
   }
 }
-
-const formOf = (
-  form: Form,
-  apps: App[],
-  problem: string | null,
-): AdminModels['admin/webhook-form'] => ({
-  address: form.url,
-  apps: apps.map(({ id, name }) => ({ value: id, label: name, selected: id === form.app })),
-  types: Object.entries(EVENT_TEXTS).map(([value, about]) => ({
-    value,
-    about,
-    checked: (form.types as string[]).includes(value),
-  })),
-  signings: Object.entries(SIGNINGS).map(([value, label]) => ({
-    value,
-    label,
-    checked: value === form.signing,
-  })),
-  problem,
-})
-
-const SIGNINGS: Record<WebhookView['signing'], string> = {
-  v1a: 'v1a: Ed25519. The receiver needs only a public key',
-  v1: 'v1: HMAC-SHA-256, with a shared secret, which more libraries support',
-}
-
-function rowOf(webhook: WebhookView, apps: App[]): AdminModels['admin/webhooks']['rows'][number] {
-  const { id, url, appId, types, createdAt } = webhook
-  return {
-    href: `${WEBHOOKS_PATH}/${id}`,
-    endpoint: url,
-    app: appId === null ? null : (apps.find((app) => app.id === appId)?.name ?? appId),
-    events: types.length === 0 ? 'All' : formatCount(types.length, 'type'),
-    badge: badgeOf(webhook),
-    createdAt,
-  }
-}
-
-/** The state of an endpoint. */
-function badgeOf({ disabledAt, pending, failed }: WebhookView): Badge {
-  if (disabledAt !== null) return { tone: 'bad', text: 'Disabled' }
-  if (failed > 0) return { tone: 'warn', text: `${formatNumber(failed)} failed` }
-  return pending > 0
-    ? { tone: 'quiet', text: `${formatNumber(pending)} pending` }
-    : { tone: 'good', text: 'Enabled' }
-}
-
-function describe(webhook: WebhookView, apps: App[], now: number) {
-  const { id, url, appId, types, signing, publicKey, createdAt, disabledAt, disabledReason } =
-    webhook
-  const { previousSecretUntil: previousUntil } = webhook
-  const app = apps.find((each) => each.id === appId)
-  return {
-    id,
-    endpoint: url,
-    badge: badgeOf(webhook),
-    problem: disabledReason,
-    isEnabled: disabledAt === null,
-    app: appId === null ? null : { name: app?.name ?? appId, href: app ? pathOfApp(app.id) : null },
-    types,
-    signing: SIGNINGS[signing],
-    publicKey,
-    previousUntil: (previousUntil ?? 0) > now ? previousUntil : null,
-    createdAt,
-  }
-}
-
-const STATUSES: Record<Delivery['status'], Badge> = {
-  pending: { tone: 'quiet', text: 'Pending' },
-  delivered: { tone: 'good', text: 'Delivered' },
-  failed: { tone: 'bad', text: 'Failed' },
-}
-
-const deliveryView = (
-  { id, type, status, createdAt, attempts, answer, error, nextAt }: DeliveryView,
-  path: WebhookPath,
-  now: number,
-): AdminModels['admin/webhook']['deliveries'][number] => ({
-  id: String(id),
-  type: type ?? 'deleted event',
-  badge: STATUSES[status],
-  createdAt,
-  attempts: formatNumber(attempts),
-  answer: capitalize(error ?? (answer === null ? '–' : `status ${answer}`)),
-  nextAt: nextAt !== null && nextAt > now ? nextAt : null,
-  next: status !== 'pending' ? '–' : nextAt === null ? 'After an earlier event' : 'Now',
-  replay: status === 'pending' ? null : `${path}/deliveries/${id}/replay`,
-})
-
-const capitalize = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
-
-interface DeliveryQuery {
-  status?: Delivery['status']
-  cursor: number | null
-}
-
-function readDeliveryQuery({ query }: FastifyRequest): DeliveryQuery {
-  const field = fieldReader(query)
-  const status = Object.keys(STATUSES).find((each) => each === field('status'))
-  return {
-    ...(status !== undefined && { status: status as Delivery['status'] }),
-    cursor: /^\d{1,15}$/.test(field('before')) ? Number(field('before')) : null,
-  }
-}
-
-/** Relative to the page of the endpoint. */
-const pageUrl = (status: string | undefined, before: number | null): string => {
-  const fields = { ...(status && { status }), ...(before !== null && { before: String(before) }) }
-  return `?${new URLSearchParams(fields).toString()}#deliveries`
-}
-
-const statusLinks = (path: WebhookPath, current: string | undefined) =>
-  [['All', undefined] as const, ...statusEntries()].map(([label, status]) => ({
-    label,
-    href: `${path}${pageUrl(status, null)}`,
-    isCurrent: status === current,
-  }))
-
-const statusEntries = () =>
-  Object.entries(STATUSES).map(([status, { text }]) => [text, status] as const)
 
 /** A time in UTC as the value of a field `datetime-local`. */
 const formValue = (time: number): string => new Date(time).toISOString().slice(0, 16)

@@ -1,7 +1,10 @@
 import t from 'tap'
-import { signIn } from '../../../admin.ts'
+import { Secret } from '../../../../server/secret.ts'
+import { PASSWORD, signIn } from '../../../admin.ts'
 import { addApp, addAppWithSecret, buildBroker, connect, exchange } from '../../../helper.ts'
+import { allowLoopback, startReceiver } from '../../../events/receiver.ts'
 import { openDashboard, textOf } from './dashboard.ts'
+import { startIssuer } from '../../../oidc-issuer.ts'
 
 t.test('the overview of a new broker shows the first steps', async (t) => {
   const broker = await buildBroker(t)
@@ -119,5 +122,53 @@ t.test('requests through the proxy are charted once there are any', async (t) =>
   await services.usage.flush()
   for (const path of ['', `/apps/${app.id}`]) {
     t.match(await look(path), /Swaps 0 Proxied requests 1,200 .*Refreshes 0 Failures 1 /, path)
+  }
+})
+
+t.test('endpoints, and the program, that do not get their events need attention', async (t) => {
+  const env = { ...allowLoopback, BROKER_ON_EVENT: '/bin/false' }
+  const broker = await buildBroker(t, { env })
+  const { webhooks, store, dispatcher } = broker.services
+  const receiver = await startReceiver(t)
+  receiver.answer = (response) => void response.writeHead(500).end()
+  const add = (path: string, appId: string | null = null) =>
+    webhooks.add({ url: receiver.url + path, appId, types: [], signing: 'v1a' }, 'test')
+  const app = await addApp(broker)
+  await add('?failing')
+  await add('?own', app.id)
+  const { webhook: gone } = await add('?gone')
+  const { webhook: disabled } = await add('?disabled')
+  dispatcher.start()
+  await connect(broker, app)
+  await receiver.until(() => receiver.requests.length >= 4)
+  await webhooks.disableGone(gone.id)
+  await webhooks.setEnabled(disabled.id, false, 'test')
+  const look = async (path = '') => textOf(await (await openDashboard(broker)).look(path))
+  broker.clock.advance(3_000_000)
+  t.notMatch(await look(), 'have not been delivered')
+  broker.clock.advance(600_000)
+  const text = await look()
+  const late = 'have not been delivered for more than an hour. The oldest pending event is from'
+  for (const sink of ['?failing', '?own', '/bin/false']) t.match(text, `${sink} ${late}`)
+  for (const sink of ['?gone', '?disabled']) t.notMatch(text, `${sink} have`)
+  t.match(text, /\?gone wants no more events: .*410.* It was disabled \d+ /)
+  t.notMatch(text, '?disabled')
+  const ofApp = await look(`/apps/${app.id}`)
+  t.match(ofApp, `?own ${late}`)
+  for (const other of ['?failing', '?gone', '/bin/false']) t.notMatch(ofApp, other)
+  for (const { id } of await webhooks.list()) await webhooks.remove(id, 'test')
+  t.ok((await store.countDeliveries()).size > 1)
+  t.match(await look(), /\/bin\/false have not/, 'only the program is left')
+  t.notMatch(await look(), receiver.url)
+})
+
+t.test('second factors are the identity provider’s task when passwords are off', async (t) => {
+  const issuer = await startIssuer(t)
+  for (const passwords of ['true', 'false']) {
+    const env = { ...issuer.env, BROKER_ADMIN_PASSWORDS: passwords }
+    const { services } = await buildBroker(t, { env })
+    await services.admins.add('ann@example.com', new Secret(PASSWORD), 'test')
+    const kinds = (await services.overview.attention()).map(({ kind }) => kind)
+    t.equal(kinds.includes('no_second_factor'), passwords === 'true', passwords)
   }
 })

@@ -58,13 +58,14 @@ t.test('an endpoint is added, tested, disabled, enabled and removed', async (t) 
   t.match(textOf(await admin.press(confirmation, 'Remove endpoint')), 'No endpoints yet')
   t.match(await look(path), { status: 404, body: 'does not exist or was removed' })
 
-  const { rows } = await broker.services.store.listEvents({ limit: 4 })
+  const { rows } = await broker.services.store.listEvents({ limit: 6 })
   t.strictSame(
     rows.map(({ action, actor }) => `${action} ${actor}`),
-    ['removed', 'enabled', 'disabled', 'added'].map(
+    ['removed', 'enabled', 'disabled', 'tested', 'tested', 'added'].map(
       (done) => `webhook.${done} admin:admin@example.com`,
     ),
   )
+  t.match(rows[3]?.details, /127\.0\.0\.1.*status 500/)
   t.notMatch(textOf(await look('/audit')), /webhook\.\w+/, 'the audit log has labels')
 })
 
@@ -111,7 +112,12 @@ t.test('deliveries are listed, filtered and replayed', async (t) => {
       await clock.sleep(20)
     }
   }
-  t.match(await lookUntil(/app\.added Failed/), { body: /Disabled:.*410/s })
+  const disabled = await lookUntil(/app\.added Failed/)
+  t.match(disabled.body, /Disabled:.*410/s)
+  t.notMatch(disabled.body, 'Replay', 'it would be lost')
+  const [delivery] = (await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 1 })).rows
+  const replay = `/admin${path}/deliveries/${delivery?.id}/replay`
+  t.match(textOf(await postToDashboard(broker, admin, replay, [])), 'is disabled. Enable it first')
   status = 204
   await admin.press(await look(path), 'Enable')
   const failed = await look(path)
@@ -136,7 +142,7 @@ t.test('deliveries are listed, filtered and replayed', async (t) => {
     'Enter both',
   )
   const wrong = await postToDashboard(broker, admin, `/admin${path}/deliveries/99/replay`, [])
-  t.match(textOf(wrong), 'This webhook has no delivery 99')
+  t.match(textOf(wrong), `${webhook.id} has no delivery 99`)
 })
 
 t.test('more deliveries than a page has', async (t) => {
@@ -177,4 +183,36 @@ t.test('endpoints of an app, and what viewers see', async (t) => {
   t.match(textOf(page), url)
   t.notMatch(page.body, /<button(?![^>]*(copy|small">Sign out))/)
   t.notMatch((await viewer.open(`${broker.url}/admin/webhooks`)).body, 'Add an endpoint')
+})
+
+t.test('the program of BROKER_ON_EVENT has a page with its deliveries', async (t) => {
+  const broker = await buildBroker(t, { env: { BROKER_ON_EVENT: '/bin/false' } })
+  const { webhooks, dispatcher, clock } = broker.services
+  const { admin, look } = await openDashboard(broker)
+  t.match(textOf(await look('/webhooks')), '/bin/false Enabled All All –')
+  t.notMatch(textOf(await look('/webhooks?app=app_x')), '/bin/false')
+  const path = '/webhooks/command'
+  t.match(textOf(await look(path)), 'Added by the setting BROKER_ON_EVENT')
+  dispatcher.start()
+  await addApp(broker)
+  const lookUntil = async (pattern: RegExp) => {
+    for (;;) {
+      const page = await look(path)
+      if (pattern.test(textOf(page))) return page
+      await clock.sleep(20)
+    }
+  }
+  const page = await lookUntil(/app\.added Pending .* 1 Exit code 1/)
+  t.notMatch(page.body, /Send test event|Disable|Rotate|Remove/)
+  const range = { from: '2000-01-31T08:00', to: '2100-01-31T08:00' }
+  t.match(textOf(await admin.press(page, 'Replay', range)), 'will be sent again')
+  const { rows } = await webhooks.listDeliveries('command', { cursor: null, limit: 1 })
+  const again = `/admin${path}/deliveries/${rows[0]?.id}/replay`
+  t.match(textOf(await postToDashboard(broker, admin, again, [])), 'The event will be sent again')
+  for (const action of ['test', 'rotate', 'enabled', 'remove']) {
+    const answer = await postToDashboard(broker, admin, `/admin${path}/${action}`, [])
+    t.equal(answer.status, 404, action)
+  }
+  const without = await openDashboard(await buildBroker(t))
+  t.equal((await without.look(path)).status, 404)
 })
