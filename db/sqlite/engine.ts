@@ -28,6 +28,8 @@ export interface Engine {
   write: <T>(work: () => T) => Promise<T>
   /** As `write`, without waiting for the disk: a loss of power may undo it. For leases and the like. */
   writeFleeting: <T>(work: () => T) => Promise<T>
+  /** The clock that leases are measured by, milliseconds. All processes share it, and it is not set. */
+  steady: () => number
   /** Copies part of the log, if it is time to. Returns how many of its pages are not copied yet. */
   checkpoint: () => number
 }
@@ -36,7 +38,7 @@ export interface Engine {
  * An engine on an open connection. Work is synchronous, as better-sqlite3 is. While another process locks the
  * database, only the busy timeout blocks the event loop; the pauses between retries don't.
  */
-export function createEngine(client: Database.Database): Engine {
+export function createEngine(client: Database.Database, steady = machineClock): Engine {
   const transaction = client.transaction((work: () => unknown) => work())
   const checkpoint = prepareCheckpoints(client)
   let last: Promise<unknown> = Promise.resolve()
@@ -79,9 +81,13 @@ export function createEngine(client: Database.Database): Engine {
     readTogether: prepareReadTogether(client),
     write: (work) => enqueue(() => commit(work)),
     writeFleeting: (work) => enqueue(() => withoutSync(() => commit(work))),
+    steady,
     checkpoint,
   }
 }
+
+/** Begins anew with the machine. */
+const machineClock = (): number => Number(process.hrtime.bigint() / 1_000_000n)
 
 /** See `Engine.readTogether`. */
 function prepareReadTogether(client: Database.Database): Engine['readTogether'] {
