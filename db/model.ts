@@ -106,8 +106,8 @@ export interface Connection {
   accessTokenFetchedAt: Millis | null
   /** Holder of the lease; after its end, it was not released. */
   leaseOwner: string | null
-  /** Milliseconds of the steady clock. */
-  leaseUntil: Millis | null
+  /** How long the lease lasted when the row was read, by the store's clock; negative: since when it has ended. */
+  leaseRemainingMs: number | null
   /** Failed refreshes since the last successful one. */
   failures: number
   /** How many of these failures were rejections by Ellipsis Drive. */

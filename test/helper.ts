@@ -1,5 +1,4 @@
-import { randomBytes, randomInt } from 'node:crypto'
-import { createServer } from 'node:net'
+import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { App } from '../db/store.ts'
@@ -16,10 +15,12 @@ import type { Runtime } from '../server/runtime.ts'
 import { standInDefaults, startStandIn } from '../server/stand-in/app.ts'
 import type { StandIn, Switches } from '../server/stand-in/app.ts'
 import { testClock } from './clock.ts'
+import { freePort } from './free-port.ts'
 import type { TestClock } from './clock.ts'
 import { Visitor } from './visitor.ts'
 import { migratedFolder } from './db/temporary.ts'
 
+export { freePort, freePorts } from './free-port.ts'
 export { testClock }
 
 /** The cheapest argon2id parameters. Tests of the cost use the real ones. */
@@ -143,31 +144,6 @@ const METRICS_TOKEN = 'metrics-token-of-the-tests'
 export async function scrape({ url, env }: Pick<TestBroker, 'url' | 'env'>): Promise<string> {
   const headers = { authorization: `Bearer ${env.BROKER_METRICS_TOKEN}` }
   return (await fetch(`${url}/metrics`, { headers })).text()
-}
-
-/** A free port, below the ephemeral range, so that no outgoing connection of another test takes it. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(11_000, 32_000)
-    if (await isFree(port)) return port
-  }
-}
-
-/** The first of `count` free ports in a row. */
-export async function freePorts(count: number): Promise<number> {
-  for (;;) {
-    const first = await freePort()
-    const next = Array.from({ length: count - 1 }, (_, index) => isFree(first + 1 + index))
-    if ((await Promise.all(next)).every(Boolean)) return first
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createServer()
-  return new Promise((resolve) => {
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }
 
 /** Redirect URI of the tests' apps. Nothing listens there. */

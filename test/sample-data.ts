@@ -158,9 +158,8 @@ async function addWebhooks({ webhooks, store, clock }: TestBroker['services'], a
   await webhooks.replayRange(webhook.id, { from: 0, to: now + 1 }, actor)
   await webhooks.rotateSecret(webhook.id, actor)
   const owner = 'sample'
-  const limits = { maxLeaseMs: HOUR_MS, maxPauseMs: HOUR_MS }
-  const lease = { owner, now, until: now + HOUR_MS, ...limits, deadOwner: null }
-  await store.takeOutbox(lease)
+  const times = { forMs: HOUR_MS, now, maxPauseMs: HOUR_MS }
+  await store.takeOutbox({ owner, ...times, deadOwner: null })
   const { rows } = await webhooks.listDeliveries(webhook.id, { cursor: null, limit: 4 })
   const outcomes = [
     {

@@ -38,6 +38,8 @@ interface StoreOptions {
   nativeBinding: string | undefined
   /** Another file than `broker.db`. */
   name?: string
+  /** See `createSqliteStore`. */
+  steady?: () => number
 }
 
 /**
@@ -82,7 +84,7 @@ export async function withLock<T>(
  * @throws StoreTooNewError, OlderProcessesError, KeptCopyError before anything is changed
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  return createSqliteStore(await openDatabase(options))
+  return createSqliteStore(await openDatabase(options), options.steady)
 }
 
 /** Opens the SQLite connection of a store, on the same conditions as `openStore`. */

@@ -8,6 +8,13 @@ import { once, replay, replayClient } from './replay.ts'
 /** A lock of PostgreSQL that transactions take before they write events; any number that nothing else uses. */
 const EVENT_LOCK = 7_300_001
 
+/** The time of the server that has the database; `now()` would be the time when the transaction began. */
+const NOW = sql`select (extract(epoch from clock_timestamp()) * 1000)::bigint as now`
+
+interface Clock {
+  now: number
+}
+
 /** Runs the store's methods, which are written for SQLite, on PostgreSQL: see `replay`. */
 export function createEngine(pool: Pool): Engine {
   const client = replayClient as unknown as Database.Database
@@ -23,6 +30,7 @@ export function createEngine(pool: Pool): Engine {
     readTogether: read,
     write,
     once,
+    steady: () => Number(db.get<Clock>(NOW).now),
     // A broker outlives a crash of its database, and a lease must, too.
     writeFleeting: write,
     orderEvents: () => void db.get(sql`select pg_advisory_xact_lock(${EVENT_LOCK})`),

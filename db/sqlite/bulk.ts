@@ -1,4 +1,17 @@
-import { and, asc, desc, eq, gt, inArray, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
+import {
+  and,
+  asc,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  inArray,
+  isNotNull,
+  isNull,
+  lte,
+  or,
+  sql,
+} from 'drizzle-orm'
 import { bulkItems, bulks, connections } from './schema.ts'
 import type { BulkStore, Millis, NewEvent } from '../store.ts'
 import type { Engine } from './engine.ts'
@@ -11,13 +24,17 @@ import { noLease } from './refresh.ts'
 const hasWork = sql`${bulks.status} in ('collecting', 'running')`
 const began = { status: 'collecting', total: 0, revoked: 0, skipped: 0, failed: 0 } as const
 
+/** The end of the lease is not in the contract. */
+const { leaseUntil, ...columns } = getTableColumns(bulks)
+
 type Outcome = 'revoked' | 'skipped' | 'failed'
 
 /** Bulk revocations. */
 export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkStore {
-  const { client, db, read, write, once } = engine
+  const { client, db, read, write, once, steady } = engine
   const revokeConnection = prepareRevoke(engine, sealedValues)
-  const find = (id: number) => db.select().from(bulks).where(eq(bulks.id, id)).get()
+  const select = () => db.select(columns).from(bulks)
+  const find = (id: number) => select().where(eq(bulks.id, id)).get()
   const addItems = client.prepare(
     `insert into bulk_items (bulk_id, connection_id) select @id, connections.id
      from (select distinct value from json_each(@connectionIds)) as wanted cross join connections on connections.id = value
@@ -68,7 +85,7 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
         const isPicked = 'connectionIds' in bulk
         const row = isPicked
           ? { ...bulk, ...began, ...noLease, filter: null }
-          : { ...bulk, ...began }
+          : { ...bulk, ...began, leaseUntil: steady() + bulk.leaseForMs }
         const { id } = db.insert(bulks).values(row).returning({ id: bulks.id }).get()
         if (isPicked) addPicked(id, bulk.connectionIds)
         insertEvents(engine, events(id))
@@ -76,38 +93,40 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
       }),
 
     getBulk: (id) => read(() => find(id)),
-    listBulks: (limit) =>
-      read(() => db.select().from(bulks).orderBy(desc(bulks.id)).limit(limit).all()),
-    takeBulk: async ({ owner, now, until, maxLeaseMs }) => {
+    listBulks: (limit) => read(() => select().orderBy(desc(bulks.id)).limit(limit).all()),
+    takeBulk: async ({ owner, forMs }) => {
       // Every process asks every two seconds: only with work there is a write transaction.
       const hasAny = () => db.select({ id: bulks.id }).from(bulks).where(hasWork).get()
       if (!(await read(hasAny))) return undefined
       return write(() => {
-        const { leaseOwner, leaseUntil } = bulks
-        const free = or(isNull(leaseOwner), lte(leaseUntil, now), gt(leaseUntil, now + maxLeaseMs))
-        const query = db.select().from(bulks).where(and(hasWork, free))
+        const { leaseOwner } = bulks
+        const now = steady()
+        const until = now + forMs
+        const free = or(isNull(leaseOwner), lte(leaseUntil, now), gt(leaseUntil, until))
+        const query = select().where(and(hasWork, free))
         const bulk = query.orderBy(asc(bulks.id)).limit(1).get()
         if (!bulk) return undefined
         const lease = { leaseOwner: owner, leaseUntil: until }
         db.update(bulks).set(lease).where(eq(bulks.id, bulk.id)).run()
-        return { ...bulk, ...lease }
+        return { ...bulk, leaseOwner: owner }
       })
     },
 
     updateBulk: ({ id, expected, changes, events }) =>
       write(() => {
         const { statuses, leaseOwner } = expected
+        const set = changes.leaseOwner === null ? { ...changes, ...noLease } : changes
         const own = and(
           eq(bulks.id, id),
           statuses && inArray(bulks.status, statuses),
           leaseOwner === undefined ? undefined : eq(bulks.leaseOwner, leaseOwner),
         )
-        if (db.update(bulks).set(changes).where(own).run().changes === 0) return false
+        if (db.update(bulks).set(set).where(own).run().changes === 0) return false
         insertEvents(engine, events)
         return true
       }),
 
-    addBulkItems: ({ id, owner, until, connectionIds, cursor }) =>
+    addBulkItems: ({ id, owner, forMs, connectionIds, cursor }) =>
       write(() => {
         const bulk = findOwn(id, owner, 'collecting')
         if (!bulk) return false
@@ -117,7 +136,9 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
             ? 0
             : db.insert(bulkItems).values(rows).onConflictDoNothing().run().changes
         const next =
-          cursor === null ? { status: 'ready' as const, ...noLease } : { leaseUntil: until }
+          cursor === null
+            ? { status: 'ready' as const, ...noLease }
+            : { leaseUntil: steady() + forMs }
         db.update(bulks)
           .set({ ...next, cursor, total: bulk.total + added, trouble: null })
           .where(eq(bulks.id, id))
@@ -125,7 +146,7 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
         return true
       }),
 
-    revokeBulkItems: ({ id, owner, now, until, limit, maxDurationMs }) =>
+    revokeBulkItems: ({ id, owner, forMs, now, limit, maxDurationMs }) =>
       write(() => {
         const bulk = findOwn(id, owner, 'running')
         if (!bulk) return false
@@ -152,7 +173,9 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
           .set({
             ...counts,
             trouble: null,
-            ...(worked < limit && worked === items.length ? done : { leaseUntil: until }),
+            ...(worked < limit && worked === items.length
+              ? done
+              : { leaseUntil: steady() + forMs }),
           })
           .where(eq(bulks.id, id))
           .run()

@@ -18,7 +18,7 @@ type Methods =
   | 'markConnectionsForReconnect'
 type NewConnection = Parameters<Store['saveConnection']>[0]
 
-const { nameKey, sequence, ...own } = getTableColumns(connections)
+const { nameKey, sequence, leaseUntil, ...own } = getTableColumns(connections)
 
 /** A connection with its sealed values in place of their ids. */
 const columns = {
@@ -26,13 +26,14 @@ const columns = {
   refreshToken: bytesOf(connections.refreshToken),
   previousRefreshToken: bytesOf(connections.previousRefreshToken),
   accessToken: bytesOf(connections.accessToken),
+  leaseRemainingMs: sql<number | null>`${leaseUntil} - ${sql.placeholder('steadyNow')}`,
 }
 
 export function connectionMethods(
   engine: Engine,
   sealedValues: SealedValues,
 ): Pick<Store, Methods> {
-  const { db, read, write } = engine
+  const { db, read, write, steady } = engine
   const tokenWriter = createTokenWriter(engine, sealedValues)
   const select = () => db.select(columns).from(connections).$dynamic()
   const get = select()
@@ -51,7 +52,7 @@ export function connectionMethods(
 
   const create = (connection: NewConnection): boolean => {
     const { id, accountId, username, tokens, now, importState = null } = connection
-    if (!tokens || get.get({ id })) return false
+    if (!tokens || get.get({ id, steadyNow: 0 })) return false
     const stored = tokenWriter.put(null, tokens, null)
     const begin = { status: 'active', generation: 1, failures: 0, connectedAt: now } as const
     db.insert(connections)
@@ -87,7 +88,7 @@ export function connectionMethods(
   }
 
   return {
-    getConnection: (id) => read(() => get.get({ id })),
+    getConnection: (id) => read(() => get.get({ id, steadyNow: steady() })),
 
     getUsernames: (ids) =>
       read(() => {
@@ -96,15 +97,17 @@ export function connectionMethods(
         return new Map(rows.map((row) => [row.id, row.username]))
       }),
 
-    findConnection: (accountId) => read(() => find.get({ accountId })),
+    findConnection: (accountId) => read(() => find.get({ accountId, steadyNow: steady() })),
 
     // Two conditions, as each of the two indexes has only some of the rows.
     listConnectionsOfAccount: (accountId) =>
       read(() => {
         const own = eq(connections.accountId, accountId)
         const former = select().where(and(own, eq(connections.status, 'revoked')))
-        const current = find.get({ accountId })
-        const rows = former.orderBy(desc(connections.connectedAt), desc(connections.id)).all()
+        const ordered = former.orderBy(desc(connections.connectedAt), desc(connections.id))
+        const steadyNow = steady()
+        const current = find.get({ accountId, steadyNow })
+        const rows = ordered.prepare().all({ steadyNow })
         return current ? [current, ...rows] : rows
       }),
 

@@ -31,6 +31,8 @@ export interface Engine {
   write: <T>(work: () => T) => Promise<T>
   /** As `write`, without waiting for the disk: a loss of power may undo it. For leases and the like. */
   writeFleeting: <T>(work: () => T) => Promise<T>
+  /** The clock that leases are measured by, milliseconds. All processes share it, and it is not set. Within work. */
+  steady: () => number
   /** Within work: a value that stays the same if the engine runs the work again. */
   once: <T>(compute: () => T) => T
   /** Within the current transaction: others that write events wait for it, so ids are in the order of commits. */
@@ -61,7 +63,7 @@ export interface SqliteEngine extends Engine {
  * An engine on an open connection. Work is synchronous, as better-sqlite3 is. While another process locks the
  * database, only the busy timeout blocks the event loop; the pauses between retries don't.
  */
-export function createEngine(client: Database.Database): SqliteEngine {
+export function createEngine(client: Database.Database, steady = machineClock): SqliteEngine {
   const transaction = client.transaction((work: () => unknown) => work())
   const checkpoint = prepareCheckpoints(client)
   let last: Promise<unknown> = Promise.resolve()
@@ -114,9 +116,13 @@ export function createEngine(client: Database.Database): SqliteEngine {
     // One transaction writes at a time.
     orderEvents: () => undefined,
     deleteSome: (table, where, limit) => db.delete(table).where(where).limit(limit).run().changes,
+    steady,
     checkpoint,
   }
 }
+
+/** Begins anew with the machine. */
+const machineClock = (): number => Number(process.hrtime.bigint() / 1_000_000n)
 
 /** See `Engine.readTogether`. */
 function prepareReadTogether(client: Database.Database): Engine['readTogether'] {

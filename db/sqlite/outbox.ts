@@ -2,7 +2,7 @@ import { and, asc, eq, gt, lte, sql } from 'drizzle-orm'
 import type { Millis, NewDelivery, OutboxStore } from '../store.ts'
 import { isOneOf, type Engine } from './engine.ts'
 import { insertEvents } from './events.ts'
-import { noLease } from './refresh.ts'
+import { isFree, noLease } from './refresh.ts'
 import { deliveries, outbox } from './schema.ts'
 
 /** The outbox begins with the events that come next. Within the current transaction. */
@@ -29,7 +29,7 @@ const HAS_WORK = `
 
 /** Deliveries, and the lease of the process that makes them. Nothing here waits for the disk. */
 export function outboxMethods(engine: Engine): OutboxStore {
-  const { client, db, read, write, writeFleeting } = engine
+  const { client, db, read, write, writeFleeting, steady } = engine
   const hasWork = client.prepare<[Millis], 0 | 1>(HAS_WORK).pluck()
   const listDueSinks = client.prepare<[Millis], string>(DUE_SINKS).pluck()
   const add = client.prepare<[object]>(
@@ -70,21 +70,18 @@ export function outboxMethods(engine: Engine): OutboxStore {
   return {
     hasOutboxWork: (now) => read(() => hasWork.get(now) === 1),
 
-    takeOutbox: ({ owner, now, until, maxLeaseMs, maxPauseMs, deadOwner }) =>
+    takeOutbox: ({ owner, forMs, now, maxPauseMs, deadOwner }) =>
       writeFleeting(() => {
         beginOutbox(db)
         const row = db.select().from(outbox).get()
         if (!row) throw new Error('the outbox has no row')
-        const { leaseOwner, leaseUntil, lastEventId } = row
-        const isTaken =
-          leaseOwner !== null &&
-          leaseOwner !== owner &&
-          leaseOwner !== deadOwner &&
-          leaseUntil !== null &&
-          leaseUntil > now &&
-          leaseUntil <= now + maxLeaseMs
-        if (isTaken) return { owner: leaseOwner }
-        db.update(outbox).set({ leaseOwner: owner, leaseUntil: until }).run()
+        const { leaseOwner, lastEventId } = row
+        const takenAt = steady()
+        const canTake = isFree(row, { owner, maxLeaseMs: forMs, deadOwner }, takenAt)
+        if (leaseOwner !== null && !canTake) return { owner: leaseOwner }
+        db.update(outbox)
+          .set({ leaseOwner: owner, leaseUntil: takenAt + forMs })
+          .run()
         const isTooLate = gt(deliveries.nextAt, now + maxPauseMs)
         db.update(deliveries).set({ nextAt: now }).where(isTooLate).run()
         return { lastEventId }

@@ -74,17 +74,25 @@ export function createTokenWriter({ db }: Engine, sealedValues: SealedValues): T
 export const noLease = { leaseOwner: null, leaseUntil: null }
 
 type WantedLease = Parameters<RefreshStore['takeLease']>[0]
-type HeldLease = { leaseOwner: string | null; leaseUntil: Millis | null }
+interface HeldLease {
+  leaseOwner: string | null
+  leaseUntil: number | null
+}
 
-function isFree({ leaseOwner, leaseUntil }: HeldLease, lease: WantedLease): boolean {
-  if (leaseOwner === null || leaseUntil === null || leaseOwner === lease.owner) return true
-  const { now, maxLeaseMs, deadOwner } = lease
-  return leaseOwner === deadOwner || leaseUntil <= now || leaseUntil > now + maxLeaseMs
+/** Can that lease be taken? */
+export function isFree(
+  { leaseOwner, leaseUntil }: HeldLease,
+  { owner, maxLeaseMs, deadOwner }: Pick<WantedLease, 'owner' | 'maxLeaseMs' | 'deadOwner'>,
+  now: number,
+): boolean {
+  if (leaseOwner === null || leaseUntil === null) return true
+  if (leaseOwner === owner || leaseOwner === deadOwner) return true
+  return leaseUntil <= now || leaseUntil > now + maxLeaseMs
 }
 
 /** The lease of a connection, what its refresh brought, and refreshes that were interrupted or failed. */
 export function refreshMethods(engine: Engine, sealedValues: SealedValues): RefreshStore {
-  const { db, read, write, writeFleeting } = engine
+  const { db, read, write, writeFleeting, steady } = engine
   const tokenWriter = createTokenWriter(engine, sealedValues)
   const findForLease = db
     .select({
@@ -100,7 +108,7 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Refr
     .select({
       id: connections.id,
       leaseOwner: sql<string>`${connections.leaseOwner}`,
-      leaseUntil: sql<number>`${connections.leaseUntil}`,
+      leaseRemainingMs: sql<number>`${connections.leaseUntil} - ${sql.placeholder('now')}`,
     })
     .from(connections)
     .where(isNotNull(connections.leaseOwner))
@@ -119,26 +127,27 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Refr
   return {
     takeLease: (lease) =>
       writeFleeting(() => {
-        const { id, expectedGeneration, owner, until } = lease
+        const { id, expectedGeneration, owner, forMs } = lease
         const row = findForLease.get({ id, generation: expectedGeneration })
-        if (!row || !isFree(row, lease)) return false
+        const now = steady()
+        if (!row || !isFree(row, lease, now)) return false
         const leftBehind = row.leaseOwner !== null && row.leaseOwner !== owner
         const staleReason = leftBehind ? 'answer_lost' : row.staleReason
         db.update(connections)
-          .set({ leaseOwner: owner, leaseUntil: until, staleReason })
+          .set({ leaseOwner: owner, leaseUntil: now + forMs, staleReason })
           .where(eq(connections.id, id))
           .run()
         return true
       }),
 
-    updateLease: ({ id, owner, until }) =>
+    updateLease: ({ id, owner, forMs }) =>
       writeFleeting(() => {
-        const lease = until === null ? noLease : { leaseUntil: until }
+        const lease = forMs === null ? noLease : { leaseUntil: steady() + forMs }
         const own = and(eq(connections.id, id), eq(connections.leaseOwner, owner))
         return db.update(connections).set(lease).where(own).run().changes === 1
       }),
 
-    listLeases: (limit) => read(() => leases.all({ limit })),
+    listLeases: (limit) => read(() => leases.all({ limit, now: steady() })),
     listFailed: (bounds) => read(() => failed.all(bounds).map(({ id }) => id)),
 
     saveTokens: ({ id, expectedGeneration, tokens, previousRefreshToken, ...refreshed }) =>

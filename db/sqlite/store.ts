@@ -27,9 +27,10 @@ import type { Store } from '../store.ts'
 /**
  * The Store contract on SQLite: one file for each group of methods.
  * @param client an open connection from db/data-directory/open.ts; `close()` closes it
+ * @param steady the clock of leases, milliseconds; the same in all processes. Default: the machine's
  */
-export function createSqliteStore(client: Database.Database): Store {
-  const engine = createEngine(client)
+export function createSqliteStore(client: Database.Database, steady?: () => number): Store {
+  const engine = createEngine(client, steady)
   const sealedValues = createSealedValues(engine)
   return {
     ...appMethods(engine),

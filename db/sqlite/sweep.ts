@@ -33,6 +33,16 @@ const CHARTED_MS = 31 * DAY_MS
 /** An unused device code is kept this long after its end, so that late polls are told that it has expired. */
 const EXPIRED_DEVICE_CODE_MS = 5 * 60_000
 
+/** A sink with deliveries that is no longer there. One seek per sink, however many deliveries it has. */
+const REMOVED_SINK = sql`
+  with recursive sinks (id) as (
+    select min(sink_id) from deliveries
+    union all
+    select (select min(sink_id) from deliveries where sink_id > sinks.id) from sinks where id is not null
+  )
+  select id from sinks where id <> ${COMMAND_SINK_ID}
+    and not exists (select 1 from webhooks where webhooks.id = sinks.id) limit 1`
+
 /** Meta data, and the sweep of rows that have ended. */
 export function sweepMethods(engine: Engine): Pick<Store, Methods> {
   const { db, read, write, deleteSome } = engine

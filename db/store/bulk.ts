@@ -30,15 +30,15 @@ export interface BulkRevocation {
   /** Why it makes no progress, for people; `null`: no trouble. */
   trouble: string | null
   leaseOwner: string | null
-  leaseUntil: Millis | null
 }
 
 /** `ready`: collected, and waiting for confirmation. */
 export type BulkStatus = 'collecting' | 'ready' | 'running' | 'done' | 'cancelled'
 
 export type NewBulk = Pick<BulkRevocation, 'actor' | 'address' | 'createdAt'> &
+  /** With the lease of its owner for `leaseForMs` milliseconds. */
   (
-    | Pick<BulkRevocation, 'filter' | 'leaseOwner' | 'leaseUntil'>
+    | (Pick<BulkRevocation, 'filter' | 'leaseOwner'> & { leaseForMs: number })
     /** Picked one by one. */
     | { connectionIds: string[] }
   )
@@ -50,7 +50,10 @@ export interface BulkItem extends Pick<Connection, 'username' | 'status' | 'acco
   error: string | null
 }
 
-/** Only the owner of the lease works on a bulk revocation: methods return `false` to others. */
+/**
+ * Only the owner of the lease works on a bulk revocation: methods return `false` to others. The store measures
+ * the lease by its own clock; `forMs`: how long it lasts from now, milliseconds.
+ */
 export interface BulkStore {
   /**
    * Adds one that is `collecting`; or, of `connectionIds`, one that is `ready` at once with those of them that are
@@ -62,38 +65,26 @@ export interface BulkStore {
   listBulks(limit: number): Promise<BulkRevocation[]>
   /**
    * Takes the lease of the oldest one that is `collecting` or `running` and has no lease. A lease that ends
-   * more than `maxLeaseMs` milliseconds ahead counts as ended.
+   * later than this one counts as ended.
    */
-  takeBulk(lease: {
-    owner: string
-    now: Millis
-    until: Millis
-    maxLeaseMs: number
-  }): Promise<BulkRevocation | undefined>
-  /** Changes one, if its status is one of those expected, and its lease has that owner. `false`: it doesn't. */
+  takeBulk(lease: { owner: string; forMs: number }): Promise<BulkRevocation | undefined>
+  /**
+   * Changes one, if its status is one of those expected, and its lease has that owner. `leaseOwner` `null`: the
+   * lease is released. `false`: it is in another state.
+   */
   updateBulk(bulk: {
     id: number
     expected: { statuses?: BulkStatus[]; leaseOwner?: string }
     changes: Partial<
-      Pick<
-        BulkRevocation,
-        | 'status'
-        | 'actor'
-        | 'address'
-        | 'startedAt'
-        | 'endedAt'
-        | 'trouble'
-        | 'leaseOwner'
-        | 'leaseUntil'
-      >
-    >
+      Pick<BulkRevocation, 'status' | 'actor' | 'address' | 'startedAt' | 'endedAt' | 'trouble'>
+    > & { leaseOwner?: null }
     events: NewEvent[]
   }): Promise<boolean>
   /** Adds connections to one that is `collecting`, each once. `cursor` `null`: that is all, it becomes `ready`. */
   addBulkItems(items: {
     id: number
     owner: string
-    until: Millis
+    forMs: number
     connectionIds: string[]
     cursor: string | null
   }): Promise<boolean>
@@ -105,8 +96,8 @@ export interface BulkStore {
   revokeBulkItems(batch: {
     id: number
     owner: string
+    forMs: number
     now: Millis
-    until: Millis
     limit: number
     maxDurationMs: number
   }): Promise<boolean>

@@ -8,29 +8,32 @@ export interface Failure {
 }
 
 /**
- * One refresh of a connection at a time, and its result. Leases are measured by the steady clock, which all
- * processes on one store share and which never jumps.
+ * One refresh of a connection at a time, and its result. The store measures leases by its own clock: the hosts
+ * of those who use it may disagree about the time.
  */
 export interface RefreshStore {
   /**
    * Takes the lease. `false`: the generation changed, the connection is revoked, or another owner has the
-   * lease. A lease that ends more than `maxLeaseMs` milliseconds ahead counts as ended, so that no row stays
-   * locked; so does that of the owner `deadOwner`, whose process has died. Taking over a lease that was not
-   * released sets `staleReason`: the answer to that refresh may be lost.
+   * lease. It lasts for `forMs` milliseconds. A lease that ends more than `maxLeaseMs` milliseconds ahead counts as
+   * ended, because the store's clock was set back or began anew; so does that of the owner `deadOwner`, whose
+   * process has died. Taking over a lease that was not released sets `staleReason`: the answer to that refresh may
+   * be lost.
    */
   takeLease(lease: {
     id: string
     expectedGeneration: number
     owner: string
-    now: Millis
-    until: Millis
+    forMs: number
     maxLeaseMs: number
     deadOwner: string | null
   }): Promise<boolean>
-  /** Extends the owner's lease; `until` `null` releases it. `false`: this owner doesn't hold it (any more). */
-  updateLease(lease: { id: string; owner: string; until: Millis | null }): Promise<boolean>
+  /**
+   * Makes the owner's lease last for `forMs` milliseconds from now; `null` releases it. `false`: this owner
+   * doesn't hold it (any more).
+   */
+  updateLease(lease: { id: string; owner: string; forMs: number | null }): Promise<boolean>
   /** Leases that were not released, including expired ones; the earliest end first. */
-  listLeases(limit: number): Promise<{ id: string; leaseOwner: string; leaseUntil: Millis }[]>
+  listLeases(limit: number): Promise<{ id: string; leaseOwner: string; leaseRemainingMs: number }[]>
   /**
    * Ids of unrevoked connections whose refresh failed and may be retried at `retryBefore`, the earliest first;
    * none that failed thirty times in a row.

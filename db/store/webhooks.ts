@@ -47,16 +47,16 @@ export interface OutboxStore {
    */
   hasOutboxWork(now: Millis): Promise<boolean>
   /**
-   * Takes or extends the lease. A lease that ends more than `maxLeaseMs` milliseconds ahead counts as ended, and a
-   * delivery that is due more than `maxPauseMs` ahead becomes due: the clock was wrong.
+   * Takes the lease for `forMs` milliseconds, or extends it. The store measures it by its own clock; a lease that
+   * ends later than that counts as ended. A delivery that is due more than `maxPauseMs` after `now` becomes due:
+   * the clock was wrong.
    * @param lease.deadOwner an owner whose process has died
    * @returns the id of the last event that was given to the sinks; or the owner of the lease, if it is another
    */
   takeOutbox(lease: {
     owner: string
+    forMs: number
     now: Millis
-    until: Millis
-    maxLeaseMs: number
     maxPauseMs: number
     deadOwner: string | null
   }): Promise<{ lastEventId: number } | { owner: string }>

@@ -64,8 +64,6 @@ export function createBulkRevocations(dependencies: {
   let wake = new AbortController()
   let loop: Promise<void> = Promise.resolve()
 
-  const leaseEnd = () => clock.now() + LEASE_DURATION_MS
-
   /** Collects matching connections until all are collected or the deadline has passed. */
   const collect = async (
     bulk: Pick<BulkRevocation, 'id' | 'filter' | 'cursor'>,
@@ -80,7 +78,7 @@ export function createBulkRevocations(dependencies: {
       const added = await store.addBulkItems({
         id,
         owner,
-        until: leaseEnd(),
+        forMs: LEASE_DURATION_MS,
         connectionIds,
         cursor,
       })
@@ -90,18 +88,17 @@ export function createBulkRevocations(dependencies: {
 
   /** Revokes until all are revoked, or this process has lost the lease. */
   const revoke = async ({ id }: BulkRevocation): Promise<void> => {
-    const batch = { id, owner, limit: MAX_BATCH_SIZE, maxDurationMs: BATCH_DURATION_MS }
+    const limits = { limit: MAX_BATCH_SIZE, maxDurationMs: BATCH_DURATION_MS }
+    const batch = { id, owner, forMs: LEASE_DURATION_MS, ...limits }
     for (let hasMore = true; hasMore && !stopping.signal.aborted;) {
-      hasMore = await throttle(() =>
-        store.revokeBulkItems({ ...batch, now: clock.now(), until: leaseEnd() }),
-      )
+      hasMore = await throttle(() => store.revokeBulkItems({ ...batch, now: clock.now() }))
     }
   }
 
   /** Releases this process's lease. */
   const release = (id: number, trouble: string | null): Promise<boolean> => {
     const expected = { leaseOwner: owner }
-    return store.updateBulk({ id, expected, changes: { ...noLease, trouble }, events: [] })
+    return store.updateBulk({ id, expected, changes: { leaseOwner: null, trouble }, events: [] })
   }
 
   /** Cancels one that has no filter to collect by: its process died before the picked connections were stored. */
@@ -109,7 +106,7 @@ export function createBulkRevocations(dependencies: {
     store.updateBulk({
       id,
       expected: { statuses: ['collecting'], leaseOwner: owner },
-      changes: { status: 'cancelled', endedAt: clock.now(), ...noLease },
+      changes: { status: 'cancelled', endedAt: clock.now(), leaseOwner: null },
       events: [event(id, 'system', 'bulk.cancelled')],
     })
 
@@ -129,9 +126,7 @@ export function createBulkRevocations(dependencies: {
 
   /** Works on the oldest unfinished bulk revocation. Returns how long to wait for the next, milliseconds. */
   const workOnNext = async (): Promise<number> => {
-    const now = clock.now()
-    const lease = { owner, now, until: now + LEASE_DURATION_MS, maxLeaseMs: LEASE_DURATION_MS }
-    const bulk = await store.takeBulk(lease)
+    const bulk = await store.takeBulk({ owner, forMs: LEASE_DURATION_MS })
     if (!bulk) return POLL_INTERVAL_MS
     return (await workOn(bulk)) ? 0 : ERROR_RETRY_DELAY_MS
   }
@@ -164,7 +159,7 @@ export function createBulkRevocations(dependencies: {
         return store.addBulk({ ...request, connectionIds: selection }, events)
       }
       const filter = withoutRevoked(selection)
-      const lease = { leaseOwner: owner, leaseUntil: leaseEnd() }
+      const lease = { leaseOwner: owner, leaseForMs: LEASE_DURATION_MS }
       const id = await store.addBulk({ ...request, filter, ...lease }, events)
       await collect({ id, filter, cursor: null }, now + COLLECT_TIMEOUT_MS)
       await release(id, null)
@@ -201,7 +196,7 @@ export function createBulkRevocations(dependencies: {
       store.updateBulk({
         id,
         expected: { statuses: ['collecting', 'ready', ...(running ? ['running' as const] : [])] },
-        changes: { status: 'cancelled', endedAt: clock.now(), trouble: null, ...noLease },
+        changes: { status: 'cancelled', endedAt: clock.now(), trouble: null, leaseOwner: null },
         events: [event(id, actor, 'bulk.cancelled')],
       }),
 
@@ -215,8 +210,6 @@ export function createBulkRevocations(dependencies: {
     },
   }
 }
-
-const noLease = { leaseOwner: null, leaseUntil: null }
 
 /** Narrows the filter to connections that can still be revoked. */
 const withoutRevoked = ({ statuses, ...filter }: ConnectionFilter): ConnectionFilter => ({

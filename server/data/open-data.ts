@@ -55,6 +55,7 @@ export async function openData(
       migrations: readMigrations(),
       nativeBinding: binding,
       onUpgrade: options.onUpgrade,
+      steady: () => clock.steady(),
     })
     try {
       const loadKeys = await loadSecretKeys(config, store, random)
@@ -96,7 +97,7 @@ export async function openData(
     /** The other processes that have the store open. */
     others: () => listProcesses(dataDir, binding).filter((one) => one.id !== id),
     /** A paused process counts as alive. */
-    hasDied: (other: string) => other !== id && hasDied(dataDir, binding, other),
+    hasDied: async (other: string) => other !== id && hasDied(dataDir, binding, other),
   }
   return { ...opened, locks, processes }
 }

@@ -1,6 +1,6 @@
 import type { Delivery, NewDelivery, PublicEvent, Store } from '../../db/store.ts'
 import type { Log } from '../log.ts'
-import type { Clock, Random, Throttle } from '../runtime.ts'
+import type { Random, SteadyClock, Throttle } from '../runtime.ts'
 import { createSemaphore } from '../semaphore.ts'
 import { toMessage } from './message.ts'
 import { MAX_PAUSE_MS, nextAttemptAt, sinkPauseMs } from './retries.ts'
@@ -46,10 +46,10 @@ interface SinkState {
 export function createDispatcher(deps: {
   store: Store
   throttle: Throttle
-  clock: Clock
+  clock: SteadyClock
   random: Random
   log: Log
-  processes: { id: string; hasDied: (id: string) => boolean }
+  processes: { id: string; hasDied: (id: string) => Promise<boolean> }
   sinks: () => Promise<EventSink[]>
   onGone: (sinkId: string) => Promise<void>
   onAttempt: (outcome: 'delivered' | 'failed' | 'given_up') => void
@@ -65,7 +65,7 @@ export function createDispatcher(deps: {
   /** The sinks as last read, and the event up to which they were: each change of a webhook is an event, too. */
   let sinks = new Map<string, EventSink>()
   let sinksReadTo: number | null = null
-  /** Until when this process has the lease, and the last event that was given to the sinks. */
+  /** Until when this process has the lease, by its steady clock, and the last event that was given to the sinks. */
   let lease = { until: -Infinity, lastEventId: 0 }
   /** At first, the clock may have been ahead in an earlier process. */
   let lastLookAt = Infinity
@@ -75,18 +75,16 @@ export function createDispatcher(deps: {
 
   /** Takes or extends the lease, unless half of it remains. `false`: another process has it. */
   const takeLease = async (deadOwner: string | null = null): Promise<boolean> => {
-    const now = clock.now()
-    const remainingMs = lease.until - now
-    if (remainingMs > LEASE_DURATION_MS / 2 && remainingMs <= LEASE_DURATION_MS) return true
-    const until = now + LEASE_DURATION_MS
-    const maxLeaseMs = LEASE_DURATION_MS
-    const limits = { maxLeaseMs, maxPauseMs: MAX_PAUSE_MS }
-    const taken = await store.takeOutbox({ owner, now, until, ...limits, deadOwner })
+    const beganAt = clock.steady()
+    const until = beganAt + LEASE_DURATION_MS
+    if (lease.until > beganAt + LEASE_DURATION_MS / 2) return true
+    const times = { forMs: LEASE_DURATION_MS, now: clock.now(), maxPauseMs: MAX_PAUSE_MS }
+    const taken = await store.takeOutbox({ owner, ...times, deadOwner })
     if ('lastEventId' in taken) {
       lease = { until, ...taken }
       return true
     }
-    const isDead = deadOwner === null && processes.hasDied(taken.owner)
+    const isDead = deadOwner === null && (await processes.hasDied(taken.owner))
     return isDead ? takeLease(taken.owner) : false
   }
 

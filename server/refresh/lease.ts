@@ -1,4 +1,4 @@
-import type { Connection, Millis, StaleReason, Store } from '../../db/store.ts'
+import type { Connection, StaleReason, Store } from '../../db/store.ts'
 import type { Random, SteadyClock } from '../runtime.ts'
 
 /** The right of one refresh attempt to refresh one connection for a limited time. */
@@ -38,13 +38,13 @@ export interface Processes {
   /** Id of this process. */
   id: string
   /** A paused process counts as alive. */
-  hasDied(id: string): boolean
+  hasDied(id: string): Promise<boolean>
 }
 
 /** A lease outlasts a call; the Ellipsis client ends a call after `CALL_TIMEOUT_MS`. */
 const LEASE_DURATION_MS = 30_000
 const CALL_TIMEOUT_MS = 20_000
-/** A lease that ends later than this is from before a restart of the machine, which reset the steady clock. */
+/** A lease that ends later than this is from before the store's clock began anew, or was set back. */
 const MAX_LEASE_REMAINING_MS = 2 * LEASE_DURATION_MS
 /**
  * The lease of a dead process ends this long after it was acquired: upstream has processed the call by then.
@@ -67,42 +67,38 @@ export function createLeases(deps: {
 
   /**
    * Repeats `write` until it takes no longer than it should, because a slow write shortens the lease.
-   * Returns when the written lease ends; `null`: it was not written.
+   * Returns when the written lease ends, by this process's steady clock; `null`: it was not written. It counts from
+   * before the write. The store measures from the write, so it never ends the lease earlier.
    */
-  const writeInTime = async (
-    write: (now: number, until: number) => Promise<boolean>,
-  ): Promise<number | null> => {
+  const writeInTime = async (write: () => Promise<boolean>): Promise<number | null> => {
     for (;;) {
-      const now = clock.steady()
-      const until = now + LEASE_DURATION_MS
-      if (!(await write(now, until))) return null
-      if (clock.steady() - now < MAX_WRITE_DURATION_MS) return until
+      const beganAt = clock.steady()
+      if (!(await write())) return null
+      if (clock.steady() - beganAt < MAX_WRITE_DURATION_MS) return beganAt + LEASE_DURATION_MS
     }
   }
 
-  const isOrphaned = (owner: string, until: Millis): boolean => {
-    const ageMs = clock.steady() - (until - LEASE_DURATION_MS)
+  const isOrphaned = async (owner: string, remainingMs: number): Promise<boolean> => {
+    const ageMs = LEASE_DURATION_MS - remainingMs
     const processId = owner.slice(0, owner.lastIndexOf('.'))
     return ageMs >= DEAD_OWNER_LEASE_MS && processes.hasDied(processId)
   }
 
-  const hasExpired = (until: Millis): boolean => {
-    const remainingMs = until - clock.steady()
-    return remainingMs <= 0 || remainingMs > MAX_LEASE_REMAINING_MS
-  }
+  const hasExpired = (remainingMs: number): boolean =>
+    remainingMs <= 0 || remainingMs > MAX_LEASE_REMAINING_MS
 
   return {
     async acquire(connection) {
-      const { id, generation, leaseOwner, leaseUntil } = connection
+      const { id, generation, leaseOwner, leaseRemainingMs } = connection
       const owner = `${processes.id}.${random(12).toString('base64url')}`
-      const orphaned = leaseOwner && isOrphaned(leaseOwner, leaseUntil ?? 0) ? leaseOwner : null
-      let until = await writeInTime((now, until) =>
+      const orphaned =
+        leaseOwner && (await isOrphaned(leaseOwner, leaseRemainingMs ?? 0)) ? leaseOwner : null
+      let until = await writeInTime(() =>
         store.takeLease({
           id,
           expectedGeneration: generation,
           owner,
-          now,
-          until,
+          forMs: LEASE_DURATION_MS,
           maxLeaseMs: MAX_LEASE_REMAINING_MS,
           deadOwner: orphaned,
         }),
@@ -116,7 +112,9 @@ export function createLeases(deps: {
         owner,
         staleReason: current.staleReason,
         async extend() {
-          until = await writeInTime((_now, until) => store.updateLease({ id, owner, until }))
+          until = await writeInTime(() =>
+            store.updateLease({ id, owner, forMs: LEASE_DURATION_MS }),
+          )
           if (until === null) throw new LeaseLostError()
         },
         assertOutlastsCall() {
@@ -132,17 +130,17 @@ export function createLeases(deps: {
     },
 
     async release({ connection: { id }, owner }) {
-      await store.updateLease({ id, owner, until: null }).catch(() => undefined)
+      await store.updateLease({ id, owner, forMs: null }).catch(() => undefined)
     },
 
     async listAbandoned(limit) {
-      const leases = await store.listLeases(limit)
-      return leases
-        .filter(
-          ({ leaseOwner, leaseUntil }) =>
-            hasExpired(leaseUntil) || isOrphaned(leaseOwner, leaseUntil),
-        )
-        .map(({ id }) => id)
+      const abandoned: string[] = []
+      for (const { id, leaseOwner, leaseRemainingMs } of await store.listLeases(limit)) {
+        const isAbandoned =
+          hasExpired(leaseRemainingMs) || (await isOrphaned(leaseOwner, leaseRemainingMs))
+        if (isAbandoned) abandoned.push(id)
+      }
+      return abandoned
     },
   }
 }

@@ -69,10 +69,16 @@ async function checkOne(
     await sleep(status === 403 ? 3000 : 500)
   }
   const row = await environment.services.store.getConnection(device.connectionId)
-  const { status, failures, lastError, staleReason, leaseUntil, retryAt } = row ?? {}
-  const lease = leaseUntil ? leaseUntil - environment.services.clock.steady() : null
+  const { status, failures, lastError, staleReason, leaseRemainingMs, retryAt } = row ?? {}
   const pause = retryAt ? retryAt - Date.now() : null
-  const facts = JSON.stringify({ status, failures, lastError, staleReason, lease, pause })
+  const facts = JSON.stringify({
+    status,
+    failures,
+    lastError,
+    staleReason,
+    leaseRemainingMs,
+    pause,
+  })
   findings.violations.push(`${device.connectionId} doesn't recover by itself: ${last} ${facts}`)
 }
 

@@ -69,7 +69,7 @@ t.test('one that a dead process left without its connections blocks no other', a
     random: randomBytes,
     log: { error: () => undefined } as unknown as Log,
   })
-  const dead = { leaseOwner: 'dead', leaseUntil: clock.now() - 1 }
+  const dead = { leaseOwner: 'dead', leaseForMs: 0 }
   const request = { actor: 'test', address: null, createdAt: clock.now() }
   const left = await store.addBulk({ ...request, ...dead, filter: null }, () => [])
   const picked = await bulks.begin(['a', 'b'], 'test')

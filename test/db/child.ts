@@ -74,7 +74,7 @@ const modes: Record<string, () => Promise<void>> = {
       const { generation } = (await store.getConnection('con')) ?? { generation: 0 }
       const owner = `${process.pid} ${generation}`
       const own = { id: 'con', expectedGeneration: generation, owner }
-      const times = { now: NOW, until: NOW + 30_000, maxLeaseMs: 30_000, deadOwner: null }
+      const times = { forMs: 30_000, maxLeaseMs: 30_000, deadOwner: null }
       if (!(await store.takeLease({ ...own, ...times }))) continue
       const tokens = newTokens(owner)
       const saving = { ...own, tokens, previousRefreshToken: null, now: NOW, events: [] }

@@ -51,13 +51,13 @@ async function addDevices({ services: { apps, deviceFlow } }: TestBroker): Promi
 async function addBulks(broker: TestBroker): Promise<Record<BulkStatus, number>> {
   const { bulks, store, clock } = broker.services
   const now = clock.now()
-  const lease = { owner: LEASE_OWNER, until: now + 10 * MINUTE_MS }
+  const lease = { owner: LEASE_OWNER, forMs: 10 * MINUTE_MS }
   const connectionIdsFrom = (first: number) =>
     [0, 1, 2, 3].map((index) => `con_sample${first + index}`)
   const startBulk = async (first: number, limit: number) => {
     const id = await bulks.begin(connectionIdsFrom(first), ACTOR)
     await bulks.confirm(id, ACTOR)
-    await store.takeBulk({ ...lease, now, maxLeaseMs: 20 * MINUTE_MS })
+    await store.takeBulk(lease)
     await store.revokeBulkItems({ id, ...lease, now, limit, maxDurationMs: Infinity })
     return id
   }
@@ -73,7 +73,7 @@ async function addBulks(broker: TestBroker): Promise<Record<BulkStatus, number>>
 
   const filter = { search: 'person', statuses: ['active' as const], appId: null }
   const request = { actor: ACTOR, address: null, createdAt: now, leaseOwner: LEASE_OWNER }
-  const collecting = await store.addBulk({ filter, ...request, leaseUntil: lease.until }, () => [])
+  const collecting = await store.addBulk({ filter, ...request, leaseForMs: lease.forMs }, () => [])
   const connectionIds = connectionIdsFrom(10)
   await store.addBulkItems({ id: collecting, ...lease, connectionIds, cursor: 'more' })
   const ready = await bulks.begin(filter, ACTOR)

@@ -81,8 +81,7 @@ t.test('the previous token is tried once, after the refusal has lasted for a whi
     id: connectionId,
     expectedGeneration: row.generation,
     owner: 'x',
-    now: 0,
-    until: 1,
+    forMs: 0,
     maxLeaseMs: 30_000,
     deadOwner: null,
   })
@@ -148,15 +147,15 @@ t.test('a late answer is stored although no request waits for it', async (t) => 
 t.test('a process finishes the refresh of a process that was killed', async (t) => {
   const { broker, brokerToken, connectionId, show } = await begin(t)
   const { generation } = await show()
-  const now = broker.clock.steady()
   const lease = {
     id: connectionId,
     expectedGeneration: generation,
     owner: 'dead',
+    forMs: 30_000,
     maxLeaseMs: 30_000,
     deadOwner: null,
   }
-  t.equal(await broker.services.store.takeLease({ ...lease, now, until: now + 30_000 }), true)
+  t.equal(await broker.services.store.takeLease(lease), true)
   const { store } = broker.services
   const { takeLease } = store
   let [tries, tried] = [0, () => undefined as void]
@@ -178,9 +177,8 @@ t.test('a process finishes the refresh of a process that was killed', async (t) 
 t.test('a lease that ends later than possible counts as expired', async (t) => {
   const { broker, brokerToken, connectionId, show } = await begin(t)
   const { generation } = await show()
-  const ahead = broker.clock.steady() + 3_600_000
   const lease = { id: connectionId, expectedGeneration: generation, owner: 'jumped' }
-  const bounds = { now: ahead, until: ahead + 30_000, maxLeaseMs: 30_000, deadOwner: null }
+  const bounds = { forMs: 3_600_000, maxLeaseMs: 30_000, deadOwner: null }
   t.equal(await broker.services.store.takeLease({ ...lease, ...bounds }), true)
   t.equal((await broker.clock.hurry(exchange(broker, brokerToken))).status, 200)
 })

@@ -16,7 +16,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       ...newTokens('con'),
       previousRefreshToken: null,
       leaseOwner: null,
-      leaseUntil: null,
+      leaseRemainingMs: null,
       failures: 0,
       rejections: 0,
       lastError: null,
@@ -43,16 +43,21 @@ export function testConnections(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     await store.takeLease({
-      ...{ id: 'con', expectedGeneration: 1, owner: 'me', now: NOW, until: NOW + 9 },
-      ...{ maxLeaseMs: 100, deadOwner: null },
+      ...{ id: 'con', expectedGeneration: 1, owner: 'me', forMs: 30_000 },
+      ...{ maxLeaseMs: 30_000, deadOwner: null },
     })
-    const before = await store.getConnection('con')
+    const read = async () => {
+      const { leaseRemainingMs, ...rest } = (await store.getConnection('con')) ?? {}
+      return { ...rest, isLeased: (leaseRemainingMs ?? 0) > 0 }
+    }
+    const before = await read()
+    t.match(before, { leaseOwner: 'me', isLeased: true })
     const less = { expectedGeneration: 1, accountId: null, username: '', tokens: null }
     t.equal(await connect(store, 'con', { ...less, code: newCode('code') }), true)
-    t.strictSame(await store.getConnection('con'), before)
+    t.strictSame(await read(), before)
     t.ok(await store.getCode('code'))
     t.equal(await connect(store, 'con', { ...less, username: 'renamed' }), true)
-    t.strictSame(await store.getConnection('con'), { ...before, username: 'renamed' })
+    t.strictSame(await read(), { ...before, username: 'renamed' })
     t.equal(await connect(store, 'new', { ...less, expectedGeneration: null }), false)
     t.equal(await store.getConnection('new'), undefined)
 
@@ -169,7 +174,7 @@ export function testConnections(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     const lease = { id: 'con', expectedGeneration: 1, owner: 'me' }
-    const times = { now: NOW, until: NOW + 30_000, maxLeaseMs: 30_000, deadOwner: null }
+    const times = { forMs: 30_000, maxLeaseMs: 30_000, deadOwner: null }
     const tokens = newTokens('refreshed')
     const previousRefreshToken = seal('previous')
     await store.saveTokens({ ...lease, tokens, previousRefreshToken, now: NOW, events: [] })
@@ -195,7 +200,7 @@ export function testConnections(t: Test, open: OpenStore): void {
       ...newTokens('new', 1189),
       previousRefreshToken: null,
       leaseOwner: null,
-      leaseUntil: null,
+      leaseRemainingMs: null,
       failures: 0,
       lastError: null,
       retryAt: null,

@@ -1,17 +1,27 @@
 import type { Test } from 'tap'
+import type { Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { actions, connect, event, newTokens, NOW, seal } from '../rows.ts'
 
 const LONGEST = 30_000
-const lease = (owner: string, now = NOW, expectedGeneration = 1) => ({
+const lease = (owner: string, forMs = LONGEST, expectedGeneration = 1) => ({
   id: 'con',
   expectedGeneration,
   owner,
-  now,
-  until: now + LONGEST,
+  forMs,
   maxLeaseMs: LONGEST,
   deadOwner: null,
 })
+
+/** Less by what a slow machine took to read it. */
+const isAbout = (actual = NaN, expected: number): boolean =>
+  actual <= expected && actual > expected - LONGEST / 2
+
+/** Does the owner's lease of `con` end after about that time? */
+async function remainsMs(store: Store, owner: string, expected: number): Promise<boolean> {
+  const { leaseOwner, leaseRemainingMs } = (await store.getConnection('con')) ?? {}
+  return leaseOwner === owner && isAbout(leaseRemainingMs ?? NaN, expected)
+}
 
 const refreshed = (mark: string, expectedGeneration = 1, owner = 'me') => ({
   id: 'con',
@@ -42,11 +52,13 @@ export function testRefresh(t: Test, open: OpenStore): void {
     await connect(store)
     const race = await Promise.all(['a', 'b', 'c'].map((owner) => store.takeLease(lease(owner))))
     t.strictSame(race, [true, false, false])
-    t.equal(await store.takeLease(lease('b', NOW + LONGEST - 1)), false)
-    t.equal(await store.takeLease(lease('b', NOW + LONGEST)), true, 'it has ended')
-    t.match(await store.getConnection('con'), { leaseOwner: 'b', leaseUntil: NOW + 2 * LONGEST })
-    t.equal(await store.takeLease(lease('c', NOW + LONGEST - 1)), true, 'it ends too far ahead')
-    t.equal(await store.takeLease(lease('c', NOW + LONGEST - 1)), true, 'one’s own')
+    t.equal(await remainsMs(store, 'a', LONGEST), true)
+    t.equal(await store.takeLease(lease('a', 0)), true, 'one’s own')
+    t.equal(await remainsMs(store, 'a', 0), true)
+    t.equal(await store.takeLease(lease('b', 9 * LONGEST)), true, 'it has ended')
+    t.equal(await remainsMs(store, 'b', 9 * LONGEST), true)
+    t.equal(await store.takeLease(lease('c')), true, 'it ends too far ahead')
+    t.match(await store.getConnection('con'), { leaseOwner: 'c' })
   })
 
   t.test('a lease that was not released makes the next refresh doubtful', async (t) => {
@@ -54,11 +66,11 @@ export function testRefresh(t: Test, open: OpenStore): void {
     await connect(store)
     const staleReason = async () => (await store.getConnection('con'))?.staleReason
     await store.takeLease(lease('a'))
-    await store.updateLease({ id: 'con', owner: 'a', until: null })
+    await store.updateLease({ id: 'con', owner: 'a', forMs: null })
     await store.takeLease(lease('b'))
-    await store.takeLease(lease('b', NOW + 1))
+    await store.takeLease(lease('b', 0))
     t.equal(await staleReason(), null)
-    t.equal(await store.takeLease(lease('c', NOW + 1 + LONGEST)), true)
+    t.equal(await store.takeLease(lease('c')), true)
     t.equal(await staleReason(), 'answer_lost')
     await store.saveTokens(refreshed('well'))
     t.equal(await staleReason(), null)
@@ -76,12 +88,14 @@ export function testRefresh(t: Test, open: OpenStore): void {
   t.test('unreleased leases, and failed refreshes that may be retried, are listed', async (t) => {
     const store = await open(t)
     for (const id of ['con', 'late', 'left', 'failed', 'waiting', 'well']) await connect(store, id)
-    await store.takeLease({ ...lease('b', NOW + 1), id: 'late' })
-    await store.takeLease({ ...lease('a'), id: 'left' })
-    const left = { id: 'left', leaseOwner: 'a', leaseUntil: NOW + LONGEST }
-    const late = { id: 'late', leaseOwner: 'b', leaseUntil: NOW + LONGEST + 1 }
-    t.strictSame(await store.listLeases(9), [left, late])
-    t.strictSame(await store.listLeases(1), [left])
+    await store.takeLease({ ...lease('b'), id: 'late' })
+    await store.takeLease({ ...lease('a', -LONGEST), id: 'left' })
+    const [left, late, ...others] = await store.listLeases(9)
+    t.match(left, { id: 'left', leaseOwner: 'a' })
+    t.match(late, { id: 'late', leaseOwner: 'b' })
+    t.ok(isAbout(left?.leaseRemainingMs, -LONGEST) && isAbout(late?.leaseRemainingMs, LONGEST))
+    t.strictSame(others, [])
+    t.match(await store.listLeases(1), [{ id: 'left' }])
 
     const fail = async (id: string, retryAt: number, times = 1) => {
       for (let count = 0; count < times; count++) {
@@ -115,23 +129,25 @@ export function testRefresh(t: Test, open: OpenStore): void {
   t.test('a lease is only for the generation that was read', async (t) => {
     const store = await open(t)
     await connect(store)
-    t.equal(await store.takeLease(lease('a', NOW, 0)), false)
+    t.equal(await store.takeLease(lease('a', LONGEST, 0)), false)
     t.equal(await store.takeLease({ ...lease('a'), id: 'another' }), false)
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
-    t.equal(await store.takeLease(lease('a', NOW, 2)), false)
+    t.equal(await store.takeLease(lease('a', LONGEST, 2)), false)
   })
 
   t.test('only its owner extends or releases a lease', async (t) => {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('a'))
-    t.equal(await store.updateLease({ id: 'con', owner: 'b', until: NOW + 1 }), false)
-    await store.updateLease({ id: 'con', owner: 'b', until: null })
-    t.equal(await store.updateLease({ id: 'con', owner: 'a', until: NOW + 99 }), true)
-    t.match(await store.getConnection('con'), { leaseOwner: 'a', leaseUntil: NOW + 99 })
-    await store.updateLease({ id: 'con', owner: 'a', until: null })
-    t.match(await store.getConnection('con'), { leaseOwner: null, leaseUntil: null })
-    t.equal(await store.updateLease({ id: 'con', owner: 'a', until: NOW + 99 }), false)
+    const update = (owner: string, forMs: number | null) =>
+      store.updateLease({ id: 'con', owner, forMs })
+    t.equal(await update('b', 1), false)
+    t.equal(await update('b', null), false)
+    t.equal(await update('a', 3 * LONGEST), true)
+    t.equal(await remainsMs(store, 'a', 3 * LONGEST), true)
+    t.equal(await update('a', null), true)
+    t.match(await store.getConnection('con'), { leaseOwner: null, leaseRemainingMs: null })
+    t.equal(await update('a', LONGEST), false)
   })
 
   t.test('refreshed tokens are stored, and failures are reset', async (t) => {
@@ -147,7 +163,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
       ...newTokens('first'),
       previousRefreshToken: seal('before first'),
       leaseOwner: null,
-      leaseUntil: null,
+      leaseRemainingMs: null,
       failures: 0,
       lastError: null,
       retryAt: null,
@@ -176,7 +192,7 @@ export function testRefresh(t: Test, open: OpenStore): void {
     const race = [store.saveTokens(refreshed('won')), store.saveTokens(refreshed('lost'))]
     t.strictSame(await Promise.all(race), [true, false])
     t.match(await store.getConnection('con'), { ...newTokens('won'), leaseOwner: null })
-    const late = { id: 'con', owner: 'other', until: NOW + LONGEST }
+    const late = { id: 'con', owner: 'other', forMs: LONGEST }
     t.equal(await store.updateLease(late), false, 'what it was taken for is out of date')
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
     t.equal(await store.saveTokens(refreshed('revoked', 3)), false)
@@ -224,10 +240,10 @@ export function testRefresh(t: Test, open: OpenStore): void {
     await connect(store)
     await store.saveTokens(refreshed('first'))
     const failure = { ...failed, expectedGeneration: 2, events: [] }
-    await store.takeLease(lease('me', NOW, 2))
+    await store.takeLease(lease('me', LONGEST, 2))
     await store.saveFailure(failure)
     t.ok((await store.getConnection('con'))?.previousRefreshToken)
-    await store.takeLease(lease('me', NOW, 2))
+    await store.takeLease(lease('me', LONGEST, 2))
     await store.saveFailure({ ...failure, dropPrevious: true })
     t.match(await store.getConnection('con'), { previousRefreshToken: null, failures: 2 })
     t.strictSame((await store.getConnection('con'))?.refreshToken, seal('refresh first'))

@@ -61,7 +61,7 @@ export function testRevoke(t: Test, open: OpenStore): void {
       await connect(store, 'con', { code: newCode('code') })
       await begin(store, newGrant('grant'))
       const owner = 'me'
-      const times = { now: NOW, until: NOW + 30_000, maxLeaseMs: 30_000, deadOwner: null }
+      const times = { forMs: 30_000, maxLeaseMs: 30_000, deadOwner: null }
       await store.takeLease({ id: 'con', expectedGeneration: 2, owner, ...times })
       const revoke = (now: number, action: string) =>
         store.revokeConnection({ id: 'con', now, events: event(action) })
@@ -81,13 +81,13 @@ export function testRevoke(t: Test, open: OpenStore): void {
         accessTokenExpiresAt: null,
         accessTokenFetchedAt: null,
         leaseOwner: null,
-        leaseUntil: null,
+        leaseRemainingMs: null,
         revokedAt: NOW + 1,
         erasedAt: null,
       })
       t.equal((await store.getGrant('grant'))?.revokedAt, NOW + 1)
       t.equal(await store.getCode('code'), undefined)
-      t.equal(await store.updateLease({ id: 'con', owner, until: NOW }), false)
+      t.equal(await store.updateLease({ id: 'con', owner, forMs: 30_000 }), false)
       t.strictSame(await actions(store), ['revoked'])
     },
   )

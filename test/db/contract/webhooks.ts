@@ -5,8 +5,7 @@ import { actions, connect, event, newApp, newGrant, NOW, sweep } from '../rows.t
 
 const MINUTE = 60_000
 const owner = 'me'
-const limits = { maxLeaseMs: MINUTE, maxPauseMs: MINUTE }
-const lease = { owner, now: NOW, until: NOW + MINUTE, ...limits, deadOwner: null }
+const lease = { owner, forMs: MINUTE, now: NOW, maxPauseMs: MINUTE, deadOwner: null }
 const bytes = (text: string) => Buffer.from(text)
 
 const webhook = (id: string, more: Partial<Webhook> = {}): Webhook => ({
@@ -176,11 +175,10 @@ export function testWebhooks(t: Test, open: OpenStore): void {
       'it is not the owner’s any more',
     )
     await store.releaseOutbox('other')
-    t.strictSame(await store.takeOutbox(lease), { lastEventId: 2 })
-    const late = { ...other, now: NOW + MINUTE, until: NOW + 2 * MINUTE }
-    t.strictSame(await store.takeOutbox(late), { lastEventId: 2 }, 'it ended')
-    const early = { ...lease, now: NOW - MINUTE }
-    t.strictSame(await store.takeOutbox(early), { lastEventId: 2 }, 'it ends too far ahead')
+    t.strictSame(await store.takeOutbox({ ...lease, forMs: 0 }), { lastEventId: 2 })
+    t.strictSame(await store.takeOutbox(other), { lastEventId: 2 }, 'it ended')
+    t.strictSame(await store.takeOutbox({ ...other, forMs: 3 * MINUTE }), { lastEventId: 2 })
+    t.strictSame(await store.takeOutbox(lease), { lastEventId: 2 }, 'it ends too far ahead')
   })
 
   t.test('events of a connection are due one after the other', async (t) => {

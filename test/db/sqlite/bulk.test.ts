@@ -4,9 +4,9 @@ import t from 'tap'
 import { connect, NOW } from '../rows.ts'
 import { openTemporary } from '../temporary.ts'
 
-const lease = { owner: 'me', until: NOW + 60_000 }
+const lease = { owner: 'me', forMs: 60_000 }
 const by = { actor: 'cli', address: null }
-const lent = { leaseOwner: lease.owner, leaseUntil: lease.until }
+const lent = { leaseOwner: lease.owner, leaseForMs: lease.forMs }
 const confirmation = {
   expected: {},
   changes: { status: 'running', startedAt: NOW } as const,
@@ -23,7 +23,7 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   client.exec(`create trigger stuck before update of revoked_at on connections when old.id = 'b'
     begin select raise(abort, 'stuck'); end`)
   await store.updateBulk({ id, ...confirmation })
-  await store.takeBulk({ ...lease, now: NOW, maxLeaseMs: 60_000 })
+  await store.takeBulk(lease)
   t.equal(
     await store.revokeBulkItems({ id, ...lease, now: NOW, limit: 9, maxDurationMs: Infinity }),
     true,
@@ -42,7 +42,7 @@ t.test('a connection that can’t be changed is kept with its error, the others 
   const other = await store.addBulk(newBulk, () => [])
   await store.addBulkItems({ id: other, ...lease, connectionIds: ['b'], cursor: null })
   await store.updateBulk({ id: other, ...confirmation })
-  await store.takeBulk({ ...lease, now: NOW, maxLeaseMs: 60_000 })
+  await store.takeBulk(lease)
   await t.rejects(
     store.revokeBulkItems({ id: other, ...lease, now: NOW, limit: 9, maxDurationMs: Infinity }),
   )

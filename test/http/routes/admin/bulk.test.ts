@@ -145,7 +145,7 @@ t.test(
     const id = await bulks.begin([first, second], 'test')
     await bulks.confirm(id, 'test')
     const now = broker.clock.now()
-    const lease = { id, owner: 'x', now, until: now + 1000, maxLeaseMs: 1000 }
+    const lease = { id, owner: 'x', forMs: 1000, now }
     await store.takeBulk(lease)
     await store.revokeBulkItems({ ...lease, limit: 1, maxDurationMs: Infinity })
     await bulks.cancel(id, 'test')
@@ -167,7 +167,7 @@ t.test('some failures of a bulk revocation are listed, and the rest is counted',
   const id = await bulks.begin(ids, 'test')
   await bulks.confirm(id, 'test')
   const now = broker.clock.now()
-  const lease = { id, owner: 'x', now, until: now + 1000, maxLeaseMs: 1000 }
+  const lease = { id, owner: 'x', forMs: 1000, now }
   await store.takeBulk(lease)
   await store.revokeBulkItems({ ...lease, limit: 100, maxDurationMs: Infinity })
   const { look } = await openDashboard(broker)

@@ -89,9 +89,8 @@ t.test('the overview shows the progress and the problem of a bulk revocation', a
   await bulks.confirm(id, 'test')
   const { look } = await openDashboard(broker)
   t.match((await look('')).body, /A bulk revocation is running\..*View progress/s)
-  const now = broker.clock.now()
-  await store.takeBulk({ owner: 'x', now, until: now + 1000, maxLeaseMs: 1000 })
-  const changes = { leaseOwner: null, leaseUntil: null, trouble: 'The disk is full.' }
+  await store.takeBulk({ owner: 'x', forMs: 1000 })
+  const changes = { leaseOwner: null, trouble: 'The disk is full.' }
   await store.updateBulk({ id, expected: { leaseOwner: 'x' }, changes, events: [] })
   t.match((await look('')).body, 'The disk is full.')
 })
