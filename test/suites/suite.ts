@@ -15,7 +15,7 @@ interface Results {
 }
 
 /** The suites of a run. */
-const suitesOfRun = (): string[] => (isLong ? ['long-kills', 'long-rest'] : Object.keys(suites))
+const suitesOfRun = (): string[] => (isLong ? ['long-processes', 'long-rest'] : Object.keys(suites))
 
 /** Limit for a test of a file, unless it sets its own (`timeout`): it fails, and the others go on. */
 const TEST_TIMEOUT_MS = size(5, 10) * 60_000
@@ -45,15 +45,16 @@ export function filesOf(suite: keyof typeof suites): string[] {
   return globSync(suites[suite], { cwd: root, exclude: earlier }).sort()
 }
 
-/** Test files with repetitions that `npm run test:long` runs at full size, in two halves of equal length. */
-export function longFiles(half: 'kills' | 'rest'): string[] {
+/**
+ * Test files with repetitions that `npm run test:long` runs at full size, in two halves of equal length.
+ * `processes` mostly waits for child processes and browsers. What measures speed stays together in `rest`.
+ */
+export function longFiles(half: 'processes' | 'rest'): string[] {
   const all = globSync('test/**/*.test.ts', { cwd: root }).filter((file) =>
     /\b(size\(|killRounds\b|testPages\()/.test(readFileSync(join(root, file), 'utf8')),
   )
-  // Most of these wait for child processes. What measures speed stays together in the other half.
-  const isInKills = (file: string) =>
-    /killed|chaos|first-start|two-processes|events\/delivery/.test(file)
-  return all.filter((file) => isInKills(file) === (half === 'kills')).sort()
+  const waits = /killed|chaos|first-start|two-processes|events\/delivery|browser|operate/
+  return all.filter((file) => waits.test(file) === (half === 'processes')).sort()
 }
 
 /** Runs the files of a suite, and records which failed. */
