@@ -10,6 +10,8 @@ export interface TestClock extends SteadyClock {
   advance(byMs: number): void
   /** From now on only `advance` moves the clock: for short limits that a slow machine would reach by itself. */
   stop(): void
+  /** How many sleeps of exactly that many milliseconds there are, for example time limits. */
+  countAsleep(milliseconds: number): number
   /** Resolves when there is a sleep of exactly that many milliseconds. */
   asleep(milliseconds: number): Promise<void>
   /** Skips pauses until `work` ends, by moving the clock. Time limits are not skipped. */
@@ -36,6 +38,9 @@ export function testClock({ frozen = false } = {}): TestClock {
   const watchers = new Set<{ milliseconds: number; notify: () => void }>()
   const now = () => (stoppedAt?.now ?? Date.now()) + offsetMs
   const steady = () => (stoppedAt?.steady ?? runtime.clock.steady()) + offsetMs
+
+  const countAsleep = (milliseconds: number): number =>
+    [...sleepers].filter((sleeper) => sleeper.milliseconds === milliseconds).length
 
   const wakeDue = (): void => {
     const due = [...sleepers].filter(({ wakeAt }) => wakeAt <= steady())
@@ -83,10 +88,10 @@ export function testClock({ frozen = false } = {}): TestClock {
       wakeDue()
     },
 
+    countAsleep,
+
     asleep(milliseconds) {
-      if ([...sleepers].some((sleeper) => sleeper.milliseconds === milliseconds)) {
-        return Promise.resolve()
-      }
+      if (countAsleep(milliseconds) > 0) return Promise.resolve()
       return new Promise((resolve) => {
         const watcher = { milliseconds, notify: () => (watchers.delete(watcher), resolve()) }
         watchers.add(watcher)

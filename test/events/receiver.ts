@@ -15,8 +15,8 @@ export interface Received {
   url: string
 }
 
-/** Answers a request. */
-export type Answer = (response: ServerResponse, received: Received) => void
+/** Answers a request. 'hangs': only the time limit of the attempt ends it. */
+export type Answer = (response: ServerResponse, received: Received) => 'hangs' | undefined
 
 export const ok: Answer = (response) => void response.writeHead(204).end()
 export const status =
@@ -29,6 +29,8 @@ export interface Receiver {
   requests: Received[]
   /** Those that were answered with 2xx. */
   accepted: Received[]
+  /** Requests in progress whose answer hangs. */
+  hanging: Set<ServerResponse>
   /** How the next requests are answered. */
   answer: Answer
   /** Resolves when a condition holds, checked after each request. */
@@ -43,6 +45,7 @@ export async function startReceiver(t: Pick<Test, 'teardown'>, port = 0): Promis
     url: '',
     requests: [],
     accepted: [],
+    hanging: new Set(),
     answer: ok,
     async until(condition) {
       while (!condition()) await once(arrivals, 'request')
@@ -61,7 +64,10 @@ export async function startReceiver(t: Pick<Test, 'teardown'>, port = 0): Promis
       const message = JSON.parse(body) as Received['message']
       const received = { id, headers, body, message, url }
       receiver.requests.push(received)
-      receiver.answer(response, received)
+      if (receiver.answer(response, received) === 'hangs') {
+        receiver.hanging.add(response)
+        response.on('close', () => receiver.hanging.delete(response))
+      }
       if (response.statusCode < 300 && response.headersSent) receiver.accepted.push(received)
       arrivals.emit('request')
     })

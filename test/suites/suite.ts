@@ -1,18 +1,30 @@
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { isLong, size } from '../size.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-/** A file for each suite of the last run: what failed in it, or that it has not ended. */
+/** A file for each suite of the last run: its `Results`. */
 const resultsFolder = join(root, '.tap/failed-files')
 
-/** The suites of a run. */
-const suitesOfRun = (): string[] =>
-  process.env.TEST_LONG === undefined ? Object.keys(suites) : ['long']
+interface Results {
+  failed: string[]
+  /** The suite ended before these. */
+  notRun: string[]
+}
 
-/** Limit for one file, only against hangs. */
-const FILE_TIMEOUT_MS = 15 * 60_000
+/** The suites of a run. */
+const suitesOfRun = (): string[] => (isLong ? ['long-processes', 'long-rest'] : Object.keys(suites))
+
+/** Limit for a test of a file, unless it sets its own (`timeout`): it fails, and the others go on. */
+const TEST_TIMEOUT_MS = size(5, 10) * 60_000
+
+/** Limit between the starts of two tests, in case one cannot be ended: the suite ends. */
+const HANG_TIMEOUT_MS = TEST_TIMEOUT_MS + 5 * 60_000
+
+/** A suite that failed ends by itself after this time, whatever a test left running. */
+const EXIT_TIMEOUT_MS = 30_000
 
 /** Patterns of each suite's files. A file belongs to the first suite that matches it. */
 const suites = {
@@ -33,37 +45,46 @@ export function filesOf(suite: keyof typeof suites): string[] {
   return globSync(suites[suite], { cwd: root, exclude: earlier }).sort()
 }
 
-/** Test files with repetitions that `npm run test:long` runs at full size. */
-export const longFiles = (): string[] =>
-  globSync('test/**/*.test.ts', { cwd: root })
-    .filter((file) =>
-      /\b(size\(|killRounds\b|testPages\()/.test(readFileSync(join(root, file), 'utf8')),
-    )
-    .sort()
+/**
+ * Test files with repetitions that `npm run test:long` runs at full size, in two halves of equal length.
+ * `processes` mostly waits for child processes and browsers. What measures speed stays together in `rest`.
+ */
+export function longFiles(half: 'processes' | 'rest'): string[] {
+  const all = globSync('test/**/*.test.ts', { cwd: root }).filter((file) =>
+    /\b(size\(|killRounds\b|testPages\()/.test(readFileSync(join(root, file), 'utf8')),
+  )
+  const waits = /killed|chaos|first-start|two-processes|events\/delivery|browser|operate/
+  return all.filter((file) => waits.test(file) === (half === 'processes')).sort()
+}
 
 /** Runs the files of a suite, and records which failed. */
 export async function runSuite(suite: string, files: string[]): Promise<void> {
-  const record = (failed: string[] | null): void =>
-    writeFileSync(join(resultsFolder, suite), JSON.stringify(failed))
   mkdirSync(resultsFolder, { recursive: true })
-  record(null)
-  record(await runFiles(files))
+  await runFiles(files, (results) =>
+    writeFileSync(join(resultsFolder, suite), JSON.stringify(results)),
+  )
 }
 
-/** The files that failed in the last run. @throws Error if a suite did not end by itself */
-export const failedFiles = (): string[] =>
-  suitesOfRun().flatMap((suite) => {
-    const failed = JSON.parse(readFileSync(join(resultsFolder, suite), 'utf8')) as string[] | null
-    if (failed === null) throw new Error(`The suite ${suite} did not end.`)
-    return failed
-  })
+/** What the last run left: the files that failed, and those that it did not get to. */
+export function lastResults(): Results {
+  const all = suitesOfRun().map(
+    (suite) => JSON.parse(readFileSync(join(resultsFolder, suite), 'utf8')) as Results,
+  )
+  return {
+    failed: all.flatMap(({ failed }) => failed),
+    notRun: all.flatMap(({ notRun }) => notRun),
+  }
+}
 
 /**
  * Runs test files one after the other in this process, because loading the server takes more than a CPU second.
  * Reports the slowest files at the end.
- * @returns the files that failed
+ * @param record called before each file with what holds if the process ends in it, and at the end
  */
-export async function runFiles(files: string[]): Promise<string[]> {
+export async function runFiles(
+  files: string[],
+  record: (results: Results) => void = () => undefined,
+): Promise<void> {
   t.setTimeout(0)
   // A teardown on the root makes tap end it as soon as nothing runs, for example between two files.
   t.teardown = () => {
@@ -71,14 +92,24 @@ export async function runFiles(files: string[]): Promise<string[]> {
   }
   const times: { file: string; seconds: number; cpuSeconds: number }[] = []
   const failed: string[] = []
-  for (const file of files) {
+  let current = ''
+  // Not a bail-out, which would end the other suites, too.
+  const hangTimer = setTimeout(() => {
+    console.error(`${current} hangs, and what follows does not run`)
+    process.exit(1)
+  }, HANG_TIMEOUT_MS)
+  t.on('subtestStart', (test) => {
+    test.options.timeout ??= TEST_TIMEOUT_MS
+    hangTimer.refresh()
+  })
+  for (const [index, file] of files.entries()) {
+    current = file
+    record({ failed: [...failed, file], notRun: files.slice(index + 1) })
     const failuresBefore = t.counts.fail
     const [startedAt, cpu] = [performance.now(), process.cpuUsage()]
-    const hangTimer = setTimeout(() => t.bailout(`${file} hangs`), FILE_TIMEOUT_MS)
     await import(join(root, file))
     // tap runs tests in order, so this one ends after the tests of the file.
     await t.test(file, async () => undefined)
-    clearTimeout(hangTimer)
     if (t.counts.fail > failuresBefore) failed.push(file)
     const { user, system } = process.cpuUsage(cpu)
     times.push({
@@ -87,9 +118,11 @@ export async function runFiles(files: string[]): Promise<string[]> {
       cpuSeconds: (user + system) / 1_000_000,
     })
   }
+  clearTimeout(hangTimer)
+  record({ failed, notRun: [] })
   times.sort((one, other) => other.seconds - one.seconds)
   for (const { file, seconds, cpuSeconds } of times.slice(0, 10)) {
     t.comment(`${seconds.toFixed(1)} s (${cpuSeconds.toFixed(1)} s CPU) ${file}`)
   }
-  return failed
+  if (failed.length > 0) setTimeout(() => process.exit(), EXIT_TIMEOUT_MS).unref()
 }

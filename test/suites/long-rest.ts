@@ -1,3 +1,3 @@
 import { longFiles, runSuite } from './suite.ts'
 
-await runSuite('long', longFiles())
+await runSuite('long-rest', longFiles('rest'))

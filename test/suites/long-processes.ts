@@ -1,0 +1,3 @@
+import { longFiles, runSuite } from './suite.ts'
+
+await runSuite('long-processes', longFiles('processes'))
