@@ -1,17 +1,18 @@
-import type { Admin, NewEvent, Store } from '../../db/store.ts'
-import { newId, sha256 } from '../crypto/hash.ts'
+import type { Admin, Store } from '../../db/store.ts'
+import { sha256 } from '../crypto/hash.ts'
 import type { Vault } from '../crypto/vault.ts'
 import type { Log } from '../log.ts'
 import { ProviderError } from '../oidc/provider.ts'
 import type { Claims, IdentityProvider } from '../oidc/provider.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { Secret } from '../secret.ts'
-import { normalizeEmail, visibleStart } from '../visible-text.ts'
-import { actorFields } from './actor.ts'
+import { visibleStart } from '../visible-text.ts'
 import type { Actor } from './actor.ts'
 import { hasPassword } from './admins.ts'
 import { createLoginAttempts } from './login-attempts.ts'
 import type { LoginThrottle } from './login-throttle.ts'
+import { createOidcAdmins } from './oidc-admins.ts'
+import type { OidcAccount } from './oidc-admins.ts'
 import { createOidcFlows } from './oidc-flow.ts'
 import type { OidcFlow, OidcPurpose } from './oidc-flow.ts'
 import { readClaim, roleOf } from './oidc-roles.ts'
@@ -20,9 +21,6 @@ import { isFresh } from './sessions.ts'
 import type { Browser, Sessions, SignedIn } from './sessions.ts'
 
 const MAX_LABEL_LENGTH_CHARS = 100
-const NAME_HASH_LENGTH_CHARS = 10
-/** How often a change that lost a race is retried. */
-const MAX_TRIES = 5
 /** How long used logout tokens are remembered: longer than they are accepted. */
 const LOGOUT_MEMORY_MS = 3_600_000
 
@@ -82,18 +80,6 @@ export interface OidcSignIn {
   logout(token: string, address: string): Promise<number>
 }
 
-/** The account that came back. */
-interface Account {
-  issuer: string
-  subject: string
-  /** For people. */
-  label: string
-  sid: string | null
-  /** Milliseconds; 0: unknown. */
-  authenticatedAt: number
-  role: Admin['role'] | null
-}
-
 export function createOidcSignIn(dependencies: {
   store: Store
   vault: Vault
@@ -108,22 +94,15 @@ export function createOidcSignIn(dependencies: {
   log: Log
 }): OidcSignIn {
   const { store, sessions, loginThrottle, provider, settings, passwords } = dependencies
-  const { clock, random, log } = dependencies
+  const { clock, log } = dependencies
   const { issuer } = settings
   const flows = createOidcFlows({ ...dependencies, issuer })
+  const admins = createOidcAdmins({ ...dependencies, issuer })
   const { recordFailure } = createLoginAttempts(dependencies)
 
-  const event = (actor: Actor, action: string, details: string): NewEvent => ({
-    at: clock.now(),
-    ...actorFields(actor),
-    action,
-    details,
-  })
   const logFailure = ({ kind, message }: ProviderError): void =>
     log.warn({ reason: message }, `sign-in with the identity provider failed: ${kind}`)
-  const bySystem = ({ address }: Pick<Browser, 'address'>): Actor => ({ actor: 'system', address })
-
-  const accountOf = (claims: Claims & { sub: string }): Account => {
+  const accountOf = (claims: Claims & { sub: string }): OidcAccount => {
     const { sub: subject, sid, auth_time: authTime } = claims
     const names = [claims.email, claims.preferred_username, claims.name, subject]
     const label = names
@@ -140,65 +119,21 @@ export function createOidcSignIn(dependencies: {
     }
   }
 
-  /** The admin of an account with the role of its claims, added at the first sign-in. `undefined`: races were lost. */
-  const update = async (
-    account: Account & { role: Admin['role'] },
-    browser: Browser,
-  ): Promise<{ admin: Admin; keptRole: boolean } | undefined> => {
-    const { subject, label, role } = account
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const before = await store.findAdminByOidc({ issuer, subject })
-      if (!before) {
-        await add(account, browser)
-        continue
-      }
-      const after = { ...before, role, oidcLabel: label }
-      if (before.role === role && before.oidcLabel === label)
-        return { admin: before, keptRole: false }
-      // The last local admin keeps the role, whatever the provider says.
-      const options = hasPassword(before) && { mustRemain: { password: true, issuer: null } }
-      const details = `${before.email} (${role}), by the identity provider`
-      const events =
-        before.role === role ? [] : [event(bySystem(browser), 'admin.role_set', details)]
-      const outcome = await store.updateAdmin(before, after, { ...options, events })
-      if (outcome === 'done') return { admin: after, keptRole: false }
-      if (outcome === 'last') return { admin: before, keptRole: true }
-    }
-    return undefined
-  }
-
-  const add = ({ subject, label, role }: Account & { role: Admin['role'] }, browser: Browser) => {
-    const email = accountName(label, { issuer, subject })
-    const admin = {
-      id: newId(random, 'adm'),
-      email,
-      passwordHash: '',
-      role,
-      createdAt: clock.now(),
-    }
-    const details = `${email} (${role}), by the identity provider`
-    return store.addAdmin(
-      { ...admin, oidcIssuer: issuer, oidcSubject: subject, oidcLabel: label },
-      { events: [event(bySystem(browser), 'admin.added', details)] },
-    )
-  }
-
   /** Also ends the sessions that the provider began: the person may have lost their role. */
-  const refuseWithoutRole = async ({ subject, label }: Account, browser: Browser) => {
-    const admin = await store.findAdminByOidc({ issuer, subject })
-    const note = { note: `${label} has no role at the identity provider` }
+  const refuseWithoutRole = async (account: OidcAccount, browser: Browser) => {
+    const note = { note: `${account.label} has no role at the identity provider` }
+    const admin = await admins.find(account)
     await recordFailure('admin.oidc_refused', admin, browser, { wasLast: false, ...note })
-    const ended = event(bySystem(browser), 'admin.session_ended', '')
-    await store.endOidcSessions({ issuer, subject, sid: null }, ended)
+    await admins.endSessions({ subject: account.subject, sid: null }, browser.address)
   }
 
   const signIn = async (
-    account: Account & { role: Admin['role'] },
+    account: OidcAccount & { role: Admin['role'] },
     flow: OidcFlow,
     browser: Browser,
     replaced: SignedIn | undefined,
   ): Promise<OidcOutcome> => {
-    const updated = await update(account, browser)
+    const updated = await admins.update(account, browser.address)
     const begun =
       updated &&
       (await sessions.begin(updated.admin, browser, {
@@ -211,21 +146,13 @@ export function createOidcSignIn(dependencies: {
   }
 
   const link = async (
-    account: Account,
+    account: OidcAccount,
     flow: OidcFlow,
-    { admin, session }: SignedIn,
-    browser: Browser,
-  ) => {
-    const { subject, label } = account
-    const { address } = browser
-    const after = { ...admin, oidcIssuer: issuer, oidcSubject: subject, oidcLabel: label }
-    const actor = { actor: `admin:${admin.email}`, address }
-    const details = `${admin.email}: ${label} at ${issuer}`
-    const outcome = await store.updateAdmin(admin, after, {
-      keepSession: session.idHash,
-      events: [event(actor, 'admin.oidc_linked', details)],
-    })
-    if (outcome === 'done') return { kind: 'linked', label, next: flow.next } as const
+    signedIn: SignedIn,
+    { address }: Browser,
+  ): Promise<OidcOutcome> => {
+    const outcome = await admins.link(account, signedIn, address)
+    if (outcome === 'done') return { kind: 'linked', label: account.label, next: flow.next }
     return refuse(outcome === 'taken' ? 'taken' : 'expired', flow, account)
   }
 
@@ -262,7 +189,7 @@ export function createOidcSignIn(dependencies: {
       const target = { account: sha256(state), browser, own: own ?? null }
       const attempt = await loginThrottle.take({ kind: 'oidc', ...target })
       if ('refusedUntil' in attempt) return refuse('slowed', flow)
-      let account: Account
+      let account: OidcAccount
       try {
         const { roleClaim } = settings
         const isComplete = (claims: Claims) => readClaim(claims, roleClaim) !== undefined
@@ -290,25 +217,18 @@ export function createOidcSignIn(dependencies: {
       return signIn({ ...account, role }, flow, browser, signedIn)
     },
 
-    async unlink({ admin, session }, actor) {
+    async unlink(signedIn, actor) {
+      const { admin } = signedIn
       if (!passwords || !hasPassword(admin) || admin.oidcIssuer === null) return false
-      const after = { ...admin, oidcIssuer: null, oidcSubject: null, oidcLabel: null }
-      const details = `${admin.email}: ${admin.oidcLabel ?? ''} at ${admin.oidcIssuer}`
-      const outcome = await store.updateAdmin(admin, after, {
-        keepSession: session.idHash,
-        events: [event(actor, 'admin.oidc_unlinked', details)],
-      })
-      return outcome === 'done'
+      return admins.unlink(signedIn, actor)
     },
 
     async logout(token, address) {
-      const { subject, sid, jti } = await provider.verifyLogout(token)
+      const { jti, ...which } = await provider.verifyLogout(token)
       const stateHash = sha256(`logout token ${issuer} ${jti}`)
       if ((await store.listUsedStates([stateHash])).length > 0)
         throw new ProviderError('invalid', 'this logout token was used before')
-      const ended = event({ actor: 'system', address }, 'admin.session_ended', '')
-      const which = subject === null ? { subject, sid: sid ?? '' } : { subject, sid }
-      const count = await store.endOidcSessions({ issuer, ...which }, ended)
+      const count = await admins.endSessions(which, address)
       // Last: if the sessions could not be ended, the provider sends the token again.
       await store.useState({ stateHash, expiresAt: clock.now() + LOGOUT_MEMORY_MS })
       return count
@@ -321,17 +241,5 @@ const NO_ROLE = 'sign-in with the identity provider refused: no value of the cla
 const refuse = (
   reason: OidcRefusal,
   { purpose, next }: Pick<OidcFlow, 'purpose' | 'next'>,
-  account?: Account,
+  account?: OidcAccount,
 ): OidcOutcome => ({ kind: 'refused', reason, purpose, next, label: account?.label ?? '' })
-
-/**
- * The name of an admin who was added by the provider: their label, and after `#` a hash of who they are. So nobody
- * takes the name of another admin, here or in the audit log, by changing an e-mail address there.
- */
-const accountName = (
-  label: string,
-  { issuer, subject }: { issuer: string; subject: string },
-): string =>
-  normalizeEmail(
-    `${label.replace(/\s+/g, '-')}#${sha256(`${issuer} ${subject}`).slice(0, NAME_HASH_LENGTH_CHARS)}`,
-  )

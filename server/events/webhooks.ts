@@ -1,15 +1,6 @@
 import { associatedData } from '../../db/associated-data.ts'
-import { COMMAND_SINK_ID, EVENT_TYPES } from '../../db/event-types.ts'
-import type {
-  Delivery,
-  DeliveryCounts,
-  EventType,
-  Millis,
-  NewEvent,
-  PublicEvent,
-  Store,
-  Webhook,
-} from '../../db/store.ts'
+import { COMMAND_SINK_ID } from '../../db/event-types.ts'
+import type { DeliveryCounts, NewEvent, Store, Webhook } from '../../db/store.ts'
 import { actorFields } from '../admin/actor.ts'
 import type { Actor } from '../admin/actor.ts'
 import { newId } from '../crypto/hash.ts'
@@ -18,12 +9,13 @@ import { BrokerError } from '../errors.ts'
 import type { PublicRequests } from '../public-request.ts'
 import type { Clock, Random } from '../runtime.ts'
 import type { Secret } from '../secret.ts'
-import { ENDED, deliveryOf } from './dispatcher.ts'
-import { messageId, testMessage } from './message.ts'
+import { ENDED } from './dispatcher.ts'
+import { testMessage } from './message.ts'
 import { newSigningKey, publicKeyOf, shownKey } from './signature.ts'
 import type { SigningSecret } from './signature.ts'
-import { matches } from './sink.ts'
 import type { Attempt, EventSink } from './sink.ts'
+import { createWebhookDeliveries } from './webhook-deliveries.ts'
+import type { SinkRow, WebhookDeliveries } from './webhook-deliveries.ts'
 import { createWebhookSink } from './webhook-sink.ts'
 import { checkWebhook } from './webhook-settings.ts'
 import type { NewWebhook } from './webhook-settings.ts'
@@ -32,18 +24,11 @@ import type { NewWebhook } from './webhook-settings.ts'
 export type WebhookView = Omit<Webhook, 'secret' | 'previousSecret' | 'afterEventId'> &
   DeliveryCounts
 
-export interface DeliveryView extends Delivery {
-  /** `null`: the event is deleted. */
-  type: EventType | null
-  /** `webhook-id`. */
-  messageId: string | null
-}
-
 /**
  * Endpoints, and what was delivered to them. Each change is in the audit log as `webhook.…`. The deliveries of the
  * program of BROKER_ON_EVENT are listed and replayed in the same way, with `COMMAND_SINK_ID` as id.
  */
-export interface Webhooks {
+export interface Webhooks extends WebhookDeliveries {
   /** @throws BrokerError `invalid_request` with every problem: URL, app, types */
   add(settings: NewWebhook, actor: Actor): Promise<{ webhook: WebhookView; signing: SigningSecret }>
   list(): Promise<WebhookView[]>
@@ -63,41 +48,16 @@ export interface Webhooks {
   rotateSecret(id: string, actor: Actor): Promise<SigningSecret>
   /** Sends `webhook.test` now, also to a disabled one. @throws BrokerError `invalid_request` */
   test(id: string, actor: Actor): Promise<Attempt>
-  /**
-   * Deliveries, the newest first.
-   * @param query.cursor `next` of the page before
-   * @throws BrokerError `invalid_request` if there is no such webhook
-   */
-  listDeliveries(
-    id: string,
-    query: { status?: Delivery['status']; cursor: number | null; limit: number },
-  ): Promise<{ rows: DeliveryView[]; next: number | null }>
-  /**
-   * Delivers one again.
-   * @throws BrokerError `invalid_request` if the webhook is disabled or has none, or its event is deleted
-   */
-  replay(id: string, deliveryId: number, actor: Actor): Promise<void>
-  /**
-   * Delivers all events of a time range that match the webhook.
-   * @param range.to exclusive
-   * @returns how many; those that are pending already are tried now, and do not count
-   * @throws BrokerError `invalid_request` if there is no such webhook, or it is disabled
-   */
-  replayRange(id: string, range: { from: Millis; to: Millis }, actor: Actor): Promise<number>
   /** Where events go now: the webhooks that are enabled. */
   sinks(): Promise<EventSink[]>
   /** Disables one that wants no more events (HTTP 410). */
   disableGone(id: string): Promise<void>
 }
 
-/** A webhook, or the program, which has no URL. */
-type SinkRow = Pick<Webhook, 'id' | 'appId' | 'types'> &
-  Partial<Pick<Webhook, 'url' | 'disabledAt'>>
-
 /** Why an endpoint that wants no more events is disabled. */
 export const GONE_REASON = 'the endpoint answered with status 410 (Gone)'
+/** How long the old key signs too, after a rotation. */
 const OVERLAP_MS = 24 * 60 * 60_000
-const REPLAY_BATCH_SIZE = 100
 
 export function createWebhooks(deps: {
   store: Store
@@ -119,28 +79,6 @@ export function createWebhooks(deps: {
       description: `There is no webhook ${id}.`,
       reason: 'webhook_not_found',
     })
-  }
-
-  /** @throws BrokerError `invalid_request` */
-  const getSink = async (id: string): Promise<SinkRow> =>
-    id === COMMAND_SINK_ID ? { id, appId: null, types: [] } : getStored(id)
-
-  /**
-   * Pending deliveries of a disabled webhook end, and nobody delivers to a program that is not set: a replay would be
-   * lost.
-   * @throws BrokerError `invalid_request`
-   */
-  const getReplayedSink = async (id: string): Promise<SinkRow> => {
-    const sink = await getSink(id)
-    if (id === COMMAND_SINK_ID && !hasCommand) {
-      const description = 'BROKER_ON_EVENT is not set: no program gets events.'
-      throw new BrokerError('invalid_request', { description, reason: 'command_not_set' })
-    }
-    if ((sink.disabledAt ?? null) !== null) {
-      const description = `${id} is disabled. Enable it first, then replay.`
-      throw new BrokerError('invalid_request', { description, reason: 'webhook_disabled' })
-    }
-    return sink
   }
 
   const view = async (webhook: Webhook): Promise<WebhookView> =>
@@ -201,24 +139,9 @@ export function createWebhooks(deps: {
       return { after: { ...before, ...disabled }, events: [event(actor, action, before, why)] }
     })
 
-  const describe = async (delivery: Delivery): Promise<DeliveryView> => {
-    const found = await store.getPublicEvent(delivery.eventId)
-    return {
-      ...delivery,
-      type: found ? EVENT_TYPES[found.action] : null,
-      messageId: found ? messageId(found) : null,
-    }
-  }
-
-  const replayEvents = (events: PublicEvent[], sinkId: string, audit: NewEvent[]) => {
-    const createdAt = clock.now()
-    return store.replayDeliveries(
-      events.map((one) => deliveryOf(one, sinkId, createdAt)),
-      audit,
-    )
-  }
-
   return {
+    ...createWebhookDeliveries({ store, clock, getStored, event, hasCommand }),
+
     async add(settings, actor) {
       const app = settings.appId === null ? undefined : await store.getApp(settings.appId)
       checkWebhook(settings, { isAppKnown: app !== undefined, allowed })
@@ -295,49 +218,6 @@ export function createWebhooks(deps: {
       const result = `: ${attempt.error ?? `status ${attempt.answer}`}`
       await store.addEvents([event(actor, 'webhook.tested', webhook, result)])
       return attempt
-    },
-
-    async listDeliveries(id, { status, cursor, limit }) {
-      await getSink(id)
-      const filter = { sinkId: id, before: cursor, ...(status && { status }) }
-      const rows = await store.listDeliveries({ ...filter, limit: limit + 1 })
-      const shown = rows.slice(0, limit)
-      const next = rows.length > limit ? (shown.at(-1)?.id ?? null) : null
-      return { rows: await Promise.all(shown.map(describe)), next }
-    },
-
-    async replay(id, deliveryId, actor) {
-      const sink = await getReplayedSink(id)
-      const delivery = await store.getDelivery(deliveryId)
-      const isOwn = delivery?.sinkId === id
-      const found = isOwn && (await store.getPublicEvent(delivery.eventId))
-      if (!found) {
-        const description = `${id} has no delivery ${deliveryId}, or its event was deleted.`
-        throw new BrokerError('invalid_request', { description, reason: 'delivery_not_found' })
-      }
-      const audit = event(actor, 'webhook.replayed', sink, `: ${messageId(found)}`)
-      await replayEvents([found], id, [audit])
-    },
-
-    async replayRange(id, { from, to }, actor) {
-      const sink = await getReplayedSink(id)
-      const range = `: ${new Date(from).toISOString()} to ${new Date(to).toISOString()}`
-      let audit = [event(actor, 'webhook.replayed', sink, range)]
-      const end = await store.lastEventBefore(to)
-      let after = await store.lastEventBefore(from)
-      let count = 0
-      for (let isEnd = false; !isEnd;) {
-        const query = { after, appId: sink.appId, types: sink.types }
-        const page = await store.listPublicEvents({ ...query, limit: REPLAY_BATCH_SIZE })
-        const events = page.events.filter(
-          (one) => one.at >= from && one.at < to && matches(sink, one),
-        )
-        count += await replayEvents(events, id, audit)
-        audit = []
-        after = page.readTo
-        isEnd = page.isEnd || after >= end
-      }
-      return count
     },
 
     async sinks() {

@@ -57,10 +57,8 @@ export type Claims = Record<string, unknown>
 export const isRecord = (value: unknown): value is Claims =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Who a logout token is about: `sub`, `sid`, or both. */
-export interface LogoutNotice {
-  subject: string | null
-  sid: string | null
+/** The sessions that a logout token ends: those of `sid`, or all of `sub`. */
+type LogoutNotice = ({ subject: string; sid: string | null } | { subject: null; sid: string }) & {
   jti: string
 }
 
@@ -238,18 +236,13 @@ export function createIdentityProvider({
 
 /** The claims of a verified logout token (2.4 and 2.6). */
 function readLogout({ sub, sid, jti, events, nonce }: Claims): LogoutNotice {
-  const subject = typeof sub === 'string' ? sub : null
-  const session = typeof sid === 'string' ? sid : null
   const event = isRecord(events) ? events[LOGOUT_EVENT] : undefined
   // An ID token has a nonce, and no events.
-  if (
-    !isRecord(event) ||
-    nonce !== undefined ||
-    typeof jti !== 'string' ||
-    (sub ?? sid) === undefined
-  )
-    throw new ProviderError('invalid', 'not a logout token')
-  return { subject, sid: session, jti }
+  const isLogout = isRecord(event) && nonce === undefined && typeof jti === 'string'
+  const session = typeof sid === 'string' ? sid : null
+  if (isLogout && typeof sub === 'string') return { subject: sub, sid: session, jti }
+  if (isLogout && session !== null) return { subject: null, sid: session, jti }
+  throw new ProviderError('invalid', 'not a logout token')
 }
 
 /** Codes of openid-client for answers that are not of the protocol, such as an error page of a proxy. */

@@ -1,18 +1,8 @@
-import { createServer } from 'node:http'
 import type { RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import type { Test } from 'tap'
 import { launch, noBrowser, visit } from './chromium.ts'
 import { addApp, authorizationRequest, buildBroker } from '../helper.ts'
-
-/** A server of its own origin; it ends with the test. */
-async function listen(t: Test, handle: RequestListener): Promise<string> {
-  const server = createServer(handle).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  t.teardown(() => server.close())
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
+import { listen } from '../listen.ts'
 
 const redirectTo =
   (target: (url: string) => string): RequestListener =>

@@ -1,25 +1,19 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { Page } from 'playwright-core'
 import { PASSWORD } from '../admin.ts'
 import { EMAIL, fillSignInForm } from './admin-browser.ts'
 import { launch, noBrowser, visit } from './chromium.ts'
 import { addApp, authorizationRequest, buildBroker, postForm } from '../helper.ts'
+import { listen } from '../listen.ts'
 import { listConnections } from '../db/rows.ts'
 import { Secret } from '../../server/secret.ts'
 
 async function build(t: Parameters<typeof visit>[0]) {
   const broker = await buildBroker(t)
-  const server = createServer((_request, response) =>
+  const origin = await listen(t, (_request, response) =>
     response.setHeader('content-type', 'text/html').end('<title>arrived</title>'),
-  ).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const redirectUri = `http://127.0.0.1:${(server.address() as AddressInfo).port}/return`
+  )
+  const redirectUri = `${origin}/return`
   const app = await addApp(broker, { redirectUris: [redirectUri] })
   const context = await visit(t, await launch(t))
   const request = () => {

@@ -1,8 +1,5 @@
 /** Runs the examples that are pages in Chromium: docs/connect/page.md and popup.md, and the page of README.md. */
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { BrowserContext, Page } from 'playwright-core'
 import t from 'tap'
@@ -11,6 +8,7 @@ import type { App } from '../../db/store.ts'
 import { launch, noBrowser, visit } from '../browser/chromium.ts'
 import { findGrant } from '../db/rows.ts'
 import { addApp, buildBroker } from '../helper.ts'
+import { listen } from '../listen.ts'
 import { codeBlock } from './code-block.ts'
 
 const DAY_MS = 86_400_000
@@ -26,17 +24,11 @@ async function startExample(
 ) {
   const broker = await buildBroker(t)
   let files: Record<string, string> = {}
-  const server = createServer(({ url = '' }, response) => {
+  const here = await listen(t, ({ url = '' }, response) => {
     const path = new URL(url, 'http://127.0.0.1').pathname
     response.setHeader('content-type', path.endsWith('.js') ? 'text/javascript' : 'text/html')
     response.end(files[path])
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  const here = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const app = await addApp(broker, { redirectUris: [here + redirectPath], ...settings })
   const adapt = (text: string): string =>
     text

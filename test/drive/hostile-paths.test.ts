@@ -3,14 +3,11 @@
  * is read at every server of this process, not at the broker.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect as connectSocket } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import type { Test } from 'tap'
 import { addApp, buildBroker, connect } from '../helper.ts'
+import { listen } from '../listen.ts'
 import { size } from '../size.ts'
 
 const PATHS = size(4000, 100_000)
@@ -183,16 +180,10 @@ const hasToken = (url: string): boolean =>
     /^(access_)?token(\[\])?$/i.test(name.trim()),
   )
 
-async function startEvil(t: Test): Promise<string> {
-  const server = createServer((_request, response) => response.end('reached'))
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  t.teardown(() => server.close())
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
 t.test(`${PATHS} hostile paths reach no other host and no refused path`, async (t) => {
   const broker = await buildBroker(t)
-  const evil = await startEvil(t)
+  const origin = await listen(t, (_request, response) => response.end('reached'))
+  const evil = new URL(origin).host
   const allow = ['GET /account', 'GET /path/*/raster/**']
   const app = await addApp(broker, { access: 'proxy', readOnly: true, allow })
   const { brokerToken } = await connect(broker, app)

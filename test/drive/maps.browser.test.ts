@@ -1,13 +1,11 @@
 /** Leaflet and MapLibre in Chromium draw a layer by a link, and through the proxy with the header. */
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { launch, noBrowser, visit } from '../browser/chromium.ts'
 import { addApp, buildBroker, connect } from '../helper.ts'
+import { listen } from '../listen.ts'
 
 const dist = (library: string) => join(import.meta.dirname, '../../node_modules', library, 'dist')
 const TYPES: Record<string, string> = { '.css': 'text/css', '.js': 'text/javascript' }
@@ -53,21 +51,14 @@ const pages: Record<string, string> = {
 }
 
 /** Serves the pages and libraries on an origin of their own. */
-async function servePages(t: Test): Promise<string> {
-  const server = createServer(({ url = '' }, response) => {
+const servePages = (t: Test): Promise<string> =>
+  listen(t, ({ url = '' }, response) => {
     const { pathname } = new URL(url, 'http://127.0.0.1')
     const [, library = '', file] = pathname.split('/')
     response.setHeader('content-type', TYPES[extname(pathname).replace('mjs', 'js')] ?? 'text/html')
     if (file === undefined) return void response.end(`<!doctype html>${pages[library] ?? ''}`)
     response.end(readFileSync(join(dist(library), file)))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
 
 t.test('maps draw a layer by link and by header', { skip: noBrowser }, async (t) => {
   const broker = await buildBroker(t)

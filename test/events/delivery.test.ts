@@ -239,8 +239,7 @@ t.test('an endpoint that is disabled and enabled gets nothing from before', asyn
   await webhooks.setEnabled(id, true, actor)
   await pass(broker, 60_000, () => countArrived(receiver) === 2)
   await pass(broker, HOUR_MS, async () => (await webhooks.get(id)).pending === 0)
-  t.match(
-    receiver.requests.slice(length).map(({ message }) => message.data.sequence),
-    [5, 5],
-  )
+  // A set: the clock may move on during an attempt, which is then repeated.
+  const arrived = receiver.requests.slice(length).map(({ message }) => message.data.sequence)
+  t.strictSame(new Set(arrived), new Set([5]))
 })

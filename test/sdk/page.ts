@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { BrowserContext, Frame, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import type { AppSettings } from '../../server/oauth/app-settings.ts'
@@ -8,6 +5,7 @@ import type { Client, ClientOptions } from '../../sdk/client.ts'
 import { launch, startChromium, visit } from '../browser/chromium.ts'
 import { addApp, buildBroker } from '../helper.ts'
 import type { TestOptions } from '../helper.ts'
+import { listen } from '../listen.ts'
 
 declare global {
   var sdk: {
@@ -39,7 +37,7 @@ interface PageOptions {
 export async function startPage(t: Test, options: PageOptions = {}) {
   const broker = await buildBroker(t, options.broker)
   let [script, url] = ['', '']
-  const server = createServer((request, response) => {
+  const origin = await listen(t, (request, response) => {
     const isScript = request.url === '/app.js'
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
     for (const [name, value] of Object.entries(options.headers ?? {})) {
@@ -48,13 +46,8 @@ export async function startPage(t: Test, options: PageOptions = {}) {
     }
     const isFrame = request.url === '/frame'
     response.end(isScript ? script : isFrame ? `<iframe src="${url}"></iframe>` : HTML)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  url = `http://localhost:${(server.address() as AddressInfo).port}/`
+  url = `${origin.replace('127.0.0.1', 'localhost')}/`
   const app = await addApp(broker, { redirectUris: [url], ...options.app })
   const clientOptions = { broker: broker.url, clientId: app.id, ...options.client }
   script = `${options.prelude ?? ''}

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { TInteger, TString } from 'typebox'
 import type { App } from '../../../db/store.ts'
 import { BrokerError } from '../../errors.ts'
 import type { AppClaims } from '../../oauth/app-token.ts'
@@ -13,6 +14,8 @@ const DEFAULT_PAGE_SIZE = 100
 
 /** Of routes of the app API. */
 export const appApiConfig = { isProtectedResource: true }
+
+export const nullable = (schema: TString | TInteger) => Type.Union([schema, Type.Null()])
 
 /** The parameter `limit` of a list. */
 export const limitSchema = (things: string) =>

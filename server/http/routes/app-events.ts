@@ -1,11 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { HttpServices } from '../../services.ts'
-import { appApiConfig, limitSchema, prepareAppApi, readLimit } from './app-api.ts'
+import { appApiConfig, limitSchema, nullable, prepareAppApi, readLimit } from './app-api.ts'
 import { failures } from './schemas.ts'
 
-const nullableText = (description: string) =>
-  Type.Union([Type.String({ description }), Type.Null()])
+const nullableText = (description: string) => nullable(Type.String({ description }))
 
 const Event = Type.Object(
   {
@@ -17,10 +16,7 @@ const Event = Type.Object(
       app_id: nullableText('Your `client_id`.'),
       grant_id: nullableText('The grant; `null`: all of your grants on the connection.'),
       external_id: nullableText('Your own id of the user.'),
-      sequence: Type.Union([
-        Type.Integer({ description: 'Counts the events of the connection.' }),
-        Type.Null(),
-      ]),
+      sequence: nullable(Type.Integer({ description: 'Counts the events of the connection.' })),
     }),
   },
   { description: 'An event, as webhooks get it.' },

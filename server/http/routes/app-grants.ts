@@ -3,13 +3,11 @@ import { Type } from 'typebox'
 import type { AppGrant } from '../../oauth/app-grants.ts'
 import { MAX_EXTERNAL_ID_LENGTH_CHARS } from '../../oauth/external-id.ts'
 import type { HttpServices } from '../../services.ts'
-import { appApiConfig, limitSchema, prepareAppApi, readLimit } from './app-api.ts'
+import { appApiConfig, limitSchema, nullable, prepareAppApi, readLimit } from './app-api.ts'
 import { ExchangeRequest } from './exchange.ts'
 import { bodyFailures, failure, failures } from './schemas.ts'
 import { accessTokenFields, accessTokenSchema, expiresAtSchema } from './token-response.ts'
 
-const nullable = (schema: ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>) =>
-  Type.Union([schema, Type.Null()])
 const externalId = Type.String({ minLength: 1, maxLength: MAX_EXTERNAL_ID_LENGTH_CHARS })
 const STATUSES = ['active', 'needs_reconnect', 'revoked'] as const
 

@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import type { Loader, Plugin } from 'esbuild'
@@ -9,6 +6,7 @@ import type { Test } from 'tap'
 import { launch, visit } from '../../browser/chromium.ts'
 import { addApp, buildBroker } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
+import { listen } from '../../listen.ts'
 import { codeBlock } from '../code-block.ts'
 
 const HTML = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
@@ -27,17 +25,12 @@ interface Example {
 /** Bundles an example of docs/connect/browser.md for a broker, and serves it on a port of its own. */
 async function startPage(t: Test, broker: TestBroker, example: Example) {
   let script = ''
-  const server = createServer((request, response) => {
+  const origin = await listen(t, (request, response) => {
     const isScript = request.url === '/app.js'
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
     response.end(isScript ? script : HTML)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const url = `${origin}/`
   const app = await addApp(broker, { tokens: 'ellipsis', redirectUris: [url] })
   const source = codeBlock('browser', example.language)
     .replace('https://broker.example.com', broker.url)

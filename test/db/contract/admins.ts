@@ -15,7 +15,7 @@ export const newAdmin = (name: string, fields: Partial<NewAdmin> = {}): NewAdmin
 })
 
 /** What an admin has besides what they were added with. */
-export const nothingElse = {
+const nothingElse = {
   ...{ secondFactorSince: null, passkeyIds: [] },
   ...{ oidcIssuer: null, oidcSubject: null, oidcLabel: null },
 }

@@ -1,25 +1,18 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { createSnippets } from '../../../server/http/snippets/snippets.ts'
 import { launch, noBrowser, visit } from '../../browser/chromium.ts'
 import { addApp, buildBroker } from '../../helper.ts'
+import { listen } from '../../listen.ts'
 
 t.test('the snippet with the browser SDK connects a user', { skip: noBrowser }, async (t) => {
   const broker = await buildBroker(t)
   let snippet = ''
-  const server = createServer((_request, response) => {
+  const origin = await listen(t, (_request, response) => {
     response.setHeader('content-type', 'text/html')
     response.end(`<!doctype html><link rel="icon" href="data:,"><button id="connect">Connect</button>
       <script type="module">${snippet}</script>`)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const url = `${origin}/`
   for (const access of ['token', 'proxy'] as const) {
     const app = await addApp(broker, { redirectUris: [url], access })
     snippet = createSnippets(app, broker.url)[0]?.code ?? ''

@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import type { Loader, Plugin } from 'esbuild'
@@ -11,6 +8,8 @@ import { launch, visit } from '../../browser/chromium.ts'
 import { codeBlock } from '../../clients/code-block.ts'
 import { addApp, buildBroker } from '../../helper.ts'
 import type { TestBroker } from '../../helper.ts'
+import { listen } from '../../listen.ts'
+import { allow } from '../page.ts'
 
 const root = join(import.meta.dirname, '../../..')
 /** Where most of the map libraries are installed. */
@@ -32,7 +31,7 @@ interface Example {
   more?: (broker: TestBroker) => string
 }
 
-export interface OpenPage {
+interface OpenPage {
   broker: TestBroker
   page: Page
   /** Statuses of the tiles that the page has loaded, by their URLs. */
@@ -44,18 +43,13 @@ export async function openExample(t: Test, example: Example): Promise<OpenPage> 
   const { language = 'js', settings } = example
   const broker = await buildBroker(t)
   const files = new Map<string, string>()
-  const server = createServer(({ url = '' }, response) => {
+  const origin = await listen(t, ({ url = '' }, response) => {
     const { pathname } = new URL(url, 'http://127.0.0.1')
     const type = { js: 'text/javascript', css: 'text/css' }[pathname.split('.')[1] ?? '']
     response.setHeader('content-type', type ?? 'text/html')
     response.end(files.get(pathname) ?? pageWith(example.body ?? BODY))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const url = `${origin}/`
   const app = await addApp(broker, { redirectUris: [url], ...settings })
   const adapt = (code: string) =>
     code.replace('https://broker.example.com', broker.url).replace('app_…', app.id)
@@ -101,10 +95,8 @@ export async function connectInPopup(page: Page): Promise<void> {
     page.waitForEvent('popup'),
     page.getByRole('button', { name: 'Connect Ellipsis Drive' }).click(),
   ])
-  await popup.getByRole('button', { name: 'Continue to Ellipsis Drive' }).click()
-  await popup.getByRole('button', { name: 'Log in as Amelie Laurent' }).click()
   const closed = popup.waitForEvent('close')
-  await popup.getByRole('button', { name: 'Allow' }).click()
+  await allow(popup)
   await closed
 }
 

@@ -1,9 +1,7 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { AuthorizationFlow, ServerClient } from '../../../sdk/server.ts'
 import { RETURN, allow } from '../../helper.ts'
+import { listen } from '../../listen.ts'
 import { Visitor } from '../../visitor.ts'
 import { begin, busy, errorOf } from './begin.ts'
 
@@ -133,17 +131,14 @@ t.test('under a base path, with a slash at the end of the URL', async (t) => {
 t.test('a Node server, without a framework', async (t) => {
   const { client } = await begin(t)
   const flows: AuthorizationFlow[] = []
-  const server = createServer((request, response) => {
+  const here = await listen(t, (request, response) => {
     const flow = flows.pop()
     if (!flow) return
     client.handleCallback(request, flow).then(
       ({ scope }) => response.end(`granted ${scope}`),
       (error: unknown) => response.end(String(error)),
     )
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const here = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  })
   const { flow, returned } = await connect(client)
   flows.push(flow)
   const page = await fetch(here + new URL(returned).pathname + new URL(returned).search)

@@ -29,7 +29,7 @@ interface Begin {
 }
 
 /** A `fetch` that records paths, and answers the next requests itself if a test says so. */
-export function recordRequests() {
+function recordRequests() {
   const paths: string[] = []
   const answers: (Response | Error)[] = []
   return {

@@ -1,10 +1,8 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair } from 'jose'
 import t from 'tap'
 import { createServerClient } from '../../../sdk/server.ts'
 import { addAppWithSecret, freePort } from '../../helper.ts'
+import { listen } from '../../listen.ts'
 import { begin, busy, errorOf } from './begin.ts'
 
 const TOKEN = 'POST /v1/grants/grant_many0/token'
@@ -71,16 +69,12 @@ t.test('a broker that cannot be reached, hangs, or is none', async (t) => {
 
   let handle: (path?: string) => string | number | undefined = () => undefined
   const paths: string[] = []
-  const server = createServer((request, response) => {
+  const broker = await listen(t, (request, response) => {
     paths.push(request.url ?? '')
     const answer = handle(request.url)
     if (typeof answer === 'string') response.end(answer)
     else if (answer) response.writeHead(answer, { location: '/elsewhere' }).end()
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.closeAllConnections())
-  t.teardown(() => server.close())
-  const broker = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  })
   const client = createServerClient({ ...options, broker, timeoutMs: 50 })
   const hung = await errorOf(client.getGrant('x'))
   t.match(hung, { code: 'network_error', cause: { name: 'TimeoutError' } })
