@@ -1,4 +1,4 @@
-import type { RunningProcess } from './data-directory/presence.ts'
+import type { RunningProcess } from './coordination.ts'
 
 /**
  * The store can't be read or written now: it is locked, the disk is full, or it is read-only. Nothing was
@@ -12,6 +12,15 @@ export class StoreUnavailableError extends Error {
   constructor(code: string, cause: unknown) {
     super(`the store can’t be used now (${code})`, { cause })
     this.code = code
+  }
+}
+
+/** Another process holds the lock of that name. */
+export class LockHeldError extends Error {
+  override name = 'LockHeldError'
+
+  constructor(lock: string, options: ErrorOptions = {}) {
+    super(`another process holds the lock ${lock}`, options)
   }
 }
 

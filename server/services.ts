@@ -145,7 +145,7 @@ export function compose(
   runtime: Runtime = defaultRuntime,
 ) {
   const { clock, random, fetch, passwordHashing } = runtime
-  const { store, vault, keys, formerUrls, subjectOf, presence, locks, processes } = data
+  const { store, vault, keys, formerUrls, subjectOf, presence, coordination, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createCircuitBreaker(clock)
   // A busy drive keeps no refresh waiting, and its answers may take long.
@@ -314,7 +314,7 @@ export function compose(
     driveCache,
     driveBudget,
     sweeper,
-    locks,
+    coordination,
     processes,
     checkReadiness,
     apps: createApps({ store, clock, random, publicUrl, assertions }),
@@ -391,7 +391,8 @@ export function compose(
       await sweeper.stop()
       summarizingLog.close()
       await store.close()
-      presence.unregister()
+      await presence.unregister()
+      await coordination.close()
     },
   }
 }

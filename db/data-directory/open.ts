@@ -6,8 +6,8 @@ import { openFile } from './files.ts'
 import { listProcesses } from './presence.ts'
 import { completeRestore } from './restore-complete.ts'
 import { emptyLog } from '../sqlite/checkpoint.ts'
-import { OlderProcessesError, StoreTooNewError } from '../errors.ts'
-import { retryBusy } from '../sqlite/engine.ts'
+import { LockHeldError, OlderProcessesError, StoreTooNewError } from '../errors.ts'
+import { isBusy, retryBusy } from '../sqlite/engine.ts'
 import { createSqliteStore } from '../sqlite/store.ts'
 import type { Store } from '../store.ts'
 
@@ -46,7 +46,7 @@ interface StoreOptions {
  * Runs `work` while no other process does so on this data directory. Everything that a first start creates
  * (tables, journal mode, keys) must be created within. The operating system releases the lock when the process
  * dies, however it dies.
- * @throws SqliteError `SQLITE_BUSY` if others held it for a minute
+ * @throws LockHeldError if others held it for a minute
  */
 export async function withStartLock<T>(
   directory: string,
@@ -59,7 +59,7 @@ export async function withStartLock<T>(
 /**
  * Runs `work` while no other process holds the lock of that name.
  * @param timeoutMs how long to wait for the lock
- * @throws SqliteError `SQLITE_BUSY` if it was held for longer
+ * @throws LockHeldError if it was held for longer
  */
 export async function withLock<T>(
   directory: string,
@@ -70,7 +70,9 @@ export async function withLock<T>(
 ): Promise<T> {
   const lock = openFile(directory, name, nativeBinding, 0)
   try {
-    await retryBusy(() => lock.exec('begin immediate'), timeoutMs)
+    await retryBusy(() => lock.exec('begin immediate'), timeoutMs).catch((cause: unknown) => {
+      throw isBusy(cause) ? new LockHeldError(name, { cause }) : cause
+    })
     return await work()
   } finally {
     lock.close()

@@ -2,20 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
+import type { RunningProcess } from '../coordination.ts'
 import { makeDirectory, openFile, replaceFile } from './files.ts'
 
-/** A process that has the store open, as other processes on this data directory see it. */
-export interface RunningProcess {
-  pid: number
-  /** `serve`, or another command. */
-  command: string
-  startedAt: number
-  /** Ids of the encryption keys that it has loaded, the one that seals first. */
-  keyIds: string[]
-}
-
-/** The registration of this process. */
-export interface Presence {
+/** The registration of this process: a reference keeps its lock from being garbage collected. */
+interface FilePresence {
   id: string
   setKeyIds(keyIds: string[]): void
   unregister(): void
@@ -34,7 +25,7 @@ export function registerProcess(
   directory: string,
   nativeBinding: string | undefined,
   info: RunningProcess,
-): Presence {
+): FilePresence {
   const folder = join(directory, FOLDER)
   makeDirectory(folder)
   removeDead(folder, nativeBinding)
@@ -72,10 +63,6 @@ export function hasDied(directory: string, nativeBinding: string | undefined, id
   const folder = join(directory, FOLDER)
   return !existsSync(join(folder, `${id}.lock`)) || !isAlive(folder, id, nativeBinding)
 }
-
-/** Processes for a message. */
-export const describeProcesses = (processes: RunningProcess[]): string =>
-  processes.map(({ pid, command }) => `${pid} (${command})`).join(', ')
 
 function idsIn(folder: string): string[] {
   if (!existsSync(folder)) return []

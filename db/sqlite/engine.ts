@@ -201,7 +201,8 @@ function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : codeOf(error.cause)
 }
 
-const isBusy = (error: unknown): boolean => codeOf(error).startsWith('SQLITE_BUSY')
+/** Does another process or connection lock the database? */
+export const isBusy = (error: unknown): boolean => codeOf(error).startsWith('SQLITE_BUSY')
 
 /** Is the column one of these? They are one parameter; `inArray` takes at most 32,766. */
 export const isOneOf = (column: SQLiteColumn, values: (string | number)[]): SQL =>

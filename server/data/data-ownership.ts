@@ -18,7 +18,7 @@ interface DataDirectory {
   directory: string
   nativeBinding: string | undefined
   /** @throws StartError while other processes have the store open */
-  refuseOthers(): void
+  refuseOthers(): Promise<void>
 }
 
 /** Must the data already belong to the configured client (`same`), or does it from now on (`anew`)? */
@@ -48,14 +48,14 @@ export async function claimData(
   const pendingIds = isOther ? await listIfAllPending(store) : null
   if (pendingIds) {
     // No user has connected with the former client: it was probably mistyped.
-    place.refuseOthers()
+    await place.refuseOthers()
     for (const id of pendingIds) {
       await rejectPendingImport(store, clock, id, 'clientChanged')
       await removeRejectedImport(store, clock, id)
     }
   } else if (claim === 'same') checkOwner(meta, owner)
   else if (claim === 'anew') {
-    if (isChanged(meta, owner)) place.refuseOthers()
+    if (isChanged(meta, owner)) await place.refuseOthers()
     await changeOwner(store, meta, owner, { ...place, clock })
   }
   const urls = JSON.parse(meta.public_urls ?? '[]') as string[]

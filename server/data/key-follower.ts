@@ -1,4 +1,4 @@
-import type { Presence } from '../../db/data-directory/presence.ts'
+import type { Presence } from '../../db/coordination.ts'
 import type { Store } from '../../db/store.ts'
 import type { Log } from '../log.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -30,7 +30,7 @@ export function createKeyFollower(dependencies: {
     const keyIds = vault.keyIds()
     if (keyIds.join() === announced) return
     await store.checkWritable()
-    presence.setKeyIds(keyIds)
+    await presence.setKeyIds(keyIds)
     announced = keyIds.join()
   }
 }

@@ -1,11 +1,7 @@
-import { openStore, withLock, withStartLock } from '../../db/data-directory/open.ts'
+import { describeProcesses } from '../../db/coordination.ts'
+import { createFileCoordination } from '../../db/data-directory/coordination.ts'
+import { openStore } from '../../db/data-directory/open.ts'
 import type { Upgrade } from '../../db/data-directory/open.ts'
-import {
-  registerProcess,
-  describeProcesses,
-  hasDied,
-  listProcesses,
-} from '../../db/data-directory/presence.ts'
 import { hasStore } from '../../db/data-directory/restore-complete.ts'
 import type { Store } from '../../db/store.ts'
 import { readMigrations, sqliteBinding } from '../assets.ts'
@@ -42,14 +38,16 @@ export async function openData(
   const { dataDir } = config
   const binding = sqliteBinding(config)
 
-  const refuseIfInUse = (messageName: 'start.client-in-use' | 'start.database-gone') => {
-    const processes = describeProcesses(listProcesses(dataDir, binding))
+  const coordination = createFileCoordination(dataDir, binding)
+
+  const refuseIfInUse = async (messageName: 'start.client-in-use' | 'start.database-gone') => {
+    const processes = describeProcesses(await coordination.listProcesses())
     if (processes === '') return
     throw new StartError(formatMessage(messageName, { processes, directory: dataDir }))
   }
 
-  const opened = await withStartLock(dataDir, binding, async () => {
-    if (!hasStore(dataDir)) refuseIfInUse('start.database-gone')
+  const open = async () => {
+    if (!hasStore(dataDir)) await refuseIfInUse('start.database-gone')
     const store = await openStore({
       directory: dataDir,
       migrations: readMigrations(),
@@ -77,27 +75,21 @@ export async function openData(
       const { command = 'serve' } = options
       if (command === 'serve') await countStart(store)
       const self = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
-      const presence = registerProcess(dataDir, binding, self)
+      const presence = await coordination.register(self)
       return { store, vault, keys, formerUrls, subjectOf, presence }
     } catch (error) {
       await store.close()
       throw error
     }
-  }).catch(explainDataError(dataDir))
-  const locks = {
-    /** Runs `work` while no other process starts. */
-    withStartLock: <T>(work: () => Promise<T>) => withStartLock(dataDir, binding, work),
-    /** Runs `work` while holding the named lock. @throws SqliteError `SQLITE_BUSY` if another process holds it */
-    withLock: <T>(name: string, work: () => Promise<T>) =>
-      withLock(dataDir, name, binding, 0, work),
   }
+  const opened = await coordination.withStartLock(open).catch(explainDataError(dataDir))
   const { id } = opened.presence
   const processes = {
     id,
     /** The other processes that have the store open. */
-    others: () => listProcesses(dataDir, binding).filter((one) => one.id !== id),
+    others: async () => (await coordination.listProcesses()).filter((one) => one.id !== id),
     /** A paused process counts as alive. */
-    hasDied: async (other: string) => other !== id && hasDied(dataDir, binding, other),
+    hasDied: async (other: string) => other !== id && coordination.hasDied(other),
   }
-  return { ...opened, locks, processes }
+  return { ...opened, coordination, processes }
 }

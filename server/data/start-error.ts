@@ -1,7 +1,12 @@
 import { accessSync, constants, lstatSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { describeProcesses } from '../../db/data-directory/presence.ts'
-import { KeptCopyError, OlderProcessesError, StoreTooNewError } from '../../db/errors.ts'
+import { describeProcesses } from '../../db/coordination.ts'
+import {
+  KeptCopyError,
+  LockHeldError,
+  OlderProcessesError,
+  StoreTooNewError,
+} from '../../db/errors.ts'
 import { formatMessage } from '../operate/messages.ts'
 import type { MessageName, MessageValues } from '../operate/messages.ts'
 
@@ -36,6 +41,9 @@ export const explainDataError =
   (error: unknown): never => {
     if (error instanceof StoreTooNewError) {
       throw new StartError(formatMessage('start.newer', { file: error.file }))
+    }
+    if (error instanceof LockHeldError) {
+      throw new StartError(formatMessage('start.locked', { directory }), { cause: error })
     }
     if (error instanceof OlderProcessesError) {
       const processes = describeProcesses(error.processes)

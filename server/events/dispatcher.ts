@@ -76,8 +76,9 @@ export function createDispatcher(deps: {
   /** Takes or extends the lease, unless half of it remains. `false`: another process has it. */
   const takeLease = async (deadOwner: string | null = null): Promise<boolean> => {
     const beganAt = clock.steady()
+    const remainingMs = lease.until - beganAt
+    if (remainingMs > LEASE_DURATION_MS / 2 && remainingMs <= LEASE_DURATION_MS) return true
     const until = beganAt + LEASE_DURATION_MS
-    if (lease.until > beganAt + LEASE_DURATION_MS / 2) return true
     const times = { forMs: LEASE_DURATION_MS, now: clock.now(), maxPauseMs: MAX_PAUSE_MS }
     const taken = await store.takeOutbox({ owner, ...times, deadOwner })
     if ('lastEventId' in taken) {

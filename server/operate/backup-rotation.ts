@@ -2,6 +2,7 @@ import { existsSync, lstatSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { readMeta } from '../../db/data-directory/copy.ts'
 import { withLock } from '../../db/data-directory/open.ts'
+import { LockHeldError } from '../../db/errors.ts'
 import { sqliteBinding } from '../assets.ts'
 import type { DataDirectories } from '../assets.ts'
 import type { Runtime } from '../runtime.ts'
@@ -83,6 +84,6 @@ const explainLock =
   (directory: string) =>
   (error: unknown): never => {
     const { code } = error as { code?: unknown }
-    if (code === 'SQLITE_BUSY') throw new CommandError('backup.running', { directory })
+    if (error instanceof LockHeldError) throw new CommandError('backup.running', { directory })
     throw typeof code === 'string' ? explainWriteError(directory, error) : error
   }

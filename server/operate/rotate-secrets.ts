@@ -1,5 +1,6 @@
-import { describeProcesses } from '../../db/data-directory/presence.ts'
-import type { RunningProcess } from '../../db/data-directory/presence.ts'
+import { describeProcesses } from '../../db/coordination.ts'
+import type { RunningProcess } from '../../db/coordination.ts'
+import { LockHeldError } from '../../db/errors.ts'
 import { resealAll } from '../crypto/reseal.ts'
 import { keyIdOf } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
@@ -28,20 +29,18 @@ export async function rotateSecrets(
   report: Report,
   timeoutMs = BROKER_TIMEOUT_MS,
 ): Promise<string> {
-  const { config, locks } = services
+  const { config, coordination } = services
   const rotate = config.secrets ? rotateVariable : rotateFile
-  return locks
-    .withLock('rotate.lock', () => rotate(services, report, timeoutMs))
+  return coordination
+    .withLock('rotate', () => rotate(services, report, timeoutMs))
     .catch((error) => {
-      throw (error as { code?: unknown }).code === 'SQLITE_BUSY'
-        ? new CommandError('secret.rotate.locked')
-        : error
+      throw error instanceof LockHeldError ? new CommandError('secret.rotate.locked') : error
     })
 }
 
 /** With BROKER_SECRETS: the operator has put a new key first and restarted the brokers. */
 async function rotateVariable(services: Services, report: Report, timeoutMs: number) {
-  const { store, vault, locks } = services
+  const { store, vault, coordination } = services
   const [key = '', ...others] = vault.keyIds()
   const fingerprints = fingerprintsOf(await store.getMeta())
   if (fingerprints.every((id) => id === key)) {
@@ -52,7 +51,7 @@ async function rotateVariable(services: Services, report: Report, timeoutMs: num
   await waitForBrokers(services, ({ keyIds }) => keyIds[0] === key, report, timeoutMs)
   let resealed = await reseal(services, report)
   // A process that started meanwhile with the previous order of keys has sealed with the old key.
-  await locks.withStartLock(async () => {
+  await coordination.withStartLock(async () => {
     await waitForBrokers(services, ({ keyIds }) => keyIds[0] === key, report, 0)
     resealed += await reseal(services, report)
     await store.setMeta({ secret_fingerprints: key })
@@ -63,12 +62,12 @@ async function rotateVariable(services: Services, report: Report, timeoutMs: num
 
 /** With `secret.key`: adds a key, waits until all have loaded it, makes it seal, and moves the old keys away. */
 async function rotateFile(services: Services, report: Report, timeoutMs: number) {
-  const { config, store, vault, locks } = services
+  const { config, store, vault, coordination } = services
   const file = secretKeyFile(config.dataDir)
-  const key = await locks.withStartLock(() => addKey(services, file))
+  const key = await coordination.withStartLock(() => addKey(services, file))
   await waitForBrokers(services, ({ keyIds }) => keyIds.includes(key), report, timeoutMs)
 
-  await locks.withStartLock(async () => {
+  await coordination.withStartLock(async () => {
     const fingerprints = fingerprintsOf(await store.getMeta())
     await store.setMeta({ secret_fingerprints: [...new Set([...fingerprints, key])].join(',') })
     const isNew = (one: Secret) => keyIdOf(one) === key
@@ -81,7 +80,7 @@ async function rotateFile(services: Services, report: Report, timeoutMs: number)
   const resealed = await reseal(services, report)
   // Named after the new key, so that a run that completes a killed one uses the same file.
   const kept = `${file}.before-${key}`
-  await locks.withStartLock(async () => {
+  await coordination.withStartLock(async () => {
     const keys = readKeys(file)
     const old = keys.filter((one) => keyIdOf(one) !== key)
     if (old.length > 0) writeKeys(kept, old)
@@ -117,7 +116,7 @@ async function waitForBrokers(
 ): Promise<void> {
   const deadline = clock.now() + timeoutMs
   for (let isReported = false; ; isReported = true) {
-    const waiting = processes.others().filter((process) => !isReady(process))
+    const waiting = (await processes.others()).filter((process) => !isReady(process))
     if (waiting.length === 0) return
     const names = describeProcesses(waiting)
     if (clock.now() >= deadline)

@@ -211,7 +211,7 @@ t.test(
       keyIds: services.vault.keyIds(),
       id: '',
     }
-    const processes = { ...services.processes, others: () => [waiting] }
+    const processes = { ...services.processes, others: async () => [waiting] }
     await t.rejects(rotateSecrets({ ...services, vault: turned, processes }, quiet, 0), {
       code: 'secret.rotate.waiting',
     })
@@ -242,7 +242,8 @@ t.test('a broker that started meanwhile with the previous order keeps the old ke
   const { services } = await buildBroker(t, { dataDir, env: { BROKER_SECRETS: `${young},${old}` } })
   const stale = { pid: 77, command: 'serve', startedAt: 0, id: '' }
   let looks = 0
-  const others = () => (looks++ === 0 ? [] : [{ ...stale, keyIds: before.services.vault.keyIds() }])
+  const others = async () =>
+    looks++ === 0 ? [] : [{ ...stale, keyIds: before.services.vault.keyIds() }]
   const rotating = rotateSecrets(
     { ...services, processes: { ...services.processes, others } },
     quiet,
@@ -303,7 +304,10 @@ t.test('one rotation runs at a time, and waits for every process', async (t) => 
     rotateSecrets(
       {
         ...services,
-        locks: { ...services.locks, withLock: async () => Promise.reject(new Error('x')) },
+        coordination: {
+          ...services.coordination,
+          withLock: async () => Promise.reject(new Error('x')),
+        },
       },
       quiet,
     ),

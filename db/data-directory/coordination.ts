@@ -1,0 +1,25 @@
+import type { Coordination } from '../coordination.ts'
+import { withLock, withStartLock } from './open.ts'
+import { hasDied, listProcesses, registerProcess } from './presence.ts'
+
+/** What the processes on a data directory agree on, by locks of its files. */
+export const createFileCoordination = (
+  directory: string,
+  nativeBinding: string | undefined,
+): Coordination => ({
+  withStartLock: (work) => withStartLock(directory, nativeBinding, work),
+  withLock: (name, work) => withLock(directory, `${name}.lock`, nativeBinding, 0, work),
+
+  async register(info) {
+    const { id, setKeyIds, unregister } = registerProcess(directory, nativeBinding, info)
+    return {
+      id,
+      setKeyIds: async (keyIds) => setKeyIds(keyIds),
+      unregister: async () => unregister(),
+    }
+  },
+
+  listProcesses: async () => listProcesses(directory, nativeBinding),
+  hasDied: async (id) => hasDied(directory, nativeBinding, id),
+  close: async () => undefined,
+})
