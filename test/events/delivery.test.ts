@@ -237,8 +237,8 @@ t.test('an endpoint that is disabled and enabled gets nothing from before', asyn
   t.match(await webhooks.get(id), { pending: 0, failed: 4 })
   await writeEvents(broker, connections, 1)
   await webhooks.setEnabled(id, true, actor)
-  await pass(broker, 60_000, () => countArrived(receiver) === 2)
-  await pass(broker, HOUR_MS, async () => (await webhooks.get(id)).pending === 0)
+  await pass(broker, receiver, 60_000, () => countArrived(receiver) === 2)
+  await pass(broker, receiver, HOUR_MS, async () => (await webhooks.get(id)).pending === 0)
   // A set: the clock may move on during an attempt, which is then repeated.
   const arrived = receiver.requests.slice(length).map(({ message }) => message.data.sequence)
   t.strictSame(new Set(arrived), new Set([5]))
