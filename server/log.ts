@@ -15,12 +15,14 @@ export type { Logger } from 'pino'
 /**
  * The program's log: JSON lines, or readable lines on a terminal. A `Secret` prints as `[redacted]`; as a second
  * line of defence, text that looks like a token is removed from error messages here.
+ * @param base added to each line
  */
 export function createLog(
   config: Pick<Config, 'logLevel'>,
   output: DestinationStream & { isTTY?: boolean } = process.stdout,
+  base: { pid: number } | null = null,
 ): Logger {
-  const options = { level: config.logLevel, base: null, serializers: { err: describeError } }
+  const options = { level: config.logLevel, base, serializers: { err: describeError } }
   if (!output.isTTY) return pino(options, output)
   const stream = pretty({ destination: output, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' })
   return pino(options, stream)

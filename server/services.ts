@@ -20,7 +20,11 @@ import { createFeed } from './events/feed.ts'
 import { ATTEMPT_TIMEOUT_MS } from './events/webhook-sink.ts'
 import { createWebhooks } from './events/webhooks.ts'
 import { createLoginThrottle } from './admin/login-throttle.ts'
-import { createCircuitBreaker, worstState } from './refresh/circuit-breaker.ts'
+import {
+  MAX_CONCURRENT_CALLS,
+  createCircuitBreaker,
+  worstState,
+} from './refresh/circuit-breaker.ts'
 import { createAppGrants } from './oauth/app-grants.ts'
 import { createAppTokens } from './oauth/app-token.ts'
 import { createBrokerTokens } from './oauth/broker-token.ts'
@@ -99,6 +103,7 @@ import { createMyAccess } from './me/my-access.ts'
 import { createPersonSessions } from './me/sessions.ts'
 import { createPersonSignIn } from './me/sign-in.ts'
 import { createMetrics } from './metrics/metrics.ts'
+import type { GatherMetrics } from './metrics/metrics.ts'
 import type { Upgrade } from '../db/data-directory/open.ts'
 import type { Claim } from './data/data-ownership.ts'
 
@@ -117,24 +122,30 @@ const SETTLE_TIMEOUT_MS = 22_000
  * @param options.claim checks that the data belongs to this configuration's Ellipsis client; `anew`: takes it
  *   over if it belongs to another. Omit it for commands that only work on the data
  * @param options.command the name of this process's command, as shown to other processes
+ * @param options.counted does this start count in the metrics? Default: yes, unless it is a command's
+ * @param options.gather reads the metrics of the other workers
  * @param options.onUpgrade called if a database of an older version was migrated; default: logs it
  * @throws StartError that says what to do
  */
 export async function startServices(
   config: Config,
   log: Logger,
-  options: {
-    claim?: Claim
-    runtime?: Runtime
-    command?: string
-    onUpgrade?: (upgrade: Upgrade) => void
-  } = {},
+  options: StartOptions = {},
 ): Promise<Services> {
-  const { runtime = defaultRuntime, ...rest } = options
+  const { runtime = defaultRuntime, gather, ...rest } = options
   useProxy(config)
   rest.onUpgrade ??= ({ migrations, copy }) =>
     log.info({ migrations, copy }, 'upgraded the database; a copy of it as it was is kept')
-  return compose(config, log, await openData(config, runtime, rest), runtime)
+  return compose(config, log, await openData(config, runtime, rest), runtime, gather)
+}
+
+export interface StartOptions {
+  claim?: Claim
+  runtime?: Runtime
+  command?: string
+  counted?: boolean
+  gather?: GatherMetrics
+  onUpgrade?: (upgrade: Upgrade) => void
 }
 
 /** Builds the domain on opened data; `stop` ends it, and closes the store last. */
@@ -143,18 +154,24 @@ export function compose(
   log: Logger,
   data: Data,
   runtime: Runtime = defaultRuntime,
+  gather?: GatherMetrics,
 ) {
   const { clock, random, fetch, passwordHashing } = runtime
   const { store, vault, keys, formerUrls, subjectOf, presence, coordination, processes } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
-  const breaker = createCircuitBreaker(clock)
+  /** This process's part of a limit. */
+  const share = (limit: number): number => limit / (config.workers ?? 1)
+  const breaker = createCircuitBreaker(clock, {
+    concurrentCalls: Math.ceil(share(MAX_CONCURRENT_CALLS)),
+  })
   // A busy drive keeps no refresh waiting, and its answers may take long.
   const driveBreaker = createCircuitBreaker(clock, {
     concurrentCalls: Infinity,
     slowCallMs: Infinity,
   })
   const summarizingLog = createSummarizingLog({ log, clock })
-  const metrics = createMetrics(store, build, { state: () => worstState(breaker, driveBreaker) })
+  const breakers = { state: () => worstState(breaker, driveBreaker) }
+  const metrics = createMetrics(store, build, breakers, gather)
   const upstream = createUpstreamStatus({ store, clock, log })
   const clockOffset = createClockOffset({ clock, log })
   const onCall: EllipsisClientOptions['onCall'] = ({ endpoint, outcome, durationMs, date }) => {
@@ -185,7 +202,9 @@ export function compose(
     upstreamHealth,
     refreshes: metrics.refreshes,
   })
-  const pace = createRefreshPace({ clock, refreshesPerSecond: config.offlineRefreshesPerSecond })
+  const pace = createRefreshPace({
+    ...{ clock, refreshesPerSecond: share(config.offlineRefreshesPerSecond) },
+  })
   const attempt = createRefreshAttempt({ ...shared, leases, outcomes, upstreamHealth, pace })
   const refresher: Refresher = createRefresher({
     ...{ attempt, store, vault, clock },
@@ -246,7 +265,7 @@ export function compose(
   const pushedRequests = createPushedRequests({ store, vault, clock })
   const identify = createIdentify(shared)
   const keepConnection = createKeepConnection({ ...shared, refresher })
-  const budget = createUpstreamBudget(clock, describeConnects)
+  const budget = createUpstreamBudget(clock, describeConnects, share)
   const connect = createConnect({
     ...shared,
     identify,
@@ -360,7 +379,7 @@ export function compose(
     idTokens: createIdTokens({ store, keys, clock, publicUrl, subjectOf }),
     userInfo: createUserInfo({
       ...{ store, tokens, ellipsis, clock, subjectOf },
-      budget: createUpstreamBudget(clock, describeUserInfo),
+      budget: createUpstreamBudget(clock, describeUserInfo, share),
     }),
     redeem,
     drive: createDrive({

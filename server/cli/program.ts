@@ -23,6 +23,7 @@ import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
 import { standInCommand } from './stand-in.ts'
 import { webhookCommand } from './webhook.ts'
+import { WorkerStartError } from './workers.ts'
 
 /** The command line: all commands, one file each. */
 export function program(): Command {
@@ -70,6 +71,7 @@ export async function run(argv: string[]): Promise<number> {
     return 0
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    if (error instanceof WorkerStartError && error.exitCode !== null) return error.exitCode
     process.stderr.write(`${errorText(error)}\n`)
     if (error instanceof CommandError) return error.exitCode
     return isUsage(error) ? 2 : 1
@@ -105,7 +107,10 @@ const isUsage = (error: unknown): boolean =>
   (error instanceof BrokerError && error.code === 'invalid_request')
 
 const isExpected = (error: unknown): boolean =>
-  isUsage(error) || error instanceof BrokerError || error instanceof CommandError
+  isUsage(error) ||
+  error instanceof WorkerStartError ||
+  error instanceof BrokerError ||
+  error instanceof CommandError
 
 /** The message of an expected error; the stack of any other. */
 function errorText(error: unknown): string {

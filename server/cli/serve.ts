@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { existsSync } from 'node:fs'
 import type { Server } from 'node:tls'
 import closeWithGrace from 'close-with-grace'
@@ -5,42 +6,86 @@ import type { Options } from 'close-with-grace'
 import { Command } from 'commander'
 import { hasStore } from '../../db/data-directory/restore-complete.ts'
 import type { Config } from '../config/config.ts'
+import { InvalidValue, workers as parseWorkers } from '../config/parse.ts'
 import { createLog } from '../log.ts'
 import type { Logger } from '../log.ts'
 import type { Claim } from '../data/data-ownership.ts'
-import { closeWithTimeout } from '../http/plugins/time-limits.ts'
+import { dropToOwner } from '../data/drop-privileges.ts'
+import { closeWithTimeout, drain } from '../http/plugins/time-limits.ts'
 import { secretKeyFile } from '../data/secret-key.ts'
-import type { Services } from '../services.ts'
+import type { Services, StartOptions } from '../services.ts'
 import { checkEventProgram, explainCacheError, explainListenError } from '../data/start-error.ts'
 import { readCertificate, watchCertificate } from '../http/tls.ts'
 import { logOutput, treatOutputAsLog } from './output.ts'
-import { loadStoreSettings } from './settings.ts'
+import { loadSettings } from './settings.ts'
+import { UsageError } from './terminal.ts'
+import { connectToPrimary } from './worker.ts'
+import type { Primary } from './worker.ts'
+import { runWorkers } from './workers.ts'
 
 /** Limit of a graceful stop: requests (12 s), an upstream call (20 s) and closing the store. */
 const STOP_TIMEOUT_MS = 36_000
+
+const RESTART_NEEDED =
+  'only TLS files are reloaded while the broker runs; other settings need a restart'
+const skip = ['SIGHUP'] satisfies Options['skip']
 
 /** `serve`: runs the broker until a signal stops it. */
 export function serveCommand(): Command {
   return new Command('serve')
     .description('run the broker')
     .option('--accept-client-change', 'accept a changed OAuth client or API for existing data')
-    .action(async ({ acceptClientChange }: { acceptClientChange?: boolean }) =>
-      serve(acceptClientChange ? 'anew' : 'same'),
-    )
+    .option('--workers <count>', 'processes that serve; auto: one for each core')
+    .action(async ({ acceptClientChange, workers }: Flags) => {
+      const count = workers === undefined ? undefined : readWorkers(workers)
+      return serve({ claim: acceptClientChange ? 'anew' : 'same', workers: count })
+    })
 }
 
-/** Serves with this command line's settings until a signal stops it. @throws ConfigError, StartError */
-export async function serve(claim: Claim = 'same'): Promise<void> {
-  const { config, settings } = loadStoreSettings({ serve: true })
+interface Flags {
+  acceptClientChange?: boolean
+  workers?: string
+}
+
+function readWorkers(text: string): number {
+  try {
+    return parseWorkers(text)
+  } catch (error) {
+    if (error instanceof InvalidValue) throw new UsageError(`--workers ${error.message}`)
+    throw error
+  }
+}
+
+/**
+ * Serves with this command line's settings until a signal stops it: in this process, or in workers.
+ * @param options.workers overrides the setting
+ * @throws ConfigError, StartError, WorkerStartError
+ */
+export async function serve(
+  options: { claim?: Claim; workers?: number | undefined } = {},
+): Promise<void> {
+  const { config: loaded, settings } = loadSettings({ serve: true })
+  const { workers = loaded.workers } = options
   treatOutputAsLog()
-  const log = createLog(config, logOutput())
-  ignoreSighup(log)
-  for (const warning of config.warnings) log.warn(warning)
-  warnOfMissingDatabase(config, log)
-  const broker = await startBroker(config, log, claim)
-  await warnOfExposedFiles(config, log)
+  const identity = workers === null ? null : { pid: process.pid }
+  const log = createLog(loaded, logOutput(), identity)
+  if (workers !== null && cluster.isPrimary) return runWorkers(workers, log)
+  const config = { ...loaded, workers, dataDir: dropToOwner(loaded.dataDir) }
+  const primary = await connectToPrimary()
+  const isFirst = primary === null || primary.role === 'first'
+  // TLS files are reloaded all the same. A terminal that closes signals every process.
+  process.on('SIGHUP', () => primary ?? log.info({ signal: 'SIGHUP' }, RESTART_NEEDED))
+  if (isFirst) {
+    for (const warning of config.warnings) log.warn(warning)
+    warnOfMissingDatabase(config, log)
+  }
+  const broker = await startBroker(config, log, {
+    claim: options.claim ?? 'same',
+    ...(primary && { counted: primary.role !== 'more', gather: primary.gather }),
+  })
+  if (isFirst) await warnOfExposedFiles(config, log)
   // Before the ready line: a supervisor that waits for it may send SIGTERM at once.
-  const stopped = waitForStop(log, () => broker.stop(), ['SIGHUP'])
+  const stopped = primary ? stopWith(primary, broker, log) : waitForStop(log, broker.stop, skip)
   log.info(
     {
       listening: broker.address,
@@ -50,8 +95,15 @@ export async function serve(claim: Claim = 'same'): Promise<void> {
     },
     `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
   )
-  await printSetupUrl(broker.services)
+  if (isFirst) await printSetupUrl(broker.services)
   await stopped
+}
+
+/** Reports that this worker is ready, and waits until it has stopped. */
+function stopWith(primary: Primary, broker: RunningBroker, log: Logger): Promise<void> {
+  primary.ready({ metrics: broker.services.metrics, drain: broker.drain })
+  const stop = () => broker.stop().finally(primary.leave)
+  return waitForStop(log, stop, [...skip, 'SIGTERM', 'SIGINT'], primary.stopRequested)
 }
 
 /** A first start creates the key. A key without a database may mean that the database was lost. */
@@ -69,16 +121,6 @@ async function warnOfExposedFiles({ dataDir }: Config, log: Logger): Promise<voi
   if (status === 'problem') log.warn({ fix }, finding)
 }
 
-/** SIGHUP must not stop the broker. TLS files are reloaded without it. */
-function ignoreSighup(log: Logger): void {
-  process.on('SIGHUP', () => {
-    log.info(
-      { signal: 'SIGHUP' },
-      'only TLS files are reloaded while the broker runs; other settings need a restart',
-    )
-  })
-}
-
 /** Prints where to create the first admin. Not logged: the URL holds a secret. */
 async function printSetupUrl({ setup, config }: Services): Promise<void> {
   const secret = await setup.invite()
@@ -90,6 +132,8 @@ async function printSetupUrl({ setup, config }: Services): Promise<void> {
 interface RunningBroker {
   services: Services
   address: string
+  /** Accepts no more connections, and resolves when the clients have closed theirs, or after a timeout. */
+  drain(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -97,12 +141,12 @@ interface RunningBroker {
 export async function startBroker(
   config: Config,
   log: Logger,
-  claim: Claim = 'same',
+  options: StartOptions = { claim: 'same' },
 ): Promise<RunningBroker> {
   if (config.tls) readCertificate(config.tls)
   if (config.onEvent) checkEventProgram(config.onEvent.program)
   const { startServices } = await import('../services.ts')
-  return listen(await startServices(config, log, { claim }))
+  return listen(await startServices(config, log, options))
 }
 
 /** Listens with started services; on a failure stops them. @throws StartError */
@@ -126,6 +170,7 @@ export async function listen(services: Services): Promise<RunningBroker> {
     return {
       services,
       address,
+      drain: () => drain(app),
       async stop() {
         unwatch?.()
         try {
@@ -142,20 +187,30 @@ export async function listen(services: Services): Promise<RunningBroker> {
   }
 }
 
-/** Resolves when a signal, other than those in `skip`, has arrived and `stop` is done. */
+/**
+ * Resolves when a signal, other than those in `skip`, has arrived and `stop` is done.
+ * @param requested stops too when it resolves
+ */
 export function waitForStop(
   log: Pick<Logger, 'info' | 'error'>,
   stop: () => Promise<void>,
   skip: Options['skip'] = [],
+  requested?: Promise<void>,
 ): Promise<void> {
   return new Promise((resolve) => {
-    closeWithGrace({ delay: STOP_TIMEOUT_MS, logger: false, skip }, async ({ err, signal }) => {
-      /* c8 ignore next -- no known error gets here */
-      if (err) log.error({ err }, 'stopping after an error that nothing handled')
-      else log.info({ signal }, 'stopping')
-      await stop()
-      log.info({}, 'stopped')
-      resolve()
-    })
+    let isStopping = false
+    const { close } = closeWithGrace(
+      { delay: STOP_TIMEOUT_MS, logger: false, skip },
+      async ({ err, signal }) => {
+        isStopping = true
+        /* c8 ignore next -- no known error gets here */
+        if (err) log.error({ err }, 'stopping after an error that nothing handled')
+        else log.info({ signal }, 'stopping')
+        await stop()
+        log.info({}, 'stopped')
+        resolve()
+      },
+    )
+    void requested?.then(() => isStopping || close())
   })
 }

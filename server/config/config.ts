@@ -34,6 +34,8 @@ export interface Config {
   callbackUrl: string
   host: string
   port: number
+  /** Processes that serve together, and share the limits that each of them counts; `null`: one without a primary. */
+  workers: number | null
   /** Absolute paths of certificate and key; `null`: plain http, behind a proxy. */
   tls: { certFile: string; keyFile: string } | null
   /** Absolute path. */
@@ -58,7 +60,7 @@ export interface Config {
   eventDays: number
   /** The program that runs for each event, by its absolute path, and its environment; `null`: none. */
   onEvent: { program: string; environment: Record<string, string> } | null
-  /** Failed requests per address and minute. */
+  /** Failed requests per address and minute, in all workers. */
   failureLimit: number
   /** Limit of a body that is sent to Ellipsis Drive through `/drive`. */
   uploadLimitBytes: number
@@ -66,7 +68,7 @@ export interface Config {
   cache: { directory: string; maxBytes: number } | null
   /** Forwarded requests of each connection; `null`: no limit. */
   connectionLimits: { requestsPerMinute: number | null; requestsPerDay: number | null }
-  /** Refreshes for apps without their users, per process. */
+  /** Refreshes for apps without their users, in all workers. */
   offlineRefreshesPerSecond: number
   /** Every admin who signs in with a password needs a second factor. */
   requireSecondFactor: boolean
@@ -124,6 +126,7 @@ export function loadConfig(
     adminOidc: adminOidc && { ...adminOidc, proxy: proxyTo(adminOidc.issuer) },
     adminPasswords: readAdminPasswords(reader),
     host: reader.value('BROKER_HOST', parse.host),
+    workers: reader.optional('BROKER_WORKERS', parse.workers),
     tls: readTls(reader),
     dataDir: resolve(reader.value('BROKER_DATA_DIR', parse.text)),
     nativeDir: reader.optional('BROKER_NATIVE_DIR', (text) => resolve(text)),

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { isLoopbackHost } from '../addresses.ts'
 import { visibleText } from '../visible-text.ts'
 
@@ -25,6 +26,16 @@ export const integer =
     if (number >= min && number <= max) return number
     throw new InvalidValue(`is not a whole number from ${min} to ${max}.`)
   }
+
+const MAX_WORKERS = 64
+
+/** A number of processes; `auto`: that of the cores. */
+export const workers: Parse<number> = (value) => {
+  if (value === 'auto') return Math.min(availableParallelism(), MAX_WORKERS)
+  const count = /^\d{1,3}$/.test(value) ? Number(value) : NaN
+  if (count >= 1 && count <= MAX_WORKERS) return count
+  throw new InvalidValue(`is neither auto nor a whole number from 1 to ${MAX_WORKERS}.`)
+}
 
 const BYTE_UNITS: Record<string, number> = {
   KiB: 2 ** 10,

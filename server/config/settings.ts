@@ -77,6 +77,12 @@ export const table = {
     default: '3000',
     where: 'A whole number; 0 for any free port (BROKER_PUBLIC_URL is then required).',
   },
+  BROKER_WORKERS: {
+    ...optional,
+    about:
+      'The number of processes that serve on that port. If not set, it is one, which SIGHUP can’t replace: docs/scale.md.',
+    where: 'A whole number, or auto for one process for each core.',
+  },
   BROKER_TLS_CERT: {
     ...optional,
     about: 'A file with the TLS certificate and its chain, for https without a proxy.',
@@ -181,7 +187,7 @@ export const table = {
   BROKER_OFFLINE_REFRESHES_PER_SECOND: {
     ...optional,
     about:
-      'The number of access tokens per second that each broker process fetches from Ellipsis Drive for offline apps, which ask without their users.',
+      'The number of access tokens per second that each broker fetches from Ellipsis Drive for offline apps, which ask without their users.',
     default: '10',
     where: 'A whole number. Requests beyond it wait for some seconds, or get slow_down.',
   },

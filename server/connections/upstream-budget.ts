@@ -37,16 +37,17 @@ interface Bucket extends Limits {
 /**
  * @param describe the error's description: who made too many calls ("from your network" or "at the moment"), and
  *   how many seconds to wait
+ * @param share this process's part of a limit
  */
 export function createUpstreamBudget(
   clock: Pick<SteadyClock, 'steady'>,
   describe: (who: string, retryAfter: number) => string,
+  share: (limit: number) => number = (limit) => limit,
 ): UpstreamBudget {
-  const newBucket = (limits: Limits): Bucket => ({
-    ...limits,
-    left: limits.size,
-    at: clock.steady(),
-  })
+  const newBucket = (limits: Limits): Bucket => {
+    const size = Math.ceil(share(limits.size))
+    return { size, perSecond: share(limits.perSecond), left: size, at: clock.steady() }
+  }
   const ofAll = newBucket(OF_ALL)
   const networks = new LRUCache<string, Bucket>({ max: MAX_NETWORKS })
 

@@ -33,7 +33,12 @@ async function countStart(store: Pick<Store, 'getMeta' | 'setMeta'>): Promise<vo
 export async function openData(
   config: Config,
   { clock, random }: Pick<Runtime, 'clock' | 'random'>,
-  options: { claim?: Claim; command?: string; onUpgrade?: (upgrade: Upgrade) => void } = {},
+  options: {
+    claim?: Claim
+    command?: string
+    counted?: boolean
+    onUpgrade?: (upgrade: Upgrade) => void
+  } = {},
 ) {
   const { dataDir } = config
   const binding = sqliteBinding(config)
@@ -72,8 +77,8 @@ export async function openData(
       const keys = createSigningKeys({ store, vault, clock, random })
       await keys.ensure('EdDSA')
       const subjectOf = await loadSubjects(store, random)
-      const { command = 'serve' } = options
-      if (command === 'serve') await countStart(store)
+      const { command = 'serve', counted = command === 'serve' } = options
+      if (counted) await countStart(store)
       const self = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
       const presence = await coordination.register(self)
       return { store, vault, keys, formerUrls, subjectOf, presence }

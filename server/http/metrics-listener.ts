@@ -64,5 +64,5 @@ async function answer(
   }
   const { contentType } = metrics.registry
   response.setHeader('content-type', contentType).setHeader('cache-control', 'no-store')
-  response.end(await metrics.registry.metrics())
+  response.end(await metrics.text())
 }

@@ -2,7 +2,7 @@ import { Counter, Gauge } from 'prom-client'
 import type { Registry } from 'prom-client'
 import type { Store } from '../../db/store.ts'
 import type { Clock } from '../runtime.ts'
-import { readWithin } from './read.ts'
+import { SHARED, readWithin } from './read.ts'
 
 /** `failed`: it is tried again; `given_up`: it is not. */
 const OUTCOMES = ['delivered', 'failed', 'given_up'] as const
@@ -25,6 +25,7 @@ export function addDeliveryMetrics(
   new Gauge({
     name: 'ellipsis_broker_events_pending',
     help: 'Events that are not delivered yet, counted for each receiver.',
+    aggregator: SHARED,
     registers,
     async collect() {
       this.set((await count()).reduce((sum, { pending }) => sum + pending, 0))
@@ -33,6 +34,7 @@ export function addDeliveryMetrics(
   new Gauge({
     name: 'ellipsis_broker_events_oldest_pending_seconds',
     help: 'Age of the oldest event that is not delivered yet; 0: nothing is pending.',
+    aggregator: SHARED,
     registers,
     async collect() {
       const times = (await count()).flatMap(({ oldestPendingAt }) => oldestPendingAt ?? [])

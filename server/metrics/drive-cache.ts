@@ -51,6 +51,7 @@ export function addCacheSizeMetric(registry: Registry, sizeBytes: () => number):
   new Gauge({
     name: 'ellipsis_broker_drive_cache_bytes',
     help: 'Size of the cache on disk.',
+    aggregator: 'max',
     registers: [registry],
     collect() {
       this.set(sizeBytes())

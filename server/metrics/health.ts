@@ -1,8 +1,8 @@
 import { Counter, Gauge } from 'prom-client'
-import type { Registry } from 'prom-client'
+import type { Aggregator, Registry } from 'prom-client'
 import type { StorageSize } from '../../db/data-directory/size.ts'
 import type { Millis, Store } from '../../db/store.ts'
-import { readWithin } from './read.ts'
+import { SHARED, readWithin } from './read.ts'
 
 /** What the metrics of the installation read. Nothing of it is read before a scrape. */
 interface Sources {
@@ -17,11 +17,20 @@ interface Sources {
 /** Adds metrics of the installation: whether it serves, and what will end that soon. */
 export function addHealthMetrics(registry: Registry, sources: Sources): void {
   const registers = [registry]
-  /** @param read `null` or an error: no sample */
-  const gauge = (name: string, help: string, read: () => Promise<number | null>) =>
+  /**
+   * @param read `null` or an error: no sample
+   * @param aggregator over workers
+   */
+  const gauge = (
+    name: string,
+    help: string,
+    read: () => Promise<number | null>,
+    aggregator: Aggregator = SHARED,
+  ) =>
     new Gauge({
       name,
       help,
+      aggregator,
       registers,
       async collect() {
         const value = await readWithin(read)
@@ -38,11 +47,13 @@ export function addHealthMetrics(registry: Registry, sources: Sources): void {
     'ellipsis_broker_own_client_refused',
     '1 if Ellipsis Drive refuses the client id or secret of this broker, else 0.',
     async () => Number(sources.isClientRefused()),
+    'max',
   )
   gauge(
     'ellipsis_broker_clock_offset_seconds',
     'Seconds that the clock of this machine is ahead of that of Ellipsis Drive.',
     async () => sources.clockOffsetSeconds(),
+    'average',
   )
   gauge(
     'ellipsis_broker_disk_free_bytes',
@@ -72,6 +83,7 @@ export function addHealthMetrics(registry: Registry, sources: Sources): void {
   new Counter({
     name: 'ellipsis_broker_starts_total',
     help: 'Starts of a broker on this data directory.',
+    aggregator: SHARED,
     registers,
     async collect() {
       const starts = await readWithin(async () => Number((await store.getMeta()).starts ?? 0))

@@ -1,9 +1,10 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Metric, MetricObjectWithValues, MetricValue } from 'prom-client'
 import type { Store } from '../../db/store.ts'
 import type { CircuitBreaker, CircuitBreakerState } from '../refresh/circuit-breaker.ts'
 import type { RefreshResult } from '../refresh/refresh-outcome.ts'
 import { addProcessMetrics } from './process.ts'
-import { readWithin } from './read.ts'
+import { SHARED, readWithin } from './read.ts'
 import { createDriveMetrics } from './drive.ts'
 import type { DriveMetrics } from './drive.ts'
 import { createSwapMetrics } from './swaps.ts'
@@ -18,7 +19,17 @@ export interface Metrics {
   upstreamCalls: Histogram<'endpoint' | 'outcome'>
   /** HTML pages, by route and status class such as `4xx`. */
   pages: Histogram<'route' | 'status'>
+  /** What this process knows and others don't, for the sums over workers. */
+  collect(): Promise<WorkerMetrics>
+  /** All metrics in Prometheus' format; with workers, over all of them. */
+  text(): Promise<string>
 }
+
+/** Metrics of one process with their values. */
+export type WorkerMetrics = MetricObjectWithValues<MetricValue<string>>[]
+
+/** Reads the metrics of the other workers. */
+export type GatherMetrics = (own: WorkerMetrics) => Promise<WorkerMetrics[]>
 
 const BREAKER_STATES: CircuitBreakerState[] = ['closed', 'open', 'half-open']
 /** Each starts at 0, so that Prometheus sees the first occurrence as an increase. */
@@ -32,11 +43,15 @@ const REFRESH_RESULTS: RefreshResult[] = [
   'superseded',
 ]
 
-/** Creates the metrics in a registry of their own. */
+/**
+ * Creates the metrics in a registry of their own.
+ * @param gather `undefined`: there are no other workers
+ */
 export function createMetrics(
   store: Pick<Store, 'countConnections'>,
   build: { version: string; commit: string | null },
   breaker: Pick<CircuitBreaker, 'state'>,
+  gather?: GatherMetrics,
 ): Metrics {
   const registry = new Registry()
   const registers = [registry]
@@ -53,6 +68,7 @@ export function createMetrics(
     name: 'ellipsis_broker_breaker',
     help: 'Circuit breaker for Ellipsis Drive: 1 for its current state.',
     labelNames: ['state'] as const,
+    aggregator: 'max',
     registers,
     collect() {
       for (const state of BREAKER_STATES) this.set({ state }, Number(state === breaker.state()))
@@ -76,6 +92,7 @@ export function createMetrics(
     name: 'ellipsis_broker_connections',
     help: 'Connections by status.',
     labelNames: ['status'] as const,
+    aggregator: SHARED,
     registers,
     // Counted only when the metrics are read.
     async collect() {
@@ -88,11 +105,23 @@ export function createMetrics(
     name: 'ellipsis_broker_build_info',
     help: 'Always 1; the labels name the build.',
     labelNames: ['version', 'commit', 'node'] as const,
+    aggregator: 'max',
     registers,
   })
   const { version, commit } = build
   info.set({ version, commit: commit ?? 'unknown', node: process.version }, 1)
   addProcessMetrics(registry)
 
-  return { registry, swaps, drive, refreshes, upstreamCalls, pages }
+  const collect = (): Promise<WorkerMetrics> => {
+    const own = registry.getMetricsAsArray().filter(({ aggregator }) => aggregator !== SHARED)
+    return Promise.all(own.map((metric) => (metric as unknown as Metric).get()))
+  }
+  const text = async (): Promise<string> => {
+    if (!gather) return registry.metrics()
+    const all: WorkerMetrics = await registry.getMetricsAsJSON()
+    const own = all.filter(({ aggregator }) => aggregator !== SHARED)
+    const others = (await readWithin(() => gather(own))) ?? []
+    return AggregatorRegistry.aggregate([all, ...others]).metrics()
+  }
+  return { registry, swaps, drive, refreshes, upstreamCalls, pages, collect, text }
 }

@@ -1,16 +1,18 @@
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { Counter, Gauge } from 'prom-client'
-import type { Registry } from 'prom-client'
+import type { Aggregator, Registry } from 'prom-client'
 
 const EVENT_LOOP_SAMPLING_MS = 20
 
 /** Adds metrics of the process, under the usual names of Node.js dashboards. */
 export function addProcessMetrics(registry: Registry): void {
   const registers = [registry]
-  const gauge = (name: string, help: string, read: () => number) =>
+  /** @param aggregator over workers */
+  const gauge = (name: string, help: string, read: () => number, aggregator: Aggregator = 'sum') =>
     new Gauge({
       name,
       help,
+      aggregator,
       registers,
       collect() {
         this.set(read())
@@ -28,9 +30,8 @@ export function addProcessMetrics(registry: Registry): void {
     })
 
   const startedAt = Date.now() - process.uptime() * 1000
-  gauge('process_start_time_seconds', 'Start time of the process in Unix seconds.', () =>
-    Math.round(startedAt / 1000),
-  )
+  const startTime = 'Start time of the process in Unix seconds.'
+  gauge('process_start_time_seconds', startTime, () => Math.round(startedAt / 1000), 'min')
   gauge('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss())
   gauge('nodejs_heap_used_bytes', 'JavaScript heap in use.', () => process.memoryUsage().heapUsed)
   counter('process_cpu_seconds_total', 'CPU time, user and system.', () => {
@@ -53,5 +54,6 @@ export function addProcessMetrics(registry: Registry): void {
       delay.reset()
       return Math.max(0, delaySeconds)
     },
+    'max',
   )
 }

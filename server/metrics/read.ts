@@ -1,5 +1,8 @@
 import { setTimeout } from 'node:timers/promises'
 
+/** The aggregator of a metric that every worker would read from the same place: the one that is asked reads it. */
+export const SHARED = 'first'
+
 /** Prometheus waits ten seconds for all metrics. */
 const READ_TIMEOUT_MS = 1000
 

@@ -41,7 +41,8 @@ const FAILING_CALLER_DELAY_MS = 1500
 /** Longest `Retry-After` that is honoured. */
 const MAX_RETRY_AFTER_MS = 60_000
 const SLOW_CALL_MS = 10_000
-const MAX_CONCURRENT_CALLS = 100
+/** Of one broker, so its workers share it. */
+export const MAX_CONCURRENT_CALLS = 100
 /** After a wait this long, `beforeCall` checks its conditions again. */
 const LONG_WAIT_MS = 1000
 
@@ -60,10 +61,11 @@ const isRateLimit = (error: EllipsisError | null): boolean =>
  */
 export function createCircuitBreaker(
   clock: SteadyClock,
-  limits = { concurrentCalls: MAX_CONCURRENT_CALLS, slowCallMs: SLOW_CALL_MS },
+  limits: { concurrentCalls?: number; slowCallMs?: number } = {},
 ): CircuitBreaker {
+  const { concurrentCalls = MAX_CONCURRENT_CALLS, slowCallMs = SLOW_CALL_MS } = limits
   const rate = new CallRate()
-  const semaphore = createSemaphore(limits.concurrentCalls)
+  const semaphore = createSemaphore(concurrentCalls)
   let failures = 0
   const failingConnections = new Set<string>()
   /** `null`: not open. */
@@ -128,10 +130,10 @@ export function createCircuitBreaker(
   ): Promise<T> => {
     const beganAt = clock.steady()
     // Of each call of the proxy, aborting a timer would be a twelfth of the cost.
-    const ended = limits.slowCallMs === Infinity ? null : new AbortController()
+    const ended = slowCallMs === Infinity ? null : new AbortController()
     let isSlow = false
     if (ended) {
-      void clock.sleep(limits.slowCallMs, ended.signal).then(() => {
+      void clock.sleep(slowCallMs, ended.signal).then(() => {
         if (ended.signal.aborted) return
         isSlow = true
         recordFailure(caller, null)

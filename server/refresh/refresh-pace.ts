@@ -3,7 +3,7 @@ import type { SteadyClock } from '../runtime.ts'
 
 /**
  * Spreads the refreshes that apps cause without their users: a nightly job asks for thousands of tokens at once,
- * and Ellipsis Drive throttles the broker as a whole. Per process.
+ * and Ellipsis Drive throttles the broker as a whole.
  */
 export interface RefreshPace {
   /**

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { Server } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 
 /**
@@ -25,17 +28,37 @@ export const serverLimits = {
   maxHeaderSize: MAX_HEADER_BYTES,
 }
 
+/** Servers that accept no more connections. */
+const closing = new WeakSet<object>()
+
 /** During shutdown, closes each connection after its response. Otherwise keep-alive clients would delay it. */
 export function closeConnectionsOnStop(app: FastifyInstance): void {
-  let isClosing = false
   app.addHook('preClose', (done) => {
-    isClosing = true
+    closing.add(app.server)
     done()
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (isClosing) void reply.header('connection', 'close')
+    if (closing.has(app.server)) void reply.header('connection', 'close')
     done(null, payload)
   })
+}
+
+/** As long as Fastify keeps a connection without a request open. */
+const DRAIN_TIMEOUT_MS = 75_000
+
+/**
+ * Stops accepting connections, and resolves when there are none any more, or after a timeout. An idle connection
+ * stays open for its client's next request, which is answered with `connection: close`: closing it could cross
+ * that request on its way.
+ */
+export async function drain({ server }: FastifyInstance): Promise<void> {
+  closing.add(server)
+  const done = new AbortController()
+  const closed = once(server, 'close', { signal: done.signal }).catch(() => undefined)
+  // The method of HTTP servers would also close idle connections.
+  Server.prototype.close.call(server)
+  await Promise.race([closed, sleep(DRAIN_TIMEOUT_MS, null, { ref: false })])
+  done.abort()
 }
 
 /** How long a shutdown waits for requests in progress. */

@@ -60,7 +60,7 @@ export const metricsRoute: FastifyPluginAsync<{ services: HttpServices }> = asyn
       reportLocal(remoteAddress, WRONG_TOKEN)
       throw new BrokerError('invalid_token', { description: WRONG_TOKEN })
     }
-    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics())
+    return reply.type(metrics.registry.contentType).send(await metrics.text())
   })
 }
 
