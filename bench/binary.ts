@@ -7,7 +7,8 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
-import { bundleOptions, makeBinary } from '../scripts/bundle.ts'
+import { makeBinary } from '../scripts/binary.ts'
+import { bundleOptions } from '../scripts/bundle.ts'
 import { freePort } from '../test/helper.ts'
 import { buildRequest, median, sendLoad } from './load.ts'
 import { startBench, startProcess, stopProcess, waitUntilReachable } from './setup.ts'
@@ -22,7 +23,7 @@ const app = fastify()
 const answer = JSON.parse(process.env.ANSWER ?? '{}')
 app.get('/healthz', async () => ({ status: 'ok' }))
 app.post('/exchange', async () => answer)
-await app.listen({ host: '127.0.0.1', port: Number(process.env.BROKER_PORT) })`
+void app.listen({ host: '127.0.0.1', port: Number(process.env.BROKER_PORT) })`
 
 type Print = (line: string) => void
 
@@ -34,10 +35,10 @@ export async function measureBinary(print: Print): Promise<void> {
   try {
     execFileSync(process.execPath, ['scripts/build.ts', directory], { cwd: ROOT, stdio: 'pipe' })
     const [broker, bare] = [join(directory, 'ellipsis-broker'), join(directory, 'bare')]
-    const outfile = join(directory, 'bare.mjs')
+    const outfile = join(directory, 'bare.cjs')
     const stdin = { contents: BARE_APP, resolveDir: ROOT }
     await build({ ...bundleOptions, stdin, outfile })
-    makeBinary(outfile, bare, {})
+    await makeBinary(outfile, bare, {})
 
     const addedMebibytes = ((await stat(broker)).size - (await stat(bare)).size) / MEBIBYTE_BYTES
     print(

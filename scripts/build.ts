@@ -1,13 +1,14 @@
 /**
  * Builds the single binary: `npm run build [-- DIRECTORY]`, default `dist`. Output:
  * - `ellipsis-broker`: the binary;
- * - `bundle/ellipsis-broker.mjs` with its assets: the same program for an installed Node;
+ * - `bundle/ellipsis-broker.cjs` with its assets: the same program for an installed Node;
  * - `LICENSES.txt`: the licenses of all bundled software.
  */
 import { copyFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { licensesFile } from '../server/assets.ts'
-import { makeBinary, makeBundle } from './bundle.ts'
+import { makeBinary } from './binary.ts'
+import { makeBundle } from './bundle.ts'
 
 // Measured: a larger young generation or more garbage-collector threads cost memory and save no time. A smaller
 // young generation saves 4 MiB and costs an eighth of the swaps per second.
@@ -21,5 +22,5 @@ const binary = join(out, process.platform === 'win32' ? 'ellipsis-broker.exe' : 
 
 const { program, assets } = await makeBundle(join(out, 'bundle'))
 copyFileSync(assets[licensesFile] ?? '', join(out, licensesFile))
-makeBinary(program, binary, assets, NODE_OPTIONS)
+await makeBinary(program, binary, assets, NODE_OPTIONS)
 process.stdout.write(`${binary}\n`)

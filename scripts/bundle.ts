@@ -18,17 +18,21 @@ import {
 const root = join(import.meta.dirname, '..')
 const require = createRequire(import.meta.url)
 
-// Bundled CommonJS packages call `require`, which an ES module doesn't have.
-const BANNER = `import { createRequire as makeRequire } from 'node:module'
-const require = makeRequire(import.meta.url)`
-
-/** esbuild's options for the program and for benchmarks. */
+/**
+ * esbuild's options for the program, benchmarks and tests. CommonJS, because V8 can keep its compiled code, and
+ * because importing `node:http` into an ES module loads Node's fetch.
+ */
 export const bundleOptions: BuildOptions = {
   bundle: true,
   platform: 'node',
   target: 'node24',
-  format: 'esm',
-  banner: { js: BANNER },
+  format: 'cjs',
+  define: {
+    'import.meta.dirname': '__dirname',
+    'import.meta.filename': '__filename',
+    // For `createRequire`, which takes a path, too.
+    'import.meta.url': '__filename',
+  },
   // `debug` loads it if it is there, and here it would come from a development tool.
   external: ['supports-color', 'esbuild'],
   // A third less to read at every start. Names stay, for stack traces.
@@ -48,14 +52,17 @@ interface Bundle {
 /** Bundles the program into a folder, which is emptied first. */
 export async function makeBundle(folder: string): Promise<Bundle> {
   rmSync(folder, { recursive: true, force: true })
-  const program = join(folder, 'ellipsis-broker.mjs')
+  const program = join(folder, 'ellipsis-broker.cjs')
   const assets = copyAssets(folder)
   const { metafile } = await build({
     ...bundleOptions,
     absWorkingDir: root,
     entryPoints: ['server/main.ts'],
     outfile: program,
-    define: { BUILD_STAMP: JSON.stringify({ version: version(), commit: commit() }) },
+    define: {
+      ...bundleOptions.define,
+      BUILD_STAMP: JSON.stringify({ version: version(), commit: commit() }),
+    },
     metafile: true,
   })
   for (const name of Object.keys(sdkModules)) {
@@ -134,34 +141,4 @@ function licenseOf(folder: string): string {
   const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry))
   const text = file === undefined ? '' : `\n${readFileSync(join(folder, file), 'utf8').trimEnd()}\n`
   return `${name} ${version} (${license})\n${text}`
-}
-
-/**
- * Builds a single binary: a copy of this Node with a bundle and its assets.
- * @param main the bundle's file
- * @param assets paths by name
- * @param execArgv Node options of the binary
- */
-export function makeBinary(
-  main: string,
-  output: string,
-  assets: Record<string, string>,
-  execArgv: string[] = [],
-): void {
-  const file = `${output}.sea.json`
-  const settings = {
-    main,
-    mainFormat: 'module',
-    output,
-    disableExperimentalSEAWarning: true,
-    execArgv,
-    assets,
-  }
-  writeFileSync(file, JSON.stringify(settings, null, 2))
-  rmSync(output, { force: true })
-  execFileSync(process.execPath, ['--build-sea', file], { stdio: ['ignore', 'ignore', 'inherit'] })
-  rmSync(file)
-  // macOS on ARM requires a valid signature; releases are signed with a real identity.
-  /* c8 ignore next -- macOS only */
-  if (process.platform === 'darwin') execFileSync('codesign', ['--force', '--sign', '-', output])
 }

@@ -250,8 +250,14 @@ t.test('the single binary', async (t) => {
     t.match(await add({ BROKER_NATIVE_DIR: native }), { stdout: /client_id/ })
   })
 
+  t.test('it has the compiled code of a start', async (t) => {
+    const env = { PATH, NODE_DEBUG: 'ellipsis-broker' }
+    const { stderr } = await run(program, ['--version'], { env })
+    t.match(stderr, /compiled code rejected: false/)
+  })
+
   t.test('the bundle runs on an installed Node', async (t) => {
-    const bundle = join(out, 'bundle', 'ellipsis-broker.mjs')
+    const bundle = join(out, 'bundle', 'ellipsis-broker.cjs')
     const env = { PATH, BROKER_DATA_DIR: join(folder, 'data') }
     const version = await run(process.execPath, [bundle, '--version'], { env })
     t.match(version.stdout.split(/[ ,]/)[0], build.version)

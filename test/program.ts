@@ -9,7 +9,7 @@ const folder = join(root, '.tap/bundle')
  * The program for child processes. It is bundled, which starts five times as fast as the sources, and rebuilt
  * when a source has changed.
  */
-export const PROGRAM = join(folder, 'ellipsis-broker.mjs')
+export const PROGRAM = join(folder, 'ellipsis-broker.cjs')
 
 /** Environment of every child process that runs the program. */
 export const PROGRAM_ENV = {

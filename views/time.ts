@@ -1,14 +1,30 @@
 /** How pages show times. */
 
 const LOCALE = 'en-GB'
-const options = { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' } as const
-const english = new Intl.DateTimeFormat(LOCALE, options)
+
+const formats = {
+  text: { dateStyle: 'medium', timeStyle: 'short' },
+  weekday: { weekday: 'short' },
+  hour: { timeStyle: 'short' },
+  day: { day: 'numeric', month: 'short' },
+} as const satisfies Record<string, Intl.DateTimeFormatOptions>
+
+/** Made when first used: they would take a twentieth of the program's start. */
+const formatters = new Map<string, Intl.DateTimeFormat>()
+
+function formatter(name: keyof typeof formats, locale = LOCALE): Intl.DateTimeFormat {
+  const key = `${name} ${locale}`
+  let made = formatters.get(key)
+  if (!made) {
+    made = new Intl.DateTimeFormat(locale, { ...formats[name], timeZone: 'UTC' })
+    formatters.set(key, made)
+  }
+  return made
+}
 
 /** A time in UTC as plain text: "24 Nov 2026, 22:40 UTC". */
-export const timeText = (milliseconds: number, locale = LOCALE): string => {
-  const format = locale === LOCALE ? english : new Intl.DateTimeFormat(locale, options)
-  return `${format.format(milliseconds)} UTC`
-}
+export const timeText = (milliseconds: number, locale = LOCALE): string =>
+  `${formatter('text', locale).format(milliseconds)} UTC`
 
 /** Allows a line break only between date and time. */
 const withFixedSpaces = (text: string) => text.replaceAll(' ', '\u00a0').replace(',\u00a0', ', ')
@@ -22,21 +38,14 @@ export function time(milliseconds: number | null, never = '', locale = LOCALE): 
   return milliseconds === null ? never : markup(milliseconds, timeText(milliseconds, locale))
 }
 
-export type TimeFormat = 'exact' | keyof typeof axisFormats
-
-const axisFormats = {
-  weekday: new Intl.DateTimeFormat('en-GB', { weekday: 'short', timeZone: 'UTC' }),
-  hour: new Intl.DateTimeFormat('en-GB', { timeStyle: 'short', timeZone: 'UTC' }),
-  day: new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' }),
-}
+export type TimeFormat = 'exact' | Exclude<keyof typeof formats, 'text'>
 
 /**
  * As `time`, but it stays a point in time: for tables and axes of times.
  * @param format `exact`: date and time; the others are for an axis
  */
 export function pointInTime(milliseconds: number, format: TimeFormat): string {
-  const text =
-    format === 'exact' ? timeText(milliseconds) : axisFormats[format].format(milliseconds)
+  const text = format === 'exact' ? timeText(milliseconds) : formatter(format).format(milliseconds)
   return markup(milliseconds, text, ` data-format="${format}"`)
 }
 

@@ -110,5 +110,6 @@ const modes: Record<string, () => Promise<void>> = {
   },
 }
 
-await modes[mode]?.()
-if (process.connected) process.disconnect?.()
+void modes[mode]?.().then(() => {
+  if (process.connected) process.disconnect?.()
+})

@@ -7,7 +7,7 @@ import { bundleOptions } from '../../scripts/bundle.ts'
 import { PROGRAM_ENV } from '../program.ts'
 
 /** `child.ts` bundled into one file: loading the sources takes five times as long as a child's work. */
-const CHILD = join(import.meta.dirname, '../../.tap/db-child.mjs')
+const CHILD = join(import.meta.dirname, '../../.tap/db-child.cjs')
 
 let isBundled = false
 

@@ -9,10 +9,12 @@ import { replaceInvisible } from '../../../visible-text.ts'
  */
 export const plainName = (name: string): string => `\u2068${replaceInvisible(name, '')}\u2069`
 
-const numberFormat = new Intl.NumberFormat('en-GB')
+/** Made when first used: it would take a tenth of the program's start. */
+let numberFormat: Intl.NumberFormat | undefined
 
 /** A number with separators: "1,234". */
-export const formatNumber = (value: number): string => numberFormat.format(value)
+export const formatNumber = (value: number): string =>
+  (numberFormat ??= new Intl.NumberFormat('en-GB')).format(value)
 
 /** A number with its noun: "1 device", "2 devices". */
 export const formatCount = (count: number, noun: string): string =>
