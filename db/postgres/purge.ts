@@ -1,15 +1,31 @@
+import { setTimeout } from 'node:timers/promises'
 import { and, eq, isNotNull, isNull } from 'drizzle-orm'
 import { isOneOf, type Engine } from '../sql/engine.ts'
 import { connections, signingKeys } from '../sql/schema.ts'
 import type { Store } from '../store.ts'
 import type { Pool } from './pool.ts'
+import type { Execute } from './replay.ts'
 
 type Methods = 'purge' | 'isErasurePending' | 'releaseSpace' | 'checkWritable' | 'close'
 
+/** How often, and after which pause, transactions are awaited that may see former versions of rows. */
+const LOOKS = 20
+const PAUSE_MS = 100
+
 /**
- * Completes erasures: the rows of sealed values are deleted, and a vacuum removes their former versions. Their bytes can
- * stay in free space, in the write-ahead log, on standbys and in backups until those are written anew; they are
- * sealed, and rotating the key makes them unreadable.
+ * Transactions that began before a transaction id, and standbys that read for them: for these, vacuum keeps what was
+ * deleted since. A role sees only its own, unless it may read all statistics (pg_read_all_stats).
+ */
+const OLDER_READERS = `
+  select exists (select 1 from (
+    select backend_xmin as horizon from pg_stat_activity where pid <> pg_backend_pid()
+    union all select xmin from pg_replication_slots) as readers
+  where horizon is not null and age(horizon) > age($1::text::xid))`
+
+/**
+ * Erasures on PostgreSQL, which overwrites nothing in place: sealed values are deleted, and a vacuum frees their rows.
+ * Their bytes stay in free space, the write-ahead log, standbys and backups until these are written anew. They are
+ * sealed, and `secret rotate` makes all such copies unreadable. A key for each connection would lie in the same files.
  */
 export function purgeMethods(engine: Engine, pool: Pool): Pick<Store, Methods> {
   const { db, read, write } = engine
@@ -17,19 +33,37 @@ export function purgeMethods(engine: Engine, pool: Pool): Pick<Store, Methods> {
   const isPending = and(isNotNull(revokedAt), isNull(erasedAt))
   const revokedKeys = and(eq(signingKeys.status, 'revoked'), isNull(signingKeys.erasedAt))
 
+  /** Removes the bytes of rows that were deleted before now; `false`: somebody can still read them. */
+  const vacuum = (): Promise<boolean> =>
+    pool.read(async (execute) => {
+      const now = await ask(execute, 'select pg_snapshot_xmax(pg_current_snapshot())::text')
+      for (let look = 0; (await ask(execute, OLDER_READERS, [now])) === 1; look++) {
+        if (look === LOOKS) return false
+        await setTimeout(PAUSE_MS)
+      }
+      await ask(execute, 'vacuum sealed')
+      return true
+    })
+
   return {
     async purge({ now, limit, connectionId }) {
       const own = connectionId === undefined ? isPending : and(isPending, eq(id, connectionId))
       const pending = await read(() =>
         db.select({ id }).from(connections).where(own).limit(limit).all(),
       )
-      await pool.read((execute) => execute({ text: 'vacuum sealed', values: [], name: '' }))
+      const keys = await read(() =>
+        db.select({ kid: signingKeys.kid }).from(signingKeys).where(revokedKeys).all(),
+      )
+      if (!(await vacuum())) return 'blocked'
       await write(() => {
         const ids = pending.map(({ id }) => id)
-        const found = and(isPending, isOneOf(id, ids))
-        db.update(connections).set({ erasedAt: now }).where(found).run()
-        if (connectionId === undefined)
-          db.update(signingKeys).set({ erasedAt: now }).where(revokedKeys).run()
+        db.update(connections)
+          .set({ erasedAt: now })
+          .where(and(isPending, isOneOf(id, ids)))
+          .run()
+        if (connectionId !== undefined) return
+        const kids = keys.map(({ kid }) => kid)
+        db.update(signingKeys).set({ erasedAt: now }).where(isOneOf(signingKeys.kid, kids)).run()
       })
       return connectionId === undefined && pending.length === limit ? 'more' : 'done'
     },
@@ -47,10 +81,12 @@ export function purgeMethods(engine: Engine, pool: Pool): Pick<Store, Methods> {
 
     /** A transaction with a number writes to the log when it commits, and waits for synchronous standbys. */
     checkWritable: () =>
-      pool.write(async (execute) => {
-        await execute({ text: 'select pg_current_xact_id()::text', values: [], name: '' })
-      }),
+      pool.write(async (execute) => void (await ask(execute, 'select pg_current_xact_id()::text'))),
 
     close: () => pool.close(),
   }
 }
+
+/** The first value of the first row. */
+const ask = async (execute: Execute, text: string, values: unknown[] = []): Promise<unknown> =>
+  (await execute({ text, values, name: '' })).rows[0]?.[0]
