@@ -1,5 +1,4 @@
 import { performance } from 'node:perf_hooks'
-import { measureStorage } from '../db/data-directory/size.ts'
 import { build } from './assets.ts'
 import type { Config } from './config/config.ts'
 import { useProxy } from './config/proxy.ts'
@@ -124,6 +123,7 @@ const SETTLE_TIMEOUT_MS = 22_000
  * @param options.command the name of this process's command, as shown to other processes
  * @param options.counted does this start count in the metrics? Default: yes, unless it is a command's
  * @param options.gather reads the metrics of the other workers
+ * @param options.mustExist refuse a database in which no broker has created its tables
  * @param options.onUpgrade called if a database of an older version was migrated; default: logs it
  * @throws StartError that says what to do
  */
@@ -141,6 +141,7 @@ export async function startServices(
 
 export interface StartOptions {
   claim?: Claim
+  mustExist?: boolean
   runtime?: Runtime
   command?: string
   counted?: boolean
@@ -157,7 +158,18 @@ export function compose(
   gather?: GatherMetrics,
 ) {
   const { clock, random, fetch, passwordHashing } = runtime
-  const { store, vault, keys, formerUrls, subjectOf, presence, coordination, processes } = data
+  const {
+    store,
+    vault,
+    keys,
+    formerUrls,
+    subjectOf,
+    presence,
+    coordination,
+    processes,
+    explainStoreError,
+    measureStorage,
+  } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   /** This process's part of a limit. */
   const share = (limit: number): number => limit / (config.workers ?? 1)
@@ -297,7 +309,7 @@ export function compose(
   })
   const conditions = createConditions({
     ...{ store, upstream, clock, log, certificateExpiresAt },
-    measureStorage: () => measureStorage(config.dataDir),
+    measureStorage,
   })
   const links = createLinks({ store, usage, clock, random })
   const connections = createConnections({ store, refresher, driveCache, clock, log })
@@ -311,7 +323,7 @@ export function compose(
     isReady: async () => (await checkReadiness()).ready,
     isClientRefused: () => upstream.clientRefusedSince() !== null,
     clockOffsetSeconds: () => clockOffset.seconds(),
-    measureStorage: () => measureStorage(config.dataDir),
+    measureStorage,
     certificateExpiresAt,
   })
 
@@ -335,6 +347,7 @@ export function compose(
     sweeper,
     coordination,
     processes,
+    explainStoreError,
     checkReadiness,
     apps: createApps({ store, clock, random, publicUrl, assertions }),
     appSessions,
