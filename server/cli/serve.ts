@@ -38,7 +38,9 @@ export function serveCommand(): Command {
     .option('--workers <count>', 'processes that serve; auto: one for each core')
     .action(async ({ acceptClientChange, workers }: Flags) => {
       const count = workers === undefined ? undefined : readWorkers(workers)
-      return serve({ claim: acceptClientChange ? 'anew' : 'same', workers: count })
+      const claim = acceptClientChange ? 'anew' : 'same'
+      // A worker that can't start ends, although its primary still listens to it.
+      await serve({ claim, workers: count }).finally(() => process.channel?.unref())
     })
 }
 
