@@ -24,7 +24,7 @@ export function createLog(
 ): Logger {
   const options = { level: config.logLevel, base, serializers: { err: describeError } }
   if (!output.isTTY) return pino(options, output)
-  const stream = pretty({ destination: output, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' })
+  const stream = pretty({ destination: output, translateTime: 'HH:MM:ss' })
   return pino(options, stream)
 }
 

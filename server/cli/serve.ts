@@ -38,7 +38,9 @@ export function serveCommand(): Command {
     .option('--workers <count>', 'processes that serve; auto: one for each core')
     .action(async ({ acceptClientChange, workers }: Flags) => {
       const count = workers === undefined ? undefined : readWorkers(workers)
-      return serve({ claim: acceptClientChange ? 'anew' : 'same', workers: count })
+      const claim = acceptClientChange ? 'anew' : 'same'
+      // A worker that can't start ends, although its primary still listens to it.
+      await serve({ claim, workers: count }).finally(() => process.channel?.unref())
     })
 }
 
@@ -58,11 +60,11 @@ function readWorkers(text: string): number {
 
 /**
  * Serves with this command line's settings until a signal stops it: in this process, or in workers.
- * @param options.workers overrides the setting
+ * @param options.workers overrides the setting; `null`: this process alone
  * @throws ConfigError, StartError, WorkerStartError
  */
 export async function serve(
-  options: { claim?: Claim; workers?: number | undefined } = {},
+  options: { claim?: Claim; workers?: number | null | undefined } = {},
 ): Promise<void> {
   const { config: loaded, settings } = loadSettings({ serve: true })
   const { workers = loaded.workers } = options
@@ -74,7 +76,9 @@ export async function serve(
   const primary = await connectToPrimary()
   const isFirst = primary === null || primary.role === 'first'
   // TLS files are reloaded all the same. A terminal that closes signals every process.
-  process.on('SIGHUP', () => primary ?? log.info({ signal: 'SIGHUP' }, RESTART_NEEDED))
+  process.on('SIGHUP', () => {
+    if (!primary) log.info({ signal: 'SIGHUP' }, RESTART_NEEDED)
+  })
   if (isFirst) {
     for (const warning of config.warnings) log.warn(warning)
     warnOfMissingDatabase(config, log)
