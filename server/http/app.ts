@@ -3,6 +3,7 @@ import formbody from '@fastify/formbody'
 import fastify, { LogController } from 'fastify'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { build } from '../assets.ts'
+import { parseForm } from './form.ts'
 import { createOpenApiDocument } from './openapi-document.ts'
 import { allowOrigins } from './plugins/cors.ts'
 import { omitEmptyValues } from './plugins/empty-values.ts'
@@ -187,7 +188,7 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
       pages.removeAllContentTypeParsers()
       await pages.register(cookie)
       redirectToPublicUrl(pages, config)
-      await pages.register(formbody)
+      await pages.register(formbody, { parser: parseForm })
       await pages.register(homeRoute, { services })
       await pages.register(referenceRoute, { config, document })
       await pages.register(authorizeRoutes, { services })
@@ -206,5 +207,5 @@ export async function buildApp(services: HttpServices): Promise<FastifyInstance>
 async function acceptForms(app: FastifyInstance): Promise<void> {
   app.removeAllContentTypeParsers()
   app.addHook('onRequest', app.failureLimits.check)
-  await app.register(formbody)
+  await app.register(formbody, { parser: parseForm })
 }
