@@ -4,6 +4,9 @@ import { connections, signingKeys } from '../sqlite/schema.ts'
 import type { Store } from '../store.ts'
 import type { Pool } from './pool.ts'
 
+/** It reads the whole table. */
+const VACUUM_TIMEOUT_MS = 600_000
+
 type Methods = 'purge' | 'isErasurePending' | 'releaseSpace' | 'checkWritable' | 'close'
 
 /**
@@ -23,7 +26,8 @@ export function purgeMethods(engine: Engine, pool: Pool): Pick<Store, Methods> {
       const pending = await read(() =>
         db.select({ id }).from(connections).where(own).limit(limit).all(),
       )
-      await pool.read((execute) => execute({ text: 'vacuum sealed', values: [], name: '' }))
+      const vacuum = { text: 'vacuum sealed', values: [], name: '', timeoutMs: VACUUM_TIMEOUT_MS }
+      await pool.read((execute) => execute(vacuum))
       await write(() => {
         const ids = pending.map(({ id }) => id)
         const found = and(isPending, isOneOf(id, ids))
