@@ -1,9 +1,10 @@
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import type { PoolConfig } from 'pg'
 import { StoreTooNewError } from '../errors.ts'
 import type { Store } from '../store.ts'
 import type { NewClient } from './connection.ts'
-import { createPool } from './pool.ts'
+import { CONNECT_TIMEOUT_MS, createPool } from './pool.ts'
 import { createPostgresStore } from './store.ts'
 
 /** A change of the tables. */
@@ -14,6 +15,7 @@ export interface PostgresMigration {
 
 /** Held by a start while it migrates; any number that nothing else uses. */
 const MIGRATION_LOCK = 7_300_002
+const START_WAIT_MS = 10_000
 
 /**
  * Opens the store of a database, and migrates its tables: under a lock of a connection of its own, which ends with it.
@@ -25,8 +27,7 @@ export async function openPostgresStore(options: {
   migrations: PostgresMigration[]
 }): Promise<Store> {
   const { connection, migrations } = options
-  const client = new ((connection.Client ?? pg.Client) as NewClient)(connection)
-  await client.connect()
+  const client = await connect(connection)
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     await migrate(client, migrations)
@@ -34,6 +35,25 @@ export async function openPostgresStore(options: {
     await client.end()
   }
   return createPostgresStore(createPool(connection))
+}
+
+/** A server that starts (57P03), or has no connection to spare (53300), is waited for. Other errors are for people. */
+async function connect(connection: PoolConfig): Promise<pg.Client> {
+  const deadline = performance.now() + START_WAIT_MS
+  for (;;) {
+    const options = { ...connection, connectionTimeoutMillis: CONNECT_TIMEOUT_MS }
+    const client = new ((connection.Client ?? pg.Client) as NewClient)(options)
+    // Without a listener, a connection that breaks would end the process; the next statement fails.
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      return client
+    } catch (error) {
+      const { code = '' } = error as { code?: string }
+      if (!/^(57P03|53300)$/.test(code) || performance.now() > deadline) throw error
+    }
+    await setTimeout(100)
+  }
 }
 
 async function migrate(client: pg.Client, migrations: PostgresMigration[]): Promise<void> {

@@ -1,7 +1,11 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { StoreUnavailableError } from '../errors.ts'
+import { classify, ConnectionError } from './failures.ts'
 import type { Execute } from './replay.ts'
+import type { PostgresStatement } from './statement.ts'
+
+type Result = pg.QueryArrayResult<unknown[]>
 
 /** How long work waits for a database that is restarted, or for another server to take over. */
 const RETRY_MS = 10_000
@@ -9,7 +13,8 @@ const RETRY_MS = 10_000
 const MAX_PAUSE_MS = 250
 /** A statement that takes longer meets a network that lost its answer. */
 const STATEMENT_TIMEOUT_MS = 5000
-const CONNECT_TIMEOUT_MS = 3000
+/** How long a new connection may take. */
+export const CONNECT_TIMEOUT_MS = 3000
 /** A paused process loses its transaction, and with it its locks. */
 const IDLE_TRANSACTION_MS = 5000
 const POOL_SIZE = 10
@@ -43,13 +48,6 @@ export interface Pool {
   close: () => Promise<void>
 }
 
-/** Codes of errors after which the connection is not used again: it broke, or its server is no longer the primary. */
-const BROKEN = /^(08|57P|25006$|25P03$|E|53300$|XX000$|CLIENT_)/
-/** Serialization failure, deadlock, or a lock that was not available: the transaction took no effect. */
-const COLLIDED = /^(40001|40P01|55P03)$/
-/** Unique violation: by a race with another transaction, which the next attempt sees; or by the row itself. */
-const TAKEN = '23505'
-
 /** @param connection where the database is: see server/config */
 export function createPool(connection: pg.PoolConfig): Pool {
   const pool = new pg.Pool({
@@ -61,14 +59,15 @@ export function createPool(connection: pg.PoolConfig): Pool {
     keepAlive: true,
     application_name: 'ellipsis-broker',
   })
-  // A connection that breaks while it is idle: the pool replaces it.
+  // A connection that breaks while it is idle: the pool replaces it. Between two statements: the next one fails.
   pool.on('error', () => undefined)
+  pool.on('connect', (client) => client.on('error', () => undefined))
 
   /** What `close` waits for. */
   const unfinished = new Set<Promise<unknown>>()
   let isClosed = false
 
-  const run = async <T>(work: (hasCollided: boolean) => Promise<T>): Promise<T> => {
+  const run = async <T>(work: (isAlone: boolean) => Promise<T>): Promise<T> => {
     if (isClosed) throw new Error('the store is closed')
     const result = retry(work)
     unfinished.add(result)
@@ -80,47 +79,36 @@ export function createPool(connection: pg.PoolConfig): Pool {
   }
 
   const use = async <T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
-    const client = await pool.connect()
-    let broken = true
+    const client = await connect(pool)
+    let isBroken = false
     try {
-      const result = await work(client)
-      broken = false
-      return result
+      return await work(client)
     } catch (error) {
-      broken = BROKEN.test(codeOf(error))
+      isBroken = classify(error).kind === 'broken'
       throw error
     } finally {
-      client.release(broken)
+      // Not with a transaction that neither `commit` nor `rollback` has ended.
+      client.release(isBroken || client.getTransactionStatus() !== 'I')
     }
   }
-
-  const executeOn =
-    (client: pg.PoolClient): Execute =>
-    async (statement) => {
-      const query = { ...statement, rowMode: 'array', query_timeout: STATEMENT_TIMEOUT_MS }
-      const results = await client.query<unknown[]>(query as pg.QueryArrayConfig)
-      const result = [results].flat().at(-1)
-      if (!result) return { rows: [], fields: [], count: 0 }
-      const { rows, fields, rowCount } = result
-      return { rows, fields: fields.map(({ name }) => name), count: rowCount ?? 0 }
-    }
 
   return {
     read: (work) => run(() => use((client) => work(executeOn(client)))),
 
     write: (work) =>
-      run((hasCollided) =>
+      run((isAlone) =>
         use(async (client) => {
           const execute = executeOn(client)
-          await execute(hasCollided ? BEGIN_ALONE : BEGIN)
           let result
           try {
+            await execute(isAlone ? BEGIN_ALONE : BEGIN)
             result = await work(execute)
           } catch (error) {
-            if (!BROKEN.test(codeOf(error))) await execute(ROLLBACK)
+            // If it fails, the connection is dropped, and the transaction with it.
+            if (classify(error).kind !== 'broken') await execute(ROLLBACK).catch(() => undefined)
             throw error
           }
-          await commit(execute)
+          await commit(client)
           return result
         }),
       ),
@@ -142,46 +130,87 @@ const begin = (mode: string) =>
   plain(`begin isolation level serializable; lock table writers in ${mode} mode`)
 const BEGIN = begin('row share')
 const BEGIN_ALONE = begin('exclusive')
+const IS_STANDBY = plain('select pg_is_in_recovery()')
 const ROLLBACK = plain('rollback')
 const COMMIT = plain('commit')
 
-/** An unknown outcome must not be tried again. */
-async function commit(execute: Execute): Promise<void> {
+/** Connections that were found to be to a primary. */
+const primaries = new WeakSet<pg.PoolClient>()
+
+/** A connection to the primary: a standby would answer reads with the state of a moment ago. */
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  const client = await pool.connect().catch((error: unknown) => {
+    throw new ConnectionError(error)
+  })
+  if (primaries.has(client)) return client
   try {
-    await execute(COMMIT)
+    const { rows } = await send(client, IS_STANDBY)
+    if (rows[0]?.[0]) throw new ConnectionError(new Error('the server is a standby'))
   } catch (error) {
-    const code = codeOf(error)
-    throw COLLIDED.test(code) ? error : new StoreUnavailableError(code, error)
+    client.release(true)
+    throw new ConnectionError(error)
+  }
+  primaries.add(client)
+  return client
+}
+
+/** @throws DatabaseError if the server answered with an error, otherwise ConnectionError */
+async function send(client: pg.PoolClient, statement: PostgresStatement): Promise<Result> {
+  const { timeoutMs: query_timeout = STATEMENT_TIMEOUT_MS, ...query } = statement
+  const config = { ...query, rowMode: 'array', query_timeout } as pg.QueryArrayConfig
+  try {
+    // Several statements have several results.
+    return [await client.query<unknown[]>(config)].flat().at(-1) as Result
+  } catch (error) {
+    throw error instanceof pg.DatabaseError ? error : new ConnectionError(error)
   }
 }
 
-async function retry<T>(work: (hasCollided: boolean) => Promise<T>): Promise<T> {
+const executeOn =
+  (client: pg.PoolClient): Execute =>
+  async (statement) => {
+    const { rows, fields, rowCount } = await send(client, statement)
+    return { rows, fields: fields.map(({ name }) => name), count: rowCount ?? 0 }
+  }
+
+/**
+ * An unknown outcome is not tried again: the answer is lost, or the server warns that it did not wait for its
+ * synchronous standbys, so the change is lost if they take over now.
+ */
+async function commit(client: pg.PoolClient): Promise<void> {
+  let warning: unknown
+  const note = (notice: unknown) => void (warning = notice)
+  client.on('notice', note)
+  try {
+    const { command } = await send(client, COMMIT)
+    // What PostgreSQL answers after a failed statement; the work must not have caught that.
+    if (command !== 'COMMIT') throw new Error('a statement failed, and the work went on')
+  } catch (error) {
+    const { kind, code } = classify(error)
+    throw kind === 'collided' || code === '' ? error : new StoreUnavailableError(code, error)
+  } finally {
+    client.off('notice', note)
+  }
+  if (warning !== undefined) throw new StoreUnavailableError('NOT_REPLICATED', warning)
+}
+
+async function retry<T>(work: (isAlone: boolean) => Promise<T>): Promise<T> {
   const deadline = performance.now() + RETRY_MS
-  let hasCollided = false
+  let isAlone = false
   for (let attempt = 0; ; attempt++) {
     try {
-      return await work(hasCollided)
+      return await work(isAlone)
     } catch (error) {
-      const code = codeOf(error)
-      // Alone, a violation is not of a race.
-      const collided: boolean = COLLIDED.test(code) || (code === TAKEN && !hasCollided)
-      if (!collided && !BROKEN.test(code)) throw error
-      if (performance.now() > deadline) throw new StoreUnavailableError(code, error)
-      hasCollided ||= collided
+      const { kind, code } = classify(error)
+      // Alone, a constraint fails by the row itself.
+      if (kind === 'final' || (isAlone && code.startsWith('23'))) throw error
+      if (kind === 'unavailable' || performance.now() > deadline)
+        throw new StoreUnavailableError(code, error)
+      if (kind === 'collided' && !isAlone) {
+        isAlone = true
+        continue
+      }
     }
-    if (!hasCollided) await setTimeout(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
+    await setTimeout(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
   }
 }
-
-/** The SQLSTATE, or the code of Node's error, or a name for errors of the client without one. */
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return ''
-  if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0])
-  const { code } = error as { code?: unknown }
-  if (typeof code === 'string') return code
-  if (error.cause !== undefined) return codeOf(error.cause)
-  return CLIENT_ERRORS.test(error.message) ? 'CLIENT_BROKEN' : ''
-}
-
-/** Errors of pg that have no code. */
-const CLIENT_ERRORS = /timeout|terminated|not queryable|Connection ended/i

@@ -6,6 +6,9 @@ import type { Store } from '../store.ts'
 import type { Pool } from './pool.ts'
 import type { Execute } from './replay.ts'
 
+/** It reads the whole table. */
+const VACUUM_TIMEOUT_MS = 600_000
+
 type Methods = 'purge' | 'isErasurePending' | 'releaseSpace' | 'checkWritable' | 'close'
 
 /** How often, and after which pause, transactions are awaited that may see former versions of rows. */
@@ -41,7 +44,7 @@ export function purgeMethods(engine: Engine, pool: Pool): Pick<Store, Methods> {
         if (look === LOOKS) return false
         await setTimeout(PAUSE_MS)
       }
-      await ask(execute, 'vacuum sealed')
+      await execute({ text: 'vacuum sealed', values: [], name: '', timeoutMs: VACUUM_TIMEOUT_MS })
       return true
     })
 

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 
 /** A statement as PostgreSQL takes it. */
 export interface PostgresStatement {
   text: string
   values: unknown[]
-  /** The name that it is prepared under: one plan per connection. */
+  /** The name that it is prepared under: one plan per connection. Empty: it is not kept. */
   name: string
+  /** Longer than that, and the network is taken to have lost the answer. Default: see pool.ts */
+  timeoutMs?: number
 }
 
 /** A parameter in the text of SQLite: its name, or `null` if it has only a position. */
@@ -51,13 +54,23 @@ function translate(sqlite: string): Translated {
   return { parts: [...parts, text.slice(end)], parameters }
 }
 
-/** Texts are constants of this program, so the cache is bounded. */
-const translated = new Map<string, Translated>()
+/** Texts with lines of values are as many as there are numbers of lines, and each pattern of nulls has its own. */
+const MAX_TEXTS = 1000
+/** Prepared statements that a connection has, at most. Others are planned each time. */
+const MAX_NAMES = 300
+/** From this use on, a text has a name. */
+const NAMED_USE = 3
+
+const translated = new LRUCache<string, Translated>({ max: MAX_TEXTS })
+const uses = new LRUCache<string, number>({ max: MAX_TEXTS })
 const names = new Map<string, string>()
 
 function nameOf(text: string): string {
   const known = names.get(text)
   if (known !== undefined) return known
+  const count = (uses.get(text) ?? 0) + 1
+  uses.set(text, count)
+  if (count < NAMED_USE || names.size === MAX_NAMES) return ''
   const name = createHash('sha256').update(text).digest('base64url').slice(0, 24)
   names.set(text, name)
   return name

@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import type { ConnectionFilter } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { actions, connect, event, newCode, newGrant, newTokens, NOW, seal } from '../rows.ts'
+import { race } from './race.ts'
 
 export function testConnections(t: Test, open: OpenStore): void {
   t.test('a new connection is stored with its code and its event', async (t) => {
@@ -105,11 +106,9 @@ export function testConnections(t: Test, open: OpenStore): void {
   t.test('an account has one connection that isn’t revoked', async (t) => {
     const store = await open(t)
     const accountId = 'account'
-    const race = ['a', 'b'].map((id) =>
+    const [won, lost = ''] = await race(t, ['a', 'b'], (id) =>
       connect(store, id, { accountId, code: newCode(id, { connectionId: id }), events: event(id) }),
     )
-    const [won, lost] = (await Promise.all(race))[0] ? ['a', 'b'] : ['b', 'a']
-    t.strictSame((await Promise.all(race)).sort(), [false, true])
     t.equal(await store.getCode(lost), undefined)
     t.strictSame(await actions(store), [won])
     await store.revokeConnection({ id: won, now: NOW, events: [] })

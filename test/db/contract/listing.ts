@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import type { ConnectionQuery, Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { begin, connect, newGrant, newTokens, NOW, purge, sweep } from '../rows.ts'
+import { repeat } from './race.ts'
 
 export const everybody: ConnectionQuery = {
   search: null,
@@ -325,11 +326,9 @@ export function testListing(t: Test, open: OpenStore): void {
 
   t.test('of more than a thousand hits some are given, and the whole name is found', async (t) => {
     const store = await open(t)
-    const names = Array.from({ length: 1001 }, (_, index) => `zz anton ${index}`)
-    await Promise.all(
-      ['anton', ...names].map((username, index) =>
-        connect(store, `c${index}`, { username, accountId: null }),
-      ),
+    await connect(store, 'anton', { username: 'anton', accountId: null })
+    await repeat(1001, (n) =>
+      connect(store, `c${n}`, { username: `zz anton ${n}`, accountId: null }),
     )
     for (const search of ['anton', 'zz']) {
       const found = await store.browseConnections({ ...everybody, search })

@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import type { Store } from '../../../db/store.ts'
 import type { OpenStore } from '../contract.ts'
 import { actions, connect, event, newTokens, NOW, seal } from '../rows.ts'
+import { race } from './race.ts'
 
 const LONGEST = 30_000
 const lease = (owner: string, forMs = LONGEST, expectedGeneration = 1) => ({
@@ -50,15 +51,15 @@ export function testRefresh(t: Test, open: OpenStore): void {
   t.test('one owner at a time has the lease, until it ends', async (t) => {
     const store = await open(t)
     await connect(store)
-    const race = await Promise.all(['a', 'b', 'c'].map((owner) => store.takeLease(lease(owner))))
-    t.strictSame(race, [true, false, false])
-    t.equal(await remainsMs(store, 'a', LONGEST), true)
-    t.equal(await store.takeLease(lease('a', 0)), true, 'one’s own')
-    t.equal(await remainsMs(store, 'a', 0), true)
-    t.equal(await store.takeLease(lease('b', 9 * LONGEST)), true, 'it has ended')
-    t.equal(await remainsMs(store, 'b', 9 * LONGEST), true)
-    t.equal(await store.takeLease(lease('c')), true, 'it ends too far ahead')
-    t.match(await store.getConnection('con'), { leaseOwner: 'c' })
+    const take = (owner: string) => store.takeLease(lease(owner))
+    const [won, second = '', third = ''] = await race(t, ['a', 'b', 'c'], take)
+    t.equal(await remainsMs(store, won, LONGEST), true)
+    t.equal(await store.takeLease(lease(won, 0)), true, 'one’s own')
+    t.equal(await remainsMs(store, won, 0), true)
+    t.equal(await store.takeLease(lease(second, 9 * LONGEST)), true, 'it has ended')
+    t.equal(await remainsMs(store, second, 9 * LONGEST), true)
+    t.equal(await store.takeLease(lease(third)), true, 'it ends too far ahead')
+    t.match(await store.getConnection('con'), { leaseOwner: third })
   })
 
   t.test('a lease that was not released makes the next refresh doubtful', async (t) => {
@@ -189,15 +190,14 @@ export function testRefresh(t: Test, open: OpenStore): void {
     const store = await open(t)
     await connect(store)
     await store.takeLease(lease('other'))
-    const race = [store.saveTokens(refreshed('won')), store.saveTokens(refreshed('lost'))]
-    t.strictSame(await Promise.all(race), [true, false])
-    t.match(await store.getConnection('con'), { ...newTokens('won'), leaseOwner: null })
+    const [won] = await race(t, ['a', 'b'], (mark) => store.saveTokens(refreshed(mark)))
+    t.match(await store.getConnection('con'), { ...newTokens(won), leaseOwner: null })
     const late = { id: 'con', owner: 'other', forMs: LONGEST }
     t.equal(await store.updateLease(late), false, 'what it was taken for is out of date')
     await store.revokeConnection({ id: 'con', now: NOW, events: [] })
     t.equal(await store.saveTokens(refreshed('revoked', 3)), false)
     t.equal((await store.getConnection('con'))?.refreshToken, null)
-    t.strictSame(await actions(store), ['won'])
+    t.strictSame(await actions(store), [won])
   })
 
   t.test('a failure keeps the generation, so that a late good answer is stored', async (t) => {

@@ -1,0 +1,66 @@
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Test } from 'tap'
+
+/** A network between the broker and its database. */
+export interface Proxy {
+  url: string
+  /** How many connections were made. */
+  count: number
+  /** From now on, the connections that there are deliver nothing, and do not end; new ones work. */
+  freeze(): void
+  /** Cuts a connection once it has sent this text, and the server has answered. */
+  cutAfter(text: string): void
+}
+
+/** Starts a proxy to a database, which ends with the test. */
+export async function startProxy(t: Test, database: string): Promise<Proxy> {
+  const target = new URL(database)
+  const sockets = new Set<Socket>()
+  let cut: string | null = null
+  const server = createServer((near) => {
+    proxy.count++
+    const far = connect(Number(target.port), target.hostname)
+    let isCut = false
+    near.on('data', (data) => {
+      isCut ||= cut !== null && data.includes(cut)
+      far.write(data)
+    })
+    far.on('data', (data) => {
+      if (isCut) near.destroy()
+      else near.write(data)
+    })
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(one)
+      one.on('error', () => undefined)
+      one.on('close', () => {
+        if (!frozen.has(one)) other.destroy()
+      })
+    }
+  })
+  const frozen = new Set<Socket>()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const url = new URL(database)
+  url.port = String((server.address() as AddressInfo).port)
+  const proxy: Proxy = {
+    url: url.href,
+    count: 0,
+    freeze() {
+      for (const socket of sockets) {
+        frozen.add(socket)
+        socket.removeAllListeners('data').resume()
+      }
+    },
+    cutAfter: (text) => void (cut = text),
+  }
+  return proxy
+}
