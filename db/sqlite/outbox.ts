@@ -8,7 +8,7 @@ import { deliveries, outbox } from './schema.ts'
 /** The outbox begins with the events that come next. Within the current transaction. */
 export function beginOutbox(db: Engine['db']): void {
   db.run(sql`insert or ignore into outbox (id, last_event_id)
-    select 1, coalesce(max(id), 0) from events`)
+    select 1, coalesce((select seq from sqlite_sequence where name = 'events'), 0)`)
 }
 
 /** One seek per sink, however many deliveries it has. */
@@ -149,14 +149,14 @@ export function outboxMethods(engine: Engine): OutboxStore {
     replayDeliveries: (list, events) =>
       write(() => {
         beginOutbox(db)
-        let count = 0
+        let [count, hastened] = [0, 0]
         for (const delivery of list) {
-          hasten.run(delivery)
+          hastened += hasten.run(delivery).changes
           const changes = again.run(delivery).changes || add.run(delivery).changes
           if (changes > 0) order(delivery, delivery.createdAt)
           count += changes
         }
-        insertEvents(engine, events)
+        if (count + hastened > 0) insertEvents(engine, events)
         return count
       }),
   }
