@@ -10,14 +10,15 @@ import { openTemporary } from '../temporary.ts'
 import { history } from './commands.ts'
 import type { Step } from './commands.ts'
 import { runHistory } from './run.ts'
+import { shrink } from './shrink.ts'
 
 /** Opens an empty store, and closes it when the history ends. */
 const engines: { name: string; open: (t: Pick<Test, 'teardown'>) => Promise<Store> }[] = [
   { name: 'SQLite', open: async (t) => (await openTemporary(t)).store },
 ]
 
-const MAX_STEPS = 300
-const HISTORIES = size(20, 900)
+const MAX_STEPS = 600
+const HISTORIES = size(10, 400)
 
 for (const { name, open } of engines) {
   const run = async (steps: Step[]): Promise<number> => {
@@ -28,16 +29,27 @@ for (const { name, open } of engines) {
       for (const end of teardowns.reverse()) await end()
     }
   }
+  const whyItFails = (steps: Step[]): Promise<string | null> =>
+    run(steps).then(
+      () => null,
+      (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    )
 
   t.test(`${name} answers as the contract says, in ${HISTORIES} histories`, async (t) => {
     let calls = 0
     const property = fc.asyncProperty(history(MAX_STEPS), async (steps) => {
       calls += await run(steps)
     })
-    const seed = process.env.SEED === undefined ? {} : { seed: Number(process.env.SEED) }
-    const result = await fc.check(property, { numRuns: HISTORIES, ...seed })
+    const { counterexample, seed } = await fc.check(property, {
+      ...{ numRuns: HISTORIES, endOnFailure: true },
+      ...(process.env.SEED !== undefined && { seed: Number(process.env.SEED) }),
+    })
     t.comment(`${calls} calls`)
-    if (result.failed)
-      t.fail(`SEED=${result.seed}: ${(result.errorInstance as Error | null)?.message ?? ''}`)
+    if (counterexample === null) return
+    const steps = await shrink(
+      counterexample[0],
+      async (steps) => (await whyItFails(steps)) !== null,
+    )
+    t.fail(`SEED=${seed}: ${await whyItFails(steps)}`)
   })
 }

@@ -11,7 +11,7 @@ import type { Tables } from './reference/tables.ts'
 const START: Millis = Date.UTC(2026, 6, 1)
 
 /** Calls between two comparisons of everything. */
-const CALLS_BETWEEN_OBSERVATIONS = 25
+const CALLS_BETWEEN_OBSERVATIONS = 40
 
 /**
  * Runs a history on an engine and on the reference. Returns the number of calls.
@@ -53,7 +53,7 @@ export async function runHistory(store: Store, history: Step[]): Promise<number>
     for (const outcome of possible) rememberIds(used, outcome.tables)
     tables = possible[0]!.tables
     if (possible.length > 1) tables = (await findSame(possible)) ?? tables
-    if (atOnce.length > 1 || count - observedAt >= CALLS_BETWEEN_OBSERVATIONS) await compareAll()
+    if (count - observedAt >= CALLS_BETWEEN_OBSERVATIONS) await compareAll()
   }
   await compareAll()
   return count

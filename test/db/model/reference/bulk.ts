@@ -1,5 +1,6 @@
 import type { BulkRevocation, Connection, Millis } from '../../../../db/store.ts'
 import { NO_LEASE, revoke } from './connections.ts'
+import { pick } from './grants.ts'
 import { isUnrevoked, sortBy, writeEvents } from './tables.ts'
 import type { Answering, Tables } from './tables.ts'
 
@@ -111,15 +112,12 @@ export const bulkRules = (tables: Tables): Answering<Methods> => {
     listBulkItems: ({ id, failed, limit }) =>
       [...items(id)]
         .filter(([, error]) => !failed || error !== null)
-        .slice(0, limit)
-        .map(([connectionId, error]) => {
-          const {
-            username = '',
-            status = 'revoked',
-            accountId = null,
-          } = connections.get(connectionId) ?? {}
-          return { connectionId, username, status, accountId, error }
-        }),
+        .flatMap(([connectionId, error]) => {
+          const connection = connections.get(connectionId)
+          if (!connection) return []
+          return [{ connectionId, error, ...pick(connection, 'username', 'status', 'accountId') }]
+        })
+        .slice(0, limit),
   }
 
   function isLive(id: string): boolean {

@@ -45,6 +45,7 @@ export const connectionRules = (tables: Tables): Answering<Methods> => {
     listConnectionsOfAccount: (accountId) =>
       sortBy(
         [...connections.values()].filter((one) => one.accountId === accountId),
+        (one) => (isUnrevoked(one) ? 0 : 1),
         ({ connectedAt }) => -connectedAt,
       ),
 

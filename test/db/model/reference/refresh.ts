@@ -38,7 +38,9 @@ export const refreshRules = (tables: Tables): Answering<Methods> => {
         ...tokens,
         previousRefreshToken,
         ...NO_LEASE,
-        ...(failure ? { ...failure, failures: connection.failures + 1 } : NO_FAILURES),
+        ...(failure
+          ? { ...failure, failures: connection.failures + 1, rejections: 0 }
+          : NO_FAILURES),
         staleReason: null,
         restoredFrom: null,
         importState: null,

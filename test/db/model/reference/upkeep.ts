@@ -123,7 +123,7 @@ function sweepAll(tables: Tables, { now, keepUsedMs, endedBefore, eventsBefore }
   )
 
   const grantEnded = (grant: Grant) =>
-    isLongOver(grant.revokedAt) || grant.expiresAtSeconds * 1000 < endedBefore
+    isLongOver(grant.revokedAt) || grant.expiresAtSeconds < Math.floor(endedBefore / 1000)
   let links = deleteWhere(tables.links, hasExpired)
   let grants = 0
   for (const grant of tables.grants.values()) {
@@ -178,9 +178,8 @@ function isKeptOffline(tables: Tables, grant: Grant, endedBefore: Millis): boole
   const app = tables.apps.get(grant.appId)
   if (!app?.offline) return false
   const { grantLifetimeSeconds } = app
-  return (
-    grantLifetimeSeconds === null || grant.createdAt + grantLifetimeSeconds * 1000 >= endedBefore
-  )
+  const beganAtSeconds = Math.floor(grant.createdAt / 1000)
+  return beganAtSeconds + (grantLifetimeSeconds ?? Infinity) >= Math.floor(endedBefore / 1000)
 }
 
 /** All sealed values, each with how to replace it. */
@@ -197,7 +196,7 @@ function sealedValues(tables: Tables) {
     ][]) {
       const record = table.get(key) as R
       const sealed = record[field]
-      if (!(sealed instanceof Uint8Array) || sealed.every((byte) => byte === 0)) continue
+      if (!(sealed instanceof Uint8Array)) continue
       const replace = (value: Uint8Array) =>
         table.set(key, { ...(table.get(key) as R), [field]: value })
       values.push({ key: associatedData, associatedData, sealed, replace })

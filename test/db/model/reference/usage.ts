@@ -3,6 +3,8 @@ import type { Millis, UsageSum } from '../../../../db/store.ts'
 import { sortBy } from './tables.ts'
 import type { Answering, Tables } from './tables.ts'
 
+const MINUTE_MS = 60_000
+
 type Methods =
   'recordUse' | 'sumUsage' | 'addToCounters' | 'getCounters' | 'recordUpstream' | 'getUpstream'
 
@@ -13,10 +15,9 @@ export const usageRules = (tables: Tables): Answering<Methods> => ({
       if (!grant) continue
       tables.grants.set(id, { ...grant, lastUsedAt: latest(grant.lastUsedAt, lastUsedAt) })
       const connection = tables.connections.get(grant.connectionId)
-      if (connection) {
-        const lastOfConnection = latest(connection.lastUsedAt, lastUsedAt)
-        tables.connections.set(connection.id, { ...connection, lastUsedAt: lastOfConnection })
-      }
+      // Accurate to the minute.
+      if (connection && (connection.lastUsedAt ?? 0) + MINUTE_MS <= lastUsedAt)
+        tables.connections.set(connection.id, { ...connection, lastUsedAt })
     }
     for (const { id, lastUsedAt, uses } of links) {
       const link = tables.links.get(id)
