@@ -157,7 +157,7 @@ export interface SessionStore {
   ): Promise<number>
   /**
    * Ends sessions that an account of an identity provider began: those with the session id `sid`, or all of `subject`;
-   * with both, those that match both. Records an event for each admin.
+   * with both, those that match both. Records an event for each admin, with the e-mail address in its details.
    */
   endOidcSessions(
     which: { issuer: string } & (

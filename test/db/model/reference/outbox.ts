@@ -88,8 +88,7 @@ export const outboxRules = (tables: Tables): Answering<Methods> => {
         if (status === 'delivered') continue
         const of = counts.get(sinkId) ?? { pending: 0, failed: 0, oldestPendingAt: null }
         of[status]++
-        if (status === 'pending')
-          of.oldestPendingAt = Math.min(of.oldestPendingAt ?? Infinity, createdAt)
+        if (status === 'pending') of.oldestPendingAt ??= createdAt
         counts.set(sinkId, of)
       }
       return counts
