@@ -106,13 +106,11 @@ export const adminCommands: Record<string, Command> = {
       ),
       at.choose({ passwordHash: 'old' }, { secondFactorSince: 1 }, { passkeyIds: ['gone'] }),
     )
-    const oidc = at.chance(40)
-      ? {
-          oidcIssuer: ISSUER,
-          oidcSubject: at.choose('1', '2'),
-          oidcSid: at.choose(null, 's1', 's2'),
-        }
-      : { oidcIssuer: null, oidcSubject: null, oidcSid: null }
+    const { oidcIssuer, oidcSubject } = one
+    const oidc =
+      oidcIssuer !== null && at.chance(60)
+        ? { oidcIssuer, oidcSubject, oidcSid: at.choose(null, 's1', 's2') }
+        : { oidcIssuer: null, oidcSubject: null, oidcSid: null }
     const half = [...at.tables.sessions.values()].filter(
       (session) => session.adminId === one.id && !session.complete,
     )

@@ -75,10 +75,13 @@ export const grantRules = (tables: Tables): Answering<Methods> => {
       if ('appId' in which) {
         const isTheirs = (one: { appId: string; connectionId: string | null }) =>
           one.appId === which.appId && one.connectionId === which.connectionId
-        deleteWhere(tables.codes, (code) => isTheirs(code) && code.usedAt === null)
-        deleteWhere(tables.deviceCodes, (code) => isTheirs(code) && code.usedAt === null)
+        const codes = deleteWhere(tables.codes, (code) => isTheirs(code) && code.usedAt === null)
+        const deviceCodes = deleteWhere(
+          tables.deviceCodes,
+          (code) => isTheirs(code) && code.usedAt === null,
+        )
         const revoked = revokeWhere(tables, isTheirs, now)
-        if (revoked > 0) writeEvents(tables, events)
+        if (revoked + codes + deviceCodes > 0) writeEvents(tables, events)
         return revoked
       }
       const one = tables.grants.get(which.id)
@@ -86,7 +89,8 @@ export const grantRules = (tables: Tables): Answering<Methods> => {
         which.device === true &&
         grant.browserHash !== null &&
         grant.browserHash === one?.browserHash &&
-        grant.appId === one.appId
+        grant.appId === one.appId &&
+        grant.connectionId === one.connectionId
       const revoked = revokeWhere(
         tables,
         (grant) => grant.id === which.id || isSameDevice(grant),
