@@ -61,6 +61,7 @@ export const adminRules = (tables: Tables): Answering<Methods> => {
       }
       if (after === null) {
         admins.delete(id)
+        deleteWhere(sessions, ({ adminId }) => adminId === id)
         secondFactors.delete(id)
         deleteWhere(passkeys, ({ adminId }) => adminId === id)
       } else {
