@@ -18,7 +18,7 @@ const engines: { name: string; open: (t: Pick<Test, 'teardown'>) => Promise<Stor
 ]
 
 const MAX_STEPS = 600
-const HISTORIES = size(10, 400)
+const HISTORIES = size(10, 450)
 
 for (const { name, open } of engines) {
   const run = async (steps: Step[]): Promise<number> => {

@@ -7,7 +7,7 @@ import type {
 } from '../../../../db/store.ts'
 import { newCode } from '../../rows.ts'
 import { sortTies } from './answers.ts'
-import { call, HOUR, MINUTE, several } from './context.ts'
+import { call, DAY, HOUR, MINUTE, several } from './context.ts'
 import type { Command, Context } from './context.ts'
 
 export const newTokens = (at: Context): NewTokens => ({
@@ -28,7 +28,12 @@ const newCodeOf = (at: Context, connectionId: string) =>
   at.chance(20)
     ? null
     : newCode(at.fresh('code'), {
-        ...{ connectionId, appId: at.appId(), createdAt: at.now, expiresAt: at.now + MINUTE },
+        ...{
+          connectionId,
+          appId: at.appId(),
+          createdAt: at.now,
+          expiresAt: at.now + at.choose(MINUTE, 2 * DAY),
+        },
       })
 
 export const connectionCommands: Record<string, Command> = {
