@@ -270,7 +270,10 @@ export interface Event {
   sequence: number | null
 }
 
-/** An event to be written; missing fields are `null`. */
+/**
+ * An event to be written; missing fields are `null`. A public event of a grant gets the grant's app and connection,
+ * unless it names others.
+ */
 export type NewEvent = Pick<Event, 'at' | 'actor' | 'action'> &
   Partial<Omit<Event, 'id' | 'sequence'>>
 
@@ -279,7 +282,11 @@ export interface PublicEvent extends Omit<Event, 'action'> {
   action: PublicAction
   /** The app's own id of the user of the event's grant. */
   externalId: string | null
-  /** Apps that the event concerns: its own, and for a connection, those with grants at the time. */
+  /**
+   * Apps that the event concerns. Of an event of a grant: the grant's. Of a connection's: the event's own, and those
+   * that had grants at the time, as far as they are still stored. Of its erasure: those with any grant on it. Of
+   * others: none.
+   */
   appIds: string[]
 }
 

@@ -107,7 +107,10 @@ export interface SealedValue {
 
 /** All sealed values, for checking and changing encryption keys. */
 export interface SealedStore {
-  /** The values after a key (`null`: from the beginning), `limit` at most. None: there are no more. */
+  /**
+   * The values after a key (`null`: from the beginning), `limit` at most. None: there are no more; a page may be
+   * short. The zeros of a revoked signing key are listed too.
+   */
   listSealed(page: { after: string | null; limit: number }): Promise<SealedValue[]>
   /**
    * Replaces values by others, unless another writer has changed them since they were read.
@@ -127,7 +130,7 @@ export interface SweptRows {
 }
 
 export interface UpkeepStore {
-  /** Facts about the data as a whole, such as its owner; few keys. */
+  /** Facts about the data as a whole, such as its owner; few keys, and some may be the engine's own. */
   getMeta(): Promise<Record<string, string>>
   setMeta(entries: Record<string, string>): Promise<void>
   /**
@@ -136,7 +139,7 @@ export interface UpkeepStore {
    * revoked and connections that were revoked before `endedBefore` (not while their erasure is pending), bulk
    * revocations that ended before it, events and usage before `eventsBefore`, deliveries that were created before `endedBefore`. Events that are not
    * delivered yet stay, with their deliveries. Cancels bulk revocations that
-   * were not confirmed for a day. Keeps unrevoked grants of offline apps until the app's grant lifetime is over:
+   * were not confirmed for a day, and deletes what cancelled ones had collected. Unused device codes go five minutes after their end. Keeps unrevoked grants of offline apps until the app's grant lifetime is over:
    * their `expiresAtSeconds` becomes `now`, so that the next sweeps do not read them again.
    * @returns `more`: the limit was reached; call it again
    */

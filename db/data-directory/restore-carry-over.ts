@@ -134,7 +134,7 @@ function endWhatEnded(
        where ${revoked}`,
     now,
   )
-  erasePersons(client)
+  erasePersons(client, now)
   carryProofs(client)
   carryTokenEnds(client)
 
@@ -177,9 +177,9 @@ function carryTokenEnds(client: Database.Database): void {
 }
 
 /** Erases again who was erased after the backup. */
-function erasePersons(client: Database.Database): void {
+function erasePersons(client: Database.Database, now: number): void {
   const erased = `select id from old.connections where person_erased_at is not null`
-  erasePeople(client, client.prepare<[], string>(erased).pluck().all())
+  erasePeople(client, client.prepare<[], string>(erased).pluck().all(), now)
   client.exec(`update connections set person_erased_at =
       (select o.person_erased_at from old.connections o where o.id = connections.id)
     where id in (${erased})`)

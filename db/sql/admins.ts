@@ -157,7 +157,7 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
         if (!isUnchanged || (keepSession !== undefined && !hasSession(id, keepSession))) {
           return 'changed'
         }
-        const losesRole = after?.role !== before.role && after?.role !== 'admin'
+        const losesRole = before.role === 'admin' && after?.role !== 'admin'
         if (losesRole && mustRemain && !hasOther(id, mustRemain)) return 'last'
         if (!after) remove(id)
         else if (isTaken(after)) return 'taken'

@@ -153,18 +153,18 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
         const beganAt = once(() => performance.now())
         const { connectionId } = bulkItems
         const toDo = and(eq(bulkItems.bulkId, id), isNull(bulkItems.error))
-        const items = db.select({ connectionId }).from(bulkItems).where(toDo).limit(limit).all()
+        const query = db.select({ connectionId }).from(bulkItems).where(toDo)
+        const items = query.limit(limit).all()
+        const isLeft = () => db.select().from(bulkItems).where(toDo).limit(1).get() !== undefined
         const counts = { revoked: bulk.revoked, skipped: bulk.skipped, failed: bulk.failed }
         const { actor, address } = bulk
         const details = `bulk revocation ${id}`
         const event = { at: now, actor, action: 'connection.revoked', address, details }
         const events: NewEvent[] = []
-        let worked = 0
         for (const { connectionId } of items) {
           const outcome = revokeItem(id, connectionId, now)
           counts[outcome]++
           if (outcome === 'revoked') events.push({ ...event, connectionId })
-          worked++
           if (once(() => performance.now() - beganAt > maxDurationMs)) break
         }
         insertEvents(engine, events)
@@ -173,9 +173,7 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
           .set({
             ...counts,
             trouble: null,
-            ...(worked < limit && worked === items.length
-              ? done
-              : { leaseUntil: steady() + forMs }),
+            ...(isLeft() ? { leaseUntil: steady() + forMs } : done),
           })
           .where(eq(bulks.id, id))
           .run()

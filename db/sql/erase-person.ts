@@ -1,5 +1,5 @@
 import { fold } from '../fold.ts'
-import type { ConnectionFilter } from '../store.ts'
+import type { ConnectionFilter, Millis } from '../store.ts'
 import type { SqlClient } from './engine.ts'
 
 /** Stands in bulk revocations for a search that found an erased person. */
@@ -10,9 +10,9 @@ export const ERASED_SEARCH = '(erased)'
  * device names, links, address and details of all events of the connections and their grants, and searches that find
  * the people. What admins did, and from which address, stays.
  */
-export function erasePeople(client: SqlClient, connectionIds: string[]): void {
+export function erasePeople(client: SqlClient, connectionIds: string[], now: Millis): void {
   const ids = JSON.stringify(connectionIds)
-  eraseSearches(client, ids)
+  eraseSearches(client, ids, now)
   for (const statement of STATEMENTS) client.prepare<[object]>(statement).run({ ids })
 }
 
@@ -30,30 +30,32 @@ const STATEMENTS = [
 ]
 
 /** A search that is still collecting is cancelled: without its text it would find everybody. */
-function eraseSearches(client: SqlClient, ids: string): void {
-  const people = client
-    .prepare<[object], { username: string; accountId: string | null }>(
-      `select username, account_id as accountId from connections where id in (${IDS})`,
+function eraseSearches(client: SqlClient, ids: string, now: Millis): void {
+  const names = client
+    .prepare<[object], string | null>(
+      `select username from connections where id in (${IDS})
+      union select account_id from connections where id in (${IDS})
+      union select external_id from grants where connection_id in (${IDS})`,
     )
+    .pluck()
     .all({ ids })
-  const names = people
-    .flatMap(({ username, accountId }) => [username, accountId ?? ''])
-    .map(fold)
+    .map((name) => fold(name ?? ''))
     .filter((name) => name !== '')
   const bulks = client
     .prepare<[], { id: number; filter: string }>(
       `select id, filter from bulks where filter like '%"search":"%'`,
     )
     .all()
-  const replace = client.prepare<[object]>(
-    `update bulks set filter = @filter, 
-      lease_owner = case status when 'collecting' then null else lease_owner end,
-      status = case status when 'collecting' then 'cancelled' else status end where id = @id`,
+  const replace = client.prepare<[object]>('update bulks set filter = @filter where id = @id')
+  const cancel = client.prepare<[object]>(
+    `update bulks set status = 'cancelled', ended_at = @now, lease_owner = null, lease_until = null
+    where id = @id and status = 'collecting'`,
   )
   for (const { id, filter } of bulks) {
     const parsed = JSON.parse(filter) as ConnectionFilter
     const text = fold(parsed.search ?? '')
     if (!names.some((name) => name.includes(text) || text.includes(name))) continue
     replace.run({ id, filter: JSON.stringify({ ...parsed, search: ERASED_SEARCH }) })
+    cancel.run({ id, now })
   }
 }

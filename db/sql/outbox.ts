@@ -150,14 +150,15 @@ export function outboxMethods(engine: Engine): OutboxStore {
 
     replayDeliveries: (list, events) =>
       write(() => {
-        let count = 0
+        beginOutbox(db)
+        let [count, hastened] = [0, 0]
         for (const delivery of list) {
-          hasten.run(delivery)
+          hastened += hasten.run(delivery).changes
           const changes = again.run(delivery).changes || add.run(delivery).changes
           if (changes > 0) order(delivery, delivery.createdAt)
           count += changes
         }
-        insertEvents(engine, events)
+        if (count + hastened > 0) insertEvents(engine, events)
         return count
       }),
   }

@@ -18,7 +18,7 @@ const APP_IDS = `case
   when action like 'connection.%' then (select json_group_array(app_id) from (
     select events.app_id where events.app_id is not null
     union select grants.app_id from grants where ${CONCERNED_GRANTS} order by 1) as apps)
-  when action like 'grant.%' or action = 'app.grants_revoked' then (select json_group_array(app_id) from (select events.app_id) as apps)
+  when (action like 'grant.%' or action = 'app.grants_revoked') and app_id is not null then (select json_group_array(app_id) from (select events.app_id) as apps)
   else '[]' end`
 
 const CONCERNS_APP = `(@appId is null or case

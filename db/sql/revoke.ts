@@ -30,7 +30,7 @@ export function revokeMethods(
     const known = and(isOneOf(connections.id, ids), isNull(connections.personErasedAt))
     const erased = { personErasedAt: now, erasedAt: null }
     if (db.update(connections).set(erased).where(known).run().changes === 0) return false
-    erasePeople(client, ids)
+    erasePeople(client, ids, now)
     return true
   }
 

@@ -128,6 +128,7 @@ export function sweepMethods(engine: Engine): Pick<Store, Methods> {
     sweep: (bounds) =>
       write(() => {
         let remaining = bounds.limit
+        let linksOfExpired = 0
         const where = whereOf(bounds)
         const sweepTable = (table: SQLiteTable, where: SQL | undefined): number => {
           if (remaining === 0) return 0
@@ -139,7 +140,7 @@ export function sweepMethods(engine: Engine): Pick<Store, Methods> {
         const sweepGrants = (): number => {
           const revoked = sweepTable(grants, where.grants)
           remaining -= keepOfflineGrants(bounds, remaining)
-          sweepTable(links, where.linksOfExpired)
+          linksOfExpired = sweepTable(links, where.linksOfExpired)
           return revoked + sweepTable(grants, where.expiredGrants)
         }
         cancelBulks(bounds)
@@ -163,7 +164,7 @@ export function sweepMethods(engine: Engine): Pick<Store, Methods> {
         sweepTable(setupLinks, where.setupLinks)
         sweepTable(bulkItems, where.bulkItems)
         sweepTable(bulks, where.bulks)
-        return { ...swept, more: remaining === 0 }
+        return { ...swept, links: swept.links + linksOfExpired, more: remaining === 0 }
       }),
   }
 }

@@ -94,7 +94,7 @@ export interface AdminStore {
   findAdminByOidc(account: { issuer: string; subject: string }): Promise<Admin | undefined>
   /**
    * Sets password, role and account at the identity provider of an admin who is still as they were read (`before`),
-   * or removes them (`after` `null`) with sessions, devices, passkeys and second factor, which is overwritten. A new
+   * or removes them (`after` `null`) with all sessions, devices, passkeys and second factor, which is overwritten. A new
    * password ends their sessions but `keepSession`, and forgets their devices. Another account at the identity
    * provider ends the sessions that the one before began, but `keepSession`.
    * @param options.mustRemain nobody loses the role `admin` unless another one with that role remains who can sign in
@@ -157,7 +157,7 @@ export interface SessionStore {
   ): Promise<number>
   /**
    * Ends sessions that an account of an identity provider began: those with the session id `sid`, or all of `subject`;
-   * with both, those that match both. Records an event for each admin.
+   * with both, those that match both. Records an event for each admin, with the e-mail address in its details.
    */
   endOidcSessions(
     which: { issuer: string } & (

@@ -132,8 +132,8 @@ export interface GrantStore {
     events: NewEvent[]
   }): Promise<boolean>
   /**
-   * Revokes one grant (with `device`: also the others that its app has in the same browser), or those of an app
-   * on a connection together with its unredeemed codes and device codes.
+   * Revokes one grant (with `device`: also the others that its app has on the connection in the same browser), or those
+   * of an app on a connection together with its unredeemed codes and device codes, which count as a change.
    * Returns how many grants were revoked now.
    */
   revokeGrants(

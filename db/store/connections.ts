@@ -73,7 +73,7 @@ export interface ConnectionStore {
   getUsernames(ids: string[]): Promise<Map<string, string>>
   /** The unrevoked connection of that account. */
   findConnection(accountId: string): Promise<Connection | undefined>
-  /** All connections of that account, revoked ones included; the newest first. */
+  /** All connections of that account: the unrevoked one, then the revoked ones, the newest first. */
   listConnectionsOfAccount(accountId: string): Promise<Connection[]>
   /** A page of the connections that match, for people to look through. */
   browseConnections(query: ConnectionQuery): Promise<ConnectionPage>
@@ -116,8 +116,9 @@ export interface ConnectionStore {
    * then dropped, codes deleted, grants revoked, lease released. `false`: the id is unknown, or it was revoked
    * before. The bytes are gone for good once `purge` has completed.
    * @param connection.erasePerson also for a revoked connection: removes account, username, devices and external ids of
-   *   its grants, address and details of all its events but those of admins, and searches of bulk revocations that
-   *   find the person; the same for revoked connections of the account. `false` then: there is no such
+   *   its grants, links, the last error, address and details of all its events but those of admins, and searches of
+   *   bulk revocations for its name, account or external ids (one that is still collecting is cancelled); the same
+   *   for revoked connections of the account. Their erasure is pending again. `false` then: there is no such
    *   connection, or that was done before.
    */
   revokeConnection(connection: {
@@ -142,7 +143,7 @@ export interface ConnectionStore {
   removeConnection(id: string): Promise<boolean>
   /**
    * Marks up to `limit` connections after an id (`null`: from the beginning) as `needs_reconnect`, because of
-   * `reason`. `toOtherApi`: their accounts are others there, so account and tokens are removed and overwritten.
+   * `reason`, without a time to retry; leases end. `toOtherApi`: their accounts are others there, so account and tokens are removed and overwritten.
    * Returns the last id; `null`: there are no more.
    */
   markConnectionsForReconnect(batch: {

@@ -43,7 +43,7 @@ export interface RefreshStore {
    * Stores refreshed tokens, if the generation is unchanged and the connection isn't revoked: status `active`,
    * staleReason cleared, generation incremented. The lease of any holder ends, because what
    * the holder has read is out of date. `failure`: upstream returned no access token, which counts as another failure; without it, failures
-   * are reset.
+   * are reset. Rejections are reset in any case.
    */
   saveTokens(refreshed: {
     id: string
@@ -58,7 +58,7 @@ export interface RefreshStore {
    * Records a failed refresh and releases the lease, if no other owner holds it, the generation is unchanged
    * and the connection isn't revoked. Never increments the generation, so that a late good answer is still
    * stored. `dropPrevious`: the previous refresh token was tried and rejected; overwrite it. `staleReason`: a new
-   * staleReason; without it, the stored one stays.
+   * staleReason; without it, or `null`, the stored one stays.
    */
   saveFailure(
     failure: Failure & {

@@ -28,7 +28,7 @@ export interface DeliveryCounts {
   pending: number
   /** Given up, of the last 30 days. */
   failed: number
-  /** When the oldest pending one was created. */
+  /** When the first pending one, by id, was created: a replay counts as its creation. */
   oldestPendingAt: Millis | null
 }
 
@@ -43,7 +43,8 @@ export type NewDelivery = Pick<Delivery, 'sinkId' | 'eventId' | 'connectionId' |
 export interface OutboxStore {
   /**
    * Is there an event that was not given to the sinks, or a delivery that is due? Also before the
-   * first `takeOutbox`: the outbox begins with the events after that, or after the first `addWebhook`.
+   * first `takeOutbox`: the outbox begins with the events after that, or after the first `addWebhook` or
+   * `replayDeliveries`.
    */
   hasOutboxWork(now: Millis): Promise<boolean>
   /**
@@ -63,7 +64,8 @@ export interface OutboxStore {
   releaseOutbox(owner: string): Promise<void>
   /**
    * Adds deliveries of the events after `lastEventId` up to `readTo`. A delivery becomes due at once, or when the
-   * earlier ones of its sink and connection have ended. `false`: the lease or the position was another.
+   * earlier ones of its sink and connection have ended; those without a connection wait for each other too. One
+   * delivery for each sink and event: another one is ignored. `false`: the lease or the position was another.
    */
   fillOutbox(batch: {
     owner: string
@@ -98,6 +100,7 @@ export interface OutboxStore {
   /**
    * Delivers events again, or for the first time: those that have ended become pending, and those that are
    * missing are added. Returns how many. A pending one that waits for its next attempt gets it now, and does not count.
+   * `events` are written if any of them changed.
    */
   replayDeliveries(deliveries: NewDelivery[], events: NewEvent[]): Promise<number>
 }

@@ -16,7 +16,9 @@ export const openAt = (directory: string): Promise<Store> =>
   openStore({ directory, migrations, nativeBinding: undefined })
 
 /** A store in an empty directory; both are removed after the test. */
-export async function openTemporary(t: Test): Promise<{ store: Store; directory: string }> {
+export async function openTemporary(
+  t: Pick<Test, 'teardown'>,
+): Promise<{ store: Store; directory: string }> {
   const directory = await migratedFolder(t)
   const store = await openAt(directory)
   t.teardown(() => store.close().catch(() => undefined))

@@ -1,0 +1,54 @@
+/**
+ * Random histories of calls on each engine, compared with the reference. Other histories: `SEED=2`.
+ */
+import fc from 'fast-check'
+import t from 'tap'
+import type { Test } from 'tap'
+import type { Store } from '../../../db/store.ts'
+import { size } from '../../size.ts'
+import { openTemporary } from '../temporary.ts'
+import { history } from './commands.ts'
+import type { Step } from './commands.ts'
+import { runHistory } from './run.ts'
+import { shrink } from './shrink.ts'
+
+/** Opens an empty store, and closes it when the history ends. */
+const engines: { name: string; open: (t: Pick<Test, 'teardown'>) => Promise<Store> }[] = [
+  { name: 'SQLite', open: async (t) => (await openTemporary(t)).store },
+]
+
+const MAX_STEPS = 600
+const HISTORIES = size(10, 450)
+
+for (const { name, open } of engines) {
+  const run = async (steps: Step[]): Promise<number> => {
+    const teardowns: (() => unknown)[] = []
+    try {
+      return await runHistory(await open({ teardown: (end) => void teardowns.push(end) }), steps)
+    } finally {
+      for (const end of teardowns.reverse()) await end()
+    }
+  }
+  const whyItFails = (steps: Step[]): Promise<string | null> =>
+    run(steps).then(
+      () => null,
+      (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    )
+
+  t.test(`${name} answers as the contract says, in ${HISTORIES} histories`, async (t) => {
+    let calls = 0
+    const property = fc.asyncProperty(history(MAX_STEPS), async (steps) => {
+      calls += await run(steps)
+    })
+    const { counterexample, seed } = await fc.check(property, {
+      ...{ numRuns: HISTORIES, endOnFailure: true, seed: Number(process.env.SEED ?? 1) },
+    })
+    t.comment(`${calls} calls`)
+    if (counterexample === null) return
+    const steps = await shrink(
+      counterexample[0],
+      async (steps) => (await whyItFails(steps)) !== null,
+    )
+    t.fail(`SEED=${seed}: ${await whyItFails(steps)}`)
+  })
+}
