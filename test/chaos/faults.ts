@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import type { Fault } from '../../server/stand-in/app.ts'
 import { REFRESH_POINTS } from './broker.ts'
+import type { Broker } from './broker.ts'
 import type { ChaosEnvironment, DataDirectoryEnvironment } from './environment.ts'
 import type { SeededRandom } from './random.ts'
 
@@ -126,16 +127,20 @@ const killAtPoint: Inject = async ({ brokers }, random) => {
 }
 
 const killAtRandom: Inject = async ({ brokers }, random) => {
-  const broker = random.pick(brokers)
-  const before = broker.kills
   await sleep(random.between(50, 900))
+  await killNow(random.pick(brokers))
+  return 'killed at random'
+}
+
+/** Kills it, and waits until it has started again. */
+export async function killNow(broker: Broker): Promise<void> {
+  const before = broker.kills
   // During a restart there may be no process yet.
   while (broker.kills === before) {
     broker.signal('SIGKILL')
     await sleep(POLL_INTERVAL_MS)
   }
   await broker.ready()
-  return 'killed at random'
 }
 
 /** A killer of brokers. */
@@ -155,6 +160,7 @@ export async function repeatFaults<E extends ChaosEnvironment>(
       const from = Date.now()
       const name = await choose()(environment, random)
       environment.faults.push({ name, from, to: Date.now() })
+      if (process.env.CHAOS_VERBOSE) process.stdout.write(`${new Date(from).toISOString().slice(11, 23)} ${name}: ${Date.now() - from} ms\n`)
       counts[name] = (counts[name] ?? 0) + 1
     }
   }

@@ -1,4 +1,5 @@
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../../../server/config/config.ts'
 import { openData } from '../../../server/data/open-data.ts'
@@ -9,7 +10,6 @@ import { standInDefaults, startStandIn } from '../../../server/stand-in/app.ts'
 import type { Switches } from '../../../server/stand-in/app.ts'
 import { testClock } from '../../helper.ts'
 import { connectMany } from '../../operate/load.ts'
-import { query } from '../../postgres.ts'
 import { makeFolder } from '../../temporary.ts'
 import { Broker, bundleBroker } from '../broker.ts'
 import type { ChaosEnvironment } from '../environment.ts'
@@ -45,6 +45,8 @@ export async function createPostgresEnvironment(options: {
 }): Promise<PostgresEnvironment> {
   createBridge(OWN_ADDRESS)
   const folder = makeFolder()
+  // The other folder is in memory that only this process and its children see.
+  const logFolder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-chaos-'))
   // The servers run as another user.
   chmodSync(folder, 0o711)
   const [one, other] = await Promise.all(
@@ -54,7 +56,7 @@ export async function createPostgresEnvironment(options: {
     }),
   )
   const pair = await Pair.start(one as Server, other as Server)
-  await query(pair.primary.url('postgres'), `create database ${DATABASE}`)
+  await pair.primary.ask(`create database ${DATABASE}`)
 
   const url = 'http://127.0.0.1:1'
   const client = { ...standInDefaults.client, redirectUris: [`${url}/callback`] }
@@ -69,11 +71,12 @@ export async function createPostgresEnvironment(options: {
     BROKER_DATABASE_URL: `postgres://postgres@${servers.join(',')}/${DATABASE}`,
     BROKER_FAILURE_LIMIT: '1000000',
     BROKER_LOG_LEVEL: 'warn',
-    CHAOS_LOG: join(folder, 'brokers.log'),
+    CHAOS_LOG: join(logFolder, 'brokers.log'),
     // Compile once, although brokers are killed often.
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
   }
   const dataDir = join(folder, 'data')
+  mkdirSync(dataDir);
   const config = loadConfig({ ...env, BROKER_DATA_DIR: dataDir }, { serve: true })
   const data = await openData(config, runtime, { claim: 'same' })
   const services = compose(config, createLog({ logLevel: 'silent' }), data)
@@ -120,12 +123,8 @@ export async function createPostgresEnvironment(options: {
       await standIn.close()
       rmSync(program)
       process.stdout.write(churn.summary())
-      // The folder ends with this process's namespace.
-      if (keepLog) cpSync(env.CHAOS_LOG, KEPT_LOG)
-      environment.logFile = KEPT_LOG
+      if (!keepLog) rmSync(logFolder, { recursive: true })
     },
   }
   return environment
 }
-
-const KEPT_LOG = join(import.meta.dirname, '../../../dist/chaos.log')

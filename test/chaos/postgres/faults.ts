@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { harmless, kill, losing, pauseBroker, repeatFaults } from '../faults.ts'
+import { harmless, kill, killNow, losing, pauseBroker, repeatFaults } from '../faults.ts'
 import type { Inject } from '../faults.ts'
 import type { SeededRandom } from '../random.ts'
 import { clockEnvironment } from './clock.ts'
@@ -96,8 +96,7 @@ const changeClock: PostgresInject = async ({ brokers }, random) => {
   const offsetMs = random.pick([-26, -5, -0.05, 0, 0.05, 5, 26]) * HOUR_MS
   // A start can't go back to the true time by leaving variables out.
   Object.assign(broker.env, clockEnvironment(offsetMs || 1))
-  broker.signal('SIGKILL')
-  await broker.ready()
+  await killNow(broker)
   return 'broker killed, its clock changed'
 }
 

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process'
 import { appendFileSync, chownSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PROGRAMS, query, serverUser } from '../../postgres.ts'
+import { Client } from 'pg'
+import { PROGRAMS, serverUser } from '../../postgres.ts'
 import { clockEnvironment } from './clock.ts'
 import type { Host } from './hosts.ts'
 
@@ -11,6 +12,7 @@ export const PORT = 5432
 const POLL_INTERVAL_MS = 50
 /** A server or a standby that is not there by then will not come. */
 const START_TIMEOUT_MS = 60_000
+const ASK_TIMEOUT_MS = 3000
 
 const settings = {
   listen_addresses: '*',
@@ -70,9 +72,18 @@ export class Server {
     await until(() => this.ask('select 1').then(() => true, () => false), `${this.host.address} starts`)
   }
 
-  /** The rows of a query. @throws its error */
-  ask(text: string): Promise<unknown[]> {
-    return query(`${this.url('postgres')}?connect_timeout=2`, text)
+  /** The rows of a query. @throws its error, also if it takes long */
+  async ask(text: string): Promise<unknown[]> {
+    const connectionString = this.url('postgres')
+    const limits = { connectionTimeoutMillis: ASK_TIMEOUT_MS, query_timeout: ASK_TIMEOUT_MS }
+    const client = new Client({ connectionString, ...limits })
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      return (await client.query<object>(text)).rows
+    } finally {
+      void client.end().catch(() => undefined)
+    }
   }
 
   /** Ends all of its processes at once, and starts it again. */
@@ -84,10 +95,15 @@ export class Server {
   /** Makes it a standby of that server, with a copy of its data. Resolves when commits wait for it. */
   async follow(primary: Server): Promise<void> {
     await this.host.powerOff()
-    rmSync(this.#data, { recursive: true, force: true })
     const from = `host=${primary.host.address} port=${PORT} user=postgres`
     const flags = ['--checkpoint=fast', '--no-sync', '--wal-method=stream', '--no-manifest', '-R']
-    this.#run('pg_basebackup', '--pgdata', this.#data, ...flags, '--dbname', from)
+    const copy = () => {
+      rmSync(this.#data, { recursive: true, force: true })
+      this.#run('pg_basebackup', '--pgdata', this.#data, ...flags, '--dbname', from)
+    }
+    // A network that was just plugged in takes a moment.
+    const hasCopied = () => Promise.resolve().then(copy).then(() => true, () => false)
+    await until(hasCopied, `${this.host.address} copies its primary`)
     await this.start()
     await primary.standbyInSync()
   }
