@@ -61,8 +61,9 @@ export function createPool(connection: pg.PoolConfig): Pool {
     keepAlive: true,
     application_name: 'ellipsis-broker',
   })
-  // A connection that breaks while it is idle: the pool replaces it.
+  // A connection that breaks while it is idle: the pool replaces it. Between two statements: the next one fails.
   pool.on('error', () => undefined)
+  pool.on('connect', (client) => client.on('error', () => undefined))
 
   /** What `close` waits for. */
   const unfinished = new Set<Promise<unknown>>()
