@@ -64,7 +64,10 @@ async function checkOne(
       return
     }
     last = `${status} ${String(body.error)}`
-    if (process.env.CHAOS_VERBOSE && Date.now() - startedAt > 15_000) process.stdout.write(`${device.connectionId} at ${url}: ${last} ${JSON.stringify(body).slice(0, 200)}\n`)
+    if (process.env.CHAOS_VERBOSE && Date.now() - startedAt > 15_000)
+      process.stdout.write(
+        `${device.connectionId} at ${url}: ${last} ${JSON.stringify(body).slice(0, 200)}\n`,
+      )
     if (status === 403 && (await isAllowedLoss(environment, device, findings))) return
     await sleep(status === 403 ? 3000 : 500)
   }

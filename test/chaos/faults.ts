@@ -160,7 +160,10 @@ export async function repeatFaults<E extends ChaosEnvironment>(
       const from = Date.now()
       const name = await choose()(environment, random)
       environment.faults.push({ name, from, to: Date.now() })
-      if (process.env.CHAOS_VERBOSE) process.stdout.write(`${new Date(from).toISOString().slice(11, 23)} ${name}: ${Date.now() - from} ms\n`)
+      if (process.env.CHAOS_VERBOSE)
+        process.stdout.write(
+          `${new Date(from).toISOString().slice(11, 23)} ${name}: ${Date.now() - from} ms\n`,
+        )
       counts[name] = (counts[name] ?? 0) + 1
     }
   }

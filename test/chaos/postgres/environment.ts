@@ -76,7 +76,7 @@ export async function createPostgresEnvironment(options: {
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
   }
   const dataDir = join(folder, 'data')
-  mkdirSync(dataDir);
+  mkdirSync(dataDir)
   const config = loadConfig({ ...env, BROKER_DATA_DIR: dataDir }, { serve: true })
   const data = await openData(config, runtime, { claim: 'same' })
   const services = compose(config, createLog({ logLevel: 'silent' }), data)

@@ -24,8 +24,19 @@ const POLL_INTERVAL_MS = 20
 
 /** For tap's `skip`: why this machine allows no namespaces, otherwise `false`. */
 export function noNamespaces(): string | false {
-  const { status } = spawnSync('unshare', [...OWN_NETWORK, 'ip', 'link', 'add', 'br0', 'type', 'bridge'])
-  return status !== 0 && 'network namespaces need root (CAP_NET_ADMIN, CAP_SYS_ADMIN), unshare and iproute2'
+  const { status } = spawnSync('unshare', [
+    ...OWN_NETWORK,
+    'ip',
+    'link',
+    'add',
+    'br0',
+    'type',
+    'bridge',
+  ])
+  return (
+    status !== 0 &&
+    'network namespaces need root (CAP_NET_ADMIN, CAP_SYS_ADMIN), unshare and iproute2'
+  )
 }
 
 /** Runs this program once more with a network of its own, unless it has one. Then the first one ends with its code. */
@@ -34,7 +45,9 @@ export async function enterOwnNetwork(): Promise<void> {
   const command = [process.execPath, ...process.argv.slice(1)]
   const env = { ...process.env, [INSIDE]: '1' }
   const child = spawn('unshare', [...OWN_NETWORK, ...command], { env, stdio: 'inherit' })
-  process.exit(await new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1))))
+  process.exit(
+    await new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1))),
+  )
 }
 
 const ip = (...args: string[]): void => void execFileSync('ip', args)
@@ -67,7 +80,18 @@ export class Host {
       host.#namespace = namespaceOf(String(host.#holder.pid)) ?? ''
       await sleep(POLL_INTERVAL_MS)
     }
-    ip('link', 'add', host.#link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(host.#holder.pid))
+    ip(
+      'link',
+      'add',
+      host.#link,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'eth0',
+      'netns',
+      String(host.#holder.pid),
+    )
     ip('link', 'set', host.#link, 'master', 'br0', 'up')
     host.run('ip', 'link', 'set', 'lo', 'up')
     host.run('ip', 'address', 'add', `${address}/${MASK}`, 'dev', 'eth0')
@@ -83,7 +107,10 @@ export class Host {
   /** Runs a command there to its end. @throws Error */
   run(...args: string[]): string {
     const [program, ...before] = this.command
-    return execFileSync(program, [...before, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+    return execFileSync(program, [...before, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
   }
 
   /** Loses all packets from and to it. */

@@ -64,12 +64,28 @@ export class Server {
   async start(): Promise<void> {
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     // Not for `setpriv`: the library would keep its state as a user whom the server can't read.
-    const clock = Object.entries(clockEnvironment(this.#clockOffsetMs)).map(([name, value]) => `${name}=${value}`)
-    const command = asServer('env', ...clock, join(PROGRAMS ?? '', 'postgres'), '-D', this.#data, ...flags)
+    const clock = Object.entries(clockEnvironment(this.#clockOffsetMs)).map(
+      ([name, value]) => `${name}=${value}`,
+    )
+    const command = asServer(
+      'env',
+      ...clock,
+      join(PROGRAMS ?? '', 'postgres'),
+      '-D',
+      this.#data,
+      ...flags,
+    )
     const [program, ...args] = this.host.command
     const log = openSync(join(this.#folder, 'log'), 'a')
     spawn(program, [...args, ...command], { stdio: ['ignore', log, log] })
-    await until(() => this.ask('select 1').then(() => true, () => false), `${this.host.address} starts`)
+    await until(
+      () =>
+        this.ask('select 1').then(
+          () => true,
+          () => false,
+        ),
+      `${this.host.address} starts`,
+    )
   }
 
   /** The rows of a query. @throws its error, also if it takes long */
@@ -102,7 +118,13 @@ export class Server {
       this.#run('pg_basebackup', '--pgdata', this.#data, ...flags, '--dbname', from)
     }
     // A network that was just plugged in takes a moment.
-    const hasCopied = () => Promise.resolve().then(copy).then(() => true, () => false)
+    const hasCopied = () =>
+      Promise.resolve()
+        .then(copy)
+        .then(
+          () => true,
+          () => false,
+        )
     await until(hasCopied, `${this.host.address} copies its primary`)
     await this.start()
     await primary.standbyInSync()
@@ -111,7 +133,11 @@ export class Server {
   /** Resolves when a standby has everything that was committed, and commits wait for it. */
   async standbyInSync(): Promise<void> {
     const synchronous = `select from pg_stat_replication where state = 'streaming' and sync_state in ('sync', 'quorum')`
-    const isSynchronous = () => this.ask(synchronous).then((rows) => rows.length === 1, () => false)
+    const isSynchronous = () =>
+      this.ask(synchronous).then(
+        (rows) => rows.length === 1,
+        () => false,
+      )
     await until(isSynchronous, `${this.host.address} has a standby`)
   }
 
