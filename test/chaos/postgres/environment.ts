@@ -52,7 +52,8 @@ export async function createPostgresEnvironment(options: {
   const [one, other] = await Promise.all(
     SERVER_CLOCKS_MS.map(async (clockOffsetMs, index) => {
       const host = await Host.create(`${NETWORK}.${21 + index}`)
-      return new Server(host, join(folder, `server-${index}`), clockOffsetMs)
+      const log = join(logFolder, `server-${index}.log`)
+      return new Server(host, join(folder, `server-${index}`), { clockOffsetMs, log })
     }),
   )
   const pair = await Pair.start(one as Server, other as Server)

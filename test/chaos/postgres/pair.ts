@@ -34,11 +34,13 @@ export class Server {
   readonly host: Host
   readonly #folder: string
   readonly #clockOffsetMs: number
+  readonly #log: string
 
-  constructor(host: Host, folder: string, clockOffsetMs: number) {
+  constructor(host: Host, folder: string, { clockOffsetMs = 0, log = '' }) {
     this.host = host
     this.#folder = folder
     this.#clockOffsetMs = clockOffsetMs
+    this.#log = log
     mkdirSync(folder)
     const { uid, gid } = serverUser()
     chownSync(folder, uid, gid)
@@ -76,7 +78,7 @@ export class Server {
       ...flags,
     )
     const [program, ...args] = this.host.command
-    const log = openSync(join(this.#folder, 'log'), 'a')
+    const log = openSync(this.#log, 'a')
     spawn(program, [...args, ...command], { stdio: ['ignore', log, log] })
     await until(
       () =>
