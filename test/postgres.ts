@@ -9,7 +9,7 @@ import { freePort } from './free-port.ts'
 import { makeFolder } from './temporary.ts'
 
 /** Debian's programs of the newest installed server. */
-const PROGRAMS = globSync('/usr/lib/postgresql/*/bin')
+export const PROGRAMS = globSync('/usr/lib/postgresql/*/bin')
   .sort((one, other) => one.localeCompare(other, 'en', { numeric: true }))
   .at(-1)
 
@@ -43,7 +43,7 @@ export interface Cluster {
 export async function startCluster(
   options: { settings?: Record<string, string>; create?: string } = {},
 ): Promise<Cluster> {
-  const owner = process.getuid?.() === 0 ? findUser() : undefined
+  const owner = process.getuid?.() === 0 ? serverUser() : undefined
   const folder = makeFolder()
   if (owner) chownSync(folder, owner.uid, owner.gid)
   const port = await freePort()
@@ -91,7 +91,7 @@ export async function startCluster(
 }
 
 /** A server does not run as root. */
-function findUser(): { uid: number; gid: number } {
+export function serverUser(): { uid: number; gid: number } {
   const id = (flag: string) => Number(spawnSync('id', [flag, 'postgres']).stdout.toString())
   return { uid: id('-u'), gid: id('-g') }
 }

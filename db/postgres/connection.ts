@@ -26,6 +26,8 @@ export function createClientClass(urls: readonly string[]): NewClient {
         ...config,
         connectionString: urls[current],
       })
+      // What breaks is told by the next query; without a listener, it would end the process.
+      this.on('error', () => undefined)
     }
 
     override connect(): Promise<pg.Client>
@@ -50,7 +52,6 @@ export function createClientClass(urls: readonly string[]): NewClient {
         throw Object.assign(new Error('the server takes no writes'), { code: READ_ONLY })
       } catch (error) {
         if (current === this.server) current = (current + 1) % urls.length
-        this.on('error', () => undefined)
         await this.end()
         throw error
       }
@@ -64,8 +65,6 @@ export async function connect(Client: NewClient, servers: number): Promise<pg.Cl
     const client = new Client()
     try {
       await client.connect()
-      // What breaks later is told by the next query.
-      client.on('error', () => undefined)
       return client
     } catch (error) {
       if (attempt >= servers) throw error

@@ -42,11 +42,19 @@ export async function bundleBroker(): Promise<string> {
     bundle: true,
     platform: 'node',
     format: 'esm',
-    external: ['better-sqlite3'],
+    external: ['better-sqlite3', 'pg-native'],
     banner: { js: BANNER },
     logLevel: 'error',
   })
   return outfile
+}
+
+/** Where a broker runs: by default on this machine, at a free port. */
+export interface Place {
+  address: string
+  port: number
+  /** Precedes a command that is to run there. */
+  command: [program: string, ...args: string[]]
 }
 
 /** A broker process that is restarted whenever it ends. */
@@ -56,21 +64,28 @@ export class Broker {
   /** How often it exited by itself after it had started. */
   crashes = 0
   readonly #program: string
-  readonly #env: Record<string, string>
+  /** Of the next start. */
+  readonly env: Record<string, string>
+  readonly #place: Place | undefined
   #child: ChildProcess | null = null
   #ready: Promise<void> = Promise.resolve()
   #isEnding = false
 
-  constructor(program: string, env: Record<string, string>) {
+  constructor(program: string, env: Record<string, string>, place?: Place) {
     this.#program = program
-    this.#env = env
+    this.env = env
+    this.#place = place
   }
 
   async start(): Promise<void> {
-    const port = await freePort()
-    this.url = `http://127.0.0.1:${port}`
-    const env = { ...this.#env, PATH: process.env.PATH ?? '', BROKER_PORT: String(port) }
-    const child = fork(this.#program, [], { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    const { address, port } = this.#place ?? { address: '127.0.0.1', port: await freePort() }
+    this.url = `http://${address}:${port}`
+    const own = { PATH: process.env.PATH ?? '', BROKER_HOST: address, BROKER_PORT: String(port) }
+    const [execPath, ...execArgv] = [...(this.#place?.command ?? []), process.execPath] as [string]
+    const child = fork(this.#program, [], {
+      ...{ execPath, execArgv, env: { ...this.env, ...own } },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
     this.#child = child
     let isUp = false
     child.once('exit', (_code, signal) => {

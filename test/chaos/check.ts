@@ -3,7 +3,6 @@ import { Secret } from '../../server/secret.ts'
 import { GRACE_PERIOD_MS } from '../../server/stand-in/refresh-tokens.ts'
 import type { Device } from '../operate/load.ts'
 import type { ChaosEnvironment } from './environment.ts'
-import { BLOCKING_FAULTS } from './faults.ts'
 import { swap } from './load.ts'
 
 /** The state of the connections after a round. */
@@ -65,6 +64,10 @@ async function checkOne(
       return
     }
     last = `${status} ${String(body.error)}`
+    if (process.env.CHAOS_VERBOSE && Date.now() - startedAt > 15_000)
+      process.stdout.write(
+        `${device.connectionId} at ${url}: ${last} ${JSON.stringify(body).slice(0, 200)}\n`,
+      )
     if (status === 403 && (await isAllowedLoss(environment, device, findings))) return
     await sleep(status === 403 ? 3000 : 500)
   }
@@ -88,7 +91,7 @@ async function isAllowedLoss(
   device: Device,
   findings: Findings,
 ): Promise<boolean> {
-  const { services, standIn, rotation } = environment
+  const { services, standIn, rotation, losesAnswers } = environment
   const id = device.connectionId
   const connection = await services.store.getConnection(id)
   const { refreshToken, previousRefreshToken, status, lastError } = connection ?? {}
@@ -111,7 +114,7 @@ async function isAllowedLoss(
   else if (newest)
     findings.violations.push(`${id}: upstream rejects it, though the disk has its latest token`)
   else if (!isMarked) findings.violations.push(`${id}: lost, but marked ${status}: ${lastError}`)
-  else if (rotation === 'always') findings.lost++
+  else if (rotation === 'always' && losesAnswers) findings.lost++
   else if (graceUntil !== null && blockedMs(environment, graceUntil) > GRACE_PERIOD_MS / 2)
     findings.outOfGrace++
   else findings.violations.push(`${id}: lost with rotation ${rotation}`)
@@ -120,10 +123,10 @@ async function isAllowedLoss(
 }
 
 /** For how many milliseconds of the grace period that ended at `graceUntil` brokers could not retry. */
-function blockedMs({ faults }: ChaosEnvironment, graceUntil: number): number {
+function blockedMs({ faults, blockingFaults }: ChaosEnvironment, graceUntil: number): number {
   const within = (at: number) => Math.min(Math.max(at, graceUntil - GRACE_PERIOD_MS), graceUntil)
   return faults
-    .filter(({ name }) => BLOCKING_FAULTS.includes(name))
+    .filter(({ name }) => blockingFaults.includes(name))
     .reduce((sum, { from, to }) => sum + within(to) - within(from), 0)
 }
 

@@ -14,8 +14,10 @@ import { testClock } from '../helper.ts'
 import { connectMany } from '../operate/load.ts'
 import type { Device } from '../operate/load.ts'
 import { Broker, bundleBroker } from './broker.ts'
+import { BLOCKING_FAULTS, injectFaults } from './faults.ts'
+import type { SeededRandom } from './random.ts'
 
-/** Brokers on one data directory, the stand-in, and the connected accounts. */
+/** Brokers on one store, the stand-in, and the connected accounts. */
 export interface ChaosEnvironment {
   rotation: Switches['rotation']
   standIn: StandIn
@@ -26,13 +28,27 @@ export interface ChaosEnvironment {
   resumedAt: number[]
   /** Injected faults with start and end. */
   faults: { name: string; from: number; to: number }[]
+  /** Names of faults during which brokers cannot retry a refresh. */
+  blockingFaults: string[]
+  /** Do faults lose answers of upstream? Otherwise no connection may be lost. */
+  losesAnswers: boolean
   devices: Device[]
+  /** Log of all brokers. */
+  logFile: string
+  /** Injects faults until the signal. Returns their numbers by name. */
+  injectFaults(random: SeededRandom, signal: AbortSignal): Promise<Record<string, number>>
+  /** Further load until the signal, and what it found to be violated. */
+  runMoreLoad?(random: SeededRandom, signal: AbortSignal): Promise<string[]>
+  /** Further checks when all faults have ended. Returns violations. */
+  checkMore?(): Promise<string[]>
+  end(keepLog?: boolean): Promise<void>
+}
+
+/** Brokers on one data directory. */
+export interface DataDirectoryEnvironment extends ChaosEnvironment {
   dataDir: string
   /** The data is on a small disk of its own, which can be filled. `false`: no permission to mount one. */
   hasOwnDisk: boolean
-  /** Log of all brokers. */
-  logFile: string
-  end(keepLog?: boolean): Promise<void>
 }
 
 const DISK_SIZE_MB = 48
@@ -41,7 +57,7 @@ export async function createEnvironment(options: {
   rotation: Switches['rotation']
   brokers: number
   connections: number
-}): Promise<ChaosEnvironment> {
+}): Promise<DataDirectoryEnvironment> {
   const folder = mkdtempSync(join(tmpdir(), 'ellipsis-broker-chaos-'))
   const dataDir = join(folder, 'data')
   const hasOwnDisk = mountDisk(dataDir)
@@ -72,17 +88,20 @@ export async function createEnvironment(options: {
   const brokers = Array.from({ length: options.brokers }, () => new Broker(program, env))
   await Promise.all(brokers.map((broker) => broker.start()))
 
-  return {
+  const environment: DataDirectoryEnvironment = {
     rotation: options.rotation,
     standIn: standIn.standIn,
     services,
     brokers,
     resumedAt: [],
     faults: [],
+    blockingFaults: BLOCKING_FAULTS,
+    losesAnswers: true,
     devices,
     dataDir,
     hasOwnDisk,
     logFile: env.CHAOS_LOG,
+    injectFaults: (random, signal) => injectFaults(environment, random, signal),
     async end(keepLog = false) {
       await Promise.all(brokers.map((broker) => broker.end()))
       await services.stop()
@@ -92,6 +111,7 @@ export async function createEnvironment(options: {
       if (!keepLog) rmSync(folder, { recursive: true, force: true })
     },
   }
+  return environment
 }
 
 function mountDisk(dataDir: string): boolean {

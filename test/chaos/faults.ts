@@ -4,14 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import type { Fault } from '../../server/stand-in/app.ts'
 import { REFRESH_POINTS } from './broker.ts'
-import type { ChaosEnvironment } from './environment.ts'
+import type { Broker } from './broker.ts'
+import type { ChaosEnvironment, DataDirectoryEnvironment } from './environment.ts'
 import type { SeededRandom } from './random.ts'
 
 /** Number of injected faults by name. */
 type FaultCounts = Record<string, number>
 
 /** Injects a fault and ends it again. Returns its name for the report. */
-type Inject = (environment: ChaosEnvironment, random: SeededRandom) => Promise<string>
+export type Inject<E = ChaosEnvironment> = (environment: E, random: SeededRandom) => Promise<string>
 
 const HOUR_MS = 3_600_000
 /** Longer than a lease lasts. */
@@ -29,7 +30,7 @@ const upstream = (kind: Fault['kind'], more: object): Inject => {
 }
 
 /** Upstream faults that lose no token: the refresh failed, or its response arrived in the end. */
-const harmless: Inject[] = [
+export const harmless: Inject[] = [
   upstream('status', { status: 500 }),
   upstream('status', { status: 503, retryAfter: 1 }),
   upstream('status', { status: 429 }),
@@ -46,7 +47,7 @@ const harmless: Inject[] = [
 ]
 
 /** Upstream faults that lose the response to a rotation. */
-const losing: Inject[] = [
+export const losing: Inject[] = [
   upstream('cut-after', {}),
   upstream('garbage', { worked: true }),
   upstream('status', { status: 502, worked: true }),
@@ -55,7 +56,7 @@ const losing: Inject[] = [
 /** Faults during which brokers cannot retry a refresh. */
 export const BLOCKING_FAULTS = ['paused for longer than a lease', 'disk full', 'database locked']
 
-const pauseBroker: Inject = async ({ brokers, resumedAt }, random) => {
+export const pauseBroker: Inject = async ({ brokers, resumedAt }, random) => {
   const broker = random.pick(brokers)
   broker.signal('SIGSTOP')
   await sleep(PAUSE_MS)
@@ -64,7 +65,7 @@ const pauseBroker: Inject = async ({ brokers, resumedAt }, random) => {
   return 'paused for longer than a lease'
 }
 
-const fillDisk: Inject = async ({ dataDir, hasOwnDisk }, random) => {
+const fillDisk: Inject<DataDirectoryEnvironment> = async ({ dataDir, hasOwnDisk }, random) => {
   if (!hasOwnDisk) return 'skipped: disk full (needs permission to mount)'
   const path = join(dataDir, 'ballast')
   const file = openSync(path, 'w')
@@ -84,7 +85,7 @@ const fillDisk: Inject = async ({ dataDir, hasOwnDisk }, random) => {
   return 'disk full'
 }
 
-const lockDatabase: Inject = async ({ dataDir }, random) => {
+const lockDatabase: Inject<DataDirectoryEnvironment> = async ({ dataDir }, random) => {
   const other = new Database(join(dataDir, 'broker.db'), { timeout: 1000 })
   try {
     other.exec('begin immediate')
@@ -126,41 +127,63 @@ const killAtPoint: Inject = async ({ brokers }, random) => {
 }
 
 const killAtRandom: Inject = async ({ brokers }, random) => {
-  const broker = random.pick(brokers)
-  const before = broker.kills
   await sleep(random.between(50, 900))
+  await killNow(random.pick(brokers))
+  return 'killed at random'
+}
+
+/** Kills it, and waits until it has started again. */
+export async function killNow(broker: Broker): Promise<void> {
+  const before = broker.kills
   // During a restart there may be no process yet.
   while (broker.kills === before) {
     broker.signal('SIGKILL')
     await sleep(POLL_INTERVAL_MS)
   }
   await broker.ready()
-  return 'killed at random'
 }
 
-/** Injects faults until the signal: kills, in all brokers but one at a time, and one other fault at a time. */
-export async function injectFaults(
-  environment: ChaosEnvironment,
+/** A killer of brokers. */
+export const kill = (random: SeededRandom): Inject =>
+  random.next() < 0.6 ? killAtPoint : killAtRandom
+
+/** Injects faults until the signal, in several loops at a time. */
+export async function repeatFaults<E extends ChaosEnvironment>(
+  environment: E,
   random: SeededRandom,
   signal: AbortSignal,
+  loops: (() => Inject<E>)[],
 ): Promise<FaultCounts> {
   const counts: FaultCounts = {}
-  const repeat = async (choose: () => Inject): Promise<void> => {
+  const repeat = async (choose: () => Inject<E>): Promise<void> => {
     while (!signal.aborted) {
       const from = Date.now()
       const name = await choose()(environment, random)
       environment.faults.push({ name, from, to: Date.now() })
+      if (process.env.CHAOS_VERBOSE)
+        process.stdout.write(
+          `${new Date(from).toISOString().slice(11, 23)} ${name}: ${Date.now() - from} ms\n`,
+        )
       counts[name] = (counts[name] ?? 0) + 1
     }
   }
+  await Promise.all(loops.map(repeat))
+  return counts
+}
+
+/** Injects faults until the signal: kills, in all brokers but one at a time, and one other fault at a time. */
+export async function injectFaults(
+  environment: DataDirectoryEnvironment,
+  random: SeededRandom,
+  signal: AbortSignal,
+): Promise<FaultCounts> {
   const rest = [fillDisk, lockDatabase, makeReadOnly, moveClock, pauseBroker]
   const others = () => {
     const roll = random.next()
     if (roll < 0.25) return random.pick(rest)
     return roll < 0.4 ? random.pick(losing) : random.pick(harmless)
   }
-  const kill = () => repeat(() => (random.next() < 0.6 ? killAtPoint : killAtRandom))
-  const killers = Array.from({ length: Math.max(1, environment.brokers.length - 1) }, kill)
-  await Promise.all([...killers, repeat(others)])
-  return counts
+  const killers = Math.max(1, environment.brokers.length - 1)
+  const loops = [others, ...Array.from({ length: killers }, () => () => kill(random))]
+  return repeatFaults(environment, random, signal, loops)
 }

@@ -1,20 +1,25 @@
 /**
- * `npm run chaos -- [--seconds 60] [--kills N] [--seed 1] [--rotation always] [--brokers 3] [--connections 60]`:
- * kills, pauses and starves brokers under load. After each round, checks that nothing was lost that should not be;
+ * `npm run chaos -- [--engine sqlite|postgres] [--seconds 60] [--kills N] [--faults N] [--seed 1] [--rotation always]
+ * [--brokers 3] [--connections 60] [--spare-brokers]`: kills, pauses and starves brokers, and on PostgreSQL its
+ * servers and the network, under load. `--spare-brokers`: only the database and the network to it. After each round, checks that nothing was lost that should not be;
  * exits with 1 otherwise. The seed determines the faults, not their exact timing.
  */
 import { parseArgs } from 'node:util'
 import { checkConnections } from './check.ts'
 import { createEnvironment } from './environment.ts'
-import { injectFaults } from './faults.ts'
 import { runLoad } from './load.ts'
+import { createPostgresEnvironment } from './postgres/environment.ts'
+import { enterOwnNetwork } from './postgres/hosts.ts'
 import { createSeededRandom } from './random.ts'
 
 const text = (value: string) => ({ type: 'string', default: value }) as const
 const { values } = parseArgs({
   options: {
     seconds: text('60'),
+    engine: text('sqlite'),
     kills: text('0'),
+    faults: text('0'),
+    'spare-brokers': { type: 'boolean', default: false },
     seed: text('1'),
     rotation: text('always'),
     brokers: text('3'),
@@ -23,13 +28,18 @@ const { values } = parseArgs({
   },
 })
 const rotation = values.rotation as 'always' | 'grace' | 'never'
-const [seconds, kills, seed] = [Number(values.seconds), Number(values.kills), Number(values.seed)]
+const [seconds, seed] = [Number(values.seconds), Number(values.seed)]
+const [kills, faults] = [Number(values.kills), Number(values.faults)]
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 
+if (values.engine === 'postgres') await enterOwnNetwork()
 const random = createSeededRandom(seed)
 const scale = { brokers: Number(values.brokers), connections: Number(values.connections) }
 const startedAt = Date.now()
-const environment = await createEnvironment({ rotation, ...scale })
+const environment =
+  values.engine === 'postgres'
+    ? await createPostgresEnvironment({ rotation, ...scale, spareBrokers: values['spare-brokers'] })
+    : await createEnvironment({ rotation, ...scale })
 print(
   `rotation ${rotation}, ${scale.brokers} brokers, ${scale.connections} connections, seed ${seed}`,
 )
@@ -39,7 +49,14 @@ let [lost, calledLate, outOfGrace, slowestMs] = [0, 0, 0, 0]
 
 const sum = (field: 'kills' | 'crashes') =>
   environment.brokers.reduce((total, broker) => total + broker[field], 0)
-const isOver = () => (kills > 0 ? sum('kills') >= kills : Date.now() - startedAt >= seconds * 1000)
+/** Faults that took place. */
+const countFaults = () =>
+  environment.faults.filter(({ name }) => !/skipped|tried|not reached/.test(name)).length
+const isOver = () => {
+  if (kills > 0) return sum('kills') >= kills
+  if (faults > 0) return countFaults() >= faults
+  return Date.now() - startedAt >= seconds * 1000
+}
 
 const add = (to: Record<string, number>, from: Record<string, number>) => {
   for (const [name, count] of Object.entries(from)) to[name] = (to[name] ?? 0) + count
@@ -49,10 +66,12 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   const stop = new AbortController()
   const load = runLoad(environment, random, stop.signal)
   const roundEnd = AbortSignal.timeout(Number(values.round) * 1000)
-  add(totals.faults, await injectFaults(environment, random, roundEnd))
+  const moreLoad = environment.runMoreLoad?.(random, stop.signal) ?? []
+  add(totals.faults, await environment.injectFaults(random, roundEnd))
   stop.abort()
   add(totals.statuses, await load)
   const found = await checkConnections(environment)
+  found.violations.push(...(await moreLoad), ...((await environment.checkMore?.()) ?? []))
   lost += found.lost
   calledLate += found.calledLate
   outOfGrace += found.outOfGrace
@@ -60,7 +79,7 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   violations.push(...found.violations)
   const minutes = ((Date.now() - startedAt) / 60_000).toFixed(1)
   print(
-    `round ${round}, ${minutes} min: ${sum('kills')} kills, ${environment.standIn.calls.refresh} calls upstream, ` +
+    `round ${round}, ${minutes} min: ${countFaults()} faults, ${sum('kills')} kills, ${environment.standIn.calls.refresh} calls upstream, ` +
       `${lost} allowed losses, all recovered after ${(found.slowestMs / 1000).toFixed(1)} s`,
   )
   for (const violation of found.violations) print(`  VIOLATION ${violation}`)
@@ -80,7 +99,7 @@ if (sum('crashes') > 0) {
 await environment.end(violations.length > 0)
 if (violations.length > 0) print(`Log of the brokers: ${environment.logFile}`)
 print(`
-${sum('kills')} kills over ${environment.standIn.calls.refresh} calls upstream, rotation ${rotation}:
+${sum('kills')} kills over ${environment.standIn.calls.refresh} calls upstream, ${countFaults()} faults, rotation ${rotation}:
 ${lost} connections lost because upstream had rotated and the response never reached the disk, each marked as such
 ${calledLate} more because a process was paused between lease and call for longer than the lease
 ${outOfGrace} more because for most of upstream's grace period the disk was full, the database locked or the lease holder paused

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import type { App } from '../../db/store.ts'
 import { appDefaults } from '../../server/oauth/app-settings.ts'
 import { sha256 } from '../../server/crypto/hash.ts'
 import { Secret } from '../../server/secret.ts'
@@ -21,56 +22,66 @@ export type Headless = Pick<TestBroker, 'services' | 'standIn'> & {
 
 /** Creates connections with one grant each, without a browser. */
 export async function connectMany(broker: Headless, count: number): Promise<Device[]> {
-  const { services, standIn, clock } = broker
-  const { store, vault, apps, redeem } = services
-  const settings = { ...appDefaults, name: 'Many', redirectUris: [RETURN] }
-  const { app } = await apps.add(settings, 'test')
+  const app = await addApp(broker)
   const devices: Device[] = []
-  for (let index = 0; index < count; index++) {
-    const id = `con_${index}`
-    const [code, verifier, now] = [`code-${index}`, `verifier-${index}`, clock.now()]
-    const seal = (column: string, secret: string) =>
-      vault.seal(`connections/${id}/${column}`, new Secret(secret))
-    await store.saveConnection({
-      id,
-      expectedGeneration: null,
-      accountId: `account-${index}`,
-      username: `user${index}`,
-      tokens: {
-        refreshToken: seal('refresh_token', standIn.grant(`user${index}`)),
-        accessToken: seal('access_token', 'none'),
-        accessTokenExpiresAt: 0,
-        accessTokenFetchedAt: 0,
-      },
-      now,
-      code: {
-        codeHash: sha256(code),
-        appId: app.id,
-        redirectUri: RETURN,
-        challenge: sha256(verifier),
-        nonce: null,
-        jkt: null,
-        connectionId: id,
-        scope: 'projects',
-        device: 'test',
-        browserHash: null,
-        policy: null,
-        externalId: null,
-        createdAt: now,
-        expiresAt: now + 600_000,
-      },
-      events: [],
-    })
-    const proof = {
-      code: new Secret(code),
-      verifier: new Secret(verifier),
-      redirectUri: undefined,
-      proof: null,
-    }
-    const { token } = await redeem.redeem({ app, ...proof, address: 'test' })
-    devices.push({ connectionId: id, token })
-  }
+  for (let index = 0; index < count; index++) devices.push(await connectOne(broker, app, index))
   return devices
+}
+
+/** Adds the app of these connections. */
+export async function addApp({ services }: Headless): Promise<App> {
+  const settings = { ...appDefaults, name: 'Many', redirectUris: [RETURN] }
+  return (await services.apps.add(settings, 'test')).app
+}
+
+/** Creates the connection of an account, with one grant. @param index a number that no other has */
+export async function connectOne(
+  { services: { store, vault, redeem }, standIn, clock }: Headless,
+  app: App,
+  index: number,
+): Promise<Device> {
+  const id = `con_${index}`
+  const [code, verifier, now] = [`code-${index}`, `verifier-${index}`, clock.now()]
+  const seal = (column: string, secret: string) =>
+    vault.seal(`connections/${id}/${column}`, new Secret(secret))
+  await store.saveConnection({
+    id,
+    expectedGeneration: null,
+    accountId: `account-${index}`,
+    username: `user${index}`,
+    tokens: {
+      refreshToken: seal('refresh_token', standIn.grant(`user${index}`)),
+      accessToken: seal('access_token', 'none'),
+      accessTokenExpiresAt: 0,
+      accessTokenFetchedAt: 0,
+    },
+    now,
+    code: {
+      codeHash: sha256(code),
+      appId: app.id,
+      redirectUri: RETURN,
+      challenge: sha256(verifier),
+      nonce: null,
+      jkt: null,
+      connectionId: id,
+      scope: 'projects',
+      device: 'test',
+      browserHash: null,
+      policy: null,
+      externalId: null,
+      createdAt: now,
+      expiresAt: now + 600_000,
+    },
+    events: [],
+  })
+  const proof = {
+    code: new Secret(code),
+    verifier: new Secret(verifier),
+    redirectUri: undefined,
+    proof: null,
+  }
+  const { token } = await redeem.redeem({ app, ...proof, address: 'test' })
+  return { connectionId: id, token }
 }
 
 /** Does one swap and returns the status. @param body of `/exchange` */
