@@ -39,6 +39,9 @@ const LOCK_SESSION = `set tcp_keepalives_idle = 10; set tcp_keepalives_interval 
 /** Made of the lock's name. Advisory locks belong to the database. */
 const KEY = "hashtextextended('ellipsis-broker/' || $1, 0)"
 
+/** No process has used the database yet. */
+const NO_TABLE = '42P01'
+
 type Row = { id: string; pid: number; host: string; command: string } & {
   started_at: number
   key_ids: string[]
@@ -127,9 +130,11 @@ export function createPostgresCoordination(Client: NewClient): Coordination {
     },
 
     async listProcesses() {
-      const { rows } = await pool.query<Row>(
-        `select * from processes where ${IS_ALIVE} order by started_at`,
-      )
+      const list = `select * from processes where ${IS_ALIVE} order by started_at`
+      const { rows } = await pool.query<Row>(list).catch((error: unknown) => {
+        if ((error as { code?: unknown }).code === NO_TABLE) return { rows: [] }
+        throw error
+      })
       return rows.map(toProcess)
     },
 

@@ -18,6 +18,7 @@ export interface ServerState {
   user: string
   /** Where tables are created; `null`: the search path names no schema that exists. */
   schema: string | null
+  /** May this user create tables and, if it is missing, the extension pg_trgm? */
   canCreate: boolean
   /** Has the broker created its tables? */
   hasTables: boolean
@@ -33,7 +34,9 @@ const STATE = `select current_setting('server_version_num')::int as version,
     pg_database_size(current_database())::float8 as "databaseBytes",
     (extract(epoch from clock_timestamp()) * 1000)::float8 as now,
     current_user::text as "user", current_schema()::text as schema,
-    coalesce(has_schema_privilege(current_schema(), 'create'), false) as "canCreate",
+    coalesce(has_schema_privilege(current_schema(), 'create'), false) and (
+      has_database_privilege(current_database(), 'create')
+      or exists (select from pg_extension where extname = 'pg_trgm')) as "canCreate",
     to_regclass('migrations') is not null as "hasTables", pg_backend_pid() as "backendPid"`
 
 /** @throws errors of pg */

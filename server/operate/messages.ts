@@ -160,8 +160,8 @@ export const messages = {
   'start.database-rights': {
     command: 'start',
     exit: 2,
-    text: 'The user {user} may not create tables in the database {address}.',
-    fix: 'As the owner of the database: GRANT USAGE, CREATE ON SCHEMA {schema} TO "{user}". Then start again.',
+    text: 'The user {user} may not create tables, or the extension pg_trgm, in the database {address}.',
+    fix: 'As the owner of the database: GRANT USAGE, CREATE ON SCHEMA {schema} TO "{user}"; CREATE EXTENSION IF NOT EXISTS pg_trgm. Then start again.',
   },
   'data.database-empty': {
     command: 'start',

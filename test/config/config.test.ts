@@ -42,6 +42,7 @@ t.test('two settings are enough to serve', async (t) => {
       port: 3000,
       tls: null,
       dataDir: join(process.cwd(), 'data'),
+      database: null,
       nativeDir: null,
       secrets: null,
       trustProxy: [],

@@ -57,6 +57,8 @@ t.test('settings of the server that lose data, and missing rights', { skip }, as
   const guest = url.replace('postgres@', 'guest@')
   t.match(await refusal(t, guest), /GRANT USAGE, CREATE ON SCHEMA public TO "guest"/)
   await query(url, 'grant usage, create on schema public to guest')
+  t.match(await refusal(t, guest), /CREATE EXTENSION IF NOT EXISTS pg_trgm/)
+  await query(url, 'create extension pg_trgm')
   t.match(await open(guest), name)
   await query(url, 'drop owned by guest; drop role guest')
   const old = { version: 130_011, versionText: '13.11' } as ServerState

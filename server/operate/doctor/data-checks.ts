@@ -8,6 +8,7 @@ import {
   readSecondFactors,
 } from '../../../db/data-directory/copy.ts'
 import type { Inspected } from '../../../db/data-directory/copy.ts'
+import type { App } from '../../../db/store.ts'
 import { readMigrations, sqliteBinding } from '../../assets.ts'
 import { keyIdOf } from '../../crypto/vault.ts'
 import { fingerprintsOf } from '../../data/data-ownership.ts'
@@ -16,7 +17,7 @@ import { DAMAGED_CODE } from '../../data/start-error.ts'
 import { siteProblems } from '../../oauth/same-site.ts'
 import { errorMessage } from '../messages.ts'
 import { ok, problem, warning } from './check.ts'
-import type { Check, CheckResult } from './check.ts'
+import type { Check, CheckContext, CheckResult } from './check.ts'
 
 /** Checks of the data directory. */
 export const dataChecks: Record<string, Check> = {
@@ -66,16 +67,8 @@ export const dataChecks: Record<string, Check> = {
   },
 
   'encryption keys': async ({ dataDir, nativeDir, secrets }) => {
-    const file = secretKeyFile(dataDir)
-    const keys = secrets ?? (existsSync(file) ? readKeys(file) : [])
     const meta = readMeta(join(dataDir, 'broker.db'), sqliteBinding({ dataDir, nativeDir }))
-    const keyIds = keys.map(keyIdOf)
-    const missing = fingerprintsOf(meta).filter((id) => !keyIds.includes(id))
-    const source = secrets ? 'BROKER_SECRETS' : file
-    if (missing.length === 0) return ok(`${source} opens what is stored (${keyIds.join(', ')})`)
-    const where = secrets ? 'after a comma' : 'on its own line'
-    const fix = `Add it to ${source}, ${where}: the broker won’t start without it. If it is lost, restore a backup whose keys you have, or start with an empty BROKER_DATA_DIR: every user must then connect again.`
-    return problem(`${source} lacks the key ${missing.join(' and ')}`, fix)
+    return judgeKeys(meta, { dataDir, secrets })
   },
 
   'second factors': async (config) => {
@@ -83,31 +76,61 @@ export const dataChecks: Record<string, Check> = {
     if (!adminPasswords) return ok('of the identity provider: nobody signs in with a password')
     const binding = sqliteBinding({ dataDir, nativeDir })
     const admins = readSecondFactors(join(dataDir, 'broker.db'), binding)
-    const lacking = admins.filter(({ hasSecondFactor }) => !hasSecondFactor)
-    const names = lacking.map(({ email }) => email).join(', ')
-    if (names === '')
-      return ok(admins.length === 0 ? 'there are no admins with a password' : 'every admin has one')
-    if (!requireSecondFactor)
-      return ok(`none required (BROKER_REQUIRE_SECOND_FACTOR); without one: ${names}`)
-    return warning(
-      `required, but missing for ${names}`,
-      'Ask them to sign in and set one up now: until then, anyone with the password can do it.',
-    )
+    return judgeSecondFactors(admins, requireSecondFactor)
   },
 
   'sessions of apps': async ({ dataDir, nativeDir, publicUrl }) => {
     const binding = sqliteBinding({ dataDir, nativeDir })
-    const apps = readSessionApps(join(dataDir, 'broker.db'), binding)
-    const problems = apps.flatMap((app) =>
-      siteProblems(app, publicUrl).map((text) => `${app.id}: ${text}`),
-    )
-    if (problems.length > 0) {
-      const fix =
-        'Move the app to the domain of BROKER_PUBLIC_URL, or set `app set CLIENT_ID --session token`.'
-      return warning(problems.join(' '), fix)
-    }
-    return ok(apps.length === 0 ? 'no app uses a cookie' : 'cookies may reach the broker')
+    return judgeSessionApps(readSessionApps(join(dataDir, 'broker.db'), binding), publicUrl)
   },
+}
+
+/** @param meta of the store */
+export function judgeKeys(
+  meta: Record<string, string>,
+  { dataDir, secrets }: Pick<CheckContext, 'dataDir' | 'secrets'>,
+): CheckResult {
+  const file = secretKeyFile(dataDir)
+  const keys = secrets ?? (existsSync(file) ? readKeys(file) : [])
+  const keyIds = keys.map(keyIdOf)
+  const missing = fingerprintsOf(meta).filter((id) => !keyIds.includes(id))
+  const source = secrets ? 'BROKER_SECRETS' : file
+  if (missing.length === 0) return ok(`${source} opens what is stored (${keyIds.join(', ')})`)
+  const where = secrets ? 'after a comma' : 'on its own line'
+  const fix = `Add it to ${source}, ${where}: the broker won’t start without it. If it is lost, restore a backup whose keys you have, or start with an empty BROKER_DATA_DIR: every user must then connect again.`
+  return problem(`${source} lacks the key ${missing.join(' and ')}`, fix)
+}
+
+/** @param admins those with a password */
+export function judgeSecondFactors(
+  admins: { email: string; hasSecondFactor: boolean }[],
+  isRequired: boolean,
+): CheckResult {
+  const lacking = admins.filter(({ hasSecondFactor }) => !hasSecondFactor)
+  const names = lacking.map(({ email }) => email).join(', ')
+  if (names === '')
+    return ok(admins.length === 0 ? 'there are no admins with a password' : 'every admin has one')
+  if (!isRequired) return ok(`none required (BROKER_REQUIRE_SECOND_FACTOR); without one: ${names}`)
+  return warning(
+    `required, but missing for ${names}`,
+    'Ask them to sign in and set one up now: until then, anyone with the password can do it.',
+  )
+}
+
+/** @param apps those with sessions */
+export function judgeSessionApps(
+  apps: Pick<App, 'id' | 'session' | 'origins'>[],
+  publicUrl: string,
+): CheckResult {
+  const problems = apps.flatMap((app) =>
+    siteProblems(app, publicUrl).map((text) => `${app.id}: ${text}`),
+  )
+  if (problems.length > 0) {
+    const fix =
+      'Move the app to the domain of BROKER_PUBLIC_URL, or set `app set CLIENT_ID --session token`.'
+    return warning(problems.join(' '), fix)
+  }
+  return ok(apps.length === 0 ? 'no app uses a cookie' : 'cookies may reach the broker')
 }
 
 /** Checks owner and permissions of the broker's files. */

@@ -3,14 +3,14 @@ import { errorMessage } from '../messages.ts'
 import { problem, warning } from './check.ts'
 import type { Check, CheckContext, Finding } from './check.ts'
 import { dataChecks } from './data-checks.ts'
+import { databaseChecks } from './database-checks.ts'
 import { eventChecks } from './event-checks.ts'
 import { processChecks } from './process-checks.ts'
 import { providerChecks } from './provider-checks.ts'
 import { publicChecks } from './public-checks.ts'
 import { upstreamChecks } from './upstream-checks.ts'
 
-const checks: Record<string, Check> = {
-  ...dataChecks,
+const otherChecks: Record<string, Check> = {
   ...processChecks,
   ...upstreamChecks,
   ...publicChecks,
@@ -24,6 +24,8 @@ const PREREQUISITES: Record<string, string[]> = {
   ...{ 'file system': STORE, 'disk space': STORE, database: STORE },
   ...{ 'encryption keys': STORE, 'second factors': STORE, 'sessions of apps': STORE },
   webhooks: STORE,
+  ...{ durability: STORE, 'connection to the database': STORE, 'clock of the database': STORE },
+  'running brokers': STORE,
   clock: ['Ellipsis Drive'],
   ...{ metadata: ['public URL'], certificate: ['public URL'] },
 }
@@ -34,7 +36,8 @@ export async function runChecks(
   runtime: CheckContext['runtime'],
 ): Promise<Finding[]> {
   const findings: Finding[] = []
-  for (const [name, check] of Object.entries(checks)) {
+  const storeChecks = config.database ? databaseChecks : dataChecks
+  for (const [name, check] of Object.entries({ ...storeChecks, ...otherChecks })) {
     const result = await check({ ...config, runtime }).catch((error: unknown) => {
       const isConsequence = findings.some(
         ({ check, status }) => status === 'problem' && PREREQUISITES[name]?.includes(check),

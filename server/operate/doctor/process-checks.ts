@@ -1,23 +1,26 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { listProcesses } from '../../../db/data-directory/presence.ts'
-import { sqliteBinding } from '../../assets.ts'
+import { openCoordination } from '../../data/engine.ts'
 import { ok, problem, warning } from './check.ts'
 import type { Check } from './check.ts'
 
-/** Checks of the brokers on the data directory. */
+/** Checks of the brokers that share the store. */
 export const processChecks: Record<string, Check> = {
-  'running brokers': async ({ dataDir, nativeDir, host, port }) => {
-    const brokers = listProcesses(dataDir, sqliteBinding({ dataDir, nativeDir })).filter(
-      ({ command }) => command === 'serve',
-    )
-    if (brokers.length > 0) return ok(brokers.map(({ pid }) => `process ${pid}`).join(', '))
+  'running brokers': async (config) => {
+    const { host, port } = config
+    const coordination = await openCoordination(config)
+    const processes = await coordination.listProcesses().finally(() => coordination.close())
+    const brokers = processes.filter(({ command }) => command === 'serve')
+    if (brokers.length > 0)
+      return ok(
+        brokers.map(({ pid, host }) => `process ${pid}${host ? ` on ${host}` : ''}`).join(', '),
+      )
     if (await isTaken(host, port)) {
       const fix = '`ss -ltnp` shows that program. Stop it, or choose another BROKER_PORT.'
       return problem(`none is running, and another program listens on port ${port} of ${host}`, fix)
     }
     return warning(
-      'none is running on this data directory',
+      `none is running on ${config.database ? 'this database' : 'this data directory'}`,
       'Start `serve`, and run `doctor` again while it runs.',
     )
   },
