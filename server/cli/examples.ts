@@ -14,6 +14,7 @@ export const examples: Record<string, Example[]> = {
   ],
   serve: [
     ['serve', 'settings from the environment and .env'],
+    ['serve --workers auto', 'one process for each core'],
     ['serve --accept-client-change', 'once, after changing the OAuth client'],
   ],
   init: [

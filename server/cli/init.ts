@@ -50,7 +50,8 @@ Register this exact callback URL with your OAuth client at Ellipsis Drive
 `)
       if (flags.serve) {
         useEnvFile(file)
-        return serve()
+        // Workers would run this command again.
+        return serve({ workers: null })
       }
       print(nextSteps(file, port))
     })

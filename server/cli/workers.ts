@@ -82,9 +82,10 @@ export async function runWorkers(count: number, log: Logger): Promise<void> {
     processes.set(worker, exit)
     void exit.then((how) => {
       processes.delete(worker)
-      serving.delete(worker)
-      failures = clock.steady() - startedAt < MIN_LIFE_MS ? failures + 1 : 0
-      if (!current.delete(worker) || stopping.signal.aborted) return
+      const isCurrent = current.delete(worker)
+      const isReplaced = serving.delete(worker) && !isCurrent
+      if (!isReplaced) failures = clock.steady() - startedAt < MIN_LIFE_MS ? failures + 1 : 0
+      if (!isCurrent || stopping.signal.aborted) return
       log.error({ worker: pidOf(worker), ...how }, 'a worker ended; another one replaces it')
       startMissing()
     })

@@ -80,7 +80,7 @@ export const table = {
   BROKER_WORKERS: {
     ...optional,
     about:
-      'The number of processes that serve on that port. If not set, it is one, which SIGHUP can’t replace: docs/scale.md.',
+      'The number of processes that serve on that port. A primary process restarts those that die, and replaces all on SIGHUP: docs/scale.md. If not set, the broker is one process.',
     where: 'A whole number, or auto for one process for each core.',
   },
   BROKER_TLS_CERT: {

@@ -40,6 +40,7 @@ t.test('two settings are enough to serve', async (t) => {
       callbackUrl: 'http://127.0.0.1:3000/callback',
       host: '127.0.0.1',
       port: 3000,
+      workers: null,
       tls: null,
       dataDir: join(process.cwd(), 'data'),
       database: null,
@@ -209,6 +210,7 @@ t.test('the error lists every problem and no secret', async (t) => {
 
 const invalid: [name: string, ...values: string[]][] = [
   ['BROKER_PORT', '-1', '1.5', '1e3', '0x50', '65536', ' 8 0 ', 'NaN', 'http://10.0.0.1:3000'],
+  ['BROKER_WORKERS', '0', '65', '-1', '2.5', 'all'],
   ['BROKER_MIN_TTL', '60s', '86401', '+60'],
   ['BROKER_EVENT_DAYS', '0', '36501'],
   ['BROKER_FAILURE_LIMIT', '0', 'many'],
