@@ -1,7 +1,8 @@
 import pg from 'pg'
-import type { ClientConfig } from 'pg'
+import type { PoolConfig } from 'pg'
 import { StoreTooNewError } from '../errors.ts'
 import type { Store } from '../store.ts'
+import type { NewClient } from './connection.ts'
 import { createPool } from './pool.ts'
 import { createPostgresStore } from './store.ts'
 
@@ -20,11 +21,11 @@ const MIGRATION_LOCK = 7_300_002
  * @throws StoreTooNewError before anything is changed
  */
 export async function openPostgresStore(options: {
-  connection: ClientConfig
+  connection: PoolConfig
   migrations: PostgresMigration[]
 }): Promise<Store> {
   const { connection, migrations } = options
-  const client = new pg.Client(connection)
+  const client = new ((connection.Client ?? pg.Client) as NewClient)(connection)
   await client.connect()
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])

@@ -51,7 +51,7 @@ const COLLIDED = /^(40001|40P01|55P03)$/
 const TAKEN = '23505'
 
 /** @param connection where the database is: see server/config */
-export function createPool(connection: pg.ClientConfig): Pool {
+export function createPool(connection: pg.PoolConfig): Pool {
   const pool = new pg.Pool({
     ...connection,
     types,

@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import pg from 'pg'
+import type { Coordination, RunningProcess } from '../coordination.ts'
+import { LockHeldError } from '../errors.ts'
+import type { NewClient } from './connection.ts'
+
+/** How long a start waits for another one, which may be migrating much data. */
+const START_LOCK_TIMEOUT_MS = 60_000
+const HEARTBEAT_INTERVAL_MS = 5000
+/**
+ * A process that has not been seen for this long counts as dead. Unlike a lock of the operating system, silence
+ * proves nothing: the process may be paused, or cut off from the database only, while its call to Ellipsis Drive is
+ * in progress. So this is as long as a lease, which outlasts a call: silence never ends a lease earlier than its own
+ * end does. A process that comes back later finds its generation changed, and stores nothing.
+ */
+const DEAD_AFTER_MS = 30_000
+
+/** Is that row of a process that is alive? If the clock of the database was set back, its row is from the future. */
+const IS_ALIVE = `seen_at between clock_timestamp() - interval '${DEAD_AFTER_MS} ms'
+  and clock_timestamp() + interval '${DEAD_AFTER_MS} ms'`
+
+/** Created with the first process, before the other tables: a start that migrates lists the others first. */
+const CREATE_TABLE = `create table if not exists processes (
+  id text primary key, pid int not null, host text not null, command text not null, started_at float8 not null,
+  key_ids text[] not null, seen_at timestamptz not null)`
+
+const SEEN = `insert into processes (id, pid, host, command, started_at, key_ids, seen_at)
+  values ($1, $2, $3, $4, $5, $6, clock_timestamp())
+  on conflict (id) do update set key_ids = excluded.key_ids, seen_at = excluded.seen_at`
+
+/**
+ * For locks: they last as long as a dedicated connection. A host that lost its power must not keep one for the hours
+ * that TCP would take to notice.
+ */
+const LOCK_SESSION = `set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3;
+  set idle_session_timeout = 0`
+
+/** Made of the lock's name. Advisory locks belong to the database. */
+const KEY = "hashtextextended('ellipsis-broker/' || $1, 0)"
+
+type Row = { id: string; pid: number; host: string; command: string } & {
+  started_at: number
+  key_ids: string[]
+}
+
+/**
+ * What the processes on a database agree on, on any number of hosts: advisory locks, and a table of processes with
+ * heartbeats by the database's clock.
+ */
+export function createPostgresCoordination(Client: NewClient): Coordination {
+  const pool = new pg.Pool({ Client, max: 2 })
+  // A connection that breaks while it is idle: the pool replaces it.
+  pool.on('error', () => undefined)
+  const heartbeats = new Set<NodeJS.Timeout>()
+
+  const withLock = async <T>(
+    name: string,
+    acquire: (client: pg.Client) => Promise<boolean>,
+    work: (client: pg.Client) => Promise<T>,
+  ): Promise<T> => {
+    const client = new Client()
+    client.on('error', () => undefined)
+    await client.connect()
+    try {
+      await client.query(LOCK_SESSION)
+      if (!(await acquire(client))) throw new LockHeldError(name)
+      return await work(client)
+    } finally {
+      await client.end()
+    }
+  }
+
+  const acquireWaiting = async (client: pg.Client): Promise<boolean> => {
+    try {
+      await client.query(`set lock_timeout = ${START_LOCK_TIMEOUT_MS}`)
+      await client.query(`select pg_advisory_lock(${KEY})`, ['start'])
+      return true
+    } catch (error) {
+      if ((error as { code?: unknown }).code === '55P03') return false
+      throw error
+    }
+  }
+
+  return {
+    withStartLock: (work) =>
+      withLock('start', acquireWaiting, async (client) => {
+        await client.query(CREATE_TABLE)
+        return work()
+      }),
+
+    withLock: (name, work) =>
+      withLock(
+        name,
+        async (client) => {
+          const taken = `select pg_try_advisory_lock(${KEY}) as taken`
+          return (await client.query<{ taken: boolean }>(taken, [name])).rows[0]?.taken === true
+        },
+        work,
+      ),
+
+    async register(info) {
+      const id = `${info.pid}-${randomBytes(6).toString('hex')}`
+      let { keyIds } = info
+      const write = async () => {
+        const { pid, command, startedAt } = info
+        await pool.query(SEEN, [id, pid, hostname(), command, startedAt, keyIds])
+      }
+      await pool.query(`delete from processes where not (${IS_ALIVE})`)
+      await write()
+      const heartbeat = setInterval(
+        () => void write().catch(() => undefined),
+        HEARTBEAT_INTERVAL_MS,
+      )
+      heartbeats.add(heartbeat.unref())
+      return {
+        id,
+        async setKeyIds(ids) {
+          keyIds = ids
+          await write()
+        },
+        async unregister() {
+          clearInterval(heartbeat)
+          await pool.query('delete from processes where id = $1', [id])
+        },
+      }
+    },
+
+    async listProcesses() {
+      const { rows } = await pool.query<Row>(
+        `select * from processes where ${IS_ALIVE} order by started_at`,
+      )
+      return rows.map(toProcess)
+    },
+
+    async hasDied(id) {
+      const { rowCount } = await pool.query(`select from processes where id = $1 and ${IS_ALIVE}`, [
+        id,
+      ])
+      return rowCount === 0
+    },
+
+    async close() {
+      for (const heartbeat of heartbeats) clearInterval(heartbeat)
+      await pool.end()
+    },
+  }
+}
+
+const toProcess = ({ id, pid, host, command, ...row }: Row): RunningProcess & { id: string } => ({
+  ...{ id, pid, command, startedAt: row.started_at, keyIds: row.key_ids },
+  ...(host !== hostname() && { host }),
+})
