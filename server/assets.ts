@@ -5,6 +5,7 @@ import { join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { BuildOptions } from 'esbuild'
 import type { Migration } from '../db/data-directory/open.ts'
+import type { PostgresMigration } from '../db/postgres/open.ts'
 import { concatenateModules } from './concatenate-modules.ts'
 import { loadAddon } from './data/native-addon.ts'
 
@@ -103,6 +104,13 @@ export function readMigrations(): Migration[] {
     }
   })
 }
+
+/** The migrations of PostgreSQL, in order. */
+export const readPostgresMigrations = (): PostgresMigration[] =>
+  listAssets('db/migrations/postgres').map((path) => ({
+    name: posix.basename(path, '.sql'),
+    sql: readAsset(path),
+  }))
 
 interface Journal {
   entries: { tag: string; when: number; breakpoints: boolean }[]

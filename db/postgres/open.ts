@@ -24,6 +24,15 @@ export async function openPostgresStore(options: {
   connection: PoolConfig
   migrations: PostgresMigration[]
 }): Promise<Store> {
+  await migratePostgres(options)
+  return createPostgresStore(createPool(options.connection))
+}
+
+/** Migrates the tables only, on the same conditions. */
+export async function migratePostgres(options: {
+  connection: PoolConfig
+  migrations: PostgresMigration[]
+}): Promise<void> {
   const { connection, migrations } = options
   const client = new ((connection.Client ?? pg.Client) as NewClient)(connection)
   await client.connect()
@@ -33,7 +42,6 @@ export async function openPostgresStore(options: {
   } finally {
     await client.end()
   }
-  return createPostgresStore(createPool(connection))
 }
 
 async function migrate(client: pg.Client, migrations: PostgresMigration[]): Promise<void> {

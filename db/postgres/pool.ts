@@ -24,7 +24,7 @@ const parsers: Partial<Record<number, (value: string) => unknown>> = {
   [pg.types.builtins.JSON]: String,
   [pg.types.builtins.BOOL]: (value) => (value === 't' ? 1 : 0),
 }
-const types: pg.CustomTypesConfig = {
+export const types: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) =>
     (format !== 'binary' && parsers[oid]) || (pg.types.getTypeParser(oid, format) as never),
 }
@@ -174,7 +174,7 @@ async function retry<T>(work: (hasCollided: boolean) => Promise<T>): Promise<T> 
 }
 
 /** The SQLSTATE, or the code of Node's error, or a name for errors of the client without one. */
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return ''
   if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0])
   const { code } = error as { code?: unknown }

@@ -12,6 +12,7 @@ import { createVault } from '../crypto/vault.ts'
 import { claimData } from './data-ownership.ts'
 import type { Claim } from './data-ownership.ts'
 import { formatMessage } from '../operate/messages.ts'
+import { refuseCopied } from './moved-store.ts'
 import { loadSecretKeys } from './secret-key.ts'
 import type { Runtime } from '../runtime.ts'
 import { StartError, explainDataError } from './start-error.ts'
@@ -56,6 +57,7 @@ export async function openData(
       steady: () => clock.steady(),
     })
     try {
+      refuseCopied(await store.getMeta(), dataDir)
       const loadKeys = await loadSecretKeys(config, store, random)
       const vault = createVault(loadKeys, random)
       const formerUrls = await claimData(config, store, {
