@@ -2,7 +2,7 @@ import { defineConfig } from 'drizzle-kit'
 
 export default defineConfig({
   dialect: 'sqlite',
-  schema: './db/sqlite/schema.ts',
+  schema: './db/sql/schema.ts',
   out: './db/migrations/sqlite',
   casing: 'snake_case',
 })

@@ -16,8 +16,8 @@ const layer = (files, ...groups) => ({
 })
 
 const fastify = ['fastify', '@fastify/*']
-const sql = ['better-sqlite3', 'drizzle-orm', 'drizzle-orm/*']
-const engine = ['**/db/sqlite/**', '**/db/data-directory/**']
+const sql = ['better-sqlite3', 'pg', 'drizzle-orm', 'drizzle-orm/*']
+const engine = ['**/db/sql/**', '**/db/sqlite/**', '**/db/postgres/**', '**/db/data-directory/**']
 /** Folders of the domain, one capability each. */
 const domain = ['oauth', 'drive', 'refresh', 'connections', 'events', 'me', 'admin', 'crypto']
 const domainFiles = domain.map((folder) => `server/${folder}/**/*.ts`)

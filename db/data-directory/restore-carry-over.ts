@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { erasePeople } from '../sqlite/erase-person.ts'
+import { erasePeople } from '../sql/erase-person.ts'
 import { carryAdmins, listLostFactors } from './restore-admins.ts'
 import type { KeyOf, RestoredFactors } from './restore-admins.ts'
 import { copyColumns, erase } from './restore-columns.ts'

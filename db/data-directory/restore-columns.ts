@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { sealedColumns } from '../sqlite/reseal.ts'
+import { sealedColumns } from '../sql/reseal.ts'
 
 /** Overwrites the sealed values of rows, and frees them; the columns still refer to them. */
 export function erase(client: Database.Database, table: string, where: string): void {

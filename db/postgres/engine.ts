@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
-import type { Engine } from '../sqlite/engine.ts'
+import type { Engine } from '../sql/engine.ts'
 import type { Pool } from './pool.ts'
 import { once, replay, replayClient } from './replay.ts'
 

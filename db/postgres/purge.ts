@@ -1,6 +1,6 @@
 import { and, eq, isNotNull, isNull } from 'drizzle-orm'
-import { isOneOf, type Engine } from '../sqlite/engine.ts'
-import { connections, signingKeys } from '../sqlite/schema.ts'
+import { isOneOf, type Engine } from '../sql/engine.ts'
+import { connections, signingKeys } from '../sql/schema.ts'
 import type { Store } from '../store.ts'
 import type { Pool } from './pool.ts'
 

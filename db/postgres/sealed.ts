@@ -1,7 +1,7 @@
 import { eq, sql } from 'drizzle-orm'
-import { isOneOf, type Engine } from '../sqlite/engine.ts'
-import { sealed } from '../sqlite/schema.ts'
-import type { SealedValues } from '../sqlite/sealed.ts'
+import { isOneOf, type Engine } from '../sql/engine.ts'
+import { sealed } from '../sql/schema.ts'
+import type { SealedValues } from '../sql/sealed.ts'
 import type { Sealed } from '../store.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { swapStateQuery, toSwapState } from '../sqlite/grants.ts'
+import { swapStateQuery, toSwapState } from '../sql/grants.ts'
 import type { Store, SwapState } from '../store.ts'
 import type { Pool } from './pool.ts'
 import { toPostgres } from './statement.ts'

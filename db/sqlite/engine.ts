@@ -1,56 +1,15 @@
 import { setImmediate as scheduleImmediate } from 'node:timers'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
-import { sql, type SQL } from 'drizzle-orm'
-import { drizzle, type BetterSQLite3Database } from 'drizzle-orm/better-sqlite3'
-import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core'
+import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { StoreUnavailableError } from '../errors.ts'
+import type { Engine } from '../sql/engine.ts'
 import { prepareCheckpoints } from './checkpoint.ts'
 
 /** How long a busy database is retried. */
 const BUSY_RETRY_MS = 10_000
 /** Longest pause between two retries. */
 const MAX_PAUSE_MS = 50
-
-/** A connection, as far as the groups of store methods use it themselves. */
-export type SqlClient = Pick<Database.Database, 'prepare' | 'transaction'>
-
-/** What the groups of store methods share: one database connection, and ways to run work on it. */
-export interface Engine {
-  client: SqlClient
-  db: BetterSQLite3Database
-  /** Runs one statement. Reads that must be consistent go into one statement, or into one `write`. */
-  read: <T>(work: () => T) => Promise<T>
-  /**
-   * Runs the reads of one turn of the event loop together, at its end, in one transaction: SQLite locks the
-   * database once for all of them. The transaction begins after each of them was asked for, so it sees what was
-   * committed before.
-   */
-  readTogether: <T>(work: () => T) => Promise<T>
-  /** Runs `work` as one IMMEDIATE transaction, committed when the promise resolves. */
-  write: <T>(work: () => T) => Promise<T>
-  /** As `write`, without waiting for the disk: a loss of power may undo it. For leases and the like. */
-  writeFleeting: <T>(work: () => T) => Promise<T>
-  /** The clock that leases are measured by, milliseconds. All processes share it, and it is not set. Within work. */
-  steady: () => number
-  /** Within work: a value that stays the same if the engine runs the work again. */
-  once: <T>(compute: () => T) => T
-  /** Within the current transaction: others that write events wait for it, so ids are in the order of commits. */
-  orderEvents: () => void
-  grams: Grams
-  /** Deletes rows of a table, `limit` at most. Returns how many. */
-  deleteSome: (table: SQLiteTable, where: SQL | undefined, limit: number) => number
-}
-
-/** The index of names by any three letters. */
-export interface Grams {
-  /** `from` and `where` of a query that finds names with `@phrase`. */
-  found: string
-  /** The column with the number of a name. */
-  n: string
-  /** The phrase that finds names with a text in them, of three letters or more. */
-  phraseOf: (text: string) => string
-}
 
 /** The engine of SQLite itself. */
 export interface SqliteEngine extends Engine {
@@ -124,7 +83,10 @@ export function createEngine(client: Database.Database, steady = machineClock): 
 /** Begins anew with the machine. */
 const machineClock = (): number => Number(process.hrtime.bigint() / 1_000_000n)
 
-/** See `Engine.readTogether`. */
+/**
+ * Runs the reads of one turn of the event loop in one transaction: SQLite locks the database once for all of them. The
+ * transaction begins after each of them was asked for.
+ */
 function prepareReadTogether(client: Database.Database): Engine['readTogether'] {
   interface Read {
     work: () => unknown
@@ -203,8 +165,3 @@ function codeOf(error: unknown): string {
 
 /** Does another process or connection lock the database? */
 export const isBusy = (error: unknown): boolean => codeOf(error).startsWith('SQLITE_BUSY')
-
-/** Is the column one of these? They are one parameter; `inArray` takes at most 32,766. */
-export const isOneOf = (column: SQLiteColumn, values: (string | number)[]): SQL =>
-  sql`${column} in (select ${sql.raw(column.dataType === 'number' ? 'cast(value as bigint)' : 'value')}
-    from json_each(${JSON.stringify(values)}))`

@@ -1,8 +1,9 @@
 import { and, eq, isNotNull, isNull } from 'drizzle-orm'
-import { connections, signingKeys } from './schema.ts'
+import { connections, signingKeys } from '../sql/schema.ts'
 import type { Store } from '../store.ts'
 import { MAX_CHECKPOINT_PAGES } from './checkpoint.ts'
-import { isOneOf, type SqliteEngine } from './engine.ts'
+import { isOneOf } from '../sql/engine.ts'
+import type { SqliteEngine } from './engine.ts'
 
 /** Connections whose erasure one truncation of the log completes; the rest waits for the next one. */
 const MAX_PENDING = 2000

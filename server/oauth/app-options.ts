@@ -51,7 +51,7 @@ export interface AppOption<Value = boolean | string> {
 /**
  * Every flag and choice of an app. Command-line options, JSON output, the dashboard's form, list and page,
  * and the defaults come from this table. A new one needs an entry here, a field of `App` (db/model.ts) and
- * a column of `apps` (db/sqlite/schema.ts) with its migration.
+ * a column of `apps` (db/sql/schema.ts) with its migration.
  */
 const table: { [Name in OptionName]: AppOption<App[Name]> } = {
   tokens: {

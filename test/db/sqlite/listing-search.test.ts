@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type Database from 'better-sqlite3'
 import { openDatabase } from '../../../db/data-directory/open.ts'
 import { createEngine } from '../../../db/sqlite/engine.ts'
-import { prepareSearch } from '../../../db/sqlite/listing-search.ts'
+import { prepareSearch } from '../../../db/sql/listing-search.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { openDatabase } from '../../../db/data-directory/open.ts'
-import { sealedColumns } from '../../../db/sqlite/reseal.ts'
+import { sealedColumns } from '../../../db/sql/reseal.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 

@@ -2,7 +2,7 @@ import { is } from 'drizzle-orm'
 import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core'
 import t from 'tap'
 import { openDatabase } from '../../../db/data-directory/open.ts'
-import * as schema from '../../../db/sqlite/schema.ts'
+import * as schema from '../../../db/sql/schema.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 

@@ -4,15 +4,14 @@ import type { AssociatedData } from '../associated-data.ts'
 import * as schema from './schema.ts'
 import type { Sealed, SealedStore } from '../store.ts'
 import type { Engine } from './engine.ts'
-import { createSealedValues } from './sealed.ts'
+import type { SealedValues } from './sealed.ts'
 
 /**
  * Lists and replaces all sealed values, column by column, each column in the order of its table's primary key.
  * The key of a value is its associated data.
  */
-export function resealMethods(engine: Engine): SealedStore {
+export function resealMethods(engine: Engine, sealedValues: SealedValues): SealedStore {
   const { client, read, write } = engine
-  const sealedValues = createSealedValues(engine)
   const columns = sealedColumns.map(({ table, key, column }) => ({
     table,
     column,
