@@ -1,7 +1,7 @@
 import { is } from 'drizzle-orm'
 import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core'
-import { snakeCase } from '../sqlite/reseal.ts'
-import * as schema from '../sqlite/schema.ts'
+import { snakeCase } from '../sql/reseal.ts'
+import * as schema from '../sql/schema.ts'
 
 /** A value of a row, as both engines have it. */
 export type Value = number | string | Uint8Array | null

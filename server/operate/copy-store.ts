@@ -1,7 +1,7 @@
 import { MARKS, copiedTables } from '../../db/copy/tables.ts'
 import type { CopiedTable, Row } from '../../db/copy/tables.ts'
 import type { TableReader, TableWriter } from '../../db/copy/side.ts'
-import { sealedColumns } from '../../db/sqlite/reseal.ts'
+import { sealedColumns } from '../../db/sql/reseal.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
 import { movedTo } from '../data/moved-store.ts'
