@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join, posix, sep } from 'node:path'
+import { basename, join, posix, sep } from 'node:path'
 import * as sea from 'node:sea'
 import type { BuildOptions } from 'esbuild'
 import type { Migration } from '../db/data-directory/open.ts'
@@ -108,7 +108,7 @@ export function readMigrations(): Migration[] {
 /** The migrations of PostgreSQL, in order. */
 export const readPostgresMigrations = (): PostgresMigration[] =>
   listAssets('db/migrations/postgres').map((path) => ({
-    name: posix.basename(path, '.sql'),
+    name: basename(path, '.sql'),
     sql: readAsset(path),
   }))
 

@@ -1,5 +1,4 @@
 import { performance } from 'node:perf_hooks'
-import { measureStorage } from '../db/data-directory/size.ts'
 import { build } from './assets.ts'
 import type { Config } from './config/config.ts'
 import { useProxy } from './config/proxy.ts'
@@ -117,6 +116,7 @@ const SETTLE_TIMEOUT_MS = 22_000
  * @param options.claim checks that the data belongs to this configuration's Ellipsis client; `anew`: takes it
  *   over if it belongs to another. Omit it for commands that only work on the data
  * @param options.command the name of this process's command, as shown to other processes
+ * @param options.mustExist refuse a database in which no broker has created its tables
  * @param options.onUpgrade called if a database of an older version was migrated; default: logs it
  * @throws StartError that says what to do
  */
@@ -125,6 +125,7 @@ export async function startServices(
   log: Logger,
   options: {
     claim?: Claim
+    mustExist?: boolean
     runtime?: Runtime
     command?: string
     onUpgrade?: (upgrade: Upgrade) => void
@@ -145,7 +146,18 @@ export function compose(
   runtime: Runtime = defaultRuntime,
 ) {
   const { clock, random, fetch, passwordHashing } = runtime
-  const { store, vault, keys, formerUrls, subjectOf, presence, coordination, processes } = data
+  const {
+    store,
+    vault,
+    keys,
+    formerUrls,
+    subjectOf,
+    presence,
+    coordination,
+    processes,
+    explainStoreError,
+    measureStorage,
+  } = data
   const { publicUrl, minTtlSeconds, eventDays } = config
   const breaker = createCircuitBreaker(clock)
   // A busy drive keeps no refresh waiting, and its answers may take long.
@@ -278,7 +290,7 @@ export function compose(
   })
   const conditions = createConditions({
     ...{ store, upstream, clock, log, certificateExpiresAt },
-    measureStorage: () => measureStorage(config.dataDir),
+    measureStorage,
   })
   const links = createLinks({ store, usage, clock, random })
   const connections = createConnections({ store, refresher, driveCache, clock, log })
@@ -292,7 +304,7 @@ export function compose(
     isReady: async () => (await checkReadiness()).ready,
     isClientRefused: () => upstream.clientRefusedSince() !== null,
     clockOffsetSeconds: () => clockOffset.seconds(),
-    measureStorage: () => measureStorage(config.dataDir),
+    measureStorage,
     certificateExpiresAt,
   })
 
@@ -316,6 +328,7 @@ export function compose(
     sweeper,
     coordination,
     processes,
+    explainStoreError,
     checkReadiness,
     apps: createApps({ store, clock, random, publicUrl, assertions }),
     appSessions,

@@ -18,6 +18,8 @@ export function backupCommand(): Command {
       lowerPriority()
       const found = findStore()
       noteStore(found)
+      const { refuseBackup } = await import('../operate/postgres-backup.ts')
+      await refuseBackup(found.config, file)
       if (keep === undefined) {
         const { backup } = await import('../operate/backup.ts')
         print(await backup(found.config, file, runtime))
@@ -46,6 +48,8 @@ export function restoreCommand(): Command {
       // A new machine has no store yet.
       const found = findStore({ create: true })
       noteStore(found)
+      const { refuseRestore } = await import('../operate/postgres-backup.ts')
+      refuseRestore(found.config, file)
       const { restore } = await import('../operate/restore.ts')
       print(await restore(found.config, file, { acceptRevoked, ...runtime }))
     })

@@ -45,7 +45,7 @@ export async function serve(claim: Claim = 'same'): Promise<void> {
     {
       listening: broker.address,
       callback: config.callbackUrl,
-      store: config.dataDir,
+      store: config.database?.address ?? config.dataDir,
       settings: settings.files,
     },
     `ready at ${config.publicUrl}; register ${config.callbackUrl} as callback URL at Ellipsis Drive`,
@@ -55,7 +55,12 @@ export async function serve(claim: Claim = 'same'): Promise<void> {
 }
 
 /** A first start creates the key. A key without a database may mean that the database was lost. */
-function warnOfMissingDatabase({ dataDir }: Config, log: Logger): void {
+function warnOfMissingDatabase({ dataDir, database }: Config, log: Logger): void {
+  if (database) {
+    if (hasStore(dataDir))
+      log.warn(`${dataDir} has a database, too, which is not used: BROKER_DATABASE_URL is set`)
+    return
+  }
   if (hasStore(dataDir) || !existsSync(secretKeyFile(dataDir))) return
   log.warn(
     `${dataDir} has a secret.key but no database: creating an empty one. If there was a database before, stop the broker and restore a backup`,

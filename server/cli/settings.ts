@@ -1,7 +1,6 @@
-import { accessSync, constants, existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { accessSync, constants } from 'node:fs'
+import { resolve } from 'node:path'
 import { hasStore } from '../../db/data-directory/restore-complete.ts'
-import { sqliteBinding } from '../assets.ts'
 import { loadConfig, readSettings, withPublicUrl } from '../config/config.ts'
 import type { Config, Settings } from '../config/config.ts'
 import { listInstalledStores } from '../config/find-settings.ts'
@@ -68,6 +67,8 @@ export function findStore(options: { serve?: boolean; create?: boolean } = {}): 
 /** @throws CommandError, StartError */
 export function requireStore(found: StoreSettings, create = false): void {
   const { config, settings } = found
+  // Looking into the database takes a connection: `openData` does so.
+  if (config.database) return
   const mayCreate = create && (settings.variables.BROKER_DATA_DIR ?? '') !== ''
   if (isAbsent(config.dataDir) && !mayCreate) throw explainMissing(found)
 }
@@ -101,14 +102,15 @@ function describe({ files, missing }: Settings): string {
 }
 
 /** Says on standard error which store a command works on, unless that is the default of this directory. */
-export function noteStore({ namedDir, settings, installed }: StoreSettings): void {
+export function noteStore({ config, namedDir, settings, installed }: StoreSettings): void {
   const isDefault =
     namedDir === resolve('data') && settings.files.every((file) => file === resolve('.env'))
   const isOther = installed.length > 0 && installed.every(({ dataDir }) => dataDir !== namedDir)
-  if (!isDefault || isOther) {
-    printNotice(`Store: ${namedDir} (settings: ${['environment', ...settings.files].join(', ')})`)
+  const place = config.database?.address ?? namedDir
+  if (!isDefault || isOther || config.database) {
+    printNotice(`Store: ${place} (settings: ${['environment', ...settings.files].join(', ')})`)
   }
-  if (!isOther) return
+  if (!isOther || config.database) return
   const others = installed.map((store) => `${store.dataDir} (--env-file ${store.file})`)
   printNotice(`The installed service has another store: ${others.join(', ')}`)
 }
@@ -119,14 +121,9 @@ export function noteStore({ namedDir, settings, installed }: StoreSettings): voi
  * @throws StartError
  */
 export async function withStoredUrl({ config, settings }: CommandSettings): Promise<Config> {
-  const { dataDir } = config
-  const file = join(dataDir, 'broker.db')
-  if ((settings.variables.BROKER_PUBLIC_URL ?? '') !== '' || !existsSync(file)) return config
-  const { readMeta } = await import('../../db/data-directory/copy.ts')
-  const { retryBusy } = await import('../../db/sqlite/engine.ts')
-  const meta = await retryBusy(() => readMeta(file, sqliteBinding(config))).catch(
-    explainDataError(dataDir),
-  )
+  if ((settings.variables.BROKER_PUBLIC_URL ?? '') !== '') return config
+  const { readStoredMeta } = await import('../data/stored-meta.ts')
+  const meta = await readStoredMeta(config)
   const [url] = JSON.parse(meta.public_urls ?? '[]') as string[]
   if (url === undefined) return config
   return withPublicUrl(config, url)

@@ -24,10 +24,8 @@ export function storeCommand(): Command {
     .action(async ({ to, from }: Databases) => {
       const url = to ?? from
       if (!url || (to && from)) throw new UsageError('Say either --to URL or --from URL.')
-      const found = loadStoreSettings()
-      if (to) requireStore(found)
-      noteStore(found)
-      const { config } = found
+      const { config } = loadStoreSettings()
+      printNotice(`Data directory: ${config.dataDir}`)
       const { copyStore } = await import('../operate/copy-store.ts')
       const { dataDirectory, database } = await import('../operate/copy-sides.ts')
       const { loadKeys } = await import('../operate/restore.ts')
@@ -52,9 +50,10 @@ export function storeCommand(): Command {
   store
     .command('take-back')
     .description('let a store be served again that was copied elsewhere, as it was then')
-    .option('--database <url>', 'of this database instead of the data directory', parseUrl)
-    .action(async ({ database: url }: { database?: DatabaseUrl }) => {
+    .option('--database <url>', 'of this database; default: the store of the settings', parseUrl)
+    .action(async (options: { database?: DatabaseUrl }) => {
       const found = loadStoreSettings()
+      const url = options.database ?? found.config.database
       if (!url) requireStore(found)
       noteStore(found)
       const { takeBack } = await import('../operate/copy-store.ts')

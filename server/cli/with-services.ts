@@ -2,7 +2,6 @@ import { createLog } from '../log.ts'
 import type { Services } from '../services.ts'
 import { formatMessage } from '../operate/messages.ts'
 import { printNotice } from './terminal.ts'
-import { explainDataError } from '../data/start-error.ts'
 import { findStore, noteStore, withStoredUrl } from './settings.ts'
 
 /** The actor that events record for commands. */
@@ -26,6 +25,7 @@ export async function withServices<T>(
   const log = createLog({ logLevel: 'error' }, process.stderr)
   const services = await startServices(config, log, {
     command: 'a command',
+    mustExist: !create,
     onUpgrade: ({ migrations, copy }) =>
       printNotice(
         formatMessage('start.upgraded', { migrations: migrations.join(', '), copy, directory }),
@@ -34,6 +34,6 @@ export async function withServices<T>(
   })
   noteStore(found)
   return work(services)
-    .catch(explainDataError(config.dataDir))
+    .catch((error: unknown) => services.explainStoreError(error))
     .finally(() => services.stop())
 }

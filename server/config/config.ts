@@ -1,5 +1,7 @@
 import { resolve } from 'node:path'
 import { cleanEnvironment } from './environment.ts'
+import { databaseUrl } from './database-url.ts'
+import type { DatabaseUrl } from './database-url.ts'
 import { findSettings, readText } from './find-settings.ts'
 import type { Settings } from './find-settings.ts'
 import * as parse from './parse.ts'
@@ -38,6 +40,8 @@ export interface Config {
   tls: { certFile: string; keyFile: string } | null
   /** Absolute path. */
   dataDir: string
+  /** The PostgreSQL database; `null`: SQLite in the data directory. */
+  database: DatabaseUrl | null
   /** Absolute path where the single binary writes its native code; `null`: the data directory. */
   nativeDir: string | null
   /** Encryption keys, 32 bytes in base64url each; the first encrypts. `null`: the key is in the data directory. */
@@ -126,6 +130,7 @@ export function loadConfig(
     host: reader.value('BROKER_HOST', parse.host),
     tls: readTls(reader),
     dataDir: resolve(reader.value('BROKER_DATA_DIR', parse.text)),
+    database: reader.optional('BROKER_DATABASE_URL', databaseUrl),
     nativeDir: reader.optional('BROKER_NATIVE_DIR', (text) => resolve(text)),
     secrets: reader.optional('BROKER_SECRETS', parse.keys)?.map((key) => new Secret(key)) ?? null,
     trustProxy: reader.optional('BROKER_TRUST_PROXY', parse.networks) ?? [],

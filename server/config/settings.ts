@@ -95,6 +95,14 @@ export const table = {
     default: './data',
     where: 'A directory on a local disk that only the broker can read.',
   },
+  BROKER_DATABASE_URL: {
+    ...optional,
+    about:
+      'The PostgreSQL database (14 or later) that several hosts share. If not set, SQLite in BROKER_DATA_DIR.',
+    where:
+      'For example postgres://broker:PASSWORD@db.example.com/broker?sslmode=verify-full; several servers: HOST-1:5432,HOST-2:5432. See docs/scale.md.',
+    secret: true,
+  },
   BROKER_NATIVE_DIR: {
     ...optional,
     about:

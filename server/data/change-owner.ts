@@ -1,4 +1,3 @@
-import { keepCopy } from '../../db/data-directory/copy.ts'
 import type { Store } from '../../db/store.ts'
 import { SUBJECT_KEY } from '../oauth/account-subject.ts'
 import type { Clock } from '../runtime.ts'
@@ -15,24 +14,20 @@ const BATCH_SIZE = 500
 /**
  * Assigns the data to another client or API. Every connection becomes `needs_reconnect`, with the reason.
  * With another API, connections also lose their accounts and tokens: the same id may be another person
- * there, and a token must not be sent to it. Keeps a copy of the previous store. After an interruption, start
+ * there, and a token must not be sent to it. First keeps a copy of the store. After an interruption, start
  * again with the same flag: the recorded owner changes last.
  */
 export async function changeOwner(
   store: Store,
   before: Partial<Owner>,
   now: Owner,
-  {
-    directory,
-    nativeBinding,
-    clock,
-  }: { directory: string; nativeBinding: string | undefined; clock: Clock },
+  { keepCopy, clock }: { keepCopy: () => Promise<void>; clock: Clock },
 ): Promise<void> {
   const toOtherApi = before.api_url !== undefined && before.api_url !== now.api_url
   const isOther =
     toOtherApi || (before.client_id !== undefined && before.client_id !== now.client_id)
   if (!isOther) return
-  await keepCopy('client-change', directory, nativeBinding)
+  await keepCopy()
   // The same account id may be another person there, who must not get the same subject.
   const subjectKey = toOtherApi ? { [SUBJECT_KEY]: '' } : {}
   await store.setMeta({ owner_change: JSON.stringify(now), ...subjectKey })

@@ -13,10 +13,12 @@ import type { Vault } from '../crypto/vault.ts'
 import { formatMessage } from '../operate/messages.ts'
 import { StartError } from './start-error.ts'
 
-/** The data directory, for a change of owner. */
-interface DataDirectory {
-  directory: string
-  nativeBinding: string | undefined
+/** Where the data is, for a change of owner. */
+interface Place {
+  /** For messages. */
+  name: string
+  /** Keeps a copy of the store as it is. */
+  keepCopy(): Promise<void>
   /** @throws StartError while other processes have the store open */
   refuseOthers(): Promise<void>
 }
@@ -37,7 +39,7 @@ export async function claimData(
     random: Random
     clock: Clock
     claim: Claim
-    place: DataDirectory
+    place: Place
   },
 ): Promise<string[]> {
   const { vault, random, clock, claim, place } = dependencies
@@ -77,11 +79,16 @@ export const fingerprintsOf = (meta: Record<string, string>): string[] =>
   meta.secret_fingerprints?.split(',') ?? []
 
 /** All of them are required: a value that is sealed with a missing key would fail later. */
-function checkKeys(meta: Record<string, string>, vault: Vault, { dataDir, secrets }: Config): void {
+function checkKeys(meta: Record<string, string>, vault: Vault, config: Config): void {
+  const { dataDir, secrets, database } = config
   const missing = fingerprintsOf(meta).filter((id) => !vault.keyIds().includes(id))
   if (missing.length === 0) return
   const source = secrets ? 'BROKER_SECRETS' : `${dataDir}/secret.key`
-  const values = { directory: dataDir, source, fingerprints: missing.join(' and ') }
+  const values = {
+    directory: database?.address ?? dataDir,
+    source,
+    fingerprints: missing.join(' and '),
+  }
   throw new StartError(formatMessage('start.key-mismatch', values))
 }
 

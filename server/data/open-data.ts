@@ -1,21 +1,18 @@
 import { describeProcesses } from '../../db/coordination.ts'
-import { createFileCoordination } from '../../db/data-directory/coordination.ts'
-import { openStore } from '../../db/data-directory/open.ts'
 import type { Upgrade } from '../../db/data-directory/open.ts'
-import { hasStore } from '../../db/data-directory/restore-complete.ts'
 import type { Store } from '../../db/store.ts'
-import { readMigrations, sqliteBinding } from '../assets.ts'
 import type { Config } from '../config/config.ts'
 import { createSigningKeys } from '../crypto/signing-keys.ts'
 import { loadSubjects } from '../oauth/account-subject.ts'
 import { createVault } from '../crypto/vault.ts'
 import { claimData } from './data-ownership.ts'
 import type { Claim } from './data-ownership.ts'
-import { formatMessage } from '../operate/messages.ts'
+import { CommandError, formatMessage } from '../operate/messages.ts'
+import { openEngine } from './engine.ts'
 import { refuseCopied } from './moved-store.ts'
 import { loadSecretKeys } from './secret-key.ts'
 import type { Runtime } from '../runtime.ts'
-import { StartError, explainDataError } from './start-error.ts'
+import { StartError } from './start-error.ts'
 
 /** The open data directory: store, keys, locks, and the other processes that use it. */
 export type Data = Awaited<ReturnType<typeof openData>>
@@ -34,30 +31,29 @@ async function countStart(store: Pick<Store, 'getMeta' | 'setMeta'>): Promise<vo
 export async function openData(
   config: Config,
   { clock, random }: Pick<Runtime, 'clock' | 'random'>,
-  options: { claim?: Claim; command?: string; onUpgrade?: (upgrade: Upgrade) => void } = {},
+  options: {
+    claim?: Claim
+    command?: string
+    mustExist?: boolean
+    onUpgrade?: (upgrade: Upgrade) => void
+  } = {},
 ) {
-  const { dataDir } = config
-  const binding = sqliteBinding(config)
-
-  const coordination = createFileCoordination(dataDir, binding)
+  const engine = await openEngine(config, clock)
+  const { coordination, place } = engine
+  if (options.mustExist && !(await engine.hasStore()))
+    throw new CommandError('data.database-empty', { address: place })
 
   const refuseIfInUse = async (messageName: 'start.client-in-use' | 'start.database-gone') => {
     const processes = describeProcesses(await coordination.listProcesses())
     if (processes === '') return
-    throw new StartError(formatMessage(messageName, { processes, directory: dataDir }))
+    throw new StartError(formatMessage(messageName, { processes, directory: place }))
   }
 
   const open = async () => {
-    if (!hasStore(dataDir)) await refuseIfInUse('start.database-gone')
-    const store = await openStore({
-      directory: dataDir,
-      migrations: readMigrations(),
-      nativeBinding: binding,
-      onUpgrade: options.onUpgrade,
-      steady: () => clock.steady(),
-    })
+    if (!(await engine.hasStore())) await refuseIfInUse('start.database-gone')
+    const store = await engine.open(options.onUpgrade)
     try {
-      refuseCopied(await store.getMeta(), dataDir)
+      refuseCopied(await store.getMeta(), place)
       const loadKeys = await loadSecretKeys(config, store, random)
       const vault = createVault(loadKeys, random)
       const formerUrls = await claimData(config, store, {
@@ -66,8 +62,8 @@ export async function openData(
         clock,
         claim: options.claim,
         place: {
-          directory: dataDir,
-          nativeBinding: binding,
+          name: place,
+          keepCopy: () => engine.keepCopy(),
           refuseOthers: () => refuseIfInUse('start.client-in-use'),
         },
       })
@@ -84,7 +80,11 @@ export async function openData(
       throw error
     }
   }
-  const opened = await coordination.withStartLock(open).catch(explainDataError(dataDir))
+  const fail = async (error: unknown): Promise<never> => {
+    await coordination.close()
+    return engine.explain(error)
+  }
+  const opened = await coordination.withStartLock(open).catch(fail)
   const { id } = opened.presence
   const processes = {
     id,
@@ -93,5 +93,11 @@ export async function openData(
     /** A paused process counts as alive. */
     hasDied: async (other: string) => other !== id && coordination.hasDied(other),
   }
-  return { ...opened, coordination, processes }
+  return {
+    ...opened,
+    coordination,
+    processes,
+    measureStorage: () => engine.measureStorage(),
+    explainStoreError: (error: unknown) => engine.explain(error),
+  }
 }

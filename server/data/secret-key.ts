@@ -18,17 +18,19 @@ export const secretKeyFile = (dataDir: string): string => join(dataDir, 'secret.
  * @throws StartError if there is sealed data but no key
  */
 export async function loadSecretKeys(
-  config: Pick<Config, 'secrets' | 'dataDir'>,
+  config: Pick<Config, 'secrets' | 'dataDir' | 'database'>,
   store: Store,
   random: Random,
 ): Promise<() => Secret[]> {
-  const { secrets, dataDir } = config
+  const { secrets, dataDir, database } = config
   if (secrets) return () => secrets
   const file = secretKeyFile(dataDir)
   if (!existsSync(file)) {
     const meta = await store.getMeta()
     if (meta.secret_fingerprints !== undefined) {
-      throw new StartError(formatMessage('start.key-missing', { directory: dataDir }))
+      const name = database ? 'start.key-elsewhere' : 'start.key-missing'
+      const address = database?.address ?? ''
+      throw new StartError(formatMessage(name, { directory: dataDir, address }))
     }
     writeKeys(file, [newKey(random)])
   }

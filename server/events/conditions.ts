@@ -35,7 +35,7 @@ interface Change {
 export function createConditions(deps: {
   store: Store
   upstream: Pick<UpstreamStatus, 'state' | 'clientRefusedSince' | 'clientAcceptedSince'>
-  measureStorage: () => Promise<{ freeBytes: number; databaseBytes: number }>
+  measureStorage: () => Promise<{ freeBytes: number | null; databaseBytes: number }>
   certificateExpiresAt: () => Millis | null
   clock: Clock
   log: Log
@@ -77,6 +77,7 @@ export function createConditions(deps: {
 
   const checkStorage = async (): Promise<Change | null> => {
     const { freeBytes, databaseBytes } = await measureStorage()
+    if (freeBytes === null) return null
     const limit = Math.max(MIN_FREE_BYTES, 2 * databaseBytes)
     const details = `${Math.round(freeBytes / 1e6)} MB free`
     if (freeBytes < limit) return { name: 'storage', isOn: true, action: 'storage.full', details }

@@ -4,7 +4,7 @@ import { openSqliteReader, openSqliteWriter } from '../../db/copy/sqlite.ts'
 import { describeProcesses } from '../../db/coordination.ts'
 import type { Coordination } from '../../db/coordination.ts'
 import { createFileCoordination } from '../../db/data-directory/coordination.ts'
-import { completeRestore } from '../../db/data-directory/restore-complete.ts'
+import { completeRestore, hasStore } from '../../db/data-directory/restore-complete.ts'
 import { LockHeldError, StoreOutdatedError } from '../../db/errors.ts'
 import { connect, createClientClass } from '../../db/postgres/connection.ts'
 import { createPostgresCoordination } from '../../db/postgres/coordination.ts'
@@ -13,6 +13,8 @@ import { codeOf } from '../../db/postgres/pool.ts'
 import { readMigrations, readPostgresMigrations, sqliteBinding } from '../assets.ts'
 import type { DataDirectories } from '../assets.ts'
 import type { DatabaseUrl } from '../config/database-url.ts'
+import { checkServer } from '../data/database-error.ts'
+import { inspectServer } from '../data/inspect-server.ts'
 import { StartError, explainDataError } from '../data/start-error.ts'
 import { CommandError, errorMessage, formatMessage } from './messages.ts'
 
@@ -38,17 +40,24 @@ export function dataDirectory(home: DataDirectories): Place {
       return work(side).finally(() => side.close())
     }).catch(explainDataError(directory))
   return {
-    read: (work) => use(async () => openSqliteReader(options), work),
+    read: (work) =>
+      use(async () => {
+        if (hasStore(directory)) return openSqliteReader(options)
+        throw new CommandError('store.copy.no-store', { place: directory })
+      }, work),
     write: (work) => use(() => openSqliteWriter(options), work),
   }
 }
 
 /** The store of a database. */
-export function database({ urls, address }: DatabaseUrl): Place {
+export function database(settings: DatabaseUrl): Place {
+  const { urls, address } = settings
   const name = `postgres://${address}`
   const Client = createClientClass(urls.map((url) => url.reveal()))
   const migrations = readPostgresMigrations()
   const use = async <T>(work: (client: Awaited<ReturnType<typeof connect>>) => Promise<T>) => {
+    const { state } = await inspectServer(settings)
+    checkServer(state, address)
     const coordination = createPostgresCoordination(Client)
     try {
       return await useAlone(name, coordination, async () => {

@@ -19,6 +19,12 @@ export const messages = {
     text: 'The data in {directory} is encrypted, and its key is missing.',
     fix: 'Restore the file secret.key in that directory, or set BROKER_SECRETS to the key that was used. A new key cannot open the data. If the key is lost, start with an empty BROKER_DATA_DIR: every user must connect again.',
   },
+  'start.key-elsewhere': {
+    command: 'start',
+    exit: 2,
+    text: 'The data in the database {address} is encrypted, and its key is missing on this host: {directory} has no secret.key.',
+    fix: 'Copy secret.key from another host of this broker into that directory, or set BROKER_SECRETS to the same keys on every host. A new key cannot open the data.',
+  },
   'start.key-invalid': {
     command: 'start',
     exit: 2,
@@ -120,6 +126,48 @@ export const messages = {
     exit: 2,
     text: 'The database in {directory} is damaged, or is not a database.',
     fix: 'Stop all brokers, keep the directory as it is, check the disk, and restore the latest good backup.',
+  },
+  'start.database-unreachable': {
+    command: 'start',
+    exit: 1,
+    text: 'The database {address} can’t be reached: {problem}.',
+    fix: 'Check BROKER_DATABASE_URL (host, port, database, user, password and sslmode), and that the server runs and admits this host (pg_hba.conf).',
+  },
+  'start.database-read-only': {
+    command: 'start',
+    exit: 1,
+    text: 'The database {address} takes no writes: its server is a standby, or transactions of this user are read-only.',
+    fix: 'Name every server in BROKER_DATABASE_URL, as HOST-1,HOST-2: the broker uses the first that takes writes. Or promote the standby.',
+  },
+  'start.database-old': {
+    command: 'start',
+    exit: 2,
+    text: 'The server of the database {address} is PostgreSQL {version}, and the broker needs 14 or later.',
+    fix: 'Upgrade the server, or use another one.',
+  },
+  'start.database-pooler': {
+    command: 'start',
+    exit: 2,
+    text: 'A pooler, such as PgBouncer, is between the broker and the database {address}.',
+    fix: 'Name the server itself in BROKER_DATABASE_URL. The broker pools its connections, and its locks need sessions of their own.',
+  },
+  'start.database-asynchronous': {
+    command: 'start',
+    exit: 2,
+    text: 'The database {address} has synchronous_commit=off: a crash of its server would lose refresh tokens that Ellipsis Drive has replaced already.',
+    fix: 'As a superuser: ALTER ROLE "{user}" SET synchronous_commit = on. Then start again.',
+  },
+  'start.database-rights': {
+    command: 'start',
+    exit: 2,
+    text: 'The user {user} may not create tables in the database {address}.',
+    fix: 'As the owner of the database: GRANT USAGE, CREATE ON SCHEMA {schema} TO "{user}". Then start again.',
+  },
+  'data.database-empty': {
+    command: 'start',
+    exit: 2,
+    text: 'The database {address} has no data of a broker.',
+    fix: 'Check BROKER_DATABASE_URL. A first start of `serve` creates the tables, as does the first `app add` or `admin add`.',
   },
   'data.missing': {
     command: 'start',
@@ -286,6 +334,12 @@ export const messages = {
     text: 'Backups kept in {directory}: {kept}. Deleted: {deleted}.',
     fix: '',
   },
+  'backup.use-pg-dump': {
+    command: 'backup',
+    exit: 2,
+    text: 'A PostgreSQL database is backed up with its own tools; {file} was not written.',
+    fix: 'Run: pg_dump --format=custom --file={file} --dbname="{url}" (the password: PGPASSWORD or ~/.pgpass). {keys}',
+  },
   'backup.exists': {
     command: 'backup',
     exit: 2,
@@ -388,6 +442,12 @@ export const messages = {
     text: 'It is unknown what was revoked since {file} was made: the store in {directory} is damaged, or did not develop from that backup. Nothing has changed.',
     fix: 'Connections, devices, apps, admins and signing keys that were revoked since {at} may work again, and admins get the passwords and second factors of that time. To restore with that, run the command again with --accept-revoked.',
   },
+  'restore.use-pg-restore': {
+    command: 'restore',
+    exit: 2,
+    text: 'A PostgreSQL database is restored with its own tools; nothing has changed.',
+    fix: 'Stop every broker, then restore {file} into an empty database: pg_restore --no-owner --exit-on-error --dbname="{url}" {file}. Name it in BROKER_DATABASE_URL. What was revoked since the backup is active again: revoke it once more.',
+  },
   'restore.in-use': {
     command: 'restore',
     exit: 1,
@@ -459,7 +519,7 @@ export const messages = {
     command: 'store copy',
     exit: 2,
     text: 'There is no store of a broker in {place}.',
-    fix: 'Check the URL after --from.',
+    fix: 'Check the URL after --from, or BROKER_DATA_DIR.',
   },
   'store.copy.not-empty': {
     command: 'store copy',

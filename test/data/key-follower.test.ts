@@ -18,7 +18,7 @@ import { openTemporary } from '../db/temporary.ts'
 
 t.test('unchanged keys cost one look at the file, and a change is followed', async (t) => {
   const { store, directory } = await openTemporary(t)
-  const config = { secrets: null, dataDir: directory }
+  const config = { secrets: null, database: null, dataDir: directory }
   const load = await loadSecretKeys(config, store, randomBytes)
   let loads = 0
   const vault = createVault(() => (loads++, load()), randomBytes)
@@ -71,7 +71,7 @@ t.test('unchanged keys cost one look at the file, and a change is followed', asy
 
 t.test('a key that could not be announced is announced later', async (t) => {
   const { store, directory } = await openTemporary(t)
-  const load = await loadSecretKeys({ secrets: null, dataDir: directory }, store, randomBytes)
+  const load = await loadSecretKeys({ secrets: null, database: null, dataDir: directory }, store, randomBytes)
   const vault = createVault(load, randomBytes)
   await store.setMeta({ secret_fingerprints: vault.keyIds().join() })
   const announced: string[][] = []

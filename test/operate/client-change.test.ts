@@ -68,7 +68,7 @@ t.test(
 )
 
 t.test('an interrupted change has to be completed', async (t) => {
-  const { env, start, clock, dataDir } = await buildHeadless(t)
+  const { env, start, clock } = await buildHeadless(t)
   const first = await start()
   await connectMany(first, 2)
   const { store } = first.services
@@ -82,7 +82,7 @@ t.test('an interrupted change has to be completed', async (t) => {
     },
   }
   const before = { client_id: client_id ?? '', api_url: api_url ?? '' }
-  const place = { directory: dataDir, nativeBinding: undefined, clock }
+  const place = { keepCopy: async () => undefined, clock }
   const after = { client_id: 'another', api_url: 'https://api.example.com' }
   await t.rejects(changeOwner(dying, before, after, place), /killed/)
   await first.stop()

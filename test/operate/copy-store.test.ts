@@ -310,8 +310,12 @@ t.test('a copy that is killed at any point is continued', { skip: noPostgres }, 
     await blocker.release()
     const isMarked = name === 'the source is marked'
     if (name !== names[0]) {
-      const marks = await query(url, "select key from meta where key like 'copy_%'")
-      t.strictSame(marks, [{ key: 'copy_unfinished' }], `the copy is not served: ${name}`)
+      const served = await command(['app', 'list'], { ...env, BROKER_DATABASE_URL: url })
+      t.match(
+        served,
+        { code: 2, stderr: /is an unfinished copy/ },
+        `the copy is not served: ${name}`,
+      )
     }
     if (name === 'the middle of a table') t.equal(await rowsOf('connections'), PAGE_ROWS)
     if (isMarked) t.match(await command(['app', 'list'], env), { code: 2, stderr: /was copied to/ })
@@ -327,9 +331,18 @@ t.test('a copy that is killed at any point is continued', { skip: noPostgres }, 
   await copy.close()
   await original.close()
 
+  const onPostgres = await setup.start({ BROKER_DATABASE_URL: url })
+  t.equal(await swapOutcome(onPostgres, devices[0]?.token ?? '', 9999), 'ok', 'with a refresh')
+  t.equal(await swapOutcome(onPostgres, devices[1]?.token ?? ''), 'connection_revoked')
+  await onPostgres.services.connections.revoke('con_2', 'test')
+  const inUse = await command(['store', 'copy', '--from', url], env)
+  t.match(inUse, { code: 1, stderr: /in use by/ })
+  await onPostgres.stop()
+
   const back = await command(['store', 'copy', '--from', url], env)
   t.equal(back.code, 0, back.stderr)
   const restarted = await setup.start()
+  t.equal(await swapOutcome(restarted, devices[2]?.token ?? ''), 'connection_revoked')
   t.equal(await swapOutcome(restarted, devices[0]?.token ?? ''), 'ok')
   t.equal(await swapOutcome(restarted, devices[1]?.token ?? ''), 'connection_revoked')
   await restarted.stop()

@@ -1,0 +1,55 @@
+import { LockHeldError, StoreTooNewError, StoreUnavailableError } from '../../db/errors.ts'
+import { READ_ONLY } from '../../db/postgres/connection.ts'
+import type { ServerState } from '../../db/postgres/server-state.ts'
+import { formatMessage } from '../operate/messages.ts'
+import { StartError } from './start-error.ts'
+
+const MIN_VERSION = 140_000
+
+/**
+ * A handler of errors of connecting to PostgreSQL. No error of pg contains the password.
+ * @throws StartError
+ */
+export const explainConnectError =
+  (address: string) =>
+  (error: unknown): never => {
+    const name =
+      (error as { code?: unknown }).code === READ_ONLY
+        ? 'start.database-read-only'
+        : 'start.database-unreachable'
+    const values = { address, problem: describe(error) }
+    throw new StartError(formatMessage(name, values), { cause: error })
+  }
+
+/** Why it can't be reached; of several addresses of a host, the first one. */
+function describe(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** The same for errors of a store that was opened. @throws StartError, or the error */
+export const explainDatabaseError =
+  (address: string) =>
+  (error: unknown): never => {
+    if (error instanceof StoreTooNewError)
+      throw new StartError(formatMessage('start.newer', { file: address }))
+    if (error instanceof LockHeldError)
+      throw new StartError(formatMessage('start.locked', { directory: address }), { cause: error })
+    if (error instanceof StoreUnavailableError) return explainConnectError(address)(error)
+    throw error
+  }
+
+/**
+ * Refuses a server that would lose data, or on which the broker can't work.
+ * @throws StartError
+ */
+export function checkServer(state: ServerState, address: string): void {
+  const refuse = (name: Parameters<typeof formatMessage>[0], values = {}): never => {
+    throw new StartError(formatMessage(name, { address, ...values }))
+  }
+  const { version, versionText, synchronousCommit, user, schema } = state
+  if (version < MIN_VERSION) refuse('start.database-old', { version: versionText })
+  if (state.isPooled) refuse('start.database-pooler')
+  if (synchronousCommit === 'off') refuse('start.database-asynchronous', { user })
+  if (!state.canCreate) refuse('start.database-rights', { user, schema: schema ?? 'public' })
+}

@@ -1,0 +1,64 @@
+import { copyFileSync, existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import { command } from '../command.ts'
+import { addApp, buildBroker, connect, exchange, scrape } from '../helper.ts'
+import { createDatabase, noPostgres, query } from '../postgres.ts'
+import { temporaryFolder } from '../temporary.ts'
+
+const skip = noPostgres
+
+/** Runs a command on a host of its own with this database. */
+const run = (t: Test, url: string, args: string[], env = {}) =>
+  command(args, { BROKER_DATA_DIR: temporaryFolder(t), BROKER_DATABASE_URL: url, ...env })
+
+t.test('brokers of several hosts share a database', { skip }, async (t) => {
+  const env = { BROKER_DATABASE_URL: await createDatabase(t) }
+  const one = await buildBroker(t, { env, dataDir: temporaryFolder(t) })
+  const { brokerToken } = await connect(one, await addApp(one))
+  t.equal((await exchange(one, brokerToken)).status, 200)
+  t.notOk(existsSync(join(one.dataDir, 'broker.db')), 'there is no SQLite')
+
+  const dataDir = temporaryFolder(t)
+  await t.rejects(
+    buildBroker(t, { env, dataDir }),
+    /key is missing on this host: .* has no secret\.key.*Copy secret\.key from another host/s,
+  )
+  t.notOk(existsSync(join(dataDir, 'secret.key')), 'no other key is made')
+  copyFileSync(join(one.dataDir, 'secret.key'), join(dataDir, 'secret.key'))
+  const claims = { ...env, BROKER_PUBLIC_URL: one.url, ELLIPSIS_API_URL: one.standInApiUrl }
+  const other = await buildBroker(t, { env: claims, dataDir })
+  t.equal((await exchange(other, brokerToken)).status, 200)
+  t.match(await other.services.processes.others(), [{ pid: process.pid, command: 'serve' }])
+  t.equal((await fetch(`${other.url}/readyz`)).status, 200)
+  const metrics = await scrape(other)
+  t.match(metrics, /^ellipsis_broker_database_bytes [1-9]\d{6,}$/m)
+  t.notMatch(metrics, /^ellipsis_broker_disk_free_bytes /m, 'of another host')
+})
+
+t.test('commands work on the database', { skip }, async (t) => {
+  const url = await createDatabase(t)
+  const list = ['app', 'list']
+  t.match(await run(t, url, list), { code: 2, stderr: /has no data of a broker/ })
+  t.same(
+    await query(url, "select 1 from pg_tables where schemaname = 'public'"),
+    [],
+    'not even its tables',
+  )
+  const env = { BROKER_DATA_DIR: temporaryFolder(t) }
+  const add = ['app', 'add', 'Map', '--redirect-uri', 'https://map.example.com/']
+  t.match(await run(t, url, add, env), { code: 0 })
+  t.match(await run(t, url, list, env), { code: 0, stdout: /Map/, stderr: /Store: 127\.0\.0\.1/ })
+  t.match(await run(t, url, list), { code: 2, stderr: /key is missing on this host/ })
+  t.match(await run(t, url, ['secret', 'rotate'], env), { code: 0 })
+  t.match(await run(t, url, ['secret', 'check'], env), { code: 0 })
+  const file = join(env.BROKER_DATA_DIR, 'b.dump')
+  t.match(await run(t, url.replace('postgres@', 'postgres:hush@'), ['backup', file], env), {
+    code: 2,
+    stderr:
+      /pg_dump --format=custom --file=\S+b\.dump --dbname="postgres:\/\/postgres@127.*Keep a copy of \S+secret\.key/s,
+  })
+  t.notOk(existsSync(file))
+  t.match(await run(t, url, ['restore', file], env), { code: 2, stderr: /pg_restore --no-owner/ })
+})
