@@ -20,8 +20,9 @@ const DERIVED = ['listing', 'listing_apps', 'listing_names', 'listing_totals']
 /** Tables with these triggers. */
 const TRIGGERED = ['connections', 'grants', 'listing']
 
-/** No application reads while a store is copied; a long statement is no sign of a broken network. */
-const SESSION = 'set statement_timeout = 0; set idle_in_transaction_session_timeout = 0'
+/** A statement over a whole table takes long, and the session is idle while the other side is read. */
+const SESSION = `set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
+  set idle_session_timeout = 0`
 
 /**
  * Reads the store of a database, in one transaction.

@@ -24,8 +24,12 @@ export function storeCommand(): Command {
     .action(async ({ to, from }: Databases) => {
       const url = to ?? from
       if (!url || (to && from)) throw new UsageError('Say either --to URL or --from URL.')
-      const { config } = loadStoreSettings()
-      printNotice(`Data directory: ${config.dataDir}`)
+      const settings = loadStoreSettings()
+      // The data directory, whichever store is served.
+      const found = { ...settings, config: { ...settings.config, database: null } }
+      if (to) requireStore(found)
+      noteStore(found)
+      const { config } = found
       const { copyStore } = await import('../operate/copy-store.ts')
       const { dataDirectory, database } = await import('../operate/copy-sides.ts')
       const { loadKeys } = await import('../operate/restore.ts')
