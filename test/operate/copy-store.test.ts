@@ -118,6 +118,14 @@ function fillTables(directory: string): void {
   client.close()
 }
 
+/** For tables that are too large to compare row by row. */
+const digests = (tables: Record<string, Rows>) =>
+  Object.entries(tables).map(([name, rows]) => {
+    const digest = createHash('sha256')
+    for (const row of rows) digest.update(JSON.stringify(row))
+    return [name, rows.length, digest.digest('hex')]
+  })
+
 const hashOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex')
 
 async function setUp(t: Test, connections = 3) {
@@ -324,7 +332,7 @@ t.test('a copy that is killed at any point is continued', { skip: noPostgres }, 
 
   const done = await command(['store', 'copy', '--to', url], env)
   t.match(done, { code: 0, stdout: /: 0 rows now/, stderr: /Continuing/ }, done.stderr)
-  t.strictSame(await postgresRows(url), sqliteRows(dataDir))
+  t.strictSame(digests(await postgresRows(url)), digests(sqliteRows(dataDir)))
 
   const [copy, original] = [await openAt(url), await openSqlite(dataDir)]
   t.strictSame(await viewsOf(copy), await viewsOf(original), 'the lists are derived')
