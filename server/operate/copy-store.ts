@@ -52,6 +52,7 @@ export async function copyStore(copy: Copy): Promise<string> {
   const rows = await copyRows(copy)
   const hashed = await verify(copy, mark)
   await checkKey(copy)
+  copy.report('Writing the indexes of the lists …')
   await target.derive(await source.lastIds())
   const moved: Moved = { to: target.name, at: new Date(clock.now()).toISOString() }
   if (!movedTo(from)) await source.setMoved(JSON.stringify(moved))

@@ -23,7 +23,7 @@ import { temporaryFolder } from '../temporary.ts'
 import { buildHeadless, swapOutcome } from './headless.ts'
 import { connectMany } from './load.ts'
 
-const CONNECTIONS = size(PAGE_ROWS + 500, 50_000)
+const CONNECTIONS = size(PAGE_ROWS + 500, 20_000)
 
 type Rows = unknown[]
 
