@@ -130,7 +130,8 @@ const quote = (name: string): string => `"${name}"`
 /** What the triggers would have derived, but all rows at a time: see db/migrations/postgres/0000_initial.sql. */
 const DERIVE = `
   truncate ${DERIVED.join()} restart identity;
-  insert into listing_names (connection_id, name) select id, name_key from connections order by id;
+  insert into listing_names (connection_id, name) select id, name_key from connections
+    order by connected_at, id;
   insert into listing_apps (app_id)
     select app_id from grants where revoked_at is null group by app_id order by app_id;
   insert into listing

@@ -255,7 +255,7 @@ async function viewsOf(store: Store): Promise<unknown> {
   const [, app] = await store.listApps()
   const queries: Partial<ConnectionQuery>[] = [
     { sort: 'user' },
-    { sort: 'used', descending: true },
+    { sort: 'connected', descending: true },
     { search: 'bos' },
     { appId: app?.id ?? '', statuses: ['needs_reconnect'] },
   ]
