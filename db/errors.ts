@@ -35,6 +35,11 @@ export class StoreTooNewError extends Error {
   }
 }
 
+/** The database was written by an older version of this program, and not upgraded yet. */
+export class StoreOutdatedError extends Error {
+  override name = 'StoreOutdatedError'
+}
+
 /** The copy before a change can't be written, for example because the disk is full. */
 export class KeptCopyError extends Error {
   override name = 'KeptCopyError'

@@ -16,8 +16,8 @@ export const hasStore = (directory: string): boolean =>
   existsSync(join(directory, 'broker.db')) || isRestored(directory)
 
 /** Makes the prepared store the valid one: before this nothing has changed, afterwards all has. */
-export function commitRestore(directory: string): void {
-  const prepared = join(directory, RESTORING)
+export function commitRestore(directory: string, name = RESTORING): void {
+  const prepared = join(directory, name)
   syncFile(prepared)
   renameSync(prepared, join(directory, RESTORED))
   syncDirectoryOf(prepared)

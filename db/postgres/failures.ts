@@ -12,7 +12,8 @@ export class ConnectionError extends Error {
   }
 }
 
-function codeOf(error: unknown): string {
+/** The SQLSTATE, or the code of Node's error; empty: it has none. */
+export function codeOf(error: unknown): string {
   // An address that was tried for each family.
   if (error instanceof AggregateError) return codeOf(error.errors[0])
   const { code } = error instanceof Error ? (error as { code?: unknown }) : {}

@@ -26,6 +26,15 @@ export async function openPostgresStore(options: {
   connection: PoolConfig
   migrations: PostgresMigration[]
 }): Promise<Store> {
+  await migratePostgres(options)
+  return createPostgresStore(createPool(options.connection))
+}
+
+/** Migrates the tables only, on the same conditions. */
+export async function migratePostgres(options: {
+  connection: PoolConfig
+  migrations: PostgresMigration[]
+}): Promise<void> {
   const { connection, migrations } = options
   const client = await connect(connection)
   try {
@@ -34,7 +43,6 @@ export async function openPostgresStore(options: {
   } finally {
     await client.end()
   }
-  return createPostgresStore(createPool(connection))
 }
 
 /** A server that starts (57P03), or has no connection to spare (53300), is waited for. Other errors are for people. */

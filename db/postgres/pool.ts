@@ -29,7 +29,7 @@ const parsers: Partial<Record<number, (value: string) => unknown>> = {
   [pg.types.builtins.JSON]: String,
   [pg.types.builtins.BOOL]: (value) => (value === 't' ? 1 : 0),
 }
-const types: pg.CustomTypesConfig = {
+export const types: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) =>
     (format !== 'binary' && parsers[oid]) || (pg.types.getTypeParser(oid, format) as never),
 }

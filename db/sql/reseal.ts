@@ -109,7 +109,7 @@ function columnsOf(table: SQLiteTable): SealedColumn[] {
 }
 
 /** The name of a schema's column in SQL. */
-function snakeCase(name: string): string {
+export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 

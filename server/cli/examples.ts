@@ -113,6 +113,11 @@ export const examples: Record<string, Example[]> = {
     ['backup --keep 7 /backups', 'a dated file; older ones are deleted'],
   ],
   restore: [['restore /backups/broker-2026-01-31.db', 'while no broker runs']],
+  'store copy': [
+    ['store copy --to postgres://broker@db.example.com/broker', 'while no broker runs'],
+    ['store copy --from postgres://broker@db.example.com/broker', 'back into BROKER_DATA_DIR'],
+  ],
+  'store take-back': [['store take-back', 'if the copy was a mistake']],
   doctor: [['doctor', 'check this installation']],
   health: [['health', 'exit code 0 if the broker is ready']],
   probe: [

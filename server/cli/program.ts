@@ -22,6 +22,7 @@ import { UsageError, printable } from './terminal.ts'
 import { secretCommand } from './secret.ts'
 import { serveCommand } from './serve.ts'
 import { standInCommand } from './stand-in.ts'
+import { storeCommand } from './store.ts'
 import { webhookCommand } from './webhook.ts'
 import { WorkerStartError } from './workers.ts'
 
@@ -50,6 +51,7 @@ export function program(): Command {
     eventsCommand(),
     backupCommand(),
     restoreCommand(),
+    storeCommand(),
     doctorCommand(),
     healthCommand(),
     probeCommand(),

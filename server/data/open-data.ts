@@ -9,6 +9,7 @@ import { claimData } from './data-ownership.ts'
 import type { Claim } from './data-ownership.ts'
 import { CommandError, formatMessage } from '../operate/messages.ts'
 import { openEngine } from './engine.ts'
+import { refuseCopied } from './moved-store.ts'
 import { loadSecretKeys } from './secret-key.ts'
 import type { Runtime } from '../runtime.ts'
 import { StartError } from './start-error.ts'
@@ -53,6 +54,7 @@ export async function openData(
     if (!(await engine.hasStore())) await refuseIfInUse('start.database-gone')
     const store = await engine.open(options.onUpgrade)
     try {
+      refuseCopied(await store.getMeta(), place)
       const loadKeys = await loadSecretKeys(config, store, random)
       const vault = createVault(loadKeys, random)
       const formerUrls = await claimData(config, store, {

@@ -193,6 +193,18 @@ export const messages = {
     text: 'Another process has locked the data in {directory}.',
     fix: 'Wait until it is done, then run the command again. The first start of a newer version may have much data to migrate. If it never ends, `doctor` says how to find that process.',
   },
+  'start.moved': {
+    command: 'start',
+    exit: 2,
+    text: 'The store in {place} was copied to {to} at {at}, and is served from there.',
+    fix: 'Set BROKER_DATABASE_URL or BROKER_DATA_DIR to that store. To go back with all that has changed since, stop all brokers and copy it back with `store copy`. To serve this one as it was then, run `store take-back`.',
+  },
+  'start.copy-unfinished': {
+    command: 'start',
+    exit: 2,
+    text: 'The store in {place} is an unfinished copy of another one.',
+    fix: 'Run the same `store copy` again: it continues. Until it is done, the other store can be served.',
+  },
   'start.copy-failed': {
     command: 'start',
     exit: 2,
@@ -483,6 +495,85 @@ export const messages = {
     exit: 2,
     text: '{file} is encrypted with a key that is missing from {source}. Nothing has changed.',
     fix: 'On a new machine, first put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. Otherwise add the key with the fingerprint {fingerprints} to BROKER_SECRETS after a comma, or to secret.key on its own line. Without it, no token in this backup can be opened.',
+  },
+
+  'store.copy.done': {
+    command: 'store copy',
+    exit: 0,
+    text: 'Copied {from} to {to}: {rows} rows now, {hashed} in {tables} tables. Both sides have the same rows, by count and SHA-256 of each table. The former store stays as it was, and is not served any more.',
+    fix: 'The copy is encrypted with the same keys ({keys}). Each host that serves it needs them: copy secret.key into its data directory, or set the same BROKER_SECRETS. Then start the brokers on {to}.',
+  },
+  'store.copy.done-before': {
+    command: 'store copy',
+    exit: 0,
+    text: '{from} was copied to {to} before, completely. Nothing has changed.',
+    fix: '',
+  },
+  'store.copy.in-use': {
+    command: 'store copy',
+    exit: 1,
+    text: 'The store in {place} is in use by {processes}.',
+    fix: 'Stop these processes, then run the command again.',
+  },
+  'store.copy.no-store': {
+    command: 'store copy',
+    exit: 2,
+    text: 'There is no store of a broker in {place}.',
+    fix: 'Check the URL after --from, or BROKER_DATA_DIR.',
+  },
+  'store.copy.not-empty': {
+    command: 'store copy',
+    exit: 2,
+    text: '{to} is not empty, and is no unfinished copy of this store. Nothing has changed.',
+    fix: 'Copy into a new database, or a new BROKER_DATA_DIR that no broker was started on.',
+  },
+  'store.copy.outdated': {
+    command: 'store copy',
+    exit: 2,
+    text: 'The store in {from} was written by an older version of this program.',
+    fix: 'Start a broker of this version on it once, which upgrades it. Then stop it, and run the command again.',
+  },
+  'store.copy.moved': {
+    command: 'store copy',
+    exit: 2,
+    text: 'The store in {from} was copied to {to} at {at}, and is served from there.',
+    fix: 'Copy that one. To use this one as it was then, run `store take-back` first.',
+  },
+  'store.copy.unfinished-source': {
+    command: 'store copy',
+    exit: 2,
+    text: 'The store in {from} is an unfinished copy itself.',
+    fix: 'Complete it first: run the `store copy` again that writes it.',
+  },
+  'store.copy.key-missing': {
+    command: 'store copy',
+    exit: 2,
+    text: 'The store in {from} is encrypted with a key that is missing from {source}.',
+    fix: 'Put the copy of secret.key that you keep into the data directory, or set the same BROKER_SECRETS. The key has the fingerprint {fingerprints}. Then run the command again.',
+  },
+  'store.copy.differs': {
+    command: 'store copy',
+    exit: 1,
+    text: 'The copy of the table {table} differs from the original: {rows} rows, {copied} in the copy. The store is unchanged, and can be served.',
+    fix: 'Nothing else may write to the copy. Run the command again: it starts from the beginning.',
+  },
+  'store.copy.database': {
+    command: 'store copy',
+    exit: 1,
+    text: 'The database {database} can’t be used: {reason}.',
+    fix: 'Fix that, then run the command again: it continues where it stopped.',
+  },
+  'store.take-back.done': {
+    command: 'store take-back',
+    exit: 0,
+    text: 'The store in {place} can be served again, as it was at {at}.',
+    fix: 'Stop every broker on {to} first, and don’t serve that store any more. Connections that it has refreshed since may have newer refresh tokens: where Ellipsis Drive refuses the former ones, users must connect again. What was revoked there since is not revoked here.',
+  },
+  'store.take-back.nothing': {
+    command: 'store take-back',
+    exit: 0,
+    text: 'The store in {place} was not copied elsewhere. Nothing has changed.',
+    fix: '',
   },
 
   'refresh.refused': {

@@ -102,7 +102,7 @@ function inspect(file: string, binding: string | undefined): Inspected {
 }
 
 /** The keys of this installation; it may have none yet. */
-function loadKeys({ dataDir, secrets }: Pick<Config, 'dataDir' | 'secrets'>): Secret[] {
+export function loadKeys({ dataDir, secrets }: Pick<Config, 'dataDir' | 'secrets'>): Secret[] {
   const keyFile = secretKeyFile(dataDir)
   return secrets ?? (existsSync(keyFile) ? readKeys(keyFile) : [])
 }

@@ -23,7 +23,11 @@ function* commands(parent: Command = program(), names: string[] = []): Generator
       const values = child.registeredArguments.map((one) =>
         one.name() === 'file' && path[0] === 'connection' ? '/dev/null' : 'value',
       )
-      const options = child.options.some(({ long }) => long === '--device') ? ['--device'] : []
+      const has = (option: string) => child.options.some(({ long }) => long === option)
+      const options = [
+        ...(has('--device') ? ['--device'] : []),
+        ...(path[0] === 'store' && has('--to') ? ['--to', 'postgres://127.0.0.1:1/none'] : []),
+      ]
       yield [...path, ...values, ...options]
     }
   }
