@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { toPostgres, type PostgresStatement } from './statement.ts'
 
 /** What a statement returned: its rows, as arrays in the order of `fields`. */
@@ -12,21 +13,17 @@ export interface Answer {
 export type Execute = (statement: PostgresStatement) => Promise<Answer>
 
 /** Thrown out of the work where it needs an answer that is not there yet. Never reaches anyone outside of `replay`. */
-class NeedsAnswer extends Error {
-  readonly statement: PostgresStatement
-
-  constructor(statement: PostgresStatement) {
-    super('the answer of a statement was not awaited')
-    this.statement = statement
-  }
-}
+class NeedsAnswer extends Error {}
 
 type Outcome = { answer: unknown } | { error: Error }
 
 /** The work that runs now: its statements so far, and what they returned. */
 interface Run {
-  texts: string[]
+  /** `null`: a value of `once`. */
+  statements: (PostgresStatement | null)[]
   outcomes: Outcome[]
+  /** What the current pass stopped at; even if the work caught that, all that it did since counts for nothing. */
+  needed: PostgresStatement | null
   isTransaction: boolean
   /** How many the current pass has used. */
   used: number
@@ -45,33 +42,31 @@ export async function replay<T>(
   work: () => T,
   { execute, isTransaction }: { execute: Execute; isTransaction: boolean },
 ): Promise<T> {
-  const run: Run = { texts: [], outcomes: [], used: 0, isTransaction }
+  if (current) throw new Error('work within other work')
+  const run: Run = { statements: [], outcomes: [], needed: null, used: 0, isTransaction }
   for (;;) {
-    run.used = 0
-    const needed = attempt(run, work)
-    if ('result' in needed) return needed.result
-    run.texts.push(needed.statement.text)
-    run.outcomes.push(await outcomeOf(execute(needed.statement)))
+    const pass = attempt(run, work)
+    if (!run.needed) return pass()
+    run.statements.push(run.needed)
+    run.outcomes.push(await outcomeOf(execute(run.needed)))
   }
 }
 
-function attempt<T>(run: Run, work: () => T): { result: T } | { statement: PostgresStatement } {
+/** Returns what gives the result of the work, or throws its error. */
+function attempt<T>(run: Run, work: () => T): () => T {
+  run.used = 0
+  run.needed = null
   current = run
   try {
-    return { result: work() }
+    const result = work()
+    return () => result
   } catch (error) {
-    const needed = findNeed(error)
-    if (!needed) throw error
-    return { statement: needed.statement }
+    return () => {
+      throw error
+    }
   } finally {
     current = null
   }
-}
-
-/** Drizzle wraps some errors. */
-function findNeed(error: unknown): NeedsAnswer | undefined {
-  if (error instanceof NeedsAnswer) return error
-  return error instanceof Error ? findNeed(error.cause) : undefined
 }
 
 const outcomeOf = (answer: Promise<Answer>): Promise<Outcome> =>
@@ -80,24 +75,40 @@ const outcomeOf = (answer: Promise<Answer>): Promise<Outcome> =>
     (error: unknown) => ({ error: error as Error }),
   )
 
+/** The next outcome of the work, or `undefined`: it is the first pass that comes to it. */
+function nextOutcome(run: Run | null, statement: PostgresStatement | null): Outcome | undefined {
+  if (!run) throw new Error('a statement outside of `read` and `write`')
+  if (run.needed) throw new NeedsAnswer()
+  const index = run.used++
+  const outcome = run.outcomes[index]
+  const before = run.statements[index]
+  if (
+    outcome &&
+    (before?.text !== statement?.text || !isDeepStrictEqual(before?.values, statement?.values))
+  )
+    throw new Error('the work did not repeat itself')
+  return outcome
+}
+
 /** The answer of the work's next statement. */
 function answerOf(statement: PostgresStatement): Answer {
-  if (!current) throw new Error('a statement outside of `read` and `write`')
-  const index = current.used++
-  const outcome = current.outcomes[index]
-  if (!outcome) throw new NeedsAnswer(statement)
-  if (current.texts[index] !== statement.text) throw new Error('the work did not repeat itself')
+  const outcome = nextOutcome(current, statement)
+  if (!outcome) {
+    if (current) current.needed = statement
+    throw new NeedsAnswer()
+  }
   if ('error' in outcome) throw outcome.error
   return outcome.answer as Answer
 }
 
 /** A value that is computed once and stays the same when the work runs again. */
 export function once<T>(compute: () => T): T {
-  if (!current) throw new Error('outside of `read` and `write`')
-  const index = current.used++
-  const outcome = (current.outcomes[index] ??= { answer: compute() })
-  current.texts[index] ??= ''
-  return (outcome as { answer: T }).answer
+  const known = nextOutcome(current, null)
+  if (known) return (known as { answer: T }).answer
+  const answer = compute()
+  current?.statements.push(null)
+  current?.outcomes.push({ answer })
+  return answer
 }
 
 const execute = (text: string): void => void answerOf({ text, values: [], name: '' })
@@ -134,7 +145,7 @@ const savepoint =
       execute('release savepoint work')
       return result
     } catch (error) {
-      if (!findNeed(error)) execute('rollback to savepoint work')
+      execute('rollback to savepoint work')
       throw error
     }
   }

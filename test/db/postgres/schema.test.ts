@@ -59,7 +59,7 @@ function indexesOf(table: SQLiteTable): Index[] {
   })
   const keys = primaryKeys.map((key) => ({
     ...{ name: 'primary', unique: true, where: null },
-    columns: key.columns.map((column) => nameOf(column as SQLiteColumn)),
+    columns: key.columns.map((column) => nameOf(column)),
   }))
   const named = indexes.map(({ config }) => ({
     name: config.name,
@@ -73,7 +73,7 @@ function indexesOf(table: SQLiteTable): Index[] {
 const referencesOf = (table: SQLiteTable): string[] =>
   getTableConfig(table).foreignKeys.map((key) => {
     const { columns, foreignTable } = key.reference()
-    const names = columns.map((column) => nameOf(column as SQLiteColumn))
+    const names = columns.map((column) => nameOf(column))
     return `${names.join()} ${getTableConfig(foreignTable).name} ${key.onDelete ?? 'no action'}`
   })
 
