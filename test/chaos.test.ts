@@ -2,6 +2,9 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { noFakeTime } from './chaos/postgres/clock.ts'
+import { noNamespaces } from './chaos/postgres/hosts.ts'
+import { noPostgres } from './postgres.ts'
 import { isLong, size } from './size.ts'
 
 const MAIN = join(import.meta.dirname, 'chaos/main.ts')
@@ -25,3 +28,15 @@ for (const rotation of isLong ? ['always', 'grace', 'never'] : ['grace']) {
     },
   )
 }
+
+const skip = (!isLong && 'in npm run test:long') || noPostgres || noFakeTime || noNamespaces()
+
+t.test('chaos on PostgreSQL, its servers and the network loses nothing', { skip }, async (t) => {
+  const plan = { engine: 'postgres', faults: 12, round: 12, connections: 12, rotation: 'grace' }
+  const args = Object.entries(plan).map(([name, value]) => `--${name}=${value}`)
+  const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args])
+  t.match(stdout, /^0 lost, stuck or marked in any other way$/m)
+  const [, faults] = /, (\d+) faults,/.exec(stdout) ?? []
+  t.ok(Number(faults) >= 12, 'faults were injected')
+  for (const line of stdout.split('\n').slice(-7)) t.comment(line)
+})

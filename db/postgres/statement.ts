@@ -83,9 +83,10 @@ function castOf(value: unknown, isNamed: boolean): string {
   return value === null ? '' : '::bytea'
 }
 
-/** SQLite has no booleans and PostgreSQL's texts no NUL. */
+/** SQLite has no booleans and PostgreSQL's texts no NUL. Columns are of whole numbers, which SQLite does not check. */
 function valueOf(value: unknown): unknown {
   if (typeof value === 'boolean') return Number(value)
+  if (typeof value === 'number') return Math.round(value)
   if (typeof value === 'string') return value.replaceAll('\0', '\u{fffd}')
   return value ?? null
 }

@@ -200,7 +200,7 @@ export function assessFailure(
       isRejection: true,
       status: 'needs_reconnect',
       lastError: `Ellipsis Drive refused the refresh token: ${describeRefusal(staleReason, restoredFrom)}`,
-      retryAt: now + refusedPauseMs(rejections, random),
+      retryAt: now + Math.ceil(refusedPauseMs(rejections, random)),
       staleReason,
     }
   }
@@ -216,7 +216,7 @@ export function assessFailure(
     isRejection,
     status: status === 'active' ? 'active' : 'needs_reconnect',
     lastError: staleReason ? `${error.message}; ${STALE_REASONS[staleReason]}` : error.message,
-    retryAt: now + pauseMs,
+    retryAt: now + Math.ceil(pauseMs),
     staleReason,
   }
 }

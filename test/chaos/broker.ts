@@ -35,7 +35,7 @@ const RESTART_DELAY_MS = 500
 /** Bundles the broker, because a broker that is killed often must start fast. Returns the file. */
 export async function bundleBroker(): Promise<string> {
   // Assets and packages are resolved from a folder in the project root.
-  const outfile = join(ROOT, `dist/chaos-${process.pid}.mjs`)
+  const outfile = join(ROOT, `dist/chaos-${process.pid}-${Date.now()}.mjs`)
   await build({
     entryPoints: [join(import.meta.dirname, 'broker-child.ts')],
     outfile,

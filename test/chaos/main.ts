@@ -1,7 +1,8 @@
 /**
  * `npm run chaos -- [--engine sqlite|postgres] [--seconds 60] [--kills N] [--faults N] [--seed 1] [--rotation always]
  * [--brokers 3] [--connections 60] [--spare-brokers]`: kills, pauses and starves brokers, and on PostgreSQL its
- * servers and the network, under load. `--spare-brokers`: only the database and the network to it. After each round, checks that nothing was lost that should not be;
+ * servers and the network, under load. `--spare-brokers`: only the database and the network to it.
+ * `CHAOS_VERBOSE=1` prints each fault, and what recovers slowly. After each round, checks that nothing was lost that should not be;
  * exits with 1 otherwise. The seed determines the faults, not their exact timing.
  */
 import { parseArgs } from 'node:util'

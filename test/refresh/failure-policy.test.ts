@@ -99,6 +99,7 @@ t.test('assessFailure: what a failed refresh means for its connection', async (t
   const first = assessFailure(refused, fresh, context)
   t.match(first, { grantRefused: true, status: 'needs_reconnect', lastError: /revoked there/ })
   t.ok(first.retryAt - 1000 >= 30_000 && first.retryAt - 1000 <= 33_000)
+  t.ok(Number.isInteger(first.retryAt), 'whole milliseconds')
   const old = {
     status: 'needs_reconnect',
     failures: 99,
@@ -127,6 +128,7 @@ t.test('assessFailure: what a failed refresh means for its connection', async (t
   const passing = assessFailure(failed(), fresh, context)
   t.match(passing, { grantRefused: false, status: 'active', lastError: 'it failed' })
   t.ok(passing.retryAt > 1000 && passing.retryAt <= 3000)
+  t.ok(Number.isInteger(passing.retryAt), 'whole milliseconds')
   const transient = assessFailure(failed(), old, context)
   t.equal(transient.status, 'needs_reconnect', 'the status is unchanged')
   t.ok(transient.retryAt - 1000 >= 86_400_000, 'and the pause is as long as before')

@@ -29,18 +29,29 @@ const settings = {
   max_wal_size: '128MB',
 }
 
+interface ServerOptions {
+  /** The file of its log. */
+  log: string
+  /** How far its clock is from the true time. */
+  clockOffsetMs?: number
+  /** Of its `postgresql.conf`. */
+  settings?: Record<string, string>
+}
+
 /** One of the two servers. */
 export class Server {
   readonly host: Host
   readonly #folder: string
   readonly #clockOffsetMs: number
   readonly #log: string
+  readonly #settings: Record<string, string>
 
-  constructor(host: Host, folder: string, { clockOffsetMs = 0, log = '' }) {
+  constructor(host: Host, folder: string, options: ServerOptions) {
     this.host = host
     this.#folder = folder
-    this.#clockOffsetMs = clockOffsetMs
-    this.#log = log
+    this.#clockOffsetMs = options.clockOffsetMs ?? 0
+    this.#log = options.log
+    this.#settings = { ...settings, ...options.settings }
     mkdirSync(folder)
     const { uid, gid } = serverUser()
     chownSync(folder, uid, gid)
@@ -64,7 +75,10 @@ export class Server {
 
   /** Starts the server. Resolves when it answers. */
   async start(): Promise<void> {
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+    const flags = Object.entries(this.#settings).flatMap(([name, value]) => [
+      '-c',
+      `${name}=${value}`,
+    ])
     // Not for `setpriv`: the library would keep its state as a user whom the server can't read.
     const clock = Object.entries(clockEnvironment(this.#clockOffsetMs)).map(
       ([name, value]) => `${name}=${value}`,
@@ -134,7 +148,8 @@ export class Server {
 
   /** Resolves when a standby has everything that was committed, and commits wait for it. */
   async standbyInSync(): Promise<void> {
-    const synchronous = `select from pg_stat_replication where state = 'streaming' and sync_state in ('sync', 'quorum')`
+    const wanted = this.#settings.synchronous_standby_names === '' ? 'async' : 'sync'
+    const synchronous = `select from pg_stat_replication where state = 'streaming' and sync_state = '${wanted}'`
     const isSynchronous = () =>
       this.ask(synchronous).then(
         (rows) => rows.length === 1,
