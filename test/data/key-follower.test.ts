@@ -71,7 +71,11 @@ t.test('unchanged keys cost one look at the file, and a change is followed', asy
 
 t.test('a key that could not be announced is announced later', async (t) => {
   const { store, directory } = await openTemporary(t)
-  const load = await loadSecretKeys({ secrets: null, database: null, dataDir: directory }, store, randomBytes)
+  const load = await loadSecretKeys(
+    { secrets: null, database: null, dataDir: directory },
+    store,
+    randomBytes,
+  )
   const vault = createVault(load, randomBytes)
   await store.setMeta({ secret_fingerprints: vault.keyIds().join() })
   const announced: string[][] = []

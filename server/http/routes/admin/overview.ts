@@ -6,7 +6,7 @@ import type { HttpServices } from '../../../services.ts'
 import { formatNumber } from './format.ts'
 import { readPeriod, usageView } from './usage-view.ts'
 import { connectionBadge } from './users.ts'
-import { webhookPath } from './webhook-view.ts'
+import { webhookPath } from './webhook-path.ts'
 
 /** The first page: connections by health, Ellipsis Drive's status, what needs attention, usage. */
 export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (

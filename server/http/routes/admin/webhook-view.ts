@@ -9,14 +9,9 @@ import type { HttpServices } from '../../../services.ts'
 import { pathOf as pathOfApp } from './apps.ts'
 import { formatCount, formatNumber } from './format.ts'
 import { fieldReader } from './request.ts'
+import { webhookPath, type WebhookPath } from './webhook-path.ts'
 
 /** What the pages of webhooks show. */
-
-export const WEBHOOKS_PATH = '/admin/webhooks'
-export type WebhookPath = `${typeof WEBHOOKS_PATH}/${string}`
-
-/** The page of an endpoint, or of the program of BROKER_ON_EVENT. */
-export const webhookPath = (id: string): WebhookPath => `${WEBHOOKS_PATH}/${id}`
 
 /** What the page of an endpoint or program shows above its deliveries. */
 export type SinkFacts = Omit<

@@ -8,7 +8,6 @@ import { hereAfterwards } from '../../plugins/session.ts'
 import { formatCount } from './format.ts'
 import { byAdmin, fieldReader, validationMessage } from './request.ts'
 import {
-  WEBHOOKS_PATH,
   commandRow,
   deliveryView,
   describe,
@@ -18,8 +17,8 @@ import {
   readDeliveryQuery,
   rowOf,
   statusLinks,
-  webhookPath,
 } from './webhook-view.ts'
+import { WEBHOOKS_PATH, webhookPath } from './webhook-path.ts'
 import type { SinkFacts, WebhookForm, WebhookPath } from './webhook-view.ts'
 
 const ROWS_PER_PAGE = 50
