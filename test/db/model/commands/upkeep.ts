@@ -27,8 +27,10 @@ export const upkeepCommands: Record<string, Command> = {
 
   /** Values are found by what they are bound to, as keys are the engine's own. */
   reseal: (at) => {
-    const { associatedData = '' } =
-      at.one(openReference(at.tables).listSealed({ after: null, limit: 1000 })) ?? {}
+    const all = openReference(at.tables).listSealed({ after: null, limit: 1000 })
+    // Nobody seals the zeros of a revoked key.
+    const live = all.filter(({ sealed }) => sealed.some((byte) => byte !== 0))
+    const { associatedData = '' } = at.one(live) ?? {}
     const sealed = at.sealed('resealed')
     const isStale = at.chance(20)
     return several(`reseal ${associatedData}${isStale ? ', late' : ''}`, async (store) => {
