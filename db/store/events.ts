@@ -58,7 +58,7 @@ export interface EventStore {
   getPublicEvent(id: number): Promise<PublicEvent | undefined>
   /** When any event happened; `null`: there is no such event, or it was deleted. */
   timeOfEvent(id: number): Promise<Millis | null>
-  /** The highest id so far, even if that event was deleted; 0: none yet. */
+  /** The highest id of the events that are stored and of those that were given to the sinks; 0: none. */
   lastEventId(): Promise<number>
   /** The highest id of the events before a time; 0: no such event. */
   lastEventBefore(time: Millis): Promise<number>

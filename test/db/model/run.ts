@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { Millis, Store } from '../../../db/store.ts'
 import { commands } from './commands.ts'
 import type { Step } from './commands.ts'
@@ -46,7 +47,9 @@ export async function runHistory(store: Store, history: Step[]): Promise<number>
     if (atOnce.length === 0) continue
     count += atOnce.length
     log.push(`${now - START} ms: ${atOnce.map(({ text }) => text).join('\n  and at once: ')}`)
-    const answers = await Promise.all(atOnce.map(({ run }) => run(store)))
+    const answers = await Promise.all(atOnce.map(({ run }) => run(store))).catch((error: unknown) =>
+      fail(`A call failed: ${inspect(error)}`),
+    )
     const outcomes = await runInOrders(tables, atOnce)
     const possible = outcomes.filter((outcome) => isSame(answers, outcome.answers))
     if (!possible[0]) fail(difference('The last answers', answers, outcomes[0]?.answers))

@@ -29,7 +29,9 @@ async function migrate(): Promise<string> {
 }
 
 /** A store in a database of its own, which is dropped after the test. */
-export async function openTemporary(t: Test): Promise<{ store: Store; url: string }> {
+export async function openTemporary(
+  t: Pick<Test, 'teardown'>,
+): Promise<{ store: Store; url: string }> {
   template ??= migrate()
   const url = await createDatabase(t, await template)
   const store = await openAt(url)

@@ -17,6 +17,12 @@ const idOf = (row: unknown): string => JSON.stringify(row)
 /** Ids of deliveries are the engine's own. */
 export const withoutId = ({ id: _, ...delivery }: Delivery): Omit<Delivery, 'id'> => delivery
 
+/** Whether a lease lasts (1), has ended (-1), or was released: how long is up to the engine's clock. */
+const withLeaseState = <T extends { leaseRemainingMs: number | null }>(row: T): T => ({
+  ...row,
+  leaseRemainingMs: row.leaseRemainingMs === null ? null : Math.sign(row.leaseRemainingMs),
+})
+
 /** By method: its answer without what the contract leaves open. */
 export const comparable: {
   [M in keyof Store]?: (answer: Awaited<ReturnType<Store[M]>>) => unknown
@@ -26,12 +32,14 @@ export const comparable: {
   listBulkItems: (rows) => sortTies(rows, []),
   listDueSinks: (rows) => sortTies(rows, []),
   listLinks: (rows) => sortTies(rows, ['createdAt']),
-  listConnectionsOfAccount: (rows) => sortTies(rows, ['connectedAt']),
+  listConnectionsOfAccount: (rows) => sortTies(rows.map(withLeaseState), ['connectedAt']),
   listSessions: (rows) => sortTies(rows, ['lastSeenAt']),
   listPasskeys: (rows) => sortTies(rows, ['createdAt']),
   listWebhooks: (rows) => sortTies(rows, ['createdAt']),
   listSigningKeys: (rows) => sortTies(rows, ['createdAt']),
-  listLeases: (rows) => sortTies(rows, ['leaseUntil']),
+  listLeases: (rows) => sortTies(rows.map(withLeaseState), ['leaseRemainingMs']),
+  getConnection: (row) => row && withLeaseState(row),
+  findConnection: (row) => row && withLeaseState(row),
   listDueDeliveries: (rows) => sortTies(rows.map(withoutId), ['nextAt']),
   listDeliveries: (rows) => rows.map(withoutId),
   sumUsage: (rows) => sortTies(rows, []),

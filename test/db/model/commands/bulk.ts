@@ -1,5 +1,5 @@
 import type { BulkRevocation, BulkStatus } from '../../../../db/store.ts'
-import { call, MINUTE } from './context.ts'
+import { call } from './context.ts'
 import type { Command, Context } from './context.ts'
 
 const bulkOf = (at: Context): BulkRevocation | undefined => at.one(at.tables.bulks.values())
@@ -12,7 +12,7 @@ export const bulkCommands: Record<string, Command> = {
     const request = { actor: 'admin:ann@x.example', address: at.address(), createdAt: at.now }
     const search = at.choose(null, 'ann', 'zoe', at.connectionId())
     const filter = { search, statuses: ['active' as const], appId: null }
-    const lease = { leaseOwner: at.owner(), leaseUntil: at.now + MINUTE }
+    const lease = { leaseOwner: at.owner(), leaseForMs: at.leaseMs() }
     const what = at.choose({ connectionIds: connectionIds(at) }, { filter, ...lease })
     const event = at.events('bulk.requested')
     return call('addBulk', { ...request, ...what }, (id) =>
@@ -20,17 +20,13 @@ export const bulkCommands: Record<string, Command> = {
     )
   },
 
-  takeBulk: (at) =>
-    call('takeBulk', {
-      ...{ owner: at.owner(), now: at.now, maxLeaseMs: MINUTE },
-      until: at.now + at.choose(MINUTE, 30 * MINUTE),
-    }),
+  takeBulk: (at) => call('takeBulk', { owner: at.owner(), forMs: at.leaseMs() }),
 
   updateBulk: (at) => {
     const bulk = bulkOf(at)
     const id = bulk?.id ?? 99
     const events = at.events('bulk.changed')
-    const free = { leaseOwner: null, leaseUntil: null }
+    const free = { leaseOwner: null }
     const live: BulkStatus[] = ['collecting', 'ready', 'running']
     const confirm = { status: 'running' as const, actor: 'admin:bea@x.example', startedAt: at.now }
     return call(
@@ -57,7 +53,7 @@ export const bulkCommands: Record<string, Command> = {
   addBulkItems: (at) => {
     const bulk = bulkOf(at)
     return call('addBulkItems', {
-      ...{ id: bulk?.id ?? 99, owner: ownerOf(at, bulk), until: at.now + MINUTE },
+      ...{ id: bulk?.id ?? 99, owner: ownerOf(at, bulk), forMs: at.leaseMs() },
       ...{ connectionIds: connectionIds(at), cursor: at.choose(null, 'cursor') },
     })
   },
@@ -65,7 +61,7 @@ export const bulkCommands: Record<string, Command> = {
   revokeBulkItems: (at) => {
     const bulk = at.one([...at.tables.bulks.values()].filter(({ status }) => status === 'running'))
     return call('revokeBulkItems', {
-      ...{ id: bulk?.id ?? 99, owner: ownerOf(at, bulk), now: at.now, until: at.now + MINUTE },
+      ...{ id: bulk?.id ?? 99, owner: ownerOf(at, bulk), now: at.now, forMs: at.leaseMs() },
       ...{ limit: 100, maxDurationMs: Infinity },
     })
   },

@@ -106,6 +106,11 @@ export class Context {
     return this.choose('me', 'other', 'third')
   }
 
+  /** How long a lease lasts: until after the history, or it has ended at once. So no clock matters. */
+  leaseMs(): number {
+    return this.choose(DAY, DAY, -DAY)
+  }
+
   address(): string | null {
     return this.choose(null, '192.0.2.1', '2001:db8::1')
   }

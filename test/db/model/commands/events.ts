@@ -100,8 +100,7 @@ export const eventCommands: Record<string, Command> = {
 
   takeOutbox: (at) =>
     call('takeOutbox', {
-      ...{ owner: at.owner(), now: at.now, maxLeaseMs: MINUTE, maxPauseMs: HOUR },
-      until: at.now + at.choose(1000, MINUTE, 30 * MINUTE),
+      ...{ owner: at.owner(), forMs: at.leaseMs(), now: at.now, maxPauseMs: HOUR },
       deadOwner: at.choose(null, null, at.owner()),
     }),
 
@@ -146,7 +145,10 @@ export const eventCommands: Record<string, Command> = {
   },
 
   endDeliveries: (at) =>
-    call('endDeliveries', { sinkId: at.choose(...SINKS), error: 'disabled', limit: 100 }),
+    call('endDeliveries', {
+      ...{ sinkId: at.choose(...SINKS), error: 'disabled', limit: 100 },
+      ...at.choose({}, { upTo: anyEventId(at) }),
+    }),
 
   replayDeliveries: (at) => {
     const { lastEventId } = at.tables.outbox

@@ -1,5 +1,5 @@
 import { readGeneration } from './connections.ts'
-import { call, MINUTE, SECOND } from './context.ts'
+import { call, DAY, MINUTE } from './context.ts'
 import type { Command } from './context.ts'
 
 export const leaseCommands: Record<string, Command> = {
@@ -9,9 +9,9 @@ export const leaseCommands: Record<string, Command> = {
       id: connection?.id ?? 'none',
       expectedGeneration: readGeneration(at, connection ?? { generation: 1 }),
       owner: at.owner(),
-      now: at.now,
-      until: at.now + at.choose(SECOND, 30 * SECOND, 30 * MINUTE),
-      maxLeaseMs: MINUTE,
+      forMs: at.leaseMs(),
+      // Most count as lasting, some as too long.
+      maxLeaseMs: at.choose(2 * DAY, 2 * DAY, MINUTE),
       deadOwner: at.choose(null, null, at.owner()),
     })
   },
@@ -21,7 +21,7 @@ export const leaseCommands: Record<string, Command> = {
     return call('updateLease', {
       id,
       owner: at.chance(80) ? (leaseOwner ?? 'me') : at.owner(),
-      until: at.choose(null, at.now + 30 * SECOND),
+      forMs: at.choose(null, at.leaseMs()),
     })
   },
 }

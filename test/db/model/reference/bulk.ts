@@ -1,4 +1,4 @@
-import type { BulkRevocation, Connection, Millis } from '../../../../db/store.ts'
+import type { BulkRevocation, Connection } from '../../../../db/store.ts'
 import { NO_LEASE, revoke } from './connections.ts'
 import { pick } from './grants.ts'
 import { isUnrevoked, sortBy, writeEvents } from './tables.ts'
@@ -14,11 +14,17 @@ type Methods =
   | 'revokeBulkItems'
   | 'listBulkItems'
 
+type Bulk = BulkRevocation & Pick<Connection, 'leaseRemainingMs'>
+
 export const bulkRules = (tables: Tables): Answering<Methods> => {
   const { bulks, bulkItems, connections } = tables
   const items = (id: number) => bulkItems.get(id) ?? new Map<string, string | null>()
-  const change = (id: number, changes: Partial<BulkRevocation>): void => {
-    bulks.set(id, { ...(bulks.get(id) as BulkRevocation), ...changes })
+  const find = (id: number): BulkRevocation | undefined => {
+    const bulk = bulks.get(id)
+    return bulk && withoutEnd(bulk)
+  }
+  const change = (id: number, changes: Partial<Bulk>): void => {
+    bulks.set(id, { ...(bulks.get(id) as Bulk), ...changes })
   }
 
   return {
@@ -33,26 +39,28 @@ export const bulkRules = (tables: Tables): Answering<Methods> => {
         ...{ total: picked?.length ?? 0, revoked: 0, skipped: 0, failed: 0 },
         ...{ cursor: null, trouble: null },
         leaseOwner: 'filter' in bulk ? bulk.leaseOwner : null,
-        leaseUntil: 'filter' in bulk ? bulk.leaseUntil : null,
+        leaseRemainingMs: 'filter' in bulk ? bulk.leaseForMs : null,
       })
       bulkItems.set(id, new Map(picked?.map((connectionId) => [connectionId, null])))
       writeEvents(tables, events(id))
       return id
     },
 
-    getBulk: (id) => bulks.get(id),
+    getBulk: find,
 
-    listBulks: (limit) => sortBy(bulks.values(), ({ id }) => -id).slice(0, limit),
+    listBulks: (limit) =>
+      sortBy(bulks.values(), ({ id }) => -id)
+        .slice(0, limit)
+        .map(withoutEnd),
 
-    takeBulk({ owner, now, until, maxLeaseMs }) {
+    takeBulk({ owner, forMs }) {
       const free = [...bulks.values()].find(
-        ({ status, leaseUntil }) =>
-          (status === 'collecting' || status === 'running') &&
-          hasEnded(leaseUntil, now, maxLeaseMs),
+        ({ status, leaseRemainingMs }) =>
+          (status === 'collecting' || status === 'running') && hasEnded(leaseRemainingMs, forMs),
       )
       if (!free) return undefined
-      change(free.id, { leaseOwner: owner, leaseUntil: until })
-      return bulks.get(free.id)
+      change(free.id, { leaseOwner: owner, leaseRemainingMs: forMs })
+      return find(free.id)
     },
 
     updateBulk({ id, expected: { statuses, leaseOwner }, changes, events }) {
@@ -60,12 +68,12 @@ export const bulkRules = (tables: Tables): Answering<Methods> => {
       if (!bulk) return false
       if (statuses && !statuses.includes(bulk.status)) return false
       if (leaseOwner !== undefined && bulk.leaseOwner !== leaseOwner) return false
-      change(id, changes)
+      change(id, { ...changes, ...(changes.leaseOwner === null && NO_LEASE) })
       writeEvents(tables, events)
       return true
     },
 
-    addBulkItems({ id, owner, until, connectionIds, cursor }) {
+    addBulkItems({ id, owner, forMs, connectionIds, cursor }) {
       const bulk = bulks.get(id)
       if (bulk?.status !== 'collecting' || bulk.leaseOwner !== owner) return false
       bulkItems.set(
@@ -75,12 +83,12 @@ export const bulkRules = (tables: Tables): Answering<Methods> => {
       const total = items(id).size
       change(id, {
         ...{ total, cursor, trouble: null },
-        ...(cursor === null ? { status: 'ready', ...NO_LEASE } : { leaseUntil: until }),
+        ...(cursor === null ? { status: 'ready', ...NO_LEASE } : { leaseRemainingMs: forMs }),
       })
       return true
     },
 
-    revokeBulkItems({ id, owner, now, until, limit }) {
+    revokeBulkItems({ id, owner, forMs, now, limit }) {
       const bulk = bulks.get(id)
       if (bulk?.status !== 'running' || bulk.leaseOwner !== owner) return false
       const counts = { revoked: bulk.revoked, skipped: bulk.skipped }
@@ -104,7 +112,7 @@ export const bulkRules = (tables: Tables): Answering<Methods> => {
       change(id, {
         ...counts,
         trouble: null,
-        ...(isDone ? { status: 'done', endedAt: now, ...NO_LEASE } : { leaseUntil: until }),
+        ...(isDone ? { status: 'done', endedAt: now, ...NO_LEASE } : { leaseRemainingMs: forMs }),
       })
       return true
     },
@@ -126,6 +134,9 @@ export const bulkRules = (tables: Tables): Answering<Methods> => {
   }
 }
 
+/** The end of the lease is not in the contract. */
+const withoutEnd = ({ leaseRemainingMs: _, ...bulk }: Bulk): BulkRevocation => bulk
+
 /** Is a lease free? One that ends too far ahead was taken by a wrong clock. */
-export const hasEnded = (until: Millis | null, now: Millis, maxLeaseMs: number): boolean =>
-  until === null || until <= now || until > now + maxLeaseMs
+export const hasEnded = (remainingMs: number | null, maxLeaseMs: number): boolean =>
+  remainingMs === null || remainingMs <= 0 || remainingMs > maxLeaseMs

@@ -23,7 +23,7 @@ const NO_TOKENS = {
   accessTokenFetchedAt: null,
   importState: null,
 }
-export const NO_LEASE = { leaseOwner: null, leaseUntil: null }
+export const NO_LEASE = { leaseOwner: null, leaseRemainingMs: null }
 export const NO_FAILURES = { failures: 0, rejections: 0, lastError: null, retryAt: null }
 
 export const connectionRules = (tables: Tables): Answering<Methods> => {

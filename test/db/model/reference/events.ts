@@ -57,7 +57,7 @@ export const eventRules = (tables: Tables): Answering<Methods> => {
 
     timeOfEvent: (id) => tables.events.get(id)?.at ?? null,
 
-    lastEventId: () => tables.lastEventId,
+    lastEventId: () => Math.max(lastStoredId(tables), tables.outbox.lastEventId ?? 0),
 
     lastEventBefore: (time) =>
       sortBy(
@@ -74,6 +74,8 @@ export const eventRules = (tables: Tables): Answering<Methods> => {
     },
   }
 }
+
+export const lastStoredId = ({ events }: Tables): number => Math.max(0, ...events.keys())
 
 function matches(
   event: Event,

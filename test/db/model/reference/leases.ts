@@ -1,38 +1,44 @@
+import { hasEnded } from './bulk.ts'
 import { isUnrevoked, sortBy } from './tables.ts'
 import type { Answering, Tables } from './tables.ts'
 
 type Methods = 'takeLease' | 'updateLease' | 'listLeases'
 
-/** The leases of refreshes: one owner at a time for each connection. */
+/**
+ * The leases of refreshes: one owner at a time for each connection. No time passes for leases here: they last longer
+ * than a history, or have ended from the beginning.
+ */
 export const leaseRules = ({ connections }: Tables): Answering<Methods> => ({
-  takeLease({ id, expectedGeneration, owner, now, until, maxLeaseMs, deadOwner }) {
+  takeLease({ id, expectedGeneration, owner, forMs, maxLeaseMs, deadOwner }) {
     const connection = connections.get(id)
     if (connection?.generation !== expectedGeneration || !isUnrevoked(connection)) return false
-    const { leaseOwner, leaseUntil } = connection
+    const { leaseOwner, leaseRemainingMs } = connection
     const isTakeover = leaseOwner !== null && leaseOwner !== owner
-    const hasEnded = leaseUntil === null || leaseUntil <= now || leaseUntil > now + maxLeaseMs
-    if (isTakeover && !hasEnded && leaseOwner !== deadOwner) return false
+    if (isTakeover && !hasEnded(leaseRemainingMs, maxLeaseMs) && leaseOwner !== deadOwner)
+      return false
     connections.set(id, {
       ...connection,
       leaseOwner: owner,
-      leaseUntil: until,
+      leaseRemainingMs: forMs,
       ...(isTakeover && { staleReason: 'answer_lost' }),
     })
     return true
   },
 
-  updateLease({ id, owner, until }) {
+  updateLease({ id, owner, forMs }) {
     const connection = connections.get(id)
     if (connection?.leaseOwner !== owner) return false
-    const leaseOwner = until === null ? null : owner
-    connections.set(id, { ...connection, leaseOwner, leaseUntil: until })
+    const leaseOwner = forMs === null ? null : owner
+    connections.set(id, { ...connection, leaseOwner, leaseRemainingMs: forMs })
     return true
   },
 
   listLeases: (limit) =>
-    sortBy(connections.values(), ({ leaseUntil }) => leaseUntil)
-      .flatMap(({ id, leaseOwner, leaseUntil }) =>
-        leaseOwner === null || leaseUntil === null ? [] : [{ id, leaseOwner, leaseUntil }],
+    sortBy(connections.values(), ({ leaseRemainingMs }) => leaseRemainingMs)
+      .flatMap(({ id, leaseOwner, leaseRemainingMs }) =>
+        leaseOwner === null || leaseRemainingMs === null
+          ? []
+          : [{ id, leaseOwner, leaseRemainingMs }],
       )
       .slice(0, limit),
 })

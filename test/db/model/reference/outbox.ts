@@ -1,5 +1,6 @@
 import type { Delivery, DeliveryCounts, NewDelivery, Webhook } from '../../../../db/store.ts'
 import { hasEnded } from './bulk.ts'
+import { lastStoredId } from './events.ts'
 import { isSame, sortBy, writeEvents } from './tables.ts'
 import type { Answering, Tables } from './tables.ts'
 
@@ -28,7 +29,7 @@ export const outboxRules = (tables: Tables): Answering<Methods> => {
   const isDue = ({ nextAt }: Delivery, now: number): boolean => nextAt !== null && nextAt <= now
 
   const begin = (): void => {
-    outbox.lastEventId ??= tables.lastEventId
+    outbox.lastEventId ??= lastStoredId(tables)
   }
 
   /** Lets the first pending delivery of each sink and connection be tried, and no other. */
@@ -99,12 +100,12 @@ export const outboxRules = (tables: Tables): Answering<Methods> => {
       [...tables.events.keys()].some((id) => id > (outbox.lastEventId ?? 0)) ||
       all().some((delivery) => isDue(delivery, now)),
 
-    takeOutbox({ owner, now, until, maxLeaseMs, maxPauseMs, deadOwner }) {
+    takeOutbox({ owner, forMs, now, maxPauseMs, deadOwner }) {
       const holder = outbox.owner
       const isFree = holder === null || holder === owner || holder === deadOwner
-      if (!isFree && !hasEnded(outbox.until, now, maxLeaseMs)) return { owner: holder }
+      if (!isFree && !hasEnded(outbox.leaseRemainingMs, forMs)) return { owner: holder }
       begin()
-      Object.assign(outbox, { owner, until })
+      Object.assign(outbox, { owner, leaseRemainingMs: forMs })
       for (const delivery of all())
         if (delivery.nextAt !== null && delivery.nextAt > now + maxPauseMs)
           deliveries.set(delivery.id, { ...delivery, nextAt: now })
@@ -146,8 +147,10 @@ export const outboxRules = (tables: Tables): Answering<Methods> => {
       return true
     },
 
-    endDeliveries({ sinkId, error, limit }) {
-      const pending = ofSink(sinkId).filter(({ status }) => status === 'pending')
+    endDeliveries({ sinkId, error, limit, upTo = Infinity }) {
+      const pending = ofSink(sinkId).filter(
+        ({ status, eventId }) => status === 'pending' && eventId <= upTo,
+      )
       const ended = pending.slice(0, limit)
       for (const delivery of ended)
         deliveries.set(delivery.id, { ...delivery, status: 'failed', nextAt: null, error })

@@ -42,7 +42,7 @@ export interface Tables {
   sequences: Map<string, number>
   grants: Map<string, Grant>
   links: Map<string, Link>
-  bulks: Map<number, BulkRevocation>
+  bulks: Map<number, BulkRevocation & Pick<Connection, 'leaseRemainingMs'>>
   lastBulkId: number
   /** By bulk revocation and connection: those still to do, or failed. */
   bulkItems: Map<number, Map<string, BulkItem['error']>>
@@ -61,7 +61,7 @@ export interface Tables {
   deliveries: Map<number, Delivery>
   lastDeliveryId: number
   /** `lastEventId` `null`: it has not begun. */
-  outbox: { owner: string | null; until: Millis; lastEventId: number | null }
+  outbox: { owner: string | null; leaseRemainingMs: number; lastEventId: number | null }
   usage: UsageCount[]
   counters: Map<string, { total: number; until: Millis }>
   upstream: UpstreamState
@@ -95,7 +95,7 @@ export const emptyTables = (): Tables => ({
   webhooks: new Map(),
   deliveries: new Map(),
   lastDeliveryId: 0,
-  outbox: { owner: null, until: 0, lastEventId: null },
+  outbox: { owner: null, leaseRemainingMs: 0, lastEventId: null },
   usage: [],
   counters: new Map(),
   upstream: { answeredAt: null, failedAt: null, failingSince: null, lastError: null },

@@ -1,3 +1,4 @@
+import { COMMAND_SINK_ID } from '../../../../db/event-types.ts'
 import type { Grant, Millis, SealedValue, SigningKey } from '../../../../db/store.ts'
 import { associatedData } from '../../../../db/associated-data.ts'
 import { deleteConnection, deleteGrant } from './connections.ts'
@@ -154,7 +155,9 @@ function sweepAll(tables: Tables, { now, keepUsedMs, endedBefore, eventsBefore }
 
   deleteWhere(
     tables.deliveries,
-    ({ status, createdAt }) => status !== 'pending' && createdAt < endedBefore,
+    ({ sinkId, status, createdAt }) =>
+      (status !== 'pending' && createdAt < endedBefore) ||
+      (sinkId !== COMMAND_SINK_ID && !tables.webhooks.has(sinkId)),
   )
   const undelivered = new Set(
     [...tables.deliveries.values()]
