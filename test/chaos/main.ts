@@ -93,6 +93,10 @@ const table = (counts: Record<string, number>) =>
     .join('\n')
 print(`\nFaults:\n${table(totals.faults)}`)
 print(`\nSwaps by status (0: no response):\n${table(totals.statuses)}`)
+if ((totals.statuses[200] ?? 0) === 0) {
+  violations.push('idle')
+  print('  VIOLATION no swap succeeded between the faults, so none was tested')
+}
 if (sum('crashes') > 0) {
   violations.push('crashed')
   print(`  VIOLATION brokers crashed ${sum('crashes')} times`)

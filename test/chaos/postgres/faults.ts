@@ -16,6 +16,8 @@ const servers =
   async ({ pair }, random) => {
     await inject(pair, random)
     await pair.primary.standbyInSync()
+    // Otherwise nothing would be refreshed that the next fault could hit.
+    await sleep(random.between(1000, 4000))
     return name
   }
 
