@@ -19,7 +19,8 @@ import {
   statusLinks,
 } from './webhook-view.ts'
 import { WEBHOOKS_PATH, webhookPath } from './webhook-path.ts'
-import type { SinkFacts, WebhookForm, WebhookPath } from './webhook-view.ts'
+import type { SinkFacts, WebhookForm } from './webhook-view.ts'
+import type { WebhookPath } from './webhook-path.ts'
 
 const ROWS_PER_PAGE = 50
 const MINUTE_MS = 60_000
