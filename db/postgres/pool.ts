@@ -17,7 +17,9 @@ const STATEMENT_TIMEOUT_MS = 5000
 export const CONNECT_TIMEOUT_MS = 3000
 /** A paused process loses its transaction, and with it its locks. */
 const IDLE_TRANSACTION_MS = 5000
-const POOL_SIZE = 10
+/** Writes wait for locks of others: with connections of their own, they keep no read waiting. */
+const READ_CONNECTIONS = 4
+const WRITE_CONNECTIONS = 6
 
 /** Numbers and booleans as SQLite returns them. */
 const parsers: Partial<Record<number, (value: string) => unknown>> = {
@@ -50,18 +52,8 @@ export interface Pool {
 
 /** @param connection where the database is: see server/config */
 export function createPool(connection: pg.PoolConfig): Pool {
-  const pool = new pg.Pool({
-    ...connection,
-    types,
-    max: POOL_SIZE,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
-    keepAlive: true,
-    application_name: 'ellipsis-broker',
-  })
-  // A connection that breaks while it is idle: the pool replaces it. Between two statements: the next one fails.
-  pool.on('error', () => undefined)
-  pool.on('connect', (client) => client.on('error', () => undefined))
+  const reads = openPool(connection, READ_CONNECTIONS)
+  const writes = openPool(connection, WRITE_CONNECTIONS)
 
   /** What `close` waits for. */
   const unfinished = new Set<Promise<unknown>>()
@@ -78,7 +70,7 @@ export function createPool(connection: pg.PoolConfig): Pool {
     }
   }
 
-  const use = async <T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
+  const use = async <T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
     const client = await connect(pool)
     let isBroken = false
     try {
@@ -93,11 +85,11 @@ export function createPool(connection: pg.PoolConfig): Pool {
   }
 
   return {
-    read: (work) => run(() => use((client) => work(executeOn(client)))),
+    read: (work) => run(() => use(reads, (client) => work(executeOn(client)))),
 
     write: (work) =>
       run((isAlone) =>
-        use(async (client) => {
+        use(writes, async (client) => {
           const execute = executeOn(client)
           let result
           try {
@@ -116,9 +108,25 @@ export function createPool(connection: pg.PoolConfig): Pool {
     async close() {
       isClosed = true
       await Promise.allSettled(unfinished)
-      await pool.end()
+      await Promise.all([reads.end(), writes.end()])
     },
   }
+}
+
+function openPool(connection: pg.PoolConfig, max: number): pg.Pool {
+  const pool = new pg.Pool({
+    ...connection,
+    types,
+    max,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
+    keepAlive: true,
+    application_name: 'ellipsis-broker',
+  })
+  // A connection that breaks while it is idle: the pool replaces it. Between two statements: the next one fails.
+  pool.on('error', () => undefined)
+  pool.on('connect', (client) => client.on('error', () => undefined))
+  return pool
 }
 
 const plain = (text: string) => ({ text, values: [], name: '' })
