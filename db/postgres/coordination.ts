@@ -8,6 +8,8 @@ import type { NewClient } from './connection.ts'
 /** How long a start waits for another one, which may be migrating much data. */
 const START_LOCK_TIMEOUT_MS = 60_000
 const HEARTBEAT_INTERVAL_MS = 5000
+/** A network that loses packets must not hold up heartbeats: a living process would count as dead. */
+const QUERY_TIMEOUT_MS = 4000
 /**
  * A process that has not been seen for this long counts as dead. Unlike a lock of the operating system, silence
  * proves nothing: the process may be paused, or cut off from the database only, while its call to Ellipsis Drive is
@@ -52,7 +54,7 @@ type Row = { id: string; pid: number; host: string; command: string } & {
  * heartbeats by the database's clock.
  */
 export function createPostgresCoordination(Client: NewClient): Coordination {
-  const pool = new pg.Pool({ Client, max: 2 })
+  const pool = new pg.Pool({ Client, max: 2, query_timeout: QUERY_TIMEOUT_MS })
   // A connection that breaks while it is idle: the pool replaces it.
   pool.on('error', () => undefined)
   const heartbeats = new Set<NodeJS.Timeout>()
