@@ -34,6 +34,11 @@ export interface Coordination {
   listProcesses(): Promise<(RunningProcess & { id: string })[]>
   /** Has the process with that id died or unregistered? A paused process counts as alive. */
   hasDied(id: string): Promise<boolean>
+  /**
+   * How long a lease lasts, milliseconds: after that others may take it, although its holder may be alive. Longer than
+   * a call by what a holder needs to store the result.
+   */
+  leaseMs: number
   close(): Promise<void>
 }
 

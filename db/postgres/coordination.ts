@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import pg from 'pg'
 import type { Coordination, RunningProcess } from '../coordination.ts'
@@ -11,12 +12,13 @@ const HEARTBEAT_INTERVAL_MS = 5000
 /** A network that loses packets must not hold up heartbeats: a living process would count as dead. */
 const QUERY_TIMEOUT_MS = 4000
 /**
- * A process that has not been seen for this long counts as dead. Unlike a lock of the operating system, silence
- * proves nothing: the process may be paused, or cut off from the database only, while its call to Ellipsis Drive is
- * in progress. So this is as long as a lease, which outlasts a call: silence never ends a lease earlier than its own
- * end does. A process that comes back later finds its generation changed, and stores nothing.
+ * A process that has not been seen for this long counts as dead, and a lease lasts as long. Unlike a lock of the
+ * operating system, silence proves nothing: the process may be cut off from the database only, and keep a new refresh
+ * token in memory until it can store it. Whoever refreshes with the old one before that may lose the connection. So
+ * this is longer than a failover takes, at the price that the few connections that a lost host was refreshing wait as
+ * long. A process that starts on the same machine knows at once which of the others there have died.
  */
-const DEAD_AFTER_MS = 30_000
+const DEAD_AFTER_MS = 120_000
 
 /** Is that row of a process that is alive? If the clock of the database was set back, its row is from the future. */
 const IS_ALIVE = `seen_at between clock_timestamp() - interval '${DEAD_AFTER_MS} ms'
@@ -24,11 +26,11 @@ const IS_ALIVE = `seen_at between clock_timestamp() - interval '${DEAD_AFTER_MS}
 
 /** Created with the first process, before the other tables: a start that migrates lists the others first. */
 const CREATE_TABLE = `create table if not exists processes (
-  id text primary key, pid int not null, host text not null, command text not null, started_at float8 not null,
+  id text primary key, pid int not null, host text not null, machine text, command text not null, started_at float8 not null,
   key_ids text[] not null, seen_at timestamptz not null)`
 
-const SEEN = `insert into processes (id, pid, host, command, started_at, key_ids, seen_at)
-  values ($1, $2, $3, $4, $5, $6, clock_timestamp())
+const SEEN = `insert into processes (id, pid, host, machine, command, started_at, key_ids, seen_at)
+  values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())
   on conflict (id) do update set key_ids = excluded.key_ids, seen_at = excluded.seen_at`
 
 /**
@@ -43,6 +45,9 @@ const KEY = "hashtextextended('ellipsis-broker/' || $1, 0)"
 
 /** No process has used the database yet. */
 const NO_TABLE = '42P01'
+
+/** Ids of this process: the system may give its number again. */
+const registered = new Set<string>()
 
 type Row = { id: string; pid: number; host: string; command: string } & {
   started_at: number
@@ -87,7 +92,20 @@ export function createPostgresCoordination(Client: NewClient): Coordination {
     }
   }
 
+  /** Removes processes of this machine that have died. */
+  const removeDeadOf = async (machine: string | null): Promise<void> => {
+    const list = 'select id, pid from processes where machine = $1'
+    const { rows } = await pool.query<Pick<Row, 'id' | 'pid'>>(list, [machine])
+    const dead = rows.filter(({ id, pid }) =>
+      pid === process.pid ? !registered.has(id) : !isRunning(pid),
+    )
+    const ids = dead.map(({ id }) => id)
+    await pool.query('delete from processes where id = any($1)', [ids])
+  }
+
   return {
+    leaseMs: DEAD_AFTER_MS,
+
     withStartLock: (work) =>
       withLock('start', acquireWaiting, async (client) => {
         await client.query(CREATE_TABLE)
@@ -106,12 +124,15 @@ export function createPostgresCoordination(Client: NewClient): Coordination {
 
     async register(info) {
       const id = `${info.pid}-${randomBytes(6).toString('hex')}`
+      const machine = machineId()
       let { keyIds } = info
       const write = async () => {
         const { pid, command, startedAt } = info
-        await pool.query(SEEN, [id, pid, hostname(), command, startedAt, keyIds])
+        await pool.query(SEEN, [id, pid, hostname(), machine, command, startedAt, keyIds])
       }
       await pool.query(`delete from processes where not (${IS_ALIVE})`)
+      await removeDeadOf(machine)
+      registered.add(id)
       await write()
       const heartbeat = setInterval(
         () => void write().catch(() => undefined),
@@ -126,6 +147,7 @@ export function createPostgresCoordination(Client: NewClient): Coordination {
         },
         async unregister() {
           clearInterval(heartbeat)
+          registered.delete(id)
           await pool.query('delete from processes where id = $1', [id])
         },
       }
@@ -151,6 +173,24 @@ export function createPostgresCoordination(Client: NewClient): Coordination {
       for (const heartbeat of heartbeats) clearInterval(heartbeat)
       await pool.end()
     },
+  }
+}
+
+/** Where a process id means the same process: a boot of a machine, and a container in it. `null`: unknown. */
+function machineId(): string | null {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    return `${boot}/${readlinkSync('/proc/self/ns/pid')}`
+  } catch {
+    return null
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
   }
 }
 

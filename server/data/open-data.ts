@@ -92,6 +92,7 @@ export async function openData(
     /** The other processes that have the store open. */
     others: async () => (await coordination.listProcesses()).filter((one) => one.id !== id),
     /** A paused process counts as alive. */
+    leaseMs: coordination.leaseMs,
     hasDied: async (other: string) => other !== id && coordination.hasDied(other),
   }
   return {

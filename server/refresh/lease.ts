@@ -37,15 +37,14 @@ export interface Leases {
 export interface Processes {
   /** Id of this process. */
   id: string
+  /** How long a lease lasts, milliseconds. */
+  leaseMs: number
   /** A paused process counts as alive. */
   hasDied(id: string): Promise<boolean>
 }
 
-/** A lease outlasts a call; the Ellipsis client ends a call after `CALL_TIMEOUT_MS`. */
-const LEASE_DURATION_MS = 30_000
+/** The Ellipsis client ends a call after this time; a lease outlasts it. */
 const CALL_TIMEOUT_MS = 20_000
-/** A lease that ends later than this is from before the store's clock began anew, or was set back. */
-const MAX_LEASE_REMAINING_MS = 2 * LEASE_DURATION_MS
 /**
  * The lease of a dead process ends this long after it was acquired: upstream has processed the call by then.
  * Nobody can receive a later answer, so a longer wait saves nothing. A shorter wait helps where upstream
@@ -64,6 +63,9 @@ export function createLeases(deps: {
   random: Random
 }): Leases {
   const { store, processes, clock, random } = deps
+  const { leaseMs } = processes
+  /** A lease that ends later than this is from before the store's clock began anew, or was set back. */
+  const maxLeaseMs = 2 * leaseMs
 
   /**
    * Repeats `write` until it takes no longer than it should, because a slow write shortens the lease.
@@ -74,18 +76,17 @@ export function createLeases(deps: {
     for (;;) {
       const beganAt = clock.steady()
       if (!(await write())) return null
-      if (clock.steady() - beganAt < MAX_WRITE_DURATION_MS) return beganAt + LEASE_DURATION_MS
+      if (clock.steady() - beganAt < MAX_WRITE_DURATION_MS) return beganAt + leaseMs
     }
   }
 
   const isOrphaned = async (owner: string, remainingMs: number): Promise<boolean> => {
-    const ageMs = LEASE_DURATION_MS - remainingMs
+    const ageMs = leaseMs - remainingMs
     const processId = owner.slice(0, owner.lastIndexOf('.'))
     return ageMs >= DEAD_OWNER_LEASE_MS && processes.hasDied(processId)
   }
 
-  const hasExpired = (remainingMs: number): boolean =>
-    remainingMs <= 0 || remainingMs > MAX_LEASE_REMAINING_MS
+  const hasExpired = (remainingMs: number): boolean => remainingMs <= 0 || remainingMs > maxLeaseMs
 
   return {
     async acquire(connection) {
@@ -98,8 +99,8 @@ export function createLeases(deps: {
           id,
           expectedGeneration: generation,
           owner,
-          forMs: LEASE_DURATION_MS,
-          maxLeaseMs: MAX_LEASE_REMAINING_MS,
+          forMs: leaseMs,
+          maxLeaseMs,
           deadOwner: orphaned,
         }),
       )
@@ -112,9 +113,7 @@ export function createLeases(deps: {
         owner,
         staleReason: current.staleReason,
         async extend() {
-          until = await writeInTime(() =>
-            store.updateLease({ id, owner, forMs: LEASE_DURATION_MS }),
-          )
+          until = await writeInTime(() => store.updateLease({ id, owner, forMs: leaseMs }))
           if (until === null) throw new LeaseLostError()
         },
         assertOutlastsCall() {

@@ -5,7 +5,7 @@ import { LockHeldError } from '../../db/errors.ts'
 /** Opens another process's view of what the processes of the test share; closed with the test. */
 export type OpenCoordination = () => Coordination
 
-const told = { pid: 42, command: 'serve', startedAt: 7, keyIds: ['a'] }
+const told = { pid: process.pid, command: 'serve', startedAt: 7, keyIds: ['a'] }
 
 /** Tests what db/coordination.ts promises, on an engine. */
 export function testCoordination(t: Test, open: OpenCoordination): void {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createClientClass } from '../../../db/postgres/connection.ts'
@@ -5,7 +6,7 @@ import { createPostgresCoordination } from '../../../db/postgres/coordination.ts
 import { createDatabase, noPostgres, query } from '../../postgres.ts'
 import { testCoordination } from '../coordination.ts'
 
-const told = { pid: 42, command: 'serve', startedAt: 7, keyIds: [] }
+const told = { pid: process.pid, command: 'serve', startedAt: 7, keyIds: [] }
 
 /** A database, and views of it of several processes. */
 async function begin(t: Test) {
@@ -23,17 +24,17 @@ t.test('by PostgreSQL', { skip: noPostgres }, async (t) => {
   testCoordination(t, open)
 })
 
-t.test('a process that is not seen for 30 seconds has died', { skip: noPostgres }, async (t) => {
+t.test('a process that is not seen for two minutes has died', { skip: noPostgres }, async (t) => {
   const { open, run } = await begin(t)
   const [one, other] = [open(), open()]
   const { id } = await one.withStartLock(() => one.register(told))
   const seen = (ago: string) => run(`update processes set seen_at = now() - interval '${ago}'`)
-  await seen('29 seconds')
+  await seen('119 seconds')
   t.equal(await other.hasDied(id), false)
-  await seen('31 seconds')
+  await seen('121 seconds')
   t.equal(await other.hasDied(id), true)
   t.same(await other.listProcesses(), [])
-  await seen('-31 seconds')
+  await seen('-121 seconds')
   t.equal(await other.hasDied(id), true, 'the clock of the database was set back')
   await other.withStartLock(() => other.register(told))
   t.match(await run('select count(*)::int from processes'), [{ count: 1 }], 'who starts removes it')
@@ -59,3 +60,22 @@ t.test('a lock ends with its connection, and others go on', { skip: noPostgres }
   })
   t.same(await one.withStartLock(async () => one.listProcesses()), [])
 })
+
+t.test(
+  'a start knows which processes of its machine have died',
+  { skip: noPostgres },
+  async (t) => {
+    const { open, run } = await begin(t)
+    const [one, other] = [open(), open()]
+    const { pid: deadPid } = spawnSync('true')
+    const alive = await one.withStartLock(() => one.register({ ...told, pid: process.ppid }))
+    const elsewhere = await one.withStartLock(() => one.register({ ...told, pid: deadPid }))
+    await run(`update processes set machine = 'another' where id = '${elsewhere.id}'`)
+    const dead = await one.withStartLock(() => one.register({ ...told, pid: deadPid }))
+    t.equal(await other.hasDied(dead.id), false)
+    await other.withStartLock(() => other.register(told))
+    t.equal(await other.hasDied(dead.id), true)
+    t.equal(await other.hasDied(alive.id), false)
+    t.equal(await other.hasDied(elsewhere.id), false, 'its heartbeats decide')
+  },
+)
