@@ -31,7 +31,7 @@ const engines: {
   {
     name: 'PostgreSQL',
     skip: noPostgres,
-    histories: size(10, 100),
+    histories: size(4, 100),
     open: async (t) => (await openPostgres(t)).store,
   },
 ]

@@ -39,8 +39,8 @@ export async function runHistory(store: Store, history: Step[]): Promise<number>
 
   for (const { waitMs, names, seed } of history) {
     now += waitMs
-    const calls = names.flatMap((name, index) => {
-      const call = commands[name]?.(new Context(tables, now, seed + index * 7919))
+    const calls = names.flatMap((name) => {
+      const call = commands[name]?.(new Context(tables, now, seed + names.indexOf(name) * 7919))
       return call ? [call] : []
     })
     const atOnce = calls.some(({ isComposite }) => isComposite) ? calls.slice(0, 1) : calls
