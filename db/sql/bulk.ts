@@ -154,7 +154,7 @@ export function bulkMethods(engine: Engine, sealedValues: SealedValues): BulkSto
         const { connectionId } = bulkItems
         const toDo = and(eq(bulkItems.bulkId, id), isNull(bulkItems.error))
         const query = db.select({ connectionId }).from(bulkItems).where(toDo)
-        const items = query.limit(limit).all()
+        const items = query.orderBy(asc(connectionId)).limit(limit).all()
         const isLeft = () => db.select().from(bulkItems).where(toDo).limit(1).get() !== undefined
         const counts = { revoked: bulk.revoked, skipped: bulk.skipped, failed: bulk.failed }
         const { actor, address } = bulk

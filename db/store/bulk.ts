@@ -57,7 +57,7 @@ export interface BulkItem extends Pick<Connection, 'username' | 'status' | 'acco
 export interface BulkStore {
   /**
    * Adds one that is `collecting`; or, of `connectionIds`, one that is `ready` at once with those of them that are
-   * not revoked. Returns its id, which is passed to `events`.
+   * not revoked. Returns its id, which is passed to `events`, and higher than those before.
    */
   addBulk(bulk: NewBulk, events: (id: number) => NewEvent[]): Promise<number>
   getBulk(id: number): Promise<BulkRevocation | undefined>

@@ -27,7 +27,7 @@ export interface EventPage {
   searchedTo: Millis | null
 }
 
-/** The audit log: who did what to what. Append-only. */
+/** The audit log: who did what to what. Append-only. Ids increase in the order of commits; some may be left out. */
 export interface EventStore {
   addEvents(events: NewEvent[]): Promise<void>
   /**

@@ -7,23 +7,38 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type { Store } from '../../../db/store.ts'
 import { size } from '../../size.ts'
+import { noPostgres } from '../../postgres.ts'
+import { openTemporary as openPostgres } from '../postgres/temporary.ts'
 import { openTemporary } from '../temporary.ts'
 import { history } from './commands.ts'
 import type { Step } from './commands.ts'
 import { runHistory } from './run.ts'
 import { shrink } from './shrink.ts'
 
-/** Opens an empty store, and closes it when the history ends. */
 const engines: {
   name: string
   skip: string | false
+  histories: number
+  /** Opens an empty store, and closes it when the history ends. */
   open: (t: Pick<Test, 'teardown'>) => Promise<Store>
-}[] = [{ name: 'SQLite', skip: false, open: async (t) => (await openTemporary(t)).store }]
+}[] = [
+  {
+    name: 'SQLite',
+    skip: false,
+    histories: size(10, 480),
+    open: async (t) => (await openTemporary(t)).store,
+  },
+  {
+    name: 'PostgreSQL',
+    skip: noPostgres,
+    histories: size(4, 100),
+    open: async (t) => (await openPostgres(t)).store,
+  },
+]
 
 const MAX_STEPS = 600
-const HISTORIES = size(10, 450)
 
-for (const { name, skip, open } of engines) {
+for (const { name, skip, histories, open } of engines) {
   const run = async (steps: Step[]): Promise<number> => {
     const teardowns: (() => unknown)[] = []
     try {
@@ -38,14 +53,14 @@ for (const { name, skip, open } of engines) {
       (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error)),
     )
 
-  const title = `${name} answers as the contract says, in ${HISTORIES} histories`
+  const title = `${name} answers as the contract says, in ${histories} histories`
   t.test(title, { skip }, async (t) => {
     let calls = 0
     const property = fc.asyncProperty(history(MAX_STEPS), async (steps) => {
       calls += await run(steps)
     })
     const { counterexample, seed, errorInstance } = await fc.check(property, {
-      ...{ numRuns: HISTORIES, endOnFailure: true, seed: Number(process.env.SEED ?? 1) },
+      ...{ numRuns: histories, endOnFailure: true, seed: Number(process.env.SEED ?? 1) },
     })
     t.comment(`${calls} calls`)
     if (counterexample === null) return

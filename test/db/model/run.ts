@@ -39,8 +39,8 @@ export async function runHistory(store: Store, history: Step[]): Promise<number>
 
   for (const { waitMs, names, seed } of history) {
     now += waitMs
-    const calls = names.flatMap((name, index) => {
-      const call = commands[name]?.(new Context(tables, now, seed + index * 7919))
+    const calls = names.flatMap((name) => {
+      const call = commands[name]?.(new Context(tables, now, seed + names.indexOf(name) * 7919))
       return call ? [call] : []
     })
     const atOnce = calls.some(({ isComposite }) => isComposite) ? calls.slice(0, 1) : calls
@@ -50,6 +50,8 @@ export async function runHistory(store: Store, history: Step[]): Promise<number>
     const answers = await Promise.all(atOnce.map(({ run }) => run(store))).catch((error: unknown) =>
       fail(`A call failed: ${inspect(error)}`),
     )
+    tables.newEventIds = await newEventIds(store, tables.lastEventId)
+    tables.newBulkIds = await newBulkIds(store, tables.lastBulkId)
     const outcomes = await runInOrders(tables, atOnce)
     const possible = outcomes.filter((outcome) => isSame(answers, outcome.answers))
     if (!possible[0]) fail(difference('The last answers', answers, outcomes[0]?.answers))
@@ -69,6 +71,20 @@ export async function runHistory(store: Store, history: Step[]): Promise<number>
     }
     return undefined
   }
+}
+
+/** Ids of events after one. */
+async function newEventIds(store: Store, after: number): Promise<number[]> {
+  const ids = []
+  for (let id = await store.lastEventId(); id > after; id--)
+    if ((await store.timeOfEvent(id)) !== null) ids.unshift(id)
+  return ids
+}
+
+/** Ids of bulk revocations after one. */
+async function newBulkIds(store: Store, after: number): Promise<number[]> {
+  const ids = (await store.listBulks(3)).map(({ id }) => id)
+  return ids.filter((id) => id > after).reverse()
 }
 
 /** The outcomes of calls at once: each order in which they may have run. */

@@ -29,7 +29,8 @@ export const bulkRules = (tables: Tables): Answering<Methods> => {
 
   return {
     addBulk(bulk, events) {
-      const id = ++tables.lastBulkId
+      const id = tables.newBulkIds.shift() ?? tables.lastBulkId + 1
+      tables.lastBulkId = id
       const picked = 'connectionIds' in bulk ? bulk.connectionIds.filter(isLive) : null
       const { actor, address, createdAt } = bulk
       bulks.set(id, {

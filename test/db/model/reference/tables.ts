@@ -44,6 +44,8 @@ export interface Tables {
   links: Map<string, Link>
   bulks: Map<number, BulkRevocation & Pick<Connection, 'leaseRemainingMs'>>
   lastBulkId: number
+  /** Ids that the engine chose for those that are added next: it may leave some out. */
+  newBulkIds: number[]
   /** By bulk revocation and connection: those still to do, or failed. */
   bulkItems: Map<number, Map<string, BulkItem['error']>>
   admins: Map<string, Omit<Admin, 'secondFactorSince' | 'passkeyIds'>>
@@ -56,6 +58,8 @@ export interface Tables {
   /** By id, in the order in which they were written. */
   events: Map<number, Event>
   lastEventId: number
+  /** As `newBulkIds`. */
+  newEventIds: number[]
   conditions: Map<string, boolean>
   webhooks: Map<string, Webhook>
   deliveries: Map<number, Delivery>
@@ -81,6 +85,7 @@ export const emptyTables = (): Tables => ({
   links: new Map(),
   bulks: new Map(),
   lastBulkId: 0,
+  newBulkIds: [],
   bulkItems: new Map(),
   admins: new Map(),
   secondFactors: new Map(),
@@ -91,6 +96,7 @@ export const emptyTables = (): Tables => ({
   attempts: new Map(),
   events: new Map(),
   lastEventId: 0,
+  newEventIds: [],
   conditions: new Map(),
   webhooks: new Map(),
   deliveries: new Map(),
@@ -114,12 +120,15 @@ export const copyTables = (tables: Tables): Tables => ({
   ),
   outbox: { ...tables.outbox },
   usage: [...tables.usage],
+  newBulkIds: [...tables.newBulkIds],
+  newEventIds: [...tables.newEventIds],
 })
 
 /** Writes events, and adds what receivers need to those that are public. */
 export function writeEvents(tables: Tables, events: NewEvent[]): void {
   for (const event of events) {
-    const id = ++tables.lastEventId
+    const id = tables.newEventIds.shift() ?? tables.lastEventId + 1
+    tables.lastEventId = id
     const missing = { connectionId: null, appId: null, grantId: null, address: null, details: null }
     const full: Event = { ...missing, ...event, id, sequence: null }
     if (isPublicAction(event.action)) {
