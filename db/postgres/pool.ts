@@ -70,6 +70,14 @@ export function createPool(connection: pg.PoolConfig): Pool {
     }
   }
 
+  /**
+   * Commits with an unknown outcome. Their changes can be seen although no standby has them: who finds them must not rely
+   * on them before. A later transaction that writes waits for the standbys, which get changes in order; it settles
+   * those that came before it.
+   */
+  let doubts = 0
+  let settled = 0
+
   const use = async <T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
     const client = await connect(pool)
     let isBroken = false
@@ -91,16 +99,22 @@ export function createPool(connection: pg.PoolConfig): Pool {
       run((isAlone) =>
         use(writes, async (client) => {
           const execute = executeOn(client)
+          const settles = doubts
           let result
           try {
             await execute(isAlone ? BEGIN_ALONE : BEGIN)
+            if (settles > settled) await execute(WRITE)
             result = await work(execute)
           } catch (error) {
             // If it fails, the connection is dropped, and the transaction with it.
             if (classify(error).kind !== 'broken') await execute(ROLLBACK).catch(() => undefined)
             throw error
           }
-          await commit(client)
+          await commit(client).catch((error: unknown) => {
+            if (error instanceof StoreUnavailableError) doubts++
+            throw error
+          })
+          settled = Math.max(settled, settles)
           return result
         }),
       ),
@@ -139,6 +153,8 @@ const begin = (mode: string) =>
 const BEGIN = begin('row share')
 const BEGIN_ALONE = begin('exclusive')
 const IS_STANDBY = plain('select pg_is_in_recovery()')
+/** Makes the commit of a transaction that changes nothing wait for the disk and the standbys. */
+const WRITE = plain('select pg_current_xact_id()')
 const ROLLBACK = plain('rollback')
 const COMMIT = plain('commit')
 

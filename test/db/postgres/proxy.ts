@@ -10,8 +10,8 @@ export interface Proxy {
   count: number
   /** From now on, the connections that there are deliver nothing, and do not end; new ones work. */
   freeze(): void
-  /** Cuts a connection once it has sent this text, and the server has answered. */
-  cutAfter(text: string): void
+  /** Cuts a connection once it has sent this text, and the server has answered; `null`: no more. */
+  cutAfter(text: string | null): void
 }
 
 /** Starts a proxy to a database, which ends with the test. */
