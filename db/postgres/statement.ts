@@ -62,19 +62,27 @@ const MAX_NAMES = 300
 const NAMED_USE = 3
 
 const translated = new LRUCache<string, Translated>({ max: MAX_TEXTS })
-const uses = new LRUCache<string, number>({ max: MAX_TEXTS })
-const names = new Map<string, string>()
 
-function nameOf(text: string): string {
-  const known = names.get(text)
-  if (known !== undefined) return known
-  const count = (uses.get(text) ?? 0) + 1
-  uses.set(text, count)
-  if (count < NAMED_USE || names.size === MAX_NAMES) return ''
-  const name = createHash('sha256').update(text).digest('base64url').slice(0, 24)
-  names.set(text, name)
-  return name
+/**
+ * Names of statements: the same name for the same text, from its third use on. Empty: none yet, or `max` others have
+ * one.
+ */
+export function createNames(max: number): (text: string) => string {
+  const uses = new LRUCache<string, number>({ max: MAX_TEXTS })
+  const names = new Map<string, string>()
+  return (text) => {
+    const known = names.get(text)
+    if (known !== undefined) return known
+    const count = (uses.get(text) ?? 0) + 1
+    uses.set(text, count)
+    if (count < NAMED_USE || names.size === max) return ''
+    const name = createHash('sha256').update(text).digest('base64url').slice(0, 24)
+    names.set(text, name)
+    return name
+  }
 }
+
+const nameOf = createNames(MAX_NAMES)
 
 /** Casts, so that PostgreSQL derives no other type from the context. Names are of texts where they can be null. */
 function castOf(value: unknown, isNamed: boolean): string {

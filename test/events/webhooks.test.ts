@@ -185,8 +185,8 @@ t.test('replays: one delivery, and a time range', async (t) => {
     rows.flatMap(({ action, details }) =>
       action === 'webhook.replayed' ? (details?.split('): ')[1] ?? '').replace(/ to .*/, '…') : [],
     ),
-    ['1970-01-01T00:00:00.000Z…', `${new Date(now - 60_000).toISOString()}…`, first.id],
-    'each is in the audit log, once',
+    [`${new Date(now - 60_000).toISOString()}…`, first.id],
+    'each that replayed something is in the audit log, once',
   )
 })
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { toPostgres } from '../../../db/postgres/statement.ts'
+import { createNames, toPostgres } from '../../../db/postgres/statement.ts'
 
 const text = (sqlite: string, ...args: unknown[]) => toPostgres(sqlite, args).text
 
@@ -34,7 +34,7 @@ t.test('what differs between the engines', (t) => {
 })
 
 t.test('a text that is used again is prepared, and only so many are', (t) => {
-  const name = (sqlite: string) => toPostgres(sqlite, []).name
+  const name = createNames(300)
   const names = ['select 1', 'select 1', 'select 1', 'select 1'].map(name)
   t.strictSame(names.slice(0, 2), ['', ''])
   t.match(names[2], /^[\w-]{24}$/)
