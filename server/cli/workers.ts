@@ -2,7 +2,6 @@ import cluster from 'node:cluster'
 import type { Worker } from 'node:cluster'
 import { isSea } from 'node:sea'
 import type { Logger } from '../log.ts'
-import { createMetricsOfWorkers } from '../metrics/workers.ts'
 import { runtime } from '../runtime.ts'
 import type { FromWorker, Role, ToWorker } from './worker.ts'
 
@@ -43,6 +42,7 @@ export async function runWorkers(count: number, log: Logger): Promise<void> {
   const serving = new Set<Worker>()
   /** Those of `serving` that are to stay. */
   const current = new Set<Worker>()
+  const { createMetricsOfWorkers } = await import('../metrics/workers.ts')
   const metrics = createMetricsOfWorkers<Worker>(clock)
   const stopping = new AbortController()
   let starting = 0
