@@ -75,6 +75,7 @@ t.test(
 const argumentsOf: Record<string, string[]> = {
   'app add': ['Map', '--redirect-uri', 'https://app.example.com/'],
   'app show': ['none'],
+  'store copy': ['--to', 'postgres://127.0.0.1:1/none'],
   'app set': ['none', '--name', 'x'],
   'app remove': ['none'],
   'app rotate-secret': ['none'],
