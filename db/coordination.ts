@@ -34,11 +34,10 @@ export interface Coordination {
   listProcesses(): Promise<(RunningProcess & { id: string })[]>
   /** Has the process with that id died or unregistered? A paused process counts as alive. */
   hasDied(id: string): Promise<boolean>
-  /**
-   * How long a lease lasts, milliseconds: after that others may take it, although its holder may be alive. Longer than
-   * a call by what a holder needs to store the result.
-   */
+  /** How long a lease lasts by the store's clock, milliseconds: then others may take it, although its holder lives. */
   leaseMs: number
+  /** How long its holder may begin calls under it, by its own clock, milliseconds; not longer than `leaseMs`. */
+  holdMs: number
   close(): Promise<void>
 }
 

@@ -9,10 +9,14 @@ import type { NewClient } from './connection.ts'
 /** How long a start waits for another one, which may be migrating much data. */
 const START_LOCK_TIMEOUT_MS = 60_000
 const HEARTBEAT_INTERVAL_MS = 5000
+/** Longest time between two looks at the heartbeats of others that counts as their silence. */
+const MAX_GAP_MS = 4 * HEARTBEAT_INTERVAL_MS
 /** A network that loses packets must not hold up heartbeats: a living process would count as dead. */
 const QUERY_TIMEOUT_MS = 4000
 /**
- * A process that has not been seen for this long counts as dead, and a lease lasts as long. Unlike a lock of the
+ * A process that has written no heartbeat for this long counts as dead, and its leases are taken over. Each process
+ * measures that by itself, with a clock that is never set: the clock of the database may jump when another server
+ * takes over. Unlike a lock of the
  * operating system, silence proves nothing: the process may be cut off from the database only, and keep a new refresh
  * token in memory until it can store it. Whoever refreshes with the old one before that may lose the connection. So
  * this is longer than a failover takes, at the price that the few connections that a lost host was refreshing wait as
@@ -20,18 +24,21 @@ const QUERY_TIMEOUT_MS = 4000
  */
 const DEAD_AFTER_MS = 120_000
 
-/** Is that row of a process that is alive? If the clock of the database was set back, its row is from the future. */
+/** Leases end with their holders. This is for a broken row only: longer than clocks of servers differ. */
+const LEASE_MS = 7 * 24 * 3_600_000
+
+/** For lists, is that row of a process that is alive? The clock of the database may have been set back, too. */
 const IS_ALIVE = `seen_at between clock_timestamp() - interval '${DEAD_AFTER_MS} ms'
   and clock_timestamp() + interval '${DEAD_AFTER_MS} ms'`
 
 /** Created with the first process, before the other tables: a start that migrates lists the others first. */
 const CREATE_TABLE = `create table if not exists processes (
-  id text primary key, pid int not null, host text not null, machine text, command text not null, started_at float8 not null,
+  id text primary key, pid int not null, host text not null, machine text, command text not null, started_at float8 not null, beats bigint not null,
   key_ids text[] not null, seen_at timestamptz not null)`
 
-const SEEN = `insert into processes (id, pid, host, machine, command, started_at, key_ids, seen_at)
-  values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())
-  on conflict (id) do update set key_ids = excluded.key_ids, seen_at = excluded.seen_at`
+const SEEN = `insert into processes (id, pid, host, machine, command, started_at, key_ids, beats, seen_at)
+  values ($1, $2, $3, $4, $5, $6, $7, 1, clock_timestamp())
+  on conflict (id) do update set key_ids = excluded.key_ids, beats = processes.beats + 1, seen_at = excluded.seen_at`
 
 /**
  * For locks: they last as long as a dedicated connection. A host that lost its power must not keep one for the hours
@@ -58,11 +65,32 @@ type Row = { id: string; pid: number; host: string; command: string } & {
  * What the processes on a database agree on, on any number of hosts: advisory locks, and a table of processes with
  * heartbeats by the database's clock.
  */
-export function createPostgresCoordination(Client: NewClient): Coordination {
+export function createPostgresCoordination(
+  Client: NewClient,
+  steady = () => performance.now(),
+): Coordination {
   const pool = new pg.Pool({ Client, max: 2, query_timeout: QUERY_TIMEOUT_MS })
   // A connection that breaks while it is idle: the pool replaces it.
   pool.on('error', () => undefined)
   const heartbeats = new Set<NodeJS.Timeout>()
+  /** The heartbeats of each process, and since when they are as many. */
+  let observed = new Map<string, { beats: string; since: number }>()
+  let observedAt = -Infinity
+
+  const observe = async (): Promise<void> => {
+    const list = 'select id, beats from processes'
+    const { rows } = await pool.query<{ id: string; beats: string }>(list)
+    const now = steady()
+    // While this process could not look, the others may have been unable to write.
+    const hasGap = now - observedAt > MAX_GAP_MS
+    observedAt = now
+    const look = rows.map(({ id, beats }) => {
+      const before = observed.get(id)
+      const isSilent = !hasGap && before?.beats === beats
+      return [id, isSilent ? before : { beats, since: now }] as const
+    })
+    observed = new Map(look)
+  }
 
   const withLock = async <T>(
     name: string,
@@ -104,7 +132,8 @@ export function createPostgresCoordination(Client: NewClient): Coordination {
   }
 
   return {
-    leaseMs: DEAD_AFTER_MS,
+    leaseMs: LEASE_MS,
+    holdMs: DEAD_AFTER_MS - 3 * HEARTBEAT_INTERVAL_MS,
 
     withStartLock: (work) =>
       withLock('start', acquireWaiting, async (client) => {
@@ -130,12 +159,17 @@ export function createPostgresCoordination(Client: NewClient): Coordination {
         const { pid, command, startedAt } = info
         await pool.query(SEEN, [id, pid, hostname(), machine, command, startedAt, keyIds])
       }
-      await pool.query(`delete from processes where not (${IS_ALIVE})`)
+      await pool.query(
+        `delete from processes where seen_at < clock_timestamp() - interval '7 days'`,
+      )
       await removeDeadOf(machine)
       registered.add(id)
       await write()
       const heartbeat = setInterval(
-        () => void write().catch(() => undefined),
+        () =>
+          void write()
+            .then(observe)
+            .catch(() => undefined),
         HEARTBEAT_INTERVAL_MS,
       )
       heartbeats.add(heartbeat.unref())
@@ -162,11 +196,15 @@ export function createPostgresCoordination(Client: NewClient): Coordination {
       return rows.map(toProcess)
     },
 
-    // While the database can't be asked, no process is known to have died.
     async hasDied(id) {
-      const isAlive = `select from processes where id = $1 and ${IS_ALIVE}`
-      const answer = await pool.query(isAlive, [id]).catch(() => null)
-      return answer?.rowCount === 0
+      try {
+        await observe()
+      } catch {
+        // While the database can't be asked, no process is known to have died.
+        return false
+      }
+      const last = observed.get(id)
+      return !last || steady() - last.since >= DEAD_AFTER_MS
     },
 
     async close() {

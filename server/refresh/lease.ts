@@ -29,6 +29,8 @@ export interface Leases {
   acquire(connection: Connection): Promise<Lease | null>
   /** Releases the lease if it is still held. If that fails, the lease expires. */
   release(lease: Lease): Promise<void>
+  /** The attempt is over: if its lease was not released, another attempt may take it. */
+  end(lease: Lease): void
   /** Ids of connections whose refresh was not finished: the lease has expired, or its process died. */
   listAbandoned(limit: number): Promise<string[]>
 }
@@ -37,8 +39,9 @@ export interface Leases {
 export interface Processes {
   /** Id of this process. */
   id: string
-  /** How long a lease lasts, milliseconds. */
+  /** See `Coordination`, milliseconds. */
   leaseMs: number
+  holdMs: number
   /** A paused process counts as alive. */
   hasDied(id: string): Promise<boolean>
 }
@@ -63,7 +66,9 @@ export function createLeases(deps: {
   random: Random
 }): Leases {
   const { store, processes, clock, random } = deps
-  const { leaseMs } = processes
+  const { leaseMs, holdMs } = processes
+  /** Owners of the leases of this process's attempts. */
+  const held = new Set<string>()
   /** A lease that ends later than this is from before the store's clock began anew, or was set back. */
   const maxLeaseMs = 2 * leaseMs
 
@@ -76,61 +81,75 @@ export function createLeases(deps: {
     for (;;) {
       const beganAt = clock.steady()
       if (!(await write())) return null
-      if (clock.steady() - beganAt < MAX_WRITE_DURATION_MS) return beganAt + leaseMs
+      if (clock.steady() - beganAt < MAX_WRITE_DURATION_MS) return beganAt + holdMs
     }
   }
 
   const isOrphaned = async (owner: string, remainingMs: number): Promise<boolean> => {
-    const ageMs = leaseMs - remainingMs
+    // The store's clock may have been set back since: a negative age is not young.
+    const ageMs = Math.abs(leaseMs - remainingMs)
     const processId = owner.slice(0, owner.lastIndexOf('.'))
-    return ageMs >= DEAD_OWNER_LEASE_MS && processes.hasDied(processId)
+    if (ageMs < DEAD_OWNER_LEASE_MS) return false
+    return processId === processes.id ? !held.has(owner) : processes.hasDied(processId)
   }
 
   const hasExpired = (remainingMs: number): boolean => remainingMs <= 0 || remainingMs > maxLeaseMs
 
+  const take = async (connection: Connection, owner: string): Promise<Lease | null> => {
+    const { id, generation, leaseOwner, leaseRemainingMs } = connection
+    const orphaned =
+      leaseOwner && (await isOrphaned(leaseOwner, leaseRemainingMs ?? 0)) ? leaseOwner : null
+    let until = await writeInTime(() =>
+      store.takeLease({
+        id,
+        expectedGeneration: generation,
+        owner,
+        forMs: leaseMs,
+        maxLeaseMs,
+        deadOwner: orphaned,
+      }),
+    )
+    if (until === null) return null
+    // The row may have changed since it was read: another process may have abandoned its lease.
+    const current = await store.getConnection(id)
+    if (current?.leaseOwner !== owner) return null
+    const lease: Lease = {
+      connection: current,
+      owner,
+      staleReason: current.staleReason,
+      async extend() {
+        until = await writeInTime(() => store.updateLease({ id, owner, forMs: leaseMs }))
+        if (until === null) throw new LeaseLostError()
+      },
+      assertOutlastsCall() {
+        if (until === null || clock.steady() + CALL_TIMEOUT_MS > until) throw new LeaseLostError()
+      },
+    }
+    const hadFormerOwner = leaseOwner !== null || current.staleReason !== connection.staleReason
+    if (hadFormerOwner && orphaned === null) {
+      await clock.sleep(FORMER_OWNER_GRACE_MS)
+      await lease.extend()
+    }
+    return lease
+  }
+
   return {
     async acquire(connection) {
-      const { id, generation, leaseOwner, leaseRemainingMs } = connection
       const owner = `${processes.id}.${random(12).toString('base64url')}`
-      const orphaned =
-        leaseOwner && (await isOrphaned(leaseOwner, leaseRemainingMs ?? 0)) ? leaseOwner : null
-      let until = await writeInTime(() =>
-        store.takeLease({
-          id,
-          expectedGeneration: generation,
-          owner,
-          forMs: leaseMs,
-          maxLeaseMs,
-          deadOwner: orphaned,
-        }),
-      )
-      if (until === null) return null
-      // The row may have changed since it was read: another process may have abandoned its lease.
-      const current = await store.getConnection(id)
-      if (current?.leaseOwner !== owner) return null
-      const lease: Lease = {
-        connection: current,
-        owner,
-        staleReason: current.staleReason,
-        async extend() {
-          until = await writeInTime(() => store.updateLease({ id, owner, forMs: leaseMs }))
-          if (until === null) throw new LeaseLostError()
-        },
-        assertOutlastsCall() {
-          if (until === null || clock.steady() + CALL_TIMEOUT_MS > until) throw new LeaseLostError()
-        },
+      held.add(owner)
+      let lease: Lease | null = null
+      try {
+        return (lease = await take(connection, owner))
+      } finally {
+        if (!lease) held.delete(owner)
       }
-      const hadFormerOwner = leaseOwner !== null || current.staleReason !== connection.staleReason
-      if (hadFormerOwner && orphaned === null) {
-        await clock.sleep(FORMER_OWNER_GRACE_MS)
-        await lease.extend()
-      }
-      return lease
     },
 
     async release({ connection: { id }, owner }) {
       await store.updateLease({ id, owner, forMs: null }).catch(() => undefined)
     },
+
+    end: ({ owner }) => void held.delete(owner),
 
     async listAbandoned(limit) {
       const abandoned: string[] = []

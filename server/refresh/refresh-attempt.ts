@@ -179,6 +179,8 @@ export function createRefreshAttempt(deps: {
       const outcome = error instanceof BrokerError ? error.code : 'server_error'
       if (lease) usage.count('refresh', request.requirement.appId, outcome)
       throw error
+    } finally {
+      if (lease) leases.end(lease)
     }
   }
 

@@ -20,7 +20,12 @@ async function begin(t: Test) {
   const process = (name: string) =>
     createLeases({
       store,
-      processes: { id: name, leaseMs: 30_000, hasDied: async (other) => dead.has(other) },
+      processes: {
+        id: name,
+        leaseMs: 30_000,
+        holdMs: 30_000,
+        hasDied: async (other) => dead.has(other),
+      },
       clock: { ...broker.clock, sleep },
       random: randomBytes,
     })

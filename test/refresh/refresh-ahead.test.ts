@@ -53,6 +53,7 @@ function begin() {
     leases: {
       acquire: () => Promise.resolve(null),
       release: () => Promise.resolve(),
+      end: () => undefined,
       listAbandoned: () => Promise.resolve(state.abandoned),
     },
     breaker: { allows: () => true, run: (_, call) => call(), state: () => state.breaker },

@@ -61,6 +61,7 @@ function begin(parts: {
     leases: {
       acquire: parts.acquire ?? (async () => lease()),
       release: async (one) => void released.push(one),
+      end: () => undefined,
       listAbandoned: async () => [],
     },
     outcomes: {

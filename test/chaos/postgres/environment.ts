@@ -34,7 +34,7 @@ const DATABASE = 'broker'
 const HOUR_MS = 3_600_000
 /** The clocks of the brokers' machines at first, and of the two servers, which measure the leases. */
 const CLOCKS_MS = [-5 * HOUR_MS, 0, 26 * HOUR_MS]
-const SERVER_CLOCKS_MS = [0, 1000]
+const SERVER_CLOCKS_MS = [0, 3 * HOUR_MS]
 
 /** Call it in a network of its own: `enterOwnNetwork`. */
 export async function createPostgresEnvironment(options: {

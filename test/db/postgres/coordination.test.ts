@@ -11,12 +11,14 @@ const told = { pid: process.pid, command: 'serve', startedAt: 7, keyIds: [] }
 /** A database, and views of it of several processes. */
 async function begin(t: Test) {
   const url = await createDatabase(t)
+  let now = 0
   const open = () => {
-    const coordination = createPostgresCoordination(createClientClass([url]))
+    const coordination = createPostgresCoordination(createClientClass([url]), () => now)
     t.teardown(() => coordination.close())
     return coordination
   }
-  return { url, open, run: (text: string) => query(url, text) }
+  const pass = (milliseconds: number) => (now += milliseconds)
+  return { url, open, pass, run: (text: string) => query(url, text) }
 }
 
 t.test('by PostgreSQL', { skip: noPostgres }, async (t) => {
@@ -24,20 +26,41 @@ t.test('by PostgreSQL', { skip: noPostgres }, async (t) => {
   testCoordination(t, open)
 })
 
-t.test('a process that is not seen for two minutes has died', { skip: noPostgres }, async (t) => {
-  const { open, run } = await begin(t)
+t.test('a process that is silent for two minutes has died', { skip: noPostgres }, async (t) => {
+  const { open, run, pass } = await begin(t)
   const [one, other] = [open(), open()]
+  const { id, setKeyIds } = await one.withStartLock(() => one.register(told))
+  const look = async (seconds: number) => {
+    for (let second = 0; second < seconds; second += 5) {
+      pass(5000)
+      await other.hasDied(id)
+    }
+    return other.hasDied(id)
+  }
+  t.equal(await look(0), false)
+  t.equal(await look(115), false)
+  t.equal(await look(5), true)
+  await setKeyIds([])
+  t.equal(await look(0), false, 'it was only paused')
+  t.equal(await look(115), false)
+  await run("update processes set seen_at = now() + interval '3 hours'")
+  t.equal(await look(0), false, 'another server with another clock')
+  pass(60_000)
+  t.equal(await look(0), false, 'nobody could look, so nobody may have been able to write')
+  t.equal(await look(115), false)
+  t.equal(await look(5), true)
+})
+
+t.test('lists leave out processes that are not seen', { skip: noPostgres }, async (t) => {
+  const { open, run } = await begin(t)
+  const one = open()
   const { id } = await one.withStartLock(() => one.register(told))
-  const seen = (ago: string) => run(`update processes set seen_at = now() - interval '${ago}'`)
-  await seen('119 seconds')
-  t.equal(await other.hasDied(id), false)
-  await seen('121 seconds')
-  t.equal(await other.hasDied(id), true)
-  t.same(await other.listProcesses(), [])
-  await seen('-121 seconds')
-  t.equal(await other.hasDied(id), true, 'the clock of the database was set back')
-  await other.withStartLock(() => other.register(told))
-  t.match(await run('select count(*)::int from processes'), [{ count: 1 }], 'who starts removes it')
+  await run("update processes set seen_at = now() - interval '119 seconds'")
+  t.match(await one.listProcesses(), [{ id }])
+  for (const ago of ['121 seconds', '-121 seconds']) {
+    await run(`update processes set seen_at = now() - interval '${ago}'`)
+    t.same(await one.listProcesses(), [], ago)
+  }
 })
 
 t.test('a process that was paused is seen again', { skip: noPostgres }, async (t) => {
