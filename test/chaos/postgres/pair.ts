@@ -93,12 +93,17 @@ export class Server {
     )
     const [program, ...args] = this.host.command
     const log = openSync(this.#log, 'a')
-    spawn(program, [...args, ...command], { stdio: ['ignore', log, log] })
+    const launch = () => spawn(program, [...args, ...command], { stdio: ['ignore', log, log] })
+    let server = launch()
     await until(
       () =>
         this.ask('select 1').then(
           () => true,
-          () => false,
+          () => {
+            // While a killed process still ends, the next server refuses to start.
+            if (server.exitCode !== null) server = launch()
+            return false
+          },
         ),
       `${this.host.address} starts`,
     )

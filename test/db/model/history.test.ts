@@ -25,13 +25,13 @@ const engines: {
   {
     name: 'SQLite',
     skip: false,
-    histories: size(10, 480),
+    histories: size(10, 60),
     open: async (t) => (await openTemporary(t)).store,
   },
   {
     name: 'PostgreSQL',
     skip: noPostgres,
-    histories: size(4, 100),
+    histories: size(4, 12),
     open: async (t) => (await openPostgres(t)).store,
   },
 ]
