@@ -69,7 +69,7 @@ export const adminRules = (tables: Tables): Answering<Methods> => {
         const { email, createdAt } = before
         const account = { oidcIssuer, oidcSubject, oidcLabel }
         admins.set(id, { id, email, createdAt, passwordHash, role, ...account })
-        if (!isSameAccount(before, after)) endSessions((session) => isSameAccount(session, before))
+        if (!isSameAccount(before, after)) endSessions(({ oidcIssuer }) => oidcIssuer !== null)
       }
       if (after?.passwordHash !== before.passwordHash) {
         endSessions(() => true)
