@@ -208,7 +208,7 @@ async function lastIdOf(client: pg.Client, table: string): Promise<number> {
 
 /** Which tables a database has: those of a broker, others, or none. */
 export async function inspectPostgres(client: pg.Client): Promise<'store' | 'other' | 'empty'> {
-  // The table of processes is created by whoever takes a lock.
+  // Taking a lock creates the table of processes.
   const { rows } = await client.query<{ name: string }>(
     `select tablename as name from pg_tables
      where schemaname = current_schema() and tablename <> 'processes'`,

@@ -37,7 +37,7 @@ export interface TableWriter extends Side {
   clear(): Promise<void>
   /** Marks the copy as unfinished. What the mark says survives, as does everything that was appended. */
   setUnfinished(mark: string): Promise<void>
-  /** The key of the last row; `null`: there is none. */
+  /** The key of the last row; `null`: the table is empty. */
   lastKey(table: CopiedTable): Promise<Row | null>
   append(table: CopiedTable, rows: Row[]): Promise<void>
   /** Writes what is derived from the rows, and the last ids. May run again. */

@@ -18,7 +18,7 @@ const QUERY_TIMEOUT_MS = 4000
  * measures that by itself, with a clock that is never set: the clock of the database may jump when another server
  * takes over. Unlike a lock of the
  * operating system, silence proves nothing: the process may be cut off from the database only, and keep a new refresh
- * token in memory until it can store it. Whoever refreshes with the old one before that may lose the connection. So
+ * token in memory until it can store it. A refresh with the old one before that may lose the connection. So
  * this is longer than a failover takes, at the price that the few connections that a lost host was refreshing wait as
  * long. A process that starts on the same machine knows at once which of the others there have died.
  */
