@@ -188,3 +188,14 @@ t.test('release ignores errors of the store: the lease expires', async (t) => {
   store.updateLease = () => Promise.reject(new Error('the disk is gone'))
   if (lease) await t.resolves(one.release(lease))
 })
+
+t.test('a lease that an attempt left behind is taken over by its own process only', async (t) => {
+  const { one, other, read, id, clock } = await begin(t)
+  const lease = await one.acquire(await read())
+  clock.advance(6000)
+  t.equal(await one.acquire(await read()), null, 'the attempt is in progress')
+  if (lease) one.end(lease)
+  t.same(await other.listAbandoned(10), [], 'for others its process is alive')
+  t.same(await one.listAbandoned(10), [id])
+  t.match(await one.acquire(await read()), { staleReason: 'answer_lost' })
+})
