@@ -36,8 +36,11 @@ export interface Coordination {
   hasDied(id: string): Promise<boolean>
   /** How long a lease lasts by the store's clock, milliseconds: then others may take it, although its holder lives. */
   leaseMs: number
-  /** How long its holder may begin calls under it, by its own clock, milliseconds; not longer than `leaseMs`. */
-  holdMs: number
+  /**
+   * How long the holder of a lease that is written now may rely on it, by its own clock, milliseconds. Others may take
+   * it over no earlier.
+   */
+  holdMs(): number
   close(): Promise<void>
 }
 

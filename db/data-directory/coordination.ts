@@ -11,7 +11,7 @@ export const createFileCoordination = (
   nativeBinding: string | undefined,
 ): Coordination => ({
   leaseMs: LEASE_MS,
-  holdMs: LEASE_MS,
+  holdMs: () => LEASE_MS,
   withStartLock: (work) => withStartLock(directory, nativeBinding, work),
   withLock: (name, work) => withLock(directory, `${name}.lock`, nativeBinding, 0, work),
 

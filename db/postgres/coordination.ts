@@ -76,6 +76,8 @@ export function createPostgresCoordination(
   /** The heartbeats of each process, and since when they are as many. */
   let observed = new Map<string, { beats: string; since: number }>()
   let observedAt = -Infinity
+  /** When the last heartbeat of this process that was written began. */
+  let beatAt = -Infinity
 
   const observe = async (): Promise<void> => {
     const list = 'select id, beats from processes'
@@ -133,7 +135,8 @@ export function createPostgresCoordination(
 
   return {
     leaseMs: LEASE_MS,
-    holdMs: DEAD_AFTER_MS - 3 * HEARTBEAT_INTERVAL_MS,
+    // Not from the lease's write: to others, this process has been silent since its last heartbeat.
+    holdMs: () => beatAt + DEAD_AFTER_MS - 3 * HEARTBEAT_INTERVAL_MS - steady(),
 
     withStartLock: (work) =>
       withLock('start', acquireWaiting, async (client) => {
@@ -157,7 +160,9 @@ export function createPostgresCoordination(
       let { keyIds } = info
       const write = async () => {
         const { pid, command, startedAt } = info
+        const beganAt = steady()
         await pool.query(SEEN, [id, pid, hostname(), machine, command, startedAt, keyIds])
+        beatAt = beganAt
       }
       await pool.query(
         `delete from processes where seen_at < clock_timestamp() - interval '7 days'`,

@@ -93,7 +93,7 @@ export async function openData(
     others: async () => (await coordination.listProcesses()).filter((one) => one.id !== id),
     /** A paused process counts as alive. */
     leaseMs: coordination.leaseMs,
-    holdMs: coordination.holdMs,
+    holdMs: () => coordination.holdMs(),
     hasDied: async (other: string) => other !== id && coordination.hasDied(other),
   }
   return {

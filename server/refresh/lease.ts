@@ -41,7 +41,7 @@ export interface Processes {
   id: string
   /** See `Coordination`, milliseconds. */
   leaseMs: number
-  holdMs: number
+  holdMs(): number
   /** A paused process counts as alive. */
   hasDied(id: string): Promise<boolean>
 }
@@ -66,7 +66,7 @@ export function createLeases(deps: {
   random: Random
 }): Leases {
   const { store, processes, clock, random } = deps
-  const { leaseMs, holdMs } = processes
+  const { leaseMs } = processes
   /** Owners of the leases of this process's attempts. */
   const held = new Set<string>()
   /** A lease that ends later than this is from before the store's clock began anew, or was set back. */
@@ -74,14 +74,15 @@ export function createLeases(deps: {
 
   /**
    * Repeats `write` until it takes no longer than it should, because a slow write shortens the lease.
-   * Returns when the written lease ends, by this process's steady clock; `null`: it was not written. It counts from
-   * before the write. The store measures from the write, so it never ends the lease earlier.
+   * Returns until when this process may rely on the lease, by its steady clock; `null`: it was not written. That counts
+   * from before the write. The store measures from the write, so it never ends the lease earlier.
    */
   const writeInTime = async (write: () => Promise<boolean>): Promise<number | null> => {
     for (;;) {
       const beganAt = clock.steady()
+      const until = beganAt + processes.holdMs()
       if (!(await write())) return null
-      if (clock.steady() - beganAt < MAX_WRITE_DURATION_MS) return beganAt + holdMs
+      if (clock.steady() - beganAt < MAX_WRITE_DURATION_MS) return until
     }
   }
 
@@ -135,6 +136,8 @@ export function createLeases(deps: {
 
   return {
     async acquire(connection) {
+      // Others may soon count this process as dead, and would learn of an abandoned lease: better take none.
+      if (processes.holdMs() < CALL_TIMEOUT_MS) return null
       const owner = `${processes.id}.${random(12).toString('base64url')}`
       held.add(owner)
       let lease: Lease | null = null

@@ -13,6 +13,7 @@ async function begin(t: Test) {
   const [device] = await connectMany(broker, 1)
   const id = device?.connectionId ?? ''
   const dead = new Set<string>()
+  let holdMs = 30_000
   let sleptMs = 0
   const sleep = async (milliseconds: number) => {
     sleptMs += milliseconds
@@ -23,7 +24,7 @@ async function begin(t: Test) {
       processes: {
         id: name,
         leaseMs: 30_000,
-        holdMs: 30_000,
+        holdMs: () => holdMs,
         hasDied: async (other) => dead.has(other),
       },
       clock: { ...broker.clock, sleep },
@@ -43,6 +44,7 @@ async function begin(t: Test) {
     other: process('two'),
     read,
     sleptMs: () => sleptMs,
+    setHoldMs: (milliseconds: number) => void (holdMs = milliseconds),
   }
 }
 
@@ -55,6 +57,20 @@ t.test('a lease is exclusive until it is released, which leaves no stale reason'
   await lease?.extend()
   if (lease) await one.release(lease)
   t.match(await other.acquire(await read()), { connection: { id }, staleReason: null })
+})
+
+t.test('a process that others may soon count as dead takes no lease', async (t) => {
+  const { one, other, read, setHoldMs } = await begin(t)
+  setHoldMs(19_999)
+  t.equal(await one.acquire(await read()), null)
+  t.equal((await read()).leaseOwner, null)
+  setHoldMs(20_000)
+  const lease = await one.acquire(await read())
+  lease?.assertOutlastsCall()
+  setHoldMs(19_999)
+  await lease?.extend()
+  t.throws(() => lease?.assertOutlastsCall())
+  t.equal(await other.acquire(await read()), null)
 })
 
 t.test('the lease of a dead process is taken over, that of a living one is not', async (t) => {

@@ -51,6 +51,21 @@ t.test('a process that is silent for two minutes has died', { skip: noPostgres }
   t.equal(await look(5), true)
 })
 
+t.test('a lease is held from the last heartbeat on', { skip: noPostgres }, async (t) => {
+  const { open, pass } = await begin(t)
+  const [one, other] = [open(), open()]
+  const { id, setKeyIds } = await one.withStartLock(() => one.register(told))
+  t.equal(await other.hasDied(id), false)
+  t.equal(one.holdMs(), 105_000)
+  pass(100_000)
+  t.equal(one.holdMs(), 5000, 'a lease that is written now does not last longer')
+  pass(20_000)
+  t.ok(one.holdMs() < 0)
+  await setKeyIds([])
+  t.equal(one.holdMs(), 105_000)
+  t.ok(other.holdMs() < 0, 'a process that is not registered holds none')
+})
+
 t.test('lists leave out processes that are not seen', { skip: noPostgres }, async (t) => {
   const { open, run } = await begin(t)
   const one = open()

@@ -1,23 +1,27 @@
 /*
  * The refresh of one connection by two brokers that share a store, for the model checker SPIN.
- * `model.test.ts` checks it exhaustively, and with faults, which it must find.
+ * `protocol.test.ts` checks it exhaustively, and with faults, which it must find.
  *
  * A tick is ten seconds. Only durations matter, so lease and calls count down, and nothing depends on when the
  * model began. Each step is one transaction of the store, one call, or local work:
  *
- *   takeLease      server/refresh/lease.ts `acquire`, db/store/refresh.ts `takeLease`
+ *   takeLease      server/refresh/lease.ts `acquire`, db/sql/refresh.ts `takeLease`
  *   checkLease     server/refresh/lease.ts `assertOutlastsCall`
  *   send, answer   server/refresh/refresh-attempt.ts `callUpstream`
- *   saveTokens     server/refresh/refresh-outcome.ts `saveTokens`, db/store/refresh.ts `saveTokens`
+ *   saveTokens     server/refresh/refresh-outcome.ts `saveTokens`, db/sql/refresh.ts `saveTokens`
  *   saveFailure    the same, `saveFailure`
- *   revoke         db/sqlite/revoke.ts `revokeConnection`
- *   reconnect      server/connections/store-connection.ts, db/store/connections.ts `saveConnection`
+ *   revoke         db/sql/revoke.ts `revokeConnection`
+ *   reconnect      server/connections/store-connection.ts, db/sql/connections.ts `saveConnection`
  *
  * Left out, because they only delay calls: backoff, the circuit breaker, the pace of offline refreshes, the
  * second attempt with a previous token.
  *
  * Set by the test: ROTATION (NEVER, GRACE or ALWAYS); EXPIRIES, CRASHES, PAUSES, LOSSES, how often each may
  * happen; and at most one FAULT_….
+ *
+ * On SQLite a lease ends after a time. With SILENCE it is that of PostgreSQL: it ends when the other broker has seen
+ * no heartbeat of its owner for DEAD_AFTER (db/postgres/coordination.ts); CUTS, how often one may be cut off. Its
+ * heartbeats fail then, and its transactions may or may not.
  */
 
 #define NEVER 0
@@ -28,11 +32,23 @@
 #define LEASE 2       /* ends while a call may still be running */
 #define LONGEST_CALL 3
 #else
-#define LEASE 3       /* LEASE_DURATION_MS */
+#define LEASE 3       /* db/data-directory/coordination.ts LEASE_MS */
 #define LONGEST_CALL 2 /* CALL_TIMEOUT_MS */
 #endif
 #define CALL_TIMEOUT 2
 #define GRACE_TICKS 1
+
+#ifdef SILENCE
+#ifdef FAULT_SHORT_SILENCE
+#define DEAD_AFTER 2 /* ends while a call may still be running */
+#else
+#define DEAD_AFTER 4 /* DEAD_AFTER_MS */
+#endif
+#define HOLD 3       /* holdMs */
+#else
+#define CUTS 0
+#define HOLD LEASE
+#endif
 
 #ifdef FAULT_HOST_CLOCKS
 /* Leases by the hosts' own clocks: the second host's is two ticks ahead. */
@@ -76,6 +92,10 @@ bool pausedSinceCheck[2];
 bool storedLate[2];
 bool isHurrying[2];
 byte ownLeaseLeft[2];
+/* Is its network to the database down? Its heartbeats are missing for that many ticks. */
+bool cut[2];
+byte silence[2];
+bool wasSilent[2]; /* in this attempt, for DEAD_AFTER */
 
 /* Each broker's call. */
 mtype call[2] = idle;
@@ -90,12 +110,25 @@ byte expiries = 0;
 byte crashes = 0;
 byte pauses = 0;
 byte losses = 0;
+byte cuts = 0;
 
 /* The brokers are the processes 0 and 1. */
 #define me _pid
 #define grant(t) grantOf[t]
-/* DEAD_OWNER_LEASE_MS has passed. */
-#define isOrphaned (ownerDied && leaseLeft < LEASE)
+/* The first: DEAD_OWNER_LEASE_MS has passed. */
+#ifdef SILENCE
+#define isOrphaned (leaseLeft < LEASE && (ownerDied || leaseOwner == me || silence[leaseOwner] == DEAD_AFTER))
+#define hasEnded false
+#else
+#define isOrphaned (leaseLeft < LEASE && ownerDied)
+#define hasEnded (LEFT_FOR(me) == 0)
+#endif
+#ifdef FAULT_HOLD_FROM_LEASE
+/* Without regard to how long its last heartbeat is past. */
+#define holdLeft HOLD
+#else
+#define holdLeft (silence[me] < HOLD -> HOLD - silence[me] : 0)
+#endif
 #define isHonoured(t) (ROTATION == NEVER || t == newest[grant(t)] || \
   (ROTATION == GRACE && t == previous[grant(t)] && graceLeft[grant(t)] > 0))
 
@@ -158,6 +191,7 @@ want:
     pausedSinceCheck[me] = false;
     storedLate[me] = false;
     wasPaused[me] = paused[me];
+    wasSilent[me] = false;
     ownLeaseLeft[me] = 0;
     callLeft[me] = 0;
     sentToken[me] = 0;
@@ -178,14 +212,14 @@ takeLease:
     fi;
 #ifndef FAULT_NO_LEASE
     if
-    :: leaseOwner != NONE && LEFT_FOR(me) > 0 && !isOrphaned -> goto want
+    :: leaseOwner != NONE && !hasEnded && !isOrphaned -> goto want
     :: else -> skip
     fi;
 #endif
     isTakenOver = leaseOwner != NONE && !isOrphaned;
     leaseOwner = me;
     leaseLeft = LEASE;
-    ownLeaseLeft[me] = LEASE;
+    ownLeaseLeft[me] = holdLeft;
     ownerDied = false;
     /* No tick from here to the call, unless the process is paused. */
     isHurrying[me] = true
@@ -205,7 +239,7 @@ takeLease:
       paused[1 - me] || (call[1 - me] != answered && !(call[1 - me] == sent && callLeft[1 - me] == 0));
       if
       :: leaseOwner != me -> goto want
-      :: else -> leaseLeft = LEASE; ownLeaseLeft[me] = LEASE
+      :: else -> leaseLeft = LEASE; ownLeaseLeft[me] = holdLeft
       fi
     }
   :: else
@@ -258,7 +292,7 @@ saveTokens:
       /* No token that Ellipsis Drive accepts is lost: only a successor replaces it, which it accepts as well. */
       assert(!isHonoured(token) || (isHonoured(gotToken[me]) && grant(gotToken[me]) == grant(token)));
       store(gotToken[me]);
-      storedLate[1 - me] = storedLate[1 - me] || wasPaused[me]
+      storedLate[1 - me] = storedLate[1 - me] || wasPaused[me] || wasSilent[me]
     fi;
     goto want
   };
@@ -320,10 +354,26 @@ end_wait:
   od
 }
 
-/* Time passes. A process that runs waits neither between its check and its call, nor before it stores a result. */
-#define mayTick(b) (paused[b] || (!isHurrying[b] && (call[b] == idle || call[b] == sent))) && \
+/*
+ * Time passes. A process that runs does not wait between its check and its call. Nor before it stores a result,
+ * unless it is cut off.
+ */
+#define mayTick(b) (paused[b] || (!isHurrying[b] && (call[b] == idle || call[b] == sent || cut[b]))) && \
   !(call[b] == sent && callLeft[b] == 0)
 #define countDown(left) if :: left > 0 -> left-- :: else -> skip fi
+
+inline heartbeat(b) {
+#ifdef SILENCE
+  if
+  :: !paused[b] && !cut[b] -> silence[b] = 0
+  :: (paused[b] || cut[b]) && silence[b] < DEAD_AFTER -> silence[b]++
+  :: else -> skip
+  fi;
+  wasSilent[b] = wasSilent[b] || silence[b] == DEAD_AFTER
+#else
+  skip
+#endif
+}
 
 active proctype Clock() {
 end_wait:
@@ -331,6 +381,8 @@ end_wait:
   :: d_step {
       mayTick(0) && mayTick(1) ->
       countDown(leaseLeft);
+      heartbeat(0);
+      heartbeat(1);
       countDown(ownLeaseLeft[0]);
       countDown(ownLeaseLeft[1]);
       countDown(callLeft[0]);
@@ -366,6 +418,24 @@ end_wait:
       pausedSinceCheck[victim] = true
     }
   :: atomic { paused[0] || paused[1] -> paused[0] = false; paused[1] = false }
+  od
+}
+
+/* The network between one of them and the database fails for any time. */
+active proctype Cutter() {
+  byte victim;
+end_wait:
+  do
+  :: atomic {
+      cuts < CUTS && !cut[0] && !cut[1] ->
+      cuts++;
+      if
+      :: victim = 0
+      :: victim = 1
+      fi;
+      cut[victim] = true
+    }
+  :: atomic { cut[0] || cut[1] -> cut[0] = false; cut[1] = false }
   od
 }
 
