@@ -63,26 +63,23 @@ export async function openCoordination({
   ...config
 }: Pick<Config, 'database' | 'dataDir' | 'nativeDir'>): Promise<Coordination> {
   if (!database) return createFileCoordination(config.dataDir, sqliteBinding(config))
-  const { createClientClass } = await import('../../db/postgres/connection.ts')
   const { createPostgresCoordination } = await import('../../db/postgres/coordination.ts')
-  return createPostgresCoordination(createClientClass(database.urls.map((url) => url.reveal())))
+  const { inspectServer } = await import('./inspect-server.ts')
+  return createPostgresCoordination((await inspectServer(database)).Client)
 }
 
 /** Loads the client of PostgreSQL only here: commands on SQLite start faster. */
 async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
-  const { createClientClass } = await import('../../db/postgres/connection.ts')
+  const { createPostgresCoordination } = await import('../../db/postgres/coordination.ts')
   const { openPostgresStore } = await import('../../db/postgres/open.ts')
   const { checkServer, explainDatabaseError } = await import('./database-error.ts')
   const { inspectServer } = await import('./inspect-server.ts')
-  const { state } = await inspectServer(database)
+  const { state, Client } = await inspectServer(database)
   const { address } = database
   checkServer(state, address)
-  const Client = createClientClass(database.urls.map((url) => url.reveal()))
-  const config = { database, dataDir: '', nativeDir: null }
-  const coordination = await openCoordination(config)
   return {
     place: address,
-    coordination,
+    coordination: createPostgresCoordination(Client),
     hasStore: async () => state.hasTables,
     open: () => openPostgresStore({ connection: { Client }, migrations: readPostgresMigrations() }),
     keepCopy: async () => undefined,

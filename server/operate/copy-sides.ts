@@ -6,7 +6,8 @@ import type { Coordination } from '../../db/coordination.ts'
 import { createFileCoordination } from '../../db/data-directory/coordination.ts'
 import { completeRestore, hasStore } from '../../db/data-directory/restore-complete.ts'
 import { LockHeldError, StoreOutdatedError } from '../../db/errors.ts'
-import { connect, createClientClass } from '../../db/postgres/connection.ts'
+import { connect } from '../../db/postgres/connection.ts'
+import type { NewClient } from '../../db/postgres/connection.ts'
 import { createPostgresCoordination } from '../../db/postgres/coordination.ts'
 import { migratePostgres } from '../../db/postgres/open.ts'
 import { codeOf } from '../../db/postgres/failures.ts'
@@ -53,16 +54,17 @@ export function dataDirectory(home: DataDirectories): Place {
 export function database(settings: DatabaseUrl): Place {
   const { urls, address } = settings
   const name = `postgres://${address}`
-  const Client = createClientClass(urls.map((url) => url.reveal()))
   const migrations = readPostgresMigrations()
-  const use = async <T>(work: (client: Awaited<ReturnType<typeof connect>>) => Promise<T>) => {
-    const { state } = await inspectServer(settings)
+  const use = async <T>(
+    work: (client: Awaited<ReturnType<typeof connect>>, Client: NewClient) => Promise<T>,
+  ) => {
+    const { state, Client } = await inspectServer(settings)
     checkServer(state, address)
     const coordination = createPostgresCoordination(Client)
     try {
       return await useAlone(name, coordination, async () => {
         const client = await connect(Client, urls.length)
-        return work(client).finally(() => client.end())
+        return work(client, Client).finally(() => client.end())
       })
     } catch (error) {
       if (isExpected(error) || codeOf(error) === '' || codeOf(error).startsWith('SQLITE'))
@@ -80,7 +82,7 @@ export function database(settings: DatabaseUrl): Place {
         return work(await openPostgresReader({ client, name }, migrations))
       }),
     write: (work) =>
-      use(async (client) => {
+      use(async (client, Client) => {
         if ((await inspectPostgres(client)) === 'other')
           throw new CommandError('store.copy.not-empty', { to: name })
         await migratePostgres({ connection: { Client }, migrations })

@@ -174,8 +174,10 @@ export function createRefreshAttempt(deps: {
       return token
     } catch (error) {
       if (error instanceof LeaseLostError) return null
-      // After an unexpected error the lease stays: the next owner learns that an answer may be lost.
-      if (lease && error instanceof BrokerError) await leases.release(lease)
+      // The lease stays after an unexpected error, and after an answer was lost that the store does not know of (no
+      // further call was allowed, so no failure was saved): the next owner learns that an answer may be lost.
+      const isRecorded = lease?.staleReason === lease?.connection.staleReason
+      if (lease && isRecorded && error instanceof BrokerError) await leases.release(lease)
       const outcome = error instanceof BrokerError ? error.code : 'server_error'
       if (lease) usage.count('refresh', request.requirement.appId, outcome)
       throw error

@@ -5,7 +5,8 @@ import type { Test } from 'tap'
 import type { ServerState } from '../../db/postgres/server-state.ts'
 import { loadConfig } from '../../server/config/config.ts'
 import { checkServer } from '../../server/data/database-error.ts'
-import { openEngine } from '../../server/data/engine.ts'
+import { openCoordination, openEngine } from '../../server/data/engine.ts'
+import { Secret } from '../../server/secret.ts'
 import { freePort } from '../free-port.ts'
 import { testClock } from '../helper.ts'
 import { createDatabase, noPostgres, query, sharedCluster, startCluster } from '../postgres.ts'
@@ -103,3 +104,27 @@ t.test('of several servers, the first that takes writes is used', { skip }, asyn
   standby.run('pg_ctl', 'promote', '--pgdata', 'data', '--wait')
   t.match(await open(to(gone, standby.port)), /test_\d+/)
 })
+
+t.test(
+  'a start goes on with the server that takes writes, wherever it is listed',
+  { skip },
+  async (t) => {
+    const [standby, primary] = [await createDatabase(t), await createDatabase(t)]
+    const { urlOf } = await sharedCluster()
+    const name = new URL(standby).pathname.slice(1)
+    await query(urlOf('postgres'), `alter database ${name} set default_transaction_read_only = on`)
+    const database = {
+      urls: [standby, primary].map((url) => new Secret(url)),
+      address: 'two servers',
+    }
+    const config = { database: { ...database, isLocal: true }, dataDir: '', nativeDir: null }
+    const { coordination, open, hasStore } = await openEngine(config, testClock())
+    t.teardown(() => coordination.close())
+    t.equal(await hasStore(), false)
+    const store = await coordination.withStartLock(() => open(undefined))
+    await store.close()
+    const others = await openCoordination(config)
+    t.teardown(() => others.close())
+    t.same(await others.listProcesses(), [])
+  },
+)

@@ -8,6 +8,7 @@ import { createRefreshAttempt } from '../../server/refresh/refresh-attempt.ts'
 import { createUpstreamHealth } from '../../server/refresh/upstream-health.ts'
 import type { Vault } from '../../server/crypto/vault.ts'
 import { EllipsisError } from '../../server/ellipsis/errors.ts'
+import { BrokerError } from '../../server/errors.ts'
 import { Secret } from '../../server/secret.ts'
 
 const connection = {
@@ -142,4 +143,23 @@ t.test('keeps the lease after an unexpected error, so that the next owner knows'
   await t.rejects(run(), /a bug/)
   t.strictSame(counted, ['refresh server_error'])
   t.strictSame(released, [])
+})
+
+t.test('keeps the lease if an answer was lost and the next call is not allowed', async (t) => {
+  const lost = new EllipsisError('lost', { kind: 'transient', status: 502, maybeApplied: true })
+  const refused = new EllipsisError('refused', {
+    kind: 'refused',
+    status: 400,
+    maybeApplied: false,
+  })
+  const run = async (errors: Error[]) => {
+    const parts = begin({
+      call: () => Promise.reject(errors.shift() ?? new Error('a further call')),
+    })
+    await t.rejects(parts.run(), { code: 'temporarily_unavailable' })
+    return parts.released.length
+  }
+  const notAllowed = new BrokerError('temporarily_unavailable')
+  t.equal(await run([lost, refused, notAllowed]), 0)
+  t.equal(await run([refused, notAllowed]), 1)
 })
