@@ -11,6 +11,8 @@ export const associatedData = {
   previousRefreshToken: (connectionId: string): AssociatedData =>
     `connections/${connectionId}/previous_refresh_token`,
   accessToken: (connectionId: string): AssociatedData => `connections/${connectionId}/access_token`,
+  /** In a file beside the database. */
+  unsavedTokens: (connectionId: string): AssociatedData => `unsaved/${connectionId}/tokens`,
   privateKey: (kid: string): AssociatedData => `signing_keys/${kid}/private_key`,
   secondFactor: (adminId: string): AssociatedData => `admins/${adminId}/second_factor`,
   webhookSecret: (webhookId: string): AssociatedData => `webhooks/${webhookId}/secret`,

@@ -165,6 +165,8 @@ export function compose(
     formerUrls,
     subjectOf,
     presence,
+    unsaved,
+    kept,
     coordination,
     processes,
     explainStoreError,
@@ -181,6 +183,16 @@ export function compose(
     concurrentCalls: Infinity,
     slowCallMs: Infinity,
   })
+  if (kept?.restored.length)
+    log.info(
+      { connections: kept.restored },
+      'stored the refreshed tokens that an ended process kept',
+    )
+  if (kept?.unreadable.length)
+    log.error(
+      { connections: kept.unreadable },
+      'kept tokens can’t be opened: their encryption key is missing',
+    )
   const summarizingLog = createSummarizingLog({ log, clock })
   const breakers = { state: () => worstState(breaker, driveBreaker) }
   const metrics = createMetrics(store, build, breakers, gather)
@@ -206,7 +218,7 @@ export function compose(
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls, accountSubject })
   const appTokens = createAppTokens({ store, keys, clock, random, publicUrl, formerUrls })
   const usage = createUsage({ store, clock, log })
-  const shared = { store, vault, ellipsis, breaker, clock, random, log, usage }
+  const shared = { store, vault, unsaved, ellipsis, breaker, clock, random, log, usage }
   const upstreamHealth = createUpstreamHealth()
   const leases = createLeases({ ...shared, processes })
   const outcomes = createRefreshOutcomes({

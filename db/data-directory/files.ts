@@ -40,7 +40,7 @@ function ensureFile(path: string): void {
  * Creates a file in the data directory that only its owner can read, and follows no link there.
  * @throws an error with the code EEXIST if the file exists
  */
-export function createFile(path: string, content: string | Buffer = ''): void {
+export function createFile(path: string, content: string | Uint8Array = ''): void {
   const file = openSync(path, 'wx', 0o600)
   try {
     writeFileSync(file, content)
@@ -51,7 +51,7 @@ export function createFile(path: string, content: string | Buffer = ''): void {
 }
 
 /** Replaces a file in the data directory atomically. */
-export function replaceFile(path: string, content: string): void {
+export function replaceFile(path: string, content: string | Uint8Array): void {
   rmSync(`${path}.new`, { force: true })
   createFile(`${path}.new`, content)
   renameSync(`${path}.new`, path)

@@ -1,5 +1,6 @@
 import { describeProcesses } from '../../db/coordination.ts'
 import type { Upgrade } from '../../db/data-directory/open.ts'
+import { createUnsavedFiles } from '../../db/data-directory/unsaved.ts'
 import type { Store } from '../../db/store.ts'
 import type { Config } from '../config/config.ts'
 import { createSigningKeys } from '../crypto/signing-keys.ts'
@@ -12,6 +13,7 @@ import { openEngine } from './engine.ts'
 import { refuseCopied } from './moved-store.ts'
 import { loadSecretKeys } from './secret-key.ts'
 import type { Runtime } from '../runtime.ts'
+import { createUnsavedTokens } from '../refresh/unsaved-tokens.ts'
 import { StartError } from './start-error.ts'
 
 /** The open data directory: store, keys, locks, and the other processes that use it. */
@@ -73,9 +75,13 @@ export async function openData(
       const subjectOf = await loadSubjects(store, random)
       const { command = 'serve', counted = command === 'serve' } = options
       if (counted) await countStart(store)
+      const files = createUnsavedFiles(config.dataDir)
+      const unsaved = createUnsavedTokens({ files, store, vault, clock })
+      // Before others learn that the processes that kept them have died.
+      const kept = command === 'serve' ? await unsaved.restoreAll() : null
       const self = { pid: process.pid, command, startedAt: clock.now(), keyIds: vault.keyIds() }
       const presence = await coordination.register(self)
-      return { store, vault, keys, formerUrls, subjectOf, presence }
+      return { store, vault, keys, formerUrls, subjectOf, presence, unsaved, kept }
     } catch (error) {
       await store.close()
       throw error

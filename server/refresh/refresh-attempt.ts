@@ -13,6 +13,7 @@ import { LeaseLostError } from './lease.ts'
 import type { Lease, Leases } from './lease.ts'
 import type { RefreshPace } from './refresh-pace.ts'
 import type { RefreshOutcomes } from './refresh-outcome.ts'
+import type { UnsavedTokens } from './unsaved-tokens.ts'
 import type { UpstreamHealth } from './upstream-health.ts'
 import type { Usage } from '../connections/usage.ts'
 import type { Vault } from '../crypto/vault.ts'
@@ -47,13 +48,14 @@ export function createRefreshAttempt(deps: {
   breaker: CircuitBreaker
   leases: Leases
   outcomes: RefreshOutcomes
+  unsaved: Pick<UnsavedTokens, 'restore'>
   upstreamHealth: UpstreamHealth
   clock: SteadyClock
   random: Random
   usage: Pick<Usage, 'count'>
   pace: RefreshPace
 }): RefreshAttempt {
-  const { store, vault, ellipsis, breaker, leases, outcomes, upstreamHealth } = deps
+  const { store, vault, ellipsis, breaker, leases, outcomes, unsaved, upstreamHealth } = deps
   const { clock, random, usage, pace } = deps
 
   const readConnection = async (id: string): Promise<Connection> => {
@@ -168,6 +170,8 @@ export function createRefreshAttempt(deps: {
     try {
       lease = await leases.acquire(connection)
       if (!lease) return null
+      // The process that left the lease behind may have kept the answer.
+      if (lease.staleReason !== null && (await unsaved.restore(lease.connection))) return null
       request.callStarted = true
       const token = await refreshUnderLease(lease)
       usage.count('refresh', request.requirement.appId, 'ok')

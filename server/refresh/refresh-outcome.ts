@@ -1,5 +1,4 @@
-import { associatedData } from '../../db/associated-data.ts'
-import type { Failure, Store } from '../../db/store.ts'
+import type { Connection, Failure, Store } from '../../db/store.ts'
 import type { Tokens } from '../ellipsis/client.ts'
 import { EllipsisError } from '../ellipsis/errors.ts'
 import { BrokerError } from '../errors.ts'
@@ -11,6 +10,8 @@ import { assessFailure, backoffMs, isOfOneConnection, upstreamError } from './fa
 import { LeaseLostError } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { Log } from '../log.ts'
+import { sealRefreshed } from './unsaved-tokens.ts'
+import type { RefreshedTokens, UnsavedTokens } from './unsaved-tokens.ts'
 import type { UpstreamHealth } from './upstream-health.ts'
 import type { Vault } from '../crypto/vault.ts'
 
@@ -24,7 +25,8 @@ export type RefreshResult =
 /** Stores the result of a refresh. */
 export interface RefreshOutcomes {
   /**
-   * Stores new tokens. Retries until the store accepts them, because they exist nowhere else.
+   * Stores new tokens. Retries until the store accepts them, because they exist nowhere else. After a second, they
+   * also are in a file (see `UnsavedTokens`).
    * @throws LeaseLostError
    */
   saveTokens(lease: Lease, usedToken: Secret, tokens: Tokens): Promise<AccessToken>
@@ -55,19 +57,21 @@ const DISBELIEVED_RETRY_AFTER_SECONDS = 30
 /** Longest pause between attempts to store tokens; short, so that they are stored soon after a fix. */
 const MAX_SAVE_PAUSE_MS = 500
 const FIRST_SAVE_PAUSE_MS = 100
+const KEEP_AFTER_MS = 1000
 /** Failed attempts to store tokens per log line. */
 const SAVE_ATTEMPTS_PER_LOG_LINE = 20
 
 export function createRefreshOutcomes(deps: {
   store: Store
   vault: Vault
+  unsaved: Pick<UnsavedTokens, 'keep' | 'drop'>
   upstreamHealth: UpstreamHealth
   clock: SteadyClock
   random: Random
   log: Log
   refreshes: { inc(labels: { result: RefreshResult }): void }
 }): RefreshOutcomes {
-  const { store, vault, upstreamHealth, clock, random, log, refreshes } = deps
+  const { store, vault, unsaved, upstreamHealth, clock, random, log, refreshes } = deps
   let clientRefusedUntil = -Infinity
 
   const count = (result: RefreshResult): void => refreshes.inc({ result })
@@ -93,39 +97,54 @@ export function createRefreshOutcomes(deps: {
     }
   }
 
-  const seal = (id: string, tokens: Omit<Tokens, 'scope'>, refreshToken: Secret) => ({
-    refreshToken: vault.seal(associatedData.refreshToken(id), refreshToken),
-    accessToken: vault.seal(associatedData.accessToken(id), tokens.accessToken),
-    accessTokenExpiresAt: tokens.expiresAt,
-    accessTokenFetchedAt: tokens.fetchedAt,
-  })
+  /** Keeps what could not be saved within a second beside the database, until it is saved. */
+  const keepUntilSaved = async <T>(
+    connection: Connection,
+    tokens: RefreshedTokens,
+    saving: Promise<T>,
+  ): Promise<T> => {
+    const { id } = connection
+    const attempt = (work: () => void): void => {
+      try {
+        work()
+      } catch (error) {
+        log.error(
+          { err: error, connection: id },
+          'refreshed tokens can’t be kept in the data directory',
+        )
+      }
+    }
+    const saved = new AbortController()
+    let isKept = false
+    void clock.sleep(KEEP_AFTER_MS, saved.signal).then(() => {
+      if (saved.signal.aborted) return
+      isKept = true
+      attempt(() => unsaved.keep(connection, tokens))
+    })
+    try {
+      return await saving
+    } finally {
+      saved.abort()
+      if (isKept) attempt(() => unsaved.drop(connection))
+    }
+  }
 
   const save = async (
-    lease: Lease,
+    { connection }: Lease,
     usedToken: Secret,
     tokens: Omit<Tokens, 'scope'>,
     failure: Failure | null = null,
   ): Promise<void> => {
-    const { id, generation, status } = lease.connection
-    const refreshToken = tokens.refreshToken ?? usedToken
-    const isRotated = refreshToken.reveal() !== usedToken.reveal()
-    const isRecovered = status === 'needs_reconnect'
+    const refreshed = { ...tokens, usedToken, refreshToken: tokens.refreshToken ?? usedToken }
     const now = clock.now()
-    const event = { at: now, actor: 'system', action: 'connection.recovered', connectionId: id }
     // Sealed again for each attempt: the encryption keys may change meanwhile.
-    const sealTokens = () => ({
-      id,
-      expectedGeneration: generation,
-      tokens: seal(id, tokens, refreshToken),
-      previousRefreshToken: isRotated
-        ? vault.seal(associatedData.previousRefreshToken(id), usedToken)
-        : null,
-      failure,
-      now,
-      events: isRecovered ? [event] : [],
-    })
-    const isSaved = await retryUntilSaved(() => store.saveTokens(sealTokens()), id)
+    const saving = retryUntilSaved(
+      () => store.saveTokens(sealRefreshed(vault, connection, refreshed, now, failure)),
+      connection.id,
+    )
+    const isSaved = await keepUntilSaved(connection, refreshed, saving)
     if (!isSaved) throw countSuperseded()
+    const isRecovered = connection.status === 'needs_reconnect'
     count(failure ? 'failed' : isRecovered ? 'recovered' : 'ok')
   }
 

@@ -71,6 +71,7 @@ function begin(parts: {
       saveFailure: (_lease, error) => Promise.reject(error),
       isClientRefused: () => parts.clientRefused === true,
     },
+    unsaved: { restore: async () => false },
     upstreamHealth: createUpstreamHealth(),
     clock: { now: () => 0, steady: () => 0, sleep: async () => undefined },
     random: randomBytes,

@@ -45,6 +45,7 @@ function begin(options: { superseded?: boolean } = {}) {
   const outcomes = createRefreshOutcomes({
     store: { saveTokens: write, saveFailure: write } as unknown as Store,
     vault: { seal: (_: string, secret: Secret) => secret.reveal() } as unknown as Vault,
+    unsaved: { keep: () => undefined, drop: () => undefined },
     upstreamHealth,
     clock,
     random: randomBytes,
