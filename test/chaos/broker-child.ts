@@ -8,6 +8,7 @@ import { openData } from '../../server/data/open-data.ts'
 import { createLog } from '../../server/log.ts'
 import { compose } from '../../server/services.ts'
 import { runtime } from '../../server/runtime.ts'
+import { recordReceived, recordSaved } from './answers.ts'
 import type { RefreshPoint, Order } from './broker.ts'
 
 let killPoint: RefreshPoint | null = null
@@ -23,8 +24,18 @@ const fetchWithKillPoints: typeof fetch = async (input, init) => {
   reach('before the call')
   const response = await fetch(input, init)
   const body = await response.text()
+  const sent = new URLSearchParams(init?.body as string).get('refresh_token')
+  if (sent !== null && hasNewToken(body)) recordReceived(answersFile, sent)
   reach('after the answer')
   return new Response(body, { status: response.status, headers: response.headers })
+}
+
+function hasNewToken(body: string): boolean {
+  try {
+    return 'refresh_token' in (JSON.parse(body) as object)
+  } catch {
+    return false
+  }
 }
 
 /** The store with kill points. While it is read-only, every method that may write fails. */
@@ -42,6 +53,8 @@ function wrapStore(store: Store): Store {
         if (name !== 'saveTokens') return call(...args)
         reach('before the commit')
         const saved = await call(...args)
+        const [{ id, expectedGeneration }] = args as Parameters<Store['saveTokens']>
+        if (saved === true) recordSaved(answersFile, id, expectedGeneration + 1)
         reach('after it')
         return saved
       },
@@ -58,7 +71,7 @@ process.on('message', (order: Order) => {
 process.on('disconnect', () => process.exit(0))
 
 const config = loadConfig(readEnvironment(), { serve: true })
-const file = process.env.CHAOS_LOG ?? ''
+const { CHAOS_LOG: file = '', CHAOS_ANSWERS: answersFile = '' } = process.env
 const log = createLog(config, { write: (line: string) => appendFileSync(file, line) })
 process.on('uncaughtException', (error) => {
   log.fatal(error)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { build } from 'esbuild'
 import { freePort } from '../helper.ts'
+import { steadyMs } from './answers.ts'
 
 /** Points in a refresh at which a broker can be killed. */
 export const REFRESH_POINTS = [
@@ -63,6 +64,8 @@ export class Broker {
   kills = 0
   /** How often it exited by itself after it had started. */
   crashes = 0
+  /** When its processes ended, by their ids: see `steadyMs`. */
+  readonly ends = new Map<number, number>()
   readonly #program: string
   /** Of the next start. */
   readonly env: Record<string, string>
@@ -89,6 +92,7 @@ export class Broker {
     this.#child = child
     let isUp = false
     child.once('exit', (_code, signal) => {
+      this.ends.set(child.pid ?? 0, steadyMs())
       if (signal === 'SIGKILL') this.kills++
       else if (isUp) this.crashes++
       if (!this.#isEnding) this.#ready = this.#ready.then(() => this.start())

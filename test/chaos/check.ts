@@ -2,14 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Secret } from '../../server/secret.ts'
 import { GRACE_PERIOD_MS } from '../../server/stand-in/refresh-tokens.ts'
 import type { Device } from '../operate/load.ts'
+import { readAnswers, steadyMs } from './answers.ts'
 import type { ChaosEnvironment } from './environment.ts'
 import { swap } from './load.ts'
 
 /** The state of the connections after a round. */
 interface Findings {
-  /** Lost as allowed: upstream had rotated, and the response never reached the disk. */
-  lost: number
-  /** Lost as allowed: a process paused between lease and call made the call after the lease had expired. */
+  /** Lost as allowed: upstream had rotated, and the response never reached the disk. By what became of it. */
+  lost: Record<Loss, number>
+  /** Lost as allowed: a process was paused for longer than the lease, and it or the one that took over called in vain. */
   calledLate: number
   /** Lost as allowed: no broker could retry for most of upstream's grace period. */
   outOfGrace: number
@@ -19,8 +20,22 @@ interface Findings {
   slowestMs: number
 }
 
+/**
+ * What became of a new token that never reached the disk:
+ * - `on the way`: no process received it.
+ * - `killed at once`: the process that received it was killed within a second.
+ * - `killed later`: it was killed while it kept the token in memory, because the database could not store it.
+ */
+export type Loss = 'on the way' | 'killed at once' | 'killed later'
+
+const AT_ONCE_MS = 1000
+/** So long after a fault, what it delayed may still be under way. */
+const AFTERMATH_MS = 10_000
+
 /** Recovery must be faster. A retry time written by a clock that was minutes ahead delays it by minutes. */
 const RECOVERY_TIMEOUT_MS = 240_000
+
+const READY_TIMEOUT_MS = 5000
 
 /** Time in which a resumed process makes the calls that it was about to make. */
 const LATE_CALL_WINDOW_MS = 3000
@@ -32,7 +47,7 @@ export async function checkConnections(environment: ChaosEnvironment): Promise<F
   environment.standIn.clearFaults()
   await Promise.all(environment.brokers.map((broker) => broker.ready()))
   const findings: Findings = {
-    lost: 0,
+    lost: { 'on the way': 0, 'killed at once': 0, 'killed later': 0 },
     calledLate: 0,
     outOfGrace: 0,
     violations: [],
@@ -44,7 +59,37 @@ export async function checkConnections(environment: ChaosEnvironment): Promise<F
     for (const index of remaining) await checkOne(environment, index, startedAt, findings)
   }
   await Promise.all(Array.from({ length: CONCURRENCY }, checkRemaining))
+  findings.violations.push(
+    ...(await listLostCommits(environment)),
+    ...(await listDown(environment, startedAt)),
+  )
   return findings
+}
+
+/** Brokers that do not start again, although the others serve everyone. */
+async function listDown({ brokers }: ChaosEnvironment, startedAt: number): Promise<string[]> {
+  const isReady = async (url: string): Promise<boolean> => {
+    for (;;) {
+      const signal = AbortSignal.timeout(READY_TIMEOUT_MS)
+      const response = await fetch(`${url}/readyz`, { signal }).catch(() => null)
+      if (response?.ok || Date.now() - startedAt > RECOVERY_TIMEOUT_MS) return response?.ok === true
+      await sleep(500)
+    }
+  }
+  const ready = await Promise.all(brokers.map(({ url }) => isReady(url)))
+  return brokers.filter((_, index) => !ready[index]).map(({ url }) => `${url} is not ready again`)
+}
+
+/** Refreshes that the store acknowledged to a broker and has lost since. */
+async function listLostCommits({ services, answersFile }: ChaosEnvironment): Promise<string[]> {
+  const { saved, savedTwice } = readAnswers(answersFile)
+  const violations = [...savedTwice].map((id) => `${id}: one generation was stored twice`)
+  for (const [id, generation] of saved) {
+    const row = await services.store.getConnection(id)
+    if (row && row.generation < generation)
+      violations.push(`${id}: stored generation ${generation}, has ${row.generation}`)
+  }
+  return violations
 }
 
 async function checkOne(
@@ -106,20 +151,47 @@ async function isAllowedLoss(
     status === 'needs_reconnect' && lastError?.includes('an earlier refresh was lost')
   if (
     newest &&
-    environment.resumedAt.some(
-      (at) => at <= (endedAt ?? 0) && (endedAt ?? 0) < at + LATE_CALL_WINDOW_MS,
+    environment.pauses.some(
+      ({ from, to }) =>
+        from + environment.leaseMs <= (endedAt ?? 0) && (endedAt ?? 0) < to + LATE_CALL_WINDOW_MS,
     )
   )
     findings.calledLate++
   else if (newest)
     findings.violations.push(`${id}: upstream rejects it, though the disk has its latest token`)
   else if (!isMarked) findings.violations.push(`${id}: lost, but marked ${status}: ${lastError}`)
-  else if (rotation === 'always' && losesAnswers) findings.lost++
+  else if (rotation === 'always' && losesAnswers) countLoss(environment, id, token, findings)
   else if (graceUntil !== null && blockedMs(environment, graceUntil) > GRACE_PERIOD_MS / 2)
     findings.outOfGrace++
   else findings.violations.push(`${id}: lost with rotation ${rotation}`)
   await reconnect(environment, id, connection)
   return true
+}
+
+/** Counts a loss by what became of the answer to `token`. It is not allowed while the process that got it lives. */
+function countLoss(
+  { brokers, faults, blockingFaults, answersFile }: ChaosEnvironment,
+  id: string,
+  token: string,
+  { lost, violations }: Findings,
+): void {
+  const receiver = readAnswers(answersFile).receiverOf(token)
+  if (!receiver) return void lost['on the way']++
+  const { pid, at } = receiver
+  const killedAt = brokers.map(({ ends }) => ends.get(pid)).find((end) => end !== undefined)
+  if (killedAt === undefined)
+    return void violations.push(`${id}: lost by process ${pid}, which lives`)
+  const keptMs = killedAt - at
+  if (keptMs < AT_ONCE_MS) return void lost['killed at once']++
+  lost['killed later']++
+  const since = Date.now() - steadyMs()
+  const reasons = faults
+    .filter(({ name }) => blockingFaults.includes(name))
+    .filter(({ from, to }) => from - since < killedAt && at < to - since + AFTERMATH_MS)
+    .map(({ name }) => name)
+  if (process.env.CHAOS_VERBOSE)
+    process.stdout.write(`${id}: kept for ${keptMs} ms: ${reasons.join(', ')}\n`)
+  if (reasons.length === 0) violations.push(`${id}: kept for ${keptMs} ms without a reason`)
 }
 
 /** For how many milliseconds of the grace period that ended at `graceUntil` brokers could not retry. */

@@ -24,8 +24,10 @@ export interface ChaosEnvironment {
   /** The same data, opened in this process to inspect what the brokers have written. */
   services: Services
   brokers: Broker[]
-  /** When brokers that had been paused for longer than a lease resumed. */
-  resumedAt: number[]
+  /** After this time, others take over the lease of a paused process. */
+  leaseMs: number
+  /** Of brokers, for longer than a lease; `to` is `Infinity` while one is paused. */
+  pauses: { from: number; to: number }[]
   /** Injected faults with start and end. */
   faults: { name: string; from: number; to: number }[]
   /** Names of faults during which brokers cannot retry a refresh. */
@@ -35,6 +37,8 @@ export interface ChaosEnvironment {
   devices: Device[]
   /** Log of all brokers. */
   logFile: string
+  /** What the brokers received and stored: see answers.ts. */
+  answersFile: string
   /** Injects faults until the signal. Returns their numbers by name. */
   injectFaults(random: SeededRandom, signal: AbortSignal): Promise<Record<string, number>>
   /** Further load until the signal, and what it found to be violated. */
@@ -74,6 +78,7 @@ export async function createEnvironment(options: {
     BROKER_FAILURE_LIMIT: '1000000',
     BROKER_LOG_LEVEL: 'warn',
     CHAOS_LOG: join(folder, 'brokers.log'),
+    CHAOS_ANSWERS: join(folder, 'answers.log'),
     // Compile once, although brokers are killed often.
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
   }
@@ -93,7 +98,8 @@ export async function createEnvironment(options: {
     standIn: standIn.standIn,
     services,
     brokers,
-    resumedAt: [],
+    leaseMs: 30_000,
+    pauses: [],
     faults: [],
     blockingFaults: BLOCKING_FAULTS,
     losesAnswers: true,
@@ -101,6 +107,7 @@ export async function createEnvironment(options: {
     dataDir,
     hasOwnDisk,
     logFile: env.CHAOS_LOG,
+    answersFile: env.CHAOS_ANSWERS,
     injectFaults: (random, signal) => injectFaults(environment, random, signal),
     async end(keepLog = false) {
       await Promise.all(brokers.map((broker) => broker.end()))

@@ -15,8 +15,8 @@ type FaultCounts = Record<string, number>
 export type Inject<E = ChaosEnvironment> = (environment: E, random: SeededRandom) => Promise<string>
 
 const HOUR_MS = 3_600_000
-/** Longer than a lease lasts. */
-const PAUSE_MS = 32_000
+/** A pause for longer than a lease, in leases. */
+const PAUSE_LEASES = 7 / 6
 const POLL_INTERVAL_MS = 20
 
 const upstream = (kind: Fault['kind'], more: object): Inject => {
@@ -56,11 +56,13 @@ export const losing: Inject[] = [
 /** Faults during which brokers cannot retry a refresh. */
 export const BLOCKING_FAULTS = ['paused for longer than a lease', 'disk full', 'database locked']
 
-export const pauseBroker: Inject = async ({ brokers, resumedAt }, random) => {
+export const pauseBroker: Inject = async ({ brokers, pauses, leaseMs }, random) => {
   const broker = random.pick(brokers)
+  const pause = { from: Date.now(), to: Infinity }
+  pauses.push(pause)
   broker.signal('SIGSTOP')
-  await sleep(PAUSE_MS)
-  resumedAt.push(Date.now())
+  await sleep(leaseMs * PAUSE_LEASES)
+  pause.to = Date.now()
   broker.signal('SIGCONT')
   return 'paused for longer than a lease'
 }
@@ -147,7 +149,7 @@ export async function killNow(broker: Broker): Promise<void> {
 export const kill = (random: SeededRandom): Inject =>
   random.next() < 0.6 ? killAtPoint : killAtRandom
 
-/** Injects faults until the signal, in several loops at a time. */
+/** Injects faults until the signal, in several loops at a time, and for as long as a broker is paused. */
 export async function repeatFaults<E extends ChaosEnvironment>(
   environment: E,
   random: SeededRandom,
@@ -156,7 +158,7 @@ export async function repeatFaults<E extends ChaosEnvironment>(
 ): Promise<FaultCounts> {
   const counts: FaultCounts = {}
   const repeat = async (choose: () => Inject<E>): Promise<void> => {
-    while (!signal.aborted) {
+    while (!signal.aborted || environment.pauses.at(-1)?.to === Infinity) {
       const from = Date.now()
       const name = await choose()(environment, random)
       environment.faults.push({ name, from, to: Date.now() })

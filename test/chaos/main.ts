@@ -2,11 +2,12 @@
  * `npm run chaos -- [--engine sqlite|postgres] [--seconds 60] [--kills N] [--faults N] [--seed 1] [--rotation always]
  * [--brokers 3] [--connections 60] [--spare-brokers]`: kills, pauses and starves brokers, and on PostgreSQL its
  * servers and the network, under load. `--spare-brokers`: only the database and the network to it.
- * `CHAOS_VERBOSE=1` prints each fault, and what recovers slowly. After each round, checks that nothing was lost that should not be;
- * exits with 1 otherwise. The seed determines the faults, not their exact timing.
+ * `CHAOS_VERBOSE=1` prints each fault, and what recovers slowly. After each round, checks that nothing was lost that
+ * should not be; exits with 1 otherwise. SIGINT ends it after the round. The seed determines the faults, not their exact timing.
  */
 import { parseArgs } from 'node:util'
 import { checkConnections } from './check.ts'
+import type { Loss } from './check.ts'
 import { createEnvironment } from './environment.ts'
 import { runLoad } from './load.ts'
 import { createPostgresEnvironment } from './postgres/environment.ts'
@@ -46,14 +47,21 @@ print(
 )
 const totals = { faults: {} as Record<string, number>, statuses: {} as Record<string, number> }
 const violations: string[] = []
-let [lost, calledLate, outOfGrace, slowestMs] = [0, 0, 0, 0]
+const lost: Partial<Record<Loss, number>> = {}
+let [calledLate, outOfGrace, slowestMs] = [0, 0, 0]
+const countLost = () => Object.values(lost).reduce((sum, count) => sum + count, 0)
 
 const sum = (field: 'kills' | 'crashes') =>
   environment.brokers.reduce((total, broker) => total + broker[field], 0)
 /** Faults that took place. */
-const countFaults = () =>
-  environment.faults.filter(({ name }) => !/skipped|tried|not reached/.test(name)).length
+const countFaults = (kind = /^/) =>
+  environment.faults.filter(
+    ({ name }) => kind.test(name) && !/skipped|tried|not reached/.test(name),
+  ).length
+let isStopped = false
+process.once('SIGINT', () => (isStopped = true))
 const isOver = () => {
+  if (isStopped) return true
   if (kills > 0) return sum('kills') >= kills
   if (faults > 0) return countFaults() >= faults
   return Date.now() - startedAt >= seconds * 1000
@@ -73,7 +81,7 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   add(totals.statuses, await load)
   const found = await checkConnections(environment)
   found.violations.push(...(await moreLoad), ...((await environment.checkMore?.()) ?? []))
-  lost += found.lost
+  add(lost, found.lost)
   calledLate += found.calledLate
   outOfGrace += found.outOfGrace
   slowestMs = Math.max(slowestMs, found.slowestMs)
@@ -81,7 +89,7 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   const minutes = ((Date.now() - startedAt) / 60_000).toFixed(1)
   print(
     `round ${round}, ${minutes} min: ${countFaults()} faults, ${sum('kills')} kills, ${environment.standIn.calls.refresh} calls upstream, ` +
-      `${lost} allowed losses, all recovered after ${(found.slowestMs / 1000).toFixed(1)} s`,
+      `${countLost()} allowed losses, all recovered after ${(found.slowestMs / 1000).toFixed(1)} s`,
   )
   for (const violation of found.violations) print(`  VIOLATION ${violation}`)
 }
@@ -101,12 +109,16 @@ if (sum('crashes') > 0) {
   violations.push('crashed')
   print(`  VIOLATION brokers crashed ${sum('crashes')} times`)
 }
+const killed = sum('kills')
 await environment.end(violations.length > 0)
 if (violations.length > 0) print(`Log of the brokers: ${environment.logFile}`)
 print(`
-${sum('kills')} kills over ${environment.standIn.calls.refresh} calls upstream, ${countFaults()} faults, rotation ${rotation}:
-${lost} connections lost because upstream had rotated and the response never reached the disk, each marked as such
-${calledLate} more because a process was paused between lease and call for longer than the lease
+${killed} kills over ${environment.standIn.calls.refresh} calls upstream, ${countFaults()} faults, ${countFaults(/^upstream/)} of them of upstream, rotation ${rotation}:
+${countLost()} connections lost because upstream had rotated and the response never reached the disk, each marked as such:
+  ${lost['on the way'] ?? 0} because no process received it
+  ${lost['killed at once'] ?? 0} because the process that received it was killed within a second
+  ${lost['killed later'] ?? 0} because it was killed later, while the database could not store it
+${calledLate} more because a process was paused for longer than the lease
 ${outOfGrace} more because for most of upstream's grace period the disk was full, the database locked or the lease holder paused
 ${violations.length} lost, stuck or marked in any other way
 the slowest connection recovered ${(slowestMs / 1000).toFixed(1)} s after the last fault`)

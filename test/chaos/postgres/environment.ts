@@ -32,6 +32,8 @@ const NETWORK = '10.77.0'
 const OWN_ADDRESS = `${NETWORK}.1`
 const DATABASE = 'broker'
 const HOUR_MS = 3_600_000
+/** The silence after which a process counts as dead. */
+const LEASE_MS = 120_000
 /** The clocks of the brokers' machines at first, and of the two servers, which measure the leases. */
 const CLOCKS_MS = [-5 * HOUR_MS, 0, 26 * HOUR_MS]
 const SERVER_CLOCKS_MS = [0, 3 * HOUR_MS]
@@ -73,6 +75,7 @@ export async function createPostgresEnvironment(options: {
     BROKER_FAILURE_LIMIT: '1000000',
     BROKER_LOG_LEVEL: 'warn',
     CHAOS_LOG: join(logFolder, 'brokers.log'),
+    CHAOS_ANSWERS: join(logFolder, 'answers.log'),
     // Compile once, although brokers are killed often.
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
   }
@@ -109,12 +112,14 @@ export async function createPostgresEnvironment(options: {
     brokers,
     hosts,
     pair,
-    resumedAt: [],
+    leaseMs: LEASE_MS,
+    pauses: [],
     faults: [],
     blockingFaults: BLOCKING_FAULTS,
     losesAnswers: !options.spareBrokers,
     devices,
     logFile: env.CHAOS_LOG,
+    answersFile: env.CHAOS_ANSWERS,
     injectFaults: (random, signal) => injectFaults(environment, random, signal),
     runMoreLoad: (random, signal) => churn.run(random, signal),
     checkMore: () => churn.check(),
