@@ -63,7 +63,11 @@ t.test('what can’t be saved is kept in a sealed file, and stored at the next s
   t.equal(await swapOutcome(next, device.token), 'ok')
   t.equal(setup.standIn.calls.refresh, 1, 'with the tokens that were kept')
   mend()
-  t.equal(await setup.clock.hurry(swap), 'ok', 'a process that lives finds that another one has stored them')
+  t.equal(
+    await setup.clock.hurry(swap),
+    'ok',
+    'a process that lives finds that another one has stored them',
+  )
   t.equal(setup.standIn.calls.refresh, 1)
 })
 
