@@ -32,6 +32,8 @@ export interface ChaosEnvironment {
   faults: { name: string; from: number; to: number }[]
   /** Names of faults during which brokers cannot retry a refresh. */
   blockingFaults: string[]
+  /** Names of faults during which they can't keep new tokens in a file either. */
+  fullDiskFaults: string[]
   /** Do faults lose answers of upstream? Otherwise no connection may be lost. */
   losesAnswers: boolean
   devices: Device[]
@@ -102,6 +104,7 @@ export async function createEnvironment(options: {
     pauses: [],
     faults: [],
     blockingFaults: BLOCKING_FAULTS,
+    fullDiskFaults: ['disk full'],
     losesAnswers: true,
     devices,
     dataDir,

@@ -116,8 +116,8 @@ print(`
 ${killed} kills over ${environment.standIn.calls.refresh} calls upstream, ${countFaults()} faults, ${countFaults(/^upstream/)} of them of upstream, rotation ${rotation}:
 ${countLost()} connections lost because upstream had rotated and the response never reached the disk, each marked as such:
   ${lost['on the way'] ?? 0} because no process received it
-  ${lost['killed at once'] ?? 0} because the process that received it was killed within a second
-  ${lost['killed later'] ?? 0} because it was killed later, while the database could not store it
+  ${lost['killed at once'] ?? 0} because the process that received it was killed within two seconds
+  ${lost['killed later'] ?? 0} because it was killed later, while the disk was full
 ${calledLate} more because a process was paused for longer than the lease
 ${outOfGrace} more because for most of upstream's grace period the disk was full, the database locked or the lease holder paused
 ${violations.length} lost, stuck or marked in any other way

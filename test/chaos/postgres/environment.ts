@@ -116,6 +116,7 @@ export async function createPostgresEnvironment(options: {
     pauses: [],
     faults: [],
     blockingFaults: BLOCKING_FAULTS,
+    fullDiskFaults: [],
     losesAnswers: !options.spareBrokers,
     devices,
     logFile: env.CHAOS_LOG,
