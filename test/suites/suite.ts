@@ -1,5 +1,4 @@
 import {
-  appendFileSync,
   existsSync,
   globSync,
   mkdirSync,
@@ -8,6 +7,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { enableCompileCache, flushCompileCache } from 'node:module'
 import { join } from 'node:path'
 import processOnSpawn from 'process-on-spawn'
 import t from 'tap'
@@ -17,6 +17,11 @@ const root = join(import.meta.dirname, '../..')
 
 // Through it tap loads itself into every Node.js that a test starts: a third of the time of a short command.
 processOnSpawn.removeAllListeners()
+
+// Processes that tests start from the sources load what is compiled here.
+const compileCache = join(root, '.tap/compile-cache')
+enableCompileCache(compileCache)
+process.env.NODE_COMPILE_CACHE = compileCache
 
 /** Limit for a test of a file, unless it sets its own (`timeout`): it fails, and the others go on. */
 const TEST_TIMEOUT_MS = size(5, 10) * 60_000
@@ -41,11 +46,29 @@ const suites = {
 type Suite = keyof typeof suites
 const suiteNames = Object.keys(suites) as Suite[]
 
-/**
- * Files that take more than 20 s in `npm run test:long`, longest first. Each suite starts with these, so that no core
- * waits for the rest of a long one in the end.
- */
-const SLOW_FILES: string[] = []
+/** The slowest files of `npm run test:long`. Suites start with these: no core waits for a long one in the end. */
+const SLOW_FILES = [
+  'test/db/model/history.test.ts',
+  'test/refresh/protocol/protocol.test.ts',
+  'test/chaos.test.ts',
+  'test/events/killed.test.ts',
+  'test/db/postgres/contract.test.ts',
+  'test/drive/uploads.test.ts',
+  'test/db/postgres/guarantees.test.ts',
+  'test/binary.test.ts',
+  'test/operate/workers.test.ts',
+  'test/operate/bad-nights.test.ts',
+  'test/operate/changes-killed.test.ts',
+  'test/operate/copy-store.test.ts',
+  'test/deploy/alerts.test.ts',
+  'test/floods.test.ts',
+  'test/oauth/offline/nightly.test.ts',
+  'test/clients/node.test.ts',
+  'test/browser/axe.data.browser.test.ts',
+  'test/sdk/adapters/maps.browser.test.ts',
+  'test/sdk/tokens.browser.test.ts',
+  'test/browser/demo.browser.test.ts',
+]
 
 /** The test files of a suite, relative to the project root, in the order in which they run. */
 export function filesOf(suite: Suite): string[] {
@@ -136,13 +159,13 @@ export async function runFiles(
     await import(join(root, file))
     // tap runs tests in order, so this one ends after the tests of the file.
     await t.test(file, async () => undefined)
+    flushCompileCache()
     record(file, t.counts.fail > failuresBefore ? 'failed' : 'passed')
     times.push({
       file,
       seconds: (performance.now() - startedAt) / 1000,
       cpuSeconds: cpuSeconds() - cpuBefore,
     })
-    if (process.env.TIMES) appendFileSync(process.env.TIMES, JSON.stringify(times.at(-1)) + '\n')
   }
   clearTimeout(hangTimer)
   times.sort((one, other) => other.seconds - one.seconds)
