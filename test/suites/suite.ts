@@ -71,7 +71,7 @@ const SLOW_FILES = [
 ]
 
 /** The test files of a suite, relative to the project root, in the order in which they run. */
-export function filesOf(suite: Suite): string[] {
+function filesOf(suite: Suite): string[] {
   const earlier = suiteNames.slice(0, suiteNames.indexOf(suite)).flatMap((name) => suites[name])
   const files = globSync(suites[suite], { cwd: root, exclude: earlier }).sort()
   const slow = SLOW_FILES.filter((file) => files.includes(file))
