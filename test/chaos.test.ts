@@ -8,7 +8,7 @@ import { noPostgres } from './postgres.ts'
 import { isLong, size } from './size.ts'
 
 const MAIN = join(import.meta.dirname, 'chaos/main.ts')
-const DURATION_SECONDS = size(3, 40)
+const DURATION_SECONDS = size(3, 25)
 
 for (const rotation of isLong ? ['always', 'grace', 'never'] : ['grace']) {
   t.test(

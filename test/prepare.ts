@@ -1,6 +1,9 @@
-/** Builds what `npm test` needs: tap without its TypeScript plugin, and the program for child processes. */
+/**
+ * Builds what `npm test` needs: tap without its TypeScript plugin, and the program for child processes. Removes the
+ * records of earlier runs.
+ */
 import { execSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
@@ -9,5 +12,7 @@ const tapClass = join(root, 'node_modules/@tapjs/test/test-built/src/index.ts')
 if (readFileSync(tapClass, 'utf8').includes('@tapjs/typescript')) {
   execSync('tap build', { cwd: root, stdio: 'inherit' })
 }
+
+rmSync(join(root, '.tap/runs'), { recursive: true, force: true })
 
 await import('./program.ts')

@@ -10,7 +10,7 @@ import { addApp, buildBroker, connect } from '../helper.ts'
 import { listen } from '../listen.ts'
 import { size } from '../size.ts'
 
-const PATHS = size(4000, 100_000)
+const PATHS = size(4000, 40_000)
 const SOCKETS = 8
 
 /** Parts that paths are made of; `EVIL` becomes the authority of a server that must get no request. */

@@ -33,7 +33,7 @@ t.test('nothing is lost or overtaken when processes are killed at any point', as
     return child
   }
 
-  const rounds = size(KILL_POINTS.length, 5 * KILL_POINTS.length)
+  const rounds = size(KILL_POINTS.length, 3 * KILL_POINTS.length)
   for (let round = 0; round < rounds; round++) {
     const point = KILL_POINTS[round % KILL_POINTS.length] ?? ''
     // The first, or a later time that it gets there. The lease is taken anew only after seconds.

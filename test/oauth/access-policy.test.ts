@@ -199,7 +199,7 @@ t.test('no path gets past a rule', async (t) => {
       if (isOk !== isExpected)
         throw new Error(`${allow.join()} for ${method} ${received.join('|')}`)
     }),
-    { numRuns: size(100_000, 1_000_000) },
+    { numRuns: size(30_000, 300_000) },
   )
   t.ok(seen.allowed > 1000 && seen.refused > 1000, JSON.stringify(seen))
 })

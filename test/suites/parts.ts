@@ -1,3 +1,3 @@
-import { filesOf, runSuite } from './suite.ts'
+import { runSuite } from './suite.ts'
 
-await runSuite('parts', filesOf('parts'))
+await runSuite('parts')

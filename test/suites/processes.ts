@@ -1,3 +1,3 @@
-import { filesOf, runSuite } from './suite.ts'
+import { runSuite } from './suite.ts'
 
-await runSuite('processes', filesOf('processes'))
+await runSuite('processes')

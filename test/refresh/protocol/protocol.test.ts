@@ -2,7 +2,7 @@ import { execFile, execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { isLong, size } from '../../size.ts'
+import { size } from '../../size.ts'
 import { temporaryFolder } from '../../temporary.ts'
 
 const MODEL = join(import.meta.dirname, 'refresh.pml')
@@ -44,9 +44,8 @@ async function check(
   await run('spin', [...flags, '-a', MODEL])
   // Processes that can be paused (`provided`) exclude partial order reduction.
   const kind = property ? ['-DNFAIR=8'] : ['-DSAFETY', '-DNOCLAIM']
-  // Few states take less time than the compiler would to optimize their check.
-  const optimized = isLong ? '-O2' : '-O0'
-  await run('gcc', [optimized, '-w', '-DNOREDUCE', '-DCOLLAPSE', ...kind, '-o', 'pan', 'pan.c'])
+  // To optimize more takes longer than it saves.
+  await run('gcc', ['-O1', '-w', '-DNOREDUCE', '-DCOLLAPSE', ...kind, '-o', 'pan', 'pan.c'])
   const output = await run('./pan', [
     '-m1000000',
     ...(property ? ['-a', '-f', '-N', property] : []),
@@ -71,7 +70,8 @@ const BOUNDS = [
 
 t.test('no token is lost, or sent too late, and no revocation undone', { skip }, async (t) => {
   for (const bounds of BOUNDS.slice(0, size(2, BOUNDS.length))) {
-    for (const ROTATION of ROTATIONS) {
+    // Leases by silence have many states.
+    for (const ROTATION of 'SILENCE' in bounds ? ['ALWAYS'] : ROTATIONS) {
       const { errors, states, output } = await check(t, { ROTATION, ...bounds })
       t.equal(errors, 0, `${ROTATION} ${JSON.stringify(bounds)}: ${states} states`)
       if (errors > 0) t.comment(output)

@@ -1,3 +1,0 @@
-import { longFiles, runSuite } from './suite.ts'
-
-await runSuite('long-rest', longFiles('rest'))
