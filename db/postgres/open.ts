@@ -1,10 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
-import type { PoolConfig } from 'pg'
+import type pg from 'pg'
 import { StoreTooNewError } from '../errors.ts'
 import type { Store } from '../store.ts'
 import type { NewClient } from './connection.ts'
-import { CONNECT_TIMEOUT_MS, createPool } from './pool.ts'
+import { createPool } from './pool.ts'
 import { createPostgresStore } from './store.ts'
 
 /** A change of the tables. */
@@ -23,20 +22,20 @@ const START_WAIT_MS = 10_000
  * @throws StoreTooNewError before anything is changed
  */
 export async function openPostgresStore(options: {
-  connection: PoolConfig
+  Client: NewClient
   migrations: PostgresMigration[]
 }): Promise<Store> {
   await migratePostgres(options)
-  return createPostgresStore(createPool(options.connection))
+  return createPostgresStore(createPool(options.Client))
 }
 
 /** Migrates the tables only, on the same conditions. */
 export async function migratePostgres(options: {
-  connection: PoolConfig
+  Client: NewClient
   migrations: PostgresMigration[]
 }): Promise<void> {
-  const { connection, migrations } = options
-  const client = await connect(connection)
+  const { Client, migrations } = options
+  const client = await connect(Client)
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     await migrate(client, migrations)
@@ -46,13 +45,10 @@ export async function migratePostgres(options: {
 }
 
 /** A server that starts (57P03), or has no connection to spare (53300), is waited for. Other errors are for people. */
-async function connect(connection: PoolConfig): Promise<pg.Client> {
+async function connect(Client: NewClient): Promise<pg.Client> {
   const deadline = performance.now() + START_WAIT_MS
   for (;;) {
-    const options = { ...connection, connectionTimeoutMillis: CONNECT_TIMEOUT_MS }
-    const client = new ((connection.Client ?? pg.Client) as NewClient)(options)
-    // Without a listener, a connection that breaks would end the process; the next statement fails.
-    client.on('error', () => undefined)
+    const client = new Client()
     try {
       await client.connect()
       return client

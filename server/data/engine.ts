@@ -63,28 +63,27 @@ export async function openCoordination({
   ...config
 }: Pick<Config, 'database' | 'dataDir' | 'nativeDir'>): Promise<Coordination> {
   if (!database) return createFileCoordination(config.dataDir, sqliteBinding(config))
-  const { createClientClass } = await import('../../db/postgres/connection.ts')
   const { createPostgresCoordination } = await import('../../db/postgres/coordination.ts')
-  return createPostgresCoordination(createClientClass(database.urls.map((url) => url.reveal())))
+  const { clientOf } = await import('./database-client.ts')
+  return createPostgresCoordination(clientOf(database))
 }
 
 /** Loads the client of PostgreSQL only here: commands on SQLite start faster. */
 async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
-  const { createClientClass } = await import('../../db/postgres/connection.ts')
   const { openPostgresStore } = await import('../../db/postgres/open.ts')
+  const { clientOf } = await import('./database-client.ts')
   const { checkServer, explainDatabaseError } = await import('./database-error.ts')
   const { inspectServer } = await import('./inspect-server.ts')
   const { state } = await inspectServer(database)
   const { address } = database
   checkServer(state, address)
-  const Client = createClientClass(database.urls.map((url) => url.reveal()))
   const config = { database, dataDir: '', nativeDir: null }
   const coordination = await openCoordination(config)
   return {
     place: address,
     coordination,
     hasStore: async () => state.hasTables,
-    open: () => openPostgresStore({ connection: { Client }, migrations: readPostgresMigrations() }),
+    open: () => openPostgresStore({ Client: clientOf(database), migrations: readPostgresMigrations() }),
     keepCopy: async () => undefined,
     measureStorage: async () => {
       const { databaseBytes } = (await inspectServer(database)).state

@@ -6,13 +6,14 @@ import type { Coordination } from '../../db/coordination.ts'
 import { createFileCoordination } from '../../db/data-directory/coordination.ts'
 import { completeRestore, hasStore } from '../../db/data-directory/restore-complete.ts'
 import { LockHeldError, StoreOutdatedError } from '../../db/errors.ts'
-import { connect, createClientClass } from '../../db/postgres/connection.ts'
+import { connect } from '../../db/postgres/connection.ts'
 import { createPostgresCoordination } from '../../db/postgres/coordination.ts'
 import { migratePostgres } from '../../db/postgres/open.ts'
 import { codeOf } from '../../db/postgres/failures.ts'
 import { readMigrations, readPostgresMigrations, sqliteBinding } from '../assets.ts'
 import type { DataDirectories } from '../assets.ts'
 import type { DatabaseUrl } from '../config/database-url.ts'
+import { clientOf } from '../data/database-client.ts'
 import { checkServer } from '../data/database-error.ts'
 import { inspectServer } from '../data/inspect-server.ts'
 import { StartError, explainDataError } from '../data/start-error.ts'
@@ -51,9 +52,9 @@ export function dataDirectory(home: DataDirectories): Place {
 
 /** The store of a database. */
 export function database(settings: DatabaseUrl): Place {
-  const { urls, address } = settings
+  const { address } = settings
   const name = `postgres://${address}`
-  const Client = createClientClass(urls.map((url) => url.reveal()))
+  const Client = clientOf(settings)
   const migrations = readPostgresMigrations()
   const use = async <T>(work: (client: Awaited<ReturnType<typeof connect>>) => Promise<T>) => {
     const { state } = await inspectServer(settings)
@@ -61,7 +62,7 @@ export function database(settings: DatabaseUrl): Place {
     const coordination = createPostgresCoordination(Client)
     try {
       return await useAlone(name, coordination, async () => {
-        const client = await connect(Client, urls.length)
+        const client = await connect(Client)
         return work(client).finally(() => client.end())
       })
     } catch (error) {
@@ -83,7 +84,7 @@ export function database(settings: DatabaseUrl): Place {
       use(async (client) => {
         if ((await inspectPostgres(client)) === 'other')
           throw new CommandError('store.copy.not-empty', { to: name })
-        await migratePostgres({ connection: { Client }, migrations })
+        await migratePostgres({ Client, migrations })
         return work(await openPostgresWriter({ client, name }))
       }),
   }

@@ -73,11 +73,11 @@ async function withStore(
   { database }: CheckContext,
   work: (store: Store) => Promise<CheckResult>,
 ): Promise<CheckResult> {
-  const { createClientClass } = await import('../../../db/postgres/connection.ts')
   const { createPool } = await import('../../../db/postgres/pool.ts')
   const { createPostgresStore } = await import('../../../db/postgres/store.ts')
-  const Client = createClientClass(database?.urls.map((url) => url.reveal()) ?? [])
-  const store = createPostgresStore(createPool({ Client }))
+  const { clientOf } = await import('../../data/database-client.ts')
+  if (!database) throw new Error('BROKER_DATABASE_URL is not set')
+  const store = createPostgresStore(createPool(clientOf(database)))
   return work(store).finally(() => store.close())
 }
 
