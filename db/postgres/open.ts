@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type pg from 'pg'
-import { StoreTooNewError } from '../errors.ts'
+import type { RunningProcess } from '../coordination.ts'
+import { OlderProcessesError, StoreTooNewError } from '../errors.ts'
 import type { Store } from '../store.ts'
 import type { NewClient } from './connection.ts'
 import { createPool } from './pool.ts'
@@ -16,29 +17,29 @@ export interface PostgresMigration {
 const MIGRATION_LOCK = 7_300_002
 const START_WAIT_MS = 10_000
 
+interface Options {
+  Client: NewClient
+  /** Every migration that this program knows, in order. */
+  migrations: PostgresMigration[]
+  /** The processes that use the store. */
+  listProcesses: () => Promise<RunningProcess[]>
+}
+
 /**
  * Opens the store of a database, and migrates its tables: under a lock of a connection of its own, which ends with it.
- * @param options.migrations every migration that this program knows, in order
- * @throws StoreTooNewError before anything is changed
+ * @throws StoreTooNewError, OlderProcessesError before anything is changed
  */
-export async function openPostgresStore(options: {
-  Client: NewClient
-  migrations: PostgresMigration[]
-}): Promise<Store> {
+export async function openPostgresStore(options: Options): Promise<Store> {
   await migratePostgres(options)
   return createPostgresStore(createPool(options.Client))
 }
 
 /** Migrates the tables only, on the same conditions. */
-export async function migratePostgres(options: {
-  Client: NewClient
-  migrations: PostgresMigration[]
-}): Promise<void> {
-  const { Client, migrations } = options
-  const client = await connect(Client)
+export async function migratePostgres(options: Options): Promise<void> {
+  const client = await connect(options.Client)
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
-    await migrate(client, migrations)
+    await migrate(client, options)
   } finally {
     await client.end()
   }
@@ -60,7 +61,7 @@ async function connect(Client: NewClient): Promise<pg.Client> {
   }
 }
 
-async function migrate(client: pg.Client, migrations: PostgresMigration[]): Promise<void> {
+async function migrate(client: pg.Client, { migrations, listProcesses }: Options): Promise<void> {
   await client.query(
     `create table if not exists migrations (
       name text primary key, applied_at timestamptz not null default now())`,
@@ -70,8 +71,14 @@ async function migrate(client: pg.Client, migrations: PostgresMigration[]): Prom
   const known = migrations.map(({ name }) => name)
   if (!applied.every((name) => known.includes(name)))
     throw new StoreTooNewError(client.database ?? '')
-  for (const { name, sql } of migrations) {
-    if (applied.includes(name)) continue
+  const pending = migrations.filter(({ name }) => !applied.includes(name))
+  if (applied.length > 0 && pending.length > 0) {
+    // A process that knew these migrations would have run them when it opened the store.
+    const processes = await listProcesses()
+    const names = pending.map(({ name }) => name)
+    if (processes.length > 0) throw new OlderProcessesError(names, processes)
+  }
+  for (const { name, sql } of pending) {
     await client.query('begin')
     await client.query(sql)
     await client.query('insert into migrations (name) values ($1)', [name])

@@ -1,8 +1,8 @@
-import { LockHeldError, StoreTooNewError, StoreUnavailableError } from '../../db/errors.ts'
+import { StoreTooNewError, StoreUnavailableError } from '../../db/errors.ts'
 import { READ_ONLY } from '../../db/postgres/connection.ts'
 import type { ServerState } from '../../db/postgres/server-state.ts'
-import { formatMessage } from '../operate/messages.ts'
-import { StartError } from './start-error.ts'
+import type { MessageName } from '../operate/messages.ts'
+import { explainStoreError, startError } from './start-error.ts'
 
 const MIN_VERSION = 140_000
 
@@ -18,7 +18,7 @@ export const explainConnectError =
         ? 'start.database-read-only'
         : 'start.database-unreachable'
     const values = { address, problem: describe(error) }
-    throw new StartError(formatMessage(name, values), { cause: error })
+    throw startError(name, values, error)
   }
 
 /** Why it can't be reached; of several addresses of a host, the first one. */
@@ -31,10 +31,8 @@ function describe(error: unknown): string {
 export const explainDatabaseError =
   (address: string) =>
   (error: unknown): never => {
-    if (error instanceof StoreTooNewError)
-      throw new StartError(formatMessage('start.newer', { file: address }))
-    if (error instanceof LockHeldError)
-      throw new StartError(formatMessage('start.locked', { directory: address }), { cause: error })
+    if (error instanceof StoreTooNewError) throw startError('start.newer', { file: address })
+    explainStoreError(address, error)
     if (error instanceof StoreUnavailableError) return explainConnectError(address)(error)
     throw error
   }
@@ -44,8 +42,8 @@ export const explainDatabaseError =
  * @throws StartError
  */
 export function checkServer(state: ServerState, address: string): void {
-  const refuse = (name: Parameters<typeof formatMessage>[0], values = {}): never => {
-    throw new StartError(formatMessage(name, { address, ...values }))
+  const refuse = (name: MessageName, values = {}): never => {
+    throw startError(name, { address, ...values })
   }
   const { version, versionText, synchronousCommit, user, schema } = state
   if (version < MIN_VERSION) refuse('start.database-old', { version: versionText })

@@ -83,7 +83,12 @@ async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
     place: address,
     coordination,
     hasStore: async () => state.hasTables,
-    open: () => openPostgresStore({ Client: clientOf(database), migrations: readPostgresMigrations() }),
+    open: () =>
+      openPostgresStore({
+        Client: clientOf(database),
+        migrations: readPostgresMigrations(),
+        listProcesses: () => coordination.listProcesses(),
+      }),
     keepCopy: async () => undefined,
     measureStorage: async () => {
       const { databaseBytes } = (await inspectServer(database)).state

@@ -16,8 +16,8 @@ import type { DatabaseUrl } from '../config/database-url.ts'
 import { clientOf } from '../data/database-client.ts'
 import { checkServer } from '../data/database-error.ts'
 import { inspectServer } from '../data/inspect-server.ts'
-import { StartError, explainDataError } from '../data/start-error.ts'
-import { CommandError, errorMessage, formatMessage } from './messages.ts'
+import { StartError, explainDataError, startError } from '../data/start-error.ts'
+import { CommandError, errorMessage } from './messages.ts'
 
 /** A store that no process uses, and none can start to use before `work` is done. */
 interface Place {
@@ -84,7 +84,8 @@ export function database(settings: DatabaseUrl): Place {
       use(async (client) => {
         if ((await inspectPostgres(client)) === 'other')
           throw new CommandError('store.copy.not-empty', { to: name })
-        await migratePostgres({ Client, migrations })
+        const listProcesses = async () => [] // `useAlone` has found none.
+        await migratePostgres({ Client, migrations, listProcesses })
         return work(await openPostgresWriter({ client, name }))
       }),
   }
@@ -106,7 +107,7 @@ async function useAlone<T>(
     })
   } catch (error) {
     if (error instanceof LockHeldError)
-      throw new StartError(formatMessage('start.locked', { directory: place }), { cause: error })
+      throw startError('start.locked', { directory: place }, error)
     if (error instanceof StoreOutdatedError)
       throw new CommandError('store.copy.outdated', { from: place })
     throw error

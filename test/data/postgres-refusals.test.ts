@@ -2,13 +2,18 @@ import { createServer, connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { Test } from 'tap'
+import { createClientClass } from '../../db/postgres/connection.ts'
+import { createPostgresCoordination } from '../../db/postgres/coordination.ts'
+import { openPostgresStore } from '../../db/postgres/open.ts'
 import type { ServerState } from '../../db/postgres/server-state.ts'
+import { readPostgresMigrations } from '../../server/assets.ts'
 import { loadConfig } from '../../server/config/config.ts'
-import { checkServer } from '../../server/data/database-error.ts'
+import { checkServer, explainDatabaseError } from '../../server/data/database-error.ts'
 import { openEngine } from '../../server/data/engine.ts'
 import { freePort } from '../free-port.ts'
-import { testClock } from '../helper.ts'
+import { buildBroker, testClock } from '../helper.ts'
 import { createDatabase, noPostgres, query, sharedCluster, startCluster } from '../postgres.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const skip = noPostgres
 
@@ -39,6 +44,26 @@ t.test('a database that can’t be reached is named', { skip }, async (t) => {
   t.match(await refusal(t, `${url}_not`), /can’t be reached: database "\w+_not" does not exist/)
   t.match(await refusal(t, `${url}?sslmode=require`), /reached: The server does not support SSL/)
   t.equal(await open(url), url.slice('postgres://postgres@'.length))
+})
+
+t.test('an upgrade of the tables waits until older processes have stopped', { skip }, async (t) => {
+  const url = await createDatabase(t)
+  await buildBroker(t, { dataDir: temporaryFolder(t), env: { BROKER_DATABASE_URL: url } })
+  const next = { name: '0001_next', sql: 'create table next ()' }
+  const Client = createClientClass([url])
+  const coordination = createPostgresCoordination(Client)
+  t.teardown(() => coordination.close())
+  const upgrade = () =>
+    openPostgresStore({
+      Client,
+      migrations: [...readPostgresMigrations(), next],
+      listProcesses: () => coordination.listProcesses(),
+    }).then((store) => store.close(), explainDatabaseError('db.example.com/broker'))
+  await t.rejects(upgrade(), {
+    name: 'StartError',
+    message: /database in db\.example\.com\/broker \(0001_next\), .*: \d+ \(serve\)/,
+  })
+  t.strictSame(await query(url, `select to_regclass('next') as next`), [{ next: null }])
 })
 
 t.test('settings of the server that lose data, and missing rights', { skip }, async (t) => {

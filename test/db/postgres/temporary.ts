@@ -16,7 +16,7 @@ export const migrations: PostgresMigration[] = ['0000_initial'].map((name) => ({
 
 /** Opens the store of a database. */
 export const openAt = (url: string): Promise<Store> =>
-  openPostgresStore({ Client: createClientClass([url]), migrations })
+  openPostgresStore({ Client: createClientClass([url]), migrations, listProcesses: async () => [] })
 
 let template: Promise<string> | undefined
 
