@@ -454,6 +454,12 @@ export const messages = {
     text: 'The data in {directory} is in use by {processes}.',
     fix: 'Stop these processes, then run the command again.',
   },
+  'restore.moved': {
+    command: 'restore',
+    exit: 2,
+    text: 'The store in {directory} was copied to {to} at {at}, and is served from there. Nothing has changed.',
+    fix: 'A second store would invalidate the refresh tokens of that one. To give that one up, stop all its brokers, run `store take-back`, then this command again. To restore the backup beside it, for a look, set BROKER_DATA_DIR to an empty directory.',
+  },
   'restore.no-file': {
     command: 'restore',
     exit: 2,
