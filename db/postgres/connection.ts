@@ -144,21 +144,23 @@ export async function connect(Client: NewClient): Promise<pg.Client> {
 
 /** @returns `null`: the server gave no answer in time */
 async function askRole(url: string): Promise<Role | null> {
-  const client = new pg.Client({
-    ...COMMON,
-    connectionString: url,
-    connectionTimeoutMillis: LOOK_TIMEOUT_MS,
-    query_timeout: LOOK_TIMEOUT_MS,
-  })
-  client.on('error', () => undefined)
+  let client: pg.Client | undefined
   try {
+    // Reads the files that the URL names, and fails if it can't.
+    client = new pg.Client({
+      ...COMMON,
+      connectionString: url,
+      connectionTimeoutMillis: LOOK_TIMEOUT_MS,
+      query_timeout: LOOK_TIMEOUT_MS,
+    })
+    client.on('error', () => undefined)
     await client.connect()
     return await readRole(client)
   } catch {
     return null
   } finally {
     // A server that hangs would hold up its end, too.
-    void client.end().catch(() => undefined)
+    void client?.end().catch(() => undefined)
   }
 }
 

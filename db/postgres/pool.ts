@@ -80,9 +80,7 @@ export function createPool(Client: NewClient): Pool {
   let settled = 0
 
   const use = async <T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
-    const client = await pool.connect().catch((error: unknown) => {
-      throw new ConnectionError(error)
-    })
+    const client = await connect(pool)
     let isBroken = false
     try {
       return await work(client)
@@ -156,6 +154,14 @@ const BEGIN_ALONE = begin('exclusive')
 const WRITE = plain('select pg_current_xact_id()')
 const ROLLBACK = plain('rollback')
 const COMMIT = plain('commit')
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect()
+  } catch (error) {
+    throw new ConnectionError(error)
+  }
+}
 
 /** @throws DatabaseError if the server answered with an error, otherwise ConnectionError */
 async function send(client: pg.PoolClient, statement: PostgresStatement): Promise<Result> {

@@ -6,6 +6,14 @@ import { explainStoreError, startError } from './start-error.ts'
 
 const MIN_VERSION = 140_000
 
+/** By code and text of an error: pg gives no code to its own. */
+const CONNECT_MESSAGES: [MessageName, RegExp][] = [
+  ['start.database-read-only', new RegExp(`^${READ_ONLY} `)],
+  ['start.database-untrusted', /^(ERR_TLS_CERT|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/],
+  ['start.database-no-tls', /server does not support SSL/],
+  ['start.database-ca-unreadable', /^(ENOENT|EACCES|EISDIR) .*, (open|read)\b/],
+]
+
 /**
  * A handler of errors of connecting to PostgreSQL. No error of pg contains the password.
  * @throws StartError
@@ -13,12 +21,10 @@ const MIN_VERSION = 140_000
 export const explainConnectError =
   (address: string) =>
   (error: unknown): never => {
-    const name =
-      (error as { code?: unknown }).code === READ_ONLY
-        ? 'start.database-read-only'
-        : 'start.database-unreachable'
+    const { code = '', message } = error as { code?: string; message?: string }
+    const known = CONNECT_MESSAGES.find(([, pattern]) => pattern.test(`${code} ${message}`))
     const values = { address, problem: describe(error) }
-    throw startError(name, values, error)
+    throw startError(known?.[0] ?? 'start.database-unreachable', values, error)
   }
 
 /** Why it can't be reached; of several addresses of a host, the first one. */
