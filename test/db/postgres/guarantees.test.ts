@@ -125,6 +125,16 @@ t.test('what holds between brokers', { skip: noPostgres }, async (t) => {
     t.equal(new Set(seen).size, 4 * EVENTS_OF_WRITER)
   })
 
+  t.test('a change of client takes few statements, however many connections', async (t) => {
+    const { url } = await open(t, 0)
+    const { store, count } = openCounting(t, url)
+    for (let n = 0; n < 20; n++) await connect(store, `con${n}`)
+    const change = { after: null, limit: 30, toOtherApi: true, reason: 'changed' }
+    t.equal(await count(() => store.markConnectionsForReconnect(change)), 3)
+    const last = await store.getConnection('con19')
+    t.match(last, { status: 'needs_reconnect', refreshToken: null, generation: 2 })
+  })
+
   t.test('frequent writes take few statements', async (t) => {
     const { url } = await open(t, 100)
     const { store, count } = openCounting(t, url)
