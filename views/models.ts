@@ -141,6 +141,8 @@ export interface Models {
     mayErase: boolean
     /** When the last access token that was issued expires; `null`: none is valid. */
     tokensUntil: number | null
+    /** Milliseconds since the epoch. */
+    now: number
     csrf: string
     operator: Operator
   }
@@ -149,6 +151,7 @@ export interface Models {
     title: string
     paragraphs: string[]
     tokensUntil: number | null
+    now: number
     button: string
     action: string
     csrf: string

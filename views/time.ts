@@ -34,9 +34,36 @@ const withFixedSpaces = (text: string) => text.replaceAll(' ', '\u00a0').replace
  * reader's time zone on hover.
  * @param milliseconds since the epoch; for `null`, returns `never`
  */
-export function time(milliseconds: number | null, never = '', locale = LOCALE): string {
-  return milliseconds === null ? never : markup(milliseconds, timeText(milliseconds, locale))
+export function time(milliseconds: number | null, never = ''): string {
+  return milliseconds === null ? never : markup(milliseconds, timeText(milliseconds))
 }
+
+/** A time as people see it at that moment, both in milliseconds since the epoch. */
+export interface Moment {
+  at: number
+  now: number
+}
+
+/** As UNITS in views/assets/admin.js. */
+const UNITS = [
+  ['year', 31_557_600_000],
+  ['month', 2_629_800_000],
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+] as const satisfies [Intl.RelativeTimeFormatUnit, number][]
+
+/** How long ago, or until, as plain text: "3 hours ago". It needs no time zone, which only a script could tell. */
+export function relativeTimeText({ at, now }: Moment, locale: string): string {
+  const milliseconds = at - now
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(milliseconds) >= length) ?? []
+  if (!unit) return new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }).format(0, 'second')
+  return new Intl.RelativeTimeFormat(locale).format(Math.trunc(milliseconds / length), unit)
+}
+
+/** The same as markup, with the exact time on hover. */
+export const relativeTime = (moment: Moment, locale: string): string =>
+  markup(moment.at, relativeTimeText(moment, locale), '', timeText(moment.at, locale))
 
 export type TimeFormat = 'exact' | Exclude<keyof typeof formats, 'text'>
 
@@ -49,7 +76,7 @@ export function pointInTime(milliseconds: number, format: TimeFormat): string {
   return markup(milliseconds, text, ` data-format="${format}"`)
 }
 
-function markup(milliseconds: number, text: string, attribute = ''): string {
+function markup(milliseconds: number, text: string, attribute = '', title?: string): string {
   const iso = new Date(milliseconds).toISOString()
-  return `<time datetime="${iso}" title="${iso}"${attribute}>${withFixedSpaces(text)}</time>`
+  return `<time datetime="${iso}" title="${title ?? iso}"${attribute}>${withFixedSpaces(text)}</time>`
 }

@@ -5,14 +5,15 @@ import { fr } from './translations/fr.ts'
 import { nl } from './translations/nl.ts'
 import { PAGE_ERRORS } from './translations/translation.ts'
 import type { PageError, TextKey, Translation } from './translations/translation.ts'
-import { time, timeText } from './time.ts'
+import { relativeTime, relativeTimeText } from './time.ts'
+import type { Moment } from './time.ts'
 
 /** The languages of the pages that users see; the dashboard is in English. */
 export const LANGUAGES = ['en', 'nl', 'de', 'fr', 'es'] as const
 export type Language = (typeof LANGUAGES)[number]
 
 /** What a text has a place for: plain text, or a time. */
-type Value = string | Date
+type Value = string | Moment
 
 type Placeholders<Text> = Text extends `${string}{${infer Name}}${infer Rest}`
   ? Name | Placeholders<Rest>
@@ -57,25 +58,26 @@ function createTranslator(language: Language): Translator {
     let end = 0
     for (const { 0: all, index, ...groups } of text.matchAll(MARKS)) {
       const [code, strong, label, href = '', name = ''] = [1, 2, 3, 4, 5].map((at) => groups[at])
+      const target = values[href]
       markup += escape(text.slice(end, index))
       end = index + all.length
       if (code !== undefined) markup += `<code>${render(code, values, true)}</code>`
       else if (strong !== undefined) markup += `<strong>${render(strong, values)}</strong>`
-      else if (label !== undefined) markup += linkMarkup(label, String(values[href] ?? ''))
+      else if (label !== undefined) markup += linkMarkup(label, typeof target === 'string' ? target : '')
       else markup += valueMarkup(values[name] ?? '', isCode)
     }
     return markup + escape(text.slice(end))
   }
 
   const valueMarkup = (value: Value, isCode: boolean): string => {
-    if (typeof value !== 'string') return time(value.getTime(), '', locale)
+    if (typeof value !== 'string') return relativeTime(value, locale)
     return isCode ? escape(value) : `<bdi>${escape(value)}</bdi>`
   }
 
   const plain = (text: string, values: Record<string, Value>): string => {
     const valueOf = (name = ''): string => {
       const value = values[name] ?? ''
-      return typeof value === 'string' ? value : timeText(value.getTime(), locale)
+      return typeof value === 'string' ? value : relativeTimeText(value, locale)
     }
     return text.replace(MARKS, (_all, ...groups: (string | undefined)[]) => {
       const [code, strong, label, , name] = groups

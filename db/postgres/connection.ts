@@ -1,28 +1,93 @@
 import pg from 'pg'
 
-/** Makes a connection to PostgreSQL, which is not connected yet. */
-export type NewClient = new (config?: pg.ClientConfig) => pg.Client
+/** Makes connections to PostgreSQL, which are not connected yet. */
+export interface NewClient {
+  new (config?: pg.ClientConfig): pg.Client
+  /** How many servers there are. */
+  readonly servers: number
+  /** Resolves when all servers have been asked once which of them is the primary. */
+  ready(): Promise<void>
+  /** Asks all servers which of them is the primary. */
+  look(): Promise<void>
+}
 
 const CONNECT_TIMEOUT_MS = 3000
 /** The SQLSTATE of a write to a server that takes none. */
 export const READ_ONLY = '25006'
+/** How often the servers are asked whether another one has become the primary. */
+const LOOK_INTERVAL_MS = 10_000
+/** A server that has not answered by then counts as gone; a start waits for it. */
+const LOOK_TIMEOUT_MS = 2000
+
+const COMMON: pg.ClientConfig = { keepAlive: true, application_name: 'ellipsis-broker' }
+
+/** What a server is. */
+interface Role {
+  takesWrites: boolean
+  /** A primary and its standbys are one cluster. Empty: the server does not tell. */
+  cluster: string
+  /** How many times a standby of the cluster has become the primary, plus one. 0: the server does not tell. */
+  timeline: number
+}
 
 /**
  * Connections to the first of some servers that takes writes, as libpq's `target_session_attrs=read-write`; pg knows
  * one server only. A server that can't be reached, or is a standby, is asked again after the others.
+ *
+ * A former primary that nobody turned off, or that came back, takes writes, too. Its timeline tells: a standby that
+ * becomes the primary begins the next one. A server with an older timeline than one that was seen gets no connection,
+ * and those that it has are dropped. This is known while the process lives, so a restart accepts a cluster that was
+ * put back to an earlier state.
  * @param urls one for each server, in order
  */
 export function createClientClass(urls: readonly string[]): NewClient {
   let current = 0
+  let firstLook: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+  /** The newest timeline of each cluster. */
+  const newest = new Map<string, number>()
+  const connected = new Map<pg.Client, Role>()
+
+  const isFormer = ({ cluster, timeline }: Role) => timeline < (newest.get(cluster) ?? 0)
+  const isPrimary = (role: Role | null | undefined) => role?.takesWrites === true && !isFormer(role)
+
+  const note = ({ cluster, timeline, takesWrites }: Role): void => {
+    if (!takesWrites || timeline <= (newest.get(cluster) ?? 0)) return
+    newest.set(cluster, timeline)
+    // A query that is running fails as if the network broke.
+    for (const [client, role] of connected) if (isFormer(role)) streamOf(client).destroy()
+  }
+
+  const look = async (): Promise<void> => {
+    const roles = await Promise.all(urls.map(askRole))
+    for (const role of roles) if (role) note(role)
+    if (roles[current] && !isPrimary(roles[current]))
+      current = Math.max(0, roles.findIndex(isPrimary))
+  }
+
+  /** Looks again and again while there are connections. */
+  const watch = (): void => {
+    timer ??= setInterval(() => {
+      if (connected.size > 0) return void look()
+      clearInterval(timer)
+      timer = undefined
+    }, LOOK_INTERVAL_MS).unref()
+  }
+
   return class extends pg.Client {
+    static readonly servers = urls.length
+    static readonly look = look
+    static async ready(): Promise<void> {
+      if (urls.length > 1) await (firstLook ??= look())
+    }
+
     /** The server that this connection is to. */
     private readonly server = current
 
     constructor(config: pg.ClientConfig = {}) {
       super({
         connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-        keepAlive: true,
-        application_name: 'ellipsis-broker',
+        ...COMMON,
         ...config,
         connectionString: urls[current],
       })
@@ -33,9 +98,9 @@ export function createClientClass(urls: readonly string[]): NewClient {
     override connect(): Promise<pg.Client>
     override connect(callback: (error: Error | null, client?: pg.Client) => void): void
     override connect(callback?: (error: Error | null, client?: pg.Client) => void) {
-      const connected = this.connectToPrimary()
-      if (!callback) return connected
-      void connected.then(
+      const connecting = this.connectToPrimary()
+      if (!callback) return connecting
+      void connecting.then(
         (client) => callback(null, client),
         (error: Error) => callback(error),
       )
@@ -45,11 +110,15 @@ export function createClientClass(urls: readonly string[]): NewClient {
     private async connectToPrimary(): Promise<pg.Client> {
       try {
         await super.connect()
-        const { rows } = await this.query<{ value: string }>(
-          "select current_setting('transaction_read_only') as value",
-        )
-        if (rows[0]?.value === 'off') return this
-        throw Object.assign(new Error('the server takes no writes'), { code: READ_ONLY })
+        const role = await readRole(this)
+        note(role)
+        if (!role.takesWrites)
+          throw Object.assign(new Error('the server takes no writes'), { code: READ_ONLY })
+        if (isFormer(role)) throw new Error('another server has replaced this primary')
+        connected.set(this, role)
+        this.once('end', () => connected.delete(this))
+        watch()
+        return this
       } catch (error) {
         if (current === this.server) current = (current + 1) % urls.length
         await this.end()
@@ -59,15 +128,57 @@ export function createClientClass(urls: readonly string[]): NewClient {
   }
 }
 
-/** Connects to the first server that takes writes. @throws the error of the last one */
-export async function connect(Client: NewClient, servers: number): Promise<pg.Client> {
+/** Connects to the primary. @throws the error of the server that was tried last */
+export async function connect(Client: NewClient): Promise<pg.Client> {
+  await Client.ready()
   for (let attempt = 1; ; attempt++) {
     const client = new Client()
     try {
       await client.connect()
       return client
     } catch (error) {
-      if (attempt >= servers) throw error
+      if (attempt >= Client.servers) throw error
     }
   }
 }
+
+/** @returns `null`: the server gave no answer in time */
+async function askRole(url: string): Promise<Role | null> {
+  let client: pg.Client | undefined
+  try {
+    // Reads the files that the URL names, and fails if it can't.
+    client = new pg.Client({
+      ...COMMON,
+      connectionString: url,
+      connectionTimeoutMillis: LOOK_TIMEOUT_MS,
+      query_timeout: LOOK_TIMEOUT_MS,
+    })
+    client.on('error', () => undefined)
+    await client.connect()
+    return await readRole(client)
+  } catch {
+    return null
+  } finally {
+    // A server that hangs would hold up its end, too.
+    void client?.end().catch(() => undefined)
+  }
+}
+
+async function readRole(client: pg.Client): Promise<Role> {
+  // As text: pools may read other types in their own way.
+  const access = "select current_setting('transaction_read_only') as value"
+  const { rows } = await client.query<{ value: string }>(access)
+  if (rows[0]?.value !== 'off') return { takesWrites: false, cluster: '', timeline: 0 }
+  // Not in the checkpoint: it tells the former timeline until the next one.
+  const place = `select system_identifier::text as cluster,
+    left(pg_walfile_name(pg_current_wal_lsn()), 8) as timeline from pg_control_system()`
+  const found = await client.query<{ cluster: string; timeline: string }>(place).catch((error) => {
+    // Services that are compatible with PostgreSQL may lack these functions.
+    if (error instanceof pg.DatabaseError) return { rows: [] }
+    throw error
+  })
+  const [{ cluster, timeline } = { cluster: '', timeline: '0' }] = found.rows
+  return { takesWrites: true, cluster, timeline: parseInt(timeline, 16) }
+}
+
+const streamOf = (client: pg.Client) => client.connection.stream

@@ -56,7 +56,7 @@ const NO_TABLE = '42P01'
 /** Ids of this process: the system may give its number again. */
 const registered = new Set<string>()
 
-type Row = { id: string; pid: number; host: string; command: string } & {
+type Row = { id: string; pid: number; host: string; command: string; machine: string | null } & {
   started_at: number
   key_ids: string[]
 }
@@ -126,10 +126,7 @@ export function createPostgresCoordination(
   const removeDeadOf = async (machine: string | null): Promise<void> => {
     const list = 'select id, pid from processes where machine = $1'
     const { rows } = await pool.query<Pick<Row, 'id' | 'pid'>>(list, [machine])
-    const dead = rows.filter(({ id, pid }) =>
-      pid === process.pid ? !registered.has(id) : !isRunning(pid),
-    )
-    const ids = dead.map(({ id }) => id)
+    const ids = rows.filter(isDeadHere).map(({ id }) => id)
     await pool.query('delete from processes where id = any($1)', [ids])
   }
 
@@ -198,7 +195,8 @@ export function createPostgresCoordination(
         if ((error as { code?: unknown }).code === NO_TABLE) return { rows: [] }
         throw error
       })
-      return rows.map(toProcess)
+      const here = machineId()
+      return rows.filter((row) => row.machine !== here || !isDeadHere(row)).map(toProcess)
     },
 
     async hasDied(id) {
@@ -228,6 +226,10 @@ function machineId(): string | null {
     return null
   }
 }
+
+/** Has a process of this machine died? */
+const isDeadHere = ({ id, pid }: Pick<Row, 'id' | 'pid'>): boolean =>
+  pid === process.pid ? !registered.has(id) : !isRunning(pid)
 
 function isRunning(pid: number): boolean {
   try {

@@ -1,10 +1,10 @@
 import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
-import type { PoolConfig } from 'pg'
-import { StoreTooNewError } from '../errors.ts'
+import type pg from 'pg'
+import type { RunningProcess } from '../coordination.ts'
+import { OlderProcessesError, StoreTooNewError } from '../errors.ts'
 import type { Store } from '../store.ts'
 import type { NewClient } from './connection.ts'
-import { CONNECT_TIMEOUT_MS, createPool } from './pool.ts'
+import { createPool } from './pool.ts'
 import { createPostgresStore } from './store.ts'
 
 /** A change of the tables. */
@@ -17,42 +17,39 @@ export interface PostgresMigration {
 const MIGRATION_LOCK = 7_300_002
 const START_WAIT_MS = 10_000
 
+interface Options {
+  Client: NewClient
+  /** Every migration that this program knows, in order. */
+  migrations: PostgresMigration[]
+  /** The processes that use the store. */
+  listProcesses: () => Promise<RunningProcess[]>
+}
+
 /**
  * Opens the store of a database, and migrates its tables: under a lock of a connection of its own, which ends with it.
- * @param options.migrations every migration that this program knows, in order
- * @throws StoreTooNewError before anything is changed
+ * @throws StoreTooNewError, OlderProcessesError before anything is changed
  */
-export async function openPostgresStore(options: {
-  connection: PoolConfig
-  migrations: PostgresMigration[]
-}): Promise<Store> {
+export async function openPostgresStore(options: Options): Promise<Store> {
   await migratePostgres(options)
-  return createPostgresStore(createPool(options.connection))
+  return createPostgresStore(createPool(options.Client))
 }
 
 /** Migrates the tables only, on the same conditions. */
-export async function migratePostgres(options: {
-  connection: PoolConfig
-  migrations: PostgresMigration[]
-}): Promise<void> {
-  const { connection, migrations } = options
-  const client = await connect(connection)
+export async function migratePostgres(options: Options): Promise<void> {
+  const client = await connect(options.Client)
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
-    await migrate(client, migrations)
+    await migrate(client, options)
   } finally {
     await client.end()
   }
 }
 
 /** A server that starts (57P03), or has no connection to spare (53300), is waited for. Other errors are for people. */
-async function connect(connection: PoolConfig): Promise<pg.Client> {
+async function connect(Client: NewClient): Promise<pg.Client> {
   const deadline = performance.now() + START_WAIT_MS
   for (;;) {
-    const options = { ...connection, connectionTimeoutMillis: CONNECT_TIMEOUT_MS }
-    const client = new ((connection.Client ?? pg.Client) as NewClient)(options)
-    // Without a listener, a connection that breaks would end the process; the next statement fails.
-    client.on('error', () => undefined)
+    const client = new Client()
     try {
       await client.connect()
       return client
@@ -64,7 +61,7 @@ async function connect(connection: PoolConfig): Promise<pg.Client> {
   }
 }
 
-async function migrate(client: pg.Client, migrations: PostgresMigration[]): Promise<void> {
+async function migrate(client: pg.Client, { migrations, listProcesses }: Options): Promise<void> {
   await client.query(
     `create table if not exists migrations (
       name text primary key, applied_at timestamptz not null default now())`,
@@ -74,8 +71,14 @@ async function migrate(client: pg.Client, migrations: PostgresMigration[]): Prom
   const known = migrations.map(({ name }) => name)
   if (!applied.every((name) => known.includes(name)))
     throw new StoreTooNewError(client.database ?? '')
-  for (const { name, sql } of migrations) {
-    if (applied.includes(name)) continue
+  const pending = migrations.filter(({ name }) => !applied.includes(name))
+  if (applied.length > 0 && pending.length > 0) {
+    // A process that knew these migrations would have run them when it opened the store.
+    const processes = await listProcesses()
+    const names = pending.map(({ name }) => name)
+    if (processes.length > 0) throw new OlderProcessesError(names, processes)
+  }
+  for (const { name, sql } of pending) {
     await client.query('begin')
     await client.query(sql)
     await client.query('insert into migrations (name) values ($1)', [name])

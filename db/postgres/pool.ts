@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { StoreUnavailableError } from '../errors.ts'
+import type { NewClient } from './connection.ts'
 import { classify, ConnectionError } from './failures.ts'
 import type { Execute } from './replay.ts'
 import type { PostgresStatement } from './statement.ts'
@@ -14,7 +15,7 @@ const MAX_PAUSE_MS = 250
 /** A statement that takes longer meets a network that lost its answer. */
 const STATEMENT_TIMEOUT_MS = 5000
 /** How long a new connection may take. */
-export const CONNECT_TIMEOUT_MS = 3000
+const CONNECT_TIMEOUT_MS = 3000
 /** A paused process loses its transaction, and with it its locks. */
 const IDLE_TRANSACTION_MS = 5000
 /** Writes wait for locks of others: with connections of their own, they keep no read waiting. */
@@ -50,10 +51,10 @@ export interface Pool {
   close: () => Promise<void>
 }
 
-/** @param connection where the database is: see server/config */
-export function createPool(connection: pg.PoolConfig): Pool {
-  const reads = openPool(connection, READ_CONNECTIONS)
-  const writes = openPool(connection, WRITE_CONNECTIONS)
+/** Creates a pool of connections to the primary: a standby would answer reads with the state of a moment ago. */
+export function createPool(Client: NewClient): Pool {
+  const reads = openPool(Client, READ_CONNECTIONS)
+  const writes = openPool(Client, WRITE_CONNECTIONS)
 
   /** What `close` waits for. */
   const unfinished = new Set<Promise<unknown>>()
@@ -127,19 +128,16 @@ export function createPool(connection: pg.PoolConfig): Pool {
   }
 }
 
-function openPool(connection: pg.PoolConfig, max: number): pg.Pool {
+function openPool(Client: NewClient, max: number): pg.Pool {
   const pool = new pg.Pool({
-    ...connection,
+    Client,
     types,
     max,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
-    keepAlive: true,
-    application_name: 'ellipsis-broker',
   })
-  // A connection that breaks while it is idle: the pool replaces it. Between two statements: the next one fails.
+  // A connection that breaks while it is idle: the pool replaces it.
   pool.on('error', () => undefined)
-  pool.on('connect', (client) => client.on('error', () => undefined))
   return pool
 }
 
@@ -152,30 +150,17 @@ const begin = (mode: string) =>
   plain(`begin isolation level serializable; lock table writers in ${mode} mode`)
 const BEGIN = begin('row share')
 const BEGIN_ALONE = begin('exclusive')
-const IS_STANDBY = plain('select pg_is_in_recovery()')
 /** Makes the commit of a transaction that changes nothing wait for the disk and the standbys. */
 const WRITE = plain('select pg_current_xact_id()')
 const ROLLBACK = plain('rollback')
 const COMMIT = plain('commit')
 
-/** Connections that were found to be to a primary. */
-const primaries = new WeakSet<pg.PoolClient>()
-
-/** A connection to the primary: a standby would answer reads with the state of a moment ago. */
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
-  const client = await pool.connect().catch((error: unknown) => {
-    throw new ConnectionError(error)
-  })
-  if (primaries.has(client)) return client
   try {
-    const { rows } = await send(client, IS_STANDBY)
-    if (rows[0]?.[0]) throw new ConnectionError(new Error('the server is a standby'))
+    return await pool.connect()
   } catch (error) {
-    client.release(true)
     throw new ConnectionError(error)
   }
-  primaries.add(client)
-  return client
 }
 
 /** @throws DatabaseError if the server answered with an error, otherwise ConnectionError */

@@ -194,7 +194,6 @@ export function createOidcSignIn(dependencies: {
         const { roleClaim } = settings
         const isComplete = (claims: Claims) => readClaim(claims, roleClaim) !== undefined
         account = accountOf(await provider.redeem(callback, flow.checks, isComplete))
-        await attempt.giveBack()
       } catch (error) {
         if (!(error instanceof ProviderError)) throw error
         logFailure(error)
@@ -206,6 +205,8 @@ export function createOidcSignIn(dependencies: {
         await refuseWithoutRole(account, browser)
         return refuse('no_role', flow, account)
       }
+      // An account without a role would fill the audit log.
+      await attempt.giveBack()
       if (purpose === 'sign-in' || !signedIn)
         return signIn({ ...account, role }, flow, browser, undefined)
       if ('link' in purpose) return link(account, flow, signedIn, browser)

@@ -75,7 +75,7 @@ export async function run(argv: string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     if (error instanceof WorkerStartError && error.exitCode !== null) return error.exitCode
     process.stderr.write(`${errorText(error)}\n`)
-    if (error instanceof CommandError) return error.exitCode
+    if (error instanceof CommandError || error instanceof StartError) return error.exitCode
     return isUsage(error) ? 2 : 1
   }
 }
@@ -105,11 +105,11 @@ function* walk(command: Command, name = ''): Generator<[string, Command]> {
 const isUsage = (error: unknown): boolean =>
   error instanceof ConfigError ||
   error instanceof UsageError ||
-  error instanceof StartError ||
   (error instanceof BrokerError && error.code === 'invalid_request')
 
 const isExpected = (error: unknown): boolean =>
   isUsage(error) ||
+  error instanceof StartError ||
   error instanceof WorkerStartError ||
   error instanceof BrokerError ||
   error instanceof CommandError

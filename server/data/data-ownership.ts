@@ -10,8 +10,7 @@ import {
   removeRejectedImport,
 } from '../connections/pending-import.ts'
 import type { Vault } from '../crypto/vault.ts'
-import { formatMessage } from '../operate/messages.ts'
-import { StartError } from './start-error.ts'
+import { startError } from './start-error.ts'
 
 /** Where the data is, for a change of owner. */
 interface Place {
@@ -89,7 +88,7 @@ function checkKeys(meta: Record<string, string>, vault: Vault, config: Config): 
     source,
     fingerprints: missing.join(' and '),
   }
-  throw new StartError(formatMessage('start.key-mismatch', values))
+  throw startError('start.key-mismatch', values)
 }
 
 const isChanged = (meta: Record<string, string>, owner: Owner): boolean =>
@@ -98,7 +97,7 @@ const isChanged = (meta: Record<string, string>, owner: Owner): boolean =>
 const isInterrupted = (meta: Record<string, string>): boolean => (meta.owner_change ?? '') !== ''
 
 function checkOwner(meta: Record<string, string>, owner: Owner): void {
-  if (isInterrupted(meta)) throw new StartError(formatMessage('start.client-change-interrupted'))
+  if (isInterrupted(meta)) throw startError('start.client-change-interrupted')
   const names: Record<string, string> = {
     client_id: 'ELLIPSIS_CLIENT_ID',
     api_url: 'ELLIPSIS_API_URL',
@@ -106,6 +105,6 @@ function checkOwner(meta: Record<string, string>, owner: Owner): void {
   for (const [key, name] of Object.entries(names)) {
     const [before, now] = [meta[key], owner[key as keyof Owner]]
     if (before === undefined || before === now) continue
-    throw new StartError(formatMessage('start.client-changed', { name, before, now }))
+    throw startError('start.client-changed', { name, before, now })
   }
 }

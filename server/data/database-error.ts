@@ -1,10 +1,18 @@
-import { LockHeldError, StoreTooNewError, StoreUnavailableError } from '../../db/errors.ts'
+import { StoreTooNewError, StoreUnavailableError } from '../../db/errors.ts'
 import { READ_ONLY } from '../../db/postgres/connection.ts'
 import type { ServerState } from '../../db/postgres/server-state.ts'
-import { formatMessage } from '../operate/messages.ts'
-import { StartError } from './start-error.ts'
+import type { MessageName } from '../operate/messages.ts'
+import { explainStoreError, startError } from './start-error.ts'
 
 const MIN_VERSION = 140_000
+
+/** By code and text of an error: pg gives no code to its own. */
+const CONNECT_MESSAGES: [MessageName, RegExp][] = [
+  ['start.database-read-only', new RegExp(`^${READ_ONLY} `)],
+  ['start.database-untrusted', /^(ERR_TLS_CERT|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/],
+  ['start.database-no-tls', /server does not support SSL/],
+  ['start.database-ca-unreadable', /^(ENOENT|EACCES|EISDIR) .*, (open|read)\b/],
+]
 
 /**
  * A handler of errors of connecting to PostgreSQL. No error of pg contains the password.
@@ -13,12 +21,10 @@ const MIN_VERSION = 140_000
 export const explainConnectError =
   (address: string) =>
   (error: unknown): never => {
-    const name =
-      (error as { code?: unknown }).code === READ_ONLY
-        ? 'start.database-read-only'
-        : 'start.database-unreachable'
+    const { code = '', message } = error as { code?: string; message?: string }
+    const known = CONNECT_MESSAGES.find(([, pattern]) => pattern.test(`${code} ${message}`))
     const values = { address, problem: describe(error) }
-    throw new StartError(formatMessage(name, values), { cause: error })
+    throw startError(known?.[0] ?? 'start.database-unreachable', values, error)
   }
 
 /** Why it can't be reached; of several addresses of a host, the first one. */
@@ -31,10 +37,8 @@ function describe(error: unknown): string {
 export const explainDatabaseError =
   (address: string) =>
   (error: unknown): never => {
-    if (error instanceof StoreTooNewError)
-      throw new StartError(formatMessage('start.newer', { file: address }))
-    if (error instanceof LockHeldError)
-      throw new StartError(formatMessage('start.locked', { directory: address }), { cause: error })
+    if (error instanceof StoreTooNewError) throw startError('start.newer', { file: address })
+    explainStoreError(address, error)
     if (error instanceof StoreUnavailableError) return explainConnectError(address)(error)
     throw error
   }
@@ -44,8 +48,8 @@ export const explainDatabaseError =
  * @throws StartError
  */
 export function checkServer(state: ServerState, address: string): void {
-  const refuse = (name: Parameters<typeof formatMessage>[0], values = {}): never => {
-    throw new StartError(formatMessage(name, { address, ...values }))
+  const refuse = (name: MessageName, values = {}): never => {
+    throw startError(name, { address, ...values })
   }
   const { version, versionText, synchronousCommit, user, schema } = state
   if (version < MIN_VERSION) refuse('start.database-old', { version: versionText })

@@ -4,9 +4,8 @@ import { userInfo } from 'node:os'
 import { dirname, join, sep } from 'node:path'
 import { build } from '../assets.ts'
 import { formatMode, shellWord } from '../config/settings-file.ts'
-import { formatMessage } from '../operate/messages.ts'
 import type { MessageName } from '../operate/messages.ts'
-import { StartError } from './start-error.ts'
+import { startError } from './start-error.ts'
 
 /** A user and their group, by id. */
 interface Owner {
@@ -29,7 +28,7 @@ export function dropToOwner(directory: string): string {
   if (!owner) return path
   const fail = (name: MessageName, cause: unknown): never => {
     const values = { directory: path, user: String(owner.uid) }
-    throw new StartError(formatMessage(name, values), { cause })
+    throw startError(name, values, cause)
   }
   attempt(
     () => become(owner),
@@ -75,7 +74,7 @@ function findOtherOwner(path: string): Owner | null {
     if (stats && isShared(stats, prefix === path)) {
       const mode = formatMode(stats.mode)
       const values = { directory: path, shared: prefix, mode, command: shellWord(prefix) }
-      throw new StartError(formatMessage('start.directory-shared', values))
+      throw startError('start.directory-shared', values)
     }
   }
   return null

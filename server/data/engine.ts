@@ -64,24 +64,33 @@ export async function openCoordination({
 }: Pick<Config, 'database' | 'dataDir' | 'nativeDir'>): Promise<Coordination> {
   if (!database) return createFileCoordination(config.dataDir, sqliteBinding(config))
   const { createPostgresCoordination } = await import('../../db/postgres/coordination.ts')
-  const { inspectServer } = await import('./inspect-server.ts')
-  return createPostgresCoordination((await inspectServer(database)).Client)
+  const { clientOf } = await import('./database-client.ts')
+  const Client = clientOf(database)
+  await Client.ready()
+  return createPostgresCoordination(Client)
 }
 
 /** Loads the client of PostgreSQL only here: commands on SQLite start faster. */
 async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
-  const { createPostgresCoordination } = await import('../../db/postgres/coordination.ts')
   const { openPostgresStore } = await import('../../db/postgres/open.ts')
+  const { clientOf } = await import('./database-client.ts')
   const { checkServer, explainDatabaseError } = await import('./database-error.ts')
   const { inspectServer } = await import('./inspect-server.ts')
-  const { state, Client } = await inspectServer(database)
+  const { state } = await inspectServer(database)
   const { address } = database
   checkServer(state, address)
+  const config = { database, dataDir: '', nativeDir: null }
+  const coordination = await openCoordination(config)
   return {
     place: address,
-    coordination: createPostgresCoordination(Client),
+    coordination,
     hasStore: async () => state.hasTables,
-    open: () => openPostgresStore({ connection: { Client }, migrations: readPostgresMigrations() }),
+    open: () =>
+      openPostgresStore({
+        Client: clientOf(database),
+        migrations: readPostgresMigrations(),
+        listProcesses: () => coordination.listProcesses(),
+      }),
     keepCopy: async () => undefined,
     measureStorage: async () => {
       const { databaseBytes } = (await inspectServer(database)).state

@@ -1,6 +1,5 @@
 import { MARKS } from '../../db/copy/tables.ts'
-import { formatMessage } from '../operate/messages.ts'
-import { StartError } from './start-error.ts'
+import { startError } from './start-error.ts'
 
 /** Where `store copy` has copied a store, and when (ISO 8601). */
 export interface Moved {
@@ -19,8 +18,7 @@ export function movedTo(meta: Record<string, string>): Moved | null {
  * @throws StartError if the store was copied elsewhere, or is an unfinished copy
  */
 export function refuseCopied(meta: Record<string, string>, place: string): void {
-  if (meta[MARKS.unfinished] !== undefined)
-    throw new StartError(formatMessage('start.copy-unfinished', { place }))
+  if (meta[MARKS.unfinished] !== undefined) throw startError('start.copy-unfinished', { place })
   const moved = movedTo(meta)
-  if (moved) throw new StartError(formatMessage('start.moved', { place, ...moved }))
+  if (moved) throw startError('start.moved', { place, ...moved })
 }

@@ -8,13 +8,13 @@ import { loadSubjects } from '../oauth/account-subject.ts'
 import { createVault } from '../crypto/vault.ts'
 import { claimData } from './data-ownership.ts'
 import type { Claim } from './data-ownership.ts'
-import { CommandError, formatMessage } from '../operate/messages.ts'
+import { CommandError } from '../operate/messages.ts'
 import { openEngine } from './engine.ts'
 import { refuseCopied } from './moved-store.ts'
 import { loadSecretKeys } from './secret-key.ts'
 import type { Runtime } from '../runtime.ts'
 import { createUnsavedTokens } from '../refresh/unsaved-tokens.ts'
-import { StartError } from './start-error.ts'
+import { startError } from './start-error.ts'
 
 /** The open data directory: store, keys, locks, and the other processes that use it. */
 export type Data = Awaited<ReturnType<typeof openData>>
@@ -49,7 +49,7 @@ export async function openData(
   const refuseIfInUse = async (messageName: 'start.client-in-use' | 'start.database-gone') => {
     const processes = describeProcesses(await coordination.listProcesses())
     if (processes === '') return
-    throw new StartError(formatMessage(messageName, { processes, directory: place }))
+    throw startError(messageName, { processes, directory: place })
   }
 
   const open = async () => {

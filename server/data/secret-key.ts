@@ -4,10 +4,9 @@ import { replaceFile } from '../../db/data-directory/files.ts'
 import type { Store } from '../../db/store.ts'
 import type { Config } from '../config/config.ts'
 import type { Random } from '../runtime.ts'
-import { formatMessage } from '../operate/messages.ts'
 import { Secret } from '../secret.ts'
 import { decodeText } from '../text-encoding.ts'
-import { StartError } from './start-error.ts'
+import { startError } from './start-error.ts'
 
 /** The file with the encryption keys, if BROKER_SECRETS is not set. */
 export const secretKeyFile = (dataDir: string): string => join(dataDir, 'secret.key')
@@ -30,7 +29,7 @@ export async function loadSecretKeys(
     if (meta.secret_fingerprints !== undefined) {
       const name = database ? 'start.key-elsewhere' : 'start.key-missing'
       const address = database?.address ?? ''
-      throw new StartError(formatMessage(name, { directory: dataDir, address }))
+      throw startError(name, { directory: dataDir, address })
     }
     writeKeys(file, [newKey(random)])
   }
@@ -59,7 +58,7 @@ export function readKeys(file: string): Secret[] {
     // Also reads the base64 of other programs, and ignores quotation marks.
     .map((text) => Buffer.from(text, 'base64url'))
   if (keys.length === 0 || keys.some((key) => key.length !== 32)) {
-    throw new StartError(formatMessage('start.key-invalid', { file }))
+    throw startError('start.key-invalid', { file })
   }
   return keys.map((key) => new Secret(key.toString('base64url')))
 }
@@ -69,7 +68,7 @@ function readText(file: string): string {
   try {
     return decodeText(bytes)
   } catch (cause) {
-    throw new StartError(formatMessage('start.key-invalid', { file }), { cause })
+    throw startError('start.key-invalid', { file }, cause)
   }
 }
 

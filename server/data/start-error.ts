@@ -7,13 +7,30 @@ import {
   OlderProcessesError,
   StoreTooNewError,
 } from '../../db/errors.ts'
-import { formatMessage } from '../operate/messages.ts'
+import { formatMessage, messages } from '../operate/messages.ts'
 import type { MessageName, MessageValues } from '../operate/messages.ts'
 
 /** The broker can't start; the message says what to do. */
 export class StartError extends Error {
   override name = 'StartError'
+  readonly exitCode: number
+
+  constructor(
+    message: string,
+    { exitCode = 2, cause }: { exitCode?: number; cause?: unknown } = {},
+  ) {
+    super(message, { cause })
+    this.exitCode = exitCode
+  }
 }
+
+/** A message with its exit code, as an error. */
+export const startError = (
+  name: MessageName,
+  values: MessageValues = {},
+  cause?: unknown,
+): StartError =>
+  new StartError(formatMessage(name, values), { exitCode: messages[name].exit, cause })
 
 /** SQLite's error codes for a damaged file, or one that is not a database. */
 export const DAMAGED_CODE = /^SQLITE_(NOTADB|CORRUPT)/
@@ -39,26 +56,28 @@ const LISTEN_MESSAGES: MessagesByCode = [
 export const explainDataError =
   (directory: string) =>
   (error: unknown): never => {
-    if (error instanceof StoreTooNewError) {
-      throw new StartError(formatMessage('start.newer', { file: error.file }))
-    }
-    if (error instanceof LockHeldError) {
-      throw new StartError(formatMessage('start.locked', { directory }), { cause: error })
-    }
-    if (error instanceof OlderProcessesError) {
-      const processes = describeProcesses(error.processes)
-      const migrations = error.migrations.join(', ')
-      throw new StartError(
-        formatMessage('start.older-in-use', { directory, processes, migrations }),
-      )
-    }
+    if (error instanceof StoreTooNewError) throw startError('start.newer', { file: error.file })
+    explainStoreError(directory, error)
     if (error instanceof KeptCopyError) {
-      const text = formatMessage('start.copy-failed', { file: error.file })
-      throw new StartError(text, { cause: error.cause })
+      throw startError('start.copy-failed', { file: error.file }, error.cause)
     }
     explainForeignFile(directory, error)
     return explainByCode(error, DATA_MESSAGES, { directory })
   }
+
+/**
+ * Other processes that any engine refuses to open a store beside.
+ * @param place the data directory, or the address of the database
+ * @throws StartError
+ */
+export function explainStoreError(place: string, error: unknown): void {
+  if (error instanceof LockHeldError) throw startError('start.locked', { directory: place }, error)
+  if (error instanceof OlderProcessesError) {
+    const processes = describeProcesses(error.processes)
+    const migrations = error.migrations.join(', ')
+    throw startError('start.older-in-use', { directory: place, processes, migrations })
+  }
+}
 
 /** @throws StartError if this user lacks access, and a file in the directory belongs to another user than it */
 function explainForeignFile(directory: string, error: unknown): void {
@@ -66,9 +85,7 @@ function explainForeignFile(directory: string, error: unknown): void {
   if (!/^(EACCES|EPERM|SQLITE_(READONLY|CANTOPEN).*)$/.test(String(code))) return
   const found = findForeignFile(directory)
   if (!found) return
-  throw new StartError(formatMessage('start.foreign-file', { ...found, directory }), {
-    cause: error,
-  })
+  throw startError('start.foreign-file', { ...found, directory }, error)
 }
 
 /** The first file of the store that belongs to another user than the data directory, by ids of users. */
@@ -100,7 +117,7 @@ export const explainListenError =
 /** The same for the directory of the cache. @throws StartError */
 export const explainCacheError = (error: unknown): never => {
   const problem = error instanceof Error ? error.message : String(error)
-  throw new StartError(formatMessage('serve.cache-unusable', { problem }))
+  throw startError('serve.cache-unusable', { problem })
 }
 
 /**
@@ -110,7 +127,7 @@ export const explainCacheError = (error: unknown): never => {
 export function checkEventProgram(program: string): void {
   const problem = programProblem(program)
   if (problem) {
-    throw new StartError(formatMessage('serve.on-event-unusable', { program, problem }))
+    throw startError('serve.on-event-unusable', { program, problem })
   }
 }
 
@@ -131,5 +148,5 @@ function explainByCode(error: unknown, messages: MessagesByCode, values: Message
   const { code } = error as { code?: unknown }
   const [name] = messages.find(([, codes]) => codes.test(String(code))) ?? []
   if (name === undefined) throw error
-  throw new StartError(formatMessage(name, values), { cause: error })
+  throw startError(name, values, error)
 }

@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts'
 import { explainDataError } from './start-error.ts'
 
 /**
- * The `meta` of a store that is not opened; empty if there is none.
+ * The `meta` of a store that is not opened; empty if no store exists.
  * @throws StartError
  */
 export async function readStoredMeta(

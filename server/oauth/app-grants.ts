@@ -1,4 +1,5 @@
 import type { App, ConnectionStatus, Grant, ListedGrant, Millis, Store } from '../../db/store.ts'
+import { sha256 } from '../crypto/hash.ts'
 import { readDrivePath } from '../drive/path.ts'
 import { BrokerError } from '../errors.ts'
 import type { Clock } from '../runtime.ts'
@@ -37,7 +38,7 @@ export interface AppGrants {
   ): Promise<{ grants: AppGrant[]; next: string | null }>
   /** @throws BrokerError `grant_not_found` */
   get(app: App, id: string): Promise<AppGrant>
-  /** Sets the app's own id of the user; `null`: none. @throws BrokerError `grant_not_found`, `invalid_request` */
+  /** Sets the app's own id of the user; `null`: none. @throws BrokerError `grant_not_found`, `invalid_request`, `slow_down` */
   setExternalId(
     app: App,
     id: string,
@@ -46,6 +47,10 @@ export interface AppGrants {
   /** Revokes a grant, or does nothing if it is revoked already. @throws BrokerError `grant_not_found` */
   revoke(app: App, id: string, address: string): Promise<void>
 }
+
+const HOUR_MS = 3_600_000
+/** Of one grant in an hour. */
+const MAX_EXTERNAL_ID_CHANGES = 20
 
 /** Grants that are read at a time while looking for a status: a few milliseconds of the event loop. */
 const BATCH_SIZE = 500
@@ -68,6 +73,19 @@ export function createAppGrants(deps: {
       status,
       reconnectUrl: canReconnect ? reconnectUrl(publicUrl, app, grant.connectionId) : null,
     }
+  }
+
+  /** Each change is in the audit log. @throws BrokerError `slow_down` */
+  const takeChange = async (id: string): Promise<void> => {
+    const now = clock.now()
+    const key = sha256(`external_id ${id}`)
+    const budgets = [{ key, most: MAX_EXTERNAL_ID_CHANGES, until: now + HOUR_MS }]
+    const { refusedUntil } = await store.takeAttempt({ budgets, now })
+    if (refusedUntil === null) return
+    const retryAfter = Math.ceil((refusedUntil - now) / 1000)
+    const description = 'The external id of this grant was changed too often. Try again later.'
+    const reason = 'external_id_changed_often'
+    throw new BrokerError('slow_down', { description, retryAfter, reason })
   }
 
   const getOwn = async (app: App, id: string): Promise<ListedGrant> => {
@@ -103,6 +121,7 @@ export function createAppGrants(deps: {
       if (externalId !== null) checkExternalId(externalId, app)
       const { grant, connection } = await getOwn(app, id)
       if (grant.externalId === externalId) return describe(app, { grant, connection })
+      await takeChange(id)
       const action = externalId === null ? 'grant.external_id_removed' : 'grant.external_id_set'
       const events = [{ ...eventOf(grant, clock.now()), action, address }]
       if (!(await store.setExternalId({ grantId: id, appId: app.id, externalId, events }))) {

@@ -1,14 +1,4 @@
-import type {
-  AccessPolicy,
-  App,
-  Code,
-  DeviceCode,
-  Grant,
-  Hash,
-  Millis,
-  NewEvent,
-  Store,
-} from '../../db/store.ts'
+import type { App, Code, DeviceCode, Grant, Hash, Millis, NewEvent, Store } from '../../db/store.ts'
 import type { BrokerTokens } from './broker-token.ts'
 import type { Clock, Random } from '../runtime.ts'
 import { newId } from '../crypto/hash.ts'
@@ -28,14 +18,10 @@ export interface AuthenticatedToken extends IssuedToken {
 }
 
 /** What the user authorized: the part of a code or device code that goes into the grant. */
-export interface Authorization {
-  connectionId: string
-  scope: string
-  device: string
-  browserHash: Hash | null
-  policy: AccessPolicy | null
-  externalId: string | null
-}
+export type Authorization = Pick<
+  Code,
+  'connectionId' | 'scope' | 'device' | 'browserHash' | 'policy' | 'externalId'
+>
 
 /**
  * When a grant ends, however often it is renewed (RFC 9700 4.14.2), seconds since the epoch; `Infinity`: it

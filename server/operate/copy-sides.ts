@@ -7,17 +7,17 @@ import { createFileCoordination } from '../../db/data-directory/coordination.ts'
 import { completeRestore, hasStore } from '../../db/data-directory/restore-complete.ts'
 import { LockHeldError, StoreOutdatedError } from '../../db/errors.ts'
 import { connect } from '../../db/postgres/connection.ts'
-import type { NewClient } from '../../db/postgres/connection.ts'
 import { createPostgresCoordination } from '../../db/postgres/coordination.ts'
 import { migratePostgres } from '../../db/postgres/open.ts'
 import { codeOf } from '../../db/postgres/failures.ts'
 import { readMigrations, readPostgresMigrations, sqliteBinding } from '../assets.ts'
 import type { DataDirectories } from '../assets.ts'
 import type { DatabaseUrl } from '../config/database-url.ts'
+import { clientOf } from '../data/database-client.ts'
 import { checkServer } from '../data/database-error.ts'
 import { inspectServer } from '../data/inspect-server.ts'
-import { StartError, explainDataError } from '../data/start-error.ts'
-import { CommandError, errorMessage, formatMessage } from './messages.ts'
+import { StartError, explainDataError, startError } from '../data/start-error.ts'
+import { CommandError, errorMessage } from './messages.ts'
 
 /** A store that no process uses, and none can start to use before `work` is done. */
 interface Place {
@@ -52,19 +52,18 @@ export function dataDirectory(home: DataDirectories): Place {
 
 /** The store of a database. */
 export function database(settings: DatabaseUrl): Place {
-  const { urls, address } = settings
+  const { address } = settings
   const name = `postgres://${address}`
+  const Client = clientOf(settings)
   const migrations = readPostgresMigrations()
-  const use = async <T>(
-    work: (client: Awaited<ReturnType<typeof connect>>, Client: NewClient) => Promise<T>,
-  ) => {
-    const { state, Client } = await inspectServer(settings)
+  const use = async <T>(work: (client: Awaited<ReturnType<typeof connect>>) => Promise<T>) => {
+    const { state } = await inspectServer(settings)
     checkServer(state, address)
     const coordination = createPostgresCoordination(Client)
     try {
       return await useAlone(name, coordination, async () => {
-        const client = await connect(Client, urls.length)
-        return work(client, Client).finally(() => client.end())
+        const client = await connect(Client)
+        return work(client).finally(() => client.end())
       })
     } catch (error) {
       if (isExpected(error) || codeOf(error) === '' || codeOf(error).startsWith('SQLITE'))
@@ -82,10 +81,11 @@ export function database(settings: DatabaseUrl): Place {
         return work(await openPostgresReader({ client, name }, migrations))
       }),
     write: (work) =>
-      use(async (client, Client) => {
+      use(async (client) => {
         if ((await inspectPostgres(client)) === 'other')
           throw new CommandError('store.copy.not-empty', { to: name })
-        await migratePostgres({ connection: { Client }, migrations })
+        const listProcesses = async () => [] // `useAlone` has found none.
+        await migratePostgres({ Client, migrations, listProcesses })
         return work(await openPostgresWriter({ client, name }))
       }),
   }
@@ -107,7 +107,7 @@ async function useAlone<T>(
     })
   } catch (error) {
     if (error instanceof LockHeldError)
-      throw new StartError(formatMessage('start.locked', { directory: place }), { cause: error })
+      throw startError('start.locked', { directory: place }, error)
     if (error instanceof StoreOutdatedError)
       throw new CommandError('store.copy.outdated', { from: place })
     throw error

@@ -133,6 +133,24 @@ export const messages = {
     text: 'The database {address} can’t be reached: {problem}.',
     fix: 'Check BROKER_DATABASE_URL (host, port, database, user, password and sslmode), and that the server runs and admits this host (pg_hba.conf).',
   },
+  'start.database-untrusted': {
+    command: 'start',
+    exit: 2,
+    text: 'The certificate of the database {address} is not trusted: {problem}.',
+    fix: 'Set sslrootcert in BROKER_DATABASE_URL to the file of the CA that issued it, and name the host as the certificate names it. With sslmode=require any server would be trusted.',
+  },
+  'start.database-no-tls': {
+    command: 'start',
+    exit: 2,
+    text: 'The server of the database {address} offers no TLS, and the sslmode in BROKER_DATABASE_URL requires it.',
+    fix: 'Set ssl = on, ssl_cert_file and ssl_key_file in its postgresql.conf. sslmode=disable is for a server on this machine.',
+  },
+  'start.database-ca-unreadable': {
+    command: 'start',
+    exit: 2,
+    text: 'A file that BROKER_DATABASE_URL names for TLS can’t be read: {problem}.',
+    fix: 'Set sslrootcert to the PEM file of the CA, which the broker’s user can read.',
+  },
   'start.database-read-only': {
     command: 'start',
     exit: 1,
@@ -453,6 +471,12 @@ export const messages = {
     exit: 1,
     text: 'The data in {directory} is in use by {processes}.',
     fix: 'Stop these processes, then run the command again.',
+  },
+  'restore.moved': {
+    command: 'restore',
+    exit: 2,
+    text: 'The store in {directory} was copied to {to} at {at}, and is served from there. Nothing has changed.',
+    fix: 'A second store would invalidate the refresh tokens of that one. To give that one up, stop all its brokers, run `store take-back`, then this command again. To restore the backup beside it, for a look, set BROKER_DATA_DIR to an empty directory.',
   },
   'restore.no-file': {
     command: 'restore',

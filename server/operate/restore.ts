@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { inspectDatabase } from '../../db/data-directory/copy.ts'
+import { inspectDatabase, readMeta } from '../../db/data-directory/copy.ts'
 import type { Inspected } from '../../db/data-directory/copy.ts'
 import { withStartLock } from '../../db/data-directory/open.ts'
 import { hasStore } from '../../db/data-directory/restore-complete.ts'
@@ -15,6 +15,7 @@ import type { Runtime } from '../runtime.ts'
 import { createVault } from '../crypto/vault.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { fingerprintsOf } from '../data/data-ownership.ts'
+import { movedTo } from '../data/moved-store.ts'
 import { readKeys, secretKeyFile } from '../data/secret-key.ts'
 import type { Secret } from '../secret.ts'
 import { explainDataError } from '../data/start-error.ts'
@@ -43,6 +44,7 @@ export async function restore(
     const found = inspect(file, binding)
     const vault = createVault(() => loadKeys(config), random)
     checkRestorable(config, file, found, vault)
+    refuseMoved(dataDir, binding)
     if (wasInterrupted && isCurrentStore(dataDir, binding, found)) {
       return formatMessage('restore.completed', { file })
     }
@@ -74,6 +76,21 @@ function refuseIfInUse(dataDir: string, binding: string | undefined): void {
   if (open.length === 0) return
   const processes = describeProcesses(open)
   throw new CommandError('restore.in-use', { directory: dataDir, processes })
+}
+
+/** The restored store would not have the mark. @throws CommandError if the store is served elsewhere */
+function refuseMoved(dataDir: string, binding: string | undefined): void {
+  const moved = movedTo(readCurrentMeta(dataDir, binding))
+  if (moved) throw new CommandError('restore.moved', { directory: dataDir, ...moved })
+}
+
+/** Of the store that is replaced; empty: no store, or a damaged one. */
+function readCurrentMeta(dataDir: string, binding: string | undefined): Record<string, string> {
+  try {
+    return readMeta(join(dataDir, 'broker.db'), binding)
+  } catch {
+    return {}
+  }
 }
 
 /** @throws CommandError if the file is missing, or this user may not read it */

@@ -33,6 +33,7 @@ for (const javaScriptEnabled of [true, false]) {
     await page.getByRole('link', { name: 'Your connections' }).click()
     await answer(page, 'Continue to Ellipsis Drive', 'Everything')
     await page.getByText('Signed in as amelie').waitFor()
+    t.match(await page.locator('time').allTextContents(), ['now', /^in\s\d+\sdays$/])
 
     const waiting = page.waitForEvent('download')
     await page.getByRole('link', { name: 'Download what is stored (JSON)' }).click()

@@ -1,15 +1,32 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, chownSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
+import { createClientClass } from '../../db/postgres/connection.ts'
+import { createPostgresCoordination } from '../../db/postgres/coordination.ts'
+import { openPostgresStore } from '../../db/postgres/open.ts'
 import type { ServerState } from '../../db/postgres/server-state.ts'
+import { readPostgresMigrations } from '../../server/assets.ts'
 import { loadConfig } from '../../server/config/config.ts'
-import { checkServer } from '../../server/data/database-error.ts'
 import { openCoordination, openEngine } from '../../server/data/engine.ts'
 import { Secret } from '../../server/secret.ts'
+import { checkServer, explainDatabaseError } from '../../server/data/database-error.ts'
+import { databaseChecks } from '../../server/operate/doctor/database-checks.ts'
+import { runtime } from '../../server/runtime.ts'
 import { freePort } from '../free-port.ts'
-import { testClock } from '../helper.ts'
-import { createDatabase, noPostgres, query, sharedCluster, startCluster } from '../postgres.ts'
+import { buildBroker, testClock } from '../helper.ts'
+import {
+  createDatabase,
+  noPostgres,
+  query,
+  serverUser,
+  sharedCluster,
+  startCluster,
+} from '../postgres.ts'
+import { temporaryFolder } from '../temporary.ts'
 
 const skip = noPostgres
 
@@ -38,8 +55,71 @@ t.test('a database that can’t be reached is named', { skip }, async (t) => {
   t.match(text, `The database 127.0.0.1:${port}/broker can’t be reached: connect ECONNREFUSED`)
   const url = await createDatabase(t)
   t.match(await refusal(t, `${url}_not`), /can’t be reached: database "\w+_not" does not exist/)
-  t.match(await refusal(t, `${url}?sslmode=require`), /reached: The server does not support SSL/)
   t.equal(await open(url), url.slice('postgres://postgres@'.length))
+})
+
+t.test('TLS to the database', { skip }, async (t) => {
+  const folder = temporaryFolder(t)
+  const file = (name: string) => join(folder, name)
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' })
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
+  const create = (name: string, subject: string, ...more: string[]) => {
+    const files = ['-keyout', file(`${name}.key`), '-out', file(`${name}.crt`)]
+    openssl('req', '-x509', ...newKey, ...files, '-subj', `/CN=${subject}`, ...more)
+  }
+  create('ca', 'Private CA')
+  create('other', 'Another CA')
+  const issued = ['-CA', file('ca.crt'), '-CAkey', file('ca.key')]
+  create('server', 'db', ...issued, '-addext', 'subjectAltName=DNS:localhost')
+  if (process.getuid?.() === 0) {
+    const { uid, gid } = serverUser()
+    chownSync(file('server.key'), uid, gid)
+    chmodSync(folder, 0o711)
+  }
+  const cluster = await startCluster({
+    settings: { ssl: 'on', ssl_cert_file: file('server.crt'), ssl_key_file: file('server.key') },
+  })
+  t.teardown(() => cluster.stop())
+  const to = (host: string, mode: string, ca?: string) =>
+    `postgres://postgres@${host}:${cluster.port}/postgres?sslmode=${mode}${ca ? `&sslrootcert=${file(ca)}` : ''}`
+  const trusted = to('localhost', 'verify-full', 'ca.crt')
+  t.equal(await open(trusted), `localhost:${cluster.port}/postgres`)
+  const config = loadConfig({ BROKER_DATABASE_URL: trusted })
+  const found = databaseChecks['connection to the database']?.({ ...config, runtime })
+  t.match(await found, { status: 'ok', finding: 'encrypted' })
+  t.ok(await open(to('127.0.0.1', 'verify-ca', 'ca.crt')), 'whatever its name')
+  t.ok(await open(to('127.0.0.1', 'require')), 'whoever issued it')
+
+  const untrusted = /is not trusted: .*\.\nSet sslrootcert/
+  t.match(await refusal(t, to('localhost', 'verify-full', 'other.crt')), untrusted)
+  t.match(await refusal(t, to('localhost', 'verify-full')), untrusted)
+  t.match(await refusal(t, to('localhost', 'verify-ca', 'other.crt')), untrusted)
+  const otherName = await refusal(t, to('127.0.0.1', 'verify-full', 'ca.crt'))
+  t.match(otherName, /not trusted: .*altnames.* name the host as the certificate names it/s)
+  const unreadable = /for TLS can’t be read: .*\nSet sslrootcert to the PEM file/
+  t.match(await refusal(t, to('localhost', 'verify-full', 'none.crt')), unreadable)
+  const plain = `${await createDatabase(t)}?sslmode=require`
+  t.match(await refusal(t, plain), /offers no TLS.*\nSet ssl = on, ssl_cert_file and ssl_key_file/)
+})
+
+t.test('an upgrade of the tables waits until older processes have stopped', { skip }, async (t) => {
+  const url = await createDatabase(t)
+  await buildBroker(t, { dataDir: temporaryFolder(t), env: { BROKER_DATABASE_URL: url } })
+  const next = { name: '0001_next', sql: 'create table next ()' }
+  const Client = createClientClass([url])
+  const coordination = createPostgresCoordination(Client)
+  t.teardown(() => coordination.close())
+  const upgrade = () =>
+    openPostgresStore({
+      Client,
+      migrations: [...readPostgresMigrations(), next],
+      listProcesses: () => coordination.listProcesses(),
+    }).then((store) => store.close(), explainDatabaseError('db.example.com/broker'))
+  await t.rejects(upgrade(), {
+    name: 'StartError',
+    message: /database in db\.example\.com\/broker \(0001_next\), .*: \d+ \(serve\)/,
+  })
+  t.strictSame(await query(url, `select to_regclass('next') as next`), [{ next: null }])
 })
 
 t.test('settings of the server that lose data, and missing rights', { skip }, async (t) => {

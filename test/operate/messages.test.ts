@@ -4,6 +4,7 @@ import t from 'tap'
 import { backup } from '../../server/operate/backup.ts'
 import { formatMessage, messages } from '../../server/operate/messages.ts'
 import { runtime } from '../../server/runtime.ts'
+import { freePort } from '../free-port.ts'
 import { command } from '../command.ts'
 import { connectMany } from './load.ts'
 import { buildHeadless } from './headless.ts'
@@ -61,12 +62,15 @@ t.test(
       ['probe', '--no-authorize'],
     ]
     const places = [...['empty', 'damaged', 'no key', 'a file'].map(directory), setup.dataDir]
-    for (const dataDir of places) {
+    const unreachable = `postgres://127.0.0.1:${await freePort()}/broker`
+    for (const dataDir of [...places, unreachable]) {
       for (const [name, ...args] of [
         ...commands,
         ['backup', `${dataDir}.copy`] as [string, string],
       ]) {
         const env = { ...setup.env, BROKER_DATA_DIR: dataDir }
+        if (dataDir === unreachable)
+          Object.assign(env, { BROKER_DATABASE_URL: dataDir, BROKER_DATA_DIR: directory('empty') })
         const { code, stdout, stderr } = await command([...name.split(' '), ...args], env)
         const [ending, ...others] = messagesIn(stdout + stderr)
         const what = `${name} ${args.join(' ')} on ${dataDir}: ${stderr}`

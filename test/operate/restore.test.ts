@@ -11,13 +11,17 @@ import {
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
+import { MARKS } from '../../db/copy/tables.ts'
 import { inspectDatabase } from '../../db/data-directory/copy.ts'
+import { loadConfig } from '../../server/config/config.ts'
 import { appDefaults } from '../../server/oauth/app-settings.ts'
 import { checkSealed } from '../../server/crypto/reseal.ts'
 import { Secret } from '../../server/secret.ts'
 import { backup } from '../../server/operate/backup.ts'
+import { dataChecks } from '../../server/operate/doctor/data-checks.ts'
 import { newKey } from '../../server/data/secret-key.ts'
 import { runtime } from '../../server/runtime.ts'
+import { command } from '../command.ts'
 import { connectMany } from './load.ts'
 import { buildHeadless, damage, makeBackup, restoreBackup, swapOutcome } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
@@ -234,3 +238,27 @@ t.test(
     )
   },
 )
+
+t.test('a store that was moved elsewhere is not replaced by its backup', async (t) => {
+  const setup = await buildHeadless(t)
+  const broker = await setup.start()
+  const [device] = await connectMany(broker, 1)
+  const file = await makeBackup(t, setup)
+  const to = 'postgres://db.example.com/broker'
+  const moved = JSON.stringify({ to, at: '2026-01-02T03:04:05.000Z' })
+  await broker.services.store.setMeta({ [MARKS.moved]: moved })
+  await broker.stop()
+
+  const { dataDir, env } = setup
+  t.match(await command(['restore', file], env), {
+    code: 2,
+    stderr: /was copied to postgres:\/\/db\.example\.com\/broker at 2026-01-02.*store take-back/s,
+  })
+  const found = await dataChecks.database?.({ ...loadConfig(env), runtime })
+  t.match(found, { status: 'problem', finding: `The store in ${dataDir} was copied to ${to}` })
+  t.match(found?.fix, /Set BROKER_DATABASE_URL .* Until then, no broker starts here/)
+
+  t.match(await command(['store', 'take-back'], env), { code: 0 })
+  t.match(await command(['restore', file], env), { code: 0 })
+  t.equal(await swapOutcome(await setup.start(), device?.token ?? ''), 'ok')
+})

@@ -57,20 +57,42 @@ t.test('values are escaped, isolated and formatted in the language', async (t) =
     'See which apps use your Ellipsis Drive, and disconnect them: <a href="/me?a&amp;b">Your connections</a>',
   )
   t.match(markup('device.onlyYou', { code: 'A*{x}' }), '<code>A*{x}</code>', 'values are no markup')
-  const time = new Date(Date.UTC(2026, 10, 30, 22, 40))
+  const at = Date.UTC(2026, 10, 30, 22, 40)
+  const time = { at, now: at - 49 * 3_600_000 }
   t.equal(
     markup('me.linkEnds', { time }),
-    'Expires <time datetime="2026-11-30T22:40:00.000Z" title="2026-11-30T22:40:00.000Z">30\u00a0Nov\u00a02026, 22:40\u00a0UTC</time>',
+    'Expires <time datetime="2026-11-30T22:40:00.000Z" title="30 Nov 2026, 22:40 UTC">in\u00a02\u00a0days</time>',
   )
   const examples = LANGUAGES.map((language) => {
     const { text, amount, minutesAgo } = translators[language]
-    return [text('me.linkEnds', { time }), amount(90, 'day'), amount(1, 'hour'), minutesAgo(3)]
+    const used = text('me.used', { time: { at, now: at + 3_600_000 } })
+    return [
+      text('me.linkEnds', { time }),
+      used,
+      amount(90, 'day'),
+      amount(1, 'hour'),
+      minutesAgo(3),
+    ]
   })
   t.strictSame(examples, [
-    ['Expires 30 Nov 2026, 22:40 UTC', '90 days', '1 hour', '3 minutes ago'],
-    ['Verloopt op 30 nov 2026, 22:40 UTC', '90 dagen', '1 uur', '3 minuten geleden'],
-    ['Läuft ab am 30.11.2026, 22:40 UTC', '90 Tage', '1 Stunde', 'vor 3 Minuten'],
-    ['Expire le 30 nov. 2026, 22:40 UTC', '90\u00a0jours', '1\u00a0heure', 'il y a 3 minutes'],
-    ['Caduca el 30 nov 2026, 22:40 UTC', '90 días', '1 hora', 'hace 3 minutos'],
+    ['Expires in 2 days', 'Last used 1 hour ago', '90 days', '1 hour', '3 minutes ago'],
+    [
+      'Verloopt over 2 dagen',
+      'Laatst gebruikt 1 uur geleden',
+      '90 dagen',
+      '1 uur',
+      '3 minuten geleden',
+    ],
+    ['Läuft ab in 2 Tagen', 'Zuletzt genutzt vor 1 Stunde', '90 Tage', '1 Stunde', 'vor 3 Minuten'],
+    [
+      'Expire dans 2 jours',
+      'Dernière utilisation il y a 1 heure',
+      '90\u00a0jours',
+      '1\u00a0heure',
+      'il y a 3 minutes',
+    ],
+    ['Caduca dentro de 2 días', 'Último uso hace 1 hora', '90 días', '1 hora', 'hace 3 minutos'],
   ])
+  const { text: german } = translators.de
+  t.equal(german('me.used', { time: { at, now: at + 59_999 } }), 'Zuletzt genutzt jetzt')
 })

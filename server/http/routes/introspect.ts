@@ -4,14 +4,7 @@ import type { IntrospectedToken } from '../../oauth/introspect.ts'
 import { BrokerError } from '../../errors.ts'
 import type { HttpServices } from '../../services.ts'
 import { authenticateClient } from './client-authentication.ts'
-import {
-  FORM,
-  bodyFailures,
-  clientParameters,
-  failures,
-  optionalText,
-  tokenParameter,
-} from './schemas.ts'
+import { clientFailures, clientParameters, FORM, optionalText, tokenParameter } from './schemas.ts'
 
 const unixSeconds = (description: string) => Type.Optional(Type.Integer({ description }))
 
@@ -56,14 +49,7 @@ const schema = {
   }),
   response: {
     200: IntrospectionResponse,
-    ...failures(
-      'invalid_request',
-      'invalid_client',
-      'slow_down',
-      'server_error',
-      'temporarily_unavailable',
-    ),
-    ...bodyFailures,
+    ...clientFailures,
   },
 }
 

@@ -35,6 +35,7 @@ export function toMyPage(mine: Mine, translator: Translator, { config }: HttpSer
     isConnected: current.length > 0,
     mayErase: own.length > 0 && own.every(({ isWhole }) => isWhole),
     tokensUntil: lastToken(mine),
+    now: mine.now,
   }
 }
 
@@ -111,7 +112,7 @@ export function deviceName(label: string, { text }: Translator): string {
   return known.replace(/^A device\b/, text('me.anyDevice'))
 }
 
-type Question = Omit<Models['me-confirm'], 'action' | 'csrf'>
+type Question = Omit<Models['me-confirm'], 'action' | 'csrf' | 'now'>
 
 /** What each change asks before it is made; `null`: there is nothing to change. */
 export const confirmations = {

@@ -159,7 +159,8 @@ export const meRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
         const question = confirmations[notice](mine, idOf(request), reply.translator())
         if (!question) return redirectToMe({ notice: 'already' }, reply, services)
         const action = request.url.replace(/[?#].*$/s, '')
-        return reply.page('me-confirm', { ...question, action, csrf: reply.generateCsrf() })
+        const csrf = reply.generateCsrf()
+        return reply.page('me-confirm', { ...question, action, csrf, now: mine.now })
       }),
     )
     app.post(path, form, (request, reply) =>

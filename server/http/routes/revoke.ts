@@ -2,14 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { HttpServices } from '../../services.ts'
 import { identifyClient } from './client-authentication.ts'
-import {
-  FORM,
-  bodyFailures,
-  clientParameters,
-  failures,
-  optionalText,
-  tokenParameter,
-} from './schemas.ts'
+import { clientFailures, clientParameters, FORM, optionalText, tokenParameter } from './schemas.ts'
 
 const schema = {
   operationId: 'revoke',
@@ -26,14 +19,7 @@ const schema = {
   response: {
     // Clients ignore the body (RFC 7009 2.2), but some require JSON.
     200: Type.Object({}, { description: 'The grant is revoked.' }),
-    ...failures(
-      'invalid_request',
-      'invalid_client',
-      'slow_down',
-      'server_error',
-      'temporarily_unavailable',
-    ),
-    ...bodyFailures,
+    ...clientFailures,
   },
 }
 

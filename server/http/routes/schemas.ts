@@ -81,6 +81,18 @@ export const bodyFailures = {
   415: failure(415, ['invalid_request'], 'The endpoint does not accept this content type.'),
 }
 
+/** Error responses to a client that authenticates in the body. */
+export const clientFailures = {
+  ...failures(
+    'invalid_request',
+    'invalid_client',
+    'slow_down',
+    'server_error',
+    'temporarily_unavailable',
+  ),
+  ...bodyFailures,
+}
+
 /** An HTML page. */
 export const page = (description: string) => ({
   description,

@@ -12,6 +12,7 @@ import type { App } from '../../../db/store.ts'
 import { readMigrations, sqliteBinding } from '../../assets.ts'
 import { keyIdOf } from '../../crypto/vault.ts'
 import { fingerprintsOf } from '../../data/data-ownership.ts'
+import { refuseCopied } from '../../data/moved-store.ts'
 import { readKeys, secretKeyFile } from '../../data/secret-key.ts'
 import { DAMAGED_CODE } from '../../data/start-error.ts'
 import { siteProblems } from '../../oauth/same-site.ts'
@@ -59,6 +60,8 @@ export const dataChecks: Record<string, Check> = {
     if (!found.migrations.every((at) => known.includes(at))) {
       return problem('it was written by a newer version of this program', 'Use that version.')
     }
+    const copied = judgeCopied(found.meta, dataDir)
+    if (copied) return copied
     if (await isLocked(file, binding)) {
       const fix = `End the process that holds it, for example a stuck backup or an SQLite shell: \`fuser -v ${file}\` lists the processes that have it open.`
       return problem('another process has locked it for more than a second', fix)
@@ -83,6 +86,17 @@ export const dataChecks: Record<string, Check> = {
     const binding = sqliteBinding({ dataDir, nativeDir })
     return judgeSessionApps(readSessionApps(join(dataDir, 'broker.db'), binding), publicUrl)
   },
+}
+
+/** @returns a problem, if the store was copied elsewhere or is an unfinished copy; otherwise `null` */
+export function judgeCopied(meta: Record<string, string>, place: string): CheckResult | null {
+  try {
+    refuseCopied(meta, place)
+    return null
+  } catch (error) {
+    const [finding = '', fix = ''] = errorMessage(error).split('\n')
+    return problem(finding, `${fix} Until then, no broker starts here.`)
+  }
 }
 
 /** @param meta of the store */

@@ -5,20 +5,28 @@ import { inspectServer } from '../../data/inspect-server.ts'
 import { StartError } from '../../data/start-error.ts'
 import { ok, problem, warning } from './check.ts'
 import type { Check, CheckContext, CheckResult } from './check.ts'
-import { judgeFiles, judgeKeys, judgeSecondFactors, judgeSessionApps } from './data-checks.ts'
+import {
+  judgeCopied,
+  judgeFiles,
+  judgeKeys,
+  judgeSecondFactors,
+  judgeSessionApps,
+} from './data-checks.ts'
 
 /** Checks of a PostgreSQL database, in place of those of SQLite. */
 export const databaseChecks: Record<string, Check> = {
   'data directory': async ({ dataDir }) =>
-    existsSync(dataDir) ? judgeFiles(dataDir) : ok(`there is none (${dataDir})`),
+    existsSync(dataDir) ? judgeFiles(dataDir) : ok(`${dataDir} does not exist`),
 
   database: async (context) => {
     try {
-      const { state, address } = await inspect(context)
+      const { state, meta, address } = await inspect(context)
       checkServer(state, address)
       const size = `${Math.ceil(state.databaseBytes / 1e6).toLocaleString('en')} MB`
       if (!state.hasTables)
         return problem(`${address} has no data of this program`, 'Start `serve`, which creates it.')
+      const copied = judgeCopied(meta, address)
+      if (copied) return copied
       return ok(`PostgreSQL ${state.versionText} at ${address}, the primary; ${size}`)
     } catch (error) {
       if (!(error instanceof StartError)) throw error
@@ -73,11 +81,11 @@ async function withStore(
   { database }: CheckContext,
   work: (store: Store) => Promise<CheckResult>,
 ): Promise<CheckResult> {
-  const { createClientClass } = await import('../../../db/postgres/connection.ts')
   const { createPool } = await import('../../../db/postgres/pool.ts')
   const { createPostgresStore } = await import('../../../db/postgres/store.ts')
-  const Client = createClientClass(database?.urls.map((url) => url.reveal()) ?? [])
-  const store = createPostgresStore(createPool({ Client }))
+  const { clientOf } = await import('../../data/database-client.ts')
+  if (!database) throw new Error('BROKER_DATABASE_URL is not set')
+  const store = createPostgresStore(createPool(clientOf(database)))
   return work(store).finally(() => store.close())
 }
 
@@ -113,6 +121,6 @@ export function judgeDatabaseClock(offsetSeconds: number): CheckResult {
   if (Math.abs(offsetSeconds) <= MAX_OFFSET_SECONDS) return ok(finding)
   return warning(
     finding,
-    'Synchronize both clocks (NTP). Leases are by the clock of the database; expiry of tokens is by that of each host.',
+    'Synchronize both clocks (NTP): tokens expire by the clock of each host.',
   )
 }

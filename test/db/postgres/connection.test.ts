@@ -1,6 +1,9 @@
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import { createClientClass } from '../../../db/postgres/connection.ts'
-import { createDatabase, noPostgres, query } from '../../postgres.ts'
+import { connect, createClientClass } from '../../../db/postgres/connection.ts'
+import { createPool } from '../../../db/postgres/pool.ts'
+import { createDatabase, noPostgres, query, startCluster } from '../../postgres.ts'
+import { statement } from './statements.ts'
 
 t.test(
   'a connection that breaks between two queries fails the next one, and ends no process',
@@ -16,3 +19,36 @@ t.test(
     await t.rejects(client.query('select 1'))
   },
 )
+
+t.test('a former primary that nobody turned off', { skip: noPostgres }, async (t) => {
+  const former = await startCluster()
+  t.teardown(() => former.stop())
+  await query(former.urlOf('postgres'), 'create role follower replication login')
+  const standby = await startCluster({
+    create: `pg_basebackup --pgdata data --host 127.0.0.1 --port ${former.port} --username follower \
+      --write-recovery-conf --no-sync --checkpoint fast`,
+  })
+  t.teardown(() => standby.stop())
+  const urls = [former, standby].map((cluster) => cluster.urlOf('postgres'))
+  const Client = createClientClass(urls)
+  const pool = createPool(Client)
+  t.teardown(() => pool.close())
+  const portOf = statement('select inet_server_port()')
+  const ask = async () => (await pool.read((execute) => execute(portOf))).rows[0]?.[0]
+  const connectedTo = async (used = createClientClass(urls)) => {
+    const client = await connect(used)
+    return client.end().then(() => client.port)
+  }
+  t.equal(await ask(), former.port)
+  t.equal(await connectedTo(), former.port)
+
+  standby.run('pg_ctl', 'promote', '--pgdata', 'data', '--wait')
+  t.equal(await connectedTo(), standby.port, 'a process that starts asks all servers')
+  // Queries in a loop keep the connection in use; asking all servers ends it.
+  while ((await ask()) === former.port) await setTimeout(50)
+  t.equal(await ask(), standby.port, 'a process that runs notices, too')
+
+  standby.run('pg_ctl', 'stop', '--pgdata', 'data', '--mode', 'immediate')
+  await t.rejects(connectedTo(Client), /ECONNREFUSED|replaced this primary/)
+  t.equal(await connectedTo(), former.port, 'a process that starts now can’t know')
+})

@@ -111,6 +111,8 @@ t.test(
     await run(`update processes set machine = 'another' where id = '${elsewhere.id}'`)
     const dead = await one.withStartLock(() => one.register({ ...told, pid: deadPid }))
     t.equal(await other.hasDied(dead.id), false)
+    const listed = (await other.listProcesses()).map(({ id }) => id)
+    t.same(new Set(listed), new Set([alive.id, elsewhere.id]))
     await other.withStartLock(() => other.register(told))
     t.equal(await other.hasDied(dead.id), true)
     t.equal(await other.hasDied(alive.id), false)

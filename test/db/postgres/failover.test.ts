@@ -5,6 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { Client } from 'pg'
 import { StoreUnavailableError } from '../../../db/errors.ts'
+import { createClientClass } from '../../../db/postgres/connection.ts'
 import { createPool } from '../../../db/postgres/pool.ts'
 import type { Execute } from '../../../db/postgres/replay.ts'
 import { noPostgres, query, startCluster } from '../../postgres.ts'
@@ -20,7 +21,7 @@ async function open(t: Test) {
   t.teardown(() => cluster.stop())
   const url = cluster.urlOf('postgres')
   await query(url, 'create table writers (); create table entries (id serial primary key)')
-  const pool = createPool({ connectionString: url })
+  const pool = createPool(createClientClass([url]))
   t.teardown(() => pool.close().catch(() => undefined))
   const control = (action: string, ...args: string[]) =>
     cluster.run('pg_ctl', action, '--pgdata', 'data', '--log', 'log', '--wait', ...args)

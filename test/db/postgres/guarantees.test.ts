@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
+import { createClientClass } from '../../../db/postgres/connection.ts'
 import { createPool, type Pool } from '../../../db/postgres/pool.ts'
 import { createPostgresStore } from '../../../db/postgres/store.ts'
 import type { Store } from '../../../db/store.ts'
@@ -30,7 +31,7 @@ async function open(t: Test, grants: number): Promise<{ store: Store; url: strin
 
 /** A store of the database, which counts its statements. */
 function openCounting(t: Test, url: string) {
-  const pool = createPool({ connectionString: url })
+  const pool = createPool(createClientClass([url]))
   t.teardown(() => pool.close())
   let statements = 0
   const counting =
@@ -122,6 +123,16 @@ t.test('what holds between brokers', { skip: noPostgres }, async (t) => {
     await done
     t.equal(seen.length, 4 * EVENTS_OF_WRITER)
     t.equal(new Set(seen).size, 4 * EVENTS_OF_WRITER)
+  })
+
+  t.test('a change of client takes few statements, however many connections', async (t) => {
+    const { url } = await open(t, 0)
+    const { store, count } = openCounting(t, url)
+    for (let n = 0; n < 20; n++) await connect(store, `con${n}`)
+    const change = { after: null, limit: 30, toOtherApi: true, reason: 'changed' }
+    t.equal(await count(() => store.markConnectionsForReconnect(change)), 3)
+    const last = await store.getConnection('con19')
+    t.match(last, { status: 'needs_reconnect', refreshToken: null, generation: 2 })
   })
 
   t.test('frequent writes take few statements', async (t) => {

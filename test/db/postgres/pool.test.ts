@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { StoreUnavailableError } from '../../../db/errors.ts'
+import { createClientClass } from '../../../db/postgres/connection.ts'
 import { createPool } from '../../../db/postgres/pool.ts'
 import type { Execute } from '../../../db/postgres/replay.ts'
 import { freePort } from '../../free-port.ts'
@@ -17,7 +18,7 @@ const TABLES = `create table writers ();
   insert into counters values ('a', 0), ('b', 0)`
 
 const openPool = (t: Test, connectionString: string) => {
-  const pool = createPool({ connectionString })
+  const pool = createPool(createClientClass([connectionString]))
   t.teardown(() => pool.close().catch(() => undefined))
   return pool
 }

@@ -93,6 +93,25 @@ t.test('an app lists, reads, changes, uses and revokes its grants', async (t) =>
   t.notMatch(JSON.stringify(rows), 'user-9', 'ids of users are not in the audit log')
 })
 
+t.test('changes of an external id fill no audit log', async (t) => {
+  const broker = await buildBroker(t)
+  const app = await addOfflineApp(broker)
+  const token = await getAppToken(broker, app)
+  const { grantId } = await connectUser(broker, app)
+  const change = (external_id: string | null) =>
+    callApi(broker, token, `/${grantId}`, { method: 'PATCH', body: { external_id } })
+  for (let count = 0; count < 20; count++) await change(`user-${count}`)
+  t.match(await change(null), { status: 429, body: { error: 'slow_down', retry_after: Number } })
+  t.match(await change('user-19'), { status: 200 }, 'it is already so')
+  broker.clock.advance(3_600_000)
+  const later = await getAppToken(broker, app)
+  const body = { external_id: null }
+  t.match(await callApi(broker, later, `/${grantId}`, { method: 'PATCH', body }), {
+    status: 200,
+    body: { external_id: null },
+  })
+})
+
 t.test('pages: each grant once, by status and by external id', async (t) => {
   const broker = await buildBroker(t)
   const app = await addOfflineApp(broker)

@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { OidcOutcome, OidcSignIn } from '../../../admin/oidc-sign-in.ts'
 import { OIDC_FLOW_LIFETIME_MS } from '../../../admin/oidc-flow.ts'
 import type { OidcPurpose } from '../../../admin/oidc-flow.ts'
@@ -48,6 +48,15 @@ function explain({ reason, label }: Pick<Refusal, 'reason' | 'label'>, name: str
   }
   return texts[reason]
 }
+
+/** Routes that exist only with an identity provider. */
+const oidcRoutes =
+  (
+    register: (app: FastifyInstance, services: HttpServices, oidc: OidcSignIn) => void,
+  ): FastifyPluginAsync<{ services: HttpServices }> =>
+  async (app, { services }) => {
+    if (services.oidcSignIn) register(app, services, services.oidcSignIn)
+  }
 
 /** The way to the identity provider, and what the browser gets if it ends without success. */
 function oidcPages(oidc: OidcSignIn, services: HttpServices) {
@@ -103,13 +112,8 @@ function oidcPages(oidc: OidcSignIn, services: HttpServices) {
 }
 
 /** Sign in with the identity provider, and its callback. */
-export const oidcSignInRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
-  app,
-  { services },
-) => {
-  const { oidcSignIn: oidc, config } = services
-  if (!oidc) return
-  const { name } = oidc
+export const oidcSignInRoutes = oidcRoutes((app, services, oidc) => {
+  const { config } = services
   const { showRefusal, redirectToProvider } = oidcPages(oidc, services)
 
   app.get('/oidc/sign-in', (request, reply) =>
@@ -139,21 +143,16 @@ export const oidcSignInRoutes: FastifyPluginAsync<{ services: HttpServices }> = 
       case 'linked':
         return reply.done(
           ACCOUNT_PATH,
-          `Linked ${outcome.label}. You can now sign in with ${name}.`,
+          `Linked ${outcome.label}. You can now sign in with ${oidc.name}.`,
         )
       case 'refused':
         return showRefusal(request, reply, outcome)
     }
   })
-}
+})
 
 /** For a signed-in admin: confirm who they are, link an account of the identity provider, end the link. */
-export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> = async (
-  app,
-  { services },
-) => {
-  const { oidcSignIn: oidc, config } = services
-  if (!oidc) return
+export const oidcAccountRoutes = oidcRoutes((app, services, oidc) => {
   const { name } = oidc
   const { redirectToProvider } = oidcPages(oidc, services)
   const ownAfterwards = { own: true, fresh: hereAfterwards }
@@ -164,7 +163,7 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
   })
 
   app.get('/account/oidc/link', { config: ownAfterwards }, async (_request, reply) => {
-    allowFormRedirects(reply, config)
+    allowFormRedirects(reply, services.config)
     return reply.show('admin/confirm-own', {
       title: `Link your account at ${name}?`,
       paragraphs: [
@@ -199,7 +198,7 @@ export const oidcAccountRoutes: FastifyPluginAsync<{ services: HttpServices }> =
       ? reply.done(ACCOUNT_PATH, `Unlinked. ${name} no longer signs you in.`)
       : reply.done(ACCOUNT_PATH, 'Nothing was unlinked.', 'problem'),
   )
-}
+})
 
 const KEPT_ROLE =
   'The identity provider gives you another role. You keep the role admin, because you are the last admin with a password.'

@@ -73,6 +73,11 @@ t.test('the claim decides the role, at the first and at each later sign-in', asy
     ...['admin.oidc_refused', 'admin.session_ended'],
   ])
   t.equal(broker.logged.filter((line) => line.includes('gives a role')).length, 1)
+
+  for (let attempt = 2; attempt <= 10; attempt++) t.equal((await enter(broker)).status, 403)
+  t.equal((await enter(broker)).status, 429, 'it can’t fill the audit log')
+  const refusals = (await actionsOf(broker)).filter((action) => action === 'admin.oidc_refused')
+  t.equal(refusals.length, 10)
 })
 
 t.test('claims of the userinfo endpoint and nested claims count', async (t) => {
