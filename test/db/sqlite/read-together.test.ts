@@ -29,6 +29,39 @@ t.test('reads of one turn share a transaction, and see what was committed before
   t.notOk(client.inTransaction, 'no snapshot outlives the turn')
 })
 
+t.test('the version changes with each commit of any process, and only then', async (t) => {
+  const { directory } = await openTemporary(t)
+  const [client, other] = [1, 2].map(() => new Database(join(directory, 'broker.db')))
+  t.teardown(() => [client, other].forEach((database) => database?.close()))
+  if (!client || !other) return
+  const { readTogether, write } = createEngine(client)
+  /** The versions of a turn with one read, and of one with two. */
+  const readVersions = async () => [
+    await readTogether((version) => version),
+    ...(await Promise.all([1, 2].map(() => readTogether((version) => version)))),
+  ]
+  const add = (key: string) => `insert into meta values ('${key}', '1')`
+  const changes: [string, boolean, () => unknown][] = [
+    ['nothing', false, () => undefined],
+    ['a commit of another process', true, () => other.exec(add('a'))],
+    ['a rollback of another process', false, () => other.exec(`begin; ${add('b')}; rollback`)],
+    ['an own commit', true, () => write(() => client.exec(add('c')))],
+    ['a checkpoint', false, () => other.pragma('wal_checkpoint(PASSIVE)')],
+    [
+      'an own commit beside the engine',
+      true,
+      () => client.exec("delete from meta where key = 'a'"),
+    ],
+  ]
+  for (const [name, isChange, change] of changes) {
+    const [before = NaN] = await readVersions()
+    await change()
+    const after = await readVersions()
+    t.equal(new Set(after).size, 1, name)
+    t.equal(after[0] !== before, isChange, name)
+  }
+})
+
 t.test('a read that fails fails alone', async (t) => {
   const { directory } = await openTemporary(t)
   const client = new Database(join(directory, 'broker.db'))
@@ -57,10 +90,11 @@ t.test('a revocation of another process holds right after its commit', async (t)
   execFileSync('mkfifo', [pipe])
   const fd = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
   t.teardown(() => closeSync(fd))
+  const stateOf = (index: number) => store.getSwapState({ grantId: `grant ${index}`, kid: 'kid' })
+  // All states are in memory before the first is revoked.
+  await Promise.all(Array.from({ length: REVOCATIONS }, (_, index) => stateOf(index)))
   const child = forkChild('revoke-grants', directory)
   const isRunning = () => child.exitCode === null && child.signalCode === null
-
-  const stateOf = (index: number) => store.getSwapState({ grantId: `grant ${index}`, kid: 'kid' })
   let revoked = 0
   let late = 0
   while (revoked < REVOCATIONS) {
