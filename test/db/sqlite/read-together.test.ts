@@ -35,30 +35,28 @@ t.test('the version changes with each commit of any process, and only then', asy
   t.teardown(() => [client, other].forEach((database) => database?.close()))
   if (!client || !other) return
   const { readTogether, write } = createEngine(client)
-  /** The versions of a turn with one read, and of one with two. */
-  const readVersions = async () => [
-    await readTogether((version) => version),
-    ...(await Promise.all([1, 2].map(() => readTogether((version) => version)))),
-  ]
   const add = (key: string) => `insert into meta values ('${key}', '1')`
+  const remove = 'delete from meta'
   const changes: [string, boolean, () => unknown][] = [
     ['nothing', false, () => undefined],
     ['a commit of another process', true, () => other.exec(add('a'))],
     ['a rollback of another process', false, () => other.exec(`begin; ${add('b')}; rollback`)],
     ['an own commit', true, () => write(() => client.exec(add('c')))],
     ['a checkpoint', false, () => other.pragma('wal_checkpoint(PASSIVE)')],
-    [
-      'an own commit beside the engine',
-      true,
-      () => client.exec("delete from meta where key = 'a'"),
-    ],
+    ['an own commit beside the engine', true, () => client.exec(remove)],
   ]
-  for (const [name, isChange, change] of changes) {
-    const [before = NaN] = await readVersions()
-    await change()
-    const after = await readVersions()
-    t.equal(new Set(after).size, 1, name)
-    t.equal(after[0] !== before, isChange, name)
+  for (const reads of [1, 2]) {
+    const readVersion = async () => {
+      const turn = Array.from({ length: reads }, () => readTogether((version) => version))
+      const versions = new Set(await Promise.all(turn))
+      t.equal(versions.size, 1)
+      return [...versions][0]
+    }
+    for (const [name, isChange, change] of changes) {
+      const before = await readVersion()
+      await change()
+      t.equal((await readVersion()) !== before, isChange, `${name}, reads of a turn: ${reads}`)
+    }
   }
 })
 
