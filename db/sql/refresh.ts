@@ -91,10 +91,8 @@ export function isFree(
 }
 
 /** Values for the columns of a prepared update, by their names. Preparing it once saves a refresh a millisecond. */
-const placeholders = <Name extends keyof Row>(...names: Name[]) =>
-  Object.fromEntries(names.map((name) => [name, sql`${sql.placeholder(name)}`])) as {
-    [name in Name]: SQL
-  }
+const placeholders = (...names: (keyof Row)[]): Record<string, SQL> =>
+  Object.fromEntries(names.map((name) => [name, sql`${sql.placeholder(name)}`]))
 
 /** The columns that `renewed` and `noLease` have. */
 const renewedColumns = placeholders(
@@ -118,9 +116,7 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Refr
     .where(unchanged)
     .prepare()
 
-  const updateById = (
-    values: Parameters<ReturnType<typeof db.update<typeof connections>>['set']>[0],
-  ) =>
+  const updateById = (values: Record<string, SQL>) =>
     db
       .update(connections)
       .set(values)
