@@ -38,14 +38,14 @@ export async function measureSwapsDuringBackup(broker: MeasuredBroker): Promise<
   const file = join(broker.env.BROKER_DATA_DIR ?? '', 'backup.db')
   const startedAt = performance.now()
   let seconds = 0
-  const backup = cli(['backup', file], broker.env).then(({ stderr }) => {
+  const backup = cli(['backup', file], broker.env).then((result) => {
     seconds = (performance.now() - startedAt) / 1000
-    return stderr
+    return result
   })
   const during = await measureSlices(broker, async () => seconds > 0)
   const endedUnderLoad = seconds > 0
-  const failure = await backup
-  if (failure !== '') throw new Error(failure)
+  const { code, stderr } = await backup
+  if (code !== 0) throw new Error(stderr)
   const mebibytes = (await stat(file)).size / 2 ** 20
   return [
     ...compare('a backup', alone, during),
@@ -64,15 +64,17 @@ async function measureSlices(
   const bytes = buildRequest(`${url}/exchange`, 'POST', { authorization: `Bearer ${brokerToken}` })
   const walFile = join(env.BROKER_DATA_DIR ?? '', 'broker.db-wal')
   const durationsMs: number[] = []
-  let [slices, responses, longestDelayMs, walBytes] = [0, 0, 0, 0]
+  let [slices, responses, longestDelayMs, walBytes, cpuMs] = [0, 0, 0, 0, 0]
   await sendLoad(url, bytes, { seconds: 1 })
-  await readStats()
+  const { cpuMs: cpuMsBefore } = await readStats()
   while (slices < MAX_SLICES && !(await isDone(slices))) {
     const onResponse = (durationMs: number) => void durationsMs.push(durationMs)
     responses +=
       SLICE_SECONDS * (await sendLoad(url, bytes, { seconds: SLICE_SECONDS, onResponse }))
     slices++
-    longestDelayMs = Math.max(longestDelayMs, (await readStats()).longestDelayMs)
+    const stats = await readStats()
+    longestDelayMs = Math.max(longestDelayMs, stats.longestDelayMs)
+    cpuMs = stats.cpuMs - cpuMsBefore
     walBytes = Math.max(walBytes, (await stat(walFile)).size)
   }
   const seconds = slices * SLICE_SECONDS
@@ -80,6 +82,7 @@ async function measureSlices(
     ...percentilesOf(durationsMs),
     seconds,
     rate: responses / seconds,
+    ratePerCpu: responses / (cpuMs / 1000),
     longestDelayMs,
     walBytes,
   }
@@ -93,6 +96,7 @@ function compare(work: string, alone: SwapResult, during: SwapResult): string[] 
     `| swaps, 32 at a time | alone | during ${work} |`,
     '|---|---|---|',
     `| per second | ${alone.rate.toFixed(0)} | ${during.rate.toFixed(0)} (${(during.rate / alone.rate).toFixed(2)}, target 0.8) |`,
+    `| per second of the event loop's processor time | ${alone.ratePerCpu.toFixed(0)} | ${during.ratePerCpu.toFixed(0)} (${(during.ratePerCpu / alone.ratePerCpu).toFixed(2)}) |`,
     `| median / 99th percentile, ms | ${times(alone)} | ${times(during)} (target 50) |`,
     `| longest event loop delay, ms | ${alone.longestDelayMs.toFixed(1)} | ${during.longestDelayMs.toFixed(1)} (target 50) |`,
     `| largest write-ahead log, MiB | ${walMebibytes(alone)} | ${walMebibytes(during)} |`,

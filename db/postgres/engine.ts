@@ -27,7 +27,7 @@ export function createEngine(pool: Pool): Engine {
     client,
     db,
     read,
-    readTogether: read,
+    readTogether: (work) => read(() => work(NaN)),
     write,
     once,
     steady: () => Number(db.get<Clock>(NOW).now),

@@ -17,9 +17,10 @@ export interface Engine {
   read: <T>(work: () => T) => Promise<T>
   /**
    * Like `read`, for what every exchange reads: an engine may run the reads of one turn of the event loop together,
-   * at its end. They see what was committed before each of them was asked for.
+   * at its end. They see what was committed before each of them was asked for. `work` gets the version of what it
+   * reads: another read with the same version would bring the same. NaN: not known.
    */
-  readTogether: <T>(work: () => T) => Promise<T>
+  readTogether: <T>(work: (version: number) => T) => Promise<T>
   /** Runs `work` as one transaction, as if it were the only one, committed when the promise resolves. */
   write: <T>(work: () => T) => Promise<T>
   /** As `write`; a loss of power may undo it, if all processes end with it. For leases and the like. */

@@ -220,23 +220,29 @@ export const swapStateQuery = (kid: string, grantId: string): string => `
 /** Parsed states in memory; each takes less than a kilobyte. */
 const CACHED_STATES = 10_000
 
-/** Prepares the read of everything that a swap decides on. */
+interface CachedState {
+  /** Of the database when the state was read for `kid`. */
+  version: number
+  kid: string
+  text: string
+  state: SwapState
+}
+
+/** Prepares the read of everything that a swap decides on. While nothing was written, it is not read again. */
 function prepareSwapState({ client, readTogether }: Engine): Store['getSwapState'] {
   const statement = client
     .prepare<[kid: string, grantId: string], string>(swapStateQuery('?', '?'))
     .pluck()
-  const cache = new LRUCache<string, { text: string; state: SwapState }>({ max: CACHED_STATES })
-  const parse = (grantId: string, text: string): SwapState => {
-    const cached = cache.get(grantId)
-    if (cached?.text === text) return cached.state
-    const state = toSwapState(grantId, text.split('\n'))
-    cache.set(grantId, { text, state })
-    return state
-  }
+  const cache = new LRUCache<string, CachedState>({ max: CACHED_STATES })
   return ({ grantId, kid }) =>
-    readTogether(() => {
+    readTogether((version) => {
+      const cached = cache.get(grantId)
+      if (cached?.version === version && cached.kid === kid) return cached.state
       const text = statement.get(kid, grantId)
-      return text === undefined ? undefined : parse(grantId, text)
+      if (text === undefined) return undefined
+      const state = cached?.text === text ? cached.state : toSwapState(grantId, text.split('\n'))
+      cache.set(grantId, { version, kid, text, state })
+      return state
     })
 }
 

@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, lte, sql } from 'drizzle-orm'
+import { and, asc, eq, isNotNull, lte, sql, type SQL } from 'drizzle-orm'
 import { connections, retried } from './schema.ts'
 import type { Millis, NewTokens, RefreshStore, Sealed } from '../store.ts'
 import type { Engine } from './engine.ts'
@@ -90,6 +90,18 @@ export function isFree(
   return leaseUntil <= now || leaseUntil > now + maxLeaseMs
 }
 
+/** Values for the columns of a prepared update, by their names. Preparing it once saves a refresh a millisecond. */
+const placeholders = (...names: (keyof Row)[]): Record<string, SQL> =>
+  Object.fromEntries(names.map((name) => [name, sql`${sql.placeholder(name)}`]))
+
+/** The columns that `renewed` and `noLease` have. */
+const renewedColumns = placeholders(
+  ...(['refreshToken', 'previousRefreshToken', 'accessToken', 'accessTokenExpiresAt'] as const),
+  ...(['accessTokenFetchedAt', 'status', 'generation', 'failures', 'rejections'] as const),
+  ...(['lastError', 'retryAt', 'restoredFrom', 'staleReason', 'importState'] as const),
+  ...(['refreshedAt', 'leaseOwner', 'leaseUntil'] as const),
+)
+
 /** The lease of a connection, what its refresh brought, and refreshes that were interrupted or failed. */
 export function refreshMethods(engine: Engine, sealedValues: SealedValues): RefreshStore {
   const { db, read, write, writeFleeting, steady } = engine
@@ -103,6 +115,15 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Refr
     .from(connections)
     .where(unchanged)
     .prepare()
+
+  const updateById = (values: Record<string, SQL>) =>
+    db
+      .update(connections)
+      .set(values)
+      .where(eq(connections.id, sql.placeholder('id')))
+      .prepare()
+  const setLease = updateById(placeholders('leaseOwner', 'leaseUntil', 'staleReason'))
+  const setRenewed = updateById(renewedColumns)
 
   const leases = db
     .select({
@@ -133,10 +154,7 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Refr
         if (!row || !isFree(row, lease, now)) return false
         const leftBehind = row.leaseOwner !== null && row.leaseOwner !== owner
         const staleReason = leftBehind ? 'answer_lost' : row.staleReason
-        db.update(connections)
-          .set({ leaseOwner: owner, leaseUntil: now + forMs, staleReason })
-          .where(eq(connections.id, id))
-          .run()
+        setLease.run({ id, leaseOwner: owner, leaseUntil: now + forMs, staleReason })
         return true
       }),
 
@@ -157,10 +175,7 @@ export function refreshMethods(engine: Engine, sealedValues: SealedValues): Refr
         const { failure, now, events } = refreshed
         const stored = tokenWriter.put(row, tokens, previousRefreshToken)
         const failed = failure ? { ...failure, failures: row.failures + 1 } : {}
-        db.update(connections)
-          .set({ ...tokenWriter.renewed(row, stored, now), ...failed, ...noLease })
-          .where(eq(connections.id, id))
-          .run()
+        setRenewed.run({ id, ...tokenWriter.renewed(row, stored, now), ...failed, ...noLease })
         insertEvents(engine, events)
         return true
       }),

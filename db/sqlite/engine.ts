@@ -84,38 +84,65 @@ export function createEngine(client: Database.Database, steady = machineClock): 
 const machineClock = (): number => Number(process.hrtime.bigint() / 1_000_000n)
 
 /**
+ * Returns a function that gives the version of what the current transaction reads. It changes with each commit of any
+ * process. NaN: the database can't be read; what is read next meets the same error.
+ * @see https://sqlite.org/pragma.html#pragma_data_version
+ */
+function prepareVersion(client: Database.Database): () => number {
+  const readOthers = client.prepare<[], number>('pragma data_version').pluck()
+  const readOwn = client.prepare<[], number>('select total_changes()').pluck()
+  let version = 0
+  let [others, own]: (number | undefined)[] = []
+  return () => {
+    try {
+      const [othersNow, ownNow] = [readOthers.get(), readOwn.get()]
+      if (othersNow !== others || ownNow !== own) version++
+      ;[others, own] = [othersNow, ownNow]
+      return version
+    } catch {
+      return NaN
+    }
+  }
+}
+
+/**
  * Runs the reads of one turn of the event loop in one transaction: SQLite locks the database once for all of them. The
  * transaction begins after each of them was asked for.
  */
 function prepareReadTogether(client: Database.Database): Engine['readTogether'] {
   interface Read {
-    work: () => unknown
+    work: (version: number) => unknown
     resolve: (value: unknown) => void
     reject: (error: unknown) => void
   }
   let waiting: Read[] = []
 
-  const run = ({ work, resolve, reject }: Read): void => {
+  const readVersion = prepareVersion(client)
+  const run = ({ work, resolve, reject }: Read, version: number): void => {
     try {
-      resolve(work())
+      resolve(work(version))
     } catch {
-      use(work, BUSY_RETRY_MS).then(resolve, reject)
+      use(() => work(NaN), BUSY_RETRY_MS).then(resolve, reject)
     }
   }
-  const runInTransaction = client.transaction((reads: Read[]) => reads.forEach(run))
+  const runReads = (reads: Read[]): void => {
+    const version = readVersion()
+    for (const read of reads) run(read, version)
+  }
+  const runInTransaction = client.transaction(runReads)
 
   const runAll = (): void => {
     const reads = waiting
     waiting = []
     try {
       if (reads.length > 1) runInTransaction(reads)
-      else reads.forEach(run)
+      else runReads(reads)
     } catch (error) {
       for (const { reject } of reads) reject(error)
     }
   }
 
-  return <T>(work: () => T) =>
+  return <T>(work: (version: number) => T) =>
     new Promise<T>((resolve, reject) => {
       const read: Read = { work, resolve: resolve as Read['resolve'], reject }
       if (waiting.push(read) === 1) scheduleImmediate(runAll)

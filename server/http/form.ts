@@ -1,11 +1,15 @@
 import type { Parameters } from '../oauth/parameters.ts'
 
+/** Inherits nothing. Reading and writing it is faster than an object without a prototype, which V8 keeps as a hash table. */
+const Form = function () {} as unknown as new () => Parameters
+Form.prototype = Object.create(null) as object
+
 /**
- * The parameters of a form (`application/x-www-form-urlencoded`), without a prototype. What cannot be decoded stays
+ * The parameters of a form (`application/x-www-form-urlencoded`), without inherited ones. What cannot be decoded stays
  * as it is. Swaps at the token endpoint spend a third of the time on it that they spent with fast-querystring.
  */
 export function parseForm(text: string): Parameters {
-  const form = Object.create(null) as Parameters
+  const form = new Form()
   for (let start = 0, end; start < text.length; start = end + 1) {
     end = text.indexOf('&', start)
     if (end < 0) end = text.length

@@ -1,16 +1,15 @@
 import type { SteadyClock, Throttle } from '../runtime.ts'
 
-/** Rest after a piece of work, as a multiple of its duration: while the event loop is busy, and otherwise. */
-const BUSY_REST_FACTOR = 9
-const IDLE_REST_FACTOR = 1
-/** Share of the time above which the event loop counts as busy with other work. */
-const BUSY_SHARE = 0.3
+/** Share of the event loop's idle time that background work takes; the rest is for requests that come meanwhile. */
+const SHARE_OF_IDLE_TIME = 0.5
+/** Share of all time that it gets however busy the event loop is, so that it ends. */
+const MIN_SHARE = 0.04
 const MAX_REST_MS = 1000
 
 /**
  * Limits all background work together: it leaves the event loop to requests for most of the time, so swaps
  * stay fast during exports, bulk revocations and sweeps. One piece of work should take a few milliseconds;
- * pieces run one after the other.
+ * pieces run one after the other, and the rest between them is longer the busier the event loop is.
  * @param dependencies.active total time the event loop has been active, milliseconds
  */
 export function createBackgroundThrottle(dependencies: {
@@ -19,13 +18,15 @@ export function createBackgroundThrottle(dependencies: {
 }): Throttle {
   const { clock, active } = dependencies
   let last: Promise<unknown> = Promise.resolve()
-  let isBusy = true
+  /** Share of the last rest that the event loop was busy with other work. */
+  let load = 1
 
   const rest = async (tookMs: number): Promise<void> => {
     const [from, activeBefore] = [clock.steady(), active()]
-    const factor = isBusy ? BUSY_REST_FACTOR : IDLE_REST_FACTOR
-    await clock.sleep(Math.min(tookMs * factor, MAX_REST_MS))
-    isBusy = active() - activeBefore > BUSY_SHARE * (clock.steady() - from)
+    const share = Math.max(MIN_SHARE, SHARE_OF_IDLE_TIME * (1 - load))
+    await clock.sleep(Math.min(tookMs / share - tookMs, MAX_REST_MS))
+    const restedMs = clock.steady() - from
+    if (restedMs > 0) load = (active() - activeBefore) / restedMs
   }
 
   return (piece) => {

@@ -73,15 +73,16 @@ export function createRefreshAttempt(deps: {
     requirement: TokenRequirement,
     startedAt: Millis,
   ): AccessToken | null => {
-    const token = openStored(connection, vault)
+    const { accessTokenExpiresAt: expiresAt, accessTokenFetchedAt: fetchedAt } = connection
     const { fetchedAfter, minTtlSeconds } = requirement
-    if (!token || (fetchedAfter !== null && token.fetchedAt <= fetchedAfter)) return null
+    if (expiresAt === null || fetchedAt === null) return null
+    if (fetchedAfter !== null && fetchedAt <= fetchedAfter) return null
     const now = clock.now()
-    const remainingMs = remainingLifetimeMs(token, now)
-    const isRefreshed = (connection.refreshedAt ?? -Infinity) >= token.fetchedAt
-    const isFresh =
-      token.fetchedAt >= startedAt || (isRefreshed && now - token.fetchedAt < FRESH_TOKEN_MS)
-    return remainingMs > 0 && (isFresh || remainingMs >= minTtlSeconds * 1000) ? token : null
+    const remainingMs = remainingLifetimeMs({ expiresAt, fetchedAt }, now)
+    const isRefreshed = (connection.refreshedAt ?? -Infinity) >= fetchedAt
+    const isFresh = fetchedAt >= startedAt || (isRefreshed && now - fetchedAt < FRESH_TOKEN_MS)
+    if (remainingMs <= 0 || (!isFresh && remainingMs < minTtlSeconds * 1000)) return null
+    return openStored(connection, vault)
   }
 
   /** Throws if a call now would only fail again, or bring one more token that has expired at once. */

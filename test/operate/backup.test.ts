@@ -26,7 +26,7 @@ import { connectMany, startLoad } from './load.ts'
 import { buildHeadless, damage } from './headless.ts'
 import { temporaryFolder } from '../temporary.ts'
 
-const isLow = (pid = 0): boolean => getPriority(pid) >= constants.priority.PRIORITY_BELOW_NORMAL
+const isLow = (pid = 0): boolean => getPriority(pid) >= constants.priority.PRIORITY_LOW
 
 const make = (dataDir: string, file: string) => backup({ dataDir }, file, runtime)
 

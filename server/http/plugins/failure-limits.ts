@@ -1,5 +1,5 @@
 import rateLimit from '@fastify/rate-limit'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
 import type { Apps } from '../../oauth/apps.ts'
 import type { Config } from '../../config/config.ts'
 import { SHARED_ADDRESS_LIMIT_FACTOR } from '../../addresses.ts'
@@ -30,10 +30,10 @@ declare module 'fastify' {
  */
 interface FailureLimits {
   /**
-   * For the `onRequest` hook of endpoints where a guess is possible.
-   * @throws BrokerError `slow_down`; `access_denied` if another site embeds or calls the endpoint
+   * The `onRequest` hook of endpoints where a guess is possible. Its errors are BrokerErrors: `slow_down`;
+   * `access_denied` if another site embeds or calls the endpoint.
    */
-  check(request: FastifyRequest): Promise<void>
+  check: onRequestHookHandler
   /** Counts a failure. Returns the error to send instead once the limit is exceeded, else `null`. */
   count(request: FastifyRequest): Promise<BrokerError | null>
 }
@@ -76,21 +76,29 @@ export async function limitFailures(
   /** Without a failure in the last minute no limit can be exceeded, and the check is skipped. */
   let lastFailureAt = -Infinity
 
+  const isIdle = (): boolean => performance.now() - lastFailureAt > WINDOW_MS
+
+  /** @throws BrokerError */
+  const check = async (request: FastifyRequest): Promise<void> => {
+    if (isEmbedded(request))
+      throw new BrokerError('access_denied', { description: EMBEDDED, reason: 'embedded' })
+    if (isCrossSite(request) && !(await apps.hasOrigin(request.headers.origin ?? 'null'))) {
+      throw new BrokerError('access_denied', {
+        description: UNKNOWN_ORIGIN,
+        reason: ORIGIN_NOT_REGISTERED,
+      })
+    }
+    if (isIdle()) return
+    const limit = await limitOf(request)(request, { increment: false })
+    if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
+  }
+
   app.decorateRequest('clientAuthenticated', false)
   app.decorate('failureLimits', {
-    async check(request) {
-      if (isEmbedded(request))
-        throw new BrokerError('access_denied', { description: EMBEDDED, reason: 'embedded' })
-      if (isCrossSite(request) && !(await apps.hasOrigin(request.headers.origin ?? 'null'))) {
-        throw new BrokerError('access_denied', {
-          description: UNKNOWN_ORIGIN,
-          reason: ORIGIN_NOT_REGISTERED,
-        })
-      }
-      const isIdle = performance.now() - lastFailureAt > WINDOW_MS
-      if (isIdle) return
-      const limit = await limitOf(request)(request, { increment: false })
-      if (!limit.isAllowed && limit.isExceeded) throw slowDown(limit.ttlInSeconds)
+    check(request, _reply, done) {
+      // Most swaps are not sent by browsers: avoid the cost of a promise.
+      if (isIdle() && !hasFetchMetadata(request)) return done()
+      check(request).then(() => done(), done)
     },
     async count(request) {
       if (request.clientAuthenticated) return null
@@ -104,6 +112,10 @@ export async function limitFailures(
     },
   })
 }
+
+/** Only browsers send these headers (https://www.w3.org/TR/fetch-metadata/). */
+const hasFetchMetadata = ({ headers }: FastifyRequest): boolean =>
+  headers['sec-fetch-dest'] !== undefined || headers['sec-fetch-site'] !== undefined
 
 /**
  * Does another page load one of ours as an image, script or frame (Fetch Metadata)? A person never does, and

@@ -29,6 +29,37 @@ t.test('reads of one turn share a transaction, and see what was committed before
   t.notOk(client.inTransaction, 'no snapshot outlives the turn')
 })
 
+t.test('the version changes with each commit of any process, and only then', async (t) => {
+  const { directory } = await openTemporary(t)
+  const [client, other] = [1, 2].map(() => new Database(join(directory, 'broker.db')))
+  t.teardown(() => [client, other].forEach((database) => database?.close()))
+  if (!client || !other) return
+  const { readTogether, write } = createEngine(client)
+  const add = (key: string) => `insert into meta values ('${key}', '1')`
+  const remove = 'delete from meta'
+  const changes: [string, boolean, () => unknown][] = [
+    ['nothing', false, () => undefined],
+    ['a commit of another process', true, () => other.exec(add('a'))],
+    ['a rollback of another process', false, () => other.exec(`begin; ${add('b')}; rollback`)],
+    ['an own commit', true, () => write(() => client.exec(add('c')))],
+    ['a checkpoint', false, () => other.pragma('wal_checkpoint(PASSIVE)')],
+    ['an own commit beside the engine', true, () => client.exec(remove)],
+  ]
+  for (const reads of [1, 2]) {
+    const readVersion = async () => {
+      const turn = Array.from({ length: reads }, () => readTogether((version) => version))
+      const versions = new Set(await Promise.all(turn))
+      t.equal(versions.size, 1)
+      return [...versions][0]
+    }
+    for (const [name, isChange, change] of changes) {
+      const before = await readVersion()
+      await change()
+      t.equal((await readVersion()) !== before, isChange, `${name}, reads of a turn: ${reads}`)
+    }
+  }
+})
+
 t.test('a read that fails fails alone', async (t) => {
   const { directory } = await openTemporary(t)
   const client = new Database(join(directory, 'broker.db'))
@@ -57,10 +88,11 @@ t.test('a revocation of another process holds right after its commit', async (t)
   execFileSync('mkfifo', [pipe])
   const fd = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
   t.teardown(() => closeSync(fd))
+  const stateOf = (index: number) => store.getSwapState({ grantId: `grant ${index}`, kid: 'kid' })
+  // All states are in memory before the first is revoked.
+  await Promise.all(Array.from({ length: REVOCATIONS }, (_, index) => stateOf(index)))
   const child = forkChild('revoke-grants', directory)
   const isRunning = () => child.exitCode === null && child.signalCode === null
-
-  const stateOf = (index: number) => store.getSwapState({ grantId: `grant ${index}`, kid: 'kid' })
   let revoked = 0
   let late = 0
   while (revoked < REVOCATIONS) {
