@@ -14,6 +14,8 @@ interface Findings {
   calledLate: number
   /** Lost as allowed: no broker could retry for most of upstream's grace period. */
   outOfGrace: number
+  /** Refreshed since the last fault, but too slowly for a swap to wait for it: the machine is overloaded. */
+  slow: number
   /** Losses that are not allowed. */
   violations: string[]
   /** How long the slowest connection took to recover. */
@@ -36,6 +38,8 @@ const AFTERMATH_MS = 10_000
 /** Recovery must be faster. A retry time written by a clock that was minutes ahead delays it by minutes. */
 const RECOVERY_TIMEOUT_MS = 240_000
 
+const SLOW_AFTER_MS = 60_000
+const READY_WITHIN_MS = 60_000
 const READY_TIMEOUT_MS = 5000
 
 /** Time in which a resumed process makes the calls that it was about to make. */
@@ -51,6 +55,7 @@ export async function checkConnections(environment: ChaosEnvironment): Promise<F
     lost: { 'on the way': 0, 'killed at once': 0, 'killed later': 0 },
     calledLate: 0,
     outOfGrace: 0,
+    slow: 0,
     violations: [],
     slowestMs: 0,
   }
@@ -62,18 +67,19 @@ export async function checkConnections(environment: ChaosEnvironment): Promise<F
   await Promise.all(Array.from({ length: CONCURRENCY }, checkRemaining))
   findings.violations.push(
     ...(await listLostCommits(environment)),
-    ...(await listDown(environment, startedAt)),
+    ...(await listDown(environment)),
   )
   return findings
 }
 
 /** Brokers that do not start again, although the others serve everyone. */
-async function listDown({ brokers }: ChaosEnvironment, startedAt: number): Promise<string[]> {
+async function listDown({ brokers }: ChaosEnvironment): Promise<string[]> {
+  const startedAt = Date.now()
   const isReady = async (url: string): Promise<boolean> => {
     for (;;) {
       const signal = AbortSignal.timeout(READY_TIMEOUT_MS)
       const response = await fetch(`${url}/readyz`, { signal }).catch(() => null)
-      if (response?.ok || Date.now() - startedAt > RECOVERY_TIMEOUT_MS) return response?.ok === true
+      if (response?.ok || Date.now() - startedAt > READY_WITHIN_MS) return response?.ok === true
       await sleep(500)
     }
   }
@@ -101,6 +107,12 @@ async function checkOne(
 ): Promise<void> {
   const { brokers, devices } = environment
   const device = devices[index] as Device
+  const { store } = environment.services
+  const generationOf = async () => {
+    const row = await store.getConnection(device.connectionId).catch(() => null)
+    return row?.status === 'active' ? row.generation : null
+  }
+  const first = (await generationOf()) ?? Infinity
   let last = ''
   for (let round = index; Date.now() - startedAt < RECOVERY_TIMEOUT_MS; round++) {
     const url = brokers[round % brokers.length]?.url ?? ''
@@ -115,9 +127,14 @@ async function checkOne(
         `${device.connectionId} at ${url}: ${last} ${JSON.stringify(body).slice(0, 200)}\n`,
       )
     if (status === 403 && (await isAllowedLoss(environment, device, findings))) return
+    // Each forced swap asks for a token that is newer than itself, and gives up after ten seconds.
+    if (Date.now() - startedAt > SLOW_AFTER_MS && ((await generationOf()) ?? 0) > first) {
+      findings.slow++
+      return
+    }
     await sleep(status === 403 ? 3000 : 500)
   }
-  const row = await environment.services.store.getConnection(device.connectionId)
+  const row = await store.getConnection(device.connectionId)
   const { status, failures, lastError, staleReason, leaseRemainingMs, retryAt } = row ?? {}
   const pause = retryAt ? retryAt - Date.now() : null
   const facts = JSON.stringify({

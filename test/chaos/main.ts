@@ -48,7 +48,7 @@ print(
 const totals = { faults: {} as Record<string, number>, statuses: {} as Record<string, number> }
 const violations: string[] = []
 const lost: Partial<Record<Loss, number>> = {}
-let [calledLate, outOfGrace, slowestMs] = [0, 0, 0]
+let [calledLate, outOfGrace, slow, slowestMs] = [0, 0, 0, 0]
 const countLost = () => Object.values(lost).reduce((sum, count) => sum + count, 0)
 
 const sum = (field: 'kills' | 'crashes') =>
@@ -84,6 +84,7 @@ for (let round = 1; round === 1 || !isOver(); round++) {
   add(lost, found.lost)
   calledLate += found.calledLate
   outOfGrace += found.outOfGrace
+  slow += found.slow
   slowestMs = Math.max(slowestMs, found.slowestMs)
   violations.push(...found.violations)
   const minutes = ((Date.now() - startedAt) / 60_000).toFixed(1)
@@ -120,6 +121,7 @@ ${countLost()} connections lost because upstream had rotated and the response ne
   ${lost['killed later'] ?? 0} because it was killed later, while the disk was full
 ${calledLate} more because a process was paused for longer than the lease
 ${outOfGrace} more because for most of upstream's grace period the disk was full, the database locked or the lease holder paused
+${slow} times a connection was refreshed after the faults, but no forced swap got its token within ten seconds
 ${violations.length} lost, stuck or marked in any other way
 the slowest connection recovered ${(slowestMs / 1000).toFixed(1)} s after the last fault`)
 process.exit(violations.length === 0 ? 0 : 1)
