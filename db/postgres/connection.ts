@@ -1,9 +1,15 @@
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
+import { codeOf } from './failures.ts'
 
 /** Makes a connection to PostgreSQL, which is not connected yet. */
 export type NewClient = new (config?: pg.ClientConfig) => pg.Client
 
-const CONNECT_TIMEOUT_MS = 3000
+/** How long a new connection may take. */
+export const CONNECT_TIMEOUT_MS = 3000
+/** A server that starts, or has no connection to spare. */
+const SOON_READY = /^(57P03|53300)$/
+const PAUSE_MS = 100
 /** The SQLSTATE of a write to a server that takes none. */
 export const READ_ONLY = '25006'
 
@@ -59,15 +65,23 @@ export function createClientClass(urls: readonly string[]): NewClient {
   }
 }
 
-/** Connects to the first server that takes writes. @throws the error of the last one */
-export async function connect(Client: NewClient, servers: number): Promise<pg.Client> {
+/**
+ * Connects to the first server that takes writes.
+ * @param servers how many there are
+ * @param waitMs how long a server is waited for that starts, or has no connection to spare
+ * @throws the error of the last one
+ */
+export async function connect(Client: NewClient, servers: number, waitMs = 0): Promise<pg.Client> {
+  const deadline = performance.now() + waitMs
   for (let attempt = 1; ; attempt++) {
     const client = new Client()
     try {
       await client.connect()
       return client
     } catch (error) {
-      if (attempt >= servers) throw error
+      if (attempt < servers) continue
+      if (!SOON_READY.test(codeOf(error)) || performance.now() >= deadline) throw error
     }
+    await setTimeout(PAUSE_MS)
   }
 }

@@ -1,10 +1,8 @@
-import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
-import type { PoolConfig } from 'pg'
+import type pg from 'pg'
 import { StoreTooNewError } from '../errors.ts'
 import type { Store } from '../store.ts'
-import type { NewClient } from './connection.ts'
-import { CONNECT_TIMEOUT_MS, createPool } from './pool.ts'
+import { connect, type NewClient } from './connection.ts'
+import { createPool } from './pool.ts'
 import { createPostgresStore } from './store.ts'
 
 /** A change of the tables. */
@@ -15,52 +13,32 @@ export interface PostgresMigration {
 
 /** Held by a start while it migrates; any number that nothing else uses. */
 const MIGRATION_LOCK = 7_300_002
-const START_WAIT_MS = 10_000
+/** How long a start waits for a server that starts, too, or has no connection to spare. */
+export const START_WAIT_MS = 10_000
+
+/** A database, and every migration that this program knows, in order. */
+interface Options {
+  Client: NewClient
+  migrations: PostgresMigration[]
+}
 
 /**
  * Opens the store of a database, and migrates its tables: under a lock of a connection of its own, which ends with it.
- * @param options.migrations every migration that this program knows, in order
- * @throws StoreTooNewError before anything is changed
+ * @throws StoreTooNewError before anything is changed; errors of pg
  */
-export async function openPostgresStore(options: {
-  connection: PoolConfig
-  migrations: PostgresMigration[]
-}): Promise<Store> {
+export async function openPostgresStore(options: Options): Promise<Store> {
   await migratePostgres(options)
-  return createPostgresStore(createPool(options.connection))
+  return createPostgresStore(createPool(options.Client))
 }
 
 /** Migrates the tables only, on the same conditions. */
-export async function migratePostgres(options: {
-  connection: PoolConfig
-  migrations: PostgresMigration[]
-}): Promise<void> {
-  const { connection, migrations } = options
-  const client = await connect(connection)
+export async function migratePostgres({ Client, migrations }: Options): Promise<void> {
+  const client = await connect(Client, 1, START_WAIT_MS)
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     await migrate(client, migrations)
   } finally {
     await client.end()
-  }
-}
-
-/** A server that starts (57P03), or has no connection to spare (53300), is waited for. Other errors are for people. */
-async function connect(connection: PoolConfig): Promise<pg.Client> {
-  const deadline = performance.now() + START_WAIT_MS
-  for (;;) {
-    const options = { ...connection, connectionTimeoutMillis: CONNECT_TIMEOUT_MS }
-    const client = new ((connection.Client ?? pg.Client) as NewClient)(options)
-    // Without a listener, a connection that breaks would end the process; the next statement fails.
-    client.on('error', () => undefined)
-    try {
-      await client.connect()
-      return client
-    } catch (error) {
-      const { code = '' } = error as { code?: string }
-      if (!/^(57P03|53300)$/.test(code) || performance.now() > deadline) throw error
-    }
-    await setTimeout(100)
   }
 }
 

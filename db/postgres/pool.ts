@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { StoreUnavailableError } from '../errors.ts'
+import { CONNECT_TIMEOUT_MS, type NewClient } from './connection.ts'
 import { classify, ConnectionError } from './failures.ts'
 import type { Execute } from './replay.ts'
 import type { PostgresStatement } from './statement.ts'
@@ -9,12 +10,12 @@ type Result = pg.QueryArrayResult<unknown[]>
 
 /** How long work waits for a database that is restarted, or for another server to take over. */
 const RETRY_MS = 10_000
+/** The same when the database has been down for that long: requests make several calls, and more of them come. */
+const RETRY_WHILE_DOWN_MS = 500
 /** Longest pause between two attempts to reach the database. */
 const MAX_PAUSE_MS = 250
 /** A statement that takes longer meets a network that lost its answer. */
 const STATEMENT_TIMEOUT_MS = 5000
-/** How long a new connection may take. */
-export const CONNECT_TIMEOUT_MS = 3000
 /** A paused process loses its transaction, and with it its locks. */
 const IDLE_TRANSACTION_MS = 5000
 /** Writes wait for locks of others: with connections of their own, they keep no read waiting. */
@@ -50,10 +51,11 @@ export interface Pool {
   close: () => Promise<void>
 }
 
-/** @param connection where the database is: see server/config */
-export function createPool(connection: pg.PoolConfig): Pool {
-  const reads = openPool(connection, READ_CONNECTIONS)
-  const writes = openPool(connection, WRITE_CONNECTIONS)
+/** @param Client connects to the server that takes writes */
+export function createPool(Client: NewClient): Pool {
+  const reads = openPool(Client, READ_CONNECTIONS)
+  const writes = openPool(Client, WRITE_CONNECTIONS)
+  const retry = createRetry()
 
   /** What `close` waits for. */
   const unfinished = new Set<Promise<unknown>>()
@@ -79,7 +81,9 @@ export function createPool(connection: pg.PoolConfig): Pool {
   let settled = 0
 
   const use = async <T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
-    const client = await connect(pool)
+    const client = await pool.connect().catch((error: unknown) => {
+      throw new ConnectionError(error)
+    })
     let isBroken = false
     try {
       return await work(client)
@@ -127,19 +131,16 @@ export function createPool(connection: pg.PoolConfig): Pool {
   }
 }
 
-function openPool(connection: pg.PoolConfig, max: number): pg.Pool {
+function openPool(Client: NewClient, max: number): pg.Pool {
   const pool = new pg.Pool({
-    ...connection,
+    Client,
     types,
     max,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
-    keepAlive: true,
-    application_name: 'ellipsis-broker',
   })
-  // A connection that breaks while it is idle: the pool replaces it. Between two statements: the next one fails.
+  // A connection that breaks while it is idle: the pool replaces it.
   pool.on('error', () => undefined)
-  pool.on('connect', (client) => client.on('error', () => undefined))
   return pool
 }
 
@@ -152,31 +153,10 @@ const begin = (mode: string) =>
   plain(`begin isolation level serializable; lock table writers in ${mode} mode`)
 const BEGIN = begin('row share')
 const BEGIN_ALONE = begin('exclusive')
-const IS_STANDBY = plain('select pg_is_in_recovery()')
 /** Makes the commit of a transaction that changes nothing wait for the disk and the standbys. */
 const WRITE = plain('select pg_current_xact_id()')
 const ROLLBACK = plain('rollback')
 const COMMIT = plain('commit')
-
-/** Connections that were found to be to a primary. */
-const primaries = new WeakSet<pg.PoolClient>()
-
-/** A connection to the primary: a standby would answer reads with the state of a moment ago. */
-async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
-  const client = await pool.connect().catch((error: unknown) => {
-    throw new ConnectionError(error)
-  })
-  if (primaries.has(client)) return client
-  try {
-    const { rows } = await send(client, IS_STANDBY)
-    if (rows[0]?.[0]) throw new ConnectionError(new Error('the server is a standby'))
-  } catch (error) {
-    client.release(true)
-    throw new ConnectionError(error)
-  }
-  primaries.add(client)
-  return client
-}
 
 /** @throws DatabaseError if the server answered with an error, otherwise ConnectionError */
 async function send(client: pg.PoolClient, statement: PostgresStatement): Promise<Result> {
@@ -218,23 +198,35 @@ async function commit(client: pg.PoolClient): Promise<void> {
   if (warning !== undefined) throw new StoreUnavailableError('NOT_REPLICATED', warning)
 }
 
-async function retry<T>(work: (isAlone: boolean) => Promise<T>): Promise<T> {
-  const deadline = performance.now() + RETRY_MS
-  let isAlone = false
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await work(isAlone)
-    } catch (error) {
-      const { kind, code } = classify(error)
-      // Alone, a constraint fails by the row itself.
-      if (kind === 'final' || (isAlone && code.startsWith('23'))) throw error
-      if (kind === 'unavailable' || performance.now() > deadline)
-        throw new StoreUnavailableError(code, error)
-      if (kind === 'collided' && !isAlone) {
-        isAlone = true
-        continue
+/** Repeats work until it succeeds, or can't in time. @throws StoreUnavailableError, or the work's error */
+function createRetry(): <T>(work: (isAlone: boolean) => Promise<T>) => Promise<T> {
+  /** Since when all connections have failed. */
+  let downSince = Infinity
+  return async (work) => {
+    const startedAt = performance.now()
+    let isAlone = false
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const result = await work(isAlone)
+        downSince = Infinity
+        return result
+      } catch (error) {
+        const { kind, code } = classify(error)
+        // Alone, a constraint fails by the row itself.
+        if (kind === 'final' || (isAlone && code.startsWith('23'))) throw error
+        const now = performance.now()
+        if (kind === 'broken') downSince = Math.min(downSince, now)
+        const deadline = Math.max(
+          Math.min(startedAt, downSince) + RETRY_MS,
+          startedAt + RETRY_WHILE_DOWN_MS,
+        )
+        if (kind === 'unavailable' || now > deadline) throw new StoreUnavailableError(code, error)
+        if (kind === 'collided' && !isAlone) {
+          isAlone = true
+          continue
+        }
       }
+      await setTimeout(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
     }
-    await setTimeout(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
   }
 }

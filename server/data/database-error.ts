@@ -1,10 +1,29 @@
 import { LockHeldError, StoreTooNewError, StoreUnavailableError } from '../../db/errors.ts'
 import { READ_ONLY } from '../../db/postgres/connection.ts'
+import { codeOf } from '../../db/postgres/failures.ts'
 import type { ServerState } from '../../db/postgres/server-state.ts'
 import { formatMessage } from '../operate/messages.ts'
+import type { MessageName } from '../operate/messages.ts'
 import { StartError } from './start-error.ts'
 
 const MIN_VERSION = 140_000
+
+type Messages = [codes: RegExp, name: MessageName][]
+
+/** Why a connection can't be made, by SQLSTATE; others: it can't be reached. */
+const CONNECT_MESSAGES: Messages = [
+  [new RegExp(`^${READ_ONLY}$`), 'start.database-read-only'],
+  [/^53300$/, 'start.database-full'],
+  [/^53/, 'start.database-resources'],
+  [/^28/, 'start.database-refused'],
+  [/^3D000$/, 'start.database-missing'],
+]
+
+/** Why the broker can't work with the tables; others are bugs. */
+const TABLE_MESSAGES: Messages = [
+  [/^(0A000|58P01)$/, 'start.database-extension'],
+  [/^(42501|42P01|42703|42883|3F000)$/, 'start.database-tables'],
+]
 
 /**
  * A handler of errors of connecting to PostgreSQL. No error of pg contains the password.
@@ -13,13 +32,18 @@ const MIN_VERSION = 140_000
 export const explainConnectError =
   (address: string) =>
   (error: unknown): never => {
-    const name =
-      (error as { code?: unknown }).code === READ_ONLY
-        ? 'start.database-read-only'
-        : 'start.database-unreachable'
-    const values = { address, problem: describe(error) }
+    const problem = describe(error)
+    const values = { address, problem }
+    if (NO_PASSWORD.test(problem)) {
+      values.problem = 'it asks for a password, and none is set'
+      throw new StartError(formatMessage('start.database-refused', values))
+    }
+    const name = find(CONNECT_MESSAGES, error) ?? 'start.database-unreachable'
     throw new StartError(formatMessage(name, values), { cause: error })
   }
+
+/** Errors of pg itself have no code. */
+const NO_PASSWORD = /password must be a string/
 
 /** Why it can't be reached; of several addresses of a host, the first one. */
 function describe(error: unknown): string {
@@ -35,9 +59,20 @@ export const explainDatabaseError =
       throw new StartError(formatMessage('start.newer', { file: address }))
     if (error instanceof LockHeldError)
       throw new StartError(formatMessage('start.locked', { directory: address }), { cause: error })
-    if (error instanceof StoreUnavailableError) return explainConnectError(address)(error)
-    throw error
+    if (error instanceof StoreUnavailableError) return explainConnectError(address)(rootOf(error))
+    const name = find(TABLE_MESSAGES, error)
+    if (name === undefined) throw error
+    const values = { address, problem: describe(rootOf(error)) }
+    throw new StartError(formatMessage(name, values), { cause: error })
   }
+
+const find = (messages: Messages, error: unknown): MessageName | undefined =>
+  messages.find(([codes]) => codes.test(codeOf(rootOf(error))))?.[1]
+
+/** Drizzle and the pool wrap errors of pg. */
+function rootOf(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? rootOf(error.cause) : error
+}
 
 /**
  * Refuses a server that would lose data, or on which the broker can't work.
@@ -51,5 +86,9 @@ export function checkServer(state: ServerState, address: string): void {
   if (version < MIN_VERSION) refuse('start.database-old', { version: versionText })
   if (state.isPooled) refuse('start.database-pooler')
   if (synchronousCommit === 'off') refuse('start.database-asynchronous', { user })
+  if (state.hasTables && state.unusableTables.length > 0) {
+    const problem = `missing, or not this user’s: ${state.unusableTables.join(', ')}`
+    refuse('start.database-tables', { problem })
+  }
   if (!state.canCreate) refuse('start.database-rights', { user, schema: schema ?? 'public' })
 }

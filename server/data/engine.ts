@@ -71,11 +71,11 @@ export async function openCoordination({
 /** Loads the client of PostgreSQL only here: commands on SQLite start faster. */
 async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
   const { createClientClass } = await import('../../db/postgres/connection.ts')
-  const { openPostgresStore } = await import('../../db/postgres/open.ts')
+  const { openPostgresStore, START_WAIT_MS } = await import('../../db/postgres/open.ts')
   const { checkServer, explainDatabaseError } = await import('./database-error.ts')
   const { inspectServer } = await import('./inspect-server.ts')
-  const { state } = await inspectServer(database)
   const { address } = database
+  const { state } = await inspectServer(database, START_WAIT_MS)
   checkServer(state, address)
   const Client = createClientClass(database.urls.map((url) => url.reveal()))
   const config = { database, dataDir: '', nativeDir: null }
@@ -83,8 +83,9 @@ async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
   return {
     place: address,
     coordination,
-    hasStore: async () => state.hasTables,
-    open: () => openPostgresStore({ connection: { Client }, migrations: readPostgresMigrations() }),
+    // Another process may have created it meanwhile.
+    hasStore: async () => state.hasTables || (await inspectServer(database)).state.hasTables,
+    open: () => openPostgresStore({ Client, migrations: readPostgresMigrations() }),
     keepCopy: async () => undefined,
     measureStorage: async () => {
       const { databaseBytes } = (await inspectServer(database)).state

@@ -83,7 +83,7 @@ export function database(settings: DatabaseUrl): Place {
       use(async (client) => {
         if ((await inspectPostgres(client)) === 'other')
           throw new CommandError('store.copy.not-empty', { to: name })
-        await migratePostgres({ connection: { Client }, migrations })
+        await migratePostgres({ Client, migrations })
         return work(await openPostgresWriter({ client, name }))
       }),
   }

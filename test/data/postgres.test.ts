@@ -2,6 +2,9 @@ import { copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
+import { loadConfig } from '../../server/config/config.ts'
+import { openData } from '../../server/data/open-data.ts'
+import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, connect, exchange, scrape } from '../helper.ts'
 import { createDatabase, noPostgres, query } from '../postgres.ts'
@@ -35,6 +38,29 @@ t.test('brokers of several hosts share a database', { skip }, async (t) => {
   const metrics = await scrape(other)
   t.match(metrics, /^ellipsis_broker_database_bytes [1-9]\d{6,}$/m)
   t.notMatch(metrics, /^ellipsis_broker_disk_free_bytes /m, 'of another host')
+})
+
+t.test('simultaneous first starts all come up', { skip }, async (t) => {
+  for (let round = 0; round < 3; round++) {
+    const url = await createDatabase(t)
+    const config = loadConfig({
+      BROKER_DATABASE_URL: url,
+      BROKER_DATA_DIR: temporaryFolder(t),
+    })
+    const start = () => openData(config, runtime, { command: 'serve' })
+    const opened = await Promise.all([start(), start(), start()])
+    const [one] = opened
+    t.equal((await one.processes.others()).length, 2)
+    const [{ count } = {}] = (await query(url, 'select count(*) from signing_keys')) as {
+      count?: string
+    }[]
+    t.equal(count, '2', 'one set of keys: the active one, and the next')
+    for (const { presence, store, coordination } of opened) {
+      await presence.unregister()
+      await store.close()
+      await coordination.close()
+    }
+  }
 })
 
 t.test('commands work on the database', { skip }, async (t) => {

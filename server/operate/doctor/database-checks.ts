@@ -77,7 +77,7 @@ async function withStore(
   const { createPool } = await import('../../../db/postgres/pool.ts')
   const { createPostgresStore } = await import('../../../db/postgres/store.ts')
   const Client = createClientClass(database?.urls.map((url) => url.reveal()) ?? [])
-  const store = createPostgresStore(createPool({ Client }))
+  const store = createPostgresStore(createPool(Client))
   return work(store).finally(() => store.close())
 }
 
@@ -111,8 +111,5 @@ export function judgeDatabaseClock(offsetSeconds: number): CheckResult {
   const seconds = Math.abs(offsetSeconds).toFixed(1)
   const finding = `the database is ${seconds} s ${offsetSeconds < 0 ? 'behind' : 'ahead of'} this host`
   if (Math.abs(offsetSeconds) <= MAX_OFFSET_SECONDS) return ok(finding)
-  return warning(
-    finding,
-    'Synchronize both clocks (NTP). Leases are by the clock of the database; expiry of tokens is by that of each host.',
-  )
+  return warning(finding, 'Synchronize both clocks (NTP): tokens expire by the clock of each host.')
 }

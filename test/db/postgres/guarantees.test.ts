@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
+import { createClientClass } from '../../../db/postgres/connection.ts'
 import { createPool, type Pool } from '../../../db/postgres/pool.ts'
 import { createPostgresStore } from '../../../db/postgres/store.ts'
 import type { Store } from '../../../db/store.ts'
@@ -30,7 +31,7 @@ async function open(t: Test, grants: number): Promise<{ store: Store; url: strin
 
 /** A store of the database, which counts its statements. */
 function openCounting(t: Test, url: string) {
-  const pool = createPool({ connectionString: url })
+  const pool = createPool(createClientClass([url]))
   t.teardown(() => pool.close())
   let statements = 0
   const counting =

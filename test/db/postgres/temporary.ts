@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { createClientClass } from '../../../db/postgres/connection.ts'
 import { openPostgresStore } from '../../../db/postgres/open.ts'
 import type { PostgresMigration } from '../../../db/postgres/open.ts'
 import type { Store } from '../../../db/store.ts'
@@ -15,7 +16,7 @@ export const migrations: PostgresMigration[] = ['0000_initial'].map((name) => ({
 
 /** Opens the store of a database. */
 export const openAt = (url: string): Promise<Store> =>
-  openPostgresStore({ connection: { connectionString: url }, migrations })
+  openPostgresStore({ Client: createClientClass([url]), migrations })
 
 let template: Promise<string> | undefined
 
