@@ -5,8 +5,10 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { Client } from 'pg'
 import { StoreUnavailableError } from '../../../db/errors.ts'
+import { createClientClass } from '../../../db/postgres/connection.ts'
 import { createPool } from '../../../db/postgres/pool.ts'
 import type { Execute } from '../../../db/postgres/replay.ts'
+import { createPostgresStore } from '../../../db/postgres/store.ts'
 import { noPostgres, query, startCluster } from '../../postgres.ts'
 import { statement } from './statements.ts'
 import { openAt } from './temporary.ts'
@@ -20,7 +22,7 @@ async function open(t: Test) {
   t.teardown(() => cluster.stop())
   const url = cluster.urlOf('postgres')
   await query(url, 'create table writers (); create table entries (id serial primary key)')
-  const pool = createPool({ connectionString: url })
+  const pool = createPool(createClientClass([url]))
   t.teardown(() => pool.close().catch(() => undefined))
   const control = (action: string, ...args: string[]) =>
     cluster.run('pg_ctl', action, '--pgdata', 'data', '--log', 'log', '--wait', ...args)
@@ -57,10 +59,13 @@ t.test('failover', { skip: noPostgres, jobs: 2 }, async (t) => {
       await query(url, 'select pg_reload_conf()')
     }
     await set('set', '= on')
+    const checking = createPostgresStore(pool).checkWritable()
+    t.equal(await Promise.race([checking, setTimeout(500, 'waits')]), 'waits')
     const waiting = pool.write(add)
     await setTimeout(500)
     await set('reset', '')
     await waiting
+    await checking
     t.equal(await entries(), 2)
 
     const signal = join(cluster.folder, 'data/standby.signal')
