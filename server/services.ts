@@ -91,6 +91,7 @@ import { createEllipsisClient } from './ellipsis/client.ts'
 import type { EllipsisClientOptions } from './ellipsis/client.ts'
 import { createClockOffset } from './ellipsis/clock-offset.ts'
 import { createKeyFollower } from './data/key-follower.ts'
+import { limitOutageLines } from './log.ts'
 import type { Logger } from './log.ts'
 import { createSummarizingLog } from './summarizing-log.ts'
 import { countFailedConnects } from './metrics/failed-connects.ts'
@@ -181,6 +182,7 @@ export function compose(
     concurrentCalls: Infinity,
     slowCallMs: Infinity,
   })
+  const loopLog = limitOutageLines(log, clock)
   const summarizingLog = createSummarizingLog({ log, clock })
   const breakers = { state: () => worstState(breaker, driveBreaker) }
   const metrics = createMetrics(store, build, breakers, gather)
@@ -205,7 +207,7 @@ export function compose(
   }
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls, accountSubject })
   const appTokens = createAppTokens({ store, keys, clock, random, publicUrl, formerUrls })
-  const usage = createUsage({ store, clock, log })
+  const usage = createUsage({ store, clock, log: loopLog })
   const shared = { store, vault, ellipsis, breaker, clock, random, log, usage }
   const upstreamHealth = createUpstreamHealth()
   const leases = createLeases({ ...shared, processes })
@@ -222,7 +224,10 @@ export function compose(
     ...{ attempt, store, vault, clock },
     onToken: (id, token) => refreshAhead.schedule(id, token),
   })
-  const refreshAhead = createRefreshAhead({ ...shared, refresher, leases, minTtlSeconds })
+  const refreshAhead = createRefreshAhead({
+    ...{ ...shared, log: loopLog },
+    ...{ refresher, leases, minTtlSeconds },
+  })
   const renewals = createRenewals({ store, tokens, clock, random })
   const newGrant = createNewGrant({ tokens, clock, random })
   const redeem = createRedeem({ store, newGrant, clock })
@@ -266,8 +271,8 @@ export function compose(
     : createNoCache(driveMetrics.cache)
   addCacheSizeMetric(metrics.registry, () => driveCache.size())
   const upkeep = { usage, upstream, keys, followKeys, driveBudget, driveCache }
-  const bulks = createBulkRevocations({ store, throttle, clock, random, log })
-  const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
+  const bulks = createBulkRevocations({ store, throttle, clock, random, log: loopLog })
+  const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log: loopLog, eventDays })
   const checkWritable = () => store.checkWritable()
   const checkReadiness = createReadiness({ checkWritable, keys, clock, log })
   const { jwksAllow: allowed, proxy } = config
@@ -302,13 +307,13 @@ export function compose(
   })
   const commands = onEvent ? [createCommandSink({ ...onEvent, clock, log })] : []
   const dispatcher = createDispatcher({
-    ...{ store, throttle, clock, random, log, processes },
+    ...{ store, throttle, clock, random, log: loopLog, processes },
     sinks: async () => [...(await webhooks.sinks()), ...commands],
     onGone: (id) => webhooks.disableGone(id),
     onAttempt: addDeliveryMetrics(metrics.registry, { store, clock }),
   })
   const conditions = createConditions({
-    ...{ store, upstream, clock, log, certificateExpiresAt },
+    ...{ store, upstream, clock, log: loopLog, certificateExpiresAt },
     measureStorage,
   })
   const links = createLinks({ store, usage, clock, random })
