@@ -55,13 +55,14 @@ export interface Pool {
 export function createPool(Client: NewClient): Pool {
   const reads = openPool(Client, READ_CONNECTIONS)
   const writes = openPool(Client, WRITE_CONNECTIONS)
-  const retry = createRetry()
 
   /** What `close` waits for. */
   const unfinished = new Set<Promise<unknown>>()
   let isClosed = false
 
-  const run = async <T>(work: (isAlone: boolean) => Promise<T>): Promise<T> => {
+  const [retryRead, retryWrite] = [createRetry(), createRetry()]
+
+  const run = async <T>(retry: Retry, work: (isAlone: boolean) => Promise<T>): Promise<T> => {
     if (isClosed) throw new Error('the store is closed')
     const result = retry(work)
     unfinished.add(result)
@@ -97,10 +98,10 @@ export function createPool(Client: NewClient): Pool {
   }
 
   return {
-    read: (work) => run(() => use(reads, (client) => work(executeOn(client)))),
+    read: (work) => run(retryRead, () => use(reads, (client) => work(executeOn(client)))),
 
     write: (work) =>
-      run((isAlone) =>
+      run(retryWrite, (isAlone) =>
         use(writes, async (client) => {
           const execute = executeOn(client)
           const settles = doubts
@@ -199,7 +200,9 @@ async function commit(client: pg.PoolClient): Promise<void> {
 }
 
 /** Repeats work until it succeeds, or can't in time. @throws StoreUnavailableError, or the work's error */
-function createRetry(): <T>(work: (isAlone: boolean) => Promise<T>) => Promise<T> {
+type Retry = <T>(work: (isAlone: boolean) => Promise<T>) => Promise<T>
+
+function createRetry(): Retry {
   /** Since when all connections have failed. */
   let downSince = Infinity
   return async (work) => {

@@ -26,7 +26,7 @@ const TABLE_MESSAGES: Messages = [
 ]
 
 /**
- * A handler of errors of connecting to PostgreSQL. No error of pg contains the password.
+ * A handler of errors of connecting to PostgreSQL, and of looking at it. No error of pg contains the password.
  * @throws StartError
  */
 export const explainConnectError =
@@ -38,7 +38,8 @@ export const explainConnectError =
       values.problem = 'it asks for a password, and none is set'
       throw new StartError(formatMessage('start.database-refused', values))
     }
-    const name = find(CONNECT_MESSAGES, error) ?? 'start.database-unreachable'
+    const name =
+      find([...CONNECT_MESSAGES, ...TABLE_MESSAGES], error) ?? 'start.database-unreachable'
     throw new StartError(formatMessage(name, values), { cause: error })
   }
 

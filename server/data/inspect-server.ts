@@ -3,7 +3,7 @@ import { connect, createClientClass } from '../../db/postgres/connection.ts'
 import { readServerMeta, readServerState } from '../../db/postgres/server-state.ts'
 import type { ServerState } from '../../db/postgres/server-state.ts'
 import type { DatabaseUrl } from '../config/database-url.ts'
-import { explainConnectError, explainDatabaseError } from './database-error.ts'
+import { explainConnectError } from './database-error.ts'
 
 const TABLES = copiedTables.map(({ name }) => name)
 
@@ -18,12 +18,13 @@ export async function inspectServer(
   waitMs = 0,
 ): Promise<{ state: ServerState; meta: Record<string, string> }> {
   const Client = createClientClass(urls.map((url) => url.reveal()))
-  const client = await connect(Client, urls.length, waitMs).catch(explainConnectError(address))
+  const explain = explainConnectError(address)
+  const client = await connect(Client, urls.length, waitMs).catch(explain)
   try {
     const state = await readServerState(client, TABLES)
     return { state, meta: state.hasTables ? await readServerMeta(client) : {} }
   } catch (error) {
-    return explainDatabaseError(address)(error)
+    return explain(error)
   } finally {
     await client.end()
   }

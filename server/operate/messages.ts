@@ -173,7 +173,7 @@ export const messages = {
     command: 'start',
     exit: 2,
     text: 'The database {address} takes no writes: its server is a standby, or transactions of this user are read-only.',
-    fix: 'Name every server in BROKER_DATABASE_URL, as HOST-1,HOST-2: the broker uses the first that takes writes. Or promote the standby.',
+    fix: 'Name every server in BROKER_DATABASE_URL, as HOST-1,HOST-2: the broker uses the first that takes writes. Or promote the standby. If it is the primary, default_transaction_read_only is on; some services set it when the disk is full.',
   },
   'start.database-old': {
     command: 'start',

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -8,6 +9,9 @@ import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, connect, exchange, scrape } from '../helper.ts'
 import { createDatabase, noPostgres, query } from '../postgres.ts'
+import { runCli, waitForOutput } from '../processes.ts'
+import { startProxy } from '../db/postgres/proxy.ts'
+import { freePort } from '../free-port.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const skip = noPostgres
@@ -62,6 +66,27 @@ t.test('simultaneous first starts all come up', { skip }, async (t) => {
     }
   }
 })
+
+t.test(
+  'a database that fails right after the start does not end the broker',
+  { skip },
+  async (t) => {
+    const proxy = await startProxy(t, await createDatabase(t))
+    proxy.cutAfter('into "setup_links"')
+    const env = {
+      ...{ BROKER_DATABASE_URL: proxy.url, BROKER_DATA_DIR: temporaryFolder(t) },
+      ...{ ELLIPSIS_CLIENT_ID: 'id', ELLIPSIS_CLIENT_SECRET: 'secret' },
+      ...{ ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3', BROKER_PORT: String(await freePort()) },
+    }
+    const child = runCli(['serve'], env)
+    t.teardown(() => child.kill('SIGKILL'))
+    await waitForOutput(child, /whether there is an admin is unknown/)
+    proxy.cutAfter(null)
+    t.equal((await fetch(`http://127.0.0.1:${env.BROKER_PORT}/healthz`)).status, 200)
+    child.kill('SIGTERM')
+    t.strictSame(await once(child, 'exit'), [0, null])
+  },
+)
 
 t.test('commands work on the database', { skip }, async (t) => {
   const url = await createDatabase(t)
