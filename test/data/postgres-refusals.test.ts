@@ -9,7 +9,7 @@ import type { Test } from 'tap'
 import type { ServerState } from '../../db/postgres/server-state.ts'
 import { loadConfig } from '../../server/config/config.ts'
 import { databaseUrl } from '../../server/config/database-url.ts'
-import { checkServer } from '../../server/data/database-error.ts'
+import { checkServer, explainDatabaseError } from '../../server/data/database-error.ts'
 import { openEngine } from '../../server/data/engine.ts'
 import { inspectServer } from '../../server/data/inspect-server.ts'
 import { openAt } from '../db/postgres/temporary.ts'
@@ -121,6 +121,8 @@ t.test('settings of the server that lose data, and missing rights', { skip }, as
   await query(url, 'create extension pg_trgm')
   t.match(await open(guest), name)
   await query(url, 'drop owned by guest; drop role guest')
+  const error: unknown = await query(url, 'create extension missing').catch((e: unknown) => e)
+  t.throws(() => explainDatabaseError('db')(error), /lacks .*"missing" is not available.*contrib/s)
   const old = { version: 130_011, versionText: '13.11' } as ServerState
   t.throws(() => checkServer(old, 'db'), /PostgreSQL 13\.11, and the broker needs 14/)
 })
