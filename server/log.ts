@@ -1,7 +1,9 @@
 import { pino } from 'pino'
 import type { DestinationStream, Logger } from 'pino'
 import pretty from 'pino-pretty'
+import { StoreUnavailableError } from '../db/errors.ts'
 import type { Config } from './config/config.ts'
+import type { SteadyClock } from './runtime.ts'
 
 /** The log of the domain. Details never contain a secret in plain text. */
 export interface Log {
@@ -53,4 +55,26 @@ export function describeError(error: unknown, depth = 0): object | string {
     ...(depth === 0 && { at: frames.slice(0, MAX_STACK_FRAMES).map((line) => line.trim()) }),
     ...(cause !== undefined && depth < MAX_CAUSES && { cause: describeError(cause, depth + 1) }),
   }
+}
+
+/** In this time, loops log a failure of the store once. */
+const OUTAGE_LINE_INTERVAL_MS = 60_000
+
+/** A log for loops: while the store can't be used, they would write equal lines all the time. */
+export function limitOutageLines(log: Log, clock: SteadyClock): Log {
+  const writtenAt = new Map<string, number>()
+  const isRepeated = (err: unknown, message: string): boolean => {
+    if (!(err instanceof StoreUnavailableError)) return false
+    const key = `${err.code} ${message}`
+    const now = clock.steady()
+    if (now - (writtenAt.get(key) ?? -Infinity) < OUTAGE_LINE_INTERVAL_MS) return true
+    writtenAt.set(key, now)
+    return false
+  }
+  const limit =
+    (level: 'warn' | 'error'): Log['error'] =>
+    (details, message) => {
+      if (!('err' in details && isRepeated(details.err, message))) log[level](details, message)
+    }
+  return { info: (...line) => log.info(...line), warn: limit('warn'), error: limit('error') }
 }

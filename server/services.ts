@@ -91,6 +91,7 @@ import { createEllipsisClient } from './ellipsis/client.ts'
 import type { EllipsisClientOptions } from './ellipsis/client.ts'
 import { createClockOffset } from './ellipsis/clock-offset.ts'
 import { createKeyFollower } from './data/key-follower.ts'
+import { limitOutageLines } from './log.ts'
 import type { Logger } from './log.ts'
 import { createSummarizingLog } from './summarizing-log.ts'
 import { countFailedConnects } from './metrics/failed-connects.ts'
@@ -193,6 +194,7 @@ export function compose(
       { connections: kept.unreadable },
       'kept tokens can’t be opened: their encryption key is missing',
     )
+  const loopLog = limitOutageLines(log, clock)
   const summarizingLog = createSummarizingLog({ log, clock })
   const breakers = { state: () => worstState(breaker, driveBreaker) }
   const metrics = createMetrics(store, build, breakers, gather)
@@ -217,7 +219,7 @@ export function compose(
   }
   const tokens = createBrokerTokens({ keys, clock, publicUrl, formerUrls, accountSubject })
   const appTokens = createAppTokens({ store, keys, clock, random, publicUrl, formerUrls })
-  const usage = createUsage({ store, clock, log })
+  const usage = createUsage({ store, clock, log: loopLog })
   const shared = { store, vault, unsaved, ellipsis, breaker, clock, random, log, usage }
   const upstreamHealth = createUpstreamHealth()
   const leases = createLeases({ ...shared, processes })
@@ -234,7 +236,10 @@ export function compose(
     ...{ attempt, store, vault, clock },
     onToken: (id, token) => refreshAhead.schedule(id, token),
   })
-  const refreshAhead = createRefreshAhead({ ...shared, refresher, leases, minTtlSeconds })
+  const refreshAhead = createRefreshAhead({
+    ...{ ...shared, log: loopLog },
+    ...{ refresher, leases, minTtlSeconds },
+  })
   const renewals = createRenewals({ store, tokens, clock, random })
   const newGrant = createNewGrant({ tokens, clock, random })
   const redeem = createRedeem({ store, newGrant, clock })
@@ -278,8 +283,8 @@ export function compose(
     : createNoCache(driveMetrics.cache)
   addCacheSizeMetric(metrics.registry, () => driveCache.size())
   const upkeep = { usage, upstream, keys, followKeys, driveBudget, driveCache }
-  const bulks = createBulkRevocations({ store, throttle, clock, random, log })
-  const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log, eventDays })
+  const bulks = createBulkRevocations({ store, throttle, clock, random, log: loopLog })
+  const sweeper = createSweeper({ store, ...upkeep, throttle, clock, log: loopLog, eventDays })
   const checkWritable = () => store.checkWritable()
   const checkReadiness = createReadiness({ checkWritable, keys, clock, log })
   const { jwksAllow: allowed, proxy } = config
@@ -314,13 +319,13 @@ export function compose(
   })
   const commands = onEvent ? [createCommandSink({ ...onEvent, clock, log })] : []
   const dispatcher = createDispatcher({
-    ...{ store, throttle, clock, random, log, processes },
+    ...{ store, throttle, clock, random, log: loopLog, processes },
     sinks: async () => [...(await webhooks.sinks()), ...commands],
     onGone: (id) => webhooks.disableGone(id),
     onAttempt: addDeliveryMetrics(metrics.registry, { store, clock }),
   })
   const conditions = createConditions({
-    ...{ store, upstream, clock, log, certificateExpiresAt },
+    ...{ store, upstream, clock, log: loopLog, certificateExpiresAt },
     measureStorage,
   })
   const links = createLinks({ store, usage, clock, random })

@@ -1,4 +1,6 @@
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
+import { codeOf } from './failures.ts'
 
 /** Makes connections to PostgreSQL, which are not connected yet. */
 export interface NewClient {
@@ -11,7 +13,11 @@ export interface NewClient {
   look(): Promise<void>
 }
 
-const CONNECT_TIMEOUT_MS = 3000
+/** How long a new connection may take. */
+export const CONNECT_TIMEOUT_MS = 3000
+/** A server that starts, or has no connection to spare. */
+const SOON_READY = /^(57P03|53300)$/
+const PAUSE_MS = 100
 /** The SQLSTATE of a write to a server that takes none. */
 export const READ_ONLY = '25006'
 /** How often the servers are asked whether another one has become the primary. */
@@ -128,8 +134,13 @@ export function createClientClass(urls: readonly string[]): NewClient {
   }
 }
 
-/** Connects to the primary. @throws the error of the server that was tried last */
-export async function connect(Client: NewClient): Promise<pg.Client> {
+/**
+ * Connects to the primary.
+ * @param waitMs how long a server is waited for that starts, or has no connection to spare
+ * @throws the error of the server that was tried last
+ */
+export async function connect(Client: NewClient, waitMs = 0): Promise<pg.Client> {
+  const deadline = performance.now() + waitMs
   await Client.ready()
   for (let attempt = 1; ; attempt++) {
     const client = new Client()
@@ -137,8 +148,10 @@ export async function connect(Client: NewClient): Promise<pg.Client> {
       await client.connect()
       return client
     } catch (error) {
-      if (attempt >= Client.servers) throw error
+      if (attempt < Client.servers) continue
+      if (!SOON_READY.test(codeOf(error)) || performance.now() >= deadline) throw error
     }
+    await setTimeout(PAUSE_MS)
   }
 }
 

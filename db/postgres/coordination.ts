@@ -16,11 +16,11 @@ const QUERY_TIMEOUT_MS = 4000
 /**
  * A process that has written no heartbeat for this long counts as dead, and its leases are taken over. Each process
  * measures that by itself, with a clock that is never set: the clock of the database may jump when another server
- * takes over. Unlike a lock of the
- * operating system, silence proves nothing: the process may be cut off from the database only, and keep a new refresh
- * token in memory until it can store it. A refresh with the old one before that may lose the connection. So
- * this is longer than a failover takes, at the price that the few connections that a lost host was refreshing wait as
- * long. A process that starts on the same machine knows at once which of the others there have died.
+ * takes over. Unlike a lock of the operating system, silence proves nothing: the process may be cut off from the
+ * database only, and keep a new refresh token in memory until it can store it. A refresh with the old one before that
+ * may lose the connection. So this is longer than a failover takes, at the price that the few connections that a lost
+ * host was refreshing wait as long. A process that starts on the same machine knows at once which of the others there
+ * have died.
  */
 const DEAD_AFTER_MS = 120_000
 
@@ -167,13 +167,12 @@ export function createPostgresCoordination(
       await removeDeadOf(machine)
       registered.add(id)
       await write()
-      const heartbeat = setInterval(
-        () =>
-          void write()
-            .then(observe)
-            .catch(() => undefined),
-        HEARTBEAT_INTERVAL_MS,
-      )
+      let beat: Promise<void> | undefined
+      const heartbeat = setInterval(() => {
+        beat = write()
+          .then(observe)
+          .catch(() => undefined)
+      }, HEARTBEAT_INTERVAL_MS)
       heartbeats.add(heartbeat.unref())
       return {
         id,
@@ -184,6 +183,8 @@ export function createPostgresCoordination(
         async unregister() {
           clearInterval(heartbeat)
           registered.delete(id)
+          // A heartbeat on its way would add the row again.
+          await beat
           await pool.query('delete from processes where id = $1', [id])
         },
       }

@@ -1,8 +1,8 @@
-import { setTimeout } from 'node:timers/promises'
 import type pg from 'pg'
 import type { RunningProcess } from '../coordination.ts'
 import { OlderProcessesError, StoreTooNewError } from '../errors.ts'
 import type { Store } from '../store.ts'
+import { connect } from './connection.ts'
 import type { NewClient } from './connection.ts'
 import { createPool } from './pool.ts'
 import { createPostgresStore } from './store.ts'
@@ -15,7 +15,8 @@ export interface PostgresMigration {
 
 /** Held by a start while it migrates; any number that nothing else uses. */
 const MIGRATION_LOCK = 7_300_002
-const START_WAIT_MS = 10_000
+/** How long a start waits for a server that starts, too, or has no connection to spare. */
+export const START_WAIT_MS = 10_000
 
 interface Options {
   Client: NewClient
@@ -27,7 +28,7 @@ interface Options {
 
 /**
  * Opens the store of a database, and migrates its tables: under a lock of a connection of its own, which ends with it.
- * @throws StoreTooNewError, OlderProcessesError before anything is changed
+ * @throws StoreTooNewError, OlderProcessesError before anything is changed; errors of pg
  */
 export async function openPostgresStore(options: Options): Promise<Store> {
   await migratePostgres(options)
@@ -36,28 +37,12 @@ export async function openPostgresStore(options: Options): Promise<Store> {
 
 /** Migrates the tables only, on the same conditions. */
 export async function migratePostgres(options: Options): Promise<void> {
-  const client = await connect(options.Client)
+  const client = await connect(options.Client, START_WAIT_MS)
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     await migrate(client, options)
   } finally {
     await client.end()
-  }
-}
-
-/** A server that starts (57P03), or has no connection to spare (53300), is waited for. Other errors are for people. */
-async function connect(Client: NewClient): Promise<pg.Client> {
-  const deadline = performance.now() + START_WAIT_MS
-  for (;;) {
-    const client = new Client()
-    try {
-      await client.connect()
-      return client
-    } catch (error) {
-      const { code = '' } = error as { code?: string }
-      if (!/^(57P03|53300)$/.test(code) || performance.now() > deadline) throw error
-    }
-    await setTimeout(100)
   }
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { StoreUnavailableError } from '../errors.ts'
+import { CONNECT_TIMEOUT_MS } from './connection.ts'
 import type { NewClient } from './connection.ts'
 import { classify, ConnectionError } from './failures.ts'
 import type { Execute } from './replay.ts'
@@ -10,12 +11,12 @@ type Result = pg.QueryArrayResult<unknown[]>
 
 /** How long work waits for a database that is restarted, or for another server to take over. */
 const RETRY_MS = 10_000
+/** The same when the database has been down for that long: requests make several calls, and more of them come. */
+const RETRY_WHILE_DOWN_MS = 500
 /** Longest pause between two attempts to reach the database. */
 const MAX_PAUSE_MS = 250
 /** A statement that takes longer meets a network that lost its answer. */
 const STATEMENT_TIMEOUT_MS = 5000
-/** How long a new connection may take. */
-const CONNECT_TIMEOUT_MS = 3000
 /** A paused process loses its transaction, and with it its locks. */
 const IDLE_TRANSACTION_MS = 5000
 /** Writes wait for locks of others: with connections of their own, they keep no read waiting. */
@@ -60,7 +61,9 @@ export function createPool(Client: NewClient): Pool {
   const unfinished = new Set<Promise<unknown>>()
   let isClosed = false
 
-  const run = async <T>(work: (isAlone: boolean) => Promise<T>): Promise<T> => {
+  const [retryRead, retryWrite] = [createRetry(), createRetry()]
+
+  const run = async <T>(retry: Retry, work: (isAlone: boolean) => Promise<T>): Promise<T> => {
     if (isClosed) throw new Error('the store is closed')
     const result = retry(work)
     unfinished.add(result)
@@ -80,7 +83,9 @@ export function createPool(Client: NewClient): Pool {
   let settled = 0
 
   const use = async <T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> => {
-    const client = await connect(pool)
+    const client = await pool.connect().catch((error: unknown) => {
+      throw new ConnectionError(error)
+    })
     let isBroken = false
     try {
       return await work(client)
@@ -94,10 +99,10 @@ export function createPool(Client: NewClient): Pool {
   }
 
   return {
-    read: (work) => run(() => use(reads, (client) => work(executeOn(client)))),
+    read: (work) => run(retryRead, () => use(reads, (client) => work(executeOn(client)))),
 
     write: (work) =>
-      run((isAlone) =>
+      run(retryWrite, (isAlone) =>
         use(writes, async (client) => {
           const execute = executeOn(client)
           const settles = doubts
@@ -155,14 +160,6 @@ const WRITE = plain('select pg_current_xact_id()')
 const ROLLBACK = plain('rollback')
 const COMMIT = plain('commit')
 
-async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
-  try {
-    return await pool.connect()
-  } catch (error) {
-    throw new ConnectionError(error)
-  }
-}
-
 /** @throws DatabaseError if the server answered with an error, otherwise ConnectionError */
 async function send(client: pg.PoolClient, statement: PostgresStatement): Promise<Result> {
   const { timeoutMs: query_timeout = STATEMENT_TIMEOUT_MS, ...query } = statement
@@ -203,23 +200,37 @@ async function commit(client: pg.PoolClient): Promise<void> {
   if (warning !== undefined) throw new StoreUnavailableError('NOT_REPLICATED', warning)
 }
 
-async function retry<T>(work: (isAlone: boolean) => Promise<T>): Promise<T> {
-  const deadline = performance.now() + RETRY_MS
-  let isAlone = false
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await work(isAlone)
-    } catch (error) {
-      const { kind, code } = classify(error)
-      // Alone, a constraint fails by the row itself.
-      if (kind === 'final' || (isAlone && code.startsWith('23'))) throw error
-      if (kind === 'unavailable' || performance.now() > deadline)
-        throw new StoreUnavailableError(code, error)
-      if (kind === 'collided' && !isAlone) {
-        isAlone = true
-        continue
+/** Repeats work until it succeeds, or can't in time. @throws StoreUnavailableError, or the work's error */
+type Retry = <T>(work: (isAlone: boolean) => Promise<T>) => Promise<T>
+
+function createRetry(): Retry {
+  /** Since when all connections have failed. */
+  let downSince = Infinity
+  return async (work) => {
+    const startedAt = performance.now()
+    let isAlone = false
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const result = await work(isAlone)
+        downSince = Infinity
+        return result
+      } catch (error) {
+        const { kind, code } = classify(error)
+        // Alone, a constraint fails by the row itself.
+        if (kind === 'final' || (isAlone && code.startsWith('23'))) throw error
+        const now = performance.now()
+        if (kind === 'broken') downSince = Math.min(downSince, now)
+        const deadline = Math.max(
+          Math.min(startedAt, downSince) + RETRY_MS,
+          startedAt + RETRY_WHILE_DOWN_MS,
+        )
+        if (kind === 'unavailable' || now > deadline) throw new StoreUnavailableError(code, error)
+        if (kind === 'collided' && !isAlone) {
+          isAlone = true
+          continue
+        }
       }
+      await setTimeout(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
     }
-    await setTimeout(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
   }
 }

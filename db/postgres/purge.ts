@@ -26,6 +26,12 @@ const OLDER_READERS = `
   where horizon is not null and age(horizon) > age($1::text::xid))`
 
 /**
+ * A table without rows: fails where transactions are read-only. A transaction with a number writes to the log when it
+ * commits, and waits for synchronous standbys.
+ */
+const WRITE = 'delete from writers; select pg_current_xact_id()::text'
+
+/**
  * Erasures on PostgreSQL, which overwrites nothing in place: sealed values are deleted, and a vacuum frees their rows.
  * Their bytes stay in free space, the write-ahead log, standbys and backups until these are written anew. They are
  * sealed, and `secret rotate` makes all such copies unreadable. A key for each connection would lie in the same files.
@@ -82,9 +88,7 @@ export function purgeMethods(engine: Engine, pool: Pool): Pick<Store, Methods> {
     // Autovacuum does.
     releaseSpace: () => Promise.resolve(false),
 
-    /** A transaction with a number writes to the log when it commits, and waits for synchronous standbys. */
-    checkWritable: () =>
-      pool.write(async (execute) => void (await ask(execute, 'select pg_current_xact_id()::text'))),
+    checkWritable: () => pool.write(async (execute) => void (await ask(execute, WRITE))),
 
     close: () => pool.close(),
   }

@@ -22,6 +22,8 @@ export interface ServerState {
   canCreate: boolean
   /** Has the broker created its tables? */
   hasTables: boolean
+  /** Of these tables, those that are missing, or that this user may not read and write. */
+  unusableTables: string[]
   /** The process of another program answers: of a pooler. */
   isPooled: boolean
 }
@@ -37,11 +39,21 @@ const STATE = `select current_setting('server_version_num')::int as version,
     coalesce(has_schema_privilege(current_schema(), 'create'), false) and (
       has_database_privilege(current_database(), 'create')
       or exists (select from pg_extension where extname = 'pg_trgm')) as "canCreate",
-    to_regclass('migrations') is not null as "hasTables", pg_backend_pid() as "backendPid"`
+    to_regclass('meta') is not null as "hasTables",
+    array(select name from unnest($1::text[]) as name
+      where not coalesce(has_table_privilege(to_regclass(name), 'select')
+        and has_table_privilege(to_regclass(name), 'insert')
+        and has_table_privilege(to_regclass(name), 'update')
+        and has_table_privilege(to_regclass(name), 'delete'), false)) as "unusableTables",
+    pg_backend_pid() as "backendPid"`
 
-/** @throws errors of pg */
-export async function readServerState(client: pg.Client): Promise<ServerState> {
-  const { rows } = await client.query<ServerState & { backendPid: number }>(STATE)
+/**
+ * Reads the state of the server that a connection is to.
+ * @param tables names of the broker's tables
+ * @throws errors of pg
+ */
+export async function readServerState(client: pg.Client, tables: string[]): Promise<ServerState> {
+  const { rows } = await client.query<ServerState & { backendPid: number }>(STATE, [tables])
   const [row] = rows
   if (!row) throw new Error('the server answered nothing')
   const { backendPid, ...state } = row

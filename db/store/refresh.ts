@@ -41,9 +41,9 @@ export interface RefreshStore {
   listFailed(bounds: { retryBefore: Millis; limit: number }): Promise<string[]>
   /**
    * Stores refreshed tokens, if the generation is unchanged and the connection isn't revoked: status `active`,
-   * staleReason cleared, generation incremented. The lease of any holder ends, because what
-   * the holder has read is out of date. `failure`: upstream returned no access token, which counts as another failure; without it, failures
-   * are reset. Rejections are reset in any case.
+   * staleReason cleared, generation incremented. The lease of any holder ends, because what the holder has read is out
+   * of date. `failure`: upstream returned no access token, which counts as another failure; without it, failures are
+   * reset. Rejections are reset in any case.
    */
   saveTokens(refreshed: {
     id: string

@@ -118,7 +118,9 @@ const isExpected = (error: unknown): boolean =>
 function errorText(error: unknown): string {
   const { message, cause, stack } = error as Error
   if (!isExpected(error)) return String(stack)
-  return cause instanceof Error ? `${message}\n(${cause.message})` : message
+  return cause instanceof Error && !message.includes(cause.message)
+    ? `${message}\n(${cause.message})`
+    : message
 }
 
 function describeBuild(): string {

@@ -131,8 +131,12 @@ async function warnOfExposedFiles({ dataDir }: Config, log: Logger): Promise<voi
 }
 
 /** Prints where to create the first admin. Not logged: the URL holds a secret. */
-async function printSetupUrl({ setup, config }: Services): Promise<void> {
-  const secret = await setup.invite()
+async function printSetupUrl({ setup, config, log }: Services): Promise<void> {
+  // The broker serves, and a store that can't be used at this moment does not end it.
+  const secret = await setup.invite().catch((err: unknown) => {
+    log.warn({ err }, 'whether there is an admin is unknown; `admin add` creates one')
+    return null
+  })
   if (!secret) return
   const address = `${config.publicUrl}/admin/setup/${secret.reveal()}`
   process.stderr.write(`There is no admin yet. Create the first one within an hour at ${address}\n`)

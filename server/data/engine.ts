@@ -72,19 +72,20 @@ export async function openCoordination({
 
 /** Loads the client of PostgreSQL only here: commands on SQLite start faster. */
 async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
-  const { openPostgresStore } = await import('../../db/postgres/open.ts')
+  const { openPostgresStore, START_WAIT_MS } = await import('../../db/postgres/open.ts')
   const { clientOf } = await import('./database-client.ts')
   const { checkServer, explainDatabaseError } = await import('./database-error.ts')
   const { inspectServer } = await import('./inspect-server.ts')
-  const { state } = await inspectServer(database)
   const { address } = database
+  const { state } = await inspectServer(database, START_WAIT_MS)
   checkServer(state, address)
   const config = { database, dataDir: '', nativeDir: null }
   const coordination = await openCoordination(config)
   return {
     place: address,
     coordination,
-    hasStore: async () => state.hasTables,
+    // Another process may have created it meanwhile.
+    hasStore: async () => state.hasTables || (await inspectServer(database)).state.hasTables,
     open: () =>
       openPostgresStore({
         Client: clientOf(database),

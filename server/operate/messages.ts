@@ -129,9 +129,45 @@ export const messages = {
   },
   'start.database-unreachable': {
     command: 'start',
-    exit: 1,
+    exit: 2,
     text: 'The database {address} can’t be reached: {problem}.',
-    fix: 'Check BROKER_DATABASE_URL (host, port, database, user, password and sslmode), and that the server runs and admits this host (pg_hba.conf).',
+    fix: 'Check host, port and sslmode in BROKER_DATABASE_URL, and that the server runs and listens for this host (listen_addresses, firewall).',
+  },
+  'start.database-refused': {
+    command: 'start',
+    exit: 2,
+    text: 'The database {address} refuses the broker’s user: {problem}.',
+    fix: 'Check user and password in BROKER_DATABASE_URL, or the password in PGPASSWORD, and that pg_hba.conf admits this host.',
+  },
+  'start.database-missing': {
+    command: 'start',
+    exit: 2,
+    text: 'The server of {address} has no such database: {problem}.',
+    fix: 'Check the name at the end of BROKER_DATABASE_URL, or create it: CREATE DATABASE … OWNER ….',
+  },
+  'start.database-full': {
+    command: 'start',
+    exit: 2,
+    text: 'The server of the database {address} has no connection to spare: {problem}.',
+    fix: 'Raise max_connections in its postgresql.conf, and restart it. Each process of the broker opens at most 13 connections; `select * from pg_stat_activity` shows what others use.',
+  },
+  'start.database-resources': {
+    command: 'start',
+    exit: 2,
+    text: 'The server of the database {address} has no space or memory left: {problem}.',
+    fix: 'Free space on its disk, or give it more memory. The stored data is intact.',
+  },
+  'start.database-tables': {
+    command: 'start',
+    exit: 2,
+    text: 'The broker’s tables in the database {address} can’t be used: {problem}.',
+    fix: 'The broker’s user must own all of them (ALTER TABLE … OWNER TO …). If some are missing, stop every broker and restore a backup (pg_restore).',
+  },
+  'start.database-extension': {
+    command: 'start',
+    exit: 2,
+    text: 'The database {address} lacks something that the broker needs: {problem}.',
+    fix: 'If it is the extension pg_trgm: install PostgreSQL’s contrib modules on the server (for example postgresql-contrib), then start again.',
   },
   'start.database-untrusted': {
     command: 'start',
@@ -153,9 +189,9 @@ export const messages = {
   },
   'start.database-read-only': {
     command: 'start',
-    exit: 1,
+    exit: 2,
     text: 'The database {address} takes no writes: its server is a standby, or transactions of this user are read-only.',
-    fix: 'Name every server in BROKER_DATABASE_URL, as HOST-1,HOST-2: the broker uses the first that takes writes. Or promote the standby.',
+    fix: 'Name every server in BROKER_DATABASE_URL, as HOST-1,HOST-2: the broker uses the first that takes writes. Or promote the standby. If it is the primary, default_transaction_read_only is on; some services set it when the disk is full.',
   },
   'start.database-old': {
     command: 'start',

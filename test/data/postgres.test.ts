@@ -1,10 +1,17 @@
+import { once } from 'node:events'
 import { copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
+import { loadConfig } from '../../server/config/config.ts'
+import { openData } from '../../server/data/open-data.ts'
+import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, connect, exchange, scrape } from '../helper.ts'
 import { createDatabase, noPostgres, query } from '../postgres.ts'
+import { runCli, waitForOutput } from '../processes.ts'
+import { startProxy } from '../db/postgres/proxy.ts'
+import { freePort } from '../free-port.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const skip = noPostgres
@@ -36,6 +43,50 @@ t.test('brokers of several hosts share a database', { skip }, async (t) => {
   t.match(metrics, /^ellipsis_broker_database_bytes [1-9]\d{6,}$/m)
   t.notMatch(metrics, /^ellipsis_broker_disk_free_bytes /m, 'of another host')
 })
+
+t.test('simultaneous first starts all come up', { skip }, async (t) => {
+  for (let round = 0; round < 3; round++) {
+    const url = await createDatabase(t)
+    const config = loadConfig({
+      BROKER_DATABASE_URL: url,
+      BROKER_DATA_DIR: temporaryFolder(t),
+    })
+    const start = () => openData(config, runtime, { command: 'serve' })
+    const opened = await Promise.all([start(), start(), start()])
+    const [one] = opened
+    t.equal((await one.processes.others()).length, 2)
+    const [{ count } = {}] = (await query(url, 'select count(*) from signing_keys')) as {
+      count?: string
+    }[]
+    t.equal(count, '2', 'one set of keys: the active one, and the next')
+    for (const { presence, store, coordination } of opened) {
+      await presence.unregister()
+      await store.close()
+      await coordination.close()
+    }
+  }
+})
+
+t.test(
+  'a database that fails right after the start does not end the broker',
+  { skip },
+  async (t) => {
+    const proxy = await startProxy(t, await createDatabase(t))
+    proxy.cutAfter('into "setup_links"')
+    const env = {
+      ...{ BROKER_DATABASE_URL: proxy.url, BROKER_DATA_DIR: temporaryFolder(t) },
+      ...{ ELLIPSIS_CLIENT_ID: 'id', ELLIPSIS_CLIENT_SECRET: 'secret' },
+      ...{ ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3', BROKER_PORT: String(await freePort()) },
+    }
+    const child = runCli(['serve'], env)
+    t.teardown(() => child.kill('SIGKILL'))
+    await waitForOutput(child, /whether there is an admin is unknown/)
+    proxy.cutAfter(null)
+    t.equal((await fetch(`http://127.0.0.1:${env.BROKER_PORT}/healthz`)).status, 200)
+    child.kill('SIGTERM')
+    t.strictSame(await once(child, 'exit'), [0, null])
+  },
+)
 
 t.test('commands work on the database', { skip }, async (t) => {
   const url = await createDatabase(t)

@@ -3,13 +3,16 @@ import { once } from 'node:events'
 import { closeSync, globSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import t from 'tap'
 import type { Test } from 'tap'
+import { Client } from 'pg'
 import { standInDefaults } from '../../server/stand-in/app.ts'
 import { buildBroker, freePort, scrape } from '../helper.ts'
 import { outputOf } from '../kill.ts'
 import { cli, listening, serve } from '../processes.ts'
+import { noPostgres, query, startCluster } from '../postgres.ts'
 import { PROGRAM, PROGRAM_ENV } from '../program.ts'
 import { temporaryFolder } from '../temporary.ts'
 import { connectMany, swapAt } from './load.ts'
@@ -82,7 +85,7 @@ const diagnose = async (env: Record<string, string>): Promise<string> => {
 
 async function untilReady(url: string): Promise<void> {
   while ((await fetch(`${url}/readyz`)).status !== 200) {
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await setTimeout(20)
   }
 }
 
@@ -236,6 +239,51 @@ t.test('port taken', async (t) => {
   compare(t, t.name, { log: stdout + stderr, ...answers, doctor: await diagnose(env) })
 })
 
+t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
+  const cluster = await startCluster({ settings: { max_connections: '20' } })
+  t.teardown(() => cluster.stop())
+  const database = cluster.urlOf('postgres')
+  const control = (action: string) =>
+    cluster.run('pg_ctl', action, '--pgdata', 'data', '--log', 'log', '--wait', '--mode', 'fast')
+  const setReadOnly = async (change: string) => {
+    const writable = `${database}?options=-c%20default_transaction_read_only%3Doff`
+    await query(writable, `alter system ${change}`)
+    await query(writable, 'select pg_reload_conf()')
+  }
+  const env = { ...(await settings(t)), BROKER_DATABASE_URL: database }
+  const { url, output, stop } = await serve(t, env)
+  /** After ten seconds, the log has the reason. */
+  const untilLogged = async (reason: RegExp) => {
+    while (!reason.test(output())) {
+      await fetch(`${url}/readyz`)
+      await setTimeout(100)
+    }
+  }
+  const observe = async (name: string, log: string) =>
+    compare(t, name, { log, ...(await read(url)), doctor: await diagnose(env) })
+
+  await setReadOnly('set default_transaction_read_only = on')
+  await untilLogged(/takes no writes.*"not ready"/)
+  await observe('PostgreSQL takes no writes', output())
+  await setReadOnly('reset default_transaction_read_only')
+  await untilReady(url)
+
+  control('stop')
+  await untilLogged(/ECONNREFUSED.*"not ready"/)
+  await observe('PostgreSQL is down', output())
+  // With the options of before.
+  control('restart')
+  await untilReady(url)
+  t.equal(await stop(), 0)
+
+  const others = Array.from({ length: 20 }, () => new Client(database))
+  for (const other of others) await other.connect()
+  const { code, stdout, stderr } = await cli(['serve'], env)
+  t.equal(code, 2)
+  await observe('PostgreSQL has too many connections', stdout + stderr)
+  for (const other of others) await other.end()
+})
+
 t.test('the table has every case of these tests', async (t) => {
-  t.equal(rows.size, 8)
+  t.equal(rows.size, 11)
 })

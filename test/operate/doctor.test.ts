@@ -249,10 +249,15 @@ t.test('endpoints that get no events, and a program that can’t be run, are rep
 
 t.test('a proxy that does not forward the callback is reported', async (t) => {
   const { env } = await buildHeadless(t)
-  const proxy = async (...[url]: Parameters<typeof fetch>) =>
-    new Response('', { status: (url as string).endsWith('/healthz') ? 200 : 404 })
-  t.match(await diagnose(env, { ...runtime, fetch: proxy }), {
+  const proxy =
+    (status: number) =>
+    async (...[url]: Parameters<typeof fetch>) =>
+      new Response('', { status: (url as string).endsWith('/healthz') ? 200 : status })
+  t.match(await diagnose(env, { ...runtime, fetch: proxy(404) }), {
     'public URL': { status: 'problem', finding: /callback .*status 404/, fix: /every path/ },
+  })
+  t.match(await diagnose(env, { ...runtime, fetch: proxy(503) }), {
+    'public URL': { status: 'problem', finding: /answers 503/, fix: /log of the broker/ },
   })
 })
 

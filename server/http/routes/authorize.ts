@@ -6,7 +6,7 @@ import type {
 } from 'fastify'
 import { hashOfPolicy, policyOf } from '../../oauth/access-policy.ts'
 import { issuesCode } from '../../oauth/authorization-code.ts'
-import { PARAMETER_NAMES } from '../../oauth/authorize.ts'
+import { PARAMETER_NAMES } from '../../oauth/authorization-parameters.ts'
 import type { AuthorizationRequest } from '../../oauth/authorize.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { PUSHED_NAMES } from '../../oauth/authorize.ts'
+import { PUSHED_NAMES } from '../../oauth/authorization-parameters.ts'
 import type { HttpServices } from '../../services.ts'
 import { authenticateClient } from './client-authentication.ts'
 import {

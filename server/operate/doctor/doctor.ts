@@ -42,8 +42,12 @@ export async function runChecks(
       const isConsequence = findings.some(
         ({ check, status }) => status === 'problem' && PREREQUISITES[name]?.includes(check),
       )
+      const isKnown = findings.some(({ finding }) => finding.includes(errorMessage(error)))
       return isConsequence
-        ? warning(`not checked: ${errorMessage(error)}`, 'Fix the problems above first.')
+        ? warning(
+            isKnown ? 'not checked' : `not checked: ${errorMessage(error)}`,
+            'Fix the problems above first.',
+          )
         : problem(
             `the check failed: ${errorMessage(error)}`,
             'Fix the cause named here, then run `doctor` again.',

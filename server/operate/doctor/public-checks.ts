@@ -12,6 +12,11 @@ export const publicChecks: Record<string, Check> = {
     if (health.status !== 200) return describeUnreachable(publicUrl, health)
     const callback = await request(runtime.fetch, callbackUrl)
     if (callback.status === 400) return ok(`${publicUrl}, with the callback ${callbackUrl}`)
+    if (callback.status === 503)
+      return problem(
+        `the callback ${callbackUrl} answers 503: the broker does not work now`,
+        'If no problem above explains it, look into the log of the broker.',
+      )
     return problem(
       `the callback ${callbackUrl} does not reach a broker (status ${callback.status})`,
       'Let the proxy forward every path under the public URL to the broker, with the query.',

@@ -8,6 +8,7 @@ import { StoreUnavailableError } from '../../../db/errors.ts'
 import { createClientClass } from '../../../db/postgres/connection.ts'
 import { createPool } from '../../../db/postgres/pool.ts'
 import type { Execute } from '../../../db/postgres/replay.ts'
+import { createPostgresStore } from '../../../db/postgres/store.ts'
 import { noPostgres, query, startCluster } from '../../postgres.ts'
 import { statement } from './statements.ts'
 import { openAt } from './temporary.ts'
@@ -58,10 +59,13 @@ t.test('failover', { skip: noPostgres, jobs: 2 }, async (t) => {
       await query(url, 'select pg_reload_conf()')
     }
     await set('set', '= on')
+    const checking = createPostgresStore(pool).checkWritable()
+    t.equal(await Promise.race([checking, setTimeout(500, 'waits')]), 'waits')
     const waiting = pool.write(add)
     await setTimeout(500)
     await set('reset', '')
     await waiting
+    await checking
     t.equal(await entries(), 2)
 
     const signal = join(cluster.folder, 'data/standby.signal')

@@ -202,6 +202,27 @@ t.test('the pool of connections', { skip: noPostgres, jobs: 4 }, async (t) => {
     ])
     const took = performance.now() - began
     t.ok(took >= 10_000 && took < 13_000, `${took} ms`)
+
+    const beganLater = performance.now()
+    await t.rejects(pool.read(increment), error)
+    t.ok(performance.now() - beganLater < 3000, 'while it is down, no other work waits as long')
+  })
+
+  t.test('after an outage, work waits as long as before', async (t) => {
+    const { url, count } = await open(t)
+    const proxy = await startProxy(t, url)
+    const pool = openPool(t, proxy.url)
+    proxy.refuse(true)
+    await t.rejects(pool.write(increment), StoreUnavailableError)
+    await t.rejects(pool.write(increment), StoreUnavailableError)
+    proxy.refuse(false)
+    await pool.write(increment)
+    proxy.refuse(true)
+    const waiting = pool.write(increment)
+    t.equal(await Promise.race([waiting, setTimeout(2000, 'waits')]), 'waits')
+    proxy.refuse(false)
+    await waiting
+    t.equal(await count(), 2)
   })
 
   t.test('a network that swallows everything is left after a while', async (t) => {

@@ -12,6 +12,8 @@ export interface Proxy {
   freeze(): void
   /** Cuts a connection once it has sent this text, and the server has answered; `null`: no more. */
   cutAfter(text: string | null): void
+  /** Ends all connections, and new ones at once, until it is called with `false`. */
+  refuse(isRefusing: boolean): void
 }
 
 /** Starts a proxy to a database, which ends with the test. */
@@ -19,7 +21,9 @@ export async function startProxy(t: Test, database: string): Promise<Proxy> {
   const target = new URL(database)
   const sockets = new Set<Socket>()
   let cut: string | null = null
+  let isRefusing = false
   const server = createServer((near) => {
+    if (isRefusing) return near.destroy()
     proxy.count++
     const far = connect(Number(target.port), target.hostname)
     let isCut = false
@@ -41,6 +45,7 @@ export async function startProxy(t: Test, database: string): Promise<Proxy> {
         if (!frozen.has(one)) other.destroy()
       })
     }
+    return undefined
   })
   const frozen = new Set<Socket>()
   server.listen(0, '127.0.0.1')
@@ -61,6 +66,10 @@ export async function startProxy(t: Test, database: string): Promise<Proxy> {
       }
     },
     cutAfter: (text) => void (cut = text),
+    refuse(refuses) {
+      isRefusing = refuses
+      if (refuses) for (const socket of sockets) socket.destroy()
+    },
   }
   return proxy
 }
