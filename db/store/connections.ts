@@ -139,7 +139,10 @@ export interface ConnectionStore {
     accountId: string | null
     username: string
   }): Promise<boolean>
-  /** Deletes a revoked connection ahead of the sweep. `false`: its erasure is pending, or the id is unknown. */
+  /**
+   * Deletes a revoked connection, with its grants and device codes, ahead of the sweep.
+   * `false`: its erasure is pending, or the id is unknown.
+   */
   removeConnection(id: string): Promise<boolean>
   /**
    * Marks up to `limit` connections after an id (`null`: from the beginning) as `needs_reconnect`, because of

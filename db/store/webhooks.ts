@@ -88,7 +88,7 @@ export interface OutboxStore {
     outcome: Pick<Delivery, 'status' | 'nextAt' | 'answer' | 'error'> & { attemptedAt: Millis }
   }): Promise<boolean>
   /**
-   * Gives up pending deliveries of a sink, `limit` at most. Returns how many.
+   * Gives up pending deliveries of a sink, `limit` at most. Returns how many. What waited for them is due at once.
    * @param sink.upTo only of events up to this one; left out: of all
    */
   endDeliveries(sink: {
