@@ -49,8 +49,10 @@ export function outboxMethods(engine: Engine): OutboxStore {
   const LANE = `sink_id = @sinkId and connection_id is not distinct from @connectionId and status = 'pending'`
   const FIRST = `(select min(id) from deliveries where ${LANE})`
   const startFirst = client.prepare<[object]>(
-    `update deliveries set next_at = coalesce(@now, created_at)
-     where id = ${FIRST} and next_at is null`,
+    `update deliveries set next_at = @now where id = ${FIRST} and next_at is null`,
+  )
+  const startNext = client.prepare<[object]>(
+    `update deliveries set next_at = created_at where id = ${FIRST} and next_at is null`,
   )
   const stopOthers = client.prepare<[object]>(
     `update deliveries set next_at = null where ${LANE} and next_at is not null and id > ${FIRST}`,
@@ -150,7 +152,7 @@ export function outboxMethods(engine: Engine): OutboxStore {
         const { changes } = db.update(deliveries).set(ended).where(ids).run()
         // Only the first of its connection has a time. Without `upTo`, none is left.
         const firsts = rows.filter(({ nextAt }) => nextAt !== null && upTo !== undefined)
-        for (const { connectionId } of firsts) startFirst.run({ sinkId, connectionId, now: null })
+        for (const { connectionId } of firsts) startNext.run({ sinkId, connectionId })
         return changes
       }),
 

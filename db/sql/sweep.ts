@@ -105,7 +105,6 @@ export function sweepMethods(engine: Engine): Pick<Store, Methods> {
     return db.run(sql`update grants set expires_at_seconds = ${Math.floor(now / 1000)}
       where id in (select id from grants where expires_at_seconds < ${endedSeconds}
         order by expires_at_seconds limit ${limit})
-      and revoked_at is null
       and exists (select 1 from apps where apps.id = grants.app_id and offline = 1
         and (grant_lifetime_seconds is null
           or grants.created_at / 1000 + grant_lifetime_seconds >= ${endedSeconds}))`).changes

@@ -24,7 +24,7 @@ export async function runHistory(store: Store, history: Step[]): Promise<number>
   let count = 0
   let observedAt = 0
   const log: string[] = []
-  const used = noIds()
+  let used = noIds()
 
   const fail = (text: string): never => {
     throw new Error(`${text}\n\nThe calls until then:\n${log.join('\n')}`)
@@ -35,6 +35,9 @@ export async function runHistory(store: Store, history: Step[]): Promise<number>
     const found = await observe(store, used, now)
     for (const [index, [text, answer]] of expected.entries())
       if (!isSame(found[index]?.[1], answer)) fail(difference(text, found[index]?.[1], answer))
+    // What is gone was looked up once.
+    used = noIds()
+    rememberIds(used, tables)
   }
 
   for (const { waitMs, names, seed } of history) {
