@@ -255,6 +255,41 @@ t.test(
   },
 )
 
+t.test('a signal during a rolling restart waits, or ends the workers that start', async (t) => {
+  const { broker } = await setUp(t)
+  const workers = await serveWorkers(t, broker.env)
+  workers.primary.kill('SIGHUP')
+  await workers.outputHas(/replacing the workers/)
+  workers.primary.kill('SIGHUP')
+  await workers.outputHas(/replaced the workers/, 2)
+  t.equal(workers.pids().length, 2)
+  const pids = workers.pids()
+  workers.primary.kill('SIGHUP')
+  await workers.outputHas(/replacing the workers/, 3)
+  workers.primary.kill('SIGTERM')
+  await once(workers.primary, 'close')
+  t.equal(workers.primary.exitCode, 0)
+  t.notOk(pids.some(isRunning))
+})
+
+t.test('the pauses between starts that fail become longer', async (t) => {
+  const { broker } = await setUp(t)
+  const file = join(temporaryFolder(t), 'settings.env')
+  writeFileSync(file, '', { mode: 0o600 })
+  const workers = await serveWorkers(t, broker.env, { arguments: ['--env-file', file] })
+  writeFileSync(file, 'BROKER_MIN_TTL=some\n')
+  process.kill(workers.pids()[0] ?? 0, 'SIGKILL')
+  const times: number[] = []
+  for (let count = 1; count <= 5; count++) {
+    await workers.outputHas(/BROKER_MIN_TTL is not a whole number/, count)
+    times.push(performance.now())
+  }
+  const pauses = times.slice(1).map((time, index) => time - (times[index] ?? 0))
+  for (const [index, pauseMs] of pauses.entries()) t.ok(pauseMs > 200 * 2 ** index, String(pauseMs))
+  writeFileSync(file, '')
+  await workers.outputHas(/"listening"/, 3)
+})
+
 t.test('workers share limits', async (t) => {
   const env = { BROKER_FAILURE_LIMIT: '20', BROKER_WORKERS: '2' }
   const broker = await buildBroker(t, { env })
