@@ -47,7 +47,7 @@ export type ListedConnection = Pick<
   | 'erasedAt'
   | 'personErasedAt'
 > & {
-  /** The apps with unrevoked grants, and when the last of these expires. */
+  /** The apps with unrevoked grants, by id, and when the last of these expires. */
   apps: { id: App['id']; endsAt: Millis }[]
 }
 

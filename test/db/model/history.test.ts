@@ -33,13 +33,13 @@ const engines: {
   {
     name: 'SQLite',
     skip: false,
-    steps: size(3000, 40_000),
+    steps: size(3000, 25_000),
     prepare: () => Promise.resolve(async (history) => (await openTemporary(history)).store),
   },
   {
     name: 'PostgreSQL',
     skip: noPostgres,
-    steps: size(1000, 10_000),
+    steps: size(1000, 6000),
     prepare: async (t) => {
       const { store, url } = await openPostgres(t)
       return async () => {
@@ -52,11 +52,12 @@ const engines: {
 
 const MAX_STEPS = 600
 const FIRST_SEED = Number(process.env.SEED ?? 1)
+if (process.env.MODEL_STEPS !== undefined) t.setTimeout(0)
 
 for (const { name, skip, steps: defaultSteps, prepare } of engines) {
   const steps = Number(process.env.MODEL_STEPS ?? defaultSteps)
   const title = `${name} answers as the contract says, in ${steps} steps`
-  t.test(title, { skip, ...(process.env.MODEL_STEPS && { timeout: 0 }) }, async (t) => {
+  t.test(title, { skip }, async (t) => {
     const open = await prepare(t)
     /** Why a history fails; `null`: it does not. */
     const run = async (history: Step[]): Promise<string | null> => {
@@ -80,6 +81,6 @@ for (const { name, skip, steps: defaultSteps, prepare } of engines) {
       t.fail(`SEED=${seed}: ${(await run(shortest)) ?? `Not always: ${why}`}`)
       return
     }
-    t.comment(`${done} steps in ${seed - FIRST_SEED} histories`)
+    t.pass(`${done} steps in ${seed - FIRST_SEED} histories`)
   })
 }
