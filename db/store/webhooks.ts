@@ -44,7 +44,7 @@ export interface OutboxStore {
   /**
    * Is there an event that was not given to the sinks, or a delivery that is due? Also before the
    * first `takeOutbox`: the outbox begins with the events after that, or after the first `addWebhook` or
-   * `replayDeliveries`.
+   * `replayDeliveries`. An event that is written at the same time may be among them.
    */
   hasOutboxWork(now: Millis): Promise<boolean>
   /**
