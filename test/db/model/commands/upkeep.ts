@@ -67,7 +67,7 @@ export const upkeepCommands: Record<string, Command> = {
     return several(text, async (store) => {
       const sum: Partial<SweptRows> = {}
       // What one sweep deletes may let the next one delete more: an event after its delivery.
-      for (let calls = 0; calls < 2; calls++) {
+      for (let calls = 0; calls < 4; calls++) {
         const { more, ...rows } = await store.sweep({ ...bounds, limit })
         for (const [kind, count] of Object.entries(rows) as [keyof SweptRows, number][]) {
           sum[kind] = (sum[kind] ?? 0) + count
