@@ -139,7 +139,7 @@ export interface UpkeepStore {
    * revoked and connections that were revoked before `endedBefore` (not while their erasure is pending), bulk
    * revocations that ended before it, events and usage before `eventsBefore`, deliveries that were created before `endedBefore`, and all of webhooks that were removed. Events that are not
    * delivered yet stay, with their deliveries. Cancels bulk revocations that
-   * were not confirmed for a day, and deletes what cancelled ones had collected. Unused device codes go five minutes after their end. Keeps unrevoked grants of offline apps until the app's grant lifetime is over:
+   * were not confirmed for a day, and deletes what cancelled ones had collected. Unused device codes go five minutes after their end. Keeps grants of offline apps, unless they were revoked before `endedBefore`, until the app's grant lifetime is over:
    * their `expiresAtSeconds` becomes `now`, so that the next sweeps do not read them again.
    * @returns `more`: the limit was reached; call it again
    */

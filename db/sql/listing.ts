@@ -222,7 +222,7 @@ const ROWS = `
 const APPS = `
   select connection_id as connectionId, app_id as id, max(expires_at_seconds) * 1000 as endsAt
   from json_each(?) cross join grants on connection_id = value
-  where revoked_at is null group by connection_id, app_id`
+  where revoked_at is null group by connection_id, app_id order by connection_id, app_id`
 
 /** Prepares the read of the rows of a page, by their numbers in `listing_names` and in that order. */
 function prepareListedRows(client: SqlClient): (numbers: number[]) => ListedConnection[] {

@@ -51,6 +51,9 @@ export function outboxMethods(engine: Engine): OutboxStore {
   const startFirst = client.prepare<[object]>(
     `update deliveries set next_at = @now where id = ${FIRST} and next_at is null`,
   )
+  const startNext = client.prepare<[object]>(
+    `update deliveries set next_at = created_at where id = ${FIRST} and next_at is null`,
+  )
   const stopOthers = client.prepare<[object]>(
     `update deliveries set next_at = null where ${LANE} and next_at is not null and id > ${FIRST}`,
   )
@@ -128,7 +131,8 @@ export function outboxMethods(engine: Engine): OutboxStore {
           .returning()
           .get()
         if (!changed) return false
-        if (changed.status !== 'pending') order(changed, outcome.attemptedAt)
+        // Also of a failed one: an earlier one may have been replayed meanwhile.
+        order(changed, outcome.attemptedAt)
         return true
       }),
 
@@ -139,13 +143,17 @@ export function outboxMethods(engine: Engine): OutboxStore {
           sql`${deliveries.status} = 'pending'`,
           upTo === undefined ? undefined : lte(deliveries.eventId, upTo),
         )
-        const rows = db.select({ id: deliveries.id }).from(deliveries).where(pending)
-        const ids = rows
-          .limit(limit)
-          .all()
-          .map(({ id }) => id)
+        const rows = db.select().from(deliveries).where(pending).limit(limit).all()
+        const ids = isOneOf(
+          deliveries.id,
+          rows.map(({ id }) => id),
+        )
         const ended = { status: 'failed', nextAt: null, error } as const
-        return db.update(deliveries).set(ended).where(isOneOf(deliveries.id, ids)).run().changes
+        const { changes } = db.update(deliveries).set(ended).where(ids).run()
+        // Only the first of its connection has a time. Without `upTo`, none is left.
+        const firsts = rows.filter(({ nextAt }) => nextAt !== null && upTo !== undefined)
+        for (const { connectionId } of firsts) startNext.run({ sinkId, connectionId })
+        return changes
       }),
 
     replayDeliveries: (list, events) =>

@@ -47,7 +47,7 @@ export type ListedConnection = Pick<
   | 'erasedAt'
   | 'personErasedAt'
 > & {
-  /** The apps with unrevoked grants, and when the last of these expires. */
+  /** The apps with unrevoked grants, by id, and when the last of these expires. */
   apps: { id: App['id']; endsAt: Millis }[]
 }
 
@@ -139,7 +139,10 @@ export interface ConnectionStore {
     accountId: string | null
     username: string
   }): Promise<boolean>
-  /** Deletes a revoked connection ahead of the sweep. `false`: its erasure is pending, or the id is unknown. */
+  /**
+   * Deletes a revoked connection, with its grants and device codes, ahead of the sweep.
+   * `false`: its erasure is pending, or the id is unknown.
+   */
   removeConnection(id: string): Promise<boolean>
   /**
    * Marks up to `limit` connections after an id (`null`: from the beginning) as `needs_reconnect`, because of

@@ -44,7 +44,7 @@ export interface OutboxStore {
   /**
    * Is there an event that was not given to the sinks, or a delivery that is due? Also before the
    * first `takeOutbox`: the outbox begins with the events after that, or after the first `addWebhook` or
-   * `replayDeliveries`.
+   * `replayDeliveries`. An event that is written at the same time may be among them.
    */
   hasOutboxWork(now: Millis): Promise<boolean>
   /**
@@ -88,7 +88,7 @@ export interface OutboxStore {
     outcome: Pick<Delivery, 'status' | 'nextAt' | 'answer' | 'error'> & { attemptedAt: Millis }
   }): Promise<boolean>
   /**
-   * Gives up pending deliveries of a sink, `limit` at most. Returns how many.
+   * Gives up pending deliveries of a sink, `limit` at most. Returns how many. What waited for them is due at once.
    * @param sink.upTo only of events up to this one; left out: of all
    */
   endDeliveries(sink: {

@@ -110,8 +110,10 @@ export async function runWorkers(count: number, log: Logger): Promise<void> {
   const startMissing = (): void => {
     if (stopping.signal.aborted || current.size + starting >= count) return
     starting++
-    const pauseMs = failures === 0 ? 0 : FIRST_PAUSE_MS * 2 ** (failures - 1)
-    void clock.sleep(Math.min(pauseMs, MAX_PAUSE_MS), stopping.signal).then(() => {
+    const pauseMs =
+      failures === 0 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), MAX_PAUSE_MS)
+    if (pauseMs > 0) log.warn({ pauseMs }, 'pausing before the next worker starts')
+    void clock.sleep(pauseMs, stopping.signal).then(() => {
       starting--
       if (!stopping.signal.aborted) start('again').catch(startMissing)
     })

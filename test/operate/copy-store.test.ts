@@ -170,6 +170,8 @@ t.test('the store moves to PostgreSQL and back', { skip: noPostgres }, async (t)
     const store = await openAt(url)
     t.teardown(() => store.close())
     t.equal((await store.listApps()).length, 1)
+    const off = "select tgname from pg_trigger where tgenabled = 'D'"
+    t.strictSame(await query(url, off), [], 'no trigger is off')
     const added = await query(
       url,
       "insert into events (at, actor, action) values (1, 'a', 'b') returning id",
@@ -206,6 +208,10 @@ t.test('the store moves to PostgreSQL and back', { skip: noPostgres }, async (t)
     const from = await command(['store', 'copy', '--from', url], env2)
     t.equal(from.code, 0, from.stderr)
     t.strictSame(sqliteRows(back), before)
+    const client = new Database(join(back, 'broker.db'))
+    const given = client.prepare("select seq from sqlite_sequence where name = 'events'").pluck()
+    t.equal(given.get(), 901, 'no id of an event is given twice')
+    client.close()
     t.match(await command(['store', 'copy', '--from', url], env), { code: 2 }, 'only one is served')
     t.match(await command(['connection', 'list', '--json'], env2), { code: 0, stdout: /con_2/ })
   })
@@ -379,6 +385,10 @@ t.test('refusals', { skip: noPostgres }, async (t) => {
     [{ tablename: 'others' }],
   )
 
+  const fresh = await migrated(await createDatabase(t))
+  await query(fresh, "insert into usage values ('', 0, 'swap', 'ok', 1)")
+  t.match(await copy(fresh), { code: 2, stderr: /is not empty/ }, 'rows without a store')
+
   const blocker = await createBlocker(t, await migrated(url))
   const copying = cli(['store', 'copy', '--to', url], env)
   await blocker.stopAt(['lock table signing_keys in share mode'], () => false)
@@ -428,6 +438,20 @@ t.test('a copy that differs is not served', { skip: noPostgres }, async (t) => {
   t.match(await copying, { code: 1, stderr: /table apps differs/ })
   t.match(await command(['store', 'copy', '--to', url], env), { code: 0, stderr: /starting again/ })
   t.strictSame(await postgresRows(url), sqliteRows(dataDir))
+})
+
+t.test('a copy that the keys do not open is not served', { skip: noPostgres }, async (t) => {
+  const { dataDir, env, url, broker } = await setUp(t, 1)
+  await broker.stop()
+  const client = new Database(join(dataDir, 'broker.db'))
+  // The end is the authentication tag.
+  client.exec(
+    `update sealed set bytes = cast(substr(bytes, 1, length(bytes) - 4) || 'xxxx' as blob)`,
+  )
+  client.close()
+  const copying = await command(['store', 'copy', '--to', url], env)
+  t.match(copying, { code: 2, stderr: /key that is missing/ })
+  t.match(await command(['app', 'list'], env), { code: 0 }, 'the store is served')
 })
 
 /** Creates the tables. @returns the URL */

@@ -252,8 +252,45 @@ t.test(
     write('BROKER_TRUST_PROXY=127.0.0.1')
     await workers.replace()
     t.match(await seenAs(), /^203/)
+    t.equal(workers.pids().length, 2, 'the one that did not start is not replaced')
   },
 )
+
+t.test('a signal during a rolling restart waits, or ends the workers that start', async (t) => {
+  const { broker } = await setUp(t)
+  const workers = await serveWorkers(t, broker.env)
+  workers.primary.kill('SIGHUP')
+  await workers.outputHas(/replacing the workers/)
+  workers.primary.kill('SIGHUP')
+  await workers.outputHas(/replaced the workers/, 2)
+  t.equal(workers.pids().length, 2)
+  const pids = workers.pids()
+  workers.primary.kill('SIGHUP')
+  await workers.outputHas(/replacing the workers/, 3)
+  workers.primary.kill('SIGTERM')
+  await once(workers.primary, 'close')
+  t.equal(workers.primary.exitCode, 0)
+  t.notOk(pids.some(isRunning))
+})
+
+t.test('the pauses between starts that fail become longer', async (t) => {
+  const { broker } = await setUp(t)
+  const file = join(temporaryFolder(t), 'settings.env')
+  writeFileSync(file, '', { mode: 0o600 })
+  const workers = await serveWorkers(t, broker.env, { arguments: ['--env-file', file] })
+  writeFileSync(file, 'BROKER_MIN_TTL=some\n')
+  process.kill(workers.pids()[0] ?? 0, 'SIGKILL')
+  const pausing = /"pauseMs":(\d+),/
+  await workers.outputHas(pausing, 4)
+  const pauses = [...workers.output().matchAll(new RegExp(pausing, 'g'))].map(([, ms]) =>
+    Number(ms),
+  )
+  const [first = 0] = pauses
+  t.ok(first >= 200)
+  t.strictSame(pauses.slice(0, 4), [first, first * 2, first * 4, first * 8])
+  writeFileSync(file, '')
+  await workers.outputHas(/"listening"/, 3)
+})
 
 t.test('workers share limits', async (t) => {
   const env = { BROKER_FAILURE_LIMIT: '20', BROKER_WORKERS: '2' }

@@ -26,7 +26,18 @@ export const commands: Record<string, Command> = {
 }
 
 /** Without these, most other commands find nothing to do. */
-const FREQUENT = ['addApp', 'addConnection', 'addConnection', 'addGrant', 'addGrant', 'addAdmin']
+const FREQUENT = [
+  ...['addApp', 'addConnection', 'addConnection', 'addGrant', 'addGrant', 'addAdmin'],
+  ...[
+    'addLink',
+    'addLink',
+    'addWebhook',
+    'takeOutbox',
+    'fillOutbox',
+    'fillOutbox',
+    'recordAttempt',
+  ],
+]
 
 /** A moment of a history: some time passes, then one command runs, or several at once. */
 export interface Step {
@@ -53,7 +64,7 @@ const step: fc.Arbitrary<Step> = fc.noShrink(
       waitMs: fc.oneof(
         { weight: 12, arbitrary: fc.constant(0) },
         { weight: 6, arbitrary: fc.constantFrom(1, SECOND, 30 * SECOND, MINUTE) },
-        { weight: 1, arbitrary: fc.constantFrom(HOUR, DAY, 40 * DAY) },
+        { weight: 1, arbitrary: fc.constantFrom(HOUR, HOUR, DAY, DAY, 40 * DAY) },
       ),
       names: fc.oneof(
         { weight: 8, arbitrary: fc.tuple(name) },

@@ -32,11 +32,10 @@ export const observe = async (
   store: AnyStore,
   used: UsedIds,
   now: Millis,
-): Promise<[string, unknown][]> => {
-  const answers: [string, unknown][] = []
-  for (const { text, run } of await reads(store, used, now)) answers.push([text, await run(store)])
-  return answers
-}
+): Promise<(readonly [string, unknown])[]> =>
+  Promise.all(
+    (await reads(store, used, now)).map(async ({ text, run }) => [text, await run(store)] as const),
+  )
 
 async function reads(store: AnyStore, used: UsedIds, now: Millis): Promise<Call[]> {
   const bulkIds = (await store.listBulks(ALL)).map(({ id }) => id)
@@ -75,8 +74,13 @@ async function reads(store: AnyStore, used: UsedIds, now: Millis): Promise<Call[
     call('listLeases', ALL),
     call('listFailed', { retryBefore: now, limit: ALL }),
     call('listBulks', ALL),
-    ...bulkIds.map((id) => call('listBulkItems', { id, failed: false, limit: ALL })),
+    ...bulkIds.flatMap((id) => [
+      call('getBulk', id),
+      call('listBulkItems', { id, failed: false, limit: ALL }),
+    ]),
     call('listAdmins'),
+    ...['ann', 'bob', 'eve'].map((name) => call('findAdmin', `${name}@x.example`)),
+    ...['key 0', 'key 1', 'key 2', 'key 3'].map((id) => call('findPasskey', id)),
     call('findAdminByOidc', { issuer: 'https://id.example', subject: '1' }),
     ...[...used.admins].flatMap((adminId) => [
       call('getSecondFactor', adminId),

@@ -1,6 +1,6 @@
 import type { App } from '../../../../db/store.ts'
 import { newApp } from '../../rows.ts'
-import { call, HOUR } from './context.ts'
+import { call, HOUR, several } from './context.ts'
 import type { Command, Context } from './context.ts'
 
 const MAX_APPS = 4
@@ -39,5 +39,10 @@ export const appCommands: Record<string, Command> = {
     return call('hasOrigin', { origin, anyPortOf, ...session })
   },
 
-  revokeGrantsOfRemovedApps: (at) => call('revokeGrantsOfRemovedApps', { now: at.now, limit: 100 }),
+  revokeGrantsOfRemovedApps: (at) => {
+    const bounds = { now: at.now, limit: at.choose(1, 100) }
+    return several(`revokeGrantsOfRemovedApps(${JSON.stringify(bounds)}), all`, async (store) => {
+      while ((await store.revokeGrantsOfRemovedApps(bounds)) > 0);
+    })
+  },
 }

@@ -59,7 +59,10 @@ export const authorizationCommands: Record<string, Command> = {
   removeDeviceCodes: (at) => call('removeDeviceCodes', at.some(at.tables.deviceCodes.keys())),
 
   addGrant: (at) => {
-    const code = at.chance(70) ? at.one(at.tables.codes.values()) : undefined
+    const unused = [...at.tables.codes.values()].filter(
+      ({ usedAt }) => usedAt === null || at.chance(10),
+    )
+    const code = at.chance(70) ? at.one(unused) : undefined
     const id = at.chance(90) ? at.fresh('g') : `g${at.below(9)}`
     const [appId, connectionId] = code
       ? [code.appId, code.connectionId]
@@ -75,11 +78,10 @@ export const authorizationCommands: Record<string, Command> = {
   },
 
   addGrantOfDevice: (at) => {
-    const {
-      deviceCodeHash = '',
-      appId = '',
-      connectionId,
-    } = at.one(at.tables.deviceCodes.values()) ?? {}
+    const approved = [...at.tables.deviceCodes.values()].filter(
+      ({ status, usedAt }) => (status === 'approved' && usedAt === null) || at.chance(10),
+    )
+    const { deviceCodeHash = '', appId = '', connectionId } = at.one(approved) ?? {}
     const grant = newGrant(at.fresh('g'), {
       ...grantFields(at),
       ...{ appId, connectionId: connectionId ?? at.connectionId() },

@@ -1,5 +1,6 @@
 import type { Millis, NewEvent, Sealed, Store } from '../../../../db/store.ts'
 import type { Reference } from '../reference.ts'
+import { isUnrevoked } from '../reference/tables.ts'
 import type { Tables } from '../reference/tables.ts'
 import { comparable } from './answers.ts'
 
@@ -89,8 +90,10 @@ export class Context {
     return Buffer.from(this.fresh(mark).padEnd(this.choose(40, 40, 60), '.'))
   }
 
+  /** Of one that may be there, mostly of one that is not revoked. */
   connectionId(): string {
-    return `c${this.below(5)}`
+    const live = [...this.tables.connections.values()].filter(isUnrevoked)
+    return (this.chance(60) && this.one(live)?.id) || `c${this.below(5)}`
   }
 
   /** Of a registered app mostly. */
@@ -98,8 +101,11 @@ export class Context {
     return this.one(this.tables.apps.keys()) ?? 'no app'
   }
 
+  /** As with connections. */
   grantId(): string {
-    return this.chance(90) ? (this.one(this.tables.grants.keys()) ?? 'g0') : `g${this.below(9)}`
+    const grants = [...this.tables.grants.values()]
+    const some = this.chance(60) ? grants.filter(isUnrevoked) : grants
+    return (this.chance(90) && this.one(some)?.id) || `g${this.below(9)}`
   }
 
   owner(): string {

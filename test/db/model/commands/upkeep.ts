@@ -58,7 +58,7 @@ export const upkeepCommands: Record<string, Command> = {
     call('setMeta', { [at.choose('a', 'b')]: at.fresh('value'), ...at.choose({}, { c: '1' }) }),
 
   sweep: (at) => {
-    const limit = at.choose(1, 2, 5, 100)
+    const limit = at.choose(2, 5, 100, 100)
     const bounds = {
       ...{ now: at.now, keepUsedMs: at.choose(0, DAY), endedBefore: at.now - at.choose(0, DAY) },
       eventsBefore: at.now - at.choose(DAY, 40 * DAY),

@@ -244,10 +244,11 @@ function eraseSearches(tables: Tables, names: string[], now: Millis): void {
   }
 }
 
-/** Deletes a connection and its grants. */
+/** Deletes a connection, its grants and device codes. */
 export function deleteConnection(tables: Tables, id: string): void {
   tables.connections.delete(id)
   tables.sequences.delete(id)
+  deleteWhere(tables.deviceCodes, ({ connectionId }) => connectionId === id)
   const grants = [...tables.grants.values()].filter(({ connectionId }) => connectionId === id)
   for (const grant of grants) deleteGrant(tables, grant.id)
 }

@@ -32,14 +32,15 @@ export const outboxRules = (tables: Tables): Answering<Methods> => {
     outbox.lastEventId ??= lastStoredId(tables)
   }
 
-  /** Lets the first pending delivery of each sink and connection be tried, and no other. */
-  function settle(now: number): void {
+  /** Lets the first pending delivery of each sink and connection be tried, and no other. `null`: since it was created. */
+  function settle(now: number | null): void {
     const seen = new Set<string>()
     for (const delivery of all()) {
-      const { id, sinkId, connectionId, status } = delivery
+      const { id, sinkId, connectionId, status, createdAt } = delivery
       if (status !== 'pending') continue
       const key = JSON.stringify([sinkId, connectionId])
-      deliveries.set(id, { ...delivery, nextAt: seen.has(key) ? null : (delivery.nextAt ?? now) })
+      const nextAt = seen.has(key) ? null : (delivery.nextAt ?? now ?? createdAt)
+      deliveries.set(id, { ...delivery, nextAt })
       seen.add(key)
     }
   }
@@ -154,6 +155,7 @@ export const outboxRules = (tables: Tables): Answering<Methods> => {
       const ended = pending.slice(0, limit)
       for (const delivery of ended)
         deliveries.set(delivery.id, { ...delivery, status: 'failed', nextAt: null, error })
+      settle(null)
       return ended.length
     },
 

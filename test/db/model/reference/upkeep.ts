@@ -2,7 +2,7 @@ import { COMMAND_SINK_ID } from '../../../../db/event-types.ts'
 import type { Grant, Millis, SealedValue, SigningKey } from '../../../../db/store.ts'
 import { associatedData } from '../../../../db/associated-data.ts'
 import { deleteConnection, deleteGrant } from './connections.ts'
-import { deleteWhere, isSame, isUnrevoked, sortBy, writeEvents } from './tables.ts'
+import { deleteWhere, isSame, sortBy, writeEvents } from './tables.ts'
 import type { Answering, Tables } from './tables.ts'
 
 type Methods =
@@ -129,7 +129,7 @@ function sweepAll(tables: Tables, { now, keepUsedMs, endedBefore, eventsBefore }
   let grants = 0
   for (const grant of tables.grants.values()) {
     if (!grantEnded(grant)) continue
-    if (isUnrevoked(grant) && isKeptOffline(tables, grant, endedBefore)) {
+    if (!isLongOver(grant.revokedAt) && isKeptOffline(tables, grant, endedBefore)) {
       tables.grants.set(grant.id, { ...grant, expiresAtSeconds: Math.floor(now / 1000) })
       continue
     }
