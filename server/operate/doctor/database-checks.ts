@@ -119,8 +119,5 @@ export function judgeDatabaseClock(offsetSeconds: number): CheckResult {
   const seconds = Math.abs(offsetSeconds).toFixed(1)
   const finding = `the database is ${seconds} s ${offsetSeconds < 0 ? 'behind' : 'ahead of'} this host`
   if (Math.abs(offsetSeconds) <= MAX_OFFSET_SECONDS) return ok(finding)
-  return warning(
-    finding,
-    'Synchronize both clocks (NTP): tokens expire by the clock of each host.',
-  )
+  return warning(finding, 'Synchronize both clocks (NTP): tokens expire by the clock of each host.')
 }
