@@ -63,7 +63,8 @@ function createTranslator(language: Language): Translator {
       end = index + all.length
       if (code !== undefined) markup += `<code>${render(code, values, true)}</code>`
       else if (strong !== undefined) markup += `<strong>${render(strong, values)}</strong>`
-      else if (label !== undefined) markup += linkMarkup(label, typeof target === 'string' ? target : '')
+      else if (label !== undefined)
+        markup += linkMarkup(label, typeof target === 'string' ? target : '')
       else markup += valueMarkup(values[name] ?? '', isCode)
     }
     return markup + escape(text.slice(end))
