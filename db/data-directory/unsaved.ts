@@ -12,7 +12,8 @@ export function createUnsavedFiles(dataDirectory: string) {
       makeDirectory(folder)
       replaceFile(join(folder, name), content)
     },
-    read: (name: string): Uint8Array | null => (existsSync(join(folder, name)) ? readFileSync(join(folder, name)) : null),
+    read: (name: string): Uint8Array | null =>
+      existsSync(join(folder, name)) ? readFileSync(join(folder, name)) : null,
     remove: (name: string): void => rmSync(join(folder, name), { force: true }),
     list: (): string[] =>
       existsSync(folder) ? readdirSync(folder).filter((name) => !name.endsWith(DRAFT)) : [],
