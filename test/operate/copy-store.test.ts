@@ -226,6 +226,14 @@ t.test('the store moves to PostgreSQL and back', { skip: noPostgres }, async (t)
   })
 })
 
+/** How many tables an unfinished copy has found to be the same as in the source. */
+async function checkedIn(url: string): Promise<number> {
+  const rows = await query(url, "select value from meta where key = 'copy_unfinished'")
+  const [{ value } = { value: '{}' }] = rows as { value: string }[]
+  const { checked } = JSON.parse(value) as { checked: Record<string, number> }
+  return Object.keys(checked).length
+}
+
 /** Stops the copy where it needs what a transaction has locked. */
 async function createBlocker(t: Test, url: string) {
   const clients = [new Client(url), new Client(url), new Client(url)] as const
@@ -352,6 +360,7 @@ t.test('a copy that is killed at any point is continued', { skip: noPostgres }, 
       )
     }
     if (name === 'the middle of a table') t.equal(await rowsOf('connections'), PAGE_ROWS)
+    if (isMarked) t.equal(await checkedIn(url), copiedTables.length, 'no table is checked again')
     if (isMarked) t.match(await command(['app', 'list'], env), { code: 2, stderr: /was copied to/ })
     else t.equal(hashOf(file), hash, `the source is untouched: ${name}`)
   }
