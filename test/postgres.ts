@@ -37,14 +37,15 @@ export interface Cluster {
 /**
  * Creates a cluster and starts its server.
  * @param options.settings of its `postgresql.conf`
+ * @param options.folder an empty one, which it removes; default: a temporary one, in memory if there is room
  * @param options.create a shell command that creates the folder `data`; default: an empty cluster. It sorts texts
  *   by the rules of a language, as most servers do, so that tests notice what relies on the order of bytes
  */
 export async function startCluster(
-  options: { settings?: Record<string, string>; create?: string } = {},
+  options: { settings?: Record<string, string>; create?: string; folder?: string } = {},
 ): Promise<Cluster> {
   const owner = process.getuid?.() === 0 ? serverUser() : undefined
-  const folder = makeFolder()
+  const folder = options.folder ?? makeFolder()
   if (owner) chownSync(folder, owner.uid, owner.gid)
   const port = await freePort()
   const settings = {

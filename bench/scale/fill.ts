@@ -18,8 +18,10 @@ import type { SampleConnection, SampleGrant } from './sample-connections.ts'
 /** Longer ago than any last use: a running broker would have swept older grants. */
 const TOKEN_LIFETIME_SECONDS = 365 * 86_400
 
-/** Connections per transaction. */
+/** Connections per transaction, for others that use the store meanwhile. */
 const BATCH_SIZE = 2000
+/** The indexes are in random order: each transaction writes most of their pages. */
+const LARGE_BATCH_SIZE = 50_000
 
 /** The apps and their shares of all connections. */
 const APP_SHARES: Record<string, number> = {
@@ -30,6 +32,9 @@ const APP_SHARES: Record<string, number> = {
   'Pilot project': 0.0002,
 }
 
+/** The access token of a connection that is not revoked. */
+export const sampleAccessToken = (id: string): string => `access ${id} `.padEnd(700, 'x')
+
 /**
  * Fills the store of `services`. The tokens are sealed with its vault, so that swaps work.
  * @returns the added apps
@@ -37,6 +42,7 @@ const APP_SHARES: Record<string, number> = {
 export async function fill(
   services: Pick<Services, 'vault' | 'apps' | 'config' | 'clock'>,
   count: number,
+  batchSize = BATCH_SIZE,
 ): Promise<App[]> {
   const apps: App[] = []
   for (const [index, name] of Object.keys(APP_SHARES).entries()) {
@@ -53,7 +59,10 @@ export async function fill(
   const client = new Database(join(services.config.dataDir, 'broker.db'), { timeout: 5000 })
   // Durability is not needed: after a power loss, fill again.
   client.pragma('synchronous = OFF')
-  client.pragma('cache_size = -500000')
+  // All of a million connections. A smaller cache writes each page many times, and what a statement's triggers change
+  // would be written to a temporary file first.
+  client.pragma('cache_size = -6000000')
+  client.pragma('temp_store = MEMORY')
   const write = prepareWrites(client, services)
   const sampleConnection = createSampleConnections({
     now: services.clock.now(),
@@ -63,8 +72,8 @@ export async function fill(
   const batch = client.transaction((from: number, to: number) => {
     for (let index = from; index < to; index++) write(sampleConnection(index), apps)
   })
-  for (let from = 0; from < count; from += BATCH_SIZE) {
-    batch.immediate(from, Math.min(from + BATCH_SIZE, count))
+  for (let from = 0; from < count; from += batchSize) {
+    batch.immediate(from, Math.min(from + batchSize, count))
     await new Promise(setImmediate)
   }
   client.pragma('wal_checkpoint(TRUNCATE)')
@@ -109,9 +118,7 @@ function prepareWrites(client: Database.Database, { vault }: Pick<Services, 'vau
       status: connection.status,
       generation: 3,
       refresh_token: isRevoked ? null : sealToken(id, 'refresh_token', `refresh ${id}`),
-      access_token: isRevoked
-        ? null
-        : sealToken(id, 'access_token', `access ${id} `.padEnd(700, 'x')),
+      access_token: isRevoked ? null : sealToken(id, 'access_token', sampleAccessToken(id)),
       access_token_expires_at: isRevoked ? null : until,
       access_token_fetched_at: isRevoked ? null : until - 3_600_000,
       failures: connection.status === 'needs_reconnect' ? 3 : 0,
@@ -188,7 +195,7 @@ export async function fillDirectory(directory: string, count: number): Promise<v
   }
   const config = loadConfig(env, { serve: true })
   const services = await startServices(config, createLog(config))
-  await fill(services, count)
+  await fill(services, count, LARGE_BATCH_SIZE)
   await services.stop()
 }
 /* c8 ignore stop */

@@ -1,13 +1,17 @@
 /**
- * `npm run bench:scale -- [10000 [1000000]] [--keep DIRECTORY]`: the figures in docs/scale.md.
+ * `npm run bench:scale -- [10000 [1000000]] [--keep DIRECTORY] [--engine postgres [--kill]]`: the figures in
+ * docs/scale.md.
  * Fills two stores with that many connections and measures the dashboard's pages on both. On the larger one,
  * measures swaps during a backup, and during an export of all connections and a bulk revocation of an eighth
  * of them. Works in a temporary directory that it removes. `--keep` saves the filled stores for the next run.
+ * With `--engine postgres`, both stores are copied to a temporary PostgreSQL server with `store copy`, and only the pages
+ * are measured. `--kill` kills the copy of the larger one ten times.
  */
 import { cp, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { query, startCluster } from '../../test/postgres.ts'
 import type { Percentiles } from '../load.ts'
 import { fillDirectory } from './fill.ts'
 import { measureSize } from './size.ts'
@@ -15,28 +19,54 @@ import type { SizeResult } from './size.ts'
 import { measureSwapsDuringBackup, measureSwapsDuringBulkWork } from './swaps.ts'
 
 const { values, positionals } = parseArgs({
-  options: { keep: { type: 'string' } },
+  options: {
+    keep: { type: 'string' },
+    engine: { type: 'string', default: 'sqlite' },
+    kill: { type: 'boolean', default: false },
+  },
   allowPositionals: true,
 })
 const [smallCount = 10_000, largeCount = 1_000_000] = positionals.map(Number)
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 const parent = await mkdtemp(join(tmpdir(), 'ellipsis-broker-scale-'))
 const startedAt = performance.now()
+const cluster =
+  values.engine === 'postgres'
+    ? await startCluster({
+        settings: { fsync: 'on' },
+        folder: await mkdtemp(join(tmpdir(), 'ellipsis-broker-postgres-')),
+      })
+    : undefined
 try {
   print(`Node.js ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? ''}`)
-  const small = await measureSize(await prepareStore(smallCount), smallCount)
+  const small = await measureSize(await prepareStore(smallCount), smallCount, {
+    copy: await prepareCopy(smallCount, false),
+  })
   await rm(join(parent, String(smallCount)), { recursive: true })
-  await measureSize(await prepareStore(largeCount), largeCount, async (large, broker) => {
-    report(small, large)
-    for (const measure of [measureSwapsDuringBackup, measureSwapsDuringBulkWork]) {
-      ;(await measure(broker)).forEach(print)
-    }
+  await measureSize(await prepareStore(largeCount), largeCount, {
+    copy: await prepareCopy(largeCount, values.kill),
+    async measureMore(large, broker) {
+      report(small, large)
+      if (cluster) return
+      for (const measure of [measureSwapsDuringBackup, measureSwapsDuringBulkWork]) {
+        ;(await measure(broker)).forEach(print)
+      }
+    },
   })
 } finally {
+  cluster?.stop()
   await rm(parent, { recursive: true, force: true })
 }
 print(`\n${Math.round((performance.now() - startedAt) / 60_000)} minutes in total`)
 if (await exists(parent)) print(`${parent} was not removed`)
+
+/** Creates a database; `undefined`: the store stays on SQLite. */
+async function prepareCopy(count: number, kill: boolean) {
+  if (!cluster) return undefined
+  const name = `size_${count}`
+  await query(cluster.urlOf('postgres'), `create database ${name} template template0`)
+  return { databaseUrl: cluster.urlOf(name), kill, print }
+}
 
 /** Returns a data directory with that many connections: a saved one, or a new one. */
 async function prepareStore(count: number): Promise<string> {

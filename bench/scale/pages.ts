@@ -1,5 +1,3 @@
-import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import type { App } from '../../db/store.ts'
 import type { Visitor } from '../../test/visitor.ts'
 import { percentilesOf } from '../load.ts'
@@ -10,21 +8,21 @@ const ROUNDS = 200
 /** Requests per page that are not measured. */
 const WARM_UP_ROUNDS = 20
 
+/** Reads rows of the measured store. */
+export type Ask = (statement: string) => Promise<unknown[]>
+
 /** The paths of the measured pages, by their names in the report. */
-export function listPages(dataDir: string, apps: App[]): Record<string, string> {
-  const client = new Database(join(dataDir, 'broker.db'), { readonly: true })
-  const middle = client
-    .prepare(
-      `select n, connected_at as at from listing where app = 0 and status = 0
-      order by connected_at desc limit 1 offset (select rows / 2 from listing_totals where app = 0 and status = 0)`,
-    )
-    .get() as { n: number; at: number }
-  const id = client
-    .prepare('select connection_id from listing_names where n = ?')
-    .pluck()
-    .get(middle.n) as string
-  client.close()
-  const cursor = Buffer.from(JSON.stringify([0, middle.n, middle.at])).toString('base64url')
+export async function listPages(ask: Ask, apps: App[]): Promise<Record<string, string>> {
+  const [middle] = (await ask(
+    `select listing.n, connected_at, connection_id as id
+    from listing join listing_names on listing_names.n = listing.n where app = 0 and status = 0
+    order by connected_at desc, listing.n desc limit 1
+    offset (select count(*) / 2 from listing where app = 0 and status = 0)`,
+  )) as { n: number | string; connected_at: number | string; id: string }[]
+  if (!middle) throw new Error('the store has no connections')
+  const { id } = middle
+  const position = [0, Number(middle.n), Number(middle.connected_at)]
+  const cursor = Buffer.from(JSON.stringify(position)).toString('base64url')
   const users = (query: string) => `/admin/users?${query}`
   return {
     'list, first page': users(''),

@@ -4,6 +4,7 @@ import { StoreOutdatedError, StoreTooNewError } from '../errors.ts'
 import type { PostgresMigration } from '../postgres/open.ts'
 import { types } from '../postgres/pool.ts'
 import { copyIn, copyOut } from './copy-protocol.ts'
+import { createIndexes, dropIndexes } from './postgres-indexes.ts'
 import { PAGE_ROWS } from './side.ts'
 import type { TableHash, TableReader, TableWriter } from './side.ts'
 import { MARKS, copiedTables, formatRow, keyOf, selectPage } from './tables.ts'
@@ -23,6 +24,10 @@ const TRIGGERED = ['connections', 'grants', 'listing']
 /** A statement over a whole table takes long, and the session is idle while the other side is read. */
 const SESSION = `set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
   set idle_session_timeout = 0`
+/** Without it, the next run waits until the server has completed the last statement of a killed one. Linux has it. */
+const END_WITH_CLIENT = `set client_connection_check_interval = '1s'`
+/** For indexes and lists of a whole table, which would be sorted on the disk. */
+const MEMORY = `set maintenance_work_mem = '256MB'; set work_mem = '64MB'`
 
 /**
  * Reads the store of a database, in one transaction.
@@ -62,9 +67,10 @@ export async function openPostgresReader(
   }
 }
 
-/** Writes a copy into a database with the tables of this version, and without triggers until it is complete. */
+/** Writes a copy into a database with the tables of this version, without triggers and indexes until it is complete. */
 export async function openPostgresWriter({ client, name }: Options): Promise<TableWriter> {
   await client.query(SESSION)
+  await client.query(END_WITH_CLIENT).catch(() => undefined)
   return {
     name,
     readMeta: () => readMeta(client),
@@ -77,8 +83,11 @@ export async function openPostgresWriter({ client, name }: Options): Promise<Tab
     },
 
     async setUnfinished(mark) {
+      await client.query('begin')
       await setMeta(client, MARKS.unfinished, mark)
       await setTriggers(client, 'disable')
+      await dropIndexes(client)
+      await client.query('commit')
       // A crash of the server takes the last pages at most, and they are copied again.
       await client.query('set synchronous_commit = off')
     },
@@ -101,8 +110,10 @@ export async function openPostgresWriter({ client, name }: Options): Promise<Tab
       ),
 
     async derive(lastIds) {
+      await client.query(MEMORY)
       await client.query('begin')
       await client.query(DERIVE)
+      await createIndexes(client)
       for (const { name, identity } of copiedTables) {
         if (identity === null) continue
         const last = `greatest($2, (select max(id) from ${quote(name)}))`

@@ -21,8 +21,12 @@ export interface CopiedTable {
   where: string
 }
 
-/** Entries of `meta` that say which of two stores is served. They are not copied. */
-export const MARKS = { unfinished: 'copy_unfinished', moved: 'copy_moved' } as const
+/** Entries of `meta` that say which of two stores is served, and what an unfinished copy lacks. They are not copied. */
+export const MARKS = {
+  unfinished: 'copy_unfinished',
+  moved: 'copy_moved',
+  indexes: 'copy_indexes',
+} as const
 
 const isMark = `key in ('${Object.values(MARKS).join("', '")}')`
 

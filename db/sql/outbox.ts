@@ -22,9 +22,10 @@ const DUE_SINKS = `
   select id from sinks where exists (
     select 1 from deliveries where sink_id = sinks.id and next_at is not null and next_at <= ?)`
 
+/** By the greatest id: PostgreSQL would read all events to find that none is greater than another number. */
 const HAS_WORK = `
   select not exists (select 1 from outbox)
-    or exists (select 1 from outbox join events on events.id > last_event_id)
+    or (select max(id) from events) > (select last_event_id from outbox)
     or exists (select 1 from deliveries where next_at is not null and next_at <= ?)`
 
 /** Deliveries, and the lease of the process that makes them. Nothing here waits for the disk. */

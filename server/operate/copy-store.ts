@@ -25,6 +25,16 @@ interface Copy {
 
 type Meta = Record<string, string>
 
+/** What an unfinished copy says of itself. */
+interface Mark {
+  /** Id of the store that is copied. */
+  store: string
+  /** Of that store; empty: the copy differs from it. */
+  version: string
+  /** The rows of each table that was found to be the same on both sides. */
+  checked: Record<string, number>
+}
+
 /**
  * `store copy`: copies a store to another engine, checks the copy, and lets brokers serve the copy only. No process
  * may serve either store meanwhile: call it under the start locks of both.
@@ -45,12 +55,12 @@ export async function copyStore(copy: Copy): Promise<string> {
   const isUnfinished = to[MARKS.unfinished] !== undefined
   if (movedTo(from) && !isUnfinished && isSame(from, to))
     return formatMessage('store.copy.done-before', values)
-  const mark = JSON.stringify({ store: from.store_id, version: source.version })
-  await prepareTarget(copy, from, to, mark)
-  await target.setUnfinished(mark)
+  const mark: Mark = { store: from.store_id ?? '', version: source.version, checked: {} }
+  mark.checked = await prepareTarget(copy, from, to, mark)
+  await target.setUnfinished(JSON.stringify(mark))
 
   const rows = await copyRows(copy)
-  const hashed = await verify(copy, mark)
+  const hashed = await verify(copy, rows === 0 ? mark : { ...mark, checked: {} })
   await checkKey(copy)
   copy.report('Writing the indexes of the lists …')
   await target.derive(await source.lastIds())
@@ -75,20 +85,29 @@ function checkSource({ source, target, vault, keySource }: Copy, meta: Meta): vo
   if (missing.length > 0) throw keyMissing(from, keySource, missing)
 }
 
-/** Empties the target if it has another copy of this store. @throws CommandError if it has anything else */
-async function prepareTarget(copy: Copy, from: Meta, to: Meta, mark: string): Promise<void> {
+/**
+ * Empties the target if it has another copy of this store.
+ * @returns what was checked if the former copy is continued
+ * @throws CommandError if it has anything else
+ */
+async function prepareTarget(
+  copy: Copy,
+  from: Meta,
+  to: Meta,
+  mark: Mark,
+): Promise<Mark['checked']> {
   const { source, target, report } = copy
   const unfinished = to[MARKS.unfinished]
-  const { store, version } = JSON.parse(unfinished ?? '{}') as { store?: string; version?: string }
+  const { store, version, checked = {} } = JSON.parse(unfinished ?? '{}') as Partial<Mark>
   const isOwn = unfinished === undefined ? movedTo(to) && isSame(from, to) : store === from.store_id
   if (!isOwn) {
-    if (unfinished === undefined && (await isEmpty(target))) return
+    if (unfinished === undefined && (await isEmpty(target))) return {}
     throw new CommandError('store.copy.not-empty', { to: target.name })
   }
   // Marking the source as moved is a write, too.
-  if (unfinished === mark || (version && movedTo(from))) {
+  if (version && (version === mark.version || movedTo(from))) {
     report(`Continuing the copy in ${target.name}`)
-    return
+    return checked
   }
   report(
     unfinished === undefined
@@ -96,6 +115,7 @@ async function prepareTarget(copy: Copy, from: Meta, to: Meta, mark: string): Pr
       : `${source.name} has changed since the copy began: starting again`,
   )
   await target.clear()
+  return {}
 }
 
 async function isEmpty(target: TableWriter): Promise<boolean> {
@@ -124,22 +144,29 @@ async function copyRows({ source, target, clock, report }: Copy): Promise<number
   return copied
 }
 
-/** Compares the rows of both sides. @returns how many there are @throws CommandError if they differ */
-async function verify({ source, target, clock, report }: Copy, mark: string): Promise<number> {
+/**
+ * Compares the rows of both sides, except for tables that a former run has compared.
+ * @returns how many there are
+ * @throws CommandError if they differ
+ */
+async function verify({ source, target, clock, report }: Copy, mark: Mark): Promise<number> {
   const reportProgress = limitRate(() => clock.now(), PROGRESS_INTERVAL_MS)
-  let checked = 0
+  const checked = { ...mark.checked }
+  const count = () => Object.values(checked).reduce((sum, rows) => sum + rows, 0)
   for (const table of copiedTables) {
+    if (checked[table.name] !== undefined) continue
     const [one, other] = await Promise.all([source.hashOf(table), target.hashOf(table)])
     if (one.hash !== other.hash || one.rows !== other.rows) {
       // The next run starts again.
-      await target.setUnfinished(JSON.stringify({ ...JSON.parse(mark), version: '' }))
+      await target.setUnfinished(JSON.stringify({ ...mark, version: '' }))
       const counts = { rows: one.rows, copied: other.rows }
       throw new CommandError('store.copy.differs', { table: table.name, ...counts })
     }
-    checked += one.rows
-    reportProgress(() => report(`Checked ${checked.toLocaleString('en')} rows …`))
+    checked[table.name] = one.rows
+    await target.setUnfinished(JSON.stringify({ ...mark, checked }))
+    reportProgress(() => report(`Checked ${count().toLocaleString('en')} rows …`))
   }
-  return checked
+  return count()
 }
 
 /** Opens a value of the copy with this host's keys. @throws CommandError */

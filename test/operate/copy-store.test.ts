@@ -10,7 +10,7 @@ import type { Test } from 'tap'
 import { fill } from '../../bench/scale/fill.ts'
 import { PAGE_ROWS } from '../../db/copy/side.ts'
 import { copiedTables } from '../../db/copy/tables.ts'
-import type { ConnectionQuery, Store } from '../../db/store.ts'
+import type { ConnectionQuery, ListedConnection, Store } from '../../db/store.ts'
 import { command } from '../command.ts'
 import { everybody } from '../db/contract/listing.ts'
 import { openAt, openTemporary } from '../db/postgres/temporary.ts'
@@ -118,6 +118,18 @@ function fillTables(directory: string): void {
   client.close()
 }
 
+/** Indexes, constraints, and enabled triggers. The table of processes is created by the first one. */
+const definitionsOf = (url: string) =>
+  query(
+    url,
+    `select pg_get_indexdef(indexrelid) as text from pg_index join pg_class on oid = indexrelid
+       where relnamespace = 'public'::regnamespace
+     union all select conrelid::regclass || conname || pg_get_constraintdef(oid) from pg_constraint
+       where connamespace = 'public'::regnamespace
+     union all select pg_get_triggerdef(oid) from pg_trigger where tgenabled = 'O' and not tgisinternal
+     order by text`,
+  ).then((rows) => rows.filter((row) => !/\bprocesses/.test((row as { text: string }).text)))
+
 /** For tables that are too large to compare row by row. */
 const digests = (tables: Record<string, Rows>) =>
   Object.entries(tables).map(([name, rows]) => {
@@ -164,6 +176,9 @@ t.test('the store moves to PostgreSQL and back', { skip: noPostgres }, async (t)
        and relname not like 'listing%' and relname <> all('{${own.join()}}')`,
   )) as { name: string }[]
   t.strictSame(inCopy.map(({ name }) => name).sort(), names)
+  const { store, url: other } = await openTemporary(t)
+  await store.close()
+  t.strictSame(await definitionsOf(url), await definitionsOf(other), 'it has all indexes')
   t.strictSame(sqliteRows(dataDir).events, before.events, 'the source is as it was')
 
   t.test('the copy is a store', async (t) => {
@@ -217,6 +232,14 @@ t.test('the store moves to PostgreSQL and back', { skip: noPostgres }, async (t)
   })
 })
 
+/** How many tables an unfinished copy has found to be the same as in the source. */
+async function checkedIn(url: string): Promise<number> {
+  const rows = await query(url, "select value from meta where key = 'copy_unfinished'")
+  const [{ value } = { value: '{}' }] = rows as { value: string }[]
+  const { checked } = JSON.parse(value) as { checked: Record<string, number> }
+  return Object.keys(checked).length
+}
+
 /** Stops the copy where it needs what a transaction has locked. */
 async function createBlocker(t: Test, url: string) {
   const clients = [new Client(url), new Client(url), new Client(url)] as const
@@ -269,7 +292,18 @@ async function viewsOf(store: Store): Promise<unknown> {
     store.browseConnections({ ...everybody, ...query, limit: 50 })
   const pages = await Promise.all(queries.map(browse))
   const byApp = [...(await store.countConnectionsByApp())].sort()
-  return [await store.countConnections(), byApp, pages.map(({ rows }) => rows.map(({ id }) => id))]
+  const used = await browse({ sort: 'used', descending: true })
+  const ids = pages.map(({ rows }) => rows.map(({ id }) => id))
+  return [await store.countConnections(), byApp, ids, withoutTies(used.rows)]
+}
+
+/** What was used at the same time is in any order, and the last of it may continue on the next page. */
+function withoutTies(rows: ListedConnection[]): unknown {
+  const groups = [...Map.groupBy(rows, ({ lastUsedAt }) => lastUsedAt)]
+  return groups.map(([at, rows], index) => [
+    at,
+    index < groups.length - 1 ? rows.map(({ id }) => id).sort() : rows.length,
+  ])
 }
 
 t.test('a copy that is killed at any point is continued', { skip: noPostgres }, async (t) => {
@@ -332,6 +366,7 @@ t.test('a copy that is killed at any point is continued', { skip: noPostgres }, 
       )
     }
     if (name === 'the middle of a table') t.equal(await rowsOf('connections'), PAGE_ROWS)
+    if (isMarked) t.equal(await checkedIn(url), copiedTables.length, 'no table is checked again')
     if (isMarked) t.match(await command(['app', 'list'], env), { code: 2, stderr: /was copied to/ })
     else t.equal(hashOf(file), hash, `the source is untouched: ${name}`)
   }
