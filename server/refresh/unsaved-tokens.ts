@@ -50,13 +50,17 @@ export function createUnsavedTokens(deps: {
 }): UnsavedTokens {
   const { files, store, vault, clock } = deps
 
-  /** `null`: the file can't be opened, and stays. */
+  /** `null`: the file can't be opened, and stays. It holds up no refresh. */
   const restoreFile = async (name: string): Promise<boolean | null> => {
-    const sealed = files.read(name)
-    if (!sealed) return false
     const [id = '', generation] = name.split('.')
-    const tokens = openTokens(vault, id, sealed)
-    if (!tokens) return null
+    let tokens: RefreshedTokens
+    try {
+      const sealed = files.read(name)
+      if (!sealed) return false
+      tokens = openTokens(vault, id, sealed)
+    } catch {
+      return null
+    }
     const connection = await store.getConnection(id)
     const isNext = connection && String(connection.generation) === generation
     // A failover may have lost commits: then a generation with that number has other tokens.
@@ -136,17 +140,8 @@ function sealTokens(vault: Pick<Vault, 'seal'>, id: string, tokens: RefreshedTok
   return vault.seal(associatedData.unsavedTokens(id), text, { padded: false })
 }
 
-function openTokens(
-  vault: Pick<Vault, 'open'>,
-  id: string,
-  sealed: Uint8Array,
-): RefreshedTokens | null {
-  let text: string
-  try {
-    text = vault.open(associatedData.unsavedTokens(id), sealed).reveal()
-  } catch {
-    return null
-  }
+function openTokens(vault: Pick<Vault, 'open'>, id: string, sealed: Uint8Array): RefreshedTokens {
+  const text = vault.open(associatedData.unsavedTokens(id), sealed).reveal()
   const [used, refresh, access, expiresAt, fetchedAt] = JSON.parse(text) as [
     ...[string, string, string],
     ...[number, number],

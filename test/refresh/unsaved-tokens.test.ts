@@ -128,6 +128,19 @@ t.test('a connection that has got other tokens since, or is revoked, keeps its o
   t.equal((await broker.services.store.getConnection('con_0'))?.status ?? 'revoked', 'revoked')
 })
 
+t.test('a file that can’t be read holds up no refresh', async (t) => {
+  const { setup, broker, device, folder } = await begin(t)
+  const other = await setup.start()
+  const { swap, mend } = await blockRefresh(broker, device)
+  mkdirSync(join(folder, 'con_0.1'), { recursive: true })
+  setup.clock.advance(30_001)
+  t.equal(await setup.clock.hurry(swapOutcome(other, device.token)), 'needs_reconnect')
+  t.equal(setup.standIn.calls.refresh, 3, 'refused twice: upstream had rotated')
+  mend()
+  await setup.clock.hurry(broker.stop())
+  await swap
+})
+
 t.test('what can’t be opened stays, and what can’t be kept stops nothing', async (t) => {
   const { setup, device, folder, files } = await begin(t)
   mkdirSync(folder)
