@@ -4,10 +4,8 @@ import { chromium } from 'playwright-core'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 
-/** Executables, in order of preference. */
+/** Executables, in order of preference. Not chromium-headless-shell, which has no popup blocker. */
 const EXECUTABLE_NAMES = ['chromium', 'chromium-browser', 'google-chrome']
-/** Draws no window and takes three quarters of the CPU time, but has no popup blocker and keeps no pages for Back. */
-const HEADLESS_SHELL = 'chromium-headless-shell'
 
 /**
  * Chromium reads only the last `--disable-features`. This list has the relevant ones of Playwright, and the
@@ -46,14 +44,15 @@ const ACTION_TIMEOUT_MS = 2 * 60_000
 
 /** The reason to skip browser tests, for tap's `skip`; `false` if Chromium is installed. */
 export const noBrowser: string | false =
-  findChromium(EXECUTABLE_NAMES) === undefined &&
-  'Chromium is not installed: apt-get install chromium'
+  findChromium() === undefined && 'Chromium is not installed: apt-get install chromium'
 
 if (noBrowser) console.error(`Browser tests are skipped: ${noBrowser}`)
 
-function findChromium(names: string[]): string | undefined {
+function findChromium(): string | undefined {
   const { CHROMIUM_PATH, PATH = '' } = process.env
-  const paths = names.flatMap((name) => PATH.split(delimiter).map((folder) => join(folder, name)))
+  const paths = PATH.split(delimiter).flatMap((folder) =>
+    EXECUTABLE_NAMES.map((name) => join(folder, name)),
+  )
   return [...(CHROMIUM_PATH === undefined ? [] : [CHROMIUM_PATH]), ...paths].find(existsSync)
 }
 
@@ -66,7 +65,7 @@ let idleTimer: NodeJS.Timeout | undefined
 
 /** The Chromium that all tests of this process share. It closes soon after the last test that uses it. */
 export function launch(t: Pick<Test, 'teardown'>): Promise<Browser> {
-  shared ??= startChromium([], [], [HEADLESS_SHELL, ...EXECUTABLE_NAMES])
+  shared ??= startChromium()
   userCount++
   clearTimeout(idleTimer)
   t.teardown(() => {
@@ -82,13 +81,9 @@ async function close(): Promise<void> {
   await (await browser)?.close()
 }
 
-/** Starts a separate Chromium. @param more arguments @param without arguments of Playwright @param names executables */
-export function startChromium(
-  more: string[] = [],
-  without: string[] = [],
-  names = EXECUTABLE_NAMES,
-): Promise<Browser> {
-  const executablePath = findChromium(names)
+/** Starts a separate Chromium. @param more arguments @param without arguments of Playwright */
+export function startChromium(more: string[] = [], without: string[] = []): Promise<Browser> {
+  const executablePath = findChromium()
   return chromium.launch({
     args: [...ARGUMENTS, ...more],
     ignoreDefaultArgs: without,

@@ -68,10 +68,8 @@ t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
     const linked = waitForTile(page, 'link')
     await page.getByLabel('Link').check()
     await linked
-    const flood = waitForTile(page, 'link')
     await page.getByLabel('Flood risk Provence').check()
-    await flood
-    t.equal(await page.locator('.leaflet-layer').count(), 2)
+    await page.locator('.leaflet-layer').nth(1).waitFor()
     await page.getByRole('button', { name: 'Camargue wetlands' }).click()
     await page.getByLabel('Flood extent 2024').waitFor()
     t.equal(await page.locator('.leaflet-layer').count(), 2, 'layers of other folders stay')
