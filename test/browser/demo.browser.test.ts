@@ -69,7 +69,7 @@ t.test('the demo in a browser', { skip: noBrowser }, async (t) => {
     await page.getByLabel('Link').check()
     await linked
     await page.getByLabel('Flood risk Provence').check()
-    await page.locator('.leaflet-layer').nth(1).waitFor()
+    await page.locator('.leaflet-layer').nth(1).waitFor({ state: 'attached' })
     await page.getByRole('button', { name: 'Camargue wetlands' }).click()
     await page.getByLabel('Flood extent 2024').waitFor()
     t.equal(await page.locator('.leaflet-layer').count(), 2, 'layers of other folders stay')
