@@ -8,6 +8,8 @@ import { temporaryFolder } from '../temporary.ts'
 
 const MAIN = join(import.meta.dirname, '../../server/main.ts')
 const MAX_CPU_SECONDS = 1
+/** What `--version`, measured first, takes on a machine that is its own. On a slower one, the limit grows with it. */
+const VERSION_CPU_SECONDS = 0.44
 /** Other programs on the machine make a command slower, never faster: the fastest run counts. */
 const MAX_RUNS = 5
 
@@ -67,13 +69,15 @@ t.test(`a command from the checkout takes less than ${MAX_CPU_SECONDS} CPU-secon
     'key list': /active/,
     [backup]: /Backed up/,
   }
+  let limit = MAX_CPU_SECONDS
   for (const [args, output] of Object.entries(outputs)) {
     let fastest = Infinity
-    for (let run = 0; run < MAX_RUNS && fastest >= MAX_CPU_SECONDS; run++) {
+    for (let run = 0; run < MAX_RUNS && fastest >= limit; run++) {
       const { stdout, seconds } = await measure(args)
       t.match(stdout, output)
       fastest = Math.min(fastest, seconds)
     }
-    t.ok(fastest < MAX_CPU_SECONDS, `${args.split('/')[0]}: ${fastest.toFixed(2)} s`)
+    t.ok(fastest < limit, `${args.split('/')[0]}: ${fastest.toFixed(2)} s (${limit.toFixed(2)})`)
+    if (args === '--version') limit = MAX_CPU_SECONDS * Math.max(1, fastest / VERSION_CPU_SECONDS)
   }
 })
