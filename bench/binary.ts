@@ -68,7 +68,7 @@ async function compareStarts(broker: string, bare: string, directory: string, pr
       `${label}: ${brokerValue.toFixed(0)} ${unit}, bare ${bareValue.toFixed(0)} ${unit}, ratio ${ratio}${target}`,
     )
   }
-  printLine('ready', 'milliseconds', 'ms', '   target 400 ms')
+  printLine('ready', 'milliseconds', 'ms', '   target 300 ms')
   printLine('resident when ready', 'mebibytes', 'MiB', '')
 }
 

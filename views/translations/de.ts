@@ -195,6 +195,11 @@ export const de: Translation = {
     'me.doneErase': 'Was über Sie gespeichert war, ist gelöscht.',
     'me.doneAlready': 'Das war bereits getrennt.',
     'me.doneSignOut': 'Sie sind hier abgemeldet. Bei Ellipsis Drive sind Sie noch angemeldet.',
+
+    'amount.second': '1 Sekunde | {count} Sekunden',
+    'amount.minute': '1 Minute | {count} Minuten',
+    'amount.hour': '1 Stunde | {count} Stunden',
+    'amount.day': '1 Tag | {count} Tage',
   },
   errors: {
     flow_unknown:

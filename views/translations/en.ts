@@ -2,7 +2,7 @@
  * The texts of the pages that users see, in English: the source of all translations.
  *
  * `{name}` is a value, `*…*` is emphasized, `` `…` `` is code, and `[…]({name})` is a link to that value
- * (views/translate.ts). The text of an error is where it is thrown.
+ * (views/translate.ts). A text with a number has two forms: for one, and for all others. The text of an error is where it is thrown.
  */
 export const en = {
   'consent.title': 'Connect {app}',
@@ -181,4 +181,9 @@ export const en = {
   'me.doneErase': 'What was stored about you is erased.',
   'me.doneAlready': 'That was disconnected already.',
   'me.doneSignOut': 'You are signed out here. At Ellipsis Drive you are still signed in.',
+
+  'amount.second': '1 second | {count} seconds',
+  'amount.minute': '1 minute | {count} minutes',
+  'amount.hour': '1 hour | {count} hours',
+  'amount.day': '1 day | {count} days',
 } as const

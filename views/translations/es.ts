@@ -187,6 +187,11 @@ export const es: Translation = {
     'me.doneErase': 'Lo que estaba guardado sobre usted se ha borrado.',
     'me.doneAlready': 'Eso ya estaba desconectado.',
     'me.doneSignOut': 'Ha cerrado la sesión aquí. En Ellipsis Drive, su sesión sigue abierta.',
+
+    'amount.second': '1 segundo | {count} segundos',
+    'amount.minute': '1 minuto | {count} minutos',
+    'amount.hour': '1 hora | {count} horas',
+    'amount.day': '1 día | {count} días',
   },
   errors: {
     flow_unknown:

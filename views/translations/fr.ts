@@ -192,6 +192,11 @@ export const fr: Translation = {
     'me.doneAlready': 'C’était déjà déconnecté.',
     'me.doneSignOut':
       'Votre session ici est fermée. Sur Ellipsis Drive, vous êtes toujours connecté.',
+
+    'amount.second': '1\u00a0seconde | {count}\u00a0secondes',
+    'amount.minute': '1\u00a0minute | {count}\u00a0minutes',
+    'amount.hour': '1\u00a0heure | {count}\u00a0heures',
+    'amount.day': '1\u00a0jour | {count}\u00a0jours',
   },
   errors: {
     flow_unknown:

@@ -189,6 +189,11 @@ export const nl: Translation = {
     'me.doneErase': 'Wat over je was opgeslagen, is gewist.',
     'me.doneAlready': 'Die verbinding was al verbroken.',
     'me.doneSignOut': 'Je bent hier uitgelogd. Bij Ellipsis Drive ben je nog ingelogd.',
+
+    'amount.second': '1 seconde | {count} seconden',
+    'amount.minute': '1 minuut | {count} minuten',
+    'amount.hour': '1 uur | {count} uur',
+    'amount.day': '1 dag | {count} dagen',
   },
   errors: {
     flow_unknown:
