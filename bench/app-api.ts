@@ -8,11 +8,11 @@ import { buildRequest } from './load.ts'
 import { addApp, type startBench } from './setup.ts'
 
 /** The request of an offline app for a cached access token; as small as that of `/exchange`. */
-export async function prepareAppApi({
-  url,
-  env,
-}: Pick<Awaited<ReturnType<typeof startBench>>, 'url' | 'env'>) {
-  const { app, clientSecret } = await addApp(env, ['--confidential', '--offline'])
+export async function prepareAppApi(
+  { url, env }: Pick<Awaited<ReturnType<typeof startBench>>, 'url' | 'env'>,
+  binary?: string,
+) {
+  const { app, clientSecret } = await addApp(env, ['--confidential', '--offline'], binary)
   const offline: OfflineApp = {
     app,
     credentials: { client_id: app.id, client_secret: clientSecret },

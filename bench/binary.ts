@@ -94,13 +94,13 @@ async function compareMemory(broker: string, bare: string, print: Print): Promis
   )
 }
 
-interface StartResult {
+export interface StartResult {
   milliseconds: number
   mebibytes: number
 }
 
-/** Starts the program, waits until it is ready, and stops it. */
-async function measureStart(program: string, dataDir: string): Promise<StartResult> {
+/** Starts the program with `serve`, waits until it is ready, and stops it. */
+export async function measureStart(program: string, dataDir: string): Promise<StartResult> {
   const port = await freePort()
   const env = {
     PATH: process.env.PATH,

@@ -83,26 +83,42 @@ export async function startBench(
   const args = binary === undefined ? ['server/main.ts', 'serve'] : ['serve']
   const child = startProcess(cleanup, args, env, binary)
   await waitUntilReachable(url)
-  const { app } = await addApp(env)
+  const { app } = await addApp(env, [], binary)
   const broker = { url } as Parameters<typeof connect>[0]
   const { brokerToken } = await connect(broker, app)
   return { url, standIn, env, app, brokerToken, pid: child.pid ?? 0 }
+}
+
+/**
+ * Runs a command of a binary, by default of this checkout.
+ * @returns what it printed
+ */
+export async function runCommand(
+  env: Record<string, string>,
+  args: string[],
+  { binary, input = '' }: { binary?: string | undefined; input?: string } = {},
+): Promise<string> {
+  const program = binary === undefined ? [process.execPath, 'server/main.ts'] : [binary]
+  const [file = '', ...rest] = [...program, ...args]
+  const child = spawn(file, rest, {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  child.stdin.end(input)
+  let output = ''
+  for await (const chunk of child.stdout) output += String(chunk)
+  return output
 }
 
 /** Registers an app. `clientSecret` is empty for a public one. */
 export async function addApp(
   env: Record<string, string>,
   options: string[] = [],
+  binary?: string,
 ): Promise<{ app: Parameters<typeof connect>[1]; clientSecret: string }> {
   const args = ['app', 'add', 'Bench', '--redirect-uri', 'https://bench.example.com/', '--json']
-  args.push(...options)
-  const child = spawn(process.execPath, ['server/main.ts', ...args], {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let json = ''
-  for await (const chunk of child.stdout) json += String(chunk)
+  const json = await runCommand(env, [...args, ...options], { binary })
   const {
     client_id,
     client_secret = '',
