@@ -1,31 +1,23 @@
-import type { AccessPolicy, App, Store } from '../../db/store.ts'
+import type { App, Store } from '../../db/store.ts'
 import { networkOf } from '../addresses.ts'
-import type { EllipsisClient, Tokens } from '../ellipsis/client.ts'
-import { BrokerError } from '../errors.ts'
+import type { EllipsisClient } from '../ellipsis/client.ts'
 import type { Secret } from '../secret.ts'
 import { checkAuthorization } from '../oauth/authorize.ts'
 import type { AuthorizationRequest } from '../oauth/authorize.ts'
 import type { Parameters } from '../oauth/parameters.ts'
 import type { Clock } from '../runtime.ts'
-import type { DeviceFlow } from '../oauth/device-flow.ts'
-import { issuesCode } from '../oauth/authorization-code.ts'
 import type { Log } from '../log.ts'
 import { sha256 } from '../crypto/hash.ts'
 import { callbackKey, createCallbackResults } from './callback-results.ts'
 import {
-  appRemoved,
   codeRejected,
-  deviceCodeExpired,
   isRejection,
   noAnswer,
   otherAccount,
   policyChanged,
   pushedRequestUsed,
-  redirectUriRemoved,
-  sessionOptionChanged,
   unknownFlow,
   upstreamDenial,
-  withDetails,
 } from './connect-errors.ts'
 import { findOtherAccount, openWaiting, sealWaiting } from './other-account.ts'
 import type { WaitingTokens } from './other-account.ts'
@@ -33,15 +25,20 @@ import type { Identify } from './identify.ts'
 import type { KeepConnection } from './keep-connection.ts'
 import { isPushedUri } from '../oauth/pushed-requests.ts'
 import type { PushedRequests } from '../oauth/pushed-requests.ts'
-import { checkTokenAccess, hashOfPolicy, policyOf } from '../oauth/access-policy.ts'
-import type { AppSessions } from '../oauth/app-sessions.ts'
+import { hashOfPolicy, policyOf } from '../oauth/access-policy.ts'
+import { createFlowEnd } from './flow-end.ts'
+import type {
+  AccountQuestion,
+  AllowedFlow,
+  ConnectResult,
+  FlowEndDependencies,
+} from './flow-end.ts'
 import type { Flow, FlowCookie } from './flow.ts'
-import { FLOW_LIFETIME_MS, isForSession } from './new-flows.ts'
+import { FLOW_LIFETIME_MS } from './new-flows.ts'
 import type { NewFlows, StartedFlow } from './new-flows.ts'
 import { createFindFlow } from './pending-flows.ts'
-import type { StoreConnection } from './store-connection.ts'
 import type { UpstreamBudget } from './upstream-budget.ts'
-import { findRedirectUri, isClaimable, withResponse } from '../oauth/redirect-uri.ts'
+import { isClaimable } from '../oauth/redirect-uri.ts'
 import type { Vault } from '../crypto/vault.ts'
 
 /** The parameters of Ellipsis Drive's redirect to `/callback` (RFC 6749 4.1.2). */
@@ -60,29 +57,6 @@ export interface Callback {
   browser: Secret
 }
 
-/** How a connect flow ends: with a redirect to the app, or on a page of the broker. */
-export type ConnectResult =
-  /** `sessionId`: the grant of a session that begins, for the cookie; `null`: the app gets a code or token. */
-  | { kind: 'redirect'; location: string; sessionId: string | null }
-  | ({ kind: 'restart' } & StartedFlow)
-  | ({ kind: 'other-account' } & AccountQuestion)
-  | ({ kind: 'connected'; username: string } & PageDetails)
-  | ({ kind: 'refused' } & PageDetails)
-
-/** Asks the person about an account that the app did not ask for. Nothing is stored yet. */
-interface AccountQuestion {
-  appName: string
-  /** The account that the app asked for. */
-  expected: string
-  /** The account that came back. */
-  actual: string
-  /** The secret of the flow that waits for the decision. */
-  state: Secret
-  cookie: FlowCookie
-  /** The tokens, sealed. */
-  waiting: Secret
-}
-
 /** The person's decision about another account. */
 export interface AccountDecision extends Pick<Callback, 'address' | 'browser'> {
   /** As in the question, from the page's form and the browser's cookie. */
@@ -91,14 +65,6 @@ export interface AccountDecision extends Pick<Callback, 'address' | 'browser'> {
   waiting: Secret
   /** `continue`: connect this account; `restart`: drop its tokens, and go to Ellipsis Drive again. */
   choice: 'continue' | 'restart'
-}
-
-interface PageDetails {
-  appName: string
-  /** The app's redirect URI; `null`: it has none. */
-  backTo: string | null
-  /** The user continues on the device that is waiting. */
-  onDevice: boolean
 }
 
 /** The connect flow, from the consent page to the app's code. */
@@ -124,41 +90,28 @@ export interface Connect {
   decide(decision: AccountDecision): Promise<ConnectResult>
 }
 
-/** A flow, and the policy that its user allowed. */
-type AllowedFlow = Flow & { policy: AccessPolicy | null }
-
-export function createConnect(dependencies: {
-  store: Store
-  vault: Vault
-  ellipsis: EllipsisClient
-  newFlows: NewFlows
-  identify: Identify
-  keepConnection: KeepConnection
-  storeConnection: StoreConnection
-  pushedRequests: PushedRequests
-  budget: UpstreamBudget
-  clock: Clock
-  log: Log
-  deviceFlow: DeviceFlow
-  appSessions: AppSessions
-  publicUrl: string
-}): Connect {
-  const { store, vault, ellipsis, storeConnection, budget, clock, log, ...rest } = dependencies
-  const { deviceFlow, appSessions, publicUrl, identify, newFlows, pushedRequests, keepConnection } =
-    rest
+export function createConnect(
+  dependencies: {
+    store: Store
+    vault: Vault
+    ellipsis: EllipsisClient
+    newFlows: NewFlows
+    identify: Identify
+    keepConnection: KeepConnection
+    pushedRequests: PushedRequests
+    budget: UpstreamBudget
+    clock: Clock
+    log: Log
+  } & FlowEndDependencies,
+): Connect {
+  const { store, vault, ellipsis, budget, clock, log, ...rest } = dependencies
+  const { identify, newFlows, pushedRequests, keepConnection } = rest
+  const { getApp, checkOptions, checkDevice, connectAccount, within } = createFlowEnd(dependencies)
 
   const results = createCallbackResults<ConnectResult>(clock, FLOW_LIFETIME_MS)
   const hasResult = (cookie: FlowCookie): boolean =>
     results.find(callbackKey(true, [cookie])) !== undefined
   const findFlow = createFindFlow({ store, vault, clock, hasResult })
-
-  /** The flow's app as it is now. @throws BrokerError if the flow's redirect URI is no longer registered */
-  const getApp = async ({ appId, redirectUri }: Flow): Promise<App> => {
-    const app = await store.getApp(appId)
-    if (!app) throw appRemoved()
-    if (redirectUri === '' || findRedirectUri(app.redirectUris, redirectUri)) return app
-    throw redirectUriRemoved(appId)
-  }
 
   /**
    * Within the budget, uses up the state: from here on the flow works no more. A refusal needs neither, as it
@@ -223,95 +176,11 @@ export function createConnect(dependencies: {
     return { appName, expected, actual, state, cookie, waiting }
   }
 
-  /** While the user signs in, the app's options may change. */
-  const checkOptions = (flow: AllowedFlow, app: App): void => {
-    if ((app.session === 'cookie') !== isForSession(flow)) throw sessionOptionChanged()
-    if (app.deliver === 'fragment') checkTokenAccess({ app, granted: flow.policy }, publicUrl)
-  }
-
   /** @throws BrokerError if the policy is not the one that the user allowed */
   const withPolicy = (flow: Flow, app: App): AllowedFlow => {
     const policy = policyOf(app)
     if (hashOfPolicy(policy) !== flow.policyHash) throw policyChanged(app.id)
     return { ...flow, policy }
-  }
-
-  /** While the user signs in, the device's code may expire or be answered by someone else. */
-  const checkDevice = async ({ deviceCodeHash }: Flow): Promise<void> => {
-    if (deviceCodeHash !== null && !(await deviceFlow.isPending(deviceCodeHash)))
-      throw deviceCodeExpired()
-  }
-
-  const approveDevice = async (
-    flow: AllowedFlow,
-    address: string,
-    connectionId: string,
-  ): Promise<void> => {
-    const { deviceCodeHash, appId, device, policy } = flow
-    if (deviceCodeHash === null) return
-    const answer = { deviceCodeHash, appId, device, address, policy }
-    if (!(await deviceFlow.approve({ ...answer, connectionId }))) throw deviceCodeExpired()
-  }
-
-  const denyDevice = async ({ deviceCodeHash }: Flow): Promise<void> => {
-    if (deviceCodeHash !== null) await deviceFlow.deny({ deviceCodeHash })
-  }
-
-  const returnsToApp = (flow: Flow, app: App): boolean =>
-    app.deliver === 'fragment' ? flow.appState !== null : issuesCode(flow)
-
-  const detailsOf = ({ redirectUri, deviceCodeHash }: Flow, app: App): PageDetails => ({
-    appName: app.name,
-    backTo: redirectUri === '' ? null : redirectUri,
-    onDevice: deviceCodeHash !== null,
-  })
-
-  /** Stores the account's connection, and gives the app what it asked for. */
-  const connectAccount = async (
-    flow: AllowedFlow,
-    app: App,
-    { address, browser }: Pick<Callback, 'address' | 'browser'>,
-    { account, tokens }: WaitingTokens,
-  ): Promise<ConnectResult> => {
-    const { redirectUri, appState: state } = flow
-    const fragment = app.deliver === 'fragment'
-    const isUsed = returnsToApp(flow, app) || flow.deviceCodeHash !== null
-    const stored = await storeConnection({ flow, account, tokens, isUsed, address, browser })
-    const { id, username, code } = stored
-    await approveDevice(flow, address, id)
-    if (!returnsToApp(flow, app)) return { kind: 'connected', username, ...detailsOf(flow, app) }
-    const common = { state, iss: publicUrl }
-    const sessionId =
-      app.session === 'cookie' && code
-        ? await appSessions.begin({ ...{ app, code, redirectUri, address }, ...ownProof(flow) })
-        : null
-    if (sessionId !== null)
-      return { kind: 'redirect', location: withResponse(redirectUri, common), sessionId }
-    // Ellipsis Drive took a while: a narrower policy holds from the moment of its commit.
-    if (fragment) checkTokenAccess({ app: await getApp(flow), granted: flow.policy }, publicUrl)
-    const answer = fragment ? fragmentParameters(tokens, clock.now()) : { code: code?.reveal() }
-    const location = withResponse(redirectUri, { ...answer, ...common }, fragment)
-    return { kind: 'redirect', location, sessionId }
-  }
-
-  /** Does the work, and gives its errors what only the flow knows. */
-  const within = async (
-    flow: Flow,
-    app: App,
-    work: () => Promise<ConnectResult>,
-  ): Promise<ConnectResult> => {
-    const { redirectUri, appState: state } = flow
-    const fragment = app.deliver === 'fragment'
-    try {
-      return await work()
-    } catch (error) {
-      const denied = error instanceof BrokerError && error.code === 'access_denied'
-      if (denied) await denyDevice(flow)
-      const returns = returnsToApp(flow, app)
-      if (denied && !returns) return { kind: 'refused', ...detailsOf(flow, app) }
-      const returnTo = { redirectUri, state, fragment }
-      throw withDetails({ appId: app.id, ...(returns && { returnTo }) }, error)
-    }
   }
 
   /** @param giveBack called once Ellipsis Drive has accepted the code */
@@ -427,12 +296,3 @@ export function createConnect(dependencies: {
     },
   }
 }
-
-const ownProof = ({ verifier }: Flow) => ({ verifier, proof: null })
-
-/** Fragment delivery: Ellipsis Drive's access token itself, for an app without a back end. */
-const fragmentParameters = (tokens: Tokens, now: number) => ({
-  access_token: tokens.accessToken.reveal(),
-  token_type: 'Bearer',
-  expires_in: Math.max(0, Math.floor((tokens.expiresAt - now) / 1000)),
-})

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { ConnectResult } from '../../connections/connect.ts'
+import type { ConnectResult } from '../../connections/flow-end.ts'
 import { omitEmpty } from '../../oauth/parameters.ts'
 import type { Parameters } from '../../oauth/parameters.ts'
 import { newSecret } from '../../crypto/hash.ts'
