@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { addAbortSignal, pipeline } from 'node:stream'
-import { sha256 } from '../crypto/hash.ts'
 import { BrokerError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Clock, Random, Throttle } from '../runtime.ts'
 import { createCacheDirectory, isCacheable } from './cache-directory.ts'
-import type { Entry } from './cache-entry.ts'
+import { createFindAnswer, nameOf, urlOf } from './cache-lookup.ts'
+import type { Found, Header } from './cache-lookup.ts'
 import type { CacheCounters, CacheResult, CacheSettings, DriveCache } from './cache.ts'
 import { createTee } from './cache-tee.ts'
 import { answerFromEntry, weak } from './cached-answer.ts'
@@ -13,13 +13,6 @@ import { createFlights } from './flights.ts'
 import type { DriveAnswer, DriveRequest } from './request.ts'
 import { createFreshness, isValidated, valueOf } from './freshness.ts'
 import type { StoredAnswer } from './freshness.ts'
-
-interface Header {
-  /** Names this version, for its variants. */
-  id: string
-  url: string
-  stored: StoredAnswer
-}
 
 /** Where a new answer is to be stored. */
 interface Target {
@@ -33,12 +26,6 @@ interface Target {
 
 type Fetch = DriveCache['fetch']
 type Upstream = Parameters<Fetch>[2]
-
-interface Found {
-  entry: Entry
-  header: Header
-  isFresh: boolean
-}
 
 /** The largest body that is stored: 16 MiB, and at most this share of the cache. */
 const MAX_ENTRY_BYTES = 16 * 1024 * 1024
@@ -63,6 +50,7 @@ export function createDiskCache(
   const { maxBytes, clock, random, throttle, log, counters } = dependencies
   const directory = createCacheDirectory({ ...dependencies, onEvict: () => counters.evicted() })
   const freshness = createFreshness(clock)
+  const find = createFindAnswer(directory, freshness)
   const maxEntryBytes = Math.min(MAX_ENTRY_BYTES, Math.floor(maxBytes * MAX_ENTRY_SHARE))
   const memory = { bytes: 0 }
   const flights = createFlights(clock, MAX_SHARED_WAIT_MS)
@@ -78,49 +66,6 @@ export function createDiskCache(
         return false
       },
     ))
-
-  const readHeader = async (
-    connectionId: string,
-    name: string,
-    request: DriveRequest,
-  ): Promise<{
-    entry: Entry
-    header: Header
-    verdict: ReturnType<typeof freshness.judge>
-  } | null> => {
-    const entry = await directory.read(connectionId, name)
-    if (!entry) return null
-    const header = entry.header as Header
-    if (header.url === urlOf(request)) {
-      return { entry, header, verdict: freshness.judge(header.stored, request.headers) }
-    }
-    await entry.close()
-    return null
-  }
-
-  /** The stored answer to a request, and the name under which a new one is to be stored. */
-  const find = async (
-    connectionId: string,
-    request: DriveRequest,
-  ): Promise<{ name: string; found: Found | null }> => {
-    const name = nameOf(connectionId, request)
-    const first = await readHeader(connectionId, name, request)
-    if (first?.verdict !== 'other_variant') {
-      return { name, found: first && { ...first, isFresh: first.verdict === 'fresh' } }
-    }
-    // The first variant says what `Vary` names; the others are stored under names that follow from it.
-    await first.entry.close()
-    const names = Object.keys(first.header.stored.varying)
-    const selected = names.map((each) => valueOf(request.headers[each]).trim())
-    const variant = sha256(JSON.stringify([first.header.id, selected]))
-    const second = await readHeader(connectionId, variant, request)
-    if (second?.verdict === 'other_variant') await second.entry.close()
-    const found =
-      second && second.verdict !== 'other_variant'
-        ? { ...second, isFresh: second.verdict === 'fresh' }
-        : null
-    return { name: variant, found }
-  }
 
   const track = (work: Promise<void>): void => {
     pending.add(work)
@@ -322,11 +267,6 @@ export function createDiskCache(
     },
   }
 }
-
-const urlOf = ({ path }: DriveRequest): string => path.path + path.query
-
-const nameOf = (connectionId: string, request: DriveRequest): string =>
-  sha256(JSON.stringify([connectionId, 'GET', urlOf(request)]))
 
 /** Conditions on the state of what is changed are for Ellipsis Drive; `no-store` is not for any cache. */
 const canAnswer = ({ headers }: DriveRequest): boolean =>
