@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { checkHealth } from '../operate/health.ts'
 import { loadSettings } from './settings.ts'
 import { print } from './terminal.ts'
 
@@ -7,5 +6,8 @@ import { print } from './terminal.ts'
 export function healthCommand(): Command {
   return new Command('health')
     .description('ask the running broker on this machine whether it is ready; for health checks')
-    .action(async () => print(await checkHealth(loadSettings().config)))
+    .action(async () => {
+      const { checkHealth } = await import('../operate/health.ts')
+      print(await checkHealth(loadSettings().config))
+    })
 }

@@ -1,4 +1,3 @@
-import { createServer } from 'node:http'
 import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
 import { useProxy } from '../config/proxy.ts'
@@ -83,6 +82,7 @@ const format = (value: unknown): string =>
 async function askForCallback({ host, port, callbackUrl }: Config, url: string): Promise<string> {
   printNotice(`\nOpen this address and click "Allow":\n\n  ${url}\n`)
   printNotice(`Then, within a minute, paste the address that the browser shows (${callbackUrl}?…):`)
+  const { createServer } = await import('node:http')
   const lines = createInterface({ input: process.stdin })
   const server = createServer()
   try {

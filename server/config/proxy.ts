@@ -1,4 +1,3 @@
-import { setGlobalProxyFromEnv } from 'node:http'
 import { createNetworkMatcher, isLoopbackHost } from '../addresses.ts'
 import { Secret } from '../secret.ts'
 import { InvalidValue, isNetwork } from './parse.ts'
@@ -95,7 +94,8 @@ export function useProxy({
     ...(proxy ? [] : [apiHost]),
     ...(adminOidc && !adminOidc.proxy ? [hostOf(adminOidc.issuer)] : []),
   ]
-  return setGlobalProxyFromEnv({
+  // An import of node:http would load Node's fetch, too, at the start of every command.
+  return process.getBuiltinModule('node:http').setGlobalProxyFromEnv({
     HTTP_PROXY: url,
     HTTPS_PROXY: url,
     NO_PROXY: direct.join(','),

@@ -8,7 +8,7 @@ import { size } from '../size.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const run = promisify(execFile)
-const ROUNDS = size(3, 20)
+const ROUNDS = size(3, 10)
 
 t.test(
   `two simultaneous first starts come up, ${ROUNDS} times, with one set of keys`,

@@ -142,7 +142,7 @@ t.test('an early answer of Ellipsis Drive reaches a client that still sends', as
 })
 
 t.test('an upload and a download keep the memory of the broker flat', async (t) => {
-  const total = size(64, 2048) * MIB
+  const total = size(64, 512) * MIB
   const piece = Buffer.alloc(MIB)
   let received = 0
   const drive = await buildDrive(t, async (request, response) => {

@@ -23,7 +23,7 @@ import { temporaryFolder } from '../temporary.ts'
 import { buildHeadless, swapOutcome } from './headless.ts'
 import { connectMany } from './load.ts'
 
-const CONNECTIONS = size(PAGE_ROWS + 500, 20_000)
+const CONNECTIONS = size(PAGE_ROWS + 500, 3 * PAGE_ROWS)
 
 type Rows = unknown[]
 

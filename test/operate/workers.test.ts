@@ -49,7 +49,7 @@ function startLoad(clients: Client[], token: string) {
 const clientsOf = (url: string, count: number, options = {}) =>
   Array.from({ length: count }, () => new Client(url, options))
 
-const REPLACEMENTS = Number(process.env.ROUNDS ?? size(2, 10))
+const REPLACEMENTS = Number(process.env.ROUNDS ?? size(2, 5))
 
 t.test(`${REPLACEMENTS} rolling restarts refuse no request`, async (t) => {
   const { broker, brokerToken } = await setUp(t)

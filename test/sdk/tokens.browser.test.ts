@@ -41,7 +41,7 @@ for (const dpop of [true, false]) {
     })
     let last = await storedToken()
     let adopted = 0
-    for (let round = 0; round < size(3, 50); round++) {
+    for (let round = 0; round < size(3, 20); round++) {
       await advance(0.6 * HOUR_MS)
       sent.clear()
       const answers = await Promise.all(
@@ -58,7 +58,7 @@ for (const dpop of [true, false]) {
       last = token
     }
     // The storage of the other process may be late; the broker then repeats the renewed token.
-    t.ok(adopted > size(3, 50) / 2, `${adopted} times, a tab took the token of the other one`)
+    t.ok(adopted > size(3, 20) / 2, `${adopted} times, a tab took the token of the other one`)
     t.notOk(await isRevoked())
     t.strictSame(await tabs[1].evaluate(() => sdk.events), ['connected'])
   })

@@ -193,7 +193,7 @@ t.test('an uploaded file is in the drive and is downloaded again', async (t) => 
   t.match((await get(list)).body.result, [{ name: 'Species list.csv' }, { id: body.id }])
 })
 
-const UPLOAD_MIB = size(48, 2048)
+const UPLOAD_MIB = size(48, 512)
 
 t.test(`an upload of ${UPLOAD_MIB} MiB is counted and not kept`, async (t) => {
   const running = await start(t)

@@ -43,7 +43,7 @@ export function testWalks(t: Test, open: OpenStore): void {
   t.test('a walk finds all, however many there are and however few match', async (t) => {
     const store = await open(t)
     // A step gives up to 50, and with a search looks at up to 1000.
-    const [antons, count] = [size(60, 450), size(1060, 4100)]
+    const [antons, count] = [size(60, 450), size(1060, 2100)]
     const names = Array.from({ length: count }, (_, n) => (n < antons ? `anton ${n}` : `bo ${n}`))
     const all = [...names, 'zz anton']
     await repeat(all.length, (n) =>

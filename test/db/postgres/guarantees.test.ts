@@ -15,8 +15,8 @@ const everything = {
   connectionId: null,
   limit: 100,
 }
-const REVOCATIONS = size(100, 5000)
-const EVENTS_OF_WRITER = size(100, 2000)
+const REVOCATIONS = size(100, 1000)
+const EVENTS_OF_WRITER = size(100, 1000)
 
 /** A store with a connection `con` and grants `g0`, …. */
 async function open(t: Test, grants: number): Promise<{ store: Store; url: string }> {

@@ -36,7 +36,7 @@ function mostPerSecond(calledAt: number[]): number {
 }
 
 t.test('a job that is killed half-way continues, at the configured rate', async (t) => {
-  const count = Number(process.env.USERS ?? size(200, 3000))
+  const count = Number(process.env.USERS ?? size(200, 1500))
   const rate = size(50, 100)
   const { broker, calledAt } = await start(t, rate)
   const app = await addOfflineApp(broker)
