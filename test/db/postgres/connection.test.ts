@@ -49,6 +49,6 @@ t.test('a former primary that nobody turned off', { skip: noPostgres }, async (t
   t.equal(await ask(), standby.port, 'a process that runs notices, too')
 
   standby.run('pg_ctl', 'stop', '--pgdata', 'data', '--mode', 'immediate')
-  await t.rejects(connectedTo(Client), /ECONNREFUSED|replaced this primary/)
+  await t.rejects(connectedTo(Client), { cause: /ECONNREFUSED|replaced this primary/ })
   t.equal(await connectedTo(), former.port, 'a process that starts now can’t know')
 })
