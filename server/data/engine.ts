@@ -34,7 +34,7 @@ export const openEngine = async (
   config: Pick<Config, 'database' | 'dataDir' | 'nativeDir'>,
   clock: SteadyClock,
 ): Promise<StoreEngine> =>
-  config.database ? openPostgres(config.database) : openDataDirectory(config, clock)
+  config.database ? openPostgres(config.database, config.dataDir) : openDataDirectory(config, clock)
 
 function openDataDirectory(
   config: Pick<Config, 'dataDir' | 'nativeDir'>,
@@ -71,7 +71,7 @@ export async function openCoordination({
 }
 
 /** Loads the client of PostgreSQL only here: commands on SQLite start faster. */
-async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
+async function openPostgres(database: DatabaseUrl, dataDir: string): Promise<StoreEngine> {
   const { openPostgresStore, START_WAIT_MS } = await import('../../db/postgres/open.ts')
   const { clientOf } = await import('./database-client.ts')
   const { checkServer, explainDatabaseError } = await import('./database-error.ts')
@@ -97,6 +97,11 @@ async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
       const { databaseBytes } = (await inspectServer(database)).state
       return { freeBytes: null, databaseBytes, logBytes: null }
     },
-    explain: explainDatabaseError(address),
+    explain: (error) =>
+      // Keys, and tokens that are not stored yet, are files.
+      isFileError(error) ? explainDataError(dataDir)(error) : explainDatabaseError(address)(error),
   }
 }
+
+const isFileError = (error: unknown): boolean =>
+  error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
@@ -98,6 +100,13 @@ t.test('a connection that breaks during a command', { skip }, async (t) => {
     failures.filter((failure) => !BROKEN.test(failure) || !failure.endsWith('\n2')),
     [],
   )
+})
+
+t.test('a data directory that can’t be written to', { skip }, async (t) => {
+  const file = join(temporaryFolder(t), 'file')
+  writeFileSync(file, '')
+  const url = await createDatabase(t)
+  t.match(await start(url, file), /^The data directory \S+ can’t be read and written\.\n/)
 })
 
 t.test('a server that hangs holds up no start for long', { skip }, async (t) => {
