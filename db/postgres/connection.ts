@@ -32,6 +32,12 @@ export const NO_TIMEOUT: pg.ClientConfig = { query_timeout: 0 }
 /** A server that hangs does not answer the end of a connection. */
 const END_TIMEOUT_MS = 1000
 
+/**
+ * Otherwise the server completes a statement that nobody waits for any more: its broker was killed, or gave up. Not all
+ * systems have it.
+ */
+const END_WITH_CLIENT = `set client_connection_check_interval = '1s'`
+
 const COMMON: pg.ClientConfig = { keepAlive: true, application_name: 'ellipsis-broker' }
 
 /** What a server is. */
@@ -137,6 +143,7 @@ export function createClientClass(urls: readonly string[]): NewClient {
     private async connectToPrimary(): Promise<pg.Client> {
       try {
         await super.connect()
+        await super.query(END_WITH_CLIENT).catch(ignoreRefusal)
         const role = await readRole(this)
         note(role)
         if (!role.takesWrites)
@@ -210,13 +217,17 @@ async function readRole(client: pg.Client): Promise<Role> {
   // Not in the checkpoint: it tells the former timeline until the next one.
   const place = `select system_identifier::text as cluster,
     left(pg_walfile_name(pg_current_wal_lsn()), 8) as timeline from pg_control_system()`
-  const found = await client.query<{ cluster: string; timeline: string }>(place).catch((error) => {
-    // Services that are compatible with PostgreSQL may lack these functions.
-    if (error instanceof pg.DatabaseError) return { rows: [] }
-    throw error
-  })
-  const [{ cluster, timeline } = { cluster: '', timeline: '0' }] = found.rows
+  // Services that are compatible with PostgreSQL may lack these functions.
+  const found = await client
+    .query<{ cluster: string; timeline: string }>(place)
+    .catch(ignoreRefusal)
+  const [{ cluster, timeline } = { cluster: '', timeline: '0' }] = found?.rows ?? []
   return { takesWrites: true, cluster, timeline: parseInt(timeline, 16) }
+}
+
+/** A handler of errors of what not every server has. @throws ConnectionError */
+function ignoreRefusal(error: unknown): undefined {
+  if (!(error instanceof pg.DatabaseError)) throw error
 }
 
 const streamOf = (client: pg.Client) => client.connection.stream
