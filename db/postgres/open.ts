@@ -2,6 +2,7 @@ import type pg from 'pg'
 import type { RunningProcess } from '../coordination.ts'
 import { OlderProcessesError, StoreTooNewError } from '../errors.ts'
 import type { Store } from '../store.ts'
+import type { Upgrade } from '../upgrade.ts'
 import { connect } from './connection.ts'
 import type { NewClient } from './connection.ts'
 import { codeOf, NO_TABLE } from './failures.ts'
@@ -26,6 +27,8 @@ interface Options {
   migrations: PostgresMigration[]
   /** The processes that use the store. */
   listProcesses: () => Promise<RunningProcess[]>
+  /** Called after an existing store was migrated. */
+  onUpgrade?: ((upgrade: Upgrade) => void) | undefined
 }
 
 /**
@@ -59,10 +62,11 @@ async function migrate(client: pg.Client, options: Options): Promise<void> {
       name text primary key, applied_at timestamptz not null default now())`,
   )
   const pending = await findPending(client, options)
-  if (pending.length > 0 && pending.length < options.migrations.length) {
+  const names = pending.map(({ name }) => name)
+  const isUpgrade = pending.length > 0 && pending.length < options.migrations.length
+  if (isUpgrade) {
     // A process that knew these migrations would have run them when it opened the store.
     const processes = await options.listProcesses()
-    const names = pending.map(({ name }) => name)
     if (processes.length > 0) throw new OlderProcessesError(names, processes)
   }
   for (const { name, sql } of pending) {
@@ -71,6 +75,7 @@ async function migrate(client: pg.Client, options: Options): Promise<void> {
     await client.query('insert into migrations (name) values ($1)', [name])
     await client.query('commit')
   }
+  if (isUpgrade) options.onUpgrade?.({ migrations: names, copy: null })
 }
 
 /** The migrations that were not applied. @throws StoreTooNewError if an unknown one was */

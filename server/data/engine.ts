@@ -2,7 +2,7 @@ import type { Coordination } from '../../db/coordination.ts'
 import { keepCopy } from '../../db/data-directory/copy.ts'
 import { createFileCoordination } from '../../db/data-directory/coordination.ts'
 import { openStore } from '../../db/data-directory/open.ts'
-import type { Upgrade } from '../../db/data-directory/open.ts'
+import type { Upgrade } from '../../db/upgrade.ts'
 import { hasStore } from '../../db/data-directory/restore-complete.ts'
 import { measureStorage } from '../../db/data-directory/size.ts'
 import type { StorageSize } from '../../db/data-directory/size.ts'
@@ -86,11 +86,12 @@ async function openPostgres(database: DatabaseUrl, dataDir: string): Promise<Sto
     coordination,
     // Another process may have created it meanwhile.
     hasStore: async () => state.hasTables || (await inspectServer(database)).state.hasTables,
-    open: () =>
+    open: (onUpgrade) =>
       openPostgresStore({
         Client: clientOf(database),
         migrations: readPostgresMigrations(),
         listProcesses: () => coordination.listProcesses(),
+        onUpgrade,
       }),
     keepCopy: async () => undefined,
     measureStorage: async () => {

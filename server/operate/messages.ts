@@ -73,6 +73,12 @@ export const messages = {
     text: 'Upgraded the database in {directory} ({migrations}). A copy of it as it was is kept: {copy}.',
     fix: '',
   },
+  'start.upgraded-database': {
+    command: 'start',
+    exit: 0,
+    text: 'Upgraded the tables in the database {address} ({migrations}). No copy was made.',
+    fix: '',
+  },
   'start.older-in-use': {
     command: 'start',
     exit: 2,
