@@ -173,7 +173,7 @@ export const messages = {
     command: 'start',
     exit: 2,
     text: 'The server of the database {address} has no connection to spare: {problem}.',
-    fix: 'Raise max_connections in its postgresql.conf, and restart it. Each process of the broker opens at most 13 connections; `select * from pg_stat_activity` shows what others use.',
+    fix: 'Raise max_connections in its postgresql.conf, and restart it. Each process of the broker opens at most 14 connections; `select * from pg_stat_activity` shows what others use.',
   },
   'start.database-resources': {
     command: 'start',

@@ -107,7 +107,11 @@ export const readServerSinks = (context: CheckContext): Promise<StoredSink[]> =>
     const read = async (id: string): Promise<StoredSink> => {
       const { url = null, disabledReason = null } = webhooks.get(id) ?? {}
       const { pending = 0, oldestPendingAt = null } = counts.get(id) ?? {}
-      const [next] = await store.listDueDeliveries({ sinkId: id, now: Number.MAX_SAFE_INTEGER, limit: 1 })
+      const [next] = await store.listDueDeliveries({
+        sinkId: id,
+        now: Number.MAX_SAFE_INTEGER,
+        limit: 1,
+      })
       return { id, url, disabledReason, pending, oldestPendingAt, lastError: next?.error ?? null }
     }
     return Promise.all(sinks.map(read))
