@@ -73,7 +73,7 @@ function commandsPage(): string {
     )
   return `# Commands
 
-From a checkout: \`npm run --silent broker -- COMMAND\`. With the single binary: \`ellipsis-broker COMMAND\`. All commands except \`serve\`, \`demo\` and \`stand-in\` work on the data directory, whether a broker runs or not. They find it through the [settings](configure.md), and say on standard error which one they used, unless it is \`./data\`. \`serve\` creates a database; so do the first \`app add\` or \`admin add\`, and \`restore\`, if \`BROKER_DATA_DIR\` is set. Every other command without a database exits with code 2 and names the directory and the settings files that it looked at.
+From a checkout: \`npm run --silent broker -- COMMAND\`. With the single binary: \`ellipsis-broker COMMAND\`. A supervisor has to start \`node server/main.ts serve\` or the binary: npm passes SIGTERM only to the shell between, and the broker goes on. All commands except \`serve\`, \`demo\` and \`stand-in\` work on the data directory, whether a broker runs or not. They find it through the [settings](configure.md), and say on standard error which one they used, unless it is \`./data\`. \`serve\` creates a database; so do the first \`app add\` or \`admin add\`, and \`restore\`, if \`BROKER_DATA_DIR\` is set. Every other command without a database exits with code 2 and names the directory and the settings files that it looked at.
 
 \`ellipsis-broker --env-file FILE COMMAND\` reads the settings from that file and from no other. Every listing takes \`--json\`. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 

@@ -104,7 +104,7 @@ import { createPersonSessions } from './me/sessions.ts'
 import { createPersonSignIn } from './me/sign-in.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { GatherMetrics } from './metrics/metrics.ts'
-import type { Upgrade } from '../db/data-directory/open.ts'
+import type { Upgrade } from '../db/upgrade.ts'
 import type { Claim } from './data/data-ownership.ts'
 
 /** All parts of the broker, ready for use. */
@@ -136,7 +136,12 @@ export async function startServices(
   const { runtime = defaultRuntime, gather, ...rest } = options
   useProxy(config)
   rest.onUpgrade ??= ({ migrations, copy }) =>
-    log.info({ migrations, copy }, 'upgraded the database; a copy of it as it was is kept')
+    log.info(
+      { migrations, copy },
+      copy === null
+        ? 'upgraded the database'
+        : 'upgraded the database; a copy of it as it was is kept',
+    )
   return compose(config, log, await openData(config, runtime, rest), runtime, gather)
 }
 

@@ -1,4 +1,5 @@
 import type { Connection, Submittable } from 'pg'
+import { failConnection } from '../postgres/failures.ts'
 
 /** The parts of pg's connection that send rows; its types lack them. */
 interface CopyConnection extends Connection {
@@ -37,7 +38,7 @@ export const copyOut = (
 /** pg calls these methods for the messages of the server (PostgreSQL, 55.2.6). */
 function run(client: Client, statement: string, handlers: object): Promise<number> {
   let rows = 0
-  return new Promise((resolve, reject) => {
+  return new Promise<number>((resolve, reject) => {
     const query = {
       submit: (connection: Connection) => connection.query(statement),
       handleCommandComplete: ({ text }: { text: string }) =>
@@ -47,5 +48,5 @@ function run(client: Client, statement: string, handlers: object): Promise<numbe
       ...handlers,
     }
     client.query(query)
-  })
+  }).catch(failConnection)
 }

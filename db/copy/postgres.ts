@@ -24,8 +24,6 @@ const TRIGGERED = ['connections', 'grants', 'listing']
 /** A statement over a whole table takes long, and the session is idle while the other side is read. */
 const SESSION = `set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
   set idle_session_timeout = 0`
-/** Without it, the next run waits until the server has completed the last statement of a killed one. Linux has it. */
-const END_WITH_CLIENT = `set client_connection_check_interval = '1s'`
 /** For indexes and lists of a whole table, which would be sorted on the disk. */
 const MEMORY = `set maintenance_work_mem = '256MB'; set work_mem = '64MB'`
 
@@ -70,7 +68,6 @@ export async function openPostgresReader(
 /** Writes a copy into a database with the tables of this version, without triggers and indexes until it is complete. */
 export async function openPostgresWriter({ client, name }: Options): Promise<TableWriter> {
   await client.query(SESSION)
-  await client.query(END_WITH_CLIENT).catch(() => undefined)
   return {
     name,
     readMeta: () => readMeta(client),

@@ -10,6 +10,7 @@ import { LockHeldError, OlderProcessesError, StoreTooNewError } from '../errors.
 import { isBusy, retryBusy } from '../sqlite/engine.ts'
 import { createSqliteStore } from '../sqlite/store.ts'
 import type { Store } from '../store.ts'
+import type { Upgrade } from '../upgrade.ts'
 
 /** How long a locked database blocks the event loop; then the statement is retried. */
 const BUSY_TIMEOUT_MS = 10
@@ -18,13 +19,6 @@ const START_LOCK_TIMEOUT_MS = 60_000
 
 /** A change of the tables; `name`: for people. */
 export type Migration = MigrationMeta & { name?: string }
-
-/** The migrations of an existing store, when a newer version has opened it. */
-export interface Upgrade {
-  migrations: string[]
-  /** The copy of the store as it was before. */
-  copy: string
-}
 
 /** Where a store is, and how it is migrated. */
 interface StoreOptions {

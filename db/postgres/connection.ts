@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
-import { codeOf } from './failures.ts'
+import { ConnectionError, codeOf, failConnection } from './failures.ts'
 
 /** Makes connections to PostgreSQL, which are not connected yet. */
 export interface NewClient {
@@ -24,6 +24,19 @@ export const READ_ONLY = '25006'
 const LOOK_INTERVAL_MS = 10_000
 /** A server that has not answered by then counts as gone; a start waits for it. */
 const LOOK_TIMEOUT_MS = 2000
+
+/** A statement that is not answered by then meets a server that hangs, or a network that lost its answer. */
+export const STATEMENT_TIMEOUT_MS = 5000
+/** For a connection with statements over whole tables. */
+export const NO_TIMEOUT: pg.ClientConfig = { query_timeout: 0 }
+/** A server that hangs does not answer the end of a connection. */
+const END_TIMEOUT_MS = 1000
+
+/**
+ * Otherwise the server completes a statement that nobody waits for any more: its broker was killed, or gave up. Not all
+ * systems have it.
+ */
+const END_WITH_CLIENT = `set client_connection_check_interval = '1s'`
 
 const COMMON: pg.ClientConfig = { keepAlive: true, application_name: 'ellipsis-broker' }
 
@@ -93,6 +106,7 @@ export function createClientClass(urls: readonly string[]): NewClient {
     constructor(config: pg.ClientConfig = {}) {
       super({
         connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+        query_timeout: STATEMENT_TIMEOUT_MS,
         ...COMMON,
         ...config,
         connectionString: urls[current],
@@ -113,9 +127,23 @@ export function createClientClass(urls: readonly string[]): NewClient {
       return undefined
     }
 
+    /** @throws DatabaseError if the server answered with an error, otherwise ConnectionError */
+    override query(...args: never): never {
+      const result = (super.query as (...args: never) => unknown)(...args)
+      return (result instanceof Promise ? result.catch(failConnection) : result) as never
+    }
+
+    override end(): Promise<void>
+    override end(callback: (error: Error) => void): void
+    override end(callback?: (error: Error) => void) {
+      globalThis.setTimeout(() => streamOf(this).destroy(), END_TIMEOUT_MS).unref()
+      return callback ? super.end(callback) : super.end()
+    }
+
     private async connectToPrimary(): Promise<pg.Client> {
       try {
         await super.connect()
+        await super.query(END_WITH_CLIENT).catch(ignoreRefusal)
         const role = await readRole(this)
         note(role)
         if (!role.takesWrites)
@@ -136,20 +164,24 @@ export function createClientClass(urls: readonly string[]): NewClient {
 
 /**
  * Connects to the primary.
- * @param waitMs how long a server is waited for that starts, or has no connection to spare
- * @throws the error of the server that was tried last
+ * @param options.waitMs how long a server is waited for that starts, or has no connection to spare
+ * @throws ConnectionError with the error of the server that was tried last
  */
-export async function connect(Client: NewClient, waitMs = 0): Promise<pg.Client> {
+export async function connect(
+  Client: NewClient,
+  { waitMs = 0, ...config }: pg.ClientConfig & { waitMs?: number } = {},
+): Promise<pg.Client> {
   const deadline = performance.now() + waitMs
   await Client.ready()
   for (let attempt = 1; ; attempt++) {
-    const client = new Client()
+    const client = new Client(config)
     try {
       await client.connect()
       return client
     } catch (error) {
       if (attempt < Client.servers) continue
-      if (!SOON_READY.test(codeOf(error)) || performance.now() >= deadline) throw error
+      if (!SOON_READY.test(codeOf(error)) || performance.now() >= deadline)
+        throw new ConnectionError(error)
     }
     await setTimeout(PAUSE_MS)
   }
@@ -185,13 +217,17 @@ async function readRole(client: pg.Client): Promise<Role> {
   // Not in the checkpoint: it tells the former timeline until the next one.
   const place = `select system_identifier::text as cluster,
     left(pg_walfile_name(pg_current_wal_lsn()), 8) as timeline from pg_control_system()`
-  const found = await client.query<{ cluster: string; timeline: string }>(place).catch((error) => {
-    // Services that are compatible with PostgreSQL may lack these functions.
-    if (error instanceof pg.DatabaseError) return { rows: [] }
-    throw error
-  })
-  const [{ cluster, timeline } = { cluster: '', timeline: '0' }] = found.rows
+  // Services that are compatible with PostgreSQL may lack these functions.
+  const found = await client
+    .query<{ cluster: string; timeline: string }>(place)
+    .catch(ignoreRefusal)
+  const [{ cluster, timeline } = { cluster: '', timeline: '0' }] = found?.rows ?? []
   return { takesWrites: true, cluster, timeline: parseInt(timeline, 16) }
+}
+
+/** A handler of errors of what not every server has. @throws ConnectionError */
+function ignoreRefusal(error: unknown): undefined {
+  if (!(error instanceof pg.DatabaseError)) throw error
 }
 
 const streamOf = (client: pg.Client) => client.connection.stream

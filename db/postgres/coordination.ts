@@ -1,13 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import type { Coordination, RunningProcess } from '../coordination.ts'
 import { LockHeldError } from '../errors.ts'
+import { connect } from './connection.ts'
 import type { NewClient } from './connection.ts'
+import { codeOf, failConnection, NO_TABLE } from './failures.ts'
 
 /** How long a start waits for another one, which may be migrating much data. */
 const START_LOCK_TIMEOUT_MS = 60_000
+const LOCK_PAUSE_MS = 100
 const HEARTBEAT_INTERVAL_MS = 5000
 /** Longest time between two looks at the heartbeats of others that counts as their silence. */
 const MAX_GAP_MS = 4 * HEARTBEAT_INTERVAL_MS
@@ -50,9 +54,6 @@ const LOCK_SESSION = `set tcp_keepalives_idle = 10; set tcp_keepalives_interval 
 /** Made of the lock's name. Advisory locks belong to the database. */
 const KEY = "hashtextextended('ellipsis-broker/' || $1, 0)"
 
-/** No process has used the database yet. */
-const NO_TABLE = '42P01'
-
 /** Ids of this process: the system may give its number again. */
 const registered = new Set<string>()
 
@@ -79,9 +80,12 @@ export function createPostgresCoordination(
   /** When the last heartbeat of this process that was written began. */
   let beatAt = -Infinity
 
+  const ask = <R extends pg.QueryResultRow>(text: string, values?: unknown[]) =>
+    pool.query<R>(text, values).catch(failConnection)
+
   const observe = async (): Promise<void> => {
     const list = 'select id, beats from processes'
-    const { rows } = await pool.query<{ id: string; beats: string }>(list)
+    const { rows } = await ask<{ id: string; beats: string }>(list)
     const now = steady()
     // While this process could not look, the others may have been unable to write.
     const hasGap = now - observedAt > MAX_GAP_MS
@@ -96,38 +100,30 @@ export function createPostgresCoordination(
 
   const withLock = async <T>(
     name: string,
-    acquire: (client: pg.Client) => Promise<boolean>,
+    waitMs: number,
     work: (client: pg.Client) => Promise<T>,
   ): Promise<T> => {
-    const client = new Client()
-    client.on('error', () => undefined)
-    await client.connect()
+    const deadline = steady() + waitMs
+    const client = await connect(Client)
     try {
       await client.query(LOCK_SESSION)
-      if (!(await acquire(client))) throw new LockHeldError(name)
+      // A statement that waits in the server can't be told from a server that hangs.
+      while (!(await tryLock(client, name))) {
+        if (steady() >= deadline) throw new LockHeldError(name)
+        await setTimeout(LOCK_PAUSE_MS)
+      }
       return await work(client)
     } finally {
       await client.end()
     }
   }
 
-  const acquireWaiting = async (client: pg.Client): Promise<boolean> => {
-    try {
-      await client.query(`set lock_timeout = ${START_LOCK_TIMEOUT_MS}`)
-      await client.query(`select pg_advisory_lock(${KEY})`, ['start'])
-      return true
-    } catch (error) {
-      if ((error as { code?: unknown }).code === '55P03') return false
-      throw error
-    }
-  }
-
   /** Removes processes of this machine that have died. */
   const removeDeadOf = async (machine: string | null): Promise<void> => {
     const list = 'select id, pid from processes where machine = $1'
-    const { rows } = await pool.query<Pick<Row, 'id' | 'pid'>>(list, [machine])
+    const { rows } = await ask<Pick<Row, 'id' | 'pid'>>(list, [machine])
     const ids = rows.filter(isDeadHere).map(({ id }) => id)
-    await pool.query('delete from processes where id = any($1)', [ids])
+    await ask('delete from processes where id = any($1)', [ids])
   }
 
   return {
@@ -136,20 +132,12 @@ export function createPostgresCoordination(
     holdMs: () => beatAt + DEAD_AFTER_MS - 3 * HEARTBEAT_INTERVAL_MS - steady(),
 
     withStartLock: (work) =>
-      withLock('start', acquireWaiting, async (client) => {
+      withLock('start', START_LOCK_TIMEOUT_MS, async (client) => {
         await client.query(CREATE_TABLE)
         return work()
       }),
 
-    withLock: (name, work) =>
-      withLock(
-        name,
-        async (client) => {
-          const taken = `select pg_try_advisory_lock(${KEY}) as taken`
-          return (await client.query<{ taken: boolean }>(taken, [name])).rows[0]?.taken === true
-        },
-        work,
-      ),
+    withLock: (name, work) => withLock(name, 0, work),
 
     async register(info) {
       const id = `${info.pid}-${randomBytes(6).toString('hex')}`
@@ -158,12 +146,10 @@ export function createPostgresCoordination(
       const write = async () => {
         const { pid, command, startedAt } = info
         const beganAt = steady()
-        await pool.query(SEEN, [id, pid, hostname(), machine, command, startedAt, keyIds])
+        await ask(SEEN, [id, pid, hostname(), machine, command, startedAt, keyIds])
         beatAt = beganAt
       }
-      await pool.query(
-        `delete from processes where seen_at < clock_timestamp() - interval '7 days'`,
-      )
+      await ask(`delete from processes where seen_at < clock_timestamp() - interval '7 days'`)
       await removeDeadOf(machine)
       registered.add(id)
       await write()
@@ -185,15 +171,17 @@ export function createPostgresCoordination(
           registered.delete(id)
           // A heartbeat on its way would add the row again.
           await beat
-          await pool.query('delete from processes where id = $1', [id])
+          // If the database can't be asked, the others learn by the silence.
+          await ask('delete from processes where id = $1', [id]).catch(() => undefined)
         },
       }
     },
 
     async listProcesses() {
       const list = `select * from processes where ${IS_ALIVE} order by started_at`
-      const { rows } = await pool.query<Row>(list).catch((error: unknown) => {
-        if ((error as { code?: unknown }).code === NO_TABLE) return { rows: [] }
+      const { rows } = await ask<Row>(list).catch((error: unknown) => {
+        // No process has used the database yet.
+        if (codeOf(error) === NO_TABLE) return { rows: [] }
         throw error
       })
       const here = machineId()
@@ -216,6 +204,11 @@ export function createPostgresCoordination(
       await pool.end()
     },
   }
+}
+
+async function tryLock(client: pg.Client, name: string): Promise<boolean> {
+  const taken = `select pg_try_advisory_lock(${KEY}) as taken`
+  return (await client.query<{ taken: boolean }>(taken, [name])).rows[0]?.taken === true
 }
 
 /** Where a process id means the same process: a boot of a machine, and a container in it. `null`: unknown. */

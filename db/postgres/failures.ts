@@ -12,6 +12,21 @@ export class ConnectionError extends Error {
   }
 }
 
+/** A handler of errors of pg. @throws DatabaseError if the server answered with an error, otherwise ConnectionError */
+export function failConnection(error: unknown): never {
+  throw error instanceof pg.DatabaseError ? error : new ConnectionError(error)
+}
+
+/** Is an error the database's or the connection's, rather than one of the work itself? */
+export const isOfDatabase = (error: unknown): boolean =>
+  error instanceof pg.DatabaseError ||
+  error instanceof ConnectionError ||
+  // Drizzle wraps errors of statements.
+  (error instanceof Error && isOfDatabase(error.cause))
+
+/** The SQLSTATE of a table that does not exist. */
+export const NO_TABLE = '42P01'
+
 /** The SQLSTATE, or the code of Node's error; empty: it has none. */
 export function codeOf(error: unknown): string {
   // An address that was tried for each family.

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { StoreUnavailableError } from '../errors.ts'
-import { CONNECT_TIMEOUT_MS } from './connection.ts'
+import { CONNECT_TIMEOUT_MS, STATEMENT_TIMEOUT_MS } from './connection.ts'
 import type { NewClient } from './connection.ts'
 import { classify, ConnectionError } from './failures.ts'
 import type { Execute } from './replay.ts'
@@ -15,8 +15,6 @@ const RETRY_MS = 10_000
 const RETRY_WHILE_DOWN_MS = 500
 /** Longest pause between two attempts to reach the database. */
 const MAX_PAUSE_MS = 250
-/** A statement that takes longer meets a network that lost its answer. */
-const STATEMENT_TIMEOUT_MS = 5000
 /** A paused process loses its transaction, and with it its locks. */
 const IDLE_TRANSACTION_MS = 5000
 /** Writes wait for locks of others: with connections of their own, they keep no read waiting. */
@@ -164,12 +162,8 @@ const COMMIT = plain('commit')
 async function send(client: pg.PoolClient, statement: PostgresStatement): Promise<Result> {
   const { timeoutMs: query_timeout = STATEMENT_TIMEOUT_MS, ...query } = statement
   const config = { ...query, rowMode: 'array', query_timeout } as pg.QueryArrayConfig
-  try {
-    // Several statements have several results.
-    return [await client.query<unknown[]>(config)].flat().at(-1) as Result
-  } catch (error) {
-    throw error instanceof pg.DatabaseError ? error : new ConnectionError(error)
-  }
+  // Several statements have several results.
+  return [await client.query<unknown[]>(config)].flat().at(-1) as Result
 }
 
 const executeOn =

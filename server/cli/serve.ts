@@ -12,6 +12,7 @@ import type { Logger } from '../log.ts'
 import type { Claim } from '../data/data-ownership.ts'
 import { dropToOwner } from '../data/drop-privileges.ts'
 import { closeWithTimeout, drain } from '../http/plugins/time-limits.ts'
+import { movedTo } from '../data/moved-store.ts'
 import { secretKeyFile } from '../data/secret-key.ts'
 import type { Services, StartOptions } from '../services.ts'
 import { checkEventProgram, explainCacheError, explainListenError } from '../data/start-error.ts'
@@ -81,7 +82,7 @@ export async function serve(
   })
   if (isFirst) {
     for (const warning of config.warnings) log.warn(warning)
-    warnOfMissingDatabase(config, log)
+    await warnOfMissingDatabase(config, log)
   }
   const broker = await startBroker(config, log, {
     claim: options.claim ?? 'same',
@@ -111,9 +112,11 @@ function stopWith(primary: Primary, broker: RunningBroker, log: Logger): Promise
 }
 
 /** A first start creates the key. A key without a database may mean that the database was lost. */
-function warnOfMissingDatabase({ dataDir, database }: Config, log: Logger): void {
+async function warnOfMissingDatabase(config: Config, log: Logger): Promise<void> {
+  const { dataDir, database } = config
   if (database) {
-    if (hasStore(dataDir))
+    // One that `store copy` has copied stays, and no command opens it.
+    if (hasStore(dataDir) && !(await isCopied(config)))
       log.warn(`${dataDir} has a database, too, which is not used: BROKER_DATABASE_URL is set`)
     return
   }
@@ -121,6 +124,12 @@ function warnOfMissingDatabase({ dataDir, database }: Config, log: Logger): void
   log.warn(
     `${dataDir} has a secret.key but no database: creating an empty one. If there was a database before, stop the broker and restore a backup`,
   )
+}
+
+async function isCopied(config: Config): Promise<boolean> {
+  const { readStoredMeta } = await import('../data/stored-meta.ts')
+  const meta = await readStoredMeta({ ...config, database: null }).catch(() => ({}))
+  return movedTo(meta) !== null
 }
 
 /** Other users who can read the files may have the tokens; the broker works all the same. */

@@ -21,15 +21,20 @@ export async function withServices<T>(
   // Loaded here, so that other commands start faster.
   const { startServices } = await import('../services.ts')
   const config = await withStoredUrl(found)
-  const { dataDir: directory } = config
+  const { dataDir: directory, database } = config
+  const address = database?.address ?? ''
   const log = createLog({ logLevel: 'error' }, process.stderr)
   const services = await startServices(config, log, {
     command: 'a command',
     mustExist: !create,
-    onUpgrade: ({ migrations, copy }) =>
-      printNotice(
-        formatMessage('start.upgraded', { migrations: migrations.join(', '), copy, directory }),
-      ),
+    onUpgrade: ({ migrations: names, copy }) => {
+      const migrations = names.join(', ')
+      const text =
+        copy === null
+          ? formatMessage('start.upgraded-database', { migrations, address })
+          : formatMessage('start.upgraded', { migrations, copy, directory })
+      printNotice(text)
+    },
     ...(upstream && { claim: 'same' }),
   })
   noteStore(found)

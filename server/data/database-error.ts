@@ -1,4 +1,5 @@
 import { StoreTooNewError, StoreUnavailableError } from '../../db/errors.ts'
+import { isOfDatabase } from '../../db/postgres/failures.ts'
 import { READ_ONLY } from '../../db/postgres/connection.ts'
 import type { ServerState } from '../../db/postgres/server-state.ts'
 import type { MessageName } from '../operate/messages.ts'
@@ -6,72 +7,59 @@ import { explainStoreError, startError } from './start-error.ts'
 
 const MIN_VERSION = 140_000
 
-type Messages = [pattern: RegExp, name: MessageName][]
-
-/** Why a connection can't be made, by code and text of the error: pg gives no code to its own. */
-const CONNECT_MESSAGES: Messages = [
+/** By code and text of an error, as pg gives no codes to its own; the first that matches. */
+const MESSAGES: [pattern: RegExp, name: MessageName][] = [
   [new RegExp(`^${READ_ONLY} `), 'start.database-read-only'],
   [/^53300 /, 'start.database-full'],
   [/^53/, 'start.database-resources'],
-  [/^28/, 'start.database-refused'],
+  [/^28|^ .*password must be a string/, 'start.database-refused'],
   [/^3D000 /, 'start.database-missing'],
   [/^(ERR_TLS_CERT|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/, 'start.database-untrusted'],
-  [/server does not support SSL/, 'start.database-no-tls'],
+  [/^ .*server does not support SSL/, 'start.database-no-tls'],
   [/^(ENOENT|EACCES|EISDIR) .*, (open|read)\b/, 'start.database-ca-unreadable'],
-]
-
-/** Why the broker can't work with the tables; others are bugs. */
-const TABLE_MESSAGES: Messages = [
+  [/^(ETIMEDOUT| .*timeout)/, 'start.database-silent'],
+  [/^(08|57P|25P03|ECONNRESET|EPIPE| .*terminated| .*not queryable)/, 'start.database-lost'],
   [/^(0A000|58P01) /, 'start.database-extension'],
   [/^(42501|42P01|42703|42883|3F000) /, 'start.database-tables'],
+  // Any other SQLSTATE.
+  [/^(?=.{0,4}\d)[\dA-Z]{5} /, 'start.database-error'],
 ]
 
 /**
- * A handler of errors of connecting to PostgreSQL, and of looking at it. No error of pg contains the password.
+ * A handler of errors of PostgreSQL and of connections to it. No error of pg contains the password.
  * @throws StartError
  */
 export const explainConnectError =
   (address: string) =>
   (error: unknown): never => {
-    const problem = describe(error)
-    if (NO_PASSWORD.test(problem)) {
-      const values = { address, problem: 'it asks for a password, and none is set' }
-      throw startError('start.database-refused', values)
-    }
-    const name =
-      find([...CONNECT_MESSAGES, ...TABLE_MESSAGES], error) ?? 'start.database-unreachable'
-    throw startError(name, { address, problem }, error)
+    const root = rootOf(error)
+    const { code = '', message } = root
+    const [, name = 'start.database-unreachable'] =
+      MESSAGES.find(([pattern]) => pattern.test(`${code} ${message}`)) ?? []
+    const problem = message.includes('password must be a string')
+      ? 'it asks for a password, and none is set'
+      : message
+    throw startError(name, { address, problem, code }, root)
   }
 
-/** Errors of pg itself have no code. */
-const NO_PASSWORD = /password must be a string/
-
-/** Why it can't be reached; of several addresses of a host, the first one. */
-function describe(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
-  return error instanceof Error ? error.message : String(error)
-}
-
-/** The same for errors of a store that was opened. @throws StartError, or the error */
+/** The same for errors of a store that was opened. @throws StartError, or the error if it is not the database's */
 export const explainDatabaseError =
   (address: string) =>
   (error: unknown): never => {
     if (error instanceof StoreTooNewError) throw startError('start.newer', { file: address })
     explainStoreError(address, error)
-    if (error instanceof StoreUnavailableError) return explainConnectError(address)(rootOf(error))
-    const name = find(TABLE_MESSAGES, error)
-    if (name === undefined) throw error
-    throw startError(name, { address, problem: describe(rootOf(error)) }, error)
+    if (error instanceof StoreUnavailableError || isOfDatabase(error))
+      return explainConnectError(address)(error)
+    throw error
   }
 
-function find(messages: Messages, error: unknown): MessageName | undefined {
-  const { code = '', message = '' } = rootOf(error) as { code?: string; message?: string }
-  return messages.find(([pattern]) => pattern.test(`${code} ${message}`))?.[1]
-}
-
-/** Drizzle and the pool wrap errors of pg. */
-function rootOf(error: unknown): unknown {
-  return error instanceof Error && error.cause !== undefined ? rootOf(error.cause) : error
+/** Drizzle and the pool wrap errors of pg; a host may have several addresses. */
+export function rootOf(error: unknown): { code?: string; message: string } {
+  if (error instanceof AggregateError && error.errors.length > 0) return rootOf(error.errors[0])
+  const { cause, message } = error as Error
+  // The cause of that one is its consequence.
+  if (cause === undefined || message.endsWith('connection timeout')) return error as Error
+  return rootOf(cause)
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Coordination } from '../../db/coordination.ts'
 import { keepCopy } from '../../db/data-directory/copy.ts'
 import { createFileCoordination } from '../../db/data-directory/coordination.ts'
 import { openStore } from '../../db/data-directory/open.ts'
-import type { Upgrade } from '../../db/data-directory/open.ts'
+import type { Upgrade } from '../../db/upgrade.ts'
 import { hasStore } from '../../db/data-directory/restore-complete.ts'
 import { measureStorage } from '../../db/data-directory/size.ts'
 import type { StorageSize } from '../../db/data-directory/size.ts'
@@ -34,7 +34,7 @@ export const openEngine = async (
   config: Pick<Config, 'database' | 'dataDir' | 'nativeDir'>,
   clock: SteadyClock,
 ): Promise<StoreEngine> =>
-  config.database ? openPostgres(config.database) : openDataDirectory(config, clock)
+  config.database ? openPostgres(config.database, config.dataDir) : openDataDirectory(config, clock)
 
 function openDataDirectory(
   config: Pick<Config, 'dataDir' | 'nativeDir'>,
@@ -71,7 +71,7 @@ export async function openCoordination({
 }
 
 /** Loads the client of PostgreSQL only here: commands on SQLite start faster. */
-async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
+async function openPostgres(database: DatabaseUrl, dataDir: string): Promise<StoreEngine> {
   const { openPostgresStore, START_WAIT_MS } = await import('../../db/postgres/open.ts')
   const { clientOf } = await import('./database-client.ts')
   const { checkServer, explainDatabaseError } = await import('./database-error.ts')
@@ -86,17 +86,23 @@ async function openPostgres(database: DatabaseUrl): Promise<StoreEngine> {
     coordination,
     // Another process may have created it meanwhile.
     hasStore: async () => state.hasTables || (await inspectServer(database)).state.hasTables,
-    open: () =>
+    open: (onUpgrade) =>
       openPostgresStore({
         Client: clientOf(database),
         migrations: readPostgresMigrations(),
         listProcesses: () => coordination.listProcesses(),
+        onUpgrade,
       }),
     keepCopy: async () => undefined,
     measureStorage: async () => {
       const { databaseBytes } = (await inspectServer(database)).state
       return { freeBytes: null, databaseBytes, logBytes: null }
     },
-    explain: explainDatabaseError(address),
+    explain: (error) =>
+      // Keys, and tokens that are not stored yet, are files.
+      isFileError(error) ? explainDataError(dataDir)(error) : explainDatabaseError(address)(error),
   }
 }
+
+const isFileError = (error: unknown): boolean =>
+  error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'

@@ -19,7 +19,7 @@ export async function inspectServer(
   waitMs = 0,
 ): Promise<{ state: ServerState; meta: Record<string, string> }> {
   const explain = explainConnectError(database.address)
-  const client = await connect(clientOf(database), waitMs).catch(explain)
+  const client = await connect(clientOf(database), { waitMs }).catch(explain)
   try {
     const state = await readServerState(client, TABLES)
     return { state, meta: state.hasTables ? await readServerMeta(client) : {} }

@@ -1,5 +1,5 @@
 import { describeProcesses } from '../../db/coordination.ts'
-import type { Upgrade } from '../../db/data-directory/open.ts'
+import type { Upgrade } from '../../db/upgrade.ts'
 import { createUnsavedFiles } from '../../db/data-directory/unsaved.ts'
 import type { Store } from '../../db/store.ts'
 import type { Config } from '../config/config.ts'

@@ -6,18 +6,18 @@ import type { Coordination } from '../../db/coordination.ts'
 import { createFileCoordination } from '../../db/data-directory/coordination.ts'
 import { completeRestore, hasStore } from '../../db/data-directory/restore-complete.ts'
 import { LockHeldError, StoreOutdatedError } from '../../db/errors.ts'
-import { connect } from '../../db/postgres/connection.ts'
+import { connect, NO_TIMEOUT } from '../../db/postgres/connection.ts'
 import { createPostgresCoordination } from '../../db/postgres/coordination.ts'
 import { migratePostgres } from '../../db/postgres/open.ts'
-import { codeOf } from '../../db/postgres/failures.ts'
+import { isOfDatabase } from '../../db/postgres/failures.ts'
 import { readMigrations, readPostgresMigrations, sqliteBinding } from '../assets.ts'
 import type { DataDirectories } from '../assets.ts'
 import type { DatabaseUrl } from '../config/database-url.ts'
 import { clientOf } from '../data/database-client.ts'
-import { checkServer } from '../data/database-error.ts'
+import { checkServer, rootOf } from '../data/database-error.ts'
 import { inspectServer } from '../data/inspect-server.ts'
-import { StartError, explainDataError, startError } from '../data/start-error.ts'
-import { CommandError, errorMessage } from './messages.ts'
+import { explainDataError, startError } from '../data/start-error.ts'
+import { CommandError } from './messages.ts'
 
 /** A store that no process uses, and none can start to use before `work` is done. */
 interface Place {
@@ -62,13 +62,15 @@ export function database(settings: DatabaseUrl): Place {
     const coordination = createPostgresCoordination(Client)
     try {
       return await useAlone(name, coordination, async () => {
-        const client = await connect(Client)
+        const client = await connect(Client, NO_TIMEOUT)
         return work(client).finally(() => client.end())
       })
     } catch (error) {
-      if (isExpected(error) || codeOf(error) === '' || codeOf(error).startsWith('SQLITE'))
-        throw error
-      throw new CommandError('store.copy.database', { database: name, reason: errorMessage(error) })
+      if (!isOfDatabase(error)) throw error
+      throw new CommandError('store.copy.database', {
+        database: name,
+        reason: rootOf(error).message,
+      })
     } finally {
       await coordination.close()
     }
@@ -90,9 +92,6 @@ export function database(settings: DatabaseUrl): Place {
       }),
   }
 }
-
-const isExpected = (error: unknown): boolean =>
-  error instanceof CommandError || error instanceof StartError
 
 async function useAlone<T>(
   place: string,

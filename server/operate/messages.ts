@@ -73,6 +73,12 @@ export const messages = {
     text: 'Upgraded the database in {directory} ({migrations}). A copy of it as it was is kept: {copy}.',
     fix: '',
   },
+  'start.upgraded-database': {
+    command: 'start',
+    exit: 0,
+    text: 'Upgraded the tables in the database {address} ({migrations}). No copy was made.',
+    fix: '',
+  },
   'start.older-in-use': {
     command: 'start',
     exit: 2,
@@ -133,6 +139,24 @@ export const messages = {
     text: 'The database {address} can’t be reached: {problem}.',
     fix: 'Check host, port and sslmode in BROKER_DATABASE_URL, and that the server runs and listens for this host (listen_addresses, firewall).',
   },
+  'start.database-silent': {
+    command: 'start',
+    exit: 2,
+    text: 'The server of the database {address} does not answer.',
+    fix: 'Check host and port in BROKER_DATABASE_URL, and the firewall between this host and the server. If the server accepts connections and answers none, it hangs or has too much to do: its log and the load of its machine say more.',
+  },
+  'start.database-lost': {
+    command: 'start',
+    exit: 2,
+    text: 'The connection to the database {address} broke: {problem}.',
+    fix: 'Run the command again. If it breaks again, the log of the server says why, unless the network does it.',
+  },
+  'start.database-error': {
+    command: 'start',
+    exit: 2,
+    text: 'The database {address} answered with an error: {problem} (SQLSTATE {code}).',
+    fix: 'The log of the server says more. If its disk and tables are intact, this is a fault of the broker: report it.',
+  },
   'start.database-refused': {
     command: 'start',
     exit: 2,
@@ -149,7 +173,7 @@ export const messages = {
     command: 'start',
     exit: 2,
     text: 'The server of the database {address} has no connection to spare: {problem}.',
-    fix: 'Raise max_connections in its postgresql.conf, and restart it. Each process of the broker opens at most 13 connections; `select * from pg_stat_activity` shows what others use.',
+    fix: 'Raise max_connections in its postgresql.conf, and restart it. Each process of the broker opens at most 14 connections; `select * from pg_stat_activity` shows what others use.',
   },
   'start.database-resources': {
     command: 'start',

@@ -9,6 +9,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createClientClass } from '../../db/postgres/connection.ts'
 import { createPostgresCoordination } from '../../db/postgres/coordination.ts'
+import type { Upgrade } from '../../db/upgrade.ts'
 import { openPostgresStore } from '../../db/postgres/open.ts'
 import type { ServerState } from '../../db/postgres/server-state.ts'
 import { readPostgresMigrations } from '../../server/assets.ts'
@@ -108,14 +109,20 @@ t.test('TLS to the database', { skip }, async (t) => {
 
 t.test('an upgrade of the tables waits until older processes have stopped', { skip }, async (t) => {
   const url = await createDatabase(t)
-  await buildBroker(t, { dataDir: temporaryFolder(t), env: { BROKER_DATABASE_URL: url } })
+  const env = { BROKER_DATABASE_URL: url }
+  let stop: () => unknown = () => undefined
+  t.teardown(() => stop())
+  const teardown = (work: () => unknown) => void (stop = work)
+  await buildBroker({ teardown }, { dataDir: temporaryFolder(t), env })
   const next = { name: '0001_next', sql: 'create table next ()' }
   const Client = createClientClass([url])
   const coordination = createPostgresCoordination(Client)
   t.teardown(() => coordination.close())
+  const upgrades: Upgrade[] = []
   const upgrade = () =>
     openPostgresStore({
       Client,
+      onUpgrade: (upgrade) => upgrades.push(upgrade),
       migrations: [...readPostgresMigrations(), next],
       listProcesses: () => coordination.listProcesses(),
     }).then((store) => store.close(), explainDatabaseError('db.example.com/broker'))
@@ -124,6 +131,10 @@ t.test('an upgrade of the tables waits until older processes have stopped', { sk
     message: /database in db\.example\.com\/broker \(0001_next\), .*: \d+ \(serve\)/,
   })
   t.strictSame(await query(url, `select to_regclass('next') as next`), [{ next: null }])
+  await stop()
+  await upgrade()
+  await upgrade()
+  t.strictSame(upgrades, [{ migrations: ['0001_next'], copy: null }])
 })
 
 t.test('each reason has its own fix', { skip }, async (t) => {

@@ -9,7 +9,7 @@ import { runtime } from '../../server/runtime.ts'
 import { command } from '../command.ts'
 import { addApp, buildBroker, connect, exchange, scrape } from '../helper.ts'
 import { createDatabase, noPostgres, query } from '../postgres.ts'
-import { runCli, waitForOutput } from '../processes.ts'
+import { runCli, serve, waitForOutput } from '../processes.ts'
 import { startProxy } from '../db/postgres/proxy.ts'
 import { freePort } from '../free-port.ts'
 import { temporaryFolder } from '../temporary.ts'
@@ -87,6 +87,26 @@ t.test(
     t.strictSame(await once(child, 'exit'), [0, null])
   },
 )
+
+t.test('a SQLite database that is not used is named, unless it was copied', { skip }, async (t) => {
+  const url = await createDatabase(t)
+  const dataDir = temporaryFolder(t)
+  const sqlite = { BROKER_DATA_DIR: dataDir }
+  const env = {
+    ...{ ...sqlite, BROKER_DATABASE_URL: url, ELLIPSIS_API_URL: 'http://127.0.0.1:9/v3' },
+    ...{ ELLIPSIS_CLIENT_ID: 'id', ELLIPSIS_CLIENT_SECRET: 'secret' },
+  }
+  const add = ['app', 'add', 'Map', '--redirect-uri', 'https://map.example.com/']
+  t.match(await command(add, sqlite), { code: 0 })
+  t.match(await command(['store', 'copy', '--to', url], sqlite), { code: 0 })
+  const copied = await serve(t, env)
+  await copied.stop()
+  t.notMatch(copied.output(), 'has a database, too')
+  t.match(await command(['store', 'take-back'], sqlite), { code: 0 })
+  const other = await serve(t, env)
+  await other.stop()
+  t.match(other.output(), `${dataDir} has a database, too, which is not used`)
+})
 
 t.test('commands work on the database', { skip }, async (t) => {
   const url = await createDatabase(t)

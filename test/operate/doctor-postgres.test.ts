@@ -13,6 +13,7 @@ import { runtime } from '../../server/runtime.ts'
 import { freePort } from '../free-port.ts'
 import { buildBroker } from '../helper.ts'
 import { createDatabase, noPostgres, query } from '../postgres.ts'
+import { startProxy } from '../db/postgres/proxy.ts'
 import { addSessionApp } from '../oauth/session/begin.ts'
 
 const diagnose = async (env: Record<string, string>, used = runtime) => {
@@ -60,6 +61,19 @@ t.test('doctor checks a PostgreSQL database', { skip: noPostgres }, async (t) =>
   const empty = await createDatabase(t)
   t.match(await look('database', empty), { status: 'problem', finding: /no data of this program/ })
   t.match(await look('running brokers', empty), { finding: 'none is running on this database' })
+})
+
+t.test('a server that hangs is asked once', { skip: noPostgres }, async (t) => {
+  const proxy = await startProxy(t, await createDatabase(t))
+  proxy.failAt(1, 'freeze', true)
+  const found = await diagnose({
+    ...{ BROKER_DATABASE_URL: proxy.url, BROKER_DATA_DIR: t.testdir({}) },
+    ...{ BROKER_PUBLIC_URL: 'http://127.0.0.1:9', ELLIPSIS_API_URL: 'http://127.0.0.1:9' },
+  })
+  t.match(found.database, { status: 'problem', finding: /does not answer/ })
+  const others = ['durability', 'sessions of apps', 'running brokers', 'webhooks']
+  for (const name of others) t.match(found[name], { finding: 'not checked' }, name)
+  t.equal(proxy.count, 1)
 })
 
 t.test('judging what a server says', async (t) => {

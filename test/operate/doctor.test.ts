@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:f
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
+import type { Test } from 'tap'
 import { loadConfig } from '../../server/config/config.ts'
 import { runChecks } from '../../server/operate/doctor/doctor.ts'
 import {
@@ -16,6 +17,7 @@ import { buildBroker } from '../helper.ts'
 import { addSessionApp } from '../oauth/session/begin.ts'
 import { buildHeadless, damage } from './headless.ts'
 import { startIssuer } from '../oidc-issuer.ts'
+import { createDatabase, noPostgres } from '../postgres.ts'
 import { temporaryFolder } from '../temporary.ts'
 
 const diagnose = async (env: Record<string, string>, used = runtime) => {
@@ -202,49 +204,66 @@ t.test('an app with sessions on another site is reported', async (t) => {
   t.match(moved, { finding: new RegExp(`${app.id}.*127.0.0.1:5173`) })
 })
 
-t.test('endpoints that get no events, and a program that can’t be run, are reported', async (t) => {
-  const broker = await buildBroker(t, { env: { BROKER_ON_EVENT: '/bin/true' } })
-  const { env, services } = broker
-  const { webhooks, store, clock } = services
-  const check = async (now = clock.now()) => {
-    const found = await diagnose(env, { ...runtime, clock: { ...runtime.clock, now: () => now } })
-    return found.webhooks
+const reportsEndpoints =
+  (createEnv: (t: Test) => Promise<Record<string, string>>) => async (t: Test) => {
+    const added = { BROKER_ON_EVENT: '/bin/true', ...(await createEnv(t)) }
+    const broker = await buildBroker(t, { dataDir: temporaryFolder(t), env: added })
+    const env = { ...broker.env, ...added }
+    const { services } = broker
+    const { webhooks, store, clock } = services
+    const check = async (now = clock.now()) => {
+      const found = await diagnose(env, { ...runtime, clock: { ...runtime.clock, now: () => now } })
+      return found.webhooks
+    }
+    t.match(await check(), { status: 'ok', finding: 'no endpoints' })
+    const add = (host: string) => {
+      const url = `https://${host}/secret-path`
+      return webhooks.add({ url, appId: null, types: [], signing: 'v1' }, 'test')
+    }
+    const { webhook } = await add('slow.example.com')
+    await add('quick.example.com')
+    const { webhook: disabled } = await add('gone.example.com')
+    t.match(await check(), { status: 'ok', finding: 'endpoints: 3' })
+    await webhooks.disableGone(disabled.id)
+    const delivery = { eventId: 1, connectionId: null, createdAt: clock.now() }
+    const late = [webhook.id, 'command', 'unknown'].map((sinkId) => ({ ...delivery, sinkId }))
+    await store.replayDeliveries(late, [])
+    const now = await check()
+    t.match(now, { status: 'warning', finding: /gone.example.com\) is disabled: .*410/ })
+    t.notMatch(now?.finding, 'undelivered')
+    const later = await check(clock.now() + 3_600_000)
+    t.match(later, { fix: /webhook deliveries ID/ })
+    t.match(
+      later?.finding,
+      `${webhook.id} (slow.example.com) has 1 undelivered event, the oldest since`,
+    )
+    t.match(later?.finding, 'command has 1 undelivered event')
+    t.notMatch(later?.finding, /quick|secret-path|unknown/)
+    const { BROKER_ON_EVENT: _program, ...without } = env
+    t.notMatch((await diagnose(without)).webhooks?.finding, 'command')
   }
-  t.match(await check(), { status: 'ok', finding: 'no endpoints' })
-  const add = (host: string) => {
-    const url = `https://${host}/secret-path`
-    return webhooks.add({ url, appId: null, types: [], signing: 'v1' }, 'test')
-  }
-  const { webhook } = await add('slow.example.com')
-  await add('quick.example.com')
-  const { webhook: disabled } = await add('gone.example.com')
-  t.match(await check(), { status: 'ok', finding: 'endpoints: 3' })
-  await webhooks.disableGone(disabled.id)
-  const delivery = { eventId: 1, connectionId: null, createdAt: clock.now() }
-  const late = [webhook.id, 'command', 'unknown'].map((sinkId) => ({ ...delivery, sinkId }))
-  await store.replayDeliveries(late, [])
-  const now = await check()
-  t.match(now, { status: 'warning', finding: /gone.example.com\) is disabled: .*410/ })
-  t.notMatch(now?.finding, 'undelivered')
-  const later = await check(clock.now() + 3_600_000)
-  t.match(later, { fix: /webhook deliveries ID/ })
-  t.match(
-    later?.finding,
-    `${webhook.id} (slow.example.com) has 1 undelivered event, the oldest since`,
-  )
-  t.match(later?.finding, 'command has 1 undelivered event')
-  t.notMatch(later?.finding, /quick|secret-path|unknown/)
 
+t.test(
+  'endpoints that get no events are reported',
+  reportsEndpoints(async () => ({})),
+)
+
+t.test(
+  'endpoints that get no events are reported on PostgreSQL',
+  { skip: noPostgres },
+  reportsEndpoints(async (t) => ({ BROKER_DATABASE_URL: await createDatabase(t) })),
+)
+
+t.test('a program that can’t be run is reported', async (t) => {
+  const { env, dataDir } = await buildHeadless(t)
   const ofProgram = async (program: string) =>
     (await diagnose({ ...env, BROKER_ON_EVENT: program })).BROKER_ON_EVENT
   t.match(await ofProgram('/bin/true'), { status: 'ok', finding: '/bin/true' })
   t.match(await ofProgram('/nowhere'), { status: 'problem', finding: '/nowhere does not exist' })
-  const text = join(broker.dataDir, 'program')
+  const text = join(dataDir, 'program')
   writeFileSync(text, '', { mode: 0o600 })
   t.match(await ofProgram(text), { status: 'problem', finding: `${text} is not executable` })
-  const { BROKER_ON_EVENT: _program, ...without } = env
-  t.match((await diagnose(without)).BROKER_ON_EVENT, { status: 'ok', finding: 'not set' })
-  t.notMatch((await diagnose(without)).webhooks?.finding, 'command')
+  t.match((await diagnose(env)).BROKER_ON_EVENT, { status: 'ok', finding: 'not set' })
 })
 
 t.test('a proxy that does not forward the callback is reported', async (t) => {

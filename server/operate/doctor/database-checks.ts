@@ -1,5 +1,8 @@
 import { existsSync } from 'node:fs'
+import type { StoredSink } from '../../../db/data-directory/copy.ts'
+import { COMMAND_SINK_ID } from '../../../db/event-types.ts'
 import type { Store } from '../../../db/store.ts'
+import type { DatabaseUrl } from '../../config/database-url.ts'
 import { checkServer } from '../../data/database-error.ts'
 import { inspectServer } from '../../data/inspect-server.ts'
 import { StartError } from '../../data/start-error.ts'
@@ -47,8 +50,9 @@ export const databaseChecks: Record<string, Check> = {
   },
 
   'clock of the database': async (context) => {
+    const { database } = await inspect(context)
     const before = context.runtime.clock.now()
-    const { state } = await inspect(context)
+    const { state } = await inspectServer(database)
     const middle = (before + context.runtime.clock.now()) / 2
     return judgeDatabaseClock((state.now - middle) / 1000)
   },
@@ -71,23 +75,47 @@ export const databaseChecks: Record<string, Check> = {
     }),
 }
 
-async function inspect({ database }: CheckContext) {
+const inspected = new WeakMap<DatabaseUrl, ReturnType<typeof inspectServer>>()
+
+/**
+ * Looks at the server, once for all checks: a look at one that hangs takes seconds.
+ * @throws StartError if it can't be used
+ */
+export async function inspect({ database }: Pick<CheckContext, 'database'>) {
   if (!database) throw new Error('BROKER_DATABASE_URL is not set')
-  return { ...database, ...(await inspectServer(database)) }
+  const found = inspected.get(database) ?? inspectServer(database)
+  inspected.set(database, found)
+  return { database, ...database, ...(await found) }
 }
 
 /** Reads from the store, which no process needs to have opened. */
-async function withStore(
-  { database }: CheckContext,
-  work: (store: Store) => Promise<CheckResult>,
-): Promise<CheckResult> {
+async function withStore<T>(context: CheckContext, work: (store: Store) => Promise<T>): Promise<T> {
+  const { database } = await inspect(context)
   const { createPool } = await import('../../../db/postgres/pool.ts')
   const { createPostgresStore } = await import('../../../db/postgres/store.ts')
   const { clientOf } = await import('../../data/database-client.ts')
-  if (!database) throw new Error('BROKER_DATABASE_URL is not set')
   const store = createPostgresStore(createPool(clientOf(database)))
   return work(store).finally(() => store.close())
 }
+
+/** What gets events, as `readSinks` reads it from SQLite. */
+export const readServerSinks = (context: CheckContext): Promise<StoredSink[]> =>
+  withStore(context, async (store) => {
+    const webhooks = new Map((await store.listWebhooks()).map((webhook) => [webhook.id, webhook]))
+    const counts = await store.countDeliveries()
+    const sinks = [...webhooks.keys(), ...(counts.has(COMMAND_SINK_ID) ? [COMMAND_SINK_ID] : [])]
+    const read = async (id: string): Promise<StoredSink> => {
+      const { url = null, disabledReason = null } = webhooks.get(id) ?? {}
+      const { pending = 0, oldestPendingAt = null } = counts.get(id) ?? {}
+      const [next] = await store.listDueDeliveries({
+        sinkId: id,
+        now: Number.MAX_SAFE_INTEGER,
+        limit: 1,
+      })
+      return { id, url, disabledReason, pending, oldestPendingAt, lastError: next?.error ?? null }
+    }
+    return Promise.all(sinks.map(read))
+  })
 
 /** What a crash of the server may lose. */
 export function judgeDurability({

@@ -5,6 +5,7 @@ import type { StoredSink } from '../../../db/data-directory/copy.ts'
 import { sqliteBinding } from '../../assets.ts'
 import { programProblem } from '../../data/start-error.ts'
 import { ok, problem, warning } from './check.ts'
+import { readServerSinks } from './database-checks.ts'
 import type { Check } from './check.ts'
 
 /** A sink is late if its oldest event has waited for longer. */
@@ -12,11 +13,12 @@ const LATE_MS = 60 * 60_000
 
 /** Checks of what gets events. They send nothing. */
 export const eventChecks: Record<string, Check> = {
-  webhooks: async ({ dataDir, nativeDir, onEvent, runtime }) => {
-    const binding = sqliteBinding({ dataDir, nativeDir })
-    const sinks = readSinks(join(dataDir, 'broker.db'), binding).filter(
-      ({ id }) => id !== COMMAND_SINK_ID || onEvent !== null,
-    )
+  webhooks: async (context) => {
+    const { database, dataDir, onEvent, runtime } = context
+    const stored = database
+      ? await readServerSinks(context)
+      : readSinks(join(dataDir, 'broker.db'), sqliteBinding(context))
+    const sinks = stored.filter(({ id }) => id !== COMMAND_SINK_ID || onEvent !== null)
     const lateBefore = runtime.clock.now() - LATE_MS
     const problems = sinks.flatMap((sink) => describeProblem(sink, lateBefore) ?? [])
     const count = sinks.filter(({ id }) => id !== COMMAND_SINK_ID).length

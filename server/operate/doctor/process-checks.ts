@@ -3,11 +3,13 @@ import { createServer } from 'node:net'
 import { openCoordination } from '../../data/engine.ts'
 import { ok, problem, warning } from './check.ts'
 import type { Check } from './check.ts'
+import { inspect } from './database-checks.ts'
 
 /** Checks of the brokers that share the store. */
 export const processChecks: Record<string, Check> = {
   'running brokers': async (config) => {
     const { host, port } = config
+    if (config.database) await inspect(config)
     const coordination = await openCoordination(config)
     const processes = await coordination.listProcesses().finally(() => coordination.close())
     const brokers = processes.filter(({ command }) => command === 'serve')

@@ -12,6 +12,8 @@ import { openTemporary as openPostgres } from '../postgres/temporary.ts'
 import { openTemporary } from '../temporary.ts'
 import { history } from './commands.ts'
 import type { Step } from './commands.ts'
+import { openReference } from './reference.ts'
+import { emptyTables } from './reference/tables.ts'
 import { runHistory } from './run.ts'
 import { shrink } from './shrink.ts'
 
@@ -50,7 +52,18 @@ const engines: {
   },
 ]
 
+/** Notes which methods of a store are called. */
+const noteCalls = (store: Store, called: Set<string | symbol>): Store =>
+  new Proxy(store, {
+    get(target, name, receiver) {
+      called.add(name)
+      return Reflect.get(target, name, receiver) as unknown
+    },
+  })
+
 const MAX_STEPS = 600
+/** In as many steps every method is called. */
+const ENOUGH_STEPS = 1000
 const FIRST_SEED = Number(process.env.SEED ?? 1)
 if (process.env.MODEL_STEPS !== undefined) t.setTimeout(0)
 
@@ -59,11 +72,13 @@ for (const { name, skip, steps: defaultSteps, prepare } of engines) {
   const title = `${name} answers as the contract says, in ${steps} steps`
   t.test(title, { skip }, async (t) => {
     const open = await prepare(t)
+    const called = new Set<string | symbol>()
     /** Why a history fails; `null`: it does not. */
     const run = async (history: Step[]): Promise<string | null> => {
       const teardowns: (() => unknown)[] = []
       try {
-        await runHistory(await open({ teardown: (end) => void teardowns.push(end) }), history)
+        const store = await open({ teardown: (end) => void teardowns.push(end) })
+        await runHistory(noteCalls(store, called), history)
         return null
       } catch (error) {
         return error instanceof Error ? (error.stack ?? error.message) : String(error)
@@ -82,5 +97,12 @@ for (const { name, skip, steps: defaultSteps, prepare } of engines) {
       return
     }
     t.pass(`${done} steps in ${seed - FIRST_SEED} histories`)
+    if (done < ENOUGH_STEPS) return
+    const methods = Object.keys(openReference(emptyTables()))
+    t.same(
+      methods.filter((method) => !called.has(method)),
+      [],
+      'every method of the contract was called',
+    )
   })
 }

@@ -1,4 +1,5 @@
 import type { Millis } from '../../../db/store.ts'
+import { withoutId } from './commands/answers.ts'
 import { call, several } from './commands/context.ts'
 import type { AnyStore, Call } from './commands/context.ts'
 import { listAllSealed } from './commands/upkeep.ts'
@@ -11,6 +12,7 @@ const ALL = 100_000
 export type UsedIds = Record<(typeof LOOKED_UP)[number], Set<string>>
 
 const LOOKED_UP = [
+  'apps',
   'codes',
   'deviceCodes',
   'connections',
@@ -42,6 +44,7 @@ async function reads(store: AnyStore, used: UsedIds, now: Millis): Promise<Call[
   const accounts = ['account 1', 'account 2', 'account 3']
   return [
     call('listApps'),
+    ...[...used.apps].map((id) => call('getApp', id)),
     call(
       'listUsedStates',
       Array.from({ length: 6 }, (_, index) => `s${index}`),
@@ -93,9 +96,16 @@ async function reads(store: AnyStore, used: UsedIds, now: Millis): Promise<Call[
     call('listPublicEvents', { after: 0, appId: null, limit: ALL }),
     call('lastEventId'),
     call('listWebhooks'),
-    ...['webhook 1', 'webhook 2', 'command'].map((sinkId) =>
+    ...['webhook 1', 'webhook 2', 'command'].flatMap((sinkId) => [
+      call('getWebhook', sinkId),
       call('listDeliveries', { sinkId, before: null, limit: ALL }),
-    ),
+      several(`getDelivery of ${sinkId}`, async (store) => {
+        const listed = await store.listDeliveries({ sinkId, before: null, limit: ALL })
+        const found = await Promise.all(listed.map(async ({ id }) => store.getDelivery(id)))
+        return found.map((delivery) => delivery && withoutId(delivery))
+      }),
+    ]),
+    call('getDelivery', 0),
     call('countDeliveries'),
     call('hasOutboxWork', now),
     call('sumUsage', { since: 0 }),

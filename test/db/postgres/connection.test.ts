@@ -1,3 +1,6 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { connect, createClientClass } from '../../../db/postgres/connection.ts'
@@ -19,6 +22,27 @@ t.test(
     await t.rejects(client.query('select 1'))
   },
 )
+
+t.test('the server ends a statement whose client has gone', { skip: noPostgres }, async (t) => {
+  const url = await createDatabase(t)
+  const ended = async (pid: unknown) => {
+    const list = `select 1 from pg_stat_activity where pid = ${Number(pid)}`
+    while ((await query(url, list)).length > 0) await setTimeout(50)
+  }
+  const killed = fork(join(import.meta.dirname, 'sleeper.ts'), [url])
+  t.teardown(() => killed.kill('SIGKILL'))
+  const [pid] = await once(killed, 'message')
+  const asks = `select 1 from pg_stat_activity where pid = ${Number(pid)} and query like '%sleep%'`
+  while ((await query(url, asks)).length === 0) await setTimeout(20)
+  killed.kill('SIGKILL')
+  await ended(pid)
+
+  const client = await connect(createClientClass([url]), { query_timeout: 200 })
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+  await t.rejects(client.query('select pg_sleep(3600)'), { cause: /timeout/ })
+  await client.end()
+  await ended(rows[0]?.pid)
+})
 
 t.test('a former primary that nobody turned off', { skip: noPostgres }, async (t) => {
   const former = await startCluster()
@@ -49,6 +73,6 @@ t.test('a former primary that nobody turned off', { skip: noPostgres }, async (t
   t.equal(await ask(), standby.port, 'a process that runs notices, too')
 
   standby.run('pg_ctl', 'stop', '--pgdata', 'data', '--mode', 'immediate')
-  await t.rejects(connectedTo(Client), /ECONNREFUSED|replaced this primary/)
+  await t.rejects(connectedTo(Client), { cause: /ECONNREFUSED|replaced this primary/ })
   t.equal(await connectedTo(), former.port, 'a process that starts now can’t know')
 })

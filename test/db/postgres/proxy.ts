@@ -14,6 +14,12 @@ export interface Proxy {
   cutAfter(text: string | null): void
   /** Ends all connections, and new ones at once, until it is called with `false`. */
   refuse(isRefusing: boolean): void
+  /**
+   * The connection that delivers the nth message to the database from now on is cut or frozen then, and so are all that
+   * come later if `isLasting`.
+   * @returns has it happened?
+   */
+  failAt(nth: number, how: 'cut' | 'freeze', isLasting?: boolean): () => boolean
 }
 
 /** Starts a proxy to a database, which ends with the test. */
@@ -22,15 +28,20 @@ export async function startProxy(t: Test, database: string): Promise<Proxy> {
   const sockets = new Set<Socket>()
   let cut: string | null = null
   let isRefusing = false
-  const server = createServer((near) => {
+  let planned: { left: number; how: 'cut' | 'freeze'; isLasting: boolean } | null = null
+  // A server that is frozen does not answer the end of a connection.
+  const server = createServer({ allowHalfOpen: true }, (near) => {
     if (isRefusing) return near.destroy()
     proxy.count++
     const far = connect(Number(target.port), target.hostname)
     let isCut = false
     near.on('data', (data) => {
+      if (fails()) return planned?.how === 'freeze' ? freeze(near, far) : near.destroy()
       isCut ||= cut !== null && data.includes(cut)
       far.write(data)
+      return undefined
     })
+    near.on('end', () => frozen.has(near) || far.end())
     far.on('data', (data) => {
       if (isCut) near.destroy()
       else near.write(data)
@@ -48,6 +59,15 @@ export async function startProxy(t: Test, database: string): Promise<Proxy> {
     return undefined
   })
   const frozen = new Set<Socket>()
+  const freeze = (...sockets: Socket[]) => {
+    for (const socket of sockets) {
+      frozen.add(socket)
+      socket.removeAllListeners('data').resume()
+    }
+  }
+  /** Is this message the one that fails? */
+  const fails = () =>
+    planned !== null && (--planned.left === 0 || (planned.isLasting && planned.left < 0))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
@@ -59,11 +79,10 @@ export async function startProxy(t: Test, database: string): Promise<Proxy> {
   const proxy: Proxy = {
     url: url.href,
     count: 0,
-    freeze() {
-      for (const socket of sockets) {
-        frozen.add(socket)
-        socket.removeAllListeners('data').resume()
-      }
+    freeze: () => freeze(...sockets),
+    failAt(nth, how, isLasting = false) {
+      const plan = (planned = { left: nth, how, isLasting })
+      return () => plan.left <= 0
     },
     cutAfter: (text) => void (cut = text),
     refuse(refuses) {
