@@ -58,6 +58,13 @@ export function prepareSearch(
   const byPrefix = (filtered: Filtered, column: string, limit: number): string =>
     inRange(filtered, column, 'name >= @key and name < @end', limit)
 
+  /** Do more names begin with the key than are listed? Far cheaper than trigrams, which are not needed then. */
+  const isCrowded = (key: string, filtered: Filtered): boolean => {
+    const query = `
+      select 1 from (${byPrefix(filtered, 'name', MAX_HITS + 1)}) as prefixed limit 1 offset ${MAX_HITS}`
+    return client.prepare(query).get({ app: filtered.app, key, end: endOf(key) }) !== undefined
+  }
+
   const byScan = (filtered: Filtered, column: string): string =>
     inRange(filtered, column, 'instr(name, @key) > 0', MAX_HITS + 1)
 
@@ -107,7 +114,7 @@ export function prepareSearch(
       summary: `(select count(*) from hits) as total, (select count(*) from named) as found, ${more} as more`,
       values: {
         ...{ app, ids: JSON.stringify(ids) },
-        ...{ key, end: `${key}\u{10ffff}`, phrase: grams.phraseOf(key) },
+        ...{ key, end: endOf(key), phrase: grams.phraseOf(key) },
       },
     }
     return readPage(source, cut)
@@ -131,13 +138,11 @@ export function prepareSearch(
       const { length } = Array.from(key)
       if (length === 0)
         return complete(page(`select n, ${column} as key from listing where app = @app limit 0`))
-      // Far cheaper than trigrams, if this is enough.
-      const prefixed = page(byPrefix(filtered, column, MAX_HITS + 1))
-      if (prefixed.found > MAX_HITS) return complete(prefixed)
       const hits =
-        length < 3
-          ? { ...prefixed, more: 1 }
+        length < 3 || isCrowded(key, filtered)
+          ? { ...page(byPrefix(filtered, column, MAX_HITS + 1)), more: 1 }
           : page(withPrefixed(filtered, column, byTrigrams(filtered, column)), hasMore)
+      if (hits.more === 1 && hits.found > MAX_HITS) return complete(hits)
       if (hits.found <= MAX_HITS && hits.more === 0) return complete(hits)
       if (countRows(filtered) <= MAX_SCANNED_ROWS)
         return complete(page(withPrefixed(filtered, column, byScan(filtered, column))))
@@ -151,6 +156,9 @@ export function prepareSearch(
     },
   }
 }
+
+/** After all names that begin with the key. */
+const endOf = (key: string): string => `${key}\u{10ffff}`
 
 const complete = ({ rows, total, found }: Page): Hits => ({
   rows,
