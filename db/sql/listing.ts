@@ -88,11 +88,11 @@ export function listingMethods(engine: Engine): Pick<Store, Methods> {
     const filtered = filter(query)
     if (!filtered) return emptyPage
     const { search: text } = query
-    return pageOf(query, (cut) =>
-      text === null
-        ? { ...readPage(range(filtered, cut), cut), crowded: false, partial: false }
-        : search(text, filtered, cut),
-    )
+    return pageOf(query, (cut) => {
+      if (text !== null) return search(text, filtered, cut)
+      const { rows, total } = readPage(range(filtered, cut), cut)
+      return { rows, total, crowded: false, partial: false }
+    })
   })
 
   const walk = client.transaction((query: ConnectionFilter, cursor: string | null) => {
