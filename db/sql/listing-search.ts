@@ -70,7 +70,8 @@ export function prepareSearch(
 
   const byTrigrams = (filtered: Filtered, column: string): string => `
     select listing.n, listing.${column} as key
-    from (select n from trigrams limit ${MAX_TRIGRAM_HITS}) as hit cross join listing on listing.n = hit.n and ${inFilter(filtered)} limit ${MAX_HITS + 1}`
+    from (select n from trigrams limit ${MAX_TRIGRAM_HITS}) as hit
+    cross join listing on listing.n = hit.n and ${inFilter(filtered)} limit ${MAX_HITS + 1}`
 
   const byId = (text: string, filtered: Filtered): number[] => {
     const query = `
@@ -100,7 +101,10 @@ export function prepareSearch(
       union all select n, key, 1 as place from (${others}) as others
     ) as found group by n order by min(place) limit ${MAX_HITS + 1}`
 
-  /** Reads a page of what has one of these names, and of the rows with these numbers. */
+  /**
+   * Reads a page of what has one of these names, and of the rows with these numbers. Unless told to keep a table, SQLite
+   * computes it each time that it is named.
+   */
   const read = (
     { named, more }: { named: string; more: string },
     { key, ids, app, cut }: { key: string; ids: number[]; app: number; cut: Cut },
@@ -108,8 +112,8 @@ export function prepareSearch(
     const others = `union select n, ${cut.column} as key
       from json_each(@ids) cross join listing on n = cast(value as bigint) and app = @app`
     const source = {
-      tables: `trigrams as (select ${grams.n} as n ${grams.found} limit ${MAX_TRIGRAM_HITS + 1}),
-        named as (${named}), hits as (
+      tables: `trigrams as materialized (select ${grams.n} as n ${grams.found} limit ${MAX_TRIGRAM_HITS + 1}),
+        named as materialized (${named}), hits as materialized (
         select n, key from (select n, key from named limit ${MAX_HITS}) as names ${ids.length > 0 ? others : ''})`,
       summary: `(select count(*) from hits) as total, (select count(*) from named) as found, ${more} as more`,
       values: {
