@@ -45,12 +45,10 @@ export interface Row extends Place {
   connection: ListedConnection
 }
 
+/** Only the summary if the page is empty, or if the connection was deleted since its place was read. */
 type Found = Summary &
-  Omit<ListedConnection, 'apps'> &
-  Pick<Place, 'key'> & {
-    n: number | null
-    apps: string | null
-  }
+  Place &
+  Omit<ListedConnection, 'id' | 'apps'> & { id: string | null; apps: string | null }
 
 const CONNECTION = `
   connections.id as id, account_id as accountId, username, status, access_token_expires_at as accessTokenExpiresAt,
@@ -111,17 +109,17 @@ export function prepareCuts(client: SqlClient) {
       summary: '0 as total, 0 as found, 0 as more',
       values: { numbers: JSON.stringify(places.map(({ n }) => n)) },
     }
-    const cut: Cut = { column: 'key', direction: 'asc', after: null, limit: places.length }
+    const limit = Number.MAX_SAFE_INTEGER
+    const cut: Cut = { column: 'key', direction: 'asc', after: null, limit }
     return readPage(source, cut).rows.map(({ connection }) => connection)
   }
 
   return { readPlaces, readRows, readPage }
 }
 
-/** The summary comes with a row of its own if the page is empty. */
-function rowsOf({ total, found, more, n, key, apps, ...connection }: Found): Row[] {
-  if (n === null) return []
+function rowsOf({ total, found, more, n, key, id, apps, ...connection }: Found): Row[] {
+  if (id === null) return []
   const lines = apps?.split('\n').map((line) => line.split(' ')) ?? []
-  const listed = lines.map(([endsAt, id = '']) => ({ id, endsAt: Number(endsAt) }))
-  return [{ n, key, connection: { ...connection, apps: listed } }]
+  const listed = lines.map(([endsAt, appId = '']) => ({ id: appId, endsAt: Number(endsAt) }))
+  return [{ n, key, connection: { id, ...connection, apps: listed } }]
 }

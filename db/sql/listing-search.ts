@@ -146,8 +146,8 @@ export function prepareSearch(
         length < 3 || isCrowded(key, filtered)
           ? { ...page(byPrefix(filtered, column, MAX_HITS + 1)), more: 1 }
           : page(withPrefixed(filtered, column, byTrigrams(filtered, column)), hasMore)
-      if (hits.more === 1 && hits.found > MAX_HITS) return complete(hits)
-      if (hits.found <= MAX_HITS && hits.more === 0) return complete(hits)
+      // Enough names begin with the key; or all that contain it were found.
+      if (hits.found > MAX_HITS === (hits.more === 1)) return complete(hits)
       if (countRows(filtered) <= MAX_SCANNED_ROWS)
         return complete(page(withPrefixed(filtered, column, byScan(filtered, column))))
       return { ...complete(hits), partial: hits.more === 1 }

@@ -103,3 +103,17 @@ t.test('a short name is found, however many longer ones begin with it', async (t
   t.equal(crowded, true)
   t.equal(names[0], 'b1')
 })
+
+t.test('a connection that was deleted since its place was read is left out', async (t) => {
+  const client = await openDatabaseOf(t, [{ prefix: 'bo', count: 1, status: 'active' }])
+  const { readRows } = prepareCuts(client)
+  const places = [
+    { n: 2, key: 'deleted' },
+    { n: 1, key: 'bo1' },
+  ]
+  t.strictSame(
+    readRows(places).map(({ id }) => id),
+    ['bo1'],
+  )
+  t.strictSame(readRows([]), [])
+})
