@@ -93,7 +93,9 @@ async function measure({ urls, bytes }: Deployment, seconds: number) {
   return { rate: rates.reduce((sum, rate) => sum + rate, 0), ...percentilesOf(durations) }
 }
 
-const cluster = await startCluster({ settings: { fsync: 'on' } })
+// On a disk: by default it is in memory, where a commit waits for nothing.
+const folder = await mkdtemp(join(tmpdir(), 'ellipsis-broker-postgres-'))
+const cluster = await startCluster({ settings: { fsync: 'on' }, folder })
 cleanup.defer(() => cluster.stop())
 const databases = [1, 2, 3, 4].map((brokers) => ({ brokers, name: `brokers_${brokers}` }))
 for (const { name } of databases) {

@@ -78,12 +78,13 @@ export function purgeMethods(engine: Engine, pool: Pool): Pick<Store, Methods> {
     },
 
     isErasurePending: () =>
-      read(
-        () =>
-          db.select({ id }).from(connections).where(isPending).limit(1).get() !== undefined ||
-          db.select({ id: signingKeys.kid }).from(signingKeys).where(revokedKeys).get() !==
-            undefined,
-      ),
+      read(() => {
+        const keys = db.select({ id: signingKeys.kid }).from(signingKeys).where(revokedKeys)
+        return (
+          db.select({ id }).from(connections).where(isPending).unionAll(keys).limit(1).all()
+            .length > 0
+        )
+      }),
 
     // Autovacuum does.
     releaseSpace: () => Promise.resolve(false),

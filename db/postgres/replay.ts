@@ -14,6 +14,8 @@ export type Execute = (statement: PostgresStatement) => Promise<Answer>
 
 /** Thrown out of the work where it needs an answer that is not there yet. Never reaches anyone outside of `replay`. */
 class NeedsAnswer extends Error {}
+/** One for all: a trace of the stack would cost more than the rest of a pass. */
+const needsAnswer = new NeedsAnswer()
 
 type Outcome = { answer: unknown } | { error: Error }
 
@@ -78,7 +80,7 @@ const outcomeOf = (answer: Promise<Answer>): Promise<Outcome> =>
 /** The next outcome of the work, or `undefined`: it is the first pass that comes to it. */
 function nextOutcome(run: Run | null, statement: PostgresStatement | null): Outcome | undefined {
   if (!run) throw new Error('a statement outside of `read` and `write`')
-  if (run.needed) throw new NeedsAnswer()
+  if (run.needed) throw needsAnswer
   const index = run.used++
   const outcome = run.outcomes[index]
   const before = run.statements[index]
@@ -95,7 +97,7 @@ function answerOf(statement: PostgresStatement): Answer {
   const outcome = nextOutcome(current, statement)
   if (!outcome) {
     if (current) current.needed = statement
-    throw new NeedsAnswer()
+    throw needsAnswer
   }
   if ('error' in outcome) throw outcome.error
   return outcome.answer as Answer
@@ -113,13 +115,19 @@ export function once<T>(compute: () => T): T {
 
 const execute = (text: string): void => void answerOf({ text, values: [], name: '' })
 
+/** All rows of an answer as the work takes them: it takes the same ones in each pass. */
+const shapedRows = new WeakMap<Answer, unknown[]>()
+
 /** A prepared statement with the methods of better-sqlite3 that Drizzle and the store use. */
 function prepare(sqlite: string) {
   const run = (args: unknown[]): Answer => answerOf(toPostgres(sqlite, args))
   const rowsOf = (shape: (row: unknown[], fields: string[]) => unknown) => ({
     all: (...args: unknown[]) => {
-      const { rows, fields } = run(args)
-      return rows.map((row) => shape(row, fields))
+      const answer = run(args)
+      const { rows, fields } = answer
+      const known = shapedRows.get(answer) ?? rows.map((row) => shape(row, fields))
+      shapedRows.set(answer, known)
+      return [...known]
     },
     get: (...args: unknown[]) => {
       const { rows, fields } = run(args)

@@ -34,6 +34,7 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
     .from(admins)
     .where(eq(admins.email, sql.placeholder('email')))
     .prepare()
+  const list = db.select(adminColumns).from(admins).orderBy(asc(admins.email)).prepare()
   const findByOidc = db
     .select(adminColumns)
     .from(admins)
@@ -143,8 +144,7 @@ export function adminMethods(engine: Engine, sealedValues: SealedValues): AdminS
         return true
       }),
 
-    listAdmins: () =>
-      read(() => db.select(adminColumns).from(admins).orderBy(asc(admins.email)).all()),
+    listAdmins: () => read(() => list.all()),
 
     findAdmin: (email) => read(() => find.get({ email })),
 

@@ -15,6 +15,7 @@ export function appMethods(engine: Engine): Pick<Store, Methods> {
     .from(apps)
     .where(eq(apps.id, sql.placeholder('id')))
     .prepare()
+  const list = db.select().from(apps).orderBy(asc(apps.id)).prepare()
   const findOrigin = db
     .select({ found: sql`1` })
     .from(apps)
@@ -55,7 +56,7 @@ export function appMethods(engine: Engine): Pick<Store, Methods> {
       }),
 
     getApp: (id) => read(() => get.get({ id })),
-    listApps: () => read(() => db.select().from(apps).orderBy(asc(apps.id)).all()),
+    listApps: () => read(() => list.all()),
 
     updateApp: (before, after, events) =>
       write(() => {

@@ -90,12 +90,14 @@ export function connectionMethods(
   return {
     getConnection: (id) => read(() => get.get({ id, steadyNow: steady() })),
 
-    getUsernames: (ids) =>
-      read(() => {
+    getUsernames: async (ids) => {
+      if (ids.length === 0) return new Map()
+      return read(() => {
         const { id, username } = connections
         const rows = db.select({ id, username }).from(connections).where(isOneOf(id, ids)).all()
         return new Map(rows.map((row) => [row.id, row.username]))
-      }),
+      })
+    },
 
     findConnection: (accountId) => read(() => find.get({ accountId, steadyNow: steady() })),
 

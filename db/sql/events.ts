@@ -133,8 +133,9 @@ function prepareEventPages({ client, read }: Pick<Engine, 'client' | 'read'>) {
     return { hits, ended: from }
   }
 
-  const fetch = (ids: number[]): Promise<Event[]> =>
-    read(() =>
+  const fetch = async (ids: number[]): Promise<Event[]> => {
+    if (ids.length === 0) return []
+    return read(() =>
       client
         .prepare<[string], Event>(
           `select ${COLUMNS} from json_each(?) cross join events on events.id = cast(value as bigint)
@@ -142,6 +143,7 @@ function prepareEventPages({ client, read }: Pick<Engine, 'client' | 'read'>) {
         )
         .all(JSON.stringify(ids)),
     )
+  }
 
   return async ({ filter, cursor = null, limit }: Query): Promise<EventPage> => {
     const position = parseCursor(cursor)

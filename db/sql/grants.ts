@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNull } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
 import { LRUCache } from 'lru-cache'
 import { codes, connections, deviceCodes, grants } from './schema.ts'
 import type {
@@ -31,6 +31,12 @@ type Methods =
 export function grantMethods(engine: Engine): Pick<Store, Methods> {
   const { db, read, write } = engine
   const getSwapState = prepareSwapState(engine)
+  const listOfConnection = db
+    .select()
+    .from(grants)
+    .where(eq(grants.connectionId, sql.placeholder('connectionId')))
+    .orderBy(asc(grants.id))
+    .prepare()
 
   /** Can the grant be stored? */
   const isNew = ({ id, connectionId }: Grant): boolean => {
@@ -112,11 +118,7 @@ export function grantMethods(engine: Engine): Pick<Store, Methods> {
 
     getGrant: (id) => read(() => db.select().from(grants).where(eq(grants.id, id)).get()),
 
-    listGrants: (connectionId) =>
-      read(() => {
-        const own = eq(grants.connectionId, connectionId)
-        return db.select().from(grants).where(own).orderBy(asc(grants.id)).all()
-      }),
+    listGrants: (connectionId) => read(() => listOfConnection.all({ connectionId })),
 
     listGrantsOfApp: ({ appId, externalId, after, limit }) =>
       read(() => {

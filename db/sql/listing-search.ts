@@ -1,30 +1,19 @@
 import { fold } from '../fold.ts'
 import type { Engine } from './engine.ts'
+import type { Cut, Page, Place, Source } from './listing-cut.ts'
 
 /** The rows of `listing` that match a filter: see the table in db/migrations/sqlite. */
 export interface Filtered {
   /** Number of the app; 0: all connections. */
   app: number
   statuses: number[]
-  /** How many rows match. */
-  total: number
-}
-
-/** A row of `listing`: its number, and the value that it is sorted by. */
-export interface Row {
-  n: number
-  key: string | number
 }
 
 /**
- * Rows that were found, in no order. `crowded`: more than `MAX_HITS` match, and these are some of them.
+ * A page of the rows that were found. `crowded`: more than `MAX_HITS` match, and these are some of them.
  * `partial`: so many names match that not all could be checked against the filter; there may be more.
  */
-interface Hits {
-  rows: Row[]
-  crowded: boolean
-  partial: boolean
-}
+export type Hits = Pick<Page, 'rows' | 'total'> & { crowded: boolean; partial: boolean }
 
 /** Hits that are sorted; to find one among more, people type another letter. */
 const MAX_HITS = 1000
@@ -35,92 +24,58 @@ const MAX_SCANNED_ROWS = 30_000
 
 /** Finds connections by part of the name, and by ids. */
 export interface Search {
-  search(text: string, filtered: Filtered, column: string): Hits
+  search(text: string, filtered: Filtered, cut: Cut): Hits
   /** Which of these rows a search for `text` finds, in their order. */
-  match(rows: Row[], text: string, filtered: Filtered): Row[]
+  match(places: Place[], text: string, filtered: Filtered): Place[]
 }
 
-export function prepareSearch({ client, grams }: Pick<Engine, 'client' | 'grams'>): Search {
-  const all = (query: string, values: object): Row[] => client.prepare(query).all(values) as Row[]
-
+export function prepareSearch(
+  { client, grams }: Pick<Engine, 'client' | 'grams'>,
+  readPage: (source: Source, cut: Cut) => Page,
+  countRows: (filtered: Filtered) => number,
+): Search {
   const inFilter = ({ statuses }: Filtered): string =>
     `listing.app = @app and listing.status in (${statuses.join()})`
 
   /** Rows of a range of the index of names, by status; other sort columns are read for these rows only. */
   const inRange = (
-    { app, statuses }: Filtered,
+    { statuses }: Filtered,
     column: string,
-    {
-      condition,
-      limit,
-      ...values
-    }: { condition: string; limit: number; key: string; end?: string },
-  ): Row[] => {
+    condition: string,
+    limit: number,
+  ): string => {
     const parts = statuses.map(
       (status) => `select * from (select n, name as key from listing indexed by listing_name
         where app = @app and status = ${status} and ${condition} order by name limit ${limit}) as rows${status}`,
     )
-    const found = `(${parts.join(' union all ')}) as found`
-    const hits = `(select n, key from ${found} order by key limit ${limit}) as hit`
-    const query =
-      column === 'name'
-        ? `select n, key from ${hits}`
-        : `select listing.n, listing.${column} as key from ${hits}
-           cross join listing on listing.n = hit.n and listing.app = @app`
-    return all(query, { app, ...values })
+    const names = `select n, key from (${parts.join(' union all ')}) as found order by key limit ${limit}`
+    if (column === 'name') return names
+    return `select listing.n, listing.${column} as key from (${names}) as named
+      cross join listing on listing.n = named.n and listing.app = @app`
   }
 
-  /** Names that begin with `key`. */
-  const byPrefix = (key: string, filtered: Filtered, column: string, limit: number): Row[] => {
-    const range = { key, end: `${key}\u{10ffff}`, limit }
-    return inRange(filtered, column, { condition: 'name >= @key and name < @end', ...range })
-  }
+  /** Names that begin with the key. */
+  const byPrefix = (filtered: Filtered, column: string, limit: number): string =>
+    inRange(filtered, column, 'name >= @key and name < @end', limit)
 
-  const byScan = (key: string, filtered: Filtered, column: string): Row[] =>
-    inRange(filtered, column, { condition: 'instr(name, @key) > 0', key, limit: MAX_HITS + 1 })
-
-  const byTrigrams = (key: string, filtered: Filtered, column: string): Hits => {
-    const { found, n } = grams
-    const phrase = grams.phraseOf(key)
+  /** Do more names begin with the key than are listed? Far cheaper than trigrams, which are not needed then. */
+  const isCrowded = (key: string, filtered: Filtered): boolean => {
     const query = `
-      select listing.n, listing.${column} as key from (select ${n} as n ${found} limit ${MAX_TRIGRAM_HITS}) as hit
-      cross join listing on listing.n = hit.n and ${inFilter(filtered)}
-      limit ${MAX_HITS + 1}`
-    const rows = all(query, { app: filtered.app, phrase })
-    const more = () =>
-      client.prepare(`select 1 ${found} limit 1 offset ${MAX_TRIGRAM_HITS}`).get({ phrase }) !==
-      undefined
-    const crowded = rows.length > MAX_HITS
-    return { rows, crowded, partial: !crowded && more() }
+      select 1 from (${byPrefix(filtered, 'name', MAX_HITS + 1)}) as prefixed limit 1 offset ${MAX_HITS}`
+    return client.prepare(query).get({ app: filtered.app, key, end: endOf(key) }) !== undefined
   }
 
-  /**
-   * Names that contain a key too short for trigrams, such as a Chinese name. Those that begin with it come first,
-   * so that a name that is no longer than the key is found, however many others contain it.
-   */
-  const byFewLetters = (key: string, filtered: Filtered, column: string): Hits => {
-    const first = byPrefix(key, filtered, column, MAX_HITS + 1)
-    if (first.length > MAX_HITS) return limited(first)
-    if (filtered.total > MAX_SCANNED_ROWS) return { ...limited(first), partial: true }
-    return limited(distinct([...first, ...byScan(key, filtered, column)]))
-  }
+  const byScan = (filtered: Filtered, column: string): string =>
+    inRange(filtered, column, 'instr(name, @key) > 0', MAX_HITS + 1)
 
-  const byName = (key: string, filtered: Filtered, column: string): Hits => {
-    const { length } = Array.from(key)
-    if (length === 0) return limited([])
-    if (length < 3) return byFewLetters(key, filtered, column)
-    const hits = byTrigrams(key, filtered, column)
-    if (!hits.crowded && !hits.partial) return hits
-    if (filtered.total <= MAX_SCANNED_ROWS) return limited(byScan(key, filtered, column))
-    // A whole name is found, however many others contain it.
-    const first = byPrefix(key, filtered, column, MAX_HITS / 2)
-    const found = limited(distinct([...first, ...hits.rows]))
-    return { ...found, partial: !found.crowded }
-  }
+  const byTrigrams = (filtered: Filtered, column: string): string => `
+    select listing.n, listing.${column} as key
+    from (select n from trigrams limit ${MAX_TRIGRAM_HITS}) as hit
+    cross join listing on listing.n = hit.n and ${inFilter(filtered)} limit ${MAX_HITS + 1}`
 
-  const byId = (text: string, filtered: Filtered, column: string): Row[] => {
+  const byId = (text: string, filtered: Filtered): number[] => {
     const query = `
-      select listing.n, listing.${column} as key from (
+      select listing.n from (
         select @text as id
         union select connection_id from grants where id = @text
         union select connection_id from apps cross join grants on app_id = apps.id
@@ -129,36 +84,89 @@ export function prepareSearch({ client, grams }: Pick<Engine, 'client' | 'grams'
         union select id from connections where account_id = @text and status = 'revoked'
       ) as wanted cross join listing_names on connection_id = wanted.id
       cross join listing on listing.n = listing_names.n and ${inFilter(filtered)} limit ${MAX_HITS}`
-    return all(query, { app: filtered.app, text: text.trim() })
+    return client
+      .prepare<[object], number>(query)
+      .pluck()
+      .all({ app: filtered.app, text: text.trim() })
+  }
+
+  /** Do trigrams find more than is checked? It matters only if those are not enough. */
+  const hasMore = `case when (select count(*) from named) > ${MAX_HITS} then 0
+    when (select count(*) from trigrams) > ${MAX_TRIGRAM_HITS} then 1 else 0 end`
+
+  /** A whole name is found, however many others contain it. */
+  const withPrefixed = (filtered: Filtered, column: string, others: string): string => `
+    select n, min(key) as key from (
+      select n, key, 0 as place from (${byPrefix(filtered, column, MAX_HITS / 2)}) as prefixed
+      union all select n, key, 1 as place from (${others}) as others
+    ) as found group by n order by min(place) limit ${MAX_HITS + 1}`
+
+  /**
+   * Reads a page of what has one of these names, and of the rows with these numbers. Unless told to keep a table, SQLite
+   * computes it each time that it is named.
+   */
+  const read = (
+    { named, more }: { named: string; more: string },
+    { key, ids, app, cut }: { key: string; ids: number[]; app: number; cut: Cut },
+  ): Page => {
+    const others = `union select n, ${cut.column} as key
+      from json_each(@ids) cross join listing on n = cast(value as bigint) and app = @app`
+    const source = {
+      tables: `trigrams as materialized (select ${grams.n} as n ${grams.found} limit ${MAX_TRIGRAM_HITS + 1}),
+        named as materialized (${named}), hits as materialized (
+        select n, key from (select n, key from named limit ${MAX_HITS}) as names ${ids.length > 0 ? others : ''})`,
+      summary: `(select count(*) from hits) as total, (select count(*) from named) as found, ${more} as more`,
+      values: {
+        ...{ app, ids: JSON.stringify(ids) },
+        ...{ key, end: endOf(key), phrase: grams.phraseOf(key) },
+      },
+    }
+    return readPage(source, cut)
   }
 
   /** Which of these rows have a name that matches. */
-  const named = (rows: Row[], key: string, { app }: Filtered): Set<number> => {
+  const named = (places: Place[], key: string, { app }: Filtered): Set<number> => {
     if (key === '') return new Set()
     const query = `select n from json_each(@rows) cross join listing on n = cast(value as bigint) and app = @app
       where instr(name, @key) > 0`
-    const numbers = JSON.stringify(rows.map(({ n }) => n))
-    return new Set(client.prepare<[object], number>(query).pluck().all({ rows: numbers, key, app }))
+    const rows = JSON.stringify(places.map(({ n }) => n))
+    return new Set(client.prepare<[object], number>(query).pluck().all({ rows, key, app }))
   }
 
   return {
-    search(text, filtered, column) {
-      const hits = byName(fold(text), filtered, column)
-      return { ...hits, rows: distinct([...byId(text, filtered, column), ...hits.rows]) }
+    search(text, filtered, cut) {
+      const { column } = cut
+      const [key, ids] = [fold(text), byId(text, filtered)]
+      const { app } = filtered
+      const page = (named: string, more = '0') => read({ named, more }, { key, ids, app, cut })
+      const { length } = Array.from(key)
+      if (length === 0)
+        return complete(page(`select n, ${column} as key from listing where app = @app limit 0`))
+      const hits =
+        length < 3 || isCrowded(key, filtered)
+          ? { ...page(byPrefix(filtered, column, MAX_HITS + 1)), more: 1 }
+          : page(withPrefixed(filtered, column, byTrigrams(filtered, column)), hasMore)
+      // Enough names begin with the key; or all that contain it were found.
+      if (hits.found > MAX_HITS === (hits.more === 1)) return complete(hits)
+      if (countRows(filtered) <= MAX_SCANNED_ROWS)
+        return complete(page(withPrefixed(filtered, column, byScan(filtered, column))))
+      return { ...complete(hits), partial: hits.more === 1 }
     },
 
-    match(rows, text, filtered) {
-      const found = named(rows, fold(text), filtered)
-      for (const { n } of byId(text, filtered, 'n')) found.add(n)
-      return rows.filter(({ n }) => found.has(n))
+    match(places, text, filtered) {
+      const found = named(places, fold(text), filtered)
+      for (const n of byId(text, filtered)) found.add(n)
+      return places.filter(({ n }) => found.has(n))
     },
   }
 }
 
-const limited = (rows: Row[]): Hits => ({
-  rows: rows.slice(0, MAX_HITS),
-  crowded: rows.length > MAX_HITS,
+/** After all names that begin with the key. */
+const endOf = (key: string): string => `${key}\u{10ffff}`
+
+const complete = ({ rows, total, found }: Page): Hits => ({
+  rows,
+  total,
+  crowded: found > MAX_HITS,
   partial: false,
 })
-
-const distinct = (rows: Row[]): Row[] => [...new Map(rows.map((row) => [row.n, row])).values()]

@@ -4,12 +4,12 @@ import type {
   ConnectionQuery,
   ConnectionSort,
   ConnectionStatus,
-  ListedConnection,
   Store,
 } from '../store.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
-import type { Engine, SqlClient } from './engine.ts'
-import { prepareSearch, type Filtered, type Row } from './listing-search.ts'
+import type { Engine } from './engine.ts'
+import { isAfter, prepareCuts, type Cut, type Place, type Source } from './listing-cut.ts'
+import { prepareSearch, type Filtered, type Hits } from './listing-search.ts'
 
 type Methods =
   'browseConnections' | 'walkConnections' | 'countConnections' | 'countConnectionsByApp'
@@ -28,9 +28,7 @@ const COLUMNS: Record<ConnectionSort, string> = {
 }
 
 /** A position in a list: after a row, or before it (`back`). */
-interface Position {
-  key: string | number
-  n: number
+interface Position extends Place {
   back: boolean
 }
 
@@ -38,78 +36,78 @@ interface Position {
 export function listingMethods(engine: Engine): Pick<Store, Methods> {
   const { client, read } = engine
   const findApp = client.prepare('select n from listing_apps where app_id = ?').pluck()
-  const countRows = client
-    .prepare('select sum(rows) from listing_totals where app = ? and status = ?')
-    .pluck()
+  const countByStatus = client.prepare<[number], { status: number; rows: number }>(
+    'select status, sum(rows) as rows from listing_totals where app = ? group by status',
+  )
   const countByApp = client.prepare(
     `select app_id as appId, status, sum(rows) as rows from listing_apps cross join listing_totals on app = n
      group by app_id, status`,
   )
-  const rowsOf = prepareListedRows(client)
-  const { search, match } = prepareSearch(engine)
+  const { readPlaces, readRows, readPage } = prepareCuts(client)
 
   const appNumber = (appId: string | null): number | undefined =>
     appId === null ? 0 : (findApp.get(appId) as number | undefined)
 
-  const count = (app: number, status: number): number =>
-    (countRows.get(app, status) as number | null | undefined) ?? 0
+  /** The number of rows of each status. */
+  const count = (app: number): number[] => {
+    const totals = countByStatus.all(app)
+    return STATUSES.map((_name, n) => totals.find(({ status }) => status === n)?.rows ?? 0)
+  }
+
+  const countRows = ({ app, statuses }: Filtered): number => {
+    const counts = count(app)
+    return statuses.reduce((sum, status) => sum + (counts[status] ?? 0), 0)
+  }
+
+  const { search, match } = prepareSearch(engine, readPage, countRows)
 
   /** `undefined`: nothing matches. */
   const filter = (query: ConnectionFilter): Filtered | undefined => {
     const app = appNumber(query.appId)
     const statuses = STATUSES.flatMap((name, n) => (query.statuses.includes(name) ? [n] : []))
-    if (app === undefined || statuses.length === 0) return undefined
-    const total = statuses.reduce((sum, status) => sum + count(app, status), 0)
-    return { app, statuses, total }
+    return app === undefined || statuses.length === 0 ? undefined : { app, statuses }
   }
 
   /** Rows after or before a position: a range of one index for each status, merged. */
-  const range = (
-    { app, statuses }: Filtered,
-    order: Order,
-    position: Position | null,
-    limit: number,
-  ) => {
-    const { column, direction, comparison } = order
-    const from = position ? `and (${column}, n) ${comparison} (@key, @n)` : ''
+  const range = ({ app, statuses }: Filtered, cut: Cut): Source => {
+    const { column, direction, limit } = cut
     const parts = statuses.map(
       (status) => `select * from (
-        select n, ${column} as key from listing where app = @app and status = ${status} ${from}
-        order by ${column} ${direction}, n ${direction} limit @limit) as rows${status}`,
+        select n, ${column} as key from listing where app = @app and status = ${status} and ${isAfter(cut, column)}
+        order by ${column} ${direction}, n ${direction} limit ${limit}) as rows${status}`,
     )
-    const all = `${parts.join(' union all ')} order by key ${direction}, n ${direction} limit @limit`
-    return client.prepare(all).all({ app, limit, ...position }) as Row[]
+    return {
+      tables: `hits as (${parts.join(' union all ')})`,
+      summary: `(select coalesce(sum(rows), 0) from listing_totals
+        where app = @app and status in (${statuses.join()})) as total, 0 as found, 0 as more`,
+      values: { app },
+    }
   }
 
   const browse = client.transaction((query: ConnectionQuery): ConnectionPage => {
     const filtered = filter(query)
     if (!filtered) return emptyPage
-    const column = COLUMNS[query.sort]
-    const hits = query.search === null ? null : search(query.search, filtered, column)
-    const rows = (order: Order, position: Position | null, limit: number): Row[] =>
-      hits ? among(hits.rows, order, position, limit) : range(filtered, order, position, limit)
-    const page = pageOf(query, rows)
-    return {
-      rows: rowsOf(page.rows.map(({ n }) => n)),
-      previous: page.previous,
-      next: page.next,
-      total: hits?.rows.length ?? filtered.total,
-      crowded: hits?.crowded ?? false,
-      partial: hits?.partial ?? false,
-    }
+    const { search: text } = query
+    return pageOf(query, (cut) => {
+      if (text !== null) return search(text, filtered, cut)
+      const { rows, total } = readPage(range(filtered, cut), cut)
+      return { rows, total, crowded: false, partial: false }
+    })
   })
 
   const walk = client.transaction((query: ConnectionFilter, cursor: string | null) => {
     const filtered = filter(query)
     if (!filtered) return { rows: [], next: null }
     const most = query.search === null ? STEP_ROWS : SEARCHED_ROWS
-    const searched = range(filtered, BY_CONNECTION, parseCursor(cursor), most)
+    const after = parseCursor(cursor, COLUMNS.connected)
+    const cut: Cut = { column: COLUMNS.connected, direction: 'asc', after, limit: most }
+    const searched = readPlaces(range(filtered, cut), cut)
     const hits = query.search === null ? searched : match(searched, query.search, filtered)
     const rows = hits.slice(0, STEP_ROWS)
     // After the last row returned, if more match; otherwise after all rows that were searched.
     const end =
       hits.length > STEP_ROWS ? rows.at(-1) : searched.length === most ? searched.at(-1) : undefined
-    return { rows: rowsOf(rows.map(({ n }) => n)), next: end ? toCursor(end, false) : null }
+    return { rows: readRows(rows), next: end ? toCursor(end, false) : null }
   })
 
   return {
@@ -119,8 +117,7 @@ export function listingMethods(engine: Engine): Pick<Store, Methods> {
     countConnections: (appId = null) =>
       read(() => {
         const app = appNumber(appId)
-        const counts = STATUSES.map((_status, n) => (app === undefined ? 0 : count(app, n)))
-        const [active = 0, needs_reconnect = 0, revoked = 0] = counts
+        const [active = 0, needs_reconnect = 0, revoked = 0] = app === undefined ? [] : count(app)
         return { active, needs_reconnect, revoked }
       }),
 
@@ -140,31 +137,6 @@ export function listingMethods(engine: Engine): Pick<Store, Methods> {
   }
 }
 
-interface Order {
-  column: string
-  direction: 'asc' | 'desc'
-  comparison: '<' | '>'
-}
-
-const BY_CONNECTION: Order = { column: COLUMNS.connected, direction: 'asc', comparison: '>' }
-
-/** Rows of a search, after or before a position. */
-function among(
-  found: Row[],
-  { direction }: Order,
-  position: Position | null,
-  limit: number,
-): Row[] {
-  const sign = direction === 'asc' ? 1 : -1
-  return found
-    .filter((row) => position === null || sign * compare(row, position) > 0)
-    .sort((one, other) => sign * compare(one, other))
-    .slice(0, limit)
-}
-
-const compare = (one: Row, other: Row): number =>
-  one.key === other.key ? one.n - other.n : one.key < other.key ? -1 : 1
-
 const emptyPage: ConnectionPage = {
   ...{ rows: [], previous: null, next: null },
   ...{ total: 0, crowded: false, partial: false },
@@ -172,72 +144,35 @@ const emptyPage: ConnectionPage = {
 
 /** Reads one row more than asked for, which tells whether there is another page. */
 function pageOf(
-  {
-    sort,
-    descending,
-    cursor,
-    limit,
-  }: Pick<ConnectionQuery, 'sort' | 'descending' | 'cursor' | 'limit'>,
-  read: (order: Order, position: Position | null, limit: number) => Row[],
-): { rows: Row[]; previous: string | null; next: string | null } {
+  query: Pick<ConnectionQuery, 'sort' | 'descending' | 'cursor' | 'limit'>,
+  read: (cut: Cut) => Hits,
+): ConnectionPage {
+  const { sort, descending, cursor, limit } = query
   const column = COLUMNS[sort]
-  const position = parseCursor(cursor)
+  const position = parseCursor(cursor, column)
   const back = position?.back === true
-  const down = descending !== back
-  const order: Order = down
-    ? { column, direction: 'desc', comparison: '<' }
-    : { column, direction: 'asc', comparison: '>' }
-  const found = read(order, position, limit + 1)
+  const direction = descending === back ? 'asc' : 'desc'
+  const { rows: found, ...hits } = read({ column, direction, after: position, limit: limit + 1 })
   // The cursor points before the first row; restart from the first page.
-  if (back && found.length === 0) return pageOf({ sort, descending, cursor: null, limit }, read)
+  if (back && found.length === 0) return pageOf({ ...query, cursor: null }, read)
   const more = found.length > limit
   const rows = back ? found.slice(0, limit).reverse() : found.slice(0, limit)
   // The cursor points after the last row; the previous page ends with that row.
   const end = position && { ...position, n: position.n + (descending ? -1 : 1) }
   const [first = end, last] = [rows[0], rows.at(-1)]
   return {
-    rows,
+    ...hits,
+    rows: rows.map(({ connection }) => connection),
     previous: first && (back ? more : position !== null) ? toCursor(first, true) : null,
     next: last && (back || more) ? toCursor(last, false) : null,
   }
 }
 
-const toCursor = ({ key, n }: Row, back: boolean): string => encodeCursor(back, n, key)
+const toCursor = ({ key, n }: Place, back: boolean): string => encodeCursor(back, n, key)
 
-function parseCursor(cursor: string | null): Position | null {
+/** `null`, too, if the cursor is of a list that is sorted by another column. */
+function parseCursor(cursor: string | null, column: string): Position | null {
   const decoded = decodeCursor(cursor)
-  return decoded && { back: decoded.isBackward, n: decoded.first, key: decoded.second }
-}
-
-const ROWS = `
-  select
-    connections.id as id, account_id as accountId, username, status, access_token_expires_at as accessTokenExpiresAt,
-    failures, last_error as lastError, retry_at as retryAt, connected_at as connectedAt,
-    refreshed_at as refreshedAt, last_used_at as lastUsedAt, revoked_at as revokedAt,
-    erased_at as erasedAt, person_erased_at as personErasedAt
-  from json_each(?) as wanted cross join listing_names on n = cast(wanted.value as bigint)
-    cross join connections on connections.id = connection_id
-  order by wanted.key`
-
-const APPS = `
-  select connection_id as connectionId, app_id as id, max(expires_at_seconds) * 1000 as endsAt
-  from json_each(?) cross join grants on connection_id = value
-  where revoked_at is null group by connection_id, app_id order by connection_id, app_id`
-
-/** Prepares the read of the rows of a page, by their numbers in `listing_names` and in that order. */
-function prepareListedRows(client: SqlClient): (numbers: number[]) => ListedConnection[] {
-  type Found = Omit<ListedConnection, 'apps'>
-  type App = ListedConnection['apps'][number] & { connectionId: string }
-  const findRows = client.prepare<[string], Found>(ROWS)
-  const findApps = client.prepare<[string], App>(APPS)
-
-  return (numbers) => {
-    const rows = findRows.all(JSON.stringify(numbers))
-    const ids = rows.map(({ id }) => id)
-    const apps = Map.groupBy(findApps.all(JSON.stringify(ids)), ({ connectionId }) => connectionId)
-    return rows.map((row) => ({
-      ...row,
-      apps: (apps.get(row.id) ?? []).map(({ id, endsAt }) => ({ id, endsAt })),
-    }))
-  }
+  if (!decoded || (typeof decoded.second === 'string') !== (column === COLUMNS.user)) return null
+  return { back: decoded.isBackward, n: decoded.first, key: decoded.second }
 }

@@ -90,10 +90,11 @@ export function usageMethods({ client, db, read, write, writeFleeting }: Engine)
   const { kind, outcome } = usage
   const count = sql<number>`sum(${usage.count})`
 
-  const getUpstream = () => {
-    const { answeredAt, failedAt, failingSince, lastError } = upstreamState
-    return db.select({ answeredAt, failedAt, failingSince, lastError }).from(upstreamState).get()
-  }
+  const { answeredAt, failedAt, failingSince, lastError } = upstreamState
+  const findUpstream = db
+    .select({ answeredAt, failedAt, failingSince, lastError })
+    .from(upstreamState)
+    .prepare()
 
   return {
     addToCounters: (counters) =>
@@ -142,13 +143,13 @@ export function usageMethods({ client, db, read, write, writeFleeting }: Engine)
 
     recordUpstream: (seen) =>
       write(() => {
-        const state = { id: 1, ...mergeUpstream(getUpstream() ?? NOTHING, seen) }
+        const state = { id: 1, ...mergeUpstream(findUpstream.get() ?? NOTHING, seen) }
         db.insert(upstreamState)
           .values(state)
           .onConflictDoUpdate({ target: upstreamState.id, set: state })
           .run()
       }),
 
-    getUpstream: () => read(() => getUpstream() ?? NOTHING),
+    getUpstream: () => read(() => findUpstream.get() ?? NOTHING),
   }
 }

@@ -151,14 +151,11 @@ export function createConnections(dependencies: {
     cursor: string | null = null,
   ): Promise<ConnectionDetails> => {
     const connectionId = connection.id
-    const grants = await store.listGrants(connectionId)
-    const links = await store.listLinks({ connectionId, now: clock.now() })
-    const filter = { connectionId }
-    const { rows, newer, older } = await store.listEvents({
-      filter,
-      cursor,
-      limit: EVENT_PAGE_SIZE,
-    })
+    const [grants, links, { rows, newer, older }] = await Promise.all([
+      store.listGrants(connectionId),
+      store.listLinks({ connectionId, now: clock.now() }),
+      store.listEvents({ filter: { connectionId }, cursor, limit: EVENT_PAGE_SIZE }),
+    ])
     return { connection, grants, links, events: rows, newer, older }
   }
 

@@ -42,18 +42,27 @@ export type Attention =
   | { kind: 'no_second_factor'; emails: string[] }
   | { kind: 'no_apps' }
 
+/** What the first page of the dashboard shows. */
+export interface Summary {
+  /** Number of connections by status. */
+  counts: Record<ConnectionStatus, number>
+  upstream: UpstreamState
+  /** The most urgent first. */
+  attention: Attention[]
+}
+
 /** The state of the broker, for the dashboard. */
 export interface Overview {
-  /** Number of connections by status: of all, or of one app. */
-  counts(appId?: string): Promise<Record<ConnectionStatus, number>>
+  summary(): Promise<Summary>
+  /** Number of connections of one app by status. */
+  counts(appId: string): Promise<Summary['counts']>
   /** Usage of all apps or of one, by interval of the period, oldest first. */
   usage(period: Period, appId?: string): Promise<UsageInterval[]>
-  upstream(): Promise<UpstreamState>
-  /** The most urgent first. */
-  attention(): Promise<Attention[]>
-  /** The items that concern this app. */
+  /** The items of `attention` that concern this app. */
   attentionOf(app: App): Promise<Attention[]>
 }
+
+type UsageSum = Awaited<ReturnType<Store['sumUsage']>>[number]
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -76,8 +85,9 @@ export function createOverview(dependencies: {
 }): Overview {
   const { store, upstream, clock, passwords, command } = dependencies
 
-  const findFailingApps = async (apps: App[]): Promise<Attention[]> => {
-    const sums = await store.sumUsage({ since: hourOf(clock.now()) - DAY_MS })
+  const sumLastDay = () => store.sumUsage({ since: hourOf(clock.now()) - DAY_MS })
+
+  const findFailingApps = (apps: App[], sums: UsageSum[]): Attention[] => {
     const swaps = sums.filter(({ kind }) => kind === 'swap')
     return [...Map.groupBy(swaps, ({ appId }) => appId)]
       .flatMap(([appId, outcomes]) => {
@@ -108,10 +118,8 @@ export function createOverview(dependencies: {
     return emails.length === 0 ? [] : [{ kind: 'no_second_factor', emails }]
   }
 
-  const findNeedsReconnect = async (appId: string | null): Promise<Attention[]> => {
-    const { needs_reconnect: count } = await store.countConnections(appId)
-    return count === 0 ? [] : [{ kind: 'needs_reconnect', count }]
-  }
+  const findNeedsReconnect = ({ needs_reconnect: count }: Summary['counts']): Attention[] =>
+    count === 0 ? [] : [{ kind: 'needs_reconnect', count }]
 
   /** The endpoints, and the program, that do not get their events. */
   const findFailingSinks = async (appId?: string): Promise<Attention[]> => {
@@ -128,9 +136,9 @@ export function createOverview(dependencies: {
       ...(command !== null && appId === undefined ? [{ id: COMMAND_SINK_ID, name: command }] : []),
       ...enabled.map(({ id, url: name }) => ({ id, name })),
     ]
-    const counts = await store.countDeliveries()
+    const counts = sinks.length === 0 ? null : await store.countDeliveries()
     const undelivered = sinks.flatMap((sink) => {
-      const since = counts.get(sink.id)?.oldestPendingAt ?? Infinity
+      const since = counts?.get(sink.id)?.oldestPendingAt ?? Infinity
       const isLate = clock.now() - since >= HOUR_MS
       return isLate ? [{ kind: 'undelivered' as const, sink, since }] : []
     })
@@ -147,7 +155,36 @@ export function createOverview(dependencies: {
   }
 
   return {
-    counts: (appId) => store.countConnections(appId ?? null),
+    async summary() {
+      // At the same time: on PostgreSQL each of them is a round trip.
+      const [apps, state, counts, sums, sinks, bulks, isErasurePending, admins] = await Promise.all(
+        [
+          store.listApps(),
+          upstream.state(),
+          store.countConnections(),
+          sumLastDay(),
+          findFailingSinks(),
+          findUnfinishedBulks(),
+          store.isErasurePending(),
+          findUnprotectedAdmins(),
+        ],
+      )
+      const trouble = currentProblem(state)
+      const attention: Attention[] = [
+        ...(trouble ? [{ kind: 'upstream' as const, ...trouble }] : []),
+        ...findFailingApps(apps, sums),
+        ...findNeedsReconnect(counts),
+        ...sinks,
+        ...findExpiringSecrets(apps),
+        ...(apps.length === 0 ? [{ kind: 'no_apps' as const }] : []),
+        ...bulks,
+        ...(isErasurePending ? [{ kind: 'erasure_pending' as const }] : []),
+        ...admins,
+      ]
+      return { counts, upstream: state, attention }
+    },
+
+    counts: (appId) => store.countConnections(appId),
 
     async usage(period, appId) {
       const { intervals, hours } = PERIODS[period]
@@ -169,31 +206,19 @@ export function createOverview(dependencies: {
       })
     },
 
-    upstream: () => upstream.state(),
-
-    async attention() {
-      const [apps, state] = await Promise.all([store.listApps(), upstream.state()])
-      const trouble = currentProblem(state)
-      const pending = await store.isErasurePending()
+    async attentionOf(app) {
+      const [counts, sums, sinks] = await Promise.all([
+        store.countConnections(app.id),
+        sumLastDay(),
+        findFailingSinks(app.id),
+      ])
       return [
-        ...(trouble ? [{ kind: 'upstream' as const, ...trouble }] : []),
-        ...(await findFailingApps(apps)),
-        ...(await findNeedsReconnect(null)),
-        ...(await findFailingSinks()),
-        ...findExpiringSecrets(apps),
-        ...(apps.length === 0 ? [{ kind: 'no_apps' as const }] : []),
-        ...(await findUnfinishedBulks()),
-        ...(pending ? [{ kind: 'erasure_pending' as const }] : []),
-        ...(await findUnprotectedAdmins()),
+        ...findFailingApps([app], sums),
+        ...findNeedsReconnect(counts),
+        ...sinks,
+        ...findExpiringSecrets([app]),
       ]
     },
-
-    attentionOf: async (app) => [
-      ...(await findFailingApps([app])),
-      ...(await findNeedsReconnect(app.id)),
-      ...(await findFailingSinks(app.id)),
-      ...findExpiringSecrets([app]),
-    ],
   }
 }
 

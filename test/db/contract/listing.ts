@@ -283,7 +283,14 @@ export function testListing(t: Test, open: OpenStore): void {
     const named = { search: 'ann', sort: 'user' } as const
     const found = await page(null, named)
     t.strictSame([ids(found), found.total, found.crowded], ['de', 3, false])
-    t.equal(ids(await page(found.next, named)), 'c')
+    const last = await page(found.next, named)
+    t.strictSame([ids(last), last.total, last.next], ['c', 3, null])
+    t.equal(ids(await page(last.previous, named)), 'de')
+    const [, end] = JSON.parse(Buffer.from(last.previous ?? '', 'base64url').toString()) as number[]
+    const beyond = Buffer.from(JSON.stringify([0, end, 'zz'])).toString('base64url')
+    t.match(await page(beyond, named), { rows: [], total: 3 }, 'the total is known without rows')
+    const everyone = await page(beyond, { sort: 'user' })
+    t.match(everyone, { rows: [], total: 5, next: null })
   })
 
   t.test('pages stay consistent while rows are added, moved and deleted', async (t) => {
@@ -322,6 +329,15 @@ export function testListing(t: Test, open: OpenStore): void {
     const written = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
     const places = ['', '%', written(null), written([1]), written([0, 'x', 1]), written([0, 1, {}])]
     for (const cursor of places) t.equal(await find(store, { cursor }), 'dbaec', cursor)
+  })
+
+  t.test('a cursor of another order gives the first page', async (t) => {
+    const store = await openWithPeople(t, open)
+    const next = async (query: Partial<ConnectionQuery>) =>
+      (await store.browseConnections({ ...everybody, limit: 1, ...query })).next
+    const [byName, byTime] = [await next({}), await next({ sort: 'connected' })]
+    t.equal(await find(store, { cursor: byTime }), 'dbaec')
+    t.equal(await find(store, { cursor: byName, sort: 'connected' }), 'abcde')
   })
 
   t.test('of more than a thousand hits some are given, and the whole name is found', async (t) => {

@@ -21,7 +21,7 @@ function recording(answers: Record<string, Answer | Error> = {}) {
     await Promise.resolve()
     const result = answers[statement.text] ?? answer()
     if (result instanceof Error) throw result
-    return result
+    return { ...result }
   }
   return { texts, execute }
 }
@@ -57,6 +57,22 @@ t.test('work gets the answers of its statements, each executed once', async (t) 
   ])
   t.strictSame(texts, ['one', 'two', 'two', 'two', 'two', 'two', 'none'])
   t.equal(runs, 8, 'once more than there are statements')
+})
+
+t.test('work that sorts the rows of a statement sorts a list of its own', async (t) => {
+  const { execute } = recording({ two: answer(2, 3, 1), one: answer(1) })
+  const sorted: unknown[][] = []
+  const work = () => {
+    const rows = replayClient.prepare('two').pluck().all()
+    sorted.push([...rows])
+    rows.sort()
+    return [rows, get('one')]
+  }
+  t.strictSame(await replay(work, { execute, ...write }), [[1, 2, 3], 1])
+  t.strictSame(sorted, [
+    [2, 3, 1],
+    [2, 3, 1],
+  ])
 })
 
 t.test('an error is thrown where its statement is', async (t) => {

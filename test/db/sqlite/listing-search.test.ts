@@ -3,13 +3,14 @@ import type { Test } from 'tap'
 import type Database from 'better-sqlite3'
 import { openDatabase } from '../../../db/data-directory/open.ts'
 import { createEngine } from '../../../db/sqlite/engine.ts'
+import { prepareCuts } from '../../../db/sql/listing-cut.ts'
 import { prepareSearch } from '../../../db/sql/listing-search.ts'
 import { migrations } from '../temporary.ts'
 import { temporaryFolder } from '../../temporary.ts'
 
 /** Of so many a name is looked for by its trigrams. */
 const MANY = 30_001
-const everybody = { app: 0, statuses: [0, 1, 2], total: MANY }
+const everybody = { app: 0, statuses: [0, 1, 2] }
 
 async function openDatabaseOf(
   t: Test,
@@ -31,12 +32,15 @@ async function openDatabaseOf(
   return client
 }
 
-/** Searches as among many; answers the names that were found, sorted. */
-const searcher = (client: Database.Database, filtered = everybody) => {
-  const { search } = prepareSearch(createEngine(client))
+/** Searches as among so many; answers the names that were found, sorted. */
+const searcher = (client: Database.Database, filtered = everybody, count = MANY) => {
+  const { readPage } = prepareCuts(client)
+  const { search } = prepareSearch(createEngine(client), readPage, () => count)
+  const cut = { column: 'name', direction: 'asc', after: null, limit: 2000 } as const
   return (text: string) => {
-    const { rows, ...told } = search(text, filtered, 'name')
-    return { names: rows.map(({ key }) => key).sort(), ...told }
+    const { rows, total, ...told } = search(text, filtered, cut)
+    t.equal(total, rows.length)
+    return { names: rows.map(({ key }) => key), ...told }
   }
 }
 
@@ -83,7 +87,7 @@ t.test('few letters: among few rows anywhere, among many at the beginning', asyn
     { prefix: 'joan', count: 1, status: 'revoked' },
   ])
   const told = { crowded: false, partial: false }
-  const few = searcher(client, { ...everybody, total: 2 })
+  const few = searcher(client, everybody, 2)
   t.strictSame(few('an'), { names: ['an1', 'joan1'], ...told })
   t.strictSame(few('o'), { names: ['joan1'], ...told })
   t.strictSame(few("'"), { names: [], ...told })
@@ -98,4 +102,18 @@ t.test('a short name is found, however many longer ones begin with it', async (t
   const { names, crowded } = searcher(client)('b')
   t.equal(crowded, true)
   t.equal(names[0], 'b1')
+})
+
+t.test('a connection that was deleted since its place was read is left out', async (t) => {
+  const client = await openDatabaseOf(t, [{ prefix: 'bo', count: 1, status: 'active' }])
+  const { readRows } = prepareCuts(client)
+  const places = [
+    { n: 2, key: 'deleted' },
+    { n: 1, key: 'bo1' },
+  ]
+  t.strictSame(
+    readRows(places).map(({ id }) => id),
+    ['bo1'],
+  )
+  t.strictSame(readRows([]), [])
 })

@@ -16,10 +16,11 @@ export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
   const { overview, connections, config, clock } = services
 
   app.get('/', async (request, reply) => {
-    const counts = await overview.counts()
-    const upstream = await overview.upstream()
-    const { rows } =
-      counts.needs_reconnect > 0 ? await connections.browse(FAILING_CONNECTIONS) : { rows: [] }
+    const [{ counts, upstream, attention }, { rows }, usage] = await Promise.all([
+      overview.summary(),
+      connections.browse(FAILING_CONNECTIONS),
+      usageView(services, `${config.basePath}/admin`, readPeriod(request.query)),
+    ])
     return reply.show('admin/overview', {
       counts: countsView(counts, `${config.basePath}/admin/users`),
       upstream: upstreamView(upstream, clock.now()),
@@ -31,8 +32,8 @@ export const overviewRoutes: FastifyPluginAsync<{ services: HttpServices }> = as
         lastUsedAt: row.lastUsedAt,
       })),
       failingMore: counts.needs_reconnect > rows.length,
-      attention: (await overview.attention()).map((one) => attentionView(one)),
-      usage: await usageView(services, `${config.basePath}/admin`, readPeriod(request.query)),
+      attention: attention.map((one) => attentionView(one)),
+      usage,
     })
   })
 }

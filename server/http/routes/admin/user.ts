@@ -35,12 +35,15 @@ export const userRoute: FastifyPluginAsync<{ services: HttpServices }> = async (
   app.get('/users/:id', async (request, reply) => {
     const { id } = request.params as { id: string }
     const { events } = request.query as { events?: unknown }
-    const found = await connections.find(id, typeof events === 'string' ? events : null)
+    const [found, all, state, budgets] = await Promise.all([
+      connections.find(id, typeof events === 'string' ? events : null),
+      apps.list(),
+      upstream.state(),
+      driveBudget.use({ connectionId: id }),
+    ])
     if (!found) return reply.missing('This user does not exist or was deleted.')
-    const context = { all: await apps.list(), state: await upstream.state() }
-    const budgets = await driveBudget.use({ connectionId: id })
     return reply.show('admin/user', {
-      ...modelOf(found, context, services),
+      ...modelOf(found, { all, state }, services),
       budgets: budgets.map(budgetText),
     })
   })

@@ -30,11 +30,11 @@ export const usersRoutes: FastifyPluginAsync<{ services: HttpServices }> = async
 
   app.get('/users', async (request, reply) => {
     const query = readUserQuery(request.query)
-    const [page, all] = await Promise.all([
+    const [page, all, state] = await Promise.all([
       connections.browse(toConnectionQuery(query)),
       apps.list(),
+      upstream.state(),
     ])
-    const state = await upstream.state()
     const isFiltered = query.q !== '' || query.app !== '' || query.status !== 'live'
     const urlWith = (changes: Partial<UserQuery>) => userListUrl(list, { ...query, ...changes })
     return reply.show('admin/users', {

@@ -103,7 +103,7 @@ t.test('an app that failed and was removed needs no attention', async (t) => {
   const count = { appId: app.id, kind: 'swap', outcome: 'server_error', hour, count: 9 } as const
   await store.recordUse({ grants: [], counts: [count] })
   const failing = async () =>
-    (await overview.attention()).filter(({ kind }) => kind === 'app_failures')
+    (await overview.summary()).attention.filter(({ kind }) => kind === 'app_failures')
   t.match(await failing(), [{ failed: 9, of: 9 }])
   await apps.remove(app.id, 'test')
   t.strictSame(await failing(), [])
@@ -167,7 +167,7 @@ t.test('second factors are the identity provider’s task when passwords are off
     const env = { ...issuer.env, BROKER_ADMIN_PASSWORDS: passwords }
     const { services } = await buildBroker(t, { env })
     await services.admins.add('ann@example.com', new Secret(PASSWORD), 'test')
-    const kinds = (await services.overview.attention()).map(({ kind }) => kind)
+    const kinds = (await services.overview.summary()).attention.map(({ kind }) => kind)
     t.equal(kinds.includes('no_second_factor'), passwords === 'true', passwords)
   }
 })
