@@ -119,7 +119,9 @@ export function prepareCuts(client: SqlClient) {
 
 function rowsOf({ total, found, more, n, key, id, apps, ...connection }: Found): Row[] {
   if (id === null) return []
-  const lines = apps?.split('\n').map((line) => line.split(' ')) ?? []
-  const listed = lines.map(([endsAt, appId = '']) => ({ id: appId, endsAt: Number(endsAt) }))
+  const listed = (apps?.split('\n') ?? []).map((line) => {
+    const space = line.indexOf(' ')
+    return { id: line.slice(space + 1), endsAt: Number(line.slice(0, space)) }
+  })
   return [{ n, key, connection: { id, ...connection, apps: listed } }]
 }
