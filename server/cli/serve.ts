@@ -12,7 +12,6 @@ import type { Logger } from '../log.ts'
 import type { Claim } from '../data/data-ownership.ts'
 import { dropToOwner } from '../data/drop-privileges.ts'
 import { closeWithTimeout, drain } from '../http/plugins/time-limits.ts'
-import { movedTo } from '../data/moved-store.ts'
 import { secretKeyFile } from '../data/secret-key.ts'
 import type { Services, StartOptions } from '../services.ts'
 import { checkEventProgram, explainCacheError, explainListenError } from '../data/start-error.ts'
@@ -128,6 +127,7 @@ async function warnOfMissingDatabase(config: Config, log: Logger): Promise<void>
 
 async function isCopied(config: Config): Promise<boolean> {
   const { readStoredMeta } = await import('../data/stored-meta.ts')
+  const { movedTo } = await import('../data/moved-store.ts')
   const meta = await readStoredMeta({ ...config, database: null }).catch(() => ({}))
   return movedTo(meta) !== null
 }
