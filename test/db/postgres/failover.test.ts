@@ -30,6 +30,18 @@ async function open(t: Test) {
   return { cluster, url, pool, control, entries }
 }
 
+/** Loads changed settings. The server does so after its answer; connections it has then follow before their next statement. */
+async function reload(url: string, name: string, value: string): Promise<void> {
+  await query(url, 'select pg_reload_conf()')
+  for (;;) {
+    const [row] = (await query(url, `select current_setting('${name}') as value`)) as {
+      value: string
+    }[]
+    if (row?.value === value) return
+    await setTimeout(10)
+  }
+}
+
 t.test('failover', { skip: noPostgres, jobs: 2 }, async (t) => {
   t.test('work goes on after a crash of the server, and nothing is repeated', async (t) => {
     const { pool, control, entries } = await open(t)
@@ -53,17 +65,17 @@ t.test('failover', { skip: noPostgres, jobs: 2 }, async (t) => {
   t.test('a standby is not asked, and a primary that refuses to write is left', async (t) => {
     const { cluster, url, pool, control, entries } = await open(t)
     await pool.write(add)
-    const set = async (change: string, value: string) => {
+    const setReadOnly = async (value: 'on' | 'off') => {
       const writable = `${url}?options=-c%20default_transaction_read_only%3Doff`
-      await query(writable, `alter system ${change} default_transaction_read_only ${value}`)
-      await query(url, 'select pg_reload_conf()')
+      await query(writable, `alter system set default_transaction_read_only = ${value}`)
+      await reload(url, 'default_transaction_read_only', value)
     }
-    await set('set', '= on')
+    await setReadOnly('on')
     const checking = createPostgresStore(pool).checkWritable()
     t.equal(await Promise.race([checking, setTimeout(500, 'waits')]), 'waits')
     const waiting = pool.write(add)
     await setTimeout(500)
-    await set('reset', '')
+    await setReadOnly('off')
     await waiting
     await checking
     t.equal(await entries(), 2)
@@ -85,7 +97,7 @@ t.test('failover', { skip: noPostgres, jobs: 2 }, async (t) => {
   t.test('a commit that no standby has is an unknown outcome', async (t) => {
     const { url, pool } = await open(t)
     await query(url, "alter system set synchronous_standby_names = 'absent'")
-    await query(url, 'select pg_reload_conf()')
+    await reload(url, 'synchronous_standby_names', 'absent')
     let attempts = 0
     const writing = pool.write((execute) => {
       attempts++
